@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The value every station of the hub shares: a register's state at one moment.
+
+A meter does not report use, it reports registers that only grow. What was used between two
+moments is the difference of two readings, unless the second one says that the register did not
+run (or was not known) in between.
+"""
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["Reading", "ReadingFlag"]
+
+
+class ReadingFlag(enum.IntFlag):
+    """What is known about a reading beside its value; one byte in the vault."""
+
+    NONE = 0
+    RESUMED = 1
+    """The time since the reading before is not in the register: its slots are missing."""
+    SUSPECT = 2
+    """The source marks the value as doubtful: slots that end here are not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A register of a meter at one moment."""
+
+    time: int
+    """Seconds since 1970-01-01T00:00:00Z."""
+    register_wh: int
+    """The register in whole watt-hours, rounded down; at least 0."""
+    flags: ReadingFlag = ReadingFlag.NONE
+
+    def __post_init__(self) -> None:
+        if self.register_wh < 0:
+            raise ValueError(f"a register cannot be negative: {self.register_wh} Wh")

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub's one SQLite file: opened safely, migrated, and written in transactions.
+
+Every part of the hub that keeps state brings a `Component`: a name and its migrations in order.
+A file that a newer release has written is refused untouched. Outermost transactions take the
+write lock at once (`BEGIN IMMEDIATE`), inner ones are savepoints, so that an applet's
+begin/commit/abort nests inside the one transaction of its APDU.
+
+Errors: DatabaseError
+          NotAHubDatabase   the file is something else, or damaged
+          SchemaTooNew      a newer release wrote it
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+__all__ = ["Component", "Database", "DatabaseError", "NotAHubDatabase", "SchemaTooNew"]
+
+APPLICATION_ID: Final = 0x4D54524C
+"""`MTRL`, in SQLite's header: tells a hub's file from any other."""
+
+
+class DatabaseError(Exception):
+    """Base of what can be wrong with the hub's file."""
+
+
+class NotAHubDatabase(DatabaseError):
+    """The file is not a hub's database, or it is damaged."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The file was written by a newer release; it has been left as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the hub that keeps tables of its own."""
+
+    name: str
+    migrations: tuple[str, ...]
+    """SQL scripts; the schema's version is how many of them have run."""
+
+
+class Database:
+    """A connection to the hub's file; one a process writes, any number read."""
+
+    def __init__(self, path: Path, components: Sequence[Component]) -> None:
+        """Open or create the file at `path` and bring the components' tables up to date.
+
+        The file is created with mode 0600. Raises `NotAHubDatabase` or `SchemaTooNew`; in both
+        cases nothing has been written.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        fresh = not path.exists() or path.stat().st_size == 0
+        if fresh:
+            path.touch(mode=0o600)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._migrate(fresh, components)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise NotAHubDatabase(f"{path}: {error}") from error
+        except DatabaseError:
+            self._connection.close()
+            raise
+
+    def _migrate(self, fresh: bool, components: Sequence[Component]) -> None:
+        connection = self._connection
+        # An index or check that a foreign program left in the file must not run code of its own.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        if not fresh and application_id != APPLICATION_ID:
+            raise NotAHubDatabase(f"{self.path}: not a hub's database")
+        with self._exclusive():
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_version"
+                " (component TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
+            )
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            versions: dict[str, int] = dict(connection.execute("SELECT * FROM schema_version"))
+            for component in components:
+                done = versions.get(component.name, 0)
+                known = len(component.migrations)
+                if done > known:
+                    raise SchemaTooNew(
+                        f"{self.path}: the tables of {component.name} have version {done},"
+                        f" this release knows {known}"
+                    )
+                for script in component.migrations[done:]:
+                    for statement in _statements(script):
+                        connection.execute(statement)
+                if done < known:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO schema_version VALUES (?, ?)",
+                        (component.name, known),
+                    )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, in autocommit mode; write inside `transaction()` only."""
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run the block as one transaction, or as a savepoint of the one that is open.
+
+        Commits when the block ends, rolls back when it raises. Threads take turns.
+        """
+        with self._lock:
+            if self._depth == 0:
+                opening, closing, undoing = "BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",)
+            else:
+                name = f"level_{self._depth}"
+                opening, closing = f"SAVEPOINT {name}", f"RELEASE {name}"
+                undoing = (f"ROLLBACK TO {name}", f"RELEASE {name}")
+            self._connection.execute(opening)
+            self._depth += 1
+            try:
+                yield self._connection
+            except BaseException:
+                for statement in undoing:
+                    self._connection.execute(statement)
+                raise
+            else:
+                self._connection.execute(closing)
+            finally:
+                self._depth -= 1
+
+    def close(self) -> None:
+        """Close the file; nothing is lost, since every transaction is on the disk."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _statements(script: str) -> Iterator[str]:
+    # executescript() would commit the transaction that the migration runs in.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
