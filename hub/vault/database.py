@@ -129,11 +129,11 @@ class Database:
         """
         with self._lock:
             if self._depth == 0:
-                opening, closing, undoing = "BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",)
+                opening, closing, undoing = "BEGIN IMMEDIATE", "COMMIT", ["ROLLBACK"]
             else:
                 name = f"level_{self._depth}"
                 opening, closing = f"SAVEPOINT {name}", f"RELEASE {name}"
-                undoing = (f"ROLLBACK TO {name}", f"RELEASE {name}")
+                undoing = [f"ROLLBACK TO {name}", f"RELEASE {name}"]
             self._connection.execute(opening)
             self._depth += 1
             try:
