@@ -1,2 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hub/vault."""
+"""What the hub keeps: readings, sealed, and certified days, in one SQLite file."""
+
+from hub.vault.database import (
+    Component,
+    Database,
+    DatabaseError,
+    NotAHubDatabase,
+    SchemaTooNew,
+)
+from hub.vault.days import DAYS_COMPONENT, DayJournal, DayRefused
+from hub.vault.secret_file import SecretFileError, read_secret, write_secret
+from hub.vault.vault import (
+    VAULT_COMPONENT,
+    Channel,
+    ReadingRefused,
+    Vault,
+    VaultError,
+    VaultTampered,
+)
+
+__all__ = [
+    "DAYS_COMPONENT",
+    "VAULT_COMPONENT",
+    "Channel",
+    "Component",
+    "Database",
+    "DatabaseError",
+    "DayJournal",
+    "DayRefused",
+    "NotAHubDatabase",
+    "ReadingRefused",
+    "SchemaTooNew",
+    "SecretFileError",
+    "Vault",
+    "VaultError",
+    "VaultTampered",
+    "read_secret",
+    "write_secret",
+]

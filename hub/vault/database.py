@@ -161,10 +161,9 @@ class Database:
 def _statements(script: str) -> Iterator[str]:
     # executescript() would commit the transaction that the migration runs in.
     statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
+    for piece in script.split(";"):
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):  # a trigger's body holds semicolons, too
+            if statement.strip() != ";":
+                yield statement
             statement = ""
-    if statement.strip():
-        yield statement

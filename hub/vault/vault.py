@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readings at rest: sealed the moment they arrive, only ever added to.
+
+A row holds one reading of one register:
+
+    channel ‖ sequence ‖ time        in clear, for searching
+    nonce (12)                       random
+    AES-256-GCM(register (8) ‖ flags (1))
+        associated data: "meterlet reading 1" ‖ meter ‖ register ‖ sequence (8) ‖ time (8)
+
+The associated data ties a row to its meter, register, place and moment: a row that is swapped,
+moved, edited or left out is found when it is read. Triggers refuse every UPDATE and DELETE, so
+that a bug of ours cannot thin out history either.
+
+Errors: VaultError
+          ReadingRefused    a reading that cannot be added (time or register run backwards)
+          VaultTampered     stored bytes are not what was stored, or the key is another one
+"""
+
+import hmac
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hub.readings import Reading, ReadingFlag
+from hub.vault.database import Component, Database
+
+__all__ = ["VAULT_COMPONENT", "Channel", "ReadingRefused", "Vault", "VaultError", "VaultTampered"]
+
+KEY_SIZE: Final = 32
+NONCE_SIZE: Final = 12
+_PLAIN: Final = struct.Struct(">QB")
+_PLACE: Final = struct.Struct(">Qq")
+_LABEL: Final = b"meterlet reading 1"
+_ALL_FLAGS: Final = ReadingFlag.RESUMED | ReadingFlag.SUSPECT
+
+VAULT_COMPONENT: Final = Component(
+    "vault",
+    (
+        """
+        CREATE TABLE vault_key (
+            only INTEGER PRIMARY KEY CHECK (only = 1),
+            check_value BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE channel (
+            id INTEGER PRIMARY KEY,
+            meter BLOB NOT NULL,
+            register BLOB NOT NULL,
+            UNIQUE (meter, register)
+        ) STRICT;
+        CREATE TABLE reading (
+            channel INTEGER NOT NULL REFERENCES channel (id),
+            sequence INTEGER NOT NULL,
+            time INTEGER NOT NULL,
+            nonce BLOB NOT NULL,
+            sealed BLOB NOT NULL,
+            PRIMARY KEY (channel, sequence),
+            UNIQUE (channel, time)
+        ) STRICT;
+        CREATE TRIGGER reading_is_never_changed BEFORE UPDATE ON reading
+        BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
+        CREATE TRIGGER reading_is_never_deleted BEFORE DELETE ON reading
+        BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
+        """,
+    ),
+)
+
+
+class VaultError(Exception):
+    """Base of what the vault refuses."""
+
+
+class ReadingRefused(VaultError):
+    """A reading does not follow the one before it; nothing of its batch was stored."""
+
+
+class VaultTampered(VaultError):
+    """What is stored is not what was stored, or the key belongs to another vault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One register of one meter."""
+
+    meter: bytes
+    """The server identification the meter sends, 1 to 32 bytes."""
+    register: bytes
+    """The register's OBIS code, 6 bytes."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.meter) <= 32:
+            raise ValueError(f"a meter's identification has 1 to 32 bytes, not {len(self.meter)}")
+        if len(self.register) != 6:
+            raise ValueError(f"an OBIS code has 6 bytes, not {len(self.register)}")
+
+
+@dataclass(slots=True)
+class Vault:
+    """The readings of a hub, behind one key."""
+
+    database: Database
+    key: bytes = field(repr=False)
+    randomness: Callable[[int], bytes] = field(repr=False)
+    _cipher: AESGCM = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.key) != KEY_SIZE:
+            raise ValueError(f"the vault's key has {KEY_SIZE} bytes")
+        self._cipher = AESGCM(self.key)
+        check_value = hmac.new(self.key, b"meterlet vault key check 1", sha256).digest()
+        with self.database.transaction() as connection:
+            row = connection.execute("SELECT check_value FROM vault_key").fetchone()
+            if row is None:
+                connection.execute("INSERT INTO vault_key VALUES (1, ?)", (check_value,))
+        if row is not None and not hmac.compare_digest(row[0], check_value):
+            raise VaultTampered(f"{self.database.path}: sealed with another key")
+
+    def append(self, channel: Channel, readings: Iterable[Reading]) -> int:
+        """Seal and store readings in one transaction; return how many.
+
+        Times must grow and the register must not shrink, also against what is stored already;
+        otherwise `ReadingRefused`, and none of them is stored.
+        """
+        label = _label(channel)
+        with self.database.transaction() as connection:
+            channel_id = self._channel_id(channel, create=True)
+            last = self._last(channel, channel_id)
+            sequence, previous = last if last is not None else (0, None)
+            first = sequence
+            rows: list[tuple[int | None, int, int, bytes, bytes]] = []
+            for reading in readings:
+                _follow(previous, reading)
+                sequence += 1
+                nonce = self.randomness(NONCE_SIZE)
+                plain = _PLAIN.pack(reading.register_wh, reading.flags)
+                place = _PLACE.pack(sequence, reading.time)
+                sealed = self._cipher.encrypt(nonce, plain, label + place)
+                rows.append((channel_id, sequence, reading.time, nonce, sealed))
+                previous = reading
+            connection.executemany("INSERT INTO reading VALUES (?, ?, ?, ?, ?)", rows)
+        return sequence - first
+
+    def between(self, channel: Channel, begin: int, end: int) -> Iterator[Reading]:
+        """Yield the readings of [begin, end], and the nearest on either side, in order.
+
+        Raises `VaultTampered` at the first row that was changed, moved or left out.
+        """
+        channel_id = self._channel_id(channel)
+        if channel_id is None:
+            return
+        select = "SELECT sequence, time, nonce, sealed FROM reading WHERE channel = ?"
+        rows = self.database.connection.execute(
+            f"{select} AND sequence >= coalesce((SELECT max(sequence) FROM reading"  # noqa: S608
+            " WHERE channel = ? AND time <= ?), 0) AND sequence <= coalesce((SELECT min(sequence)"
+            " FROM reading WHERE channel = ? AND time >= ?), 9223372036854775807)"
+            " ORDER BY sequence",
+            (channel_id, channel_id, begin, channel_id, end),
+        )
+        expected: int | None = None
+        for sequence, time, nonce, sealed in rows:
+            if expected is not None and sequence != expected:
+                raise VaultTampered(f"reading {expected} of {channel.register.hex()} is missing")
+            expected = sequence + 1
+            yield self._open(channel, sequence, time, nonce, sealed)
+
+    def latest(self, channel: Channel) -> Reading | None:
+        """Return the newest reading, or None where there is none."""
+        channel_id = self._channel_id(channel)
+        last = None if channel_id is None else self._last(channel, channel_id)
+        return None if last is None else last[1]
+
+    def earliest(self, channel: Channel) -> Reading | None:
+        """Return the oldest reading, or None where there is none."""
+        channel_id = self._channel_id(channel)
+        row = self.database.connection.execute(
+            "SELECT sequence, time, nonce, sealed FROM reading"
+            " WHERE channel = ? ORDER BY sequence LIMIT 1",
+            (channel_id,),
+        ).fetchone()
+        return None if row is None else self._open(channel, *row)
+
+    def count(self, channel: Channel) -> int:
+        """Return how many readings of the channel are stored."""
+        (number,) = self.database.connection.execute(
+            "SELECT count(*) FROM reading WHERE channel = ?", (self._channel_id(channel),)
+        ).fetchone()
+        return int(number)
+
+    def channels(self) -> list[Channel]:
+        """Return the registers that have readings."""
+        rows = self.database.connection.execute("SELECT meter, register FROM channel ORDER BY id")
+        return [Channel(meter, register) for meter, register in rows]
+
+    def _channel_id(self, channel: Channel, *, create: bool = False) -> int | None:
+        connection = self.database.connection
+        key = (channel.meter, channel.register)
+        if create:
+            connection.execute("INSERT OR IGNORE INTO channel (meter, register) VALUES (?, ?)", key)
+        row = connection.execute(
+            "SELECT id FROM channel WHERE meter = ? AND register = ?", key
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _last(self, channel: Channel, channel_id: int | None) -> tuple[int, Reading] | None:
+        row = self.database.connection.execute(
+            "SELECT sequence, time, nonce, sealed FROM reading"
+            " WHERE channel = ? ORDER BY sequence DESC LIMIT 1",
+            (channel_id,),
+        ).fetchone()
+        return None if row is None else (row[0], self._open(channel, *row))
+
+    def _open(
+        self, channel: Channel, sequence: int, time: int, nonce: bytes, sealed: bytes
+    ) -> Reading:
+        try:
+            plain = self._cipher.decrypt(
+                nonce, sealed, _label(channel) + _PLACE.pack(sequence, time)
+            )
+            register_wh, flags = _PLAIN.unpack(plain)
+        except (InvalidTag, ValueError, struct.error):
+            raise VaultTampered(
+                f"reading {sequence} of {channel.register.hex()}, {_moment(time)}:"
+                " not what was stored there"
+            ) from None
+        return Reading(time, register_wh, ReadingFlag(flags & _ALL_FLAGS))
+
+
+def _label(channel: Channel) -> bytes:
+    return b"".join((_LABEL, bytes([len(channel.meter)]), channel.meter, channel.register))
+
+
+def _follow(previous: Reading | None, reading: Reading) -> None:
+    if previous is None:
+        return
+    if reading.time <= previous.time:
+        raise ReadingRefused(
+            f"{_moment(reading.time)}: not later than the reading before it,"
+            f" {_moment(previous.time)}"
+        )
+    if reading.register_wh < previous.register_wh:
+        raise ReadingRefused(
+            f"{_moment(reading.time)}: the register fell from {previous.register_wh}"
+            f" to {reading.register_wh} Wh"
+        )
+
+
+def _moment(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hub.vault import Component, Database, NotAHubDatabase, SchemaTooNew
+
+ONE = Component("part", ("CREATE TABLE a (x INTEGER) STRICT;",))
+TWO = Component(
+    "part", (*ONE.migrations, "ALTER TABLE a ADD COLUMN y TEXT; CREATE INDEX i ON a (y);")
+)
+
+
+def rows(database: Database) -> list[int]:
+    return [x for (x,) in database.connection.execute("SELECT x FROM a ORDER BY x")]
+
+
+def test_tables_are_brought_up_to_date_and_keep_what_they_hold(tmp_path: Path) -> None:
+    with Database(tmp_path / "hub.db", [ONE]) as database, database.transaction() as connection:
+        connection.execute("INSERT INTO a VALUES (7)")
+    with Database(tmp_path / "hub.db", [TWO]) as database:
+        assert database.connection.execute("SELECT x, y FROM a").fetchall() == [(7, None)]
+
+
+def test_a_file_of_a_newer_release_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    Database(path, [TWO]).close()
+    before = path.read_bytes()
+    with pytest.raises(SchemaTooNew, match=r"hub\.db: .* part have version 2, .* knows 1"):
+        Database(path, [ONE])
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_something_else_is_left_as_it_was(tmp_path: Path) -> None:
+    text, foreign = tmp_path / "text.db", tmp_path / "foreign.db"
+    text.write_bytes(b"not a database at all, but a text that is long enough" * 20)
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    for path in (text, foreign):
+        before = path.read_bytes()
+        with pytest.raises(NotAHubDatabase, match=path.name):
+            Database(path, [ONE])
+        assert path.read_bytes() == before
+
+
+def test_what_raises_is_undone_and_the_rest_of_the_transaction_stays(tmp_path: Path) -> None:
+    with Database(tmp_path / "hub.db", [ONE]) as database:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO a VALUES (1)")
+            with pytest.raises(KeyError), database.transaction():
+                connection.execute("INSERT INTO a VALUES (2)")
+                raise KeyError
+            with database.transaction():
+                connection.execute("INSERT INTO a VALUES (3)")
+        assert rows(database) == [1, 3]
+        with pytest.raises(KeyError), database.transaction():
+            connection.execute("INSERT INTO a VALUES (4)")
+            raise KeyError
+        assert rows(database) == [1, 3]

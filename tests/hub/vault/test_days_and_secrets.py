@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from hub.vault import (
+    DAYS_COMPONENT,
+    Channel,
+    Database,
+    DayJournal,
+    DayRefused,
+    SecretFileError,
+    read_secret,
+    write_secret,
+)
+
+CHANNEL = Channel(b"meter", bytes(6))
+
+
+def test_a_day_is_journalled_once_and_for_ever(tmp_path: Path) -> None:
+    with Database(tmp_path / "hub.db", [DAYS_COMPONENT]) as database:
+        journal = DayJournal(database, CHANNEL)
+        assert journal.latest() is None
+        for number in range(1, 4):
+            journal.append(date(2025, 3, number), number, bytes([number]))
+        assert journal.latest() == b"\x03"
+        assert journal.between(date(2025, 3, 2), date(2025, 4, 1)) == [b"\x02", b"\x03"]
+        with pytest.raises(DayRefused, match="2025-03-02"):
+            journal.append(date(2025, 3, 2), 9, b"another")
+        with pytest.raises(DayRefused, match="counter 3"):
+            journal.append(date(2025, 3, 9), 3, b"another")
+        for statement in ("DELETE FROM certified_day", "UPDATE certified_day SET counter = 9"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                database.connection.execute(statement)
+
+
+def test_a_secret_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "vault.key"
+    write_secret(path, bytes(32))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_secret(path, size=32) == bytes(32)
+    with pytest.raises(SecretFileError, match="exists already"):
+        write_secret(path, bytes(range(32)))
+    assert read_secret(path) == bytes(32)
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vault.key"
+    write_secret(path, bytes(32))
+    path.chmod(0o640)
+    with pytest.raises(SecretFileError, match="mode 0640"):
+        read_secret(path)
+    path.chmod(0o600)
+    with pytest.raises(SecretFileError, match="32 bytes, not 16"):
+        read_secret(path, size=16)
+    with pytest.raises(SecretFileError, match="No such file"):
+        read_secret(tmp_path / "nothing")
