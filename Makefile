@@ -1,0 +1,62 @@
+# Two commands do all the set-up on a fresh machine: make demo, make test.
+# `make help` lists the rest. VENV=path uses another virtual environment, PYTHON=... another Python.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := applets benchmarks cli dlms_codec hub protocols sml_codec tariffs tests utility_server
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types contracts tests bench fuzz format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## set everything up and run the main job end to end (DEMO="--json" adds options)
+	@$(BIN)/meterlet demo $(DEMO)
+
+test: $(VENV)/.test check ## set everything up, then lint, types, contracts and all tests
+
+check: $(VENV)/.test lint types contracts tests ## the same on an environment that stands
+
+lint: $(VENV)/.test ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(VENV)/.test ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(VENV)/.test ## who may import whom
+	$(BIN)/lint-imports
+
+tests: $(VENV)/.test ## pytest (TESTS="tests/hub -k vault" picks some)
+	$(BIN)/python -m pytest -q $(TESTS)
+
+bench: $(VENV)/.test ## benchmarks, as ratios against peers or the naive way
+	$(BIN)/python -m pytest -q -s -p no:cacheprovider -o python_files='bench_*.py' \
+	    -o addopts='--import-mode=importlib' --benchmark-only --benchmark-columns=min,median,rounds benchmarks
+
+format: $(VENV)/.test ## let ruff write the format
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "make: Python 3.11 or newer is needed; PYTHON=... names one"; exit 2; }
+	@echo "making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	@echo "installing meterlet and what it needs (once)"
+	@$(PIP) install --editable '.[build,simulation]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "installing what the tests need (once)"
+	@$(PIP) install --editable '.[build,simulation,serial,test]'
+	@touch $@

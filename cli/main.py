@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `meterlet` command: nouns, then verbs; a module for each noun, loaded when it is used."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Final
+
+import rich_click as click
+
+__all__ = ["main"]
+
+NOUNS: Final = {
+    "applet": "cli.applet:applet",
+    "bill": "cli.bill:bill",
+    "demo": "cli.demo:demo",
+    "hub": "cli.hub:hub",
+    "inspect": "cli.inspect:inspect",
+    "sml": "cli.sml:sml",
+    "tariff": "cli.tariff:tariff",
+    "utility": "cli.utility:utility",
+}
+
+
+class LazyGroup(click.RichGroup):
+    """A group that imports a subcommand's module only when that subcommand is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the nouns."""
+        return sorted(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that noun, or None."""
+        target = NOUNS.get(cmd_name)
+        if target is None:
+            return None
+        module, name = target.split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("meterlet"), prog_name="meterlet")
+def main() -> None:
+    """Meterlet: an in-home metering hub that proves bills and sums instead of sending readings.
+
+    Exit codes: 0 fine, 1 failure, 2 usage, 3 verification failed, 4 cannot be verified,
+    5 refused by consent or policy.
+    """
+
+
+if __name__ == "__main__":
+    main()
