@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hub's installer hands to an applet's recipient, once and out of band.
+
+The file holds the keys of the applet's secure channel, so it is as secret as they are; and the
+certifier's public key, which tells the recipient whose signatures to believe. JSON, one form:
+
+    {"format": "meterlet enrolment 1", "meter": hex, "register": hex, "zone": "Europe/Berlin",
+     "slot_minutes": 15, "certifier": hex (Ed25519), "applet": hex (AID),
+     "security_domain": hex (AID), "keys": {"version": 48, "enc": hex, "mac": hex, "dek": hex}}
+
+Errors: EnrolmentError
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from protocols.secure_channel import StaticKeys
+
+__all__ = ["Enrolment", "EnrolmentError"]
+
+FORMAT: Final = "meterlet enrolment 1"
+_HEX: Final = re.compile("(?:[0-9a-f]{2})*")
+_LARGEST: Final = 1 << 14
+_MEMBERS: Final = frozenset(
+    {
+        "format",
+        "meter",
+        "register",
+        "zone",
+        "slot_minutes",
+        "certifier",
+        "applet",
+        "security_domain",
+        "keys",
+    }
+)
+
+
+class EnrolmentError(Exception):
+    """Bytes are not an enrolment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One applet of one hub, as its recipient knows it."""
+
+    meter: bytes
+    register: bytes
+    zone: str
+    slot_minutes: int
+    certifier: bytes
+    """The certifier's Ed25519 public key, 32 bytes."""
+    applet: bytes
+    security_domain: bytes
+    key_version: int
+    keys: StaticKeys
+
+    def __post_init__(self) -> None:
+        sizes = (
+            ("meter", self.meter, 1, 32),
+            ("register", self.register, 6, 6),
+            ("certifier", self.certifier, 32, 32),
+            ("applet", self.applet, 5, 16),
+            ("security_domain", self.security_domain, 5, 16),
+        )
+        for name, value, least, most in sizes:
+            if not least <= len(value) <= most:
+                raise EnrolmentError(f"{name}: {len(value)} bytes, not {least} to {most}")
+        if not 1 <= self.key_version <= 0x7F:
+            raise EnrolmentError(f"keys.version: {self.key_version} is not 1 to 127")
+        if self.slot_minutes not in (5, 15, 30, 60):
+            raise EnrolmentError(f"slot_minutes: {self.slot_minutes} is not 5, 15, 30 or 60")
+
+    def encode(self) -> bytes:
+        """Return the file's bytes; they hold secret keys."""
+        members = {
+            "format": FORMAT,
+            "meter": self.meter.hex(),
+            "register": self.register.hex(),
+            "zone": self.zone,
+            "slot_minutes": self.slot_minutes,
+            "certifier": self.certifier.hex(),
+            "applet": self.applet.hex(),
+            "security_domain": self.security_domain.hex(),
+            "keys": {
+                "version": self.key_version,
+                "enc": self.keys.enc.hex(),
+                "mac": self.keys.mac.hex(),
+                "dek": self.keys.dek.hex(),
+            },
+        }
+        return json.dumps(members, indent=2).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the enrolment in `data`, or raise `EnrolmentError` with the member's name.
+
+        No error shows a byte of a key.
+        """
+        if len(data) > _LARGEST:
+            raise EnrolmentError(f"{len(data)} bytes are too many for an enrolment")
+        try:
+            members = json.loads(data)
+        except (ValueError, RecursionError):
+            raise EnrolmentError("not JSON") from None
+        if not isinstance(members, dict) or members.get("format") != FORMAT:
+            raise EnrolmentError(f"not a {FORMAT!r} file")
+        _only(members, _MEMBERS, "")
+        keys = _take(members, "keys", dict)
+        _only(keys, frozenset({"version", "enc", "mac", "dek"}), "keys.")
+        enc, mac, dek = (_bytes(keys, name, "keys.") for name in ("enc", "mac", "dek"))
+        if len({len(enc), len(mac), len(dek)}) != 1 or len(enc) not in (16, 24, 32):
+            raise EnrolmentError("keys: not three AES keys of one size")
+        return cls(
+            meter=_bytes(members, "meter"),
+            register=_bytes(members, "register"),
+            zone=_take(members, "zone", str),
+            slot_minutes=_take(members, "slot_minutes", int),
+            certifier=_bytes(members, "certifier"),
+            applet=_bytes(members, "applet"),
+            security_domain=_bytes(members, "security_domain"),
+            key_version=_take(keys, "version", int, "keys."),
+            keys=StaticKeys(enc, mac, dek),
+        )
+
+
+def _only(members: dict[str, Any], known: frozenset[str], place: str) -> None:
+    for name in members.keys() ^ known:
+        what = "unknown" if name in members else "missing"
+        raise EnrolmentError(f"{place}{name[:40]}: {what}")
+
+
+def _take(members: dict[str, Any], name: str, kind: type, place: str = "") -> Any:
+    value = members[name]
+    if type(value) is not kind:
+        raise EnrolmentError(f"{place}{name}: not of type {kind.__name__}")
+    return value
+
+
+def _bytes(members: dict[str, Any], name: str, place: str = "") -> bytes:
+    text: str = _take(members, name, str, place)
+    if not _HEX.fullmatch(text):
+        raise EnrolmentError(f"{place}{name}: not lower-case hex")
+    return bytes.fromhex(text)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.protocols.test_enrolment import GOOD
+from utility_server.customers import Customers
+from utility_server.database import open_database
+from utility_server.errors import EnrolmentRefused, LedgerTampered, StoreError, UnknownCustomer
+from utility_server.keys import UtilityKeys
+from utility_server.ledger import Ledger
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(tmp_path / "utility.db")
+    yield engine
+    engine.dispose()
+
+
+def filled(engine: Engine) -> Ledger:
+    ledger = Ledger(engine)
+    for n in range(4):
+        ledger.append(1000 + n, "bill", b"meter", {"fee": n}, f"evidence {n}".encode())
+    return ledger
+
+
+def tear_up(engine: Engine, statement: str) -> None:
+    with sqlite3.connect(str(engine.url.database)) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def test_the_ledger_gives_back_what_was_written(engine: Engine) -> None:
+    entries = list(filled(engine).entries())
+    assert [(e.sequence, e.time, e.content["fee"]) for e in entries] == [
+        (1, 1000, 0),
+        (2, 1001, 1),
+        (3, 1002, 2),
+        (4, 1003, 3),
+    ]
+    assert Ledger(engine).evidence(entries[2]) == b"evidence 2"
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("DELETE FROM ledger_entry WHERE sequence = 2", "entry 2 is missing"),
+        ("DELETE FROM ledger_entry WHERE sequence = 1", "entry 1 is missing"),
+        ("UPDATE ledger_entry SET body = body || x'00' WHERE sequence = 3", "not readable"),
+        ("UPDATE ledger_entry SET body = zeroblob(9) WHERE sequence = 3", "entry 3 is not"),
+        ("UPDATE ledger_entry SET digest = zeroblob(32) WHERE sequence = 3", "entry 3 is not"),
+        (
+            "UPDATE ledger_entry SET (body, digest) ="
+            "(SELECT body, digest FROM ledger_entry e WHERE e.sequence = 2) WHERE sequence = 4",
+            "entry 4 is not",
+        ),
+    ],
+)
+def test_an_entry_cannot_be_changed_dropped_or_moved(
+    engine: Engine, statement: str, place: str
+) -> None:
+    ledger = filled(engine)
+    tear_up(engine, statement)
+    with pytest.raises(LedgerTampered, match=place):
+        list(ledger.entries())
+
+
+def test_evidence_cannot_be_exchanged(engine: Engine) -> None:
+    ledger = filled(engine)
+    entries = list(ledger.entries())
+    tear_up(engine, "UPDATE evidence SET content = x'00'")
+    with pytest.raises(LedgerTampered, match="evidence of entry 1"):
+        ledger.evidence(entries[0])
+
+
+def test_customers_are_sealed_and_found_again(engine: Engine) -> None:
+    customers = Customers(engine, bytes(32), os.urandom)
+    customers.enrol(GOOD.encode())
+    customers.enrol(GOOD.encode())
+    assert customers.find(GOOD.meter) == GOOD
+    assert customers.meters() == [GOOD.meter]
+    content = Path(str(engine.url.database)).read_bytes()
+    assert b"e" * 16 not in content
+    assert (b"e" * 16).hex().encode() not in content
+    with pytest.raises(UnknownCustomer, match="0102"):
+        customers.find(b"\1\2")
+    with pytest.raises(StoreError, match="sealed with another key"):
+        Customers(engine, bytes(range(32)), os.urandom).find(GOOD.meter)
+
+
+def test_a_certifier_is_never_replaced_silently(engine: Engine) -> None:
+    customers = Customers(engine, bytes(32), os.urandom)
+    customers.enrol(GOOD.encode())
+    with pytest.raises(EnrolmentRefused, match="other keys"):
+        customers.enrol(replace(GOOD, certifier=bytes(32)).encode())
+    with pytest.raises(EnrolmentRefused, match="not JSON"):
+        customers.enrol(b"\xff")
+
+
+def test_a_foreign_or_newer_database_is_left_as_it_was(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    text = tmp_path / "text.db"
+    text.write_bytes(b"no database" * 100)
+    newer = tmp_path / "newer.db"
+    engine = open_database(newer)
+    engine.dispose()
+    with sqlite3.connect(newer) as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    connection.close()
+    for path, why in (
+        (foreign, "not a utility"),
+        (text, "not a database"),
+        (newer, "has version 99"),
+    ):
+        before = path.read_bytes()
+        with pytest.raises(StoreError, match=why):
+            open_database(path)
+        assert path.read_bytes() == before
+
+
+def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
+    keys = UtilityKeys.create(tmp_path / "keys", os.urandom)
+    assert UtilityKeys.load(tmp_path / "keys").storage == keys.storage
+    with pytest.raises(StoreError, match="File exists"):
+        UtilityKeys.create(tmp_path / "keys", os.urandom)
+    assert keys.storage.hex() not in repr(keys)
+    assert repr(keys.storage) not in repr(keys)
+    (tmp_path / "keys" / "storage.key").chmod(0o644)
+    with pytest.raises(StoreError, match="mode 0644"):
+        UtilityKeys.load(tmp_path / "keys")

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong at the utility.
+
+UtilityError
+  StoreError           the utility's database or key files are not usable
+    LedgerTampered     the ledger is not what was written
+  UnknownCustomer      no such meter is enrolled
+  EnrolmentRefused     an enrolment file is not one, or contradicts what is enrolled
+  HeadEndError         the hub could not be asked
+    HubRefused         the hub's applet answered with a status word
+  VerificationFailed   an answer is wrong: `.check` names the check that refused it
+  CannotVerify         an answer may be right, but what would show it is missing
+"""
+
+__all__ = [
+    "CannotVerify",
+    "EnrolmentRefused",
+    "HeadEndError",
+    "HubRefused",
+    "LedgerTampered",
+    "StoreError",
+    "UnknownCustomer",
+    "UtilityError",
+    "VerificationFailed",
+]
+
+
+class UtilityError(Exception):
+    """Base of all errors at the utility."""
+
+
+class StoreError(UtilityError):
+    """The database or a key file is missing, damaged, or of another kind."""
+
+
+class LedgerTampered(StoreError):
+    """An entry was changed, dropped or put in another place."""
+
+
+class UnknownCustomer(UtilityError):
+    """No meter of that identification is enrolled."""
+
+
+class EnrolmentRefused(UtilityError):
+    """A file is not an enrolment, or its meter is enrolled already with other keys."""
+
+
+class HeadEndError(UtilityError):
+    """The hub could not be reached, or the channel to it broke."""
+
+
+class HubRefused(HeadEndError):
+    """The hub's applet answered with a status word instead of data."""
+
+    def __init__(self, status_word: int, meaning: str) -> None:
+        super().__init__(f"the hub refused: {status_word:04X} ({meaning})")
+        self.status_word = status_word
+
+
+class VerificationFailed(UtilityError):
+    """An answer is wrong."""
+
+    def __init__(self, check: str, reason: str) -> None:
+        super().__init__(f"{check}: {reason}")
+        self.check = check
+        self.reason = reason
+
+
+class CannotVerify(UtilityError):
+    """What would show an answer to be right or wrong is missing."""

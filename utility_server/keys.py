@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The utility's own keys: what it signs tariffs and invoices with, what it seals its store with.
+
+Each lies in a file of its own with mode 0600; a file that others may read is refused.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from utility_server.errors import StoreError
+
+__all__ = ["UtilityKeys", "key_id"]
+
+_SIZE: Final = 32
+
+
+def key_id(public_key: Ed25519PublicKey) -> bytes:
+    """Return the short name of a public key: the first 8 bytes of its SHA-256."""
+    return sha256(public_key.public_bytes_raw()).digest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class UtilityKeys:
+    """What the utility must keep to itself."""
+
+    signing: Ed25519PrivateKey = field(repr=False)
+    storage: bytes = field(repr=False)
+    """AES-256 key that seals the customers' channel keys."""
+
+    @property
+    def public(self) -> Ed25519PublicKey:
+        """What customers check tariffs and invoices with."""
+        return self.signing.public_key()
+
+    @classmethod
+    def create(cls, folder: Path, randomness: Callable[[int], bytes]) -> Self:
+        """Make new keys in `folder`; raise `StoreError` where there are some already."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("signing.key", "storage.key"):
+            _write(folder / name, randomness(_SIZE))
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the keys of `folder`; raise `StoreError` where one is missing or open to others."""
+        signing, storage = (_read(folder / name) for name in ("signing.key", "storage.key"))
+        return cls(Ed25519PrivateKey.from_private_bytes(signing), storage)
+
+
+def _write(path: Path, secret: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read(_SIZE + 1)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    if mode & 0o077:
+        raise StoreError(f"{path}: mode {stat.S_IMODE(mode):04o} lets others in; it must be 0600")
+    if len(secret) != _SIZE:
+        raise StoreError(f"{path}: not a key of {_SIZE} bytes")
+    return secret

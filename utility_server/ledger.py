@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The utility's ledger: what was verified and billed, each entry sealed by the one after it.
+
+    digest(n) = SHA-256("meterlet ledger 1" ‖ digest(n−1) ‖ body(n)),   digest(0) = 32 zero bytes
+    body(n)   = deterministic CBOR [n, time, kind, meter, content]
+
+An entry that is changed, dropped or moved breaks the chain from there on; whoever keeps the last
+digest can tell that none was cut off the end. What an entry rests on (a hub's whole answer) is
+kept beside it as evidence under its own digest, so that anyone can verify it again.
+"""
+
+import hmac
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import cbor2
+from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from utility_server.database import evidence_table, ledger_table
+from utility_server.errors import LedgerTampered
+
+__all__ = ["Ledger", "LedgerEntry"]
+
+_LABEL: Final = b"meterlet ledger 1"
+_GENESIS: Final = bytes(32)
+
+Content = Mapping[str, int | str | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One line of the ledger."""
+
+    sequence: int
+    """1 for the first."""
+    time: int
+    """Epoch seconds at which it was written."""
+    kind: str
+    meter: bytes
+    content: Content
+    digest: bytes
+    """Seals this entry and all before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The entries of one database, in order."""
+
+    engine: Engine
+
+    def append(
+        self, time: int, kind: str, meter: bytes, content: Content, evidence: bytes
+    ) -> LedgerEntry:
+        """Write an entry and its evidence in one transaction; return the entry.
+
+        `content` gets the evidence's SHA-256 under "evidence".
+        """
+        evidence_digest = sha256(evidence).digest()
+        content = {**content, "evidence": evidence_digest}
+        with self.engine.begin() as connection:
+            last = connection.execute(
+                select(ledger_table.c.sequence, ledger_table.c.digest)
+                .order_by(ledger_table.c.sequence.desc())
+                .limit(1)
+            ).one_or_none()
+            sequence, previous = (0, _GENESIS) if last is None else (last.sequence, last.digest)
+            sequence += 1
+            body = cbor2.dumps([sequence, time, kind, meter, content], canonical=True)
+            digest = _seal(previous, body)
+            known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
+            if not connection.execute(known).scalar_one():
+                connection.execute(
+                    insert(evidence_table).values(
+                        digest=evidence_digest, kind=kind, content=evidence
+                    )
+                )
+            connection.execute(
+                insert(ledger_table).values(sequence=sequence, body=body, digest=digest)
+            )
+        return LedgerEntry(sequence, time, kind, meter, content, digest)
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
+        previous = _GENESIS
+        with self.engine.connect() as connection:
+            query = select(ledger_table).order_by(ledger_table.c.sequence)
+            try:
+                rows = connection.execute(query).all()
+            except DBAPIError as error:
+                raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
+            for expected, row in enumerate(rows, start=1):
+                if row.sequence != expected:
+                    raise LedgerTampered(f"ledger: entry {expected} is missing")
+                previous = _seal(previous, row.body)
+                if not hmac.compare_digest(previous, row.digest):
+                    raise LedgerTampered(f"ledger: entry {expected} is not what was written")
+                _, time, kind, meter, content = cbor2.loads(row.body)
+                yield LedgerEntry(expected, time, kind, meter, content, row.digest)
+
+    def evidence(self, entry: LedgerEntry) -> bytes:
+        """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""
+        digest = entry.content["evidence"]
+        with self.engine.connect() as connection:
+            content = connection.execute(
+                select(evidence_table.c.content).where(evidence_table.c.digest == digest)
+            ).scalar_one_or_none()
+        if content is None or sha256(content).digest() != digest:
+            raise LedgerTampered(f"ledger: the evidence of entry {entry.sequence} is not there")
+        return bytes(content)
+
+
+def _seal(previous: bytes, body: bytes) -> bytes:
+    return sha256(_LABEL + previous + body).digest()
