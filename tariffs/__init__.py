@@ -1,2 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tariffs."""
+"""Prices over time, exact bills, and the documents that tariffs are signed as.
+
+A tariff is written as TOML (`tariffs.source`), compiled into a canonical document and signed
+(`tariffs.signing`). What is imported here needs the standard library only, no file and no native
+code, so that it runs inside the applet machine as well; `SANDBOX_MODULES` lists its files.
+"""
+
+from typing import Final
+
+from tariffs.bill import Bill, BillItem, compute_bill, total_from_energy_amount
+from tariffs.clock import charged_days
+from tariffs.document import Tariff
+from tariffs.envelope import SignedParts, split_signed_tariff
+from tariffs.errors import (
+    MalformedTariff,
+    SignatureRefused,
+    TariffError,
+    UnbillableReadings,
+    UnpricedSlot,
+)
+from tariffs.rounding import Rounding, Rule
+
+__all__ = [
+    "SANDBOX_MODULES",
+    "Bill",
+    "BillItem",
+    "MalformedTariff",
+    "Rounding",
+    "Rule",
+    "SignatureRefused",
+    "SignedParts",
+    "Tariff",
+    "TariffError",
+    "UnbillableReadings",
+    "UnpricedSlot",
+    "charged_days",
+    "compute_bill",
+    "split_signed_tariff",
+    "total_from_energy_amount",
+]
+
+SANDBOX_MODULES: Final = (
+    "__init__.py",
+    "_canonical.py",
+    "_fields.py",
+    "bill.py",
+    "charges.py",
+    "clock.py",
+    "document.py",
+    "envelope.py",
+    "errors.py",
+    "rounding.py",
+    "schedule.py",
+    "steps.py",
+)
+"""The files of this package that an applet which prices readings carries."""

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tariff: a document that prices every slot of its validity, in one canonical encoding.
+
+A tariff is a list of versions that follow each other without a gap; each holds charges (by energy
+or by day) and steps (taxes and the like, reckoned from the charges in order). The encoding is
+deterministic CBOR:
+
+    {"format": 1, "name": text, "revision": int, "currency": text, "zone": text,
+     "rounding": {"rule": text, "decimals": int},
+     "versions": [{"from": day, "until": day, "charges": [...], "steps": [...]}]}
+
+with days counted from 1970-01-01. Whoever signs a tariff signs these bytes, and `digest` names it
+in statements and proofs.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from hashlib import sha256
+from itertools import pairwise
+from operator import add, lt
+from typing import Final
+
+from tariffs import _canonical
+from tariffs._canonical import Value
+from tariffs._fields import Fields
+from tariffs.charges import Charge, EnergyCharge, charge_from_canonical, utc_text
+from tariffs.clock import Clock, date_of, day_number
+from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.rounding import Rounding, Rule
+from tariffs.steps import Step, step_from_canonical
+
+__all__ = ["FORMAT", "Tariff", "Version"]
+
+FORMAT: Final = 1
+DIGEST_DOMAIN: Final = b"meterlet/tariff/digest/1\x00"
+MAX_SIZE: Final = 4 << 20
+LAST_DAY: Final = day_number(date(2200, 1, 1))
+NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,78}[^\s\x00-\x1f\x7f])?")
+CURRENCY: Final = re.compile(r"[A-Z]{3}")
+FEMTO_DECIMALS: Final = 15
+
+
+def _check_name(name: str, what: str) -> None:
+    if not NAME.fullmatch(name):
+        raise MalformedTariff(f"{what} {name!r} is empty, too long or holds control characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The charges and steps in force on the days from `valid_from`, before `valid_until`."""
+
+    valid_from: int
+    valid_until: int
+    """Numbers of days (`tariffs.clock`)."""
+    charges: tuple[Charge, ...]
+    steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.valid_from < self.valid_until <= LAST_DAY:
+            raise MalformedTariff("it is valid from 1970 to 2200 at most, and for a day at least")
+        if not self.charges:
+            raise MalformedTariff("there is no charge")
+        known: set[str] = set()
+        for charge in self.charges:
+            self._check_new(charge.name, known)
+            if isinstance(charge, EnergyCharge):
+                for band in charge.schedule.names:
+                    _check_name(band, "the band's name")
+        for step in self.steps:
+            if not step.on or len(set(step.on)) != len(step.on):
+                raise MalformedTariff("'on' names nothing, or twice", component=f"step {step.name}")
+            for name in step.on:
+                if name not in known:
+                    raise MalformedTariff(
+                        f"'on' names {name!r}, which does not come before it",
+                        component=f"step {step.name}",
+                    )
+            self._check_new(step.name, known)
+
+    @staticmethod
+    def _check_new(name: str, known: set[str]) -> None:
+        _check_name(name, "the name")
+        if name in known:
+            raise MalformedTariff(f"two components have the name {name!r}")
+        known.add(name)
+
+    @property
+    def energy_charges(self) -> tuple[EnergyCharge, ...]:
+        """The charges by the kilowatt-hour."""
+        return tuple(one for one in self.charges if isinstance(one, EnergyCharge))
+
+    @property
+    def exact_decimals(self) -> int:
+        """How many decimals of the currency the amounts need to be exact."""
+        decimals: dict[str, int] = {one.name: one.exact_decimals for one in self.charges}
+        for step in self.steps:
+            decimals[step.name] = max(decimals[name] for name in step.on) + 6
+        return max(decimals.values())
+
+    def canonical(self) -> Value:
+        """Return the version as a document holds it."""
+        return {
+            "from": self.valid_from,
+            "until": self.valid_until,
+            "charges": [charge.canonical() for charge in self.charges],
+            "steps": [step.canonical() for step in self.steps],
+        }
+
+    @classmethod
+    def from_canonical(cls, value: Value) -> "Version":
+        """Return the version that a document holds."""
+        fields = Fields(value, "version")
+        version = cls(
+            fields.integer("from"),
+            fields.integer("until"),
+            tuple(charge_from_canonical(charge) for charge in fields.items("charges")),
+            tuple(step_from_canonical(step) for step in fields.items("steps")),
+        )
+        fields.done()
+        return version
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """Prices for every slot of a stretch of days; see the module's description."""
+
+    name: str
+    revision: int
+    """Counts the documents of this name; a later one supersedes."""
+    currency: str
+    zone: str
+    """Where the tariff's days begin: validity and standing charges go by its wall clock."""
+    rounding: Rounding
+    versions: tuple[Version, ...]
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "the tariff's name")
+        if not 1 <= self.revision < 1 << 32:
+            raise MalformedTariff("the revision is not a number from 1")
+        if not CURRENCY.fullmatch(self.currency):
+            raise MalformedTariff(f"{self.currency!r} is no currency code such as EUR")
+        Clock(self.zone)
+        if not self.versions:
+            raise MalformedTariff("there is no version")
+        for before, after in pairwise(self.versions):
+            if before.valid_until != after.valid_from:
+                raise MalformedTariff(
+                    f"a version ends on {date_of(before.valid_until)} and the next begins on"
+                    f" {date_of(after.valid_from)}: they must follow each other"
+                )
+
+    # Validity
+
+    @property
+    def valid_from(self) -> date:
+        """The first local day of the validity."""
+        return date_of(self.versions[0].valid_from)
+
+    @property
+    def valid_until(self) -> date:
+        """The local day before which the validity ends."""
+        return date_of(self.versions[-1].valid_until)
+
+    @cached_property
+    def boundaries(self) -> tuple[int, ...]:
+        """The moments at which the versions begin, and the one at which the last ends."""
+        clock = Clock(self.zone)
+        days = [version.valid_from for version in self.versions]
+        return tuple(map(clock.day_begin, [*days, self.versions[-1].valid_until]))
+
+    @property
+    def begin(self) -> int:
+        """The first moment of the validity."""
+        return self.boundaries[0]
+
+    @property
+    def end(self) -> int:
+        """The moment at which the validity ends."""
+        return self.boundaries[-1]
+
+    @cached_property
+    def exact_decimals(self) -> int:
+        """The decimals of the currency in which this tariff's bills are exact; 15 or more."""
+        return max(FEMTO_DECIMALS, *(version.exact_decimals for version in self.versions))
+
+    # Prices
+
+    def parts(self, starts: Sequence[int], slot_seconds: int) -> list[tuple[Version, slice]]:
+        """Return which of the slots fall to which version.
+
+        Raises `UnbillableReadings` if the starts are not in order, and `UnpricedSlot` for a slot
+        outside the validity or across the boundary of two versions.
+        """
+        if slot_seconds <= 0 or not all(map(lt, starts, starts[1:])):
+            raise UnbillableReadings("the slots have no length, or are not in order of time")
+        parts = []
+        for version, (begin, end) in zip(self.versions, pairwise(self.boundaries), strict=True):
+            first, past = bisect_left(starts, begin), bisect_left(starts, end)
+            if first < past:
+                if starts[past - 1] + slot_seconds > end:
+                    raise self._unpriced(starts[past - 1], "reaches beyond")
+                parts.append((version, slice(first, past)))
+        if starts and starts[0] < self.begin:
+            raise self._unpriced(starts[0], "begins before")
+        if starts and starts[-1] >= self.end:
+            raise self._unpriced(starts[bisect_left(starts, self.end)], "begins after")
+        return parts
+
+    def _unpriced(self, start: int, how: str) -> UnpricedSlot:
+        last = date_of(day_number(self.valid_until) - 1)
+        return UnpricedSlot(
+            f"the slot at {utc_text(start)} {how} the validity of its prices;"
+            f" {self.name} is valid {self.valid_from} to {last} in {self.zone}",
+            start=start,
+        )
+
+    def prices(self, starts: Sequence[int], slot_seconds: int) -> list[int]:
+        """Return the price of each slot: micro-units per kWh, net, of all energy charges together.
+
+        The starts are epoch seconds in order. Raises `UnpricedSlot` for one outside the validity
+        or across a change of price, `UnbillableReadings` for starts that are out of order.
+        """
+        prices: list[int] = []
+        for version, part in self.parts(starts, slot_seconds):
+            slots = starts[part]
+            total = [0] * len(slots)
+            for charge in version.energy_charges:
+                bands = charge.bands_of(slots, slot_seconds)
+                total = list(map(add, total, map(charge.prices.__getitem__, bands)))
+            prices += total
+        return prices
+
+    def bands(self, starts: Sequence[int], slot_seconds: int) -> list[str]:
+        """Return the name of each slot's band; raises as `prices` does.
+
+        Where several charges have bands, their names are joined ("day+HT"); flat charges add
+        nothing to the name unless all are.
+        """
+        names: list[str] = []
+        for version, part in self.parts(starts, slot_seconds):
+            slots = starts[part]
+            charges = version.energy_charges
+            banded = [one for one in charges if len(one.prices) > 1] or list(charges[:1])
+            columns = [
+                map(charge.schedule.names.__getitem__, charge.bands_of(slots, slot_seconds))
+                for charge in banded
+            ]
+            if columns:
+                names += map("+".join, zip(*columns, strict=True))
+            else:
+                names += [""] * len(slots)
+        return names
+
+    # Encoding
+
+    def encode(self) -> bytes:
+        """Return the canonical document."""
+        return _canonical.encode(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "revision": self.revision,
+                "currency": self.currency,
+                "zone": self.zone,
+                "rounding": {"rule": self.rounding.rule, "decimals": self.rounding.decimals},
+                "versions": [version.canonical() for version in self.versions],
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Tariff":
+        """Return the tariff that `data` encodes; raise `MalformedTariff` for any other bytes."""
+        if len(data) > MAX_SIZE:
+            raise MalformedTariff(f"document: larger than {MAX_SIZE} bytes")
+        fields = Fields(_canonical.decode(data), "tariff")
+        if (form := fields.integer("format")) != FORMAT:
+            raise MalformedTariff(f"document: format {form}, this release reads {FORMAT}")
+        tariff = cls(
+            name=fields.text("name"),
+            revision=fields.integer("revision"),
+            currency=fields.text("currency"),
+            zone=fields.text("zone"),
+            rounding=_rounding(fields.map("rounding")),
+            versions=tuple(map(Version.from_canonical, fields.items("versions"))),
+        )
+        fields.done()
+        if tariff.encode() != data:
+            raise MalformedTariff("document: not in canonical form")
+        return tariff
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The 32 bytes that name this tariff: SHA-256 over a label and the document."""
+        return sha256(DIGEST_DOMAIN + self.encode()).digest()
+
+
+def _rounding(value: Value) -> Rounding:
+    fields = Fields(value, "rounding")
+    rule, decimals = fields.text("rule"), fields.integer("decimals")
+    fields.done()
+    try:
+        return Rounding(Rule(rule), decimals)
+    except ValueError:
+        raise MalformedTariff(f"unknown rule {rule!r}", component="rounding") from None

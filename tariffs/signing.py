@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signs tariffs and verifies them: COSE_Sign1 with Ed25519 (RFC 9052, RFC 9053 section 2.2)."""
+
+from hmac import compare_digest
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cwt import COSE, COSEKey, CWTError
+from cwt.cose_key_interface import COSEKeyInterface
+
+from tariffs.document import Tariff
+from tariffs.envelope import header, split_signed_tariff
+from tariffs.errors import SignatureRefused
+
+__all__ = ["sign_tariff", "verify_signed_tariff"]
+
+
+def _cose_key(key: Ed25519PrivateKey | Ed25519PublicKey, key_id: bytes) -> COSEKeyInterface:
+    if isinstance(key, Ed25519PrivateKey):
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    else:
+        pem = key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    return COSEKey.from_pem(pem, kid=key_id)
+
+
+def sign_tariff(tariff: Tariff, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
+    """Return the signed document; the same tariff and key give the same bytes."""
+    if not key_id:
+        raise SignatureRefused("a key id has a byte at least")
+    document = COSE.new(deterministic_header=True).encode_and_sign(
+        tariff.encode(), _cose_key(private_key, key_id), protected=dict(header(key_id))
+    )
+    assert isinstance(document, bytes)
+    split_signed_tariff(document)
+    return document
+
+
+def verify_signed_tariff(
+    document: bytes, public_key: Ed25519PublicKey, key_id: bytes | None = None
+) -> Tariff:
+    """Return the tariff that `public_key` signed.
+
+    Raises `SignatureRefused` for any other document, or one by a key of another id than `key_id`;
+    `MalformedTariff` if what was signed is no tariff.
+    """
+    parts = split_signed_tariff(document)
+    if key_id is not None and not compare_digest(parts.key_id, key_id):
+        raise SignatureRefused(f"signed with the key {parts.key_id.hex()}, not {key_id.hex()}")
+    try:
+        payload = COSE.new().decode(document, _cose_key(public_key, parts.key_id))
+    except CWTError:
+        raise SignatureRefused("the signature is wrong") from None
+    assert payload == parts.payload
+    return Tariff.decode(payload)
