@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's ledger: what was verified and billed, each entry sealed by the one after it.
 
-    digest(n) = SHA-256("meterlet ledger 1" ‖ digest(n−1) ‖ body(n)),   digest(0) = 32 zero bytes
+    digest(n) = seal("meterlet ledger 1", digest(n−1), body(n))      as protocols.hash_chain has it
     body(n)   = deterministic CBOR [n, time, kind, meter, content]
 
 An entry that is changed, dropped or moved breaks the chain from there on; whoever keeps the last
@@ -19,13 +19,13 @@ import cbor2
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
+from protocols.hash_chain import GENESIS, seal
 from utility_server.database import evidence_table, ledger_table
 from utility_server.errors import LedgerTampered
 
 __all__ = ["Ledger", "LedgerEntry"]
 
 _LABEL: Final = b"meterlet ledger 1"
-_GENESIS: Final = bytes(32)
 
 Content = Mapping[str, int | str | bytes]
 
@@ -66,10 +66,10 @@ class Ledger:
                 .order_by(ledger_table.c.sequence.desc())
                 .limit(1)
             ).one_or_none()
-            sequence, previous = (0, _GENESIS) if last is None else (last.sequence, last.digest)
+            sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence += 1
             body = cbor2.dumps([sequence, time, kind, meter, content], canonical=True)
-            digest = _seal(previous, body)
+            digest = seal(_LABEL, previous, body)
             known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
             if not connection.execute(known).scalar_one():
                 connection.execute(
@@ -84,7 +84,7 @@ class Ledger:
 
     def entries(self) -> Iterator[LedgerEntry]:
         """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
-        previous = _GENESIS
+        previous = GENESIS
         with self.engine.connect() as connection:
             query = select(ledger_table).order_by(ledger_table.c.sequence)
             try:
@@ -94,7 +94,7 @@ class Ledger:
             for expected, row in enumerate(rows, start=1):
                 if row.sequence != expected:
                     raise LedgerTampered(f"ledger: entry {expected} is missing")
-                previous = _seal(previous, row.body)
+                previous = seal(_LABEL, previous, row.body)
                 if not hmac.compare_digest(previous, row.digest):
                     raise LedgerTampered(f"ledger: entry {expected} is not what was written")
                 _, time, kind, meter, content = cbor2.loads(row.body)
@@ -110,7 +110,3 @@ class Ledger:
         if content is None or sha256(content).digest() != digest:
             raise LedgerTampered(f"ledger: the evidence of entry {entry.sequence} is not there")
         return bytes(content)
-
-
-def _seal(previous: bytes, body: bytes) -> bytes:
-    return sha256(_LABEL + previous + body).digest()

@@ -1,2 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hub/disclosure."""
+"""What may leave the house: consents, the release guard, and the log of everything that did."""
+
+from hub.disclosure.consents import CONSENT_COMPONENT, Consent, Terms, UnknownConsent
+from hub.disclosure.guard import Disclosure, Release, ReleaseRefused, ReleaseRequest
+from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
+from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
+
+__all__ = [
+    "CONSENT_COMPONENT",
+    "LOG_COMPONENT",
+    "Consent",
+    "Disclosure",
+    "DisclosureLog",
+    "Entry",
+    "Form",
+    "Knowledge",
+    "LogTampered",
+    "Release",
+    "ReleaseRefused",
+    "ReleaseRequest",
+    "Terms",
+    "UnknownConsent",
+    "knowledge_of",
+]

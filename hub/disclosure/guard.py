@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The release guard: may this be told, and if so, put it on record first.
+
+What the platform tells an applet counts as released at that moment, whatever the applet does
+with it. Every request is either recorded as a release or as a refusal with the rule that it
+broke; the rules, in order:
+
+    consent    somebody allowed this applet, recipient, purpose and statement, and it still holds
+    period     the period is no shorter than the consent says
+    count      the same period has not been answered too often
+    size       the answer fits the consent's bits
+    fineness   together with all earlier releases, to whomever, nothing finer can be worked out
+               than the sum over the consent's hours (see `hub.disclosure.knowledge`)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from struct import Struct
+from typing import Final
+
+from hub.disclosure.consents import Consent, ConsentTable, Terms
+from hub.disclosure.knowledge import Form, Knowledge, alike_slots, answer_bits, knowledge_of
+from hub.disclosure.log import DisclosureLog, Entry
+from hub.vault.database import Database
+
+__all__ = ["Disclosure", "Release", "ReleaseRefused", "ReleaseRequest"]
+
+_HOUR: Final = 3_600
+_LARGEST_WEIGHT: Final = (1 << 63) - 1
+
+
+class ReleaseRefused(Exception):
+    """A release would break a rule; nothing was told, and the refusal is on record."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(f"{rule}: {reason}")
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """What an applet asks the platform to tell."""
+
+    applet: bytes
+    recipient: str
+    purpose: str
+    statement: str
+    days: int
+    """Local days in the period."""
+    form: Form
+    subject: bytes
+    """A digest of what the weights stand for: the tariff's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release on record."""
+
+    sequence: int
+    time: int
+    applet: bytes
+    recipient: str
+    purpose: str
+    statement: str
+    subject: bytes
+    form: Form
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """The resident's consents, the guard over releases, and the log of both."""
+
+    database: Database
+    now: Callable[[], int]
+
+    @property
+    def log(self) -> DisclosureLog:
+        """The hash-chained log."""
+        return DisclosureLog(self.database)
+
+    @property
+    def _consents(self) -> ConsentTable:
+        return ConsentTable(self.database)
+
+    def grant(self, terms: Terms) -> Consent:
+        """Record the resident's consent to these terms."""
+        with self.database.transaction():
+            consent = self._consents.add(terms)
+            self.log.append(self.now(), "consent", {"number": consent.number, **_facts(terms)})
+        return consent
+
+    def revoke(self, number: int) -> Consent:
+        """Withdraw a consent; the next request under it is refused."""
+        with self.database.transaction():
+            consent = self._consents.revoke(number, self.now())
+            self.log.append(self.now(), "revocation", {"number": number})
+        return consent
+
+    def consents(self) -> list[Consent]:
+        """Return every consent there ever was, oldest first."""
+        return self._consents.all()
+
+    def permit(self, request: ReleaseRequest) -> Entry:
+        """Record the release and return its entry, or record the refusal and raise.
+
+        Raises `ReleaseRefused` with the first rule that the request breaks.
+        """
+        try:
+            self._check(request)
+        except ReleaseRefused as refused:
+            self.log.append(self.now(), "refusal", {**_request_facts(request), "why": str(refused)})
+            raise
+        facts = {
+            **_request_facts(request),
+            "weights": _pack(request.form.weights),
+            "bits": answer_bits(request.form.weights),
+        }
+        return self.log.append(self.now(), "release", facts)
+
+    def record_message(
+        self, applet: bytes, recipient: str, purpose: str, content: bytes, wire_bytes: int
+    ) -> Entry:
+        """Record an answer that leaves the house: its exact bytes, and how many on the wire."""
+        facts = {
+            "applet": applet,
+            "recipient": recipient,
+            "purpose": purpose,
+            "wire_bytes": wire_bytes,
+        }
+        return self.log.append(self.now(), "message", facts, content)
+
+    def releases(self, recipient: str | None = None) -> list[Release]:
+        """Return the releases on record, to one recipient or to all."""
+        return [
+            release
+            for release in map(_release, self.log.entries("release"))
+            if recipient in (None, release.recipient)
+        ]
+
+    def knowledge(self, recipient: str | None = None) -> Knowledge:
+        """Return the bound on what one recipient knows, or all of them together."""
+        return knowledge_of([release.form for release in self.releases(recipient)])
+
+    def _check(self, request: ReleaseRequest) -> None:
+        terms = self._terms_for(request)
+        form = request.form
+        if request.days < terms.least_days:
+            raise ReleaseRefused(
+                "period", f"{request.days} days, the consent says at least {terms.least_days}"
+            )
+        before = self.releases()
+        same = sum(
+            (r.applet, r.form.begin, r.form.end) == (request.applet, form.begin, form.end)
+            for r in before
+        )
+        if same >= terms.answers:
+            raise ReleaseRefused("count", f"this period was answered {same} times already")
+        bits = answer_bits(form.weights)
+        if bits > terms.bits or any(abs(w) > _LARGEST_WEIGHT for w in form.weights):
+            raise ReleaseRefused("size", f"{bits} bits, the consent allows {terms.bits}")
+        # Also releases to others count: recipients may put together what they know.
+        related = [r.form for r in before if r.form.begin < form.end and form.begin < r.form.end]
+        least = terms.least_hours * _HOUR
+        smallest = min(alike_slots([*related, form]).values(), default=0) * form.slot_seconds
+        if smallest < least:
+            raise ReleaseRefused(
+                "fineness",
+                f"the use of {smallest // 60} min of slots could be worked out,"
+                f" the consent says no finer than {terms.least_hours} h",
+            )
+
+    def _terms_for(self, request: ReleaseRequest) -> Terms:
+        today = datetime.fromtimestamp(self.now(), UTC).date()
+        wanted = (request.applet, request.recipient, request.purpose, request.statement)
+        given = [
+            consent
+            for consent in self.consents()
+            if (
+                consent.terms.applet,
+                consent.terms.recipient,
+                consent.terms.purpose,
+                consent.terms.statement,
+            )
+            == wanted
+        ]
+        if not given:
+            raise ReleaseRefused("consent", f"none to tell {request.recipient} this")
+        standing = [consent for consent in given if consent.revoked is None]
+        if not standing:
+            raise ReleaseRefused("consent", f"number {given[-1].number} was revoked")
+        if standing[-1].terms.until < today:
+            raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
+        return standing[-1].terms
+
+
+def _pack(weights: Sequence[int]) -> bytes:
+    return Struct(f"<{len(weights)}q").pack(*weights)
+
+
+def _facts(terms: Terms) -> dict[str, int | str | bytes]:
+    return {
+        "applet": terms.applet,
+        "recipient": terms.recipient,
+        "purpose": terms.purpose,
+        "statement": terms.statement,
+        "least_days": terms.least_days,
+        "least_hours": terms.least_hours,
+        "answers": terms.answers,
+        "bits": terms.bits,
+        "until": terms.until.isoformat(),
+    }
+
+
+def _request_facts(request: ReleaseRequest) -> dict[str, int | str | bytes]:
+    return {
+        "applet": request.applet,
+        "recipient": request.recipient,
+        "purpose": request.purpose,
+        "statement": request.statement,
+        "subject": request.subject,
+        "begin": request.form.begin,
+        "slot_seconds": request.form.slot_seconds,
+    }
+
+
+def _release(entry: Entry) -> Release:
+    facts = entry.facts
+    weights: bytes = facts["weights"]
+    return Release(
+        sequence=entry.sequence,
+        time=entry.time,
+        applet=facts["applet"],
+        recipient=facts["recipient"],
+        purpose=facts["purpose"],
+        statement=facts["statement"],
+        subject=facts["subject"],
+        form=Form(
+            facts["begin"],
+            facts["slot_seconds"],
+            Struct(f"<{len(weights) // 8}q").unpack(weights),
+        ),
+        bits=facts["bits"],
+    )

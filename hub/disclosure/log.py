@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disclosure log: every consent, release, refusal and message, in a hash chain.
+
+    digest(n) = seal("meterlet disclosure 1", digest(n−1), body(n))  as protocols.hash_chain has it
+    body(n)   = deterministic CBOR [n, time, kind, facts]
+
+The bytes of a message lie beside its entry, which holds their SHA-256.
+"""
+
+import hmac
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+import cbor2
+
+from hub.vault.database import Component, Database
+from protocols.hash_chain import GENESIS, seal
+
+__all__ = ["LOG_COMPONENT", "DisclosureLog", "Entry", "LogTampered"]
+
+_LABEL: Final = b"meterlet disclosure 1"
+
+LOG_COMPONENT: Final = Component(
+    "disclosure",
+    (
+        """
+        CREATE TABLE disclosure_entry (
+            sequence INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            body BLOB NOT NULL,
+            digest BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX disclosure_kind ON disclosure_entry (kind, sequence);
+        CREATE TABLE disclosure_bytes (
+            digest BLOB PRIMARY KEY,
+            content BLOB NOT NULL
+        ) STRICT;
+        CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON disclosure_entry
+        BEGIN SELECT RAISE(ABORT, 'the disclosure log is append-only'); END;
+        CREATE TRIGGER entry_is_never_deleted BEFORE DELETE ON disclosure_entry
+        BEGIN SELECT RAISE(ABORT, 'the disclosure log is append-only'); END;
+        """,
+    ),
+)
+
+
+class LogTampered(Exception):
+    """An entry of the disclosure log is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log."""
+
+    sequence: int
+    time: int
+    kind: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DisclosureLog:
+    """The log in the hub's file."""
+
+    database: Database
+
+    def append(
+        self, time: int, kind: str, facts: Mapping[str, Any], content: bytes | None = None
+    ) -> Entry:
+        """Write an entry; with `content`, keep these bytes and their digest under "content"."""
+        if content is not None:
+            facts = {**facts, "content": sha256(content).digest(), "size": len(content)}
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT sequence, digest FROM disclosure_entry ORDER BY sequence DESC LIMIT 1"
+            ).fetchone()
+            sequence, previous = (0, GENESIS) if row is None else row
+            sequence += 1
+            body = cbor2.dumps([sequence, time, kind, facts], canonical=True)
+            digest = seal(_LABEL, previous, body)
+            connection.execute(
+                "INSERT INTO disclosure_entry VALUES (?, ?, ?, ?)", (sequence, kind, body, digest)
+            )
+            if content is not None:
+                connection.execute(
+                    "INSERT OR IGNORE INTO disclosure_bytes VALUES (?, ?)",
+                    (facts["content"], content),
+                )
+        return Entry(sequence, time, kind, facts)
+
+    def entries(self, kind: str | None = None) -> Iterator[Entry]:
+        """Yield the entries, of one kind or all, oldest first; the chain is not checked."""
+        rows = self.database.connection.execute(
+            "SELECT body FROM disclosure_entry WHERE ? IN (kind, '') ORDER BY sequence",
+            (kind or "",),
+        )
+        for (body,) in rows:
+            yield Entry(*cbor2.loads(body))
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the bytes kept with an entry; raise `LogTampered` if they are not those."""
+        row = self.database.connection.execute(
+            "SELECT content FROM disclosure_bytes WHERE digest = ?", (entry.facts["content"],)
+        ).fetchone()
+        if row is None or sha256(row[0]).digest() != entry.facts["content"]:
+            raise LogTampered(f"disclosure log: the bytes of entry {entry.sequence} are not there")
+        return bytes(row[0])
+
+    def verify(self) -> int:
+        """Check the whole chain; return how many entries; raise `LogTampered` where it breaks."""
+        previous, expected = GENESIS, 0
+        rows = self.database.connection.execute(
+            "SELECT sequence, body, digest FROM disclosure_entry ORDER BY sequence"
+        )
+        for sequence, body, digest in rows:
+            expected += 1
+            if sequence != expected:
+                raise LogTampered(f"disclosure log: entry {expected} is missing")
+            previous = seal(_LABEL, previous, body)
+            if not hmac.compare_digest(previous, digest):
+                raise LogTampered(f"disclosure log: entry {expected} is not what was written")
+        return expected
