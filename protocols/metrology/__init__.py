@@ -1,2 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""protocols/metrology."""
+"""Slots and certified days: what the certifier signs and everyone can check."""
+
+from protocols.metrology.certified_day import (
+    NO_DAY,
+    CertifiedDay,
+    CertifiedPeriod,
+    DayContent,
+    Series,
+    verify_days,
+)
+from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
+from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, find_zone
+
+__all__ = [
+    "NO_DAY",
+    "SLOT_MINUTES",
+    "CertifiedDay",
+    "CertifiedPeriod",
+    "DayContent",
+    "DayGrid",
+    "DayRefused",
+    "GridError",
+    "MalformedDay",
+    "MetrologyError",
+    "Period",
+    "Series",
+    "SlotState",
+    "find_zone",
+    "verify_days",
+]

@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The group secp256k1 (SEC 2, version 2, clause 2.4.1), by way of libsecp256k1.
+
+This is the only module that talks to the library. It hands out two values:
+
+    Point        one element of the group, the point at infinity included
+    PointVector  many elements in one C array, never the point at infinity
+
+and does sums of n points in one call of the library (0.2 µs a point), which is what makes a
+month of commitments cheap to verify: equal weights are added up before anything is multiplied,
+and many different weights go through buckets (Pippenger 1976), bit by bit.
+
+Scalars are integers modulo the group's order; `encode_scalar` and `decode_scalar` move them over
+the wire as 32 bytes, big-endian, reduced. Points travel as 33 or 65 bytes (SEC 1, version 2,
+clause 2.3.3; 65 bytes cost twenty times less to read). The point at infinity has no encoding: no
+honest message contains it.
+
+The library takes an illegal argument for a bug of its caller and may end the process, so every
+argument is checked here before the call. Multiplication of the generator (`multiply_generator`)
+takes constant time in the library; everything else does not.
+"""
+
+import hashlib
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, compress, repeat
+from typing import Any, Final, Self, overload
+
+from btclib_secp256k1 import ffi, lib
+from btclib_secp256k1.context import ctx
+
+from protocols.proofs.errors import Malformed
+
+__all__ = [
+    "COMPRESSED_SIZE",
+    "GENERATOR",
+    "INFINITY",
+    "ORDER",
+    "POINT_SIZES",
+    "SCALAR_SIZE",
+    "UNCOMPRESSED_SIZE",
+    "Point",
+    "PointVector",
+    "decode_scalar",
+    "encode_scalar",
+    "generators",
+    "hash_to_point",
+    "multiply_generator",
+    "multiply_generator_many",
+    "sum_columns",
+    "sum_points",
+    "weighted_sum",
+]
+
+ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""The number of points, a prime."""
+
+SCALAR_SIZE: Final = 32
+COMPRESSED_SIZE: Final = 33
+UNCOMPRESSED_SIZE: Final = 65
+POINT_SIZES: Final = (COMPRESSED_SIZE, UNCOMPRESSED_SIZE)
+
+_FLAGS: Final = {COMPRESSED_SIZE: 258, UNCOMPRESSED_SIZE: 2}  # SECP256K1_EC_(UN)COMPRESSED
+_CELL: Final = 64  # sizeof(secp256k1_pubkey)
+_CELL_POINTER: Final = ffi.typeof("secp256k1_pubkey *")
+_POINTER_ARRAY: Final = ffi.typeof("secp256k1_pubkey *[]")
+
+_Term = tuple[int, int]  # a factor in [1, order / 2] and the address of a point
+
+if ffi.sizeof("secp256k1_pubkey") != _CELL or ffi.sizeof("void *") != 8:
+    raise ImportError("protocols.proofs.group needs a 64-bit libsecp256k1")
+
+_parse: Final = lib.secp256k1_ec_pubkey_parse
+_serialize: Final = lib.secp256k1_ec_pubkey_serialize
+_combine: Final = lib.secp256k1_ec_pubkey_combine
+_create: Final = lib.secp256k1_ec_pubkey_create
+_multiply: Final = lib.secp256k1_ec_pubkey_tweak_mul
+_negate: Final = lib.secp256k1_ec_pubkey_negate
+_compare: Final = lib.secp256k1_ec_pubkey_cmp
+
+
+def encode_scalar(scalar: int) -> bytes:
+    """Return the 32 bytes of `scalar`, which is reduced modulo the order first."""
+    return (scalar % ORDER).to_bytes(SCALAR_SIZE, "big")
+
+
+def decode_scalar(data: bytes) -> int:
+    """Return the scalar of exactly 32 bytes; raise `Malformed` if it is not below the order."""
+    if len(data) != SCALAR_SIZE:
+        raise Malformed(f"a scalar has {SCALAR_SIZE} bytes, not {len(data)}")
+    scalar = int.from_bytes(data, "big")
+    if scalar >= ORDER:
+        raise Malformed("the scalar is not reduced modulo the group order")
+    return scalar
+
+
+class Point:
+    """An element of the group; immutable. `+`, `-`, unary `-` and `* int` do what they say.
+
+    `*` takes variable time: with secret factors use `multiply_generator` or the tables of
+    `protocols.proofs.pedersen`.
+    """
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Any = None) -> None:
+        # Private: `cell` is a `secp256k1_pubkey *` that this module filled, None is infinity.
+        self._cell = cell
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the point of 33 or 65 bytes; raise `Malformed` if it is none, or hybrid."""
+        if len(data) not in POINT_SIZES:
+            raise Malformed(f"a point has 33 or 65 bytes, not {len(data)}")
+        if len(data) == UNCOMPRESSED_SIZE and data[0] != 4:
+            raise Malformed("the point's first byte is not 04")
+        cell = ffi.new(_CELL_POINTER)
+        if not _parse(ctx, cell, bytes(data), len(data)):
+            raise Malformed("the bytes are not a point of secp256k1")
+        return cls(cell)
+
+    @property
+    def is_infinity(self) -> bool:
+        """Whether this is the neutral element."""
+        return self._cell is None
+
+    def encode(self, size: int = COMPRESSED_SIZE) -> bytes:
+        """Return the point's 33 or 65 bytes; raise `Malformed` for the point at infinity."""
+        if self._cell is None:
+            raise Malformed("the point at infinity has no encoding")
+        output = ffi.new("unsigned char[]", _checked_size(size))
+        _serialize(ctx, output, ffi.new("size_t *", size), self._cell, _FLAGS[size])
+        return bytes(ffi.buffer(output))
+
+    def __add__(self, other: "Point") -> "Point":
+        return sum_points((self, other))
+
+    def __sub__(self, other: "Point") -> "Point":
+        return sum_points((self, -other))
+
+    def __neg__(self) -> "Point":
+        if self._cell is None:
+            return self
+        cell = ffi.new(_CELL_POINTER, self._cell[0])
+        _negate(ctx, cell)
+        return Point(cell)
+
+    def __mul__(self, factor: int) -> "Point":
+        factor %= ORDER
+        if self._cell is None or factor == 0:
+            return INFINITY
+        # Small factors of either sign are fast: -3 would otherwise have 256 bits.
+        if negative := factor > ORDER // 2:
+            factor = ORDER - factor
+        cell = ffi.new(_CELL_POINTER, self._cell[0])
+        _multiply(ctx, cell, factor.to_bytes(SCALAR_SIZE, "big"))
+        if negative:
+            _negate(ctx, cell)
+        return Point(cell)
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Point):
+            return NotImplemented
+        if self._cell is None or other._cell is None:
+            return self._cell is other._cell
+        return bool(_compare(ctx, self._cell, other._cell) == 0)
+
+    def __hash__(self) -> int:
+        return hash(b"" if self._cell is None else self.encode())
+
+    def __repr__(self) -> str:
+        return "Point(infinity)" if self._cell is None else f"Point({self.encode().hex()})"
+
+
+class PointVector(Sequence[Point]):
+    """Points other than infinity, side by side in C memory; immutable.
+
+    Slices and joins share the memory of what they were made from. The addresses of the points
+    are kept as one array of pointers, the shape in which the library adds them up.
+    """
+
+    __slots__ = ("_addresses", "_owners")
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        cells = [point._cell for point in points]
+        if None in cells:
+            raise Malformed("a point vector cannot hold the point at infinity")
+        memory = ffi.new("secp256k1_pubkey[]", max(len(cells), 1))
+        for index, cell in enumerate(cells):
+            memory[index] = cell[0]
+        self._owners: tuple[Any, ...] = (memory,)
+        self._addresses = _addresses_of(memory, len(cells))
+
+    @classmethod
+    def _of(cls, owners: tuple[Any, ...], addresses: "array[int]") -> Self:
+        vector = cls.__new__(cls)
+        vector._owners, vector._addresses = owners, addresses
+        return vector
+
+    @classmethod
+    def decode(cls, data: bytes, size: int = COMPRESSED_SIZE) -> Self:
+        """Return the points of `size` bytes each that fill `data` exactly.
+
+        Raises `Malformed`, naming the first one that is not a point in its only encoding.
+        """
+        count, rest = divmod(len(data), _checked_size(size))
+        if rest:
+            raise Malformed(f"{len(data)} bytes are not a whole number of {size}-byte points")
+        if size == UNCOMPRESSED_SIZE and data[::size] != b"\4" * count:
+            raise Malformed("the first byte of a point is not 04")  # 06 and 07 are hybrid forms
+        memory = ffi.new("secp256k1_pubkey[]", max(count, 1))
+        addresses = _addresses_of(memory, count)
+        encodings = ffi.from_buffer(f"unsigned char[][{size}]", data)
+        good = map(_parse, repeat(ctx), _pointers(addresses), encodings, repeat(size))
+        # The loop runs inside `sum`, without a step of the interpreter for each point.
+        if sum(good) != count:
+            raise Malformed(f"point {_first_bad(data, size)} is not on secp256k1")
+        return cls._of((memory,), addresses)
+
+    @classmethod
+    def join(cls, vectors: Iterable["PointVector"]) -> Self:
+        """Return the points of all `vectors`, one after the other, without copying them."""
+        parts = list(vectors)
+        addresses = array("Q")
+        for part in parts:
+            addresses.extend(part._addresses)
+        owners = dict.fromkeys(chain.from_iterable(part._owners for part in parts))
+        return cls._of(tuple(owners), addresses)
+
+    def encode(self, size: int = COMPRESSED_SIZE) -> bytes:
+        """Return the concatenated encodings of `size` (33 or 65) bytes each."""
+        data = bytearray(_checked_size(size) * len(self))
+        length = ffi.new("size_t *", size)
+        output = ffi.from_buffer(f"unsigned char[][{size}]", data)
+        calls = map(
+            _serialize, repeat(ctx), output, repeat(length), _pointers(self._addresses),
+            repeat(_FLAGS[size]),
+        )  # fmt: skip
+        if sum(calls) != len(self):
+            raise AssertionError("libsecp256k1 could not serialize its own point")
+        return bytes(data)
+
+    def select(self, indexes: Iterable[int]) -> "PointVector":
+        """Return the points at `indexes`, in that order, without copying them."""
+        chosen = array("Q", map(self._addresses.__getitem__, indexes))
+        return PointVector._of(self._owners, chosen)
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    @overload
+    def __getitem__(self, index: int) -> Point: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PointVector": ...
+    def __getitem__(self, index: int | slice) -> "Point | PointVector":
+        if isinstance(index, slice):
+            return PointVector._of(self._owners, self._addresses[index])
+        source = ffi.cast(_CELL_POINTER, self._addresses[index])
+        return Point(ffi.new(_CELL_POINTER, source[0]))
+
+    def __iter__(self) -> Iterator[Point]:
+        return (self[index] for index in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PointVector):
+            return NotImplemented
+        return len(self) == len(other) and self.encode(65) == other.encode(65)
+
+    def __hash__(self) -> int:
+        return hash(self.encode(65))
+
+    def __repr__(self) -> str:
+        return f"PointVector({len(self)} points)"
+
+    def sum(self) -> Point:
+        """Return the sum of all points, in one call of the library."""
+        return _sum(self._addresses)
+
+    def weighted_sum(self, weights: Sequence[int]) -> Point:
+        """Return Σ weights[i] · self[i] for public integer weights of either sign.
+
+        Takes variable time. Raises `ValueError` unless there is one weight for each point.
+        """
+        if len(weights) != len(self):
+            raise ValueError(f"{len(weights)} weights for {len(self)} points")
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for weight, address in zip(weights, self._addresses, strict=True):
+            groups[weight].append(address)
+        return _weigh(groups)
+
+
+def sum_points(points: Iterable[Point]) -> Point:
+    """Return the sum of `points`, infinity if there are none."""
+    cells = [point._cell for point in points if point._cell is not None]
+    return _sum(array("Q", map(_address, cells)))  # `cells` keeps the memory alive
+
+
+def weighted_sum(terms: Iterable[tuple[int, Point]]) -> Point:
+    """Return Σ weight · point; points at infinity are allowed. Takes variable time."""
+    kept = [(weight, point._cell) for weight, point in terms if point._cell is not None]
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for weight, cell in kept:
+        groups[weight].append(_address(cell))
+    return _weigh(groups)
+
+
+def multiply_generator(scalar: int) -> Point:
+    """Return scalar · G in constant time, but for whether the scalar is 0."""
+    scalar %= ORDER
+    if scalar == 0:
+        return INFINITY
+    cell = ffi.new(_CELL_POINTER)
+    if not _create(ctx, cell, scalar.to_bytes(SCALAR_SIZE, "big")):
+        raise AssertionError("libsecp256k1 refused a reduced scalar")
+    return Point(cell)
+
+
+def multiply_generator_many(scalars: Sequence[int]) -> PointVector:
+    """Return scalar · G for each of `scalars`, in constant time; raise `ValueError` at a 0."""
+    if not all(0 < scalar < ORDER for scalar in scalars):
+        raise ValueError("a scalar is not in [1, order)")
+    data = b"".join(scalar.to_bytes(SCALAR_SIZE, "big") for scalar in scalars)
+    memory = ffi.new("secp256k1_pubkey[]", max(len(scalars), 1))
+    addresses = _addresses_of(memory, len(scalars))
+    encodings = ffi.from_buffer("unsigned char[][32]", data)
+    if sum(map(_create, repeat(ctx), _pointers(addresses), encodings)) != len(scalars):
+        raise AssertionError("libsecp256k1 refused a reduced scalar")
+    return PointVector._of((memory,), addresses)
+
+
+def sum_columns(vectors: Sequence[PointVector]) -> PointVector:
+    """Return the vector whose points are the sums of the points at the same place.
+
+    Raises `ValueError` unless all are equally long, `Malformed` if a sum is infinity.
+    """
+    count, height = len(vectors[0]), len(vectors)
+    if any(len(vector) != count for vector in vectors):
+        raise ValueError("the vectors differ in length")
+    columns = array("Q", bytes(8 * count * height))
+    for row, vector in enumerate(vectors):
+        columns[row::height] = vector._addresses
+    memory = ffi.new("secp256k1_pubkey[]", max(count, 1))
+    addresses = _addresses_of(memory, count)
+    pointers = ffi.from_buffer(f"secp256k1_pubkey *[][{height}]", columns)
+    calls = map(_combine, repeat(ctx), _pointers(addresses), pointers, repeat(height))
+    if sum(calls) != count:
+        raise Malformed("a sum of points is the point at infinity")
+    return PointVector._of((memory,), addresses)
+
+
+def hash_to_point(label: bytes) -> Point:
+    """Return the point that belongs to `label`, to which nobody knows a logarithm.
+
+    Try and increment: the first counter for which SHA-256 of a framed label is the abscissa of a
+    point; its even root is taken. Labels are public, so the varying time tells nothing.
+    """
+    prefix = b"meterlet/hash-to-secp256k1/1" + len(label).to_bytes(4, "big") + label
+    cell = ffi.new(_CELL_POINTER)
+    for counter in range(1 << 16):
+        abscissa = hashlib.sha256(prefix + counter.to_bytes(2, "big")).digest()
+        if _parse(ctx, cell, b"\2" + abscissa, COMPRESSED_SIZE):
+            return Point(cell)
+    raise AssertionError("a hash that misses the curve 65536 times in a row")
+
+
+@lru_cache(maxsize=16)
+def generators(label: bytes, count: int) -> PointVector:
+    """Return `count` independent points for `label`; the first ones do not depend on `count`."""
+    return PointVector(hash_to_point(label + index.to_bytes(4, "big")) for index in range(count))
+
+
+# --- Addresses of points in C memory. ---------------------------------------------------------
+
+
+def _address(cell: Any) -> int:
+    return int(ffi.cast("uintptr_t", cell))
+
+
+def _addresses_of(memory: Any, count: int) -> "array[int]":
+    start = _address(memory)
+    return array("Q", range(start, start + count * _CELL, _CELL))
+
+
+def _pointers(addresses: "array[int]") -> Any:
+    return ffi.from_buffer(_POINTER_ARRAY, addresses)
+
+
+def _checked_size(size: int) -> int:
+    if size not in POINT_SIZES:
+        raise ValueError(f"a point has 33 or 65 bytes, not {size}")
+    return size
+
+
+def _first_bad(data: bytes, size: int) -> int:
+    cell = ffi.new(_CELL_POINTER)
+    starts = range(0, len(data), size)
+    bad = (not _parse(ctx, cell, data[start : start + size], size) for start in starts)
+    return next(compress(range(len(starts)), bad))
+
+
+# --- Sums. Every address handed to these must belong to memory the caller keeps alive. ---------
+
+
+def _sum(addresses: "array[int]") -> Point:
+    if not addresses:
+        return INFINITY
+    cell = ffi.new(_CELL_POINTER)
+    # 0 means that the sum is infinity: the points themselves are valid by construction.
+    return Point(cell) if _combine(ctx, cell, _pointers(addresses), len(addresses)) else INFINITY
+
+
+def _weigh(groups: Mapping[int, Sequence[int]]) -> Point:
+    """Return Σ weight · (the sum of the points at these addresses)."""
+    terms: list[_Term] = []
+    alive: list[Point] = []  # owns the memory of the terms that are not the caller's
+    for weight, addresses in groups.items():
+        factor = weight % ORDER
+        # A negative weight is small again after the sign has moved to the point.
+        if negative := factor > ORDER // 2:
+            factor = ORDER - factor
+        if factor == 0:
+            continue
+        if len(addresses) == 1 and not negative:
+            terms.append((factor, addresses[0]))
+            continue
+        point = _sum(array("Q", addresses))
+        if not point.is_infinity:
+            alive.append(-point if negative else point)
+            terms.append((factor, _address(alive[-1]._cell)))
+    width = _bucket_width(terms)
+    if width == 0:
+        return sum_points(_multiplied(address, factor) for factor, address in terms)
+    return _bucket_sum(terms, width)
+
+
+def _multiplied(address: int, factor: int) -> Point:
+    cell = ffi.new(_CELL_POINTER, ffi.cast(_CELL_POINTER, address)[0])
+    _multiply(ctx, cell, factor.to_bytes(SCALAR_SIZE, "big"))
+    return Point(cell)
+
+
+def _bucket_width(terms: Sequence[_Term]) -> int:
+    """Return the digit width in bits that is fastest for `_bucket_sum`; 0: just multiply."""
+    bits = max((factor.bit_length() for factor, _ in terms), default=0)
+    # Measured, in units of 0.1 µs: an addition within a call 3, a call 35, a multiplication
+    # 70 and 1 for each bit up to 200, as the library splits a large scalar in two halves.
+    best, best_cost = 0, len(terms) * (70 + min(bits, 200))
+    for width in range(3, 11):
+        buckets = min(len(terms), 1 << width)
+        position = 3 * len(terms) + 35 * buckets + (35 + buckets) * width
+        cost = -(-bits // width) * position + 35 * bits
+        if cost < best_cost:
+            best, best_cost = width, cost
+    return best
+
+
+def _bucket_sum(terms: Sequence[_Term], width: int) -> Point:
+    """Return Σ factor · point by the bucket method, with digits of `width` bits.
+
+    For each digit position the points of equal digits are added up first; then, for each bit,
+    the sums whose digit has that bit. What is left is one point a bit, joined by doubling.
+    """
+    bits = max(factor.bit_length() for factor, _ in terms)
+    mask = (1 << width) - 1
+    planes: list[Point] = []
+    for shift in range(0, bits, width):
+        buckets: defaultdict[int, list[int]] = defaultdict(list)
+        for factor, address in terms:
+            buckets[(factor >> shift) & mask].append(address)
+        sums = [(digit, _sum(array("Q", held))) for digit, held in buckets.items() if digit]
+        planes += [sum_points(s for digit, s in sums if digit >> bit & 1) for bit in range(width)]
+    total = INFINITY
+    for plane in reversed(planes):
+        total = sum_points((total, total, plane))
+    return total
+
+
+INFINITY: Final = Point()
+GENERATOR: Final = multiply_generator(1)
+"""G, the standard generator (SEC 2, version 2, clause 2.4.1)."""
