@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sealed metrology part: it turns a day's readings into a `CertifiedDay`.
+
+Everyone trusts the certifier for measuring and signing, and nobody for anything else: it knows
+one register, no prices and no recipients, and it opens only sums over days that it signed.
+
+Blindings are not stored. They are derived from the blinding secret, the register, the day and
+what the day says, so that even a day that were certified twice with different uses would have
+unrelated blindings: the difference of two commitments never gives away the difference of uses.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from hub.certifier.errors import OutOfOrder
+from hub.certifier.keys import CertifierKeys
+from hub.certifier.slots import DayUse, slot_uses
+from hub.readings import Reading
+from protocols.metrology import NO_DAY, CertifiedDay, DayContent, DayGrid, Series
+from protocols.proofs import (
+    FalseStatement,
+    LinearOpening,
+    LinearStatement,
+    PointVector,
+    commit,
+    commit_many,
+    derive_blindings,
+    open_linear,
+)
+from protocols.proofs.group import COMPRESSED_SIZE, ORDER
+
+__all__ = ["Certification", "Certifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certification:
+    """A certified day, for everyone, and the uses it commits to, which stay in the hub."""
+
+    day: CertifiedDay
+    use: DayUse = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certifier:
+    """Certifies the days of one register, one after the other."""
+
+    series: Series
+    keys: CertifierKeys = field(repr=False)
+    point_size: int = COMPRESSED_SIZE
+
+    def certify(
+        self, day: date, readings: Sequence[Reading], previous: Certification | None
+    ) -> Certification:
+        """Return the day, signed and chained to `previous`, the day before (None: the first).
+
+        `readings` are in order of time, from the last one before the day to the first one after
+        it: without that one, the time after the last reading is certified as missing for good.
+        Raises `OutOfOrder` unless `day` follows `previous`, `ReadingsRefused` as `slot_uses`.
+        """
+        grid = DayGrid(day, self.series.zone, self.series.slot_minutes)
+        if previous is None:
+            return self._sign(slot_uses(grid, readings), 1, NO_DAY)
+        content = previous.day.content
+        if (content.meter, content.register) != (self.series.meter, self.series.register):
+            raise OutOfOrder(f"{day}: the day before is of another register")
+        if content.grid.end != grid.begin:
+            raise OutOfOrder(f"{day}: the day after {previous.day.day} is due")
+        use = slot_uses(grid, readings, start_wh=previous.use.end_wh)
+        return self._sign(use, content.counter + 1, previous.day.digest)
+
+    def open_linear(
+        self, statement: LinearStatement, certifications: Sequence[Certification]
+    ) -> LinearOpening:
+        """Return Σ weight · use over the days' slots and the opening that proves it.
+
+        Raises `FalseStatement` unless the statement names exactly these days, of this register,
+        and the uses are those that were certified.
+        """
+        days = [certification.day for certification in certifications]
+        context = statement.context
+        if (context.meter, context.register) != (self.series.meter, self.series.register):
+            raise FalseStatement("the statement is about another register")
+        if tuple(day.digest for day in days) != statement.days:
+            raise FalseStatement("the statement names other days")
+        uses: list[int] = []
+        blindings: list[int] = []
+        for certification in certifications:
+            uses += certification.use.uses
+            blindings += self._slot_blindings(certification.use)[:-1]
+        commitments = PointVector.join(day.content.commitments for day in days)
+        return open_linear(statement, commitments, uses, blindings)
+
+    def _sign(self, use: DayUse, counter: int, previous: bytes) -> Certification:
+        *slots, gap = self._slot_blindings(use)
+        start = self._register_blinding(use.grid.begin, use.start_wh)
+        end = self._register_blinding(use.grid.end, use.end_wh)
+        content = DayContent(
+            meter=self.series.meter,
+            register=self.series.register,
+            grid=use.grid,
+            counter=counter,
+            previous=previous,
+            states=use.states,
+            commitments=commit_many(use.uses, slots),
+            start=commit(use.start_wh, start),
+            end=commit(use.end_wh, end),
+            unattributed=commit(use.unattributed_wh, gap),
+            opening=(sum(slots) + gap - (end - start)) % ORDER,
+            point_size=self.point_size,
+        )
+        day = CertifiedDay.sign(content, self.keys.signing_key)
+        day.verify(self.keys.public_key)  # a fault here would be a lie that everyone believes
+        return Certification(day, use)
+
+    def _slot_blindings(self, use: DayUse) -> list[int]:
+        """Return a blinding for each slot, and one for the unattributed energy."""
+        said = use.encode()
+        return self._derive(b"slots", hashlib.sha256(said).digest(), len(use.uses) + 1)
+
+    def _register_blinding(self, time: int, register_wh: int) -> int:
+        [blinding] = self._derive(b"register", b"%d:%d" % (time, register_wh), 1)
+        return blinding
+
+    def _derive(self, kind: bytes, item: bytes, count: int) -> list[int]:
+        parts = (kind, self.series.meter, self.series.register, item)
+        context = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return derive_blindings(self.keys.blinding_secret, context, count)

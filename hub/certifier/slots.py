@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From readings at any time to the use of each slot of a day.
+
+The register at a slot's end is the latest reading at or before it, if that is not older than the
+tolerance (a fifteenth of the slot, at most 60 s). Otherwise the slot's end lies in a stretch
+between two readings, and the register is estimated on the straight line between them, rounded
+down, so that the uses of the stretch sum to what the register shows:
+
+    readings     *--*--*                        *--*        * a reading
+    slot ends    |     |     |     |     |     |     |
+    state         meas. est.  est.  est.  est.  meas.
+
+A stretch that ends in a RESUMED reading is not in the register: the slots it touches by more
+than the tolerance are missing and have a use of 0; what the register shows for them all the same
+goes to `unattributed_wh`, never to a slot. Time before the first and after the last reading is
+missing too. A slot in which a reading is SUSPECT keeps its use and is marked as substituted.
+"""
+
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import Final, NamedTuple, Self
+
+from hub.certifier.errors import ReadingsRefused
+from hub.readings import Reading, ReadingFlag
+from protocols.metrology import DayGrid, GridError, SlotState
+from protocols.proofs import LARGEST_USE_WH
+
+__all__ = ["DayUse", "default_tolerance", "slot_uses"]
+
+LARGEST_TOLERANCE: Final = 60
+LARGEST_REGISTER_WH: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class DayUse:
+    """The uses of a day's slots, in the clear: never leaves the hub."""
+
+    grid: DayGrid
+    start_wh: int = field(repr=False)
+    """The register at the day's begin."""
+    end_wh: int = field(repr=False)
+    """The register at the day's end."""
+    unattributed_wh: int = field(repr=False)
+    """What the register shows but no slot holds."""
+    uses: tuple[int, ...] = field(repr=False)
+    """Watt-hours, one for each slot."""
+    states: tuple[SlotState, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.uses) == len(self.states) == len(self.grid):
+            raise ReadingsRefused(f"{self.grid.day}: not one use and state for each slot")
+        if min(self.uses) < 0 or max(self.uses) > LARGEST_USE_WH:
+            raise ReadingsRefused(f"{self.grid.day}: a use is not in 0 to 2^32 - 1 Wh")
+        if not 0 <= self.unattributed_wh <= LARGEST_REGISTER_WH:
+            raise ReadingsRefused(f"{self.grid.day}: the unattributed energy is out of range")
+        if not 0 <= self.start_wh <= self.end_wh <= LARGEST_REGISTER_WH:
+            raise ReadingsRefused(f"{self.grid.day}: the register is out of range")
+        if sum(self.uses) + self.unattributed_wh != self.end_wh - self.start_wh:
+            raise ReadingsRefused(f"{self.grid.day}: the uses do not sum to the register")
+
+    def encode(self) -> bytes:
+        """Return the day as a JSON array, for the vault to seal."""
+        grid = self.grid
+        fields = (
+            grid.day.isoformat(), grid.zone, grid.slot_minutes, self.start_wh, self.end_wh,
+            self.unattributed_wh, self.uses, self.states,
+        )  # fmt: skip
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the day that `encode` wrote; raise `ReadingsRefused` if it did not."""
+        try:
+            day, zone, minutes, start_wh, end_wh, unattributed_wh, uses, states = json.loads(data)
+            grid = DayGrid(date.fromisoformat(day), zone, minutes)
+            kept = tuple(map(SlotState, states))
+            use = cls(grid, start_wh, end_wh, unattributed_wh, tuple(uses), kept)
+        except (ValueError, TypeError, GridError):
+            raise ReadingsRefused("the stored uses of a day are damaged") from None
+        if use.encode() != data:
+            raise ReadingsRefused("the stored uses of a day are damaged")
+        return use
+
+
+def default_tolerance(slot_seconds: int) -> int:
+    """Return how many seconds a reading may be older than the slot's end it stands for."""
+    return min(LARGEST_TOLERANCE, slot_seconds // 15)
+
+
+def slot_uses(
+    grid: DayGrid,
+    readings: Sequence[Reading],
+    *,
+    start_wh: int | None = None,
+    tolerance: int | None = None,
+) -> DayUse:
+    """Return the use and state of each slot of the day.
+
+    `readings` are in order of time and reach from before the day's begin to its end or beyond,
+    as far as there are any; those of other days do no harm. `start_wh` is the register with
+    which the day before ended: it then is the register at this day's begin. Raises
+    `ReadingsRefused`, naming the time, where a register or the time runs backwards, and where
+    there is neither a reading nor a `start_wh`.
+    """
+    tolerance = default_tolerance(grid.slot_seconds) if tolerance is None else tolerance
+    _check_order(readings)
+    if start_wh is not None and not (readings and readings[0].time <= grid.begin):
+        # The certified register stands in for a reading before this day.
+        readings = [Reading(grid.begin, start_wh), *readings]
+    if not readings or readings[0].time >= grid.end + tolerance:
+        raise ReadingsRefused(f"{grid.day}: no reading on or before this day")
+    line = _RegisterLine(readings, tolerance)
+    moments = [line.at(time) for time in grid.boundaries()]
+    missing = line.missing_slots(grid)
+    uses, states, unattributed = [], [], 0
+    for slot, (begin, end) in enumerate(pairwise(moments)):
+        used = end.register_wh - begin.register_wh
+        if slot in missing:
+            unattributed += used
+            used, state = 0, SlotState.MISSING
+        elif line.is_suspect(*grid.boundaries()[slot : slot + 2]):
+            state = SlotState.SUBSTITUTED
+        else:
+            state = SlotState.MEASURED if begin.is_read and end.is_read else SlotState.ESTIMATED
+        uses.append(used)
+        states.append(state)
+    first_wh, last_wh = moments[0].register_wh, moments[-1].register_wh
+    start_wh = first_wh if start_wh is None else start_wh
+    if first_wh < start_wh:
+        raise ReadingsRefused(f"{_text(grid.begin)}: the register is below the certified one")
+    # The day before ended without a later reading if this is not 0.
+    unattributed += first_wh - start_wh
+    return DayUse(grid, start_wh, last_wh, unattributed, tuple(uses), tuple(states))
+
+
+class _Moment(NamedTuple):
+    register_wh: int
+    is_read: bool
+    """Whether a reading says so, rather than the line between two."""
+
+
+class _RegisterLine:
+    """The register at any time, as far as the readings tell."""
+
+    def __init__(self, readings: Sequence[Reading], tolerance: int) -> None:
+        self._readings, self._tolerance = readings, tolerance
+        self._times = [reading.time for reading in readings]
+        self._suspect = [r.time for r in readings if r.flags & ReadingFlag.SUSPECT]
+
+    def at(self, time: int) -> _Moment:
+        place = bisect_right(self._times, time)
+        if place == 0:
+            return _Moment(self._readings[0].register_wh, is_read=self._is_near(time, 0))
+        before = self._readings[place - 1]
+        if time - before.time <= self._tolerance:
+            return _Moment(before.register_wh, is_read=True)
+        if place == len(self._readings):
+            return _Moment(before.register_wh, is_read=False)
+        after = self._readings[place]
+        if after.flags & ReadingFlag.RESUMED:
+            if self._is_near(time, place):
+                return _Moment(after.register_wh, is_read=True)
+            return _Moment(before.register_wh, is_read=False)
+        rise = (after.register_wh - before.register_wh) * (time - before.time)
+        estimate = before.register_wh + rise // (after.time - before.time)
+        return _Moment(estimate, is_read=False)
+
+    def is_suspect(self, begin: int, end: int) -> bool:
+        """Return whether a reading in (begin, end] is suspect."""
+        return bisect_right(self._suspect, begin) < bisect_right(self._suspect, end)
+
+    def missing_slots(self, grid: DayGrid) -> set[int]:
+        """Return the slots that unread stretches cover by more than the tolerance."""
+        covered: Counter[int] = Counter()
+        for first, last in self._unread_stretches(grid):
+            begin, end = max(first, grid.begin), min(last, grid.end)
+            if begin >= end:
+                continue
+            for slot in range(grid.slot_at(begin), grid.slot_at(end - 1) + 1):
+                opens, closes = grid.boundaries()[slot : slot + 2]
+                covered[slot] += min(end, closes) - max(begin, opens)
+        return {slot for slot, seconds in covered.items() if seconds > self._tolerance}
+
+    def _unread_stretches(self, grid: DayGrid) -> Iterator[tuple[int, int]]:
+        yield grid.begin, self._times[0]
+        for before, after in pairwise(self._readings):
+            if after.flags & ReadingFlag.RESUMED:
+                yield before.time, after.time
+        yield self._times[-1], grid.end
+
+    def _is_near(self, time: int, place: int) -> bool:
+        return self._times[place] - time <= self._tolerance
+
+
+def _check_order(readings: Sequence[Reading]) -> None:
+    for before, after in pairwise(readings):
+        if after.time <= before.time:
+            raise ReadingsRefused(f"{_text(after.time)}: the reading is not after the one before")
+        if after.register_wh < before.register_wh:
+            raise ReadingsRefused(
+                f"{_text(after.time)}: the register runs backwards;"
+                " a new meter, or a register that starts over, needs a new certifier"
+            )
+
+
+def _text(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
