@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The signed document, taken apart: COSE_Sign1 (RFC 9052) with the one header a tariff has.
+"""A signed document, taken apart: COSE_Sign1 (RFC 9052) with the one header it may have.
 
-    18([ <<{1: -8, 3: "application/meterlet-tariff+cbor", 4: key id}>>, {}, document, signature ])
+    18([ <<{1: -8, 3: content type, 4: key id}>>, {}, document, signature ])
+
+The content type is `application/meterlet-tariff+cbor` for a tariff, so that nothing else that the
+same key signed can be taken for one.
 
 Nothing is checked here but the form. A place that cannot verify (the applet machine has no
 cryptography) hands `to_be_signed` and `signature` to one that can.
@@ -13,7 +16,7 @@ from typing import Final
 from tariffs import _canonical
 from tariffs.errors import MalformedTariff, SignatureRefused
 
-__all__ = ["CONTENT_TYPE", "SignedParts", "header", "split_signed_tariff"]
+__all__ = ["CONTENT_TYPE", "SignedParts", "header", "split_signed", "split_signed_tariff"]
 
 CONTENT_TYPE: Final = "application/meterlet-tariff+cbor"
 ALGORITHM, CONTENT, KEY_ID = 1, 3, 4
@@ -22,9 +25,9 @@ TAG_SIGN1: Final = b"\xd2"
 SIGNATURE_SIZE: Final = 64
 
 
-def header(key_id: bytes) -> dict[int | str, _canonical.Value]:
-    """Return the protected header of a tariff signed by the key of this id."""
-    return {ALGORITHM: EDDSA, CONTENT: CONTENT_TYPE, KEY_ID: key_id}
+def header(key_id: bytes, content: str = CONTENT_TYPE) -> dict[int | str, _canonical.Value]:
+    """Return the protected header of a document of this type, signed by the key of this id."""
+    return {ALGORITHM: EDDSA, CONTENT: content, KEY_ID: key_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class SignedParts:
 
 def split_signed_tariff(document: bytes) -> SignedParts:
     """Return the parts of a signed tariff, unverified; raise `SignatureRefused` for other bytes."""
+    return split_signed(document, CONTENT_TYPE)
+
+
+def split_signed(document: bytes, content: str) -> SignedParts:
+    """Return the parts of a signed document of this type, unverified, as for a tariff."""
     if document[:1] != TAG_SIGN1:
         raise SignatureRefused("not a COSE_Sign1 document")
     try:
@@ -61,16 +69,16 @@ def split_signed_tariff(document: bytes) -> SignedParts:
         raise SignatureRefused("a header that nobody signed")
     if len(signature) != SIGNATURE_SIZE:
         raise SignatureRefused("the signature has not 64 bytes")
-    return SignedParts(payload, signature, _key_id(protected), protected)
+    return SignedParts(payload, signature, _key_id(protected, content), protected)
 
 
-def _key_id(protected: bytes) -> bytes:
+def _key_id(protected: bytes, content: str) -> bytes:
     try:
         match _canonical.decode(protected):
             case dict(found):
                 key_id = found.get(KEY_ID)
-                if isinstance(key_id, bytes) and key_id and found == header(key_id):
+                if isinstance(key_id, bytes) and key_id and found == header(key_id, content):
                     return key_id
     except MalformedTariff as error:
         raise SignatureRefused(error.reason) from None
-    raise SignatureRefused("the header is not that of a tariff signed with EdDSA")
+    raise SignatureRefused(f"the header is not that of {content} signed with EdDSA")

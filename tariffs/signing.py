@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs tariffs and verifies them: COSE_Sign1 with Ed25519 (RFC 9052, RFC 9053 section 2.2)."""
+"""Signs documents and verifies them: COSE_Sign1 with Ed25519 (RFC 9052, RFC 9053 section 2.2)."""
 
 from hmac import compare_digest
 
@@ -9,10 +9,10 @@ from cwt import COSE, COSEKey, CWTError
 from cwt.cose_key_interface import COSEKeyInterface
 
 from tariffs.document import Tariff
-from tariffs.envelope import header, split_signed_tariff
+from tariffs.envelope import CONTENT_TYPE, header, split_signed
 from tariffs.errors import SignatureRefused
 
-__all__ = ["sign_tariff", "verify_signed_tariff"]
+__all__ = ["sign_document", "sign_tariff", "verify_document", "verify_signed_tariff"]
 
 
 def _cose_key(key: Ed25519PrivateKey | Ed25519PublicKey, key_id: bytes) -> COSEKeyInterface:
@@ -29,27 +29,28 @@ def _cose_key(key: Ed25519PrivateKey | Ed25519PublicKey, key_id: bytes) -> COSEK
     return COSEKey.from_pem(pem, kid=key_id)
 
 
-def sign_tariff(tariff: Tariff, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
-    """Return the signed document; the same tariff and key give the same bytes."""
+def sign_document(
+    payload: bytes, content: str, private_key: Ed25519PrivateKey, key_id: bytes
+) -> bytes:
+    """Return `payload` signed as a document of this type; the same input gives the same bytes."""
     if not key_id:
         raise SignatureRefused("a key id has a byte at least")
     document = COSE.new(deterministic_header=True).encode_and_sign(
-        tariff.encode(), _cose_key(private_key, key_id), protected=dict(header(key_id))
+        payload, _cose_key(private_key, key_id), protected=dict(header(key_id, content))
     )
     assert isinstance(document, bytes)
-    split_signed_tariff(document)
+    split_signed(document, content)
     return document
 
 
-def verify_signed_tariff(
-    document: bytes, public_key: Ed25519PublicKey, key_id: bytes | None = None
-) -> Tariff:
-    """Return the tariff that `public_key` signed.
+def verify_document(
+    document: bytes, content: str, public_key: Ed25519PublicKey, key_id: bytes | None = None
+) -> bytes:
+    """Return what `public_key` signed as a document of this type.
 
-    Raises `SignatureRefused` for any other document, or one by a key of another id than `key_id`;
-    `MalformedTariff` if what was signed is no tariff.
+    Raises `SignatureRefused` for any other document, or one by a key of another id than `key_id`.
     """
-    parts = split_signed_tariff(document)
+    parts = split_signed(document, content)
     if key_id is not None and not compare_digest(parts.key_id, key_id):
         raise SignatureRefused(f"signed with the key {parts.key_id.hex()}, not {key_id.hex()}")
     try:
@@ -57,4 +58,20 @@ def verify_signed_tariff(
     except CWTError:
         raise SignatureRefused("the signature is wrong") from None
     assert payload == parts.payload
-    return Tariff.decode(payload)
+    return parts.payload
+
+
+def sign_tariff(tariff: Tariff, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
+    """Return the signed document; the same tariff and key give the same bytes."""
+    return sign_document(tariff.encode(), CONTENT_TYPE, private_key, key_id)
+
+
+def verify_signed_tariff(
+    document: bytes, public_key: Ed25519PublicKey, key_id: bytes | None = None
+) -> Tariff:
+    """Return the tariff that `public_key` signed.
+
+    Raises `SignatureRefused` as `verify_document` does, `MalformedTariff` if what was signed is no
+    tariff.
+    """
+    return Tariff.decode(verify_document(document, CONTENT_TYPE, public_key, key_id))
