@@ -119,17 +119,15 @@ class Disclosure:
         }
         return self.log.append(self.now(), "release", facts)
 
-    def record_message(
-        self, applet: bytes, recipient: str, purpose: str, content: bytes, wire_bytes: int
-    ) -> Entry:
-        """Record an answer that leaves the house: its exact bytes, and how many on the wire."""
-        facts = {
-            "applet": applet,
-            "recipient": recipient,
-            "purpose": purpose,
-            "wire_bytes": wire_bytes,
-        }
+    def record_message(self, applet: bytes, recipient: str, purpose: str, content: bytes) -> Entry:
+        """Record an answer that leaves the house, to the byte, as it is before protection."""
+        facts = {"applet": applet, "recipient": recipient, "purpose": purpose}
         return self.log.append(self.now(), "message", facts, content)
+
+    def record_connection(self, peer: str, received: int, sent: int) -> Entry:
+        """Record how many bytes a connection carried in all, protection and framing included."""
+        facts = {"peer": peer, "received": received, "sent": sent}
+        return self.log.append(self.now(), "connection", facts)
 
     def releases(self, recipient: str | None = None) -> list[Release]:
         """Return the releases on record, to one recipient or to all."""

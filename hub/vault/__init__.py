@@ -8,7 +8,7 @@ from hub.vault.database import (
     NotAHubDatabase,
     SchemaTooNew,
 )
-from hub.vault.days import DAYS_COMPONENT, DayJournal, DayRefused
+from hub.vault.days import DAYS_COMPONENT, DayJournal, DayRefused, JournalledDay
 from hub.vault.secret_file import SecretFileError, read_secret, write_secret
 from hub.vault.vault import (
     VAULT_COMPONENT,
@@ -28,6 +28,7 @@ __all__ = [
     "DatabaseError",
     "DayJournal",
     "DayRefused",
+    "JournalledDay",
     "NotAHubDatabase",
     "ReadingRefused",
     "SchemaTooNew",

@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal of certified days: encoded, in order, only ever added to.
 
-The journal keeps bytes and the few facts it searches by. What a day says, and whether its
-signature and its place in the chain are right, is for whoever decodes it.
+Beside each day lies what it commits to (the slots' use), sealed with AES-256-GCM under the
+vault's key; the associated data ties it to its meter, register and day. The journal keeps bytes
+and the few facts it searches by: whether a day's signature and its place in the chain are right
+is for whoever decodes it.
 """
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from hub.vault.database import Component, Database
-from hub.vault.vault import Channel, VaultError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["DAYS_COMPONENT", "DayJournal", "DayRefused"]
+from hub.vault.database import Component, Database
+from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
+
+__all__ = ["DAYS_COMPONENT", "DayJournal", "DayRefused", "JournalledDay"]
+
+_LABEL: Final = b"meterlet day 1"
 
 DAYS_COMPONENT: Final = Component(
     "days",
@@ -25,6 +33,8 @@ DAYS_COMPONENT: Final = Component(
             day TEXT NOT NULL,
             counter INTEGER NOT NULL,
             encoded BLOB NOT NULL,
+            nonce BLOB NOT NULL,
+            sealed BLOB NOT NULL,
             PRIMARY KEY (meter, register, day),
             UNIQUE (meter, register, counter)
         ) STRICT;
@@ -42,41 +52,79 @@ class DayRefused(VaultError):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalledDay:
+    """A day as the journal has it."""
+
+    day: date
+    certified: bytes
+    """The encoded certified day."""
+    use: bytes = field(repr=False)
+    """The encoded use that it commits to; never leaves the hub."""
+
+
+@dataclass(frozen=True, slots=True)
 class DayJournal:
     """The certified days of one register."""
 
     database: Database
     channel: Channel
+    key: bytes = field(repr=False)
+    randomness: Callable[[int], bytes] = field(repr=False)
 
-    def append(self, day: date, counter: int, encoded: bytes) -> None:
+    def append(self, day: date, counter: int, certified: bytes, use: bytes) -> None:
         """Add a day; raise `DayRefused` if it, or its counter, is there already."""
+        nonce = self.randomness(NONCE_SIZE)
+        sealed = AESGCM(self.key).encrypt(nonce, use, self._label(day.isoformat()))
         try:
             with self.database.transaction() as connection:
                 connection.execute(
-                    "INSERT INTO certified_day VALUES (?, ?, ?, ?, ?)",
-                    (*self._key, day.isoformat(), counter, encoded),
+                    "INSERT INTO certified_day VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*self._key, day.isoformat(), counter, certified, nonce, sealed),
                 )
         except sqlite3.IntegrityError:
             raise DayRefused(f"{day}: certified already (counter {counter})") from None
 
-    def latest(self) -> bytes | None:
-        """Return the encoded day with the highest counter, or None."""
+    def latest(self) -> JournalledDay | None:
+        """Return the day with the highest counter, or None."""
         row = self.database.connection.execute(
-            "SELECT encoded FROM certified_day WHERE meter = ? AND register = ?"
-            " ORDER BY counter DESC LIMIT 1",
+            "SELECT day, encoded, nonce, sealed FROM certified_day"
+            " WHERE meter = ? AND register = ? ORDER BY counter DESC LIMIT 1",
             self._key,
         ).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self._open(*row)
 
-    def between(self, first: date, last: date) -> list[bytes]:
-        """Return the encoded days of [first, last] that there are, in order."""
+    def between(self, first: date, last: date) -> list[JournalledDay]:
+        """Return the days of [first, last] that there are, in order.
+
+        Raises `VaultTampered` where what a day commits to is not what was stored.
+        """
         rows = self.database.connection.execute(
-            "SELECT encoded FROM certified_day WHERE meter = ? AND register = ?"
-            " AND day BETWEEN ? AND ? ORDER BY counter",
+            "SELECT day, encoded, nonce, sealed FROM certified_day"
+            " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY counter",
             (*self._key, first.isoformat(), last.isoformat()),
         )
-        return [bytes(encoded) for (encoded,) in rows]
+        return [self._open(*row) for row in rows]
+
+    def span(self) -> tuple[date, date, int] | None:
+        """Return the first and last certified day and how many there are, or None."""
+        first, last, count = self.database.connection.execute(
+            "SELECT min(day), max(day), count(*) FROM certified_day"
+            " WHERE meter = ? AND register = ?",
+            self._key,
+        ).fetchone()
+        return (date.fromisoformat(first), date.fromisoformat(last), count) if count else None
+
+    def _open(self, day: str, encoded: bytes, nonce: bytes, sealed: bytes) -> JournalledDay:
+        try:
+            use = AESGCM(self.key).decrypt(nonce, sealed, self._label(day))
+        except (InvalidTag, ValueError):
+            raise VaultTampered(f"{day}: the day's use is not what was stored") from None
+        return JournalledDay(date.fromisoformat(day), encoded, use)
 
     @property
     def _key(self) -> tuple[bytes, bytes]:
         return self.channel.meter, self.channel.register
+
+    def _label(self, day: str) -> bytes:
+        meter, register = self._key
+        return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))

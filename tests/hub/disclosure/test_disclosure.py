@@ -146,9 +146,11 @@ def test_a_revoked_or_expired_consent_ends_it(disclosure: Disclosure) -> None:
 
 
 def test_messages_are_kept_to_the_byte(disclosure: Disclosure) -> None:
-    entry = disclosure.record_message(b"\xf0bill", "Stadtwerke", "billing", b"SML", 210)
+    entry = disclosure.record_message(b"\xf0bill", "Stadtwerke", "billing", b"SML")
     assert disclosure.log.content(entry) == b"SML"
-    assert entry.facts["wire_bytes"] == 210
+    disclosure.record_connection("127.0.0.1", 800, 210)
+    (connection,) = disclosure.log.entries("connection")
+    assert connection.facts["sent"] == 210
 
 
 @pytest.mark.parametrize(

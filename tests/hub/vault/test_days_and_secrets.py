@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import sqlite3
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,9 @@ from hub.vault import (
     Database,
     DayJournal,
     DayRefused,
+    JournalledDay,
     SecretFileError,
+    VaultTampered,
     read_secret,
     write_secret,
 )
@@ -21,19 +24,38 @@ CHANNEL = Channel(b"meter", bytes(6))
 
 def test_a_day_is_journalled_once_and_for_ever(tmp_path: Path) -> None:
     with Database(tmp_path / "hub.db", [DAYS_COMPONENT]) as database:
-        journal = DayJournal(database, CHANNEL)
+        journal = DayJournal(database, CHANNEL, bytes(32), os.urandom)
         assert journal.latest() is None
-        for number in range(1, 4):
-            journal.append(date(2025, 3, number), number, bytes([number]))
-        assert journal.latest() == b"\x03"
-        assert journal.between(date(2025, 3, 2), date(2025, 4, 1)) == [b"\x02", b"\x03"]
+        assert journal.span() is None
+        days = [JournalledDay(date(2025, 3, n), bytes([n]), b"use %d" % n) for n in range(1, 4)]
+        for number, day in enumerate(days, start=1):
+            journal.append(day.day, number, day.certified, day.use)
+        assert journal.latest() == days[2]
+        assert journal.between(date(2025, 3, 2), date(2025, 4, 1)) == days[1:]
+        assert journal.span() == (date(2025, 3, 1), date(2025, 3, 3), 3)
         with pytest.raises(DayRefused, match="2025-03-02"):
-            journal.append(date(2025, 3, 2), 9, b"another")
+            journal.append(date(2025, 3, 2), 9, b"another", b"use")
         with pytest.raises(DayRefused, match="counter 3"):
-            journal.append(date(2025, 3, 9), 3, b"another")
+            journal.append(date(2025, 3, 9), 3, b"another", b"use")
         for statement in ("DELETE FROM certified_day", "UPDATE certified_day SET counter = 9"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 database.connection.execute(statement)
+
+
+def test_what_a_day_commits_to_is_sealed_to_its_day(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    with Database(path, [DAYS_COMPONENT]) as database:
+        journal = DayJournal(database, CHANNEL, bytes(32), os.urandom)
+        journal.append(date(2025, 3, 1), 1, b"certified", b"what nobody may see")
+        journal.append(date(2025, 3, 2), 2, b"certified", b"nor this")
+        database.connection.execute("DROP TRIGGER day_is_never_changed")
+        database.connection.execute(
+            "UPDATE certified_day SET (nonce, sealed) ="
+            " (SELECT nonce, sealed FROM certified_day c WHERE c.counter = 1) WHERE counter = 2"
+        )
+        with pytest.raises(VaultTampered, match="2025-03-02"):
+            journal.latest()
+    assert b"what nobody may see" not in path.read_bytes()
 
 
 def test_a_secret_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:
