@@ -1,2 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hub/card."""
+"""The hub as a GlobalPlatform card: registry, security domains, loading, life cycle, dispatch.
+
+ISO/IEC 7816-4 and GPCS 2.3.1 with SCP03 (Amendment D). All that lasts is in the hub's database; one
+APDU is one transaction. Applets run elsewhere: whoever builds the device hands in an
+`AppletRuntime`.
+"""
+
+from .card import Card
+from .connection import CardConnection, Exchange
+from .entries import CardState, Entry, Kind, LifeCycle, Privilege
+from .profile import CardProfile
+from .registry import CARD
+from .runtime import AppletContext, AppletInstance, AppletRefused, AppletRuntime
+from .status import Refusal, Sw
+
+__all__ = [
+    "CARD",
+    "AppletContext",
+    "AppletInstance",
+    "AppletRefused",
+    "AppletRuntime",
+    "Card",
+    "CardConnection",
+    "CardProfile",
+    "CardState",
+    "Entry",
+    "Exchange",
+    "Kind",
+    "LifeCycle",
+    "Privilege",
+    "Refusal",
+    "Sw",
+]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the card remembers of one logical channel, until reset and no longer."""
+
+from dataclasses import dataclass, field
+
+from protocols.secure_channel.apdu import CommandApdu
+from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
+
+from .entries import Entry
+
+__all__ = ["Authentication", "Call", "LogicalChannel"]
+
+
+@dataclass(slots=True)
+class Authentication:
+    """A secure channel that is opening, open or broken, and whose keys it uses."""
+
+    session: SecureSession
+    domain: bytes
+    """The security domain that holds the keys."""
+    version: int
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the host still has to authenticate."""
+        return self.session.phase is Phase.CHALLENGED
+
+
+@dataclass(slots=True)
+class LogicalChannel:
+    """One logical channel: what is selected on it, and how the host has authenticated."""
+
+    number: int
+    selected: bytes | None = None
+    authentication: Authentication | None = None
+    links: list[CommandApdu] = field(default_factory=list)
+    """Links of a command that GlobalPlatform chains by P1 (GPCS 2.3.1, 11.1.5.1)."""
+    process: object = None
+    """A process of several commands that the selected domain is in: a load, a listing."""
+    target: bytes | None = None
+    """The application that the selected domain personalises."""
+
+    def forget(self) -> None:
+        """End the secure channel and whatever was under way."""
+        if self.authentication is not None:
+            self.authentication.session.close()
+        self.authentication = None
+        self.links.clear()
+        self.process = None
+        self.target = None
+
+    @property
+    def level(self) -> SecurityLevel:
+        """What the open session protects."""
+        if self.authentication is None or not self.authentication.session.is_open:
+            return SecurityLevel.NONE
+        return self.authentication.session.level
+
+    @property
+    def authenticated(self) -> bytes | None:
+        """The security domain whose keys opened the session that is open now."""
+        if self.authentication is None or not self.authentication.session.is_open:
+            return None
+        return self.authentication.domain
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One plain command on its way to the security domain that is selected."""
+
+    command: CommandApdu
+    channel: LogicalChannel
+    domain: Entry

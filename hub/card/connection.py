@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One conversation with the card: from raw APDUs to handlers and back.
+
+    bytes -> CommandApdu -> chain put together (CLA bit 5, then P1 bit 8) -> secure messaging off
+      -> OPEN (SELECT, MANAGE CHANNEL, authentication), security domain, or applet
+      -> secure messaging on -> what does not fit is kept for GET RESPONSE -> bytes
+
+Whatever comes in, a status word goes out. A command that is refused has changed nothing but the
+counters that must not go back.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from protocols.secure_channel.apdu import MAX_LE, CommandApdu, ResponseApdu
+from protocols.secure_channel.errors import MalformedApdu, RemoteChannelError
+from protocols.secure_channel.session import SecurityLevel
+
+from . import authentication, selection
+from .channel import Authentication, Call, LogicalChannel
+from .content import instance_of
+from .domain import perform
+from .entries import CardState, Entry
+from .runtime import AppletContext
+from .status import Refusal, Sw
+
+if TYPE_CHECKING:
+    from .card import Card
+
+__all__ = ["CardConnection", "Exchange"]
+
+MAX_COMMAND: Final = 1 << 24
+"""The longest command that a chain may make."""
+INS_GET_RESPONSE: Final = 0xC0
+INS_SELECT: Final = 0xA4
+INS_MANAGE_CHANNEL: Final = 0x70
+LINKED: Final = frozenset({0xE6, 0xE4, 0xD8})
+"""INSTALL, DELETE and PUT KEY say in bit 8 of P1 that more follows (GPCS 2.3.1, 11.1.5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What an observer is told of one APDU."""
+
+    raw: bytes
+    answer: bytes
+    plain: CommandApdu | None
+    """The command behind secure messaging, where it was read that far."""
+    reason: str | None
+    """The rule that refused it."""
+
+
+class CardConnection:
+    """A host's conversation with the card, from insertion to removal."""
+
+    def __init__(self, card: "Card", number: int) -> None:
+        self.card = card
+        self.number = number
+        self.observer: Callable[[Exchange], None] | None = None
+        self.max_answer = MAX_LE
+        """The most data one response carries, whatever Le allows; the reader sets it."""
+        self._channels: dict[int, LogicalChannel] = {}
+        self._begin()
+
+    # The life of a conversation
+
+    def transmit(self, raw: bytes) -> bytes:
+        """Answer one APDU; raises nothing but what is broken below the card."""
+        with self.card.turn():
+            self._plain: CommandApdu | None = None
+            self._reason: str | None = None
+            try:
+                command = CommandApdu.decode(raw)
+            except MalformedApdu as error:
+                response = self._refuse(Refusal(Sw.WRONG_LENGTH, str(error)))
+            else:
+                response = self._receive(command)
+            answer = response.encode()
+            if self.observer is not None:
+                self.observer(Exchange(raw, answer, self._plain, self._reason))
+            return answer
+
+    def reset(self) -> None:
+        """Reset the card: sessions, channels and transient data are gone."""
+        with self.card.turn():
+            self._end()
+            self._begin()
+
+    def close(self) -> None:
+        """Remove the card."""
+        with self.card.turn():
+            self._end()
+
+    def _begin(self) -> None:
+        self._pending: tuple[int, bytes, int] | None = None
+        self._chain: list[CommandApdu] = []
+        self._channels = {0: LogicalChannel(0, selection.default(self.card))}
+
+    def _end(self) -> None:
+        for channel in self._channels.values():
+            channel.forget()
+        self._channels = {}
+        self._pending, self._chain = None, []
+        with self.card.database.transaction():
+            self.card.runtime.reset(self.number)
+
+    # Bytes
+
+    def _receive(self, command: CommandApdu) -> ResponseApdu:
+        try:
+            check_class(command)
+            channel = self._channel(command.channel)
+            if command.ins == INS_GET_RESPONSE and self._pending is not None:
+                return self._continue(command)
+            self._pending = None
+            whole = self._collect(command)
+        except Refusal as refusal:
+            self._chain = []
+            return self._refuse(refusal)
+        if whole is None:
+            return ResponseApdu(b"", Sw.SUCCESS)
+        response = self._perform(channel, whole, reassembled=whole is not command)
+        return self._fit(response, command)
+
+    def _channel(self, number: int) -> LogicalChannel:
+        channel = self._channels.get(number)
+        if channel is None:
+            raise Refusal(Sw.CHANNEL_NOT_SUPPORTED, f"logical channel {number} is not open")
+        return channel
+
+    def _collect(self, command: CommandApdu) -> CommandApdu | None:
+        """Return the command that a chain makes; None while more is to come (ISO 7816-4, 5.3.3)."""
+        if self._chain:
+            first = self._chain[0]
+            if replace(command, cla=command.cla | 0x10).header != first.header:
+                raise Refusal(Sw.LAST_OF_CHAIN_EXPECTED, "another command came within a chain")
+        elif not command.is_chained:
+            return command
+        self._chain.append(command)
+        if sum(len(link.data) for link in self._chain) > MAX_COMMAND:
+            raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
+        if command.is_chained:
+            return None
+        data = b"".join(link.data for link in self._chain)
+        self._chain = []
+        return replace(command, data=data)
+
+    def _fit(self, response: ResponseApdu, command: CommandApdu) -> ResponseApdu:
+        limit = min(command.le or (MAX_LE if command.extended else 256), self.max_answer)
+        if len(response.data) <= limit:
+            return response
+        rest = response.data[limit:]
+        self._pending = (command.channel, rest, response.sw)
+        return ResponseApdu(response.data[:limit], Sw.MORE_DATA | min(len(rest), 0x100) & 0xFF)
+
+    def _continue(self, command: CommandApdu) -> ResponseApdu:
+        assert self._pending is not None
+        number, data, sw = self._pending
+        if command.channel != number:
+            self._pending = None
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the answer waits on another channel")
+        self._pending = None
+        return self._fit(ResponseApdu(data, sw), command)
+
+    def _refuse(self, refusal: Refusal) -> ResponseApdu:
+        self._reason = refusal.reason
+        return ResponseApdu(b"", refusal.sw)
+
+    # Commands
+
+    def _perform(
+        self, channel: LogicalChannel, command: CommandApdu, *, reassembled: bool
+    ) -> ResponseApdu:
+        try:
+            if not command.is_secured:
+                self._plain = command
+                if command.ins == INS_SELECT and command.p1 == 4 and not command.cla & 0x80:
+                    return selection.select(self, channel, command)
+                if command.ins == INS_MANAGE_CHANNEL and not command.cla & 0x80:
+                    return selection.manage_channel(self, channel, command)
+            opening = authentication.find(self.card, channel, command)
+            if opening is not None:
+                self._plain = command
+                return opening(self.card, channel, command)
+            return self._protected(channel, command, reassembled=reassembled)
+        except Refusal as refusal:
+            return self._refuse(refusal)
+        except sqlite3.Error as error:
+            return self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
+
+    def _protected(
+        self, channel: LogicalChannel, command: CommandApdu, *, reassembled: bool
+    ) -> ResponseApdu:
+        authenticated = channel.authentication
+        if authenticated is None:
+            if command.is_secured:
+                raise Refusal(
+                    Sw.SECURITY_NOT_SATISFIED, "secure messaging without a secure channel"
+                )
+            return self._dispatch(channel, command)
+        linked = self._link(channel, authenticated, command)
+        if linked is None:
+            return ResponseApdu(b"", Sw.SUCCESS)
+        plain = self._unwrap(authenticated, linked, reassembled or linked is not command)
+        session = authenticated.session
+        try:
+            response = self._dispatch(channel, plain)
+        except Refusal as refusal:
+            response = self._refuse(refusal)
+        except sqlite3.Error as error:
+            response = self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
+        return session.wrap_response(response) if session.is_open else response
+
+    def _unwrap(
+        self, authenticated: Authentication, command: CommandApdu, reassembled: bool
+    ) -> CommandApdu:
+        session = authenticated.session
+        if not session.is_open:
+            raise Refusal(
+                Sw.SECURITY_NOT_SATISFIED,
+                "the secure channel has ended with an error (GPCS 2.3.1, 10.2.3)",
+            )
+        try:
+            self._plain = session.unwrap_command(command, reassembled=reassembled)
+        except RemoteChannelError as error:
+            raise Refusal(Sw.SECURITY_NOT_SATISFIED, f"{error}; the session ends") from error
+        return self._plain
+
+    def _link(
+        self, channel: LogicalChannel, authenticated: Authentication, command: CommandApdu
+    ) -> CommandApdu | None:
+        """Put a command together whose links were protected as a whole; None while more comes.
+
+        Links that carry a MAC of their own go on; the security domain joins them.
+        """
+        if command.ins not in LINKED or not self._is_domain(channel):
+            channel.links.clear()
+            return command
+        if channel.links and channel.links[0].ins != command.ins:
+            channel.links.clear()
+        protected = bool(authenticated.session.level & SecurityLevel.C_MAC)
+        if not channel.links:
+            alone = not command.p1 & 0x80 or not protected
+            if alone or authenticated.session.verifies(command):
+                return command
+        channel.links.append(command)
+        if sum(len(link.data) for link in channel.links) > MAX_COMMAND:
+            channel.links.clear()
+            raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
+        if command.p1 & 0x80:
+            return None
+        data = b"".join(link.data for link in channel.links)
+        channel.links.clear()
+        return replace(command, data=data)
+
+    def _is_domain(self, channel: LogicalChannel) -> bool:
+        entry = None if channel.selected is None else self.card.registry.find(channel.selected)
+        return entry is not None and entry.is_domain
+
+    def _dispatch(self, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
+        with self.card.database.transaction():
+            entry = self._current(channel)
+            if entry.is_domain:
+                return perform(self.card, Call(command, channel, entry))
+            return self.card.runtime.process(self.context(channel, entry), command)
+
+    def _current(self, channel: LogicalChannel) -> Entry:
+        entry = None if channel.selected is None else self.card.registry.find(channel.selected)
+        if entry is None or not entry.is_selectable:
+            channel.selected = None
+            raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
+        state = self.card.registry.card_state()
+        if state in {CardState.LOCKED, CardState.TERMINATED} and not entry.is_domain:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the card is {state.name}")
+        return entry
+
+    def context(self, channel: LogicalChannel, entry: Entry) -> AppletContext:
+        """Return what an applet is told of whoever speaks on `channel`."""
+        return AppletContext(
+            instance_of(entry), channel.level, channel.authenticated, channel.number, self.number
+        )
+
+    # For `selection`
+
+    @property
+    def channels(self) -> dict[int, LogicalChannel]:
+        """The open logical channels."""
+        return self._channels
+
+    def others(self, channel: LogicalChannel) -> Iterable[LogicalChannel]:
+        """Return the open channels but this one."""
+        return (other for other in self._channels.values() if other is not channel)
+
+
+def check_class(command: CommandApdu) -> None:
+    """Return if the card knows the class byte; raise `Refusal` otherwise (GPCS 2.3.1, 11.1.4)."""
+    if command.cla & 0xE0 == 0x20 or command.cla == 0xFF:
+        raise Refusal(Sw.UNKNOWN_CLASS, f"class {command.cla:02X} is reserved")
+    if not command.cla & 0x40 and command.cla & 0x08:
+        raise Refusal(
+            Sw.SECURE_MESSAGING_NOT_SUPPORTED,
+            "secure messaging in the format of ISO 7816-4 is not supported",
+        )

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Card content management: what LOAD, INSTALL and DELETE do to the registry.
+
+GPCS 2.3.1, chapter 9. Every method runs inside the caller's transaction and either does all of it
+or raises `Refusal`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .entries import DomainState, Entry, Kind, LifeCycle, Privilege, check_aid
+from .keystore import KeyStore
+from .profile import CardProfile
+from .registry import Registry
+from .runtime import AppletInstance, AppletRuntime
+from .status import Refusal, Sw
+
+__all__ = ["ContentManager", "instance_of"]
+
+
+def instance_of(entry: Entry) -> AppletInstance:
+    """Return what the runtime is told of an application."""
+    return AppletInstance(
+        entry.aid, entry.package, entry.module, entry.domain, entry.privileges, entry.data_quota
+    )
+
+
+class ContentManager:
+    """Changes the registry by the rules, and tells the runtime."""
+
+    def __init__(
+        self, registry: Registry, keys: KeyStore, runtime: AppletRuntime, profile: CardProfile
+    ) -> None:
+        self._registry, self._keys = registry, keys
+        self._runtime, self._profile = runtime, profile
+
+    def domain(self, aid: bytes) -> Entry:
+        """Return a security domain; raise `Refusal` where there is none of this AID."""
+        entry = self._registry.find(aid)
+        if entry is None or not entry.is_domain:
+            raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
+        return entry
+
+    def free_code_memory(self) -> int:
+        """Return how many bytes packages may still fill."""
+        return self._profile.code_memory - self._registry.content_size()
+
+    def load(
+        self,
+        aid: bytes,
+        content: bytes,
+        modules: Sequence[bytes],
+        *,
+        domain: bytes,
+        version: bytes,
+    ) -> Entry:
+        """Add a package (GPCS 9.3.5); the runtime must accept its content."""
+        check_aid(aid, "package")
+        self.domain(domain)
+        self.require_new(aid)
+        for module in modules:
+            check_aid(module, "module")
+        if len(set(modules)) != len(modules) or not modules:
+            raise Refusal(Sw.WRONG_DATA, "a package has one module or more, all different")
+        if len(content) > self.free_code_memory():
+            raise Refusal(Sw.NO_MEMORY, "the packages' memory is full")
+        entry = Entry(
+            aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
+        )
+        self._registry.add(entry)
+        self._registry.add_package(aid, content, modules)
+        self._runtime.load(aid, content)
+        return entry
+
+    def install(
+        self,
+        aid: bytes,
+        *,
+        package: bytes,
+        module: bytes,
+        domain: bytes,
+        privileges: Privilege,
+        parameters: bytes = b"",
+        selectable: bool,
+        volatile_quota: int | None = None,
+        data_quota: int | None = None,
+    ) -> Entry:
+        """Make an instance of a module (GPCS 9.3.6): an application or a security domain."""
+        self.domain(domain)
+        self.require_new(aid)
+        if module not in self._registry.modules(package):
+            raise Refusal(
+                Sw.REFERENCE_NOT_FOUND,
+                f"no module {module.hex().upper()} in a package {package.hex().upper()}",
+            )
+        is_domain = package == self._profile.domain_package
+        if is_domain != bool(privileges & Privilege.SECURITY_DOMAIN):
+            raise Refusal(
+                Sw.WRONG_DATA,
+                "the security domain privilege goes with the security domain package",
+            )
+        entry = Entry(
+            aid,
+            Kind.DOMAIN if is_domain else Kind.APPLICATION,
+            LifeCycle.SELECTABLE if selectable else LifeCycle.INSTALLED,
+            privileges,
+            domain=domain,
+            package=package,
+            module=module,
+            volatile_quota=volatile_quota,
+            data_quota=data_quota,
+        )
+        self._registry.add(entry)
+        if not is_domain:
+            self._runtime.install(instance_of(entry), parameters)
+        return entry
+
+    def personalised(self, domain: Entry) -> Entry:
+        """Take a supplementary domain that got keys of its own to PERSONALIZED (GPCS 5.3.2.3)."""
+        if domain.kind is not Kind.DOMAIN or domain.life_cycle != LifeCycle.SELECTABLE:
+            return domain
+        entry = replace(domain, life_cycle=int(DomainState.PERSONALIZED))
+        self._registry.update(entry)
+        return entry
+
+    def delete(self, aid: bytes, *, related: bool) -> list[Entry]:
+        """Delete an entry, with what was made from it if `related`; return what went (GPCS 9.5)."""
+        entry = self._registry.find(aid)
+        if entry is None:
+            raise Refusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
+        if entry.kind is Kind.ISSUER_DOMAIN or aid == self._profile.domain_package:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card's own parts cannot be deleted")
+        others = self._registry.entries()
+        if entry.kind is Kind.PACKAGE:
+            made = [other for other in others if other.package == aid]
+            if made and not related:
+                raise Refusal(
+                    Sw.CONDITIONS_NOT_SATISFIED,
+                    f"{len(made)} instances of the package are left (GPCS 9.5.2)",
+                )
+        else:
+            made = []
+        gone = [*made, entry]
+        names = {item.aid for item in gone}
+        for item in gone:
+            for other in others:
+                if item.is_domain and other.domain == item.aid and other.aid not in names:
+                    raise Refusal(
+                        Sw.CONDITIONS_NOT_SATISFIED,
+                        f"{other.aid.hex().upper()} belongs to the security domain (GPCS 9.5.1)",
+                    )
+        for item in gone:
+            self._remove(item)
+        return gone
+
+    def _remove(self, entry: Entry) -> None:
+        if entry.kind is Kind.APPLICATION:
+            self._runtime.uninstall(instance_of(entry))
+        elif entry.kind is Kind.PACKAGE:
+            self._runtime.unload(entry.aid)
+        self._registry.remove(entry.aid)
+
+    def require_new(self, aid: bytes) -> None:
+        """Return if no entry or module has this AID; raise `Refusal` otherwise."""
+        if self._registry.find(aid) is not None or aid in self._profile.aliases:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"{aid.hex().upper()} is on the card")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a card presents itself: names, keys' version, protocol options, sizes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.secure_channel.scp03 import Option
+
+from .entries import CardState
+
+__all__ = ["DEFAULT", "CardProfile"]
+
+
+@dataclass(frozen=True, slots=True)
+class CardProfile:
+    """What differs between cards that obey the same standard."""
+
+    name: str = "default"
+    issuer_aid: bytes = bytes.fromhex("A000000151000000")
+    aliases: tuple[bytes, ...] = ()
+    """Further AIDs that select the issuer's domain."""
+    option: Option = Option.S8_FULL
+    key_version: int = 0x30
+    state: CardState = CardState.SECURED
+    domain_package: bytes = bytes.fromhex("A0000001515350")
+    domain_module: bytes = bytes.fromhex("A000000151535041")
+    diversification: bytes = bytes(10)
+    attempts: int = 64
+    """Failed authentications until a key set blocks."""
+    channels: int = 20
+    code_memory: int = 1 << 25
+    """Bytes that packages may fill together."""
+    data_memory: int = 1 << 24
+    volatile_memory: int = 1 << 24
+
+
+DEFAULT: Final = CardProfile()

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card with a runtime small enough to be seen through, and a client for it."""
+
+import itertools
+from pathlib import Path
+
+from hub.card import (
+    CARD,
+    AppletContext,
+    AppletInstance,
+    AppletRefused,
+    Card,
+    CardProfile,
+)
+from hub.vault.database import Database
+from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu, StaticKeys
+
+ISSUER = bytes.fromhex("A000000151000000")
+DOMAIN = bytes.fromhex("F0534D480001")
+PACKAGE = bytes.fromhex("F0534D4801")
+MODULE = bytes.fromhex("F0534D480101")
+APPLET = bytes.fromhex("F0534D48010101")
+KEYS = StaticKeys.same(bytes(range(0x40, 0x50)))
+APPLET_KEYS = StaticKeys(bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48)))
+
+
+class Echo:
+    """Runs applets that answer with what they are told, and remembers every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, object]] = []
+        self.contexts: list[AppletContext] = []
+
+    def load(self, package: bytes, bundle: bytes) -> None:
+        self.calls.append(("load", package))
+        if bundle == b"bad":
+            raise AppletRefused(0x6A80, "the bundle is bad")
+
+    def unload(self, package: bytes) -> None:
+        self.calls.append(("unload", package))
+
+    def install(self, instance: AppletInstance, parameters: bytes) -> None:
+        self.calls.append(("install", (instance.aid, parameters)))
+        if parameters == b"bad":
+            raise AppletRefused(0x6A80, "the parameters are bad")
+
+    def uninstall(self, instance: AppletInstance) -> None:
+        self.calls.append(("uninstall", instance.aid))
+
+    def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        self.calls.append(("select", context.instance.aid))
+        return ResponseApdu(b"", 0x9000)
+
+    def deselect(self, context: AppletContext) -> None:
+        self.calls.append(("deselect", context.instance.aid))
+
+    def process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        self.contexts.append(context)
+        if command.ins == 0xEE:
+            raise AppletRefused(0x6A80, "the applet trapped")
+        if command.ins == 0x01:  # an answer as long as P1 P2 says, in kilobytes
+            return ResponseApdu(bytes(1024 * (command.p1 << 8 | command.p2)), 0x9000)
+        return ResponseApdu(command.data, 0x9000)
+
+    def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        self.calls.append(("personalise", (context.instance.aid, command.data)))
+        return ResponseApdu(b"", 0x9000)
+
+    def reset(self, connection: int) -> None:
+        self.calls.append(("reset", connection))
+
+
+class Dice:
+    """Random bytes that are the same in every run."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count(1)
+
+    def __call__(self, size: int) -> bytes:
+        return next(self._count).to_bytes(size, "big")
+
+
+def open_card(
+    folder: Path, *, profile: CardProfile | None = None, runtime: Echo | None = None
+) -> Card:
+    """Open the card in `folder`, made on the first call."""
+    profile = profile or CardProfile()
+    database = Database(folder / "hub.db", [CARD])
+    runtime = runtime or Echo()
+    if Card.exists(database):
+        return Card(
+            database, storage_key=bytes(32), random=Dice(), runtime=runtime, profile=profile
+        )
+    return Card.create(
+        database, storage_key=bytes(32), random=Dice(), runtime=runtime, keys=KEYS, profile=profile
+    )
+
+
+def add_applet(card: Card) -> None:
+    """Put the echo applet into a security domain of its own."""
+    card.create_security_domain(DOMAIN, APPLET_KEYS)
+    card.add_package(PACKAGE, b"bundle", [MODULE], domain=DOMAIN)
+    card.register_application(APPLET, package=PACKAGE, module=MODULE, domain=DOMAIN)
+
+
+def client(card: Card, **options: int) -> CardClient:
+    return CardClient(card.connect().transmit, **options)
+
+
+def runtime_of(card: Card) -> Echo:
+    assert isinstance(card.runtime, Echo)
+    return card.runtime
