@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import cbor2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tariffs import MalformedTariff, Tariff, TariffError, _canonical
+from tariffs.source import load_toml
+from tests.tariffs.plans import Plan, plans
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "tariffs").glob("*.toml"))
+DOCUMENTS = [load_toml(path.read_text()).encode() for path in EXAMPLES]
+
+values = st.recursive(
+    st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=30) | st.text(max_size=30),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.integers(-(2**64), 2**64 - 1) | st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_values_come_back_and_a_general_decoder_agrees(value: _canonical.Value) -> None:
+    data = _canonical.encode(value)
+    assert _canonical.decode(data) == value
+    assert cbor2.loads(data) == value
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=60))
+def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
+    try:
+        value = _canonical.decode(data)
+    except MalformedTariff:
+        return
+    assert _canonical.encode(value) == data
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "cut short"),
+        ("1817", "shortest"),
+        ("190017", "shortest"),
+        ("1a0000ffff", "shortest"),
+        ("1b00000000ffffffff", "shortest"),
+        ("5f41004100ff", "indefinite"),
+        ("1c", "reserved"),
+        ("f4", "no place"),
+        ("f97e00", "no place"),
+        ("c100", "no place"),
+        ("a201000100", "repeated or out of order"),
+        ("a202000100", "repeated or out of order"),
+        ("a1410000", "neither a number nor text"),
+        ("61ff", "UTF-8"),
+        ("0000", "after its end"),
+        ("9bffffffffffffffff", "more items than bytes"),
+        ("81" * 20 + "00", "too deeply"),
+        ("42", "cut short"),
+    ],
+)
+def test_what_is_not_deterministic_is_refused(data: str, reason: str) -> None:
+    with pytest.raises(MalformedTariff, match=reason):
+        _canonical.decode(bytes.fromhex(data))
+
+
+def test_integers_beyond_64_bits_and_truth_values_have_no_encoding() -> None:
+    with pytest.raises(MalformedTariff, match="64 bits"):
+        _canonical.encode(2**64)
+    with pytest.raises(TypeError):
+        _canonical.encode(True)
+
+
+@settings(deadline=None, max_examples=50)
+@given(plans())
+def test_tariffs_come_back_as_they_went_out(plan: Plan) -> None:
+    tariff = load_toml(plan.toml())
+    data = tariff.encode()
+    assert Tariff.decode(data) == tariff
+    assert Tariff.decode(data).digest == tariff.digest
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.sampled_from(DOCUMENTS), st.data())
+def test_any_change_to_a_document_is_refused_or_another_document(
+    document: bytes, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(document) - 1))
+    changed = bytearray(document)
+    changed[at] ^= data.draw(st.integers(1, 255))
+    try:
+        tariff = Tariff.decode(bytes(changed))
+    except TariffError:
+        return
+    assert tariff.encode() == changed
+    assert tariff.digest != Tariff.decode(document).digest
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(DOCUMENTS), st.data())
+def test_documents_with_a_foreign_part_raise_only_the_packages_errors(
+    document: bytes, data: st.DataObject
+) -> None:
+    tree = _canonical.decode(document)
+    node: object = tree
+    for _ in range(data.draw(st.integers(0, 6))):
+        inner = node[data.draw(st.sampled_from(_keys(node)))]  # type: ignore[index]
+        if not _keys(inner):
+            break
+        node = inner
+    key = data.draw(st.sampled_from(_keys(node)))
+    node[key] = data.draw(values)  # type: ignore[index]
+    changed = _canonical.encode(tree)
+    try:
+        tariff = Tariff.decode(changed)
+    except TariffError:
+        return
+    assert tariff.encode() == changed
+
+
+def _keys(node: object) -> list[object]:
+    if isinstance(node, dict):
+        return sorted(node)
+    return list(range(len(node))) if isinstance(node, list) else []
+
+
+def test_a_document_of_another_format_is_refused() -> None:
+    tree = _canonical.decode(DOCUMENTS[0])
+    assert isinstance(tree, dict)
+    tree["format"] = 2
+    with pytest.raises(MalformedTariff, match="format 2, this release reads 1"):
+        Tariff.decode(_canonical.encode(tree))
+
+
+def test_an_oversized_document_is_refused_unread() -> None:
+    with pytest.raises(MalformedTariff, match="larger than"):
+        Tariff.decode(bytes((4 << 20) + 1))
+
+
+def test_holidays_out_of_order_are_not_the_canonical_form() -> None:
+    tree = _canonical.decode(load_toml(EXAMPLES[-1].read_text()).encode())
+    assert isinstance(tree, dict)
+    tree["versions"][0]["charges"][0]["schedule"]["holidays"].reverse()
+    with pytest.raises(MalformedTariff, match="canonical"):
+        Tariff.decode(_canonical.encode(tree))
