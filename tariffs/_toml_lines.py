@@ -36,6 +36,7 @@ class _Walk:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._counted = 0, 1
         self._counts: dict[Path, int] = {}
         self.lines: dict[Path, int] = {(): 1}
 
@@ -119,6 +120,7 @@ class _Walk:
         path = (*self._resolve(key[:-1]), key[-1])
         number = self._counts.get(path, 0)
         self._counts[path] = number + 1
+        self.lines.setdefault(path, self._line())
         return (*path, number)
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
@@ -127,4 +129,6 @@ class _Walk:
         self._at = found.end()
 
     def _line(self) -> int:
-        return self._text.count("\n", 0, self._at) + 1
+        at, line = self._counted
+        self._counted = self._at, line + self._text.count("\n", at, self._at)
+        return self._counted[1]

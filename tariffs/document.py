@@ -44,7 +44,17 @@ CURRENCY: Final = re.compile(r"[A-Z]{3}")
 FEMTO_DECIMALS: Final = 15
 
 
-def _check_name(name: str, what: str) -> None:
+def check_heading(name: str, revision: int, currency: str) -> None:
+    """Refuse what cannot head a tariff."""
+    check_name(name, "the tariff's name")
+    if not 1 <= revision < 1 << 32:
+        raise MalformedTariff("the revision is not a number from 1")
+    if not CURRENCY.fullmatch(currency):
+        raise MalformedTariff(f"{currency!r} is no currency code such as EUR")
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse what no tariff, component or band can be called."""
     if not NAME.fullmatch(name):
         raise MalformedTariff(f"{what} {name!r} is empty, too long or holds control characters")
 
@@ -66,10 +76,10 @@ class Version:
             raise MalformedTariff("there is no charge")
         known: set[str] = set()
         for charge in self.charges:
-            self._check_new(charge.name, known)
+            self._check_new("charge", charge.name, known)
             if isinstance(charge, EnergyCharge):
                 for band in charge.schedule.names:
-                    _check_name(band, "the band's name")
+                    check_name(band, "the band's name")
         for step in self.steps:
             if not step.on or len(set(step.on)) != len(step.on):
                 raise MalformedTariff("'on' names nothing, or twice", component=f"step {step.name}")
@@ -79,13 +89,15 @@ class Version:
                         f"'on' names {name!r}, which does not come before it",
                         component=f"step {step.name}",
                     )
-            self._check_new(step.name, known)
+            self._check_new("step", step.name, known)
 
     @staticmethod
-    def _check_new(name: str, known: set[str]) -> None:
-        _check_name(name, "the name")
+    def _check_new(kind: str, name: str, known: set[str]) -> None:
+        check_name(name, "the name")
         if name in known:
-            raise MalformedTariff(f"two components have the name {name!r}")
+            raise MalformedTariff(
+                f"two components have the name {name!r}", component=f"{kind} {name}"
+            )
         known.add(name)
 
     @property
@@ -138,11 +150,7 @@ class Tariff:
     versions: tuple[Version, ...]
 
     def __post_init__(self) -> None:
-        _check_name(self.name, "the tariff's name")
-        if not 1 <= self.revision < 1 << 32:
-            raise MalformedTariff("the revision is not a number from 1")
-        if not CURRENCY.fullmatch(self.currency):
-            raise MalformedTariff(f"{self.currency!r} is no currency code such as EUR")
+        check_heading(self.name, self.revision, self.currency)
         Clock(self.zone)
         if not self.versions:
             raise MalformedTariff("there is no version")

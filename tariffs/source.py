@@ -17,7 +17,7 @@ from tariffs._table import Table
 from tariffs._toml_lines import lines_of
 from tariffs.charges import Charge, EnergyCharge, StandingCharge
 from tariffs.clock import Clock, date_of, day_number
-from tariffs.document import FORMAT, Tariff, Version
+from tariffs.document import FORMAT, Tariff, Version, check_heading, check_name
 from tariffs.errors import MalformedTariff
 from tariffs.holiday_calendars import named_holidays
 from tariffs.rounding import Rounding, Rule
@@ -64,8 +64,12 @@ def _not_toml(error: tomllib.TOMLDecodeError, source: str) -> MalformedTariff:
 
 
 def _tariff(root: Table) -> Tariff:
-    name, revision = root.text("name"), root.integer("revision")
-    currency = root.text("currency")
+    name = root.text("name")
+    with root.at("name"):
+        check_name(name, "the tariff's name")
+    revision, currency = root.integer("revision"), root.text("currency")
+    with root.at("currency" if revision > 0 else "revision"):
+        check_heading(name, revision, currency)
     zone = root.text("zone")
     with root.at("zone"):
         clock = Clock(zone)
@@ -142,9 +146,11 @@ def _version(table: Table, first: date, until: date, context: _Context) -> Versi
     with table.at("valid_until"):
         if until <= first:
             raise MalformedTariff(f"'valid_until' {until} is not after 'valid_from' {first}")
-    charges = []
+    charges: list[Charge] = []
+    components: dict[str, Table] = {}
     for item in table.tables("charge"):
         name = item.text("name")
+        components[f"charge {name}"] = item
         with item.at(component=f"charge {name}"):
             charges.append(_charge(name, item, context))
             item.done()
@@ -152,12 +158,16 @@ def _version(table: Table, first: date, until: date, context: _Context) -> Versi
     known = [charge.name for charge in charges]
     for item in table.tables("step"):
         name = item.text("name")
+        components[f"step {name}"] = item
         with item.at(component=f"step {name}"):
             steps.append(_step(name, item, known))
             item.done()
         known.append(name)
-    with table.at():
+    try:
         return Version(day_number(first), day_number(until), tuple(charges), tuple(steps))
+    except MalformedTariff as error:
+        with components.get(error.component or "", table).at():
+            raise error from None
 
 
 def _charge(name: str, item: Table, context: _Context) -> Charge:
