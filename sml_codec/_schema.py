@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which elements make up which message: the standard's tables, read in both directions.
+
+A shape lifts an untyped element to a typed value and lowers it again. `BODIES` gives the shape of
+each message body by its tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from sml_codec import messages as m
+from sml_codec._records import maker
+from sml_codec.elements import Element, EmptyOctets, SignedNumber
+from sml_codec.errors import EncodingError
+from sml_codec.numbers import SizedInt
+from sml_codec.obis import Obis
+from sml_codec.options import Quirk
+
+
+class ShapeError(Exception):
+    """An element does not have the shape that its place requires; never leaves the package."""
+
+
+class Shape:
+    """One way to see an element."""
+
+    def lift(self, element: Element, quirks: Quirk) -> Any:
+        """Return the typed value; raise `ShapeError` if the element has another shape."""
+        raise NotImplementedError
+
+    def lower(self, value: Any) -> Element:
+        """Return the element that `lift` makes `value` of; raise `EncodingError` if none does."""
+        raise NotImplementedError
+
+
+class Octets(Shape):
+    """An octet string; left out, it is empty or (optional) None."""
+
+    def __init__(self, *, optional: bool = False) -> None:
+        self.optional = optional
+
+    def lift(self, element: Element, quirks: Quirk) -> bytes | None:
+        """Return the octets."""
+        if isinstance(element, bytes):
+            return element
+        if element is None:
+            return None if self.optional else b""
+        raise ShapeError("not an octet string")
+
+    def lower(self, value: bytes | None) -> Element:
+        """Return the octets."""
+        return value if self.optional else value or EmptyOctets()
+
+
+class Number(Shape):
+    """An integer of at most `size` bytes, or None; the sender's size and sign are let pass."""
+
+    def __init__(self, size: int, *, signed: bool = False, optional: bool = True) -> None:
+        self.optional = optional
+        self.signed = signed
+        self.lowest = -(1 << 8 * size - 1) if signed else 0
+        self.highest = (1 << 8 * size - signed) - 1
+
+    def lift(self, element: Element, quirks: Quirk) -> int | None:
+        """Return the number."""
+        if isinstance(element, SizedInt):
+            return int(element)
+        if element is None and self.optional:
+            return None
+        raise ShapeError("not an integer")
+
+    def lower(self, value: int | None) -> Element:
+        """Return the number, marked if it is to be sent signed."""
+        if value is None:
+            return None
+        if not self.lowest <= value <= self.highest:
+            raise EncodingError(f"{value} is not within {self.lowest}..{self.highest}")
+        return SignedNumber(value) if self.signed else int(value)
+
+
+class Boolean(Shape):
+    """A boolean or None."""
+
+    def lift(self, element: Element, quirks: Quirk) -> bool | None:
+        """Return the boolean."""
+        if element is None or isinstance(element, bool):
+            return element
+        raise ShapeError("not a boolean")
+
+    def lower(self, value: bool | None) -> Element:
+        """Return the boolean."""
+        return value
+
+
+class Name(Shape):
+    """The OBIS code of an object."""
+
+    def lift(self, element: Element, quirks: Quirk) -> Obis:
+        """Return the code."""
+        if isinstance(element, bytes):
+            return Obis(element)
+        raise ShapeError("not an object name")
+
+    def lower(self, value: Obis) -> Element:
+        """Return the octets of the code."""
+        return value.code
+
+
+class Anything(Shape):
+    """An SML_Value."""
+
+    def lift(self, element: Element, quirks: Quirk) -> m.Value:
+        """Return the value."""
+        if element is None and Quirk.MISSING_VALUE not in quirks:
+            raise ShapeError("a value is missing")
+        if isinstance(element, tuple) and Quirk.LIST_VALUE not in quirks:
+            raise ShapeError("a value is a list")
+        return element
+
+    def lower(self, value: m.Value) -> Element:
+        """Return the value."""
+        return value
+
+
+class SmlTime(Shape):
+    """SML_Time or None: a list of a choice and of what was chosen, or (quirk) only the latter."""
+
+    def lift(self, element: Element, quirks: Quirk) -> m.Time | None:
+        """Return the time."""
+        match element:
+            case None:
+                return None
+            case (SizedInt() as choice, chosen) if choice in (1, 2, 3):
+                return _chosen(m.TimeChoice(choice), chosen)
+            case _ if Quirk.BARE_TIME in quirks:
+                return _chosen(None, element)
+            case _:
+                raise ShapeError("not a time")
+
+    def lower(self, value: m.Time | None) -> Element:
+        """Return the choice and what was chosen."""
+        if value is None:
+            return None
+        chosen: Element = SECONDS.lower(value.seconds)
+        if value.local_offset is not None or value.season_offset is not None:
+            chosen = (chosen, OFFSET.lower(value.local_offset), OFFSET.lower(value.season_offset))
+        return chosen if value.choice is None else (int(value.choice), chosen)
+
+
+def _chosen(choice: m.TimeChoice | None, element: Element) -> m.Time:
+    match element:
+        case SizedInt() as seconds:
+            return m.Time(choice, int(seconds))
+        case (SizedInt() as seconds, SizedInt() as local, SizedInt() as season):
+            return m.Time(choice, int(seconds), int(local), int(season))
+        case _:
+            raise ShapeError("not a time")
+
+
+class ListOf(Shape):
+    """A list of any length whose elements have one shape; (optional) None."""
+
+    def __init__(self, shape: Shape, *, optional: bool = False) -> None:
+        self.shape = shape
+        self.optional = optional
+
+    def lift(self, element: Element, quirks: Quirk) -> tuple[Any, ...] | None:
+        """Return the typed values."""
+        if isinstance(element, tuple):
+            return tuple([self.shape.lift(each, quirks) for each in element])
+        if element is None and self.optional:
+            return None
+        raise ShapeError("not a list")
+
+    def lower(self, value: tuple[Any, ...] | None) -> Element:
+        """Return the elements."""
+        return None if value is None else tuple([self.shape.lower(each) for each in value])
+
+
+class Record(Shape):
+    """A list whose elements are the fields of a dataclass, the last ones perhaps left out."""
+
+    def __init__(
+        self,
+        cls: type[Any],
+        *shapes: Shape,
+        required: int,
+        rest: bool = False,
+        optional: bool = False,
+    ) -> None:
+        self.cls = cls
+        self.make = maker(cls)
+        self.shapes = shapes
+        self.names = [field.name for field in fields(cls)][: len(shapes) + rest]
+        self.defaults = [field.default for field in fields(cls)][len(self.names) :]
+        self.required = required
+        self.rest = rest
+        self.optional = optional
+
+    def lift(self, element: Element, quirks: Quirk) -> Any:
+        """Return the dataclass."""
+        if element is None and self.optional:
+            return None
+        if not isinstance(element, tuple):
+            raise ShapeError(f"{self.cls.__name__} is not a list")
+        count = len(self.shapes)
+        if len(element) != count:
+            element = self._fitted(element, quirks)
+        lifted = [
+            shape.lift(each, quirks) for shape, each in zip(self.shapes, element, strict=False)
+        ]
+        if self.rest:
+            lifted.append(element[count:])
+        return self.make(*lifted, *self.defaults)
+
+    def _fitted(self, element: tuple[Element, ...], quirks: Quirk) -> tuple[Element, ...]:
+        count = len(self.shapes)
+        short = self.required <= len(element) < count and Quirk.SHORT_RECORD in quirks
+        if not short and not (self.rest and len(element) > count):
+            raise ShapeError(f"{self.cls.__name__} has {len(element)} fields")
+        return element + (None,) * (count - len(element))
+
+    def lower(self, value: Any) -> Element:
+        """Return the fields."""
+        if value is None and self.optional:
+            return None
+        if not isinstance(value, self.cls):
+            raise EncodingError(f"a {self.cls.__name__} is due, not a {type(value).__name__}")
+        elements = [
+            shape.lower(getattr(value, name))
+            for shape, name in zip(self.shapes, self.names, strict=False)
+        ]
+        return (*elements, *getattr(value, self.names[-1])) if self.rest else tuple(elements)
+
+
+class Tupel(Shape):
+    """SML_TupelEntry: 23 elements, of which quantities take three each."""
+
+    WIDTHS: Final = (1, 1, 1, 3, 3, 3, 1, 3, 3, 3, 1)
+
+    def lift(self, element: Element, quirks: Quirk) -> m.TupelEntry:
+        """Return the entry."""
+        if not isinstance(element, tuple) or len(element) != sum(self.WIDTHS):
+            raise ShapeError("not a tupel entry")
+        parts, rest = [], element
+        for width in self.WIDTHS:
+            parts.append(rest[0] if width == 1 else rest[:3])
+            rest = rest[width:]
+        lifted: m.TupelEntry = TUPEL_PARTS.lift(tuple(parts), quirks)
+        return lifted
+
+    def lower(self, value: m.TupelEntry) -> Element:
+        """Return the 23 elements."""
+        elements: list[Element] = []
+        parts = TUPEL_PARTS.lower(value)
+        assert isinstance(parts, tuple)
+        for part in parts:
+            elements += part if isinstance(part, tuple) and len(part) == 3 else (part,)
+        return tuple(elements)
+
+
+class Plain(Shape):
+    """An SML_Value in its place in a parameter tree."""
+
+    def lift(self, element: Element, quirks: Quirk) -> m.PlainValue:
+        """Return the value, wrapped."""
+        return m.PlainValue(VALUE.lift(element, quirks))
+
+    def lower(self, value: m.PlainValue) -> Element:
+        """Return the value itself."""
+        return value.value
+
+
+class Parameter(Shape):
+    """SML_ProcParValue or None: a list of a choice and of what was chosen."""
+
+    def lift(self, element: Element, quirks: Quirk) -> m.ProcParValue | None:
+        """Return what was chosen."""
+        match element:
+            case None:
+                return None
+            case (SizedInt() as choice, chosen) if choice in PARAMETERS:
+                value: m.ProcParValue | None = PARAMETERS[choice][1].lift(chosen, quirks)
+                if value is not None:
+                    return value
+        raise ShapeError("not a parameter value")
+
+    def lower(self, value: m.ProcParValue | None) -> Element:
+        """Return the choice and what was chosen."""
+        if value is None:
+            return None
+        for choice, (cls, shape) in PARAMETERS.items():
+            if isinstance(value, cls):
+                return choice, shape.lower(value)
+        raise EncodingError(f"no parameter holds a {type(value).__name__}")
+
+
+OCTETS: Final = Octets()
+OPTIONAL: Final = Octets(optional=True)
+BOOL: Final = Boolean()
+NAME: Final = Name()
+VALUE: Final = Anything()
+TIME: Final = SmlTime()
+SECONDS: Final = Number(4, optional=False)
+OFFSET: Final = Number(2, signed=True, optional=False)
+UNIT: Final = Number(1)
+SCALER: Final = Number(1, signed=True)
+STATUS: Final = Number(8)
+U8: Final = Number(1)
+U32: Final = Number(4)
+CLASS_ID: Final = Number(2, signed=True, optional=False)
+VERSION: Final = Number(2, signed=True)
+
+LIST_ENTRY: Final = Record(
+    m.ListEntry, NAME, STATUS, TIME, UNIT, SCALER, VALUE, OPTIONAL, required=6
+)
+PERIOD_ENTRY: Final = Record(m.PeriodEntry, NAME, UNIT, SCALER, VALUE, OPTIONAL, required=4)
+QUANTITY: Final = Record(m.Quantity, UNIT, SCALER, Number(8, signed=True), required=3)
+TUPEL_PARTS: Final = Record(
+    m.TupelEntry, OCTETS, TIME, STATUS, QUANTITY, QUANTITY, QUANTITY, OPTIONAL,
+    QUANTITY, QUANTITY, QUANTITY, OPTIONAL, required=11,
+)  # fmt: skip
+
+PARAMETERS: Final[Mapping[int, tuple[type[Any], Shape]]] = {
+    1: (m.PlainValue, Plain()),
+    2: (m.PeriodEntry, PERIOD_ENTRY),
+    3: (m.TupelEntry, Tupel()),
+    4: (m.Time, TIME),
+    5: (m.ListEntry, LIST_ENTRY),
+}
+
+
+def _tree(*, optional: bool) -> Record:
+    """Return the shape of SML_Tree, which contains itself."""
+    children = ListOf(OCTETS, optional=True)
+    tree = Record(m.Tree, OCTETS, Parameter(), children, required=1, optional=optional)
+    children.shape = tree if not optional else TREE
+    return tree
+
+
+TREE: Final = _tree(optional=False)
+OPTIONAL_TREE: Final = _tree(optional=True)
+PATH: Final = ListOf(OCTETS)
+
+_LOGIN: Final = (OPTIONAL, OPTIONAL, OPTIONAL)  # server id, username, password
+_PROFILE_REQ: Final = (
+    *_LOGIN, BOOL, TIME, TIME, PATH, ListOf(OCTETS, optional=True), OPTIONAL_TREE,
+)  # fmt: skip
+_COSEM_REQ: Final = (OPTIONAL, *_LOGIN, NAME, CLASS_ID, VERSION)
+_COSEM_RES: Final = (OPTIONAL, OPTIONAL, NAME, CLASS_ID, VERSION)
+_HEADER: Final = Record(m.ProfileHeader, NAME, UNIT, SCALER, required=3)
+_CELL: Final = Record(m.ProfileValue, VALUE, OPTIONAL, required=1)
+_ROW: Final = Record(m.ProfilePeriod, TIME, STATUS, ListOf(_CELL), OPTIONAL, required=3)
+
+BODIES: Final[Mapping[int, Record]] = {
+    record.cls.tag: record
+    for record in (
+        Record(m.OpenReq, OPTIONAL, OCTETS, OCTETS, *_LOGIN, U8, required=3),
+        Record(m.OpenRes, OPTIONAL, OPTIONAL, OCTETS, OCTETS, TIME, U8, required=4),
+        Record(m.CloseReq, OPTIONAL, required=0),
+        Record(m.CloseRes, OPTIONAL, required=0),
+        Record(m.GetProfilePackReq, *_PROFILE_REQ, required=7),
+        Record(
+            m.GetProfilePackRes, OCTETS, TIME, U32, PATH, ListOf(_HEADER), ListOf(_ROW),
+            OPTIONAL, OPTIONAL, required=6,
+        ),
+        Record(m.GetProfileListReq, *_PROFILE_REQ, required=7),
+        Record(
+            m.GetProfileListRes, OCTETS, TIME, U32, PATH, TIME, STATUS, ListOf(PERIOD_ENTRY),
+            OPTIONAL, OPTIONAL, required=7,
+        ),
+        Record(m.GetProcParameterReq, *_LOGIN, PATH, OPTIONAL, required=4),
+        Record(m.GetProcParameterRes, OCTETS, PATH, TREE, required=3),
+        Record(m.SetProcParameterReq, *_LOGIN, PATH, TREE, required=5),
+        Record(m.GetListReq, OCTETS, *_LOGIN, OPTIONAL, required=1),
+        Record(
+            m.GetListRes, OPTIONAL, OCTETS, OPTIONAL, TIME, ListOf(LIST_ENTRY), OPTIONAL, TIME,
+            required=5,
+        ),
+        Record(m.GetCosemReq, *_COSEM_REQ, required=6, rest=True),
+        Record(m.GetCosemRes, *_COSEM_RES, required=4, rest=True),
+        Record(m.SetCosemReq, *_COSEM_REQ, required=6, rest=True),
+        Record(m.SetCosemRes, *_COSEM_RES, required=4, rest=True),
+        Record(m.ActionCosemReq, *_COSEM_REQ, required=6, rest=True),
+        Record(m.ActionCosemRes, *_COSEM_RES, required=4, rest=True),
+        Record(m.AttentionRes, OCTETS, OCTETS, OPTIONAL, OPTIONAL_TREE, required=2),
+    )
+}  # fmt: skip
+"""The shape of each message body, by its tag."""

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SML messages and files <-> bytes.
+
+    SML file = message, message, ...        from an Open to a Close, without transport framing
+
+    76               SML_Message, a list of six
+       0x ..         transaction id
+       62 ..         group
+       62 ..         abort on error
+       72 63 tt tt   body: a list of its tag
+          7n ..      and its fields
+       63 cc cc      checksum of all bytes before this field
+       00            end of message
+
+`decode_file` is strict: it returns every message or raises. `read_file` is for what meters really
+send: it returns the messages whose checksum is right and says what else it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sml_codec._schema import BODIES, ShapeError
+from sml_codec.crc import Crc
+from sml_codec.elements import LIST, Element, Reader, encode
+from sml_codec.errors import ChecksumMismatch, EncodingError, MalformedSml, SmlError
+from sml_codec.messages import Body, GetListRes, Message, UnknownBody
+from sml_codec.numbers import SizedInt, Unsigned16
+from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.quirks import corrected_list
+
+
+@dataclass(frozen=True, slots=True)
+class SmlFile:
+    """What an SML file, or what is left of one, contains.
+
+    `messages` have the right checksum, `rejected` a wrong one. `error` says where the file stopped
+    being SML; what follows is not looked at. `tail` are the zero bytes behind the last message.
+    """
+
+    messages: tuple[Message, ...]
+    rejected: tuple[Message, ...] = ()
+    error: SmlError | None = None
+    tail: bytes = b""
+
+    def encode(self) -> bytes:
+        """Return the bytes of the messages and of the tail."""
+        return encode_file(self.messages) + self.tail
+
+
+def decode_file(
+    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+) -> list[Message]:
+    """Return the messages of an SML file without transport framing.
+
+    Raises `MalformedSml` or `ChecksumMismatch` unless `data` is messages with the right checksum
+    and nothing else but zero bytes.
+    """
+    file = read_file(data, limits=limits, quirks=quirks)
+    if file.rejected:
+        offset = data.find(file.rejected[0].wire)
+        raise ChecksumMismatch("message", offset=offset)
+    if file.error is not None:
+        raise file.error
+    return list(file.messages)
+
+
+def read_file(
+    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+) -> SmlFile:
+    """Return what an SML file, perhaps damaged, contains; never raises."""
+    messages: list[Message] = []
+    rejected: list[Message] = []
+    error: SmlError | None = None
+    end = len(data.rstrip(b"\0"))
+    reader = Reader(data, limits=limits, quirks=quirks)
+    while reader.offset < end:
+        try:
+            message, intact = _message(reader)
+        except MalformedSml as reason:
+            error = reason
+            break
+        (messages if intact else rejected).append(message)
+    return SmlFile(tuple(messages), tuple(rejected), error, data[reader.offset :])
+
+
+def encode_file(messages: Iterable[Message]) -> bytes:
+    """Return the messages one after the other: an SML file without transport framing."""
+    return b"".join([encode_message(message) for message in messages])
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the bytes of a message, in the form it came in where that still holds its values.
+
+    Raises `EncodingError` for a value that SML cannot carry.
+    """
+    body = message.body
+    if isinstance(body, UnknownBody):
+        tag, content = body.tag, body.element
+    elif (record := BODIES.get(body.tag)) is not None and isinstance(body, record.cls):
+        tag, content = body.tag, record.lower(body)
+    else:
+        raise EncodingError(f"{type(body).__name__} is no message body")
+    parts: tuple[Element, ...] = (
+        message.transaction_id,
+        message.group,
+        message.abort_on_error,
+        (tag, content),
+    )
+    if not message.wire:
+        data = b"\x76" + b"".join([encode(part) for part in parts])
+        return data + encode(Unsigned16(message.crc.of(data))) + b"\0"
+    return _encode_like(message.wire, parts, message.crc)
+
+
+def _encode_like(wire: bytes, parts: tuple[Element, ...], crc: Crc) -> bytes:
+    """Return a message in the form of `wire`."""
+    template = Reader(wire)
+    while wire[template.offset] == 0:
+        template.offset += 1
+    start = template.offset
+    template.field()
+    data = wire[start : template.offset] + b"".join([encode(part, template) for part in parts])
+    checksum = crc.of(data)
+    return wire[:start] + data + encode(checksum, template) + b"\0"
+
+
+def _message(reader: Reader) -> tuple[Message, bool]:
+    """Read a message and the zero bytes before it; return it and whether its checksum is right."""
+    data, before = reader.data, reader.offset
+    while data[reader.offset] == 0:
+        reader.offset += 1
+    start = reader.offset
+    _expect_list(reader, 6, "message")
+    transaction = reader.element()
+    group, abort = reader.element(), reader.element()
+    _expect_list(reader, 2, "message body")
+    tag, content = reader.element(), reader.element()
+    checked = reader.offset
+    checksum = reader.element()
+    if not isinstance(checksum, SizedInt) or checksum.signed or not _is_checksum(checksum, reader):
+        raise MalformedSml("no checksum where one is due", offset=checked)
+    if reader.offset >= reader.end or data[reader.offset] != 0:
+        raise MalformedSml("message does not end after its checksum", offset=reader.offset)
+    reader.offset += 1
+    if not isinstance(group, SizedInt) or not isinstance(abort, SizedInt):
+        raise MalformedSml("group and abort-on-error must be integers", offset=start)
+    if not isinstance(tag, SizedInt) or not isinstance(transaction, bytes | None):
+        raise MalformedSml("transaction id and tag have other types", offset=start)
+    crc = _matching(data[start:checked], checksum, reader.quirks)
+    message = Message(
+        transaction_id=transaction or b"",
+        group=int(group),
+        abort_on_error=int(abort),
+        body=_body(tag, content, reader.quirks),
+        crc=crc or Crc.X25,
+        wire=data[before : reader.offset],
+    )
+    return message, crc is not None
+
+
+def _expect_list(reader: Reader, length: int, what: str) -> None:
+    start = reader.offset
+    if reader.field() != (LIST, length):
+        raise MalformedSml(f"no {what} starts with 0x{reader.data[start]:02x}", offset=start)
+
+
+def _is_checksum(checksum: SizedInt, reader: Reader) -> bool:
+    return checksum.size == 2 or (checksum.size == 1 and Quirk.SHORT_CHECKSUM in reader.quirks)
+
+
+def _matching(data: bytes, checksum: int, quirks: Quirk) -> Crc | None:
+    """Return the checksum that `data` has, or None if it has neither."""
+    if Crc.X25.of(data) == checksum:
+        return Crc.X25
+    if Quirk.KERMIT_CRC in quirks and Crc.KERMIT.of(data) == checksum:
+        return Crc.KERMIT
+    return None
+
+
+def _body(tag: int, content: Element, quirks: Quirk) -> Body:
+    record = BODIES.get(tag)
+    if record is None:
+        return UnknownBody(int(tag), content)
+    try:
+        body: Body = record.lift(content, quirks)
+    except ShapeError as reason:
+        return UnknownBody(int(tag), content, str(reason))
+    if isinstance(body, GetListRes) and Quirk.DZG_SIGN in quirks:
+        return corrected_list(body)
+    return body

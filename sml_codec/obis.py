@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OBIS codes: what a value is a measure of (IEC 62056-61)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+_TEXT: Final = re.compile(
+    r"(\d{1,3})-(\d{1,3}):(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:\*(\d{1,3}))?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Obis:
+    """The six value groups A-B:C.D.E*F.
+
+    SML calls it an octet string and does not fix its length; names of another length are kept, and
+    print as hex.
+    """
+
+    code: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the code written as `1-0:1.8.0*255`; `*255` may be left out.
+
+        Raises ValueError for anything else.
+        """
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not an OBIS code: {text!r}")
+        return cls(bytes(int(group) for group in match.groups("255")))
+
+    def __str__(self) -> str:
+        if len(self.code) != 6:
+            return self.code.hex()
+        a, b, c, d, e, f = self.code
+        return f"{a}-{b}:{c}.{d}.{e}*{f}"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a stream of bytes to messages: `transport` and `codec` in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sml_codec.codec import SmlFile, decode_file, read_file
+from sml_codec.errors import ChecksumMismatch, MalformedSml, UnsupportedVersion
+from sml_codec.messages import GetListRes, GetProfileListRes, ListEntry, Message, PeriodEntry
+from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.transport import START, Damage, DamageKind, Frame, FrameDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class Telegram:
+    """A frame and what is in it: what a meter sends at a time."""
+
+    frame: Frame | Damage
+    file: SmlFile
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the frame is intact; otherwise its messages are salvage."""
+        return isinstance(self.frame, Frame)
+
+    def entries(self) -> Iterator[ListEntry | PeriodEntry]:
+        """Yield the values of its GetList and GetProfileList responses, in order."""
+        return entries(self.file)
+
+
+def entries(file: SmlFile) -> Iterator[ListEntry | PeriodEntry]:
+    """Yield the values of the GetList and GetProfileList responses of a file, in order."""
+    for message in file.messages:
+        if isinstance(message.body, GetListRes | GetProfileListRes):
+            yield from message.body.entries
+
+
+class StreamDecoder:
+    """Turns a stream into telegrams.
+
+    A damaged frame comes as a telegram too: its messages, if any, have the right checksum of their
+    own, but how many are missing is not known.
+    """
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+        self._frames = FrameDecoder(limits=limits, quirks=quirks)
+        self._limits = limits
+        self._quirks = quirks
+
+    def feed(self, data: bytes) -> list[Telegram]:
+        """Take the next bytes; return the telegrams that they complete."""
+        return [self._telegram(frame) for frame in self._frames.feed(data)]
+
+    def close(self) -> list[Telegram]:
+        """End the stream; return what it cuts off."""
+        return [self._telegram(frame) for frame in self._frames.close()]
+
+    def _telegram(self, frame: Frame | Damage) -> Telegram:
+        return Telegram(frame, read_file(frame.payload, limits=self._limits, quirks=self._quirks))
+
+
+def decode_stream(
+    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+) -> list[Telegram]:
+    """Return the telegrams of a whole capture, intact and damaged, in order."""
+    decoder = StreamDecoder(limits=limits, quirks=quirks)
+    return decoder.feed(data) + decoder.close()
+
+
+def decode_frame(
+    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+) -> list[Message]:
+    """Return the messages of exactly one frame.
+
+    Raises `UnsupportedVersion`, `ChecksumMismatch` or `MalformedSml` for anything else.
+    """
+    decoder = FrameDecoder(limits=limits, quirks=quirks)
+    match decoder.feed(data) + decoder.close():
+        case [Frame(wire=wire, payload=payload)] if len(wire) == len(data):
+            return decode_file(payload, limits=limits, quirks=quirks)
+        case [Damage(kind=DamageKind.VERSION_2, offset=offset), *_]:
+            raise UnsupportedVersion(offset=offset)
+        case [Damage(reasons=("frame crc",)) as damage]:
+            raise ChecksumMismatch("frame", offset=damage.offset + damage.length)
+        case [Damage(reasons=reasons) as damage]:
+            raise MalformedSml(", ".join(reasons), offset=damage.offset)
+        case _:
+            raise MalformedSml(
+                "not exactly one frame", offset=0 if data[:8] != START else len(data)
+            )

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transport protocol v1: SML files in a stream of bytes that may be damaged.
+
+    1b 1b 1b 1b  01 01 01 01      start
+    ...                           the SML file; each 1b 1b 1b 1b in it is sent twice
+    00 ...                        padding to a multiple of four bytes, 0 to 3
+    1b 1b 1b 1b  1a nn cc cc      end: padding count, CRC-16 of all bytes before it
+
+`FrameDecoder` takes the stream in pieces of any size. It finds every intact frame, whatever
+happened between them, keeps at most one frame in memory and looks at each byte a bounded number of
+times.
+"""
+
+from __future__ import annotations
+
+import enum
+from binascii import crc_hqx
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sml_codec.crc import REFLECTED, X25_RESIDUE, Crc
+from sml_codec.errors import EncodingError
+from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+
+ESCAPE: Final = b"\x1b\x1b\x1b\x1b"
+START: Final = ESCAPE + b"\x01\x01\x01\x01"
+START_V2: Final = ESCAPE + b"\x02\x02\x02\x02"
+END: Final = 0x1A
+
+RETRIES: Final = 8
+"""How many starts within a damaged frame are tried; bounds the work on hostile bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An intact frame: `wire` are its bytes, `payload` is the SML file in it."""
+
+    offset: int
+    wire: bytes
+    payload: bytes
+    padding: bytes
+    crc: Crc
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is unusual about the frame."""
+        return ("padding 4",) if len(self.padding) > 3 else ()
+
+
+class DamageKind(enum.Enum):
+    """What happened to a frame."""
+
+    BAD = "bad"
+    """It is closed, but its checksum, length or padding is wrong, or it is too long."""
+    TRUNCATED = "truncated"
+    """The stream ended within it."""
+    RESTART = "restart"
+    """A new frame started within it."""
+    VERSION_2 = "version 2"
+    """It is of the transport protocol's version 2, which is not supported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A frame that was begun and is not intact; `payload` is what its file may have been."""
+
+    offset: int
+    length: int
+    kind: DamageKind
+    reasons: tuple[str, ...]
+    payload: bytes
+
+
+Event: TypeAlias = Frame | Damage
+
+
+def encode_frame(payload: bytes, *, crc: Crc = Crc.X25, padding: bytes | None = None) -> bytes:
+    """Return an SML file in a frame.
+
+    `padding` is for repeating what a meter sent; without it, zeros fill the frame up to a multiple
+    of four. Raises `EncodingError` for padding that no receiver would take.
+    """
+    escaped = payload.replace(ESCAPE, ESCAPE + ESCAPE)
+    if padding is None:
+        padding = bytes(-len(escaped) % 4)
+    elif len(padding) > 4 or (len(escaped) + len(padding)) % 4:
+        raise EncodingError(f"{len(padding)} bytes are no padding for {len(escaped)}")
+    frame = START + escaped + padding + ESCAPE + bytes([END, len(padding)])
+    return frame + crc.of(frame).to_bytes(2, "big")
+
+
+class FrameDecoder:
+    """Finds the frames in a stream.
+
+    Feed it the bytes as they come; `close` says that no more will. The events are the same however
+    the stream is cut.
+    """
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+        self._longest = limits.frame
+        self._quirks = quirks
+        self._buffer: bytes | bytearray = bytearray()
+        self._offset = 0  # of the buffer's first byte in the stream
+        self._begin = 0  # where in the buffer the frame starts, or the search for one
+        self._inside = False
+        self._scan = 0  # no escape sequence of this frame lies between its start and here
+        self._escaped: list[
+            int
+        ] = []  # where literal escape sequences stand, from the frame's start
+        self._events: list[Event] = []
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes; return the frames and the damage that they complete, in order."""
+        if self._buffer:
+            self._buffer += data
+        else:
+            self._buffer = data
+        while self._find_end() if self._inside else self._find_start():
+            pass
+        self._forget(self._begin)
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> list[Event]:
+        """End the stream; return the damage to the frame that it cuts off."""
+        if self._inside:
+            self._report(DamageKind.TRUNCATED, len(self._buffer), ("truncated",))
+        self._forget(len(self._buffer))
+        self._inside = False
+        events, self._events = self._events, []
+        return events
+
+    def _forget(self, count: int) -> None:
+        if isinstance(self._buffer, bytearray):
+            del self._buffer[:count]
+        else:
+            self._buffer = bytearray(self._buffer[count:])
+        self._offset += count
+        self._scan -= count
+        self._begin = 0
+
+    def _find_start(self) -> bool:
+        """Go to the next start of a frame; return whether there is one."""
+        buffer = self._buffer
+        start = buffer.find(START, self._begin)
+        other = buffer.find(START_V2, self._begin, start if start >= 0 else len(buffer))
+        if other >= 0:
+            place = self._offset + other
+            why = ("transport protocol version 2",)
+            self._events.append(Damage(place, len(START_V2), DamageKind.VERSION_2, why, b""))
+            self._begin = other + len(START_V2)
+            return True
+        if start < 0:
+            self._begin = max(self._begin, len(buffer) - len(START) + 1)
+            return False
+        self._enter(start)
+        return True
+
+    def _enter(self, start: int) -> None:
+        self._begin = start
+        self._scan = start + len(START)
+        self._escaped = []
+        self._inside = True
+
+    def _find_end(self) -> bool:
+        """Go to the next escape sequence of the frame; return whether there is one."""
+        buffer = self._buffer
+        at = buffer.find(ESCAPE, self._scan)
+        if at < 0 or at + 8 > len(buffer):
+            self._scan = at if at >= 0 else max(self._scan, len(buffer) - len(ESCAPE) + 1)
+            return self._too_long(len(buffer))
+        if self._too_long(at + 8):
+            return True
+        code = buffer[at + 4]
+        if code == END:
+            self._finish(at + 8)
+        elif code == 0x1B and buffer.startswith(ESCAPE, at + 4):
+            self._escaped.append(at - self._begin)
+            self._scan = at + 8
+        elif code == 1 and buffer.startswith(START, at):
+            self._report(DamageKind.RESTART, at, ("restart",))
+            self._enter(at)
+        else:
+            self._scan = at + 1  # four of more than four: the sequence may start with the next byte
+        return True
+
+    def _too_long(self, end: int) -> bool:
+        """Give up a frame that is longer than allowed; return whether it was."""
+        if end - self._begin <= self._longest:
+            return False
+        end = max(self._scan, self._begin + len(START))
+        self._report(DamageKind.BAD, end, (f"longer than {self._longest} bytes",))
+        self._inside = False
+        self._begin = end
+        return True
+
+    def _finish(self, end: int) -> None:
+        """Check the frame that ends here."""
+        wire = bytes(self._buffer[self._begin : end])
+        offset = self._offset + self._begin
+        frame = _checked(wire, self._escaped, offset, self._quirks)
+        if isinstance(frame, Damage):
+            self._recover(wire, frame)
+        else:
+            self._events.append(frame)
+        self._begin = end
+        self._inside = False
+
+    def _recover(self, wire: bytes, damage: Damage) -> None:
+        """Look for an intact frame in the tail of a damaged one.
+
+        If the damaged frame was cut off within an escape sequence, the start of the next looks like
+        a literal: 1b1b1b1b (1b1b1b1b 01010101).
+        """
+        start = 0
+        for _ in range(RETRIES):
+            start = wire.find(START, start + 1)
+            if start < 0:
+                break
+            frame = _checked(
+                wire[start:], _literals(wire, start), damage.offset + start, self._quirks
+            )
+            if isinstance(frame, Frame):
+                self._report(DamageKind.RESTART, self._begin + start, ("restart",))
+                self._events.append(frame)
+                return
+        self._events.append(damage)
+
+    def _report(self, kind: DamageKind, end: int, reasons: tuple[str, ...]) -> None:
+        wire = bytes(self._buffer[self._begin : end])
+        payload = _unescaped(wire, self._escaped, len(wire))
+        offset = self._offset + self._begin
+        self._events.append(Damage(offset, len(wire), kind, reasons, payload))
+
+
+def _checked(wire: bytes, escaped: list[int], offset: int, quirks: Quirk) -> Event:
+    """Return the frame, or what is wrong with it."""
+    reflected = wire.translate(REFLECTED)
+    crc: Crc | None = None
+    if crc_hqx(reflected, 0xFFFF) == X25_RESIDUE:
+        crc = Crc.X25
+    elif Quirk.KERMIT_CRC in quirks and Crc.KERMIT.of(wire[:-2]) == int.from_bytes(
+        wire[-2:], "big"
+    ):
+        crc = Crc.KERMIT
+    padding = wire[-3]
+    payload = _unescaped(wire, escaped, len(wire) - 8)
+    aligned = len(wire) % 4 == 0
+    most = 4 if Quirk.PADDING_4 in quirks else 3
+    if crc is not None and aligned and padding <= min(most, len(payload)):
+        content = len(payload) - padding
+        return Frame(offset, wire, payload[:content], payload[content:], crc)
+    reasons = []
+    if crc is None:
+        reasons.append("frame crc")
+    if not aligned:
+        reasons.append(f"length {len(wire)} not multiple of 4")
+    if padding > min(most, len(payload)):
+        reasons.append(f"padding {padding}")
+    return Damage(offset, len(wire), DamageKind.BAD, tuple(reasons), payload)
+
+
+def _unescaped(wire: bytes, escaped: list[int], end: int) -> bytes:
+    """Return what lies between the start of a frame and `end`, literal escapes once."""
+    if not escaped:
+        return wire[len(START) : end]
+    parts, begin = [], len(START)
+    for at in escaped:
+        parts.append(wire[begin:at])
+        begin = at + len(ESCAPE)
+    parts.append(wire[begin:end])
+    return b"".join(parts)
+
+
+def _literals(wire: bytes, start: int) -> list[int]:
+    """Return where the literal escape sequences of the frame at `start` stand, from there."""
+    found, scan = [], start + len(START)
+    while (at := wire.find(ESCAPE, scan)) >= 0:
+        literal = wire.startswith(ESCAPE, at + len(ESCAPE))
+        if literal:
+            found.append(at - start)
+        scan = at + (2 * len(ESCAPE) if literal else 1)
+    return found
