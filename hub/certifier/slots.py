@@ -49,7 +49,7 @@ class DayUse:
     """What the register shows but no slot holds."""
     uses: tuple[int, ...] = field(repr=False)
     """Watt-hours, one for each slot."""
-    states: tuple[SlotState, ...]
+    states: tuple[SlotState, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.uses) == len(self.states) == len(self.grid):

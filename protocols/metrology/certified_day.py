@@ -22,7 +22,7 @@ hash of the day before, no day or slot can be left out, repeated or moved.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Final, Self
@@ -64,7 +64,7 @@ class DayContent:
     grid: DayGrid
     counter: int
     previous: bytes
-    states: tuple[SlotState, ...]
+    states: tuple[SlotState, ...] = field(repr=False)
     commitments: PointVector
     start: Point
     end: Point
