@@ -179,8 +179,8 @@ class KeyStore:
             " AND version = coalesce(?, version) AND 3 = (SELECT count(*) FROM card_key"
             " WHERE card_key.domain = card_key_set.domain AND"
             " card_key.version = card_key_set.version AND identifier BETWEEN 1 AND 3"
-            f" AND type = {KeyType.AES:d}) ORDER BY rank LIMIT 1",
-            (domain, version or None),
+            " AND type = ?) ORDER BY rank LIMIT 1",
+            (domain, version or None, int(KeyType.AES)),
         ).fetchone()
         return None if row is None else KeySet(domain, *row)
 

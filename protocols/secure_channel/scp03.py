@@ -142,6 +142,7 @@ class Scp03(SecureSession):
             challenge = pseudo_random_challenge(self._static.enc, card.sequence, aid, self._size)
             if not hmac.compare_digest(challenge, card.challenge):
                 self._refuse("the card's challenge does not follow from its sequence counter")
+        self._option = card.option
         return card
 
     def external_authenticate(self, level: SecurityLevel = SecurityLevel.FULL) -> CommandApdu:
@@ -149,6 +150,8 @@ class Scp03(SecureSession):
         self._act(Role.HOST, Step.AUTHENTICATE)
         if level not in LEVELS:
             raise LocalChannelError(f"no such security level: {level:02X}")
+        if not self._offers(level):
+            self._refuse(f"the card does not offer security level {level:02X}")
         command = CommandApdu(
             CLA_GLOBALPLATFORM | 0x04, INS_EXTERNAL_AUTHENTICATE, level, 0, self._host_cryptogram
         )
@@ -190,6 +193,7 @@ class Scp03(SecureSession):
         )
         if len(challenge) != self._size:
             raise LocalChannelError("the card challenge has the wrong size")
+        self._option = option
         return CardChallenge(
             diversification,
             key_version,
@@ -205,7 +209,8 @@ class Scp03(SecureSession):
         Raises `RemoteChannelError` where cryptogram or MAC are wrong; the session is over then.
         """
         self._act(Role.CARD, Step.AUTHENTICATE)
-        if command.p1 not in LEVELS or len(command.data) != 2 * self._size:
+        known = command.p1 in LEVELS and self._offers(SecurityLevel(command.p1))
+        if not known or len(command.data) != 2 * self._size:
             self._refuse("EXTERNAL AUTHENTICATE has an unknown level or the wrong length")
         cryptogram, mac = command.data[: self._size], command.data[self._size :]
         level = SecurityLevel(command.p1)
@@ -217,6 +222,11 @@ class Scp03(SecureSession):
         return level
 
     # Both
+
+    def _offers(self, level: SecurityLevel) -> bool:
+        if level & SecurityLevel.R_ENC and not self._option & Option.R_ENC:
+            return False
+        return not level & SecurityLevel.R_MAC or bool(self._option & Option.R_MAC)
 
     def _agree(self, card_challenge: bytes) -> bytes:
         context = self._host_challenge + card_challenge
