@@ -1,2 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hub/meters."""
+"""Where readings come from: SML telegrams of a real meter, or of an emulated one."""
+
+from hub.meters.door import Door, DoorError, LostTelegram
+from hub.meters.emulated import ACTIVE_ENERGY_IMPORT, emulated_meter_id, telegrams
+from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
+from hub.meters.simulator import SimulationUnavailable, SyntheticHousehold
+
+__all__ = [
+    "ACTIVE_ENERGY_IMPORT",
+    "CsvReplay",
+    "Door",
+    "DoorError",
+    "EnergyUnit",
+    "LostTelegram",
+    "ReplayError",
+    "SimulationUnavailable",
+    "SyntheticHousehold",
+    "emulated_meter_id",
+    "parse_interval",
+    "parse_zone",
+    "telegrams",
+]

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One register from readings to certified days: what the vault holds, the certifier signs.
+
+`certify` signs every local day that is over, each once, in order. What a day commits to is kept
+sealed beside it, so that statements can be proved later without certifying anything again.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from hub.certifier import Certification, Certifier, DayUse
+from hub.vault import Channel, DayJournal, JournalledDay, Vault
+from protocols.metrology import CertifiedDay, DayGrid, GridError, Period, find_zone
+
+__all__ = ["Meter", "PeriodIncomplete"]
+
+_DAY = timedelta(days=1)
+
+
+class PeriodIncomplete(Exception):
+    """A period has days that are not certified, or its bounds are not those of days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A register, its readings and its certified days."""
+
+    vault: Vault
+    journal: DayJournal
+    certifier: Certifier
+
+    @property
+    def channel(self) -> Channel:
+        """Which register of which meter."""
+        return self.journal.channel
+
+    @property
+    def zone(self) -> str:
+        """The IANA zone whose local days are certified."""
+        return self.certifier.series.zone
+
+    @property
+    def slot_minutes(self) -> int:
+        """The length of a slot."""
+        return self.certifier.series.slot_minutes
+
+    def certify(self, progress: Callable[[date], None] | None = None) -> int:
+        """Certify every day that has ended and is not certified yet; return how many.
+
+        A day has ended when there is a reading at or after its end. The first day is the one in
+        which the readings begin.
+        """
+        done = 0
+        latest = self.journal.latest()
+        previous = None if latest is None else _certification(latest)
+        for grid in self._ended_days(previous):
+            readings = list(self.vault.between(self.channel, grid.begin, grid.end))
+            previous = self.certifier.certify(grid.day, readings, previous)
+            self.journal.append(
+                grid.day,
+                previous.day.content.counter,
+                previous.day.encode(),
+                previous.use.encode(),
+            )
+            done += 1
+            if progress is not None:
+                progress(grid.day)
+        return done
+
+    def certifications(self, period: Period) -> list[Certification]:
+        """Return all days of a period; raise `PeriodIncomplete` where one is not certified."""
+        days = self.journal.between(period.first, period.last)
+        present = {day.day for day in days}
+        for due in period.days(self.zone):
+            if due not in present:
+                raise PeriodIncomplete(f"{due} is not certified")
+        return [_certification(day) for day in days]
+
+    def period(self, begin: int, end: int) -> Period:
+        """Return the days that fill [begin, end); raise `PeriodIncomplete` if none do just that."""
+        zone = find_zone(self.zone)
+        first, last = (
+            datetime.fromtimestamp(time, UTC).astimezone(zone).date() for time in (begin, end - 1)
+        )
+        try:
+            period = Period(first, last)
+            if period.bounds(self.zone) == (begin, end):
+                return period
+        except GridError as error:
+            raise PeriodIncomplete(str(error)) from None
+        raise PeriodIncomplete(f"{begin} to {end} are not whole days in {self.zone}")
+
+    def uses(self, period: Period) -> list[DayUse]:
+        """Return what each slot of a period used; stays inside the hub."""
+        return [certification.use for certification in self.certifications(period)]
+
+    def _ended_days(self, previous: Certification | None) -> Iterator[DayGrid]:
+        earliest, latest = self.vault.earliest(self.channel), self.vault.latest(self.channel)
+        if earliest is None or latest is None:
+            return
+        zone = find_zone(self.zone)
+        if previous is None:
+            first = datetime.fromtimestamp(earliest.time, UTC).astimezone(zone).date()
+        else:
+            first = previous.day.day + _DAY
+        last = datetime.fromtimestamp(latest.time, UTC).astimezone(zone).date()
+        if first > last:
+            return
+        for day in Period(first, last).days(self.zone):
+            grid = DayGrid(day, self.zone, self.slot_minutes)
+            if grid.end > latest.time:
+                return
+            yield grid
+
+
+def _certification(day: JournalledDay) -> Certification:
+    return Certification(CertifiedDay.decode(day.certified), DayUse.decode(day.use))

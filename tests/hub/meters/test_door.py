@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.meters import ACTIVE_ENERGY_IMPORT, Door, DoorError, emulated_meter_id, telegrams
+from hub.meters.simulator import SyntheticHousehold
+from hub.readings import Reading, ReadingFlag
+from hub.vault import Channel
+from sml_codec import (
+    CloseRes,
+    GetListRes,
+    ListEntry,
+    Message,
+    Obis,
+    OpenRes,
+    Time,
+    TimeChoice,
+    encode_file,
+    encode_frame,
+)
+
+METER = emulated_meter_id(1)
+CHANNEL = Channel(METER, ACTIVE_ENERGY_IMPORT)
+NOON = 1_743_500_000
+
+
+def door(**options: int) -> Door:
+    return Door(CHANNEL, lambda: NOON, **options)  # type: ignore[arg-type]  # ints by name
+
+
+def some(number: int = 5) -> list[Reading]:
+    return [Reading(NOON + 900 * n, 1000 + 7 * n) for n in range(number)]
+
+
+def push(meter: bytes, value: object, **entry: object) -> bytes:
+    """A telegram as a meter without a clock sends it."""
+    fields: dict[str, object] = {"unit": 30, "scaler": -1, "time": None, **entry}
+    second = fields.pop("second", 77)
+    listed = ListEntry(obis=Obis(ACTIVE_ENERGY_IMPORT), value=value, **fields)  # type: ignore[arg-type]
+    body = GetListRes(
+        server_id=meter,
+        sensor_time=Time(TimeChoice.SECOND_INDEX, int(str(second))),
+        entries=(listed,),
+    )
+    bodies = OpenRes(request_file_id=b"1", server_id=meter), body, CloseRes()
+    return encode_frame(encode_file([Message(transaction_id=b"t", body=b) for b in bodies]))
+
+
+def test_a_synthetic_day_comes_through_the_door_whole() -> None:
+    readings = list(
+        SyntheticHousehold("Europe/Berlin").readings(date(2025, 3, 30), date(2025, 3, 30))
+    )
+    assert door().feed(b"".join(telegrams(METER, readings))) == readings
+
+
+def test_flags_travel_with_their_readings() -> None:
+    readings = [replace(r, flags=ReadingFlag(n % 4)) for n, r in enumerate(some(8))]
+    assert door().feed(b"".join(telegrams(METER, readings))) == readings
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 400), max_size=12))
+def test_it_does_not_matter_how_the_line_cuts_the_bytes(cuts: list[int]) -> None:
+    stream, entrance, taken = b"".join(telegrams(METER, some())), door(), []
+    for cut in cuts:
+        taken += entrance.feed(stream[:cut])
+        stream = stream[cut:]
+    assert taken + entrance.feed(stream) + entrance.close() == some()
+    assert entrance.lost == []
+
+
+def test_a_damaged_telegram_is_named_and_the_rest_is_kept() -> None:
+    frames = list(telegrams(METER, some()))
+    frames[2] = frames[2][:60] + bytes([frames[2][60] ^ 1]) + frames[2][61:]
+    entrance = door()
+    taken = entrance.feed(b"".join(frames)) + entrance.close()
+    assert taken == [r for n, r in enumerate(some()) if n != 2]
+    (lost,) = entrance.lost
+    assert lost.offset == len(frames[0]) + len(frames[1])
+    assert "crc" in lost.reason.lower() or "checksum" in lost.reason.lower()
+
+
+def test_a_truncated_telegram_gives_no_reading() -> None:
+    stream = b"".join(telegrams(METER, some(2)))
+    entrance = door()
+    assert entrance.feed(stream[:-5]) + entrance.close() == some(1)
+    assert len(entrance.lost) == 1
+
+
+def test_another_meter_is_refused_by_name() -> None:
+    with pytest.raises(DoorError, match=f"at byte 0: of meter {emulated_meter_id(2).hex()}"):
+        door().feed(push(emulated_meter_id(2), 10))
+
+
+def test_a_meter_without_a_clock_is_stamped_on_arrival_or_from_the_captures_start() -> None:
+    frames = push(METER, 10_009, second=77) + push(METER, 10_010, second=90)
+    assert door().feed(frames) == [Reading(NOON, 1000)]  # both arrive in the same second
+    assert door(capture_start=500).feed(frames) == [Reading(500, 1000), Reading(513, 1001)]
+    assert door(capture_start=500, every_seconds=60).feed(frames) == [Reading(500, 1000)]
+
+
+@pytest.mark.parametrize(
+    "telegram",
+    [
+        push(METER, None),
+        push(METER, b"1000"),
+        push(METER, True),
+        push(METER, -5),
+        push(METER, 1000, unit=27),
+        push(METER, 1000, unit=None),
+        push(METER, 1000, scaler=100),
+    ],
+)
+def test_a_register_that_counts_no_energy_gives_no_reading(telegram: bytes) -> None:
+    entrance = door()
+    assert entrance.feed(telegram) == []
+    assert [lost.reason for lost in entrance.lost] == ["the register is not a count of Wh"]
+
+
+def test_only_our_own_meters_flags_are_believed() -> None:
+    real = bytes.fromhex("0901454d480000000001")
+    entrance = Door(Channel(real, ACTIVE_ENERGY_IMPORT), lambda: NOON)
+    (reading,) = entrance.feed(push(real, 10_000, status=0x0300))
+    assert reading.flags is ReadingFlag.NONE
