@@ -265,19 +265,21 @@ class Tariff:
 
     # Encoding
 
+    def canonical(self) -> dict[int | str, Value]:
+        """Return the tariff as a document holds it."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "revision": self.revision,
+            "currency": self.currency,
+            "zone": self.zone,
+            "rounding": {"rule": self.rounding.rule, "decimals": self.rounding.decimals},
+            "versions": [version.canonical() for version in self.versions],
+        }
+
     def encode(self) -> bytes:
         """Return the canonical document."""
-        return _canonical.encode(
-            {
-                "format": FORMAT,
-                "name": self.name,
-                "revision": self.revision,
-                "currency": self.currency,
-                "zone": self.zone,
-                "rounding": {"rule": self.rounding.rule, "decimals": self.rounding.decimals},
-                "versions": [version.canonical() for version in self.versions],
-            }
-        )
+        return _canonical.encode(self.canonical())
 
     @classmethod
     def decode(cls, data: bytes) -> "Tariff":
