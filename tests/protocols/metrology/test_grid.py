@@ -2,6 +2,7 @@
 """Grids on the days when clocks and calendars do something."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -71,12 +72,11 @@ def test_the_first_second_of_a_day_without_midnight_is_one_o_clock() -> None:
 def test_days_follow_each_other_without_a_gap(day: date, zone: str, minutes: int) -> None:
     try:
         grids = Period(day, day + timedelta(days=2)).grids(zone, minutes)
-    except GridError as error:
-        assert minutes == 60
-        assert "whole number" in str(error)
+    except GridError:
+        assert minutes == 60  # a day with half an hour more or less
         return
     info = find_zone(zone)
-    for before, after in zip(grids, grids[1:], strict=False):
+    for before, after in pairwise(grids):
         assert before.end == after.begin
     for grid in grids:
         first = datetime.fromtimestamp(grid.begin, UTC).astimezone(info)
