@@ -15,7 +15,7 @@ in statements and proofs.
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -42,6 +42,9 @@ LAST_DAY: Final = day_number(date(2200, 1, 1))
 NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,78}[^\s\x00-\x1f\x7f])?")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 FEMTO_DECIMALS: Final = 15
+MAX_VERSIONS: Final = 128
+MAX_COMPONENTS: Final = 64
+MAX_RULES: Final = 4096
 
 
 def check_heading(name: str, revision: int, currency: str) -> None:
@@ -74,6 +77,8 @@ class Version:
             raise MalformedTariff("it is valid from 1970 to 2200 at most, and for a day at least")
         if not self.charges:
             raise MalformedTariff("there is no charge")
+        if len(self.charges) + len(self.steps) > MAX_COMPONENTS:
+            raise MalformedTariff(f"more than {MAX_COMPONENTS} components")
         known: set[str] = set()
         for charge in self.charges:
             self._check_new("charge", charge.name, known)
@@ -154,6 +159,11 @@ class Tariff:
         Clock(self.zone)
         if not self.versions:
             raise MalformedTariff("there is no version")
+        if len(self.versions) > MAX_VERSIONS:
+            raise MalformedTariff(f"more than {MAX_VERSIONS} versions")
+        sizes = [one.schedule.size for version in self.versions for one in version.energy_charges]
+        if sum(sizes) > MAX_RULES:
+            raise MalformedTariff(f"more than {MAX_RULES} rules")
         for before, after in pairwise(self.versions):
             if before.valid_until != after.valid_from:
                 raise MalformedTariff(
@@ -286,7 +296,10 @@ class Tariff:
         """Return the tariff that `data` encodes; raise `MalformedTariff` for any other bytes."""
         if len(data) > MAX_SIZE:
             raise MalformedTariff(f"document: larger than {MAX_SIZE} bytes")
-        fields = Fields(_canonical.decode(data), "tariff")
+        tree = _canonical.decode(data)
+        if _count_rules(tree) > MAX_RULES:  # before any of them costs time
+            raise MalformedTariff(f"document: more than {MAX_RULES} rules")
+        fields = Fields(tree, "tariff")
         if (form := fields.integer("format")) != FORMAT:
             raise MalformedTariff(f"document: format {form}, this release reads {FORMAT}")
         tariff = cls(
@@ -306,6 +319,14 @@ class Tariff:
     def digest(self) -> bytes:
         """The 32 bytes that name this tariff: SHA-256 over a label and the document."""
         return sha256(DIGEST_DOMAIN + self.encode()).digest()
+
+
+def _count_rules(value: Value) -> int:
+    if isinstance(value, Mapping):
+        return ("times" in value) + sum(map(_count_rules, value.values()))
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return sum(map(_count_rules, value))
+    return 0
 
 
 def _rounding(value: Value) -> Rounding:

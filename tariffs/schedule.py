@@ -27,6 +27,9 @@ DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "holiday")
 HOLIDAY: Final = 7
 ALL_DAYS: Final = 0xFF
 MINUTES: Final = 24 * 60
+MAX_BANDS: Final = 128
+MAX_RULES: Final = 256
+MAX_DATE_RANGES: Final = 64
 MONTH_DAYS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 Plan = tuple[tuple[int, int, int], ...]
@@ -144,6 +147,7 @@ class Schedule:
             raise MalformedTariff("two bands have the same name")
         if sum(not rules for rules in self.rules) > 1:
             raise MalformedTariff("two bands claim the rest of the time: only one may lack 'when'")
+        self._check_size()
         dates = tuple(dict.fromkeys(rule.dates for rules in self.rules for rule in rules))
         object.__setattr__(self, "_dates", dates)
         object.__setattr__(self, "_plans", self._make_plans())
@@ -152,6 +156,22 @@ class Schedule:
         for band, name in enumerate(self.names):
             if band not in used:
                 raise MalformedTariff("the band is never in force", component=f"band {name}")
+
+    def _check_size(self) -> None:
+        # Checking for holes takes time by the product of these; a document may be hostile.
+        dates = {one for rules in self.rules for rule in rules for one in rule.dates}
+        for what, count, most in (
+            ("bands", len(self.names), MAX_BANDS),
+            ("rules", self.size, MAX_RULES),
+            ("ranges of dates", len(dates), MAX_DATE_RANGES),
+        ):
+            if count > most:
+                raise MalformedTariff(f"more than {most} {what}")
+
+    @property
+    def size(self) -> int:
+        """How many rules there are."""
+        return sum(map(len, self.rules))
 
     @classmethod
     def flat(cls, clock: Clock, name: str) -> "Schedule":
