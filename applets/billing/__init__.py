@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""applets/billing."""
+"""Billing: the exact bill under a signed tariff, proved without the readings."""
