@@ -15,7 +15,6 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tariffs import _canonical
-from tariffs.bill import Bill
 from tariffs.errors import MalformedTariff, SignatureRefused
 from tariffs.signing import sign_document, verify_document
 
@@ -62,24 +61,6 @@ class Invoice:
     """The tariff's digest."""
     evidence: bytes
     """SHA-256 of what the hub answered."""
-
-    @classmethod
-    def of(cls, bill: Bill, *, number: int, issued: int, meter: bytes, evidence: bytes) -> Self:
-        """Return the invoice for a bill."""
-        return cls(
-            number=number,
-            issued=issued,
-            meter=meter,
-            begin=bill.begin,
-            end=bill.end,
-            currency=bill.currency,
-            total=bill.total,
-            exact=bill.total_exact,
-            decimals=bill.exact_decimals,
-            missing=len(bill.missing_slots),
-            tariff=bill.tariff_digest,
-            evidence=evidence,
-        )
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""

@@ -23,7 +23,7 @@ from protocols.hash_chain import GENESIS, seal
 from utility_server.database import evidence_table, ledger_table
 from utility_server.errors import LedgerTampered
 
-__all__ = ["Ledger", "LedgerEntry"]
+__all__ = ["Content", "Ledger", "LedgerEntry"]
 
 _LABEL: Final = b"meterlet ledger 1"
 

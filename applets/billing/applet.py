@@ -4,7 +4,7 @@
 Installed with the supplier's Ed25519 public key (32 bytes) as its parameters. For a question it
 checks that the supplier signed the tariff, asks the calendar which slots the period has, works out
 their prices, and asks the platform for Σ price·use with a proof. It keeps for the resident, under
-`resident/`, every tariff it answered under and every invoice that was delivered.
+`resident/`, the supplier's key, every tariff it answered under and every invoice it was handed.
 """
 
 from decimal import Decimal
@@ -30,7 +30,7 @@ from tariffs import (
 __all__ = ["BillingApplet"]
 
 REGISTER: Final = "1-0:1.8.0*255"
-SUPPLIER_KEY: Final = b"supplier-key"
+SUPPLIER_KEY: Final = b"resident/supplier-key"
 KEY_SIZE: Final = 32
 MOST_INVOICE_BYTES: Final = 4096
 

@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hub/inspection."""
+"""What the resident sees: the bill checked against the readings, and everything that left."""
+
+from hub.inspection.bill import CheckedBill, InspectionError, Verdict, check_invoices
+
+__all__ = ["CheckedBill", "InspectionError", "Verdict", "check_invoices"]

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The device: a folder with a database, key files and a description, and the parts joined.
+
+    hub.toml                  which meter, register, zone, slots
+    hub.db                    readings (sealed), days, card, consents, disclosure log
+    keys/vault.key            seals readings and the card's keys
+    keys/certifier.key        signs days, blinds commitments
+    keys/issuer.key           the issuer security domain's key set
+    vendors/*.pem             whose applet packages the resident trusts
+
+Errors: DeviceError
+"""
+
+import os
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from hub.card import CARD, Card
+from hub.certifier import Certifier, CertifierKeys
+from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure, Terms
+from hub.machine import AppletMachine, Bundle, BundleError, Manifest
+from hub.metering import Meter
+from hub.runtime import MachineRuntime
+from hub.services import STORE_COMPONENT, AppletStore
+from hub.vault import (
+    DAYS_COMPONENT,
+    VAULT_COMPONENT,
+    Channel,
+    Database,
+    DayJournal,
+    Vault,
+    read_secret,
+    write_secret,
+)
+from protocols.enrolment import Enrolment
+from protocols.metrology import SLOT_MINUTES, Series, find_zone
+from protocols.secure_channel import StaticKeys
+
+__all__ = ["Description", "Device", "DeviceError", "key_id"]
+
+COMPONENTS: Final = (
+    VAULT_COMPONENT,
+    DAYS_COMPONENT,
+    CARD,
+    CONSENT_COMPONENT,
+    LOG_COMPONENT,
+    STORE_COMPONENT,
+)
+KEY_SIZE: Final = 32
+CHANNEL_KEY_VERSION: Final = 0x30
+CHANNEL_KEY_SIZE: Final = 16
+LEAST_HOURS: Final = 8
+"""What a consent given at installation lets be worked out at the finest: hours of slots."""
+
+
+class DeviceError(Exception):
+    """The hub's folder is not one, or a part of it is not usable."""
+
+
+def key_id(public_key: Ed25519PublicKey) -> bytes:
+    """Return the short name of a public key: the first 8 bytes of its SHA-256."""
+    return sha256(public_key.public_bytes_raw()).digest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Which meter the hub is for."""
+
+    meter: bytes
+    register: bytes
+    zone: str
+    slot_minutes: int
+
+    def __post_init__(self) -> None:
+        Channel(self.meter, self.register)
+        find_zone(self.zone)
+        if self.slot_minutes not in SLOT_MINUTES:
+            raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
+
+    def to_toml(self) -> str:
+        """Return the text of hub.toml."""
+        return (
+            f'meter = "{self.meter.hex()}"\nregister = "{self.register.hex()}"\n'
+            f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
+        )
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Return the description in a hub.toml; raise `ValueError` otherwise."""
+        members = tomllib.loads(text)
+        match members:
+            case {
+                "meter": str(meter),
+                "register": str(register),
+                "zone": str(zone),
+                "slot_minutes": int(slot_minutes),
+            } if len(members) == 4:
+                return cls(bytes.fromhex(meter), bytes.fromhex(register), zone, slot_minutes)
+            case _:
+                raise ValueError("it needs just meter, register, zone and slot_minutes")
+
+
+@dataclass(slots=True)
+class Device:
+    """An opened hub; close it when done."""
+
+    folder: Path
+    description: Description
+    database: Database
+    meter: Meter
+    disclosure: Disclosure
+    now: Callable[[], int] = field(repr=False)
+    randomness: Callable[[int], bytes] = field(repr=False)
+    _vault_key: bytes = field(repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        description: Description,
+        *,
+        randomness: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> Self:
+        """Make a hub in an empty or new folder and open it; raise `DeviceError` in any other."""
+        if folder.exists() and any(folder.iterdir()):
+            raise DeviceError(f"{folder}: not empty; a hub is made in a folder of its own")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys = folder / "keys"
+        write_secret(keys / "vault.key", randomness(KEY_SIZE))
+        CertifierKeys.generate(randomness).save(keys / "certifier.key")
+        write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
+        (folder / "vendors").mkdir(mode=0o700)
+        (folder / "hub.toml").write_text(description.to_toml())
+        return cls.open(folder, randomness=randomness, now=now)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        randomness: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> Self:
+        """Open the hub in `folder`; raise `DeviceError` where there is none.
+
+        Errors of the parts (vault, certifier, database) come through as they are.
+        """
+        try:
+            description = Description.from_toml((folder / "hub.toml").read_text())
+        except OSError:
+            raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
+        except (ValueError, tomllib.TOMLDecodeError) as error:
+            raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
+        vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
+        certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
+        channel = Channel(description.meter, description.register)
+        series = Series(channel.meter, channel.register, description.zone, description.slot_minutes)
+        database = Database(folder / "hub.db", COMPONENTS)
+        try:
+            meter = Meter(
+                Vault(database, vault_key, randomness),
+                DayJournal(database, channel, vault_key, randomness),
+                Certifier(series, certifier_keys),
+            )
+        except BaseException:
+            database.close()
+            raise
+        disclosure = Disclosure(database, now)
+        return cls(folder, description, database, meter, disclosure, now, randomness, vault_key)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def card(self, machine: AppletMachine) -> Card:
+        """Return the card with its applets in `machine`; made at the first call ever."""
+        card: Card
+        runtime = MachineRuntime(
+            machine,
+            self.database,
+            self.disclosure,
+            self.meter,
+            self.now,
+            self.vendors(),
+            packages=lambda aid: card.bundle(aid),
+        )
+        if Card.exists(self.database):
+            card = Card(
+                self.database, storage_key=self._vault_key, random=self.randomness, runtime=runtime
+            )
+        else:
+            secret = read_secret(self.folder / "keys" / "issuer.key", size=3 * CHANNEL_KEY_SIZE)
+            card = Card.create(
+                self.database,
+                storage_key=self._vault_key,
+                random=self.randomness,
+                runtime=runtime,
+                keys=_static_keys(secret),
+            )
+        return card
+
+    def vendors(self) -> dict[bytes, Ed25519PublicKey]:
+        """Return the vendors' keys that the resident trusts, by key id."""
+        keys = {}
+        for path in sorted((self.folder / "vendors").glob("*.pem")):
+            key = _public_key(path)
+            keys[key_id(key)] = key
+        return keys
+
+    def read_bundle(self, content: bytes) -> Bundle:
+        """Return an applet's bundle, its signature checked; raise `DeviceError` otherwise."""
+        try:
+            return Bundle.decode(content, self.vendors())
+        except BundleError as error:
+            raise DeviceError(f"the applet's package: {error}") from None
+
+    def install(self, card: Card, content: bytes, parameters: bytes) -> Enrolment:
+        """Install an applet with a security domain and channel keys of its own.
+
+        The resident, who calls this, consents to the statements that the manifest names. Returns
+        what its recipient needs, the channel's secret keys included: it is not kept.
+        """
+        bundle = self.read_bundle(content)
+        manifest = bundle.manifest
+        if card.find(manifest.aid) is not None:
+            raise DeviceError(f"applet {manifest.aid.hex().upper()} is installed already")
+        domain, package, module = (manifest.aid + suffix for suffix in (b"\xd0", b"\xe0", b"\xe1"))
+        keys = _static_keys(self.randomness(3 * CHANNEL_KEY_SIZE))
+        with self.database.transaction():
+            card.create_security_domain(domain, keys, key_version=CHANNEL_KEY_VERSION)
+            card.add_package(package, content, [module], domain=domain)
+            card.register_application(
+                manifest.aid, domain=domain, package=package, module=module, parameters=parameters
+            )
+            for terms in consent_terms(manifest):
+                self.disclosure.grant(terms)
+        return Enrolment(
+            meter=self.description.meter,
+            register=self.description.register,
+            zone=self.description.zone,
+            slot_minutes=self.description.slot_minutes,
+            certifier=self.meter.certifier.keys.public_key.public_bytes_raw(),
+            applet=manifest.aid,
+            security_domain=domain,
+            key_version=CHANNEL_KEY_VERSION,
+            keys=keys,
+        )
+
+    def documents(self, applet: bytes) -> dict[bytes, bytes]:
+        """Return what an applet keeps for the resident: its store's keys under `resident/`."""
+        store = AppletStore(self.database, applet)
+        shown = [key for key in store.keys() if key.startswith(b"resident/")]  # noqa: SIM118
+        found = {key: store.get(key) for key in shown}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def today(self) -> datetime:
+        """Return the present time in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC)
+
+
+def consent_terms(manifest: Manifest) -> list[Terms]:
+    """Return the consents that a manifest asks for, one for each statement it names."""
+    return [
+        Terms(
+            applet=manifest.aid,
+            recipient=manifest.recipient,
+            purpose=manifest.purpose,
+            statement=statement.kind,
+            least_days=statement.minimum_days,
+            least_hours=LEAST_HOURS,
+            answers=statement.at_most,
+            bits=statement.value_bits,
+            until=manifest.expires,
+        )
+        for statement in manifest.statements
+    ]
+
+
+def _static_keys(secret: bytes) -> StaticKeys:
+    size = CHANNEL_KEY_SIZE
+    return StaticKeys(secret[:size], secret[size : 2 * size], secret[2 * size :])
+
+
+def _public_key(path: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        raise DeviceError(f"{path}: not a public key in PEM") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise DeviceError(f"{path}: not an Ed25519 public key")
+    return key

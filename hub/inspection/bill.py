@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The resident's check of a bill: the invoice against a recomputation from raw readings.
+
+The billing applet keeps, for the resident, the supplier's key, the signed tariffs it was asked
+under and the invoices it was handed. Here they meet the readings: the tariff's signature and the
+invoice's are checked, and the bill is computed again from every slot. The verdict is one of
+three: it matches, it differs by so much, or it cannot be told, and why.
+"""
+
+import enum
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hub.device import Device
+from hub.metering import PeriodIncomplete
+from protocols.metrology import SlotState
+from tariffs import Bill, Tariff, TariffError, compute_bill
+from tariffs.invoice import Invoice
+from tariffs.signing import verify_signed_tariff
+
+__all__ = ["CheckedBill", "InspectionError", "Verdict", "check_invoices"]
+
+SUPPLIER_KEY: Final = b"resident/supplier-key"
+TARIFF: Final = b"resident/tariff/"
+INVOICE: Final = b"resident/invoice/"
+
+
+class InspectionError(Exception):
+    """There is nothing to inspect, or what there is cannot be read."""
+
+
+class Verdict(enum.Enum):
+    """What the resident is told of an invoice."""
+
+    MATCHES = "matches"
+    DIFFERS = "differs"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBill:
+    """An invoice and what the readings say of it."""
+
+    invoice: Invoice
+    verdict: Verdict
+    reason: str
+    """In a sentence; empty where it matches."""
+    tariff: Tariff | None
+    bill: Bill | None
+    """Recomputed from raw readings; None where that cannot be done."""
+    bands: tuple[str, ...] = ()
+    use_wh: tuple[int, ...] = ()
+
+    @property
+    def difference(self) -> Fraction | None:
+        """How much the invoice asks beyond the recomputed bill, in the currency; None: unknown."""
+        if self.bill is None:
+            return None
+        asked = Fraction(self.invoice.exact, 10**self.invoice.decimals)
+        return asked - Fraction(self.bill.total_exact, 10**self.bill.exact_decimals)
+
+
+def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
+    """Return every invoice the applet was handed, oldest first, each with its verdict.
+
+    Raises `InspectionError` where the applet keeps nothing, or a document in its store is not
+    signed by the supplier.
+    """
+    documents = device.documents(applet)
+    key = documents.get(SUPPLIER_KEY)
+    if key is None:
+        raise InspectionError(f"applet {applet.hex().upper()} keeps no documents for the resident")
+    supplier = Ed25519PublicKey.from_public_bytes(key)
+    try:
+        tariffs = {
+            tariff.digest: tariff
+            for name, document in documents.items()
+            if name.startswith(TARIFF)
+            for tariff in (verify_signed_tariff(document, supplier),)
+        }
+        invoices = [
+            Invoice.verify(document, supplier)
+            for name, document in sorted(documents.items())
+            if name.startswith(INVOICE)
+        ]
+    except TariffError as error:
+        raise InspectionError(f"a document in the applet's store: {error}") from None
+    return [_check(device, invoice, tariffs.get(invoice.tariff)) for invoice in invoices]
+
+
+def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+    def cannot_tell(reason: str) -> CheckedBill:
+        return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
+
+    if invoice.meter != device.description.meter:
+        return cannot_tell("it is for another meter")
+    if tariff is None:
+        return cannot_tell("it names a tariff that was never sent to this hub")
+    try:
+        uses = device.meter.uses(device.meter.period(invoice.begin, invoice.end))
+    except PeriodIncomplete as error:
+        return cannot_tell(f"{error}")
+    starts = [time for use in uses for time in use.grid.boundaries()[:-1]]
+    use_wh = tuple(wh for use in uses for wh in use.uses)
+    states = [state for use in uses for state in use.states]
+    slot_seconds = 60 * device.meter.slot_minutes
+    try:
+        bill = compute_bill(tariff, starts, slot_seconds, use_wh, states)
+        bands = tuple(tariff.bands(starts, slot_seconds))
+    except TariffError as error:
+        return cannot_tell(str(error))
+    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, use_wh)
+    if checked.difference or invoice.total != bill.total:
+        reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
+        return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
+    missing = states.count(SlotState.MISSING)
+    if missing != invoice.missing:
+        reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
+        return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
+    return checked

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hub does for an applet: statements, the calendar, a store, the time.
+
+An applet is given one set of services, cut to it: its own corner of the store, the register its
+manifest names, and statements that pass the release guard before they are proved.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hub.disclosure import Disclosure, Form, ReleaseRefused, ReleaseRequest
+from hub.machine import Grid, Manifest, Opened, Refusal, Refused, Slots
+from hub.metering import Meter, PeriodIncomplete
+from hub.vault import Component, Database
+from protocols.metrology import Period
+from protocols.proofs import (
+    FalseStatement,
+    LinearStatement,
+    StatementContext,
+)
+from protocols.proofs.group import encode_scalar
+from protocols.proofs.transcript import DIGEST_SIZE
+
+__all__ = ["STORE_COMPONENT", "AppletStore", "HubCalendar", "HubClock", "HubLog", "HubStatements"]
+
+STORE_COMPONENT: Final = Component(
+    "applet_store",
+    (
+        """
+        CREATE TABLE applet_store (
+            applet BLOB NOT NULL,
+            key BLOB NOT NULL,
+            value BLOB NOT NULL,
+            PRIMARY KEY (applet, key)
+        ) STRICT;
+        CREATE TABLE applet_log (
+            number INTEGER PRIMARY KEY,
+            applet BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            text TEXT NOT NULL
+        ) STRICT;
+        """,
+    ),
+)
+
+LOG_LINES: Final = 1000
+"""An applet's newest lines that are kept."""
+NONCE_SIZES: Final = range(16, 65)
+
+_RULES: Final = {
+    "consent": Refusal.NO_CONSENT,
+    "period": Refusal.NO_CONSENT,
+    "count": Refusal.TOO_OFTEN,
+    "size": Refusal.TOO_MUCH,
+    "fineness": Refusal.NO_CONSENT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HubStatements:
+    """Proves weighted sums over certified days, once the release guard has agreed.
+
+    The applet's `context` is the digest of what its weights stand for (32 bytes) and the
+    recipient's nonce (16 to 64 bytes). Recipient and purpose are the manifest's: an applet
+    cannot speak in another's name.
+    """
+
+    applet: bytes
+    manifest: Manifest
+    meter: Meter
+    disclosure: Disclosure
+
+    def open_linear(
+        self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
+    ) -> Opened:
+        """Return Σ weight · use and its proof; raise `Refused` where that may not be."""
+        period = _period(self.meter, register, begin, end)
+        parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
+        if len(nonce) not in NONCE_SIZES:
+            raise Refused(Refusal.MALFORMED)
+        try:
+            days = self.meter.certifications(period)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+        if len(weights) != sum(len(day.use.grid) for day in days):
+            raise Refused(Refusal.MALFORMED)
+        series = self.meter.certifier.series
+        try:
+            statement = LinearStatement(
+                StatementContext(
+                    meter=series.meter,
+                    register=series.register,
+                    begin=begin,
+                    end=end,
+                    slot_minutes=series.slot_minutes,
+                    parameters=parameters,
+                    recipient=self.manifest.recipient,
+                    purpose=self.manifest.purpose,
+                    nonce=nonce,
+                ),
+                tuple(day.day.digest for day in days),
+                weights,
+            )
+        except ValueError:
+            raise Refused(Refusal.TOO_MUCH) from None
+        self._permit(len(days), Form(begin, 60 * series.slot_minutes, weights), parameters)
+        try:
+            proof = self.meter.certifier.open_linear(statement, days)
+        except FalseStatement:
+            # The answer does not fit 63 bits: the only falsehood that weights alone can bring.
+            raise Refused(Refusal.TOO_MUCH) from None
+        return Opened(
+            value=proof.value,
+            opening=encode_scalar(proof.opening),
+            certified_days=tuple(day.day.encode() for day in days),
+            digest=proof.binding,
+        )
+
+    def _permit(self, days: int, form: Form, subject: bytes) -> None:
+        try:
+            self.disclosure.permit(
+                ReleaseRequest(
+                    applet=self.applet,
+                    recipient=self.manifest.recipient,
+                    purpose=self.manifest.purpose,
+                    statement="linear",
+                    days=days,
+                    form=form,
+                    subject=subject,
+                )
+            )
+        except ReleaseRefused as refused:
+            raise Refused(_RULES[refused.rule]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class HubCalendar:
+    """Tells an applet which slots a period has and how they are known; no use."""
+
+    meter: Meter
+
+    def grid(self) -> Grid:
+        """Return zone and slot length."""
+        return Grid(self.meter.zone, self.meter.slot_minutes)
+
+    def slots(self, register: str, begin: int, end: int) -> Slots:
+        """Return starts and states of the period's slots; raise `Refused` where there are none."""
+        period = _period(self.meter, register, begin, end)
+        try:
+            uses = self.meter.uses(period)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+        starts = tuple(time for use in uses for time in use.grid.boundaries()[:-1])
+        return Slots(starts, bytes(state for use in uses for state in use.states))
+
+
+def _period(meter: Meter, register: str, begin: int, end: int) -> Period:
+    if register != _obis_text(meter.channel.register):
+        raise Refused(Refusal.NOT_FOUND)
+    try:
+        return meter.period(begin, end)
+    except (PeriodIncomplete, ValueError, OverflowError, OSError):
+        raise Refused(Refusal.MALFORMED) from None
+
+
+def _obis_text(register: bytes) -> str:
+    a, b, c, d, e, f = register
+    return f"{a}-{b}:{c}.{d}.{e}*{f}"
+
+
+@dataclass(frozen=True, slots=True)
+class AppletStore:
+    """An applet's corner of the store; inside the transaction of its APDU."""
+
+    database: Database
+    applet: bytes
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None."""
+        row = self.database.connection.execute(
+            "SELECT value FROM applet_store WHERE applet = ? AND key = ?", (self.applet, key)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO applet_store VALUES (?, ?, ?)", (self.applet, key, value)
+            )
+
+    def delete(self, key: bytes) -> None:
+        """Remove the value, if there is one."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM applet_store WHERE applet = ? AND key = ?", (self.applet, key)
+            )
+
+    def keys(self) -> list[bytes]:
+        """Return the keys, in order."""
+        rows = self.database.connection.execute(
+            "SELECT key FROM applet_store WHERE applet = ? ORDER BY key", (self.applet,)
+        )
+        return [bytes(key) for (key,) in rows]
+
+    def clear(self) -> None:
+        """Remove everything: the applet is gone."""
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM applet_store WHERE applet = ?", (self.applet,))
+            connection.execute("DELETE FROM applet_log WHERE applet = ?", (self.applet,))
+
+
+@dataclass(frozen=True, slots=True)
+class HubClock:
+    """The time, as the hub was given it."""
+
+    time: Callable[[], int]
+
+    def now(self) -> int:
+        """Return epoch seconds."""
+        return self.time()
+
+
+@dataclass(frozen=True, slots=True)
+class HubLog:
+    """An applet's last lines, for its developer and the resident."""
+
+    database: Database
+    applet: bytes
+    time: Callable[[], int]
+
+    def write(self, text: str) -> None:
+        """Keep a line, and forget the oldest beyond `LOG_LINES`."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO applet_log (applet, time, text) VALUES (?, ?, ?)",
+                (self.applet, self.time(), text),
+            )
+            connection.execute(
+                "DELETE FROM applet_log WHERE applet = ? AND number <="
+                " (SELECT max(number) FROM applet_log WHERE applet = ?) - ?",
+                (self.applet, self.applet, LOG_LINES),
+            )

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The utility: its folder, and what it does with a customer's bill.
+
+    utility.db               customers (sealed), ledger, evidence
+    keys/signing.key         signs tariffs and invoices
+    keys/storage.key         seals the customers' channel keys
+    public.pem               the signing key's public half, for customers
+
+ask -> verify -> ledger -> invoice -> deliver. An answer that does not verify is entered in the
+ledger as refused, with the answer as evidence, and no invoice is written.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import Engine
+
+from applets.billing.messages import CLA, NONCE_SIZE, BillQuestion, Instruction
+from applets.billing.statement import VerifiedBill
+from protocols.metrology import GridError, Period
+from protocols.secure_channel import CommandApdu
+from tariffs import Tariff, TariffError
+from tariffs.invoice import Invoice
+from tariffs.signing import sign_tariff, verify_signed_tariff
+from utility_server.customers import Customers
+from utility_server.database import open_database
+from utility_server.errors import CannotVerify, StoreError, VerificationFailed
+from utility_server.head_end import Address, HeadEnd
+from utility_server.keys import UtilityKeys, key_id
+from utility_server.ledger import Content, Ledger, LedgerEntry
+from utility_server.verification import BillBundle, verify_bill
+
+__all__ = ["BilledPeriod", "Utility"]
+
+MOST_ANSWER_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class BilledPeriod:
+    """A bill that was asked for, verified, entered and invoiced."""
+
+    verified: VerifiedBill
+    tariff: Tariff
+    invoice: Invoice
+    document: bytes
+    """The signed invoice."""
+    entry: LedgerEntry
+    bundle: BillBundle
+    answer_bytes: int
+
+
+@dataclass(slots=True)
+class Utility:
+    """An opened utility; close it when done."""
+
+    folder: Path
+    keys: UtilityKeys = field(repr=False)
+    engine: Engine
+    now: Callable[[], int] = field(repr=False)
+    randomness: Callable[[int], bytes] = field(repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        randomness: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> Self:
+        """Make a utility in an empty or new folder; raise `StoreError` in any other."""
+        if folder.exists() and any(folder.iterdir()):
+            raise StoreError(f"{folder}: not empty; a utility is made in a folder of its own")
+        keys = UtilityKeys.create(folder / "keys", randomness)
+        pem = keys.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / "public.pem").write_bytes(pem)
+        open_database(folder / "utility.db").dispose()
+        return cls.open(folder, randomness=randomness, now=now)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        randomness: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> Self:
+        """Open the utility in `folder`; raise `StoreError` where there is none."""
+        if not (folder / "utility.db").exists():
+            raise StoreError(f"{folder}: there is no utility; `meterlet utility init` makes one")
+        keys = UtilityKeys.load(folder / "keys")
+        return cls(folder, keys, open_database(folder / "utility.db"), now, randomness)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def customers(self) -> Customers:
+        """The enrolled meters."""
+        return Customers(self.engine, self.keys.storage, self.randomness)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was verified, refused and billed."""
+        return Ledger(self.engine)
+
+    def sign(self, tariff: Tariff) -> bytes:
+        """Return the tariff as a document that customers' hubs accept."""
+        return sign_tariff(tariff, self.keys.signing, key_id(self.keys.public))
+
+    def question(self, meter: bytes, period: Period, signed_tariff: bytes) -> BillQuestion:
+        """Return a new question for a customer's bill; raise `CannotVerify` if it makes no sense.
+
+        `signed_tariff` must be signed with this utility's key.
+        """
+        enrolment = self.customers.find(meter)
+        try:
+            verify_signed_tariff(signed_tariff, self.keys.public)
+        except TariffError as error:
+            raise CannotVerify(f"the tariff: {error}") from None
+        try:
+            begin, end = period.bounds(enrolment.zone)
+        except GridError as error:
+            raise CannotVerify(f"the period: {error}") from None
+        return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
+
+    def bill(self, question: BillQuestion, head_end: HeadEnd, address: Address) -> BilledPeriod:
+        """Ask the hub, verify what it answers, enter it and deliver the invoice.
+
+        Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice), or
+        `HeadEndError` where there was no answer (nothing is entered).
+        """
+        enrolment = self.customers.find(question.meter)
+        command = CommandApdu(
+            CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
+        )
+        answer = head_end.ask(address, enrolment, command)
+        billed = self.verify(question, answer)
+        deliver = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
+        head_end.ask(address, enrolment, deliver)
+        return billed
+
+    def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
+        """Verify an answer and enter what came of it; the invoice is returned, not delivered.
+
+        Raises as `bill` does.
+        """
+        enrolment = self.customers.find(question.meter)
+        supplier = self.keys.public.public_bytes_raw()
+        bundle = BillBundle.of(question, answer, enrolment, supplier)
+        evidence = bundle.encode()
+        try:
+            _, tariff, verified = verify_bill(bundle)
+        except (VerificationFailed, CannotVerify) as error:
+            facts: Content = {
+                "begin": question.begin,
+                "end": question.end,
+                "why": str(error),
+            }
+            self.ledger.append(self.now(), "refused", question.meter, facts, evidence)
+            raise
+        now = self.now()
+        bill = verified.bill
+        content: Content = {
+            "begin": bill.begin,
+            "end": bill.end,
+            "currency": bill.currency,
+            "total": bill.total,
+            "exact": str(bill.total_exact),
+            "decimals": bill.exact_decimals,
+            "missing": len(verified.missing),
+            "tariff": bill.tariff_digest,
+        }
+        entry = self.ledger.append(now, "bill", question.meter, content, evidence)
+        invoice = Invoice(
+            number=entry.sequence,
+            issued=now,
+            meter=question.meter,
+            begin=bill.begin,
+            end=bill.end,
+            currency=bill.currency,
+            total=bill.total,
+            exact=bill.total_exact,
+            decimals=bill.exact_decimals,
+            missing=len(verified.missing),
+            tariff=bill.tariff_digest,
+            evidence=sha256(evidence).digest(),
+        )
+        document = invoice.sign(self.keys.signing, key_id(self.keys.public))
+        return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
