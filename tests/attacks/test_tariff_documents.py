@@ -36,8 +36,8 @@ def test_a_signature_cannot_be_moved_to_another_payload() -> None:
     cheap, dear = load_toml(text).encode(), TARIFF.encode()
     document = sign_tariff(TARIFF, SUPPLIER, KEY_ID)
     assert len(cheap) <= len(dear)
-    unprotected: dict[int | str, _canonical.Value] = {}
-    parts = [_canonical.encode(header(KEY_ID)), unprotected, cheap, document[-64:]]
+    protected = _canonical.encode(header(KEY_ID))
+    parts: list[_canonical.Value] = [protected, {}, cheap, document[-64:]]
     with pytest.raises(SignatureRefused, match="signature is wrong"):
         verify_signed_tariff(b"\xd2" + _canonical.encode(parts), SUPPLIER.public_key(), KEY_ID)
 
@@ -89,6 +89,6 @@ def test_a_document_nested_without_end_is_refused() -> None:
 
 def test_prices_beyond_reason_are_refused() -> None:
     tree = changed_tree()
-    tree["versions"][0]["charges"][0]["prices"][0] = 1 << 62  # type: ignore[index]
+    tree["versions"][0]["charges"][0]["prices"][0] = 1 << 62  # type: ignore[index, call-overload]
     with pytest.raises(MalformedTariff, match="beyond all reason"):
         Tariff.decode(_canonical.encode(tree))
