@@ -1,2 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""applets/sdk."""
+"""What an applet imports.
+
+An applet is one class: it is handed a `Platform` and answers commands. The same code runs in the
+hub's machine and natively under pytest (`applets.sdk.testing`).
+"""
+
+from applets.sdk.apdu import Command, Response, instruction
+from applets.sdk.applet import Applet
+from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
+from applets.sdk.platform import (
+    Calendar,
+    Clock,
+    Grid,
+    Log,
+    Opened,
+    Outputs,
+    Platform,
+    Readings,
+    Signatures,
+    Slots,
+    Statements,
+    Store,
+    Use,
+)
+
+__all__ = [
+    "Applet",
+    "AppletError",
+    "Calendar",
+    "Clock",
+    "Command",
+    "Grid",
+    "Log",
+    "Opened",
+    "Outputs",
+    "Platform",
+    "Readings",
+    "Refusal",
+    "Refused",
+    "Response",
+    "Signatures",
+    "Slots",
+    "Statements",
+    "StatusWord",
+    "Store",
+    "Use",
+    "instruction",
+]

@@ -1,2 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hub/machine."""
+"""The applet machine: any vendor's code, held to its manifest.
+
+An applet runs inside a WebAssembly component that imports the platform's contract (`wit/`) and no
+system interface: no files, sockets, clock or randomness but what the hub hands it. Fuel bounds its
+time, a limit its memory; what goes wrong inside is an `AppletFault`, and the hub goes on.
+"""
+
+from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.errors import (
+    AppletFault,
+    BundleError,
+    CacheRefused,
+    ContractBroken,
+    FaultKind,
+    MachineError,
+    ManifestError,
+    Refusal,
+    Refused,
+    RuntimeNotBuilt,
+)
+from hub.machine.instance import AppletInstance, Usage
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import (
+    Code,
+    Confinement,
+    Limits,
+    Manifest,
+    Output,
+    Runtime,
+    StatementGrant,
+)
+from hub.machine.platform import (
+    Ed25519Signatures,
+    Grid,
+    Opened,
+    Platform,
+    Slots,
+    Use,
+)
+from hub.machine.runtime import Progress
+
+__all__ = [
+    "AppletFault",
+    "AppletInstance",
+    "AppletMachine",
+    "Bundle",
+    "BundleError",
+    "CacheRefused",
+    "Code",
+    "Confinement",
+    "ContractBroken",
+    "Ed25519Signatures",
+    "FaultKind",
+    "Grid",
+    "Limits",
+    "MachineError",
+    "Manifest",
+    "ManifestError",
+    "Opened",
+    "Output",
+    "Platform",
+    "Progress",
+    "Refusal",
+    "Refused",
+    "Runtime",
+    "RuntimeNotBuilt",
+    "Slots",
+    "StatementGrant",
+    "Usage",
+    "Use",
+    "build_bundle",
+]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of every applet.
+
+The hub makes one object of the class when it starts the applet, and again after any fault or
+restart: attributes are a card's transient memory. What must last goes to `platform.store`.
+
+    install   once, when a card manager installs the applet
+    select    when a peer turns to it; then process for each command; then deselect
+    uninstall once, before it is deleted
+
+Raise `AppletError` for a status word. Any other exception ends the instance: the peer gets 6400,
+the command's changes are undone, and the next command meets a fresh instance.
+"""
+
+from abc import ABC, abstractmethod
+
+from applets.sdk.apdu import Command, Response
+from applets.sdk.platform import Platform
+
+__all__ = ["Applet"]
+
+
+class Applet(ABC):
+    """A program in the hub that answers one recipient's commands."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    def install(self, parameters: bytes) -> None:
+        """Prepare the store; `parameters` are the installer's, bare."""
+        if parameters:
+            raise ValueError("this applet takes no parameters")
+
+    def select(self) -> bytes:
+        """Return what a peer that selects the applet is told, if anything."""
+        return b""
+
+    @abstractmethod
+    def process(self, command: Command) -> Response:
+        """Answer a command."""
+
+    def deselect(self) -> None:
+        """Forget the peer; called when another applet is selected."""
+        return
+
+    def uninstall(self) -> None:
+        """Say goodbye; the store is emptied by the hub."""
+        return

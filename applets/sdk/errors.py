@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an applet raises and what it meets; each becomes a status word.
+
+AppletError           ends the command with a status word of the applet's choice
+  Refused             the platform did not do what it was asked, and says why
+"""
+
+import enum
+
+__all__ = ["AppletError", "Refusal", "Refused", "StatusWord"]
+
+
+class StatusWord(enum.IntEnum):
+    """The last two bytes of a response (ISO/IEC 7816-4, 5.6; GlobalPlatform 2.3.1, 11.1.3)."""
+
+    SUCCESS = 0x9000
+    NO_SPECIFIC_DIAGNOSIS = 0x6400
+    WRONG_LENGTH = 0x6700
+    SECURITY_STATUS_NOT_SATISFIED = 0x6982
+    TOO_OFTEN = 0x6983
+    CONDITIONS_NOT_SATISFIED = 0x6985
+    WRONG_DATA = 0x6A80
+    FUNCTION_NOT_SUPPORTED = 0x6A81
+    RECORD_NOT_FOUND = 0x6A83
+    NOT_ENOUGH_MEMORY = 0x6A84
+    INCORRECT_P1_P2 = 0x6A86
+    NOT_FOUND = 0x6A88
+    INSTRUCTION_NOT_SUPPORTED = 0x6D00
+    CLASS_NOT_SUPPORTED = 0x6E00
+
+
+class Refusal(enum.Enum):
+    """Why the platform refused; `types.refusal` of the platform's contract, in its order."""
+
+    NOT_GRANTED = "not-granted"
+    """The manifest does not name it."""
+    NO_CONSENT = "no-consent"
+    """The resident has not consented to it, or no longer."""
+    NOT_FOUND = "not-found"
+    """There is no such register, period or key."""
+    INCOMPLETE = "incomplete"
+    """Slots of the period are missing."""
+    MALFORMED = "malformed"
+    """The arguments make no sense."""
+    TOO_MUCH = "too-much"
+    """More than the manifest's limits allow."""
+    TOO_OFTEN = "too-often"
+    """More often than the manifest allows."""
+
+
+_STATUS = {
+    Refusal.NOT_GRANTED: StatusWord.SECURITY_STATUS_NOT_SATISFIED,
+    Refusal.NO_CONSENT: StatusWord.CONDITIONS_NOT_SATISFIED,
+    Refusal.NOT_FOUND: StatusWord.NOT_FOUND,
+    Refusal.INCOMPLETE: StatusWord.RECORD_NOT_FOUND,
+    Refusal.MALFORMED: StatusWord.WRONG_DATA,
+    Refusal.TOO_MUCH: StatusWord.NOT_ENOUGH_MEMORY,
+    Refusal.TOO_OFTEN: StatusWord.TOO_OFTEN,
+}
+
+
+class AppletError(Exception):
+    """Ends the command; the peer gets `status` and no data, and nothing of it is kept."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        """`reason` is for the developer; it does not leave the applet."""
+        if not 0x6000 <= status <= 0x9FFF:
+            raise ValueError(f"not a status word: {status:#06x}")
+        super().__init__(f"{status:04X} {reason}".rstrip())
+        self.status = status
+
+
+class Refused(AppletError):
+    """The platform refused; unless caught, the peer gets the refusal's own status word."""
+
+    def __init__(self, refusal: Refusal, reason: str = "") -> None:
+        super().__init__(_STATUS[refusal], reason or refusal.value)
+        self.refusal = refusal

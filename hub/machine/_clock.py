@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes an engine's time pass while something runs on it.
+
+wasmtime interrupts code whose deadline, counted in epochs, has passed. This thread makes an epoch
+every `TICK_SECONDS`, and sleeps while nothing runs.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import wasmtime
+
+__all__ = ["TICK_SECONDS", "EngineClock"]
+
+TICK_SECONDS: Final = 0.05
+
+
+class EngineClock:
+    """The clock of one engine."""
+
+    def __init__(self, engine: wasmtime.Engine) -> None:
+        self._engine = engine
+        self._users = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._tick, name="applet clock", daemon=True).start()
+
+    @contextmanager
+    def going(self) -> Iterator[None]:
+        """Keep the clock going during the block."""
+        with self._changed:
+            self._users += 1
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+
+    def _tick(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._users > 0)
+            time.sleep(TICK_SECONDS)
+            self._engine.increment_epoch()

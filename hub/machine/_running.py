@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A component at work: a store, an instance, and the host behind them.
+
+Raw errors come out of here as wasmtime's; `AppletInstance` tells what they mean.
+"""
+
+import ctypes
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+from wasmtime import component
+
+from hub.machine import contract, host
+from hub.machine._abi import Function, Value
+from hub.machine._clock import EngineClock
+
+__all__ = ["Program", "Running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled component, and how to make it the applet's."""
+
+    engine: wasmtime.Engine
+    linker: component.Linker
+    component: component.Component
+    image: bytes | None = None
+    """What the Python runtime is to load; None for a component of the vendor's own."""
+    module: str = ""
+    clock: EngineClock | None = None
+    ticks: int = 0
+    """How many ticks of the clock a call may take, if there is one."""
+
+
+class Running:
+    """An instance of a program."""
+
+    def __init__(self, program: Program, behind: host.Host, memory_bytes: int, fuel: int) -> None:
+        """Instantiate; raises `wasmtime.WasmtimeError` where memory or fuel does not suffice."""
+        self.host = behind
+        self._clock, self._ticks = program.clock, program.ticks
+        self._store = wasmtime.Store(program.engine)
+        self._store.set_limits(
+            memory_bytes, table_elements=20_000, instances=40, tables=8, memories=2
+        )
+        self._context = self._store._context()
+        self._attached = host.attach(self._context, behind)
+        self._functions: dict[str, component.Func] = {}
+        try:
+            self.refuel(fuel)
+            self._instance = program.linker.instantiate(self._store, program.component)
+        except BaseException:
+            self.close()
+            raise
+
+    def refuel(self, fuel: int) -> None:
+        """Fill the tank, and wind up the clock."""
+        self._fuel = fuel
+        self._store.set_fuel(fuel)
+        if self._clock is not None:
+            self._store.set_epoch_deadline(self._ticks)
+
+    @property
+    def fuel_left(self) -> int:
+        """Of the last `refuel`."""
+        return self._store.get_fuel()
+
+    @property
+    def fuel_used(self) -> int:
+        """Since the last `refuel`."""
+        return self._fuel - self.fuel_left
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call an export of the contract; raise `wasmtime.WasmtimeError` if it traps."""
+        function, found = self._find(name)
+        values = (Value * len(arguments))()
+        result = Value(kind=ffi.WASMTIME_COMPONENT_BOOL.value)
+        try:
+            for kind, argument, value in zip(function.parameters, arguments, values, strict=True):
+                kind.lower(argument, value)
+            with nullcontext() if self._clock is None else self._clock.going():
+                error = ffi.wasmtime_component_func_call(
+                    ctypes.byref(found._func),
+                    self._context,
+                    values,
+                    len(values),
+                    ctypes.byref(result),
+                    1,
+                )
+            if error:
+                raise wasmtime.WasmtimeError._from_ptr(error)
+            assert function.result is not None
+            return function.result.lift(result)
+        finally:
+            for value in (*values, result):
+                ffi.wasmtime_component_val_delete(ctypes.byref(value))
+
+    def _find(self, name: str) -> tuple[Function, component.Func]:
+        python = name in contract.PYTHON
+        function = (contract.PYTHON if python else contract.APPLET)[name]
+        if name not in self._functions:
+            interface = contract.PYTHON_INTERFACE if python else contract.APPLET_INTERFACE
+            outer = self._instance.get_export_index(self._store, interface)
+            inner = self._instance.get_export_index(self._store, name, outer)
+            assert inner is not None, "exports were checked when the component was loaded"
+            found = self._instance.get_func(self._store, inner)
+            assert found is not None
+            self._functions[name] = found
+        return function, self._functions[name]
+
+    def close(self) -> None:
+        """Give back the memory."""
+        host.detach(self._attached)
+        self._store.close()

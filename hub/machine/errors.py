@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong around applets.
+
+MachineError
+  RuntimeNotBuilt   there is no compiled runtime, and nothing to build it with
+  CacheRefused      the cached native code is not what was written there
+  ManifestError     a manifest says something it may not; names the key
+  BundleError       a bundle is malformed, or not its vendor's
+  ContractBroken    a component does not fit the platform's contract
+  AppletFault       an applet broke; only its own instance is gone
+  Refused           the platform does not do what an applet asked; the applet is told why
+"""
+
+import enum
+from typing import Final
+
+__all__ = [
+    "AppletFault",
+    "BundleError",
+    "CacheRefused",
+    "ContractBroken",
+    "FaultKind",
+    "MachineError",
+    "ManifestError",
+    "Refusal",
+    "Refused",
+    "RuntimeNotBuilt",
+]
+
+
+class MachineError(Exception):
+    """Base of what can go wrong around applets."""
+
+
+class RuntimeNotBuilt(MachineError):
+    """There is no compiled runtime for this machine, and it could not be built."""
+
+
+class CacheRefused(MachineError):
+    """The cached native code is not safe to run; the text says why, and which file."""
+
+
+class ManifestError(MachineError):
+    """A manifest is incomplete or contradicts itself."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"manifest: {key}: {reason}")
+        self.key = key
+
+
+class BundleError(MachineError):
+    """A bundle's bytes are not an applet that its vendor signed."""
+
+
+class ContractBroken(MachineError):
+    """A component imports or exports what the platform's contract does not know."""
+
+
+class FaultKind(enum.Enum):
+    """How an applet broke."""
+
+    OUT_OF_FUEL = "out of fuel"
+    OUT_OF_TIME = "out of time"
+    OUT_OF_MEMORY = "out of memory"
+    TRAP = "trap"
+    """It left what WebAssembly or the platform allows: system calls, endless recursion, ..."""
+    CRASH = "crash"
+    """It raised what it does not handle."""
+    BAD_ANSWER = "bad answer"
+    """Its answer is no response APDU, or too long."""
+    BAD_CODE = "bad code"
+    """It does not compile, or does not start."""
+
+
+class AppletFault(MachineError):
+    """An applet broke. Its instance is gone; undo what the command did and answer `response`."""
+
+    status_word: Final = 0x6400
+    """No specific diagnosis (GlobalPlatform 2.3.1, 11.1.3): the peer learns no more than that."""
+    response: Final = b"\x64\x00"
+
+    def __init__(self, applet: str, kind: FaultKind, detail: str) -> None:
+        """`detail` (a traceback, a trap) is for the developer, not for the peer."""
+        super().__init__(f"{applet}: {kind.value}")
+        self.kind = kind
+        self.detail = detail
+
+
+class Refusal(enum.Enum):
+    """Why; `types.refusal` of the contract."""
+
+    NOT_GRANTED = "not-granted"
+    NO_CONSENT = "no-consent"
+    NOT_FOUND = "not-found"
+    INCOMPLETE = "incomplete"
+    MALFORMED = "malformed"
+    TOO_MUCH = "too-much"
+    TOO_OFTEN = "too-often"
+
+
+class Refused(MachineError):
+    """The platform does not do what it was asked."""
+
+    def __init__(self, refusal: Refusal, reason: str = "") -> None:
+        """`reason` is for the resident; the applet is told `refusal` alone."""
+        super().__init__(reason or refusal.value)
+        self.refusal = refusal

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The component's program: answers the hub by asking the applet.
+
+Everything here may be broken by the applet, which shares its memory. Nothing in the hub relies on
+it; it only makes honest applets easy to write and their mistakes easy to find.
+"""
+
+import gc
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+from componentize_py_types import Err  # type: ignore[import-not-found]
+
+import sml_codec  # noqa: F401  (part of the snapshot: applets import it for nothing)
+from applets.sdk import Applet as AppletBase
+from applets.sdk import AppletError, Command, Response
+from hub.machine.guest import closing, loading, services
+
+MAX_TRACEBACK: Final = 8_000
+
+_running: list[AppletBase] = []
+
+
+def _guarded(work: Callable[[], bytes | None]) -> bytes:
+    try:
+        return work() or b""
+    except AppletError as error:
+        return error.status.to_bytes(2, "big")
+    except BaseException as error:  # noqa: BLE001  (an applet raises what it likes)
+        raise Err(_describe(error)) from None
+
+
+def _describe(error: BaseException) -> str:
+    """Return the traceback without the runtime's own frames; the end of it, if it is long."""
+    try:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        lines = traceback.format_exception(type(error), error, trace)
+        return "".join(lines)[-MAX_TRACEBACK:]
+    except BaseException:  # noqa: BLE001  (no memory for it, or an exception that raises)
+        return type(error).__name__
+
+
+def _install(parameters: bytes) -> bytes:
+    _running[0].install(parameters)
+    return Response().encode()
+
+
+def _process(command: bytes) -> bytes:
+    response = _running[0].process(Command.decode(command))
+    if not isinstance(response, Response):
+        raise TypeError(f"process() must return a Response, not {type(response).__name__}")
+    return response.encode()
+
+
+def _uninstall() -> bytes:
+    _running[0].uninstall()
+    return Response().encode()
+
+
+def _load(image: bytes, module: str) -> None:
+    if _running:
+        raise RuntimeError("an applet is already loaded")
+    closing.close(services.print_stream())
+    applet_class = loading.load_applet(image, module, AppletBase)  # type: ignore[type-abstract]
+    _running.append(applet_class(services.platform()))
+
+
+class Applet:
+    """`meterlet:platform/applet`."""
+
+    def install(self, parameters: bytes) -> bytes:
+        """Forward to the applet."""
+        return _guarded(lambda: _install(parameters))
+
+    def select(self) -> bytes:
+        """Forward to the applet."""
+        return _guarded(lambda: Response(_running[0].select()).encode())
+
+    def process(self, command: bytes) -> bytes:
+        """Forward to the applet, decoded."""
+        return _guarded(lambda: _process(command))
+
+    def deselect(self) -> None:
+        """Forward to the applet."""
+        _guarded(lambda: _running[0].deselect())
+
+    def uninstall(self) -> bytes:
+        """Forward to the applet."""
+        return _guarded(_uninstall)
+
+
+class Python:
+    """`meterlet:platform/python`."""
+
+    def compile(self, sources: bytes) -> bytes:
+        """Return the image of the sources."""
+        return _guarded(lambda: loading.compile_sources(sources))
+
+    def load(self, image: bytes, module: str) -> None:
+        """Start the applet class in `module`."""
+        _guarded(lambda: _load(image, module))
+
+
+closing.load_library()
+gc.collect()
+gc.freeze()  # the snapshot's objects are shared by all instances: do not touch them to count them

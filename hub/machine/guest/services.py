@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract's imports as the SDK's platform: values unpacked, refusals raised."""
+
+import io
+import struct
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from componentize_py_types import Err  # type: ignore[import-not-found]
+from wit_world.imports import (  # type: ignore[import-not-found]
+    calendar,
+    clock,
+    log,
+    outputs,
+    readings,
+    signatures,
+    statements,
+    store,
+    types,  # noqa: F401  (the runtime looks it up by name)
+)
+
+from applets.sdk import Grid, Opened, Platform, Refusal, Refused, Slots, Use
+
+ValueT = TypeVar("ValueT")
+
+_REFUSALS = tuple(Refusal)
+
+
+def _asked(call: Callable[..., ValueT], *arguments: object) -> ValueT:
+    try:
+        return call(*arguments)
+    except Err as error:
+        raise Refused(_REFUSALS[error.value.value]) from None
+
+
+def pack(values: Sequence[int]) -> bytes:
+    """Return 64-bit integers as the contract packs them."""
+    try:
+        return struct.pack(f"<{len(values)}q", *values)
+    except struct.error:
+        raise Refused(Refusal.MALFORMED, "not all are 64-bit integers") from None
+
+
+def unpack(packed: bytes) -> tuple[int, ...]:
+    """Return what `pack` packed."""
+    return struct.unpack(f"<{len(packed) // 8}q", packed)
+
+
+class _Statements:
+    def open_linear(
+        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
+    ) -> Opened:
+        opened = _asked(statements.open_linear, register, begin, end, pack(weights), context)
+        return Opened(opened.value, opened.opening, tuple(opened.certified_days), opened.digest)
+
+
+class _Calendar:
+    def grid(self) -> Grid:
+        grid = calendar.grid()
+        return Grid(grid.zone, grid.slot_minutes)
+
+    def slots(self, register: str, begin: int, end: int) -> Slots:
+        slots = _asked(calendar.slots, register, begin, end)
+        return Slots(unpack(slots.starts), slots.states)
+
+
+class _Store:
+    def get(self, key: bytes) -> bytes | None:
+        value: bytes | None = store.get(key)
+        return value
+
+    def put(self, key: bytes, value: bytes) -> None:
+        _asked(store.put, key, value)
+
+    def delete(self, key: bytes) -> None:
+        store.delete(key)
+
+    def keys(self) -> list[bytes]:
+        keys: list[bytes] = store.keys()
+        return keys
+
+
+class _Clock:
+    def now(self) -> int:
+        now: int = clock.now()
+        return now
+
+
+class _Signatures:
+    def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        verified: bool = signatures.verify_ed25519(public_key, message, signature)
+        return verified
+
+
+class _Log:
+    def write(self, text: str) -> None:
+        log.write(text)
+
+
+class _Readings:
+    def read(self, register: str, begin: int, end: int) -> Use:
+        use = _asked(readings.read, register, begin, end)
+        return Use(unpack(use.starts), unpack(use.watt_hours), use.states)
+
+
+class _Outputs:
+    def set(self, name: str, value: bytes) -> None:
+        _asked(outputs.set, name, value)
+
+
+def platform() -> Platform:
+    """Return the platform that the hub stands behind."""
+    return Platform(
+        _Statements(),
+        _Calendar(),
+        _Store(),
+        _Clock(),
+        _Signatures(),
+        _Log(),
+        _Readings(),
+        _Outputs(),
+    )
+
+
+class _PrintStream(io.TextIOBase):
+    """Sends whole lines to the log, so that `print` works."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            log.write(line)
+        return len(text)
+
+
+def print_stream() -> io.TextIOBase:
+    """Return what `sys.stdout` is inside."""
+    return _PrintStream()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One applet, running: its own memory, its own fuel, and a short life.
+
+    asleep --any call--> started --fault or discard()--> asleep
+
+A started instance keeps its memory from call to call, as a card does while it has power. Whatever
+goes wrong inside ends this instance and nothing else; the next call starts a fresh one.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import wasmtime
+
+from hub.machine import limits
+from hub.machine._abi import Err
+from hub.machine._running import Program, Running
+from hub.machine.bundle import Bundle
+from hub.machine.errors import AppletFault, FaultKind
+from hub.machine.host import Host
+from hub.machine.platform import Platform
+
+__all__ = ["AppletInstance", "Usage", "run_guarded"]
+
+MAX_DETAIL: Final = 16_000
+_FRAME: Final = re.compile(r'^  File "([^"\n]+)", line (\d+), in .*$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call into an applet used up."""
+
+    fuel: int = 0
+    host_calls: int = 0
+
+
+class AppletInstance:
+    """An applet that answers; every call may raise `AppletFault`, after which it starts afresh."""
+
+    def __init__(self, bundle: Bundle, program: Callable[[], Program], platform: Platform) -> None:
+        """`program` is asked for when the applet is first started."""
+        self.bundle = bundle
+        self.usage = Usage()
+        self._program, self._platform = program, platform
+        self._running: Running | None = None
+        self._turn = threading.RLock()
+        self._busy = False
+
+    def install(self, parameters: bytes) -> bytes:
+        """Let the applet prepare itself; return its response."""
+        return self._answer("install", parameters)
+
+    def select(self) -> bytes:
+        """Tell the applet that a peer turns to it; return its response."""
+        return self._answer("select")
+
+    def process(self, command: bytes) -> bytes:
+        """Return the response to a command APDU: data and a status word."""
+        if len(command) > limits.MAX_COMMAND:
+            raise ValueError(f"a command has at most {limits.MAX_COMMAND} bytes")
+        return self._answer("process", command)
+
+    def deselect(self) -> None:
+        """Tell the applet that the peer has turned away; nothing happens if it sleeps."""
+        if self._running is not None:
+            self._call("deselect")
+
+    def uninstall(self) -> bytes:
+        """Tell the applet that it will be deleted; return its response."""
+        return self._answer("uninstall")
+
+    def start(self) -> None:
+        """Start the applet if it sleeps; other calls do so themselves."""
+        with self._turn:
+            self._started()
+
+    def discard(self) -> None:
+        """Let the applet lose its memory, as a card does when its power goes."""
+        with self._turn:
+            if self._running is not None:
+                self._running.close()
+                self._running = None
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has memory that `discard` would lose."""
+        return self._running is not None
+
+    def _answer(self, name: str, *arguments: Any) -> bytes:
+        response = self._call(name, *arguments)
+        assert isinstance(response, bytes)
+        most = self.bundle.manifest.limits.response_bytes
+        if not 2 <= len(response) <= most or not _is_status_word(response[-2:]):
+            self.discard()
+            raise AppletFault(
+                self.bundle.manifest.name,
+                FaultKind.BAD_ANSWER,
+                f"{len(response)} bytes that end in {response[-2:].hex()}: not a response of at"
+                f" most {most} bytes with a status word at its end",
+            )
+        return response
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        with self._turn:
+            if self._busy:
+                raise RuntimeError("an applet cannot be asked while it is answering")
+            self._busy = True
+            try:
+                return self._guarded(name, arguments)
+            finally:
+                self._busy = False
+
+    def _guarded(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        running = self._started()
+        running.refuel(self.bundle.manifest.limits.fuel)
+        running.host.begin(answering=True)
+        try:
+            answer = run_guarded(running, FaultKind.CRASH, name, *arguments)
+        except BaseException as error:
+            self.usage = Usage(running.fuel_used, running.host.calls)
+            self.discard()
+            self._explain(error)
+            raise
+        running.host.answering = False
+        self.usage = Usage(running.fuel_used, running.host.calls)
+        return answer
+
+    def _started(self) -> Running:
+        if self._running is None:
+            self._running = self._start()
+        return self._running
+
+    def _start(self) -> Running:
+        manifest, program = self.bundle.manifest, self._program()
+        behind = Host(manifest, self._platform)
+        behind.begin(answering=False)
+        try:
+            running = Running(program, behind, manifest.limits.memory_bytes, limits.START_FUEL)
+        except wasmtime.WasmtimeError as error:
+            raise AppletFault(manifest.name, FaultKind.BAD_CODE, _trap_text(error)) from None
+        if program.image is None:
+            return running
+        try:
+            run_guarded(running, FaultKind.BAD_CODE, "load", program.image, program.module)
+        except BaseException as error:
+            self.usage = Usage(running.fuel_used, behind.calls)
+            running.close()
+            self._explain(error)
+            raise
+        return running
+
+    def _explain(self, error: BaseException) -> None:
+        """Add each frame's line to a fault's traceback; the runtime inside has no sources."""
+        if not isinstance(error, AppletFault):
+            return
+
+        def shown(frame: re.Match[str]) -> str:
+            lines = self.bundle.files.get(frame[1], b"").decode(errors="replace").splitlines()
+            number = int(frame[2])
+            if not 1 <= number <= len(lines):
+                return frame[0]
+            return f"{frame[0]}\n    {lines[number - 1].strip()}"
+
+        error.detail = _FRAME.sub(shown, error.detail)[-MAX_DETAIL:]
+
+
+def run_guarded(running: Running, crash: FaultKind, name: str, *arguments: Any) -> Any:
+    """Call into an applet and return its answer; raise `AppletFault` whatever it does instead.
+
+    An exception of a service of ours comes out as it is.
+    """
+    behind = running.host
+    try:
+        answer = running.call(name, *arguments)
+    except wasmtime.WasmtimeError as error:
+        if behind.pending is not None:
+            raise behind.pending from None
+        kind = FaultKind.OUT_OF_FUEL if running.fuel_left == 0 else FaultKind.TRAP
+        if "wasm trap: interrupt" in str(error):
+            kind = FaultKind.OUT_OF_TIME
+        raise behind.fault(kind, _trap_text(error)) from None
+    if isinstance(answer, Err):
+        text = str(answer.value)
+        last_line = text.rstrip().rpartition("\n")[2]
+        if last_line.startswith("MemoryError"):
+            crash = FaultKind.OUT_OF_MEMORY
+        raise behind.fault(crash, text[-MAX_DETAIL:])
+    return answer.value
+
+
+def _trap_text(error: wasmtime.WasmtimeError) -> str:
+    text = str(error)
+    if "`unreachable`" in text:
+        text += "\nIt asked the system for a file, the time or randomness; there is no system here."
+    return text[:2000] if len(text) < 2000 else f"{text[:1400]}\n...\n{text[-500:]}"
+
+
+def _is_status_word(status: bytes) -> bool:
+    # ISO/IEC 7816-4, 5.6: SW1 is 61 to 6F or 90 to 9F, and 60 means "wait".
+    return 0x61 <= status[0] <= 0x6F or 0x90 <= status[0] <= 0x9F

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine: engines, the compiled runtime, and what has been compiled for it.
+
+One machine serves all applets of a process. What it holds is code; state belongs to instances.
+
+    bundle of Python sources   -> compiled inside the runtime to an image, which each instance loads
+    bundle of a component      -> checked against the contract, compiled by wasmtime
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+import wasmtime
+from wasmtime import component
+
+from hub.machine import _cache, contract, limits, runtime
+from hub.machine._clock import TICK_SECONDS, EngineClock
+from hub.machine._engine import new_engine
+from hub.machine._running import Program, Running
+from hub.machine.bundle import COMPONENT_FILE, Bundle
+from hub.machine.errors import AppletFault, ContractBroken, FaultKind
+from hub.machine.host import Host, define_imports
+from hub.machine.instance import AppletInstance, run_guarded
+from hub.machine.manifest import Runtime
+from hub.machine.platform import Platform
+
+__all__ = ["AppletMachine"]
+
+COMPILE_MEMORY: Final = 256 << 20
+
+
+class AppletMachine:
+    """Runs applets."""
+
+    def __init__(
+        self, engine: wasmtime.Engine, python: component.Component, name: str, cache: Path
+    ) -> None:
+        """Use `open`."""
+        self._python = Program(engine, _linker(engine), python)
+        self._python_name, self._cache = name, cache
+        self._programs: dict[bytes, Program] = {}
+        self._vendors: tuple[wasmtime.Engine, component.Linker, EngineClock] | None = None
+        self._compiling = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        cache_directory: Path | None = None,
+        progress: Callable[[runtime.Progress], None] | None = None,
+    ) -> Self:
+        """Return the machine, built first if the cache has none for this computer (some 15 s).
+
+        `progress` is called some times a second while it is being built. Raises
+        `RuntimeNotBuilt`, `CacheRefused`.
+        """
+        cache = cache_directory or _cache.default_directory()
+        engine = new_engine(interruptible=False)
+        compiled, name = runtime.load_runtime(engine, cache, progress)
+        contract.require(engine, compiled, python=True)
+        return cls(engine, compiled, name, cache)
+
+    def instance(self, bundle: Bundle, platform: Platform) -> AppletInstance:
+        """Return the applet of `bundle`, asleep, with `platform` behind it."""
+        return AppletInstance(bundle, lambda: self._program(bundle), platform)
+
+    def compile(self, bundle: Bundle) -> None:
+        """Compile the bundle now, so that its first start is quick.
+
+        Raises `AppletFault` BAD_CODE where it does not compile or breaks the contract.
+        """
+        self._program(bundle)
+
+    def _program(self, bundle: Bundle) -> Program:
+        with self._compiling:
+            if bundle.digest not in self._programs:
+                python = bundle.manifest.code.runtime is Runtime.PYTHON
+                compiled = (
+                    self._compile_python(bundle) if python else self._compile_component(bundle)
+                )
+                self._programs[bundle.digest] = compiled
+            return self._programs[bundle.digest]
+
+    def _compile_python(self, bundle: Bundle) -> Program:
+        path = self._cached(bundle, "image")
+        if path.exists():
+            _cache.check(path)
+            image = path.read_bytes()
+        else:
+            image = self._compile_sources(bundle)
+            _cache.write(path, image)
+        python = self._python
+        module = f"{bundle.manifest.code.package}.applet"
+        return Program(python.engine, python.linker, python.component, image, module)
+
+    def _compile_sources(self, bundle: Bundle) -> bytes:
+        behind = Host(bundle.manifest, None)
+        behind.begin(answering=False)
+        running = Running(self._python, behind, COMPILE_MEMORY, limits.COMPILE_FUEL)
+        try:
+            image = run_guarded(running, FaultKind.BAD_CODE, "compile", _sources(bundle))
+        finally:
+            running.close()
+        assert isinstance(image, bytes)
+        return image
+
+    def _compile_component(self, bundle: Bundle) -> Program:
+        if self._vendors is None:
+            new = new_engine(interruptible=True)
+            self._vendors = new, _linker(new), EngineClock(new)
+        engine, linker, clock = self._vendors
+        path = self._cached(bundle, "cwasm")
+        name = bundle.manifest.name
+        try:
+            if path.exists():
+                compiled = runtime.load_native(engine, path)
+                contract.require(engine, compiled)
+            else:
+                compiled = component.Component(engine, bundle.files[COMPONENT_FILE])
+                contract.require(engine, compiled)
+                runtime.write_native(compiled, path)
+        except (wasmtime.WasmtimeError, ContractBroken) as error:
+            raise AppletFault(name, FaultKind.BAD_CODE, str(error)) from error
+        ticks = round(limits.MAX_SECONDS / TICK_SECONDS)
+        return Program(engine, linker, compiled, clock=clock, ticks=ticks)
+
+    def _cached(self, bundle: Bundle, suffix: str) -> Path:
+        """Return where what is compiled for this very runtime is kept."""
+        name = hashlib.sha256(self._python_name.encode() + b"\0" + bundle.digest).hexdigest()[:32]
+        return self._cache / f"applet-{name}.{suffix}"
+
+
+def _linker(engine: wasmtime.Engine) -> component.Linker:
+    linker = component.Linker(engine)
+    define_imports(linker)
+    return linker
+
+
+def _sources(bundle: Bundle) -> bytes:
+    parts = [part for path in sorted(bundle.files) for part in (path.encode(), bundle.files[path])]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

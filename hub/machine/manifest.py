@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An applet's manifest: who wrote it, whom it answers, what it may do.
+
+What a manifest does not name, the platform does not do; so every key is known here, every bound is
+explicit, and anything else is an error that names the key. The vendor writes TOML; the signed
+bundle carries the same tables as CBOR.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from hub.machine.errors import ManifestError
+
+__all__ = ["Code", "Confinement", "Limits", "Manifest", "Output", "Runtime", "StatementGrant"]
+
+T = TypeVar("T")
+
+MEBIBYTE: Final = 2**20
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
+_VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+_REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
+
+
+class Confinement(StrEnum):
+    """What keeps readings in."""
+
+    STATEMENT = "statement"
+    """It never sees a reading; the platform proves its statements."""
+    RAW = "raw"
+    """It sees readings; its declared outputs are the only way out."""
+
+
+class Runtime(StrEnum):
+    """What runs it."""
+
+    PYTHON = "python"
+    COMPONENT = "component"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Where the program is."""
+
+    runtime: Runtime
+    package: str
+    """The Python package whose module `applet` holds the applet class."""
+    include: tuple[str, ...] = ()
+    """Further packages that the bundle carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementGrant:
+    """A kind of statement that the applet may ask for, and how often."""
+
+    kind: str
+    registers: tuple[str, ...]
+    minimum_days: int
+    """Periods shorter than so many times 23 hours are refused."""
+    at_most: int
+    within_days: int
+    """At most `at_most` statements within `within_days` days."""
+    value_bits: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a raw applet may let out."""
+
+    name: str
+    size: int
+    """Bytes, exactly."""
+    every_hours: int
+    """Released at multiples of so many hours since the epoch, whether it has changed or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one applet may use up."""
+
+    fuel: int = 20_000_000_000
+    """For each command; about 10^10 a second of Python."""
+    memory_bytes: int = 64 * MEBIBYTE
+    store_bytes: int = 65_536
+    response_bytes: int = MEBIBYTE
+    commands_per_minute: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a vendor declares and a resident consents to."""
+
+    aid: bytes
+    name: str
+    version: str
+    vendor: str
+    recipient: str
+    purpose: str
+    confinement: Confinement
+    expires: date
+    code: Code
+    statements: tuple[StatementGrant, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    limits: Limits = Limits()
+    resolution_minutes: int | None = None
+    """The finest slots a raw applet reads."""
+
+    @classmethod
+    def from_toml(cls, text: str) -> "Manifest":
+        """Read what a vendor wrote; raise `ManifestError`."""
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ManifestError("manifest.toml", str(error)) from error
+        return cls.from_tables(tables)
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any]) -> "Manifest":
+        """Read the tables of `to_tables`; raise `ManifestError`."""
+        top = _Table("", tables)
+        manifest = cls(
+            aid=top.take("aid", _aid),
+            name=top.take("name", _pattern(_NAME)),
+            version=top.take("version", _pattern(_VERSION)),
+            vendor=top.take("vendor", _text),
+            recipient=top.take("recipient", _pattern(_NAME)),
+            purpose=top.take("purpose", _pattern(_NAME)),
+            confinement=top.take("confinement", _member(Confinement)),
+            expires=top.take("expires", _date),
+            code=top.take("code", _code),
+            statements=top.take("statements", _each("statements", _statement), ()),
+            outputs=top.take("outputs", _each("outputs", _output), ()),
+            limits=top.take("limits", _limits, Limits()),
+            resolution_minutes=top.take("resolution_minutes", _between(5, 1440), None),
+        )
+        top.finish()
+        _check_confinement(manifest)
+        return manifest
+
+    def to_tables(self) -> dict[str, Any]:
+        """Return plain tables; `from_tables` reads them back to an equal manifest."""
+        tables = _plain(self)
+        return {key: value for key, value in tables.items() if value not in (None, [])}
+
+
+def _check_confinement(manifest: Manifest) -> None:
+    if manifest.confinement is Confinement.STATEMENT:
+        if manifest.outputs:
+            raise ManifestError("outputs", "only a raw applet has outputs")
+        if manifest.resolution_minutes is not None:
+            raise ManifestError("resolution_minutes", "only a raw applet reads readings")
+        return
+    if manifest.statements:
+        raise ManifestError("statements", "a raw applet makes no statements")
+    if manifest.resolution_minutes is None:
+        raise ManifestError(
+            "resolution_minutes", "missing: a raw applet must say how fine it reads"
+        )
+    names = [output.name for output in manifest.outputs]
+    if len(set(names)) != len(names):
+        raise ManifestError("outputs", "two outputs have the same name")
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case StrEnum():
+            return value.value
+        case tuple():
+            return [_plain(item) for item in value]
+        case bytes():
+            return value.hex().upper()
+        case date():
+            return value.isoformat()
+        case Manifest() | Code() | StatementGrant() | Output() | Limits():
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case _:
+            return value
+
+
+class _Table:
+    """A table being read; every key must be taken, and known."""
+
+    def __init__(self, name: str, table: object) -> None:
+        if not isinstance(table, Mapping):
+            raise ManifestError(name, "must be a table")
+        self._name, self._left = name, dict(table)
+
+    def take(self, key: str, read: Callable[[Any], T], *default: T) -> T:
+        path = f"{self._name}.{key}" if self._name else key
+        if key not in self._left:
+            if default:
+                return default[0]
+            raise ManifestError(path, "missing")
+        try:
+            return read(self._left.pop(key))
+        except ValueError as error:
+            raise ManifestError(path, str(error)) from None
+
+    def finish(self) -> None:
+        for key in self._left:
+            raise ManifestError(f"{self._name}.{key}" if self._name else str(key), "unknown key")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= 120 or not value.isprintable():
+        raise ValueError("must be 1 to 120 printable characters")
+    return value
+
+
+def _pattern(pattern: re.Pattern[str]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{value!r} does not match {pattern.pattern}")
+        return value
+
+    return read
+
+
+def _aid(value: object) -> bytes:
+    # ISO/IEC 7816-4, 8.2.1.2: five bytes of provider, up to eleven of extension.
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9A-F]{2}){5,16}", value):
+        raise ValueError("must be 5 to 16 bytes in upper-case hexadecimal")
+    return bytes.fromhex(value)
+
+
+def _between(least: int, most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def _date(value: object) -> date:
+    if type(value) is date:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        return date.fromisoformat(value)
+    raise ValueError("must be a date, like 2030-12-31")
+
+
+EnumT = TypeVar("EnumT", bound=StrEnum)
+
+
+def _member(kind: type[EnumT]) -> Callable[[object], EnumT]:
+    def read(value: object) -> EnumT:
+        if not isinstance(value, str) or value not in set(kind):
+            raise ValueError(f"must be one of {', '.join(kind)}")
+        return kind(value)
+
+    return read
+
+
+def _each(name: str, read: Callable[[str, object], T]) -> Callable[[object], tuple[T, ...]]:
+    def read_all(value: object) -> tuple[T, ...]:
+        if not isinstance(value, list) or len(value) > 32:
+            raise ValueError("must be at most 32 tables")
+        return tuple(read(f"{name}[{index}]", item) for index, item in enumerate(value))
+
+    return read_all
+
+
+def _names(pattern: re.Pattern[str]) -> Callable[[object], tuple[str, ...]]:
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(set(map(str, value))) != len(value):
+            raise ValueError("must be a list without repetitions")
+        return tuple(map(_pattern(pattern), value))
+
+    return read
+
+
+def _code(value: object) -> Code:
+    table = _Table("code", value)
+    code = Code(
+        runtime=table.take("runtime", _member(Runtime)),
+        package=table.take("package", _pattern(_PACKAGE)),
+        include=table.take("include", _names(_PACKAGE), ()),
+    )
+    table.finish()
+    return code
+
+
+def _statement(name: str, value: object) -> StatementGrant:
+    table = _Table(name, value)
+    grant = StatementGrant(
+        kind=table.take("kind", _pattern(re.compile("linear"))),
+        registers=table.take("registers", _names(_REGISTER)),
+        minimum_days=table.take("minimum_days", _between(1, 3660)),
+        at_most=table.take("at_most", _between(1, 10_000)),
+        within_days=table.take("within_days", _between(1, 3660)),
+        value_bits=table.take("value_bits", _between(1, 64), 64),
+    )
+    table.finish()
+    return grant
+
+
+def _output(name: str, value: object) -> Output:
+    table = _Table(name, value)
+    output = Output(
+        name=table.take("name", _pattern(_NAME)),
+        size=table.take("size", _between(1, 4096)),
+        every_hours=table.take("every_hours", _between(1, 24 * 366)),
+    )
+    table.finish()
+    return output
+
+
+def _limits(value: object) -> Limits:
+    table = _Table("limits", value)
+    default = Limits()
+    limits = Limits(
+        fuel=table.take("fuel", _between(10**6, 10**12), default.fuel),
+        memory_bytes=table.take(
+            "memory_bytes", _between(MEBIBYTE, 256 * MEBIBYTE), default.memory_bytes
+        ),
+        store_bytes=table.take("store_bytes", _between(0, 16 * MEBIBYTE), default.store_bytes),
+        response_bytes=table.take("response_bytes", _between(2, MEBIBYTE), default.response_bytes),
+        commands_per_minute=table.take(
+            "commands_per_minute", _between(1, 60_000), default.commands_per_minute
+        ),
+    )
+    table.finish()
+    return limits
