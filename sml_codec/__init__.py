@@ -5,10 +5,10 @@
         for entry in telegram.entries():
             print(entry.obis, entry.scaled, entry.unit_symbol)
 
-`decode_stream` and `StreamDecoder` read what comes from a meter, `decode_file` and `encode_file` an
-SML file, `decode_frame` and `encode_frame` one in a frame. Sources of bytes (serial lines, TCP, HTTP,
-files), the client and the server live in `sml_codec.sources`, `.client` and `.server`; they are not
-imported here.
+`decode_stream` and `StreamDecoder` read what a meter sends, `decode_file` and `encode_file` an
+SML file, `decode_frame` and `encode_frame` one in a frame. Sources of bytes (serial lines, TCP,
+HTTP, files), the client and the server live in `sml_codec.sources`, `.client` and `.server`; they
+are not imported here.
 """
 
 from sml_codec.codec import SmlFile, decode_file, encode_file, encode_message, read_file

@@ -20,15 +20,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import get_ident
+from typing import Final
 
+from sml_codec._layouts import Layout, learn
+from sml_codec._records import maker
 from sml_codec._schema import BODIES, ShapeError
-from sml_codec.crc import Crc
+from sml_codec.crc import REFLECTED, Crc
 from sml_codec.elements import LIST, Element, Reader, encode
 from sml_codec.errors import ChecksumMismatch, EncodingError, MalformedSml, SmlError
 from sml_codec.messages import Body, GetListRes, Message, UnknownBody
 from sml_codec.numbers import SizedInt, Unsigned16
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
 from sml_codec.quirks import corrected_list
+
+MOST_KINDS: Final = 16
+"""Of how many kinds of messages (by tag and first fields) layouts are remembered."""
+
+MOST_LAYOUTS: Final = 64
+"""How many layouts of a kind are remembered, and tried before a message is decoded with care."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,87 @@ class SmlFile:
     def encode(self) -> bytes:
         """Return the bytes of the messages and of the tail."""
         return encode_file(self.messages) + self.tail
+
+
+_make_file: Final = maker(SmlFile)
+
+
+class FileReader:
+    """Reads SML files, faster the more alike they are.
+
+    It learns the layout of the messages it sees. One reader for each meter is best.
+    """
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+        self._limits = limits
+        self._quirks = quirks
+        self._layouts: dict[bytes, list[Layout]] = {}
+        self._met: set[tuple[bytes, int]] = set()
+
+    def read(self, data: bytes) -> SmlFile:
+        """Return what an SML file, perhaps damaged, contains; never raises."""
+        messages: list[Message] = []
+        rejected: list[Message] = []
+        error: SmlError | None = None
+        reflected = data.translate(REFLECTED)
+        end = len(data.rstrip(b"\0"))
+        offset = 0
+        while offset < end:
+            message = self._read_alike(data, reflected, offset)
+            if message is not None:
+                messages.append(message)
+                offset += len(message.wire)
+                continue
+            reader = Reader(data, offset, limits=self._limits, quirks=self._quirks)
+            try:
+                message, intact = _message(reader)
+            except MalformedSml as reason:
+                error = reason
+                break
+            if intact:
+                messages.append(message)
+                self._learn(message)
+            else:
+                rejected.append(message)
+            offset = reader.offset
+        return _make_file(tuple(messages), tuple(rejected), error, data[offset:])
+
+    def _read_alike(self, data: bytes, reflected: bytes, offset: int) -> Message | None:
+        """Return the next message if it has a layout that is known, else None."""
+        layouts = self._layouts.get(_kind(data, offset))
+        if layouts is None:
+            return None
+        for place, layout in enumerate(layouts):
+            message = layout.decode(data, reflected, offset)
+            if message is not None:
+                if place:
+                    layouts.insert(0, layouts.pop(place))
+                return message
+        return None
+
+    def _learn(self, message: Message) -> None:
+        """Remember the layout of a message, if messages like it keep coming."""
+        wire = message.wire.lstrip(b"\0")
+        kind = _kind(wire, 0)
+        if (kind, len(wire)) not in self._met:
+            if len(self._met) == MOST_KINDS * MOST_LAYOUTS:
+                self._met.clear()
+            self._met.add((kind, len(wire)))
+            return
+        layout = learn(wire, message, self._quirks)
+        if layout is None:
+            return
+        if len(self._layouts) == MOST_KINDS:
+            self._layouts.clear()
+        layouts = self._layouts.setdefault(kind, [])
+        layouts.insert(0, layout)
+        del layouts[MOST_LAYOUTS:]
+
+
+def _kind(data: bytes, offset: int) -> bytes:
+    """Return how the tag of a message and the fields after it are written, as a rule."""
+    tag = offset + 6 + data[offset + 1] if offset + 1 < len(data) else 0
+    return data[tag : tag + 6]
 
 
 def decode_file(
@@ -70,19 +162,13 @@ def read_file(
     data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> SmlFile:
     """Return what an SML file, perhaps damaged, contains; never raises."""
-    messages: list[Message] = []
-    rejected: list[Message] = []
-    error: SmlError | None = None
-    end = len(data.rstrip(b"\0"))
-    reader = Reader(data, limits=limits, quirks=quirks)
-    while reader.offset < end:
-        try:
-            message, intact = _message(reader)
-        except MalformedSml as reason:
-            error = reason
-            break
-        (messages if intact else rejected).append(message)
-    return SmlFile(tuple(messages), tuple(rejected), error, data[reader.offset :])
+    return shared_reader(limits, quirks, get_ident()).read(data)
+
+
+@lru_cache(maxsize=8)
+def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> FileReader:
+    """Return what this thread has learned so far from files read with these options."""
+    return FileReader(limits=limits, quirks=quirks)
 
 
 def encode_file(messages: Iterable[Message]) -> bytes:

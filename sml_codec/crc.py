@@ -2,8 +2,8 @@
 """The two CRC-16 of SML, at the speed of `binascii`.
 
 SML uses CRC-16/X.25 (ISO/IEC 13239: reflected 0x1021, start and final value 0xFFFF, sent low byte
-first). Some Holley meters use CRC-16/Kermit instead (same polynomial, start 0, not inverted, sent
-high byte first). `binascii.crc_hqx` has the polynomial, unreflected; reflecting each byte on its way
+first). Some Holley meters use CRC-16/Kermit (same polynomial, start 0, not inverted, sent high
+byte first). `binascii.crc_hqx` has the polynomial, unreflected; reflecting each byte on its way
 in (`bytes.translate`) and the register on its way out turns the one into the other:
 
     x25(data) = reflect(crc_hqx(reflect(data), 0xFFFF)) ^ 0xFFFF

@@ -30,6 +30,11 @@ def corrected_list(body: GetListRes) -> GetListRes:
     return replace(body, entries=tuple([_corrected(entry) for entry in body.entries]))
 
 
+def may_be_faulty(body: GetListRes) -> bool:
+    """Whether a list has what the work-around looks at, whatever its values."""
+    return {_SERIAL, _POWER} <= {entry.obis for entry in body.entries}
+
+
 def is_faulty(meter_id: object) -> bool:
     """Whether the meter of this id is one of those with the fault."""
     if not isinstance(meter_id, bytes) or len(meter_id) != 10:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import get_ident
+from typing import Final
 
-from sml_codec.codec import SmlFile, decode_file, read_file
+from sml_codec._records import maker
+from sml_codec.codec import FileReader, SmlFile, decode_file, shared_reader
 from sml_codec.errors import ChecksumMismatch, MalformedSml, UnsupportedVersion
 from sml_codec.messages import GetListRes, GetProfileListRes, ListEntry, Message, PeriodEntry
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
@@ -37,6 +40,9 @@ def entries(file: SmlFile) -> Iterator[ListEntry | PeriodEntry]:
             yield from message.body.entries
 
 
+_make_telegram: Final = maker(Telegram)
+
+
 class StreamDecoder:
     """Turns a stream into telegrams.
 
@@ -44,10 +50,16 @@ class StreamDecoder:
     own, but how many are missing is not known.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        quirks: Quirk = Quirk.ALL,
+        reader: FileReader | None = None,
+    ) -> None:
+        """`reader` is for going on with what another stream of the same meter taught."""
         self._frames = FrameDecoder(limits=limits, quirks=quirks)
-        self._limits = limits
-        self._quirks = quirks
+        self._files = reader or FileReader(limits=limits, quirks=quirks)
 
     def feed(self, data: bytes) -> list[Telegram]:
         """Take the next bytes; return the telegrams that they complete."""
@@ -58,14 +70,15 @@ class StreamDecoder:
         return [self._telegram(frame) for frame in self._frames.close()]
 
     def _telegram(self, frame: Frame | Damage) -> Telegram:
-        return Telegram(frame, read_file(frame.payload, limits=self._limits, quirks=self._quirks))
+        return _make_telegram(frame, self._files.read(frame.payload))
 
 
 def decode_stream(
     data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> list[Telegram]:
     """Return the telegrams of a whole capture, intact and damaged, in order."""
-    decoder = StreamDecoder(limits=limits, quirks=quirks)
+    reader = shared_reader(limits, quirks, get_ident())
+    decoder = StreamDecoder(limits=limits, quirks=quirks, reader=reader)
     return decoder.feed(data) + decoder.close()
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 import enum
 from binascii import crc_hqx
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from sml_codec._records import blank
 from sml_codec.crc import REFLECTED, X25_RESIDUE, Crc
 from sml_codec.errors import EncodingError
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
@@ -45,6 +46,10 @@ class Frame:
     def notes(self) -> tuple[str, ...]:
         """What is unusual about the frame."""
         return ("padding 4",) if len(self.padding) > 3 else ()
+
+
+_BlankFrame: Final = blank(Frame)
+_X25: Final = Crc.X25  # looked up once: members of an enum are slow to get at
 
 
 class DamageKind(enum.Enum):
@@ -141,57 +146,61 @@ class FrameDecoder:
 
     def _find_start(self) -> bool:
         """Go to the next start of a frame; return whether there is one."""
-        buffer = self._buffer
-        start = buffer.find(START, self._begin)
-        other = buffer.find(START_V2, self._begin, start if start >= 0 else len(buffer))
-        if other >= 0:
-            place = self._offset + other
-            why = ("transport protocol version 2",)
-            self._events.append(Damage(place, len(START_V2), DamageKind.VERSION_2, why, b""))
-            self._begin = other + len(START_V2)
+        buffer, begin = self._buffer, self._begin
+        start = buffer.find(START, begin)
+        if start != begin and self._refuse_version_2(start):
             return True
         if start < 0:
-            self._begin = max(self._begin, len(buffer) - len(START) + 1)
+            self._begin = max(begin, len(buffer) - len(START) + 1)
             return False
-        self._enter(start)
-        return True
-
-    def _enter(self, start: int) -> None:
         self._begin = start
         self._scan = start + len(START)
         self._escaped = []
         self._inside = True
+        return True
+
+    def _refuse_version_2(self, end: int) -> bool:
+        """Pass a start of version 2 before `end`; return whether there is one."""
+        end = end if end >= 0 else len(self._buffer)
+        start = self._buffer.find(START_V2, self._begin, end)
+        if start < 0:
+            return False
+        reasons = ("transport protocol version 2",)
+        place = self._offset + start
+        self._events.append(Damage(place, len(START_V2), DamageKind.VERSION_2, reasons, b""))
+        self._begin = start + len(START_V2)
+        return True
 
     def _find_end(self) -> bool:
         """Go to the next escape sequence of the frame; return whether there is one."""
         buffer = self._buffer
         at = buffer.find(ESCAPE, self._scan)
-        if at < 0 or at + 8 > len(buffer):
+        end = at + 8
+        if at < 0 or end > len(buffer):
             self._scan = at if at >= 0 else max(self._scan, len(buffer) - len(ESCAPE) + 1)
-            return self._too_long(len(buffer))
-        if self._too_long(at + 8):
-            return True
+            return len(buffer) - self._begin > self._longest and self._give_up()
+        if end - self._begin > self._longest:
+            return self._give_up()
         code = buffer[at + 4]
         if code == END:
-            self._finish(at + 8)
+            self._finish(end)
         elif code == 0x1B and buffer.startswith(ESCAPE, at + 4):
             self._escaped.append(at - self._begin)
-            self._scan = at + 8
+            self._scan = end
         elif code == 1 and buffer.startswith(START, at):
             self._report(DamageKind.RESTART, at, ("restart",))
-            self._enter(at)
+            self._begin = at
+            self._inside = False
         else:
             self._scan = at + 1  # four of more than four: the sequence may start with the next byte
         return True
 
-    def _too_long(self, end: int) -> bool:
-        """Give up a frame that is longer than allowed; return whether it was."""
-        if end - self._begin <= self._longest:
-            return False
+    def _give_up(self) -> bool:
+        """Report a frame that is longer than allowed."""
         end = max(self._scan, self._begin + len(START))
         self._report(DamageKind.BAD, end, (f"longer than {self._longest} bytes",))
-        self._inside = False
         self._begin = end
+        self._inside = False
         return True
 
     def _finish(self, end: int) -> None:
@@ -235,27 +244,32 @@ class FrameDecoder:
 
 def _checked(wire: bytes, escaped: list[int], offset: int, quirks: Quirk) -> Event:
     """Return the frame, or what is wrong with it."""
-    reflected = wire.translate(REFLECTED)
     crc: Crc | None = None
-    if crc_hqx(reflected, 0xFFFF) == X25_RESIDUE:
-        crc = Crc.X25
+    if crc_hqx(wire.translate(REFLECTED), 0xFFFF) == X25_RESIDUE:
+        crc = _X25
     elif Quirk.KERMIT_CRC in quirks and Crc.KERMIT.of(wire[:-2]) == int.from_bytes(
         wire[-2:], "big"
     ):
         crc = Crc.KERMIT
+    payload = _unescaped(wire, escaped, len(wire) - 8) if escaped else wire[8:-8]
     padding = wire[-3]
-    payload = _unescaped(wire, escaped, len(wire) - 8)
-    aligned = len(wire) % 4 == 0
-    most = 4 if Quirk.PADDING_4 in quirks else 3
-    if crc is not None and aligned and padding <= min(most, len(payload)):
-        content = len(payload) - padding
-        return Frame(offset, wire, payload[:content], payload[content:], crc)
+    content = len(payload) - padding
+    most = 3 if padding < 4 or Quirk.PADDING_4 not in quirks else 4
+    if crc is not None and len(wire) % 4 == 0 and padding <= most and content >= 0:
+        frame: Any = _BlankFrame()
+        frame.offset = offset
+        frame.wire = wire
+        frame.payload = payload[:content]
+        frame.padding = payload[content:]
+        frame.crc = crc
+        frame.__class__ = Frame
+        return frame  # type: ignore[no-any-return]  # it has just become one
     reasons = []
     if crc is None:
         reasons.append("frame crc")
-    if not aligned:
+    if len(wire) % 4:
         reasons.append(f"length {len(wire)} not multiple of 4")
-    if padding > min(most, len(payload)):
+    if padding > most or content < 0:
         reasons.append(f"padding {padding}")
     return Damage(offset, len(wire), DamageKind.BAD, tuple(reasons), payload)
 
