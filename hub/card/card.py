@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Self
+from typing import Final, Self
 
 from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
 
+from .certificates import Certificates
 from .connection import CardConnection
 from .content import ContentManager
+from .delegation import Receipts
 from .entries import ISSUER_PRIVILEGES, Entry, Kind, LifeCycle, Privilege, check_aid
 from .keystore import KeyStore
 from .profile import DEFAULT, CardProfile
@@ -24,6 +26,8 @@ from .registry import Registry
 from .runtime import AppletRuntime
 
 __all__ = ["Card"]
+
+_FIRST_KEYS: Final = "first keys"
 
 
 class Card:
@@ -44,6 +48,8 @@ class Card:
         self.registry = Registry(database)
         self.keys = KeyStore(database, storage_key, random)
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
+        self.certificates = Certificates(self.registry)
+        self.receipts: Receipts = Receipts(self)
         self._turn = threading.RLock()
         self._numbers = count(1)
 
@@ -63,10 +69,14 @@ class Card:
             database, storage_key=storage_key, random=random, runtime=runtime, profile=profile
         )
         with database.transaction():
-            card._issue(keys)
+            card._issue()
+            card.registry.set_property("serial", random(8))
+            secret = card.keys.seal_secret(_FIRST_KEYS, (keys.enc, keys.mac, keys.dek))
+            card.registry.set_property(_FIRST_KEYS, secret)
+            card.restore_keys()
         return card
 
-    def _issue(self, keys: StaticKeys) -> None:
+    def _issue(self) -> None:
         aid, profile = self.profile.issuer_aid, self.profile
         issuer = Entry(
             aid,
@@ -89,7 +99,6 @@ class Card:
             )
         )
         self.registry.add_package(profile.domain_package, b"", [profile.domain_module])
-        self.keys.put_static(aid, profile.key_version, keys)
 
     @staticmethod
     def exists(database: Database) -> bool:
@@ -106,6 +115,16 @@ class Card:
         """Let one APDU be worked on at a time."""
         with self._turn:
             yield
+
+    def restore_keys(self) -> None:
+        """Give the issuer's domain, which has no keys left, its first ones again."""
+        issuer = self.registry.issuer().aid
+        for tag, _ in self.registry.objects(issuer):
+            self.registry.set_object(issuer, tag, b"")
+        sealed = self.registry.find_property(_FIRST_KEYS)
+        assert sealed is not None  # `create` has put it there
+        enc, mac, dek = self.keys.open_secret(_FIRST_KEYS, sealed)
+        self.keys.put_static(issuer, self.profile.key_version, StaticKeys(enc, mac, dek))
 
     # For the hub itself; over the wire the same happens through INSTALL, LOAD and DELETE
 
@@ -139,7 +158,7 @@ class Card:
                 check_aid(aid),
                 package=self.profile.domain_package,
                 module=self.profile.domain_module,
-                domain=parent or self.profile.issuer_aid,
+                domain=parent or self.registry.issuer().aid,
                 privileges=privileges | Privilege.SECURITY_DOMAIN,
                 selectable=True,
             )
@@ -160,7 +179,7 @@ class Card:
         """Add a package whose content the runtime accepts."""
         with self._turn, self.database.transaction():
             return self.content.load(
-                aid, content, modules, domain=domain or self.profile.issuer_aid, version=version
+                aid, content, modules, domain=domain or self.registry.issuer().aid, version=version
             )
 
     def register_application(

@@ -19,6 +19,8 @@ class Authentication:
     domain: bytes
     """The security domain that holds the keys."""
     version: int
+    host_authenticated: bool = True
+    """Whether the host has proved who it is; SCP11b proves only the card."""
 
     @property
     def is_pending(self) -> bool:
@@ -40,12 +42,16 @@ class LogicalChannel:
     target: bytes | None = None
     """The application that the selected domain personalises."""
 
+    parts: list[bytes] = field(default_factory=list)
+    """Data of plain links that the security domain joins itself."""
+
     def forget(self) -> None:
         """End the secure channel and whatever was under way."""
         if self.authentication is not None:
             self.authentication.session.close()
         self.authentication = None
         self.links.clear()
+        self.parts.clear()
         self.process = None
         self.target = None
 
@@ -63,6 +69,13 @@ class LogicalChannel:
             return None
         return self.authentication.domain
 
+    @property
+    def is_host_authenticated(self) -> bool:
+        """Whether the open session proves who the host is."""
+        return self.authenticated is not None and (
+            self.authentication is not None and self.authentication.host_authenticated
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -71,3 +84,4 @@ class Call:
     command: CommandApdu
     channel: LogicalChannel
     domain: Entry
+    connection: int

@@ -263,7 +263,7 @@ class CardConnection:
         with self.card.database.transaction():
             entry = self._current(channel)
             if entry.is_domain:
-                return perform(self.card, Call(command, channel, entry))
+                return perform(self.card, Call(command, channel, entry, self.number))
             return self.card.runtime.process(self.context(channel, entry), command)
 
     def _current(self, channel: LogicalChannel) -> Entry:

@@ -7,6 +7,7 @@ or raises `Refusal`.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from .entries import DomainState, Entry, Kind, LifeCycle, Privilege, check_aid
 from .keystore import KeyStore
@@ -16,6 +17,29 @@ from .runtime import AppletInstance, AppletRuntime
 from .status import Refusal, Sw
 
 __all__ = ["ContentManager", "instance_of"]
+
+_DOMAINS_ONLY: Final = (
+    Privilege.DAP_VERIFICATION
+    | Privilege.DELEGATED_MANAGEMENT
+    | Privilege.MANDATED_DAP
+    | Privilege.TRUSTED_PATH
+    | Privilege.AUTHORIZED_MANAGEMENT
+    | Privilege.TOKEN_VERIFICATION
+    | Privilege.RECEIPT_GENERATION
+    | Privilege.CIPHERED_LOAD_FILE
+)
+_ISSUERS_ONLY: Final = (
+    Privilege.MANDATED_DAP
+    | Privilege.CARD_LOCK
+    | Privilege.CARD_TERMINATE
+    | Privilege.AUTHORIZED_MANAGEMENT
+    | Privilege.TOKEN_VERIFICATION
+    | Privilege.RECEIPT_GENERATION
+    | Privilege.GLOBAL_DELETE
+    | Privilege.GLOBAL_LOCK
+    | Privilege.GLOBAL_REGISTRY
+    | Privilege.FINAL_APPLICATION
+)
 
 
 def instance_of(entry: Entry) -> AppletInstance:
@@ -43,7 +67,82 @@ class ContentManager:
 
     def free_code_memory(self) -> int:
         """Return how many bytes packages may still fill."""
-        return self._profile.code_memory - self._registry.content_size()
+        return self._profile.code_memory - sum(self._registry.content_sizes().values())
+
+    def require_code_memory(self, domain: Entry, size: int) -> None:
+        """Return if `size` bytes more fit below `domain`; raise `Refusal` (6A84) otherwise."""
+        sizes = self._registry.content_sizes()
+        if size > self._profile.code_memory - sum(sizes.values()):
+            raise Refusal(Sw.NO_MEMORY, f"{size} bytes of code: the packages' memory is full")
+        for above in self._registry.ancestry(domain):
+            if above.code_quota is None:
+                continue
+            used = sum(sizes.get(entry.aid, 0) for entry in self._below(above))
+            if used + size > above.code_quota:
+                raise Refusal(
+                    Sw.NO_MEMORY, f"the quota of {above.code_quota} bytes of code (C6) is used up"
+                )
+
+    def require_data_memory(self, domain: Entry, volatile: int, data: int) -> None:
+        """Return if an instance may reserve that much below `domain`; raise `Refusal` otherwise."""
+        for name, size, total in (
+            ("volatile_quota", volatile, self._profile.volatile_memory),
+            ("data_quota", data, self._profile.data_memory),
+        ):
+            everything = self._registry.entries()
+            reserved = sum(
+                getattr(entry, name) or 0 for entry in everything if entry.kind is Kind.APPLICATION
+            )
+            if reserved + size > total:
+                raise Refusal(Sw.NO_MEMORY, f"{size} bytes of {name}: the card has no more")
+            for above in self._registry.ancestry(domain):
+                quota = getattr(above, name)
+                if quota is None:
+                    continue
+                below = self._below(above)
+                used = sum(getattr(entry, name) or 0 for entry in below if entry.aid != above.aid)
+                if used + size > quota:
+                    raise Refusal(Sw.NO_MEMORY, f"the {name} of {quota} bytes is used up")
+
+    def _below(self, domain: Entry) -> list[Entry]:
+        return [
+            entry
+            for entry in self._registry.entries()
+            if any(above.aid == domain.aid for above in self._registry.ancestry(entry))
+        ]
+
+    def check_privileges(self, domain: Entry, wanted: Privilege) -> None:
+        """Return if `domain` may grant them together; raise `Refusal` otherwise (GPCS 6.6)."""
+        if wanted & _DOMAINS_ONLY and not wanted & Privilege.SECURITY_DOMAIN:
+            raise Refusal(Sw.WRONG_DATA, "the privileges are for security domains only")
+        if wanted & Privilege.MANDATED_DAP and not wanted & Privilege.DAP_VERIFICATION:
+            raise Refusal(Sw.WRONG_DATA, "mandated DAP needs DAP verification")
+        both = Privilege.DELEGATED_MANAGEMENT | Privilege.AUTHORIZED_MANAGEMENT
+        if wanted & both == both:
+            raise Refusal(Sw.WRONG_DATA, "management is authorised or delegated, not both")
+        if domain.kind is not Kind.ISSUER_DOMAIN and wanted & _ISSUERS_ONLY:
+            raise Refusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain grants these privileges"
+            )
+
+    def change(self, entry: Entry) -> None:
+        """Write a changed entry; there is one default application at most."""
+        if entry.kind is Kind.APPLICATION and entry.has(Privilege.CARD_RESET):
+            for other in self._registry.entries():
+                holds = other.kind is Kind.APPLICATION and other.has(Privilege.CARD_RESET)
+                if holds and other.aid != entry.aid:
+                    rest = other.privileges & ~Privilege.CARD_RESET
+                    self._registry.update(replace(other, privileges=rest))
+        self._registry.update(entry)
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Give a security domain another AID; its keys are sealed for the new one."""
+        if old == new:
+            return
+        self.require_new(new)
+        keys = self._keys.all(old)
+        self._registry.rename(old, new)
+        self._keys.reseal(new, keys)
 
     def load(
         self,
@@ -56,14 +155,12 @@ class ContentManager:
     ) -> Entry:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
         check_aid(aid, "package")
-        self.domain(domain)
         self.require_new(aid)
         for module in modules:
             check_aid(module, "module")
         if len(set(modules)) != len(modules) or not modules:
             raise Refusal(Sw.WRONG_DATA, "a package has one module or more, all different")
-        if len(content) > self.free_code_memory():
-            raise Refusal(Sw.NO_MEMORY, "the packages' memory is full")
+        self.require_code_memory(self.domain(domain), len(content))
         entry = Entry(
             aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
         )
@@ -82,8 +179,10 @@ class ContentManager:
         privileges: Privilege,
         parameters: bytes = b"",
         selectable: bool,
+        code_quota: int | None = None,
         volatile_quota: int | None = None,
         data_quota: int | None = None,
+        implicit: bytes = b"",
     ) -> Entry:
         """Make an instance of a module (GPCS 9.3.6): an application or a security domain."""
         self.domain(domain)
@@ -107,10 +206,13 @@ class ContentManager:
             domain=domain,
             package=package,
             module=module,
+            implicit=implicit,
+            code_quota=code_quota,
             volatile_quota=volatile_quota,
             data_quota=data_quota,
         )
         self._registry.add(entry)
+        self.change(entry)
         if not is_domain:
             self._runtime.install(instance_of(entry), parameters)
         return entry

@@ -1,31 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands to a security domain: which there are, and what each demands of the card and the host.
+"""Commands to a security domain: which there are, and in which states of the card.
 
 GPCS 2.3.1, table 11-1, as one table.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from protocols.secure_channel.apdu import ResponseApdu
 
 from .channel import Call
+from .deletion import delete
+from .entries import CardState
+from .inquiry import get_data, get_status
+from .installation import install, load
+from .keying import generate_key, put_key
+from .lifecycle import set_status
+from .personalisation import store_data
 from .status import Refusal, Sw
 
 if TYPE_CHECKING:
     from .card import Card
 
-__all__ = ["perform"]
+__all__ = ["NAMES", "perform"]
 
 Handler: TypeAlias = Callable[["Card", Call], ResponseApdu]
-HANDLERS: Final[Mapping[int, Handler]] = {}
+LinkedHandler: TypeAlias = Callable[["Card", Call, bytes], ResponseApdu]
+MORE: Final = 0x80
+_MAX_LINKED: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An instruction: its name, what carries it out, and the states that allow it."""
+
+    name: str
+    handler: Handler
+    when_locked: bool = False
+    when_terminated: bool = False
+
+
+def linked(handler: LinkedHandler) -> Handler:
+    """Join the links of a command that bit 8 of P1 chains (GPCS 2.3.1, 11.1.5.1)."""
+
+    def join(card: "Card", call: Call) -> ResponseApdu:
+        parts, command = call.channel.parts, call.command
+        if command.p1 & MORE and command.p1 != 0xFF:
+            parts.append(command.data)
+            if sum(map(len, parts)) > _MAX_LINKED:
+                parts.clear()
+                raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {_MAX_LINKED} bytes")
+            return ResponseApdu(b"", Sw.SUCCESS)
+        data = b"".join((*parts, command.data))
+        parts.clear()
+        return handler(card, replace(call, command=replace(command, data=data)), data)
+
+    return join
+
+
+RULES: Final[Mapping[int, Rule]] = {
+    0xCA: Rule("GET DATA", get_data, when_locked=True, when_terminated=True),
+    0xCB: Rule("GET DATA", get_data, when_locked=True, when_terminated=True),
+    0xF2: Rule("GET STATUS", get_status, when_locked=True),
+    0xF0: Rule("SET STATUS", set_status, when_locked=True),
+    0xE6: Rule("INSTALL", linked(install)),
+    0xE8: Rule("LOAD", load),
+    0xE4: Rule("DELETE", linked(delete)),
+    0xD8: Rule("PUT KEY", linked(put_key)),
+    0xF1: Rule("GENERATE KEY", generate_key),
+    0xE2: Rule("STORE DATA", store_data),
+}
+NAMES: Final[Mapping[int, str]] = {ins: rule.name for ins, rule in RULES.items()} | {
+    0xA4: "SELECT",
+    0x70: "MANAGE CHANNEL",
+    0xC0: "GET RESPONSE",
+    0x50: "INITIALIZE UPDATE",
+    0x82: "EXTERNAL AUTHENTICATE",
+    0x88: "INTERNAL AUTHENTICATE",
+    0x2A: "PERFORM SECURITY OPERATION",
+}
 
 
 def perform(card: "Card", call: Call) -> ResponseApdu:
     """Carry out one plain command on the security domain that is selected."""
-    handler = HANDLERS.get(call.command.ins)
-    if handler is None:
+    command = call.command
+    rule = RULES.get(command.ins)
+    if rule is None:
         raise Refusal(
-            Sw.UNKNOWN_INSTRUCTION, f"a security domain knows no instruction {call.command.ins:02X}"
+            Sw.UNKNOWN_INSTRUCTION, f"a security domain knows no instruction {command.ins:02X}"
         )
-    return handler(card, call)
+    state = card.registry.card_state()
+    refused = state is CardState.LOCKED and not rule.when_locked
+    if refused or (state is CardState.TERMINATED and not rule.when_terminated):
+        raise Refusal(
+            Sw.CONDITIONS_NOT_SATISFIED, f"no {rule.name} while the card is {state.name} (5.1)"
+        )
+    if call.channel.parts and command.ins not in {0xE6, 0xE4, 0xD8}:
+        call.channel.parts.clear()
+    return rule.handler(card, call)

@@ -108,10 +108,12 @@ class Entry:
     """Major and minor, for a package."""
     implicit: bytes = b""
     """Implicit selection parameter (tag CF), one byte where there is one."""
+    code_quota: int | None = None
+    """Bytes of code that may be loaded below a domain (C6)."""
     volatile_quota: int | None = None
     """Bytes of transient memory reserved (C7)."""
     data_quota: int | None = None
-    """Bytes of persistent memory the instance may fill (C8)."""
+    """Bytes of persistent memory that it, and what belongs to it, may fill (C8)."""
 
     @property
     def is_domain(self) -> bool:

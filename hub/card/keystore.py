@@ -9,7 +9,7 @@ bound to domain, version, identifier and part.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -157,8 +157,24 @@ class KeyStore:
         )
         return Key(version, identifier, parts)
 
-    def describe(self, domain: bytes) -> Iterable[tuple[int, int, list[tuple[int, int]]]]:
-        """Yield version, identifier and the (type, length) of each part, in order of rank."""
+    def all(self, domain: bytes) -> list[Key]:
+        """Return every key of a domain."""
+        found = (self.find(domain, version, number) for version, number, _ in self.describe(domain))
+        return [key for key in found if key is not None]
+
+    def reseal(self, domain: bytes, keys: Sequence[Key]) -> None:
+        """Seal `keys` again for a domain that has another name now; counters stay."""
+        for key in keys:
+            for number, part in enumerate(key.parts):
+                self._database.connection.execute(
+                    "UPDATE card_key SET sealed = ? WHERE domain = ? AND version = ?"
+                    " AND identifier = ? AND part = ?",
+                    (self._seal(domain, key, number, part), domain, key.version, key.identifier,
+                     number),
+                )  # fmt: skip
+
+    def describe(self, domain: bytes) -> list[tuple[int, int, list[tuple[int, int]]]]:
+        """Return version, identifier and the (type, length) of each part, in order of rank."""
         rows = self._database.connection.execute(
             "SELECT version, identifier, type, length FROM card_key"
             " JOIN card_key_set USING (domain, version) WHERE domain = ?"
@@ -235,6 +251,19 @@ class KeyStore:
         )
 
     # Sealing
+
+    def seal_secret(self, name: str, parts: Sequence[bytes]) -> bytes:
+        """Return `parts`, all of one length, sealed under a name of their own."""
+        nonce = self._random(_NONCE)
+        label = b"meterlet card secret v1" + name.encode()
+        return nonce + self._aead.encrypt(nonce, bytes((len(parts),)) + b"".join(parts), label)
+
+    def open_secret(self, name: str, sealed: bytes) -> list[bytes]:
+        """Return the parts that `seal_secret` was given."""
+        label = b"meterlet card secret v1" + name.encode()
+        plain = self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], label)
+        size = (len(plain) - 1) // plain[0]
+        return [plain[1 + size * number : 1 + size * (number + 1)] for number in range(plain[0])]
 
     def _seal(self, domain: bytes, key: Key, number: int, part: KeyPart) -> bytes:
         nonce = self._random(_NONCE)

@@ -27,6 +27,20 @@ class CardProfile:
     diversification: bytes = bytes(10)
     attempts: int = 64
     """Failed authentications until a key set blocks."""
+    issuer: bytes = bytes.fromhex("4D4554455201")
+    """Issuer identification number, tag 42, until one is stored."""
+    image: bytes = bytes.fromhex("4D45544552000001")
+    """Card image number, tag 45, until one is stored."""
+    scp11_options: tuple[int, ...] = (0x02,)
+    """The options `i` of SCP11 that GET DATA lists; none is no SCP11."""
+    counts_challenges: bool = False
+    """Whether a challenge counts as a failed attempt until the host has authenticated."""
+    drops_factory_keys: bool = False
+    """Whether the first own key set takes the place of version FF."""
+    restores_keys: bool = False
+    """Whether blocked keys are removed, and a card without keys gets its first ones again."""
+    file_system: bool = False
+    """Whether SELECT of the master file answers as on a card with files."""
     channels: int = 20
     code_memory: int = 1 << 25
     """Bytes that packages may fill together."""

@@ -7,7 +7,7 @@ their own, `keystore`; their tables are made here, with the rest of the card's.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from hub.vault.database import Component, Database
 
@@ -26,32 +26,38 @@ CARD: Final = Component(
             kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
             life_cycle INTEGER NOT NULL CHECK (life_cycle BETWEEN 1 AND 255),
             privileges INTEGER NOT NULL CHECK (privileges BETWEEN 0 AND 0xFFFFFF),
-            domain BLOB NOT NULL REFERENCES card_entry (aid) DEFERRABLE INITIALLY DEFERRED,
+            domain BLOB NOT NULL REFERENCES card_entry (aid)
+                ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
             package BLOB NOT NULL,
             module BLOB NOT NULL,
             version BLOB NOT NULL,
             implicit BLOB NOT NULL,
+            code_quota INTEGER,
             volatile_quota INTEGER,
             data_quota INTEGER
         ) STRICT;
         CREATE TABLE card_package (
-            aid BLOB PRIMARY KEY REFERENCES card_entry (aid) ON DELETE CASCADE,
+            aid BLOB PRIMARY KEY REFERENCES card_entry (aid)
+                ON DELETE CASCADE ON UPDATE CASCADE,
             content BLOB NOT NULL
         ) STRICT;
         CREATE TABLE card_module (
-            package BLOB NOT NULL REFERENCES card_entry (aid) ON DELETE CASCADE,
+            package BLOB NOT NULL REFERENCES card_entry (aid)
+                ON DELETE CASCADE ON UPDATE CASCADE,
             position INTEGER NOT NULL,
             aid BLOB NOT NULL,
             PRIMARY KEY (package, position)
         ) STRICT;
         CREATE TABLE card_object (
-            domain BLOB NOT NULL REFERENCES card_entry (aid) ON DELETE CASCADE,
+            domain BLOB NOT NULL REFERENCES card_entry (aid)
+                ON DELETE CASCADE ON UPDATE CASCADE,
             tag INTEGER NOT NULL,
             value BLOB NOT NULL,
             PRIMARY KEY (domain, tag)
         ) STRICT;
         CREATE TABLE card_key_set (
-            domain BLOB NOT NULL REFERENCES card_entry (aid) ON DELETE CASCADE,
+            domain BLOB NOT NULL REFERENCES card_entry (aid)
+                ON DELETE CASCADE ON UPDATE CASCADE,
             version INTEGER NOT NULL CHECK (version BETWEEN 1 AND 255),
             sequence INTEGER NOT NULL CHECK (sequence BETWEEN 0 AND 0xFFFFFF),
             failures INTEGER NOT NULL CHECK (failures >= 0),
@@ -68,7 +74,7 @@ CARD: Final = Component(
             sealed BLOB NOT NULL,
             PRIMARY KEY (domain, version, identifier, part),
             FOREIGN KEY (domain, version) REFERENCES card_key_set (domain, version)
-                ON DELETE CASCADE
+                ON DELETE CASCADE ON UPDATE CASCADE
         ) STRICT;
         """,
     ),
@@ -76,7 +82,7 @@ CARD: Final = Component(
 
 _COLUMNS: Final = (
     "aid, kind, life_cycle, privileges, domain, package, module, version, implicit,"
-    " volatile_quota, data_quota"
+    " code_quota, volatile_quota, data_quota"
 )
 
 
@@ -118,7 +124,7 @@ class Registry:
         """Add an entry whose AID is new."""
         self._connection.execute(
             f"INSERT INTO card_entry ({_COLUMNS})"  # noqa: S608 - constant names
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _row(entry),
         )
 
@@ -126,10 +132,14 @@ class Registry:
         """Write what has changed in the entry with this AID."""
         self._connection.execute(
             "UPDATE card_entry SET aid = ?, kind = ?, life_cycle = ?, privileges = ?, domain = ?,"
-            " package = ?, module = ?, version = ?, implicit = ?, volatile_quota = ?,"
-            " data_quota = ? WHERE aid = ?",
+            " package = ?, module = ?, version = ?, implicit = ?, code_quota = ?,"
+            " volatile_quota = ?, data_quota = ? WHERE aid = ?",
             (*_row(entry), entry.aid),
         )
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Give an entry another AID, and all that refers to it."""
+        self._connection.execute("UPDATE card_entry SET aid = ? WHERE aid = ?", (new, old))
 
     def remove(self, aid: bytes) -> None:
         """Remove an entry and what hangs on it: keys, objects, content."""
@@ -174,11 +184,10 @@ class Registry:
         query = "SELECT aid FROM card_module WHERE package = ? ORDER BY position"
         return [aid for (aid,) in self._connection.execute(query, (package,))]
 
-    def content_size(self) -> int:
-        """Return how many bytes all packages hold."""
-        query = "SELECT coalesce(sum(length(content)), 0) FROM card_package"
-        (size,) = self._connection.execute(query).fetchone()
-        return int(size)
+    def content_sizes(self) -> dict[bytes, int]:
+        """Return how many bytes each package holds."""
+        query = "SELECT aid, length(content) FROM card_package"
+        return dict(self._connection.execute(query).fetchall())
 
     # Data objects and properties
 
@@ -222,11 +231,11 @@ class Registry:
 def _row(entry: Entry) -> tuple[bytes | int | None, ...]:
     return (
         entry.aid, int(entry.kind), entry.life_cycle, int(entry.privileges), entry.domain,
-        entry.package, entry.module, entry.version, entry.implicit, entry.volatile_quota,
-        entry.data_quota,
+        entry.package, entry.module, entry.version, entry.implicit, entry.code_quota,
+        entry.volatile_quota, entry.data_quota,
     )  # fmt: skip
 
 
-def _entry(row: tuple[bytes, int, int, int, bytes, bytes, bytes, bytes, bytes, int, int]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> Entry:
     aid, kind, life_cycle, privileges, *rest = row
-    return Entry(aid, Kind(kind), life_cycle, Privilege(privileges), *rest)  # type: ignore[arg-type]  # the table's types
+    return Entry(aid, Kind(kind), life_cycle, Privilege(privileges), *rest)

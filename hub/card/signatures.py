@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signatures of card management: DAP, tokens and receipts (GPCS 2.3.1, B.3 to B.5 and annex C).
+
+RSA up to 1024 bits   PKCS #1 v1.5 with SHA-1 (or SHA-256, which signers use too)
+RSA above             PSS with SHA-256, a salt of 32 bytes
+ECDSA                 the curve's hash, r and s of the curve's size one after the other
+AES                   CMAC
+"""
+
+import hmac
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
+
+from protocols.secure_channel.keys import cmac
+
+from .keystore import Key, KeyType
+from .status import Refusal, Sw
+
+__all__ = ["CURVES", "curve_of", "load_public", "sign", "verify"]
+
+CURVES: Final[dict[int, type[ec.EllipticCurve]]] = {
+    0x00: ec.SECP256R1,
+    0x01: ec.SECP384R1,
+    0x02: ec.SECP521R1,
+    0x03: ec.BrainpoolP256R1,
+    0x05: ec.BrainpoolP384R1,
+    0x07: ec.BrainpoolP512R1,
+}
+"""Key parameter references of GPCS 2.3.1, table B-2."""
+_SMALL_RSA: Final = 1024
+
+
+def curve_of(key: Key) -> ec.EllipticCurve:
+    """Return the curve of an EC key; raise `Refusal` for one that is not known."""
+    reference = int.from_bytes(key.part(KeyType.EC_PARAMETERS) or b"\0", "big")
+    known = CURVES.get(reference)
+    if known is None:
+        raise Refusal(Sw.WRONG_DATA, f"no curve has the key parameter reference {reference:02X}")
+    return known()
+
+
+def curve_hash(curve: ec.EllipticCurve) -> hashes.HashAlgorithm:
+    """Return the hash that goes with a curve (GPCS 2.3.1, table B-3)."""
+    if curve.key_size < 384:
+        return hashes.SHA256()
+    return hashes.SHA384() if curve.key_size < 512 else hashes.SHA512()
+
+
+def load_public(key: Key) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey | None:
+    """Return the public key that an entry of the key store holds; None for a secret one."""
+    point, modulus = key.part(KeyType.EC_PUBLIC), key.part(KeyType.RSA_MODULUS)
+    try:
+        if point is not None:
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve_of(key), point)
+        if modulus is not None:
+            exponent = key.part(KeyType.RSA_EXPONENT) or b"\x01\x00\x01"
+            numbers = rsa.RSAPublicNumbers(
+                int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")
+            )
+            return numbers.public_key()
+    except ValueError as error:
+        raise Refusal(Sw.WRONG_DATA, f"not a public key: {error}") from error
+    return None
+
+
+def verify(key: Key, message: bytes, signature: bytes) -> bool:
+    """Return whether `signature` is one of `message` under `key`."""
+    secret = key.part(KeyType.AES)
+    if secret is not None:
+        return hmac.compare_digest(cmac(secret, message), signature)
+    public = load_public(key)
+    try:
+        match public:
+            case ec.EllipticCurvePublicKey():
+                return _verify_ec(public, message, signature)
+            case rsa.RSAPublicKey():
+                return _verify_rsa(public, message, signature)
+            case _:
+                return False
+    except (InvalidSignature, ValueError):
+        return False
+
+
+def _verify_ec(public: ec.EllipticCurvePublicKey, message: bytes, signature: bytes) -> bool:
+    size = (public.curve.key_size + 7) // 8
+    if len(signature) != 2 * size:
+        return False
+    r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
+    public.verify(encode_dss_signature(r, s), message, ec.ECDSA(curve_hash(public.curve)))
+    return True
+
+
+def _verify_rsa(public: rsa.RSAPublicKey, message: bytes, signature: bytes) -> bool:
+    if public.key_size > _SMALL_RSA:
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
+        public.verify(signature, message, pss, hashes.SHA256())
+        return True
+    for algorithm in (hashes.SHA1(), hashes.SHA256()):  # noqa: S303 - as GPCS B.3.1 has it
+        try:
+            public.verify(signature, message, padding.PKCS1v15(), algorithm)
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
+def sign(key: Key, message: bytes) -> bytes | None:
+    """Return a signature of `message` under a secret key; None for a public one."""
+    secret = key.part(KeyType.AES)
+    if secret is not None:
+        return cmac(secret, message)
+    scalar = key.part(KeyType.EC_PRIVATE)
+    if scalar is None:
+        return None
+    private = ec.derive_private_key(int.from_bytes(scalar, "big"), curve_of(key))
+    r, s = decode_dss_signature(private.sign(message, ec.ECDSA(curve_hash(private.curve))))
+    size = (private.curve.key_size + 7) // 8
+    return r.to_bytes(size, "big") + s.to_bytes(size, "big")
