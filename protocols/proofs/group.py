@@ -20,12 +20,13 @@ argument is checked here before the call. Multiplication of the generator (`mult
 takes constant time in the library; everything else does not.
 """
 
-import hashlib
 from array import array
+from binascii import b2a_base64
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
+from string import ascii_lowercase, ascii_uppercase
+from string import digits as decimal_digits
 from typing import Any, Final, Self, overload
 
 from btclib_secp256k1 import ffi, lib
@@ -45,8 +46,6 @@ __all__ = [
     "PointVector",
     "decode_scalar",
     "encode_scalar",
-    "generators",
-    "hash_to_point",
     "multiply_generator",
     "multiply_generator_many",
     "sum_columns",
@@ -249,6 +248,22 @@ class PointVector(Sequence[Point]):
         chosen = array("Q", map(self._addresses.__getitem__, indexes))
         return PointVector._of(self._owners, chosen)
 
+    def scaled(self, factor: int) -> "PointVector":
+        """Return factor · self[i] for each point; takes variable time.
+
+        Raises `ValueError` for a multiple of the order, which would give infinity.
+        """
+        if factor % ORDER == 0:
+            raise ValueError("a multiple of the order scales every point to infinity")
+        memory = ffi.new("secp256k1_pubkey[]", max(len(self), 1))
+        for index, pointer in enumerate(_pointers(self._addresses)):
+            memory[index] = pointer[0]
+        addresses = _addresses_of(memory, len(self))
+        scalar = (factor % ORDER).to_bytes(SCALAR_SIZE, "big")
+        if sum(map(_multiply, repeat(ctx), _pointers(addresses), repeat(scalar))) != len(self):
+            raise AssertionError("libsecp256k1 refused a reduced scalar")
+        return PointVector._of((memory,), addresses)
+
     def __len__(self) -> int:
         return len(self._addresses)
 
@@ -352,27 +367,6 @@ def sum_columns(vectors: Sequence[PointVector]) -> PointVector:
     return PointVector._of((memory,), addresses)
 
 
-def hash_to_point(label: bytes) -> Point:
-    """Return the point that belongs to `label`, to which nobody knows a logarithm.
-
-    Try and increment: the first counter for which SHA-256 of a framed label is the abscissa of a
-    point; its even root is taken. Labels are public, so the varying time tells nothing.
-    """
-    prefix = b"meterlet/hash-to-secp256k1/1" + len(label).to_bytes(4, "big") + label
-    cell = ffi.new(_CELL_POINTER)
-    for counter in range(1 << 16):
-        abscissa = hashlib.sha256(prefix + counter.to_bytes(2, "big")).digest()
-        if _parse(ctx, cell, b"\2" + abscissa, COMPRESSED_SIZE):
-            return Point(cell)
-    raise AssertionError("a hash that misses the curve 65536 times in a row")
-
-
-@lru_cache(maxsize=16)
-def generators(label: bytes, count: int) -> PointVector:
-    """Return `count` independent points for `label`; the first ones do not depend on `count`."""
-    return PointVector(hash_to_point(label + index.to_bytes(4, "big")) for index in range(count))
-
-
 # --- Addresses of points in C memory. ---------------------------------------------------------
 
 
@@ -431,10 +425,11 @@ def _weigh(groups: Mapping[int, Sequence[int]]) -> Point:
         if not point.is_infinity:
             alive.append(-point if negative else point)
             terms.append((factor, _address(alive[-1]._cell)))
-    width = _bucket_width(terms)
+    bits = max((factor.bit_length() for factor, _ in terms), default=0)
+    width = _bucket_width(len(terms), bits)
     if width == 0:
         return sum_points(_multiplied(address, factor) for factor, address in terms)
-    return _bucket_sum(terms, width)
+    return _bucket_sum(terms, bits, width)
 
 
 def _multiplied(address: int, factor: int) -> Point:
@@ -443,41 +438,74 @@ def _multiplied(address: int, factor: int) -> Point:
     return Point(cell)
 
 
-def _bucket_width(terms: Sequence[_Term]) -> int:
+def _bucket_width(count: int, bits: int) -> int:
     """Return the digit width in bits that is fastest for `_bucket_sum`; 0: just multiply."""
-    bits = max((factor.bit_length() for factor, _ in terms), default=0)
     # Measured, in units of 0.1 µs: an addition within a call 3, a call 35, a multiplication
     # 70 and 1 for each bit up to 200, as the library splits a large scalar in two halves.
-    best, best_cost = 0, len(terms) * (70 + min(bits, 200))
-    for width in range(3, 11):
-        buckets = min(len(terms), 1 << width)
-        position = 3 * len(terms) + 35 * buckets + (35 + buckets) * width
+    best, best_cost = 0, count * (70 + min(bits, 200))
+    for width in _DIGITS:
+        buckets = min(count, 1 << width)
+        position = 3 * count + 35 * buckets + (35 + buckets) * width
         cost = -(-bits // width) * position + 35 * bits
         if cost < best_cost:
             best, best_cost = width, cost
     return best
 
 
-def _bucket_sum(terms: Sequence[_Term], width: int) -> Point:
+def _bucket_sum(terms: Sequence[_Term], bits: int, width: int) -> Point:
     """Return Σ factor · point by the bucket method, with digits of `width` bits.
 
     For each digit position the points of equal digits are added up first; then, for each bit,
     the sums whose digit has that bit. What is left is one point a bit, joined by doubling.
     """
-    bits = max(factor.bit_length() for factor, _ in terms)
-    mask = (1 << width) - 1
-    planes: list[Point] = []
-    for shift in range(0, bits, width):
-        buckets: defaultdict[int, list[int]] = defaultdict(list)
-        for factor, address in terms:
-            buckets[(factor >> shift) & mask].append(address)
-        sums = [(digit, _sum(array("Q", held))) for digit, held in buckets.items() if digit]
-        planes += [sum_points(s for digit, s in sums if digit >> bit & 1) for bit in range(width)]
+    size = -(-bits // 24) * 3  # whole bytes and whole base-64 digits
+    digits = _DIGITS[width](b"".join([factor.to_bytes(size, "big") for factor, _ in terms]))
+    addresses = [address for _, address in terms]
     total = INFINITY
-    for plane in reversed(planes):
-        total = sum_points((total, total, plane))
+    for position in range(places := size * 8 // width):
+        planes = _bit_planes(digits[position::places], addresses, width)
+        for plane in planes:
+            total = sum_points((total, total, plane))
     return total
 
+
+def _bit_planes(digits: bytes, addresses: Sequence[int], width: int) -> Iterator[Point]:
+    """Yield, for each bit from the highest, the sum of the points whose digit has it."""
+    buckets: list[list[int]] = [[] for _ in range(1 << width)]
+    for digit, address in zip(digits, addresses, strict=True):
+        buckets[digit].append(address)
+    memory = ffi.new("secp256k1_pubkey[]", 1 << width)
+    cells = _addresses_of(memory, 1 << width)
+    sums = [0] * (1 << width)
+    for digit, (held, pointer) in enumerate(zip(buckets, _pointers(cells), strict=True)):
+        if digit and held and _combine(ctx, pointer, _pointers(array("Q", held)), len(held)):
+            sums[digit] = cells[digit]
+    for bit in reversed(range(width)):
+        yield _sum(array("Q", [s for digit, s in enumerate(sums) if s and digit >> bit & 1]))
+
+
+def _hex_digits(data: bytes) -> bytes:
+    return data.hex().encode().translate(_HEX_VALUES)
+
+
+def _base64_digits(data: bytes) -> bytes:
+    return b2a_base64(data, newline=False).translate(_BASE64_VALUES)
+
+
+def _values_of(alphabet: bytes) -> bytes:
+    return bytes.maketrans(alphabet, bytes(range(len(alphabet))))
+
+
+_HEX_VALUES: Final = _values_of(b"0123456789abcdef")
+_BASE64_VALUES: Final = _values_of(
+    (ascii_uppercase + ascii_lowercase + decimal_digits + "+/").encode()
+)
+_DIGITS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
+    4: _hex_digits,
+    6: _base64_digits,
+    8: bytes,
+}
+"""How to cut numbers into digits of so many bits, many at a time and outside of Python."""
 
 INFINITY: Final = Point()
 GENERATOR: Final = multiply_generator(1)

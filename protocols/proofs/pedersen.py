@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+from protocols.proofs.generators import hash_to_point
 from protocols.proofs.group import (
     ORDER,
     Point,
     PointVector,
-    hash_to_point,
     multiply_generator,
     multiply_generator_many,
     sum_columns,

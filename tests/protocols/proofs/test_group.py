@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.proofs import Malformed, Point, PointVector
+from protocols.proofs.generators import generators, hash_to_point
 from protocols.proofs.group import (
     GENERATOR,
     INFINITY,
     ORDER,
     decode_scalar,
     encode_scalar,
-    generators,
-    hash_to_point,
     multiply_generator,
     multiply_generator_many,
     sum_columns,

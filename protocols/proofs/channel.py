@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A proof as a one-way conversation: what is said goes into the transcript and onto the wire.
+
+The prover sends points (33 bytes) and scalars (32 bytes) through an `Outgoing` channel, the
+verifier receives the same items in the same order through an `Incoming` one; both draw the same
+challenges. The wire needs no tags or lengths: the protocol alone says what comes next, and a byte
+too few or too many is refused.
+"""
+
+from protocols.proofs.errors import Malformed
+from protocols.proofs.group import (
+    COMPRESSED_SIZE,
+    SCALAR_SIZE,
+    Point,
+    decode_scalar,
+    encode_scalar,
+)
+from protocols.proofs.transcript import Transcript
+
+__all__ = ["Incoming", "Outgoing"]
+
+
+class Outgoing:
+    """The prover's end."""
+
+    __slots__ = ("_data", "transcript")
+
+    def __init__(self, transcript: Transcript) -> None:
+        self.transcript, self._data = transcript, bytearray()
+
+    def send_point(self, label: str, point: Point) -> None:
+        """Send a point; raise `Malformed` for infinity, which has no encoding."""
+        self._data += point.encode()
+        self.transcript.append_point(label, point)
+
+    def send_scalar(self, label: str, scalar: int) -> None:
+        """Send a scalar."""
+        self._data += encode_scalar(scalar)
+        self.transcript.append_scalar(label, scalar)
+
+    def challenge(self, label: str) -> int:
+        """Return the challenge that follows what was sent so far."""
+        return self.transcript.challenge(label)
+
+    def data(self) -> bytes:
+        """Return the proof."""
+        return bytes(self._data)
+
+
+class Incoming:
+    """The verifier's end."""
+
+    __slots__ = ("_at", "_data", "transcript")
+
+    def __init__(self, transcript: Transcript, data: bytes) -> None:
+        self.transcript, self._data, self._at = transcript, data, 0
+
+    def receive_point(self, label: str) -> Point:
+        """Return the next point; raise `Malformed` if there is none."""
+        point = Point.decode(self._take(COMPRESSED_SIZE))
+        self.transcript.append_point(label, point)
+        return point
+
+    def receive_scalar(self, label: str) -> int:
+        """Return the next scalar; raise `Malformed` if there is none or it is not reduced."""
+        scalar = decode_scalar(self._take(SCALAR_SIZE))
+        self.transcript.append_scalar(label, scalar)
+        return scalar
+
+    def challenge(self, label: str) -> int:
+        """Return the challenge that follows what was received so far."""
+        return self.transcript.challenge(label)
+
+    def finish(self) -> None:
+        """Return if all bytes were received; raise `Malformed` if some are left."""
+        if self._at != len(self._data):
+            raise Malformed(f"{len(self._data) - self._at} bytes follow the proof")
+
+    def _take(self, size: int) -> bytes:
+        taken = self._data[self._at : self._at + size]
+        if len(taken) != size:
+            raise Malformed(f"the proof ends {size - len(taken)} bytes early")
+        self._at += size
+        return taken
