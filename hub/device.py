@@ -16,10 +16,10 @@ import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
+from zoneinfo import ZoneInfo
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -59,6 +59,10 @@ COMPONENTS: Final = (
 KEY_SIZE: Final = 32
 CHANNEL_KEY_VERSION: Final = 0x30
 CHANNEL_KEY_SIZE: Final = 16
+DOMAIN_SUFFIX: Final = b"\xd0"
+PACKAGE_SUFFIX: Final = b"\xe0"
+MODULE_SUFFIX: Final = b"\xe1"
+"""What stands behind an applet's AID in those of its domain, package and module."""
 LEAST_HOURS: Final = 8
 """What a consent given at installation lets be worked out at the finest: hours of slots."""
 
@@ -241,7 +245,9 @@ class Device:
         manifest = bundle.manifest
         if card.find(manifest.aid) is not None:
             raise DeviceError(f"applet {manifest.aid.hex().upper()} is installed already")
-        domain, package, module = (manifest.aid + suffix for suffix in (b"\xd0", b"\xe0", b"\xe1"))
+        domain, package, module = (
+            manifest.aid + suffix for suffix in (DOMAIN_SUFFIX, PACKAGE_SUFFIX, MODULE_SUFFIX)
+        )
         keys = _static_keys(self.randomness(3 * CHANNEL_KEY_SIZE))
         with self.database.transaction():
             card.create_security_domain(domain, keys, key_version=CHANNEL_KEY_VERSION)
@@ -263,6 +269,19 @@ class Device:
             keys=keys,
         )
 
+    def remove(self, card: Card, applet: bytes) -> None:
+        """Remove an applet, its package, its domain with the channel's keys, and its consents."""
+        with self.database.transaction():
+            entry = card.find(applet)
+            if entry is None:
+                raise DeviceError(f"there is no applet {applet.hex().upper()}")
+            card.delete(applet)
+            card.delete(applet + PACKAGE_SUFFIX)
+            card.delete(applet + DOMAIN_SUFFIX)
+            for consent in self.disclosure.consents():
+                if consent.terms.applet == applet and consent.revoked is None:
+                    self.disclosure.revoke(consent.number)
+
     def documents(self, applet: bytes) -> dict[bytes, bytes]:
         """Return what an applet keeps for the resident: its store's keys under `resident/`."""
         store = AppletStore(self.database, applet)
@@ -270,9 +289,10 @@ class Device:
         found = {key: store.get(key) for key in shown}
         return {key: value for key, value in found.items() if value is not None}
 
-    def today(self) -> datetime:
-        """Return the present time in UTC."""
-        return datetime.fromtimestamp(self.now(), UTC)
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone whose local days are certified."""
+        return find_zone(self.description.zone)
 
 
 def consent_terms(manifest: Manifest) -> list[Terms]:

@@ -129,7 +129,7 @@ class MachineRuntime:
         return Platform(
             statements=HubStatements(entry.aid, bundle.manifest, self.meter, self.disclosure),
             calendar=HubCalendar(self.meter),
-            store=AppletStore(self.database, entry.aid),
+            store=AppletStore(self.database, entry.aid, bundle.manifest.limits.store_bytes),
             clock=HubClock(self.now),
             signatures=Ed25519Signatures(),
             log=HubLog(self.database, entry.aid, self.now),

@@ -175,6 +175,8 @@ class AppletStore:
 
     database: Database
     applet: bytes
+    quota: int = 0
+    """Bytes that its keys and values may fill together."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None."""
@@ -184,8 +186,15 @@ class AppletStore:
         return None if row is None else bytes(row[0])
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set the value."""
+        """Set the value; raise `Refused` (TOO_MUCH) if that would fill more than the quota."""
         with self.database.transaction() as connection:
+            (others,) = connection.execute(
+                "SELECT coalesce(sum(length(key) + length(value)), 0) FROM applet_store"
+                " WHERE applet = ? AND key <> ?",
+                (self.applet, key),
+            ).fetchone()
+            if others + len(key) + len(value) > self.quota:
+                raise Refused(Refusal.TOO_MUCH)
             connection.execute(
                 "INSERT OR REPLACE INTO applet_store VALUES (?, ?, ?)", (self.applet, key, value)
             )

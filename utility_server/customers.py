@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, Select, insert, select
 
 from protocols.enrolment import Enrolment, EnrolmentError
-from utility_server.database import customer_table
+from utility_server.database import customer_table, writing
 from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer
 
 __all__ = ["Customers"]
@@ -45,7 +45,7 @@ class Customers:
         nonce = self.randomness(_NONCE_SIZE)
         plain = enrolment.encode()
         sealed = nonce + AESGCM(self.storage_key).encrypt(nonce, plain, _LABEL + enrolment.meter)
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             known = connection.execute(self._row(enrolment.meter)).scalar_one_or_none()
             if known is None:
                 connection.execute(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's tables: SQLite in a file, or PostgreSQL where there are many customers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +26,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from utility_server.errors import StoreError
 
-__all__ = ["customer_table", "evidence_table", "ledger_table", "open_database"]
+__all__ = ["customer_table", "evidence_table", "ledger_table", "open_database", "writing"]
 
 SCHEMA_VERSION: Final = 1
+_WRITES: Final = "meterlet_writes"
 
 _metadata: Final = MetaData()
 
@@ -70,7 +73,7 @@ def open_database(location: Path | str) -> Engine:
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
-        with engine.begin() as connection:
+        with writing(engine) as connection:
             _check_schema(connection, str(engine.url.database))
     except DBAPIError as error:
         engine.dispose()
@@ -79,6 +82,13 @@ def open_database(location: Path | str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Run the block as one transaction that takes the write lock before it reads."""
+    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        yield connection
 
 
 def _check_schema(connection: Connection, name: str) -> None:
@@ -108,4 +118,5 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -8,12 +8,14 @@ UtilityError
   EnrolmentRefused     an enrolment file is not one, or contradicts what is enrolled
   HeadEndError         the hub could not be asked
     HubRefused         the hub's applet answered with a status word
+    ChannelBroken      what came over the channel is not what the hub's applet sent
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
 """
 
 __all__ = [
     "CannotVerify",
+    "ChannelBroken",
     "EnrolmentRefused",
     "HeadEndError",
     "HubRefused",
@@ -55,6 +57,10 @@ class HubRefused(HeadEndError):
     def __init__(self, status_word: int, meaning: str) -> None:
         super().__init__(f"the hub refused: {status_word:04X} ({meaning})")
         self.status_word = status_word
+
+
+class ChannelBroken(HeadEndError):
+    """The secure channel refused what came: altered, replayed, or of another hub's keys."""
 
 
 class VerificationFailed(UtilityError):

@@ -20,10 +20,11 @@ from protocols.secure_channel import (
     CardRefused,
     CommandApdu,
     FrameDecoder,
+    RemoteChannelError,
     SecureChannelError,
     encode_frame,
 )
-from utility_server.errors import HeadEndError, HubRefused
+from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
 
 __all__ = ["Address", "HeadEnd", "Traffic"]
 
@@ -86,8 +87,8 @@ class HeadEnd:
     def ask(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
         """Return what the applet answers; raise `HubRefused` for any other status than 9000.
 
-        Raises `HeadEndError` where the hub cannot be reached, is not the customer's, or the
-        channel breaks.
+        Raises `HeadEndError` where the hub cannot be reached, `ChannelBroken` where it is not the
+        customer's or somebody has altered what came.
         """
         with self._connection(address) as transmit:
             client = CardClient(transmit)
@@ -101,8 +102,10 @@ class HeadEnd:
                 response = client.send(command)
             except CardRefused as refused:
                 raise _refused(refused.sw) from None
+            except RemoteChannelError as error:
+                raise ChannelBroken(f"channel: {error}") from None
             except SecureChannelError as error:
-                raise HeadEndError(f"{address}: the channel broke: {error}") from None
+                raise HeadEndError(f"{address}: {error}") from None
         if not response.is_success:
             raise _refused(response.sw)
         return response.data

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from protocols.hash_chain import GENESIS, seal
-from utility_server.database import evidence_table, ledger_table
+from utility_server.database import evidence_table, ledger_table, writing
 from utility_server.errors import LedgerTampered
 
 __all__ = ["Content", "Ledger", "LedgerEntry"]
@@ -60,7 +60,7 @@ class Ledger:
         """
         evidence_digest = sha256(evidence).digest()
         content = {**content, "evidence": evidence_digest}
-        with self.engine.begin() as connection:
+        with writing(self.engine) as connection:
             last = connection.execute(
                 select(ledger_table.c.sequence, ledger_table.c.digest)
                 .order_by(ledger_table.c.sequence.desc())
@@ -85,20 +85,20 @@ class Ledger:
     def entries(self) -> Iterator[LedgerEntry]:
         """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
         previous = GENESIS
+        query = select(ledger_table).order_by(ledger_table.c.sequence)
         with self.engine.connect() as connection:
-            query = select(ledger_table).order_by(ledger_table.c.sequence)
             try:
                 rows = connection.execute(query).all()
             except DBAPIError as error:
                 raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
-            for expected, row in enumerate(rows, start=1):
-                if row.sequence != expected:
-                    raise LedgerTampered(f"ledger: entry {expected} is missing")
-                previous = seal(_LABEL, previous, row.body)
-                if not hmac.compare_digest(previous, row.digest):
-                    raise LedgerTampered(f"ledger: entry {expected} is not what was written")
-                _, time, kind, meter, content = cbor2.loads(row.body)
-                yield LedgerEntry(expected, time, kind, meter, content, row.digest)
+        for expected, row in enumerate(rows, start=1):
+            if row.sequence != expected:
+                raise LedgerTampered(f"ledger: entry {expected} is missing")
+            previous = seal(_LABEL, previous, row.body)
+            if not hmac.compare_digest(previous, row.digest):
+                raise LedgerTampered(f"ledger: entry {expected} is not what was written")
+            _, time, kind, meter, content = cbor2.loads(row.body)
+            yield LedgerEntry(expected, time, kind, meter, content, row.digest)
 
     def evidence(self, entry: LedgerEntry) -> bytes:
         """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""

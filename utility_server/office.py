@@ -142,15 +142,21 @@ class Utility:
         Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice), or
         `HeadEndError` where there was no answer (nothing is entered).
         """
-        enrolment = self.customers.find(question.meter)
+        billed = self.verify(question, self.ask(question, head_end, address))
+        self.deliver(billed, head_end, address)
+        return billed
+
+    def ask(self, question: BillQuestion, head_end: HeadEnd, address: Address) -> bytes:
+        """Return the hub's answer, unverified; raise `HeadEndError` where there is none."""
         command = CommandApdu(
             CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
         )
-        answer = head_end.ask(address, enrolment, command)
-        billed = self.verify(question, answer)
-        deliver = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
-        head_end.ask(address, enrolment, deliver)
-        return billed
+        return head_end.ask(address, self.customers.find(question.meter), command)
+
+    def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
+        """Hand the invoice to the applet, which keeps it for the resident."""
+        command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
+        head_end.ask(address, self.customers.find(billed.invoice.meter), command)
 
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is returned, not delivered.

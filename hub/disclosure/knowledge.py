@@ -48,6 +48,8 @@ class Knowledge:
     """Nothing finer than the sum over so many seconds of slots."""
     bits: int
     """Bits in all the answers."""
+    exposed_slots: int
+    """Slots whose own use could be worked out."""
 
 
 def answer_bits(weights: Sequence[int]) -> int:
@@ -75,11 +77,12 @@ def alike_slots(forms: Sequence[Form]) -> Counter[tuple[int, ...]]:
 def knowledge_of(forms: Sequence[Form]) -> Knowledge:
     """Return the bound for the releases of these forms; all of one grid."""
     if not forms:
-        return Knowledge(0, 0, 0, 0)
+        return Knowledge(0, 0, 0, 0, 0)
     classes = alike_slots(forms)
     return Knowledge(
         slots=classes.total(),
         degrees_of_freedom=len(classes),
         least_seconds=min(classes.values(), default=0) * forms[0].slot_seconds,
         bits=sum(answer_bits(form.weights) for form in forms),
+        exposed_slots=list(classes.values()).count(1),
     )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet bill`: check a bill offline, with neither hub nor server."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from cli.common import (
+    Exit,
+    fail,
+    json_option,
+    one_line_errors,
+    print_json,
+    public_key,
+    utc_text,
+)
+from utility_server.verification import BillBundle, verify_bill
+
+__all__ = ["bill"]
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def bill() -> None:
+    """Check a bill offline."""
+
+
+@bill.command()
+@click.argument("bundle", type=FILE)
+@click.option("--supplier", type=FILE, help="The supplier's public key (PEM) that you trust.")
+@click.option("--certifier", help="The certifier's public key that you trust, in hex.")
+@json_option
+def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: bool) -> None:
+    """Verify a BUNDLE: is this the right bill for the certified days and the signed tariff?
+
+    Exit code 0: it matches; 3: it does not; 4: that cannot be told. Without --supplier and
+    --certifier the keys are those that the bundle names.
+    """
+    with one_line_errors():
+        evidence = BillBundle.decode(bundle.read_bytes())
+        if supplier is not None and public_key(supplier).public_bytes_raw() != evidence.supplier:
+            fail(f"{bundle}: signed for another supplier than {supplier} says", Exit.REFUTED)
+        if certifier is not None and certifier.lower() != evidence.certifier.hex():
+            fail(f"{bundle}: of another certifier", Exit.REFUTED)
+        question, tariff, verified = verify_bill(evidence)
+    facts = {
+        "verdict": "matches",
+        "meter": question.meter.hex(),
+        "from": utc_text(question.begin),
+        "until": utc_text(question.end),
+        "tariff": tariff.name,
+        "currency": verified.bill.currency,
+        "total": verified.bill.total,
+        "total_exact": str(verified.bill.total_exact),
+        "exact_decimals": verified.bill.exact_decimals,
+        "missing_slots": len(verified.missing),
+        "certifier": evidence.certifier.hex(),
+        "supplier": evidence.supplier.hex(),
+    }
+    if as_json:
+        print_json("meterlet.bill.verify/1", facts)
+        return
+    click.echo(
+        f"matches: {facts['total']} {facts['currency']} under {tariff.name}"
+        f" for {facts['from']} to {facts['until']}"
+    )
+    if verified.missing:
+        click.echo(f"{len(verified.missing)} slots are missing and not billed")

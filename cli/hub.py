@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet hub`: make a hub, let readings in, serve its applets."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import rich_click as click
+
+from cli.common import (
+    FOLDER,
+    Exit,
+    default_folder,
+    fail,
+    hub_option,
+    json_option,
+    one_line_errors,
+    open_machine,
+    print_json,
+    utc_text,
+)
+from hub.device import Description, Device
+from hub.link import serve as serve_link
+from hub.meters import (
+    CsvReplay,
+    Door,
+    EnergyUnit,
+    SyntheticHousehold,
+    emulated_meter_id,
+    parse_interval,
+    parse_zone,
+    telegrams,
+)
+from sml_codec import Obis
+
+__all__ = ["hub"]
+
+CHUNK: Final = 1 << 14
+BATCH: Final = 4096
+"""Readings of a file that are stored in one transaction."""
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+LOST_SHOWN: Final = 5
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def hub() -> None:
+    """The device at home: readings in, answers of its applets out."""
+
+
+@hub.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
+@click.option("--meter", help="The meter's server identification, in hex.")
+@click.option("--serial", type=click.IntRange(1, (1 << 40) - 1), help="An emulated meter instead.")
+@click.option("--register", default="1-0:1.8.0*255", show_default=True, help="Its OBIS code.")
+@click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose local days count.")
+@click.option(
+    "--slot",
+    type=click.Choice(["5", "15", "30", "60"]),
+    default="15",
+    show_default=True,
+    help="Minutes of a slot.",
+)
+@click.option(
+    "--vendor",
+    "vendors",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) of a vendor whose applets are trusted.",
+)
+@json_option
+def init(
+    folder: Path,
+    meter: str | None,
+    serial: int | None,
+    register: str,
+    zone: str,
+    slot: str,
+    vendors: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Make a hub with new keys in FOLDER, which must be new or empty."""
+    if (meter is None) == (serial is None):
+        raise click.UsageError("say which meter: either --meter HEX or --serial N")
+    try:
+        meter_id = emulated_meter_id(serial) if serial is not None else bytes.fromhex(meter or "")
+        description = Description(meter_id, Obis.parse(register).code, zone, int(slot))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    with one_line_errors(), Device.create(folder, description) as device:
+        for number, vendor in enumerate(vendors):
+            (folder / "vendors" / f"{number}-{vendor.stem}.pem").write_bytes(vendor.read_bytes())
+        device.vendors()
+        certifier = device.meter.certifier.keys.public_key.public_bytes_raw().hex()
+    if as_json:
+        made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
+        print_json("meterlet.hub.init/1", made)
+    else:
+        click.echo(f"made a hub for meter {meter_id.hex()} in {folder}")
+
+
+@hub.command()
+@hub_option
+@click.argument("source")
+@click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
+@click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
+@click.option("--column", help="CSV: the column to replay.")
+@click.option(
+    "--unit",
+    type=click.Choice([unit.value for unit in EnergyUnit]),
+    default="kWh",
+    show_default=True,
+    help="CSV: what a cell counts.",
+)
+@click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
+@click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
+@click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
+@click.option("--from", "first", type=DAY, help="synthetic: the first day.")
+@click.option("--until", "last", type=DAY, help="synthetic: the last day.")
+@click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
+@json_option
+def ingest(
+    folder: Path,
+    source: str,
+    start: datetime | None,
+    every: str,
+    column: str | None,
+    unit: str,
+    interval: str,
+    zone: str,
+    suspect_column: str | None,
+    first: datetime | None,
+    last: datetime | None,
+    seed: int,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Let readings in, and certify the days that are over.
+
+    SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
+    data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
+    (tcp://HOST:PORT), or `synthetic`. Damaged telegrams are reported and left out; what is intact
+    is kept, and the exit code is 1.
+    """
+    with one_line_errors(), Device.open(folder) as device:
+        meter = device.description
+        every_seconds = 0 if every == "0s" else parse_interval(every)
+        door = Door(
+            device.meter.channel,
+            device.now,
+            capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
+            every_seconds=every_seconds,
+        )
+        live = False
+        if source == "synthetic":
+            if first is None or last is None:
+                raise click.UsageError("synthetic: say which days, --from and --until")
+            house = SyntheticHousehold(meter.zone, seed)
+            readings = house.readings(first.date(), last.date(), 60 * meter.slot_minutes)
+            chunks: Iterator[bytes] = telegrams(meter.meter, readings, meter.register)
+        elif source.endswith((".csv", ".csv.gz")):
+            if column is None:
+                raise click.UsageError("a CSV file: say which --column")
+            replay = CsvReplay(
+                Path(source),
+                column,
+                EnergyUnit(unit),
+                parse_interval(interval),
+                parse_zone(zone),
+                suspect_column,
+            )
+            chunks = telegrams(meter.meter, replay.readings(), meter.register)
+        elif "://" in source:
+            live, chunks = True, _live(source)
+        else:
+            chunks = _file(source)
+        stored = _store(device, door, chunks, batch=1 if live else BATCH, limit=limit)
+        days = device.meter.certify()
+    _report(source, door, stored, days, as_json)
+
+
+def _store(
+    device: Device, door: Door, chunks: Iterator[bytes], *, batch: int, limit: int | None
+) -> int:
+    """Pass bytes through the door and store what comes out; a live reading at once."""
+    stored, waiting = 0, []
+    for chunk in chunks:
+        waiting += door.feed(chunk)
+        if limit is not None:
+            waiting = waiting[: limit - stored]
+        if len(waiting) >= batch:
+            stored += device.meter.vault.append(device.meter.channel, waiting)
+            waiting = []
+        if stored == limit:
+            return stored
+    waiting += door.close()
+    return stored + device.meter.vault.append(device.meter.channel, waiting)
+
+
+def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            "meterlet.hub.ingest/1",
+            {
+                "readings": stored,
+                "telegrams": door.telegrams,
+                "days_certified": days,
+                "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
+            },
+        )
+    else:
+        click.echo(f"{stored} readings stored, {days} days certified")
+    for lost in door.lost[:LOST_SHOWN]:
+        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
+    if len(door.lost) > LOST_SHOWN:
+        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
+    if door.lost:
+        raise SystemExit(int(Exit.FAILURE))
+    if not door.telegrams:
+        fail(f"{source}: no SML telegram in it")
+
+
+def _file(source: str) -> Iterator[bytes]:
+    if source == "-":
+        while chunk := os.read(sys.stdin.fileno(), CHUNK):
+            yield chunk
+        return
+    with Path(source).open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _live(source: str) -> Iterator[bytes]:
+    where = urlsplit(source)
+    try:
+        if where.scheme == "tcp" and where.hostname and where.port:
+            with socket.create_connection((where.hostname, where.port)) as line:
+                while chunk := line.recv(CHUNK):
+                    yield chunk
+            return
+    except ValueError as error:
+        raise click.UsageError(f"{source}: {error}") from None
+    if where.scheme != "serial" or not where.path:
+        raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
+    try:
+        import serial
+    except ImportError:
+        fail("a serial line needs pyserial: pip install 'meterlet[serial]'")
+    baud = parse_qs(where.query).get("baud", ["9600"])[0]
+    if not baud.isdigit():
+        raise click.UsageError(f"{source}: baud={baud} is no number")
+    with serial.Serial(where.path, int(baud), timeout=None) as port:
+        while True:
+            yield port.read(port.in_waiting or 1)
+
+
+@hub.command()
+@hub_option
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Say what the hub holds."""
+    with one_line_errors(), Device.open(folder) as device:
+        vault, channel = device.meter.vault, device.meter.channel
+        latest, span = vault.latest(channel), device.meter.journal.span()
+        facts = {
+            "hub": str(folder),
+            "meter": channel.meter.hex(),
+            "register": str(Obis(channel.register)),
+            "zone": device.description.zone,
+            "slot_minutes": device.description.slot_minutes,
+            "readings": vault.count(channel),
+            "last_reading": None if latest is None else utc_text(latest.time),
+            "certified_days": 0 if span is None else span[2],
+            "first_day": None if span is None else span[0].isoformat(),
+            "last_day": None if span is None else span[1].isoformat(),
+            "certifier": device.meter.certifier.keys.public_key.public_bytes_raw().hex(),
+            "log_entries": device.disclosure.log.verify(),
+        }
+    if as_json:
+        print_json("meterlet.hub.status/1", facts)
+        return
+    for name, value in facts.items():
+        click.echo(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
+
+
+@hub.command()
+@hub_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7816, show_default=True)
+@json_option
+def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
+    """Answer recipients' questions to the applets until interrupted."""
+    with one_line_errors(), Device.open(folder) as device:
+        card = device.card(open_machine())
+
+        def ready(address: str, chosen: int) -> None:
+            if as_json:
+                print_json("meterlet.hub.serve/1", {"host": address, "port": chosen})
+            else:
+                click.echo(f"listening on {address}:{chosen}; Ctrl-C ends it")
+            sys.stdout.flush()
+
+        async def run() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await serve_link(card, device.disclosure, host, port, ready, stop)
+
+        asyncio.run(run())

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from cli.common import (
+    FOLDER,
+    default_folder,
+    json_option,
+    month_option,
+    one_line_errors,
+    print_json,
+    utc_text,
+    utility_option,
+)
+from cli.tariff_files import load_tariff
+from protocols.metrology import Period
+from utility_server.head_end import Address, HeadEnd
+from utility_server.office import BilledPeriod, Utility
+from utility_server.verification import BillBundle, verify_bill
+
+__all__ = ["utility"]
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def utility() -> None:
+    """The supplier: tariffs out, bills in, each one verified."""
+
+
+@utility.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("utility"))
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Make a utility with new keys in FOLDER, which must be new or empty."""
+    with one_line_errors(), Utility.create(folder) as office:
+        public = office.keys.public.public_bytes_raw().hex()
+    if as_json:
+        print_json("meterlet.utility.init/1", {"utility": str(folder), "public_key": public})
+    else:
+        click.echo(f"made a utility in {folder}; its public key is {folder / 'public.pem'}")
+
+
+@utility.command()
+@utility_option
+@click.argument("enrolment", type=FILE)
+@json_option
+def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
+    """Add the customer of an ENROLMENT file, which the hub's installer has written."""
+    with one_line_errors(), Utility.open(folder) as office:
+        customer = office.customers.enrol(enrolment.read_bytes())
+    if as_json:
+        facts = {"meter": customer.meter.hex(), "applet": customer.applet.hex()}
+        print_json("meterlet.utility.enrol/1", facts)
+    else:
+        click.echo(f"enrolled meter {customer.meter.hex()}; destroy {enrolment} now")
+
+
+@utility.command()
+@utility_option
+@click.argument("tariff", type=FILE)
+@click.option("--output", "-o", type=FILE, required=True, help="Where the signed document goes.")
+def sign(folder: Path, tariff: Path, output: Path) -> None:
+    """Sign a TARIFF, so that customers' hubs accept it."""
+    with one_line_errors(), Utility.open(folder) as office:
+        output.write_bytes(office.sign(load_tariff(tariff)))
+    click.echo(f"signed {tariff} as {output}")
+
+
+@utility.group()
+def request() -> None:
+    """Ask a customer's hub."""
+
+
+@request.command("bill")
+@utility_option
+@month_option
+@click.option("--meter", required=True, help="The customer's meter, in hex.")
+@click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
+@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option("--bundle", type=FILE, help="Write what others need to verify it offline.")
+@json_option
+def request_bill(
+    folder: Path,
+    month: Period | None,
+    meter: str,
+    tariff: Path,
+    address: str,
+    bundle: Path | None,
+    as_json: bool,
+) -> None:
+    """Ask for a month's bill, verify it, enter it in the ledger and deliver the invoice."""
+    if month is None:
+        raise click.UsageError("say which --month")
+    with one_line_errors(), Utility.open(folder) as office:
+        signed = office.sign(load_tariff(tariff))
+        question = office.question(_meter(meter), month, signed)
+        head_end = HeadEnd(office.randomness)
+        billed = office.bill(question, head_end, Address.parse(address))
+        if bundle is not None:
+            bundle.write_bytes(billed.bundle.encode())
+    facts = bill_facts(billed)
+    facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
+    if as_json:
+        print_json("meterlet.utility.bill/1", facts)
+        return
+    click.echo(
+        f"verified: {facts['total']} {facts['currency']} for {month.first} to {month.last},"
+        f" invoice {facts['invoice']}"
+    )
+    if facts["missing_slots"]:
+        click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
+
+
+def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
+    """Return a verified bill as the JSON outputs show it."""
+    bill = billed.verified.bill
+    return {
+        "invoice": billed.invoice.number,
+        "meter": billed.invoice.meter.hex(),
+        "from": utc_text(bill.begin),
+        "until": utc_text(bill.end),
+        "tariff": bill.tariff_name,
+        "tariff_digest": bill.tariff_digest.hex(),
+        "currency": bill.currency,
+        "total": bill.total,
+        "total_exact": str(bill.total_exact),
+        "exact_decimals": bill.exact_decimals,
+        "days": billed.verified.days,
+        "slots": billed.verified.slots,
+        "missing_slots": [utc_text(start) for start in billed.verified.missing],
+        "estimated_slots": billed.verified.estimated,
+        "substituted_slots": billed.verified.substituted,
+        "verified": True,
+    }
+
+
+def _meter(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise click.UsageError(f"--meter {text!r} is not hex") from None
+
+
+@utility.command()
+@utility_option
+@json_option
+def ledger(folder: Path, as_json: bool) -> None:
+    """Check the ledger's chain, verify every bill in it again, and list it."""
+    with one_line_errors(), Utility.open(folder) as office:
+        lines = []
+        for entry in office.ledger.entries():
+            if entry.kind == "bill":
+                verify_bill(BillBundle.decode(office.ledger.evidence(entry)))
+            line: dict[str, Any] = {
+                "number": entry.sequence,
+                "time": utc_text(entry.time),
+                "kind": entry.kind,
+                "meter": entry.meter.hex(),
+            }
+            for name, value in entry.content.items():
+                line[name] = value.hex() if isinstance(value, bytes) else value
+            lines.append(line)
+    if as_json:
+        print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
+        return
+    for line in lines:
+        what = f"{line['total']} {line['currency']}" if line["kind"] == "bill" else line["why"]
+        click.echo(f"{line['number']:5} {line['time']} {line['meter']} {line['kind']}: {what}")
+    click.echo(f"{len(lines)} entries; the chain and every bill verify")
