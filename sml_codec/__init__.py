@@ -11,7 +11,7 @@ HTTP, files), the client and the server live in `sml_codec.sources`, `.client` a
 are not imported here.
 """
 
-from sml_codec.codec import SmlFile, decode_file, encode_file, encode_message, read_file
+from sml_codec.codec import FileReader, decode_file, encode_file, encode_message, read_file
 from sml_codec.crc import Crc
 from sml_codec.elements import Element
 from sml_codec.errors import (
@@ -25,6 +25,8 @@ from sml_codec.errors import (
     SmlError,
     UnsupportedVersion,
 )
+from sml_codec.files import SmlFile, Telegram, entries
+from sml_codec.frames import Damage, DamageKind, Frame, encode_frame
 from sml_codec.messages import (
     ActionCosemReq,
     ActionCosemRes,
@@ -85,8 +87,8 @@ from sml_codec.numbers import (
 )
 from sml_codec.obis import Obis
 from sml_codec.options import Limits, Quirk
-from sml_codec.stream import StreamDecoder, Telegram, decode_frame, decode_stream, entries
-from sml_codec.transport import Damage, DamageKind, Frame, FrameDecoder, encode_frame
+from sml_codec.stream import StreamDecoder, decode_frame, decode_stream
+from sml_codec.transport import FrameDecoder
 from sml_codec.units import UNIT_SYMBOLS, unit_symbol
 
 __all__ = [
@@ -104,6 +106,7 @@ __all__ = [
     "DamageKind",
     "Element",
     "EncodingError",
+    "FileReader",
     "Frame",
     "FrameDecoder",
     "GetCosemReq",

@@ -23,7 +23,7 @@ from operator import itemgetter
 from struct import Struct, calcsize
 from typing import Any, Final
 
-from sml_codec._records import blank, maker
+from sml_codec import _make as make
 from sml_codec._schema import (
     BODIES,
     LIST_ENTRY,
@@ -47,7 +47,6 @@ from sml_codec.messages import (
     ListEntry,
     Message,
     PeriodEntry,
-    Time,
     TimeChoice,
     UnknownBody,
 )
@@ -63,10 +62,6 @@ CHECKSUM_FIELD: Final = 0x63
 
 _FORMATS: Final = {1: "B", 2: "H", 3: "BH", 4: "I", 5: "BI", 6: "HI", 7: "BHI", 8: "Q"}
 _new_int: Final = int.__new__
-_make_time: Final = maker(Time)
-_BlankMessage: Final = blank(Message)
-_BlankListEntry: Final = blank(ListEntry)
-_BlankPeriodEntry: Final = blank(PeriodEntry)
 
 
 class NoLayout(Exception):
@@ -125,22 +120,21 @@ class Layout:
             if before and values[seconds] == before[seconds]:
                 values[slot] = before[slot]
             else:
-                values[slot] = _make_time(choice, values[seconds], local, season)
+                values[slot] = make.time(choice, values[seconds], local, season)
         if self.entries:
             values[self.entries_slot] = same = self.read_entries(self.entries, values, before, same)
         self.last = values, same
         body: Any = self.same_body or self.make_body(*self.body_fields(values))
         if self.correct:
             body = corrected_list(body)
-        message: Any = _BlankMessage()
-        message.transaction_id = values[self.transaction]
-        message.group = values[self.group]
-        message.abort_on_error = values[self.abort]
-        message.body = body
-        message.crc = self.crc
-        message.wire = wire
-        message.__class__ = Message
-        return message  # type: ignore[no-any-return]  # it has just become one
+        return make.message(
+            values[self.transaction],
+            values[self.group],
+            values[self.abort],
+            body,
+            self.crc,
+            wire,
+        )
 
 
 def learn(wire: bytes, message: Message, quirks: Quirk) -> Layout | None:
@@ -160,7 +154,7 @@ def _list_entries(
 ) -> tuple[ListEntry, ...]:
     """Return the entries of a GetList response, those of the message before where still true."""
     entries: list[Any] = [*same] or [None] * len(plan)
-    for index, obis, unit, scaler, status, seconds, time, slot, kind, signature in plan:
+    for index, obis, unit, scaler, status, seconds, time, slot, kind in plan:
         value = values[slot]
         if (
             same
@@ -169,17 +163,11 @@ def _list_entries(
             and values[seconds] == before[seconds]
         ):
             continue
-        entry = _BlankListEntry()
-        entry.obis = obis
-        entry.status = values[status]
-        entry.time = values[time]
-        entry.unit = unit
-        entry.scaler = scaler
-        entry.value = value if kind is None else _new_int(kind, value)
-        entry.signature = signature
-        entry.corrected = None
-        entry.__class__ = ListEntry
-        entries[index] = entry
+        if kind is not None:
+            value = _new_int(kind, value)
+        entries[index] = make.list_entry(
+            obis, values[status], values[time], unit, scaler, value, None
+        )
     return tuple(entries)
 
 
@@ -188,18 +176,13 @@ def _period_entries(
 ) -> tuple[PeriodEntry, ...]:
     """Return the entries of a GetProfileList response in the same way."""
     entries: list[Any] = [*same] or [None] * len(plan)
-    for index, obis, unit, scaler, slot, kind, signature in plan:
+    for index, obis, unit, scaler, slot, kind in plan:
         value = values[slot]
         if same and value == before[slot]:
             continue
-        entry = _BlankPeriodEntry()
-        entry.obis = obis
-        entry.unit = unit
-        entry.scaler = scaler
-        entry.value = value if kind is None else _new_int(kind, value)
-        entry.signature = signature
-        entry.__class__ = PeriodEntry
-        entries[index] = entry
+        if kind is not None:
+            value = _new_int(kind, value)
+        entries[index] = make.period_entry(obis, unit, scaler, value, None)
     return tuple(entries)
 
 
@@ -271,10 +254,9 @@ class _Plan:
                 keys = ()
             unit, scaler = self.constant_of(UNIT), self.constant_of(SCALER)
             value, kind = self.value()
-            signature = None
             if length == len(record.shapes) and not self.is_missing():
                 raise NoLayout  # a signature is never the same twice
-            self.entries.append((index, obis, unit, scaler, *keys, value, kind, signature))
+            self.entries.append((index, obis, unit, scaler, *keys, value, kind))
         self.entries_slot = self.constant(())
         return self.entries_slot
 

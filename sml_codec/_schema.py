@@ -7,15 +7,15 @@ each message body by its tag.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from sml_codec import _make as make
 from sml_codec import messages as m
-from sml_codec._records import maker
-from sml_codec.elements import Element, EmptyOctets, SignedNumber
+from sml_codec.elements import Element
 from sml_codec.errors import EncodingError
-from sml_codec.numbers import SizedInt
+from sml_codec.numbers import EmptyOctets, SignedNumber, SizedInt
 from sml_codec.obis import Obis
 from sml_codec.options import Quirk
 
@@ -153,9 +153,9 @@ class SmlTime(Shape):
 def _chosen(choice: m.TimeChoice | None, element: Element) -> m.Time:
     match element:
         case SizedInt() as seconds:
-            return m.Time(choice, int(seconds))
+            return make.time(choice, int(seconds), None, None)
         case (SizedInt() as seconds, SizedInt() as local, SizedInt() as season):
-            return m.Time(choice, int(seconds), int(local), int(season))
+            return make.time(choice, int(seconds), int(local), int(season))
         case _:
             raise ShapeError("not a time")
 
@@ -180,6 +180,21 @@ class ListOf(Shape):
         return None if value is None else tuple([self.shape.lower(each) for each in value])
 
 
+QUICKLY: Final[Mapping[type[Any], Callable[..., Any]]] = {
+    m.GetListRes: make.list_res,
+    m.GetProfileListRes: make.profile_list_res,
+    m.ListEntry: make.list_entry,
+    m.OpenRes: make.open_res,
+    m.PeriodEntry: make.period_entry,
+}
+"""How to make the dataclasses that meters send every second."""
+
+
+def _by_name(cls: type[Any]) -> Callable[..., Any]:
+    names = [field.name for field in fields(cls)]
+    return lambda *values: cls(**dict(zip(names, values, strict=False)))
+
+
 class Record(Shape):
     """A list whose elements are the fields of a dataclass, the last ones perhaps left out."""
 
@@ -192,10 +207,9 @@ class Record(Shape):
         optional: bool = False,
     ) -> None:
         self.cls = cls
-        self.make = maker(cls)
+        self.make = QUICKLY.get(cls) or _by_name(cls)
         self.shapes = shapes
         self.names = [field.name for field in fields(cls)][: len(shapes) + rest]
-        self.defaults = [field.default for field in fields(cls)][len(self.names) :]
         self.required = required
         self.rest = rest
         self.optional = optional
@@ -214,7 +228,7 @@ class Record(Shape):
         ]
         if self.rest:
             lifted.append(element[count:])
-        return self.make(*lifted, *self.defaults)
+        return self.make(*lifted)
 
     def _fitted(self, element: tuple[Element, ...], quirks: Quirk) -> tuple[Element, ...]:
         count = len(self.shapes)

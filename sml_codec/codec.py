@@ -19,17 +19,17 @@ send: it returns the messages whose checksum is right and says what else it saw.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from threading import get_ident
 from typing import Final
 
+from sml_codec import _make as make
 from sml_codec._layouts import Layout, learn
-from sml_codec._records import maker
 from sml_codec._schema import BODIES, ShapeError
 from sml_codec.crc import REFLECTED, Crc
 from sml_codec.elements import LIST, Element, Reader, encode
 from sml_codec.errors import ChecksumMismatch, EncodingError, MalformedSml, SmlError
+from sml_codec.files import SmlFile
 from sml_codec.messages import Body, GetListRes, Message, UnknownBody
 from sml_codec.numbers import SizedInt, Unsigned16
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
@@ -40,27 +40,6 @@ MOST_KINDS: Final = 16
 
 MOST_LAYOUTS: Final = 64
 """How many layouts of a kind are remembered, and tried before a message is decoded with care."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmlFile:
-    """What an SML file, or what is left of one, contains.
-
-    `messages` have the right checksum, `rejected` a wrong one. `error` says where the file stopped
-    being SML; what follows is not looked at. `tail` are the zero bytes behind the last message.
-    """
-
-    messages: tuple[Message, ...]
-    rejected: tuple[Message, ...] = ()
-    error: SmlError | None = None
-    tail: bytes = b""
-
-    def encode(self) -> bytes:
-        """Return the bytes of the messages and of the tail."""
-        return encode_file(self.messages) + self.tail
-
-
-_make_file: Final = maker(SmlFile)
 
 
 class FileReader:
@@ -101,7 +80,7 @@ class FileReader:
             else:
                 rejected.append(message)
             offset = reader.offset
-        return _make_file(tuple(messages), tuple(rejected), error, data[offset:])
+        return make.sml_file(tuple(messages), tuple(rejected), error, data[offset:])
 
     def _read_alike(self, data: bytes, reflected: bytes, offset: int) -> Message | None:
         """Return the next message if it has a layout that is known, else None."""
@@ -171,9 +150,13 @@ def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> FileReader:
     return FileReader(limits=limits, quirks=quirks)
 
 
-def encode_file(messages: Iterable[Message]) -> bytes:
-    """Return the messages one after the other: an SML file without transport framing."""
-    return b"".join([encode_message(message) for message in messages])
+def encode_file(file: SmlFile | Iterable[Message]) -> bytes:
+    """Return the messages one after the other: an SML file without transport framing.
+
+    A file that was read keeps the zero bytes behind its messages.
+    """
+    messages, tail = (file.messages, file.tail) if isinstance(file, SmlFile) else (file, b"")
+    return b"".join([encode_message(message) for message in messages]) + tail
 
 
 def encode_message(message: Message) -> bytes:
@@ -235,13 +218,13 @@ def _message(reader: Reader) -> tuple[Message, bool]:
     if not isinstance(tag, SizedInt) or not isinstance(transaction, bytes | None):
         raise MalformedSml("transaction id and tag have other types", offset=start)
     crc = _matching(data[start:checked], checksum, reader.quirks)
-    message = Message(
-        transaction_id=transaction or b"",
-        group=int(group),
-        abort_on_error=int(abort),
-        body=_body(tag, content, reader.quirks),
-        crc=crc or Crc.X25,
-        wire=data[before : reader.offset],
+    message = make.message(
+        transaction or b"",
+        int(group),
+        int(abort),
+        _body(tag, content, reader.quirks),
+        crc or Crc.X25,
+        data[before : reader.offset],
     )
     return message, crc is not None
 

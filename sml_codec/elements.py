@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from sml_codec.errors import EncodingError, LimitExceeded, MalformedSml
-from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt, sized
+from sml_codec.numbers import INTEGERS, UNSIGNEDS, EmptyOctets, SignedNumber, SizedInt, sized
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
 
 Element: TypeAlias = "bool | bytes | int | tuple[Element, ...] | None"
@@ -36,18 +36,6 @@ TRUE: Final = b"\x01"
 MISSING: Final = b"\x01"
 EMPTY_OCTETS: Final = b"\x80\x02"
 """The shortest octet string that is there, but empty: `01` would mean that it is left out."""
-
-
-class EmptyOctets(bytes):
-    """An empty octet string where none may be left out, so that `01` says enough."""
-
-    __slots__ = ()
-
-
-class SignedNumber(int):
-    """An integer that is sent signed, in as many bytes as it needs."""
-
-    __slots__ = ()
 
 
 class Reader:

@@ -12,11 +12,17 @@ from typing import ClassVar, Final, Self
 
 from sml_codec.errors import EncodingError
 
-__all__ = [
-    "INTEGERS", "UNSIGNEDS", "Integer8", "Integer16", "Integer24", "Integer32", "Integer40",
-    "Integer48", "Integer56", "Integer64", "SizedInt", "Unsigned8", "Unsigned16", "Unsigned24",
-    "Unsigned32", "Unsigned40", "Unsigned48", "Unsigned56", "Unsigned64", "sized",
-]  # fmt: skip
+
+class SignedNumber(int):
+    """An integer that is sent signed, in as many bytes as it needs."""
+
+    __slots__ = ()
+
+
+class EmptyOctets(bytes):
+    """An empty octet string where none may be left out, so that a missing one says enough."""
+
+    __slots__ = ()
 
 
 class SizedInt(int):

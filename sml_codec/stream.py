@@ -3,44 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from threading import get_ident
-from typing import Final
 
-from sml_codec._records import maker
-from sml_codec.codec import FileReader, SmlFile, decode_file, shared_reader
+from sml_codec import _make as make
+from sml_codec.codec import FileReader, decode_file, shared_reader
 from sml_codec.errors import ChecksumMismatch, MalformedSml, UnsupportedVersion
-from sml_codec.messages import GetListRes, GetProfileListRes, ListEntry, Message, PeriodEntry
+from sml_codec.files import Telegram
+from sml_codec.frames import START, Damage, DamageKind, Frame
+from sml_codec.messages import Message
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
-from sml_codec.transport import START, Damage, DamageKind, Frame, FrameDecoder
-
-
-@dataclass(frozen=True, slots=True)
-class Telegram:
-    """A frame and what is in it: what a meter sends at a time."""
-
-    frame: Frame | Damage
-    file: SmlFile
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether the frame is intact; otherwise its messages are salvage."""
-        return isinstance(self.frame, Frame)
-
-    def entries(self) -> Iterator[ListEntry | PeriodEntry]:
-        """Yield the values of its GetList and GetProfileList responses, in order."""
-        return entries(self.file)
-
-
-def entries(file: SmlFile) -> Iterator[ListEntry | PeriodEntry]:
-    """Yield the values of the GetList and GetProfileList responses of a file, in order."""
-    for message in file.messages:
-        if isinstance(message.body, GetListRes | GetProfileListRes):
-            yield from message.body.entries
-
-
-_make_telegram: Final = maker(Telegram)
+from sml_codec.transport import FrameDecoder
 
 
 class StreamDecoder:
@@ -70,7 +42,7 @@ class StreamDecoder:
         return [self._telegram(frame) for frame in self._frames.close()]
 
     def _telegram(self, frame: Frame | Damage) -> Telegram:
-        return _make_telegram(frame, self._files.read(frame.payload))
+        return make.telegram(frame, self._files.read(frame.payload))
 
 
 def decode_stream(

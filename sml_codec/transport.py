@@ -1,97 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transport protocol v1: SML files in a stream of bytes that may be damaged.
-
-    1b 1b 1b 1b  01 01 01 01      start
-    ...                           the SML file; each 1b 1b 1b 1b in it is sent twice
-    00 ...                        padding to a multiple of four bytes, 0 to 3
-    1b 1b 1b 1b  1a nn cc cc      end: padding count, CRC-16 of all bytes before it
+"""Finds frames in a stream of bytes that may be damaged.
 
 `FrameDecoder` takes the stream in pieces of any size. It finds every intact frame, whatever
 happened between them, keeps at most one frame in memory and looks at each byte a bounded number of
-times.
+times. It does no I/O.
 """
 
 from __future__ import annotations
 
-import enum
 from binascii import crc_hqx
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from sml_codec._records import blank
+from sml_codec import _make as make
 from sml_codec.crc import REFLECTED, X25_RESIDUE, Crc
-from sml_codec.errors import EncodingError
+from sml_codec.frames import END, ESCAPE, START, START_V2, Damage, DamageKind, Event, Frame
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
-
-ESCAPE: Final = b"\x1b\x1b\x1b\x1b"
-START: Final = ESCAPE + b"\x01\x01\x01\x01"
-START_V2: Final = ESCAPE + b"\x02\x02\x02\x02"
-END: Final = 0x1A
 
 RETRIES: Final = 8
 """How many starts within a damaged frame are tried; bounds the work on hostile bytes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """An intact frame: `wire` are its bytes, `payload` is the SML file in it."""
-
-    offset: int
-    wire: bytes
-    payload: bytes
-    padding: bytes
-    crc: Crc
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is unusual about the frame."""
-        return ("padding 4",) if len(self.padding) > 3 else ()
-
-
-_BlankFrame: Final = blank(Frame)
 _X25: Final = Crc.X25  # looked up once: members of an enum are slow to get at
-
-
-class DamageKind(enum.Enum):
-    """What happened to a frame."""
-
-    BAD = "bad"
-    """It is closed, but its checksum, length or padding is wrong, or it is too long."""
-    TRUNCATED = "truncated"
-    """The stream ended within it."""
-    RESTART = "restart"
-    """A new frame started within it."""
-    VERSION_2 = "version 2"
-    """It is of the transport protocol's version 2, which is not supported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A frame that was begun and is not intact; `payload` is what its file may have been."""
-
-    offset: int
-    length: int
-    kind: DamageKind
-    reasons: tuple[str, ...]
-    payload: bytes
-
-
-Event: TypeAlias = Frame | Damage
-
-
-def encode_frame(payload: bytes, *, crc: Crc = Crc.X25, padding: bytes | None = None) -> bytes:
-    """Return an SML file in a frame.
-
-    `padding` is for repeating what a meter sent; without it, zeros fill the frame up to a multiple
-    of four. Raises `EncodingError` for padding that no receiver would take.
-    """
-    escaped = payload.replace(ESCAPE, ESCAPE + ESCAPE)
-    if padding is None:
-        padding = bytes(-len(escaped) % 4)
-    elif len(padding) > 4 or (len(escaped) + len(padding)) % 4:
-        raise EncodingError(f"{len(padding)} bytes are no padding for {len(escaped)}")
-    frame = START + escaped + padding + ESCAPE + bytes([END, len(padding)])
-    return frame + crc.of(frame).to_bytes(2, "big")
 
 
 class FrameDecoder:
@@ -256,14 +184,7 @@ def _checked(wire: bytes, escaped: list[int], offset: int, quirks: Quirk) -> Eve
     content = len(payload) - padding
     most = 3 if padding < 4 or Quirk.PADDING_4 not in quirks else 4
     if crc is not None and len(wire) % 4 == 0 and padding <= most and content >= 0:
-        frame: Any = _BlankFrame()
-        frame.offset = offset
-        frame.wire = wire
-        frame.payload = payload[:content]
-        frame.padding = payload[content:]
-        frame.crc = crc
-        frame.__class__ = Frame
-        return frame  # type: ignore[no-any-return]  # it has just become one
+        return make.frame(offset, wire, payload[:content], payload[content:], crc)
     reasons = []
     if crc is None:
         reasons.append("frame crc")
