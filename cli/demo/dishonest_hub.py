@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub that lies: serves like an honest one, except for one kind of answer.
+
+It holds everything a dishonest resident or vendor would hold, readings and blindings included,
+and lies as consistently as that allows; only the certifier, which is sealed, is out of its reach.
+
+    python -m cli.demo.dishonest_hub KIND --hub DIR --port N --json
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, cast
+
+import rich_click as click
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from applets.billing.messages import BillAnswer, BillQuestion, Instruction
+from applets.billing.statement import PURPOSE, RECIPIENT
+from cli.common import hub_option, open_machine, print_json
+from hub.card import Card, CardConnection
+from hub.device import Device
+from hub.link import serve as serve_link
+from hub.machine import AppletInstance, AppletMachine, Bundle, Platform
+from protocols.metrology import CertifiedDay
+from protocols.proofs import LinearStatement, PointVector, StatementContext, commit
+from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
+from protocols.secure_channel import CommandApdu, ResponseApdu
+from tariffs import Tariff, split_signed_tariff, total_from_energy_amount
+
+__all__ = ["KINDS", "serve"]
+
+LONG_ANSWER: Final = 1000
+"""Only the bill's answer is as long; a bit flipped there hits the message, not the handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """What a lie has to work with."""
+
+    question: BillQuestion
+    answer: BillAnswer
+    tariff: Tariff
+    device: Device
+
+    @property
+    def days(self) -> list[CertifiedDay]:
+        """The answer's days."""
+        return [CertifiedDay.decode(day) for day in self.answer.days]
+
+    def total(self, amount: int, tariff: Tariff | None = None) -> Decimal:
+        """What an energy amount comes to."""
+        bill = total_from_energy_amount(
+            tariff or self.tariff, amount, self.question.begin, self.question.end
+        )
+        return Decimal(bill.total)
+
+    def prices(self, tariff: Tariff | None = None) -> list[int]:
+        """The slots' prices."""
+        starts = [t for day in self.days for t in day.content.grid.boundaries()[:-1]]
+        return (tariff or self.tariff).prices(starts, 60 * self.device.meter.slot_minutes)
+
+    def bound(self, answer: BillAnswer) -> BillAnswer:
+        """Return the answer with the binding that fits its other fields: anyone can compute it."""
+        series = self.device.meter.certifier.series
+        statement = LinearStatement(
+            StatementContext(
+                meter=series.meter,
+                register=series.register,
+                begin=self.question.begin,
+                end=self.question.end,
+                slot_minutes=series.slot_minutes,
+                parameters=self.tariff.digest,
+                recipient=RECIPIENT,
+                purpose=PURPOSE,
+                nonce=self.question.nonce,
+            ),
+            tuple(CertifiedDay.decode(day).digest for day in answer.days),
+            tuple(self.prices()),
+        )
+        transcript = statement.transcript()
+        transcript.append_integer("value", answer.energy_amount)
+        transcript.append_scalar("opening", decode_scalar(answer.opening))
+        return replace(answer, binding=transcript.digest())
+
+
+def lower_reading(lie: Lie) -> BillAnswer:
+    """One reading is changed after it was certified; amount and binding follow from it."""
+    period = lie.device.meter.period(lie.question.begin, lie.question.end)
+    used = [wh for use in lie.device.meter.uses(period) for wh in use.uses]
+    slot = max(range(len(used)), key=used.__getitem__)
+    amount = lie.answer.energy_amount - lie.prices()[slot] * (used[slot] // 2 + 1)
+    return lie.bound(replace(lie.answer, energy_amount=amount, total=lie.total(amount)))
+
+
+def other_commitment(lie: Lie) -> BillAnswer:
+    """One commitment is replaced by one to 0 Wh; amount, opening and binding follow from it."""
+    first, *rest = lie.days
+    content = first.content
+    points = list(content.commitments)
+    points[0] = commit(0, 1)
+    forged = replace(first, content=replace(content, commitments=PointVector(points)))
+    days = (forged.encode(), *(day.encode() for day in rest))
+    return lie.bound(replace(lie.answer, days=days))
+
+
+def lower_fee(lie: Lie) -> BillAnswer:
+    """The amount is a tenth lower, and the total follows from it."""
+    amount = lie.answer.energy_amount * 9 // 10
+    return lie.bound(replace(lie.answer, energy_amount=amount, total=lie.total(amount)))
+
+
+def cheaper_tariff(lie: Lie) -> BillAnswer:
+    """The bill is right, but under another tariff than the one that was asked under."""
+    other = replace(lie.tariff, revision=lie.tariff.revision + 1)
+    return replace(lie.answer, tariff=other.digest)
+
+
+def other_proof(lie: Lie) -> BillAnswer:
+    """The opening is off by one."""
+    opening = (decode_scalar(lie.answer.opening) + 1) % ORDER
+    return lie.bound(replace(lie.answer, opening=encode_scalar(opening)))
+
+
+def other_signature(lie: Lie) -> BillAnswer:
+    """The last day is signed with a key of the hub's own."""
+    *rest, last = lie.days
+    forged = CertifiedDay.sign(last.content, Ed25519PrivateKey.generate())
+    days = (*(day.encode() for day in rest), forged.encode())
+    return lie.bound(replace(lie.answer, days=days))
+
+
+def drop_day(lie: Lie) -> BillAnswer:
+    """A day is left out."""
+    days = lie.answer.days
+    middle = len(days) // 2
+    return replace(lie.answer, days=days[:middle] + days[middle + 1 :])
+
+
+def reorder_day(lie: Lie) -> BillAnswer:
+    """Two days have changed places."""
+    days = list(lie.answer.days)
+    middle = len(days) // 2
+    days[middle], days[middle + 1] = days[middle + 1], days[middle]
+    return replace(lie.answer, days=tuple(days))
+
+
+LIES: Final[dict[str, Callable[[Lie], BillAnswer]]] = {
+    "reading": lower_reading,
+    "commitment": other_commitment,
+    "fee": lower_fee,
+    "tariff": cheaper_tariff,
+    "proof": other_proof,
+    "signature": other_signature,
+    "drop-day": drop_day,
+    "reorder-day": reorder_day,
+}
+KINDS: Final = (*LIES, "replay", "message")
+
+
+@dataclass(slots=True)
+class LyingInstance:
+    """An applet whose answers to questions are changed on their way out."""
+
+    honest: AppletInstance
+    kind: str
+    device: Device
+    _recorded: bytes | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+    def process(self, command: bytes) -> bytes:
+        """Answer honestly, or nearly so."""
+        raw = self.honest.process(command)
+        apdu, response = CommandApdu.decode(command), ResponseApdu.decode(raw)
+        if apdu.ins != Instruction.ASK or not response.is_success:
+            return raw
+        if self.kind == "replay":
+            self._recorded = self._recorded or raw
+            return self._recorded
+        if self.kind not in LIES:
+            return raw
+        question = BillQuestion.decode(apdu.data)
+        tariff = Tariff.decode(split_signed_tariff(question.tariff).payload)
+        lie = Lie(question, BillAnswer.decode(response.data), tariff, self.device)
+        return ResponseApdu(LIES[self.kind](lie).encode(), response.sw).encode()
+
+
+@dataclass(slots=True)
+class LyingMachine:
+    """A machine whose applets lie."""
+
+    honest: AppletMachine
+    kind: str
+    device: Device
+
+    def instance(self, bundle: Bundle, platform: Platform) -> LyingInstance:
+        """Return an applet that lies."""
+        return LyingInstance(self.honest.instance(bundle, platform), self.kind, self.device)
+
+
+@dataclass(slots=True)
+class FlippingConnection:
+    """A line on which one bit of a long answer falls over."""
+
+    honest: CardConnection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+    def transmit(self, apdu: bytes) -> bytes:
+        """Carry an APDU there and the answer back, nearly."""
+        answer = self.honest.transmit(apdu)
+        if len(answer) < LONG_ANSWER:
+            return answer
+        place = len(answer) // 2
+        return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
+
+
+@dataclass(slots=True)
+class FlippingCard:
+    """A card at the end of such a line."""
+
+    honest: Card
+
+    def connect(self) -> FlippingConnection:
+        """Begin a conversation."""
+        return FlippingConnection(self.honest.connect())
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@hub_option
+@click.option("--port", type=int, default=0)
+@click.option("--json", "_as_json", is_flag=True)
+def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
+    """Serve like a hub, and lie."""
+    with Device.open(folder) as device:
+        machine = cast("AppletMachine", LyingMachine(open_machine(), kind, device))
+        card = device.card(machine)
+        if kind == "message":
+            card = cast("Card", FlippingCard(card))
+
+        def ready(host: str, chosen: int) -> None:
+            print_json("meterlet.hub.serve/1", {"host": host, "port": chosen})
+            sys.stdout.flush()
+
+        async def run() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await serve_link(card, device.disclosure, "127.0.0.1", port, ready, stop)
+
+        asyncio.run(run())
+
+
+if __name__ == "__main__":
+    serve()

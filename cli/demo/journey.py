@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of a reading, from the meter to the resident's check, in a folder of its own.
+
+    meter --SML--> hub (vault, certifier) <--TCP, SCP03--> utility (verify, ledger, invoice)
+                                     └--> resident (recompute, what left the house)
+
+The hub answers from a process of its own; everything else happens here, through the same
+functions that the other commands use.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from cli.common import local_day, utc_text
+from cli.inspect import bill_facts, released_facts
+from hub.device import Description, Device, key_id
+from hub.inspection import Verdict, check_invoices
+from hub.machine import AppletMachine, build_bundle
+from hub.meters import ACTIVE_ENERGY_IMPORT, Door, emulated_meter_id, telegrams
+from hub.readings import Reading
+from protocols.metrology import Period
+from tariffs import Bill, Tariff
+from utility_server.errors import HeadEndError
+from utility_server.head_end import Address, HeadEnd
+from utility_server.office import BilledPeriod, Utility
+
+__all__ = ["Household", "Journey", "Result"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+APPLET: Final = bytes.fromhex("F04D544C010101")
+START_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """Whose readings the demonstration is about."""
+
+    readings: Callable[[], Iterator[Reading]]
+    zone: str
+    slot_minutes: int
+    period: Period
+    source: str
+    """Said of the readings wherever they show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it."""
+
+    facts: dict[str, Any]
+    inspection: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Journey:
+    """One household's month, end to end."""
+
+    folder: Path
+    household: Household
+    tariff: Tariff
+    open_machine: Callable[[], AppletMachine]
+    tamper: str | None = None
+    say: Callable[[str], None] = lambda line: None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> Result:
+        """Go the whole way; raise what refuses on it."""
+        meter = emulated_meter_id(1)
+        vendor = Ed25519PrivateKey.generate()
+        with self._station("machine"):
+            machine = self.open_machine()
+        with (
+            self._station("set-up"),
+            Utility.create(self.folder / "utility") as office,
+            self._new_hub(meter, vendor) as device,
+        ):
+            self._install(device, office, machine, vendor)
+        with Device.open(self.folder / "hub") as device:
+            with self._station("meter"):
+                stored, wire = self._read(device, meter)
+            self.say(
+                f"meter: {stored:,} readings in {wire:,} bytes of SML, {self.household.source}"
+            )
+            with self._station("certifier"):
+                days = device.meter.certify()
+            self.say(f"certifier: {days} days committed to and signed, slot by slot")
+        with Utility.open(self.folder / "utility") as office:
+            billed, traffic = self._bill(office, meter)
+        self.say(
+            f"utility: verified, {billed.verified.bill.total} {billed.verified.bill.currency}"
+            f" for {billed.verified.slots:,} slots; invoice {billed.invoice.number}"
+        )
+        with Device.open(self.folder / "hub") as device, self._station("inspection"):
+            checked = check_invoices(device, APPLET)[-1]
+            inspection = {**bill_facts(checked, device.zone), **released_facts(device)}
+        facts = {
+            "household": self.household.source,
+            "readings": stored,
+            "days": days,
+            "first_day": local_day(billed.verified.bill.begin, device.zone),
+            "last_day": local_day(billed.verified.bill.end - 1, device.zone),
+            "slots": billed.verified.slots,
+            "missing_slots": [utc_text(start) for start in billed.verified.missing],
+            "estimated_slots": billed.verified.estimated,
+            "tariff": self.tariff.name,
+            "fee": money(billed.verified.bill),
+            "fee_recomputed": None if checked.bill is None else money(checked.bill),
+            "verdict": checked.verdict.value,
+            "verified": checked.verdict is Verdict.MATCHES,
+            "items": inspection["items"],
+            "released": inspection["released"],
+            "known": inspection["known"],
+            "bytes_left_house": inspection["bytes_left_house"],
+            "bytes_entered_house": traffic,
+            "raw_readings_left_house": inspection["raw_readings_left_house"],
+            "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
+        }
+        return Result(facts, inspection)
+
+    @contextmanager
+    def _station(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - begin
+
+    def _new_hub(self, meter: bytes, vendor: Ed25519PrivateKey) -> Device:
+        description = Description(
+            meter, ACTIVE_ENERGY_IMPORT, self.household.zone, self.household.slot_minutes
+        )
+        device = Device.create(self.folder / "hub", description)
+        pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (device.folder / "vendors" / "meterlet.pem").write_bytes(pem)
+        return device
+
+    def _install(
+        self, device: Device, office: Utility, machine: AppletMachine, vendor: Ed25519PrivateKey
+    ) -> None:
+        content = build_bundle(
+            ROOT / "applets" / "billing", vendor, key_id(vendor.public_key()), [ROOT]
+        )
+        supplier = office.keys.public.public_bytes_raw()
+        enrolment = device.install(device.card(machine), content, supplier)
+        office.customers.enrol(enrolment.encode())
+
+    def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
+        door, readings, wire = Door(device.meter.channel, device.now), [], 0
+        for telegram in telegrams(meter, self.household.readings()):
+            wire += len(telegram)
+            readings += door.feed(telegram)
+        readings += door.close()
+        return device.meter.vault.append(device.meter.channel, readings), wire
+
+    def _bill(self, office: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
+        head_end = HeadEnd(office.randomness)
+        question = office.question(meter, self.household.period, office.sign(self.tariff))
+        with self._station("hub process"):
+            hub = self._serve()
+        with hub, _stopped(hub):
+            address = self._address(hub)
+            if self.tamper == "replay":
+                # The hub answers this one honestly, and the next one with what it said here.
+                office.ask(question, head_end, address)
+                question = office.question(meter, self.household.period, question.tariff)
+            with self._station("channel, applet and proof"):
+                answer = office.ask(question, head_end, address)
+            with self._station("verification and ledger"):
+                billed = office.verify(question, answer)
+            with self._station("delivery"):
+                office.deliver(billed, head_end, address)
+        return billed, head_end.traffic.sent
+
+    def _serve(self) -> subprocess.Popen[str]:
+        module = ["cli.main", "hub", "serve"]
+        if self.tamper is not None:
+            module = ["cli.demo.dishonest_hub", self.tamper]
+        command = [sys.executable, "-m", *module, "--hub", str(self.folder / "hub")]
+        return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
+            [*command, "--port", "0", "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def _address(self, hub: subprocess.Popen[str]) -> Address:
+        assert hub.stdout is not None
+        lines = ""
+        for line in hub.stdout:
+            lines += line
+            if line == "}\n":
+                where = json.loads(lines)
+                return Address(where["host"], where["port"])
+        raise HeadEndError(f"the hub's process ended with {hub.wait()} before it listened")
+
+
+@contextmanager
+def _stopped(hub: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        hub.terminate()
+        hub.wait(START_SECONDS)
+
+
+def money(bill: Bill) -> dict[str, Any]:
+    """Return an amount as the JSON outputs show it: exact integer, its scale, rounded text."""
+    return {
+        "exact": bill.total_exact,
+        "exact_decimals": bill.exact_decimals,
+        "rounded": bill.total,
+        "currency": bill.currency,
+    }
