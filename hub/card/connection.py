@@ -178,6 +178,8 @@ class CardConnection:
                 self._plain = command
                 if command.ins == INS_SELECT and command.p1 == 4 and not command.cla & 0x80:
                     return selection.select(self, channel, command)
+                if command.ins == INS_SELECT and self._is_file(channel, command):
+                    return selection.select_file(self.card, command)
                 if command.ins == INS_MANAGE_CHANNEL and not command.cla & 0x80:
                     return selection.manage_channel(self, channel, command)
             opening = authentication.find(self.card, channel, command)
@@ -189,6 +191,11 @@ class CardConnection:
             return self._refuse(refusal)
         except sqlite3.Error as error:
             return self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
+
+    def _is_file(self, channel: LogicalChannel, command: CommandApdu) -> bool:
+        """Whether a file is selected, by identifier or path, and no applet is there to know it."""
+        by_file = command.p1 in {0x00, 0x01, 0x02, 0x03, 0x08, 0x09} and not command.cla & 0x80
+        return by_file and self._is_domain(channel)
 
     def _protected(
         self, channel: LogicalChannel, command: CommandApdu, *, reassembled: bool

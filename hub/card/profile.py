@@ -8,7 +8,7 @@ from protocols.secure_channel.scp03 import Option
 
 from .entries import CardState
 
-__all__ = ["DEFAULT", "CardProfile"]
+__all__ = ["DEFAULT", "PROFILES", "PYSIM", "S16", "YUBIKEY", "CardProfile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class CardProfile:
     """Whether the first own key set takes the place of version FF."""
     restores_keys: bool = False
     """Whether blocked keys are removed, and a card without keys gets its first ones again."""
+    historical: bytes = b"\x58Meterlet"
+    """The end of the ATR's historical bytes, a compact TLV."""
     file_system: bool = False
     """Whether SELECT of the master file answers as on a card with files."""
     channels: int = 20
@@ -49,3 +51,18 @@ class CardProfile:
 
 
 DEFAULT: Final = CardProfile()
+S16: Final = CardProfile(name="s16", option=Option.S16_FULL)
+PYSIM: Final = CardProfile(
+    name="pysim", aliases=(bytes.fromhex("A000000003000000"),), file_system=True
+)
+YUBIKEY: Final = CardProfile(
+    name="yubikey",
+    option=Option.S8_FULL,
+    key_version=0xFF,
+    counts_challenges=True,
+    drops_factory_keys=True,
+    restores_keys=True,
+    scp11_options=(0x04,),
+    historical=b"\x57YubiKey",
+)
+PROFILES: Final = {profile.name: profile for profile in (DEFAULT, S16, PYSIM, YUBIKEY)}

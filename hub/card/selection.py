@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from .card import Card
     from .connection import CardConnection
 
-__all__ = ["default", "manage_channel", "select"]
+__all__ = ["default", "manage_channel", "select", "select_file"]
 
 FIRST, NEXT = 0x00, 0x02
 _NO_DATA: Final = 0x0C
+MASTER_FILE: Final = b"\x3f\x00"
 
 
 def default(card: "Card") -> bytes:
@@ -106,6 +107,14 @@ def domain_information(entry: Entry) -> bytes:
     """Return a security domain's FCI: its AID and the longest command data (GPCS 11.9.3.1)."""
     proprietary = Tlv.of(0xA5, [Tlv(0x9F65, b"\xff")])
     return Tlv.of(0x6F, [Tlv(0x84, entry.aid), proprietary]).encode()
+
+
+def select_file(card: "Card", command: CommandApdu) -> ResponseApdu:
+    """Answer SELECT by file identifier: only clients of SIM cards look for a master file."""
+    if card.profile.file_system and command.data in {b"", MASTER_FILE}:
+        nodes = [Tlv(0x82, b"\x78\x21"), Tlv(0x83, MASTER_FILE), Tlv(0x8A, b"\x05")]
+        return ResponseApdu(Tlv.of(0x62, nodes).encode(), Sw.SUCCESS)
+    raise Refusal(Sw.NOT_FOUND, "this card has applications and no files")
 
 
 def manage_channel(

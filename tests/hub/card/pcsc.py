@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pcscd with the virtual reader of vsmartcard, started for a test and stopped after it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hub.card import Card
+from hub.card.reader import PORT, Reader, ReaderError
+from hub.card.trace import describe
+
+PCSCD = shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+SOCKET = Path("/run/pcscd/pcscd.comm")
+MISSING = [
+    what
+    for what, there in (
+        ("pcscd", PCSCD),
+        ("opensc-tool", shutil.which("opensc-tool")),
+        ("vsmartcard-vpcd", Path("/etc/reader.conf.d/vpcd").exists()),
+        ("root", os.geteuid() == 0),
+    )
+    if not there
+]
+
+
+@contextmanager
+def daemon() -> Iterator[None]:
+    """Run pcscd, unless one is there already."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        running = SOCKET.exists() and probe.connect_ex(str(SOCKET)) == 0
+    process = None
+    if not running:
+        assert PCSCD is not None
+        SOCKET.parent.mkdir(exist_ok=True)
+        process = subprocess.Popen(
+            [PCSCD, "--foreground"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    try:
+        yield
+    finally:
+        if process is not None:
+            process.terminate()
+            process.wait(10)
+
+
+def connected(card: Card, trace: list[str]) -> Reader:
+    """Wait for the reader and put `card` into it."""
+    for _ in range(200):
+        try:
+            return Reader(
+                card,
+                "127.0.0.1",
+                PORT,
+                observer=lambda exchange: trace.append(describe(exchange)),
+            )
+        except ReaderError:
+            time.sleep(0.05)
+    raise AssertionError("vpcd does not listen")
+
+
+@contextmanager
+def inserted(card: Card) -> Iterator[list[str]]:
+    """Put `card` into the virtual reader; yields the trace, which grows."""
+    trace: list[str] = []
+    reader = connected(card, trace)
+    thread = threading.Thread(target=reader.run)
+    thread.start()
+    try:
+        yield trace
+    finally:
+        reader.close()
+        thread.join(10)
