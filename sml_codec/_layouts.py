@@ -32,6 +32,7 @@ from sml_codec._schema import (
     PERIOD_ENTRY,
     SCALER,
     STATUS,
+    TAGS,
     TIME,
     UNIT,
     ListOf,
@@ -74,7 +75,7 @@ class Layout:
     def __init__(self, wire: bytes, message: Message, quirks: Quirk) -> None:
         """Learn from a message and its bytes; raise `NoLayout` where that is not possible."""
         plan = _Plan(wire)
-        plan.message(BODIES[message.body.tag])
+        plan.message(BODIES[TAGS[type(message.body)]])
         self.length = len(wire)
         self.mask = int.from_bytes(plan.mask, "big")
         self.skeleton = int.from_bytes(wire, "big") & self.mask

@@ -369,38 +369,37 @@ _HEADER: Final = Record(m.ProfileHeader, NAME, UNIT, SCALER, required=3)
 _CELL: Final = Record(m.ProfileValue, VALUE, OPTIONAL, required=1)
 _ROW: Final = Record(m.ProfilePeriod, TIME, STATUS, ListOf(_CELL), OPTIONAL, required=3)
 
+# fmt: off
 BODIES: Final[Mapping[int, Record]] = {
-    record.cls.tag: record
-    for record in (
-        Record(m.OpenReq, OPTIONAL, OCTETS, OCTETS, *_LOGIN, U8, required=3),
-        Record(m.OpenRes, OPTIONAL, OPTIONAL, OCTETS, OCTETS, TIME, U8, required=4),
-        Record(m.CloseReq, OPTIONAL, required=0),
-        Record(m.CloseRes, OPTIONAL, required=0),
-        Record(m.GetProfilePackReq, *_PROFILE_REQ, required=7),
-        Record(
-            m.GetProfilePackRes, OCTETS, TIME, U32, PATH, ListOf(_HEADER), ListOf(_ROW),
-            OPTIONAL, OPTIONAL, required=6,
-        ),
-        Record(m.GetProfileListReq, *_PROFILE_REQ, required=7),
-        Record(
-            m.GetProfileListRes, OCTETS, TIME, U32, PATH, TIME, STATUS, ListOf(PERIOD_ENTRY),
-            OPTIONAL, OPTIONAL, required=7,
-        ),
-        Record(m.GetProcParameterReq, *_LOGIN, PATH, OPTIONAL, required=4),
-        Record(m.GetProcParameterRes, OCTETS, PATH, TREE, required=3),
-        Record(m.SetProcParameterReq, *_LOGIN, PATH, TREE, required=5),
-        Record(m.GetListReq, OCTETS, *_LOGIN, OPTIONAL, required=1),
-        Record(
-            m.GetListRes, OPTIONAL, OCTETS, OPTIONAL, TIME, ListOf(LIST_ENTRY), OPTIONAL, TIME,
-            required=5,
-        ),
-        Record(m.GetCosemReq, *_COSEM_REQ, required=6, rest=True),
-        Record(m.GetCosemRes, *_COSEM_RES, required=4, rest=True),
-        Record(m.SetCosemReq, *_COSEM_REQ, required=6, rest=True),
-        Record(m.SetCosemRes, *_COSEM_RES, required=4, rest=True),
-        Record(m.ActionCosemReq, *_COSEM_REQ, required=6, rest=True),
-        Record(m.ActionCosemRes, *_COSEM_RES, required=4, rest=True),
-        Record(m.AttentionRes, OCTETS, OCTETS, OPTIONAL, OPTIONAL_TREE, required=2),
-    )
-}  # fmt: skip
+    0x0100: Record(m.OpenReq, OPTIONAL, OCTETS, OCTETS, *_LOGIN, U8, required=3),
+    0x0101: Record(m.OpenRes, OPTIONAL, OPTIONAL, OCTETS, OCTETS, TIME, U8, required=4),
+    0x0200: Record(m.CloseReq, OPTIONAL, required=0),
+    0x0201: Record(m.CloseRes, OPTIONAL, required=0),
+    0x0300: Record(m.GetProfilePackReq, *_PROFILE_REQ, required=7),
+    0x0301: Record(m.GetProfilePackRes, OCTETS, TIME, U32, PATH, ListOf(_HEADER), ListOf(_ROW),
+        OPTIONAL, OPTIONAL, required=6,
+    ),
+    0x0400: Record(m.GetProfileListReq, *_PROFILE_REQ, required=7),
+    0x0401: Record(m.GetProfileListRes, OCTETS, TIME, U32, PATH, TIME, STATUS, ListOf(PERIOD_ENTRY),
+        OPTIONAL, OPTIONAL, required=7,
+    ),
+    0x0500: Record(m.GetProcParameterReq, *_LOGIN, PATH, OPTIONAL, required=4),
+    0x0501: Record(m.GetProcParameterRes, OCTETS, PATH, TREE, required=3),
+    0x0600: Record(m.SetProcParameterReq, *_LOGIN, PATH, TREE, required=5),
+    0x0700: Record(m.GetListReq, OCTETS, *_LOGIN, OPTIONAL, required=1),
+    0x0701: Record(m.GetListRes, OPTIONAL, OCTETS, OPTIONAL, TIME, ListOf(LIST_ENTRY),
+        OPTIONAL, TIME, required=5,
+    ),
+    0x0800: Record(m.GetCosemReq, *_COSEM_REQ, required=6, rest=True),
+    0x0801: Record(m.GetCosemRes, *_COSEM_RES, required=4, rest=True),
+    0x0900: Record(m.SetCosemReq, *_COSEM_REQ, required=6, rest=True),
+    0x0901: Record(m.SetCosemRes, *_COSEM_RES, required=4, rest=True),
+    0x0A00: Record(m.ActionCosemReq, *_COSEM_REQ, required=6, rest=True),
+    0x0A01: Record(m.ActionCosemRes, *_COSEM_RES, required=4, rest=True),
+    0xFF01: Record(m.AttentionRes, OCTETS, OCTETS, OPTIONAL, OPTIONAL_TREE, required=2),
+}
+# fmt: on
 """The shape of each message body, by its tag."""
+
+TAGS: Final[Mapping[type[Any], int]] = {record.cls: tag for tag, record in BODIES.items()}
+"""The tag of each message body."""

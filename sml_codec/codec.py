@@ -25,7 +25,7 @@ from typing import Final
 
 from sml_codec import _make as make
 from sml_codec._layouts import Layout, learn
-from sml_codec._schema import BODIES, ShapeError
+from sml_codec._schema import BODIES, TAGS, ShapeError
 from sml_codec.crc import REFLECTED, Crc
 from sml_codec.elements import LIST, Element, Reader, encode
 from sml_codec.errors import ChecksumMismatch, EncodingError, MalformedSml, SmlError
@@ -167,8 +167,9 @@ def encode_message(message: Message) -> bytes:
     body = message.body
     if isinstance(body, UnknownBody):
         tag, content = body.tag, body.element
-    elif (record := BODIES.get(body.tag)) is not None and isinstance(body, record.cls):
-        tag, content = body.tag, record.lower(body)
+    elif type(body) in TAGS:
+        tag = TAGS[type(body)]
+        content = BODIES[tag].lower(body)
     else:
         raise EncodingError(f"{type(body).__name__} is no message body")
     parts: tuple[Element, ...] = (

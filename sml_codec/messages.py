@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 from sml_codec.crc import Crc
 from sml_codec.elements import Element
@@ -157,7 +157,6 @@ class Tree:
 class OpenReq:
     """SML_PublicOpen.Req: the first message of a file of requests."""
 
-    tag: ClassVar[int] = 0x0100
     codepage: bytes | None = None
     client_id: bytes
     request_file_id: bytes
@@ -171,7 +170,6 @@ class OpenReq:
 class OpenRes:
     """SML_PublicOpen.Res: the first message of a file of responses."""
 
-    tag: ClassVar[int] = 0x0101
     codepage: bytes | None = None
     client_id: bytes | None = None
     request_file_id: bytes
@@ -184,7 +182,6 @@ class OpenRes:
 class CloseReq:
     """SML_PublicClose.Req: the last message of a file of requests."""
 
-    tag: ClassVar[int] = 0x0200
     signature: bytes | None = None
 
 
@@ -192,7 +189,6 @@ class CloseReq:
 class CloseRes:
     """SML_PublicClose.Res: the last message of a file of responses."""
 
-    tag: ClassVar[int] = 0x0201
     signature: bytes | None = None
 
 
@@ -200,7 +196,6 @@ class CloseRes:
 class GetProfilePackReq:
     """SML_GetProfilePack.Req: asks for a load profile as a table."""
 
-    tag: ClassVar[int] = 0x0300
     server_id: bytes | None = None
     username: bytes | None = None
     password: bytes | None = field(default=None, repr=False)
@@ -243,7 +238,6 @@ class ProfilePeriod:
 class GetProfilePackRes:
     """SML_GetProfilePack.Res: a load profile as a table."""
 
-    tag: ClassVar[int] = 0x0301
     server_id: bytes
     actual_time: Time | None = None
     period_seconds: int | None = None
@@ -258,7 +252,6 @@ class GetProfilePackRes:
 class GetProfileListReq:
     """SML_GetProfileList.Req: asks for a load profile, answered by one message for each period."""
 
-    tag: ClassVar[int] = 0x0400
     server_id: bytes | None = None
     username: bytes | None = None
     password: bytes | None = field(default=None, repr=False)
@@ -274,7 +267,6 @@ class GetProfileListReq:
 class GetProfileListRes:
     """SML_GetProfileList.Res: the values of one period."""
 
-    tag: ClassVar[int] = 0x0401
     server_id: bytes
     actual_time: Time | None = None
     period_seconds: int | None = None
@@ -290,7 +282,6 @@ class GetProfileListRes:
 class GetProcParameterReq:
     """SML_GetProcParameter.Req: asks for a tree of parameters."""
 
-    tag: ClassVar[int] = 0x0500
     server_id: bytes | None = None
     username: bytes | None = None
     password: bytes | None = field(default=None, repr=False)
@@ -302,7 +293,6 @@ class GetProcParameterReq:
 class GetProcParameterRes:
     """SML_GetProcParameter.Res: a tree of parameters."""
 
-    tag: ClassVar[int] = 0x0501
     server_id: bytes
     tree_path: tuple[bytes, ...]
     tree: Tree
@@ -312,7 +302,6 @@ class GetProcParameterRes:
 class SetProcParameterReq:
     """SML_SetProcParameter.Req: writes a tree of parameters; an attention answers."""
 
-    tag: ClassVar[int] = 0x0600
     server_id: bytes | None = None
     username: bytes | None = None
     password: bytes | None = field(default=None, repr=False)
@@ -324,7 +313,6 @@ class SetProcParameterReq:
 class GetListReq:
     """SML_GetList.Req: asks for a list of values by its name."""
 
-    tag: ClassVar[int] = 0x0700
     client_id: bytes
     server_id: bytes | None = None
     username: bytes | None = None
@@ -336,7 +324,6 @@ class GetListReq:
 class GetListRes:
     """SML_GetList.Res: a list of values, which most meters push every second or so."""
 
-    tag: ClassVar[int] = 0x0701
     client_id: bytes | None = None
     server_id: bytes
     list_name: bytes | None = None
@@ -376,49 +363,36 @@ class CosemRes:
 class GetCosemReq(CosemReq):
     """SML_GetCosem.Req: reads attributes of a COSEM object."""
 
-    tag: ClassVar[int] = 0x0800
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetCosemRes(CosemRes):
     """SML_GetCosem.Res: attributes of a COSEM object."""
-
-    tag: ClassVar[int] = 0x0801
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetCosemReq(CosemReq):
     """SML_SetCosem.Req: writes attributes of a COSEM object."""
 
-    tag: ClassVar[int] = 0x0900
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetCosemRes(CosemRes):
     """SML_SetCosem.Res: what became of the attributes."""
-
-    tag: ClassVar[int] = 0x0901
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionCosemReq(CosemReq):
     """SML_ActionCosem.Req: calls a method of a COSEM object."""
 
-    tag: ClassVar[int] = 0x0A00
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionCosemRes(CosemRes):
     """SML_ActionCosem.Res: what the method returned."""
-
-    tag: ClassVar[int] = 0x0A01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionRes:
     """SML_Attention.Res: an error, or the confirmation of a command."""
 
-    tag: ClassVar[int] = 0xFF01
     server_id: bytes
     number: bytes
     text: bytes | None = None
