@@ -122,15 +122,13 @@ class Host:
 
     def write(self, text: str) -> None:
         """`log.write`; may be called while the applet is loaded, too."""
-        if self._platform is None:
+        if self._platform is None or self._log_left <= 0:
             return
         for line in text[: self._log_left].splitlines():
-            self._platform.log.write(
-                "".join(
-                    mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line
-                )
-            )
-        self._log_left -= min(self._log_left, len(text) + 1)
+            self._platform.log.write(_shown(line))
+        self._log_left -= len(text) + 1
+        if self._log_left <= 0:
+            self._platform.log.write("(the rest of the log was dropped)")
 
     def read(self, register: str, begin: int, end: int) -> tuple[bytes, bytes, bytes]:
         """`readings.read`."""
@@ -154,6 +152,11 @@ class Host:
                 outputs.set(name, value)
                 return
         raise Refused(Refusal.NOT_GRANTED, "the manifest names no such output")
+
+
+def _shown(line: str) -> str:
+    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
+    return "".join(marks)
 
 
 def _require_name(name: str) -> None:

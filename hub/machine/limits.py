@@ -24,7 +24,7 @@ __all__ = [
     "START_FUEL",
 ]
 
-START_FUEL: Final = 20_000_000_000
+START_FUEL: Final = 5_000_000_000
 """To start an instance: import the applet's modules, make its object."""
 COMPILE_FUEL: Final = 400_000_000_000
 """To compile a bundle's sources, once at installation."""

@@ -9,6 +9,7 @@ import builtins
 import importlib.resources
 import io
 import sys
+import warnings
 import zoneinfo
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -68,6 +69,7 @@ def load_library() -> None:
 
 def close(stream: io.TextIOBase) -> None:
     """Leave the applet its library and nothing else; called when an instance starts."""
+    warnings.simplefilter("ignore")  # to show one, its line is looked up in a file
     builtins.open = _no_files
     io.open = _no_files
     sys.stdout = sys.stderr = cast("TextIO", stream)

@@ -9,14 +9,16 @@ hub keeps the image and hands it to each new instance, small because every byte 
 some 90 ns. A module is unpacked when it is imported.
 """
 
+import _imp
 import marshal
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import TypeVar
+from types import CodeType, ModuleType
+from typing import Final, TypeVar
 
+NO_FILE: Final = "\ud800"
 AppletT = TypeVar("AppletT")
 Image = dict[str, tuple[bool, bytes]]
 
@@ -36,10 +38,24 @@ def compile_sources(sources: bytes) -> bytes:
     for raw_path, source in zip(parts, parts, strict=True):
         path = raw_path.decode()
         name = path.removesuffix(".py").replace("/", ".")
-        code = compile(source, path, "exec", dont_inherit=True)
+        code = _compile(source, path)
         is_package = name.endswith(".__init__")
         image[name.removesuffix(".__init__")] = is_package, marshal.dumps(code)
     return zlib.compress(marshal.dumps(image), level=9)
+
+
+def _compile(source: bytes, path: str) -> CodeType:
+    # To show the line of a syntax error, the compiler opens the file, which is a trap in here; so
+    # it is given a name that cannot be one, and the right name takes its place afterwards.
+    try:
+        code = compile(source, NO_FILE, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        lines = source.decode(errors="replace").splitlines()
+        error.filename = path
+        error.text = "".join(lines[(error.lineno or 0) - 1 :][:1])
+        raise
+    _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
+    return code
 
 
 class ImageImporter:

@@ -38,7 +38,7 @@ def _describe(error: BaseException) -> str:
         while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         lines = traceback.format_exception(type(error), error, trace)
-        return "".join(lines)[-MAX_TRACEBACK:]
+        return services.printable("".join(lines)[-MAX_TRACEBACK:])
     except BaseException:  # noqa: BLE001  (no memory for it, or an exception that raises)
         return type(error).__name__
 
@@ -60,9 +60,12 @@ def _uninstall() -> bytes:
     return Response().encode()
 
 
+def _compile(sources: bytes) -> bytes:
+    closing.close(services.print_stream())
+    return loading.compile_sources(sources)
+
+
 def _load(image: bytes, module: str) -> None:
-    if _running:
-        raise RuntimeError("an applet is already loaded")
     closing.close(services.print_stream())
     applet_class = loading.load_applet(image, module, AppletBase)  # type: ignore[type-abstract]
     _running.append(applet_class(services.platform()))
@@ -97,7 +100,7 @@ class Python:
 
     def compile(self, sources: bytes) -> bytes:
         """Return the image of the sources."""
-        return _guarded(lambda: loading.compile_sources(sources))
+        return _guarded(lambda: _compile(sources))
 
     def load(self, image: bytes, module: str) -> None:
         """Start the applet class in `module`."""

@@ -46,6 +46,11 @@ def unpack(packed: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(packed) // 8}q", packed)
 
 
+def printable(text: str) -> str:
+    """Return text that is UTF-8; lone surrogates, which are not, are spelled out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class _Statements:
     def open_linear(
         self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
@@ -94,7 +99,7 @@ class _Signatures:
 
 class _Log:
     def write(self, text: str) -> None:
-        log.write(text)
+        log.write(printable(text))
 
 
 class _Readings:
@@ -134,7 +139,7 @@ class _PrintStream(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            log.write(line)
+            log.write(printable(line))
         return len(text)
 
 

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An applet under pytest: natively, with a household made up for it.
+
+    household = Household.constant(watt_hours=100, days=31)
+    card = NativeCard(BillingApplet, FakePlatform(household))
+    response = card.send(Command(0x80, 0x10, data=request))
+
+`NativeCard` treats the applet as the hub does: errors become status words, an exception that the
+applet does not handle loses its memory and undoes what the command did to its store. What it does
+not do is confine: that takes the machine.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from applets.sdk.apdu import Command, Response
+from applets.sdk.applet import Applet
+from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
+from applets.sdk.platform import Grid, Opened, Platform, Slots, Use
+
+__all__ = ["FakePlatform", "Household", "NativeCard"]
+
+IMPORT_REGISTER: Final = "1-0:1.8.0*255"
+MISSING: Final = 3
+KEPT: Final = (0x90, 0x61, 0x62, 0x63)
+"""SW1 of commands that have done something: success, more to come, warnings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """What a made-up household used, slot by slot."""
+
+    zone: str
+    slot_minutes: int
+    begin: int
+    watt_hours: tuple[int, ...]
+    states: bytes
+    register: str = IMPORT_REGISTER
+
+    @classmethod
+    def constant(
+        cls,
+        watt_hours: int,
+        days: int,
+        *,
+        first_day: date = date(2026, 3, 1),
+        zone: str = "Europe/Berlin",
+        slot_minutes: int = 15,
+    ) -> "Household":
+        """Return a household that uses the same in every slot of `days` local days."""
+        begin, end = (
+            int(datetime.combine(day, datetime.min.time(), ZoneInfo(zone)).timestamp())
+            for day in (first_day, first_day + timedelta(days=days))
+        )
+        slots = (end - begin) // (slot_minutes * 60)
+        return cls(zone, slot_minutes, begin, (watt_hours,) * slots, bytes(slots))
+
+    @property
+    def end(self) -> int:
+        """When the last slot ends."""
+        return self.begin + len(self.watt_hours) * self.slot_minutes * 60
+
+    def between(self, register: str, begin: int, end: int) -> Use:
+        """Return what was used in the slots that start in [begin, end)."""
+        width = self.slot_minutes * 60
+        if register != self.register or not self.begin <= begin < end <= self.end:
+            raise Refused(Refusal.NOT_FOUND, "the household has no such register or period")
+        if (begin - self.begin) % width or (end - begin) % width:
+            raise Refused(Refusal.MALFORMED, "the period does not begin and end with slots")
+        chosen = slice((begin - self.begin) // width, (end - self.begin) // width)
+        starts = tuple(range(begin, end, width))
+        return Use(starts, self.watt_hours[chosen], self.states[chosen])
+
+
+@dataclass(slots=True)
+class FakePlatform:
+    """Services over a household; what they were asked is kept for the test to see."""
+
+    household: Household
+    time: int = 0
+    """What the clock shows; by default the household's end."""
+    store: dict[bytes, bytes] = field(default_factory=dict)
+    store_bytes: int = 65_536
+    released: list[Opened] = field(default_factory=list)
+    outputs: dict[str, bytes] = field(default_factory=dict)
+    output_sizes: Mapping[str, int] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    refuse: Refusal | None = None
+    """Refuse every statement for this reason."""
+    is_raw: bool = False
+
+    def platform(self) -> Platform:
+        """Return what the applet is handed."""
+        return Platform(
+            _Statements(self),
+            _Calendar(self),
+            _Store(self),
+            _Clock(self),
+            _Signatures(self),
+            _Log(self),
+            _Readings(self),
+            _Outputs(self),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    fake: FakePlatform
+
+
+class _Statements(_Service):
+    def open_linear(
+        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
+    ) -> Opened:
+        fake = self.fake
+        if fake.refuse is not None:
+            raise Refused(fake.refuse)
+        use = fake.household.between(register, begin, end)
+        if len(weights) != len(use.starts):
+            raise Refused(Refusal.MALFORMED, "a weight for each slot")
+        if MISSING in use.states:
+            raise Refused(Refusal.INCOMPLETE)
+        value = sum(weight * wh for weight, wh in zip(weights, use.watt_hours, strict=True))
+        seed = f"{register} {begin} {end} {value} ".encode() + context
+        days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
+        opened = Opened(value, _hash(b"opening", seed), days, _hash(b"digest", seed))
+        fake.released.append(opened)
+        return opened
+
+
+class _Calendar(_Service):
+    def grid(self) -> Grid:
+        return Grid(self.fake.household.zone, self.fake.household.slot_minutes)
+
+    def slots(self, register: str, begin: int, end: int) -> Slots:
+        use = self.fake.household.between(register, begin, end)
+        return Slots(use.starts, use.states)
+
+
+class _Store(_Service):
+    def get(self, key: bytes) -> bytes | None:
+        return self.fake.store.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        kept = {**self.fake.store, key: value}
+        if sum(len(name) + len(item) for name, item in kept.items()) > self.fake.store_bytes:
+            raise Refused(Refusal.TOO_MUCH)
+        self.fake.store[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.fake.store.pop(key, None)
+
+    def keys(self) -> list[bytes]:
+        return sorted(self.fake.store)
+
+
+class _Clock(_Service):
+    def now(self) -> int:
+        return self.fake.time or self.fake.household.end
+
+
+class _Signatures(_Service):
+    def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class _Log(_Service):
+    def write(self, text: str) -> None:
+        self.fake.log.append(text)
+
+
+class _Readings(_Service):
+    def read(self, register: str, begin: int, end: int) -> Use:
+        if not self.fake.is_raw:
+            raise Refused(Refusal.NOT_GRANTED)
+        return self.fake.household.between(register, begin, end)
+
+
+class _Outputs(_Service):
+    def set(self, name: str, value: bytes) -> None:
+        if not self.fake.is_raw or name not in self.fake.output_sizes:
+            raise Refused(Refusal.NOT_GRANTED)
+        if len(value) != self.fake.output_sizes[name]:
+            raise Refused(Refusal.MALFORMED)
+        self.fake.outputs[name] = value
+
+
+class NativeCard:
+    """One applet, run as the hub would run it, in this Python."""
+
+    def __init__(self, applet_class: type[Applet], fake: FakePlatform) -> None:
+        self._class, self._fake = applet_class, fake
+        self._applet: Applet | None = None
+        self.failure: Exception | None = None
+        """What the applet did not handle in the last call."""
+
+    def install(self, parameters: bytes = b"") -> Response:
+        """Install the applet."""
+        with self._call() as (applet, answer):
+            applet.install(parameters)
+            answer.append(Response())
+        return answer[-1]
+
+    def select(self) -> Response:
+        """Turn to the applet."""
+        with self._call() as (applet, answer):
+            answer.append(Response(applet.select()))
+        return answer[-1]
+
+    def send(self, command: Command) -> Response:
+        """Ask the applet."""
+        with self._call() as (applet, answer):
+            answer.append(applet.process(Command.decode(command.encode())))
+        return answer[-1]
+
+    def reset(self) -> None:
+        """Let the applet lose its memory."""
+        self._applet = None
+
+    @contextmanager
+    def _call(self) -> Iterator[tuple[Applet, list[Response]]]:
+        self.failure = None
+        kept, answer = dict(self._fake.store), [Response(status=StatusWord.NO_SPECIFIC_DIAGNOSIS)]
+        try:
+            if self._applet is None:
+                self._applet = self._class(self._fake.platform())
+            yield self._applet, answer
+        except AppletError as error:
+            answer.append(Response(status=error.status))
+        except Exception as error:  # noqa: BLE001  (what the hub does; the test looks at it)
+            self.failure = error
+            self._applet = None
+        if answer[-1].status >> 8 not in KEPT:
+            self._fake.store.clear()
+            self._fake.store.update(kept)
+
+
+def _hash(label: bytes, seed: bytes) -> bytes:
+    return hashlib.sha256(label + b"\0" + seed).digest()
