@@ -122,9 +122,8 @@ def released_facts(device: Device) -> dict[str, Any]:
 
 def show_bill(console: Console, facts: dict[str, Any]) -> None:
     """Print line items and the verdict."""
-    table = Table(
-        title=f"Invoice {facts['invoice']}, {facts['from'][:10]} to {facts['until'][:10]}"
-    )
+    title = f"Invoice {facts['invoice']}, {facts['first_day']} to {facts['last_day']}"
+    table = Table(title=title)
     for name in ("", "quantity", "price", "amount"):
         table.add_column(name, justify="left" if not name else "right")
     for item in facts["items"]:

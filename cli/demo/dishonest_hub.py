@@ -3,8 +3,6 @@
 
 It holds everything a dishonest resident or vendor would hold, readings and blindings included,
 and lies as consistently as that allows; only the certifier, which is sealed, is out of its reach.
-
-    python -m cli.demo.dishonest_hub KIND --hub DIR --port N --json
 """
 
 import asyncio
@@ -257,7 +255,3 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
             await serve_link(card, device.disclosure, "127.0.0.1", port, ready, stop)
 
         asyncio.run(run())
-
-
-if __name__ == "__main__":
-    serve()

@@ -40,6 +40,7 @@ __all__ = ["Household", "Journey", "Result"]
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPLET: Final = bytes.fromhex("F04D544C010101")
 START_SECONDS: Final = 60
+LIAR: Final = "from cli.demo.dishonest_hub import serve; serve()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,10 @@ class Journey:
     def _bill(self, office: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
         head_end = HeadEnd(office.randomness)
         question = office.question(meter, self.household.period, office.sign(self.tariff))
-        with self._station("hub process"):
-            hub = self._serve()
+        hub = self._serve()
         with hub, _stopped(hub):
-            address = self._address(hub)
+            with self._station("start of the hub's process"):
+                address = self._address(hub)
             if self.tamper == "replay":
                 # The hub answers this one honestly, and the next one with what it said here.
                 office.ask(question, head_end, address)
@@ -181,10 +182,11 @@ class Journey:
         return billed, head_end.traffic.sent
 
     def _serve(self) -> subprocess.Popen[str]:
-        module = ["cli.main", "hub", "serve"]
-        if self.tamper is not None:
-            module = ["cli.demo.dishonest_hub", self.tamper]
-        command = [sys.executable, "-m", *module, "--hub", str(self.folder / "hub")]
+        if self.tamper is None:
+            program = ["-m", "cli.main", "hub", "serve"]
+        else:
+            program = ["-c", LIAR, self.tamper]
+        command = [sys.executable, *program, "--hub", str(self.folder / "hub")]
         return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
             [*command, "--port", "0", "--json"],
             stdout=subprocess.PIPE,

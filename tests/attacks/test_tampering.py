@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub that lies, in each way it can, to a utility that checks: nothing of it gets through."""
+
+import pytest
+
+from cli.demo.dishonest_hub import KINDS
+from tests.journeys.conftest import run_meterlet
+
+REFUSED_BY = {
+    "reading": "proof: the value does not match the commitments",
+    "commitment": "signature: 2025-03-01: the signature does not match",
+    "fee": "proof: the value does not match the commitments",
+    "tariff": "tariff: the answer was worked out under another tariff",
+    "proof": "proof: the value does not match the commitments",
+    "signature": "signature: 2025-03-31: the signature does not match",
+    "drop-day": "chain: 2025-03-16: the day is missing",
+    "reorder-day": "chain: 2025-03-16: in its place is 2025-03-17",
+    "replay": "message: the answer belongs to another question",
+    "message": "channel: response authentication failed",
+}
+
+
+def test_every_kind_of_lie_has_its_check() -> None:
+    assert set(REFUSED_BY) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lie_is_refused_by_the_check_that_is_there_for_it(kind: str) -> None:
+    done = run_meterlet("demo", "--tamper", kind, "--json")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    *_, last = done.stderr.splitlines()
+    assert last == f"meterlet: {REFUSED_BY[kind]}"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Meterlet = Callable[..., "CompletedProcess[str]"]
+
+
+def run_meterlet(*arguments: object, stdin: bytes | None = None) -> "CompletedProcess[str]":
+    """Run the command as a user does, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "cli.main", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=300,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+    )
+    return CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture
+def meterlet() -> Meterlet:
+    return run_meterlet
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the repository, where there is one."""
+    folder = Path(os.environ.get("METERLET_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"NO REAL DATA: {folder} is not there; set METERLET_SHARED to run this test")
+    return folder

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job through real processes, on the embedded household and on real readings."""
+
+import csv
+import gzip
+import json
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.journeys.conftest import ROOT, Meterlet, run_meterlet
+
+
+@pytest.fixture(scope="module")
+def outcome() -> dict[str, Any]:
+    done = run_meterlet("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def test_the_embedded_household_gets_a_verified_bill(outcome: dict[str, Any]) -> None:
+    assert outcome["schema"] == "meterlet.demo/1"
+    assert (outcome["days"], outcome["slots"], outcome["readings"]) == (31, 2972, 2973)
+    assert outcome["verified"] is True
+    assert outcome["fee"] == outcome["fee_recomputed"]
+    assert isinstance(outcome["fee"]["exact"], int)
+    exact = Decimal(outcome["fee"]["exact"]).scaleb(-outcome["fee"]["exact_decimals"])
+    assert abs(exact - Decimal(outcome["fee"]["rounded"])) <= Decimal("0.005")
+    assert "synthetic" in outcome["household"]
+
+
+def test_the_fee_is_the_sum_of_its_items(outcome: dict[str, Any]) -> None:
+    items = sum(int(item["amount_exact"]) for item in outcome["items"])
+    assert items == outcome["fee"]["exact"]
+    energy = [item for item in outcome["items"] if item["kind"] == "energy"]
+    assert len(energy) == 2
+    for item in energy:
+        assert int(item["amount_exact"]) == item["quantity"] * item["rate"] * 10**6
+
+
+def test_nothing_but_the_statement_left_the_house(outcome: dict[str, Any]) -> None:
+    assert outcome["raw_readings_left_house"] == 0
+    (release,) = outcome["released"]
+    assert (release["recipient"], release["purpose"]) == ("supplier", "billing")
+    assert 0 < release["bytes"] < outcome["bytes_left_house"] < release["bytes"] + 2_000
+    assert outcome["known"]["supplier"]["degrees_of_freedom_at_most"] == 2
+    assert outcome["known"]["supplier"]["nothing_finer_than_minutes"] > 8 * 60
+
+
+def test_every_station_is_timed(outcome: dict[str, Any]) -> None:
+    assert {"machine", "meter", "certifier", "channel, applet and proof", "inspection"} <= set(
+        outcome["timings"]
+    )
+
+
+def test_another_seed_is_another_household(meterlet: Meterlet, outcome: dict[str, Any]) -> None:
+    other = json.loads(meterlet("demo", "--seed", 2, "--json").stdout)
+    assert other["verified"] is True
+    assert other["fee"]["exact"] != outcome["fee"]["exact"]
+
+
+@pytest.fixture
+def london(shared: Path) -> Path:
+    return shared / "data" / "households" / "lcl_london_60households_2013_30min.csv.gz"
+
+
+def test_a_real_london_month_is_billed_to_the_penny(meterlet: Meterlet, london: Path) -> None:
+    """Against a calculation of its own, row by row, in decimals."""
+    tariff = ROOT / "examples" / "tariffs" / "gb-economy7-2013.toml"
+    done = meterlet(
+        "demo", "--readings", london, "--column", "MAC000002", "--unit", "kWh",
+        "--interval", "30min", "--zone", "UTC", "--month", "2013-03", "--tariff", tariff, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    total, missing = Decimal(0), 0
+    with gzip.open(london, "rt") as file:
+        for row in csv.DictReader(file):
+            start = datetime.fromisoformat(row["start"]).replace(tzinfo=UTC)
+            if (start.year, start.month) == (2013, 3):
+                if not row["MAC000002"]:
+                    missing += 1
+                    continue
+                minute = 60 * start.hour + start.minute  # the bands follow GMT
+                price = Decimal("0.0628") if 30 <= minute < 450 else Decimal("0.1593")
+                total += price * Decimal(row["MAC000002"])
+    total = (total + 31 * Decimal("0.2055")) * Decimal("1.05")
+    assert outcome["fee"]["exact"] == int(total.scaleb(15))
+    assert outcome["fee"]["rounded"] == str(total.quantize(Decimal("0.01"), ROUND_HALF_EVEN))
+    assert len(outcome["missing_slots"]) == missing
+    assert outcome["slots"] == 31 * 48
+    assert outcome["verified"] is True
+
+
+def test_missing_slots_are_listed_and_not_billed(meterlet: Meterlet, tmp_path: Path) -> None:
+    readings = tmp_path / "gaps.csv"
+    rows = [f"2025-01-{day:02}T{hour:02}:00:00,0.5" for day in range(1, 32) for hour in range(24)]
+    rows[100] = rows[100].replace("0.5", "")
+    del rows[200:203]
+    readings.write_text("start,home\n" + "\n".join(rows) + "\n")
+    done = meterlet(
+        "demo", "--readings", readings, "--column", "home", "--interval", "1h",
+        "--zone", "Europe/Berlin", "--month", "2025-01", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["missing_slots"] == [
+        "2025-01-05T03:00:00Z",
+        "2025-01-09T07:00:00Z",
+        "2025-01-09T08:00:00Z",
+        "2025-01-09T09:00:00Z",
+    ]
+    billed = sum(i["quantity"] for i in outcome["items"] if i["kind"] == "energy")
+    assert billed == (744 - 4) * 500
