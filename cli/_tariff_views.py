@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `meterlet tariff show` and `price` print for people: tables of a tariff and of a bill."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -9,12 +10,12 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from tariffs import Bill, BillItem, Tariff
-from tariffs.charges import Charge, StandingCharge, utc_text
+from tariffs import Bill, Tariff
 from tariffs.clock import date_of
-from tariffs.describe import energy_text, percent_text, price_text, when_text
+from tariffs.describe import Row, charge_rows, clock_text, quantity_texts, step_row
 from tariffs.document import Version
 from tariffs.rounding import format_decimal
+from tariffs.usage import utc_text
 
 __all__ = ["print_bill", "print_tariff"]
 
@@ -37,28 +38,19 @@ def print_tariff(tariff: Tariff, summary: str) -> None:
 def _version_table(version: Version, currency: str) -> Table:
     table = Table("component", "band", Column("price", justify="right"), "when")
     for charge in version.charges:
-        _add_charge(table, charge, currency)
+        name = charge.name
+        timetable = getattr(charge, "timetable", None)
+        if timetable is not None and len(timetable.names) > 1 and (clock := clock_text(timetable)):
+            name = f"{name} ({clock})"
+        _add(table, name, charge_rows(charge, currency))
     for step in version.steps:
-        on = ", ".join(step.on)
-        table.add_row(Text(step.name), "", percent_text(step.ppm), Text(f"on {on}"))
+        _add(table, step.name, [step_row(step, currency)])
     return table
 
 
-def _add_charge(table: Table, charge: Charge, currency: str) -> None:
-    if isinstance(charge, StandingCharge):
-        table.add_row(Text(charge.name), "", price_text(charge.per_day, currency), "each day")
-        return
-    if len(charge.prices) == 1:
-        flat = price_text(charge.prices[0], currency)
-        table.add_row(Text(charge.name), "", f"{flat}/kWh", "always")
-        return
-    clock = charge.schedule.clock
-    name = f"{charge.name} ({clock.zone}{', standard time' if clock.standard else ''})"
-    rows = zip(charge.schedule.names, charge.prices, charge.schedule.rules, strict=True)
-    for band, price, rules in rows:
-        when = "\n".join(map(when_text, rules)) or "the rest"
-        cost = f"{price_text(price, currency)}/kWh"
-        table.add_row(Text(name), Text(band), cost, Text(when))
+def _add(table: Table, name: str, rows: Iterable[Row]) -> None:
+    for band, price, when in rows:
+        table.add_row(Text(name), Text(band), Text(price), Text(when))
         name = ""
 
 
@@ -70,7 +62,7 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
     for item in bill.items:
         amount = format_decimal(item.amount_exact, bill.exact_decimals).rstrip("0")
         table.add_row(
-            Text(item.component), Text(item.label), *_quantity(item, bill.currency), amount
+            Text(item.component), Text(item.label), *quantity_texts(item, bill.currency), amount
         )
     zone = ZoneInfo(tariff.zone)
     begin, end = (datetime.fromtimestamp(moment, zone) for moment in (bill.begin, bill.end))
@@ -85,12 +77,3 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
         console.print(Text(f"missing {utc_text(start)}"))
     if len(bill.missing_slots) > MISSING_SHOWN:
         console.print(Text(f"... and {len(bill.missing_slots) - MISSING_SHOWN} more (--json)"))
-
-
-def _quantity(item: BillItem, currency: str) -> tuple[str, str]:
-    rate = item.rate or 0
-    if item.unit == "Wh":
-        return energy_text(item.quantity or 0), f"{price_text(rate, currency)}/kWh"
-    if item.unit == "day":
-        return f"{item.quantity} days", f"{price_text(rate, currency)}/day"
-    return "", percent_text(rate)

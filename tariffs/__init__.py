@@ -8,7 +8,8 @@ code, so that it runs inside the applet machine as well; `SANDBOX_MODULES` lists
 
 from typing import Final
 
-from tariffs.bill import Bill, BillItem, compute_bill, total_from_energy_amount
+from tariffs.bill import Bill, BillItem, SlotItem
+from tariffs.billing import compute_bill, total_from_amounts, total_from_energy_amount
 from tariffs.clock import charged_days
 from tariffs.document import Tariff
 from tariffs.envelope import SignedParts, split_signed_tariff
@@ -30,6 +31,7 @@ __all__ = [
     "Rule",
     "SignatureRefused",
     "SignedParts",
+    "SlotItem",
     "Tariff",
     "TariffError",
     "UnbillableReadings",
@@ -37,6 +39,7 @@ __all__ = [
     "charged_days",
     "compute_bill",
     "split_signed_tariff",
+    "total_from_amounts",
     "total_from_energy_amount",
 ]
 
@@ -45,13 +48,21 @@ SANDBOX_MODULES: Final = (
     "_canonical.py",
     "_fields.py",
     "bill.py",
+    "billing.py",
+    "blocks.py",
     "charges.py",
     "clock.py",
+    "demand.py",
     "document.py",
+    "energy.py",
     "envelope.py",
     "errors.py",
+    "fixed.py",
+    "periods.py",
     "rounding.py",
     "schedule.py",
     "steps.py",
+    "timetable.py",
+    "usage.py",
 )
 """The files of this package that an applet which prices readings carries."""

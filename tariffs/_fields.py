@@ -2,6 +2,7 @@
 """Typed access to the maps of a decoded document: each key is read once, none is left over."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TypeVar, cast
 
 from tariffs._canonical import Value
@@ -10,6 +11,7 @@ from tariffs.errors import MalformedTariff
 __all__ = ["Fields"]
 
 T = TypeVar("T", int, str, bytes)
+E = TypeVar("E", bound=StrEnum)
 
 
 class Fields:
@@ -79,15 +81,58 @@ class Fields:
             raise MalformedTariff(f"{key} of {self._what} holds more than {kind.__name__}")
         return tuple(values)
 
+    def choice(self, key: str, kind: type[E]) -> E:
+        """Return the member of an enumeration of texts."""
+        value = self.text(key)
+        try:
+            return kind(value)
+        except ValueError:
+            raise MalformedTariff(f"{key} of {self._what} is unknown: {value!r}") from None
+
+    def named(self, key: str) -> list[tuple[str, Value]]:
+        """Return the members of a map whose keys are texts."""
+        value = self._pop(key)
+        if not isinstance(value, Mapping):
+            raise MalformedTariff(f"{key} of {self._what} is not a map")
+        found = []
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise MalformedTariff(f"{key} of {self._what} has a key that is not text")
+            found.append((name, item))
+        return found
+
     def pairs(self, key: str) -> tuple[tuple[int, int], ...]:
         """Return an array of pairs of integers."""
+        return self._pairs(key, self.items(key))
+
+    def pairs_of_each(self, key: str) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Return an array of arrays of pairs of integers."""
         result = []
         for value in self.items(key):
+            if not isinstance(value, list):
+                raise MalformedTariff(f"{key} of {self._what} holds more than arrays")
+            result.append(self._pairs(key, value))
+        return tuple(result)
+
+    def _pairs(self, key: str, values: list[Value]) -> tuple[tuple[int, int], ...]:
+        result = []
+        for value in values:
             match value:
                 case [int(first), int(second)]:
                     result.append((first, second))
                 case _:
                     raise MalformedTariff(f"{key} of {self._what} holds more than pairs")
+        return tuple(result)
+
+    def triples(self, key: str) -> tuple[tuple[int, int, int], ...]:
+        """Return an array of triples of integers."""
+        result = []
+        for value in self.items(key):
+            match value:
+                case [int(first), int(second), int(third)]:
+                    result.append((first, second, third))
+                case _:
+                    raise MalformedTariff(f"{key} of {self._what} holds more than triples")
         return tuple(result)
 
     def done(self) -> None:

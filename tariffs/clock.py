@@ -143,6 +143,7 @@ class Clock:
             day += 1
 
 
+@lru_cache(maxsize=4096)
 def charged_days(zone: str, begin: int, end: int) -> int:
     """Return how many local days of `zone` have their first instant in [begin, end)."""
     return sum(1 for _ in Clock(zone).days_begun(begin, end))

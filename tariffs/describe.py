@@ -1,15 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tariffs in words: what `meterlet tariff show` prints."""
+"""Tariffs in words: what `meterlet tariff show` and `price` print."""
 
+from collections.abc import Iterator
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
+from tariffs.bill import BillItem
+from tariffs.blocks import BlockCharge, LimitKind
+from tariffs.charges import Charge
+from tariffs.demand import DemandCharge, Scale
+from tariffs.energy import EnergyCharge, SeriesCharge
+from tariffs.fixed import CapacityCharge, StandingCharge
 from tariffs.rounding import format_decimal
-from tariffs.schedule import ALL_DAYS, DAY_NAMES, MINUTES, When
+from tariffs.schedule import ALL_DAYS, DAY_NAMES, MINUTES, Schedule, When
+from tariffs.steps import Step, Tax
+from tariffs.timetable import Exceptions, Signal, Timetable
+from tariffs.usage import utc_text
 
-__all__ = ["days_text", "energy_text", "percent_text", "price_text", "when_text"]
+__all__ = [
+    "Row",
+    "charge_rows",
+    "clock_text",
+    "days_text",
+    "energy_text",
+    "percent_text",
+    "price_text",
+    "quantity_texts",
+    "step_row",
+    "when_text",
+]
 
 WEEK: Final = 0x7F
+
+Row: TypeAlias = tuple[str, str, str]
+"""Band, price, and when or on what it holds."""
 
 
 def days_text(days: int) -> str:
@@ -23,7 +47,7 @@ def days_text(days: int) -> str:
 
 
 def when_text(rule: When) -> str:
-    """Return a rule, such as "Mon-Fri 06:00-22:00 from 06-01 to 08-31"."""
+    """Return a rule, such as "Mon-Fri 06:00-22:00 (06-01 to 08-31)"."""
     days = "" if rule.days in (ALL_DAYS, WEEK) else days_text(rule.days)
     times = ", ".join(f"{_clock(begin)}-{_clock(until)}" for begin, until in rule.times)
     dates = ", ".join(map(str, rule.dates))
@@ -38,8 +62,7 @@ def _clock(minute: int) -> str:
 
 def price_text(micro: int, currency: str) -> str:
     """Return a price with as many decimals as it needs, two at least."""
-    text = format_decimal(micro, 6)
-    whole, _, fraction = text.partition(".")
+    whole, _, fraction = format_decimal(micro, 6).partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')} {currency}"
 
 
@@ -51,3 +74,115 @@ def energy_text(wh: int) -> str:
 def percent_text(ppm: int) -> str:
     """Return a rate, such as "19 %"."""
     return f"{format_decimal(ppm, 4).rstrip('0').rstrip('.')} %"
+
+
+def _trimmed(thousandths: int) -> str:
+    return format_decimal(thousandths, 3).rstrip("0").rstrip(".")
+
+
+# Components
+
+
+def clock_text(timetable: Timetable) -> str:
+    """Return the clock that a timetable goes by; empty for a signal, which has none."""
+    usual = timetable.usual if isinstance(timetable, Exceptions) else timetable
+    if isinstance(usual, Signal):
+        return ""
+    return f"{usual.clock.zone}{', standard time' if usual.clock.standard else ''}"
+
+
+def _whens(timetable: Timetable) -> list[str]:
+    """Return when each band is in force."""
+    match timetable:
+        case Schedule():
+            if len(timetable.names) == 1:
+                return ["always"]
+            return ["\n".join(map(when_text, rules)) or "the rest" for rules in timetable.rules]
+        case Signal():
+            until = timetable.begin + timetable.step_seconds * len(timetable.steps)
+            return [f"as announced for {utc_text(timetable.begin)} to {utc_text(until)}"] * len(
+                timetable.names
+            )
+        case Exceptions():
+            counts = [
+                sum(band == i for *_, band in timetable.events)
+                for i in range(len(timetable.event_names))
+            ]
+            return _whens(timetable.usual) + [f"in {count} events" for count in counts]
+
+
+def charge_rows(charge: Charge, currency: str) -> Iterator[Row]:
+    """Yield what a charge asks, band by band."""
+    match charge:
+        case StandingCharge():
+            yield "", f"{price_text(charge.price, currency)}/{charge.per}", ""
+        case CapacityCharge():
+            price = f"{price_text(charge.price, currency)}/kW/{charge.per}"
+            yield "", price, f"for {_trimmed(charge.watts)} kW"
+        case SeriesCharge():
+            series = charge.series
+            until = series.begin + series.step_seconds * len(series.prices)
+            when = f"{utc_text(series.begin)} to {utc_text(until)}"
+            yield "", f"{len(series.prices)} prices", f"{when}, every {series.step_seconds} s"
+        case EnergyCharge():
+            rows = zip(charge.timetable.names, charge.prices, _whens(charge.timetable), strict=True)
+            for name, micro, when in rows:
+                band = name if len(charge.prices) > 1 else ""
+                text = f"{price_text(micro, currency)}/kWh"
+                yield band, text, when if charge.register == "import" else f"fed in, {when}"
+        case BlockCharge():
+            yield from _block_rows(charge, currency)
+        case DemandCharge():
+            whens = _whens(charge.timetable)
+            for name, scale, when in zip(charge.timetable.names, charge.scales, whens, strict=True):
+                band = name if len(charge.scales) > 1 else ""
+                yield band, _scale_text(charge, scale, currency), f"{charge.figure}, {when}"
+
+
+def _block_rows(charge: BlockCharge, currency: str) -> Iterator[Row]:
+    unit = {
+        LimitKind.ENERGY: f"kWh in each {charge.interval}",
+        LimitKind.DAILY: f"kWh for each day of the {charge.interval}",
+        LimitKind.POWER: "kW",
+    }[charge.limits]
+    whens = _whens(charge.timetable)
+    for name, blocks, when in zip(charge.timetable.names, charge.blocks, whens, strict=True):
+        for number, (limit, price) in enumerate(blocks):
+            band = f"{name}, block {number + 1}" if len(whens) > 1 else f"block {number + 1}"
+            upto = f"up to {_trimmed(limit)} {unit}" if limit else "beyond"
+            yield band, f"{price_text(price, currency)}/kWh", f"{upto}; {when}"
+
+
+def _scale_text(charge: DemandCharge, scale: Scale, currency: str) -> str:
+    if not charge.stepped:
+        return f"{price_text(scale[0][1], currency)}/kW/{charge.per}"
+    return "\n".join(
+        f"{price_text(price, currency)}/{charge.per}"
+        + (f" up to {_trimmed(limit)} kW" if limit else " beyond")
+        for limit, price in scale
+    )
+
+
+def step_row(step: Step, currency: str) -> Row:
+    """Return what a step asks."""
+    on = f"on {', '.join(step.on)}"
+    if isinstance(step, Tax):
+        return step.kind, percent_text(step.ppm), on
+    return step.kind, f"{price_text(step.price, currency)}/{step.per or 'kWh'}", on
+
+
+def quantity_texts(item: BillItem, currency: str) -> tuple[str, str]:
+    """Return the quantity and the rate of a bill's item."""
+    price = "" if item.rate is None else price_text(item.rate, currency)
+    quantity = item.quantity
+    match item.unit:
+        case "Wh":
+            return "" if quantity is None else energy_text(quantity), price and f"{price}/kWh"
+        case "W":
+            return f"{_trimmed(quantity or 0)} kW", f"{price}/kW"
+        case "":
+            rated = item.kind in ("tax", "rebate") and item.rate is not None
+            return "", percent_text(item.rate or 0) if rated else price
+        case unit:
+            count = "part" if quantity is None else str(quantity)
+            return f"{count} {unit}{'s' * (quantity != 1)}", f"{price}/{unit}"

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tariff: a document that prices every slot of its validity, in one canonical encoding.
 
-A tariff is a list of versions that follow each other without a gap; each holds charges (by energy
-or by day) and steps (taxes and the like, reckoned from the charges in order). The encoding is
+A tariff is a list of versions that follow each other without a gap; each holds charges (by energy,
+power or time) and steps (taxes and the like, reckoned from the charges in order). The encoding is
 deterministic CBOR:
 
     {"format": 1, "name": text, "revision": int, "currency": text, "zone": text,
-     "rounding": {"rule": text, "decimals": int},
-     "versions": [{"from": day, "until": day, "charges": [...], "steps": [...]}]}
+     "rounding": {"rule": text, "decimals": int}, "missing": text,
+     "versions": [{"from": day, "until": day, "charges": [...], "steps": [...],
+                   "rounded": {component: {"rule": text, "decimals": int}}}]}
 
 with days counted from 1970-01-01. Whoever signs a tariff signs these bytes, and `digest` names it
 in statements and proofs.
 """
 
+import enum
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from hashlib import sha256
@@ -27,13 +29,24 @@ from typing import Final
 from tariffs import _canonical
 from tariffs._canonical import Value
 from tariffs._fields import Fields
-from tariffs.charges import Charge, EnergyCharge, charge_from_canonical, utc_text
+from tariffs.charges import (
+    Charge,
+    FixedCharge,
+    LinearCharge,
+    MeteredCharge,
+    charge_canonical,
+    charge_from_canonical,
+)
 from tariffs.clock import Clock, date_of, day_number
-from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.energy import EnergyCharge
+from tariffs.errors import MalformedTariff, TariffError, UnbillableReadings, UnpricedSlot
 from tariffs.rounding import Rounding, Rule
-from tariffs.steps import Step, step_from_canonical
+from tariffs.schedule import Schedule
+from tariffs.steps import Step, step_canonical, step_from_canonical
+from tariffs.timetable import Exceptions
+from tariffs.usage import Register, utc_text
 
-__all__ = ["FORMAT", "Tariff", "Version"]
+__all__ = ["FORMAT", "MissingRule", "Tariff", "Version", "check_heading", "check_name"]
 
 FORMAT: Final = 1
 DIGEST_DOMAIN: Final = b"meterlet/tariff/digest/1\x00"
@@ -42,6 +55,7 @@ LAST_DAY: Final = day_number(date(2200, 1, 1))
 NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,78}[^\s\x00-\x1f\x7f])?")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 FEMTO_DECIMALS: Final = 15
+NANO_DECIMALS: Final = 9
 MAX_VERSIONS: Final = 128
 MAX_COMPONENTS: Final = 64
 MAX_RULES: Final = 4096
@@ -62,6 +76,23 @@ def check_name(name: str, what: str) -> None:
         raise MalformedTariff(f"{what} {name!r} is empty, too long or holds control characters")
 
 
+class MissingRule(enum.StrEnum):
+    """What is billed for a slot whose use is not known."""
+
+    OMIT = "omit"
+    """Nothing, until it is known; the bill lists the slot."""
+    REFUSE = "refuse"
+    """There is no bill until it is known."""
+    WEEK_BEFORE = "week-before"
+    """The use of the same slot a week before, if the bill's period holds it; the bill says so."""
+
+
+def _schedule_size(charge: Charge) -> int:
+    timetable = getattr(charge, "timetable", None)
+    usual = timetable.usual if isinstance(timetable, Exceptions) else timetable
+    return usual.size if isinstance(usual, Schedule) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """The charges and steps in force on the days from `valid_from`, before `valid_until`."""
@@ -71,6 +102,8 @@ class Version:
     """Numbers of days (`tariffs.clock`)."""
     charges: tuple[Charge, ...]
     steps: tuple[Step, ...] = ()
+    rounded: Mapping[str, Rounding] = field(default_factory=dict)
+    """The components whose amounts are rounded by themselves, before they are used further."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.valid_from < self.valid_until <= LAST_DAY:
@@ -82,19 +115,26 @@ class Version:
         known: set[str] = set()
         for charge in self.charges:
             self._check_new("charge", charge.name, known)
-            if isinstance(charge, EnergyCharge):
-                for band in charge.schedule.names:
-                    check_name(band, "the band's name")
+            timetable = getattr(charge, "timetable", None)
+            for band in timetable.names if timetable is not None else ():
+                check_name(band, "the band's name")
         for step in self.steps:
-            if not step.on or len(set(step.on)) != len(step.on):
-                raise MalformedTariff("'on' names nothing, or twice", component=f"step {step.name}")
-            for name in step.on:
-                if name not in known:
-                    raise MalformedTariff(
-                        f"'on' names {name!r}, which does not come before it",
-                        component=f"step {step.name}",
-                    )
+            self._check_step(step, known)
             self._check_new("step", step.name, known)
+        for name in self.rounded:
+            if name not in known:
+                raise MalformedTariff(f"there is no component {name!r} to round")
+
+    @staticmethod
+    def _check_step(step: Step, known: set[str]) -> None:
+        if not step.on or len(set(step.on)) != len(step.on):
+            raise MalformedTariff("'on' names nothing, or twice", component=f"step {step.name}")
+        for name in step.on:
+            if name not in known:
+                raise MalformedTariff(
+                    f"'on' names {name!r}, which does not come before it",
+                    component=f"step {step.name}",
+                )
 
     @staticmethod
     def _check_new(kind: str, name: str, known: set[str]) -> None:
@@ -106,25 +146,51 @@ class Version:
         known.add(name)
 
     @property
-    def energy_charges(self) -> tuple[EnergyCharge, ...]:
-        """The charges by the kilowatt-hour."""
-        return tuple(one for one in self.charges if isinstance(one, EnergyCharge))
+    def metered(self) -> tuple[MeteredCharge, ...]:
+        """The charges whose amounts depend on readings."""
+        return tuple(one for one in self.charges if not isinstance(one, FixedCharge))
+
+    @property
+    def linear(self) -> tuple[LinearCharge, ...]:
+        """The metered charges, all of which must be by the imported kWh at a price for each slot.
+
+        Raises `TariffError` naming one that is not: such a tariff has no one price for a slot.
+        """
+        found: list[LinearCharge] = []
+        for charge in self.metered:
+            if not isinstance(charge, LinearCharge) or charge.register is not Register.IMPORT:
+                raise TariffError(
+                    "it has no price for a slot by itself", component=f"charge {charge.name}"
+                )
+            found.append(charge)
+        return tuple(found)
 
     @property
     def exact_decimals(self) -> int:
         """How many decimals of the currency the amounts need to be exact."""
-        decimals: dict[str, int] = {one.name: one.exact_decimals for one in self.charges}
+        decimals: dict[str, int] = {}
+
+        def note(name: str, needed: int) -> None:
+            rounding = self.rounded.get(name)
+            decimals[name] = needed if rounding is None else rounding.decimals
+
+        most = NANO_DECIMALS
+        for charge in self.charges:
+            note(charge.name, NANO_DECIMALS)
         for step in self.steps:
-            decimals[step.name] = max(decimals[name] for name in step.on) + 6
-        return max(decimals.values())
+            needed = max(decimals[name] for name in step.on) + step.added_decimals
+            most = max(most, needed)
+            note(step.name, max(needed, NANO_DECIMALS))
+        return most
 
     def canonical(self) -> Value:
         """Return the version as a document holds it."""
         return {
             "from": self.valid_from,
             "until": self.valid_until,
-            "charges": [charge.canonical() for charge in self.charges],
-            "steps": [step.canonical() for step in self.steps],
+            "charges": [charge_canonical(charge) for charge in self.charges],
+            "steps": [step_canonical(step) for step in self.steps],
+            "rounded": {name: _rounding_tree(one) for name, one in self.rounded.items()},
         }
 
     @classmethod
@@ -136,6 +202,7 @@ class Version:
             fields.integer("until"),
             tuple(charge_from_canonical(charge) for charge in fields.items("charges")),
             tuple(step_from_canonical(step) for step in fields.items("steps")),
+            {name: _rounding(one) for name, one in fields.named("rounded")},
         )
         fields.done()
         return version
@@ -153,6 +220,7 @@ class Tariff:
     """Where the tariff's days begin: validity and standing charges go by its wall clock."""
     rounding: Rounding
     versions: tuple[Version, ...]
+    missing: MissingRule = MissingRule.OMIT
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.revision, self.currency)
@@ -161,8 +229,7 @@ class Tariff:
             raise MalformedTariff("there is no version")
         if len(self.versions) > MAX_VERSIONS:
             raise MalformedTariff(f"more than {MAX_VERSIONS} versions")
-        sizes = [one.schedule.size for version in self.versions for one in version.energy_charges]
-        if sum(sizes) > MAX_RULES:
+        if sum(_schedule_size(one) for each in self.versions for one in each.charges) > MAX_RULES:
             raise MalformedTariff(f"more than {MAX_RULES} rules")
         for before, after in pairwise(self.versions):
             if before.valid_until != after.valid_from:
@@ -237,40 +304,38 @@ class Tariff:
         )
 
     def prices(self, starts: Sequence[int], slot_seconds: int) -> list[int]:
-        """Return the price of each slot: micro-units per kWh, net, of all energy charges together.
+        """Return the price of each slot: micro-units per kWh, net, of all metered charges together.
 
         The starts are epoch seconds in order. Raises `UnpricedSlot` for one outside the validity
-        or across a change of price, `UnbillableReadings` for starts that are out of order.
+        or across a change of price, `UnbillableReadings` for starts that are out of order,
+        `TariffError` if a charge has no price for a slot by itself (blocks, demand, feed-in).
         """
         prices: list[int] = []
         for version, part in self.parts(starts, slot_seconds):
             slots = starts[part]
             total = [0] * len(slots)
-            for charge in version.energy_charges:
-                bands = charge.bands_of(slots, slot_seconds)
-                total = list(map(add, total, map(charge.prices.__getitem__, bands)))
+            for charge in version.linear:
+                total = list(map(add, total, charge.unit_prices(slots, slot_seconds)))
             prices += total
         return prices
 
     def bands(self, starts: Sequence[int], slot_seconds: int) -> list[str]:
-        """Return the name of each slot's band; raises as `prices` does.
+        """Return the name of each slot's band, among the charges on what is drawn.
 
         Where several charges have bands, their names are joined ("day+HT"); flat charges add
-        nothing to the name unless all are.
+        nothing to the name unless all are. Raises as `prices` does, but for those charges only.
         """
         names: list[str] = []
         for version, part in self.parts(starts, slot_seconds):
             slots = starts[part]
-            charges = version.energy_charges
-            banded = [one for one in charges if len(one.prices) > 1] or list(charges[:1])
-            columns = [
-                map(charge.schedule.names.__getitem__, charge.bands_of(slots, slot_seconds))
-                for charge in banded
+            charges = [
+                charge
+                for charge in version.metered
+                if isinstance(charge, EnergyCharge) and charge.register is Register.IMPORT
             ]
-            if columns:
-                names += map("+".join, zip(*columns, strict=True))
-            else:
-                names += [""] * len(slots)
+            banded = [charge for charge in charges if len(charge.prices) > 1] or charges[:1]
+            columns = [charge.labels(slots, slot_seconds) for charge in banded]
+            names += map("+".join, zip(*columns, strict=True)) if columns else [""] * len(slots)
         return names
 
     # Encoding
@@ -283,7 +348,8 @@ class Tariff:
             "revision": self.revision,
             "currency": self.currency,
             "zone": self.zone,
-            "rounding": {"rule": self.rounding.rule, "decimals": self.rounding.decimals},
+            "rounding": _rounding_tree(self.rounding),
+            "missing": self.missing,
             "versions": [version.canonical() for version in self.versions],
         }
 
@@ -308,6 +374,7 @@ class Tariff:
             currency=fields.text("currency"),
             zone=fields.text("zone"),
             rounding=_rounding(fields.map("rounding")),
+            missing=fields.choice("missing", MissingRule),
             versions=tuple(map(Version.from_canonical, fields.items("versions"))),
         )
         fields.done()
@@ -329,11 +396,12 @@ def _count_rules(value: Value) -> int:
     return 0
 
 
+def _rounding_tree(rounding: Rounding) -> Value:
+    return {"rule": rounding.rule, "decimals": rounding.decimals}
+
+
 def _rounding(value: Value) -> Rounding:
     fields = Fields(value, "rounding")
-    rule, decimals = fields.text("rule"), fields.integer("decimals")
+    rounding = Rounding(fields.choice("rule", Rule), fields.integer("decimals"))
     fields.done()
-    try:
-        return Rounding(Rule(rule), decimals)
-    except ValueError:
-        raise MalformedTariff(f"unknown rule {rule!r}", component="rounding") from None
+    return rounding

@@ -12,7 +12,7 @@ from typing import Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["Rounding", "Rule", "divide", "format_decimal", "parse_decimal"]
+__all__ = ["Rounding", "Rule", "divide", "format_decimal", "parse_decimal", "power_of_ten"]
 
 DECIMAL: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,11})(?:\.([0-9]+))?", re.ASCII)
 
@@ -26,6 +26,12 @@ class Rule(enum.StrEnum):
     """To the nearest; a tie away from zero."""
     DOWN = "down"
     """Towards zero."""
+
+
+def power_of_ten(exponent: int) -> int:
+    """Return 10^`exponent`, a whole number."""
+    assert exponent >= 0
+    return int(10**exponent)
 
 
 def divide(number: int, divisor: int, rule: Rule) -> int:
@@ -51,7 +57,7 @@ class Rounding:
 
     def apply(self, amount: int, exact_decimals: int) -> int:
         """Return `amount`, which has `exact_decimals`, in units of 10^-`decimals`."""
-        return divide(amount, 10 ** (exact_decimals - self.decimals), self.rule)
+        return divide(amount, power_of_ten(exact_decimals - self.decimals), self.rule)
 
     def text(self, amount: int, exact_decimals: int) -> str:
         """Return `amount` rounded and written out, such as "-12.30"."""

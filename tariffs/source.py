@@ -15,10 +15,12 @@ from typing import Final
 
 from tariffs._table import Table
 from tariffs._toml_lines import lines_of
-from tariffs.charges import Charge, EnergyCharge, StandingCharge
+from tariffs.charges import Charge
 from tariffs.clock import Clock, date_of, day_number
 from tariffs.document import FORMAT, Tariff, Version, check_heading, check_name
+from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff
+from tariffs.fixed import StandingCharge
 from tariffs.holiday_calendars import named_holidays
 from tariffs.rounding import Rounding, Rule
 from tariffs.schedule import ALL_DAYS, DAY_NAMES, MINUTES, Calendar, DateRange, Schedule, When

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps: what is reckoned from the charges' amounts alone, in the order of the document.
+"""Steps: what is reckoned from amounts alone, in the order of the document.
+
+    tax       a share of the items it names, added
+    rebate    a share of the items it names, taken off
+    cap       what the items it names exceed a limit by, taken off
+    minimum   what the items it names fall short of a limit by, added
 
 A step names the items it is reckoned on, charges or earlier steps, and adds an item of its own.
-Rates are integers in parts per million, so that an amount of d decimals gives one of d + 6.
+Rates are integers in parts per million, so that an amount of d decimals gives one of d + 6. Limits
+are for a day, month, year or bill, or for each kilowatt-hour that was drawn.
 """
 
 from dataclasses import dataclass
@@ -10,11 +16,26 @@ from typing import ClassVar, Final, TypeAlias
 
 from tariffs._canonical import Value
 from tariffs._fields import Fields
-from tariffs.errors import MalformedTariff
+from tariffs.energy import check_price
+from tariffs.errors import MalformedTariff, TariffError
+from tariffs.fixed import NANO_PER_MICRO, share_of
+from tariffs.periods import Interval, share
+from tariffs.rounding import power_of_ten
+from tariffs.usage import Part
 
-__all__ = ["MILLION", "Step", "Tax", "step_from_canonical"]
+__all__ = [
+    "MILLION",
+    "Cap",
+    "Minimum",
+    "Rebate",
+    "Step",
+    "Tax",
+    "step_canonical",
+    "step_from_canonical",
+]
 
 MILLION: Final = 10**6
+NANO_DECIMALS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +43,8 @@ class Tax:
     """A share of the items it names, added to them."""
 
     kind: ClassVar = "tax"
+    added_decimals: ClassVar = 6
+    sign: ClassVar = 1
 
     name: str
     ppm: int
@@ -32,28 +55,111 @@ class Tax:
         if not 0 <= self.ppm <= 10 * MILLION:
             raise MalformedTariff("the rate is not between 0 and 1000 %")
 
-    def canonical(self) -> Value:
+    def amount(self, base: int, decimals: int, part: Part, energy_wh: int | None) -> int:
+        """Return the share of `base`, in the same decimals, which leave room for it."""
+        amount, rest = divmod(base * self.ppm, MILLION)
+        assert not rest, "exact_decimals leaves room for every step"
+        return self.sign * amount
+
+    def canonical(self) -> dict[int | str, Value]:
         """Return the step as a document holds it."""
-        return {"kind": self.kind, "name": self.name, "ppm": self.ppm, "on": self.on}
-
-    @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "Tax":
-        """Return the step that a document holds."""
-        return cls(name, fields.integer("ppm"), fields.texts("on"))
+        return {"ppm": self.ppm}
 
 
-Step: TypeAlias = Tax
+@dataclass(frozen=True, slots=True)
+class Rebate(Tax):
+    """A share of the items it names, taken off them."""
+
+    kind: ClassVar = "rebate"
+    sign: ClassVar = -1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ppm <= MILLION:
+            raise MalformedTariff("the rate is not between 0 and 100 %")
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """What the items exceed a limit by, taken off."""
+
+    kind: ClassVar = "cap"
+    added_decimals: ClassVar = 0
+
+    name: str
+    on: tuple[str, ...]
+    price: int
+    """The limit, in micro-units of the currency for a day, month, year, bill or kWh."""
+    per: Interval | None
+    """None: the limit is for each kilowatt-hour that was drawn."""
+
+    def __post_init__(self) -> None:
+        check_price(self.price)
+
+    def limit(self, decimals: int, part: Part, energy_wh: int | None) -> int:
+        """Return the limit for a part of a bill."""
+        if self.per is not None:
+            nano = share_of(self.price * NANO_PER_MICRO, share(self.per, part), part.rule)
+        elif energy_wh is not None:
+            nano = self.price * energy_wh
+        else:
+            raise TariffError(
+                "its limit is by energy, which is not known here", component=f"step {self.name}"
+            )
+        return nano * power_of_ten(decimals - NANO_DECIMALS)
+
+    def amount(self, base: int, decimals: int, part: Part, energy_wh: int | None) -> int:
+        """Return what `base` exceeds the limit by, as a credit."""
+        return min(0, self.limit(decimals, part, energy_wh) - base)
+
+    def canonical(self) -> dict[int | str, Value]:
+        """Return the step as a document holds it."""
+        return {"price": self.price, "per": "kWh" if self.per is None else self.per}
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum(Cap):
+    """What the items fall short of a limit by, added."""
+
+    kind: ClassVar = "minimum"
+
+    def amount(self, base: int, decimals: int, part: Part, energy_wh: int | None) -> int:
+        """Return what `base` falls short of the limit by."""
+        return max(0, self.limit(decimals, part, energy_wh) - base)
+
+
+Step: TypeAlias = Tax | Cap
+
+
+def step_canonical(step: Step) -> Value:
+    """Return a step as a document holds it."""
+    return {"kind": step.kind, "name": step.name, "on": step.on, **step.canonical()}
 
 
 def step_from_canonical(value: Value) -> Step:
     """Return the step that a document holds."""
     fields = Fields(value, "step")
-    kind, name = fields.text("kind"), fields.text("name")
-    if kind != Tax.kind:
-        raise MalformedTariff(f"unknown kind of step {kind!r}")
+    kind, name, on = fields.text("kind"), fields.text("name"), fields.texts("on")
+    step: Step
     try:
-        step = Tax.from_fields(name, fields)
+        match kind:
+            case "tax" | "rebate":
+                step = (Tax if kind == "tax" else Rebate)(name, fields.integer("ppm"), on)
+            case "cap" | "minimum":
+                price, per = fields.integer("price"), _per(fields)
+                step = (Cap if kind == "cap" else Minimum)(name, on, price, per)
+            case _:
+                raise MalformedTariff(f"unknown kind of step {kind!r}")
         fields.done()
     except MalformedTariff as error:
         raise error.within(f"step {name}") from None
     return step
+
+
+def _per(fields: Fields) -> Interval | None:
+    value = fields.text("per")
+    if value == "kWh":
+        return None
+    try:
+        return Interval(value)
+    except ValueError:
+        raise MalformedTariff(f"unknown interval {value!r}") from None

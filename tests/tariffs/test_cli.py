@@ -104,7 +104,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, signed: Path) -> None:
 def test_show_prints_bands_and_prices(signed: Path) -> None:
     result = run("show", EXAMPLES / "it-bioraria-2025.toml")
     assert result.exit_code == 0
-    for words in ("0.16842 EUR/kWh", "Mon-Fri 08:00-19:00", "the rest", "10 %", "each day"):
+    for words in ("0.16842 EUR/kWh", "Mon-Fri 08:00-19:00", "the rest", "10 %", "0.3945 EUR/day"):
         assert words in result.stdout
     shown = json.loads(run("show", signed, "--json").stdout)
     assert shown["document"]["name"] == "gb-economy7-2013"

@@ -144,6 +144,6 @@ def test_an_oversized_document_is_refused_unread() -> None:
 def test_holidays_out_of_order_are_not_the_canonical_form() -> None:
     tree = _canonical.decode(load_toml(EXAMPLES[-1].read_text()).encode())
     assert isinstance(tree, dict)
-    tree["versions"][0]["charges"][0]["schedule"]["holidays"].reverse()
+    tree["versions"][0]["charges"][0]["timetable"]["holidays"].reverse()
     with pytest.raises(MalformedTariff, match="canonical"):
         Tariff.decode(_canonical.encode(tree))

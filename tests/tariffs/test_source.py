@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tariffs import MalformedTariff, TariffError
 from tariffs._toml_lines import lines_of
-from tariffs.charges import EnergyCharge
 from tariffs.clock import date_of
+from tariffs.energy import EnergyCharge
 from tariffs.holiday_calendars import named_holidays
+from tariffs.schedule import Schedule
 from tariffs.source import load_toml
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "tariffs").glob("*.toml"))
@@ -171,8 +172,9 @@ def test_a_named_calendar_is_resolved_to_the_dates_of_the_validity() -> None:
     named = load_toml(italy[:begin] + 'calendar = "IT"\nwithout = [2025-04-21]' + italy[end:])
     charge = named.versions[0].charges[0]
     assert isinstance(charge, EnergyCharge)
-    assert charge.schedule.holidays is not None
-    days = {date_of(day) for day in charge.schedule.holidays}
+    assert isinstance(charge.timetable, Schedule)
+    assert charge.timetable.holidays is not None
+    days = {date_of(day) for day in charge.timetable.holidays}
     assert {date(2025, 1, 6), date(2025, 4, 25), date(2025, 12, 26)} <= days
     assert date(2025, 4, 21) not in days
     assert {day.year for day in days} <= {2025, 2026}

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From readings to a bill, and from proved amounts to the same bill.
+
+Two doors lead to one computation. `compute_bill` is handed the use of every slot (the resident's
+side, who has the readings); `total_from_amounts` is handed what each metered charge comes to (the
+utility's side, to which the amounts were proved), and `total_from_energy_amount` the one sum
+Σ price·use where that determines the bill. Fixed charges and all steps follow from the period.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import add, lt
+from typing import Final, TypedDict
+
+from tariffs.bill import Bill, BillItem, SlotItem
+from tariffs.charges import Charge, FixedCharge, MeteredCharge
+from tariffs.clock import Clock
+from tariffs.demand import DemandCharge
+from tariffs.document import MissingRule, Tariff, Version
+from tariffs.errors import TariffError, UnbillableReadings, UnpricedSlot
+from tariffs.rounding import Rounding, format_decimal, power_of_ten
+from tariffs.steps import Step, Tax
+from tariffs.usage import Line, Part, Usage, utc_text
+
+__all__ = ["compute_bill", "total_from_amounts", "total_from_energy_amount"]
+
+MEASURED, ESTIMATED, SUBSTITUTED, MISSING = range(4)
+NANO_DECIMALS: Final = 9
+WEEK: Final = 7 * 86_400
+
+
+# The doors
+
+
+def compute_bill(
+    tariff: Tariff,
+    starts: Sequence[int],
+    slot_seconds: int,
+    use_wh: Sequence[int | None],
+    states: Sequence[int] | None = None,
+    *,
+    export_wh: Sequence[int | None] | None = None,
+    begin: int | None = None,
+    end: int | None = None,
+    by_slot: bool = False,
+) -> Bill:
+    """Return the bill for the slots that fill [begin, end).
+
+    `begin` and `end` default to the first slot's start and the last slot's end. A slot is missing
+    if its use is None, its state is 3 (missing), or it is absent between `begin` and `end`; then
+    the tariff's rule for missing slots applies. `by_slot` asks for what each slot adds.
+
+    Raises `UnbillableReadings` if the slots are not in order on one grid, a use is negative, or
+    one is missing and the tariff refuses that; `UnpricedSlot` if the tariff does not price the
+    period or one of the slots.
+    """
+    slots = _Slots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
+    slots = slots.under(tariff.missing)
+    parts = _parts(tariff, slots.begin, slots.end)
+    tariff.parts(slots.usage.starts, slot_seconds)  # refuses slots across a change of version
+    uses = [slots.usage.between(one.part.begin, one.part.end) for one in parts]
+    settled = [
+        _Settling(
+            tariff,
+            one,
+            {charge.name: charge.lines(one.part, use) for charge in one.version.metered},
+            sum(use.import_wh),
+        )
+        for one, use in zip(parts, uses, strict=True)
+    ]
+    slot_items = [
+        item
+        for one, use in zip(parts, uses, strict=True)
+        for item in (_slot_items(tariff, one, use) if by_slot else ())
+    ]
+    return Bill(
+        **_heading(tariff, slots.begin, slots.end),
+        items=tuple(item for one in settled for item in one.items()),
+        missing_slots=slots.missing,
+        estimated_slots=slots.estimated,
+        substituted_slots=slots.substituted,
+        substitutions=slots.substitutions,
+        slots=tuple(slot_items),
+    )
+
+
+def total_from_amounts(
+    tariff: Tariff,
+    amounts: Sequence[Mapping[str, int]],
+    begin: int,
+    end: int,
+    energy_wh: Sequence[int] | None = None,
+) -> Bill:
+    """Return the bill for [begin, end), given what each metered charge comes to.
+
+    `amounts` has, for each version that the period touches in order, the amount of every metered
+    charge by name, in 10^-9 of the currency; `energy_wh` the energy drawn, which caps by the
+    kilowatt-hour need. Raises `TariffError` if amounts are missing or too many, `UnpricedSlot` for
+    a period outside the validity.
+    """
+    parts = _parts(tariff, begin, end)
+    if len(amounts) != len(parts) or (energy_wh is not None and len(energy_wh) != len(parts)):
+        raise TariffError(f"the period touches {len(parts)} versions, the amounts do not")
+    items: list[BillItem] = []
+    for number, (one, known) in enumerate(zip(parts, amounts, strict=True)):
+        if known.keys() != {charge.name for charge in one.version.metered}:
+            raise TariffError("the amounts are not those of the tariff's metered charges")
+        lines = {name: [Line("", None, "", None, nano)] for name, nano in known.items()}
+        energy = None if energy_wh is None else energy_wh[number]
+        items += _Settling(tariff, one, lines, energy).items()
+    return Bill(**_heading(tariff, begin, end), items=tuple(items))
+
+
+def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: int) -> Bill:
+    """Return the bill for [begin, end), given Σ price·use of its slots in 10^-9 of the currency.
+
+    The prices are those of `Tariff.prices`. Raises `UnpricedSlot` for a period outside the
+    validity, `TariffError` where that one sum does not determine the bill: the period spans
+    versions, a charge is not by the slot's price, or a step tells the charges apart.
+    """
+    parts = _parts(tariff, begin, end)
+    if len(parts) != 1:
+        raise TariffError("the period spans versions of the tariff: bill each by itself")
+    version = parts[0].version
+    names = [charge.name for charge in version.linear]
+    if not names:
+        raise TariffError("the tariff has no charge by energy")
+    for step in version.steps:
+        if 0 < len(set(names) & set(step.on)) < len(names):
+            raise TariffError(
+                "it is on some of the charges by energy only: one sum does not tell the bill",
+                component=f"step {step.name}",
+            )
+    if len(names) > 1 and set(names) & version.rounded.keys():
+        raise TariffError("charges are rounded by themselves: one sum does not tell the bill")
+    lines: dict[str, list[Line]] = {name: [] for name in names}
+    label = " + ".join(names) if len(names) > 1 else ""
+    lines[names[0]].append(Line(label, None, "Wh", None, energy_nano))
+    items = _Settling(tariff, parts[0], lines, None).items()
+    return Bill(**_heading(tariff, begin, end), items=tuple(items))
+
+
+class _Heading(TypedDict):
+    tariff_name: str
+    tariff_revision: int
+    tariff_digest: bytes
+    currency: str
+    rounding: Rounding
+    begin: int
+    end: int
+    exact_decimals: int
+
+
+def _heading(tariff: Tariff, begin: int, end: int) -> _Heading:
+    return {
+        "tariff_name": tariff.name,
+        "tariff_revision": tariff.revision,
+        "tariff_digest": tariff.digest,
+        "currency": tariff.currency,
+        "rounding": tariff.rounding,
+        "begin": begin,
+        "end": end,
+        "exact_decimals": tariff.exact_decimals,
+    }
+
+
+# Readings
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """The slots of a period whose use is known, and those whose use is not."""
+
+    begin: int
+    end: int
+    usage: Usage
+    missing: tuple[int, ...]
+    estimated: int
+    substituted: int
+    substitutions: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def check(
+        cls,
+        starts: Sequence[int],
+        seconds: int,
+        use_wh: Sequence[int | None],
+        export_wh: Sequence[int | None] | None,
+        states: Sequence[int] | None,
+        begin: int | None,
+        end: int | None,
+    ) -> "_Slots":
+        states = [MEASURED] * len(starts) if states is None else states
+        exports = [0] * len(starts) if export_wh is None else export_wh
+        if not len(starts) == len(use_wh) == len(states) == len(exports):
+            raise UnbillableReadings("there is not one use and one state for each slot")
+        begin, end = _bounds(starts, seconds, begin, end)
+        if not {MEASURED, ESTIMATED, SUBSTITUTED, MISSING}.issuperset(states):
+            raise UnbillableReadings("a slot's state is not 0, 1, 2 or 3")
+        known = [
+            (start, use, export, state)
+            for start, use, export, state in zip(starts, use_wh, exports, states, strict=True)
+            if use is not None and export is not None and state != MISSING
+        ]
+        if any(use < 0 or export < 0 for _, use, export, _ in known):
+            raise UnbillableReadings("the use of a slot is negative")
+        there = {start for start, _, _, _ in known}
+        kept = [state for _, _, _, state in known]
+        usage = Usage(
+            seconds,
+            [start for start, _, _, _ in known],
+            [use for _, use, _, _ in known],
+            None if export_wh is None else [export for _, _, export, _ in known],
+        )
+        missing = tuple(start for start in range(begin, end, seconds) if start not in there)
+        return cls(begin, end, usage, missing, kept.count(ESTIMATED), kept.count(SUBSTITUTED))
+
+    def under(self, rule: MissingRule) -> "_Slots":
+        """Return the slots after the tariff's rule for missing ones."""
+        if rule is MissingRule.OMIT or not self.missing:
+            return self
+        if rule is MissingRule.REFUSE:
+            raise UnbillableReadings(
+                f"the tariff bills no period with missing slots; {len(self.missing)} are, the"
+                f" first at {utc_text(self.missing[0])}"
+            )
+        usage = self.usage
+        place = {start: index for index, start in enumerate(usage.starts)}
+        found = tuple((start, start - WEEK) for start in self.missing if start - WEEK in place)
+        order = sorted(
+            [(start, place[start]) for start in usage.starts]
+            + [(start, place[other]) for start, other in found]
+        )
+        exports = usage.export_wh
+        return replace(
+            self,
+            usage=Usage(
+                usage.seconds,
+                [start for start, _ in order],
+                [usage.import_wh[index] for _, index in order],
+                None if exports is None else [exports[index] for _, index in order],
+            ),
+            missing=tuple(start for start in self.missing if start - WEEK not in place),
+            substitutions=found,
+        )
+
+
+def _bounds(
+    starts: Sequence[int], seconds: int, begin: int | None, end: int | None
+) -> tuple[int, int]:
+    if not starts and (begin is None or end is None):
+        raise UnbillableReadings("there are no slots")
+    if seconds <= 0 or not all(map(lt, starts, starts[1:])):
+        raise UnbillableReadings("the slots have no length, or are not in order of time")
+    begin = starts[0] if begin is None else begin
+    end = starts[-1] + seconds if end is None else end
+    grid = range(begin, end, seconds)
+    if not grid or (end - begin) % seconds:
+        raise UnbillableReadings(f"the period is not a whole number of slots of {seconds} s")
+    for start in starts:
+        if start not in grid:
+            raise UnbillableReadings(f"the slot at {utc_text(start)} is not on the grid")
+    return begin, end
+
+
+# Parts of a period, and what is due for each
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    version: Version
+    part: Part
+
+
+def _parts(tariff: Tariff, begin: int, end: int) -> list[_Piece]:
+    if not tariff.begin <= begin < end <= tariff.end:
+        raise UnpricedSlot(
+            f"the period from {utc_text(begin)} to {utc_text(end)} is not within the validity of"
+            f" {tariff.name}, {utc_text(tariff.begin)} to {utc_text(tariff.end)}",
+            start=begin,
+        )
+    clock, rule = Clock(tariff.zone), tariff.rounding.rule
+    return [
+        _Piece(version, Part(max(begin, since), min(end, until), begin, end, clock, rule))
+        for version, (since, until) in zip(
+            tariff.versions, pairwise(tariff.boundaries), strict=True
+        )
+        if begin < until and end > since
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settling:
+    """The lines of one part's metered charges, to be followed by all the rest."""
+
+    tariff: Tariff
+    piece: _Piece
+    lines: Mapping[str, Sequence[Line]]
+    energy_wh: int | None
+
+    def items(self) -> list[BillItem]:
+        """Return the charges' items in the order of the document, then those of the steps."""
+        items: list[BillItem] = []
+        amounts: dict[str, int] = {}
+        for charge in self.piece.version.charges:
+            lines = self._lines(charge)
+            items += [self._item(charge, line) for line in lines]
+            amount = sum(line.nano for line in lines) * self._scale
+            amounts[charge.name] = self._round(charge.name, amount, items)
+        for step in self.piece.version.steps:
+            base = sum(amounts[name] for name in step.on)
+            decimals = self.tariff.exact_decimals
+            amount = step.amount(base, decimals, self.piece.part, self.energy_wh)
+            items.append(self._step_item(step, amount))
+            amounts[step.name] = self._round(step.name, amount, items)
+        return items
+
+    def _lines(self, charge: Charge) -> Sequence[Line]:
+        if isinstance(charge, FixedCharge):
+            return charge.fixed_lines(self.piece.part)
+        return self.lines[charge.name]
+
+    @property
+    def _scale(self) -> int:
+        return power_of_ten(self.tariff.exact_decimals - NANO_DECIMALS)
+
+    def _item(self, charge: Charge, line: Line) -> BillItem:
+        part = self.piece.part
+        return BillItem(
+            component=charge.name,
+            kind=charge.kind,
+            label=line.label,
+            begin=part.begin,
+            end=part.end,
+            quantity=line.quantity,
+            unit=line.unit,
+            rate=line.rate,
+            amount_exact=line.nano * self._scale,
+        )
+
+    def _step_item(self, step: Step, amount: int) -> BillItem:
+        part = self.piece.part
+        rate = step.ppm if isinstance(step, Tax) else step.price
+        return BillItem(step.name, step.kind, "", part.begin, part.end, None, "", rate, amount)
+
+    def _round(self, name: str, amount: int, items: list[BillItem]) -> int:
+        """Return the amount after the component's own rounding, whose effect is an item."""
+        rounding = self.piece.version.rounded.get(name)
+        if rounding is None:
+            return amount
+        decimals = self.tariff.exact_decimals
+        rounded = rounding.apply(amount, decimals) * power_of_ten(decimals - rounding.decimals)
+        part = self.piece.part
+        label = f"{rounding.rule} to {format_decimal(1, rounding.decimals)}"
+        difference = rounded - amount
+        items.append(
+            BillItem(name, "rounding", label, part.begin, part.end, None, "", None, difference)
+        )
+        return rounded
+
+
+def _slot_items(tariff: Tariff, piece: _Piece, usage: Usage) -> list[SlotItem]:
+    charges: list[MeteredCharge] = list(piece.version.metered)
+    total = [0] * len(usage.starts)
+    for charge in charges:
+        if not isinstance(charge, DemandCharge):
+            total = list(map(add, total, charge.slot_amounts(piece.part, usage)))
+    scale = power_of_ten(tariff.exact_decimals - NANO_DECIMALS)
+    nothing: list[int | None] = [None] * len(usage.starts)
+    exports = nothing if usage.export_wh is None else usage.export_wh
+    bands = tariff.bands(usage.starts, usage.seconds)
+    return [
+        SlotItem(start, use, export, band, amount * scale)
+        for start, use, export, band, amount in zip(
+            usage.starts, usage.import_wh, exports, bands, total, strict=True
+        )
+    ]

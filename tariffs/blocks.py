@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks: prices by how much has been used, in an interval and, where there are bands, in a band.
+
+The first block reaches up to a limit, the next up to a higher one, the last has none. Limits come
+in three kinds:
+
+    ENERGY   watt-hours in each interval; an interval that the bill covers in part has that share
+             of them, by days, rounded down to a whole watt-hour
+    DAILY    watt-hours for each day of the interval on which the band is in force (an allowance
+             that grows with the days of the bill, such as a baseline)
+    POWER    watts, compared with the mean power of every slot by itself: the part above the limit
+             has the next price
+
+Block by time of use by season: bands of a schedule, each with blocks of its own.
+"""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, TypeAlias
+
+from tariffs._canonical import Value
+from tariffs._fields import Fields
+from tariffs.energy import check_price
+from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.periods import Interval, Stretch, days_of, stretches
+from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
+from tariffs.usage import Line, Part, Register, Usage
+
+__all__ = ["Block", "BlockCharge", "LimitKind"]
+
+MAX_BLOCKS = 32
+
+Block: TypeAlias = tuple[int, int]
+"""The limit (0 for the last block, which has none) and the price in micro-units per kWh."""
+
+
+class LimitKind(enum.StrEnum):
+    """What the limits of blocks count."""
+
+    ENERGY = "energy"
+    DAILY = "daily"
+    POWER = "power"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockCharge:
+    """A price for each kilowatt-hour that depends on how many there are."""
+
+    kind: ClassVar = "blocks"
+
+    name: str
+    timetable: Timetable
+    blocks: tuple[tuple[Block, ...], ...]
+    """For each band; the limits rise, the last block's is 0."""
+    limits: LimitKind
+    interval: Interval
+    """Where the count begins anew; without meaning for `POWER`, then `PERIOD`."""
+    register: Register = Register.IMPORT
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) != len(self.timetable.names):
+            raise MalformedTariff("there are not blocks for each band")
+        if self.limits is LimitKind.POWER and self.interval is not Interval.PERIOD:
+            raise MalformedTariff("limits of power have no interval")
+        for name, blocks in zip(self.timetable.names, self.blocks, strict=True):
+            limits = [limit for limit, _ in blocks]
+            if not blocks or len(blocks) > MAX_BLOCKS or limits[-1] != 0:
+                raise MalformedTariff(
+                    "the last block, and no other, has no limit", component=f"band {name}"
+                )
+            if any(low >= high for low, high in pairwise([0, *limits[:-1]])):
+                raise MalformedTariff("the limits of blocks must rise", component=f"band {name}")
+            for _, price in blocks:
+                check_price(price)
+
+    def lines(self, part: Part, usage: Usage) -> list[Line]:
+        """Return a line for each band and block that is used."""
+        energy: dict[tuple[int, int], int] = {}
+        for band, _, spread in self._spreads(part, usage):
+            for block, used in enumerate(spread):
+                if used or not block:
+                    energy[band, block] = energy.get((band, block), 0) + used
+        many = len(self.blocks) > 1
+        return [
+            Line(
+                f"{self.timetable.names[band]}, block {block + 1}"
+                if many
+                else f"block {block + 1}",
+                used,
+                "Wh",
+                self.blocks[band][block][1],
+                used * self.blocks[band][block][1],
+            )
+            for (band, block), used in sorted(energy.items())
+        ]
+
+    def slot_amounts(self, part: Part, usage: Usage) -> list[int]:
+        """Return what each slot added to the amount, in order of time."""
+        amounts: dict[int, int] = {}
+        for stretch in self._stretches(part):
+            inside = usage.between(stretch.begin, stretch.end)
+            so_far: dict[int, int] = {}
+            energy = inside.energy(self.register)
+            for start, band, use in zip(inside.starts, self._bands(inside), energy, strict=True):
+                before = 0 if self.limits is LimitKind.POWER else so_far.get(band, 0)
+                limits = self._limits(band, stretch, part, usage.seconds)
+                amounts[start] = self._cost(band, before + use, limits) - self._cost(
+                    band, before, limits
+                )
+                so_far[band] = before + use
+        return [amounts[start] for start in usage.starts]
+
+    # The spread of energy over blocks
+
+    def _bands(self, usage: Usage) -> list[int]:
+        try:
+            return bands_of(self.timetable, self.blocks, usage.starts, usage.seconds)
+        except UnpricedSlot as error:
+            raise error.within(f"charge {self.name}") from None
+
+    def _stretches(self, part: Part) -> list[Stretch]:
+        return stretches(self.interval, part)
+
+    def _spreads(self, part: Part, usage: Usage) -> Iterator[tuple[int, Stretch, list[int]]]:
+        """Yield for every interval (or slot) and band the energy in each of the blocks."""
+        for stretch in self._stretches(part):
+            inside = usage.between(stretch.begin, stretch.end)
+            energy = inside.energy(self.register)
+            used: dict[int, int] = {}
+            for band, use in zip(self._bands(inside), energy, strict=True):
+                if self.limits is LimitKind.POWER:
+                    limits = self._limits(band, stretch, part, usage.seconds)
+                    yield band, stretch, self._spread(band, use, limits)
+                else:
+                    used[band] = used.get(band, 0) + use
+            for band, total in used.items():
+                limits = self._limits(band, stretch, part, usage.seconds)
+                yield band, stretch, self._spread(band, total, limits)
+
+    def _spread(self, band: int, energy: int, limits: list[int]) -> list[int]:
+        bounds = [0, *(min(limit, energy) for limit in limits), energy]
+        return [high - low for low, high in pairwise(bounds)]
+
+    def _cost(self, band: int, energy: int, limits: list[int]) -> int:
+        spread = self._spread(band, energy, limits)
+        return sum(used * price for used, (_, price) in zip(spread, self.blocks[band], strict=True))
+
+    def _limits(self, band: int, stretch: Stretch, part: Part, seconds: int) -> list[int]:
+        """Return the limits of a band's blocks, but the last, in watt-hours."""
+        limits = [limit for limit, _ in self.blocks[band][:-1]]
+        if self.limits is LimitKind.POWER:
+            if any(limit * seconds % 3600 for limit in limits):
+                raise UnbillableReadings(
+                    f"a limit of power makes no whole watt-hours in slots of {seconds} s",
+                    component=f"charge {self.name}",
+                )
+            return [limit * seconds // 3600 for limit in limits]
+        if self.limits is LimitKind.DAILY:
+            days = self._days_in_force(band, stretch, part)
+            return [limit * days for limit in limits]
+        share = stretch.share
+        return [limit * share.numerator // share.denominator for limit in limits]
+
+    def _days_in_force(self, band: int, stretch: Stretch, part: Part) -> int:
+        if len(self.blocks) == 1:
+            return stretch.days
+        touched = {
+            day
+            for begin, end, this in self.timetable.segments(stretch.begin, stretch.end)
+            if this == band
+            for day in days_of(part.clock, begin, end)
+        }
+        begun = part.clock.days_begun(stretch.begin, stretch.end)
+        return sum(1 for day in begun if day in touched)
+
+    def canonical(self) -> dict[int | str, Value]:
+        """Return the charge as a document holds it."""
+        return {
+            "timetable": self.timetable.canonical(),
+            "blocks": self.blocks,
+            "limits": self.limits,
+            "interval": self.interval,
+            "register": self.register,
+        }
+
+    @classmethod
+    def from_fields(cls, name: str, fields: Fields) -> "BlockCharge":
+        """Return the charge that a document holds."""
+        return cls(
+            name,
+            timetable_from_canonical(fields.map("timetable")),
+            fields.pairs_of_each("blocks"),
+            fields.choice("limits", LimitKind),
+            fields.choice("interval", Interval),
+            fields.choice("register", Register),
+        )

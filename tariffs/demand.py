@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demand charges: prices for the highest power, not for the energy.
+
+A demand is the mean power over a slot, or over a longer window that slots fill exactly (a window
+with a missing slot has no known demand). From the demands of each interval comes one figure in
+whole watts, for each band that has a price:
+
+    PEAK     the highest demand
+    DAILY    the mean of the highest demands of the days, of the N highest of these if N is given
+    MONTHLY  the mean of the highest demands of the months
+
+Peaks below the floor are raised to it before a mean is taken. The price is for each kilowatt of
+the figure, or the amount of the step that the figure falls in, for a day, month or year of the
+interval; shares of amounts are rounded to 10^-9 and means to whole watts by the tariff's rule,
+powers down to whole watts.
+"""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, TypeAlias
+
+from tariffs._canonical import Value
+from tariffs._fields import Fields
+from tariffs.clock import date_of
+from tariffs.energy import check_price
+from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.fixed import NANO_PER_MICRO, share_of
+from tariffs.periods import Interval, Stretch, share, stretches
+from tariffs.rounding import divide
+from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
+from tariffs.usage import Line, Part, Usage
+
+__all__ = ["DemandCharge", "Figure", "Scale"]
+
+HOUR = 3600
+MAX_STEPS = 64
+
+Scale: TypeAlias = tuple[tuple[int, int], ...]
+"""Steps: up to watts (0 for the last, which has no limit), and the amount in micro-units."""
+
+
+class Figure(enum.StrEnum):
+    """How the demands of an interval become one figure."""
+
+    PEAK = "peak"
+    DAILY = "mean-of-daily-peaks"
+    MONTHLY = "mean-of-monthly-peaks"
+
+
+@dataclass(frozen=True, slots=True)
+class DemandCharge:
+    """An amount for the highest power that was drawn."""
+
+    kind: ClassVar = "demand"
+
+    name: str
+    timetable: Timetable
+    scales: tuple[Scale, ...]
+    """For each band: the price of a kilowatt (one step without limit), or the amounts of steps."""
+    stepped: bool
+    figure: Figure
+    highest: int
+    """How many daily peaks the mean is of; 0: all."""
+    floor_watts: int
+    window_seconds: int
+    """0: the slots are the windows."""
+    interval: Interval
+    per: Interval
+
+    def __post_init__(self) -> None:
+        if len(self.scales) != len(self.timetable.names):
+            raise MalformedTariff("there is not one price for each band")
+        for scale in self.scales:
+            self._check_scale(scale)
+        if self.highest and self.figure is not Figure.DAILY:
+            raise MalformedTariff("'highest' goes with the mean of daily peaks")
+        if not 0 <= self.highest <= 366 or not 0 <= self.floor_watts <= 10**12:
+            raise MalformedTariff("the number of peaks or the floor is impossible")
+        if not 0 <= self.window_seconds <= 86_400:
+            raise MalformedTariff("the window is impossible")
+
+    def _check_scale(self, scale: Scale) -> None:
+        limits = [limit for limit, _ in scale]
+        if not scale or limits[-1] or len(scale) > (MAX_STEPS if self.stepped else 1):
+            raise MalformedTariff("the last step, and no other, has no limit")
+        if any(low >= high for low, high in pairwise([0, *limits[:-1]])):
+            raise MalformedTariff("the limits of steps must rise")
+        for _, price in scale:
+            check_price(price)
+
+    def lines(self, part: Part, usage: Usage) -> list[Line]:
+        """Return a line for each interval and band that has a price."""
+        found = []
+        intervals = stretches(self.interval, part)
+        demands = list(self._demands(usage))
+        for stretch in intervals:
+            for band, scale in enumerate(self.scales):
+                if all(price == 0 for _, price in scale):
+                    continue
+                watts = self._figure(stretch, part, demands, band)
+                if watts is None:
+                    continue
+                label = self._label(band, stretch if len(intervals) > 1 else None)
+                found.append(self._line(label, watts, scale, stretch, part))
+        return found
+
+    def _label(self, band: int, stretch: Stretch | None) -> str:
+        parts = [self.timetable.names[band]] if len(self.scales) > 1 else []
+        if stretch is not None:
+            parts.append(f"{stretch.first:%Y-%m-%d}"[: 7 if self.interval != "day" else 10])
+        return ", ".join(parts)
+
+    def _line(self, label: str, watts: int, scale: Scale, stretch: Stretch, part: Part) -> Line:
+        price = next(price for limit, price in scale if watts <= limit or not limit)
+        nano = price * NANO_PER_MICRO if self.stepped else price * watts
+        inside = Part(
+            stretch.begin, stretch.end, part.period_begin, part.period_end, part.clock, part.rule
+        )
+        times = share(self.per, inside)
+        return Line(label, watts, "W", price, share_of(nano, times, part.rule))
+
+    # Demands, as (moment, watts, band)
+
+    def _demands(self, usage: Usage) -> Iterator[tuple[int, int, int]]:
+        window = self.window_seconds or usage.seconds
+        count, rest = divmod(window, usage.seconds)
+        if rest:
+            raise UnbillableReadings(
+                f"slots of {usage.seconds} s do not fill the window of {window} s",
+                component=f"charge {self.name}",
+            )
+        try:
+            bands = bands_of(self.timetable, self.scales, usage.starts, usage.seconds)
+        except UnpricedSlot as error:
+            raise error.within(f"charge {self.name}") from None
+        if count == 1:
+            for start, band, use in zip(usage.starts, bands, usage.import_wh, strict=True):
+                yield start, use * HOUR // window, band
+            return
+        known: dict[int, list[tuple[int, int]]] = {}
+        for start, band, use in zip(usage.starts, bands, usage.import_wh, strict=True):
+            known.setdefault(start // window * window, []).append((use, band))
+        for start, slots in known.items():
+            if len(slots) == count:
+                yield start, sum(use for use, _ in slots) * HOUR // window, slots[0][1]
+
+    def _figure(
+        self, stretch: Stretch, part: Part, demands: list[tuple[int, int, int]], band: int
+    ) -> int | None:
+        """Return the figure of an interval, or None if no demand in it is known."""
+        peaks: dict[object, int] = {}
+        for start, watts, this in demands:
+            if this == band and stretch.begin <= start < stretch.end:
+                key = self._peak_key(start, part)
+                peaks[key] = max(peaks.get(key, self.floor_watts), watts)
+        if not peaks:
+            return None
+        highest = sorted(peaks.values(), reverse=True)[: self.highest or None]
+        return divide(sum(highest), len(highest), part.rule)
+
+    def _peak_key(self, start: int, part: Part) -> object:
+        if self.figure is Figure.PEAK:
+            return None
+        day = part.clock.day_of(start)
+        return day if self.figure is Figure.DAILY else date_of(day).replace(day=1)
+
+    def canonical(self) -> dict[int | str, Value]:
+        """Return the charge as a document holds it."""
+        return {
+            "timetable": self.timetable.canonical(),
+            "scales": self.scales,
+            "stepped": int(self.stepped),
+            "figure": self.figure,
+            "highest": self.highest,
+            "floor": self.floor_watts,
+            "window": self.window_seconds,
+            "interval": self.interval,
+            "per": self.per,
+        }
+
+    @classmethod
+    def from_fields(cls, name: str, fields: Fields) -> "DemandCharge":
+        """Return the charge that a document holds."""
+        return cls(
+            name=name,
+            timetable=timetable_from_canonical(fields.map("timetable")),
+            scales=fields.pairs_of_each("scales"),
+            stepped=fields.flag("stepped"),
+            figure=fields.choice("figure", Figure),
+            highest=fields.integer("highest"),
+            floor_watts=fields.integer("floor"),
+            window_seconds=fields.integer("window"),
+            interval=fields.choice("interval", Interval),
+            per=fields.choice("per", Interval),
+        )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Days, months, quarters and years of a part, whole or in share.
+
+A month that a bill covers in part counts for the share of its days that begin in the part. Shares
+are exact fractions; what is made of them is rounded where it is used.
+"""
+
+import enum
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+
+from tariffs.clock import Clock, charged_days, date_of, day_number
+from tariffs.usage import Part
+
+__all__ = ["Interval", "Stretch", "share", "stretches"]
+
+
+class Interval(enum.StrEnum):
+    """A stretch of the calendar, or the bill's period."""
+
+    DAY = "day"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+    PERIOD = "period"
+
+
+MONTHS = {Interval.MONTH: 1, Interval.QUARTER: 3, Interval.YEAR: 12}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of an interval that lies in a part of a bill."""
+
+    begin: int
+    end: int
+    first: date
+    """The first date of the interval, be it in the part or not."""
+    days: int
+    """Local days that begin in the stretch."""
+    interval_days: int
+    """Local days that begin in the whole interval."""
+
+    @property
+    def share(self) -> Fraction:
+        """How much of the interval the stretch is, by days."""
+        if self.days == self.interval_days:
+            return Fraction(1)
+        return Fraction(self.days, self.interval_days)
+
+
+def _bounds(interval: Interval, day: int) -> tuple[int, int]:
+    if interval is Interval.DAY:
+        return day, day + 1
+    here, months = date_of(day), MONTHS[interval]
+    month = (here.month - 1) // months * months
+    after = here.year * 12 + month + months
+    return (
+        day_number(date(here.year, month + 1, 1)),
+        day_number(date(after // 12, after % 12 + 1, 1)),
+    )
+
+
+def stretches(interval: Interval, part: Part) -> list[Stretch]:
+    """Return the stretches that fill a part, in order."""
+    zone = part.clock.zone
+    if interval is Interval.PERIOD:
+        days = charged_days(zone, part.begin, part.end)
+        whole = charged_days(zone, part.period_begin, part.period_end)
+        first = date_of(part.clock.day_of(part.period_begin))
+        return [Stretch(part.begin, part.end, first, days, whole)]
+    found = []
+    at = part.begin
+    while at < part.end:
+        first_day, after = _bounds(interval, part.clock.day_of(at))
+        begin, end = part.clock.day_begin(first_day), part.clock.day_begin(after)
+        until = min(end, part.end)
+        days = charged_days(zone, at, until)
+        found.append(Stretch(at, until, date_of(first_day), days, charged_days(zone, begin, end)))
+        at = until
+    return found
+
+
+def share(interval: Interval, part: Part) -> Fraction:
+    """Return how many of the intervals a part is; with `DAY`, how many days begin in it."""
+    if interval is Interval.DAY:
+        return Fraction(charged_days(part.clock.zone, part.begin, part.end))
+    return sum((one.share for one in stretches(interval, part)), Fraction(0))
+
+
+def days_of(clock: Clock, begin: int, end: int) -> range:
+    """Return the local days that [begin, end) touches."""
+    return range(clock.day_of(begin), clock.day_of(end - 1) + 1)
