@@ -44,7 +44,7 @@ __all__ = ["hub"]
 
 CHUNK: Final = 1 << 14
 BATCH: Final = 4096
-"""Readings of a file that are stored in one transaction."""
+"""Readings of a file that are held in memory at a time."""
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 LOST_SHOWN: Final = 5
 
@@ -181,7 +181,11 @@ def ingest(
             live, chunks = True, _live(source)
         else:
             chunks = _file(source)
-        stored = _store(device, door, chunks, batch=1 if live else BATCH, limit=limit)
+        if live:
+            stored = _store(device, door, chunks, batch=1, limit=limit)
+        else:
+            with device.database.transaction():  # a file is taken as a whole, or not at all
+                stored = _store(device, door, chunks, batch=BATCH, limit=limit)
         days = device.meter.certify()
     _report(source, door, stored, days, as_json)
 

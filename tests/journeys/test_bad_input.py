@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input gets one line that names the place, the right exit code, and changes nothing."""
+
+import json
+import re
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hub.meters import emulated_meter_id, telegrams
+from hub.readings import Reading
+from tests.journeys.conftest import ROOT, run_meterlet
+
+NOON = 1_743_500_000
+TARIFF = (ROOT / "cli" / "demo" / "tariff.toml").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    code: int
+    line: str
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    folder = tmp_path / "hub"
+    assert run_meterlet("hub", "init", folder, "--serial", 1).returncode == 0
+    return folder
+
+
+def refused(*arguments: object) -> Refusal:
+    """Run the command; it must print nothing but one line of error."""
+    done = run_meterlet(*arguments)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("meterlet: ")
+    assert "Traceback" not in line
+    return Refusal(done.returncode, line)
+
+
+def readings_in(hub: Path) -> int:
+    done = run_meterlet("hub", "status", "--hub", hub, "--json")
+    assert done.returncode == 0, done.stderr
+    number = json.loads(done.stdout)["readings"]
+    assert isinstance(number, int)
+    return number
+
+
+def frames(number: int = 4) -> list[bytes]:
+    return list(
+        telegrams(emulated_meter_id(1), (Reading(NOON + 900 * n, 5 * n) for n in range(number)))
+    )
+
+
+def test_a_damaged_capture_is_reported_by_byte_and_its_intact_telegrams_kept(
+    hub: Path, tmp_path: Path
+) -> None:
+    capture, good = tmp_path / "line.bin", frames()
+    broken = good[1][:70] + bytes([good[1][70] ^ 0x10]) + good[1][71:]
+    capture.write_bytes(good[0] + broken + good[2] + good[3][:-3])
+    done = run_meterlet("hub", "ingest", "--hub", hub, capture)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"meterlet: {capture}: byte {len(good[0])}: ")
+    assert second.startswith(f"meterlet: {capture}: byte {sum(map(len, good[:3]))}: ")
+    assert readings_in(hub) == 2
+
+
+def test_a_file_that_is_no_capture_is_refused(hub: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("nothing that a meter would say")
+    done = run_meterlet("hub", "ingest", "--hub", hub, text)
+    assert done.returncode == 1
+    assert done.stderr == f"meterlet: {text}: no SML telegram in it\n"
+    missing = refused("hub", "ingest", "--hub", hub, tmp_path / "gone.bin")
+    assert (missing.code, "gone.bin: No such file" in missing.line) == (1, True)
+
+
+def test_the_wrong_meter_is_refused_and_nothing_of_it_kept(hub: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "other.bin"
+    other = list(telegrams(emulated_meter_id(2), [Reading(NOON + 4000, 70)]))
+    capture.write_bytes(b"".join(frames() + other))
+    refusal = refused("hub", "ingest", "--hub", hub, capture)
+    assert refusal.code == 1
+    assert f"byte {sum(map(len, frames()))}: of meter {emulated_meter_id(2).hex()}" in refusal.line
+    assert readings_in(hub) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        ("2025-01-01T01:00:00,1\n2025-01-01T00:00:00,1\n", "line 3: .* is earlier"),
+        ("2025-01-01T01:00:00,1\n2025-01-01T01:00:00,1\n", "line 3: .* repeats"),
+        ("2025-03-30T02:15:00,1\n", "line 2: .* does not exist on the clock of Europe/Berlin"),
+    ],
+)
+def test_bad_rows_are_refused_by_line_and_nothing_of_the_file_kept(
+    hub: Path, tmp_path: Path, rows: str, place: str
+) -> None:
+    file = tmp_path / "use.csv"
+    file.write_text("start,home\n" + rows)
+    refusal = refused(
+        "hub", "ingest", "--hub", hub, file, "--column", "home", "--interval", "1h",
+        "--zone", "Europe/Berlin",
+    )  # fmt: skip
+    assert refusal.code == 1
+    assert re.search(rf"use\.csv: {place}", refusal.line)
+    assert readings_in(hub) == 0
+
+
+def test_readings_that_are_in_already_are_refused_without_loss(hub: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "line.bin"
+    capture.write_bytes(b"".join(frames()))
+    assert run_meterlet("hub", "ingest", "--hub", hub, capture).returncode == 0
+    refusal = refused("hub", "ingest", "--hub", hub, capture)
+    assert (refusal.code, "not later than the reading before it" in refusal.line) == (1, True)
+    assert readings_in(hub) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('[[charge.band]]\nname = "night and weekend"\nprice = "0.2689"\n', "", "energy"),
+        ("06:00-22:00", "06:00-26:00", "tariff.toml:"),
+        ("Europe/Berlin", "Europe/Bärlin", "tariff.toml:5"),
+        ('price = "0.3412"', 'price = "0.34120001"', "tariff.toml:"),
+        ("format = 1", "format = ", "tariff.toml:"),
+    ],
+)
+def test_a_bad_tariff_is_refused_by_line(tmp_path: Path, old: str, new: str, place: str) -> None:
+    assert old in TARIFF
+    file = tmp_path / "tariff.toml"
+    file.write_text(TARIFF.replace(old, new))
+    refusal = refused("demo", "--tariff", file)
+    assert (refusal.code, place in refusal.line) == (1, True), refusal.line
+
+
+def test_an_unknown_zone_month_or_column_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "use.csv"
+    file.write_text("start,home\n2025-01-01T00:00:00,1\n")
+    asked = ("demo", "--readings", file, "--month", "2025-01", "--column")
+    zone = refused(*asked, "home", "--zone", "Mars/Olympus")
+    assert (zone.code, "Mars/Olympus" in zone.line) == (1, True)
+    column = refused(*asked, "garage", "--interval", "1h")
+    assert (column.code, "use.csv: line 1: no column 'garage'" in column.line) == (1, True)
+    month = run_meterlet("demo", "--month", "2025-13")
+    assert (month.returncode, "2025-13" in month.stderr) == (2, True)
+
+
+def test_a_database_of_a_newer_release_is_refused_and_left_alone(hub: Path) -> None:
+    with sqlite3.connect(hub / "hub.db") as connection:
+        connection.execute("UPDATE schema_version SET version = 99 WHERE component = 'vault'")
+    connection.close()
+    before = (hub / "hub.db").read_bytes()
+    refusal = refused("hub", "status", "--hub", hub)
+    assert (refusal.code, "vault have version 99" in refusal.line) == (1, True)
+    assert (hub / "hub.db").read_bytes() == before
+
+
+def test_a_wrong_or_open_key_is_refused(hub: Path) -> None:
+    key = hub / "keys" / "vault.key"
+    key.chmod(0o644)
+    refusal = refused("hub", "status", "--hub", hub)
+    assert (refusal.code, "mode 0644" in refusal.line) == (1, True)
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    refusal = refused("hub", "status", "--hub", hub)
+    assert (refusal.code, "sealed with another key" in refusal.line) == (1, True)
+
+
+def test_there_is_no_hub_where_none_was_made(tmp_path: Path) -> None:
+    refusal = refused("hub", "status", "--hub", tmp_path)
+    assert (refusal.code, "there is no hub" in refusal.line) == (1, True)
+    (tmp_path / "something").touch()
+    refusal = refused("hub", "init", tmp_path, "--serial", 1)
+    assert (refusal.code, "not empty" in refusal.line) == (1, True)
+    usage = run_meterlet("hub", "init", tmp_path / "new")
+    assert (usage.returncode, "--meter" in usage.stderr) == (2, True)
+    assert not (tmp_path / "new").exists()
