@@ -124,7 +124,7 @@ def test_readings_that_are_in_already_are_refused_without_loss(hub: Path, tmp_pa
     [
         ('[[charge.band]]\nname = "night and weekend"\nprice = "0.2689"\n', "", "energy"),
         ("06:00-22:00", "06:00-26:00", "tariff.toml:"),
-        ("Europe/Berlin", "Europe/Bärlin", "tariff.toml:5"),
+        ("Europe/Berlin", "Europe/Bärlin", "tariff.toml:6: unknown time zone"),
         ('price = "0.3412"', 'price = "0.34120001"', "tariff.toml:"),
         ("format = 1", "format = ", "tariff.toml:"),
     ],

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub as a whole, in one process: card, machine, guard and vault joined."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
+from applets.billing.statement import check_bill
+from hub.card import Card, CardConnection, Refusal
+from hub.device import Description, Device, DeviceError, key_id
+from hub.machine import AppletMachine, build_bundle
+from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from protocols.enrolment import Enrolment
+from protocols.metrology import Period
+from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu, SecurityLevel
+from tariffs import Tariff
+from tariffs.signing import sign_tariff
+from tariffs.source import load_toml
+
+ROOT = Path(__file__).resolve().parents[2]
+MARCH = Period.month(2025, 3)
+VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
+SUPPLIER = Ed25519PrivateKey.from_private_bytes(bytes([2] * 32))
+TARIFF = load_toml((ROOT / "cli" / "demo" / "tariff.toml").read_text())
+NOW = 1_743_500_000
+
+
+def sure(size: int, _state: list[int] = [0]) -> bytes:  # noqa: B006 - a counter on purpose
+    """Bytes that never repeat and are the same in every run."""
+    _state[0] += 1
+    return (_state[0].to_bytes(8, "big") * size)[:size]
+
+
+@dataclass(slots=True)
+class Home:
+    device: Device
+    card: Card
+    enrolment: Enrolment
+
+    def client(self, connection: CardConnection | None = None) -> CardClient:
+        """A peer that holds the channel's keys."""
+        connection = connection or self.card.connect()
+        client = CardClient(connection.transmit)
+        client.select(self.enrolment.applet)
+        client.open_scp03(self.enrolment.keys, bytes(8))
+        return client
+
+    def question(
+        self, tariff: Tariff = TARIFF, signer: Ed25519PrivateKey = SUPPLIER
+    ) -> BillQuestion:
+        begin, end = MARCH.bounds(self.device.description.zone)
+        document = sign_tariff(tariff, signer, key_id(signer.public_key()))
+        return BillQuestion(self.enrolment.meter, begin, end, sure(16), document)
+
+    def ask(self, question: BillQuestion | bytes) -> ResponseApdu:
+        data = question if isinstance(question, bytes) else question.encode()
+        command = CommandApdu(CLA, Instruction.ASK, 0, 0, data, le=65_536, extended=True)
+        return self.client().send(command)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> bytes:
+    return build_bundle(ROOT / "applets" / "billing", VENDOR, key_id(VENDOR.public_key()), [ROOT])
+
+
+@pytest.fixture
+def make_home(
+    tmp_path: Path, machine: AppletMachine, bundle: bytes
+) -> Iterator[Callable[[], Home]]:
+    opened: list[Device] = []
+
+    def make() -> Home:
+        description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+        device = Device.create(tmp_path / "hub", description, now=lambda: NOW)
+        opened.append(device)
+        pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
+        house = SyntheticHousehold("Europe/Berlin")
+        device.meter.vault.append(
+            device.meter.channel, house.readings(date(2025, 3, 1), date(2025, 3, 31))
+        )
+        device.meter.certify()
+        card = device.card(machine)
+        supplier = SUPPLIER.public_key().public_bytes_raw()
+        return Home(device, card, device.install(card, bundle, supplier))
+
+    yield make
+    for device in opened:
+        device.close()
+
+
+@pytest.fixture
+def home(make_home: Callable[[], Home]) -> Home:
+    return make_home()
+
+
+def test_the_applet_answers_with_a_bill_that_checks(home: Home) -> None:
+    question = home.question()
+    response = home.ask(question)
+    assert response.sw == 0x9000
+    series = home.device.meter.certifier.series
+    certifier = home.device.meter.certifier.keys.public_key
+    verified = check_bill(question, response.data, TARIFF, MARCH, series, certifier)
+    uses = [wh for use in home.device.meter.uses(MARCH) for wh in use.uses]
+    begin, end = question.begin, question.end
+    prices = TARIFF.prices(range(begin, end, 900), 900)
+    assert verified.energy_amount == sum(p * wh for p, wh in zip(prices, uses, strict=True))
+    assert str(BillAnswer.decode(response.data).total) == verified.bill.total == "127.46"
+
+
+def test_what_left_is_on_record_to_the_byte(home: Home) -> None:
+    response = home.ask(home.question())
+    log = home.device.disclosure.log
+    (message,) = log.entries("message")
+    assert log.content(message) == response.data
+    (release,) = home.device.disclosure.releases()
+    assert release.subject == TARIFF.digest
+    assert log.verify() == len(list(log.entries()))
+
+
+@pytest.mark.parametrize("level", [SecurityLevel.NONE, SecurityLevel.C_MAC])
+def test_a_channel_that_does_not_protect_answers_gets_none(
+    home: Home, level: SecurityLevel
+) -> None:
+    client = CardClient(home.card.connect().transmit)
+    client.select(home.enrolment.applet)
+    client.open_scp03(home.enrolment.keys, bytes(8), level=level)
+    command = CommandApdu(CLA, Instruction.ASK, 0, 0, home.question().encode(), le=65_536)
+    assert client.send(command).sw == 0x6982
+    assert home.device.disclosure.releases() == []
+
+
+def test_without_a_channel_there_is_no_answer(home: Home) -> None:
+    client = CardClient(home.card.connect().transmit)
+    client.select(home.enrolment.applet)
+    command = CommandApdu(CLA, Instruction.ASK, 0, 0, home.question().encode(), le=65_536)
+    assert client.send(command).sw == 0x6982
+
+
+def test_a_revoked_consent_is_refused_at_the_next_question(home: Home) -> None:
+    assert home.ask(home.question()).sw == 0x9000
+    home.device.disclosure.revoke(1)
+    assert home.ask(home.question()).sw == 0x6985
+    (refusal,) = home.device.disclosure.log.entries("refusal")
+    assert refusal.facts["why"] == "consent: number 1 was revoked"
+
+
+def test_a_tariff_that_the_supplier_did_not_sign_is_refused(home: Home) -> None:
+    assert home.ask(home.question(signer=VENDOR)).sw == 0x6A80
+    assert home.device.disclosure.releases() == []
+
+
+@pytest.mark.parametrize("data", [b"", b"\x76", b"not SML at all", bytes(5000)])
+def test_garbage_gets_a_status_word_and_the_next_question_an_answer(
+    home: Home, data: bytes
+) -> None:
+    assert home.ask(data).sw in (0x6A80, 0x6700)
+    assert home.ask(home.question()).sw == 0x9000
+
+
+def test_a_month_that_is_not_over_cannot_be_billed(home: Home) -> None:
+    april = Period.month(2025, 4).bounds("Europe/Berlin")
+    question = home.question()
+    late = BillQuestion(question.meter, *april, question.nonce, question.tariff)
+    assert home.ask(late).sw == 0x6A83
+    askew = BillQuestion(
+        question.meter, question.begin + 900, question.end, question.nonce, question.tariff
+    )
+    assert home.ask(askew).sw == 0x6A80
+
+
+def test_everything_survives_a_restart(home: Home, machine: AppletMachine) -> None:
+    first = home.ask(home.question())
+    folder = home.device.folder
+    home.device.close()
+    with Device.open(folder, now=lambda: NOW) as device:
+        again = Home(device, device.card(machine), home.enrolment)
+        assert again.ask(again.question()).sw == first.sw == 0x9000
+        assert len(device.disclosure.releases()) == 2
+        assert device.meter.certify() == 0
+
+
+def test_an_applet_is_installed_once_and_removed_whole(home: Home, bundle: bytes) -> None:
+    supplier = SUPPLIER.public_key().public_bytes_raw()
+    with pytest.raises(DeviceError, match="installed already"):
+        home.device.install(home.card, bundle, supplier)
+    home.device.remove(home.card, home.enrolment.applet)
+    assert home.device.documents(home.enrolment.applet) == {}
+    assert all(consent.revoked for consent in home.device.disclosure.consents())
+    again = home.device.install(home.card, bundle, supplier)
+    assert again.keys != home.enrolment.keys
+    assert Home(home.device, home.card, again).ask(home.question()).sw == 0x9000
+
+
+def test_a_package_of_an_unknown_vendor_is_refused(home: Home) -> None:
+    foreign = build_bundle(
+        ROOT / "applets" / "billing", SUPPLIER, key_id(SUPPLIER.public_key()), [ROOT]
+    )
+    with pytest.raises(DeviceError, match="signed by nobody who is trusted"):
+        home.device.install(home.card, foreign, bytes(32))
+
+
+def test_a_supplier_key_of_a_wrong_size_leaves_nothing_installed(
+    make_home: Callable[[], Home], bundle: bytes
+) -> None:
+    home = make_home()
+    home.device.remove(home.card, home.enrolment.applet)
+    before = home.card.entries()
+    with pytest.raises(Refusal):
+        home.device.install(home.card, bundle, b"short")
+    assert home.card.entries() == before
+    assert all(consent.revoked for consent in home.device.disclosure.consents())
