@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
+from sml_codec._compiling import mypyc_attr
 from sml_codec.crc import Crc
 from sml_codec.elements import Element
 from sml_codec.numbers import SizedInt
@@ -36,6 +37,7 @@ class TimeChoice(enum.IntEnum):
     """The same, with the offsets of local time and of daylight saving."""
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class Time:
     """SML_Time. `choice` is None where the meter leaves it out (`Quirk.BARE_TIME`).
@@ -49,6 +51,7 @@ class Time:
     season_offset: int | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListEntry:
     """One value of a meter: SML_ListEntry."""
@@ -74,6 +77,7 @@ class ListEntry:
         return unit_symbol(self.unit)
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodEntry:
     """One value of a period: SML_PeriodEntry."""
@@ -166,6 +170,7 @@ class OpenReq:
     sml_version: int | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRes:
     """SML_PublicOpen.Res: the first message of a file of responses."""
@@ -185,6 +190,7 @@ class CloseReq:
     signature: bytes | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseRes:
     """SML_PublicClose.Res: the last message of a file of responses."""
@@ -263,6 +269,7 @@ class GetProfileListReq:
     details: Tree | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetProfileListRes:
     """SML_GetProfileList.Res: the values of one period."""
@@ -320,6 +327,7 @@ class GetListReq:
     list_name: bytes | None = None
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetListRes:
     """SML_GetList.Res: a list of values, which most meters push every second or so."""
@@ -421,6 +429,7 @@ Body: TypeAlias = (
 )  # fmt: skip
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """SML_Message: one request or response.
