@@ -17,8 +17,14 @@ from protocols.secure_channel.scp03 import (
     Option,
     Scp03,
 )
+from protocols.secure_channel.scp11 import (
+    INS_INTERNAL_AUTHENTICATE,
+    INS_MUTUAL_AUTHENTICATE,
+    INS_PERFORM_SECURITY_OPERATION,
+)
 from protocols.secure_channel.session import LEVELS, Role
 
+from .agreement import authenticate, perform_security_operation
 from .channel import Authentication, LogicalChannel
 from .entries import CardState
 from .keystore import KeySet
@@ -41,6 +47,11 @@ def find(card: "Card", channel: LogicalChannel, command: CommandApdu) -> Opening
     begins = not command.is_secured and command.ins == INS_INITIALIZE_UPDATE
     if begins and command.plain_class == _PROPRIETARY:
         return initialize_update
+    if not command.is_secured and command.plain_class == _PROPRIETARY:
+        if command.ins == INS_PERFORM_SECURITY_OPERATION:
+            return perform_security_operation
+        if command.ins in {INS_MUTUAL_AUTHENTICATE, INS_INTERNAL_AUTHENTICATE} and command.p2:
+            return authenticate
     pending = channel.authentication is not None and channel.authentication.is_pending
     if pending and command.is_secured and command.ins == INS_EXTERNAL_AUTHENTICATE:
         return external_authenticate
@@ -64,14 +75,6 @@ def key_set_for(card: "Card", channel: LogicalChannel, version: int) -> KeySet:
     raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no SCP03 key set {version:02X} in the security domain")
 
 
-def require_unblocked(card: "Card", key_set: KeySet) -> None:
-    """Return if the key set has attempts left; raise `Refusal` otherwise."""
-    if key_set.failures >= card.profile.attempts:
-        raise Refusal(
-            Sw.BLOCKED, f"key set {key_set.version:02X} is blocked: too many wrong attempts"
-        )
-
-
 def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
     """Answer a host's challenge; whatever secure channel there was ends."""
     channel.forget()
@@ -86,12 +89,14 @@ def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApd
             f"the host challenge has {profile.option.size} bytes, not {len(command.data)}",
         )
     key_set = key_set_for(card, channel, command.p1)
-    require_unblocked(card, key_set)
+    card.require_unblocked(key_set)
+    if profile.counts_challenges:
+        card.keys.count_failure(key_set)
     sequence = card.keys.next_sequence(key_set)
     session = Scp03(Role.CARD, card.keys.static_keys(key_set), command.data)
     pseudo = bool(profile.option & Option.PSEUDO_RANDOM)
     data = session.answer(
-        diversification=diversification(card, key_set.domain),
+        diversification=card.diversification(key_set.domain),
         key_version=key_set.version,
         option=profile.option,
         sequence=sequence,
@@ -100,11 +105,6 @@ def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApd
     )
     channel.authentication = Authentication(session, key_set.domain, key_set.version)
     return ResponseApdu(data, Sw.SUCCESS)
-
-
-def diversification(card: "Card", domain: bytes) -> bytes:
-    """Return the ten bytes that a domain's keys were diversified with (tag CF)."""
-    return card.registry.find_object(domain, 0xCF) or card.profile.diversification
 
 
 def external_authenticate(
@@ -125,8 +125,9 @@ def external_authenticate(
     if key_set is None:
         channel.forget()
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the key set has gone since the challenge")
-    require_unblocked(card, key_set)
-    card.keys.count_failure(key_set)
+    card.require_unblocked(key_set)
+    if not card.profile.counts_challenges:
+        card.keys.count_failure(key_set)
     try:
         pending.session.authenticate(command)
     except RemoteChannelError as error:

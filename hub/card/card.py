@@ -15,15 +15,17 @@ from typing import Final, Self
 from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
 
+from .attestation import issue_attested_key
 from .certificates import Certificates
 from .connection import CardConnection
 from .content import ContentManager
 from .delegation import Receipts
 from .entries import ISSUER_PRIVILEGES, Entry, Kind, LifeCycle, Privilege, check_aid
-from .keystore import KeyStore
+from .keystore import KeySet, KeyStore
 from .profile import DEFAULT, CardProfile
 from .registry import Registry
 from .runtime import AppletRuntime
+from .status import Refusal, Sw
 
 __all__ = ["Card"]
 
@@ -116,6 +118,10 @@ class Card:
         with self._turn:
             yield
 
+    def diversification(self, domain: bytes) -> bytes:
+        """Return the ten bytes that a domain's keys were diversified with (tag CF)."""
+        return self.registry.find_object(domain, 0xCF) or self.profile.diversification
+
     def restore_keys(self) -> None:
         """Give the issuer's domain, which has no keys left, its first ones again."""
         issuer = self.registry.issuer().aid
@@ -125,6 +131,26 @@ class Card:
         assert sealed is not None  # `create` has put it there
         enc, mac, dek = self.keys.open_secret(_FIRST_KEYS, sealed)
         self.keys.put_static(issuer, self.profile.key_version, StaticKeys(enc, mac, dek))
+        if self.profile.attested:
+            issue_attested_key(self, issuer)
+
+    def require_unblocked(self, key_set: KeySet) -> None:
+        """Return if the key set has attempts left; raise `Refusal` otherwise.
+
+        Where the profile says so, what is blocked is removed, for good; a card that has no keys
+        left then begins anew with those it was issued with.
+        """
+        if key_set.failures < self.profile.attempts:
+            return
+        if self.profile.restores_keys:
+            with self.database.transaction():
+                self.keys.remove_set(key_set)
+                self.certificates.forget(key_set.domain, key_set.base, key_set.version)
+                if not self.keys.describe(key_set.domain):
+                    self.restore_keys()
+        raise Refusal(
+            Sw.BLOCKED, f"key {key_set.version:02X}/{key_set.base:02X}: too many wrong attempts"
+        )
 
     # For the hub itself; over the wire the same happens through INSTALL, LOAD and DELETE
 

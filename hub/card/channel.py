@@ -42,6 +42,8 @@ class LogicalChannel:
     target: bytes | None = None
     """The application that the selected domain personalises."""
 
+    host: object = None
+    """Certificates of a host that have come (`agreement.HostChain`)."""
     parts: list[bytes] = field(default_factory=list)
     """Data of plain links that the security domain joins itself."""
 
@@ -54,6 +56,7 @@ class LogicalChannel:
         self.parts.clear()
         self.process = None
         self.target = None
+        self.host = None
 
     @property
     def level(self) -> SecurityLevel:
@@ -64,17 +67,11 @@ class LogicalChannel:
 
     @property
     def authenticated(self) -> bytes | None:
-        """The security domain whose keys opened the session that is open now."""
-        if self.authentication is None or not self.authentication.session.is_open:
+        """The security domain whose keys the host has proved to share; None without a session."""
+        authentication = self.authentication
+        if authentication is None or not authentication.session.is_open:
             return None
-        return self.authentication.domain
-
-    @property
-    def is_host_authenticated(self) -> bool:
-        """Whether the open session proves who the host is."""
-        return self.authenticated is not None and (
-            self.authentication is not None and self.authentication.host_authenticated
-        )
+        return authentication.domain if authentication.host_authenticated else None
 
 
 @dataclass(frozen=True, slots=True)

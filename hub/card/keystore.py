@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keys of the card's security domains, sealed, with their counters.
 
-A key set is what one version number names: for SCP03 the AES keys 01 (ENC), 02 (MAC) and 03
-(DEK); a version may hold RSA and EC keys too. Sequence and failure counters belong to the key set.
+A key set has a version and counters of its own: the AES keys 01 (ENC), 02 (MAC) and 03 (DEK) of
+SCP03 are one, any other key is one by itself. Sequence and failure counters belong to the set.
 Whoever opens a session writes them first, in a transaction of their own, so that no refused
 command and no power cut takes them back. Secret parts are AES-256-GCM under the storage key,
 bound to domain, version, identifier and part.
@@ -59,12 +59,18 @@ class Key:
         return next((part.value for part in self.parts if part.type is kind), None)
 
 
+def base_of(identifier: int) -> int:
+    """Return the identifier of the first key in the set that a key belongs to."""
+    return ENC if identifier in {ENC, MAC, DEK} else identifier
+
+
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """What one version number names, and how far its counters are."""
+    """Keys that are used together, and how far their counters are."""
 
     domain: bytes
     version: int
+    base: int
     sequence: int
     failures: int
 
@@ -84,39 +90,43 @@ class KeyStore:
         A version that is replaced keeps its rank, so that what was the default stays it; its
         counters start again at zero (GPC Amendment D v1.2, 6.2.2.1).
         """
-        version = keys[0].version
-        db = self._database.connection
+        for base in sorted({base_of(key.identifier) for key in keys}):
+            members = [key for key in keys if base_of(key.identifier) == base]
+            self._put_set(domain, base, members, replaces)
+
+    def _put_set(self, domain: bytes, base: int, keys: Sequence[Key], replaces: int) -> None:
+        db, version = self._database.connection, keys[0].version
         if replaces and replaces != version:
-            for key in keys:
-                db.execute(
-                    "DELETE FROM card_key WHERE domain = ? AND version = ? AND identifier = ?",
-                    (domain, replaces, key.identifier),
-                )
             (rank,) = db.execute(
-                "SELECT rank FROM card_key_set WHERE domain = ? AND version = ?",
-                (domain, replaces),
+                "SELECT rank FROM card_key_set WHERE domain = ? AND version = ? AND base = ?",
+                (domain, replaces, base),
             ).fetchone()
+            self._delete(domain, replaces, keys)
             self._drop_empty(domain)
         else:
             (rank,) = db.execute(
                 "SELECT coalesce(max(rank), 0) + 1 FROM card_key_set WHERE domain = ?", (domain,)
             ).fetchone()
         db.execute(
-            "INSERT INTO card_key_set VALUES (?, ?, 0, 0, ?)"
-            " ON CONFLICT (domain, version) DO UPDATE SET sequence = 0, failures = 0",
-            (domain, version, rank),
+            "INSERT INTO card_key_set VALUES (?, ?, ?, 0, 0, ?)"
+            " ON CONFLICT (domain, version, base) DO UPDATE SET sequence = 0, failures = 0",
+            (domain, version, base, rank),
         )
+        self._delete(domain, version, keys)
         for key in keys:
-            db.execute(
-                "DELETE FROM card_key WHERE domain = ? AND version = ? AND identifier = ?",
-                (domain, version, key.identifier),
-            )
             for number, part in enumerate(key.parts):
                 sealed = self._seal(domain, key, number, part)
                 db.execute(
-                    "INSERT INTO card_key VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (domain, version, key.identifier, number, part.type, len(part.value), sealed),
-                )
+                    "INSERT INTO card_key VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (domain, version, base, key.identifier, number, part.type, len(part.value),
+                     sealed),
+                )  # fmt: skip
+
+    def _delete(self, domain: bytes, version: int, keys: Sequence[Key]) -> None:
+        self._database.connection.executemany(
+            "DELETE FROM card_key WHERE domain = ? AND version = ? AND identifier = ?",
+            [(domain, version, key.identifier) for key in keys],
+        )
 
     def put_static(self, domain: bytes, version: int, keys: StaticKeys) -> None:
         """Add an SCP03 key set as `version`."""
@@ -177,7 +187,7 @@ class KeyStore:
         """Return version, identifier and the (type, length) of each part, in order of rank."""
         rows = self._database.connection.execute(
             "SELECT version, identifier, type, length FROM card_key"
-            " JOIN card_key_set USING (domain, version) WHERE domain = ?"
+            " JOIN card_key_set USING (domain, version, base) WHERE domain = ?"
             " ORDER BY rank, version, identifier, part",
             (domain,),
         ).fetchall()
@@ -191,22 +201,30 @@ class KeyStore:
     def find_set(self, domain: bytes, version: int) -> KeySet | None:
         """Return the SCP03 key set `version` of a domain, or None; 0 is its default."""
         row = self._database.connection.execute(
-            "SELECT version, sequence, failures FROM card_key_set WHERE domain = ?"
-            " AND version = coalesce(?, version) AND 3 = (SELECT count(*) FROM card_key"
-            " WHERE card_key.domain = card_key_set.domain AND"
-            " card_key.version = card_key_set.version AND identifier BETWEEN 1 AND 3"
+            "SELECT version, base, sequence, failures FROM card_key_set WHERE domain = ?"
+            " AND version = coalesce(?, version) AND base = 1 AND 3 = (SELECT count(*)"
+            " FROM card_key WHERE card_key.domain = card_key_set.domain"
+            " AND card_key.version = card_key_set.version AND card_key.base = 1"
             " AND type = ?) ORDER BY rank LIMIT 1",
             (domain, version or None, int(KeyType.AES)),
         ).fetchone()
         return None if row is None else KeySet(domain, *row)
 
-    def counters(self, domain: bytes, version: int) -> KeySet | None:
-        """Return the counters of any version a domain has keys of, or None."""
+    def set_of(self, domain: bytes, key: Key) -> KeySet:
+        """Return the set that a key of a domain is in."""
         row = self._database.connection.execute(
-            "SELECT version, sequence, failures FROM card_key_set WHERE domain = ? AND version = ?",
-            (domain, version),
+            "SELECT version, base, sequence, failures FROM card_key_set WHERE domain = ?"
+            " AND version = ? AND base = ?",
+            (domain, key.version, base_of(key.identifier)),
         ).fetchone()
-        return None if row is None else KeySet(domain, *row)
+        return KeySet(domain, *row)
+
+    def remove_set(self, key_set: KeySet) -> None:
+        """Remove a set with its keys."""
+        self._database.connection.execute(
+            "DELETE FROM card_key_set WHERE domain = ? AND version = ? AND base = ?",
+            (key_set.domain, key_set.version, key_set.base),
+        )
 
     def static_keys(self, key_set: KeySet) -> StaticKeys:
         """Return the keys of an SCP03 key set."""
@@ -238,15 +256,17 @@ class KeyStore:
     def _write_counter(self, change: str, key_set: KeySet) -> None:
         with self._database.transaction() as db:
             db.execute(
-                f"UPDATE card_key_set SET {change} WHERE domain = ? AND version = ?",  # noqa: S608
-                (key_set.domain, key_set.version),
+                f"UPDATE card_key_set SET {change}"  # noqa: S608 - constant text
+                " WHERE domain = ? AND version = ? AND base = ?",
+                (key_set.domain, key_set.version, key_set.base),
             )
 
     def _drop_empty(self, domain: bytes) -> None:
         self._database.connection.execute(
             "DELETE FROM card_key_set WHERE domain = ? AND NOT EXISTS (SELECT 1 FROM card_key"
             " WHERE card_key.domain = card_key_set.domain"
-            " AND card_key.version = card_key_set.version)",
+            " AND card_key.version = card_key_set.version"
+            " AND card_key.base = card_key_set.base)",
             (domain,),
         )
 

@@ -31,7 +31,7 @@ class CardProfile:
     """Issuer identification number, tag 42, until one is stored."""
     image: bytes = bytes.fromhex("4D45544552000001")
     """Card image number, tag 45, until one is stored."""
-    scp11_options: tuple[int, ...] = (0x02,)
+    scp11_options: tuple[int, ...] = ()
     """The options `i` of SCP11 that GET DATA lists; none is no SCP11."""
     counts_challenges: bool = False
     """Whether a challenge counts as a failed attempt until the host has authenticated."""
@@ -39,6 +39,8 @@ class CardProfile:
     """Whether the first own key set takes the place of version FF."""
     restores_keys: bool = False
     """Whether blocked keys are removed, and a card without keys gets its first ones again."""
+    attested: bool = False
+    """Whether the card is issued with a key for SCP11b, 13/01, and certificates for it."""
     historical: bytes = b"\x58Meterlet"
     """The end of the ATR's historical bytes, a compact TLV."""
     file_system: bool = False
@@ -62,6 +64,7 @@ YUBIKEY: Final = CardProfile(
     counts_challenges=True,
     drops_factory_keys=True,
     restores_keys=True,
+    attested=True,
     scp11_options=(0x04,),
     historical=b"\x57YubiKey",
 )

@@ -59,21 +59,24 @@ CARD: Final = Component(
             domain BLOB NOT NULL REFERENCES card_entry (aid)
                 ON DELETE CASCADE ON UPDATE CASCADE,
             version INTEGER NOT NULL CHECK (version BETWEEN 1 AND 255),
+            base INTEGER NOT NULL,
             sequence INTEGER NOT NULL CHECK (sequence BETWEEN 0 AND 0xFFFFFF),
             failures INTEGER NOT NULL CHECK (failures >= 0),
             rank INTEGER NOT NULL,
-            PRIMARY KEY (domain, version)
+            PRIMARY KEY (domain, version, base)
         ) STRICT;
         CREATE TABLE card_key (
             domain BLOB NOT NULL,
             version INTEGER NOT NULL,
+            base INTEGER NOT NULL,
             identifier INTEGER NOT NULL CHECK (identifier BETWEEN 0 AND 127),
             part INTEGER NOT NULL,
             type INTEGER NOT NULL,
             length INTEGER NOT NULL,
             sealed BLOB NOT NULL,
             PRIMARY KEY (domain, version, identifier, part),
-            FOREIGN KEY (domain, version) REFERENCES card_key_set (domain, version)
+            FOREIGN KEY (domain, version, base)
+                REFERENCES card_key_set (domain, version, base)
                 ON DELETE CASCADE ON UPDATE CASCADE
         ) STRICT;
         """,

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from protocols.secure_channel.keys import cmac
+from protocols.secure_channel.scp11 import curve_hash
 
 from .keystore import Key, KeyType
 from .status import Refusal, Sw
@@ -44,13 +45,6 @@ def curve_of(key: Key) -> ec.EllipticCurve:
     if known is None:
         raise Refusal(Sw.WRONG_DATA, f"no curve has the key parameter reference {reference:02X}")
     return known()
-
-
-def curve_hash(curve: ec.EllipticCurve) -> hashes.HashAlgorithm:
-    """Return the hash that goes with a curve (GPCS 2.3.1, table B-3)."""
-    if curve.key_size < 384:
-        return hashes.SHA256()
-    return hashes.SHA384() if curve.key_size < 512 else hashes.SHA512()
 
 
 def load_public(key: Key) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey | None:
