@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from tariffs._toml_lines import Path
@@ -78,6 +79,14 @@ class Table:
                 raise MalformedTariff(f"{key!r} has a time of day: give the date alone")
         return value
 
+    def moment(self, key: str) -> int:
+        """Return a date and time with an offset, in epoch seconds."""
+        value = self._take(key, datetime, "a time such as 2025-01-01T00:00:00Z")
+        with self.at(key):
+            if value.tzinfo is None or value.microsecond:
+                raise MalformedTariff(f"{key!r} has no offset from UTC, or parts of a second")
+        return int(value.timestamp())
+
     def days(self, key: str) -> list[date]:
         """Return a list of dates, empty without the key."""
         if key not in self:
@@ -93,6 +102,28 @@ class Table:
         value = self._take(key, str, 'a decimal in quotes, such as "0.3012"')
         with self.at(key, component=None):
             return parse_decimal(value, decimals)
+
+    def optional_decimal(self, key: str, decimals: int, default: int) -> int:
+        """Return a decimal, or the default without the key."""
+        return self.decimal(key, decimals) if key in self else default
+
+    def fraction(self, key: str, default: int) -> Fraction:
+        """Return a decimal of any length, exactly; or the default without the key."""
+        return Fraction(self.decimal(key, 12), 10**12) if key in self else Fraction(default)
+
+    def parsed(self, key: str, parse: Callable[[str], T]) -> T:
+        """Return what a text is parsed to."""
+        value = self.text(key)
+        with self.at(key):
+            return parse(value)
+
+    def one_of(self, choices: Mapping[str, T]) -> tuple[str, T]:
+        """Return the one key that is there of several that exclude each other."""
+        with self.at():
+            there = [key for key in choices if key in self]
+            if len(there) != 1:
+                raise MalformedTariff(f"there is not one of {', '.join(choices)}")
+        return there[0], choices[there[0]]
 
     def words(self, key: str, parse: Callable[[str], T]) -> list[T]:
         """Return what each text of a list, or the one text, is parsed to."""

@@ -130,8 +130,7 @@ class Clock:
     def days_begun(self, begin: int, end: int) -> Iterator[int]:
         """Yield the local days whose first instant lies in [begin, end).
 
-        So every day is charged once when periods follow each other, and a period of whole days
-        has exactly these. A date that a zone skipped altogether is no day.
+        A period of whole days has exactly these. A date that a zone skipped altogether is no day.
         """
         day = self.day_of(begin) if begin < end else 0
         while begin < end:
@@ -145,5 +144,10 @@ class Clock:
 
 @lru_cache(maxsize=4096)
 def charged_days(zone: str, begin: int, end: int) -> int:
-    """Return how many local days of `zone` have their first instant in [begin, end)."""
-    return sum(1 for _ in Clock(zone).days_begun(begin, end))
+    """Return how many local days of `zone` have their middle, 12 h after they begin, in [begin, end).
+
+    Every day is charged once when periods follow each other. A month of another clock (readings
+    in UTC, a tariff in London) has as many days as a month of the zone's own.
+    """
+    half = DAY // 2
+    return sum(1 for _ in Clock(zone).days_begun(begin - half, end - half))

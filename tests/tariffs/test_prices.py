@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tariffs import Tariff, UnbillableReadings, UnpricedSlot, charged_days
 from tariffs.clock import Clock, date_of, day_number
 from tariffs.source import load_toml
-from tests.tariffs.plans import Plan, local_days_begun, moments, plans
+from tests.tariffs.plans import Plan, local_days_halved, moments, plans
 
 HOUR = 3600
 
@@ -136,7 +136,7 @@ def test_standing_days_add_up_over_adjoining_periods(zone: str, a: int, b: int, 
     middle, end = begin + b * 900, begin + (b + c) * 900
     whole = charged_days(zone, begin, end)
     assert whole == charged_days(zone, begin, middle) + charged_days(zone, middle, end)
-    assert whole == local_days_begun(zone, begin, end)
+    assert whole == local_days_halved(zone, begin, end)
 
 
 def test_a_date_that_its_zone_skipped_is_no_day() -> None:
