@@ -222,7 +222,10 @@ class NativeCard:
     def send(self, command: Command) -> Response:
         """Ask the applet."""
         with self._call() as (applet, answer):
-            answer.append(applet.process(Command.decode(command.encode())))
+            response = applet.process(Command.decode(command.encode()))
+            if not isinstance(response, Response):
+                raise TypeError(f"process() must return a Response, not {type(response).__name__}")
+            answer.append(response)
         return answer[-1]
 
     def reset(self) -> None:

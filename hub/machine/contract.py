@@ -106,8 +106,12 @@ def _require_functions(
         raise ContractBroken(f"{where} is not an interface")
     declared = _items(item.exports(engine))
     for name, kind in declared.items():
-        if isinstance(kind, component.FuncType) and not (
-            name in functions and functions[name].matches(kind)
+        if isinstance(kind, component.ValType):
+            continue  # a name for a type, which counts where it is used
+        if not (
+            isinstance(kind, component.FuncType)
+            and name in functions
+            and functions[name].matches(kind)
         ):
             raise ContractBroken(f"{where}: {name} is not the platform's")
     if all_of_them and not functions.keys() <= declared.keys():

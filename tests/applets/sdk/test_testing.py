@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+from datetime import date
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from applets.sdk import Applet, AppletError, Command, Refusal, Refused, Response, StatusWord
+from applets.sdk.testing import IMPORT_REGISTER, FakePlatform, Household, NativeCard
+
+
+class Sample(Applet):
+    """Does what its data says."""
+
+    count = 0
+
+    def process(self, command: Command) -> Response:
+        self.count += 1
+        self.platform.store.put(b"count", bytes([self.count]))
+        match command.data:
+            case b"crash":
+                return Response(bytes([1 // (self.count * 0)]))
+            case b"refuse":
+                raise AppletError(StatusWord.CONDITIONS_NOT_SATISFIED)
+            case b"warn":
+                return Response(status=0x6300)
+            case b"sum":
+                household = self.platform.calendar
+                begin = household.slots(IMPORT_REGISTER, *self.period).starts
+                opened = self.platform.statements.open_linear(
+                    IMPORT_REGISTER, *self.period, [1] * len(begin), b"context"
+                )
+                return Response(opened.value.to_bytes(4, "big"))
+            case _:
+                return Response(bytes([self.count]))
+
+    @property
+    def period(self) -> tuple[int, int]:
+        return MARCH.begin, MARCH.end
+
+
+MARCH = Household.constant(10, 31)
+
+
+def ask(card: NativeCard, data: bytes = b"") -> Response:
+    return card.send(Command(0x80, 0, data=data))
+
+
+def test_march_has_an_hour_less() -> None:
+    assert len(MARCH.watt_hours) == 31 * 96 - 4
+    assert len(Household.constant(1, 31, first_day=date(2026, 10, 1)).watt_hours) == 31 * 96 + 4
+    assert len(Household.constant(1, 31, zone="UTC", slot_minutes=60).watt_hours) == 31 * 24
+
+
+def test_a_statement_is_computed_and_kept_for_the_test() -> None:
+    fake = FakePlatform(MARCH)
+    response = ask(NativeCard(Sample, fake), b"sum")
+    assert int.from_bytes(response.data, "big") == 10 * (31 * 96 - 4)
+    assert [opened.value for opened in fake.released] == [29_720]
+
+
+def test_an_error_undoes_what_the_command_did() -> None:
+    fake = FakePlatform(MARCH)
+    card = NativeCard(Sample, fake)
+    assert ask(card) == Response(b"\x01")
+    assert ask(card, b"refuse") == Response(status=0x6985)
+    assert fake.store == {b"count": b"\x01"}
+    assert ask(card, b"warn") == Response(status=0x6300)
+    assert fake.store == {b"count": b"\x03"}
+
+
+def test_a_crash_loses_the_memory_and_is_kept_for_the_test() -> None:
+    fake = FakePlatform(MARCH)
+    card = NativeCard(Sample, fake)
+    assert ask(card) == Response(b"\x01")
+    assert ask(card, b"crash") == Response(status=0x6400)
+    assert isinstance(card.failure, ZeroDivisionError)
+    assert ask(card) == Response(b"\x01")
+    assert card.failure is None
+
+
+def test_install_and_select_are_answered() -> None:
+    card = NativeCard(Sample, FakePlatform(MARCH))
+    assert card.install() == Response()
+    assert card.install(b"parameters") == Response(status=0x6400)
+    assert isinstance(card.failure, ValueError)
+    assert card.select() == Response()
+    card.reset()
+    assert ask(card) == Response(b"\x01")
+
+
+def test_the_services_refuse_as_the_hub_does() -> None:
+    fake = FakePlatform(MARCH, store_bytes=10, output_sizes={"hours": 2})
+    platform = fake.platform()
+    begin, end = MARCH.begin, MARCH.end
+    weights = [1] * len(MARCH.watt_hours)
+
+    def refused(call: object) -> Refusal:
+        assert callable(call)
+        with pytest.raises(Refused) as caught:
+            call()
+        return caught.value.refusal
+
+    slots, opens = platform.calendar.slots, platform.statements.open_linear
+    assert refused(lambda: slots("other", begin, end)) is Refusal.NOT_FOUND
+    assert refused(lambda: slots(IMPORT_REGISTER, begin - 900, end)) is Refusal.NOT_FOUND
+    assert refused(lambda: slots(IMPORT_REGISTER, begin + 1, end)) is Refusal.MALFORMED
+    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, [1], b"")) is Refusal.MALFORMED
+    assert refused(lambda: platform.store.put(b"key", bytes(8))) is Refusal.TOO_MUCH
+    read, put = platform.readings.read, platform.outputs.set
+    assert refused(lambda: read(IMPORT_REGISTER, begin, end)) is Refusal.NOT_GRANTED
+    assert refused(lambda: put("hours", b"ab")) is Refusal.NOT_GRANTED
+    fake.is_raw = True
+    assert read(IMPORT_REGISTER, begin, end).watt_hours == MARCH.watt_hours
+    assert refused(lambda: put("hours", b"abc")) is Refusal.MALFORMED
+    put("hours", b"ab")
+    assert fake.outputs == {"hours": b"ab"}
+    fake.refuse = Refusal.NO_CONSENT
+    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, weights, b"")) is Refusal.NO_CONSENT
+
+
+def test_missing_slots_are_never_summed() -> None:
+    gap = Household("UTC", 60, 0, (1, 1), b"\0\3")
+    with pytest.raises(Refused) as caught:
+        FakePlatform(gap).platform().statements.open_linear(IMPORT_REGISTER, 0, 7200, [1, 1], b"")
+    assert caught.value.refusal is Refusal.INCOMPLETE
+
+
+def test_the_small_services_do_what_they_say() -> None:
+    fake = FakePlatform(MARCH)
+    platform, key = fake.platform(), Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    assert platform.clock.now() == MARCH.end
+    assert platform.signatures.verify_ed25519(public, b"message", key.sign(b"message"))
+    assert not platform.signatures.verify_ed25519(public, b"other", key.sign(b"message"))
+    platform.store.put(b"b", b"1")
+    platform.store.put(b"a", b"2")
+    assert platform.store.keys() == [b"a", b"b"]
+    platform.store.delete(b"a")
+    platform.store.delete(b"a")
+    assert (platform.store.get(b"a"), platform.store.get(b"b")) == (None, b"1")
+    platform.log.write("line")
+    assert fake.log == ["line"]
+
+
+def test_every_refusal_has_a_status_word_of_its_own() -> None:
+    words = {Refused(refusal).status for refusal in Refusal}
+    assert len(words) == len(Refusal)
+    assert StatusWord.SUCCESS not in words

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The WIT file, the machine's tables and the SDK say the same."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+import wasmtime
+from wasmtime import component
+
+import applets.sdk
+from applets.sdk.testing import FakePlatform, Household, NativeCard
+from hub.machine import (
+    AppletFault,
+    AppletMachine,
+    ContractBroken,
+    Refusal,
+    contract,
+    limits,
+    platform,
+)
+from hub.machine._engine import new_engine
+from tests.hub.machine.fakes import Device, bundle, command
+
+WIT: Final = Path(contract.__file__).parent / "wit" / "platform.wit"
+FUNCTIONS: Final = re.compile(r"^    ([\w-]+): func", re.MULTILINE)
+BYTES: Final = "(list u8)"
+
+
+def test_the_tables_name_what_the_wit_file_names() -> None:
+    text = WIT.read_text()
+    interfaces = dict(re.findall(r"^interface (\w+) \{(.*?)^\}", text, re.MULTILINE | re.DOTALL))
+    named = {
+        f"meterlet:platform/{name}@0.1.0": set(
+            re.findall(r"^    ([\w-]+): func", body, re.MULTILINE)
+        )
+        for name, body in interfaces.items()
+        if name != "types"
+    }
+    tables = {
+        **contract.IMPORTS,
+        contract.APPLET_INTERFACE: contract.APPLET,
+        contract.PYTHON_INTERFACE: contract.PYTHON,
+    }
+    assert named == {name: set(functions) for name, functions in tables.items()}
+
+
+def test_the_runtime_fits_the_tables(machine: AppletMachine) -> None:
+    program = machine._python
+    contract.require(program.engine, program.component, python=True)
+    imports = set(program.component.type.imports(program.engine))
+    assert imports == {*contract.IMPORTS, "meterlet:platform/types@0.1.0"}  # and no system
+
+
+def test_the_limits_on_both_sides_are_the_contracts() -> None:
+    assert f"at most {limits.MAX_CONTEXT} bytes" in WIT.read_text()
+
+
+def test_the_sdk_and_the_device_speak_of_the_same_services() -> None:
+    for name in ("Statements", "Calendar", "Store", "Clock", "Signatures", "Readings", "Outputs"):
+        inside, outside = getattr(applets.sdk, name), getattr(platform, name)
+        methods = {key for key in vars(inside) if not key.startswith("_")}
+        assert methods == {key for key in vars(outside) if not key.startswith("_")}
+        for method in methods:
+            ours = inspect.signature(getattr(inside, method)).parameters
+            assert list(ours) == list(inspect.signature(getattr(outside, method)).parameters)
+    assert [one.value for one in applets.sdk.Refusal] == [one.value for one in Refusal]
+
+
+APPLET: Final = """
+def process(self, command):
+    begin, end = {begin}, {end}
+    grid = self.platform.calendar.grid()
+    slots = self.platform.calendar.slots("1-0:1.8.0*255", begin, end)
+    match command.ins:
+        case 0: return Response(repr((grid, slots)).encode())
+        case 1: self.platform.calendar.slots("x", begin, end)
+        case 2: raise AppletError(0x6A80)
+        case 3: return Response(command.data, 0x6310)
+        case 4: return Response(bytes([len(command.data), command.expected or 0]))
+        case 5: 1 // 0
+        case 6: return None
+        case 7: self.platform.store.put(b"k", bytes(70_000))
+"""
+
+
+def test_an_applet_answers_the_same_natively_and_in_the_machine(machine: AppletMachine) -> None:
+    household = Household.constant(5, 7)
+    body = APPLET.format(begin=household.begin, end=household.end)
+    made = bundle(body)
+    namespace: dict[str, type[applets.sdk.Applet]] = {}
+    exec(made.files["sample/applet.py"], namespace)
+    card = NativeCard(namespace["Sample"], FakePlatform(household))
+    inside = machine.instance(made, Device().platform)
+    for ins in range(8):
+        native = card.send(applets.sdk.Command(0x80, ins, data=b"data")).encode()
+        try:
+            confined = inside.process(command(ins, b"data"))
+        except AppletFault as fault:
+            confined = fault.response
+        assert native == confined
+
+
+EXPORTS: Final = """
+    (core module $code
+        (memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+        (func (export "bytes") (param i32 i32) (result i32) i32.const 64)
+        (func (export "none") (result i32) i32.const 64))
+    (core instance $made (instantiate $code))
+    (type $answer (result (list u8) (error string)))
+    (func $install (param "parameters" (list u8)) (result $answer)
+        (canon lift (core func $made "bytes")
+            (memory (core memory $made "memory")) (realloc (core func $made "realloc"))))
+    (func $process (param "command" (list u8)) (result $answer)
+        (canon lift (core func $made "bytes")
+            (memory (core memory $made "memory")) (realloc (core func $made "realloc"))))
+    (func $select (result $answer)
+        (canon lift (core func $made "none") (memory (core memory $made "memory"))))
+    (func $deselect (result (result (error string)))
+        (canon lift (core func $made "none") (memory (core memory $made "memory"))))
+    (instance $applet
+        (export "install" (func $install))
+        (export "select" (func $select))
+        (export "process" (func $process))
+        (export "deselect" (func $deselect))
+        (export "uninstall" (func $select)))
+    (export "meterlet:platform/applet@0.1.0" (instance $applet))
+"""
+
+
+def require(text: str) -> None:
+    engine = new_engine(interruptible=True)
+    contract.require(engine, component.Component(engine, f"(component {text})"))
+
+
+def test_a_component_that_exports_the_contract_fits() -> None:
+    require(EXPORTS)
+
+
+def import_of(interface: str, body: str) -> str:
+    return f'(import "meterlet:platform/{interface}@0.1.0" (instance {body}))'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        import_of("clock", '(export "now" (func (result s64)))'),
+        import_of("log", '(export "write" (func (param "text" string)))'),
+        import_of(
+            "store", '(export "get" (func (param "key" (list u8)) (result (option (list u8)))))'
+        ),
+        import_of("clock", ""),
+    ],
+)
+def test_a_component_may_import_what_the_platform_has(body: str) -> None:
+    require(body + EXPORTS)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ('(import "wasi:cli/environment@0.2.0" (instance))', "wasi:cli/environment"),
+        ('(import "wasi:filesystem/types@0.2.0" (instance))', "wasi:filesystem"),
+        ('(import "run" (func))', "run"),
+        (import_of("clock", '(export "now" (func (result u64)))'), "clock"),
+        (import_of("clock", '(export "now" (func (param "x" s64) (result s64)))'), "clock"),
+        (import_of("clock", '(export "now" (func))'), "clock"),
+        (import_of("clock", '(export "later" (func (result s64)))'), "later"),
+        (import_of("log", '(export "write" (func (param "text" (list u8))))'), "write"),
+        (
+            import_of("log", '(export "write" (func (param "text" string) (result string)))'),
+            "write",
+        ),
+        (
+            import_of("store", '(export "get" (func (param "key" string) (result (list u8))))'),
+            "get",
+        ),
+        (import_of("store", '(export "keys" (func (result (list string))))'), "keys"),
+        (
+            import_of(
+                "outputs",
+                '(export "set" (func (param "n" string) (param "v" (list u8)) (result (result))))',
+            ),
+            "set",
+        ),
+        (import_of("calendar", '(export "r" (type (sub resource)))'), "calendar"),
+    ],
+)
+def test_a_component_that_imports_anything_else_is_refused(body: str, named: str) -> None:
+    with pytest.raises(ContractBroken, match=re.escape(named)):
+        require(body + EXPORTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('(export "uninstall" (func $select))', "", "uninstall"),
+        ('(export "deselect" (func $deselect))', '(export "deselect" (func $select))', "deselect"),
+        ("meterlet:platform/applet@0.1.0", "meterlet:platform/applet@9.1.0", "applet@0.1.0"),
+    ],
+)
+def test_a_component_that_exports_too_little_is_refused(old: str, new: str, named: str) -> None:
+    assert old in EXPORTS
+    with pytest.raises(ContractBroken, match=re.escape(named)):
+        require(EXPORTS.replace(old, new))
+
+
+def test_a_component_in_bytes_that_are_none_is_refused() -> None:
+    with pytest.raises(wasmtime.WasmtimeError):
+        require("(garbage)")
