@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.card.loadfile import LoadFile
+from hub.card.manager import CardManager
+from hub.card.package import CapFile, PackageError, build_cap
+from hub.card.status import Refusal
+from protocols.secure_channel import CardClient
+
+from .host import load_block
+from .support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
+
+
+def cap(bundle: bytes = b"bundle") -> bytes:
+    return build_cap(PACKAGE, (1, 2), (MODULE,), bundle, "com.meterlet.test")
+
+
+def files(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(contents: dict[str, bytes]) -> bytes:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return output.getvalue()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.binary(max_size=300), st.sampled_from([1, 500]))
+def test_what_is_packed_is_unpacked(text: bytes, times: int) -> None:
+    bundle = text * times
+    opened = CapFile.decode(cap(bundle))
+    assert opened.file.bundle == bundle
+    assert (opened.file.aid, opened.file.modules) == (PACKAGE, (MODULE,))
+    assert opened.file.version == b"\x01\x02"
+
+
+def test_the_same_package_is_the_same_bytes() -> None:
+    assert cap() == cap()
+
+
+def test_every_standard_component_is_well_formed() -> None:
+    found = files(cap())
+    names = [name.rpartition("/")[2] for name in found if name.endswith(".cap")]
+    assert names == [
+        "Header.cap", "Directory.cap", "Import.cap", "Applet.cap", "Class.cap", "Method.cap",
+        "StaticField.cap", "ConstantPool.cap", "RefLocation.cap", "Descriptor.cap",
+    ]  # fmt: skip
+    sizes = {}
+    for name, content in found.items():
+        if name.endswith(".cap"):
+            size = int.from_bytes(content[1:3], "big")
+            sizes[content[0]] = size
+            if not name.endswith("RefLocation.cap"):
+                assert len(content) == 3 + size
+    header = found["com/meterlet/test/javacard/Header.cap"]
+    assert header[3:7].hex() == "decaffed"
+    directory = found["com/meterlet/test/javacard/Directory.cap"][3:]
+    claimed = [int.from_bytes(directory[2 * n : 2 * n + 2], "big") for n in range(12)]
+    assert claimed == [sizes.get(tag, 0) for tag in range(1, 13)]
+    assert directory[30:33] == bytes((0, 1, 1))  # no imports, one applet, one custom component
+
+
+def test_what_loaders_send_carries_the_bundle_with_or_without_a_descriptor() -> None:
+    found = {name.rpartition("/")[2]: content for name, content in files(cap()).items()}
+    order = ["Header", "Directory", "Import", "Applet", "Class", "Method", "StaticField",
+             "ConstantPool", "RefLocation"]  # fmt: skip
+    block = b"".join(found[f"{name}.cap"] for name in order)
+    assert LoadFile.decode(block).bundle == b"bundle"
+    assert LoadFile.decode(block + found["Descriptor.cap"]).bundle == b"bundle"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda f: f | {"../evil.cap": b""}, "leads out"),
+        (lambda f: f | {"/etc/passwd": b""}, "leads out"),
+        (lambda f: f | {"other/javacard/Header.cap": b""}, "twice"),
+        (lambda f: {name: c for name, c in f.items() if "Header" not in name}, "DECAFFED|bytes"),
+        (lambda f: {name: c for name, c in f.items() if "Applet" not in name}, "no applet"),
+        (lambda f: {name: c for name, c in f.items() if "RefLoc" not in name}, "no bundle"),
+        (
+            lambda f: {name: c.replace(b"bundle", b"bundel") for name, c in f.items()},
+            "altered|no b",
+        ),
+        (lambda f: {name: c[:-1] for name, c in f.items()}, "announced"),
+        (lambda f: f | {f"x/javacard/A{'b' * n}.cap": b"" for n in range(70)}, "files in it"),
+        (lambda f: f | {"x/javacard/Debug.cap": bytes(1 << 24)}, "unpacks to more"),
+    ],
+)
+def test_a_package_that_is_not_right_is_refused(change: object, reason: str) -> None:
+    assert callable(change)
+    with pytest.raises(PackageError, match=reason):
+        CapFile.decode(zipped(change(files(cap()))))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2000), st.integers(0, 255), st.booleans())
+def test_an_altered_file_is_refused_or_says_the_same_bundle(
+    place: int, value: int, cut: bool
+) -> None:
+    data = bytearray(cap())
+    place %= len(data)
+    data[place] = value
+    try:
+        opened = CapFile.decode(bytes(data[:place] if cut else data))
+    except PackageError:
+        return
+    assert opened.file.bundle == b"bundle"
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_an_altered_load_file_is_refused_or_says_the_same_bundle(data: st.DataObject) -> None:
+    block = bytearray(load_block())
+    place = data.draw(st.integers(0, len(block) - 1))
+    block[place] ^= data.draw(st.integers(1, 255))
+    try:
+        opened = LoadFile.decode(bytes(block))
+    except Refusal:
+        return
+    assert opened.bundle == b"bundle"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "/a", "a//b"])
+def test_a_package_has_the_name_of_one(name: str) -> None:
+    with pytest.raises(PackageError):
+        build_cap(PACKAGE, (1, 0), (MODULE,), b"", name)
+
+
+def test_the_hubs_own_manager_takes_the_way_of_every_tool(tmp_path: Path) -> None:
+    card = open_card(tmp_path)
+    client = CardClient(card.connect().transmit)
+    client.select(ISSUER)
+    client.open_scp03(KEYS, bytes(8))
+    manager = CardManager(client)
+    seen: list[tuple[int, int]] = []
+    opened = CapFile.decode(cap(bytes(3000)))
+    manager.load(opened, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1]
+    domain = ISSUER[:5] + b"\x77\x01"
+    manager.install(
+        domain,
+        package=card.profile.domain_package,
+        module=card.profile.domain_module,
+        privileges=type(card.entries()[0].privileges)(0x800000),
+    )
+    manager.install(APPLET, package=PACKAGE, module=MODULE, parameters=b"hello")
+    assert ("install", (APPLET, b"hello")) in runtime_of(card).calls
+    manager.extradite(APPLET, domain)
+    manager.lock(APPLET)
+    listed = {entry.aid: entry for entry in manager.entries()}
+    assert (listed[APPLET].life_cycle, listed[APPLET].domain) == (0x87, domain)
+    assert listed[PACKAGE].modules == (MODULE,)
+    manager.unlock(APPLET)
+    manager.delete(PACKAGE, related=True)
+    assert APPLET not in {entry.aid for entry in manager.entries()}
+    card.database.close()
