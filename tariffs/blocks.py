@@ -172,8 +172,8 @@ class BlockCharge:
             if this == band
             for day in days_of(part.clock, begin, end)
         }
-        begun = part.clock.days_begun(stretch.begin, stretch.end)
-        return sum(1 for day in begun if day in touched)
+        charged = part.clock.days_charged(stretch.begin, stretch.end)
+        return sum(1 for day in charged if day in touched)
 
     def canonical(self) -> dict[int | str, Value]:
         """Return the charge as a document holds it."""

@@ -141,13 +141,16 @@ class Clock:
                 yield day
             day += 1
 
+    def days_charged(self, begin: int, end: int) -> Iterator[int]:
+        """Yield the local days whose middle, 12 h after they begin, lies in [begin, end).
+
+        Every day is charged once when periods follow each other. A month of another clock (readings
+        in UTC, a tariff in London) has as many days as a month of the zone's own.
+        """
+        return self.days_begun(begin - DAY // 2, end - DAY // 2)
+
 
 @lru_cache(maxsize=4096)
 def charged_days(zone: str, begin: int, end: int) -> int:
-    """Return how many local days of `zone` have their middle, 12 h after they begin, in [begin, end).
-
-    Every day is charged once when periods follow each other. A month of another clock (readings
-    in UTC, a tariff in London) has as many days as a month of the zone's own.
-    """
-    half = DAY // 2
-    return sum(1 for _ in Clock(zone).days_begun(begin - half, end - half))
+    """Return how many local days of `zone` a bill of [begin, end) is charged for."""
+    return sum(1 for _ in Clock(zone).days_charged(begin, end))

@@ -38,16 +38,9 @@ class Stretch:
     first: date
     """The first date of the interval, be it in the part or not."""
     days: int
-    """Local days that begin in the stretch."""
-    interval_days: int
-    """Local days that begin in the whole interval."""
-
-    @property
-    def share(self) -> Fraction:
-        """How much of the interval the stretch is, by days."""
-        if self.days == self.interval_days:
-            return Fraction(1)
-        return Fraction(self.days, self.interval_days)
+    """Local days in the stretch (`clock.charged_days`)."""
+    share: Fraction
+    """How much of the interval the stretch is: by days, or by time if no day lies in it."""
 
 
 def _bounds(interval: Interval, day: int) -> tuple[int, int]:
@@ -66,20 +59,23 @@ def stretches(interval: Interval, part: Part) -> list[Stretch]:
     """Return the stretches that fill a part, in order."""
     zone = part.clock.zone
     if interval is Interval.PERIOD:
-        days = charged_days(zone, part.begin, part.end)
-        whole = charged_days(zone, part.period_begin, part.period_end)
-        first = date_of(part.clock.day_of(part.period_begin))
-        return [Stretch(part.begin, part.end, first, days, whole)]
+        whole = part.period_begin, part.period_end
+        return [_stretch(zone, part.begin, part.end, *whole, part.clock.day_of(whole[0]))]
     found = []
     at = part.begin
     while at < part.end:
         first_day, after = _bounds(interval, part.clock.day_of(at))
         begin, end = part.clock.day_begin(first_day), part.clock.day_begin(after)
         until = min(end, part.end)
-        days = charged_days(zone, at, until)
-        found.append(Stretch(at, until, date_of(first_day), days, charged_days(zone, begin, end)))
+        found.append(_stretch(zone, at, until, begin, end, first_day))
         at = until
     return found
+
+
+def _stretch(zone: str, begin: int, end: int, since: int, until: int, day: int) -> Stretch:
+    days, whole = charged_days(zone, begin, end), charged_days(zone, since, until)
+    share = Fraction(days, whole) if whole else Fraction(end - begin, until - since)
+    return Stretch(begin, end, date_of(day), days, share)
 
 
 def share(interval: Interval, part: Part) -> Fraction:

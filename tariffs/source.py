@@ -31,7 +31,8 @@ def load_toml(text: str, *, source: str = "tariff", files: Files | None = None) 
     """Return the tariff that a TOML text describes; `source` names it in errors.
 
     `files` returns the text of a file that the source names (series of prices, signals), or raises
-    `OSError`; without it such a source is refused. Raises `MalformedTariff` with line and component for whatever is wrong.
+    `OSError`; without it such a source is refused. Raises `MalformedTariff` with line and
+    component for whatever is wrong.
     """
     try:
         items = tomllib.loads(text)

@@ -125,7 +125,7 @@ def test_the_text_the_errors_are_made_from_is_a_tariff() -> None:
          "the bands x and day overlap at 06:00 on Mon"),
         ('holidays = "some"\n', 'price = "1"\n', 17, "charge energy: unknown key 'band'"),
         ('"base"', '"energy"', 27, "two components have the name 'energy'"),
-        ('per_day = "0.25"', 'per_year = "0.25"', 27, "charge base: 'per_day' is missing"),
+        ('per_day = "0.25"', 'per_week = "0.25"', 27, "charge base: there is not one of per_day, per_month"),
         ('per_day = "0.25"', 'per_day = "0.25"\nx = 1', 31, "charge base: unknown key 'x'"),
         ('kind = "tax"', 'kind = "duty"', 33, "step VAT: 'kind' is 'duty', not one of tax"),
         ('percent = "19"', 'percent = "19"\non = ["enrgy"]', 31, "step VAT: 'on' names 'enrgy'"),

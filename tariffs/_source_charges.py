@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles the charges and steps of a source."""
+
+from fractions import Fraction
+from typing import Final
+
+from tariffs._csv_series import read_series
+from tariffs._source_timetables import (
+    LABELS,
+    Context,
+    charge_clock,
+    read_timetable,
+    read_when,
+)
+from tariffs._table import Table
+from tariffs._words import parse_seconds
+from tariffs.blocks import Block, BlockCharge, LimitKind
+from tariffs.charges import Charge
+from tariffs.clock import Clock
+from tariffs.demand import DemandCharge, Figure, Scale
+from tariffs.energy import EnergyCharge, PriceSeries, SeriesCharge
+from tariffs.errors import MalformedTariff, UnpricedSlot
+from tariffs.fixed import CapacityCharge, StandingCharge
+from tariffs.periods import Interval
+from tariffs.rounding import Rule, divide, parse_decimal
+from tariffs.schedule import Schedule
+from tariffs.steps import Cap, Minimum, Rebate, Step, Tax
+from tariffs.timetable import bands_of
+from tariffs.usage import Register
+
+__all__ = ["RULES", "read_charge", "read_step"]
+
+PRICE_DECIMALS: Final = 6
+PERCENT_DECIMALS: Final = 4
+ENERGY_DECIMALS: Final = 3
+"""Of a kWh or kW: whole Wh and W."""
+RULES: Final = {str(rule): rule for rule in Rule}
+INTERVALS: Final = {str(interval): interval for interval in Interval}
+PER: Final = {f"per_{'bill' if name == 'period' else name}": it for name, it in INTERVALS.items()}
+LIMITS: Final = {
+    "up_to": LimitKind.ENERGY,
+    "up_to_per_day": LimitKind.DAILY,
+    "up_to_kw": LimitKind.POWER,
+}
+UNITS: Final = {"kWh": Fraction(1), "MWh": Fraction(1, 1000)}
+CENTS: Final = {"ct", "c", "p"}
+
+
+def _price(table: Table, key: str = "price") -> int:
+    return table.decimal(key, PRICE_DECIMALS)
+
+
+def read_charge(name: str, item: Table, context: Context) -> Charge:
+    """Return the charge that a table describes."""
+    return item.choice("kind", READERS)(name, item, context)
+
+
+def _energy(name: str, item: Table, context: Context) -> Charge:
+    timetable, prices = read_timetable(item, context, _price, "price")
+    return EnergyCharge(name, timetable, prices)
+
+
+def _feed_in(name: str, item: Table, context: Context) -> Charge:
+    timetable, prices = read_timetable(item, context, lambda table: -_price(table), "price")
+    return EnergyCharge(name, timetable, prices, Register.EXPORT)
+
+
+def _standing(name: str, item: Table, context: Context) -> Charge:
+    key, per = item.one_of(PER)
+    return StandingCharge(name, _price(item, key), per)
+
+
+def _capacity(name: str, item: Table, context: Context) -> Charge:
+    watts = item.decimal("kw", ENERGY_DECIMALS)
+    return CapacityCharge(name, watts, _price(item, "price_per_kw"), item.choice("per", INTERVALS))
+
+
+# Blocks
+
+
+def _blocks(name: str, item: Table, context: Context) -> Charge:
+    kinds: set[LimitKind] = set()
+
+    def read(table: Table) -> tuple[Block, ...]:
+        return tuple(_block(block, kinds) for block in table.tables("block"))
+
+    timetable, blocks = read_timetable(item, context, read, "block")
+    if len(kinds) != 1:
+        raise MalformedTariff(f"the blocks' limits are not all of one kind: {', '.join(LIMITS)}")
+    limits = kinds.pop()
+    counted = limits is not LimitKind.POWER
+    interval = item.choice("interval", INTERVALS) if counted else Interval.PERIOD
+    register = item.choice("register", {str(one): one for one in Register}, Register.IMPORT)
+    return BlockCharge(name, timetable, blocks, limits, interval, register)
+
+
+def _block(table: Table, kinds: set[LimitKind]) -> Block:
+    with table.at():
+        limit = 0
+        for key, kind in LIMITS.items():
+            if key in table:
+                kinds.add(kind)
+                limit = table.decimal(key, ENERGY_DECIMALS)
+                with table.at(key):
+                    if limit <= 0:
+                        raise MalformedTariff("a limit must be more than 0")
+        price = _price(table)
+        table.done()
+        return limit, price
+
+
+# Demand
+
+
+def _demand(name: str, item: Table, context: Context) -> Charge:
+    stepped: set[bool] = set()
+
+    def read(table: Table) -> Scale:
+        stepped.add("step" in table)
+        if "step" in table:
+            return tuple(_step_of_scale(step) for step in table.tables("step"))
+        return ((0, _price(table, "price_per_kw")),)
+
+    key = "step" if "step" in item else "price_per_kw"
+    timetable, scales = read_timetable(item, context, read, key)
+    if len(stepped) != 1:
+        raise MalformedTariff("some bands have prices and some have steps")
+    return DemandCharge(
+        name=name,
+        timetable=timetable,
+        scales=scales,
+        stepped=stepped.pop(),
+        figure=item.choice("figure", {str(one): one for one in Figure}, Figure.PEAK),
+        highest=item.integer("highest") if "highest" in item else 0,
+        floor_watts=item.optional_decimal("floor_kw", ENERGY_DECIMALS, 0),
+        window_seconds=item.parsed("window", parse_seconds) if "window" in item else 0,
+        interval=item.choice("interval", INTERVALS, Interval.MONTH),
+        per=item.choice("per", INTERVALS, Interval.MONTH),
+    )
+
+
+def _step_of_scale(table: Table) -> tuple[int, int]:
+    with table.at():
+        limit = table.optional_decimal("up_to_kw", ENERGY_DECIMALS, 0)
+        amount = _price(table, "amount")
+        table.done()
+        return limit, amount
+
+
+# Series
+
+
+def _series(name: str, item: Table, context: Context) -> Charge:
+    register = item.choice("register", {str(one): one for one in Register}, Register.IMPORT)
+    step = item.parsed("step", parse_seconds)
+    clock = charge_clock(item, context)
+    if "file" in item:
+        file, text = context.file(item)
+        at_end = item.choice("label", LABELS, default=False)
+        column = item.text("column")
+        begin, words = read_series(text, column, clock, step, at_end=at_end, name=file)
+    else:
+        begin = item.moment("begin")
+        words = list(item.words("prices", str))
+    repeat = item.choice("gaps", {"keep": False, "repeat": True}, default=False)
+    prices = _formula(item, context, clock, begin, step, words)
+    if repeat:
+        for number, price in enumerate(prices):
+            prices[number] = prices[number - 1] if price is None and number else price
+    if register is Register.EXPORT:
+        prices = [None if price is None else -price for price in prices]
+    return SeriesCharge(name, PriceSeries(begin, step, tuple(prices)), register)
+
+
+def _formula(
+    item: Table, context: Context, clock: Clock, begin: int, step: int, words: list[str | None]
+) -> list[int | None]:
+    """Return factor · (multiplier · value + add), between floor and cap, in micro-units."""
+    unit = item.parsed("unit", _unit) if "unit" in item else Fraction(1)
+    multiplier, factor = item.fraction("multiplier", 1), item.fraction("factor", 1)
+    adders = _adders(item, context, clock, begin, step, len(words))
+    floor = item.fraction("floor", 0) if "floor" in item else None
+    cap = item.fraction("cap", 0) if "cap" in item else None
+    rule = item.choice("price_rule", RULES) if "price_rule" in item else None
+    prices: list[int | None] = []
+    for number, word in enumerate(words):
+        if word is None:
+            prices.append(None)
+            continue
+        value = Fraction(parse_decimal(word, 12), 10**12) * unit
+        exact = factor * (multiplier * value + adders[number])
+        exact = exact if floor is None else max(floor, exact)
+        exact = exact if cap is None else min(cap, exact)
+        exact *= 10**PRICE_DECIMALS
+        if exact.denominator != 1 and rule is None:
+            raise MalformedTariff(
+                f"the price made of {word} has more than {PRICE_DECIMALS} decimals: give price_rule"
+            )
+        prices.append(divide(exact.numerator, exact.denominator, rule or Rule.DOWN))
+    return prices
+
+
+def _unit(text: str) -> Fraction:
+    currency, _, energy = text.partition("/")
+    if energy not in UNITS or not (currency in CENTS or currency.isupper()):
+        raise MalformedTariff(f"unknown unit {text!r}: write EUR/kWh, EUR/MWh, ct/kWh or p/kWh")
+    return UNITS[energy] / (100 if currency in CENTS else 1)
+
+
+def _adders(
+    item: Table, context: Context, clock: Clock, begin: int, step: int, count: int
+) -> list[Fraction]:
+    """Return what is added at each step: `add` always, each `adder` where its rule holds."""
+    added = [item.fraction("add", 0)] * count
+    starts = [begin + step * number for number in range(count)]
+    for table in item.tables("adder"):
+        with table.at():
+            price = table.fraction("price", 0)
+            rules = tuple(read_when(when, context, None) for when in table.tables("when"))
+            table.done()
+            schedule = Schedule(clock, ("inside", "outside"), (rules, ()))
+            try:
+                bands = bands_of(schedule, (0, 1), starts, step)
+            except UnpricedSlot as error:
+                raise MalformedTariff(error.reason) from None
+        added = [one + price * (band == 0) for one, band in zip(added, bands, strict=True)]
+    return added
+
+
+READERS: Final = {
+    "energy": _energy,
+    "feed-in": _feed_in,
+    "series": _series,
+    "blocks": _blocks,
+    "demand": _demand,
+    "standing": _standing,
+    "capacity": _capacity,
+}
+
+
+# Steps
+
+
+def read_step(name: str, item: Table, known: list[str]) -> Step:
+    """Return the step that a table describes; without `on` it is on everything above."""
+    kind = item.choice("kind", {one: one for one in ("tax", "rebate", "cap", "minimum")})
+    on = tuple(item.words("on", str) if "on" in item else known)
+    if kind in ("tax", "rebate"):
+        ppm = item.decimal("percent", PERCENT_DECIMALS)
+        with item.at("percent"):
+            return (Tax if kind == "tax" else Rebate)(name, ppm, on)
+    key, per = item.one_of({**PER, "per_kwh": None})
+    price = _price(item, key)
+    return (Cap if kind == "cap" else Minimum)(name, on, price, per)
