@@ -38,9 +38,9 @@ _MACHINE: Final = Path(__file__).resolve().parent
 _ROOT: Final = _MACHINE.parent.parent
 WIT: Final = _MACHINE / "wit"
 WORLD: Final = "python-runtime"
-PROGRAM: Final = "hub.machine.guest.runtime_guest"
+PROGRAM: Final = "applets.sdk.guest.runtime_guest"
 BUILDER: Final = "componentize-py"
-PACKAGES: Final = ("applets/sdk", "hub/machine/guest", "sml_codec")
+PACKAGES: Final = ("applets/sdk", "sml_codec")
 """What the snapshot holds beside the standard library."""
 NATIVE_ONLY: Final = frozenset({"testing.py"})
 STEPS: Final = ("snapshot Python", "compile to native code", "write the cache")
@@ -154,8 +154,7 @@ def _stage(stage: Path) -> None:
         target = stage / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    for package in ("applets", "hub", "hub/machine"):
-        (stage / package / "__init__.py").touch()
+    (stage / "applets" / "__init__.py").touch()
     zones = importlib.util.find_spec("tzdata")
     if zones is None or zones.origin is None:
         raise RuntimeNotBuilt("tzdata, which the applet machine embeds, is not installed")

@@ -370,7 +370,7 @@ class Hostile(Applet):
 
     def replace_the_runtime(self):
         import sys
-        guest = sys.modules["hub.machine.guest.runtime_guest"]
+        guest = sys.modules["applets.sdk.guest.runtime_guest"]
         guest.Applet.process = lambda self, command: b"owned\x90\x00"
         guest.Response.encode = lambda self: b"owned\x90\x00"
         sys.modules["wit_world.imports"].clock.now = lambda: 42
@@ -392,5 +392,5 @@ class Hostile(Applet):
 
     def load_itself_again(self):
         import sys
-        guest = sys.modules["hub.machine.guest.runtime_guest"]
+        guest = sys.modules["applets.sdk.guest.runtime_guest"]
         guest.Python().load(b"", "x")

@@ -165,7 +165,7 @@ def test_using_a_file_keeps_it(cached: Path) -> None:
 def test_the_key_covers_every_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = [name for name, _ in runtime._sources()]
     assert "applets/sdk/applet.py" in names
-    assert "hub/machine/guest/runtime_guest.py" in names
+    assert "applets/sdk/guest/runtime_guest.py" in names
     assert any(name.startswith("sml_codec/") for name in names)
     assert "applets/sdk/testing.py" not in names
     before = runtime._key()

@@ -15,7 +15,7 @@ from componentize_py_types import Err  # type: ignore[import-not-found]
 import sml_codec  # noqa: F401  (part of the snapshot: applets import it for nothing)
 from applets.sdk import Applet as AppletBase
 from applets.sdk import AppletError, Command, Response
-from hub.machine.guest import closing, loading, services
+from applets.sdk.guest import closing, loading, services
 
 MAX_TRACEBACK: Final = 8_000
 
