@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet sml`: decode, encode, check and watch what meters send."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Final
+
+import rich_click as click
+
+from sml_codec import (
+    Body,
+    CloseRes,
+    Damage,
+    EncodingError,
+    Frame,
+    GetListRes,
+    Limits,
+    ListEntry,
+    Message,
+    Obis,
+    OpenRes,
+    PeriodEntry,
+    SmlFile,
+    StreamDecoder,
+    Telegram,
+    UnknownBody,
+    decode_stream,
+    encode_file,
+    encode_frame,
+    entries,
+    read_file,
+)
+from sml_codec.frames import START
+from sml_codec.records import entry_of, record_of
+
+__all__ = ["sml"]
+
+FAILURE: Final = 1
+VERIFICATION_FAILED: Final = 3
+PIECE: Final = 1 << 16
+SERVER_ID_NAMES: Final = (Obis.parse("1-0:96.1.0*255"), Obis.parse("1-0:0.0.9*255"))
+
+capture = click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+frame_limit = click.option(
+    "--max-frame",
+    type=click.IntRange(min=16),
+    default=Limits().frame,
+    show_default=True,
+    help="Longest frame taken, in bytes.",
+)
+
+
+@click.group()
+def sml() -> None:
+    """Decode, encode, check and watch what meters send (SML).
+
+    A FILE is a capture of a serial line, an SML file without frames, or `-` for standard input.
+    """
+
+
+@sml.command()
+@capture
+@json_option
+@click.option("--salvage", is_flag=True, help="Show what can be saved from damaged frames, too.")
+@click.option("--stream", is_flag=True, help="Print each frame as it arrives, in bounded memory.")
+@frame_limit
+def decode(
+    files: tuple[IO[bytes], ...], as_json: bool, salvage: bool, stream: bool, max_frame: int
+) -> None:
+    """Print the values in captures.
+
+    With `--json`, one object for each file (with `--stream`: for each frame) has `frames`,
+    `frames_bad`, `values` and `salvage`; docs/sml.md explains the fields.
+    """
+    limits = Limits(frame=max_frame, octets=max_frame)
+    for file in files:
+        if stream:
+            for index, telegram in enumerate(_arriving(file, limits)):
+                _show([telegram], index, as_json, salvage)
+        else:
+            data = file.read()
+            if START in data or not _is_bare(data):
+                _show(decode_stream(data, limits=limits), 0, as_json, salvage)
+            else:
+                _show_bare(read_file(data, limits=limits), as_json)
+
+
+@sml.command()
+@capture
+@json_option
+@frame_limit
+def check(files: tuple[IO[bytes], ...], as_json: bool, max_frame: int) -> None:
+    """Report every frame, and every damage, in captures; exit with 3 if there is any damage."""
+    limits = Limits(frame=max_frame, octets=max_frame)
+    damaged = False
+    for file in files:
+        data = file.read()
+        if START in data or not _is_bare(data):
+            reports = [_report(telegram) for telegram in decode_stream(data, limits=limits)]
+        else:
+            reports = [
+                {"offset": 0, "length": len(data)} | _contents(read_file(data, limits=limits))
+            ]
+        damaged = damaged or any("why" in r and r.get("status") != "ok" for r in reports)
+        damaged = damaged or not reports
+        if as_json:
+            click.echo(json.dumps({"frame_list": reports}))
+        else:
+            _print_reports(file.name, reports)
+    sys.exit(VERIFICATION_FAILED if damaged else 0)
+
+
+@sml.command()
+@click.argument("source", type=click.File("r"), default="-", metavar="[FILE]")
+@click.option("--server-id", help="Id of the meter, in hex; by default that among the values.")
+@click.option("--bare", is_flag=True, help="Write SML files without frames.")
+@click.option("-o", "--output", type=click.File("wb"), default="-", help="Where to write.")
+def encode(source: IO[str], server_id: str | None, bare: bool, output: IO[bytes]) -> None:
+    """Write the frames of values, given as `decode --json` prints them.
+
+    Each frame number becomes a file of an Open, a GetList and a Close response.
+    """
+    with _one_line_errors():
+        sender = None if server_id is None else bytes.fromhex(server_id)
+        for line in _objects(source.read()):
+            for number, listed in _by_frame(line).items():
+                messages = _push(number, listed, sender)
+                data = encode_file(messages)
+                output.write(data if bare else encode_frame(data))
+
+
+@sml.command()
+@click.argument("source")
+@json_option
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many frames.")
+@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+def watch(source: str, as_json: bool, count: int | None, login: IO[str] | None) -> None:
+    """Print what a live meter sends.
+
+    SOURCE is a serial device, `serial:///dev/ttyUSB0?baud=9600`, `tcp://host:port`, `http://...`
+    (polled every second), or a file.
+    """
+    with _one_line_errors():
+        try:
+            asyncio.run(_watch(source, login.read().strip() if login else None, count, as_json))
+        except KeyboardInterrupt:
+            return
+
+
+async def _watch(source: str, login: str | None, count: int | None, as_json: bool) -> None:
+    from sml_codec.sources import open_source, telegrams  # needs asyncio, urllib
+
+    index = 0
+    async for telegram in telegrams(open_source(source, login=login)):
+        _show([telegram], index, as_json, salvage=False)
+        index += 1
+        if index == count:
+            return
+
+
+def _arriving(file: IO[bytes], limits: Limits) -> Iterator[Telegram]:
+    """Yield the telegrams of a file while it is read."""
+    decoder = StreamDecoder(limits=limits)
+    read = getattr(file, "read1", file.read)  # does not wait for a whole piece
+    while piece := read(PIECE):
+        yield from decoder.feed(piece)
+    yield from decoder.close()
+
+
+def _is_bare(data: bytes) -> bool:
+    """Whether data looks like messages without a frame around them."""
+    return data.lstrip(b"\0")[:1] == b"\x76"
+
+
+def _show(telegrams: list[Telegram], first: int, as_json: bool, salvage: bool) -> None:
+    """Print telegrams, of which the first has the number `first`."""
+    numbered = list(enumerate(telegrams, first))
+    intact = [(number, t.file) for number, t in numbered if t.is_intact]
+    damaged = [(number, t) for number, t in numbered if not t.is_intact]
+    if as_json:
+        saved = [(number, telegram.file) for number, telegram in damaged]
+        _print_json(len(intact), len(damaged), intact, saved)
+        return
+    for number, telegram in numbered:
+        if isinstance(telegram.frame, Damage):
+            why = ", ".join(telegram.frame.reasons)
+            click.echo(f"frame {number}: damaged ({why})", err=True)
+        if telegram.is_intact or salvage:
+            _print_values(number, telegram.entries(), salvaged=not telegram.is_intact)
+
+
+def _show_bare(file: SmlFile, as_json: bool) -> None:
+    """Print an SML file that came without a frame."""
+    if as_json:
+        _print_json(0, 0, [(0, file)], [])
+        return
+    if file.error is not None:
+        click.echo(f"file: {file.error}", err=True)
+    _print_values(0, entries(file), salvaged=False)
+
+
+def _print_json(
+    frames: int,
+    frames_bad: int,
+    intact: Iterable[tuple[int, SmlFile]],
+    damaged: Iterable[tuple[int, SmlFile]],
+) -> None:
+    document = {
+        "frames": frames,
+        "frames_bad": frames_bad,
+        "values": [{"frame": n} | record_of(e) for n, file in intact for e in entries(file)],
+        "salvage": [{"frame": n} | record_of(e) for n, file in damaged for e in entries(file)],
+    }
+    click.echo(json.dumps(document))
+
+
+def _print_values(
+    number: int, values: Iterable[ListEntry | PeriodEntry], *, salvaged: bool
+) -> None:
+    mark = "  (from a damaged frame)" if salvaged else ""
+    for entry in values:
+        scaled = entry.scaled
+        if scaled is not None:
+            text = f"{scaled:f} {entry.unit_symbol}".rstrip()
+        elif isinstance(entry.value, bytes):
+            text = entry.value.hex(" ")
+        else:
+            text = json.dumps(record_of(entry)["value"])
+        click.echo(f"{number:>5}  {entry.obis!s:<24} {text}{mark}")
+
+
+def _report(telegram: Telegram) -> dict[str, Any]:
+    """Return what `check` says about a frame."""
+    frame = telegram.frame
+    if isinstance(frame, Frame):
+        report: dict[str, Any] = {
+            "offset": frame.offset,
+            "length": len(frame.wire),
+            "status": "ok",
+            "crc": frame.crc.value,
+            "padding": len(frame.padding),
+        }
+        if frame.notes:
+            report["why"] = list(frame.notes)
+    else:
+        report = {
+            "offset": frame.offset,
+            "length": frame.length,
+            "status": frame.kind.value,
+            "why": list(frame.reasons),
+        }
+    return report | _contents(telegram.file)
+
+
+def _contents(file: SmlFile) -> dict[str, Any]:
+    """Return what `check` says about the messages of a file."""
+    contents: dict[str, Any] = {"messages": [_name(message) for message in file.messages]}
+    if file.rejected:
+        contents["rejected"] = [_name(message) for message in file.rejected]
+    reasons = [m.body.reason for m in file.messages if isinstance(m.body, UnknownBody)]
+    if any(reasons):
+        contents["misshaped"] = [reason for reason in reasons if reason]
+    if file.error is not None:
+        contents["error"] = str(file.error)
+    return contents
+
+
+def _name(message: Message) -> str:
+    """Return what the standard calls a message, such as `GetList.Res`."""
+    if isinstance(message.body, UnknownBody):
+        return f"0x{message.body.tag:08x}"
+    name = type(message.body).__name__
+    return f"{name[:-3]}.{name[-3:]}"
+
+
+def _print_reports(name: str, reports: list[dict[str, Any]]) -> None:
+    """Print a line for each frame that is not simply fine, and a summary."""
+    intact = sum(report.get("status", "ok") == "ok" for report in reports)
+    for report in reports:
+        remarks = [*report.get("why", ()), *report.get("misshaped", ())]
+        remarks += [f"wrong checksum: {kind}" for kind in report.get("rejected", ())]
+        remarks += [report["error"]] if "error" in report else []
+        if remarks:
+            place = f"{name}: byte {report['offset']}, {report['length']} bytes"
+            click.echo(f"{place}: {report.get('status', 'file')}: {'; '.join(remarks)}")
+    click.echo(f"{name}: {intact} frames intact, {len(reports) - intact} damaged")
+
+
+def _objects(text: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the JSON objects that follow one another in a text."""
+    decoder = json.JSONDecoder()
+    place = 0
+    while place < len(text):
+        if text[place].isspace():
+            place += 1
+            continue
+        found, place = decoder.raw_decode(text, place)
+        if not isinstance(found, dict) or not isinstance(found.get("values"), list):
+            raise EncodingError("each JSON object must have a list of `values`")
+        yield found
+
+
+def _by_frame(document: Mapping[str, Any]) -> dict[int, list[ListEntry]]:
+    """Return the entries of a document by the number of their frame."""
+    frames: dict[int, list[ListEntry]] = {}
+    for record in document["values"]:
+        if not isinstance(record, dict):
+            raise EncodingError("each of the `values` must be an object")
+        frames.setdefault(int(record.get("frame", 0)), []).append(entry_of(record))
+    return frames
+
+
+def _push(number: int, listed: list[ListEntry], server_id: bytes | None) -> list[Message]:
+    """Return the file in which a meter would push these values."""
+    ids = [e.value for e in listed if e.obis in SERVER_ID_NAMES and isinstance(e.value, bytes)]
+    sender = server_id or next(iter(ids), b"")
+    file_id = b"%d" % number
+    bodies: tuple[Body, ...] = (
+        OpenRes(request_file_id=file_id, server_id=sender),
+        GetListRes(server_id=sender, entries=tuple(listed)),
+        CloseRes(),
+    )
+    return [
+        Message(transaction_id=file_id + b"-%d" % place, body=body)
+        for place, body in enumerate(bodies)
+    ]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what a user can do wrong into one line and exit code 1."""
+    try:
+        yield
+    except (EncodingError, OSError, ValueError) as reason:
+        click.echo(f"meterlet sml: {reason}", err=True)
+        sys.exit(FAILURE)
+    except ImportError:
+        click.echo("meterlet sml: serial lines need pyserial (meterlet[serial])", err=True)
+        sys.exit(FAILURE)
