@@ -27,14 +27,14 @@ class _Peers:
 
     def __init__(self, card: Card, disclosure: Disclosure) -> None:
         self._card, self._disclosure = card, disclosure
-        self._open = 0
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
-        if self._open >= MOST_CONNECTIONS:
+        if len(self._open) >= MOST_CONNECTIONS:
             writer.close()
             return
-        self._open += 1
+        self._open[writer] = asyncio.current_task()
         peer, received, sent = str(writer.get_extra_info("peername")[0]), 0, 0
         connection = self._card.connect()
         frames = FrameDecoder()
@@ -49,12 +49,19 @@ class _Peers:
         except (TimeoutError, ConnectionError, MalformedFrame):
             pass  # the peer left, fell silent or does not speak the protocol: nothing to answer
         finally:
-            self._open -= 1
+            del self._open[writer]
             connection.close()
             self._disclosure.record_connection(peer, received, sent)
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
+
+    async def dismiss(self) -> None:
+        """Hang up on every peer and wait until their connections are on record."""
+        tasks = [task for task in self._open.values() if task is not None]
+        for writer in list(self._open):
+            writer.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(
@@ -75,3 +82,5 @@ async def serve(
         name = server.sockets[0].getsockname()
         ready(name[0], name[1])
         await stop.wait()
+        server.close()
+        await peers.dismiss()

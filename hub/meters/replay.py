@@ -91,11 +91,16 @@ class CsvReplay:
     def readings(self, begin: int | None = None, end: int | None = None) -> Iterator[Reading]:
         """Yield the register at the bounds of the intervals in [begin, end).
 
-        The whole file is checked on the way, rows outside the range included; rows must be in
-        order and distinct. Raises `ReplayError` at the first line that is wrong.
+        Where a bound is given there is a reading at it, so that what the file lacks at either end
+        is a gap like any other. The whole file is checked on the way, rows outside the range
+        included; rows must be in order and distinct. Raises `ReplayError` at the first line that
+        is wrong.
         """
         register = Fraction(self.start_register_wh)
         previous_end: int | None = None
+        if begin is not None:
+            previous_end = begin
+            yield Reading(begin, int(register))
         for start, energy in self._intervals():
             outside = (begin is not None and start < begin) or (end is not None and start >= end)
             if energy is None or outside:
@@ -106,6 +111,8 @@ class CsvReplay:
             register += energy
             previous_end = start + self.interval_seconds
             yield Reading(previous_end, int(register))
+        if end is not None and previous_end is not None and previous_end < end:
+            yield Reading(end, int(register), ReadingFlag.RESUMED)
 
     def _intervals(self) -> Iterator[tuple[int, Fraction | None]]:
         """Yield start and energy of each row; None for a gap."""

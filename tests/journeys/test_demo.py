@@ -18,6 +18,7 @@ from tests.journeys.conftest import ROOT, Meterlet, run_meterlet
 def outcome() -> dict[str, Any]:
     done = run_meterlet("demo", "--json")
     assert done.returncode == 0, done.stderr
+    assert all(line.startswith("applet machine, step") for line in done.stderr.splitlines())
     facts: dict[str, Any] = json.loads(done.stdout)
     return facts
 

@@ -64,6 +64,27 @@ def test_gaps_stay_gaps(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_file_lacks_at_either_end_of_a_range_is_a_gap(tmp_path: Path) -> None:
+    source = replay(
+        tmp_path,
+        "start,home\n"
+        "2013-03-01T11:30:00,7\n"
+        "2013-03-01T12:30:00,1\n"
+        "2013-03-01T13:00:00,\n"
+        "2013-03-01T13:30:00,9\n",
+    )
+    assert list(source.readings(NOON, NOON + 5400)) == [
+        Reading(NOON, 0),
+        Reading(NOON + 1800, 0, RESUMED),
+        Reading(NOON + 3600, 1000),
+        Reading(NOON + 5400, 1000, RESUMED),
+    ]
+    assert list(source.readings(NOON - 86_400, NOON - 82_800)) == [
+        Reading(NOON - 86_400, 0),
+        Reading(NOON - 82_800, 0, RESUMED),
+    ]
+
+
 def test_power_becomes_energy_exactly(tmp_path: Path) -> None:
     rows = "".join(f"2013-03-01T12:{m:02}:00Z,100.1\n" for m in range(60))
     source = replay(tmp_path, "start,home\n" + rows, unit=EnergyUnit.W, interval=60)
