@@ -18,14 +18,25 @@ from hub.certifier.errors import OutOfOrder
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, slot_uses
 from hub.readings import Reading
-from protocols.metrology import NO_DAY, CertifiedDay, DayContent, DayGrid, Series
+from protocols.metrology import (
+    NO_DAY,
+    CertifiedDay,
+    CommitmentScheme,
+    DayContent,
+    DayGrid,
+    Series,
+)
 from protocols.proofs import (
     FalseStatement,
     LinearOpening,
     LinearStatement,
     PointVector,
+    SlotOpening,
+    VectorOpening,
+    VectorPart,
     commit,
     commit_many,
+    commit_vector,
     derive_blindings,
     open_linear,
 )
@@ -49,6 +60,7 @@ class Certifier:
     series: Series
     keys: CertifierKeys = field(repr=False)
     point_size: int = COMPRESSED_SIZE
+    scheme: CommitmentScheme = CommitmentScheme.SLOTS
 
     def certify(
         self, day: date, readings: Sequence[Reading], previous: Certification | None
@@ -84,18 +96,36 @@ class Certifier:
             raise FalseStatement("the statement is about another register")
         if tuple(day.digest for day in days) != statement.days:
             raise FalseStatement("the statement names other days")
-        uses: list[int] = []
-        blindings: list[int] = []
-        for certification in certifications:
-            uses += certification.use.uses
-            blindings += self._slot_blindings(certification.use)[:-1]
+        opening = self.opening(certifications)
+        if not isinstance(opening, SlotOpening):
+            raise FalseStatement("only days committed to slot by slot are opened as sums")
         commitments = PointVector.join(day.content.commitments for day in days)
-        return open_linear(statement, commitments, uses, blindings)
+        return open_linear(statement, commitments, opening.uses, opening.blindings)
+
+    def opening(self, certifications: Sequence[Certification]) -> SlotOpening | VectorOpening:
+        """Return what the hub's prover has to know of these days.
+
+        It knows the uses anyway. Blindings keep the uses from others: with them nobody could
+        prove anything untrue, but whoever has them can try out uses against the commitments.
+        """
+        uses = tuple(use for done in certifications for use in done.use.uses)
+        if {done.day.content.scheme for done in certifications} == {CommitmentScheme.VECTOR}:
+            blindings = [self._vector_blindings(done.use)[0] for done in certifications]
+            return VectorOpening(uses, sum(blindings) % ORDER)
+        slots = [self._slot_blindings(done.use)[:-1] for done in certifications]
+        return SlotOpening(uses, tuple(blinding for day in slots for blinding in day))
 
     def _sign(self, use: DayUse, counter: int, previous: bytes) -> Certification:
-        *slots, gap = self._slot_blindings(use)
         start = self._register_blinding(use.grid.begin, use.start_wh)
         end = self._register_blinding(use.grid.end, use.end_wh)
+        if self.scheme is CommitmentScheme.VECTOR:
+            whole, gap = self._vector_blindings(use)
+            part = VectorPart.of_day(use.grid.day.day, len(use.grid))
+            commitments, opening = PointVector([commit_vector(part, use.uses, whole)]), 0
+        else:
+            *slots, gap = self._slot_blindings(use)
+            commitments = commit_many(use.uses, slots)
+            opening = (sum(slots) + gap - (end - start)) % ORDER
         content = DayContent(
             meter=self.series.meter,
             register=self.series.register,
@@ -103,12 +133,13 @@ class Certifier:
             counter=counter,
             previous=previous,
             states=use.states,
-            commitments=commit_many(use.uses, slots),
+            commitments=commitments,
             start=commit(use.start_wh, start),
             end=commit(use.end_wh, end),
             unattributed=commit(use.unattributed_wh, gap),
-            opening=(sum(slots) + gap - (end - start)) % ORDER,
+            opening=opening,
             point_size=self.point_size,
+            scheme=self.scheme,
         )
         day = CertifiedDay.sign(content, self.keys.signing_key)
         day.verify(self.keys.public_key)  # a fault here would be a lie that everyone believes
@@ -116,8 +147,12 @@ class Certifier:
 
     def _slot_blindings(self, use: DayUse) -> list[int]:
         """Return a blinding for each slot, and one for the unattributed energy."""
-        said = use.encode()
-        return self._derive(b"slots", hashlib.sha256(said).digest(), len(use.uses) + 1)
+        said = hashlib.sha256(use.encode()).digest()
+        return self._derive(b"slots", said, len(use.uses) + 1)
+
+    def _vector_blindings(self, use: DayUse) -> list[int]:
+        """Return a blinding for the day, and one for the unattributed energy."""
+        return self._derive(b"vector", hashlib.sha256(use.encode()).digest(), 2)
 
     def _register_blinding(self, time: int, register_wh: int) -> int:
         [blinding] = self._derive(b"register", b"%d:%d" % (time, register_wh), 1)

@@ -3,7 +3,7 @@
 
     day      = CBOR [body, signature]          signature = Ed25519 over LABEL | body
     body     = CBOR [LABEL, meter, register, day, zone, slot minutes, counter, previous,
-                     states, point size, commitments, start, end, unattributed, opening]
+                     states, scheme, point size, commitments, start, end, unattributed, opening]
     previous = digest of the day before, 32 zero bytes for the first (whose counter is 1)
     digest   = SHA-256 (LABEL | body)
 
@@ -18,8 +18,13 @@ Proof:   opening = Σ r[t] + r_gap - (r_end - r_start); anyone checks
 The blinding of a register belongs to the instant and its value: the end of one day and the start
 of the next are the same point, so that no energy is lost at midnight. With the counter and the
 hash of the day before, no day or slot can be left out, repeated or moved.
+
+In the scheme `vector` there is one commitment for the whole day (`protocols.proofs.vector`), and
+the opening is 0: that the uses sum to the register is then what the certifier says, and what the
+hub can prove as a linear form.
 """
 
+import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +38,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.metrology._cbor import CborError, Item, decode_array, encode_array
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay
 from protocols.metrology.grid import DayGrid, Period, SlotState
-from protocols.proofs import Malformed, Point, PointVector
+from protocols.proofs import (
+    Malformed,
+    Point,
+    PointVector,
+    SlotOpening,
+    Source,
+    VectorCommitment,
+    VectorOpening,
+    VectorPart,
+)
 from protocols.proofs.group import (
     COMPRESSED_SIZE,
     ORDER,
@@ -43,7 +57,15 @@ from protocols.proofs.group import (
     multiply_generator,
 )
 
-__all__ = ["NO_DAY", "CertifiedDay", "CertifiedPeriod", "DayContent", "Series", "verify_days"]
+__all__ = [
+    "NO_DAY",
+    "CertifiedDay",
+    "CertifiedPeriod",
+    "CommitmentScheme",
+    "DayContent",
+    "Series",
+    "verify_days",
+]
 
 LABEL: Final = "meterlet certified day 1"
 NO_DAY: Final = bytes(32)
@@ -52,6 +74,15 @@ NO_DAY: Final = bytes(32)
 SIGNATURE_SIZE: Final = 64
 METER_SIZES: Final = range(1, 65)
 _LARGEST_COUNTER: Final = 2**32 - 1
+
+
+class CommitmentScheme(enum.StrEnum):
+    """How a day's uses are committed to."""
+
+    SLOTS = "slots"
+    """A point for each slot: cheap to prove over, 3 kB a day."""
+    VECTOR = "vector"
+    """A point for the day: 33 bytes, and proofs of a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +102,7 @@ class DayContent:
     unattributed: Point
     opening: int
     point_size: int = COMPRESSED_SIZE
+    scheme: CommitmentScheme = CommitmentScheme.SLOTS
 
     def __post_init__(self) -> None:
         if len(self.meter) not in METER_SIZES or len(self.register) != 6:
@@ -79,11 +111,15 @@ class DayContent:
             raise MalformedDay(f"the counter {self.counter} is not in 1 to 2^32 - 1")
         if len(self.previous) != len(NO_DAY) or (self.counter == 1) != (self.previous == NO_DAY):
             raise MalformedDay("the first day, and no other, has no day before")
-        if not len(self.states) == len(self.commitments) == len(self.grid):
+        is_vector = self.scheme is CommitmentScheme.VECTOR
+        points = 1 if is_vector else len(self.grid)
+        if len(self.states) != len(self.grid) or len(self.commitments) != points:
             raise MalformedDay(
                 f"{len(self.states)} states and {len(self.commitments)} commitments"
                 f" for the {len(self.grid)} slots of {self.grid.day}"
             )
+        if is_vector and self.opening:
+            raise MalformedDay("a day in the scheme vector has no opening")
         if self.point_size not in POINT_SIZES:
             raise MalformedDay(f"a point has 33 or 65 bytes, not {self.point_size}")
         if not 0 <= self.opening < ORDER:
@@ -96,7 +132,8 @@ class DayContent:
         size = self.point_size
         return encode_array([
             LABEL, self.meter, self.register, self.grid.day.isoformat(), self.grid.zone,
-            self.grid.slot_minutes, self.counter, self.previous, bytes(self.states), size,
+            self.grid.slot_minutes, self.counter, self.previous, bytes(self.states),
+            self.scheme.value, size,
             self.commitments.encode(size), self.start.encode(size), self.end.encode(size),
             self.unattributed.encode(size), encode_scalar(self.opening),
         ])  # fmt: skip
@@ -114,8 +151,8 @@ class DayContent:
         match items:
             case [
                 str(label), bytes(meter), bytes(register), str(day), str(zone), int(minutes),
-                int(counter), bytes(previous), bytes(states), int(size), bytes(commitments),
-                bytes(start), bytes(end), bytes(unattributed), bytes(opening),
+                int(counter), bytes(previous), bytes(states), str(scheme), int(size),
+                bytes(commitments), bytes(start), bytes(end), bytes(unattributed), bytes(opening),
             ] if label == LABEL:  # fmt: skip
                 pass
             case _:
@@ -128,7 +165,7 @@ class DayContent:
             meter, register, DayGrid(date.fromisoformat(day), zone, minutes), counter, previous,
             tuple(map(SlotState, states)), PointVector.decode(commitments, size),
             Point.decode(start), Point.decode(end), Point.decode(unattributed),
-            decode_scalar(opening), size,
+            decode_scalar(opening), size, CommitmentScheme(scheme),
         )  # fmt: skip
 
 
@@ -185,6 +222,8 @@ class CertifiedDay:
         except InvalidSignature:
             raise DayRefused(self.day, "the signature does not match") from None
         content = self.content
+        if content.scheme is CommitmentScheme.VECTOR:
+            return
         slots = content.commitments.sum() + content.unattributed
         if slots - (content.end - content.start) != multiply_generator(content.opening):
             raise DayRefused(self.day, "the slots do not sum to the register's difference")
@@ -208,13 +247,28 @@ class CertifiedPeriod:
 
     @property
     def commitments(self) -> PointVector:
-        """The commitments to all slots, in order."""
+        """The commitments to all slots, or to all days, in order."""
         return PointVector.join(day.content.commitments for day in self.days)
 
     @property
     def states(self) -> tuple[SlotState, ...]:
         """The states of all slots, in order."""
         return tuple(state for day in self.days for state in day.content.states)
+
+    def source(self, opening: SlotOpening | VectorOpening | None = None) -> Source:
+        """Return what a statement works with (`protocols.proofs.session`).
+
+        The prover adds the opening. Raises `DayRefused` if the days differ in their scheme.
+        """
+        scheme = self.days[0].content.scheme
+        for day in self.days:
+            if day.content.scheme is not scheme:
+                raise DayRefused(day.day, f"the day is not in the scheme {scheme}")
+        identity = b"".join(self.digests)
+        if scheme is CommitmentScheme.SLOTS:
+            return Source(self.commitments, identity, opening)
+        parts = tuple(VectorPart.of_day(grid.day.day, len(grid)) for grid in self.grids)
+        return Source(VectorCommitment(parts, self.commitments), identity, opening)
 
     @property
     def unattributed(self) -> PointVector:

@@ -1,10 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commitments to energy, and proofs of statements about what was committed to.
 
-From the bottom: `group` (secp256k1), `transcript` (challenges), `pedersen` (commitments),
-`linear` (weighted sums, opened). docs/statements.md lists every statement with its claim.
+From the bottom: `group` (secp256k1), `transcript` (challenges), `pedersen` (commitments slot by
+slot) and `vector` (a point a day), `linear` (weighted sums, opened), `ranges` and `one_of`,
+`session` (statements of many parts), `compare` (what tariffs need), `batch` (many proofs at once).
+docs/statements.md lists every statement with its claim.
 """
 
+from protocols.proofs.batch import Check, find_refused, verify_all
+from protocols.proofs.compare import (
+    Rounding,
+    largest,
+    maximum,
+    minimum,
+    piecewise_linear,
+    positive_part,
+    require_at_most,
+    require_largest,
+    rounded,
+    tiers,
+)
 from protocols.proofs.errors import FalseStatement, Malformed, ProofError, ProofRefused
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import (
@@ -16,12 +31,15 @@ from protocols.proofs.linear import (
     open_linear,
 )
 from protocols.proofs.pedersen import commit, commit_many, derive_blindings
+from protocols.proofs.session import Prover, Quantity, Session, SlotOpening, Source, Verifier
 from protocols.proofs.transcript import Transcript
+from protocols.proofs.vector import VectorCommitment, VectorOpening, VectorPart, commit_vector
 
 __all__ = [
     "LARGEST_USE_WH",
     "LARGEST_VALUE",
     "ORDER",
+    "Check",
     "FalseStatement",
     "LinearOpening",
     "LinearStatement",
@@ -30,10 +48,32 @@ __all__ = [
     "PointVector",
     "ProofError",
     "ProofRefused",
+    "Prover",
+    "Quantity",
+    "Rounding",
+    "Session",
+    "SlotOpening",
+    "Source",
     "StatementContext",
     "Transcript",
+    "VectorCommitment",
+    "VectorOpening",
+    "VectorPart",
+    "Verifier",
     "commit",
     "commit_many",
+    "commit_vector",
     "derive_blindings",
+    "find_refused",
+    "largest",
+    "maximum",
+    "minimum",
     "open_linear",
+    "piecewise_linear",
+    "positive_part",
+    "require_at_most",
+    "require_largest",
+    "rounded",
+    "tiers",
+    "verify_all",
 ]

@@ -100,8 +100,15 @@ class _Weighted:
 def verify_all(checks: Sequence[Check]) -> None:
     """Return if all checks hold; raise `ProofRefused` with the names of those that do not."""
     if refused := find_refused(checks):
-        names = ", ".join(checks[place].name for place in refused[:5])
+        names = ", ".join(name_of_refused(checks[place]) for place in refused[:5])
         raise ProofRefused(f"the proof does not hold: {names}")
+
+
+def name_of_refused(check: Check) -> str:
+    """Return the name of a check that does not hold, down to the part of it that does not."""
+    parts: Sequence[Check] = getattr(check, "checks", ())  # of a whole session
+    refused = find_refused(parts)
+    return f"{check.name}: {name_of_refused(parts[refused[0]])}" if refused else check.name
 
 
 def find_refused(checks: Sequence[Check]) -> list[int]:

@@ -71,6 +71,10 @@ class Incoming:
         """Return the challenge that follows what was received so far."""
         return self.transcript.challenge(label)
 
+    def own_challenge(self) -> int:
+        """Return a challenge for merging equations, of which the prover needs no knowledge."""
+        return self.transcript.fork().challenge("merge")
+
     def finish(self) -> None:
         """Return if all bytes were received; raise `Malformed` if some are left."""
         if self._at != len(self._data):

@@ -6,7 +6,6 @@ that there is no trap door in them.
 """
 
 import hashlib
-from functools import lru_cache
 
 from protocols.proofs.errors import Malformed
 from protocols.proofs.group import Point, PointVector
@@ -30,7 +29,17 @@ def hash_to_point(label: bytes) -> Point:
     raise AssertionError("a hash that misses the curve 65536 times in a row")
 
 
-@lru_cache(maxsize=256)
 def generators(label: bytes, count: int) -> PointVector:
-    """Return `count` independent points for `label`; the first ones do not depend on `count`."""
-    return PointVector(hash_to_point(label + index.to_bytes(4, "big")) for index in range(count))
+    """Return `count` independent points for `label`; the first ones do not depend on `count`.
+
+    They are kept for the life of the process, 64 bytes each.
+    """
+    known = _KNOWN.get(label, PointVector())
+    if len(known) < count:
+        rest = range(len(known), count)
+        new = PointVector(hash_to_point(label + index.to_bytes(4, "big")) for index in rest)
+        known = _KNOWN[label] = PointVector.join([known, new])
+    return known if len(known) == count else known[:count]
+
+
+_KNOWN: dict[bytes, PointVector] = {}

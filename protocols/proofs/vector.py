@@ -28,13 +28,18 @@ An output is opened by telling y_j and s_j.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate, repeat
 from typing import Final, Self
 
 from protocols.proofs.batch import Equation
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement
-from protocols.proofs.folding import Folded, inner_product, send_linear_argument, spread
+from protocols.proofs.folding import (
+    Folded,
+    inner_product,
+    powers,
+    send_linear_argument,
+    spread,
+)
 from protocols.proofs.generators import generators, hash_to_point
 from protocols.proofs.group import (
     ORDER,
@@ -175,7 +180,7 @@ def receive_forms(
     e = channel.challenge("e")
     folded = Folded.receive(channel, commitment.size)
     z = channel.receive_scalar("z")
-    merge = channel.challenge("merge")
+    merge = channel.own_challenge()
     return FormsCheck(
         name, channel.transcript.digest(), commitment, tuple(map(tuple, forms)), tuple(outputs),
         (a, t), (phi, ell, zeta, z), (mixing, c, e, merge), folded,
@@ -204,7 +209,7 @@ class FormsCheck:
         own = weight * merge % ORDER
         equation.add_commitment(own * ell, own * zeta)
         equation.add_point(t, -own)
-        for power, output in zip(_powers(mixing, len(self.outputs)), self.outputs, strict=True):
+        for power, output in zip(powers(mixing, len(self.outputs)), self.outputs, strict=True):
             equation.add_point(output, -own * c % ORDER * power)
         # A + c·P − φ·G + ℓ·e·K, folded, − z'·(<s, g> + L(s)·e·K).
         whole, rounds = self.folded.weights()
@@ -228,19 +233,15 @@ def _unit() -> Point:
     return generators(_UNIT_LABEL, 1)[0]
 
 
-def _powers(base: int, count: int) -> list[int]:
-    return list(accumulate(repeat(base, count - 1), lambda a, b: a * b % ORDER, initial=1))
-
-
 def _mix(scalars: Sequence[int], mixing: int) -> int:
-    return inner_product(scalars, _powers(mixing, len(scalars)))
+    return inner_product(scalars, powers(mixing, len(scalars)))
 
 
 def _mix_forms(forms: Sequence[Sequence[int]], mixing: int) -> Sequence[int]:
     if len(forms) == 1:
         return forms[0]  # small weights stay small
-    powers = _powers(mixing, len(forms))
-    return [inner_product(column, powers) for column in zip(*forms, strict=True)]
+    factors = powers(mixing, len(forms))
+    return [inner_product(column, factors) for column in zip(*forms, strict=True)]
 
 
 @lru_cache(maxsize=512)

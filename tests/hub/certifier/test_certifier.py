@@ -18,8 +18,27 @@ from hub.certifier import (
     OutOfOrder,
 )
 from hub.readings import Reading, ReadingFlag
-from protocols.metrology import CertifiedDay, DayGrid, Period, Series, SlotState, verify_days
-from protocols.proofs import FalseStatement, LinearOpening, LinearStatement, StatementContext
+from protocols.metrology import (
+    CertifiedDay,
+    CommitmentScheme,
+    DayGrid,
+    DayRefused,
+    MalformedDay,
+    Period,
+    Series,
+    SlotState,
+    verify_days,
+)
+from protocols.proofs import (
+    FalseStatement,
+    LinearOpening,
+    LinearStatement,
+    Prover,
+    StatementContext,
+    Transcript,
+    Verifier,
+    verify_all,
+)
 
 SERIES = Series(b"meter 1", bytes.fromhex("0100010800ff"), "Europe/Berlin", 15)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -186,3 +205,42 @@ def test_a_file_that_is_no_key_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(bad)
         with pytest.raises(KeyFileError):
             CertifierKeys.load(path)
+
+
+def test_a_point_a_day_commits_to_the_same_uses() -> None:
+    certifier = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
+    done = certify(certifier=certifier)
+    assert [len(day.day.content.commitments) for day in done] == [1] * 5
+    assert len(done[0].day.encode()) < 600
+    days = [CertifiedDay.decode(day.day.encode()) for day in done]
+    period = verify_days(days, PERIOD, SERIES, KEYS.public_key)
+    weights = statement(DONE).weights
+    slots = verify_days([d.day for d in DONE], PERIOD, SERIES, KEYS.public_key)
+    fees = []
+    for verified, mine, maker in ((period, done, certifier), (slots, DONE, CERTIFIER)):
+        prover = Prover(Transcript("t", 1), bytes(32))
+        source = verified.source(maker.opening(mine))
+        prover.open("fee", prover.forms("use", source, [weights])[0])
+        verifier = Verifier(Transcript("t", 1), prover.finish())
+        fees.append(verifier.open("fee", verifier.forms("use", verified.source(), [weights])[0]))
+        verify_all([verifier.finish("the fee")])
+    assert fees[0] == fees[1] == CERTIFIER.open_linear(statement(DONE), DONE).value
+    with pytest.raises(FalseStatement, match="slot by slot"):
+        certifier.open_linear(statement(done), done)
+
+
+def test_days_in_different_schemes_make_no_source() -> None:
+    vector = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
+    first = CERTIFIER.certify(PERIOD.first, make_readings(), None)
+    second = vector.certify(date(2025, 10, 25), make_readings(), first)
+    two = Period(PERIOD.first, date(2025, 10, 25))
+    period = verify_days([first.day, second.day], two, SERIES, KEYS.public_key)
+    with pytest.raises(DayRefused, match="2025-10-25: the day is not in the scheme slots"):
+        period.source()
+
+
+def test_a_vector_day_has_no_opening_to_play_with() -> None:
+    certifier = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
+    content = certify(certifier=certifier)[0].day.content
+    with pytest.raises(MalformedDay, match="no opening"):
+        replace(content, opening=1)

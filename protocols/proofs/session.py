@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One statement made of many parts, written once for prover and verifier.
+
+A statement is a function that takes a session and works with quantities: committed numbers that
+can be added, subtracted, multiplied by public integers, ranged, compared and opened.
+
+    def bill(session: Session, slots: Source) -> int:
+        day, night = session.forms("use by band", slots, [DAY, NIGHT])
+        return session.open("fee", day * 31 + night * 24)
+
+    prover = Prover(transcript, seed)               verifier = Verifier(transcript, proof)
+    fee = bill(prover, Source(..., witness))        fee = bill(verifier, Source(...))
+    proof = prover.finish()                         verify_all([verifier.finish("the bill")])
+
+Both sides run the same lines, so neither can have rules of its own. On the prover's side a
+quantity knows its value, and a part that does not hold raises `FalseStatement` at once. On the
+verifier's side it is a point; what remains to be checked is gathered, ranges in one proof, and
+comes out of `finish` as one check that can be verified in a batch.
+
+**Wrap-around.** The group knows numbers modulo its order n only. Each quantity therefore carries
+a public limit of its magnitude, which follows from what was proved or certified; no sum, multiple
+or comparison whose limit comes near n/2 is allowed. So what is proved holds for the integers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from protocols.proofs.batch import Check, Equation
+from protocols.proofs.channel import Incoming, Outgoing
+from protocols.proofs.errors import FalseStatement, ProofRefused
+from protocols.proofs.folding import powers
+from protocols.proofs.group import ORDER, Point, PointVector
+from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
+from protocols.proofs.nonces import Nonces
+from protocols.proofs.one_of import receive_one_of, send_one_of
+from protocols.proofs.pedersen import H, commit
+from protocols.proofs.ranges import LARGEST_WIDTH, receive_ranges, send_ranges
+from protocols.proofs.transcript import Transcript
+from protocols.proofs.vector import (
+    VectorCommitment,
+    VectorOpening,
+    receive_forms,
+    send_forms,
+)
+
+__all__ = ["Prover", "Quantity", "Session", "SessionCheck", "SlotOpening", "Source", "Verifier"]
+
+LARGEST_LIMIT: Final = 1 << 200
+"""No quantity's magnitude may exceed this; n/2 is 2^255."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantity:
+    """A committed number. Made by a session; belongs to it."""
+
+    point: Point
+    limit: int
+    """A public bound of the number's magnitude."""
+    secret: tuple[int, int] | None = field(default=None, repr=False)
+    """Value and blinding, on the prover's side."""
+
+    def __post_init__(self) -> None:
+        if self.limit > LARGEST_LIMIT:
+            raise ValueError("a quantity could wrap around the group's order")
+
+    @property
+    def value(self) -> int:
+        """The number, on the prover's side; raise `FalseStatement` on the verifier's."""
+        return _known(self)[0]
+
+    @classmethod
+    def constant(cls, value: int) -> "Quantity":
+        """Return a public number."""
+        return cls(H * value, abs(value), (value, 0))
+
+    def __add__(self, other: "Quantity | int") -> "Quantity":
+        if isinstance(other, int):
+            other = Quantity.constant(other)
+        secret = None
+        if self.secret is not None and other.secret is not None:
+            (x, r), (y, s) = self.secret, other.secret
+            secret = x + y, (r + s) % ORDER
+        return Quantity(self.point + other.point, self.limit + other.limit, secret)
+
+    def __mul__(self, factor: int) -> "Quantity":
+        secret = None
+        if self.secret is not None:
+            secret = self.secret[0] * factor, self.secret[1] * factor % ORDER
+        return Quantity(self.point * factor, self.limit * abs(factor), secret)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Quantity":
+        return self * -1
+
+    def __sub__(self, other: "Quantity | int") -> "Quantity":
+        return self + -other
+
+
+@dataclass(frozen=True, slots=True)
+class SlotOpening:
+    """What the prover knows of commitments slot by slot."""
+
+    uses: tuple[int, ...] = field(repr=False)
+    blindings: tuple[int, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Certified uses, committed to in one of the two schemes, and their openings if known.
+
+    `identity` is what the transcript takes in for them: the digests of the certified days.
+    """
+
+    commitment: PointVector | VectorCommitment
+    identity: bytes
+    opening: SlotOpening | VectorOpening | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        """The number of slots."""
+        held = self.commitment
+        return held.size if isinstance(held, VectorCommitment) else len(held)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCheck:
+    """All checks of a session, merged with powers of a challenge: one equation."""
+
+    name: str
+    digest: bytes
+    checks: tuple[Check, ...]
+    merge: int
+
+    def add_to(self, equation: Equation, weight: int) -> None:
+        """Add the sum of the checks' equations, times `weight`."""
+        for check, power in zip(self.checks, powers(self.merge, len(self.checks)), strict=True):
+            check.add_to(equation, weight * power % ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenCheck:
+    """The point is a commitment to the value that was shown."""
+
+    name: str
+    digest: bytes
+    point: Point
+    value: int
+    blinding: int
+
+    def add_to(self, equation: Equation, weight: int) -> None:
+        equation.add_point(self.point, -weight)
+        equation.add_commitment(weight * self.value, weight * self.blinding)
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    label: str
+    quantity: Quantity
+    width: int
+
+
+class Session(ABC):
+    """What a statement may ask for; see the module's docstring."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self.transcript = transcript
+        self._ranges: list[_Range] = []
+
+    def forms(self, label: str, source: Source, forms: Sequence[Sequence[int]]) -> list[Quantity]:
+        """Return Σ form[i]·use[i] for each form, committed."""
+        limits = [sum(map(abs, form)) * LARGEST_USE_WH for form in forms]
+        if max(limits, default=0) > LARGEST_LIMIT:
+            raise ValueError(f"{label}: the weights are so large that a sum could wrap around")
+        if any(len(form) != source.size for form in forms):
+            raise ValueError(f"{label}: not one weight for each of {source.size} slots")
+        self.transcript.append_text("forms", label)
+        self.transcript.append("source", source.identity)
+        for form in forms:
+            self.transcript.append("form", _digest_of(tuple(form)))
+        if isinstance(source.commitment, VectorCommitment):
+            return self._vector_forms(label, source, source.commitment, forms, limits)
+        points = [source.commitment.weighted_sum(form) for form in forms]
+        secrets = [_slot_form(source.opening, form) for form in forms]
+        return [Quantity(*parts) for parts in zip(points, limits, secrets, strict=True)]
+
+    def require_range(self, label: str, quantity: Quantity, width: int) -> Quantity:
+        """Prove 0 <= quantity < 2^width; return it with this as its limit."""
+        if not 1 <= width <= LARGEST_WIDTH:
+            raise ValueError(f"{label}: a range of {width} bits")
+        self._say(label, quantity)
+        self.transcript.append_integer("width", width)
+        self._ranges.append(_Range(label, quantity, width))
+        return Quantity(quantity.point, (1 << width) - 1, quantity.secret)
+
+    def require_between(self, label: str, quantity: Quantity, low: int, high: int) -> Quantity:
+        """Prove low <= quantity <= high; return it with the larger one as its limit."""
+        width = (high - low).bit_length()
+        if low >= high:
+            raise ValueError(f"{label}: nothing lies between {low} and {high}")
+        self.require_range(label, quantity - low, width)
+        if high - low != (1 << width) - 1:
+            self.require_range(label, -quantity + high, width)
+        return Quantity(quantity.point, max(abs(low), abs(high)), quantity.secret)
+
+    @abstractmethod
+    def commit(self, label: str, value: Callable[[], int], width: int) -> Quantity:
+        """Return a new quantity, proved to be in [0, 2^width); only the prover calls `value`."""
+
+    @abstractmethod
+    def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
+        """Return a quantity that equals one of `options`, hiding which; the prover picks."""
+
+    @abstractmethod
+    def open(self, label: str, quantity: Quantity) -> int:
+        """Show a quantity to the verifier, up to 63 bits and a sign, and return it."""
+
+    @abstractmethod
+    def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
+        """Prove that two quantities are the same number."""
+
+    @abstractmethod
+    def _vector_forms(
+        self,
+        label: str,
+        source: Source,
+        commitment: VectorCommitment,
+        forms: Sequence[Sequence[int]],
+        limits: Sequence[int],
+    ) -> list[Quantity]: ...
+
+    def _say(self, label: str, quantity: Quantity) -> None:
+        self.transcript.append_text("about", label)
+        self.transcript.append_point("quantity", quantity.point)
+
+
+class Prover(Session):
+    """The side that knows; `finish` returns the proof."""
+
+    def __init__(self, transcript: Transcript, seed: bytes) -> None:
+        """Prove onto a transcript that has taken in the context; `seed` is 32 random bytes."""
+        super().__init__(transcript)
+        self._nonces, self._channel = Nonces(seed), Outgoing(transcript)
+
+    def commit(self, label: str, value: Callable[[], int], width: int) -> Quantity:
+        """Commit to `value()`."""
+        quantity = self._commit(label, value(), LARGEST_LIMIT)
+        return self.require_range(label, quantity, width)
+
+    def require_range(self, label: str, quantity: Quantity, width: int) -> Quantity:
+        """Raise `FalseStatement` if the quantity is out of range."""
+        if not 0 <= _known(quantity)[0] < 1 << width:
+            raise FalseStatement(f"{label}: the quantity is not in the range of {width} bits")
+        return super().require_range(label, quantity, width)
+
+    def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
+        """Commit to the option at `pick()` and prove that it is one of them."""
+        index = pick()
+        value, blinding = _known(options[index])
+        chosen = self._commit(label, value, max(option.limit for option in options))
+        differences = [(chosen - option).point for option in options]
+        for point in differences:
+            self.transcript.append_point("option", point)
+        own = (_known(chosen)[1] - blinding) % ORDER
+        send_one_of(self._channel, differences, index, own, self._nonces)
+        return chosen
+
+    def open(self, label: str, quantity: Quantity) -> int:
+        """Send value and blinding."""
+        value, blinding = _known(quantity)
+        if abs(value) > LARGEST_VALUE:
+            raise FalseStatement(f"{label}: the value is beyond 63 bits")
+        self._say(label, quantity)
+        self._channel.send_scalar("value", value)
+        self._channel.send_scalar("blinding", blinding)
+        return value
+
+    def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
+        """Prove that the difference is a commitment to 0."""
+        value, blinding = _known(difference := left - right)
+        if value:
+            raise FalseStatement(f"{label}: the quantities differ")
+        self._say(label, difference)
+        send_one_of(self._channel, [difference.point], 0, blinding, self._nonces)
+
+    def finish(self) -> bytes:
+        """Prove the ranges and return the whole proof."""
+        if self._ranges:
+            values = [_known(claim.quantity) for claim in self._ranges]
+            widths = [claim.width for claim in self._ranges]
+            send_ranges(self._channel, values, widths, self._nonces)
+        return self._channel.data()
+
+    def _commit(self, label: str, value: int, limit: int) -> Quantity:
+        [blinding] = self._nonces.draw(self.transcript, [value], 1)
+        quantity = Quantity(commit(value, blinding), limit, (value, blinding))
+        self._channel.send_point(label, quantity.point)
+        return quantity
+
+    def _vector_forms(
+        self,
+        label: str,
+        source: Source,
+        commitment: VectorCommitment,
+        forms: Sequence[Sequence[int]],
+        limits: Sequence[int],
+    ) -> list[Quantity]:
+        opening = source.opening
+        if not isinstance(opening, VectorOpening):
+            raise FalseStatement(f"{label}: the prover lacks the opening of a vector commitment")
+        values = [_inner(form, opening.uses) for form in forms]
+        outputs = [
+            self._commit(label, value, limit) for value, limit in zip(values, limits, strict=True)
+        ]
+        secrets = [_known(output) for output in outputs]
+        send_forms(self._channel, commitment, opening, forms, secrets, self._nonces)
+        return outputs
+
+
+class Verifier(Session):
+    """The side that sees points and a proof; `finish` returns what remains to be checked."""
+
+    def __init__(self, transcript: Transcript, proof: bytes) -> None:
+        """Verify a proof over a transcript that has taken in the same context."""
+        super().__init__(transcript)
+        self._channel, self._checks = Incoming(transcript, proof), list[Check]()
+
+    def commit(self, label: str, value: Callable[[], int], width: int) -> Quantity:
+        """Receive the commitment; `value` is not called."""
+        quantity = Quantity(self._channel.receive_point(label), LARGEST_LIMIT)
+        return self.require_range(label, quantity, width)
+
+    def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
+        """Receive the commitment and the proof that it is one of the options."""
+        limit = max(option.limit for option in options)
+        chosen = Quantity(self._channel.receive_point(label), limit)
+        differences = [(chosen - option).point for option in options]
+        for point in differences:
+            self.transcript.append_point("option", point)
+        self._checks.append(receive_one_of(self._channel, label, differences))
+        return chosen
+
+    def open(self, label: str, quantity: Quantity) -> int:
+        """Receive value and blinding."""
+        self._say(label, quantity)
+        value = self._channel.receive_scalar("value")
+        value = value - ORDER if value > ORDER // 2 else value
+        if abs(value) > LARGEST_VALUE:
+            raise ProofRefused(f"{label}: the value is beyond 63 bits")
+        blinding = self._channel.receive_scalar("blinding")
+        digest = self.transcript.digest()
+        self._checks.append(_OpenCheck(label, digest, quantity.point, value, blinding))
+        return value
+
+    def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
+        """Receive the proof that the difference is a commitment to 0."""
+        difference = left - right
+        self._say(label, difference)
+        self._checks.append(receive_one_of(self._channel, label, [difference.point]))
+
+    def finish(self, name: str) -> SessionCheck:
+        """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
+        if self._ranges:
+            labels = ", ".join(dict.fromkeys(claim.label for claim in self._ranges))
+            points = [claim.quantity.point for claim in self._ranges]
+            widths = [claim.width for claim in self._ranges]
+            check = receive_ranges(self._channel, f"the ranges of {labels}", points, widths)
+            self._checks.append(check)
+        self._channel.finish()
+        merge = self.transcript.challenge("merge")
+        return SessionCheck(name, self.transcript.digest(), tuple(self._checks), merge)
+
+    def _vector_forms(
+        self,
+        label: str,
+        source: Source,
+        commitment: VectorCommitment,
+        forms: Sequence[Sequence[int]],
+        limits: Sequence[int],
+    ) -> list[Quantity]:
+        outputs = [Quantity(self._channel.receive_point(label), limit) for limit in limits]
+        points = [output.point for output in outputs]
+        self._checks.append(receive_forms(self._channel, label, commitment, forms, points))
+        return outputs
+
+
+def _known(quantity: Quantity) -> tuple[int, int]:
+    """Return value and blinding, on the prover's side."""
+    if quantity.secret is None:
+        raise FalseStatement("the prover lacks the opening of a quantity")
+    return quantity.secret
+
+
+def _slot_form(
+    opening: SlotOpening | VectorOpening | None, form: Sequence[int]
+) -> tuple[int, int] | None:
+    if not isinstance(opening, SlotOpening):
+        return None
+    return _inner(form, opening.uses), _inner(form, opening.blindings) % ORDER
+
+
+def _inner(form: Sequence[int], numbers: Sequence[int]) -> int:
+    return sum(weight * number for weight, number in zip(form, numbers, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _digest_of(form: tuple[int, ...]) -> bytes:
+    """Return the digest of the weights, which are the same for many customers."""
+    transcript = Transcript("linear form", 1)
+    transcript.append_integers("weights", form)
+    return transcript.digest()
