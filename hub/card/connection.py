@@ -271,7 +271,12 @@ class CardConnection:
             entry = self._current(channel)
             if entry.is_domain:
                 return perform(self.card, Call(command, channel, entry, self.number))
-            return self.card.runtime.process(self.context(channel, entry), command)
+            context = self.context(channel, entry)
+            try:
+                return self.card.runtime.process(context, command)
+            except MalformedApdu as error:
+                # Longer than one APDU, and this runtime takes no more.
+                raise Refusal(Sw.WRONG_LENGTH, str(error)) from error
 
     def _current(self, channel: LogicalChannel) -> Entry:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)
