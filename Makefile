@@ -33,7 +33,7 @@ contracts: $(VENV)/.test ## who may import whom
 tests: $(VENV)/.test ## pytest (TESTS="tests/hub -k vault" picks some)
 	$(BIN)/python -m pytest -q $(TESTS)
 
-bench: $(VENV)/.test ## benchmarks, as ratios against peers or the naive way
+bench: $(VENV)/.bench ## benchmarks, as ratios against peers or the naive way
 	$(BIN)/python -m pytest -q -s -p no:cacheprovider -o python_files='bench_*.py' \
 	    -o addopts='--import-mode=importlib' --benchmark-only --benchmark-columns=min,median,rounds benchmarks
 
@@ -59,4 +59,9 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/.test: $(VENV)/.demo
 	@echo "installing what the tests need (once)"
 	@$(PIP) install --editable '.[build,simulation,serial,test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo "installing what the benchmarks compare with (once)"
+	@$(PIP) install --editable '.[build,simulation,serial,test,bench]'
 	@touch $@
