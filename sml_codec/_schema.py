@@ -271,8 +271,8 @@ class Tupel(Shape):
         elements: list[Element] = []
         parts = TUPEL_PARTS.lower(value)
         assert isinstance(parts, tuple)
-        for part in parts:
-            elements += part if isinstance(part, tuple) and len(part) == 3 else (part,)
+        for part, width in zip(parts, self.WIDTHS, strict=True):
+            elements += part if width == 3 and isinstance(part, tuple) else (part,)
         return tuple(elements)
 
 

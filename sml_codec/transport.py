@@ -124,10 +124,11 @@ class FrameDecoder:
         return True
 
     def _give_up(self) -> bool:
-        """Report a frame that is longer than allowed."""
-        end = max(self._scan, self._begin + len(START))
+        """Report a frame that is longer than allowed; go on with the last start within it."""
+        end = self._begin + self._longest
+        last = self._buffer.rfind(START, self._begin + 1, end)
         self._report(DamageKind.BAD, end, (f"longer than {self._longest} bytes",))
-        self._begin = end
+        self._begin = last if last >= 0 else end - len(START) + 1
         self._inside = False
         return True
 
@@ -136,18 +137,17 @@ class FrameDecoder:
         wire = bytes(self._buffer[self._begin : end])
         offset = self._offset + self._begin
         frame = _checked(wire, self._escaped, offset, self._quirks)
-        if isinstance(frame, Damage):
-            self._recover(wire, frame)
-        else:
+        self._begin = end if isinstance(frame, Frame) or self._recover(wire, frame) else end - 3
+        if isinstance(frame, Frame):
             self._events.append(frame)
-        self._begin = end
         self._inside = False
 
-    def _recover(self, wire: bytes, damage: Damage) -> None:
-        """Look for an intact frame in the tail of a damaged one.
+    def _recover(self, wire: bytes, damage: Damage) -> bool:
+        """Look for an intact frame in the tail of a damaged one; return whether there is one.
 
         If the damaged frame was cut off within an escape sequence, the start of the next looks like
-        a literal: 1b1b1b1b (1b1b1b1b 01010101).
+        a literal: 1b1b1b1b (1b1b1b1b 01010101). If it was cut off later, the start of the next
+        stands where its last three bytes should: hence the step back of `_finish`.
         """
         start = 0
         for _ in range(RETRIES):
@@ -160,8 +160,9 @@ class FrameDecoder:
             if isinstance(frame, Frame):
                 self._report(DamageKind.RESTART, self._begin + start, ("restart",))
                 self._events.append(frame)
-                return
+                return True
         self._events.append(damage)
+        return False
 
     def _report(self, kind: DamageKind, end: int, reasons: tuple[str, ...]) -> None:
         wire = bytes(self._buffer[self._begin : end])
