@@ -29,6 +29,7 @@ from functools import lru_cache
 from typing import Final
 
 from protocols.proofs.batch import Check, Equation
+from protocols.proofs.bits import FEW_BITS, receive_bits, send_bits
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.folding import powers
@@ -291,7 +292,12 @@ class Prover(Session):
         if self._ranges:
             values = [_known(claim.quantity) for claim in self._ranges]
             widths = [claim.width for claim in self._ranges]
-            send_ranges(self._channel, values, widths, self._nonces)
+            if sum(widths) > FEW_BITS:
+                send_ranges(self._channel, values, widths, self._nonces)
+                return self._channel.data()
+            for claim, secret in zip(self._ranges, values, strict=True):
+                point = claim.quantity.point
+                send_bits(self._channel, point, secret, claim.width, self._nonces)
         return self._channel.data()
 
     def _commit(self, label: str, value: int, limit: int) -> Quantity:
@@ -363,12 +369,14 @@ class Verifier(Session):
 
     def finish(self, name: str) -> SessionCheck:
         """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
-        if self._ranges:
-            labels = ", ".join(dict.fromkeys(claim.label for claim in self._ranges))
-            points = [claim.quantity.point for claim in self._ranges]
-            widths = [claim.width for claim in self._ranges]
-            check = receive_ranges(self._channel, f"the ranges of {labels}", points, widths)
-            self._checks.append(check)
+        labels = "the ranges of " + ", ".join(dict.fromkeys(c.label for c in self._ranges))
+        points = [claim.quantity.point for claim in self._ranges]
+        widths = [claim.width for claim in self._ranges]
+        if sum(widths) > FEW_BITS:
+            self._checks.append(receive_ranges(self._channel, labels, points, widths))
+        else:
+            for point, width in zip(points, widths, strict=True):
+                self._checks += receive_bits(self._channel, labels, point, width)
         self._channel.finish()
         merge = self.transcript.challenge("merge")
         return SessionCheck(name, self.transcript.digest(), tuple(self._checks), merge)

@@ -130,6 +130,20 @@ def test_a_public_best_match_is_shown_to_be_the_best() -> None:
         run([3, 9, 10, -4], statement)
 
 
+def test_a_range_of_one_or_two_bits_is_proved_bit_by_bit() -> None:
+    def statement(session: Session) -> None:
+        session.commit("switch", lambda: 1, 1)
+        session.commit("other", lambda: 0, 1)
+
+    prover = Prover(Transcript("t", 1), bytes(32))
+    statement(prover)
+    proof = prover.finish()
+    assert len(proof) == 2 * 33 + 2 * 162
+    verifier = Verifier(Transcript("t", 1), proof)
+    statement(verifier)
+    verify_all([verifier.finish("switches")])
+
+
 def test_a_false_comparison_is_not_proved() -> None:
     def statement(session: Session, hidden: list[Quantity]) -> list[Quantity]:
         require_at_most(session, "order", hidden[0], hidden[1], 14)
