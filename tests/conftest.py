@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hub.machine import AppletMachine, Progress
+
+# Nothing here is a timed test: a slow or busy computer must not fail one.
+settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("meterlet")
 
 
 @pytest.fixture(scope="session")
