@@ -56,9 +56,11 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@$(PIP) install --editable '.[build,simulation]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
+$(VENV)/.test: $(VENV)/.demo tests/system-packages
 	@echo "installing what the tests need (once)"
-	@$(PIP) install --editable '.[build,simulation,serial,test]'
+	@tests/system-packages
+	@$(PIP) install --editable '.[build,simulation,serial,tariffs,test]'
+	@test ! -e /usr/include/PCSC/winscard.h || $(PIP) install --editable '.[pcsc]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
