@@ -27,7 +27,7 @@ class Program:
     engine: wasmtime.Engine
     linker: component.Linker
     component: component.Component
-    image: bytes | None = None
+    image: str | None = None
     """What the Python runtime is to load; None for a component of the vendor's own."""
     module: str = ""
     clock: EngineClock | None = None

@@ -73,8 +73,8 @@ APPLET: Final[Mapping[str, Function]] = {
     "uninstall": Function((), Result(BYTES, STRING)),
 }
 PYTHON: Final[Mapping[str, Function]] = {
-    "compile": Function((BYTES,), Result(BYTES, STRING)),
-    "load": Function((BYTES, STRING), Result(None, STRING)),
+    "compile": Function((BYTES,), Result(STRING, STRING)),
+    "load": Function((STRING, STRING), Result(STRING, STRING)),
 }
 
 

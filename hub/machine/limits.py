@@ -26,7 +26,7 @@ __all__ = [
 
 START_FUEL: Final = 5_000_000_000
 """To start an instance: import the applet's modules, make its object."""
-COMPILE_FUEL: Final = 400_000_000_000
+COMPILE_FUEL: Final = 50_000_000_000
 """To compile a bundle's sources, once at installation."""
 CALL_FUEL: Final = 200_000
 """A call to the platform: 20 µs' worth."""

@@ -84,27 +84,32 @@ class AppletMachine:
             return self._programs[bundle.digest]
 
     def _compile_python(self, bundle: Bundle) -> Program:
+        module = f"{bundle.manifest.code.package}.applet"
         path = self._cached(bundle, "image")
         if path.exists():
             _cache.check(path)
-            image = path.read_bytes()
+            image = path.read_text()
         else:
-            image = self._compile_sources(bundle)
-            _cache.write(path, image)
+            image = self._compile_sources(bundle, module)
+            _cache.write(path, image.encode())
         python = self._python
-        module = f"{bundle.manifest.code.package}.applet"
         return Program(python.engine, python.linker, python.component, image, module)
 
-    def _compile_sources(self, bundle: Bundle) -> bytes:
+    def _compile_sources(self, bundle: Bundle, module: str) -> str:
+        image = self._run(bundle, limits.COMPILE_FUEL, "compile", _sources(bundle))
+        return self._run(bundle, limits.START_FUEL, "load", image, module)
+
+    def _run(self, bundle: Bundle, fuel: int, name: str, *arguments: object) -> str:
+        """Call into the runtime, in an instance of its own that has no platform."""
         behind = Host(bundle.manifest, None)
         behind.begin(answering=False)
-        running = Running(self._python, behind, COMPILE_MEMORY, limits.COMPILE_FUEL)
+        running = Running(self._python, behind, COMPILE_MEMORY, fuel)
         try:
-            image = run_guarded(running, FaultKind.BAD_CODE, "compile", _sources(bundle))
+            answer = run_guarded(running, FaultKind.BAD_CODE, name, *arguments)
         finally:
             running.close()
-        assert isinstance(image, bytes)
-        return image
+        assert isinstance(answer, str)
+        return answer
 
     def _compile_component(self, bundle: Bundle) -> Program:
         if self._vendors is None:

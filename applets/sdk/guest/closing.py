@@ -33,6 +33,10 @@ SHUT: Final = (
 """Taken out of reach although something loaded them."""
 
 
+_shut: list[object] = []
+"""Keeps alive what is shut: to free it would write to megabytes of the shared snapshot."""
+
+
 class _Refuser:
     """The last finder: says no in words."""
 
@@ -75,9 +79,9 @@ def close(stream: io.TextIOBase) -> None:
     sys.stdout = sys.stderr = cast("TextIO", stream)
     for name in ("stdin", "__stdin__", "__stdout__", "__stderr__"):
         setattr(sys, name, None)
-    for name in SHUT.split():
-        sys.modules.pop(name, None)
+    _shut.extend(sys.modules.pop(name, None) for name in SHUT.split())
+    _shut.append(sys.path_importer_cache)
+    sys.path_importer_cache = {}
     sys.path.clear()
     sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
     sys.meta_path[:] = [_Refuser()]

@@ -8,7 +8,7 @@ it; it only makes honest applets easy to write and their mistakes easy to find.
 import gc
 import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from componentize_py_types import Err  # type: ignore[import-not-found]
 
@@ -17,18 +17,25 @@ from applets.sdk import Applet as AppletBase
 from applets.sdk import AppletError, Command, Response
 from applets.sdk.guest import closing, loading, services
 
+ValueT = TypeVar("ValueT")
+
 MAX_TRACEBACK: Final = 8_000
 
 _running: list[AppletBase] = []
 
 
-def _guarded(work: Callable[[], bytes | None]) -> bytes:
+def _guarded(work: Callable[[], ValueT]) -> ValueT:
     try:
-        return work() or b""
-    except AppletError as error:
-        return error.status.to_bytes(2, "big")
+        return work()
     except BaseException as error:  # noqa: BLE001  (an applet raises what it likes)
         raise Err(_describe(error)) from None
+
+
+def _answered(work: Callable[[], bytes]) -> bytes:
+    try:
+        return work()
+    except AppletError as error:
+        return error.status.to_bytes(2, "big")
 
 
 def _describe(error: BaseException) -> str:
@@ -60,15 +67,17 @@ def _uninstall() -> bytes:
     return Response().encode()
 
 
-def _compile(sources: bytes) -> bytes:
+def _compile(sources: bytes) -> str:
     closing.close(services.print_stream())
     return loading.compile_sources(sources)
 
 
-def _load(image: bytes, module: str) -> None:
+def _load(image: str, module: str) -> str:
     closing.close(services.print_stream())
-    applet_class = loading.load_applet(image, module, AppletBase)  # type: ignore[type-abstract]
+    base: type[AppletBase] = AppletBase  # type: ignore[type-abstract]
+    applet_class, better_image = loading.load_applet(image, module, base)
     _running.append(applet_class(services.platform()))
+    return better_image
 
 
 class Applet:
@@ -76,15 +85,15 @@ class Applet:
 
     def install(self, parameters: bytes) -> bytes:
         """Forward to the applet."""
-        return _guarded(lambda: _install(parameters))
+        return _guarded(lambda: _answered(lambda: _install(parameters)))
 
     def select(self) -> bytes:
         """Forward to the applet."""
-        return _guarded(lambda: Response(_running[0].select()).encode())
+        return _guarded(lambda: _answered(lambda: Response(_running[0].select()).encode()))
 
     def process(self, command: bytes) -> bytes:
         """Forward to the applet, decoded."""
-        return _guarded(lambda: _process(command))
+        return _guarded(lambda: _answered(lambda: _process(command)))
 
     def deselect(self) -> None:
         """Forward to the applet."""
@@ -92,19 +101,19 @@ class Applet:
 
     def uninstall(self) -> bytes:
         """Forward to the applet."""
-        return _guarded(_uninstall)
+        return _guarded(lambda: _answered(_uninstall))
 
 
 class Python:
     """`meterlet:platform/python`."""
 
-    def compile(self, sources: bytes) -> bytes:
+    def compile(self, sources: bytes) -> str:
         """Return the image of the sources."""
         return _guarded(lambda: _compile(sources))
 
-    def load(self, image: bytes, module: str) -> None:
+    def load(self, image: str, module: str) -> str:
         """Start the applet class in `module`."""
-        _guarded(lambda: _load(image, module))
+        return _guarded(lambda: _load(image, module))
 
 
 closing.load_library()
