@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from sml_codec import _make as make
 from sml_codec import messages as m
+from sml_codec._lowered import EmptyOctets, Fields, SignedNumber
 from sml_codec.elements import Element
 from sml_codec.errors import EncodingError
-from sml_codec.numbers import EmptyOctets, SignedNumber, SizedInt
+from sml_codec.numbers import SizedInt
 from sml_codec.obis import Obis
 from sml_codec.options import Quirk
 
@@ -247,7 +248,11 @@ class Record(Shape):
             shape.lower(getattr(value, name))
             for shape, name in zip(self.shapes, self.names, strict=False)
         ]
-        return (*elements, *getattr(value, self.names[-1])) if self.rest else tuple(elements)
+        if self.rest:
+            return (*elements, *getattr(value, self.names[-1]))
+        lowered = Fields(elements)
+        lowered.required = self.required
+        return lowered
 
 
 class Tupel(Shape):

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from sml_codec._lowered import EmptyOctets, Fields, SignedNumber
 from sml_codec.errors import EncodingError, LimitExceeded, MalformedSml
-from sml_codec.numbers import INTEGERS, UNSIGNEDS, EmptyOctets, SignedNumber, SizedInt, sized
+from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt, sized
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
 
 Element: TypeAlias = "bool | bytes | int | tuple[Element, ...] | None"
@@ -175,7 +176,7 @@ def _write_list(
 ) -> None:
     """Write what takes the place of a list: its elements in their old form, if as many."""
     elements = element if isinstance(element, tuple) else ()
-    if not any(elements[count:]) and all(extra is None for extra in elements[count:]):
+    if isinstance(element, Fields) and element.may_end_after(count):
         elements = elements[:count]  # the sender leaves out what is missing at the end
     if not isinstance(element, tuple) or len(elements) != count:
         for _ in range(count):

@@ -13,18 +13,6 @@ from typing import ClassVar, Final, Self
 from sml_codec.errors import EncodingError
 
 
-class SignedNumber(int):
-    """An integer that is sent signed, in as many bytes as it needs."""
-
-    __slots__ = ()
-
-
-class EmptyOctets(bytes):
-    """An empty octet string where none may be left out, so that a missing one says enough."""
-
-    __slots__ = ()
-
-
 class SizedInt(int):
     """An integer of a given signedness and size; raises `EncodingError` where it does not fit."""
 
