@@ -197,7 +197,7 @@ def memory_of_live_applets() -> float:
 def best(work: Callable[[], Any]) -> float:
     """Return the median of the faster half of some seconds' runs, in milliseconds."""
     work()
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + 1
     while time.perf_counter() < end or len(times) < 5:
         begin = time.perf_counter()

@@ -44,4 +44,7 @@ class EngineClock:
             with self._changed:
                 self._changed.wait_for(lambda: self._users > 0)
             time.sleep(TICK_SECONDS)
-            self._engine.increment_epoch()
+            try:
+                self._engine.increment_epoch()
+            except ValueError:  # closed: the process ends
+                return

@@ -6,13 +6,17 @@ own component may pick the slowest instructions there are, so those run with a c
 (which costs everybody's code a tenth, hence two engines).
 """
 
-from typing import Final
+import atexit
+import weakref
+from typing import Any, Final, TypeVar
 
 import wasmtime
 
 from hub.machine.limits import MAX_STACK
 
-__all__ = ["CONFIGURATION", "new_engine"]
+__all__ = ["CONFIGURATION", "closed_at_exit", "new_engine"]
+
+ManagedT = TypeVar("ManagedT", bound="wasmtime.Managed[Any]")
 
 CONFIGURATION: Final = {
     "consume_fuel": True,
@@ -31,4 +35,19 @@ def new_engine(*, interruptible: bool) -> wasmtime.Engine:
     for name, value in CONFIGURATION.items():
         setattr(config, name, value)
     config.epoch_interruption = interruptible
-    return wasmtime.Engine(config)
+    return closed_at_exit(wasmtime.Engine(config))
+
+
+_open: Final["weakref.WeakSet[wasmtime.Managed[Any]]"] = weakref.WeakSet()
+
+
+def closed_at_exit(managed: ManagedT) -> ManagedT:
+    """Return what wasmtime made; while modules are being torn down it could not free it."""
+    _open.add(managed)
+    return managed
+
+
+@atexit.register
+def _close() -> None:
+    for managed in list(_open):
+        managed.close()

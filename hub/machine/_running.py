@@ -16,6 +16,7 @@ from wasmtime import component
 from hub.machine import contract, host
 from hub.machine._abi import Function, Value
 from hub.machine._clock import EngineClock
+from hub.machine._engine import closed_at_exit
 
 __all__ = ["Program", "Running"]
 
@@ -42,7 +43,7 @@ class Running:
         """Instantiate; raises `wasmtime.WasmtimeError` where memory or fuel does not suffice."""
         self.host = behind
         self._clock, self._ticks = program.clock, program.ticks
-        self._store = wasmtime.Store(program.engine)
+        self._store = closed_at_exit(wasmtime.Store(program.engine))
         self._store.set_limits(
             memory_bytes, table_elements=20_000, instances=40, tables=8, memories=2
         )

@@ -18,7 +18,7 @@ from wasmtime import component
 
 from hub.machine import _cache, contract, limits, runtime
 from hub.machine._clock import TICK_SECONDS, EngineClock
-from hub.machine._engine import new_engine
+from hub.machine._engine import closed_at_exit, new_engine
 from hub.machine._running import Program, Running
 from hub.machine.bundle import COMPONENT_FILE, Bundle
 from hub.machine.errors import AppletFault, ContractBroken, FaultKind
@@ -123,7 +123,8 @@ class AppletMachine:
                 compiled = runtime.load_native(engine, path)
                 contract.require(engine, compiled)
             else:
-                compiled = component.Component(engine, bundle.files[COMPONENT_FILE])
+                code = bundle.files[COMPONENT_FILE]
+                compiled = closed_at_exit(component.Component(engine, code))
                 contract.require(engine, compiled)
                 runtime.write_native(compiled, path)
         except (wasmtime.WasmtimeError, ContractBroken) as error:
@@ -138,7 +139,7 @@ class AppletMachine:
 
 
 def _linker(engine: wasmtime.Engine) -> component.Linker:
-    linker = component.Linker(engine)
+    linker = closed_at_exit(component.Linker(engine))
     define_imports(linker)
     return linker
 

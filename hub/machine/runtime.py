@@ -29,7 +29,7 @@ from typing import Final, TypeVar
 from wasmtime import Engine, WasmtimeError, component
 
 from hub.machine import _cache
-from hub.machine._engine import CONFIGURATION
+from hub.machine._engine import CONFIGURATION, closed_at_exit
 from hub.machine.errors import CacheRefused, RuntimeNotBuilt
 
 __all__ = ["Progress", "load_native", "load_runtime", "write_native"]
@@ -88,7 +88,7 @@ def load_native(engine: Engine, path: Path) -> component.Component:
     """Return the component whose native code `write_native` wrote; raise `CacheRefused`."""
     _cache.check(path)
     try:
-        return component.Component.deserialize_file(engine, str(path))
+        return closed_at_exit(component.Component.deserialize_file(engine, str(path)))
     except WasmtimeError as error:
         raise CacheRefused(f"{path}: {error}; delete it to build it again") from error
 
@@ -143,7 +143,9 @@ def _build(engine: Engine, directory: Path, report: Report) -> Path:
         stage, wasm = Path(scratch, "stage"), Path(scratch, "runtime.wasm")
         _stage(stage)
         _timed(0, report, lambda: _componentize(stage, wasm))
-        compiled = _timed(1, report, lambda: component.Component(engine, wasm.read_bytes()))
+        compiled = _timed(
+            1, report, lambda: closed_at_exit(component.Component(engine, wasm.read_bytes()))
+        )
         _timed(2, report, lambda: write_native(compiled, native))
     return native
 
