@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collection of transcribed tariffs: flat, dynamic bands, index formulas, versions, index-linked.
+
+Prices are in cents or pence; schedules and indices lie in CSV files of their own, which the
+sources refer to by name (band-linked indices are read here, for they become versions).
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from tariffs.errors import MalformedTariff
+from tariffs.importers._writing import decimal_text, heading, quoted, read_json
+
+__all__ = ["import_transcribed"]
+
+CENTS: Final = -2
+BAND_RULES: Final = {
+    "F1": '{ days = "Mon-Fri", times = "08:00-19:00" }',
+    "F2": '[{ days = "Mon-Fri", times = ["07:00-08:00", "19:00-23:00"] },'
+    ' { days = "Sat", times = "07:00-23:00" }]',
+    "F3": None,
+}
+"""The bands (fasce) of ARERA; F3 is the rest, national holidays included."""
+
+
+def import_transcribed(
+    text: str,
+    *,
+    first: str = "2013-01-01",
+    until: str = "2014-01-01",
+    region: str = "C",
+    markup: str = "0",
+    column: str = "",
+    step: str = "30min",
+    zone: str = "",
+    files: Callable[[str], str] | None = None,
+) -> dict[str, str]:
+    """Return the sources of the file's tariffs, by name.
+
+    `first` and `until` bound those that give no dates; `region` chooses the multiplier and adder of
+    a formula, `markup` (currency per kWh) is added to an index, `column`, `step` and `zone` say
+    where and how a series lies in its file; `files` reads an index that becomes versions. A tariff
+    whose index cannot be read is left out.
+    """
+    options = _Options(first, until, region, markup, column, step, zone, files)
+    sources = {}
+    for entry in read_json(text):
+        try:
+            source = options.source(entry)
+        except KeyError as error:
+            raise MalformedTariff(f"{entry.get('id')} lacks {error}") from None
+        if source is not None:
+            sources[entry["id"]] = source
+    return sources
+
+
+class _Options:
+    def __init__(
+        self,
+        first: str,
+        until: str,
+        region: str,
+        markup: str,
+        column: str,
+        step: str,
+        zone: str,
+        files: Callable[[str], str] | None,
+    ) -> None:
+        self.first, self.until, self.region, self.markup = first, until, region, markup
+        self.column, self.step, self.zone, self.files = column, step, zone, files
+
+    def source(self, entry: dict[str, Any]) -> str | None:
+        """Return the source of one entry, or None if its index is not at hand."""
+        if "versions" in entry:
+            return "\n".join([*self._head(entry, versions=True), *_versions(entry)]) + "\n"
+        (energy,) = entry["energy"]
+        lines: list[str] | None
+        match energy["kind"]:
+            case "flat":
+                price = decimal_text(energy["pence_per_kWh"], CENTS)
+                lines = ["", *_charge("energy"), f"price = {price}"]
+            case "dynamic_band":
+                lines = self._signal(energy)
+            case "index_formula":
+                lines = self._formula(energy)
+            case "index_hourly":
+                lines = self._series(energy["index_file"], self.column or "ct_per_kWh")
+            case "band_index":
+                lines = self._band_index(energy)
+            case kind:
+                raise MalformedTariff(f"{entry['id']}: unknown kind of price {kind!r}")
+        if lines is None:
+            return None
+        versions = energy["kind"] == "band_index"
+        return "\n".join(self._head(entry, versions=versions) + lines) + "\n"
+
+    def _head(self, entry: dict[str, Any], *, versions: bool) -> list[str]:
+        zone = entry["time_zone"].split()[0]
+        dates = (None, None) if versions else (self.first, self.until)
+        return heading(
+            entry["id"], entry["currency"], zone, *dates, comments=[entry["source"][:160]]
+        )
+
+    def _signal(self, energy: dict[str, Any]) -> list[str]:
+        lines = ["", *_charge("energy"), "", "[charge.signal]"]
+        lines += [f"file = {quoted(energy['schedule_file'])}", 'column = "band"']
+        lines += [f"step = {quoted(self.step)}", f"zone = {quoted(self.zone or 'UTC')}"]
+        for band, pence in energy["bands_pence_per_kWh"].items():
+            lines += ["", "[[charge.band]]", f"name = {quoted(band)}"]
+            lines.append(f"price = {decimal_text(pence, CENTS)}")
+        return lines
+
+    def _series(self, file: str, column: str) -> list[str]:
+        lines = ["", *_charge("energy", "series"), f"file = {quoted(file.rsplit('/', 1)[-1])}"]
+        lines += [f"column = {quoted(column)}", 'unit = "ct/kWh"', f"step = {quoted(self.step)}"]
+        lines += [f"zone = {quoted(self.zone)}"] if self.zone else []
+        lines += [f"add = {decimal_text(self.markup)}"] if Decimal(self.markup) else []
+        return [*lines, 'price_rule = "half-even"']
+
+    def _formula(self, energy: dict[str, Any]) -> list[str] | None:
+        """Return factor 1.05 · (multiplier · wholesale + adder 16:00-19:00), capped."""
+        if not self.column:
+            return None
+        multiplier, adder = energy["region"][self.region]
+        lines = self._series("wholesale.csv", self.column)
+        lines += [f"multiplier = {decimal_text(multiplier)}", 'factor = "1.05"']
+        lines += [f"cap = {decimal_text(energy['cap_p_per_kWh'], CENTS)}"]
+        lines += ["", "[[charge.adder]]", f"price = {decimal_text(adder, CENTS)}"]
+        return [*lines, 'when = { times = "16:00-19:00" }']
+
+    def _band_index(self, energy: dict[str, Any]) -> list[str] | None:
+        """Return a version for each month of the index, in ARERA's bands."""
+        if self.files is None:
+            return None
+        name = energy["index_file"].rsplit("/", 1)[-1]
+        lines = ["", "[holidays.national]", 'calendar = "IT"']
+        for row in csv.DictReader(io.StringIO(self.files(name))):
+            year, month = map(int, row["month"].split("-"))
+            after = f"{year + month // 12}-{month % 12 + 1:02}-01"
+            lines += ["", "[[version]]", f"valid_from = {year}-{month:02}-01"]
+            lines += [f"valid_until = {after}", "", "[[version.charge]]", 'name = "energy"']
+            lines += ['kind = "energy"', 'holidays = "national"']
+            for band, rule in BAND_RULES.items():
+                price = decimal_text(Decimal(row[band]) + Decimal(self.markup))
+                lines += ["", "[[version.charge.band]]", f"name = {quoted(band)}"]
+                lines += [f"price = {price}", *([f"when = {rule}"] if rule else [])]
+        return lines
+
+
+def _charge(name: str, kind: str = "energy") -> list[str]:
+    return ["[[charge]]", f"name = {quoted(name)}", f"kind = {quoted(kind)}"]
+
+
+def _versions(entry: dict[str, Any]) -> list[str]:
+    lines = []
+    for version in entry["versions"]:
+        lines += ["", "[[version]]", f"valid_from = {version['valid_from']}"]
+        lines += [f"valid_until = {version['valid_to_excl']}", "charge = ["]
+        price = decimal_text(version["ct_per_kWh"], CENTS)
+        lines.append(f'    {{ name = "energy", kind = "energy", price = {price} }},')
+        base = decimal_text(version["EUR_per_month"])
+        lines += [f'    {{ name = "base", kind = "standing", per_month = {base} }},', "]"]
+    return lines
