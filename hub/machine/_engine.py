@@ -8,7 +8,7 @@ own component may pick the slowest instructions there are, so those run with a c
 
 import atexit
 import weakref
-from typing import Any, Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import wasmtime
 
@@ -16,7 +16,12 @@ from hub.machine.limits import MAX_STACK
 
 __all__ = ["CONFIGURATION", "closed_at_exit", "new_engine"]
 
-ManagedT = TypeVar("ManagedT", bound="wasmtime.Managed[Any]")
+
+class _Managed(Protocol):
+    def close(self) -> None: ...
+
+
+ManagedT = TypeVar("ManagedT", bound=_Managed)
 
 CONFIGURATION: Final = {
     "consume_fuel": True,
@@ -38,7 +43,7 @@ def new_engine(*, interruptible: bool) -> wasmtime.Engine:
     return closed_at_exit(wasmtime.Engine(config))
 
 
-_open: Final["weakref.WeakSet[wasmtime.Managed[Any]]"] = weakref.WeakSet()
+_open: Final["weakref.WeakSet[_Managed]"] = weakref.WeakSet()
 
 
 def closed_at_exit(managed: ManagedT) -> ManagedT:
