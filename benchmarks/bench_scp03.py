@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secure messaging: a handshake, one protected command beside its cryptography alone, an exchange."""
+"""Secure messaging: a handshake, a protected command beside its cryptography, an exchange."""
 
 from collections.abc import Callable
 from typing import Any
