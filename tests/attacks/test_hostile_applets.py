@@ -61,11 +61,6 @@ def process(self, command):
 
 
 @pytest.fixture(scope="module")
-def machine() -> AppletMachine:
-    return AppletMachine.open()
-
-
-@pytest.fixture(scope="module")
 def hostile() -> Bundle:
     files = {"sample/__init__.py": b"", "sample/applet.py": HOSTILE.encode()}
     return Bundle(MANIFEST.format(limits=LIMITS), files)
