@@ -13,13 +13,15 @@ ROOT = Path(__file__).resolve().parents[2]
 Meterlet = Callable[..., "CompletedProcess[str]"]
 
 
-def run_meterlet(*arguments: object, stdin: bytes | None = None) -> "CompletedProcess[str]":
+def run_meterlet(
+    *arguments: object, stdin: bytes | None = None, timeout: int = 120
+) -> "CompletedProcess[str]":
     """Run the command as a user does, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "cli.main", *map(str, arguments)],
         input=stdin,
         capture_output=True,
-        timeout=300,
+        timeout=timeout,
         check=False,
         cwd=ROOT,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
