@@ -105,12 +105,11 @@ def check(files: tuple[IO[bytes], ...], as_json: bool, max_frame: int) -> None:
             reports = [
                 {"offset": 0, "length": len(data)} | _contents(read_file(data, limits=limits))
             ]
-        damaged = damaged or any("why" in r and r.get("status") != "ok" for r in reports)
-        damaged = damaged or not reports
+        damaged = damaged or not reports or any(_is_damaged(report) for report in reports)
         if as_json:
             click.echo(json.dumps({"frame_list": reports}))
         else:
-            _print_reports(file.name, reports)
+            _print_reports(getattr(file, "name", "-"), reports)
     sys.exit(VERIFICATION_FAILED if damaged else 0)
 
 
@@ -254,6 +253,10 @@ def _report(telegram: Telegram) -> dict[str, Any]:
             "why": list(frame.reasons),
         }
     return report | _contents(telegram.file)
+
+
+def _is_damaged(report: Mapping[str, Any]) -> bool:
+    return report.get("status", "ok") != "ok" or "error" in report or "rejected" in report
 
 
 def _contents(file: SmlFile) -> dict[str, Any]:

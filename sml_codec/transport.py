@@ -137,17 +137,21 @@ class FrameDecoder:
         wire = bytes(self._buffer[self._begin : end])
         offset = self._offset + self._begin
         frame = _checked(wire, self._escaped, offset, self._quirks)
-        self._begin = end if isinstance(frame, Frame) or self._recover(wire, frame) else end - 3
         if isinstance(frame, Frame):
             self._events.append(frame)
+            intact = True
+        else:
+            intact = self._recover(wire, frame)
+        # A frame cut short takes the start of the next for its own last bytes (and is even intact
+        # if its checksum ends in 1b): the next may start up to three bytes before this end.
+        self._begin = end if intact and wire[-1] != ESCAPE[0] else end - 3
         self._inside = False
 
     def _recover(self, wire: bytes, damage: Damage) -> bool:
         """Look for an intact frame in the tail of a damaged one; return whether there is one.
 
         If the damaged frame was cut off within an escape sequence, the start of the next looks like
-        a literal: 1b1b1b1b (1b1b1b1b 01010101). If it was cut off later, the start of the next
-        stands where its last three bytes should: hence the step back of `_finish`.
+        a literal: 1b1b1b1b (1b1b1b1b 01010101).
         """
         start = 0
         for _ in range(RETRIES):

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Meters behind files, TCP, HTTP and serial lines."""
+
+import asyncio
+import os
+import threading
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from sml_codec import (
+    GetListRes,
+    ListEntry,
+    Message,
+    Obis,
+    Telegram,
+    encode_file,
+    encode_frame,
+)
+from sml_codec.sources import (
+    SerialLine,
+    open_source,
+    poll_http,
+    read_file,
+    read_serial,
+    read_tcp,
+    telegrams,
+)
+
+ENERGY = Obis.parse("1-0:1.8.0*255")
+
+
+def frame(value: int) -> bytes:
+    body = GetListRes(server_id=b"m", entries=(ListEntry(obis=ENERGY, value=value),))
+    return encode_frame(encode_file([Message(transaction_id=b"1", body=body)]))
+
+
+async def first(source: AsyncIterator[bytes], count: int) -> list[Telegram]:
+    """Return as many telegrams, and close the source."""
+    found = []
+    async for telegram in telegrams(source):
+        found.append(telegram)
+        if len(found) == count:
+            break
+    return found
+
+
+def values(found: list[Telegram]) -> list[object]:
+    return [entry.value for telegram in found for entry in telegram.entries()]
+
+
+def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "capture.bin"
+    path.write_bytes(b"".join(frame(number) for number in range(50)) + frame(50)[:-3])
+    found = asyncio.run(first(read_file(path, piece=17), 99))
+    assert values(found) == list(range(51))
+    assert [telegram.is_intact for telegram in found] == [True] * 50 + [False]
+    assert values(asyncio.run(first(open_source(str(path)), 99))) == list(range(51))
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def listening(handler: Handler) -> tuple[asyncio.Server, int]:
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+async def send_and_close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(frame(1) + frame(2))
+    await writer.drain()
+    writer.close()
+
+
+def test_a_tcp_source_ends_with_its_connection_or_starts_again() -> None:
+    async def journey() -> None:
+        server, port = await listening(send_and_close)
+        async with server:
+            assert values(await first(open_source(f"tcp://127.0.0.1:{port}"), 99)) == [1, 2]
+            again = read_tcp("127.0.0.1", port, retry_seconds=0.01)
+            assert values(await first(again, 5)) == [1, 2, 1, 2, 1]
+        with pytest.raises(OSError, match="Connect"):
+            await first(read_tcp("127.0.0.1", port), 1)
+
+    asyncio.run(journey())
+
+
+class Bridge(BaseHTTPRequestHandler):
+    """Answers with one frame after the other, each of them twice."""
+
+    served = 0
+    logins: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        body = frame(Bridge.served // 2)
+        Bridge.served += 1
+        Bridge.logins.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_http_source_yields_each_new_answer_once() -> None:
+    bridge = HTTPServer(("127.0.0.1", 0), Bridge)
+    thread = threading.Thread(target=bridge.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{bridge.server_port}/data"
+        source = poll_http(address, interval=0.001, login="user:pass", polls=6)
+        assert values(asyncio.run(first(source, 99))) == [0, 1, 2]
+    finally:
+        bridge.shutdown()
+        thread.join()
+        bridge.server_close()
+    assert Bridge.logins == ["Basic dXNlcjpwYXNz"] * 6
+
+
+def test_a_serial_line_is_read_as_it_comes() -> None:
+    pytest.importorskip("serial")
+    controller, device = os.openpty()
+    try:
+        tty.setraw(device)
+        line = SerialLine(os.ttyname(device))
+
+        async def send() -> None:
+            for number in range(100):  # what comes before the line is open is lost
+                os.write(controller, frame(number))
+                await asyncio.sleep(0.05)
+
+        async def journey() -> list[Telegram]:
+            sending = asyncio.create_task(send())
+            found = await asyncio.wait_for(first(read_serial(line), 3), 10)
+            sending.cancel()
+            return found
+
+        numbers = values(asyncio.run(journey()))
+        assert len(numbers) == 3
+        assert numbers == sorted(numbers, key=str)
+    finally:
+        os.close(controller)
+        os.close(device)
+
+
+def test_addresses_say_what_they_are() -> None:
+    assert SerialLine.parse("serial:///dev/ttyUSB0") == SerialLine("/dev/ttyUSB0", 9600)
+    assert SerialLine.parse("serial:///dev/ttyUSB0?baud=300").baud == 300
+    for wrong in ("serial://", "serial:///dev/x?speed=1", "serial:///dev/x?baud=fast"):
+        with pytest.raises(ValueError, match=r"serial|baud|fast"):
+            SerialLine.parse(wrong)
+    for wrong in ("ftp://meter", "tcp://meter"):
+        with pytest.raises(ValueError, match="meter"):
+            open_source(wrong)
+    with pytest.raises(ValueError, match="login"):
+        asyncio.run(first(open_source("http://user:pass@meter/"), 1))
