@@ -15,10 +15,10 @@ those of ten different ones, again and again: the verifier does not notice.
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from btclib_secp256k1 import keys as library
@@ -43,7 +43,6 @@ from protocols.proofs import (
     commit_vector,
     derive_blindings,
     find_refused,
-    group,
     largest,
     rounded,
     tiers,
@@ -165,16 +164,7 @@ def tiered(session: Session, source: Source) -> int:
 
 
 def peak(session: Session, source: Source) -> int:
-    assert isinstance(source.commitment, PointVector)
-    known = source.opening
-    slots = [
-        Quantity(
-            point,
-            2**32 - 1,
-            (known.uses[i], known.blindings[i]) if isinstance(known, SlotOpening) else None,
-        )
-        for i, point in enumerate(source.commitment)
-    ]
+    slots = session.windows("slots", source, [range(slot, slot + 1) for slot in range(SLOTS)])
     return session.open("peak", largest(session, "peak", slots, 11))
 
 
@@ -238,19 +228,9 @@ def verify_bits() -> None:
     accept(*receive_bits(Incoming(Transcript("bits", 1), prove_bits()), "bits", SWITCH[0], 64))
 
 
-@contextmanager
-def every_product_by_itself() -> Iterator[None]:
-    kept = group._bucket_width
-    group._bucket_width = lambda count, bits: 0
-    try:
-        yield
-    finally:
-        group._bucket_width = kept
-
-
 def by_products(way: "Way") -> "Way":
     def run() -> None:
-        with every_product_by_itself():
+        with patch("protocols.proofs.group.best_width", lambda count, bits: 0):
             way()
 
     return run

@@ -31,7 +31,8 @@ from protocols.proofs.linear import (
     open_linear,
 )
 from protocols.proofs.pedersen import commit, commit_many, derive_blindings
-from protocols.proofs.session import Prover, Quantity, Session, SlotOpening, Source, Verifier
+from protocols.proofs.quantity import Quantity, SlotOpening, Source
+from protocols.proofs.session import Prover, Session, Verifier
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import VectorCommitment, VectorOpening, VectorPart, commit_vector
 

@@ -17,7 +17,8 @@ small cannot be proved, one whose widths are larger than needed is as sound but 
 from collections.abc import Sequence
 from enum import Enum
 
-from protocols.proofs.session import Quantity, Session
+from protocols.proofs.quantity import Quantity
+from protocols.proofs.session import Session
 
 __all__ = [
     "Rounding",

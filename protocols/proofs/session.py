@@ -24,9 +24,8 @@ or comparison whose limit comes near n/2 is allowed. So what is proved holds for
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 from protocols.proofs.batch import Check, Equation
 from protocols.proofs.bits import FEW_BITS, receive_bits, send_bits
@@ -37,7 +36,8 @@ from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
-from protocols.proofs.pedersen import H, commit
+from protocols.proofs.pedersen import commit
+from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
 from protocols.proofs.ranges import LARGEST_WIDTH, receive_ranges, send_ranges
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import (
@@ -47,84 +47,7 @@ from protocols.proofs.vector import (
     send_forms,
 )
 
-__all__ = ["Prover", "Quantity", "Session", "SessionCheck", "SlotOpening", "Source", "Verifier"]
-
-LARGEST_LIMIT: Final = 1 << 200
-"""No quantity's magnitude may exceed this; n/2 is 2^255."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Quantity:
-    """A committed number. Made by a session; belongs to it."""
-
-    point: Point
-    limit: int
-    """A public bound of the number's magnitude."""
-    secret: tuple[int, int] | None = field(default=None, repr=False)
-    """Value and blinding, on the prover's side."""
-
-    def __post_init__(self) -> None:
-        if self.limit > LARGEST_LIMIT:
-            raise ValueError("a quantity could wrap around the group's order")
-
-    @property
-    def value(self) -> int:
-        """The number, on the prover's side; raise `FalseStatement` on the verifier's."""
-        return _known(self)[0]
-
-    @classmethod
-    def constant(cls, value: int) -> "Quantity":
-        """Return a public number."""
-        return cls(H * value, abs(value), (value, 0))
-
-    def __add__(self, other: "Quantity | int") -> "Quantity":
-        if isinstance(other, int):
-            other = Quantity.constant(other)
-        secret = None
-        if self.secret is not None and other.secret is not None:
-            (x, r), (y, s) = self.secret, other.secret
-            secret = x + y, (r + s) % ORDER
-        return Quantity(self.point + other.point, self.limit + other.limit, secret)
-
-    def __mul__(self, factor: int) -> "Quantity":
-        secret = None
-        if self.secret is not None:
-            secret = self.secret[0] * factor, self.secret[1] * factor % ORDER
-        return Quantity(self.point * factor, self.limit * abs(factor), secret)
-
-    __rmul__ = __mul__
-
-    def __neg__(self) -> "Quantity":
-        return self * -1
-
-    def __sub__(self, other: "Quantity | int") -> "Quantity":
-        return self + -other
-
-
-@dataclass(frozen=True, slots=True)
-class SlotOpening:
-    """What the prover knows of commitments slot by slot."""
-
-    uses: tuple[int, ...] = field(repr=False)
-    blindings: tuple[int, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Certified uses, committed to in one of the two schemes, and their openings if known.
-
-    `identity` is what the transcript takes in for them: the digests of the certified days.
-    """
-
-    commitment: PointVector | VectorCommitment
-    identity: bytes
-    opening: SlotOpening | VectorOpening | None = field(default=None, repr=False)
-
-    @property
-    def size(self) -> int:
-        """The number of slots."""
-        held = self.commitment
-        return held.size if isinstance(held, VectorCommitment) else len(held)
+__all__ = ["Prover", "Session", "SessionCheck", "Verifier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +110,36 @@ class Session(ABC):
         points = [source.commitment.weighted_sum(form) for form in forms]
         secrets = [_slot_form(source.opening, form) for form in forms]
         return [Quantity(*parts) for parts in zip(points, limits, secrets, strict=True)]
+
+    def windows(self, label: str, source: Source, windows: Sequence[range]) -> list[Quantity]:
+        """Return the use of each window, a range of slots; single slots for the most part.
+
+        The same as `forms` with ones and noughts, at a fraction of the cost where commitments
+        are slot by slot.
+        """
+        if not all(len(w) and w.step == 1 and w.start >= 0 and w.stop <= source.size
+                   for w in windows):  # fmt: skip
+            raise ValueError(f"{label}: a window is empty or beyond the {source.size} slots")
+        if isinstance(source.commitment, VectorCommitment):
+            forms = [[int(slot in window) for slot in range(source.size)] for window in windows]
+            return self.forms(label, source, forms)
+        self.transcript.append_text("windows", label)
+        self.transcript.append("source", source.identity)
+        self.transcript.append_integers(
+            "edges", [edge for w in windows for edge in (w.start, w.stop)]
+        )
+        return [_slot_window(source.commitment, source.opening, window) for window in windows]
+
+    def given(
+        self, label: str, point: Point, limit: int, secret: tuple[int, int] | None = None
+    ) -> Quantity:
+        """Return a commitment from elsewhere as a quantity; its `limit` is the caller's word.
+
+        Certified registers are such: the certifier signed that they are below 2^63.
+        """
+        quantity = Quantity(point, limit, secret)
+        self._say(label, quantity)
+        return quantity
 
     def require_range(self, label: str, quantity: Quantity, width: int) -> Quantity:
         """Prove 0 <= quantity < 2^width; return it with this as its limit."""
@@ -253,25 +206,25 @@ class Prover(Session):
 
     def require_range(self, label: str, quantity: Quantity, width: int) -> Quantity:
         """Raise `FalseStatement` if the quantity is out of range."""
-        if not 0 <= _known(quantity)[0] < 1 << width:
+        if not 0 <= quantity.opened()[0] < 1 << width:
             raise FalseStatement(f"{label}: the quantity is not in the range of {width} bits")
         return super().require_range(label, quantity, width)
 
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         """Commit to the option at `pick()` and prove that it is one of them."""
         index = pick()
-        value, blinding = _known(options[index])
+        value, blinding = options[index].opened()
         chosen = self._commit(label, value, max(option.limit for option in options))
         differences = [(chosen - option).point for option in options]
         for point in differences:
             self.transcript.append_point("option", point)
-        own = (_known(chosen)[1] - blinding) % ORDER
+        own = (chosen.opened()[1] - blinding) % ORDER
         send_one_of(self._channel, differences, index, own, self._nonces)
         return chosen
 
     def open(self, label: str, quantity: Quantity) -> int:
         """Send value and blinding."""
-        value, blinding = _known(quantity)
+        value, blinding = quantity.opened()
         if abs(value) > LARGEST_VALUE:
             raise FalseStatement(f"{label}: the value is beyond 63 bits")
         self._say(label, quantity)
@@ -281,7 +234,7 @@ class Prover(Session):
 
     def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
         """Prove that the difference is a commitment to 0."""
-        value, blinding = _known(difference := left - right)
+        value, blinding = (difference := left - right).opened()
         if value:
             raise FalseStatement(f"{label}: the quantities differ")
         self._say(label, difference)
@@ -290,7 +243,7 @@ class Prover(Session):
     def finish(self) -> bytes:
         """Prove the ranges and return the whole proof."""
         if self._ranges:
-            values = [_known(claim.quantity) for claim in self._ranges]
+            values = [claim.quantity.opened() for claim in self._ranges]
             widths = [claim.width for claim in self._ranges]
             if sum(widths) > FEW_BITS:
                 send_ranges(self._channel, values, widths, self._nonces)
@@ -321,7 +274,7 @@ class Prover(Session):
         outputs = [
             self._commit(label, value, limit) for value, limit in zip(values, limits, strict=True)
         ]
-        secrets = [_known(output) for output in outputs]
+        secrets = [output.opened() for output in outputs]
         send_forms(self._channel, commitment, opening, forms, secrets, self._nonces)
         return outputs
 
@@ -395,19 +348,21 @@ class Verifier(Session):
         return outputs
 
 
-def _known(quantity: Quantity) -> tuple[int, int]:
-    """Return value and blinding, on the prover's side."""
-    if quantity.secret is None:
-        raise FalseStatement("the prover lacks the opening of a quantity")
-    return quantity.secret
-
-
 def _slot_form(
     opening: SlotOpening | VectorOpening | None, form: Sequence[int]
 ) -> tuple[int, int] | None:
     if not isinstance(opening, SlotOpening):
         return None
     return _inner(form, opening.uses), _inner(form, opening.blindings) % ORDER
+
+
+def _slot_window(
+    points: PointVector, opening: SlotOpening | VectorOpening | None, window: range
+) -> Quantity:
+    part, secret = slice(window.start, window.stop), None
+    if isinstance(opening, SlotOpening):
+        secret = sum(opening.uses[part]), sum(opening.blindings[part]) % ORDER
+    return Quantity(points[part].sum(), len(window) * LARGEST_USE_WH, secret)
 
 
 def _inner(form: Sequence[int], numbers: Sequence[int]) -> int:

@@ -23,7 +23,8 @@ from protocols.proofs.compare import (
     rounded,
     tiers,
 )
-from protocols.proofs.session import Prover, Quantity, Session, Verifier
+from protocols.proofs.quantity import Quantity
+from protocols.proofs.session import Prover, Session, Verifier
 
 numbers = st.integers(-5000, 5000)
 few = settings(max_examples=12, deadline=None)

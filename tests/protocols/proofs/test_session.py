@@ -17,15 +17,8 @@ from protocols.proofs import (
     commit_many,
 )
 from protocols.proofs.batch import find_refused, verify_all
-from protocols.proofs.session import (
-    LARGEST_LIMIT,
-    Prover,
-    Quantity,
-    Session,
-    SlotOpening,
-    Source,
-    Verifier,
-)
+from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
+from protocols.proofs.session import Prover, Session, Verifier
 from protocols.proofs.vector import VectorCommitment, VectorOpening, VectorPart, commit_vector
 
 DICE = random.Random(29)
@@ -206,3 +199,47 @@ def test_a_hundred_customers_are_verified_at_once_and_the_liar_is_found() -> Non
     assert find_refused(checks) == [13]
     with pytest.raises(ProofRefused, match="customer 13: fee"):
         verify_all(checks)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_windows_are_sums_of_neighbouring_slots(source: Callable[..., Source]) -> None:
+    windows = [range(1), range(5, 6), range(3, 9), range(12)]
+
+    def statement(session: Session, source: Source) -> int:
+        return [session.open("use", use) for use in session.windows("w", source, windows)][-1]
+
+    proof = prove(statement, source(known=True))
+    verifier = Verifier(Transcript("t", 1), proof)
+    opened = [verifier.open("use", q) for q in verifier.windows("w", source(known=False), windows)]
+    verify_all([verifier.finish("windows")])
+    assert opened == [sum(USES[window.start : window.stop]) for window in windows]
+    moved = Verifier(Transcript("t", 1), proof)
+    others = [range(1, 2), *windows[1:]]
+    with pytest.raises((ProofRefused, Malformed)):
+        for quantity in moved.windows("w", source(known=False), others):
+            moved.open("use", quantity)
+        verify_all([moved.finish("windows")])
+
+
+@pytest.mark.parametrize("window", [range(0), range(5, 5), range(-1, 2), range(11, 13),
+                                    range(0, 4, 2)])  # fmt: skip
+def test_windows_outside_of_the_period_are_refused(window: range) -> None:
+    with pytest.raises(ValueError, match="window"):
+        prove(lambda s, source: len(s.windows("w", source, [window])), slots(known=True))
+
+
+def test_a_whole_day_in_one_point_is_shown_to_sum_to_the_register() -> None:
+    start, end = (1000, 55), (1000 + sum(USES), 66)
+
+    def statement(session: Session, source: Source) -> int:
+        known = isinstance(session, Prover)
+        before = session.given("start", commit(*start), 2**63, start if known else None)
+        after = session.given("end", commit(*end), 2**63, end if known else None)
+        [total] = session.forms("sum", source, [(1,) * 12])
+        session.require_equal("sum", total, after - before)
+        return 0
+
+    verify(statement, vector(known=False), prove(statement, vector(known=True)))
+    end = (end[0] + 1, end[1])
+    with pytest.raises(FalseStatement):
+        prove(statement, vector(known=True))
