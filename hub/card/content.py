@@ -60,7 +60,8 @@ class ContentManager:
 
     def domain(self, aid: bytes) -> Entry:
         """Return a security domain; raise `Refusal` where there is none of this AID."""
-        entry = self._registry.find(aid)
+        entry = self._registry.issuer() if aid in self._profile.aliases else None
+        entry = entry or self._registry.find(aid)
         if entry is None or not entry.is_domain:
             raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
         return entry

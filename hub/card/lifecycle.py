@@ -41,18 +41,21 @@ def set_status(card: "Card", call: Call) -> ResponseApdu:
             _set_card(card, call)
         case 0x40:
             _set_application(card, call, _target(card, command.data))
-        case 0x60:
-            target = _target(card, command.data)
+        case 0x60 | 0xC0:
+            # C0 is how some clients name the issuer's domain with all that belongs to it.
+            target = _target(card, command.data or card.registry.issuer().aid)
             if not target.is_domain:
                 raise Refusal(Sw.WRONG_DATA, "P1 60 names a security domain")
-            if not command.p2 & LOCKED and not target.is_locked:
+            if command.p2 not in {0x00, 0x07, 0x0F} and not command.p2 & LOCKED:
                 raise Refusal(Sw.WRONG_P1_P2, "P1 60 locks and unlocks")
             for entry in card.registry.entries():
                 belongs = entry.kind is not Kind.PACKAGE and within(card, target, entry)
-                if belongs and entry.kind is not Kind.ISSUER_DOMAIN:
+                spared = entry.kind is Kind.ISSUER_DOMAIN or entry.aid == call.domain.aid
+                locks = bool(command.p2 & LOCKED)
+                if belongs and not spared and entry.is_locked != locks:
                     _set_application(card, call, entry)
         case _:
-            raise Refusal(Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60")
+            raise Refusal(Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60 (table 11-83)")
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
