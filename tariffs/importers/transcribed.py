@@ -135,9 +135,12 @@ class _Options:
         """Return a version for each month of the index, in ARERA's bands."""
         if self.files is None:
             return None
-        name = energy["index_file"].rsplit("/", 1)[-1]
+        try:
+            index = self.files(energy["index_file"])
+        except OSError:
+            return None
         lines = ["", "[holidays.national]", 'calendar = "IT"']
-        for row in csv.DictReader(io.StringIO(self.files(name))):
+        for row in csv.DictReader(io.StringIO(index)):
             year, month = map(int, row["month"].split("-"))
             after = f"{year + month // 12}-{month % 12 + 1:02}-01"
             lines += ["", "[[version]]", f"valid_from = {year}-{month:02}-01"]

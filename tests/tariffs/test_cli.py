@@ -86,7 +86,7 @@ def test_keys_are_private_and_never_overwritten(tmp_path: Path) -> None:
 
 def test_what_is_no_key_is_refused(tmp_path: Path, signed: Path) -> None:
     result = run("sign", ECONOMY7, "--key", ECONOMY7, "--out", tmp_path / "x")
-    assert (result.exit_code, "not an Ed25519 private key" in result.stderr) == (1, True)
+    assert (result.exit_code, "mode must be 0600" in result.stderr) == (1, True)
     result = run("check", signed, "--key", tmp_path / "key")
     assert (result.exit_code, "not an Ed25519 public key" in result.stderr) == (1, True)
 
@@ -174,3 +174,135 @@ def test_a_signed_tariff_prices_like_its_source(signed: Path, readings: Path) ->
         run("price", ECONOMY7, readings, *options).stdout
     )
     assert isinstance(load_toml(Path(ECONOMY7).read_text()), Tariff)
+
+
+SPOT = """
+format = 1
+name = "spot"
+revision = 1
+currency = "EUR"
+zone = "UTC"
+valid_from = 2013-03-01
+valid_until = 2013-03-02
+rounding = { rule = "half-up", decimals = 2 }
+[[charge]]
+name = "spot"
+kind = "series"
+file = "prices.csv"
+column = "price"
+step = "1h"
+[[charge]]
+name = "solar"
+kind = "feed-in"
+price = "0.08"
+"""
+
+
+@pytest.fixture
+def spot(tmp_path: Path) -> Path:
+    rows = "".join(f"2013-03-01T{hour:02}:00:00Z,0.{hour:02}\n" for hour in range(24))
+    (tmp_path / "prices.csv").write_text("start,price\n" + rows)
+    path = tmp_path / "spot.toml"
+    path.write_text(SPOT)
+    return path
+
+
+def test_series_lie_beside_the_tariff_and_export_is_credited(spot: Path, tmp_path: Path) -> None:
+    readings = tmp_path / "both.csv"
+    rows = "".join(f"2013-03-01T{hour:02}:00:00,1.0,0.5\n" for hour in range(24))
+    readings.write_text("start,used,fed\n" + rows)
+    arguments = ("price", spot, readings, "--column", "used", "--interval", "1h", "--json")
+    result = run(*arguments, "--export-column", "fed", "--slots")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found["total"] == "1.80"  # 0.01 · (0 + ... + 23) less 0.08 · 12
+    assert sum(slot["amount_exact"] for slot in found["slots"]) == found["total_exact"]
+    assert found["slots"][2] == {
+        "start": "2013-03-01T02:00:00Z", "import_wh": 1000, "export_wh": 500, "band": "",
+        "amount_exact": -20_000_000_000_000,
+    }  # fmt: skip
+    result = run(*arguments)
+    assert (result.exit_code, "readings of it are needed" in result.stderr) == (1, True)
+    shown = run("show", spot)
+    assert "24 prices" in shown.stdout
+    assert "fed in, always" in shown.stdout
+    assert json.loads(run("show", spot, "--json").stdout)["document"]["versions"]
+
+
+@pytest.mark.parametrize("name", ["../prices.csv", "/etc/hostname", "none.csv"])
+def test_a_tariff_reads_no_file_outside_its_folder(spot: Path, name: str) -> None:
+    spot.write_text(SPOT.replace("prices.csv", name))
+    result = run("check", spot)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"meterlet: {spot}:13: charge spot: {name}: ")
+
+
+CEEM = """[{"Tariffs": [{"Tariff ID": "TR1", "Name": "Flat (x)", "Provider": "P", "State": "NSW",
+"Distributor": "D", "Year": 2019, "Discount (%)": 5, "Parameters": {"Daily": {"Value": 1.1},
+"FiT": {"Value": 0.1}, "BlockDaily": {"First": {"HighBound": 20, "Value": 0.28},
+"Second": {"HighBound": Infinity, "Value": 0.31}}}}, {"Tariff ID": "TR2", "Name": "y",
+"Provider": "P", "State": "QLD", "Distributor": "D", "Year": 2019, "Discount (%)": 0,
+"Parameters": {"Daily": {"Value": 1}, "FlatRate": {"Value": 0.2}}}]}]"""
+
+
+def test_foreign_tariffs_are_listed_printed_or_written(tmp_path: Path) -> None:
+    file = tmp_path / "ceem.json"
+    file.write_text(CEEM)
+    assert run("import", "ceem", file).stdout == "tr1 Flat (x)\ntr2 y\n"
+    one = run("import", "ceem", file, "--name", "tr1", "--set", "clock=standard")
+    assert load_toml(one.stdout).name == "tr1 Flat (x)"
+    assert 'clock = "standard"' in one.stdout
+    out = tmp_path / "sources"
+    assert run("import", "ceem", file, "--out", out).exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["tr1-flat-x.toml", "tr2-y.toml"]
+    assert run("check", *out.iterdir()).exit_code == 0
+    assert run("import", "ceem", file, "--out", out).exit_code == 1  # nothing is overwritten
+    shown = run("show", out / "tr1-flat-x.toml").stdout
+    for words in ("block 1", "up to 20 kWh in each day", "rebate", "5 %"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--name", "tr9"], 1, "no tariff 'tr9'"),
+        (["--set", "clock"], 2, "write KEY=VALUE"),
+        (["--set", "speed=9"], 1, "unexpected keyword argument 'speed'"),
+    ],
+)
+def test_an_import_that_cannot_be_says_why(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    file = tmp_path / "ceem.json"
+    file.write_text(CEEM)
+    result = run("import", "ceem", file, *arguments)
+    assert (result.exit_code, message in result.stderr) == (code, True)
+    file.write_text("[]]")
+    assert "not JSON" in run("import", "ceem", file).stderr
+
+
+SUPPLIER = """<UsagePoints xmlns="http://vde.de/AR_2418-6.xsd"><AnalysisProfile>
+<tariffUseCase>1</tariffUseCase><TariffStage><tariffNumber>1</tariffNumber>
+<obisCode>0100010801ff</obisCode></TariffStage><defaultTariffNumber>1</defaultTariffNumber>
+</AnalysisProfile></UsagePoints>"""
+GATEWAY = """<UsagePoints xmlns="http://vde.de/AR_2418-6.xsd" xmlns:espi="http://naesb.org/espi">
+<MeterReading><Meter><meterId>1</meterId></Meter><ReadingType><scaler>-1</scaler>
+<obisCode>0100010800FF</obisCode></ReadingType><IntervalBlock>{}</IntervalBlock></MeterReading>
+</UsagePoints>"""
+VALUE = """<IntervalReading><espi:value>{}</espi:value><timePeriod><start>2017-10-0{}T00:00:00+02:00
+</start></timePeriod><statusPTB>0</statusPTB></IntervalReading>"""
+
+
+def test_registers_are_derived_from_a_gateways_file(tmp_path: Path) -> None:
+    supplier, readings = tmp_path / "supplier.xml", tmp_path / "readings.xml"
+    supplier.write_text(SUPPLIER)
+    values = [VALUE.format(value, day) for day, value in ((1, 100), (2, 350), (3, 900))]
+    readings.write_text(GATEWAY.format("".join(values)))
+    assert run("registers", supplier, readings).stdout == "1-0:1.8.1*255  800 x 10^-1 Wh\n"
+    result = run("registers", supplier, readings, "--from", "2017-10-02", "--json")
+    assert json.loads(result.stdout)["registers"] == [
+        {"obis": "1-0:1.8.1*255", "amount": 550, "scaler": -1}
+    ]
+    readings.write_text(GATEWAY.format(""))
+    result = run("registers", supplier, readings)
+    assert (result.exit_code, result.stderr) == (1, f"meterlet: {readings}: no readings\n")
