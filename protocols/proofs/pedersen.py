@@ -10,9 +10,9 @@ finding log_G(H). Commitments add up: C(x, r) + C(y, s) = C(x + y, r + s).
 
 x·H is looked up in tables of 256 multiples for each byte of x, and the number of bytes is 2, 4
 or 8 for a whole batch, whatever the single values. r·G is the library's constant-time call. Not
-constant in time: the cache lines that the lookups touch, Python's integers, and whether a batch
-holds a value of 2^16 or 2^32 watt-hours. Who shares the processor's cache with the certifier is
-outside of what docs/threat-model.md promises.
+constant in time: the cache lines that the lookups touch, Python's integers, a value's sign, and
+whether a batch holds a value of 2^16 or 2^32 watt-hours. Who shares the processor's cache with
+the certifier is outside of what docs/threat-model.md promises.
 """
 
 import hmac
@@ -50,12 +50,15 @@ _WIDE: Final = 48  # bytes for a scalar: reduced modulo the order it is uniform 
 def commit(value: int, blinding: int) -> Point:
     """Return value·H + blinding·G; `value` may have either sign.
 
-    Takes variable time for values outside of [0, 2^64), which no register holds.
+    Beyond 64 bits and a sign, where no register goes but the masks of proofs do, the library's
+    variable-time multiplication is used.
     """
-    if not 0 <= value < 1 << 64:
+    size = abs(value)
+    if size >= 1 << 64:
         return H * value + multiply_generator(blinding)
-    rows = [_table(place)[value >> 8 * place & 0xFF] for place in range(_places(value))]
-    return sum_points([multiply_generator(blinding), *rows])
+    rows = [_table(place)[size >> 8 * place & 0xFF] for place in range(_places(size))]
+    valued = sum_points(rows)
+    return (-valued if value < 0 else valued) + multiply_generator(blinding)
 
 
 def commit_many(values: Sequence[int], blindings: Sequence[int]) -> PointVector:

@@ -106,6 +106,8 @@ class Session(ABC):
         for form in forms:
             self.transcript.append("form", _digest_of(tuple(form)))
         if isinstance(source.commitment, VectorCommitment):
+            self.transcript.append("points", source.commitment.points.encode())
+            self.transcript.append("parts", b"".join(p.label for p in source.commitment.parts))
             return self._vector_forms(label, source, source.commitment, forms, limits)
         points = [source.commitment.weighted_sum(form) for form in forms]
         secrets = [_slot_form(source.opening, form) for form in forms]
