@@ -7,6 +7,7 @@ restart: attributes are a card's transient memory. What must last goes to `platf
     install   once, when a card manager installs the applet
     select    when a peer turns to it; then process for each command; then deselect
     uninstall once, before it is deleted
+    update    raw applets instead of process: after each time at which outputs were released
 
 Raise `AppletError` for a status word. Any other exception ends the instance: the peer gets 6400,
 the command's changes are undone, and the next command meets a fresh instance.
@@ -41,6 +42,10 @@ class Applet(ABC):
 
     def deselect(self) -> None:
         """Forget the peer; called when another applet is selected."""
+        return
+
+    def update(self) -> None:
+        """Read, and set the outputs; of raw applets only, which answer no commands."""
         return
 
     def uninstall(self) -> None:

@@ -38,9 +38,11 @@ from hub.machine.platform import (
     Slots,
     Use,
 )
+from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, at_resolution
 from hub.machine.runtime import Progress
 
 __all__ = [
+    "OUTPUT_COMPONENT",
     "AppletFault",
     "AppletInstance",
     "AppletMachine",
@@ -59,15 +61,19 @@ __all__ = [
     "ManifestError",
     "Opened",
     "Output",
+    "OutputBoard",
     "Platform",
     "Progress",
+    "RawApplet",
     "Refusal",
     "Refused",
+    "Released",
     "Runtime",
     "RuntimeNotBuilt",
     "Slots",
     "StatementGrant",
     "Usage",
     "Use",
+    "at_resolution",
     "build_bundle",
 ]

@@ -70,6 +70,7 @@ APPLET: Final[Mapping[str, Function]] = {
     "select": Function((), Result(BYTES, STRING)),
     "process": Function((BYTES,), Result(BYTES, STRING)),
     "deselect": Function((), Result(None, STRING)),
+    "update": Function((), Result(None, STRING)),
     "uninstall": Function((), Result(BYTES, STRING)),
 }
 PYTHON: Final[Mapping[str, Function]] = {

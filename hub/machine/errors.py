@@ -61,6 +61,8 @@ class FaultKind(enum.Enum):
 
     OUT_OF_FUEL = "out of fuel"
     OUT_OF_TIME = "out of time"
+    OUT_OF_ALLOWANCE = "out of allowance"
+    """It has had its commands or its fuel of this minute; it was not asked."""
     OUT_OF_MEMORY = "out of memory"
     TRAP = "trap"
     """It left what WebAssembly or the platform allows: system calls, endless recursion, ..."""

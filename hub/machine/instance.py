@@ -18,6 +18,7 @@ import wasmtime
 from hub.machine import limits
 from hub.machine._abi import Err
 from hub.machine._running import Program, Running
+from hub.machine.allowance import Allowance
 from hub.machine.bundle import Bundle
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.host import Host
@@ -26,6 +27,7 @@ from hub.machine.platform import Platform
 __all__ = ["AppletInstance", "Usage", "run_guarded"]
 
 MAX_DETAIL: Final = 16_000
+_ASKED_BY_PEERS: Final = ("select", "process")
 _FRAME: Final = re.compile(r'^  File "([^"\n]+)", line (\d+), in .*$', re.MULTILINE)
 
 
@@ -46,6 +48,8 @@ class AppletInstance:
         self.usage = Usage()
         self._program, self._platform = program, platform
         self._running: Running | None = None
+        limits_of = bundle.manifest.limits
+        self._allowance = Allowance(limits_of.commands_per_minute, limits_of.fuel_per_minute)
         self._turn = threading.RLock()
         self._busy = False
 
@@ -68,6 +72,10 @@ class AppletInstance:
         if self._running is not None:
             self._call("deselect")
 
+    def update(self) -> None:
+        """Let a raw applet read and set its outputs."""
+        self._call("update")
+
     def uninstall(self) -> bytes:
         """Tell the applet that it will be deleted; return its response."""
         return self._answer("uninstall")
@@ -89,6 +97,15 @@ class AppletInstance:
         """Whether it has memory that `discard` would lose."""
         return self._running is not None
 
+    def _admit(self) -> None:
+        if not self._allowance.admit(self._platform.clock.now()):
+            self.usage = Usage()
+            raise AppletFault(
+                self.bundle.manifest.name,
+                FaultKind.OUT_OF_ALLOWANCE,
+                "it has had what its manifest allows it in a minute",
+            )
+
     def _answer(self, name: str, *arguments: Any) -> bytes:
         response = self._call(name, *arguments)
         assert isinstance(response, bytes)
@@ -107,6 +124,8 @@ class AppletInstance:
         with self._turn:
             if self._busy:
                 raise RuntimeError("an applet cannot be asked while it is answering")
+            if name in _ASKED_BY_PEERS:
+                self._admit()
             self._busy = True
             try:
                 return self._guarded(name, arguments)
@@ -120,13 +139,17 @@ class AppletInstance:
         try:
             answer = run_guarded(running, FaultKind.CRASH, name, *arguments)
         except BaseException as error:
-            self.usage = Usage(running.fuel_used, running.host.calls)
+            self._note(running)
             self.discard()
             self._explain(error)
             raise
         running.host.answering = False
-        self.usage = Usage(running.fuel_used, running.host.calls)
+        self._note(running)
         return answer
+
+    def _note(self, running: Running) -> None:
+        self.usage = Usage(running.fuel_used, running.host.calls)
+        self._allowance.charge(self.usage.fuel)
 
     def _started(self) -> Running:
         if self._running is None:
@@ -146,10 +169,11 @@ class AppletInstance:
         try:
             run_guarded(running, FaultKind.BAD_CODE, "load", program.image, program.module)
         except BaseException as error:
-            self.usage = Usage(running.fuel_used, behind.calls)
+            self._note(running)
             running.close()
             self._explain(error)
             raise
+        self._allowance.charge(running.fuel_used)
         return running
 
     def _explain(self, error: BaseException) -> None:

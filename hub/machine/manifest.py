@@ -85,6 +85,8 @@ class Limits:
 
     fuel: int = 20_000_000_000
     """For each command; about 10^10 a second of Python."""
+    fuel_per_minute: int = 120_000_000_000
+    """For all commands of a minute together."""
     memory_bytes: int = 64 * MEBIBYTE
     store_bytes: int = 65_536
     response_bytes: int = MEBIBYTE
@@ -316,6 +318,9 @@ def _limits(value: object) -> Limits:
     default = Limits()
     limits = Limits(
         fuel=table.take("fuel", _between(10**6, 10**12), default.fuel),
+        fuel_per_minute=table.take(
+            "fuel_per_minute", _between(10**6, 10**12), default.fuel_per_minute
+        ),
         memory_bytes=table.take(
             "memory_bytes", _between(MEBIBYTE, 256 * MEBIBYTE), default.memory_bytes
         ),

@@ -99,6 +99,10 @@ class Applet:
         """Forward to the applet."""
         _guarded(lambda: _running[0].deselect())
 
+    def update(self) -> None:
+        """Forward to the applet."""
+        _guarded(lambda: _running[0].update())
+
     def uninstall(self) -> bytes:
         """Forward to the applet."""
         return _guarded(lambda: _answered(_uninstall))

@@ -126,6 +126,7 @@ EXPORTS: Final = """
         (export "select" (func $select))
         (export "process" (func $process))
         (export "deselect" (func $deselect))
+        (export "update" (func $deselect))
         (export "uninstall" (func $select)))
     (export "meterlet:platform/applet@0.1.0" (instance $applet))
 """
