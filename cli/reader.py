@@ -32,7 +32,7 @@ from protocols.secure_channel import StaticKeys
 __all__ = ["reader", "restore", "snapshot"]
 
 TEST_KEY: Final = bytes(range(0x40, 0x50))
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.2
 
 
 @click.command()
@@ -90,10 +90,7 @@ def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None
     inside = Reader(card, host, port, observer=observer)
     while True:
         click.echo(f"{card.profile.name}: in the reader at {host}:{port}; Ctrl-C ends it", err=True)
-        try:
-            inside.run()
-        except ReaderError as error:
-            click.echo(f"meterlet: {error}", err=True)
+        inside.run()
         click.echo("the reader has gone; waiting for it", err=True)
         while True:
             time.sleep(RETRY_SECONDS)

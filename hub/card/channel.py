@@ -8,7 +8,7 @@ from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
 
 from .entries import Entry
 
-__all__ = ["Authentication", "Call", "LogicalChannel"]
+__all__ = ["Authentication", "Call", "Holder", "LogicalChannel"]
 
 
 @dataclass(slots=True)
@@ -74,6 +74,13 @@ class LogicalChannel:
         return authentication.domain if authentication.host_authenticated else None
 
 
+@dataclass(slots=True)
+class Holder:
+    """Whether the holder of the card has shown the PIN since the last reset."""
+
+    verified: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One plain command on its way to the security domain that is selected."""
@@ -82,3 +89,4 @@ class Call:
     channel: LogicalChannel
     domain: Entry
     connection: int
+    holder: Holder

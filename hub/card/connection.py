@@ -19,9 +19,9 @@ from protocols.secure_channel.errors import MalformedApdu, RemoteChannelError
 from protocols.secure_channel.session import SecurityLevel
 
 from . import authentication, selection
-from .channel import Authentication, Call, LogicalChannel
+from .channel import Authentication, Call, Holder, LogicalChannel
 from .content import instance_of
-from .domain import perform
+from .domain import COUNTED, perform
 from .entries import CardState, Entry
 from .runtime import AppletContext
 from .status import Refusal, Sw
@@ -96,6 +96,7 @@ class CardConnection:
     def _begin(self) -> None:
         self._pending: tuple[int, bytes, int] | None = None
         self._chain: list[CommandApdu] = []
+        self._holder = Holder()
         self._channels = {0: LogicalChannel(0, selection.default(self.card))}
 
     def _end(self) -> None:
@@ -267,16 +268,24 @@ class CardConnection:
         return entry is not None and entry.is_domain
 
     def _dispatch(self, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
+        if command.ins in COUNTED and self._is_domain(channel):
+            # It writes its counter first, in a transaction of its own.
+            return self._to_domain(channel, command, self._current(channel))
         with self.card.database.transaction():
             entry = self._current(channel)
             if entry.is_domain:
-                return perform(self.card, Call(command, channel, entry, self.number))
+                return self._to_domain(channel, command, entry)
             context = self.context(channel, entry)
             try:
                 return self.card.runtime.process(context, command)
             except MalformedApdu as error:
                 # Longer than one APDU, and this runtime takes no more.
                 raise Refusal(Sw.WRONG_LENGTH, str(error)) from error
+
+    def _to_domain(
+        self, channel: LogicalChannel, command: CommandApdu, entry: Entry
+    ) -> ResponseApdu:
+        return perform(self.card, Call(command, channel, entry, self.number, self._holder))
 
     def _current(self, channel: LogicalChannel) -> Entry:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)
@@ -291,7 +300,12 @@ class CardConnection:
     def context(self, channel: LogicalChannel, entry: Entry) -> AppletContext:
         """Return what an applet is told of whoever speaks on `channel`."""
         return AppletContext(
-            instance_of(entry), channel.level, channel.authenticated, channel.number, self.number
+            instance_of(entry),
+            channel.level,
+            channel.authenticated,
+            channel.number,
+            self.number,
+            self._holder.verified,
         )
 
     # For `selection`

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from protocols.secure_channel.apdu import ResponseApdu
 
 from .channel import Call
+from .cvm import change_reference_data, reset_retry_counter, verify
 from .deletion import delete
 from .entries import CardState
 from .inquiry import get_data, get_status
@@ -23,7 +24,7 @@ from .status import Refusal, Sw
 if TYPE_CHECKING:
     from .card import Card
 
-__all__ = ["NAMES", "perform"]
+__all__ = ["COUNTED", "NAMES", "perform"]
 
 Handler: TypeAlias = Callable[["Card", Call], ResponseApdu]
 LinkedHandler: TypeAlias = Callable[["Card", Call, bytes], ResponseApdu]
@@ -70,7 +71,12 @@ RULES: Final[Mapping[int, Rule]] = {
     0xD8: Rule("PUT KEY", linked(put_key)),
     0xF1: Rule("GENERATE KEY", generate_key),
     0xE2: Rule("STORE DATA", store_data),
+    0x20: Rule("VERIFY", verify),
+    0x24: Rule("CHANGE REFERENCE DATA", change_reference_data),
+    0x2C: Rule("RESET RETRY COUNTER", reset_retry_counter),
 }
+COUNTED: Final = frozenset({0x20, 0x24, 0x2C})
+"""Instructions that write a counter first, in a transaction of their own."""
 NAMES: Final[Mapping[int, str]] = {ins: rule.name for ins, rule in RULES.items()} | {
     0xA4: "SELECT",
     0x70: "MANAGE CHANNEL",

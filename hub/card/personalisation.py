@@ -100,7 +100,12 @@ def _hand_over(card: "Card", call: Call, data: bytes) -> ResponseApdu:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is gone or locked")
     channel, command = call.channel, call.command
     context = AppletContext(
-        instance_of(entry), channel.level, channel.authenticated, channel.number, call.connection
+        instance_of(entry),
+        channel.level,
+        channel.authenticated,
+        channel.number,
+        call.connection,
+        call.holder.verified,
     )
     plain = CommandApdu(command.cla, command.ins, command.p1, command.p2, data, command.le)
     return card.runtime.personalise(context, plain)

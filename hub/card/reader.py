@@ -26,7 +26,7 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 class ReaderError(Exception):
-    """The reader cannot be reached, or does not speak vpcd's protocol."""
+    """The reader cannot be reached."""
 
 
 class Control(enum.IntEnum):
@@ -84,8 +84,12 @@ class Reader:
             with self._stream:
                 while (frame := _receive(self._stream)) is not None:
                     answer = self._answer(frame)
-                    if answer is not None:
+                    if answer is None:
+                        continue
+                    try:
                         self._stream.sendall(len(answer).to_bytes(2, "big") + answer)
+                    except ConnectionError:
+                        break  # the reader has gone before it was answered
         finally:
             self._connection.close()
 
@@ -105,14 +109,9 @@ class Reader:
 
 
 def _receive(stream: socket.socket) -> bytes | None:
-    """Return the next frame, or None where the reader has gone between two."""
+    """Return the next frame, or None where the reader has gone."""
     head = _take(stream, 2)
-    if head is None:
-        return None
-    frame = _take(stream, int.from_bytes(head, "big"))
-    if frame is None:
-        raise ReaderError("the reader went away within a command")
-    return frame
+    return None if head is None else _take(stream, int.from_bytes(head, "big"))
 
 
 def _take(stream: socket.socket, size: int) -> bytes | None:
@@ -126,8 +125,6 @@ def _take(stream: socket.socket, size: int) -> bytes | None:
         except ConnectionError:
             piece = b""
         if not piece:
-            if data:
-                raise ReaderError("the reader went away within a command")
-            return None
+            return None  # a frame that is cut off was never a command
         data += piece
     return data

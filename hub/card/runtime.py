@@ -46,6 +46,8 @@ class AppletContext:
     """The security domain whose keys opened the session; None without a session."""
     channel: int
     connection: int
+    holder_verified: bool = False
+    """Whether the resident has shown the card's PIN over this connection since the last reset."""
 
     @property
     def is_protected(self) -> bool:

@@ -64,15 +64,33 @@ def connected(card: Card, trace: list[str]) -> Reader:
     raise AssertionError("vpcd does not listen")
 
 
+class Inserted:
+    """Keeps a card in the reader, which may let go of it and must be given it again."""
+
+    def __init__(self, card: Card) -> None:
+        self.trace: list[str] = []
+        self._card, self._stopped = card, threading.Event()
+        self._reader = connected(card, self.trace)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._reader.run()
+        while not self._stopped.is_set():
+            self._reader = connected(self._card, self.trace)
+            self._reader.run()
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._reader.close()
+        self._thread.join(10)
+
+
 @contextmanager
 def inserted(card: Card) -> Iterator[list[str]]:
     """Put `card` into the virtual reader; yields the trace, which grows."""
-    trace: list[str] = []
-    reader = connected(card, trace)
-    thread = threading.Thread(target=reader.run)
-    thread.start()
+    inside = Inserted(card)
     try:
-        yield trace
+        yield inside.trace
     finally:
-        reader.close()
-        thread.join(10)
+        inside.close()

@@ -127,3 +127,30 @@ def test_long_messages_reach_an_applet_and_come_back(tmp_path: Path, max_data: i
         manager.client.open_scp03(APPLET_KEYS, bytes(8))
         message = bytes(range(256)) * (40 if max_data == 255 else 400)
         assert manager.client.call("echo", CommandApdu(0x80, 0x10, 0, 0, message)) == message
+
+
+@pytest.mark.usefixtures("reader")
+def test_yubikit_manages_keys_and_certificates_over_pcsc(tmp_path: Path) -> None:
+    ykman = pytest.importorskip("ykman.pcsc")
+    domain = pytest.importorskip("yubikit.securitydomain")
+    scp = pytest.importorskip("yubikit.core.smartcard.scp")
+    card = open_card(tmp_path, profile=YUBIKEY)
+    with pcsc.inserted(card):
+        with linked():
+            pass
+        (name,) = (each for each in smartcard.readers() if "Virtual PCD 00 00" in str(each))
+        link = ykman.ScardSmartCardConnection(name.createConnection())
+        try:
+            session = domain.SecurityDomainSession(link)
+            session.authenticate(scp.Scp03KeyParams())
+            session.put_key(scp.KeyRef(1, 5), scp.StaticKeys(bytes(16), bytes(16), bytes(16)))
+            leaf = session.get_certificate_bundle(scp.KeyRef(0x13, 1))[-1]
+            session = domain.SecurityDomainSession(link)
+            session.authenticate(scp.Scp11KeyParams(scp.KeyRef(0x13, 1), leaf.public_key()))
+            assert scp.KeyRef(1, 5) in session.get_key_information()
+            session = domain.SecurityDomainSession(link)
+            session.reset()
+            assert scp.KeyRef(1, 0xFF) in session.get_key_information()
+        finally:
+            link.connection.disconnect()
+            link.connection.release()
