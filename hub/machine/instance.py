@@ -124,10 +124,10 @@ class AppletInstance:
         with self._turn:
             if self._busy:
                 raise RuntimeError("an applet cannot be asked while it is answering")
-            if name in _ASKED_BY_PEERS:
-                self._admit()
             self._busy = True
             try:
+                if name in _ASKED_BY_PEERS:
+                    self._admit()
                 return self._guarded(name, arguments)
             finally:
                 self._busy = False
