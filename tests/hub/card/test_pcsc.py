@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hub.card.profile import YUBIKEY
 from protocols.secure_channel import CardClient, CommandApdu, Tlv
 from protocols.secure_channel.tlv import encode_lv
 
