@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet applet`: build applet packages, install and remove them on a hub."""
+"""`meterlet applet`: build applet packages, install, lock and remove them on a hub."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from cli.common import (
     Exit,
+    aid_argument,
     fail,
     hub_option,
     json_option,
@@ -17,15 +23,16 @@ from cli.common import (
     public_key,
 )
 from hub.card import Kind
-from hub.device import Device, consent_terms, key_id
+from hub.device import Device
 from hub.disclosure import Terms
-from hub.machine import build_bundle
+from hub.installation import Installer, build_package, consent_terms
 from hub.vault import write_secret
 
 __all__ = ["applet"]
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-ROOT = Path(__file__).resolve().parent.parent
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+ROOT: Final = Path(__file__).resolve().parent.parent
+LOCKED: Final = 0x80
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,18 +43,18 @@ def applet() -> None:
 @applet.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--key", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519).")
-@click.option("--output", "-o", type=FILE, required=True, help="Where the package goes.")
+@click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
 @json_option
-def build(folder: Path, key: Path, output: Path, as_json: bool) -> None:
-    """Pack and sign the applet in FOLDER."""
+def build(folder: Path, key: Path, output: Path | None, as_json: bool) -> None:
+    """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
+    output = output or Path(f"{folder.name}.cap")
     with one_line_errors():
-        signer = private_key(key)
-        content = build_bundle(folder, signer, key_id(signer.public_key()), [ROOT])
+        content = build_package(folder, private_key(key), [ROOT])
         output.write_bytes(content)
     if as_json:
         print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})
     else:
-        click.echo(f"packed {folder} as {output}, {len(content)} bytes")
+        click.echo(f"packed {folder} as {output}, {len(content):,} bytes")
 
 
 @applet.command()
@@ -58,37 +65,46 @@ def build(folder: Path, key: Path, output: Path, as_json: bool) -> None:
 )
 @click.option("--enrolment", type=FILE, required=True, help="Where the recipient's file goes.")
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
+@click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
 @json_option
 def install(
-    folder: Path, package: Path, recipient: Path, enrolment: Path, yes: bool, as_json: bool
+    folder: Path,
+    package: Path,
+    recipient: Path,
+    enrolment: Path,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Install a PACKAGE with a channel of its own to its recipient.
 
     Shows what the applet may tell whom and asks the resident to consent. The enrolment file holds
     the channel's keys: hand it to the recipient and destroy it.
     """
-    with one_line_errors(), Device.open(folder) as device:
-        content = package.read_bytes()
-        manifest = device.read_bundle(content).manifest
-        terms = consent_terms(manifest)
+    with one_line_errors(), _installer(folder) as installer:
+        read = installer.read(package.read_bytes())
         if enrolment.exists():
             fail(f"{enrolment}: exists already")
-        if not yes:
-            for line in map(_in_words, terms):
-                click.echo(line, err=True)
+        parameters = public_key(recipient).public_bytes_raw()
+        if not yes or dry_run:
+            for terms in consent_terms(read.manifest):
+                click.echo(in_words(terms), err=True)
+            if dry_run:
+                return
             if not click.confirm("Do you consent?", err=True):
                 fail("not installed: no consent was given", Exit.FORBIDDEN)
-        parameters = public_key(recipient).public_bytes_raw()
-        made = device.install(device.card(open_machine()), content, parameters)
+        with _bar() as progress:
+            made = installer.install(read, parameters, progress)
         write_secret(enrolment, made.encode())
     aid = made.applet.hex().upper()
     if as_json:
         print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
     else:
-        click.echo(f"installed {manifest.name} ({aid}); its recipient needs {enrolment}")
+        click.echo(f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}")
 
 
-def _in_words(terms: Terms) -> str:
+def in_words(terms: Terms) -> str:
+    """Return what a consent allows, in a sentence."""
     return (
         f"{terms.recipient} may learn, for {terms.purpose}: one number of at most {terms.bits} bits"
         f" about a period of {terms.least_days} days or more, {terms.answers} times a period,"
@@ -96,41 +112,80 @@ def _in_words(terms: Terms) -> str:
     )
 
 
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar for LOAD, on a terminal only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = TextColumn("loading"), BarColumn(), DownloadColumn()
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("loading")
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _installer(folder: Path) -> Iterator[Installer]:
+    with Device.open(folder) as device:
+        yield Installer(device, device.card(open_machine()))
+
+
 @applet.command("list")
 @hub_option
 @json_option
 def list_applets(folder: Path, as_json: bool) -> None:
     """List what is installed."""
-    with one_line_errors(), Device.open(folder) as device:
+    with one_line_errors(), _installer(folder) as installer:
         entries = [
             {
                 "aid": entry.aid.hex().upper(),
-                "kind": entry.kind.name.lower(),
+                "kind": _kind(installer, entry.aid, entry.scope),
                 "state": f"{entry.life_cycle:02X}",
+                "locked": entry.scope == 0x40 and bool(entry.life_cycle & LOCKED),
                 "domain": entry.domain.hex().upper(),
             }
-            for entry in device.card(open_machine()).entries()
+            for entry in installer.entries()
         ]
     if as_json:
         print_json("meterlet.applet.list/1", {"entries": entries})
         return
     for entry in entries:
-        click.echo(f"{entry['aid']:34} {entry['kind']:16} {entry['state']}")
+        locked = " locked" if entry["locked"] else ""
+        click.echo(f"{entry['aid']:34} {entry['kind']:16} {entry['state']}{locked}")
+
+
+def _kind(installer: Installer, aid: bytes, scope: int) -> str:
+    entry = installer.card.find(aid)
+    kind = Kind.PACKAGE if entry is None or scope == 0x10 else entry.kind
+    return kind.name.lower().replace("_", " ")
 
 
 @applet.command()
 @hub_option
-@click.argument("aid")
-def delete(folder: Path, aid: str) -> None:
+@aid_argument
+def lock(folder: Path, aid: bytes) -> None:
+    """Lock the applet AID: it answers nobody until it is unlocked."""
+    with one_line_errors(), _installer(folder) as installer:
+        installer.lock(aid)
+    click.echo(f"locked {aid.hex().upper()}")
+
+
+@applet.command()
+@hub_option
+@aid_argument
+def unlock(folder: Path, aid: bytes) -> None:
+    """Let the applet AID answer again."""
+    with one_line_errors(), _installer(folder) as installer:
+        installer.unlock(aid)
+    click.echo(f"unlocked {aid.hex().upper()}")
+
+
+@applet.command()
+@hub_option
+@aid_argument
+def delete(folder: Path, aid: bytes) -> None:
     """Remove the applet AID, its package, its domain and all it kept."""
-    try:
-        wanted = bytes.fromhex(aid)
-    except ValueError:
-        raise click.UsageError(f"{aid!r} is not an AID in hex") from None
-    with one_line_errors(), Device.open(folder) as device:
-        card = device.card(open_machine())
-        entry = card.find(wanted)
-        if entry is None or entry.kind is not Kind.APPLICATION:
-            fail(f"there is no applet {aid}")
-        device.remove(card, wanted)
-    click.echo(f"removed {aid}")
+    with one_line_errors(), _installer(folder) as installer:
+        installer.remove(aid)
+    click.echo(f"removed {aid.hex().upper()}")

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from hub.machine import AppletMachine
 
 __all__ = [
+    "Aid",
     "Exit",
     "KeyFileProblem",
+    "aid_argument",
     "default_folder",
     "fail",
     "hub_option",
@@ -108,6 +110,27 @@ class Month(click.ParamType[Period]):
             self.fail(f"{value!r} is not a month; write it as 2025-03", param, ctx)
 
 
+class Aid(click.ParamType[bytes]):
+    """An application identifier, 5 to 16 bytes in hex."""
+
+    name = "AID"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        """Return the identifier."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            aid = bytes.fromhex(str(value))
+        except ValueError:
+            aid = b""
+        if not 5 <= len(aid) <= 16:
+            self.fail(f"{value!r} is not an AID of 5 to 16 bytes in hex", param, ctx)
+        return aid
+
+
+aid_argument = click.argument("aid", type=Aid())
 month_option = click.option("--month", type=Month(), help="A calendar month, as 2025-03.")
 
 
@@ -148,6 +171,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
     from hub.device import DeviceError
     from hub.disclosure import LogTampered, UnknownConsent
     from hub.inspection import InspectionError
+    from hub.installation import InstallationError
     from hub.machine import MachineError
     from hub.metering import PeriodIncomplete
     from hub.meters import DoorError, ReplayError, SimulationUnavailable
@@ -164,6 +188,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         DeviceError: Exit.FAILURE,
         DoorError: Exit.FAILURE,
         InspectionError: Exit.FAILURE,
+        InstallationError: Exit.FAILURE,
         KeyFileProblem: Exit.FAILURE,
         LogTampered: Exit.REFUTED,
         MachineError: Exit.FAILURE,

@@ -26,6 +26,7 @@ from cli.common import (
     print_json,
     utc_text,
 )
+from cli.reader import reader, restore, snapshot
 from hub.device import Description, Device
 from hub.link import serve as serve_link
 from hub.meters import (
@@ -52,6 +53,10 @@ LOST_SHOWN: Final = 5
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def hub() -> None:
     """The device at home: readings in, answers of its applets out."""
+
+
+for command in (reader, restore, snapshot):
+    hub.add_command(command)
 
 
 @hub.command()

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.common import (
+    Aid,
     Exit,
-    fail,
     hub_option,
     json_option,
     local_day,
@@ -39,12 +39,14 @@ def inspect() -> None:
 
 @inspect.command("bill")
 @hub_option
-@click.option("--applet", "aid", default="F04D544C010101", show_default=True, help="Whose bill.")
+@click.option(
+    "--applet", "aid", type=Aid(), default="F04D544C010101", show_default=True, help="Whose bill."
+)
 @json_option
-def inspect_bill(folder: Path, aid: str, as_json: bool) -> None:
+def inspect_bill(folder: Path, aid: bytes, as_json: bool) -> None:
     """Check the last invoice against your own readings."""
     with one_line_errors(), Device.open(folder) as device:
-        checked = check_invoices(device, _aid(aid))
+        checked = check_invoices(device, aid)
         if not checked:
             raise InspectionError("no invoice has arrived yet")
         facts = {**bill_facts(checked[-1], device.zone), **released_facts(device)}
@@ -240,10 +242,3 @@ def revoke(folder: Path, number: int) -> None:
     with one_line_errors(), Device.open(folder) as device:
         device.disclosure.revoke(number)
     click.echo(f"consent {number} is revoked")
-
-
-def _aid(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        fail(f"{text!r} is not an AID in hex", Exit.USAGE)

@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.card import CARD, Card
 from hub.certifier import Certifier, CertifierKeys
-from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure, Terms
-from hub.machine import AppletMachine, Bundle, BundleError, Manifest
+from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.machine import AppletMachine
 from hub.metering import Meter
 from hub.runtime import MachineRuntime
 from hub.services import STORE_COMPONENT, AppletStore
@@ -42,11 +42,10 @@ from hub.vault import (
     read_secret,
     write_secret,
 )
-from protocols.enrolment import Enrolment
 from protocols.metrology import SLOT_MINUTES, Series, find_zone
 from protocols.secure_channel import StaticKeys
 
-__all__ = ["Description", "Device", "DeviceError", "key_id"]
+__all__ = ["Description", "Device", "DeviceError", "key_id", "static_keys"]
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
@@ -57,14 +56,7 @@ COMPONENTS: Final = (
     STORE_COMPONENT,
 )
 KEY_SIZE: Final = 32
-CHANNEL_KEY_VERSION: Final = 0x30
 CHANNEL_KEY_SIZE: Final = 16
-DOMAIN_SUFFIX: Final = b"\xd0"
-PACKAGE_SUFFIX: Final = b"\xe0"
-MODULE_SUFFIX: Final = b"\xe1"
-"""What stands behind an applet's AID in those of its domain, package and module."""
-LEAST_HOURS: Final = 8
-"""What a consent given at installation lets be worked out at the finest: hours of slots."""
 
 
 class DeviceError(Exception):
@@ -210,13 +202,12 @@ class Device:
                 self.database, storage_key=self._vault_key, random=self.randomness, runtime=runtime
             )
         else:
-            secret = read_secret(self.folder / "keys" / "issuer.key", size=3 * CHANNEL_KEY_SIZE)
             card = Card.create(
                 self.database,
                 storage_key=self._vault_key,
                 random=self.randomness,
                 runtime=runtime,
-                keys=_static_keys(secret),
+                keys=self.issuer_keys(),
             )
         return card
 
@@ -228,59 +219,10 @@ class Device:
             keys[key_id(key)] = key
         return keys
 
-    def read_bundle(self, content: bytes) -> Bundle:
-        """Return an applet's bundle, its signature checked; raise `DeviceError` otherwise."""
-        try:
-            return Bundle.decode(content, self.vendors())
-        except BundleError as error:
-            raise DeviceError(f"the applet's package: {error}") from None
-
-    def install(self, card: Card, content: bytes, parameters: bytes) -> Enrolment:
-        """Install an applet with a security domain and channel keys of its own.
-
-        The resident, who calls this, consents to the statements that the manifest names. Returns
-        what its recipient needs, the channel's secret keys included: it is not kept.
-        """
-        bundle = self.read_bundle(content)
-        manifest = bundle.manifest
-        if card.find(manifest.aid) is not None:
-            raise DeviceError(f"applet {manifest.aid.hex().upper()} is installed already")
-        domain, package, module = (
-            manifest.aid + suffix for suffix in (DOMAIN_SUFFIX, PACKAGE_SUFFIX, MODULE_SUFFIX)
-        )
-        keys = _static_keys(self.randomness(3 * CHANNEL_KEY_SIZE))
-        with self.database.transaction():
-            card.create_security_domain(domain, keys, key_version=CHANNEL_KEY_VERSION)
-            card.add_package(package, content, [module], domain=domain)
-            card.register_application(
-                manifest.aid, domain=domain, package=package, module=module, parameters=parameters
-            )
-            for terms in consent_terms(manifest):
-                self.disclosure.grant(terms)
-        return Enrolment(
-            meter=self.description.meter,
-            register=self.description.register,
-            zone=self.description.zone,
-            slot_minutes=self.description.slot_minutes,
-            certifier=self.meter.certifier.keys.public_key.public_bytes_raw(),
-            applet=manifest.aid,
-            security_domain=domain,
-            key_version=CHANNEL_KEY_VERSION,
-            keys=keys,
-        )
-
-    def remove(self, card: Card, applet: bytes) -> None:
-        """Remove an applet, its package, its domain with the channel's keys, and its consents."""
-        with self.database.transaction():
-            entry = card.find(applet)
-            if entry is None:
-                raise DeviceError(f"there is no applet {applet.hex().upper()}")
-            card.delete(applet)
-            card.delete(applet + PACKAGE_SUFFIX)
-            card.delete(applet + DOMAIN_SUFFIX)
-            for consent in self.disclosure.consents():
-                if consent.terms.applet == applet and consent.revoked is None:
-                    self.disclosure.revoke(consent.number)
+    def issuer_keys(self) -> StaticKeys:
+        """Return the issuer security domain's key set."""
+        secret = read_secret(self.folder / "keys" / "issuer.key", size=3 * CHANNEL_KEY_SIZE)
+        return static_keys(secret)
 
     def documents(self, applet: bytes) -> dict[bytes, bytes]:
         """Return what an applet keeps for the resident: its store's keys under `resident/`."""
@@ -295,25 +237,8 @@ class Device:
         return find_zone(self.description.zone)
 
 
-def consent_terms(manifest: Manifest) -> list[Terms]:
-    """Return the consents that a manifest asks for, one for each statement it names."""
-    return [
-        Terms(
-            applet=manifest.aid,
-            recipient=manifest.recipient,
-            purpose=manifest.purpose,
-            statement=statement.kind,
-            least_days=statement.minimum_days,
-            least_hours=LEAST_HOURS,
-            answers=statement.at_most,
-            bits=statement.value_bits,
-            until=manifest.expires,
-        )
-        for statement in manifest.statements
-    ]
-
-
-def _static_keys(secret: bytes) -> StaticKeys:
+def static_keys(secret: bytes) -> StaticKeys:
+    """Return the key set in 48 bytes: Key-ENC, Key-MAC, Key-DEK."""
     size = CHANNEL_KEY_SIZE
     return StaticKeys(secret[:size], secret[size : 2 * size], secret[2 * size :])
 

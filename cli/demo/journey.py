@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cli.common import local_day, utc_text
 from cli.inspect import bill_facts, released_facts
-from hub.device import Description, Device, key_id
+from hub.device import Description, Device
 from hub.inspection import Verdict, check_invoices
-from hub.machine import AppletMachine, build_bundle
+from hub.installation import Installer, build_package
+from hub.machine import AppletMachine
 from hub.meters import ACTIVE_ENERGY_IMPORT, Door, emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.metrology import Period
@@ -147,12 +148,10 @@ class Journey:
     def _install(
         self, device: Device, office: Utility, machine: AppletMachine, vendor: Ed25519PrivateKey
     ) -> None:
-        content = build_bundle(
-            ROOT / "applets" / "billing", vendor, key_id(vendor.public_key()), [ROOT]
-        )
+        installer = Installer(device, device.card(machine))
+        package = installer.read(build_package(ROOT / "applets" / "billing", vendor, [ROOT]))
         supplier = office.keys.public.public_bytes_raw()
-        enrolment = device.install(device.card(machine), content, supplier)
-        office.customers.enrol(enrolment.encode())
+        office.customers.enrol(installer.install(package, supplier).encode())
 
     def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
         door, readings, wire = Door(device.meter.channel, device.now), [], 0

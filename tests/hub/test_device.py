@@ -12,13 +12,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
-from hub.card import Card, CardConnection, Refusal
-from hub.device import Description, Device, DeviceError, key_id
-from hub.machine import AppletMachine, build_bundle
+from hub.card import Card, CardConnection
+from hub.device import Description, Device, key_id
+from hub.installation import InstallationError, Installer, build_package
+from hub.machine import AppletMachine
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.enrolment import Enrolment
 from protocols.metrology import Period
-from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu, SecurityLevel
+from protocols.secure_channel import (
+    CardClient,
+    CardRefused,
+    CommandApdu,
+    ResponseApdu,
+    SecurityLevel,
+)
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
@@ -66,7 +73,7 @@ class Home:
 
 @pytest.fixture(scope="module")
 def bundle() -> bytes:
-    return build_bundle(ROOT / "applets" / "billing", VENDOR, key_id(VENDOR.public_key()), [ROOT])
+    return build_package(ROOT / "applets" / "billing", VENDOR, [ROOT])
 
 
 @pytest.fixture
@@ -87,8 +94,8 @@ def make_home(
         )
         device.meter.certify()
         card = device.card(machine)
-        supplier = SUPPLIER.public_key().public_bytes_raw()
-        return Home(device, card, device.install(card, bundle, supplier))
+        installer, supplier = Installer(device, card), SUPPLIER.public_key().public_bytes_raw()
+        return Home(device, card, installer.install(installer.read(bundle), supplier))
 
     yield make
     for device in opened:
@@ -188,31 +195,49 @@ def test_everything_survives_a_restart(home: Home, machine: AppletMachine) -> No
 
 def test_an_applet_is_installed_once_and_removed_whole(home: Home, bundle: bytes) -> None:
     supplier = SUPPLIER.public_key().public_bytes_raw()
-    with pytest.raises(DeviceError, match="installed already"):
-        home.device.install(home.card, bundle, supplier)
-    home.device.remove(home.card, home.enrolment.applet)
+    installer = Installer(home.device, home.card)
+    package = installer.read(bundle)
+    with pytest.raises(InstallationError, match="installed already"):
+        installer.install(package, supplier)
+    installer.remove(home.enrolment.applet)
     assert home.device.documents(home.enrolment.applet) == {}
     assert all(consent.revoked for consent in home.device.disclosure.consents())
-    again = home.device.install(home.card, bundle, supplier)
+    again = installer.install(package, supplier)
     assert again.keys != home.enrolment.keys
     assert Home(home.device, home.card, again).ask(home.question()).sw == 0x9000
 
 
-def test_a_package_of_an_unknown_vendor_is_refused(home: Home) -> None:
-    foreign = build_bundle(
-        ROOT / "applets" / "billing", SUPPLIER, key_id(SUPPLIER.public_key()), [ROOT]
-    )
-    with pytest.raises(DeviceError, match="signed by nobody who is trusted"):
-        home.device.install(home.card, foreign, bytes(32))
+def test_a_locked_applet_answers_nobody_until_it_is_unlocked(home: Home) -> None:
+    installer = Installer(home.device, home.card)
+    installer.lock(home.enrolment.applet)
+    with pytest.raises(CardRefused):
+        home.ask(home.question())
+    installer.unlock(home.enrolment.applet)
+    assert home.ask(home.question()).sw == 0x9000
 
 
-def test_a_supplier_key_of_a_wrong_size_leaves_nothing_installed(
-    make_home: Callable[[], Home], bundle: bytes
+def test_an_applet_that_a_tool_installed_tells_nothing_before_the_resident_consents(
+    home: Home,
 ) -> None:
-    home = make_home()
-    home.device.remove(home.card, home.enrolment.applet)
+    for consent in home.device.disclosure.consents():
+        home.device.disclosure.revoke(consent.number)
+    assert home.ask(home.question()).sw == 0x6985
+    installer = Installer(home.device, home.card)
+    installer.consent(installer.manifest(home.enrolment.applet))
+    assert home.ask(home.question()).sw == 0x9000
+
+
+def test_a_package_of_an_unknown_vendor_is_refused(home: Home) -> None:
+    foreign = build_package(ROOT / "applets" / "billing", SUPPLIER, [ROOT])
+    with pytest.raises(InstallationError, match="signed by nobody who is trusted"):
+        Installer(home.device, home.card).read(foreign)
+
+
+def test_a_supplier_key_of_a_wrong_size_leaves_nothing_installed(home: Home, bundle: bytes) -> None:
+    installer = Installer(home.device, home.card)
+    installer.remove(home.enrolment.applet)
     before = home.card.entries()
-    with pytest.raises(Refusal):
-        home.device.install(home.card, bundle, b"short")
+    with pytest.raises(InstallationError, match="6A80"):
+        installer.install(installer.read(bundle), b"short")
     assert home.card.entries() == before
     assert all(consent.revoked for consent in home.device.disclosure.consents())
