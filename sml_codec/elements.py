@@ -194,12 +194,13 @@ def _in_form_of(element: Element, kind: int, head: bytes, body: bytes) -> bytes 
         return body if head == MISSING else None
     if isinstance(element, bool):
         return (body if bool(body[0]) is element else None) if kind == BOOLEAN else None
+    if isinstance(element, SizedInt):  # before int, as what is an int to a compiler is no more
+        same = element.signed == (kind == INTEGER) and element.size == len(body)
+        return element.encode() if same and kind in (INTEGER, UNSIGNED) else None
     if isinstance(element, int):
         if kind not in (INTEGER, UNSIGNED):
             return None
         signed = kind == INTEGER
-        if isinstance(element, SizedInt) and (element.signed, element.size) != (signed, len(body)):
-            return None
         try:
             return int(element).to_bytes(len(body), "big", signed=signed)
         except OverflowError:
@@ -216,11 +217,13 @@ def _write_plain(chunks: list[bytes], element: Element) -> None:
         chunks.append(MISSING)
     elif isinstance(element, bool):
         chunks.append(b"\x42" + (TRUE if element else b"\x00"))
+    elif isinstance(element, SizedInt):
+        kind = INTEGER if element.signed else UNSIGNED
+        chunks.append(bytes([kind | element.size + 1]) + element.encode())
+    elif isinstance(element, SignedNumber):
+        _write_plain(chunks, sized(int(element), signed=True))
     elif isinstance(element, int):
-        number = sized(element, signed=True if isinstance(element, SignedNumber) else None)
-        kind = INTEGER if number.signed else UNSIGNED
-        body = int(number).to_bytes(number.size, "big", signed=number.signed)
-        chunks.append(bytes([kind | number.size + 1]) + body)
+        _write_plain(chunks, sized(element))
     elif isinstance(element, bytes):
         if element:
             chunks.append(type_length(OCTETS, len(element)) + element)

@@ -28,6 +28,10 @@ class SizedInt(int):
             raise EncodingError(f"{value} does not fit {cls.__name__}") from None
         return super().__new__(cls, value)
 
+    def encode(self) -> bytes:
+        """Return the bytes of the number, big-endian."""
+        return int(self).to_bytes(self.size, "big", signed=self.signed)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({int(self)})"
 

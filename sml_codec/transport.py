@@ -47,7 +47,7 @@ class FrameDecoder:
         if self._buffer:
             self._buffer += data
         else:
-            self._buffer = data
+            self._buffer = bytes(data)
         while self._find_end() if self._inside else self._find_start():
             pass
         self._forget(self._begin)

@@ -199,9 +199,9 @@ def test_values_that_sml_cannot_carry_are_refused() -> None:
         {"scaler": 128},
         {"status": -1},
     ):
-        with pytest.raises(EncodingError):
+        with pytest.raises((EncodingError, TypeError)):  # a compiled build looks at types, too
             sent(**wrong)
-    with pytest.raises(EncodingError):
+    with pytest.raises((EncodingError, TypeError)):
         encode_message(Message(transaction_id=b"", body=ListEntry(obis=ENERGY)))  # type: ignore[arg-type]
 
 
