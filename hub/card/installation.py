@@ -74,7 +74,6 @@ class Loading:
     hash: bytes
     limit: int | None
     """The bytes of code that were announced (C6)."""
-    data_quota: int | None
     combined: bool
     blocks: int = 0
     data: bytearray = field(default_factory=bytearray)
@@ -175,9 +174,7 @@ def _for_load(card: "Card", call: Call, data: bytes, *, combined: bool = False) 
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a load with a token needs the hash (9.3.5)")
     quotas = Quotas.decode(decode_parameters(parameters))
     card.content.require_code_memory(target, quotas.code or 0)
-    call.channel.process = Loading(
-        aid, target.aid, digest, quotas.code, quotas.data, combined=combined
-    )
+    call.channel.process = Loading(aid, target.aid, digest, quotas.code, combined=combined)
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
 

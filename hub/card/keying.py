@@ -23,7 +23,7 @@ from .channel import Call
 from .entries import Kind
 from .inquiry import require_authenticated
 from .keystore import Key, KeyPart, KeyType
-from .signatures import CURVES, load_public
+from .signatures import CURVES, load_public, load_rsa_private
 from .status import Refusal, Sw
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ __all__ = ["generate_key", "put_key"]
 SEVERAL: Final = 0x80
 FACTORY: Final = 0xFF
 """The version of keys that vanish when the first own ones come."""
+SECRET: Final = frozenset(
+    {KeyType.AES, KeyType.EC_PRIVATE, KeyType.RSA_PRIVATE_MODULUS, KeyType.RSA_PRIVATE_EXPONENT}
+)
+"""Parts that come encrypted under the DEK."""
 _BLOCK: Final = 16
 _TYPES: Final = frozenset(int(kind) for kind in KeyType)
 
@@ -123,7 +127,7 @@ def _part_length(cursor: Cursor) -> int:
 
 
 def _read_part(call: Call, kind: KeyType, value: bytes, check: bytes) -> tuple[KeyPart, bytes]:
-    if kind not in {KeyType.AES, KeyType.EC_PRIVATE}:
+    if kind not in SECRET:
         return KeyPart(kind, value), check
     authentication = call.channel.authentication
     assert authentication is not None  # require_authenticated has looked
@@ -149,6 +153,8 @@ def _check_key(key: Key) -> None:
                 raise Refusal(Sw.WRONG_DATA, "an AES key has 16, 24 or 32 bytes")
         case [KeyType.EC_PRIVATE] | [KeyType.EC_PRIVATE, KeyType.EC_PARAMETERS]:
             public_point(key)
+        case [KeyType.RSA_PRIVATE_MODULUS, KeyType.RSA_PRIVATE_EXPONENT]:
+            load_rsa_private(key)
         case (
             [KeyType.EC_PUBLIC]
             | [KeyType.EC_PUBLIC, KeyType.EC_PARAMETERS]

@@ -33,6 +33,8 @@ class KeyType(enum.IntEnum):
     AES = 0x88
     RSA_EXPONENT = 0xA0
     RSA_MODULUS = 0xA1
+    RSA_PRIVATE_MODULUS = 0xA2
+    RSA_PRIVATE_EXPONENT = 0xA3
     EC_PUBLIC = 0xB0
     EC_PRIVATE = 0xB1
     EC_PARAMETERS = 0xF0

@@ -24,7 +24,7 @@ from protocols.secure_channel.scp11 import curve_hash
 from .keystore import Key, KeyType
 from .status import Refusal, Sw
 
-__all__ = ["CURVES", "curve_of", "load_public", "sign", "verify"]
+__all__ = ["CURVES", "curve_of", "load_public", "load_rsa_private", "sign", "verify"]
 
 CURVES: Final[dict[int, type[ec.EllipticCurve]]] = {
     0x00: ec.SECP256R1,
@@ -36,6 +36,7 @@ CURVES: Final[dict[int, type[ec.EllipticCurve]]] = {
 }
 """Key parameter references of GPCS 2.3.1, table B-2."""
 _SMALL_RSA: Final = 1024
+_RSA_EXPONENT: Final = 65537
 
 
 def curve_of(key: Key) -> ec.EllipticCurve:
@@ -62,6 +63,28 @@ def load_public(key: Key) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey | None
     except ValueError as error:
         raise Refusal(Sw.WRONG_DATA, f"not a public key: {error}") from error
     return None
+
+
+def load_rsa_private(key: Key) -> rsa.RSAPrivateKey:
+    """Return the RSA private key that an entry holds; its public exponent is 65537."""
+    modulus, exponent = (
+        int.from_bytes(key.part(kind) or b"", "big")
+        for kind in (KeyType.RSA_PRIVATE_MODULUS, KeyType.RSA_PRIVATE_EXPONENT)
+    )
+    try:
+        p, q = rsa.rsa_recover_prime_factors(modulus, _RSA_EXPONENT, exponent)
+        numbers = rsa.RSAPrivateNumbers(
+            p,
+            q,
+            exponent,
+            rsa.rsa_crt_dmp1(exponent, p),
+            rsa.rsa_crt_dmq1(exponent, q),
+            rsa.rsa_crt_iqmp(p, q),
+            rsa.RSAPublicNumbers(_RSA_EXPONENT, modulus),
+        )
+        return numbers.private_key()
+    except (ValueError, ZeroDivisionError) as error:
+        raise Refusal(Sw.WRONG_DATA, "not an RSA private key with the exponent 65537") from error
 
 
 def verify(key: Key, message: bytes, signature: bytes) -> bool:
@@ -110,6 +133,12 @@ def sign(key: Key, message: bytes) -> bytes | None:
     secret = key.part(KeyType.AES)
     if secret is not None:
         return cmac(secret, message)
+    if key.part(KeyType.RSA_PRIVATE_EXPONENT) is not None:
+        rsa_key = load_rsa_private(key)
+        if rsa_key.key_size <= _SMALL_RSA:
+            return rsa_key.sign(message, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - B.3.1
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
+        return rsa_key.sign(message, pss, hashes.SHA256())
     scalar = key.part(KeyType.EC_PRIVATE)
     if scalar is None:
         return None

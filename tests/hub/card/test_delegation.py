@@ -224,3 +224,44 @@ def test_a_receipt_may_be_signed_on_an_elliptic_curve(card: Card, delegate: Mana
 def test_without_keys_for_tokens_nothing_is_delegated(card: Card, delegate: Manager) -> None:
     fields = encode_lv(PACKAGE, DELEGATE, bytes(32), b"")
     assert delegate.sw("80E60200", fields + encode_lv(b"token")) == "6985"
+
+
+@pytest.mark.parametrize("private", [RSA_1024, RSA_2048], ids=["rsa1024", "rsa2048"])
+def test_a_receipt_may_be_signed_with_rsa(
+    card: Card, delegate: Manager, private: rsa.RSAPrivateKey
+) -> None:
+    manager = Manager(card)
+    Signer("aes").put(manager, 0x70)
+    session = manager.client.session
+    assert session is not None
+    size = private.key_size // 8
+    numbers = private.private_numbers()
+    data = b"\x71"
+    for kind, value in ((0xA2, numbers.public_numbers.n), (0xA3, numbers.d)):
+        secret = encrypt_key(session.dek, value.to_bytes(size, "big"))
+        length = b"\x80" if size == 128 else encode_length(size)
+        data += bytes((kind,)) + length + secret
+    data += b"\0"
+    while len(data) > 200:
+        assert manager.sw("80D88001", data[:200]) == "9000"
+        data = data[200:]
+    assert manager.sw("80D80001", data) == "9000"
+    assert manager.load_package() == "9000"
+    fields = encode_lv(PACKAGE, MODULE, APPLET, b"\0", b"\xc9\x00")
+    full = fields + encode_lv(token(Signer("aes"), 0x0C, fields))
+    signed, confirmation = receipt(delegate.ok("80E60C00", full))
+    message = confirmation + encode_lv(PACKAGE, APPLET)
+    if size == 128:
+        private.public_key().verify(signed, message, padding.PKCS1v15(), hashes.SHA1())
+    else:
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+        private.public_key().verify(signed, message, pss, hashes.SHA256())
+
+
+def test_numbers_that_are_no_rsa_key_are_refused(card: Card) -> None:
+    manager = Manager(card)
+    session = manager.client.session
+    assert session is not None
+    secret = encrypt_key(session.dek, bytes([7] * 64))
+    data = b"\x71" + b"".join(bytes((kind, 64)) + secret for kind in (0xA2, 0xA3)) + b"\0"
+    assert manager.sw("80D80001", data) == "6A80"
