@@ -235,7 +235,7 @@ class Installer:
 
 
 def _named(applet: bytes, kind: int) -> bytes:
-    """Return the AID of what belongs to an applet; raise `InstallationError` if that is too long."""
+    """Return the AID of what belongs to an applet."""
     if len(applet) > LONGEST_AID:
         raise InstallationError(f"the AID {applet.hex().upper()} leaves no room to name its domain")
     return applet[:4] + bytes([kind]) + applet[4:]
