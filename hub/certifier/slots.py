@@ -114,7 +114,7 @@ def slot_uses(
         readings = [Reading(grid.begin, start_wh), *readings]
     if not readings or readings[0].time >= grid.end + tolerance:
         raise ReadingsRefused(f"{grid.day}: no reading on or before this day")
-    line = _RegisterLine(readings, tolerance)
+    line = _RegisterLine(_around(grid, readings), tolerance)
     moments = [line.at(time) for time in grid.boundaries()]
     missing = line.missing_slots(grid)
     uses, states, unattributed = [], [], 0
@@ -195,6 +195,17 @@ class _RegisterLine:
 
     def _is_near(self, time: int, place: int) -> bool:
         return self._times[place] - time <= self._tolerance
+
+
+def _around(grid: DayGrid, readings: Sequence[Reading]) -> Sequence[Reading]:
+    """Return the day's readings and the ones next to it, on which alone the day depends."""
+    first = bisect_right(readings, grid.begin, key=_time)
+    last = bisect_right(readings, grid.end, key=_time)
+    return readings[max(first - 1, 0) : last + 1]
+
+
+def _time(reading: Reading) -> int:
+    return reading.time
 
 
 def _check_order(readings: Sequence[Reading]) -> None:

@@ -72,6 +72,7 @@ NO_DAY: Final = bytes(32)
 """What the first day has in place of the digest of the day before."""
 
 SIGNATURE_SIZE: Final = 64
+_STATES: Final = tuple(SlotState)
 METER_SIZES: Final = range(1, 65)
 _LARGEST_COUNTER: Final = 2**32 - 1
 
@@ -163,7 +164,7 @@ class DayContent:
             raise MalformedDay("the date is not written as YYYY-MM-DD")
         return cls(
             meter, register, DayGrid(date.fromisoformat(day), zone, minutes), counter, previous,
-            tuple(map(SlotState, states)), PointVector.decode(commitments, size),
+            tuple(map(_state, states)), PointVector.decode(commitments, size),
             Point.decode(start), Point.decode(end), Point.decode(unattributed),
             decode_scalar(opening), size, CommitmentScheme(scheme),
         )  # fmt: skip
@@ -338,6 +339,12 @@ def _check_link(before: CertifiedDay, day: CertifiedDay) -> None:
         raise DayRefused(day.day, "the day does not begin where the day before ends")
     if day.content.start != before.content.end:
         raise DayRefused(day.day, "the register does not start where the day before ended")
+
+
+def _state(code: int) -> SlotState:
+    if code >= len(_STATES):
+        raise MalformedDay(f"{code} is not the state of a slot")
+    return _STATES[code]
 
 
 def _signed_bytes(content: DayContent) -> bytes:

@@ -55,7 +55,7 @@ def require_at_most(
 def minimum(session: Session, label: str, a: Quantity, b: Quantity, width: int) -> Quantity:
     """Return the smaller one of two quantities, hiding which it is.
 
-    Size: 227 bytes and two ranges of `width` bits.
+    Size: 195 bytes and two ranges of `width` bits.
     """
     chosen = session.choose(label, (a, b), lambda: int(b.value < a.value))
     require_at_most(session, label, chosen, a, width)

@@ -98,7 +98,7 @@ def bend_body(place: int, item: object) -> bytes:
         (7, bytes(31), "day before"),
         (7, b"\1" * 32, "day before"),
         (8, bytes(23), "23 states"),
-        (8, b"\4" * 24, "not a certified day"),
+        (8, b"\4" * 24, "4 is not the state of a slot"),
         (9, "other", "not a certified day"),
         (9, "vector", "24 commitments"),
         (10, 34, "declared size"),
