@@ -21,9 +21,11 @@ from protocols.proofs import (
     ProofError,
     ProofRefused,
     StatementContext,
+    commit,
     commit_many,
     open_linear,
 )
+from protocols.proofs.group import multiply_generator, sum_points
 from protocols.proofs.linear import LARGEST_USE_WH
 
 CONTEXT = StatementContext(
@@ -180,3 +182,16 @@ def test_an_opening_of_no_slots_is_nought() -> None:
     statement = LinearStatement(CONTEXT, (), ())
     opening = open_linear(statement, PointVector(), [], [])
     assert (opening.value, opening.opening) == (0, 0)
+
+
+def test_a_simulator_without_any_uses_makes_commitments_and_openings_that_fit() -> None:
+    # The value is told, the opening drawn; all commitments but one are to whatever comes.
+    value, opening = 123_456, 987_654_321
+    points = [multiply_generator(DICE.randrange(1, ORDER)) for _ in range(COUNT - 1)]
+    others = sum_points(w * p for w, p in zip(WEIGHTS, points, strict=False))
+    last = (commit(value, opening) - others) * pow(WEIGHTS[-1], -1, ORDER)
+    transcript = STATEMENT.transcript()
+    transcript.append_integer("value", value)
+    transcript.append_scalar("opening", opening)
+    simulated = LinearOpening(value, opening, transcript.digest())
+    simulated.verify(STATEMENT, PointVector([*points, last]))

@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocols.proofs import (
     ORDER,
@@ -17,6 +19,7 @@ from protocols.proofs import (
     commit_many,
 )
 from protocols.proofs.batch import find_refused, verify_all
+from protocols.proofs.group import multiply_generator
 from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
 from protocols.proofs.session import Prover, Session, Verifier
 from protocols.proofs.vector import VectorCommitment, VectorOpening, VectorPart, commit_vector
@@ -243,3 +246,12 @@ def test_a_whole_day_in_one_point_is_shown_to_sum_to_the_register() -> None:
     end = (end[0] + 1, end[1])
     with pytest.raises(FalseStatement):
         prove(statement, vector(known=True))
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_malformed_or_refused(data: bytes) -> None:
+    public = slots(known=False)
+    for proof in (data, multiply_generator(5).encode() + bytes(31) + b"\1" + data):
+        with pytest.raises((Malformed, ProofRefused)):
+            verify(everything, public, proof)
