@@ -18,8 +18,7 @@ Objects are immutable, so a list entry whose bytes are those of the message befo
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Mapping
 from struct import Struct, calcsize
 from typing import Any, Final
 
@@ -44,12 +43,15 @@ from sml_codec._schema import (
 from sml_codec.crc import REFLECTED, Crc
 from sml_codec.elements import INTEGER, MISSING, OCTETS, UNSIGNED, Reader
 from sml_codec.messages import (
+    Body,
+    CloseRes,
     GetListRes,
+    GetProfileListRes,
     ListEntry,
     Message,
+    OpenRes,
     PeriodEntry,
     TimeChoice,
-    UnknownBody,
 )
 from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt
 from sml_codec.options import Quirk
@@ -63,131 +65,47 @@ CHECKSUM_FIELD: Final = 0x63
 
 _FORMATS: Final = {1: "B", 2: "H", 3: "BH", 4: "I", 5: "BI", 6: "HI", 7: "BHI", 8: "Q"}
 _new_int: Final = int.__new__
+_from_bytes: Final = int.from_bytes
 
 
 class NoLayout(Exception):
     """A message that cannot be learned; never leaves this module."""
 
 
-class Layout:
-    """The form of one message, and how to read another of the same form."""
+class _TimePlan:
+    """Where a time goes, where its seconds are, and what does not change about it."""
 
-    def __init__(self, wire: bytes, message: Message, quirks: Quirk) -> None:
-        """Learn from a message and its bytes; raise `NoLayout` where that is not possible."""
-        plan = _Plan(wire)
-        plan.message(BODIES[TAGS[type(message.body)]])
-        self.length = len(wire)
-        self.mask = int.from_bytes(plan.mask, "big")
-        self.skeleton = int.from_bytes(wire, "big") & self.mask
-        self.unpack = Struct(plan.format).unpack_from
-        self.constants = plan.constants
-        self.joins = plan.joins
-        self.times = plan.times
-        self.entries = plan.entries
-        self.entries_slot = plan.entries_slot
-        self.read_entries = _READERS[plan.entry_type]
-        self.body_fields = _getter(plan.body)
-        self.make_body = plan.make_body
-        self.same_body = (
-            message.body if not plan.entries and max(plan.body) < 0 and not plan.times else None
-        )
-        self.transaction, self.group, self.abort = plan.head
-        self.crc = message.crc
-        self.is_x25 = message.crc is Crc.X25
-        self.correct = (
-            isinstance(message.body, GetListRes)
-            and Quirk.DZG_SIGN in quirks
-            and may_be_faulty(message.body)
-        )
-        self.last: tuple[list[Any], tuple[Any, ...]] = ([], ())
+    __slots__ = ("choice", "local_offset", "season_offset", "seconds", "slot")
 
-    def decode(self, data: bytes, reflected: bytes, start: int) -> Message | None:
-        """Return the message at `start`; None unless it has this layout and the right checksum."""
-        end = start + self.length
-        wire = data[start:end]
-        if int.from_bytes(wire, "big") & self.mask != self.skeleton:
-            return None
-        if self.is_x25:
-            checksum = reflected[end - 3] << 8 | reflected[end - 2]
-            if crc_hqx(reflected[start : end - 4], 0xFFFF) ^ 0xFFFF != checksum:
-                return None
-        elif self.crc.of(wire[:-4]) != int.from_bytes(wire[-3:-1], "big"):
-            return None
-        values = [*self.unpack(wire), *self.constants]
-        for slot, bits, part in self.joins:
-            values[slot] = values[slot] << bits | values[part]
-        before, same = self.last
-        for slot, seconds, choice, local, season in self.times:
-            if before and values[seconds] == before[seconds]:
-                values[slot] = before[slot]
-            else:
-                values[slot] = make.time(choice, values[seconds], local, season)
-        if self.entries:
-            values[self.entries_slot] = same = self.read_entries(self.entries, values, before, same)
-        self.last = values, same
-        body: Any = self.same_body or self.make_body(*self.body_fields(values))
-        if self.correct:
-            body = corrected_list(body)
-        return make.message(
-            values[self.transaction],
-            values[self.group],
-            values[self.abort],
-            body,
-            self.crc,
-            wire,
-        )
+    def __init__(
+        self,
+        slot: int,
+        seconds: int,
+        choice: TimeChoice | None,
+        local_offset: int | None,
+        season_offset: int | None,
+    ) -> None:
+        self.slot = slot
+        self.seconds = seconds
+        self.choice = choice
+        self.local_offset = local_offset
+        self.season_offset = season_offset
 
 
-def learn(wire: bytes, message: Message, quirks: Quirk) -> Layout | None:
-    """Return the layout of a message that the careful decoder made of `wire`, if it has one."""
-    if len(wire) > LONGEST or isinstance(message.body, UnknownBody):
-        return None
-    try:
-        layout = Layout(wire, message, quirks)
-    except NoLayout:
-        return None
-    again = layout.decode(wire, wire.translate(REFLECTED), 0)
-    return layout if again == message else None
+class _EntryPlan:
+    """Where the values of a list entry or period entry are, and what does not change about it."""
 
+    __slots__ = (
+        "index", "kind", "obis", "scaler", "seconds", "status", "time", "unit", "value",
+    )  # fmt: skip
 
-def _list_entries(
-    plan: list[tuple[Any, ...]], values: list[Any], before: list[Any], same: tuple[Any, ...]
-) -> tuple[ListEntry, ...]:
-    """Return the entries of a GetList response, those of the message before where still true."""
-    entries: list[Any] = [*same] or [None] * len(plan)
-    for index, obis, unit, scaler, status, seconds, time, slot, kind in plan:
-        value = values[slot]
-        if (
-            same
-            and value == before[slot]
-            and values[status] == before[status]
-            and values[seconds] == before[seconds]
-        ):
-            continue
-        if kind is not None:
-            value = _new_int(kind, value)
-        entries[index] = make.list_entry(
-            obis, values[status], values[time], unit, scaler, value, None
-        )
-    return tuple(entries)
-
-
-def _period_entries(
-    plan: list[tuple[Any, ...]], values: list[Any], before: list[Any], same: tuple[Any, ...]
-) -> tuple[PeriodEntry, ...]:
-    """Return the entries of a GetProfileList response in the same way."""
-    entries: list[Any] = [*same] or [None] * len(plan)
-    for index, obis, unit, scaler, slot, kind in plan:
-        value = values[slot]
-        if same and value == before[slot]:
-            continue
-        if kind is not None:
-            value = _new_int(kind, value)
-        entries[index] = make.period_entry(obis, unit, scaler, value, None)
-    return tuple(entries)
-
-
-_READERS: Final = {LIST_ENTRY: _list_entries, PERIOD_ENTRY: _period_entries}
+    def __init__(self, index: int, none: int) -> None:
+        self.index = index
+        self.obis: Any = None
+        self.unit: Any = None
+        self.scaler: Any = None
+        self.status = self.time = self.seconds = self.value = none
+        self.kind: type[SizedInt] | None = None
 
 
 class _Plan:
@@ -197,7 +115,9 @@ class _Plan:
     values, have negative slots: they follow the values, and are counted from the end.
     """
 
-    def __init__(self, wire: bytes) -> None:
+    def __init__(self, wire: bytes, record: Record, quirks: Quirk) -> None:
+        self.wire = wire
+        self.quirks = quirks
         self.reader = Reader(wire)
         self.mask = bytearray(b"\xff" * len(wire))
         self.format = ">"
@@ -205,22 +125,16 @@ class _Plan:
         self.count = 0
         self.constants: list[Any] = []
         self.joins: list[tuple[int, int, int]] = []
-        self.times: list[tuple[int, int, TimeChoice | None, int | None, int | None]] = []
-        self.entries: list[tuple[Any, ...]] = []
-        self.entry_type: Record = LIST_ENTRY
-        self.entries_slot = 0
+        self.times: list[_TimePlan] = []
+        self.entries: list[_EntryPlan] = []
         self.none = self.constant(None)
-
-    def message(self, record: Record) -> None:
-        """Plan a whole message with a body of this shape."""
         self.reader.field()
         self.head = (self.octets(optional=False), self.number()[0], self.number()[0])
         self.reader.field()
         self.reader.element()  # the tag
         _, length = self.reader.field()
         slots = [self.slot(shape) for shape in record.shapes[:length]]
-        self.body = slots + [self.none] * (len(record.shapes) - length)
-        self.make_body = record.make
+        self.fields = slots + [self.none] * (len(record.shapes) - length)
         if self.reader.data[self.reader.offset] != CHECKSUM_FIELD:
             raise NoLayout
         self.mask[-3:-1] = bytes(2)
@@ -241,25 +155,21 @@ class _Plan:
 
     def list_of(self, record: Record) -> int:
         """Take a list of entries."""
-        if record not in _READERS or self.entries_slot:
+        if record not in (LIST_ENTRY, PERIOD_ENTRY) or self.entries:
             raise NoLayout
-        self.entry_type = record
         for index in range(self.reader.field()[1]):
             length = self.reader.field()[1]
-            obis = self.constant_of(NAME)
+            plan = _EntryPlan(index, self.none)
+            plan.obis = self.constant_of(NAME)
             if record is LIST_ENTRY:
-                status = self.slot(STATUS)
-                time, seconds = self.time()
-                keys: tuple[int, ...] = (status, seconds, time)
-            else:
-                keys = ()
-            unit, scaler = self.constant_of(UNIT), self.constant_of(SCALER)
-            value, kind = self.value()
+                plan.status = self.slot(STATUS)
+                plan.time, plan.seconds = self.time()
+            plan.unit, plan.scaler = self.constant_of(UNIT), self.constant_of(SCALER)
+            plan.value, plan.kind = self.value()
             if length == len(record.shapes) and not self.is_missing():
                 raise NoLayout  # a signature is never the same twice
-            self.entries.append((index, obis, unit, scaler, *keys, value, kind))
-        self.entries_slot = self.constant(())
-        return self.entries_slot
+            self.entries.append(plan)
+        return self.none
 
     def value(self) -> tuple[int, type[SizedInt] | None]:
         """Take an SML_Value; return its slot and, of an integer, its type."""
@@ -288,7 +198,7 @@ class _Plan:
         if is_local:
             local, season = self.constant_element(), self.constant_element()
         slot = self.constant(None)
-        self.times.append((slot, seconds, choice, local, season))
+        self.times.append(_TimePlan(slot, seconds, choice, local, season))
         return slot, seconds
 
     def constant_element(self) -> int:
@@ -346,8 +256,176 @@ class _Plan:
         return self.none if optional and is_left_out else self.constant(b"")
 
 
-def _getter(slots: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    if len(slots) == 1:
-        slot = slots[0]
-        return lambda values: (values[slot],)
-    return itemgetter(*slots)
+class Layout:
+    """The form of one message, and how to read another of the same form."""
+
+    def __init__(self, plan: _Plan, message: Message) -> None:
+        """Take over what a plan found out about a message."""
+        self.plan = plan
+        self.length = len(plan.wire)
+        self.mask = int.from_bytes(plan.mask, "big")
+        self.skeleton = int.from_bytes(plan.wire, "big") & self.mask
+        self.unpack = Struct(plan.format).unpack_from
+        self.constants = plan.constants
+        self.joins = plan.joins
+        self.times = plan.times
+        self.head = plan.head
+        self.crc = message.crc
+        self.is_x25 = message.crc is Crc.X25
+        self.before: list[Any] = []
+
+    def decode(self, data: bytes, reflected: bytes, start: int) -> Message | None:
+        """Return the message at `start`; None unless it has this layout and the right checksum."""
+        end = start + self.length
+        wire = data[start:end]
+        if _from_bytes(wire, "big") & self.mask != self.skeleton:
+            return None
+        if self.is_x25:
+            checksum = reflected[end - 3] << 8 | reflected[end - 2]
+            if crc_hqx(reflected[start : end - 4], 0xFFFF) ^ 0xFFFF != checksum:
+                return None
+        elif self.crc.of(wire[:-4]) != int.from_bytes(wire[-3:-1], "big"):
+            return None
+        values = [*self.unpack(wire), *self.constants]
+        for slot, bits, part in self.joins:
+            values[slot] = values[slot] << bits | values[part]
+        before = self.before
+        for time in self.times:
+            if before and values[time.seconds] == before[time.seconds]:
+                values[time.slot] = before[time.slot]
+            else:
+                values[time.slot] = make.time(
+                    time.choice, values[time.seconds], time.local_offset, time.season_offset
+                )
+        self.before = values
+        body = self.body(values, before)
+        transaction, group, abort = self.head
+        return make.message(values[transaction], values[group], values[abort], body, self.crc, wire)
+
+    def body(self, values: list[Any], before: list[Any]) -> Body:
+        """Return the body made of these values; `before` are those of the message before."""
+        raise NotImplementedError
+
+
+class _OpenLayout(Layout):
+    """Of an open response."""
+
+    def body(self, values: list[Any], before: list[Any]) -> Body:
+        a, b, c, d, e, f = self.plan.fields
+        return make.open_res(values[a], values[b], values[c], values[d], values[e], values[f])
+
+
+class _CloseLayout(Layout):
+    """Of a close response without signature: always the same."""
+
+    def __init__(self, plan: _Plan, message: Message) -> None:
+        super().__init__(plan, message)
+        if plan.fields != [plan.none]:
+            raise NoLayout
+        self.closing = message.body
+
+    def body(self, values: list[Any], before: list[Any]) -> Body:
+        return self.closing
+
+
+class _ListLayout(Layout):
+    """Of a GetList response."""
+
+    def __init__(self, plan: _Plan, message: Message) -> None:
+        super().__init__(plan, message)
+        assert isinstance(message.body, GetListRes)
+        self.entries = plan.entries
+        self.same: list[ListEntry] = []
+        self.correct = Quirk.DZG_SIGN in plan.quirks and may_be_faulty(message.body)
+
+    def body(self, values: list[Any], before: list[Any]) -> Body:
+        same = self.same
+        entries = same.copy()
+        for plan in self.entries:
+            value = values[plan.value]
+            if (
+                same
+                and value == before[plan.value]
+                and values[plan.status] == before[plan.status]
+                and values[plan.seconds] == before[plan.seconds]
+            ):
+                continue
+            if plan.kind is not None:
+                value = _new_int(plan.kind, value)
+            entry = make.list_entry(
+                plan.obis,
+                values[plan.status],
+                values[plan.time],
+                plan.unit,
+                plan.scaler,
+                value,
+                None,
+            )
+            if same:
+                entries[plan.index] = entry
+            else:
+                entries.append(entry)
+        self.same = entries
+        a, b, c, d, _, f, g = self.plan.fields
+        body = make.list_res(
+            values[a], values[b], values[c], values[d], tuple(entries), values[f], values[g]
+        )
+        return corrected_list(body) if self.correct else body
+
+
+class _ProfileLayout(Layout):
+    """Of a GetProfileList response."""
+
+    def __init__(self, plan: _Plan, message: Message) -> None:
+        super().__init__(plan, message)
+        self.entries = plan.entries
+        self.same: list[PeriodEntry] = []
+
+    def body(self, values: list[Any], before: list[Any]) -> Body:
+        same = self.same
+        entries = same.copy()
+        for plan in self.entries:
+            value = values[plan.value]
+            if same and value == before[plan.value]:
+                continue
+            if plan.kind is not None:
+                value = _new_int(plan.kind, value)
+            entry = make.period_entry(plan.obis, plan.unit, plan.scaler, value, None)
+            if same:
+                entries[plan.index] = entry
+            else:
+                entries.append(entry)
+        self.same = entries
+        a, b, c, d, e, f, _, h, i = self.plan.fields
+        return make.profile_list_res(
+            values[a],
+            values[b],
+            values[c],
+            values[d],
+            values[e],
+            values[f],
+            tuple(entries),
+            values[h],
+            values[i],
+        )
+
+
+_LAYOUTS: Final[Mapping[type[Any], type[Layout]]] = {
+    OpenRes: _OpenLayout,
+    CloseRes: _CloseLayout,
+    GetListRes: _ListLayout,
+    GetProfileListRes: _ProfileLayout,
+}
+
+
+def learn(wire: bytes, message: Message, quirks: Quirk) -> Layout | None:
+    """Return the layout of a message that the careful decoder made of `wire`, if it has one."""
+    kind = _LAYOUTS.get(type(message.body))
+    if kind is None or len(wire) > LONGEST:
+        return None
+    try:
+        layout = kind(_Plan(wire, BODIES[TAGS[type(message.body)]], quirks), message)
+    except NoLayout:
+        return None
+    again = layout.decode(wire, wire.translate(REFLECTED), 0)
+    return layout if again == message else None

@@ -134,7 +134,9 @@ class FrameDecoder:
 
     def _finish(self, end: int) -> None:
         """Check the frame that ends here."""
-        wire = bytes(self._buffer[self._begin : end])
+        buffer = self._buffer
+        piece = buffer[self._begin : end]
+        wire = piece if isinstance(piece, bytes) else bytes(piece)
         offset = self._offset + self._begin
         frame = _checked(wire, self._escaped, offset, self._quirks)
         if isinstance(frame, Frame):
