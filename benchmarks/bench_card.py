@@ -28,8 +28,8 @@ from tests.hub.card.support import (
 )
 
 ECHO = CommandApdu(0x80, 0x10, 0, 0, bytes(100), le=256)
-BUNDLE = bytes(range(256)) * 240
-"""60 kB, as much as a larger applet with the libraries it carries."""
+BUNDLE = bytes(range(256)) * 960
+"""240 kB, as much as the billing applet with the libraries it carries."""
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def bench_apdu_over_pcsc(benchmark: Any, card: Card, protected: bool) -> None:
 
 @pytest.mark.parametrize("block", [239, 60_000], ids=["short blocks", "extended blocks"])
 def bench_load_and_install(benchmark: Any, tmp_path: Path, block: int) -> None:
-    benchmark.group = "LOAD and INSTALL of 60 kB at level 33"
+    benchmark.group = "LOAD and INSTALL of 240 kB at level 33"
     cap = CapFile.decode(build_cap(PACKAGE, (1, 0), (MODULE,), BUNDLE, "com.meterlet.test"))
     card = open_card(tmp_path)
     client = CardClient(card.connect().transmit)

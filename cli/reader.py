@@ -71,7 +71,7 @@ def reader(
     if folder is not None and (fresh or vendors):
         raise click.UsageError("--fresh and --vendor are for test cards, not for a hub")
     with one_line_errors():
-        device = Device.open(folder) if folder else test_device(profile, fresh, vendors)
+        device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
         with device:
             card = card_of(device, PROFILES[profile], secret=folder is not None)
             observer = print_exchange if trace else None
@@ -106,7 +106,7 @@ def print_exchange(exchange: Exchange) -> None:
     print(describe(exchange), file=sys.stderr, flush=True)  # noqa: T201 - faster than click
 
 
-def test_device(profile: str, fresh: bool, vendors: tuple[Path, ...]) -> Device:
+def open_test_card(profile: str, fresh: bool, vendors: tuple[Path, ...]) -> Device:
     """Open the test card of a profile, made anew if it is not there or `fresh`."""
     folder = default_folder("reader") / profile
     if fresh and folder.exists():

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet hub reader`, `snapshot` and `restore`."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli import reader
+from hub.card.profile import PROFILES
+from hub.machine import AppletMachine
+
+from .host import Manager
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: AppletMachine) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(reader, "open_machine", lambda: machine)
+
+
+def run(command: object, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(command, list(arguments))  # type: ignore[arg-type]  # a command
+    return result.exit_code, result.output
+
+
+def iin() -> str:
+    with reader.open_test_card("default", False, ()) as device:
+        card = reader.card_of(device, PROFILES["default"], secret=False)
+        return card.connect().transmit(bytes.fromhex("00CA004200")).hex()
+
+
+def test_a_reader_that_is_not_there_is_one_line_and_code_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    code, output = run(reader.reader, "--host", "127.0.0.1", "--port", str(port), "--fresh")
+    assert code == 1
+    assert output.splitlines()[-1].startswith(f"meterlet: no reader (vpcd) at 127.0.0.1:{port}")
+
+
+def test_fresh_and_vendors_are_for_test_cards(tmp_path: Path) -> None:
+    code, output = run(reader.reader, "--hub", str(tmp_path), "--fresh")
+    assert code == 2
+    assert "not for a hub" in output
+
+
+def test_a_snapshot_brings_the_card_back(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.db"
+    before = iin()
+    assert run(reader.snapshot, "--profile", "default", str(kept))[0] == 0
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with reader.open_test_card("default", False, ()) as device:
+        card = reader.card_of(device, PROFILES["default"], secret=False)
+        assert Manager(card).sw("80E29000", bytes.fromhex("420411223344")) == "9000"
+    assert iin() == "112233449000"
+    assert run(reader.restore, "--profile", "default", str(kept))[0] == 0
+    assert iin() == before
+    assert run(reader.snapshot, "--profile", "default", str(kept))[0] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_what_is_no_snapshot_is_refused_and_nothing_changes(tmp_path: Path, content: bytes) -> None:
+    before = iin()
+    wrong = tmp_path / "wrong.db"
+    wrong.write_bytes(content)
+    code, output = run(reader.restore, "--profile", "default", str(wrong))
+    assert code == 1
+    assert "not a snapshot of a hub" in output
+    assert iin() == before
+
+
+def test_fresh_begins_anew(tmp_path: Path) -> None:
+    with reader.open_test_card("default", False, ()) as device:
+        card = reader.card_of(device, PROFILES["default"], secret=False)
+        assert Manager(card).sw("80E29000", bytes.fromhex("420411223344")) == "9000"
+    reader.open_test_card("default", True, ()).close()
+    assert iin() != "112233449000"
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_every_profile_makes_a_card(profile: str) -> None:
+    with reader.open_test_card(profile, True, ()) as device:
+        card = reader.card_of(device, PROFILES[profile], secret=False)
+        assert card.connect().transmit(bytes.fromhex("00A4040000")).hex().endswith("9000")
