@@ -13,13 +13,18 @@ from rich.text import Text
 from tariffs import Bill, Tariff
 from tariffs.clock import date_of
 from tariffs.describe import Row, charge_rows, clock_text, quantity_texts, step_row
-from tariffs.document import Version
-from tariffs.rounding import format_decimal
+from tariffs.document import MissingRule, Version
+from tariffs.rounding import Rounding, format_decimal
 from tariffs.usage import utc_text
 
 __all__ = ["print_bill", "print_tariff"]
 
 MISSING_SHOWN: Final = 10
+MISSING_WORDS: Final = {
+    MissingRule.OMIT: "listed, not billed until they are known",
+    MissingRule.REFUSE: "no bill until they are known",
+    MissingRule.WEEK_BEFORE: "billed as the same slot a week before, and listed",
+}
 
 
 def print_tariff(tariff: Tariff, summary: str) -> None:
@@ -32,7 +37,8 @@ def print_tariff(tariff: Tariff, summary: str) -> None:
             console.print(Text(f"\n{date_of(version.valid_from)} to {last}"))
         console.print(_version_table(version, tariff.currency))
     rounding = tariff.rounding
-    console.print(Text(f"rounded once, {rounding.rule} to {rounding.decimals} decimals"))
+    console.print(Text(f"total rounded {rounding.rule} to {rounding.decimals} decimals"))
+    console.print(Text(f"slots without a reading: {MISSING_WORDS[tariff.missing]}"))
 
 
 def _version_table(version: Version, currency: str) -> Table:
@@ -42,16 +48,20 @@ def _version_table(version: Version, currency: str) -> Table:
         timetable = getattr(charge, "timetable", None)
         if timetable is not None and len(timetable.names) > 1 and (clock := clock_text(timetable)):
             name = f"{name} ({clock})"
-        _add(table, name, charge_rows(charge, currency))
+        _add(table, name, charge_rows(charge, currency), version.rounded.get(charge.name))
     for step in version.steps:
-        _add(table, step.name, [step_row(step, currency)])
+        rows = [step_row(step, currency)]
+        _add(table, step.name, rows, version.rounded.get(step.name))
     return table
 
 
-def _add(table: Table, name: str, rows: Iterable[Row]) -> None:
+def _add(table: Table, name: str, rows: Iterable[Row], rounded: Rounding | None) -> None:
     for band, price, when in rows:
         table.add_row(Text(name), Text(band), Text(price), Text(when))
         name = ""
+    if rounded is not None:
+        words = f"rounded {rounded.rule} to {rounded.decimals} decimals, by itself"
+        table.add_row("", "", "", words)
 
 
 def print_bill(bill: Bill, tariff: Tariff) -> None:
@@ -73,6 +83,10 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
     console.print(table)
     exact = format_decimal(bill.total_exact, bill.exact_decimals).rstrip("0")
     console.print(Text(f"total {bill.total} {bill.currency} (exactly {exact})"), soft_wrap=True)
+    if bill.substitutions:
+        console.print(
+            Text(f"{len(bill.substitutions)} slots billed as those a week before (--json)")
+        )
     for start in bill.missing_slots[:MISSING_SHOWN]:
         console.print(Text(f"missing {utc_text(start)}"))
     if len(bill.missing_slots) > MISSING_SHOWN:

@@ -150,7 +150,8 @@ def _block_rows(charge: BlockCharge, currency: str) -> Iterator[Row]:
         for number, (limit, price) in enumerate(blocks):
             band = f"{name}, block {number + 1}" if len(whens) > 1 else f"block {number + 1}"
             upto = f"up to {_trimmed(limit)} {unit}" if limit else "beyond"
-            yield band, f"{price_text(price, currency)}/kWh", f"{upto}; {when}"
+            held = upto if when == "always" else f"{upto}; {when}"
+            yield band, f"{price_text(price, currency)}/kWh", held
 
 
 def _scale_text(charge: DemandCharge, scale: Scale, currency: str) -> str:

@@ -142,7 +142,8 @@ def test_an_oversized_document_is_refused_unread() -> None:
 
 
 def test_holidays_out_of_order_are_not_the_canonical_form() -> None:
-    tree = _canonical.decode(load_toml(EXAMPLES[-1].read_text()).encode())
+    italy = next(path for path in EXAMPLES if path.stem == "it-bioraria-2025")
+    tree = _canonical.decode(load_toml(italy.read_text()).encode())
     assert isinstance(tree, dict)
     tree["versions"][0]["charges"][0]["timetable"]["holidays"].reverse()
     with pytest.raises(MalformedTariff, match="canonical"):
