@@ -22,7 +22,7 @@ from . import authentication, selection
 from .channel import Authentication, Call, Holder, LogicalChannel
 from .content import instance_of
 from .domain import COUNTED, perform
-from .entries import CardState, Entry
+from .entries import Entry
 from .runtime import AppletContext
 from .status import Refusal, Sw
 
@@ -36,6 +36,7 @@ MAX_COMMAND: Final = 1 << 24
 INS_GET_RESPONSE: Final = 0xC0
 INS_SELECT: Final = 0xA4
 INS_MANAGE_CHANNEL: Final = 0x70
+FILE_SELECTIONS: Final = frozenset({0x00, 0x01, 0x02, 0x03, 0x08, 0x09})
 LINKED: Final = frozenset({0xE6, 0xE4, 0xD8})
 """INSTALL, DELETE and PUT KEY say in bit 8 of P1 that more follows (GPCS 2.3.1, 11.1.5.1)."""
 
@@ -177,12 +178,9 @@ class CardConnection:
         try:
             if not command.is_secured:
                 self._plain = command
-                if command.ins == INS_SELECT and command.p1 == 4 and not command.cla & 0x80:
-                    return selection.select(self, channel, command)
-                if command.ins == INS_SELECT and self._is_file(channel, command):
-                    return selection.select_file(self.card, command)
-                if command.ins == INS_MANAGE_CHANNEL and not command.cla & 0x80:
-                    return selection.manage_channel(self, channel, command)
+                response = self._by_open(channel, command)
+                if response is not None:
+                    return response
             opening = authentication.find(self.card, channel, command)
             if opening is not None:
                 self._plain = command
@@ -193,10 +191,21 @@ class CardConnection:
         except sqlite3.Error as error:
             return self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
 
+    def _by_open(self, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu | None:
+        """Carry out what the OPEN does itself; None for any other command (GPCS 2.3.1, 6.3)."""
+        if command.cla & 0x80:
+            return None
+        if command.ins == INS_SELECT and command.p1 == 4:
+            return selection.select(self, channel, command)
+        if command.ins == INS_SELECT and self._is_file(channel, command):
+            return selection.select_file(self.card, command)
+        if command.ins == INS_MANAGE_CHANNEL:
+            return selection.manage_channel(self, channel, command)
+        return None
+
     def _is_file(self, channel: LogicalChannel, command: CommandApdu) -> bool:
         """Whether a file is selected, by identifier or path, and no applet is there to know it."""
-        by_file = command.p1 in {0x00, 0x01, 0x02, 0x03, 0x08, 0x09} and not command.cla & 0x80
-        return by_file and self._is_domain(channel)
+        return command.p1 in FILE_SELECTIONS and self._is_domain(channel)
 
     def _protected(
         self, channel: LogicalChannel, command: CommandApdu, *, reassembled: bool
@@ -214,12 +223,28 @@ class CardConnection:
         plain = self._unwrap(authenticated, linked, reassembled or linked is not command)
         session = authenticated.session
         try:
-            response = self._dispatch(channel, plain)
+            response = self._protected_by_open(channel, plain)
+            if response is None:
+                response = self._dispatch(channel, plain)
         except Refusal as refusal:
             response = self._refuse(refusal)
         except sqlite3.Error as error:
             response = self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
         return session.wrap_response(response) if session.is_open else response
+
+    def _protected_by_open(
+        self, channel: LogicalChannel, command: CommandApdu
+    ) -> ResponseApdu | None:
+        """Carry out a protected command to the OPEN; its answer is the last of the session."""
+        kept, channel.authentication = channel.authentication, None
+        try:
+            response = self._by_open(channel, command)
+        except (Refusal, sqlite3.Error):
+            channel.authentication = kept  # nothing else is selected
+            raise
+        if response is None or command.ins != INS_SELECT:
+            channel.authentication = kept
+        return response
 
     def _unwrap(
         self, authenticated: Authentication, command: CommandApdu, reassembled: bool
@@ -293,7 +318,7 @@ class CardConnection:
             channel.selected = None
             raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
         state = self.card.registry.card_state()
-        if state in {CardState.LOCKED, CardState.TERMINATED} and not entry.is_domain:
+        if not selection.reachable(entry, state):
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the card is {state.name}")
         return entry
 

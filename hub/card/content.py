@@ -234,16 +234,14 @@ class ContentManager:
         if entry.kind is Kind.ISSUER_DOMAIN or aid == self._profile.domain_package:
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card's own parts cannot be deleted")
         others = self._registry.entries()
-        if entry.kind is Kind.PACKAGE:
-            made = [other for other in others if other.package == aid]
-            if made and not related:
+        gone = self._related(entry, others) if related else [entry]
+        for package in [item for item in gone if item.kind is Kind.PACKAGE]:
+            left = [other for other in others if other.package == package.aid]
+            if any(other not in gone for other in left):
                 raise Refusal(
                     Sw.CONDITIONS_NOT_SATISFIED,
-                    f"{len(made)} instances of the package are left (GPCS 9.5.2)",
+                    f"{len(left)} instances of the package are left (GPCS 9.5.2)",
                 )
-        else:
-            made = []
-        gone = [*made, entry]
         names = {item.aid for item in gone}
         for item in gone:
             for other in others:
@@ -255,6 +253,16 @@ class ContentManager:
         for item in gone:
             self._remove(item)
         return gone
+
+    def _related(self, entry: Entry, others: list[Entry]) -> list[Entry]:
+        """Return what goes with an entry: instances before packages, a domain at the end."""
+        if entry.kind is Kind.PACKAGE:
+            return [*(other for other in others if other.package == entry.aid), entry]
+        if not entry.is_domain:
+            return [entry]
+        below = [other for other in reversed(self._below(entry)) if other.aid != entry.aid]
+        packages = [other for other in below if other.kind is Kind.PACKAGE]
+        return [*(other for other in below if other.kind is not Kind.PACKAGE), *packages, entry]
 
     def _remove(self, entry: Entry) -> None:
         if entry.kind is Kind.APPLICATION:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .card import Card
     from .connection import CardConnection
 
-__all__ = ["default", "manage_channel", "select", "select_file"]
+__all__ = ["default", "manage_channel", "reachable", "select", "select_file"]
 
 FIRST, NEXT = 0x00, 0x02
 _NO_DATA: Final = 0x0C
@@ -23,10 +23,12 @@ MASTER_FILE: Final = b"\x3f\x00"
 
 def default(card: "Card") -> bytes:
     """Return the AID that is selected without being asked for, on a channel that opens."""
-    for entry in card.registry.entries():
-        if not entry.is_domain and entry.has(Privilege.CARD_RESET) and entry.is_selectable:
-            return entry.aid
-    return card.registry.issuer().aid
+    issuer = card.registry.issuer()
+    if issuer.life_cycle < CardState.LOCKED:
+        for entry in card.registry.entries():
+            if not entry.is_domain and entry.has(Privilege.CARD_RESET) and entry.is_selectable:
+                return entry.aid
+    return issuer.aid
 
 
 def select(
@@ -58,7 +60,7 @@ def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: 
         candidates = [entry for entry in card.registry.entries() if entry.aid.startswith(name)]
         # A full name means exactly that entry, whatever else begins with it.
         candidates.sort(key=lambda entry: entry.aid != name)
-    found = [entry for entry in candidates if _reachable(entry, state)]
+    found = [entry for entry in candidates if entry.is_selectable and reachable(entry, state)]
     if command.p2 & NEXT:
         names = [entry.aid for entry in found]
         place = names.index(channel.selected) + 1 if channel.selected in names else 0
@@ -72,10 +74,9 @@ def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: 
     return found[0]
 
 
-def _reachable(entry: Entry, state: CardState) -> bool:
-    if state is CardState.LOCKED and not entry.has(Privilege.FINAL_APPLICATION):
-        return False
-    return entry.is_selectable
+def reachable(entry: Entry, state: CardState) -> bool:
+    """Whether the card's state lets anyone talk to the application (GPCS 5.1.1)."""
+    return state < CardState.LOCKED or entry.has(Privilege.FINAL_APPLICATION)
 
 
 def _leave(connection: "CardConnection", channel: LogicalChannel) -> None:

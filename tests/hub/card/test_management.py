@@ -429,7 +429,7 @@ def test_quotas_are_kept(blank: Card) -> None:
 
 def test_the_cards_own_parts_and_names_taken_are_out_of_reach(card: Card) -> None:
     manager = Manager(card)
-    for aid, sw in ((ISSUER, "6985"), (DOMAIN_PACKAGE, "6985"), (NEW, "6A88"), (DOMAIN, "6985")):
+    for aid, sw in ((ISSUER, "6985"), (DOMAIN_PACKAGE, "6985"), (NEW, "6A88")):
         assert manager.sw("80E40080", Tlv(0x4F, aid).encode()) == sw
     assert manager.install(APPLET) == "6985"
     assert manager.install_for_load() == "6985"
@@ -481,3 +481,45 @@ def test_privileges_have_the_bits_of_the_standard() -> None:
         Privilege.MANDATED_DAP | Privilege.DAP_VERIFICATION | Privilege.SECURITY_DOMAIN == 0xC10000
     )
     assert Privilege(0x9EFE80).encode().hex() == "9efe80"
+
+
+def test_a_domain_goes_with_all_it_holds_if_that_is_asked(card: Card) -> None:
+    manager = Manager(card)
+    below = DOMAIN + b"\x01"
+    card.create_security_domain(below, None, parent=DOMAIN)
+    assert manager.sw("80E40000", Tlv(0x4F, DOMAIN).encode()) == "6985"
+    assert manager.sw("80E40080", Tlv(0x4F, DOMAIN).encode()) == "9000"
+    assert manager.listing("40") == {}
+    assert name(PACKAGE) not in manager.listing("20")
+    assert runtime_of(card).calls[-2:] == [("uninstall", APPLET), ("unload", PACKAGE)]
+
+
+def test_a_domain_whose_package_others_use_stays(card: Card) -> None:
+    manager = Manager(card)
+    assert manager.install(NEW) == "9000"  # in the issuer's domain, of the other's package
+    assert manager.sw("80E40080", Tlv(0x4F, DOMAIN).encode()) == "6985"
+    assert manager.state(APPLET) == 0x07
+
+
+def test_a_locked_card_answers_by_its_issuer_alone(card: Card) -> None:
+    Manager(card).sw("80E64000", encode_lv(b"", b"", APPLET, b"\x04\x00\x00", b"", b""))
+    connection = card.connect()
+    assert connection.transmit(bytes.fromhex("8010000000")).hex() == "9000"
+    assert Manager(card).sw("80F0807F") == "9000"
+    assert connection.transmit(bytes.fromhex("8010000000")).hex() == "6985"
+    for aid in (APPLET, DOMAIN):
+        select = b"\x00\xa4\x04\x00" + encode_lv(aid)
+        assert card.connect().transmit(select).hex() == "6a82"
+    assert card.connect().transmit(bytes.fromhex("80CA00E000"))[-2:].hex() == "9000"
+
+
+@pytest.mark.parametrize("level", [0x01, 0x03, 0x13, 0x33])
+def test_a_select_inside_the_session_is_answered_inside_it_and_ends_it(
+    card: Card, level: int
+) -> None:
+    manager = Manager(card, level=level)
+    assert manager.sw("00A40400", b"unknown") == "6A82"
+    assert manager.ok("80F28002", b"\x4f\x00")
+    assert manager.ok("00700000") == b"\x01"
+    assert manager.ok("00A40400", APPLET) == bytes.fromhex("6F098407") + APPLET
+    assert manager.sw("80100000") == "6982"
