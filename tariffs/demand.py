@@ -16,6 +16,7 @@ powers down to whole watts.
 """
 
 import enum
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -94,17 +95,29 @@ class DemandCharge:
         """Return a line for each interval and band that has a price."""
         found = []
         intervals = stretches(self.interval, part)
-        demands = list(self._demands(usage))
-        for stretch in intervals:
+        peaks = self._peaks(part, usage, [stretch.begin for stretch in intervals])
+        for number, stretch in enumerate(intervals):
             for band, scale in enumerate(self.scales):
-                if all(price == 0 for _, price in scale):
-                    continue
-                watts = self._figure(stretch, part, demands, band)
-                if watts is None:
-                    continue
-                label = self._label(band, stretch if len(intervals) > 1 else None)
-                found.append(self._line(label, watts, scale, stretch, part))
+                if (number, band) in peaks and any(price for _, price in scale):
+                    watts = self._figure(peaks[number, band], part)
+                    label = self._label(band, stretch if len(intervals) > 1 else None)
+                    found.append(self._line(label, watts, scale, stretch, part))
         return found
+
+    def _peaks(
+        self, part: Part, usage: Usage, begins: list[int]
+    ) -> dict[tuple[int, int], list[int]]:
+        """Return for every interval and band the peaks that its figure is made of."""
+        peaks: dict[tuple[int, int], dict[object, int]] = {}
+        for start, watts, band in self._demands(usage):
+            known = peaks.setdefault((bisect_right(begins, start) - 1, band), {})
+            key = self._peak_key(start, part)
+            known[key] = max(known.get(key, self.floor_watts), watts)
+        return {place: list(known.values()) for place, known in peaks.items()}
+
+    def _figure(self, peaks: list[int], part: Part) -> int:
+        highest = sorted(peaks, reverse=True)[: self.highest or None]
+        return divide(sum(highest), len(highest), part.rule)
 
     def _label(self, band: int, stretch: Stretch | None) -> str:
         parts = [self.timetable.names[band]] if len(self.scales) > 1 else []
@@ -145,20 +158,6 @@ class DemandCharge:
         for start, slots in known.items():
             if len(slots) == count:
                 yield start, sum(use for use, _ in slots) * HOUR // window, slots[0][1]
-
-    def _figure(
-        self, stretch: Stretch, part: Part, demands: list[tuple[int, int, int]], band: int
-    ) -> int | None:
-        """Return the figure of an interval, or None if no demand in it is known."""
-        peaks: dict[object, int] = {}
-        for start, watts, this in demands:
-            if this == band and stretch.begin <= start < stretch.end:
-                key = self._peak_key(start, part)
-                peaks[key] = max(peaks.get(key, self.floor_watts), watts)
-        if not peaks:
-            return None
-        highest = sorted(peaks.values(), reverse=True)[: self.highest or None]
-        return divide(sum(highest), len(highest), part.rule)
 
     def _peak_key(self, start: int, part: Part) -> object:
         if self.figure is Figure.PEAK:

@@ -41,7 +41,7 @@ from tariffs.clock import Clock, date_of, day_number
 from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff, TariffError, UnbillableReadings, UnpricedSlot
 from tariffs.rounding import Rounding, Rule
-from tariffs.schedule import Schedule
+from tariffs.schedule import Schedule, rule_effort
 from tariffs.steps import Step, step_canonical, step_from_canonical
 from tariffs.timetable import Exceptions
 from tariffs.usage import Register, utc_text
@@ -58,7 +58,8 @@ FEMTO_DECIMALS: Final = 15
 NANO_DECIMALS: Final = 9
 MAX_VERSIONS: Final = 128
 MAX_COMPONENTS: Final = 64
-MAX_RULES: Final = 4096
+MAX_EFFORT: Final = 4096
+"""Rules without dates (or as many as cost the same to check) in all schedules together."""
 
 
 def check_heading(name: str, revision: int, currency: str) -> None:
@@ -87,10 +88,10 @@ class MissingRule(enum.StrEnum):
     """The use of the same slot a week before, if the bill's period holds it; the bill says so."""
 
 
-def _schedule_size(charge: Charge) -> int:
+def _effort(charge: Charge) -> int:
     timetable = getattr(charge, "timetable", None)
     usual = timetable.usual if isinstance(timetable, Exceptions) else timetable
-    return usual.size if isinstance(usual, Schedule) else 0
+    return usual.effort if isinstance(usual, Schedule) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +230,8 @@ class Tariff:
             raise MalformedTariff("there is no version")
         if len(self.versions) > MAX_VERSIONS:
             raise MalformedTariff(f"more than {MAX_VERSIONS} versions")
-        if sum(_schedule_size(one) for each in self.versions for one in each.charges) > MAX_RULES:
-            raise MalformedTariff(f"more than {MAX_RULES} rules")
+        if sum(_effort(one) for each in self.versions for one in each.charges) > MAX_EFFORT:
+            raise MalformedTariff("more rules and dates than can be checked in good time")
         for before, after in pairwise(self.versions):
             if before.valid_until != after.valid_from:
                 raise MalformedTariff(
@@ -363,8 +364,8 @@ class Tariff:
         if len(data) > MAX_SIZE:
             raise MalformedTariff(f"document: larger than {MAX_SIZE} bytes")
         tree = _canonical.decode(data)
-        if _count_rules(tree) > MAX_RULES:  # before any of them costs time
-            raise MalformedTariff(f"document: more than {MAX_RULES} rules")
+        if _effort_of(tree) > MAX_EFFORT:  # before any of them costs time
+            raise MalformedTariff("document: more rules and dates than can be checked in good time")
         fields = Fields(tree, "tariff")
         if (form := fields.integer("format")) != FORMAT:
             raise MalformedTariff(f"document: format {form}, this release reads {FORMAT}")
@@ -388,11 +389,13 @@ class Tariff:
         return sha256(DIGEST_DOMAIN + self.encode()).digest()
 
 
-def _count_rules(value: Value) -> int:
+def _effort_of(value: Value) -> int:
     if isinstance(value, Mapping):
-        return ("times" in value) + sum(map(_count_rules, value.values()))
+        dates = value.get("dates")
+        own = rule_effort(len(dates)) if isinstance(dates, Sequence) else 0
+        return own + sum(map(_effort_of, value.values()))
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return sum(map(_count_rules, value))
+        return sum(map(_effort_of, value))
     return 0
 
 

@@ -21,7 +21,16 @@ from tariffs._fields import Fields
 from tariffs.clock import DAY, Clock, date_of, day_number
 from tariffs.errors import MalformedTariff
 
-__all__ = ["ALL_DAYS", "DAY_NAMES", "Calendar", "DateRange", "Schedule", "Segment", "When"]
+__all__ = [
+    "ALL_DAYS",
+    "DAY_NAMES",
+    "Calendar",
+    "DateRange",
+    "Schedule",
+    "Segment",
+    "When",
+    "rule_effort",
+]
 
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "holiday")
 HOLIDAY: Final = 7
@@ -162,16 +171,16 @@ class Schedule:
         dates = {one for rules in self.rules for rule in rules for one in rule.dates}
         for what, count, most in (
             ("bands", len(self.names), MAX_BANDS),
-            ("rules", self.size, MAX_RULES),
+            ("rules", sum(map(len, self.rules)), MAX_RULES),
             ("ranges of dates", len(dates), MAX_DATE_RANGES),
         ):
             if count > most:
                 raise MalformedTariff(f"more than {most} {what}")
 
     @property
-    def size(self) -> int:
-        """How many rules there are."""
-        return sum(map(len, self.rules))
+    def effort(self) -> int:
+        """What it takes to check the schedule, in rules without dates."""
+        return sum(rule_effort(len(rule.dates)) for rules in self.rules for rule in rules)
 
     @classmethod
     def flat(cls, clock: Clock, name: str) -> "Schedule":
@@ -311,6 +320,11 @@ def _append(plan: list[tuple[int, int, int]], begin: int, until: int, band: int)
     if plan and plan[-1][2] == band:
         begin = plan.pop()[0]
     plan.append((begin, until, band))
+
+
+def rule_effort(ranges: int) -> int:
+    """Return what it takes to check a rule that has so many ranges of dates."""
+    return 1 + 16 * ranges
 
 
 def _rule_tree(rule: When) -> Value:

@@ -69,7 +69,26 @@ def test_a_document_whose_check_would_take_for_ever_is_refused_at_once() -> None
         for i in range(60)
     ]
     tree["versions"][0]["charges"] = charges  # type: ignore[index]
-    with pytest.raises(MalformedTariff, match="more than 4096 rules"):
+    with pytest.raises(MalformedTariff, match="than can be checked in good time"):
+        Tariff.decode(_canonical.encode(tree))
+
+
+def test_many_schedules_of_many_dates_are_refused_at_once() -> None:
+    dates: list[_canonical.Value] = [[0, m % 12 + 1, 1, 0, m % 12 + 1, 2] for m in range(60)]
+    rule: _canonical.Value = {"days": 255, "times": [[0, 60]], "dates": dates}
+    timetable: _canonical.Value = {
+        "zone": "UTC",
+        "standard": 0,
+        "bands": [{"name": "x", "when": [rule]}, {"name": "y", "when": []}],
+    }
+    charges: list[_canonical.Value] = [
+        {"kind": "energy", "name": f"c{i}", "timetable": timetable, "prices": [1, 2],
+         "register": "import"}
+        for i in range(60)
+    ]  # fmt: skip
+    tree = changed_tree()
+    tree["versions"][0]["charges"] = charges  # type: ignore[index]
+    with pytest.raises(MalformedTariff, match="than can be checked in good time"):
         Tariff.decode(_canonical.encode(tree))
 
 
