@@ -106,7 +106,7 @@ def as_stream(package: ModuleType) -> Callable[[], object]:
     return lambda: package.decode_stream(stream)
 
 
-WAYS = {
+WAYS: dict[str, Callable[[], Callable[[], object]]] = {
     "sml_codec": lambda: as_stream(sml_codec),
     "sml_codec, frame by frame": lambda: one_by_one(sml_codec.decode_stream),
     "sml_codec compiled": lambda: as_stream(built()),
