@@ -120,7 +120,7 @@ def show(file: Path, public_key: Path | None, as_json: bool) -> None:
 @click.option("--unit", type=click.Choice(list(UNITS)), default="kWh", show_default=True)
 @click.option("--interval", default="15min", show_default=True, help="30min, 1h, 300s ...")
 @click.option("--zone", default="UTC", show_default=True, help="Clock of READINGS (IANA name).")
-@click.option("--slots", is_flag=True, help="With --json: what every slot adds.")
+@click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
 @from_option
 @until_option
 @key_option
@@ -167,7 +167,7 @@ def price(
             export_wh=None if export is None else list(map(export.get, use)),
             begin=begin,
             end=end,
-            by_slot=slots,
+            by_slot=slots and as_json,
         )
     if as_json:
         print_json("meterlet.tariff.price/1", bill.as_json())

@@ -7,14 +7,11 @@ listed, and billed as the tariff's rule says; it is never taken for a slot witho
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from tariffs.rounding import Rounding
 from tariffs.usage import utc_text
 
 __all__ = ["Bill", "BillItem", "SlotItem"]
-
-MAX_JSON_INTEGER: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class Bill:
         return not self.missing_slots
 
     def as_json(self) -> dict[str, object]:
-        """Return the bill for `json.dumps`; integers that a double cannot hold are strings."""
+        """Return the bill for `json.dumps`; exact amounts are integers of any length."""
         data: dict[str, object] = {
             "tariff": self.tariff_name,
             "revision": self.tariff_revision,
@@ -101,7 +98,7 @@ class Bill:
             "until": utc_text(self.end),
             "items": [self._item_json(item) for item in self.items],
             "total": self.total,
-            "total_exact": _json_integer(self.total_exact),
+            "total_exact": self.total_exact,
             "exact_decimals": self.exact_decimals,
             "rounding": {"rule": str(self.rounding.rule), "decimals": self.rounding.decimals},
             "missing_slots": [utc_text(start) for start in self.missing_slots],
@@ -123,7 +120,7 @@ class Bill:
             "import_wh": slot.import_wh,
             "export_wh": slot.export_wh,
             "band": slot.band,
-            "amount_exact": _json_integer(slot.amount_exact),
+            "amount_exact": slot.amount_exact,
         }
 
     @staticmethod
@@ -137,9 +134,5 @@ class Bill:
             "quantity": item.quantity,
             "unit": item.unit,
             "rate": item.rate,
-            "amount_exact": _json_integer(item.amount_exact),
+            "amount_exact": item.amount_exact,
         }
-
-
-def _json_integer(number: int) -> int | str:
-    return number if abs(number) < MAX_JSON_INTEGER else str(number)

@@ -212,7 +212,7 @@ def test_series_lie_beside_the_tariff_and_export_is_credited(spot: Path, tmp_pat
     rows = "".join(f"2013-03-01T{hour:02}:00:00,1.0,0.5\n" for hour in range(24))
     readings.write_text("start,used,fed\n" + rows)
     arguments = ("price", spot, readings, "--column", "used", "--interval", "1h", "--json")
-    result = run(*arguments, "--export-column", "fed", "--slots")
+    result = run(*arguments, "--export-column", "fed")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
     assert found["total"] == "1.80"  # 0.01 · (0 + ... + 23) less 0.08 · 12
@@ -221,6 +221,8 @@ def test_series_lie_beside_the_tariff_and_export_is_credited(spot: Path, tmp_pat
         "start": "2013-03-01T02:00:00Z", "import_wh": 1000, "export_wh": 500, "band": "",
         "amount_exact": -20_000_000_000_000,
     }  # fmt: skip
+    without = run(*arguments, "--export-column", "fed", "--no-slots")
+    assert "slots" not in json.loads(without.stdout)
     result = run(*arguments)
     assert (result.exit_code, "readings of it are needed" in result.stderr) == (1, True)
     shown = run("show", spot)
