@@ -28,9 +28,8 @@ class Applet(ABC):
         self.platform = platform
 
     def install(self, parameters: bytes) -> None:
-        """Prepare the store; `parameters` are the installer's, bare."""
-        if parameters:
-            raise ValueError("this applet takes no parameters")
+        """Prepare the store; `parameters` are the installer's, such as the recipient's key."""
+        return
 
     def select(self) -> bytes:
         """Return what a peer that selects the applet is told, if anything."""

@@ -228,6 +228,12 @@ class NativeCard:
             answer.append(response)
         return answer[-1]
 
+    def update(self) -> None:
+        """Let a raw applet read and set its outputs."""
+        with self._call() as (applet, answer):
+            applet.update()
+            answer.append(Response())
+
     def reset(self) -> None:
         """Let the applet lose its memory."""
         self._applet = None
