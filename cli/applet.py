@@ -87,7 +87,7 @@ def install(
             fail(f"{enrolment}: exists already")
         parameters = public_key(recipient).public_bytes_raw()
         if not yes or dry_run:
-            for terms in consent_terms(read.manifest):
+            for terms in consent_terms(read.bundle):
                 click.echo(in_words(terms), err=True)
             if dry_run:
                 return
@@ -108,7 +108,7 @@ def in_words(terms: Terms) -> str:
     return (
         f"{terms.recipient} may learn, for {terms.purpose}: one number of at most {terms.bits} bits"
         f" about a period of {terms.least_days} days or more, {terms.answers} times a period,"
-        f" nothing finer than {terms.least_hours} hours of use, until {terms.until}"
+        f" nothing finer than {terms.least_minutes} minutes of use, until {terms.until}"
     )
 
 

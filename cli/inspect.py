@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect`: what the resident can see and check."""
 
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from cli.applet import in_words as terms_in_words
 from cli.common import (
     Aid,
     Exit,
+    aid_argument,
+    fail,
     hub_option,
     json_option,
     local_day,
     one_line_errors,
+    open_machine,
     print_json,
     utc_text,
 )
 from hub.device import Device
+from hub.disclosure import Entry, Knowledge
 from hub.inspection import CheckedBill, InspectionError, Verdict, check_invoices
+from hub.installation import Installer, consent_terms
+from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, read_file
 
 __all__ = ["inspect"]
+
+DAY_SECONDS: Final = 86_400
 
 VERDICT_EXITS = {
     Verdict.MATCHES: Exit.FINE,
@@ -81,13 +92,16 @@ def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def released_facts(device: Device) -> dict[str, Any]:
-    """Return what left the house, as the JSON outputs show it."""
+def released_facts(device: Device, recipient: str | None = None) -> dict[str, Any]:
+    """Return what left the house, to one recipient or to all, as the JSON outputs show it."""
     log = device.disclosure.log
     messages = list(log.entries("message"))
-    releases = device.disclosure.releases()
+    releases = device.disclosure.releases(recipient)
     recipients = sorted({release.recipient for release in releases})
-    known = {name: device.disclosure.knowledge(name) for name in recipients}
+    known = {name: _known(device.disclosure.knowledge([name]), device.zone) for name in recipients}
+    together = device.disclosure.knowledge(recipients)
+    if len(recipients) > 1:
+        known["all of them together"] = _known(together, device.zone)
     return {
         "released": [
             {
@@ -108,18 +122,55 @@ def released_facts(device: Device) -> dict[str, Any]:
             }
             for release in releases
         ],
-        "known": {
-            name: {
-                "slots": bound.slots,
-                "degrees_of_freedom_at_most": bound.degrees_of_freedom,
-                "bits": bound.bits,
-                "nothing_finer_than_minutes": bound.least_seconds // 60,
+        "refused": [
+            {
+                "time": utc_text(entry.time),
+                "recipient": entry.facts["recipient"],
+                "purpose": entry.facts["purpose"],
+                "why": entry.facts["why"],
             }
-            for name, bound in known.items()
-        },
+            for entry in log.entries("refusal")
+            if recipient in (None, entry.facts["recipient"])
+        ],
+        "known": known,
         "bytes_left_house": sum(entry.facts["sent"] for entry in log.entries("connection")),
-        "raw_readings_left_house": device.disclosure.knowledge().exposed_slots,
+        "raw_readings_left_house": together.exposed_slots,
     }
+
+
+def _known(knowledge: Knowledge, zone: ZoneInfo) -> dict[str, Any]:
+    window = knowledge.shortest_window
+    shown = None
+    if window is not None:
+        shown = {
+            "first_day": local_day(window[0], zone),
+            "last_day": local_day(window[1] - 1, zone),
+            "days": round((window[1] - window[0]) / DAY_SECONDS, 2),
+        }
+    return {
+        "slots": knowledge.slots,
+        "degrees_of_freedom": knowledge.rank,
+        "degrees_of_freedom_at_most": knowledge.classes,
+        "bits": knowledge.bits,
+        "shortest_window": shown,
+        "nothing_finer_than_minutes": knowledge.least_seconds // 60,
+    }
+
+
+def in_words(known: dict[str, Any]) -> str:
+    """Return what somebody knows, in a line."""
+    window = known["shortest_window"]
+    span = (
+        "no stretch of time by itself"
+        if window is None
+        else f"nothing shorter than {window['days']:g} days"
+    )
+    return (
+        f"{known['degrees_of_freedom']} of {known['slots']:,} degrees of freedom,"
+        f" {known['bits']} bits, {span}; at the very most"
+        f" {known['degrees_of_freedom_at_most']} sums, each over"
+        f" {known['nothing_finer_than_minutes'] / 60:g} h of slots or more"
+    )
 
 
 def show_bill(console: Console, facts: dict[str, Any]) -> None:
@@ -174,12 +225,10 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"{release['bytes']:,}",
         )
     console.print(table)
-    for name, bound in facts["known"].items():
-        console.print(
-            f"{name} knows at most {bound['degrees_of_freedom_at_most']} of {bound['slots']:,}"
-            f" degrees of freedom, nothing finer than the sum over"
-            f" {bound['nothing_finer_than_minutes'] // 60} h of slots"
-        )
+    for name, known in facts["known"].items():
+        console.print(f"{name} knows {in_words(known)}")
+    for refusal in facts["refused"]:
+        console.print(f"refused {refusal['recipient']} at {refusal['time']}: {refusal['why']}")
     console.print(
         f"{facts['bytes_left_house']:,} bytes on the wire in all,"
         f" {facts['raw_readings_left_house']} readings among them"
@@ -188,21 +237,119 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
 
 @inspect.command()
 @hub_option
+@click.option("--recipient", help="Only what went to this one.")
+@click.option("--bytes", "with_bytes", is_flag=True, help="Show every message, decoded and raw.")
 @json_option
-def releases(folder: Path, as_json: bool) -> None:
-    """List what left the house, and what each recipient knows at most."""
+def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: bool) -> None:
+    """List what left the house, and what each recipient knows, alone and together."""
     with one_line_errors(), Device.open(folder) as device:
         device.disclosure.log.verify()
-        facts = released_facts(device)
+        facts = released_facts(device, recipient)
+        if with_bytes:
+            facts["messages"] = [
+                message_facts(entry, device.disclosure.log.content(entry))
+                for entry in device.disclosure.log.entries("message")
+                if recipient in (None, entry.facts["recipient"])
+            ]
     if as_json:
         print_json("meterlet.inspect.releases/1", facts)
-    else:
-        show_released(Console(), facts)
+        return
+    show_released(Console(), facts)
+    for message in facts.get("messages", ()):
+        click.echo(f"\n{message['time']} to {message['recipient']}: {message['size']:,} bytes")
+        for field in message["fields"]:
+            click.echo(f"  {field['name']:24} {field['value']}")
+        click.echo(f"  {message['bytes']}")
+
+
+def message_facts(entry: Entry, content: bytes) -> dict[str, Any]:
+    """Return an outgoing message to the byte, and what can be read in it without its applet."""
+    fields: list[dict[str, str]] = []
+    file = read_file(content)
+    for message in file.messages:
+        body = message.body
+        fields.append({"name": type(body).__name__, "value": ""})
+        if isinstance(body, GetProfileListRes | GetListRes):
+            fields += [
+                {"name": str(listed.obis), "value": _value_text(listed)} for listed in body.entries
+            ]
+    return {
+        "time": utc_text(entry.time),
+        "recipient": entry.facts["recipient"],
+        "purpose": entry.facts["purpose"],
+        "applet": entry.facts["applet"].hex().upper(),
+        "size": len(content),
+        "fields": fields,
+        "bytes": content.hex(),
+    }
+
+
+def _value_text(listed: PeriodEntry | ListEntry) -> str:
+    if isinstance(listed.value, bytes):
+        return f"{len(listed.value)} bytes, {listed.value[:16].hex()}"
+    return (
+        f"{listed.value if listed.scaled is None else listed.scaled} {listed.unit_symbol}".strip()
+    )
 
 
 @inspect.group()
 def consents() -> None:
     """What you have allowed."""
+
+
+@consents.command()
+@hub_option
+@aid_argument
+@click.option("--yes", is_flag=True, help="Consent without being asked.")
+def grant(folder: Path, aid: bytes, yes: bool) -> None:
+    """Consent to all that the manifest of the installed applet AID asks for."""
+    with one_line_errors(), Device.open(folder) as device:
+        installer = Installer(device, device.card(open_machine()))
+        bundle = installer.bundle(aid)
+        for terms in consent_terms(bundle):
+            click.echo(terms_in_words(terms), err=True)
+        if not yes and not click.confirm("Do you consent?", err=True):
+            fail("nothing was granted", Exit.FORBIDDEN)
+        given = installer.consent(bundle)
+    for consent in given:
+        click.echo(f"consent {consent.number} is given")
+
+
+@consents.command()
+@hub_option
+@click.argument("number", type=int)
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="An earlier last day.")
+@click.option("--least-days", type=int, help="A longer shortest period, in days.")
+@click.option("--least-minutes", type=int, help="More minutes of slots that must be mixed.")
+@click.option("--answers", type=int, help="Fewer answers about the same period.")
+@click.option("--bits", type=int, help="Smaller answers.")
+def narrow(
+    folder: Path,
+    number: int,
+    until: datetime | None,
+    least_days: int | None,
+    least_minutes: int | None,
+    answers: int | None,
+    bits: int | None,
+) -> None:
+    """Put a narrower consent in the place of consent NUMBER."""
+    if (until, least_days, least_minutes, answers, bits) == (None,) * 5:
+        raise click.UsageError("say what to narrow")
+    with one_line_errors(), Device.open(folder) as device:
+        old = device.disclosure.consent(number).terms
+        terms = replace(
+            old,
+            until=old.until if until is None else until.date(),
+            least_days=least_days or old.least_days,
+            least_minutes=least_minutes or old.least_minutes,
+            answers=answers or old.answers,
+            bits=bits or old.bits,
+        )
+        try:
+            new = device.disclosure.narrow(number, terms)
+        except ValueError as error:
+            fail(str(error))
+    click.echo(f"consent {new.number} takes the place of {number}")
 
 
 @consents.command("list")
@@ -218,10 +365,11 @@ def list_consents(folder: Path, as_json: bool) -> None:
             "recipient": consent.terms.recipient,
             "purpose": consent.terms.purpose,
             "least_days": consent.terms.least_days,
-            "least_hours": consent.terms.least_hours,
+            "least_minutes": consent.terms.least_minutes,
             "answers": consent.terms.answers,
             "bits": consent.terms.bits,
             "until": consent.terms.until.isoformat(),
+            "replaces": consent.replaces,
             "revoked": None if consent.revoked is None else utc_text(consent.revoked),
         }
         for consent in given

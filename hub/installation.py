@@ -35,8 +35,8 @@ __all__ = ["InstallationError", "Installer", "Package", "build_package", "consen
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0
 CHANNEL_KEY_VERSION: Final = 0x30
-LEAST_HOURS: Final = 8
-"""What a consent given at installation lets be worked out at the finest: hours of slots."""
+LEAST_MINUTES: Final = 8 * 60
+"""What a consent given at installation lets be worked out at the finest: minutes of slots."""
 CHALLENGE_SIZE: Final = 8
 LOAD_BLOCK: Final = 0xEF
 LONGEST_AID: Final = 15
@@ -81,16 +81,18 @@ def build_package(folder: Path, signer: Ed25519PrivateKey, search_path: Sequence
         raise InstallationError(f"{folder}: {error}") from None
 
 
-def consent_terms(manifest: Manifest) -> list[Terms]:
-    """Return the consents that a manifest asks for, one for each statement it names."""
+def consent_terms(bundle: Bundle) -> list[Terms]:
+    """Return the consents that a package asks for, one for each statement its manifest names."""
+    manifest = bundle.manifest
     return [
         Terms(
             applet=manifest.aid,
+            package=bundle.digest,
             recipient=manifest.recipient,
             purpose=manifest.purpose,
             statement=statement.kind,
             least_days=statement.minimum_days,
-            least_hours=LEAST_HOURS,
+            least_minutes=LEAST_MINUTES,
             answers=statement.at_most,
             bits=statement.value_bits,
             until=manifest.expires,
@@ -140,7 +142,7 @@ class Installer:
             self._clear(manifest.aid)
             raise InstallationError(f"the card refused: {refused}") from None
         with self.device.database.transaction():
-            self.consent(manifest)
+            self.consent(package.bundle)
         description = self.device.description
         return Enrolment(
             meter=description.meter,
@@ -154,18 +156,18 @@ class Installer:
             keys=keys,
         )
 
-    def consent(self, manifest: Manifest) -> list[Consent]:
-        """Record the resident's consent to all that a manifest names."""
-        return [self.device.disclosure.grant(terms) for terms in consent_terms(manifest)]
+    def consent(self, bundle: Bundle) -> list[Consent]:
+        """Record the resident's consent to all that a package's manifest names."""
+        return [self.device.disclosure.grant(terms) for terms in consent_terms(bundle)]
 
-    def manifest(self, applet: bytes) -> Manifest:
-        """Return the manifest of an installed applet; raise `InstallationError` if none is."""
+    def bundle(self, applet: bytes) -> Bundle:
+        """Return what an applet was installed from; raise `InstallationError` if none is."""
         entry = self.card.find(applet)
         content = None if entry is None else self.card.bundle(entry.package)
         if content is None:
             raise InstallationError(f"there is no applet {applet.hex().upper()}")
         try:
-            return Bundle.decode(content, self.device.vendors()).manifest
+            return Bundle.decode(content, self.device.vendors())
         except BundleError as error:
             raise InstallationError(f"applet {applet.hex().upper()}: {error}") from None
 

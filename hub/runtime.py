@@ -127,7 +127,9 @@ class MachineRuntime:
 
     def _platform(self, entry: Entry, bundle: Bundle) -> Platform:
         return Platform(
-            statements=HubStatements(entry.aid, bundle.manifest, self.meter, self.disclosure),
+            statements=HubStatements(
+                entry.aid, bundle.digest, bundle.manifest, self.meter, self.disclosure
+            ),
             calendar=HubCalendar(self.meter),
             store=AppletStore(self.database, entry.aid, bundle.manifest.limits.store_bytes),
             clock=HubClock(self.now),

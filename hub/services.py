@@ -54,6 +54,7 @@ _RULES: Final = {
     "count": Refusal.TOO_OFTEN,
     "size": Refusal.TOO_MUCH,
     "fineness": Refusal.NO_CONSENT,
+    "window": Refusal.NO_CONSENT,
 }
 
 
@@ -67,6 +68,8 @@ class HubStatements:
     """
 
     applet: bytes
+    package: bytes
+    """The digest of the bundle it was installed from."""
     manifest: Manifest
     meter: Meter
     disclosure: Disclosure
@@ -122,6 +125,7 @@ class HubStatements:
             self.disclosure.permit(
                 ReleaseRequest(
                     applet=self.applet,
+                    package=self.package,
                     recipient=self.manifest.recipient,
                     purpose=self.manifest.purpose,
                     statement="linear",

@@ -16,14 +16,16 @@ CONSENT_COMPONENT: Final = Component(
         CREATE TABLE consent (
             number INTEGER PRIMARY KEY,
             applet BLOB NOT NULL,
+            package BLOB NOT NULL,
             recipient TEXT NOT NULL,
             purpose TEXT NOT NULL,
             statement TEXT NOT NULL,
             least_days INTEGER NOT NULL,
-            least_hours INTEGER NOT NULL,
+            least_minutes INTEGER NOT NULL,
             answers INTEGER NOT NULL,
             bits INTEGER NOT NULL,
             until TEXT NOT NULL,
+            replaces INTEGER REFERENCES consent (number),
             revoked INTEGER
         ) STRICT;
         """,
@@ -41,14 +43,16 @@ class Terms:
 
     applet: bytes
     """The AID of the applet's instance."""
+    package: bytes
+    """The digest of the package that was installed: a changed one has to ask again."""
     recipient: str
     purpose: str
     statement: str
     """The kind of statement: `linear`, a weighted sum of slots."""
     least_days: int
-    """The shortest period one answer may be about, in local days."""
-    least_hours: int
-    """How many hours of slots, at least, must be mixed in anything that can be worked out."""
+    """The shortest period that may become known, asked for or worked out, in days."""
+    least_minutes: int
+    """How many minutes of slots, at least, are mixed in anything that can be worked out."""
     answers: int
     """How many answers about the same period."""
     bits: int
@@ -57,17 +61,21 @@ class Terms:
     """The last local day on which it holds."""
 
     def __post_init__(self) -> None:
-        for name in ("least_days", "least_hours", "answers", "bits"):
+        for name in ("least_days", "least_minutes", "answers", "bits"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+
+    @property
+    def subject(self) -> tuple[bytes, bytes, str, str, str]:
+        """Who may tell whom what, and what for: what a request has to match."""
+        return self.applet, self.package, self.recipient, self.purpose, self.statement
 
     def covers(self, other: "Terms") -> bool:
         """Tell whether `other` asks for no more than this allows."""
         return (
-            (self.applet, self.recipient, self.purpose, self.statement)
-            == (other.applet, other.recipient, other.purpose, other.statement)
+            self.subject == other.subject
             and self.least_days <= other.least_days
-            and self.least_hours <= other.least_hours
+            and self.least_minutes <= other.least_minutes
             and self.answers >= other.answers
             and self.bits >= other.bits
             and self.until >= other.until
@@ -80,8 +88,10 @@ class Consent:
 
     number: int
     terms: Terms
-    revoked: int | None
-    """When it was revoked, in epoch seconds; None while it stands."""
+    replaces: int | None = None
+    """The wider consent that this one has taken the place of."""
+    revoked: int | None = None
+    """When it was revoked or replaced, in epoch seconds; None while it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,44 +100,61 @@ class ConsentTable:
 
     database: Database
 
-    def add(self, terms: Terms) -> Consent:
+    def add(self, terms: Terms, replaces: int | None = None) -> Consent:
         """Store new terms."""
         with self.database.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO consent (applet, recipient, purpose, statement, least_days,"
-                " least_hours, answers, bits, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
+                " least_minutes, answers, bits, until, replaces)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    terms.applet,
-                    terms.recipient,
-                    terms.purpose,
-                    terms.statement,
+                    *terms.subject,
                     terms.least_days,
-                    terms.least_hours,
+                    terms.least_minutes,
                     terms.answers,
                     terms.bits,
                     terms.until.isoformat(),
+                    replaces,
                 ),
             )
-        return Consent(int(cursor.lastrowid or 0), terms, None)
+        return Consent(int(cursor.lastrowid or 0), terms, replaces)
+
+    def find(self, number: int) -> Consent:
+        """Return the consent of that number; raise `UnknownConsent` if there is none."""
+        for consent in self.all():
+            if consent.number == number:
+                return consent
+        raise UnknownConsent(f"there is no consent {number}")
 
     def revoke(self, number: int, time: int) -> Consent:
         """Mark a consent as revoked at `time`; raise `UnknownConsent` if there is none."""
         with self.database.transaction() as connection:
-            changed = connection.execute(
+            connection.execute(
                 "UPDATE consent SET revoked = coalesce(revoked, ?) WHERE number = ?",
                 (time, number),
             )
-        if not changed.rowcount:
-            raise UnknownConsent(f"there is no consent {number}")
-        return next(consent for consent in self.all() if consent.number == number)
+            return self.find(number)
 
     def all(self) -> list[Consent]:
         """Return every consent there ever was, oldest first."""
         rows = self.database.connection.execute(
-            "SELECT number, applet, recipient, purpose, statement, least_days, least_hours,"
-            " answers, bits, until, revoked FROM consent ORDER BY number"
+            "SELECT number, applet, package, recipient, purpose, statement, least_days,"
+            " least_minutes, answers, bits, until, replaces, revoked FROM consent ORDER BY number"
         )
-        return [
-            Consent(number, Terms(a, r, p, s, days, hours, n, bits, date.fromisoformat(u)), revoked)
-            for number, a, r, p, s, days, hours, n, bits, u, revoked in rows
-        ]
+        consents = []
+        for number, *who, days, minutes, answers, bits, until, old, revoked in rows:
+            applet, package, recipient, purpose, statement = who
+            terms = Terms(
+                applet=applet,
+                package=package,
+                recipient=recipient,
+                purpose=purpose,
+                statement=statement,
+                least_days=days,
+                least_minutes=minutes,
+                answers=answers,
+                bits=bits,
+                until=date.fromisoformat(until),
+            )
+            consents.append(Consent(number, terms, old, revoked))
+        return consents

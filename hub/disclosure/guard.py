@@ -5,28 +5,42 @@ What the platform tells an applet counts as released at that moment, whatever th
 with it. Every request is either recorded as a release or as a refusal with the rule that it
 broke; the rules, in order:
 
-    consent    somebody allowed this applet, recipient, purpose and statement, and it still holds
+    consent    the resident allowed this package's applet to tell this recipient this kind of
+               statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
     count      the same period has not been answered too often
     size       the answer fits the consent's bits
-    fineness   together with all earlier releases, to whomever, nothing finer can be worked out
-               than the sum over the consent's hours (see `hub.disclosure.knowledge`)
+    fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
+               any means than the sum over so many minutes of slots as the consent says
+    window     nor does linear algebra determine the total of a stretch shorter than its days
+
+The last two are about what all recipients know together (`hub.disclosure.knowledge` says how it
+is computed): nobody needs to be trusted not to compare notes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from struct import Struct
 from typing import Final
 
-from hub.disclosure.consents import Consent, ConsentTable, Terms
-from hub.disclosure.knowledge import Form, Knowledge, alike_slots, answer_bits, knowledge_of
+from hub.disclosure.consents import Consent, ConsentTable, Terms, UnknownConsent
+from hub.disclosure.knowledge import (
+    Form,
+    Knowledge,
+    alike_slots,
+    answer_bits,
+    determined_windows,
+    knowledge_of,
+)
 from hub.disclosure.log import DisclosureLog, Entry
 from hub.vault.database import Database
 
 __all__ = ["Disclosure", "Release", "ReleaseRefused", "ReleaseRequest"]
 
-_HOUR: Final = 3_600
+_MINUTE: Final = 60
+_DAY: Final = 86_400
+_CLOCK_CHANGE: Final = 2 * 3_600
 _LARGEST_WEIGHT: Final = (1 << 63) - 1
 
 
@@ -43,6 +57,8 @@ class ReleaseRequest:
     """What an applet asks the platform to tell."""
 
     applet: bytes
+    package: bytes
+    """The digest of the package it was installed from."""
     recipient: str
     purpose: str
     statement: str
@@ -91,12 +107,34 @@ class Disclosure:
             self.log.append(self.now(), "consent", {"number": consent.number, **_facts(terms)})
         return consent
 
+    def narrow(self, number: int, terms: Terms) -> Consent:
+        """Put a narrower consent in the place of one that stands.
+
+        Raises `UnknownConsent` where none of that number stands, `ValueError` if the terms allow
+        anything more than it did.
+        """
+        with self.database.transaction():
+            old = self._consents.find(number)
+            if old.revoked is not None:
+                raise UnknownConsent(f"consent {number} was revoked")
+            if not old.terms.covers(terms):
+                raise ValueError(f"that would allow more than consent {number} does")
+            new = self._consents.add(terms, replaces=number)
+            self._consents.revoke(number, self.now())
+            facts = {"number": new.number, "replaces": number, **_facts(terms)}
+            self.log.append(self.now(), "narrowing", facts)
+        return new
+
     def revoke(self, number: int) -> Consent:
         """Withdraw a consent; the next request under it is refused."""
         with self.database.transaction():
             consent = self._consents.revoke(number, self.now())
             self.log.append(self.now(), "revocation", {"number": number})
         return consent
+
+    def consent(self, number: int) -> Consent:
+        """Return the consent of that number; raise `UnknownConsent` if there is none."""
+        return self._consents.find(number)
 
     def consents(self) -> list[Consent]:
         """Return every consent there ever was, oldest first."""
@@ -137,9 +175,15 @@ class Disclosure:
             if recipient in (None, release.recipient)
         ]
 
-    def knowledge(self, recipient: str | None = None) -> Knowledge:
-        """Return the bound on what one recipient knows, or all of them together."""
-        return knowledge_of([release.form for release in self.releases(recipient)])
+    def knowledge(self, recipients: Collection[str] | None = None) -> Knowledge:
+        """Return what some recipients know together; None: all of them."""
+        return knowledge_of(
+            [
+                release.form
+                for release in self.releases()
+                if recipients is None or release.recipient in recipients
+            ]
+        )
 
     def _check(self, request: ReleaseRequest) -> None:
         terms = self._terms_for(request)
@@ -158,31 +202,32 @@ class Disclosure:
         bits = answer_bits(form.weights)
         if bits > terms.bits or any(abs(w) > _LARGEST_WEIGHT for w in form.weights):
             raise ReleaseRefused("size", f"{bits} bits, the consent allows {terms.bits}")
-        # Also releases to others count: recipients may put together what they know.
-        related = [r.form for r in before if r.form.begin < form.end and form.begin < r.form.end]
-        least = terms.least_hours * _HOUR
-        smallest = min(alike_slots([*related, form]).values(), default=0) * form.slot_seconds
-        if smallest < least:
+        forms = [*_entangled(form, [release.form for release in before]), form]
+        smallest = min(alike_slots(forms).values(), default=0) * form.slot_seconds
+        if smallest < terms.least_minutes * _MINUTE:
             raise ReleaseRefused(
                 "fineness",
-                f"the use of {smallest // 60} min of slots could be worked out,"
-                f" the consent says no finer than {terms.least_hours} h",
+                f"the use of {smallest // _MINUTE} min of slots could be worked out,"
+                f" the consent says no finer than {terms.least_minutes} min",
+            )
+        shortest = min((end - begin for begin, end in determined_windows(forms)), default=None)
+        if shortest is not None and shortest < terms.least_days * _DAY - _CLOCK_CHANGE:
+            raise ReleaseRefused(
+                "window",
+                f"the total of {shortest / _DAY:.3g} days would be determined,"
+                f" the consent says no less than {terms.least_days}",
             )
 
     def _terms_for(self, request: ReleaseRequest) -> Terms:
         today = datetime.fromtimestamp(self.now(), UTC).date()
-        wanted = (request.applet, request.recipient, request.purpose, request.statement)
-        given = [
-            consent
-            for consent in self.consents()
-            if (
-                consent.terms.applet,
-                consent.terms.recipient,
-                consent.terms.purpose,
-                consent.terms.statement,
-            )
-            == wanted
-        ]
+        wanted = (
+            request.applet,
+            request.package,
+            request.recipient,
+            request.purpose,
+            request.statement,
+        )
+        given = [consent for consent in self.consents() if consent.terms.subject == wanted]
         if not given:
             raise ReleaseRefused("consent", f"none to tell {request.recipient} this")
         standing = [consent for consent in given if consent.revoked is None]
@@ -193,6 +238,21 @@ class Disclosure:
         return standing[-1].terms
 
 
+def _entangled(form: Form, others: Sequence[Form]) -> list[Form]:
+    """Return the forms that overlap this one, or one that does, and so on.
+
+    Nothing can be worked out from forms with no slot in common that each does not tell by itself.
+    """
+    found, waiting, rest = list[Form](), [form], list(others)
+    while waiting:
+        here = waiting.pop()
+        near = [f for f in rest if f.begin < here.end and here.begin < f.end]
+        rest = [f for f in rest if f not in near]
+        found += near
+        waiting += near
+    return found
+
+
 def _pack(weights: Sequence[int]) -> bytes:
     return Struct(f"<{len(weights)}q").pack(*weights)
 
@@ -200,11 +260,12 @@ def _pack(weights: Sequence[int]) -> bytes:
 def _facts(terms: Terms) -> dict[str, int | str | bytes]:
     return {
         "applet": terms.applet,
+        "package": terms.package,
         "recipient": terms.recipient,
         "purpose": terms.purpose,
         "statement": terms.statement,
         "least_days": terms.least_days,
-        "least_hours": terms.least_hours,
+        "least_minutes": terms.least_minutes,
         "answers": terms.answers,
         "bits": terms.bits,
         "until": terms.until.isoformat(),
@@ -214,6 +275,7 @@ def _facts(terms: Terms) -> dict[str, int | str | bytes]:
 def _request_facts(request: ReleaseRequest) -> dict[str, int | str | bytes]:
     return {
         "applet": request.applet,
+        "package": request.package,
         "recipient": request.recipient,
         "purpose": request.purpose,
         "statement": request.statement,

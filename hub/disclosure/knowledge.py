@@ -1,24 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be worked out from weighted sums, at the very most.
+"""What can be worked out from weighted sums: exactly by linear algebra, and at the very most.
 
-A release tells Σ w[t]·x[t] over a period. Call two slots alike if every release so far gives
-them the same weight (0 outside its period). Alike slots never occur but summed up: whatever a
-recipient, or all of them together, compute from the releases, exactly or by unpacking a large
-number into its digits, is a function of the sums over the classes of alike slots. So the classes
-bound what is known, however cleverly the weights were chosen: at most one degree of freedom
-each, and nothing finer than the smallest class.
+A release tells Σ w[t]·x[t] over a period, w public. Two bounds on what that gives away:
 
-The bound is safe, not tight: a bill at three prices tells one number and is counted as three.
+*By linear algebra.* The released forms span a space; its rank is the number of independent
+numbers known about the slots' use. The total of a window [a, b) is determined just if the window's
+indicator lies in that space. The space is reduced with its columns in the order of time; a vector
+of it is the sum of the reduced rows weighed by its values at the pivots, so an indicator in it is
+the sum of consecutive rows, and all of them are found by trying each run of rows.
+
+*At the very most.* A number of many bits can hide several sums (weights 1, 10^6, 10^12), which
+linear algebra over the rationals does not see. So call two slots alike if every release gives them
+the same weight, 0 outside its period. Alike slots never occur but summed up: whatever anyone
+computes from the releases, exactly, by unpacking digits or by lattice reduction, is a function of
+the sums over the classes of alike slots. Nothing finer than the smallest class can be known.
+
+The reduction runs modulo a prime of 62 bits that is drawn from the forms by hashing. A rank found
+so is never too high, and right for sure when it is the number of forms; in all, a wrong answer
+needs the prime to divide one of the minors, which nobody can arrange without finding such forms by
+trial, some 2^50 of them.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import accumulate, groupby
+from struct import Struct
+from typing import Final
 
-__all__ = ["Form", "Knowledge", "alike_slots", "answer_bits", "knowledge_of"]
+from flint import fmpz, nmod_mat
 
-LARGEST_USE_WH = (1 << 17) - 1
+__all__ = ["Form", "Knowledge", "alike_slots", "answer_bits", "determined_windows", "knowledge_of"]
+
+LARGEST_USE_WH: Final = (1 << 17) - 1
 """The most a slot can use: 524 kW for a quarter of an hour. Only sizes answers."""
+_PRIME_FLOOR: Final = 1 << 61
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +55,22 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """An upper bound on what a set of releases tells about the slots they touch."""
+    """What a set of releases tells about the slots of their periods."""
 
     slots: int
     """Slots that have a weight other than 0 in some release."""
-    degrees_of_freedom: int
-    """At most so many independent numbers about them."""
+    rank: int
+    """Independent numbers about them, by linear algebra."""
+    shortest_window: tuple[int, int] | None
+    """Begin and end of the shortest stretch whose total is determined; None: there is none."""
+    classes: int
+    """Classes of alike slots: no more numbers than these can be known by any means."""
     least_seconds: int
-    """Nothing finer than the sum over so many seconds of slots."""
+    """Nothing finer than the sum over so many seconds of slots can be known by any means."""
+    exposed_slots: int
+    """Slots that are alone in their class: their own use might be worked out."""
     bits: int
     """Bits in all the answers."""
-    exposed_slots: int
-    """Slots whose own use could be worked out."""
 
 
 def answer_bits(weights: Sequence[int]) -> int:
@@ -65,24 +86,101 @@ def alike_slots(forms: Sequence[Form]) -> Counter[tuple[int, ...]]:
     The class of slots that no form weighs is left out: nothing is known of it. The forms have
     one grid.
     """
-    rows: dict[int, list[int]] = {}
-    for place, form in enumerate(forms):
-        for number, weight in enumerate(form.weights):
-            if weight:
-                moment = form.begin + number * form.slot_seconds
-                rows.setdefault(moment, [0] * len(forms))[place] = weight
-    return Counter(tuple(row) for row in rows.values())
+    _, columns = _columns(forms)
+    return Counter(column for column in columns if any(column))
+
+
+def determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of every stretch of slots whose total the forms determine."""
+    begin, columns = _columns(forms)
+    runs = [(column, sum(1 for _ in same)) for column, same in groupby(columns)]
+    space = _Space(forms, [column for column, _ in runs])
+    ends = list(accumulate(length for _, length in runs))
+    step = forms[0].slot_seconds if forms else 1
+    for first, last in space.indicators():
+        start = ends[first] - runs[first][1]
+        yield begin + start * step, begin + ends[last] * step
 
 
 def knowledge_of(forms: Sequence[Form]) -> Knowledge:
-    """Return the bound for the releases of these forms; all of one grid."""
+    """Return what the releases of these forms tell; all of one grid."""
     if not forms:
-        return Knowledge(0, 0, 0, 0, 0)
-    classes = alike_slots(forms)
+        return Knowledge(0, 0, None, 0, 0, 0, 0)
+    _, columns = _columns(forms)
+    classes = Counter(column for column in columns if any(column))
+    windows = determined_windows(forms)
     return Knowledge(
         slots=classes.total(),
-        degrees_of_freedom=len(classes),
+        rank=_Space(forms, list(classes)).rank,
+        shortest_window=min(windows, key=lambda window: window[1] - window[0], default=None),
+        classes=len(classes),
         least_seconds=min(classes.values(), default=0) * forms[0].slot_seconds,
-        bits=sum(answer_bits(form.weights) for form in forms),
         exposed_slots=list(classes.values()).count(1),
+        bits=sum(answer_bits(form.weights) for form in forms),
     )
+
+
+def _columns(forms: Sequence[Form]) -> tuple[int, list[tuple[int, ...]]]:
+    """Return the begin of the first slot, and for each slot from there on its weights."""
+    if not forms:
+        return 0, []
+    step = forms[0].slot_seconds
+    begin, end = min(form.begin for form in forms), max(form.end for form in forms)
+    if any(form.slot_seconds != step or (form.begin - begin) % step for form in forms):
+        raise ValueError("the forms are not of one grid")
+    slots = (end - begin) // step
+    rows = []
+    for form in forms:
+        before = (form.begin - begin) // step
+        rows.append((0,) * before + form.weights + (0,) * (slots - before - len(form.weights)))
+    return begin, list(zip(*rows, strict=True))
+
+
+class _Space:
+    """The span of the forms, over the given columns, in reduced form modulo a prime."""
+
+    def __init__(self, forms: Sequence[Form], columns: Sequence[tuple[int, ...]]) -> None:
+        self._columns = len(columns)
+        self._prime = _prime(forms)
+        rows = [[column[place] for column in columns] for place in range(len(forms))]
+        flat = [weight % self._prime for row in rows for weight in row]
+        self._matrix, self.rank = nmod_mat(len(forms), len(columns), flat, self._prime).rref()
+
+    def indicators(self) -> Iterator[tuple[int, int]]:
+        """Yield first and last column of every run of columns whose indicator is in the space."""
+        # A run of rows is still a candidate while its sum is 0 or 1 in all columns seen so far.
+        candidates = [
+            (first, last) for first in range(self.rank) for last in range(first, self.rank)
+        ]
+        ones: dict[tuple[int, int], list[int]] = {rows: [] for rows in candidates}
+        for column in range(self._columns):
+            if not candidates:
+                return
+            sums = [0, *accumulate(int(self._matrix[row, column]) for row in range(self.rank))]
+            kept = []
+            for rows in candidates:
+                value = (sums[rows[1] + 1] - sums[rows[0]]) % self._prime
+                if value == 1:
+                    seen = ones[rows]
+                    if seen and seen[-1] != column - 1:
+                        continue  # a second stretch of ones is no window
+                    seen.append(column)
+                if value <= 1:
+                    kept.append(rows)
+            candidates = kept
+        for rows in candidates:
+            if ones[rows]:
+                yield ones[rows][0], ones[rows][-1]
+
+
+def _prime(forms: Sequence[Form]) -> int:
+    digest = sha256(b"meterlet knowledge 1")
+    for form in forms:
+        count = len(form.weights)
+        digest.update(
+            Struct(f"<qqQ{count}q").pack(form.begin, form.slot_seconds, count, *form.weights)
+        )
+    candidate = _PRIME_FLOOR | int.from_bytes(digest.digest()[:7], "big") | 1
+    while not fmpz(candidate).is_prime():
+        candidate += 2
+    return candidate

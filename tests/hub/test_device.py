@@ -223,7 +223,7 @@ def test_an_applet_that_a_tool_installed_tells_nothing_before_the_resident_conse
         home.device.disclosure.revoke(consent.number)
     assert home.ask(home.question()).sw == 0x6985
     installer = Installer(home.device, home.card)
-    installer.consent(installer.manifest(home.enrolment.applet))
+    installer.consent(installer.bundle(home.enrolment.applet))
     assert home.ask(home.question()).sw == 0x9000
 
 

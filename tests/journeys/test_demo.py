@@ -48,7 +48,9 @@ def test_nothing_but_the_statement_left_the_house(outcome: dict[str, Any]) -> No
     (release,) = outcome["released"]
     assert (release["recipient"], release["purpose"]) == ("supplier", "billing")
     assert 0 < release["bytes"] < outcome["bytes_left_house"] < release["bytes"] + 2_000
+    assert outcome["known"]["supplier"]["degrees_of_freedom"] == 1
     assert outcome["known"]["supplier"]["degrees_of_freedom_at_most"] == 2
+    assert outcome["known"]["supplier"]["shortest_window"] is None
     assert outcome["known"]["supplier"]["nothing_finer_than_minutes"] > 8 * 60
 
 

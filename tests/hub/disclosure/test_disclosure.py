@@ -3,6 +3,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from hub.disclosure import (
     UnknownConsent,
     knowledge_of,
 )
-from hub.disclosure.knowledge import alike_slots, answer_bits
+from hub.disclosure.knowledge import alike_slots, answer_bits, determined_windows
 from hub.vault import Database
 
 NOW = 1_743_500_000  # 2025-04-01
@@ -29,11 +30,12 @@ MARCH = 1_740_787_200
 DAY_SLOTS = 96
 TERMS = Terms(
     applet=b"\xf0bill",
+    package=b"package",
     recipient="Stadtwerke",
     purpose="billing",
     statement="linear",
     least_days=28,
-    least_hours=8,
+    least_minutes=480,
     answers=2,
     bits=64,
     until=date(2026, 12, 31),
@@ -52,7 +54,9 @@ def ask(
     recipient: str = "Stadtwerke",
 ) -> ReleaseRequest:
     form = Form(begin, 900, weights)
-    return ReleaseRequest(b"\xf0bill", recipient, "billing", "linear", days, form, b"tariff")
+    return ReleaseRequest(
+        b"\xf0bill", b"package", recipient, "billing", "linear", days, form, b"tariff"
+    )
 
 
 @pytest.fixture
@@ -68,10 +72,11 @@ def test_a_bill_is_permitted_and_put_on_record(disclosure: Disclosure) -> None:
     (release,) = disclosure.releases()
     assert release.form.weights == day_and_night()
     assert (release.recipient, release.purpose, release.time) == ("Stadtwerke", "billing", NOW)
-    known = disclosure.knowledge("Stadtwerke")
-    assert (known.slots, known.degrees_of_freedom, known.bits) == (2976, 2, 47)
+    known = disclosure.knowledge(["Stadtwerke"])
+    assert (known.slots, known.rank, known.classes, known.bits) == (2976, 1, 2, 47)
     assert known.least_seconds == 31 * 40 * 900
-    assert disclosure.knowledge("somebody else").degrees_of_freedom == 0
+    assert known.shortest_window is None
+    assert disclosure.knowledge(["somebody else"]).rank == 0
     assert [e.kind for e in disclosure.log.entries()] == ["consent", "release"]
 
 
@@ -81,6 +86,7 @@ def test_a_bill_is_permitted_and_put_on_record(disclosure: Disclosure) -> None:
         (ask(recipient="Grid"), "consent: none"),
         (replace(ask(), purpose="marketing"), "consent: none"),
         (replace(ask(), applet=b"\xf0other"), "consent: none"),
+        (replace(ask(), package=b"wider package"), "consent: none"),
         (ask(day_and_night(27), days=27), "period: 27 days"),
         (ask((1 << 40,) * 2976), "size: 69 bits"),
         (ask((0,) * 2976), "fineness"),
@@ -122,7 +128,34 @@ def test_shifted_periods_whose_difference_is_short_are_refused(disclosure: Discl
     disclosure.permit(ask(flat))
     with pytest.raises(ReleaseRefused, match="fineness: the use of 60 min"):
         disclosure.permit(ask(flat, begin=MARCH + 3600))
+    # A day's shift tells how two days differ, but the total of neither.
     disclosure.permit(ask(flat, begin=MARCH + 86_400))
+    known = disclosure.knowledge()
+    assert (known.rank, known.classes) == (2, 3)
+    assert known.shortest_window == (MARCH, MARCH + 31 * 86_400)
+
+
+def test_a_short_window_put_together_from_three_answers_is_refused(disclosure: Disclosure) -> None:
+    """[0, 30) and [30, 60) are harmless, and so is [29, 60): but not all three."""
+    month = (250_000,) * (96 * 30)
+    disclosure.permit(ask(month, days=30))
+    disclosure.permit(ask(month, begin=MARCH + 30 * 86_400, days=30))
+    with pytest.raises(ReleaseRefused, match="window: the total of 1 days"):
+        disclosure.permit(ask((250_000,) * (96 * 31), begin=MARCH + 29 * 86_400))
+
+
+def test_a_narrower_consent_takes_the_place_of_a_wider_one(disclosure: Disclosure) -> None:
+    narrower = replace(TERMS, answers=1, until=date(2026, 6, 30))
+    new = disclosure.narrow(1, narrower)
+    assert (new.number, new.replaces) == (2, 1)
+    disclosure.permit(ask())
+    with pytest.raises(ReleaseRefused, match="count"):
+        disclosure.permit(ask())
+    with pytest.raises(ValueError, match="more than consent 2"):
+        disclosure.narrow(2, TERMS)
+    with pytest.raises(UnknownConsent, match="consent 1 was revoked"):
+        disclosure.narrow(1, narrower)
+    assert [e.kind for e in disclosure.log.entries()][:2] == ["consent", "narrowing"]
 
 
 def test_the_same_question_is_answered_so_often_and_no_more(disclosure: Disclosure) -> None:
@@ -205,7 +238,42 @@ def test_moving_use_between_alike_slots_changes_no_answer(
     use[b] -= 7
     assert answers() == before
     assert alike_slots(forms).total() == sum(any(w) for w in weights.values())
-    assert knowledge_of(forms).degrees_of_freedom == len({w for w in weights.values() if any(w)})
+    assert knowledge_of(forms).classes == len({w for w in weights.values() if any(w)})
+
+
+@given(FORMS)
+def test_rank_and_windows_are_those_of_exact_elimination(forms: list[Form]) -> None:
+    """Against fractions, window by window."""
+    columns = range(min(f.begin for f in forms), max(f.end for f in forms), 900)
+    rows = [
+        [f.weights[(m - f.begin) // 900] if f.begin <= m < f.end else 0 for m in columns]
+        for f in forms
+    ]
+    rank = exact_rank(rows)
+    assert knowledge_of(forms).rank == rank
+    windows = set()
+    for a in range(len(columns)):
+        for b in range(a, len(columns)):
+            indicator = [int(a <= c <= b) for c in range(len(columns))]
+            if exact_rank([*rows, indicator]) == rank:
+                windows.add((columns[a], columns[b] + 900))
+    assert set(determined_windows(forms)) == windows
+
+
+def exact_rank(rows: list[list[int]]) -> int:
+    left = [[Fraction(cell) for cell in row] for row in rows]
+    rank = 0
+    for column in range(len(left[0])):
+        pivot = next((row for row in left[rank:] if row[column]), None)
+        if pivot is None:
+            continue
+        left.remove(pivot)
+        left.insert(rank, pivot)
+        for row in left[rank + 1 :]:
+            factor = row[column] / pivot[column]
+            row[:] = [cell - factor * p for cell, p in zip(row, pivot, strict=True)]
+        rank += 1
+    return rank
 
 
 @given(st.lists(st.integers(-1000, 1000), max_size=20), st.data())
