@@ -37,6 +37,8 @@ AUTHORITIES: Final = frozenset({0x10, *range(0x20, 0x30)})
 VARIANTS: Final = {variant.value: variant for variant in Variant}
 MORE: Final = 0x80
 MAX_CERTIFICATES: Final = 8
+MAX_CERTIFICATE: Final = 1 << 14
+HOST_AUTHORITY: Final = 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,25 @@ def _find_key(card: "Card", channel: LogicalChannel, command: CommandApdu) -> tu
     entry = None if channel.selected is None else card.registry.find(channel.selected)
     if entry is None or not entry.is_selectable:
         raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
-    identifier = command.p2 & ~MORE
+    identifier, version = command.p2 & ~MORE, command.p1 & ~MORE
     for domain in card.registry.ancestry(entry):
-        key = card.keys.find(domain.aid, command.p1, identifier)
+        key = card.keys.find(domain.aid, version, identifier)
         if key is not None:
             return domain.aid, key
-    raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no key {command.p1:02X}/{identifier:02X}")
+    raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X}")
+
+
+def _authority_for(card: "Card", domain: bytes, key: Key) -> Key:
+    """Return the CA key that is meant: some clients name the card's key of SCP11 instead."""
+    if key.identifier in AUTHORITIES:
+        return key
+    found = None
+    if key.identifier in VARIANTS:
+        found = card.keys.find(domain, key.version, HOST_AUTHORITY)
+        found = found or card.keys.find(domain, 0, HOST_AUTHORITY)
+    if found is None:
+        raise Refusal(Sw.WRONG_P1_P2, "certificates are checked with the keys 10 and 20 to 2F")
+    return found
 
 
 def _begin(card: "Card", domain: bytes, key: Key) -> KeySet:
@@ -132,13 +147,20 @@ def _begin(card: "Card", domain: bytes, key: Key) -> KeySet:
 def perform_security_operation(
     card: "Card", channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
-    """Take one certificate of a host; P2's bit 8 says that more come."""
+    """Take one certificate of a host; P2's bit 8 says that more come, P1's that more of it does."""
+    channel.certificate += command.data
+    if command.p1 & MORE:
+        if len(channel.certificate) > MAX_CERTIFICATE:
+            channel.certificate.clear()
+            raise Refusal(Sw.WRONG_DATA, f"a certificate has at most {MAX_CERTIFICATE} bytes")
+        return ResponseApdu(b"", Sw.SUCCESS)
+    data = bytes(channel.certificate)
+    channel.certificate.clear()
     before, channel.host = channel.host, None
-    domain, authority = _find_key(card, channel, command)
-    if authority.identifier not in AUTHORITIES:
-        raise Refusal(Sw.WRONG_P1_P2, "certificates are checked with the keys 10 and 20 to 2F")
+    domain, named = _find_key(card, channel, command)
+    authority = _authority_for(card, domain, named)
     key_set = _begin(card, domain, authority)
-    certificate = Certificate.decode(command.data)
+    certificate = Certificate.decode(data)
     same = isinstance(before, HostChain) and (before.domain, before.authority) == (
         domain,
         authority,

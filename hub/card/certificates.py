@@ -21,6 +21,7 @@ __all__ = ["Certificates"]
 BUNDLE: Final = 0xBF210000
 ALLOWED: Final = 0x00700000
 ISSUER: Final = 0x00420000
+COUNTER: Final = 0x00920000
 CARD_AUTHORITY, HOST_AUTHORITY = 0xFF34, 0xFF33
 CARD_KEYS: Final = frozenset({0x11, 0x13, 0x15})
 
@@ -55,10 +56,30 @@ class Certificates:
                 case 0xBF21:
                     self._registry.set_object(domain, BUNDLE | name, node.value)
                 case 0x70:
-                    # An empty list is kept too: it lifts the restriction.
+                    # An empty list lifts the restriction.
                     self._registry.set_object(domain, ALLOWED | name, node.value)
+                case 0x92:
+                    self._count(domain, name, node.value)
                 case _:
                     raise Refusal(Sw.WRONG_DATA, f"no object {node.tag:X} goes with a key")
+
+    def _count(self, domain: bytes, name: int, counter: bytes) -> None:
+        """Keep the counter of an allow list; an older list than the last is refused."""
+        last = self._registry.find_object(domain, COUNTER | name) or b"\0\0"
+        if len(counter) != 2 or counter < last:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the allow list is older than the last one")
+        self._registry.set_object(domain, COUNTER | name, counter)
+
+    def find_key(self, domain: bytes, reference: bytes) -> bytes:
+        """Return the key whose CA identifier a control reference (A6, 42) names; empty for none."""
+        try:
+            wanted = Tlv.decode_map(Tlv.decode_map(reference).get(0xA6, b"")).get(0x42, b"")
+        except MalformedTlv as error:
+            raise Refusal(Sw.WRONG_DATA, f"GET DATA 83: {error}") from error
+        for name, value in self._registry.objects(domain):
+            if name & 0xFFFF0000 == ISSUER and value[1:] == wanted:
+                return (name & 0xFFFF).to_bytes(2, "big")
+        return b""
 
     def allowed(self, domain: bytes, identifier: int, version: int) -> frozenset[int] | None:
         """Return the serial numbers that a key's certificates may have; None is any."""
@@ -83,7 +104,7 @@ class Certificates:
     def forget(self, domain: bytes, identifier: int, version: int) -> None:
         """Remove what goes with a key that is gone."""
         name = key_name(bytes((identifier, version)))
-        for kind in (BUNDLE, ALLOWED, ISSUER):
+        for kind in (BUNDLE, ALLOWED, ISSUER, COUNTER):
             self._registry.set_object(domain, kind | name, b"")
 
 

@@ -44,6 +44,8 @@ class LogicalChannel:
 
     host: object = None
     """Certificates of a host that have come (`agreement.HostChain`)."""
+    certificate: bytearray = field(default_factory=bytearray)
+    """A certificate of a host of which more is to come."""
     parts: list[bytes] = field(default_factory=list)
     """Data of plain links that the security domain joins itself."""
 
@@ -57,6 +59,7 @@ class LogicalChannel:
         self.process = None
         self.target = None
         self.host = None
+        self.certificate.clear()
 
     @property
     def level(self) -> SecurityLevel:

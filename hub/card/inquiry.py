@@ -160,6 +160,7 @@ SOURCES: Final[Mapping[int, Source]] = {
     0xFF21: resources,
 }
 AUTHORITIES: Final = frozenset({0xFF33, 0xFF34})
+KEY_REFERENCE: Final = 0x83
 
 
 def get_data(card: "Card", call: Call) -> ResponseApdu:
@@ -168,6 +169,8 @@ def get_data(card: "Card", call: Call) -> ResponseApdu:
     tag = command.p1 << 8 | command.p2
     if tag == 0xBF21:
         value = card.certificates.get(call.domain.aid, command.data)
+    elif tag == KEY_REFERENCE:
+        value = card.certificates.find_key(call.domain.aid, command.data)
     else:
         if command.data and tag != 0x2F00:
             raise Refusal(Sw.WRONG_DATA, f"GET DATA {tag:04X} carries no data")

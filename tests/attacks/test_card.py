@@ -13,6 +13,8 @@ from protocols.secure_channel import (
     CommandApdu,
     LocalChannelError,
     ResponseApdu,
+    Role,
+    Scp03,
     SecureSession,
     SecurityLevel,
 )
@@ -171,8 +173,6 @@ def test_an_answer_that_waits_is_not_given_to_another_channel(card: Card) -> Non
 
 
 def test_another_command_within_the_handshake_ends_it(card: Card) -> None:
-    from protocols.secure_channel import Role, Scp03
-
     connection = card.connect()
     session = Scp03(Role.HOST, KEYS, bytes(8))
     answer = connection.transmit(session.initialize_update().encode())
@@ -183,8 +183,6 @@ def test_another_command_within_the_handshake_ends_it(card: Card) -> None:
 
 @pytest.mark.parametrize("level", [0x02, 0x10, 0x12, 0x20, 0x30, 0x31, 0x32, 0x80, 0xFF])
 def test_a_level_that_protects_by_halves_is_refused(card: Card, level: int) -> None:
-    from protocols.secure_channel import Role, Scp03
-
     connection = card.connect()
     session = Scp03(Role.HOST, KEYS, bytes(8))
     session.receive_challenge(
@@ -196,8 +194,6 @@ def test_a_level_that_protects_by_halves_is_refused(card: Card, level: int) -> N
 
 @pytest.mark.parametrize("level", [0x00, 0x01, 0x03, 0x11, 0x13])
 def test_a_level_lowered_on_the_way_is_a_failed_attempt(card: Card, level: int) -> None:
-    from protocols.secure_channel import Role, Scp03
-
     connection = card.connect()
     session = Scp03(Role.HOST, KEYS, bytes(8))
     session.receive_challenge(
@@ -213,8 +209,6 @@ def test_a_level_lowered_on_the_way_is_a_failed_attempt(card: Card, level: int) 
 
 
 def test_a_card_cannot_be_talked_into_an_old_handshake(card: Card) -> None:
-    from protocols.secure_channel import Role, Scp03
-
     connection = card.connect()
     session = Scp03(Role.HOST, KEYS, bytes(8))
     first = connection.transmit(session.initialize_update().encode())

@@ -231,13 +231,12 @@ def test_a_reset_brings_the_first_keys_back_and_a_new_one_for_scp11b(
     assert after != before
 
 
-@pytest.mark.parametrize("curve", ["SECP256R1", "SECP384R1", "SECP521R1", "BrainpoolP256R1"])
+# yubikit does not pad a scalar of 66 bytes to blocks: SECP521R1 cannot be imported with it.
+@pytest.mark.parametrize("curve", ["SECP256R1", "SECP384R1", "BrainpoolP256R1"])
 def test_private_keys_of_every_curve_are_imported(card: Card, transport: Any, curve: str) -> None:
     session = session_on(card, transport)
     session.authenticate(default_scp03())
     key = ec.generate_private_key(getattr(ec, curve)())
-    if key.key_size == 521:
-        pytest.skip("yubikit does not pad a scalar of 66 bytes to blocks")
     session.put_key(KeyRef(0x13, 2), key)
     public = session.generate_ec_key(KeyRef(0x13, 4), domain.Curve[curve.upper()
                                      if curve.startswith("SECP") else curve])  # fmt: skip
