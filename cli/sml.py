@@ -48,9 +48,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 frame_limit = click.option(
     "--max-frame",
     type=click.IntRange(min=16),
-    default=Limits().frame,
-    show_default=True,
-    help="Longest frame taken, in bytes.",
+    help="Longest frame taken, in bytes; by default the whole file, with --stream 1 MiB.",
 )
 
 
@@ -69,20 +67,25 @@ def sml() -> None:
 @click.option("--stream", is_flag=True, help="Print each frame as it arrives, in bounded memory.")
 @frame_limit
 def decode(
-    files: tuple[IO[bytes], ...], as_json: bool, salvage: bool, stream: bool, max_frame: int
+    files: tuple[IO[bytes], ...],
+    as_json: bool,
+    salvage: bool,
+    stream: bool,
+    max_frame: int | None,
 ) -> None:
     """Print the values in captures.
 
     With `--json`, one object for each file (with `--stream`: for each frame) has `frames`,
     `frames_bad`, `values` and `salvage`; docs/sml.md explains the fields.
     """
-    limits = Limits(frame=max_frame, octets=max_frame)
     for file in files:
         if stream:
+            limits = _limits(max_frame or Limits().frame)
             for index, telegram in enumerate(_arriving(file, limits)):
                 _show([telegram], index, as_json, salvage)
         else:
             data = file.read()
+            limits = _limits(max_frame or len(data))
             if START in data or not _is_bare(data):
                 _show(decode_stream(data, limits=limits), 0, as_json, salvage)
             else:
@@ -93,12 +96,12 @@ def decode(
 @capture
 @json_option
 @frame_limit
-def check(files: tuple[IO[bytes], ...], as_json: bool, max_frame: int) -> None:
+def check(files: tuple[IO[bytes], ...], as_json: bool, max_frame: int | None) -> None:
     """Report every frame, and every damage, in captures; exit with 3 if there is any damage."""
-    limits = Limits(frame=max_frame, octets=max_frame)
     damaged = False
     for file in files:
         data = file.read()
+        limits = _limits(max_frame or len(data))
         if START in data or not _is_bare(data):
             reports = [_report(telegram) for telegram in decode_stream(data, limits=limits)]
         else:
@@ -159,6 +162,10 @@ async def _watch(source: str, login: str | None, count: int | None, as_json: boo
         index += 1
         if index == count:
             return
+
+
+def _limits(longest: int) -> Limits:
+    return Limits(frame=longest, octets=longest)
 
 
 def _arriving(file: IO[bytes], limits: Limits) -> Iterator[Telegram]:

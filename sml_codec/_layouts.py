@@ -52,6 +52,7 @@ from sml_codec.messages import (
     OpenRes,
     PeriodEntry,
     TimeChoice,
+    time_choice,
 )
 from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt
 from sml_codec.options import Quirk
@@ -81,7 +82,7 @@ class _TimePlan:
         self,
         slot: int,
         seconds: int,
-        choice: TimeChoice | None,
+        choice: TimeChoice | int | None,
         local_offset: int | None,
         season_offset: int | None,
     ) -> None:
@@ -184,11 +185,11 @@ class _Plan:
         """Take an SML_Time; return its slot and that of its seconds."""
         if self.is_missing():
             return self.none, self.none
-        choice: TimeChoice | None = None
+        choice: TimeChoice | int | None = None
         peek = self.reader.data[self.reader.offset]
         if peek == 0x72:
             self.reader.field()
-            choice = TimeChoice(self.constant_element())
+            choice = time_choice(self.constant_element())
             peek = self.reader.data[self.reader.offset]
         local = season = None
         is_local = peek == 0x73
@@ -273,6 +274,7 @@ class Layout:
         self.crc = message.crc
         self.is_x25 = message.crc is Crc.X25
         self.before: list[Any] = []
+        self.follower: Layout | None = None
 
     def decode(self, data: bytes, reflected: bytes, start: int) -> Message | None:
         """Return the message at `start`; None unless it has this layout and the right checksum."""

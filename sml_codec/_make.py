@@ -77,7 +77,7 @@ def message(
 
 
 def time(
-    choice: TimeChoice | None,
+    choice: TimeChoice | int | None,
     seconds: int,
     local_offset: int | None,
     season_offset: int | None,

@@ -101,13 +101,13 @@ class Name(Shape):
 
     def lift(self, element: Element, quirks: Quirk) -> Obis:
         """Return the code."""
-        if isinstance(element, bytes):
-            return Obis(element)
+        if element is None or isinstance(element, bytes):
+            return Obis(element or b"")
         raise ShapeError("not an object name")
 
     def lower(self, value: Obis) -> Element:
         """Return the octets of the code."""
-        return value.code
+        return value.code or EmptyOctets()
 
 
 class Anything(Shape):
@@ -134,8 +134,8 @@ class SmlTime(Shape):
         match element:
             case None:
                 return None
-            case (SizedInt() as choice, chosen) if choice in (1, 2, 3):
-                return _chosen(m.TimeChoice(choice), chosen)
+            case (SizedInt() as choice, chosen):
+                return _chosen(m.time_choice(int(choice)), chosen)
             case _ if Quirk.BARE_TIME in quirks:
                 return _chosen(None, element)
             case _:
@@ -151,7 +151,7 @@ class SmlTime(Shape):
         return chosen if value.choice is None else (int(value.choice), chosen)
 
 
-def _chosen(choice: m.TimeChoice | None, element: Element) -> m.Time:
+def _chosen(choice: m.TimeChoice | int | None, element: Element) -> m.Time:
     match element:
         case SizedInt() as seconds:
             return make.time(choice, int(seconds), None, None)

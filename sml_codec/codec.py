@@ -53,6 +53,7 @@ class FileReader:
         self._quirks = quirks
         self._layouts: dict[bytes, list[Layout]] = {}
         self._met: set[tuple[bytes, int]] = set()
+        self._last: Layout | None = None
 
     def read(self, data: bytes) -> SmlFile:
         """Return what an SML file, perhaps damaged, contains; never raises."""
@@ -83,15 +84,24 @@ class FileReader:
         return make.sml_file(tuple(messages), tuple(rejected), error, data[offset:])
 
     def _read_alike(self, data: bytes, reflected: bytes, offset: int) -> Message | None:
-        """Return the next message if it has a layout that is known, else None."""
-        layouts = self._layouts.get(_kind(data, offset))
-        if layouts is None:
-            return None
+        """Return the next message if it has a layout that is known, else None.
+
+        The layout that followed the last one the time before is tried first.
+        """
+        last = self._last
+        guess = None if last is None else last.follower
+        message = None if guess is None else guess.decode(data, reflected, offset)
+        if message is not None:
+            self._last = guess
+            return message
+        layouts = self._layouts.get(_kind(data, offset), [])
         for place, layout in enumerate(layouts):
             message = layout.decode(data, reflected, offset)
             if message is not None:
-                if place:
-                    layouts.insert(0, layouts.pop(place))
+                layouts.insert(0, layouts.pop(place))
+                self._last = layout
+                if last is not None:
+                    last.follower = layout
                 return message
         return None
 

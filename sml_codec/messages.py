@@ -37,15 +37,21 @@ class TimeChoice(enum.IntEnum):
     """The same, with the offsets of local time and of daylight saving."""
 
 
+def time_choice(number: int) -> TimeChoice | int:
+    """Return the form of SML_Time with this number, or the number of a form that is not known."""
+    return TimeChoice(number) if 1 <= number <= 3 else number
+
+
 @mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class Time:
     """SML_Time. `choice` is None where the meter leaves it out (`Quirk.BARE_TIME`).
 
-    The offsets, in minutes, belong to a local timestamp and are None otherwise.
+    A choice that the standard does not know is kept as its number. The offsets, in minutes, belong
+    to a local timestamp and are None otherwise.
     """
 
-    choice: TimeChoice | None
+    choice: TimeChoice | int | None
     seconds: int
     local_offset: int | None = None
     season_offset: int | None = None

@@ -18,7 +18,15 @@ from typing import TypeAlias
 
 from sml_codec.elements import Element
 from sml_codec.errors import EncodingError
-from sml_codec.messages import ListEntry, PeriodEntry, Time, TimeChoice, Value, value_kind
+from sml_codec.messages import (
+    ListEntry,
+    PeriodEntry,
+    Time,
+    TimeChoice,
+    Value,
+    time_choice,
+    value_kind,
+)
 from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt, sized
 from sml_codec.obis import Obis
 
@@ -117,11 +125,11 @@ def _time(time: object) -> Time | None:
         case int() | [int(), int(), int()]:
             return _chosen(None, time)
         case [int() as choice, chosen]:
-            return _chosen(TimeChoice(choice), chosen)
+            return _chosen(time_choice(choice), chosen)
     raise ValueError(f"{time!r} is no time")
 
 
-def _chosen(choice: TimeChoice | None, chosen: object) -> Time:
+def _chosen(choice: TimeChoice | int | None, chosen: object) -> Time:
     match chosen:
         case int():
             return Time(choice, chosen)

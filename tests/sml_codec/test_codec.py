@@ -281,6 +281,7 @@ def test_a_time_without_its_choice_is_a_quirk() -> None:
             Time(TimeChoice.LOCAL_TIMESTAMP, 0x5F000000, 60, -60),
         ),
         ("73 65 5f 00 00 00 52 3c 52 00", Time(None, 0x5F000000, 60, 0)),
+        ("72 62 04 65 5f 00 00 00", Time(4, 0x5F000000)),
     ],
 )
 def test_every_form_of_time_is_decoded(time: str, expected: Time) -> None:
