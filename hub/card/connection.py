@@ -268,24 +268,29 @@ class CardConnection:
 
         Links that carry a MAC of their own go on; the security domain joins them.
         """
-        if command.ins not in LINKED or not self._is_domain(channel):
-            channel.links.clear()
+        session, links = authenticated.session, channel.links
+        follows = not links or (
+            (links[0].ins, links[0].p1 & 0x7F, links[0].p2)
+            == (command.ins, command.p1 & 0x7F, command.p2)
+        )
+        if not follows or (links and not command.is_secured):
+            # The MAC of the whole can no longer come: end here, before anyone tries for another.
+            links.clear()
+            session.close()
+        linked = command.ins in LINKED and command.is_secured and self._is_domain(channel)
+        if not session.is_open or not linked or not session.level & SecurityLevel.C_MAC:
             return command
-        if channel.links and channel.links[0].ins != command.ins:
-            channel.links.clear()
-        protected = bool(authenticated.session.level & SecurityLevel.C_MAC)
-        if not channel.links:
-            alone = not command.p1 & 0x80 or not protected
-            if alone or authenticated.session.verifies(command):
-                return command
-        channel.links.append(command)
-        if sum(len(link.data) for link in channel.links) > MAX_COMMAND:
-            channel.links.clear()
+        if not links and (not command.p1 & 0x80 or session.verifies(command)):
+            return command
+        links.append(command)
+        if sum(len(link.data) for link in links) > MAX_COMMAND:
+            links.clear()
+            session.close()
             raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
         if command.p1 & 0x80:
             return None
-        data = b"".join(link.data for link in channel.links)
-        channel.links.clear()
+        data = b"".join(link.data for link in links)
+        links.clear()
         return replace(command, data=data)
 
     def _is_domain(self, channel: LogicalChannel) -> bool:

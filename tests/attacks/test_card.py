@@ -309,3 +309,28 @@ def test_a_host_does_not_go_on_with_a_broken_session(card: Card) -> None:
     session.close()
     with pytest.raises(LocalChannelError):
         client.call("echo", ECHO)
+
+
+@pytest.mark.parametrize("second", ["84E40000", "84E60C00", "84F28002", "80E60C00", "84E60C01"])
+def test_a_chain_protected_as_a_whole_that_is_broken_off_ends_the_session(
+    card: Card, second: str
+) -> None:
+    """Else each new beginning would be another guess at the MAC of a single link."""
+    connection, session = opened(card)
+    assert sw(connection, CommandApdu(0x84, 0xE6, 0x84, 0x00, bytes(40))) == "9000"
+    header = bytes.fromhex(second)
+    assert connection.transmit(header + bytes((40,)) + bytes(40)).hex() == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+def test_a_broken_session_takes_no_links(card: Card) -> None:
+    connection, session = opened(card)
+    assert sw(connection, LIST) == "6982"
+    assert sw(connection, CommandApdu(0x84, 0xE6, 0x84, 0x00, bytes(40))) == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+def test_a_bare_link_in_a_session_ends_it(card: Card) -> None:
+    connection, session = opened(card)
+    assert sw(connection, CommandApdu(0x80, 0xE6, 0x84, 0x00, bytes(40))) == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
