@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.machine import AppletFault, AppletMachine, FaultKind
+from hub.machine import AppletFault, AppletMachine, FaultKind, Platform
 from hub.machine.allowance import Allowance
-from tests.hub.machine.fakes import BEGIN, command, start
+from tests.hub.machine.fakes import BEGIN, Device, bundle, command, start
 
 ECHO = "def process(self, command): return Response(command.data)"
 LOOP = """
@@ -81,6 +83,33 @@ def test_an_applet_that_asks_too_much_waits_and_its_neighbour_does_not(
     assert neighbour.process(command(0, b"hi")) == b"hi\x90\x00"
     device.clock.time = BEGIN + 60
     assert greedy.process(command(0)) == b"fine\x90\x00"
+
+
+def test_an_applet_is_answered_while_another_is_busy(machine: AppletMachine) -> None:
+    neighbour, _ = start(machine, ECHO)
+    begun, done, seen = threading.Event(), threading.Event(), list[bytes]()
+
+    class SlowClock:
+        def now(self) -> int:
+            if begun.is_set():
+                assert done.wait(60)
+            return BEGIN
+
+    good = Device().platform
+    platform = Platform(
+        good.statements, good.calendar, good.store, SlowClock(), good.signatures, good.log
+    )
+    body = "def process(self, c): return Response(str(self.platform.clock.now()).encode())"
+    busy = machine.instance(bundle(body), platform)
+    busy.start()
+    begun.set()
+    thread = threading.Thread(target=lambda: seen.append(busy.process(command())))
+    thread.start()
+    assert [neighbour.process(command(0, b"hi")) for _ in range(3)] == [b"hi\x90\x00"] * 3
+    assert not seen
+    done.set()
+    thread.join()
+    assert seen == [str(BEGIN).encode() + b"\x90\x00"]
 
 
 def test_memory_survives_a_wait(machine: AppletMachine) -> None:

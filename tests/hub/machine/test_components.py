@@ -70,6 +70,13 @@ def test_a_component_that_misbehaves_is_ended(counter: AppletInstance) -> None:
     assert counter.process(command())[8] == 1
 
 
+@pytest.mark.parametrize("how", range(7, 14))
+def test_malformed_values_are_a_trap(counter: AppletInstance, device: Device, how: int) -> None:
+    assert kind_of(counter, how) is FaultKind.TRAP
+    assert device.log.lines == []
+    assert counter.process(command())[8] == 1
+
+
 def test_a_components_memory_is_limited(counter: AppletInstance) -> None:
     pages = int.from_bytes(counter.process(b"\xff\3\0\0")[:4], "little")
     assert 100 < pages <= 128

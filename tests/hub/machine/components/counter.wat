@@ -4,7 +4,9 @@
 ;; often it has been asked since it was started (1 byte), and the command itself.
 ;; Commands that begin with FF misbehave: FF00 loops, FF01 traps, FF02 recurses, FF03 grows its
 ;; memory as far as it may and answers the number of pages, FF04 answers without a status word,
-;; FF05 answers an error, FF06 chases a pointer through all of its memory.
+;; FF05 answers an error, FF06 chases a pointer through all of its memory. FF07 and FF08 log text
+;; from outside of its memory, FF09 text that is no UTF-8. FF0A answers more than its memory holds,
+;; FF0B a case that there is not, FF0C and FF0D point at no answer.
 (component
   (import "meterlet:platform/clock@0.1.0" (instance $clock (export "now" (func (result s64)))))
   (import "meterlet:platform/log@0.1.0"
@@ -81,6 +83,20 @@
       (if (i32.eq (local.get $how) (i32.const 5))
         (then (return (call $answer (i32.const 1) (i32.const 32) (i32.const 8)))))
       (if (i32.eq (local.get $how) (i32.const 6)) (then (call $chase)))
+      (if (i32.eq (local.get $how) (i32.const 7))
+        (then (call $write (i32.const 0x7FFFFFF0) (i32.const 100))))
+      (if (i32.eq (local.get $how) (i32.const 8))
+        (then (call $write (i32.const 0) (i32.const -1))))
+      (if (i32.eq (local.get $how) (i32.const 9))
+        (then
+          (i32.store8 (i32.const 80) (i32.const 0xFF))
+          (call $write (i32.const 80) (i32.const 1))))
+      (if (i32.eq (local.get $how) (i32.const 10))
+        (then (return (call $answer (i32.const 0) (i32.const 0) (i32.const -1)))))
+      (if (i32.eq (local.get $how) (i32.const 11))
+        (then (return (call $answer (i32.const 77) (i32.const 0) (i32.const 0)))))
+      (if (i32.eq (local.get $how) (i32.const 12)) (then (return (i32.const 65535))))
+      (if (i32.eq (local.get $how) (i32.const 13)) (then (return (i32.const 66))))
       (call $success))
 
     (func (export "process") (param $command i32) (param $length i32) (result i32)
