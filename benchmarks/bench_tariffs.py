@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pricing a month of 2,976 slots, next to a `datetime` for every slot and every band."""
+"""Pricing a month of 2,976 slots, next to a `datetime` for every slot and every band.
+
+pytest benchmarks/bench_tariffs.py --benchmark-only     groups: each with its naive way
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +20,7 @@ from tariffs.source import load_toml
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "tariffs"
 NAMES = ("gb-economy7-2013", "it-bioraria-2025", "de-modul3-2025")
+OTHERS = ("be-capacity-2025", "us-baseline-tou-2025", "au-solar-demand-2025")
 SLOTS = 2976
 QUARTER = 900
 
@@ -74,14 +78,35 @@ def bench_price_a_month_naively(benchmark: Benchmark, name: str) -> None:
     assert benchmark(naive) == tariff.prices(starts, QUARTER)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def bench_bill_a_month(benchmark: Benchmark, name: str) -> None:
     benchmark.group = "the bill of 2,976 slots"  # type: ignore[attr-defined]
     tariff = example(name)
-    benchmark(compute_bill, tariff, month(tariff), QUARTER, [100] * SLOTS)
+    use: list[int | None] = [100] * SLOTS
+    benchmark(compute_bill, tariff, month(tariff), QUARTER, use, export_wh=use)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def bench_decode(benchmark: Benchmark, name: str) -> None:
     benchmark.group = "decode a document"  # type: ignore[attr-defined]
     benchmark(Tariff.decode, example(name).encode())
+
+
+def bench_decode_a_year_of_half_hourly_prices(benchmark: Benchmark) -> None:
+    benchmark.group = "decode a document"  # type: ignore[attr-defined]
+    benchmark(Tariff.decode, half_hourly().encode())
+
+
+def bench_price_a_month_of_half_hours(benchmark: Benchmark) -> None:
+    benchmark.group = "price 2,976 slots of a series"  # type: ignore[attr-defined]
+    tariff = half_hourly()
+    benchmark(tariff.prices, month(tariff), QUARTER)
+
+
+def half_hourly() -> Tariff:
+    listed = ", ".join(f'"0.{price:04}"' for price in range(17_520 % 10_000, 9_999))
+    text = (EXAMPLES / "gb-economy7-2013.toml").read_text()
+    head, charges = text.split("[[charge]]", 1)
+    steps = charges[charges.index("[[step]]") :]
+    series = 'name = "spot"\nkind = "series"\nstep = "30min"\nbegin = 2013-01-01T00:00:00Z\n'
+    return load_toml(f"{head}[[charge]]\n{series}prices = [{listed}{f', {listed}' * 7}]\n{steps}")

@@ -13,9 +13,10 @@ from rich.text import Text
 from tariffs import Bill, Tariff
 from tariffs.clock import date_of
 from tariffs.describe import Row, charge_rows, clock_text, quantity_texts, step_row
-from tariffs.document import MissingRule, Version
+from tariffs.document import MissingRule
 from tariffs.rounding import Rounding, format_decimal
 from tariffs.usage import utc_text
+from tariffs.version import Version
 
 __all__ = ["print_bill", "print_tariff"]
 

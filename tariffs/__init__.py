@@ -64,5 +64,6 @@ SANDBOX_MODULES: Final = (
     "steps.py",
     "timetable.py",
     "usage.py",
+    "version.py",
 )
 """The files of this package that an applet which prices readings carries."""

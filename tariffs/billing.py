@@ -17,11 +17,12 @@ from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.charges import Charge, FixedCharge, MeteredCharge
 from tariffs.clock import Clock
 from tariffs.demand import DemandCharge
-from tariffs.document import MissingRule, Tariff, Version
+from tariffs.document import MissingRule, Tariff
 from tariffs.errors import TariffError, UnbillableReadings, UnpricedSlot
 from tariffs.rounding import Rounding, format_decimal, power_of_ten
 from tariffs.steps import Step, Tax
 from tariffs.usage import Line, Part, Usage, utc_text
+from tariffs.version import Version
 
 __all__ = ["compute_bill", "total_from_amounts", "total_from_energy_amount"]
 

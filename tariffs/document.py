@@ -18,7 +18,7 @@ import enum
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from hashlib import sha256
@@ -29,35 +29,22 @@ from typing import Final
 from tariffs import _canonical
 from tariffs._canonical import Value
 from tariffs._fields import Fields
-from tariffs.charges import (
-    Charge,
-    FixedCharge,
-    LinearCharge,
-    MeteredCharge,
-    charge_canonical,
-    charge_from_canonical,
-)
 from tariffs.clock import Clock, date_of, day_number
 from tariffs.energy import EnergyCharge
-from tariffs.errors import MalformedTariff, TariffError, UnbillableReadings, UnpricedSlot
-from tariffs.rounding import Rounding, Rule
-from tariffs.schedule import Schedule, rule_effort
-from tariffs.steps import Step, step_canonical, step_from_canonical
-from tariffs.timetable import Exceptions
+from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.rounding import Rounding
+from tariffs.schedule import rule_effort
 from tariffs.usage import Register, utc_text
+from tariffs.version import Version, check_name, rounding_canonical, rounding_from_canonical
 
-__all__ = ["FORMAT", "MissingRule", "Tariff", "Version", "check_heading", "check_name"]
+__all__ = ["FORMAT", "MissingRule", "Tariff", "check_heading"]
 
 FORMAT: Final = 1
 DIGEST_DOMAIN: Final = b"meterlet/tariff/digest/1\x00"
 MAX_SIZE: Final = 4 << 20
-LAST_DAY: Final = day_number(date(2200, 1, 1))
-NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,78}[^\s\x00-\x1f\x7f])?")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 FEMTO_DECIMALS: Final = 15
-NANO_DECIMALS: Final = 9
 MAX_VERSIONS: Final = 128
-MAX_COMPONENTS: Final = 64
 MAX_EFFORT: Final = 4096
 """Rules without dates (or as many as cost the same to check) in all schedules together."""
 
@@ -71,12 +58,6 @@ def check_heading(name: str, revision: int, currency: str) -> None:
         raise MalformedTariff(f"{currency!r} is no currency code such as EUR")
 
 
-def check_name(name: str, what: str) -> None:
-    """Refuse what no tariff, component or band can be called."""
-    if not NAME.fullmatch(name):
-        raise MalformedTariff(f"{what} {name!r} is empty, too long or holds control characters")
-
-
 class MissingRule(enum.StrEnum):
     """What is billed for a slot whose use is not known."""
 
@@ -86,127 +67,6 @@ class MissingRule(enum.StrEnum):
     """There is no bill until it is known."""
     WEEK_BEFORE = "week-before"
     """The use of the same slot a week before, if the bill's period holds it; the bill says so."""
-
-
-def _effort(charge: Charge) -> int:
-    timetable = getattr(charge, "timetable", None)
-    usual = timetable.usual if isinstance(timetable, Exceptions) else timetable
-    return usual.effort if isinstance(usual, Schedule) else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """The charges and steps in force on the days from `valid_from`, before `valid_until`."""
-
-    valid_from: int
-    valid_until: int
-    """Numbers of days (`tariffs.clock`)."""
-    charges: tuple[Charge, ...]
-    steps: tuple[Step, ...] = ()
-    rounded: Mapping[str, Rounding] = field(default_factory=dict)
-    """The components whose amounts are rounded by themselves, before they are used further."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.valid_from < self.valid_until <= LAST_DAY:
-            raise MalformedTariff("it is valid from 1970 to 2200 at most, and for a day at least")
-        if not self.charges:
-            raise MalformedTariff("there is no charge")
-        if len(self.charges) + len(self.steps) > MAX_COMPONENTS:
-            raise MalformedTariff(f"more than {MAX_COMPONENTS} components")
-        known: set[str] = set()
-        for charge in self.charges:
-            self._check_new("charge", charge.name, known)
-            timetable = getattr(charge, "timetable", None)
-            for band in timetable.names if timetable is not None else ():
-                check_name(band, "the band's name")
-        for step in self.steps:
-            self._check_step(step, known)
-            self._check_new("step", step.name, known)
-        for name in self.rounded:
-            if name not in known:
-                raise MalformedTariff(f"there is no component {name!r} to round")
-
-    @staticmethod
-    def _check_step(step: Step, known: set[str]) -> None:
-        if not step.on or len(set(step.on)) != len(step.on):
-            raise MalformedTariff("'on' names nothing, or twice", component=f"step {step.name}")
-        for name in step.on:
-            if name not in known:
-                raise MalformedTariff(
-                    f"'on' names {name!r}, which does not come before it",
-                    component=f"step {step.name}",
-                )
-
-    @staticmethod
-    def _check_new(kind: str, name: str, known: set[str]) -> None:
-        check_name(name, "the name")
-        if name in known:
-            raise MalformedTariff(
-                f"two components have the name {name!r}", component=f"{kind} {name}"
-            )
-        known.add(name)
-
-    @property
-    def metered(self) -> tuple[MeteredCharge, ...]:
-        """The charges whose amounts depend on readings."""
-        return tuple(one for one in self.charges if not isinstance(one, FixedCharge))
-
-    @property
-    def linear(self) -> tuple[LinearCharge, ...]:
-        """The metered charges, all of which must be by the imported kWh at a price for each slot.
-
-        Raises `TariffError` naming one that is not: such a tariff has no one price for a slot.
-        """
-        found: list[LinearCharge] = []
-        for charge in self.metered:
-            if not isinstance(charge, LinearCharge) or charge.register is not Register.IMPORT:
-                raise TariffError(
-                    "it has no price for a slot by itself", component=f"charge {charge.name}"
-                )
-            found.append(charge)
-        return tuple(found)
-
-    @property
-    def exact_decimals(self) -> int:
-        """How many decimals of the currency the amounts need to be exact."""
-        decimals: dict[str, int] = {}
-
-        def note(name: str, needed: int) -> None:
-            rounding = self.rounded.get(name)
-            decimals[name] = needed if rounding is None else rounding.decimals
-
-        most = NANO_DECIMALS
-        for charge in self.charges:
-            note(charge.name, NANO_DECIMALS)
-        for step in self.steps:
-            needed = max(decimals[name] for name in step.on) + step.added_decimals
-            most = max(most, needed)
-            note(step.name, max(needed, NANO_DECIMALS))
-        return most
-
-    def canonical(self) -> Value:
-        """Return the version as a document holds it."""
-        return {
-            "from": self.valid_from,
-            "until": self.valid_until,
-            "charges": [charge_canonical(charge) for charge in self.charges],
-            "steps": [step_canonical(step) for step in self.steps],
-            "rounded": {name: _rounding_tree(one) for name, one in self.rounded.items()},
-        }
-
-    @classmethod
-    def from_canonical(cls, value: Value) -> "Version":
-        """Return the version that a document holds."""
-        fields = Fields(value, "version")
-        version = cls(
-            fields.integer("from"),
-            fields.integer("until"),
-            tuple(charge_from_canonical(charge) for charge in fields.items("charges")),
-            tuple(step_from_canonical(step) for step in fields.items("steps")),
-            {name: _rounding(one) for name, one in fields.named("rounded")},
-        )
-        fields.done()
-        return version
 
 
 @dataclass(frozen=True)
@@ -230,7 +90,7 @@ class Tariff:
             raise MalformedTariff("there is no version")
         if len(self.versions) > MAX_VERSIONS:
             raise MalformedTariff(f"more than {MAX_VERSIONS} versions")
-        if sum(_effort(one) for each in self.versions for one in each.charges) > MAX_EFFORT:
+        if sum(version.effort for version in self.versions) > MAX_EFFORT:
             raise MalformedTariff("more rules and dates than can be checked in good time")
         for before, after in pairwise(self.versions):
             if before.valid_until != after.valid_from:
@@ -349,7 +209,7 @@ class Tariff:
             "revision": self.revision,
             "currency": self.currency,
             "zone": self.zone,
-            "rounding": _rounding_tree(self.rounding),
+            "rounding": rounding_canonical(self.rounding),
             "missing": self.missing,
             "versions": [version.canonical() for version in self.versions],
         }
@@ -374,7 +234,7 @@ class Tariff:
             revision=fields.integer("revision"),
             currency=fields.text("currency"),
             zone=fields.text("zone"),
-            rounding=_rounding(fields.map("rounding")),
+            rounding=rounding_from_canonical(fields.map("rounding")),
             missing=fields.choice("missing", MissingRule),
             versions=tuple(map(Version.from_canonical, fields.items("versions"))),
         )
@@ -397,14 +257,3 @@ def _effort_of(value: Value) -> int:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return sum(map(_effort_of, value))
     return 0
-
-
-def _rounding_tree(rounding: Rounding) -> Value:
-    return {"rule": rounding.rule, "decimals": rounding.decimals}
-
-
-def _rounding(value: Value) -> Rounding:
-    fields = Fields(value, "rounding")
-    rounding = Rounding(fields.choice("rule", Rule), fields.integer("decimals"))
-    fields.done()
-    return rounding

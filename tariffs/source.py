@@ -17,12 +17,13 @@ from tariffs._toml_lines import lines_of
 from tariffs._words import parse_date_range
 from tariffs.charges import Charge
 from tariffs.clock import Clock, date_of, day_number
-from tariffs.document import FORMAT, MissingRule, Tariff, Version, check_heading, check_name
+from tariffs.document import FORMAT, MissingRule, Tariff, check_heading
 from tariffs.errors import MalformedTariff
 from tariffs.holiday_calendars import named_holidays
 from tariffs.rounding import Rounding
 from tariffs.schedule import Calendar, DateRange
 from tariffs.steps import Step
+from tariffs.version import Version, check_name
 
 __all__ = ["Files", "load_toml"]
 

@@ -131,3 +131,19 @@ def test_the_schema_refuses_what_the_compiler_refuses(old: str, new: str) -> Non
     assert found(changed)
     with pytest.raises(MalformedTariff):
         load_toml(changed)
+
+
+def test_the_source_in_the_documentation_compiles() -> None:
+    pytest.importorskip("holidays")
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "tariffs.md").read_text(), re.DOTALL)
+    head, bands, signal, versions = blocks
+    tariff = load_toml(head + bands)
+    assert tariff.versions[0].charges[0].name == "energy"
+    assert found(head + bands) == []
+    heading = re.sub(r"(?m)^valid_.*$", "", head)
+    assert len(load_toml(heading + versions).versions) == 2
+    assert found(heading + versions) == []
+    charge = '[[charge]]\nname = "x"\nkind = "energy"\n'
+    band = '[[charge.band]]\nname = "High"\nprice = "1"\n'
+    csv = "start,band\n2025-01-01,High\n"
+    assert load_toml(head + charge + signal + band, files=lambda _: csv).name == "de-day-night"

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One version of a tariff: the charges and steps in force on a stretch of days."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from tariffs._canonical import Value
+from tariffs._fields import Fields
+from tariffs.charges import (
+    Charge,
+    FixedCharge,
+    LinearCharge,
+    MeteredCharge,
+    charge_canonical,
+    charge_from_canonical,
+)
+from tariffs.clock import day_number
+from tariffs.errors import MalformedTariff, TariffError
+from tariffs.rounding import Rounding, Rule
+from tariffs.schedule import Schedule
+from tariffs.steps import Step, step_canonical, step_from_canonical
+from tariffs.timetable import Exceptions
+from tariffs.usage import Register
+
+__all__ = ["Version", "check_name", "rounding_canonical", "rounding_from_canonical"]
+
+LAST_DAY: Final = day_number(date(2200, 1, 1))
+MAX_NAME: Final = 80
+MAX_COMPONENTS: Final = 64
+NANO_DECIMALS: Final = 9
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse what no tariff, component or band can be called: names are shown on terminals."""
+    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= MAX_NAME:
+        raise MalformedTariff(
+            f"{what} {name!r} is empty, too long, or holds characters that cannot be shown"
+        )
+
+
+def _effort(charge: Charge) -> int:
+    timetable = getattr(charge, "timetable", None)
+    usual = timetable.usual if isinstance(timetable, Exceptions) else timetable
+    return usual.effort if isinstance(usual, Schedule) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The charges and steps in force on the days from `valid_from`, before `valid_until`."""
+
+    valid_from: int
+    valid_until: int
+    """Numbers of days (`tariffs.clock`)."""
+    charges: tuple[Charge, ...]
+    steps: tuple[Step, ...] = ()
+    rounded: Mapping[str, Rounding] = field(default_factory=dict)
+    """The components whose amounts are rounded by themselves, before they are used further."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.valid_from < self.valid_until <= LAST_DAY:
+            raise MalformedTariff("it is valid from 1970 to 2200 at most, and for a day at least")
+        if not self.charges:
+            raise MalformedTariff("there is no charge")
+        if len(self.charges) + len(self.steps) > MAX_COMPONENTS:
+            raise MalformedTariff(f"more than {MAX_COMPONENTS} components")
+        known: set[str] = set()
+        for charge in self.charges:
+            self._check_new("charge", charge.name, known)
+            timetable = getattr(charge, "timetable", None)
+            for band in timetable.names if timetable is not None else ():
+                check_name(band, "the band's name")
+        for step in self.steps:
+            self._check_step(step, known)
+            self._check_new("step", step.name, known)
+        for name in self.rounded:
+            if name not in known:
+                raise MalformedTariff(f"there is no component {name!r} to round")
+
+    @staticmethod
+    def _check_step(step: Step, known: set[str]) -> None:
+        if not step.on or len(set(step.on)) != len(step.on):
+            raise MalformedTariff("'on' names nothing, or twice", component=f"step {step.name}")
+        for name in step.on:
+            if name not in known:
+                raise MalformedTariff(
+                    f"'on' names {name!r}, which does not come before it",
+                    component=f"step {step.name}",
+                )
+
+    @staticmethod
+    def _check_new(kind: str, name: str, known: set[str]) -> None:
+        check_name(name, "the name")
+        if name in known:
+            raise MalformedTariff(
+                f"two components have the name {name!r}", component=f"{kind} {name}"
+            )
+        known.add(name)
+
+    @property
+    def metered(self) -> tuple[MeteredCharge, ...]:
+        """The charges whose amounts depend on readings."""
+        return tuple(one for one in self.charges if not isinstance(one, FixedCharge))
+
+    @property
+    def linear(self) -> tuple[LinearCharge, ...]:
+        """The metered charges, all of which must be by the imported kWh at a price for each slot.
+
+        Raises `TariffError` naming one that is not: such a tariff has no one price for a slot.
+        """
+        found: list[LinearCharge] = []
+        for charge in self.metered:
+            if not isinstance(charge, LinearCharge) or charge.register is not Register.IMPORT:
+                raise TariffError(
+                    "it has no price for a slot by itself", component=f"charge {charge.name}"
+                )
+            found.append(charge)
+        return tuple(found)
+
+    @property
+    def effort(self) -> int:
+        """What it takes to check the schedules, in rules without dates."""
+        return sum(map(_effort, self.charges))
+
+    @property
+    def exact_decimals(self) -> int:
+        """How many decimals of the currency the amounts need to be exact."""
+        decimals: dict[str, int] = {}
+
+        def note(name: str, needed: int) -> None:
+            rounding = self.rounded.get(name)
+            decimals[name] = needed if rounding is None else rounding.decimals
+
+        most = NANO_DECIMALS
+        for charge in self.charges:
+            note(charge.name, NANO_DECIMALS)
+        for step in self.steps:
+            needed = max(decimals[name] for name in step.on) + step.added_decimals
+            most = max(most, needed)
+            note(step.name, max(needed, NANO_DECIMALS))
+        return most
+
+    def canonical(self) -> Value:
+        """Return the version as a document holds it."""
+        return {
+            "from": self.valid_from,
+            "until": self.valid_until,
+            "charges": [charge_canonical(charge) for charge in self.charges],
+            "steps": [step_canonical(step) for step in self.steps],
+            "rounded": {name: rounding_canonical(one) for name, one in self.rounded.items()},
+        }
+
+    @classmethod
+    def from_canonical(cls, value: Value) -> "Version":
+        """Return the version that a document holds."""
+        fields = Fields(value, "version")
+        version = cls(
+            fields.integer("from"),
+            fields.integer("until"),
+            tuple(charge_from_canonical(charge) for charge in fields.items("charges")),
+            tuple(step_from_canonical(step) for step in fields.items("steps")),
+            {name: rounding_from_canonical(one) for name, one in fields.named("rounded")},
+        )
+        fields.done()
+        return version
+
+
+def rounding_canonical(rounding: Rounding) -> Value:
+    """Return a rounding as a document holds it."""
+    return {"rule": rounding.rule, "decimals": rounding.decimals}
+
+
+def rounding_from_canonical(value: Value) -> Rounding:
+    """Return the rounding that a document holds."""
+    fields = Fields(value, "rounding")
+    rounding = Rounding(fields.choice("rule", Rule), fields.integer("decimals"))
+    fields.done()
+    return rounding
