@@ -10,6 +10,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from cli.applet_dev import key, new, run
 from cli.common import (
     Exit,
     aid_argument,
@@ -40,16 +41,22 @@ def applet() -> None:
     """The programs in the hub, each with one recipient and one purpose."""
 
 
+for command in (key, new, run):
+    applet.add_command(command)
+
+
 @applet.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option("--key", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519).")
+@click.option(
+    "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
+)
 @click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
 @json_option
-def build(folder: Path, key: Path, output: Path | None, as_json: bool) -> None:
+def build(folder: Path, signer: Path, output: Path | None, as_json: bool) -> None:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
     output = output or Path(f"{folder.name}.cap")
     with one_line_errors():
-        content = build_package(folder, private_key(key), [ROOT])
+        content = build_package(folder, private_key(signer), [folder.resolve().parent, ROOT])
         output.write_bytes(content)
     if as_json:
         print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})
@@ -105,6 +112,12 @@ def install(
 
 def in_words(terms: Terms) -> str:
     """Return what a consent allows, in a sentence."""
+    if terms.statement != "linear":
+        return (
+            f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
+            f" {terms.bits} bits of whatever the applet makes of readings of"
+            f" {terms.least_minutes} minutes, whenever it is due, until {terms.until}"
+        )
     return (
         f"{terms.recipient} may learn, for {terms.purpose}: one number of at most {terms.bits} bits"
         f" about a period of {terms.least_days} days or more, {terms.answers} times a period,"

@@ -320,6 +320,8 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await serve_link(card, device.disclosure, host, port, ready, stop)
+            await serve_link(
+                card, device.disclosure, host, port, ready, stop, tick=lambda: device.tick(card)
+            )
 
         asyncio.run(run())

@@ -25,10 +25,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.card import CARD, Card
+from hub.card import CARD, AppletInstance, Card, Kind
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
-from hub.machine import AppletMachine
+from hub.machine import OUTPUT_COMPONENT, AppletMachine
 from hub.metering import Meter
 from hub.runtime import MachineRuntime
 from hub.services import STORE_COMPONENT, AppletStore
@@ -54,6 +54,7 @@ COMPONENTS: Final = (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
     STORE_COMPONENT,
+    OUTPUT_COMPONENT,
 )
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
@@ -210,6 +211,23 @@ class Device:
                 keys=self.issuer_keys(),
             )
         return card
+
+    def tick(self, card: Card) -> int:
+        """Let raw applets do what is due; return how many outputs were released.
+
+        To be called once a minute or so while the hub runs.
+        """
+        runtime = card.runtime
+        assert isinstance(runtime, MachineRuntime)
+        with card.turn():
+            applications = [
+                AppletInstance(
+                    entry.aid, entry.package, entry.module, entry.domain, entry.privileges
+                )
+                for entry in card.entries()
+                if entry.kind is Kind.APPLICATION
+            ]
+            return runtime.tick(applications)
 
     def vendors(self) -> dict[bytes, Ed25519PublicKey]:
         """Return the vendors' keys that the resident trusts, by key id."""

@@ -82,9 +82,24 @@ def build_package(folder: Path, signer: Ed25519PrivateKey, search_path: Sequence
 
 
 def consent_terms(bundle: Bundle) -> list[Terms]:
-    """Return the consents that a package asks for, one for each statement its manifest names."""
+    """Return the consents that a package asks for: one for each statement or output it names."""
     manifest = bundle.manifest
-    return [
+    outputs = [
+        Terms(
+            applet=manifest.aid,
+            package=bundle.digest,
+            recipient=manifest.recipient,
+            purpose=manifest.purpose,
+            statement=f"output {output.name}",
+            least_days=1,
+            least_minutes=manifest.resolution_minutes or 1,
+            answers=1,
+            bits=8 * output.size,
+            until=manifest.expires,
+        )
+        for output in manifest.outputs
+    ]
+    return outputs + [
         Terms(
             applet=manifest.aid,
             package=bundle.digest,

@@ -19,6 +19,7 @@ __all__ = ["serve"]
 
 IDLE_SECONDS: Final = 60
 MOST_CONNECTIONS: Final = 16
+TICK_SECONDS: Final = 30
 _CHUNK: Final = 1 << 16
 
 
@@ -71,16 +72,21 @@ async def serve(
     port: int,
     ready: Callable[[str, int], None],
     stop: asyncio.Event,
+    tick: Callable[[], object],
 ) -> None:
     """Answer peers on `host`:`port` (0 for any) until `stop` is set.
 
-    `ready` is told the address once peers can connect. Raises `OSError` if it is not free.
+    `ready` is told the address once peers can connect; `tick` is called now and then, for what is
+    due without anybody asking. Raises `OSError` if the address is not free.
     """
     peers = _Peers(card, disclosure)
     server = await asyncio.start_server(peers.attend, host, port)
     async with server:
         name = server.sockets[0].getsockname()
         ready(name[0], name[1])
-        await stop.wait()
+        while not stop.is_set():
+            tick()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TICK_SECONDS)
         server.close()
         await peers.dismiss()

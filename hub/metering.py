@@ -95,6 +95,14 @@ class Meter:
         """Return what each slot of a period used; stays inside the hub."""
         return [certification.use for certification in self.certifications(period)]
 
+    def certified_between(self, begin: int, end: int) -> list[DayUse]:
+        """Return the use of the certified days that [begin, end) touches; stays inside the hub."""
+        zone = find_zone(self.zone)
+        first, last = (
+            datetime.fromtimestamp(time, UTC).astimezone(zone).date() for time in (begin, end - 1)
+        )
+        return [_certification(day).use for day in self.journal.between(first, last)]
+
     def _ended_days(self, previous: Certification | None) -> Iterator[DayGrid]:
         earliest, latest = self.vault.earliest(self.channel), self.vault.latest(self.channel)
         if earliest is None or latest is None:

@@ -3,9 +3,14 @@
 
 The card decides who is asking and in which transaction; the machine runs the applet; what an
 applet answers over its channel is put on record here, to the byte, before it leaves.
+
+A command that ends in an error keeps nothing, and the applet forgets what it has learned on the
+way: a release that is taken back must not live on in an applet's memory. Only that the guard
+refused something stays on record. A raw applet is never asked: its outputs are, as they were last
+released.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,18 +19,31 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.card import AppletContext, AppletRefused
 from hub.card import AppletInstance as Entry
-from hub.disclosure import Disclosure
+from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
 from hub.machine import (
     AppletFault,
     AppletInstance,
     AppletMachine,
     Bundle,
     BundleError,
+    Confinement,
     Ed25519Signatures,
+    OutputBoard,
     Platform,
+    RawApplet,
+    Refusal,
+    Refused,
+    Released,
 )
 from hub.metering import Meter
-from hub.services import AppletStore, HubCalendar, HubClock, HubLog, HubStatements
+from hub.services import (
+    AppletStore,
+    HubCalendar,
+    HubClock,
+    HubLog,
+    HubReadings,
+    HubStatements,
+)
 from hub.vault import Database
 from protocols.secure_channel import CommandApdu, ResponseApdu
 
@@ -34,6 +52,23 @@ __all__ = ["MachineRuntime"]
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
 SW_WRONG_DATA: Final = 0x6A80
+SW_FAILED: Final = 0x6400
+KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
+"""First status bytes of commands that have done something (ISO/IEC 7816-4, 5.6)."""
+
+
+class _NothingKept(Exception):
+    """Undoes what a command that ended in an error has written."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """An applet and what was made for it."""
+
+    instance: AppletInstance
+    statements: HubStatements
+    raw: RawApplet | None
+    board: OutputBoard | None
 
 
 @dataclass(slots=True)
@@ -50,7 +85,9 @@ class MachineRuntime:
     packages: Callable[[bytes], bytes | None]
     """Returns the bundle of a package in the registry."""
     _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
-    _running: dict[bytes, AppletInstance] = field(default_factory=dict, init=False)
+    _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
+    _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
+    """Which applets each connection has turned to."""
 
     def load(self, package: bytes, bundle: bytes) -> None:
         """Check a bundle's form and signature; nothing of it runs yet."""
@@ -62,8 +99,12 @@ class MachineRuntime:
 
     def install(self, instance: Entry, parameters: bytes) -> None:
         """Make an instance; refused unless the applet itself agrees."""
-        if self._bundle(instance.package).manifest.aid != instance.aid:
+        bundle = self._bundle(instance.package)
+        if bundle.manifest.aid != instance.aid:
             raise AppletRefused(SW_WRONG_DATA, "the manifest names another AID")
+        running = self._start(instance)
+        if running.board is not None:
+            running.board.install(self.now())
         response = self._run(instance, lambda applet: applet.install(parameters))
         if response.sw != SW_SUCCESS:
             raise AppletRefused(response.sw, "the applet refused to be installed")
@@ -72,21 +113,27 @@ class MachineRuntime:
         """Give an applet its last word and clear its corner of the store, whatever it says."""
         with suppress(AppletRefused):  # what breaks on its way out must not stay for that
             self._run(instance, lambda applet: applet.uninstall())
-        self._running.pop(instance.aid, None)
+        running = self._running.pop(instance.aid, None)
+        if running is not None and running.board is not None:
+            running.board.uninstall()
         AppletStore(self.database, instance.aid).clear()
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
-        """Select an applet; what it says of itself is nothing secret."""
-        return self._run(context.instance, lambda applet: applet.select())
+        """Select an applet; all that anyone is told of it is whether it agrees."""
+        self._selected.setdefault(context.connection, set()).add(context.instance.aid)
+        if self._start(context.instance).board is not None:
+            return ResponseApdu(b"", SW_SUCCESS)
+        response = self._run(context.instance, lambda applet: applet.select())
+        return ResponseApdu(b"", response.sw)
 
     def deselect(self, context: AppletContext) -> None:
         """Tell an applet that it is no longer selected."""
         running = self._running.get(context.instance.aid)
-        if running is not None:
+        if running is not None and running.board is None:
             try:
-                running.deselect()
+                running.instance.deselect()
             except AppletFault:
-                self._running.pop(context.instance.aid, None)
+                running.instance.discard()
 
     def process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Run a command that came over the applet's own channel, fully protected."""
@@ -94,7 +141,11 @@ class MachineRuntime:
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
             )
-        response = self._run(context.instance, lambda applet: applet.process(command.encode()))
+        running = self._start(context.instance)
+        if running.board is not None:
+            response = ResponseApdu.decode(running.board.answer(command.encode()))
+        else:
+            response = self._run(context.instance, lambda applet: applet.process(command.encode()))
         manifest = self._bundle(context.instance.package).manifest
         if response.data:
             self.disclosure.record_message(
@@ -107,35 +158,93 @@ class MachineRuntime:
         return self._run(context.instance, lambda applet: applet.process(command.encode()))
 
     def reset(self, connection: int) -> None:
-        """Forget what applets hold in memory: it is transient, as on a card."""
-        for applet in self._running.values():
-            applet.discard()
+        """Forget what the applets that a connection turned to hold in memory: it is transient."""
+        for aid in self._selected.pop(connection, ()):
+            running = self._running.get(aid)
+            if running is not None:
+                running.instance.discard()
+
+    def tick(self, applets: Iterable[Entry]) -> int:
+        """Let raw applets do what is due; return how many outputs were released."""
+        released = 0
+        for entry in applets:
+            with suppress(AppletRefused):  # a package that is no longer trusted does nothing
+                raw = self._start(entry).raw
+                if raw is not None:
+                    released += len(raw.tick(self.now()))
+        return released
 
     def _run(self, entry: Entry, call: Callable[[AppletInstance], bytes]) -> ResponseApdu:
-        applet = self._running.get(entry.aid)
-        if applet is None:
-            bundle = self._bundle(entry.package)
-            applet = self.machine.instance(bundle, self._platform(entry, bundle))
-            self._running[entry.aid] = applet
+        running = self._start(entry)
+        running.statements.refused.clear()
+        response = ResponseApdu(b"", SW_FAILED)
         try:
-            return ResponseApdu.decode(call(applet))
+            with self.database.transaction():
+                response = ResponseApdu.decode(call(running.instance))
+                if response.sw >> 8 not in KEEPING:
+                    raise _NothingKept
+        except _NothingKept:
+            running.instance.discard()
+            self._keep_refusals(running)
         except AppletFault as fault:
+            self._keep_refusals(running)
             HubLog(self.database, entry.aid, self.now).write(str(fault))
-            raise AppletRefused(
-                fault.status_word, f"the applet failed: {fault.kind.name}"
-            ) from None
+            response = ResponseApdu(b"", fault.status_word)
+        return response
 
-    def _platform(self, entry: Entry, bundle: Bundle) -> Platform:
-        return Platform(
-            statements=HubStatements(
-                entry.aid, bundle.digest, bundle.manifest, self.meter, self.disclosure
-            ),
+    def _keep_refusals(self, running: _Running) -> None:
+        for request, refused in running.statements.refused:
+            self.disclosure.record_refusal(request, refused)
+
+    def _start(self, entry: Entry) -> _Running:
+        running = self._running.get(entry.aid)
+        if running is None:
+            bundle = self._bundle(entry.package)
+            running = self._running[entry.aid] = self._new(entry, bundle)
+        return running
+
+    def _new(self, entry: Entry, bundle: Bundle) -> _Running:
+        manifest, board = bundle.manifest, None
+        if manifest.confinement is Confinement.RAW:
+            board = OutputBoard(
+                self.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
+            )
+        log = HubLog(self.database, entry.aid, self.now)
+        statements = HubStatements(entry.aid, bundle.digest, manifest, self.meter, self.disclosure)
+        platform = Platform(
+            statements=statements,
             calendar=HubCalendar(self.meter),
-            store=AppletStore(self.database, entry.aid, bundle.manifest.limits.store_bytes),
+            store=AppletStore(self.database, entry.aid, manifest.limits.store_bytes),
             clock=HubClock(self.now),
             signatures=Ed25519Signatures(),
-            log=HubLog(self.database, entry.aid, self.now),
+            log=log,
+            readings=None
+            if board is None
+            else HubReadings(self.meter, manifest.resolution_minutes or self.meter.slot_minutes),
+            outputs=board,
         )
+        instance = self.machine.instance(bundle, platform)
+        raw = None
+        if board is not None:
+            raw = RawApplet(instance, board, self.database, lambda fault: log.write(str(fault)))
+        return _Running(instance, statements, raw, board)
+
+    def _permit(self, entry: Entry, bundle: Bundle, due: Released) -> None:
+        manifest = bundle.manifest
+        try:
+            self.disclosure.permit_output(
+                OutputRequest(
+                    applet=entry.aid,
+                    package=bundle.digest,
+                    recipient=manifest.recipient,
+                    purpose=manifest.purpose,
+                    output=due.output.name,
+                    boundary=due.boundary,
+                    bits=8 * due.output.size,
+                )
+            )
+        except ReleaseRefused:
+            raise Refused(Refusal.NO_CONSENT) from None
 
     def _bundle(self, package: bytes) -> Bundle:
         if package not in self._bundles:

@@ -6,11 +6,11 @@ manifest names, and statements that pass the release guard before they are prove
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hub.disclosure import Disclosure, Form, ReleaseRefused, ReleaseRequest
-from hub.machine import Grid, Manifest, Opened, Refusal, Refused, Slots
+from hub.machine import Grid, Manifest, Opened, Refusal, Refused, Slots, Use, at_resolution
 from hub.metering import Meter, PeriodIncomplete
 from hub.vault import Component, Database
 from protocols.metrology import Period
@@ -22,7 +22,15 @@ from protocols.proofs import (
 from protocols.proofs.group import encode_scalar
 from protocols.proofs.transcript import DIGEST_SIZE
 
-__all__ = ["STORE_COMPONENT", "AppletStore", "HubCalendar", "HubClock", "HubLog", "HubStatements"]
+__all__ = [
+    "STORE_COMPONENT",
+    "AppletStore",
+    "HubCalendar",
+    "HubClock",
+    "HubLog",
+    "HubReadings",
+    "HubStatements",
+]
 
 STORE_COMPONENT: Final = Component(
     "applet_store",
@@ -73,6 +81,8 @@ class HubStatements:
     manifest: Manifest
     meter: Meter
     disclosure: Disclosure
+    refused: list[tuple[ReleaseRequest, ReleaseRefused]] = field(default_factory=list)
+    """What the guard has refused since somebody emptied this list."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
@@ -121,21 +131,54 @@ class HubStatements:
         )
 
     def _permit(self, days: int, form: Form, subject: bytes) -> None:
+        request = ReleaseRequest(
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            statement="linear",
+            days=days,
+            form=form,
+            subject=subject,
+        )
         try:
-            self.disclosure.permit(
-                ReleaseRequest(
-                    applet=self.applet,
-                    package=self.package,
-                    recipient=self.manifest.recipient,
-                    purpose=self.manifest.purpose,
-                    statement="linear",
-                    days=days,
-                    form=form,
-                    subject=subject,
-                )
-            )
+            self.disclosure.permit(request)
         except ReleaseRefused as refused:
+            self.refused.append((request, refused))
             raise Refused(_RULES[refused.rule]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class HubReadings:
+    """What slots used, for raw applets: no finer than their manifest says."""
+
+    meter: Meter
+    resolution_minutes: int
+
+    def read(self, register: str, begin: int, end: int) -> Use:
+        """Return the use of the slots that start in [begin, end), as far as days are certified.
+
+        Raises `Refused` (NOT_FOUND) for another register, INCOMPLETE where no day is certified.
+        """
+        if register != _obis_text(self.meter.channel.register):
+            raise Refused(Refusal.NOT_FOUND)
+        try:
+            days = self.meter.certified_between(begin, end)
+        except (ValueError, OverflowError, OSError):
+            raise Refused(Refusal.MALFORMED) from None
+        rows = [
+            (start, watt_hours, int(state))
+            for day in days
+            for start, watt_hours, state in zip(
+                day.grid.boundaries()[:-1], day.uses, day.states, strict=True
+            )
+            if begin <= start < end
+        ]
+        if not rows:
+            raise Refused(Refusal.INCOMPLETE)
+        starts, watt_hours, states = zip(*rows, strict=True)
+        use = Use(starts, watt_hours, bytes(states))
+        return at_resolution(use, self.meter.slot_minutes, self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,14 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
             stop = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await serve_link(card, device.disclosure, "127.0.0.1", port, ready, stop)
+            await serve_link(
+                card,
+                device.disclosure,
+                "127.0.0.1",
+                port,
+                ready,
+                stop,
+                tick=lambda: device.tick(card),
+            )
 
         asyncio.run(run())

@@ -2,7 +2,7 @@
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
 from hub.disclosure.consents import CONSENT_COMPONENT, Consent, Terms, UnknownConsent
-from hub.disclosure.guard import Disclosure, Release, ReleaseRefused, ReleaseRequest
+from hub.disclosure.guard import Disclosure, OutputRequest, Release, ReleaseRefused, ReleaseRequest
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
 
@@ -16,6 +16,7 @@ __all__ = [
     "Form",
     "Knowledge",
     "LogTampered",
+    "OutputRequest",
     "Release",
     "ReleaseRefused",
     "ReleaseRequest",

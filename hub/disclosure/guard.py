@@ -36,7 +36,7 @@ from hub.disclosure.knowledge import (
 from hub.disclosure.log import DisclosureLog, Entry
 from hub.vault.database import Database
 
-__all__ = ["Disclosure", "Release", "ReleaseRefused", "ReleaseRequest"]
+__all__ = ["Disclosure", "OutputRequest", "Release", "ReleaseRefused", "ReleaseRequest"]
 
 _MINUTE: Final = 60
 _DAY: Final = 86_400
@@ -67,6 +67,32 @@ class ReleaseRequest:
     form: Form
     subject: bytes
     """A digest of what the weights stand for: the tariff's."""
+
+    @property
+    def wanted(self) -> tuple[bytes, bytes, str, str, str]:
+        """What a consent has to be about."""
+        return self.applet, self.package, self.recipient, self.purpose, self.statement
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRequest:
+    """A raw applet's output that is due."""
+
+    applet: bytes
+    package: bytes
+    recipient: str
+    purpose: str
+    output: str
+    """Its name in the manifest."""
+    boundary: int
+    """For which time it is released."""
+    bits: int
+
+    @property
+    def wanted(self) -> tuple[bytes, bytes, str, str, str]:
+        """What a consent has to be about."""
+        statement = f"output {self.output}"
+        return self.applet, self.package, self.recipient, self.purpose, statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +183,36 @@ class Disclosure:
         }
         return self.log.append(self.now(), "release", facts)
 
+    def record_refusal(self, request: ReleaseRequest, refused: ReleaseRefused) -> Entry:
+        """Record a refusal again, where the transaction that it was recorded in was undone."""
+        facts = {**_request_facts(request), "why": str(refused)}
+        return self.log.append(self.now(), "refusal", facts)
+
+    def permit_output(self, request: OutputRequest) -> Entry:
+        """Record the release of a raw applet's output, or record the refusal and raise.
+
+        What it says is the applet's secret: all its bits count. Raises `ReleaseRefused`.
+        """
+        facts: dict[str, int | str | bytes] = {
+            "applet": request.applet,
+            "package": request.package,
+            "recipient": request.recipient,
+            "purpose": request.purpose,
+            "output": request.output,
+            "boundary": request.boundary,
+            "bits": request.bits,
+        }
+        try:
+            terms = self._standing_terms(request.wanted)
+            if request.bits > terms.bits:
+                raise ReleaseRefused(
+                    "size", f"{request.bits} bits, the consent allows {terms.bits}"
+                )
+        except ReleaseRefused as refused:
+            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            raise
+        return self.log.append(self.now(), "output", facts)
+
     def record_message(self, applet: bytes, recipient: str, purpose: str, content: bytes) -> Entry:
         """Record an answer that leaves the house, to the byte, as it is before protection."""
         facts = {"applet": applet, "recipient": recipient, "purpose": purpose}
@@ -186,7 +242,7 @@ class Disclosure:
         )
 
     def _check(self, request: ReleaseRequest) -> None:
-        terms = self._terms_for(request)
+        terms = self._standing_terms(request.wanted)
         form = request.form
         if request.days < terms.least_days:
             raise ReleaseRefused(
@@ -218,18 +274,12 @@ class Disclosure:
                 f" the consent says no less than {terms.least_days}",
             )
 
-    def _terms_for(self, request: ReleaseRequest) -> Terms:
+    def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
+        """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
         today = datetime.fromtimestamp(self.now(), UTC).date()
-        wanted = (
-            request.applet,
-            request.package,
-            request.recipient,
-            request.purpose,
-            request.statement,
-        )
         given = [consent for consent in self.consents() if consent.terms.subject == wanted]
         if not given:
-            raise ReleaseRefused("consent", f"none to tell {request.recipient} this")
+            raise ReleaseRefused("consent", f"none to tell {wanted[2]} this")
         standing = [consent for consent in given if consent.revoked is None]
         if not standing:
             raise ReleaseRefused("consent", f"number {given[-1].number} was revoked")
