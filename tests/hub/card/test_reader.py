@@ -35,8 +35,16 @@ def ask(stream: socket.socket, frame: bytes) -> bytes:
     # In two segments, as vpcd sends them.
     stream.sendall(len(frame).to_bytes(2, "big"))
     stream.sendall(frame)
-    size = int.from_bytes(stream.recv(2, socket.MSG_WAITALL), "big")
-    return stream.recv(size, socket.MSG_WAITALL)
+    return take(stream, int.from_bytes(take(stream, 2), "big"))
+
+
+def take(stream: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = stream.recv(size - len(data))
+        assert piece
+        data += piece
+    return data
 
 
 def tell(stream: socket.socket, control: int) -> None:
