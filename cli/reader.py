@@ -12,17 +12,19 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import rich_click as click
 
 from cli.common import FOLDER, default_folder, fail, hub_option, one_line_errors, open_machine
-from hub.card import Card, CardProfile, Exchange
+from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
 from hub.card.profile import PROFILES
 from hub.card.reader import PORT, Reader, ReaderError
 from hub.card.trace import describe
 from hub.device import Description, Device
+from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
 from hub.runtime import MachineRuntime
 from hub.vault import DatabaseError, read_secret, write_secret
@@ -123,13 +125,41 @@ def open_test_card(profile: str, fresh: bool, vendors: tuple[Path, ...]) -> Devi
     return device
 
 
+class MachineInTheMaking:
+    """The applet machine, opened while the card is in the reader already.
+
+    On a fresh computer it takes a quarter of a minute to build, and no client of a card waits that
+    long for it to be there. Whoever needs an applet waits.
+    """
+
+    def __init__(self) -> None:
+        pool = ThreadPoolExecutor(1)
+        self._machine = pool.submit(open_machine)
+        pool.shutdown(wait=False)
+
+    def instance(self, bundle: Bundle, platform: Platform) -> AppletInstance:
+        """Return what `AppletMachine.instance` does, or raise `AppletRefused`."""
+        return self._opened().instance(bundle, platform)
+
+    def compile(self, bundle: Bundle) -> None:
+        """Do what `AppletMachine.compile` does, or raise `AppletRefused`."""
+        self._opened().compile(bundle)
+
+    def _opened(self) -> AppletMachine:
+        try:
+            return self._machine.result()
+        except MachineError as error:
+            raise AppletRefused(Sw.FUNCTION_NOT_SUPPORTED, f"no applet machine: {error}") from error
+
+
 def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
     """Return the card of a device, presenting itself as `profile`."""
+    machine = cast("AppletMachine", MachineInTheMaking())
     if secret and profile.name == "default":
-        return device.card(open_machine())
+        return device.card(machine)
     card: Card
     runtime = MachineRuntime(
-        open_machine(),
+        machine,
         device.database,
         device.disclosure,
         device.meter,
