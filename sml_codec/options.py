@@ -24,8 +24,8 @@ class Quirk(enum.Flag):
     """Some Holley DTZ541 send an SML_Time as its bare value, without choosing one of its forms."""
 
     REPEATED_TYPE = enum.auto()
-    """Hager meters repeat the type bits in the second byte of a type-length field (f1 77 for 71 07
-    or rather f1 07). Off: such fields are malformed."""
+    """Hager meters repeat the type bits in the second byte of a type-length field: f1 77 for f1 07.
+    Off: such fields are malformed."""
 
     PADDING_4 = enum.auto()
     """DZG DVS74 pad with four bytes where none would do; the standard allows 0 to 3."""
@@ -37,8 +37,8 @@ class Quirk(enum.Flag):
     """Some EMH meters send entries without their mandatory value: `value` is None."""
 
     SHORT_CHECKSUM = enum.auto()
-    """A message checksum whose high byte is zero may come as one byte (gateways of solosTec, and
-    any sender that cuts leading zeros). Off: it is malformed."""
+    """A message checksum whose high byte is zero may come as one byte (as gateways send it).
+    Off: it is malformed."""
 
     SHORT_RECORD = enum.auto()
     """Optional fields at the end of a record may be left out altogether."""

@@ -37,9 +37,7 @@ class FrameDecoder:
         self._begin = 0  # where in the buffer the frame starts, or the search for one
         self._inside = False
         self._scan = 0  # no escape sequence of this frame lies between its start and here
-        self._escaped: list[
-            int
-        ] = []  # where literal escape sequences stand, from the frame's start
+        self._escaped: list[int] = []  # the literal escape sequences, from the frame's start
         self._events: list[Event] = []
 
     def feed(self, data: bytes) -> list[Event]:
