@@ -65,9 +65,9 @@ def capabilities(card: "Card", _: Entry) -> bytes:
         Tlv(0x81, bytes.fromhex("FFFE80")),  # privileges a security domain may get
         Tlv(0x82, bytes.fromhex("1E0600")),  # and an application
         Tlv(0x83, bytes((1, 2, 3, 4))),  # hashes of load files: SHA-1, SHA-256, SHA-384, SHA-512
-        Tlv(0x85, bytes.fromhex("FB00")),  # tokens: RSA, ECDSA, AES
-        Tlv(0x86, bytes.fromhex("FB00")),  # receipts
-        Tlv(0x87, bytes.fromhex("FB00")),  # DAP
+        Tlv(0x85, bytes.fromhex("FB03")),  # tokens: RSA, AES-CMAC, ECDSA
+        Tlv(0x86, bytes.fromhex("FB03")),  # receipts
+        Tlv(0x87, bytes.fromhex("FB03")),  # DAP
     ]
     return b"".join(part.encode() for part in parts)
 
