@@ -169,7 +169,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
     from hub.card import Refusal
     from hub.certifier import CertifierError
     from hub.device import DeviceError
-    from hub.disclosure import LogTampered, UnknownConsent
+    from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
     from hub.inspection import InspectionError
     from hub.installation import InstallationError
     from hub.machine import MachineError
@@ -196,6 +196,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         OSError: Exit.FAILURE,
         PeriodIncomplete: Exit.UNVERIFIABLE,
         Refusal: Exit.FAILURE,
+        ReleaseRefused: Exit.FORBIDDEN,
         ReplayError: Exit.FAILURE,
         SecretFileError: Exit.FAILURE,
         SignatureRefused: Exit.REFUTED,

@@ -28,13 +28,22 @@ from cli.common import (
 )
 from hub.device import Device
 from hub.disclosure import Entry, Knowledge
-from hub.inspection import CheckedBill, InspectionError, Verdict, check_invoices
+from hub.inspection import (
+    CheckedBill,
+    InspectionError,
+    Verdict,
+    check_invoices,
+    consent_to_export,
+    export_readings,
+)
 from hub.installation import Installer, consent_terms
+from protocols.metrology import Period
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, read_file
 
 __all__ = ["inspect"]
 
 DAY_SECONDS: Final = 86_400
+DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 VERDICT_EXITS = {
     Verdict.MATCHES: Exit.FINE,
@@ -134,7 +143,30 @@ def released_facts(device: Device, recipient: str | None = None) -> dict[str, An
         ],
         "known": known,
         "bytes_left_house": sum(entry.facts["sent"] for entry in log.entries("connection")),
-        "raw_readings_left_house": together.exposed_slots,
+        "outputs": [
+            {
+                "time": utc_text(entry.time),
+                "recipient": entry.facts["recipient"],
+                "purpose": entry.facts["purpose"],
+                "output": entry.facts["output"],
+                "bits": entry.facts["bits"],
+            }
+            for entry in log.entries("output")
+            if recipient in (None, entry.facts["recipient"])
+        ],
+        "exports": [
+            {
+                "time": utc_text(entry.time),
+                "recipient": entry.facts["recipient"],
+                "purpose": entry.facts["purpose"],
+                "resolution_minutes": entry.facts["resolution_minutes"],
+                "readings": entry.facts["readings"],
+            }
+            for entry in log.entries("export")
+            if recipient in (None, entry.facts["recipient"])
+        ],
+        "raw_readings_left_house": together.exposed_slots
+        + device.disclosure.exported_readings(None if recipient is None else [recipient]),
     }
 
 
@@ -227,6 +259,16 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
     console.print(table)
     for name, known in facts["known"].items():
         console.print(f"{name} knows {in_words(known)}")
+    for output in facts["outputs"]:
+        console.print(
+            f"{output['recipient']} got {output['output']}, {output['bits']} bits,"
+            f" at {output['time']}"
+        )
+    for export in facts["exports"]:
+        console.print(
+            f"{export['recipient']} got {export['readings']:,} readings of"
+            f" {export['resolution_minutes']} min at {export['time']}"
+        )
     for refusal in facts["refused"]:
         console.print(f"refused {refusal['recipient']} at {refusal['time']}: {refusal['why']}")
     console.print(
@@ -350,6 +392,45 @@ def narrow(
         except ValueError as error:
             fail(str(error))
     click.echo(f"consent {new.number} takes the place of {number}")
+
+
+@consents.command("export")
+@hub_option
+@click.option("--recipient", required=True, help="Who may have the readings.")
+@click.option("--purpose", required=True, help="What for.")
+@click.option("--minutes", type=int, default=60, show_default=True, help="How fine at most.")
+@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
+@click.option("--to", "last", type=DAY, required=True, help="The last local day.")
+@click.option("--until", type=DAY, required=True, help="The last day on which it holds.")
+def consent_export(
+    folder: Path,
+    recipient: str,
+    purpose: str,
+    minutes: int,
+    first: datetime,
+    last: datetime,
+    until: datetime,
+) -> None:
+    """Consent to hand readings themselves to somebody."""
+    with one_line_errors(), Device.open(folder) as device:
+        period = Period(first.date(), last.date())
+        consent = consent_to_export(device, recipient, purpose, minutes, period, until.date())
+    click.echo(f"consent {consent.number} is given; `inspect export {consent.number}` uses it")
+
+
+@inspect.command()
+@hub_option
+@click.argument("number", type=int)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--minutes", type=int, help="Coarser than the consent allows.")
+def export(folder: Path, number: int, output: Path, minutes: int | None) -> None:
+    """Write the readings that export consent NUMBER is about to a CSV file."""
+    with one_line_errors(), Device.open(folder) as device:
+        if output.exists():
+            fail(f"{output}: exists already")
+        made = export_readings(device, number, minutes)
+        output.write_text(made.text)
+    click.echo(f"{made.readings:,} readings are in {output}, and on record as having left")
 
 
 @consents.command("list")

@@ -2,7 +2,14 @@
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
 from hub.disclosure.consents import CONSENT_COMPONENT, Consent, Terms, UnknownConsent
-from hub.disclosure.guard import Disclosure, OutputRequest, Release, ReleaseRefused, ReleaseRequest
+from hub.disclosure.guard import (
+    Disclosure,
+    ExportRequest,
+    OutputRequest,
+    Release,
+    ReleaseRefused,
+    ReleaseRequest,
+)
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
 
@@ -13,6 +20,7 @@ __all__ = [
     "Disclosure",
     "DisclosureLog",
     "Entry",
+    "ExportRequest",
     "Form",
     "Knowledge",
     "LogTampered",

@@ -36,7 +36,14 @@ from hub.disclosure.knowledge import (
 from hub.disclosure.log import DisclosureLog, Entry
 from hub.vault.database import Database
 
-__all__ = ["Disclosure", "OutputRequest", "Release", "ReleaseRefused", "ReleaseRequest"]
+__all__ = [
+    "Disclosure",
+    "ExportRequest",
+    "OutputRequest",
+    "Release",
+    "ReleaseRefused",
+    "ReleaseRequest",
+]
 
 _MINUTE: Final = 60
 _DAY: Final = 86_400
@@ -93,6 +100,26 @@ class OutputRequest:
         """What a consent has to be about."""
         statement = f"output {self.output}"
         return self.applet, self.package, self.recipient, self.purpose, statement
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Readings that the resident wants to hand to somebody."""
+
+    recipient: str
+    purpose: str
+    resolution_minutes: int
+    begin: int
+    end: int
+    period: str
+    """The period of the consent, `2025-03-01/2025-03-31`, which [begin, end) lies in."""
+    readings: int
+    bits: int
+
+    @property
+    def wanted(self) -> tuple[bytes, bytes, str, str, str]:
+        """What a consent has to be about."""
+        return b"", b"", self.recipient, self.purpose, f"export {self.period}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +239,46 @@ class Disclosure:
             self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
             raise
         return self.log.append(self.now(), "output", facts)
+
+    def permit_export(self, request: ExportRequest) -> Entry:
+        """Record the export of readings themselves, or record the refusal and raise.
+
+        Allowed by a consent to just this recipient, purpose and resolution, for a period inside
+        the one it names. Raises `ReleaseRefused`.
+        """
+        facts: dict[str, int | str | bytes] = {
+            "recipient": request.recipient,
+            "purpose": request.purpose,
+            "resolution_minutes": request.resolution_minutes,
+            "begin": request.begin,
+            "end": request.end,
+            "readings": request.readings,
+            "bits": request.bits,
+        }
+        try:
+            terms = self._standing_terms(request.wanted)
+            if request.resolution_minutes < terms.least_minutes:
+                raise ReleaseRefused(
+                    "fineness",
+                    f"readings of {request.resolution_minutes} min, the consent says no finer than"
+                    f" {terms.least_minutes} min",
+                )
+            if request.bits > terms.bits:
+                raise ReleaseRefused(
+                    "size", f"{request.bits} bits, the consent allows {terms.bits}"
+                )
+        except ReleaseRefused as refused:
+            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            raise
+        return self.log.append(self.now(), "export", facts)
+
+    def exported_readings(self, recipients: Collection[str] | None = None) -> int:
+        """Return how many readings have left the house as such, to some recipients or to all."""
+        return sum(
+            entry.facts["readings"]
+            for entry in self.log.entries("export")
+            if recipients is None or entry.facts["recipient"] in recipients
+        )
 
     def record_message(self, applet: bytes, recipient: str, purpose: str, content: bytes) -> Entry:
         """Record an answer that leaves the house, to the byte, as it is before protection."""

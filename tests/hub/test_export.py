@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+import csv
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from hub.device import Description, Device
+from hub.disclosure import ReleaseRefused, UnknownConsent
+from hub.inspection import InspectionError, consent_to_export, export_readings
+from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from protocols.metrology import Period
+
+WEEK = Period(date(2025, 3, 24), date(2025, 3, 30))
+NOW = 1_743_500_000
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    with Device.create(tmp_path / "hub", description, now=lambda: NOW) as device:
+        house = SyntheticHousehold("Europe/Berlin")
+        readings = house.readings(date(2025, 3, 20), date(2025, 3, 31))
+        device.meter.vault.append(device.meter.channel, readings)
+        device.meter.certify()
+        yield device
+
+
+def test_readings_leave_by_a_consent_to_just_that_and_are_on_record(device: Device) -> None:
+    consent = consent_to_export(device, "doctor", "sleep", 60, WEEK, date(2026, 1, 1))
+    export = export_readings(device, consent.number)
+    rows = list(csv.DictReader(export.text.splitlines()))
+    assert export.readings == len(rows) == 7 * 24 - 1  # the clock goes forward on the 30th
+    total = sum(sum(use.uses) for use in device.meter.uses(WEEK))
+    assert sum(int(row["energy_wh"]) for row in rows) == total
+    assert rows[0]["start_local"] == "2025-03-24T00:00:00+01:00"
+    assert rows[-1]["start_local"] == "2025-03-30T23:00:00+02:00"
+    (entry,) = device.disclosure.log.entries("export")
+    assert (entry.facts["recipient"], entry.facts["readings"]) == ("doctor", 167)
+    assert device.disclosure.exported_readings() == 167
+    assert device.disclosure.exported_readings(["supplier"]) == 0
+
+
+def test_a_finer_export_than_the_consent_is_refused(device: Device) -> None:
+    consent = consent_to_export(device, "doctor", "sleep", 60, WEEK, date(2026, 1, 1))
+    with pytest.raises(ReleaseRefused, match="fineness: readings of 15 min"):
+        export_readings(device, consent.number, 15)
+    assert export_readings(device, consent.number, 1440).readings == 8  # days in UTC
+    assert device.disclosure.exported_readings() == 8
+
+
+def test_a_revoked_or_expired_consent_exports_nothing(device: Device) -> None:
+    late = consent_to_export(device, "doctor", "sleep", 60, WEEK, date(2025, 3, 31))
+    with pytest.raises(ReleaseRefused, match="consent: number 1 has expired"):
+        export_readings(device, late.number)
+    consent = consent_to_export(device, "nurse", "sleep", 60, WEEK, date(2026, 1, 1))
+    device.disclosure.revoke(consent.number)
+    with pytest.raises(ReleaseRefused, match="consent: number 2 was revoked"):
+        export_readings(device, consent.number)
+    assert device.disclosure.exported_readings() == 0
+
+
+def test_what_cannot_be_exported_is_named(device: Device) -> None:
+    with pytest.raises(UnknownConsent, match="no consent 5"):
+        export_readings(device, 5)
+    empty = Period(date(2024, 1, 1), date(2024, 1, 2))
+    consent = consent_to_export(device, "doctor", "sleep", 60, empty, date(2026, 1, 1))
+    with pytest.raises(InspectionError, match="no day of that period"):
+        export_readings(device, consent.number)
+    with pytest.raises(InspectionError, match="7 minutes"):
+        consent_to_export(device, "doctor", "sleep", 7, WEEK, date(2026, 1, 1))
