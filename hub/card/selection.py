@@ -54,12 +54,16 @@ def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: 
     name, issuer = command.data, card.registry.issuer()
     if len(name) > 16:
         raise Refusal(Sw.WRONG_LENGTH, "an AID has at most 16 bytes")
-    if not name or name in card.profile.aliases:
+    aliases = card.profile.aliases
+    if not name:
         candidates = [issuer]
     else:
         candidates = [entry for entry in card.registry.entries() if entry.aid.startswith(name)]
+        if issuer not in candidates and any(alias.startswith(name) for alias in aliases):
+            candidates.append(issuer)
         # A full name means exactly that entry, whatever else begins with it.
-        candidates.sort(key=lambda entry: entry.aid != name)
+        full = issuer.aid if name in aliases else name
+        candidates.sort(key=lambda entry: entry.aid != full)
     found = [entry for entry in candidates if entry.is_selectable and reachable(entry, state)]
     if command.p2 & NEXT:
         names = [entry.aid for entry in found]

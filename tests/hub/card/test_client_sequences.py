@@ -134,6 +134,7 @@ def test_pysim(tmp_path: Path, level: int) -> None:
     isd = "a000000003000000"
     selected = client.raw(bytes.fromhex(f"00a40404{lv(isd)}00")).hex()
     assert (selected[:4], selected[-4:]) == ("6f10", "9000")
+    assert client.raw(bytes.fromhex("00a4040005a00000000300"))[-2:].hex() == "9000"
     client.open(version=0x30)
     for scope in ("80", "20", "10"):
         assert client.send(f"80f2{scope}02094f005c054f9f70c5cc00").startswith("e3")
