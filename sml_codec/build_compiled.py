@@ -20,6 +20,7 @@ from typing import Final
 MODULES: Final = (
     "_layouts",
     "_make",
+    "_plans",
     "_schema",
     "codec",
     "elements",

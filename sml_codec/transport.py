@@ -180,9 +180,7 @@ def _checked(wire: bytes, escaped: list[int], offset: int, quirks: Quirk) -> Eve
     crc: Crc | None = None
     if crc_hqx(wire.translate(REFLECTED), 0xFFFF) == X25_RESIDUE:
         crc = _X25
-    elif Quirk.KERMIT_CRC in quirks and Crc.KERMIT.of(wire[:-2]) == int.from_bytes(
-        wire[-2:], "big"
-    ):
+    elif Crc.KERMIT.of(wire[:-2]).to_bytes(2, "big") == wire[-2:] and Quirk.KERMIT_CRC in quirks:
         crc = Crc.KERMIT
     payload = _unescaped(wire, escaped, len(wire) - 8) if escaped else wire[8:-8]
     padding = wire[-3]
