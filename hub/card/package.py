@@ -15,6 +15,7 @@ Errors: PackageError
 import hashlib
 import io
 import re
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -30,6 +31,18 @@ MAX_SIZE: Final = 1 << 24
 MAX_FILES: Final = 64
 CARRIER: Final = "RefLocation"
 _NAME: Final = re.compile(r"(?:[A-Za-z_]\w*/)+javacard/([A-Za-z]+)\.cap")
+_NOT_A_ZIP: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+)
+"""What the library raises for files that are no zip, or one that is damaged or encrypted."""
+_METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _MOMENT: Final = (2025, 1, 1, 0, 0, 0)  # the same bytes whenever it is built
 
 
@@ -55,13 +68,7 @@ class CapFile:
         """Read a CAP file; raise `PackageError` where it is none or unpacks to too much."""
         try:
             components = _unpack(data)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            NotImplementedError,
-            RuntimeError,
-            EOFError,
-        ) as error:
+        except _NOT_A_ZIP as error:
             raise PackageError(f"not a CAP file: {error}") from error
         block = b"".join(components[name] for name in COMPONENTS if name in components)
         try:
@@ -86,6 +93,8 @@ def _unpack(data: bytes) -> dict[str, bytes]:
             name = match[1]
             if name in components:
                 raise PackageError(f"the component {name} is in it twice")
+            if entry.compress_type not in _METHODS:
+                raise PackageError(f"{entry.filename!r} is compressed in another way than deflate")
             with archive.open(entry) as stream:
                 # What the directory says of sizes is not believed.
                 content = stream.read(left + 1)
