@@ -7,11 +7,12 @@ with the one before. The card has no clock: validity periods are not looked at; 
 serial numbers is how a certificate is taken out of use.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -39,6 +40,13 @@ MORE: Final = 0x80
 MAX_CERTIFICATES: Final = 8
 MAX_CERTIFICATE: Final = 1 << 14
 HOST_AUTHORITY: Final = 0x10
+_NOT_A_CERTIFICATE: Final = (
+    ValueError,
+    KeyError,
+    MalformedTlv,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +76,21 @@ class Certificate:
         """Read X.509 or 7F21; raise `Refusal` for anything else."""
         try:
             return cls._own_form(data) if data[:2] == b"\x7f\x21" else cls._x509(data)
-        except (ValueError, MalformedTlv, KeyError) as error:
+        except _NOT_A_CERTIFICATE as error:
             raise Refusal(Sw.WRONG_DATA, f"not a certificate: {error}") from error
 
     @classmethod
     def _x509(cls, data: bytes) -> "Certificate":
-        certificate = x509.load_der_x509_certificate(data)
-        key = certificate.public_key()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the library only frowns at is judged here
+            certificate = x509.load_der_x509_certificate(data)
+            key, serial = certificate.public_key(), certificate.serial_number
+        if serial <= 0:
+            raise ValueError("the serial number is not positive (RFC 5280, 4.1.2.2)")
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise ValueError("the key is on no elliptic curve")
         signed = certificate.tbs_certificate_bytes
-        return cls(certificate.serial_number, key, signed, certificate.signature)
+        return cls(serial, key, signed, certificate.signature)
 
     @classmethod
     def _own_form(cls, data: bytes) -> "Certificate":
@@ -104,7 +116,7 @@ class Certificate:
         """Return if `signer` signed it; raise `Refusal` otherwise."""
         try:
             signer.verify(self.signature, self.signed, ec.ECDSA(curve_hash(signer.curve)))
-        except InvalidSignature as error:
+        except (InvalidSignature, UnsupportedAlgorithm) as error:
             raise Refusal(Sw.WRONG_DATA, "the certificate's signature is wrong") from error
 
 

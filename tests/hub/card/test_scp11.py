@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import Card
+from hub.card import Card, Refusal
+from hub.card.agreement import Certificate
 from hub.card.keying import private_key
 from hub.card.manager import CardManager
 from protocols.secure_channel import CardClient, CommandApdu, Role, StaticKeys, Tlv
@@ -221,3 +222,18 @@ def test_keys_put_in_an_scp11_session_are_under_its_own_dek(card: Card) -> None:
     keys = StaticKeys(bytes([1] * 16), bytes([2] * 16), bytes([3] * 16))
     CardManager(client).put_keys(0x40, keys)
     Manager(card, keys=keys, version=0x40)
+
+
+def test_a_damaged_certificate_is_refused_with_a_status_word(card: Card) -> None:
+    """Either form, damaged at every place in turn; the X.509 one is another CA's anyway."""
+    _, certificates, _ = chain_of(1)
+    client = opened(card)
+    for whole in (certificates[0].public_bytes(Encoding.DER), own_certificate(HOST, AUTHORITY)):
+        for place in range(len(whole)):
+            for flip in (0x01, 0x80, 0xFF):
+                bad = bytearray(whole)
+                bad[place] ^= flip
+                with pytest.raises(Refusal) as refused:
+                    Certificate.decode(bytes(bad)).check(AUTHORITY.public_key())
+                assert refused.value.sw == 0x6A80
+    assert send_certificate(client, own_certificate(HOST, AUTHORITY)) == [0x9000]
