@@ -13,9 +13,11 @@ same: complete, valid and frozen.
 
 from __future__ import annotations
 
-from dataclasses import fields
+import copyreg
+from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
+from sml_codec import files, frames, messages, obis
 from sml_codec.crc import Crc
 from sml_codec.errors import SmlError
 from sml_codec.files import SmlFile, Telegram
@@ -36,6 +38,22 @@ from sml_codec.obis import Obis
 
 TWINS: Final = not hasattr(Message, "__mypyc_attrs__")
 """Whether this is plain Python."""
+
+
+def _rebuild(cls: type[Any], values: dict[str, Any]) -> object:
+    return cls(**values)
+
+
+def _reduce(made: Any) -> tuple[Any, ...]:
+    """Pickle a dataclass as its class and fields."""
+    return _rebuild, (type(made), {field.name: getattr(made, field.name) for field in fields(made)})
+
+
+if not TWINS:  # the compiler's own way to pickle would set the fields of a frozen object
+    for module in (files, frames, messages, obis):
+        for cls in vars(module).values():
+            if isinstance(cls, type) and is_dataclass(cls):
+                copyreg.pickle(cls, _reduce)
 
 
 def _twin(cls: type[Any]) -> type[Any]:

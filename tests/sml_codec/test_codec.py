@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages by hand: canonical form, the sender's form, quirks and refusals."""
 
+import copy
 import importlib
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -420,6 +422,15 @@ def test_values_are_frozen_and_passwords_are_not_shown() -> None:
         decoded.group = 1  # type: ignore[misc]
     request = OpenReq(client_id=b"c", request_file_id=b"f", username=b"u", password=b"secret")
     assert "secret" not in repr(request)
+
+
+def test_what_was_decoded_can_be_copied_and_pickled() -> None:
+    data = listed("77 07 01 00 01 08 00 ff 62 08 65 00 00 00 07 01 52 ff 59" + "00" * 7 + "05 01")
+    [message] = decode_file(data)
+    for again in (copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
+        assert again == message
+        assert repr(again) == repr(message)
+        assert encode_message(again) == data
 
 
 def test_every_body_is_a_frozen_dataclass() -> None:
