@@ -240,9 +240,8 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
     """Serve like a hub, and lie."""
     with Device.open(folder) as device:
         machine = cast("AppletMachine", LyingMachine(open_machine(), kind, device))
-        card = device.card(machine)
-        if kind == "message":
-            card = cast("Card", FlippingCard(card))
+        honest = device.card(machine)
+        card = cast("Card", FlippingCard(honest)) if kind == "message" else honest
 
         def ready(host: str, chosen: int) -> None:
             print_json("meterlet.hub.serve/1", {"host": host, "port": chosen})
@@ -259,7 +258,7 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
                 port,
                 ready,
                 stop,
-                tick=lambda: device.tick(card),
+                tick=lambda: device.tick(honest),
             )
 
         asyncio.run(run())
