@@ -25,7 +25,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.card import CARD, AppletInstance, Card, Kind
+from hub.card import CARD, Card, Kind
+from hub.card.content import instance_of
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.machine import OUTPUT_COMPONENT, AppletMachine
@@ -220,14 +221,8 @@ class Device:
         runtime = card.runtime
         assert isinstance(runtime, MachineRuntime)
         with card.turn():
-            applications = [
-                AppletInstance(
-                    entry.aid, entry.package, entry.module, entry.domain, entry.privileges
-                )
-                for entry in card.entries()
-                if entry.kind is Kind.APPLICATION
-            ]
-            return runtime.tick(applications)
+            applications = [e for e in card.entries() if e.kind is Kind.APPLICATION]
+            return runtime.tick(map(instance_of, applications))
 
     def vendors(self) -> dict[bytes, Ed25519PublicKey]:
         """Return the vendors' keys that the resident trusts, by key id."""

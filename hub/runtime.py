@@ -209,12 +209,15 @@ class MachineRuntime:
             board = OutputBoard(
                 self.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
             )
+        quota = manifest.limits.store_bytes
+        if entry.data_quota is not None:
+            quota = min(quota, entry.data_quota)
         log = HubLog(self.database, entry.aid, self.now)
         statements = HubStatements(entry.aid, bundle.digest, manifest, self.meter, self.disclosure)
         platform = Platform(
             statements=statements,
             calendar=HubCalendar(self.meter),
-            store=AppletStore(self.database, entry.aid, manifest.limits.store_bytes),
+            store=AppletStore(self.database, entry.aid, quota),
             clock=HubClock(self.now),
             signatures=Ed25519Signatures(),
             log=log,
