@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.machine import AppletInstance, AppletMachine, Bundle, build_bundle, host
 from hub.machine._running import Running
-from tests.hub.machine.fakes import BEGIN, DAY, REGISTER, Device, bundle, command
+from tests.hub.machine.fakes import BEGIN, DAY, REGISTER, Device, FixedClock, bundle, command
 
 LOOPS = 1_000_000
 LARGE = 200_000
@@ -66,14 +66,22 @@ def machine() -> AppletMachine:
 
 @cache
 def sample() -> Bundle:
-    made = bundle(APPLET, limits="fuel = 100_000_000_000")
+    made = bundle(APPLET, limits="fuel = 100_000_000_000\nfuel_per_minute = 1_000_000_000_000")
     machine().compile(made)
     return made
 
 
+class HurriedClock(FixedClock):
+    """A minute passes whenever it is looked at, so that no allowance runs out."""
+
+    def now(self) -> int:
+        self.time += 60
+        return self.time
+
+
 @cache
 def applet() -> AppletInstance:
-    return machine().instance(sample(), Device().platform)
+    return machine().instance(sample(), Device(clock=HurriedClock()).platform)
 
 
 def instantiate() -> None:

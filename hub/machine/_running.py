@@ -13,10 +13,11 @@ import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component
 
-from hub.machine import contract, host
+from hub.machine import host
 from hub.machine._abi import Function, Value
 from hub.machine._clock import EngineClock
 from hub.machine._engine import closed_at_exit
+from hub.machine.contract import Contract
 
 __all__ = ["Program", "Running"]
 
@@ -25,6 +26,7 @@ __all__ = ["Program", "Running"]
 class Program:
     """A compiled component, and how to make it the applet's."""
 
+    contract: Contract
     engine: wasmtime.Engine
     linker: component.Linker
     component: component.Component
@@ -42,6 +44,7 @@ class Running:
     def __init__(self, program: Program, behind: host.Host, memory_bytes: int, fuel: int) -> None:
         """Instantiate; raises `wasmtime.WasmtimeError` where memory or fuel does not suffice."""
         self.host = behind
+        self._contract = program.contract
         self._clock, self._ticks = program.clock, program.ticks
         self._store = closed_at_exit(wasmtime.Store(program.engine))
         self._store.set_limits(
@@ -100,10 +103,8 @@ class Running:
                 ffi.wasmtime_component_val_delete(ctypes.byref(value))
 
     def _find(self, name: str) -> tuple[Function, component.Func]:
-        python = name in contract.PYTHON
-        function = (contract.PYTHON if python else contract.APPLET)[name]
+        interface, function = self._contract.interface_of(name)
         if name not in self._functions:
-            interface = contract.PYTHON_INTERFACE if python else contract.APPLET_INTERFACE
             outer = self._instance.get_export_index(self._store, interface)
             inner = self._instance.get_export_index(self._store, name, outer)
             assert inner is not None, "exports were checked when the component was loaded"

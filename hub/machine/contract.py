@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of `wit/platform.wit`, in the machine's own types.
 
-A component may import any of `IMPORTS` and must export all of `APPLET`. `require` refuses any
-other when it is loaded, down to the types: at run time nothing is guessed. A test holds these
-tables against the WIT file by way of the runtime that is built from it.
+A component may import any of `PLATFORM.imports` and must export all of its functions. `require`
+refuses any other when it is loaded, down to the types: at run time nothing is guessed. A test holds
+these tables against the WIT file by way of the runtime that is built from it.
+
+The Python runtime has the same contract under another name, `PYTHON`, in which bytes cross as text
+(`_abi.TEXT_BYTES` says why); its WIT is made from the public one by `python_wit`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from wasmtime import Engine, component
@@ -26,12 +30,11 @@ from hub.machine._abi import (
 )
 from hub.machine.errors import ContractBroken, Refusal
 
-__all__ = ["APPLET", "APPLET_INTERFACE", "IMPORTS", "PYTHON", "PYTHON_INTERFACE", "require"]
+__all__ = ["PLATFORM", "PYTHON", "Contract", "python_wit", "require"]
 
-_PACKAGE: Final = "meterlet:platform/{}@0.1.0"
-
-APPLET_INTERFACE: Final = _PACKAGE.format("applet")
-PYTHON_INTERFACE: Final = _PACKAGE.format("python")
+PUBLIC: Final = "meterlet:platform"
+PRIVATE: Final = "meterlet:python"
+VERSION: Final = "@0.1.0"
 
 _REFUSAL: Final = Enumeration(tuple(refusal.value for refusal in Refusal))
 _OPENED: Final = Record(
@@ -41,31 +44,27 @@ _GRID: Final = Record((("zone", STRING), ("slot-minutes", U32)))
 _SLOTS: Final = Record((("starts", BYTES), ("states", BYTES)))
 _USE: Final = Record((("starts", BYTES), ("watt-hours", BYTES), ("states", BYTES)))
 _PERIOD: Final = (STRING, S64, S64)
-_TYPES: Final = _PACKAGE.format("types")
-
-IMPORTS: Final[Mapping[str, Mapping[str, Function]]] = {
-    _PACKAGE.format("statements"): {
+_IMPORTS: Final[Mapping[str, Mapping[str, Function]]] = {
+    "statements": {
         "open-linear": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED, _REFUSAL)),
     },
-    _PACKAGE.format("calendar"): {
+    "calendar": {
         "grid": Function((), _GRID),
         "slots": Function(_PERIOD, Result(_SLOTS, _REFUSAL)),
     },
-    _PACKAGE.format("store"): {
+    "store": {
         "get": Function((BYTES,), Option(BYTES)),
         "put": Function((BYTES, BYTES), Result(None, _REFUSAL)),
         "delete": Function((BYTES,)),
         "keys": Function((), ListOf(BYTES)),
     },
-    _PACKAGE.format("clock"): {"now": Function((), S64)},
-    _PACKAGE.format("signatures"): {"verify-ed25519": Function((BYTES, BYTES, BYTES), BOOL)},
-    _PACKAGE.format("log"): {"write": Function((STRING,))},
-    _PACKAGE.format("readings"): {"read": Function(_PERIOD, Result(_USE, _REFUSAL))},
-    _PACKAGE.format("outputs"): {"set": Function((STRING, BYTES), Result(None, _REFUSAL))},
+    "clock": {"now": Function((), S64)},
+    "signatures": {"verify-ed25519": Function((BYTES, BYTES, BYTES), BOOL)},
+    "log": {"write": Function((STRING,))},
+    "readings": {"read": Function(_PERIOD, Result(_USE, _REFUSAL))},
+    "outputs": {"set": Function((STRING, BYTES), Result(None, _REFUSAL))},
 }
-"""What the platform offers: interface, function, types."""
-
-APPLET: Final[Mapping[str, Function]] = {
+_APPLET: Final[Mapping[str, Function]] = {
     "install": Function((BYTES,), Result(BYTES, STRING)),
     "select": Function((), Result(BYTES, STRING)),
     "process": Function((BYTES,), Result(BYTES, STRING)),
@@ -73,23 +72,67 @@ APPLET: Final[Mapping[str, Function]] = {
     "update": Function((), Result(None, STRING)),
     "uninstall": Function((), Result(BYTES, STRING)),
 }
-PYTHON: Final[Mapping[str, Function]] = {
+_PYTHON: Final[Mapping[str, Function]] = {
     "compile": Function((BYTES,), Result(STRING, STRING)),
     "load": Function((STRING, STRING), Result(STRING, STRING)),
 }
 
 
-def require(engine: Engine, compiled: component.Component, *, python: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a component may import and must export: interface, function, types."""
+
+    package: str
+    imports: Mapping[str, Mapping[str, Function]]
+    exports: Mapping[str, Mapping[str, Function]]
+
+    def interface_of(self, function: str) -> tuple[str, Function]:
+        """Return the exported interface that has a function of this name, and its types."""
+        for interface, functions in self.exports.items():
+            if function in functions:
+                return interface, functions[function]
+        raise KeyError(function)
+
+
+def _qualified(
+    package: str, interfaces: Mapping[str, Mapping[str, Function]]
+) -> dict[str, Mapping[str, Function]]:
+    return {f"{package}/{name}{VERSION}": table for name, table in interfaces.items()}
+
+
+def _as_text(table: Mapping[str, Function]) -> dict[str, Function]:
+    return {name: function.as_text() for name, function in table.items()}
+
+
+PLATFORM: Final = Contract(
+    PUBLIC, _qualified(PUBLIC, _IMPORTS), _qualified(PUBLIC, {"applet": _APPLET})
+)
+"""For components of any language."""
+PYTHON: Final = Contract(
+    PRIVATE,
+    _qualified(PRIVATE, {name: _as_text(table) for name, table in _IMPORTS.items()}),
+    _qualified(PRIVATE, {"applet": _as_text(_APPLET), "python": _as_text(_PYTHON)}),
+)
+"""For the Python runtime."""
+
+
+def python_wit(platform_wit: str) -> str:
+    """Return the Python runtime's WIT: the platform's, with text for bytes."""
+    return platform_wit.replace(PUBLIC, PRIVATE).replace("list<u8>", "string")
+
+
+def require(engine: Engine, compiled: component.Component, contract: Contract = PLATFORM) -> None:
     """Return if the component fits the contract; raise `ContractBroken` and name what does not."""
     for name, item in _items(compiled.type.imports(engine)).items():
-        if name == _TYPES:
+        if name == f"{contract.package}/types{VERSION}":
             continue
-        if name not in IMPORTS:
+        if name not in contract.imports:
             raise ContractBroken(f"the component imports {name}, which the platform has not")
-        _require_functions(engine, f"import {name}", item, IMPORTS[name], all_of_them=False)
+        _require_functions(
+            engine, f"import {name}", item, contract.imports[name], all_of_them=False
+        )
     exports = _items(compiled.type.exports(engine))
-    wanted = {APPLET_INTERFACE: APPLET} | ({PYTHON_INTERFACE: PYTHON} if python else {})
-    for name, functions in wanted.items():
+    for name, functions in contract.exports.items():
         if name not in exports:
             raise ContractBroken(f"the component does not export {name}")
         _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)

@@ -16,7 +16,7 @@ from wasmtime import _ffi as ffi
 from wasmtime import component
 
 from hub.machine import contract, limits
-from hub.machine._abi import Err, Function, Ok, Result
+from hub.machine._abi import Err, Function, Malformed, Ok, Result
 from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
 from hub.machine.manifest import Confinement, Manifest, StatementGrant
 from hub.machine.platform import Platform
@@ -195,7 +195,8 @@ _METHODS: Final[dict[str, Callable[..., Any]]] = {
 }
 _ENTRIES: Final[list[tuple[Function, Callable[..., Any]]]] = [
     (function, _METHODS[name])
-    for functions in contract.IMPORTS.values()
+    for known in (contract.PLATFORM, contract.PYTHON)
+    for functions in known.imports.values()
     for name, function in functions.items()
 ]
 _HOSTS: Final[dict[int, Host]] = {}
@@ -221,7 +222,7 @@ def _arrive(
     host = _HOSTS[ctypes.addressof(context.contents)]
     try:
         function, method = _ENTRIES[entry or 0]
-        lifted = [kind.lift(arguments[at]) for at, kind in enumerate(function.parameters)]
+        lifted = _lift(host, function, arguments)
         host.calls += 1
         _charge(host, context, sum(map(_size, lifted)))
         value = _call(host, method, lifted, isinstance(function.result, Result))
@@ -232,6 +233,13 @@ def _arrive(
         host.pending = error
         return _native_error(type(error).__name__)
     return 0
+
+
+def _lift(host: Host, function: Function, arguments: Any) -> list[Any]:
+    try:
+        return [kind.lift(arguments[at]) for at, kind in enumerate(function.parameters)]
+    except Malformed as error:
+        raise host.fault(FaultKind.TRAP, str(error)) from None
 
 
 def _call(host: Host, method: Callable[..., Any], lifted: list[Any], refusable: bool) -> Any:
@@ -274,21 +282,19 @@ def _native_error(message: str) -> int:
 _NO_FINALIZER: Final = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 
 
-def define_imports(linker: component.Linker) -> None:
+def define_imports(linker: component.Linker, known: contract.Contract) -> None:
     """Let every import of the contract arrive at the host of the store that it comes from."""
-    entry = 0
     with linker.root() as root:
-        for interface, functions in contract.IMPORTS.items():
+        for interface, functions in known.imports.items():
             with root.add_instance(interface) as instance:
-                for name in functions:
+                for name, function in functions.items():
                     raw = name.encode()
                     error = ffi.wasmtime_component_linker_instance_add_func(
                         instance.ptr(),
                         ctypes.create_string_buffer(raw),
                         len(raw),
                         _arrive,
-                        entry,
+                        _ENTRIES.index((function, _METHODS[name])),
                         _NO_FINALIZER,
                     )
                     assert not error, f"{interface}: {name} is defined twice"
-                    entry += 1

@@ -16,7 +16,7 @@ from typing import Any, Final
 import wasmtime
 
 from hub.machine import limits
-from hub.machine._abi import Err
+from hub.machine._abi import Err, Malformed
 from hub.machine._running import Program, Running
 from hub.machine.allowance import Allowance
 from hub.machine.bundle import Bundle
@@ -199,6 +199,8 @@ def run_guarded(running: Running, crash: FaultKind, name: str, *arguments: Any) 
     behind = running.host
     try:
         answer = running.call(name, *arguments)
+    except Malformed as error:
+        raise behind.fault(FaultKind.BAD_ANSWER, str(error)) from None
     except wasmtime.WasmtimeError as error:
         if behind.pending is not None:
             raise behind.pending from None

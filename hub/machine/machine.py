@@ -10,6 +10,7 @@ One machine serves all applets of a process. What it holds is code; state belong
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -39,7 +40,7 @@ class AppletMachine:
         self, engine: wasmtime.Engine, python: component.Component, name: str, cache: Path
     ) -> None:
         """Use `open`."""
-        self._python = Program(engine, _linker(engine), python)
+        self._python = Program(contract.PYTHON, engine, _linker(engine, contract.PYTHON), python)
         self._python_name, self._cache = name, cache
         self._programs: dict[bytes, Program] = {}
         self._vendors: tuple[wasmtime.Engine, component.Linker, EngineClock] | None = None
@@ -59,7 +60,7 @@ class AppletMachine:
         cache = cache_directory or _cache.default_directory()
         engine = new_engine(interruptible=False)
         compiled, name = runtime.load_runtime(engine, cache, progress)
-        contract.require(engine, compiled, python=True)
+        contract.require(engine, compiled, contract.PYTHON)
         return cls(engine, compiled, name, cache)
 
     def instance(self, bundle: Bundle, platform: Platform) -> AppletInstance:
@@ -92,8 +93,7 @@ class AppletMachine:
         else:
             image = self._compile_sources(bundle, module)
             _cache.write(path, image.encode())
-        python = self._python
-        return Program(python.engine, python.linker, python.component, image, module)
+        return replace(self._python, image=image, module=module)
 
     def _compile_sources(self, bundle: Bundle, module: str) -> str:
         image = self._run(bundle, limits.COMPILE_FUEL, "compile", _sources(bundle))
@@ -114,7 +114,7 @@ class AppletMachine:
     def _compile_component(self, bundle: Bundle) -> Program:
         if self._vendors is None:
             new = new_engine(interruptible=True)
-            self._vendors = new, _linker(new), EngineClock(new)
+            self._vendors = new, _linker(new, contract.PLATFORM), EngineClock(new)
         engine, linker, clock = self._vendors
         path = self._cached(bundle, "cwasm")
         name = bundle.manifest.name
@@ -130,7 +130,7 @@ class AppletMachine:
         except (wasmtime.WasmtimeError, ContractBroken) as error:
             raise AppletFault(name, FaultKind.BAD_CODE, str(error)) from error
         ticks = round(limits.MAX_SECONDS / TICK_SECONDS)
-        return Program(engine, linker, compiled, clock=clock, ticks=ticks)
+        return Program(contract.PLATFORM, engine, linker, compiled, clock=clock, ticks=ticks)
 
     def _cached(self, bundle: Bundle, suffix: str) -> Path:
         """Return where what is compiled for this very runtime is kept."""
@@ -138,9 +138,9 @@ class AppletMachine:
         return self._cache / f"applet-{name}.{suffix}"
 
 
-def _linker(engine: wasmtime.Engine) -> component.Linker:
+def _linker(engine: wasmtime.Engine, known: contract.Contract) -> component.Linker:
     linker = closed_at_exit(component.Linker(engine))
-    define_imports(linker)
+    define_imports(linker, known)
     return linker
 
 

@@ -30,13 +30,14 @@ from wasmtime import Engine, WasmtimeError, component
 
 from hub.machine import _cache
 from hub.machine._engine import CONFIGURATION, closed_at_exit
+from hub.machine.contract import python_wit
 from hub.machine.errors import CacheRefused, RuntimeNotBuilt
 
 __all__ = ["Progress", "load_native", "load_runtime", "write_native"]
 
 _MACHINE: Final = Path(__file__).resolve().parent
 _ROOT: Final = _MACHINE.parent.parent
-WIT: Final = _MACHINE / "wit"
+WIT: Final = _MACHINE / "wit" / "platform.wit"
 WORLD: Final = "python-runtime"
 PROGRAM: Final = "applets.sdk.guest.runtime_guest"
 BUILDER: Final = "componentize-py"
@@ -110,7 +111,7 @@ def _key() -> str:
     versions = [f"{name} {_version(name)}" for name in ("wasmtime", "tzdata")]
     for part in (*versions, *_cpu(), repr(CONFIGURATION), WORLD, PROGRAM):
         digest.update(f"{part}\0".encode())
-    for name, path in (*_sources(), *((path.name, path) for path in sorted(WIT.glob("*.wit")))):
+    for name, path in (*_sources(), (WIT.name, WIT)):
         content = path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:32]
@@ -142,7 +143,9 @@ def _build(engine: Engine, directory: Path, report: Report) -> Path:
     with tempfile.TemporaryDirectory(dir=directory, prefix=".build-") as scratch:
         stage, wasm = Path(scratch, "stage"), Path(scratch, "runtime.wasm")
         _stage(stage)
-        _timed(0, report, lambda: _componentize(stage, wasm))
+        wit = Path(scratch, "python.wit")
+        wit.write_text(python_wit(WIT.read_text(encoding="utf-8")), encoding="utf-8")
+        _timed(0, report, lambda: _componentize(stage, wit, wasm))
         compiled = _timed(
             1, report, lambda: closed_at_exit(component.Component(engine, wasm.read_bytes()))
         )
@@ -165,9 +168,9 @@ def _stage(stage: Path) -> None:
     )
 
 
-def _componentize(stage: Path, wasm: Path) -> None:
+def _componentize(stage: Path, wit: Path, wasm: Path) -> None:
     program = "import sys; from componentize_py import script; sys.exit(script())"
-    command = [sys.executable, "-c", program, "--quiet", "--wit-path", str(WIT), "--world", WORLD]
+    command = [sys.executable, "-c", program, "--quiet", "--wit-path", str(wit), "--world", WORLD]
     command += ["componentize", "--stub-wasi", "--python-path", str(stage)]
     command += [PROGRAM, "--output", str(wasm)]
     # A virtual environment's packages would be offered to the snapshot.

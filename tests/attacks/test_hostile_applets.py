@@ -25,6 +25,7 @@ OUTCOMES: Final[dict[FaultKind | bytes, str]] = {
         loop loop_and_catch loop_in_c long_multiplication big_power slow_pattern copy_forever
         sort_forever generator_bomb call_the_clock_forever read_the_store_forever finally_forever
         take_it_in_small_pieces recurse_and_catch deep_pattern deep_chain huge_log huge_name
+        huge_key huge_signature huge_weights
         put_traps_everywhere
     """,
     FaultKind.OUT_OF_MEMORY: """
@@ -34,7 +35,7 @@ OUTCOMES: Final[dict[FaultKind | bytes, str]] = {
         recurse_without_a_limit recurse_in_c recurse_in_comparison recurse_in_getattr deep_json
         open_a_file_the_other_way find_os_anyway find_posix_in_the_import_system
         build_posix_again ask_the_time ask_for_randomness exit_the_process abort_the_process
-        crash_the_interpreter answer_too_long huge_weights huge_key huge_signature wrong_types
+        crash_the_interpreter wrong_types text_that_is_no_bytes
         wrong_numbers
     """,
     FaultKind.CRASH: """
@@ -45,7 +46,9 @@ OUTCOMES: Final[dict[FaultKind | bytes, str]] = {
         raise_a_chain raise_from_surrogates odd_weights negative_function forged_function
         delete_everything load_itself_again
     """,
-    FaultKind.BAD_ANSWER: "answer_a_little_too_long",
+    FaultKind.BAD_ANSWER: """
+        answer_a_little_too_long answer_too_long answer_text_that_is_no_bytes
+    """,
     b"\x6a\x80": "statement_with_everything_wrong",
     b"\x90\x00": "answer_none_at_all surrogates flood_the_log replace_the_builtins",
     b"owned\x90\x00": "replace_the_runtime",

@@ -31,11 +31,11 @@ def _guarded(work: Callable[[], ValueT]) -> ValueT:
         raise Err(_describe(error)) from None
 
 
-def _answered(work: Callable[[], bytes]) -> bytes:
+def _answered(work: Callable[[], bytes]) -> str:
     try:
-        return work()
+        return services.text_of(work())
     except AppletError as error:
-        return error.status.to_bytes(2, "big")
+        return services.text_of(error.status.to_bytes(2, "big"))
 
 
 def _describe(error: BaseException) -> str:
@@ -81,19 +81,21 @@ def _load(image: str, module: str) -> str:
 
 
 class Applet:
-    """`meterlet:platform/applet`."""
+    """The interface `applet`, with text for bytes."""
 
-    def install(self, parameters: bytes) -> bytes:
+    def install(self, parameters: str) -> str:
         """Forward to the applet."""
-        return _guarded(lambda: _answered(lambda: _install(parameters)))
+        given = services.bytes_of(parameters)
+        return _guarded(lambda: _answered(lambda: _install(given)))
 
-    def select(self) -> bytes:
+    def select(self) -> str:
         """Forward to the applet."""
         return _guarded(lambda: _answered(lambda: Response(_running[0].select()).encode()))
 
-    def process(self, command: bytes) -> bytes:
+    def process(self, command: str) -> str:
         """Forward to the applet, decoded."""
-        return _guarded(lambda: _answered(lambda: _process(command)))
+        given = services.bytes_of(command)
+        return _guarded(lambda: _answered(lambda: _process(given)))
 
     def deselect(self) -> None:
         """Forward to the applet."""
@@ -103,17 +105,17 @@ class Applet:
         """Forward to the applet."""
         _guarded(lambda: _running[0].update())
 
-    def uninstall(self) -> bytes:
+    def uninstall(self) -> str:
         """Forward to the applet."""
         return _guarded(lambda: _answered(_uninstall))
 
 
 class Python:
-    """`meterlet:platform/python`."""
+    """The interface `python`, with text for bytes."""
 
-    def compile(self, sources: bytes) -> str:
+    def compile(self, sources: str) -> str:
         """Return the image of the sources."""
-        return _guarded(lambda: _compile(sources))
+        return _guarded(lambda: _compile(services.bytes_of(sources)))
 
     def load(self, image: str, module: str) -> str:
         """Start the applet class in `module`."""

@@ -33,17 +33,27 @@ def _asked(call: Callable[..., ValueT], *arguments: object) -> ValueT:
         raise Refused(_REFUSALS[error.value.value]) from None
 
 
-def pack(values: Sequence[int]) -> bytes:
+def text_of(data: bytes) -> str:
+    """Return bytes as the runtime hands them out: a character each."""
+    return str(data, "latin-1")
+
+
+def bytes_of(text: str) -> bytes:
+    """Return what `text_of` was given."""
+    return text.encode("latin-1")
+
+
+def pack(values: Sequence[int]) -> str:
     """Return 64-bit integers as the contract packs them."""
     try:
-        return struct.pack(f"<{len(values)}q", *values)
+        return text_of(struct.pack(f"<{len(values)}q", *values))
     except struct.error:
         raise Refused(Refusal.MALFORMED, "not all are 64-bit integers") from None
 
 
-def unpack(packed: bytes) -> tuple[int, ...]:
+def unpack(packed: str) -> tuple[int, ...]:
     """Return what `pack` packed."""
-    return struct.unpack(f"<{len(packed) // 8}q", packed)
+    return struct.unpack(f"<{len(packed) // 8}q", bytes_of(packed))
 
 
 def printable(text: str) -> str:
@@ -55,8 +65,15 @@ class _Statements:
     def open_linear(
         self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
     ) -> Opened:
-        opened = _asked(statements.open_linear, register, begin, end, pack(weights), context)
-        return Opened(opened.value, opened.opening, tuple(opened.certified_days), opened.digest)
+        opened = _asked(
+            statements.open_linear, register, begin, end, pack(weights), text_of(context)
+        )
+        return Opened(
+            opened.value,
+            bytes_of(opened.opening),
+            tuple(map(bytes_of, opened.certified_days)),
+            bytes_of(opened.digest),
+        )
 
 
 class _Calendar:
@@ -66,23 +83,22 @@ class _Calendar:
 
     def slots(self, register: str, begin: int, end: int) -> Slots:
         slots = _asked(calendar.slots, register, begin, end)
-        return Slots(unpack(slots.starts), slots.states)
+        return Slots(unpack(slots.starts), bytes_of(slots.states))
 
 
 class _Store:
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = store.get(key)
-        return value
+        value = store.get(text_of(key))
+        return None if value is None else bytes_of(value)
 
     def put(self, key: bytes, value: bytes) -> None:
-        _asked(store.put, key, value)
+        _asked(store.put, text_of(key), text_of(value))
 
     def delete(self, key: bytes) -> None:
-        store.delete(key)
+        store.delete(text_of(key))
 
     def keys(self) -> list[bytes]:
-        keys: list[bytes] = store.keys()
-        return keys
+        return list(map(bytes_of, store.keys()))
 
 
 class _Clock:
@@ -93,7 +109,9 @@ class _Clock:
 
 class _Signatures:
     def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        verified: bool = signatures.verify_ed25519(public_key, message, signature)
+        verified: bool = signatures.verify_ed25519(
+            text_of(public_key), text_of(message), text_of(signature)
+        )
         return verified
 
 
@@ -105,12 +123,12 @@ class _Log:
 class _Readings:
     def read(self, register: str, begin: int, end: int) -> Use:
         use = _asked(readings.read, register, begin, end)
-        return Use(unpack(use.starts), unpack(use.watt_hours), use.states)
+        return Use(unpack(use.starts), unpack(use.watt_hours), bytes_of(use.states))
 
 
 class _Outputs:
     def set(self, name: str, value: bytes) -> None:
-        _asked(outputs.set, name, value)
+        _asked(outputs.set, name, text_of(value))
 
 
 def platform() -> Platform:

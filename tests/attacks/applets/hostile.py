@@ -34,15 +34,16 @@ class Hostile(Applet):
         sum(iter(int, 1))
 
     def long_multiplication(self):
-        number = 3 ** 1_000_000
+        number = 3**1_000_000
         while True:
             number * number
 
     def big_power(self):
-        9 ** 9 ** 9
+        9**9**9
 
     def slow_pattern(self):
         import re
+
         re.match("(a+)+$", "a" * 60 + "b")
 
     def copy_forever(self):
@@ -58,6 +59,7 @@ class Hostile(Applet):
         def tree(depth):
             while True:
                 yield from tree(depth + 1) if depth < 50 else iter(range(1000))
+
         for _ in tree(0):
             pass
 
@@ -76,6 +78,7 @@ class Hostile(Applet):
                 return again()
             finally:
                 again()
+
         again()
 
     # Memory
@@ -122,13 +125,17 @@ class Hostile(Applet):
 
     def recurse_without_a_limit(self):
         import sys
+
         sys.setrecursionlimit(2**31 - 1)
+
         def deeper(n):
             return deeper(n + 1)
+
         deeper(0)
 
     def recurse_in_c(self):
         import sys
+
         sys.setrecursionlimit(2**31 - 1)
         nested = []
         for _ in range(1_000_000):
@@ -145,16 +152,20 @@ class Hostile(Applet):
         class Deep:
             def __getattr__(self, name):
                 return getattr(self, name + "x")
+
         import sys
+
         sys.setrecursionlimit(2**31 - 1)
         Deep().name
 
     def deep_json(self):
         import json
+
         json.loads("[" * 1_000_000)
 
     def deep_pattern(self):
         import re
+
         re.compile("(" * 100_000 + ")" * 100_000)
 
     def deep_source(self):
@@ -163,6 +174,7 @@ class Hostile(Applet):
     def deep_chain(self):
         import itertools
         import sys
+
         sys.setrecursionlimit(2**31 - 1)
         chain = iter(())
         for _ in range(1_000_000):
@@ -197,6 +209,7 @@ class Hostile(Applet):
 
     def open_a_file_the_other_way(self):
         import io
+
         io.FileIO("/etc/passwd")
 
     def write_a_file(self):
@@ -204,35 +217,46 @@ class Hostile(Applet):
 
     def find_os_anyway(self):
         import contextlib
-        os = contextlib.os if hasattr(contextlib, "os") else contextlib.sys.modules["contextlib"].sys.modules.get("os")
+
+        os = (
+            contextlib.os
+            if hasattr(contextlib, "os")
+            else contextlib.sys.modules["contextlib"].sys.modules.get("os")
+        )
         for value in list(vars(__import__("importlib")).values()):
             os = os or getattr(value, "_os", None)
         os.listdir("/")
 
     def find_posix_in_the_import_system(self):
         import importlib
+
         importlib._bootstrap_external._os.stat("/")
 
     def build_posix_again(self):
         import importlib
+
         bootstrap = importlib._bootstrap
         spec = bootstrap.BuiltinImporter.find_spec("posix")
         bootstrap._load(spec).open("/etc/passwd", 0)
 
     def ask_the_time(self):
         import datetime
+
         return str(datetime.datetime.now()).encode()
 
     def ask_for_randomness(self):
         import importlib
+
         return importlib._bootstrap_external._os.urandom(16)
 
     def exit_the_process(self):
         import importlib
+
         importlib._bootstrap_external._os._exit(0)
 
     def abort_the_process(self):
         import importlib
+
         importlib._bootstrap_external._os.abort()
 
     def crash_the_interpreter(self):
@@ -267,8 +291,10 @@ class Hostile(Applet):
         class Liar(bytes):
             def __len__(self):
                 return -1
+
             def __add__(self, other):
                 return object()
+
         return Liar(b"liar")
 
     # Exceptions
@@ -289,7 +315,9 @@ class Hostile(Applet):
         class Nasty(BaseException):
             def __str__(self):
                 raise self
+
             __repr__ = __str__
+
         raise Nasty
 
     def raise_a_group(self):
@@ -316,8 +344,9 @@ class Hostile(Applet):
 
     def huge_weights(self):
         import sys
+
         statements = sys.modules["wit_world.imports"].statements
-        statements.open_linear("1-0:1.8.0*255", 0, 40 * 86_400, bytes(8 << 20), b"")
+        statements.open_linear("1-0:1.8.0*255", 0, 40 * 86_400, "\0" * (8 << 20), "")
 
     def huge_log(self):
         self.platform.log.write("x" * (8 << 20))
@@ -333,26 +362,41 @@ class Hostile(Applet):
 
     def odd_weights(self):
         import sys
+
         statements = sys.modules["wit_world.imports"].statements
-        statements.open_linear("1-0:1.8.0*255", 0, 40 * 86_400, b"1234567", b"")
+        statements.open_linear("1-0:1.8.0*255", 0, 40 * 86_400, "1234567", "")
 
     def wrong_types(self):
         import sys
+
         sys.modules["wit_world.imports"].statements.open_linear(1, "2", None, [], {})
 
     def wrong_numbers(self):
         import sys
-        sys.modules["wit_world.imports"].statements.open_linear("x", 2**70, -2**70, b"", b"")
+
+        sys.modules["wit_world.imports"].statements.open_linear("x", 2**70, -(2**70), "", "")
+
+    def text_that_is_no_bytes(self):
+        import sys
+
+        sys.modules["wit_world.imports"].store.put("snow\N{SNOWMAN}", "")
+
+    def answer_text_that_is_no_bytes(self):
+        import sys
+
+        sys.modules["applets.sdk.guest.services"].str = lambda *_: "snow\N{SNOWMAN}"
 
     def surrogates(self):
         self.platform.log.write("\ud800")
 
     def negative_function(self):
         import componentize_py_runtime
+
         componentize_py_runtime.call_import(2**31 - 1, [], 0)
 
     def forged_function(self):
         import componentize_py_runtime
+
         for index in range(100):
             componentize_py_runtime.call_import(index, [object()] * 9, 0)
 
@@ -364,12 +408,14 @@ class Hostile(Applet):
 
     def delete_everything(self):
         import sys
+
         for name in list(sys.modules):
             module = sys.modules.pop(name)
             vars(module).clear() if hasattr(module, "__dict__") else None
 
     def replace_the_runtime(self):
         import sys
+
         guest = sys.modules["applets.sdk.guest.runtime_guest"]
         guest.Applet.process = lambda self, command: b"owned\x90\x00"
         guest.Response.encode = lambda self: b"owned\x90\x00"
@@ -377,20 +423,24 @@ class Hostile(Applet):
 
     def replace_the_builtins(self):
         import builtins
+
         builtins.len = lambda value: 0
         builtins.isinstance = lambda *_: True
         builtins.bytes = str
 
     def put_traps_everywhere(self):
         import sys
+
         def trap(*_):
             while True:
                 pass
+
         sys.settrace(trap)
         sys.setprofile(trap)
         sys.excepthook = sys.unraisablehook = trap
 
     def load_itself_again(self):
         import sys
+
         guest = sys.modules["applets.sdk.guest.runtime_guest"]
         guest.Python().load(b"", "x")

@@ -12,16 +12,19 @@ from hub.machine._abi import (
     BYTES,
     S64,
     STRING,
+    TEXT_BYTES,
     U32,
     Enumeration,
     Err,
     ListOf,
+    Malformed,
     Ok,
     Option,
     Record,
     Result,
     Value,
     WitType,
+    as_text,
 )
 
 COLOURS = Enumeration(("red", "green"))
@@ -33,6 +36,8 @@ SAMPLES: list[tuple[WitType, st.SearchStrategy[Any]]] = [
     (U32, st.integers(0, 2**32 - 1)),
     (STRING, st.text()),
     (BYTES, st.binary()),
+    (TEXT_BYTES, st.binary()),
+    (as_text(ListOf(BYTES)), st.lists(st.binary())),
     (COLOURS, st.sampled_from(COLOURS.names)),
     (ListOf(STRING), st.lists(st.text())),
     (ListOf(BYTES), st.lists(st.binary())),
@@ -74,6 +79,7 @@ def test_what_is_lowered_is_lifted_again(data: st.DataObject) -> None:
         (STRING, "\ud800"),
         (BYTES, "text"),
         (BYTES, [1, 2]),
+        (TEXT_BYTES, "text"),
         (COLOURS, "blue"),
         (ListOf(BYTES), [b"good", "bad"]),
         (Option(BYTES), "text"),
@@ -87,6 +93,21 @@ def test_another_value_is_refused_and_leaves_nothing_half_written(
 ) -> None:
     with pytest.raises((TypeError, ValueError, AttributeError)):
         passed(wit_type, value)
+
+
+def test_text_that_is_no_bytes_is_malformed() -> None:
+    native = Value(kind=ffi.WASMTIME_COMPONENT_BOOL.value)
+    STRING.lower("snow\N{SNOWMAN}", native)
+    with pytest.raises(Malformed):
+        TEXT_BYTES.lift(native)
+    ffi.wasmtime_component_val_delete(ctypes.byref(native))
+
+
+def test_text_for_bytes_reaches_every_place() -> None:
+    result = as_text(Result(Record((("days", ListOf(BYTES)),)), Option(BYTES)))
+    text = Result(Record((("days", ListOf(TEXT_BYTES)),)), Option(TEXT_BYTES))
+    assert result == text
+    assert as_text(S64) is S64
 
 
 def test_lists_leave_no_memory_behind() -> None:

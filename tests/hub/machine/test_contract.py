@@ -33,25 +33,29 @@ def test_the_tables_name_what_the_wit_file_names() -> None:
     text = WIT.read_text()
     interfaces = dict(re.findall(r"^interface (\w+) \{(.*?)^\}", text, re.MULTILINE | re.DOTALL))
     named = {
-        f"meterlet:platform/{name}@0.1.0": set(
-            re.findall(r"^    ([\w-]+): func", body, re.MULTILINE)
-        )
-        for name, body in interfaces.items()
-        if name != "types"
+        name: set(FUNCTIONS.findall(body)) for name, body in interfaces.items() if name != "types"
     }
-    tables = {
-        **contract.IMPORTS,
-        contract.APPLET_INTERFACE: contract.APPLET,
-        contract.PYTHON_INTERFACE: contract.PYTHON,
-    }
-    assert named == {name: set(functions) for name, functions in tables.items()}
+    for known in (contract.PLATFORM, contract.PYTHON):
+        tables = {**known.imports, **known.exports}
+        short = {name.partition("/")[2].partition("@")[0]: set(tables[name]) for name in tables}
+        assert short == {name: named[name] for name in short}
+        assert set(named) - set(short) <= {"python"}
 
 
 def test_the_runtime_fits_the_tables(machine: AppletMachine) -> None:
     program = machine._python
-    contract.require(program.engine, program.component, python=True)
+    contract.require(program.engine, program.component, contract.PYTHON)
     imports = set(program.component.type.imports(program.engine))
-    assert imports == {*contract.IMPORTS, "meterlet:platform/types@0.1.0"}  # and no system
+    assert imports == {*contract.PYTHON.imports, "meterlet:python/types@0.1.0"}  # and no system
+
+
+def test_the_runtimes_wit_differs_in_its_name_and_in_bytes_alone() -> None:
+    ours, theirs = WIT.read_text(), contract.python_wit(WIT.read_text())
+    assert theirs.replace("meterlet:python", "meterlet:platform") == ours.replace(
+        "list<u8>", "string"
+    )
+    assert "list<u8>" in ours
+    assert "list<u8>" not in theirs
 
 
 def test_the_limits_on_both_sides_are_the_contracts() -> None:
