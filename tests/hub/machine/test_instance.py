@@ -390,6 +390,23 @@ def process(self, command):
     assert second.process(command()) == b"none\x90\x00"
 
 
+def test_what_crosses_is_freed_again(machine: AppletMachine) -> None:
+    applet, _ = start(
+        machine,
+        """
+count = 0
+def process(self, command):
+    Sample.count += 1
+    self.platform.store.put(b"key", bytes(30_000))
+    self.platform.store.get(b"key")
+    return Response(bytes(200_000) + Sample.count.to_bytes(2, "big"))
+""",
+        limits="memory_bytes = 33_554_432\ncommands_per_minute = 1_000",
+    )
+    for count in range(1, 401):  # 80 MB out, 12 MB in and out, in 32 MB of memory
+        assert applet.process(command())[-4:-2] == count.to_bytes(2, "big")
+
+
 def test_integers_cross_the_edge_packed(machine: AppletMachine) -> None:
     applet, device = start(
         machine,
