@@ -12,6 +12,7 @@ from sml_codec._schema import (
     PATH,
     PERIOD_ENTRY,
     SCALER,
+    SECONDS,
     STATUS,
     TIME,
     UNIT,
@@ -110,7 +111,7 @@ class Plan:
         if isinstance(shape, Octets):
             return self.octets(optional=shape.optional)
         if isinstance(shape, Number):
-            return self.none if self.is_missing() else self.number()[0]
+            return self.none if self.is_missing() else self.number(shape.size)[0]
         if shape is TIME:
             return self.time()[0]
         if isinstance(shape, ListOf) and isinstance(shape.shape, Record):
@@ -158,7 +159,7 @@ class Plan:
         is_local = peek == 0x73
         if is_local:
             self.reader.field()
-        seconds, _ = self.number()
+        seconds, _ = self.number(SECONDS.size)
         if is_local:
             local, season = self.constant_element(), self.constant_element()
         slot = self.constant(None)
@@ -197,10 +198,10 @@ class Plan:
         self.count += 1
         return self.count - 1
 
-    def number(self) -> tuple[int, type[SizedInt]]:
-        """Take an integer; return its slot and its type."""
+    def number(self, most: int = 8) -> tuple[int, type[SizedInt]]:
+        """Take an integer of at most so many bytes; return its slot and its type."""
         kind, size = self.reader.field()
-        if kind not in (INTEGER, UNSIGNED) or not 0 < size <= 8:
+        if kind not in (INTEGER, UNSIGNED) or not 0 < size <= most:
             raise NoLayout
         codes = _FORMATS[size]
         slot = self.variable(codes[0].lower() if kind == INTEGER else codes[0])

@@ -57,21 +57,27 @@ class Octets(Shape):
 
 
 class Number(Shape):
-    """An integer of at most `size` bytes, or None; the sender's size and sign are let pass."""
+    """An integer of at most `size` bytes, or None.
+
+    Whether the sender took it for signed is let pass, and so are values that fit only the other.
+    """
 
     def __init__(self, size: int, *, signed: bool = False, optional: bool = True) -> None:
+        self.size = size
         self.optional = optional
         self.signed = signed
-        self.lowest = -(1 << 8 * size - 1) if signed else 0
-        self.highest = (1 << 8 * size - signed) - 1
+        self.lowest = -(1 << 8 * size - 1)
+        self.highest = (1 << 8 * size) - 1
 
     def lift(self, element: Element, quirks: Quirk) -> int | None:
         """Return the number."""
-        if isinstance(element, SizedInt):
+        return None if element is None and self.optional else self.due(element)
+
+    def due(self, element: Element) -> int:
+        """Return the number, which must not be left out."""
+        if isinstance(element, SizedInt) and self.lowest <= element <= self.highest:
             return int(element)
-        if element is None and self.optional:
-            return None
-        raise ShapeError("not an integer")
+        raise ShapeError("not an integer of the size that is due")
 
     def lower(self, value: int | None) -> Element:
         """Return the number, marked if it is to be sent signed."""
@@ -79,7 +85,7 @@ class Number(Shape):
             return None
         if not self.lowest <= value <= self.highest:
             raise EncodingError(f"{value} is not within {self.lowest}..{self.highest}")
-        return SignedNumber(value) if self.signed else int(value)
+        return SignedNumber(value) if self.signed else value
 
 
 class Boolean(Shape):
@@ -152,13 +158,12 @@ class SmlTime(Shape):
 
 
 def _chosen(choice: m.TimeChoice | int | None, element: Element) -> m.Time:
-    match element:
-        case SizedInt() as seconds:
-            return make.time(choice, int(seconds), None, None)
-        case (SizedInt() as seconds, SizedInt() as local, SizedInt() as season):
-            return make.time(choice, int(seconds), int(local), int(season))
-        case _:
-            raise ShapeError("not a time")
+    if isinstance(element, tuple):
+        if len(element) != 3:
+            raise ShapeError("not a local timestamp")
+        seconds, local, season = element
+        return make.time(choice, SECONDS.due(seconds), OFFSET.due(local), OFFSET.due(season))
+    return make.time(choice, SECONDS.due(element), None, None)
 
 
 class ListOf(Shape):

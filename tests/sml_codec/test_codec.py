@@ -198,8 +198,8 @@ def test_values_that_sml_cannot_carry_are_refused() -> None:
         {"value": 1 << 64},
         {"value": 1.5},
         {"unit": 256},
-        {"scaler": 128},
-        {"status": -1},
+        {"scaler": 256},
+        {"status": 1 << 64},
     ):
         with pytest.raises((EncodingError, TypeError)):  # a compiled build looks at types, too
             sent(**wrong)
