@@ -21,6 +21,9 @@ from hub.machine.errors import CacheRefused
 __all__ = ["check", "default_directory", "forget_unused", "locked", "prepare", "write"]
 
 UNUSED_DAYS: Final = 30
+KEPT_RUNTIMES: Final = 4
+"""Of other releases, or in other environments; some 40 MB each."""
+KEPT: Final = (".cwasm", ".image")
 NOTE: Final = ".sha256"
 
 
@@ -58,13 +61,19 @@ def check(path: Path) -> None:
 
 
 def forget_unused(directory: Path) -> None:
-    """Delete what has not been used for a month."""
+    """Delete what has not been used for a month, and all runtimes but those used last."""
+
+    def last_use(path: Path) -> float:
+        return path.stat().st_mtime
+
     oldest = time.time() - UNUSED_DAYS * 86_400
-    for note in directory.glob(f"*{NOTE}"):
-        for path in directory.glob(f"{note.stem}.*"):
-            if path != note and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
-                note.unlink(missing_ok=True)
+    files = [path for path in directory.iterdir() if path.suffix in KEPT]
+    files.sort(key=last_use)
+    runtimes = [path for path in files if path.name.startswith("runtime-")]
+    for path in files:
+        if last_use(path) < oldest or path in runtimes[:-KEPT_RUNTIMES]:
+            path.unlink(missing_ok=True)
+            path.with_suffix(NOTE).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

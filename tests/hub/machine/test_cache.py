@@ -155,6 +155,19 @@ def test_what_nobody_has_used_for_a_month_goes(cached: Path) -> None:
     assert sorted(path.name for path in cached.parent.iterdir()) == ["fresh.image", "fresh.sha256"]
 
 
+def test_of_many_runtimes_the_last_used_stay(cached: Path) -> None:
+    for age in range(9):
+        path = cached.with_name(f"runtime-{age}-0.25.1.cwasm")
+        _cache.write(path, b"code")
+        os.utime(path, (time.time() - age * 60, time.time() - age * 60))
+    _cache.forget_unused(cached.parent)
+    left = sorted(path.name for path in cached.parent.glob("runtime-*"))
+    assert left == sorted(
+        f"runtime-{age}-0.25.1{suffix}" for age in range(4) for suffix in (".cwasm", ".sha256")
+    )
+    load(cached)
+
+
 def test_using_a_file_keeps_it(cached: Path) -> None:
     old = time.time() - 40 * 86_400
     os.utime(cached, (old, old))
