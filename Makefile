@@ -3,12 +3,14 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 SOURCES := applets benchmarks cli dlms_codec hub protocols sml_codec tariffs tests utility_server
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts tests bench fuzz format clean
+.PHONY: help demo test check lint types contracts tests compiled compiled-tests bench fuzz format \
+    clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +18,7 @@ help: ## list the targets
 demo: $(VENV)/.demo ## set everything up and run the main job end to end (DEMO="--json" adds options)
 	@$(BIN)/meterlet demo $(DEMO)
 
-test: $(VENV)/.test check ## set everything up, then lint, types, contracts and all tests
+test: $(VENV)/.test check compiled-tests ## set everything up, then lint, types, contracts and all tests
 
 check: $(VENV)/.test lint types contracts tests ## the same on an environment that stands
 
@@ -33,16 +35,27 @@ contracts: $(VENV)/.test ## who may import whom
 tests: $(VENV)/.test ## pytest (TESTS="tests/hub -k vault" picks some)
 	$(BIN)/python -m pytest -q $(TESTS)
 
-bench: $(VENV)/.bench ## benchmarks, as ratios against peers or the naive way
+compiled: build/compiled/.built ## sml_codec as extension modules, in build/compiled
+
+compiled-tests: build/compiled/.built ## the tests of sml_codec on the compiled build
+	@test -d build/compiled/sml_codec || exit 0; echo "sml_codec, compiled:"; \
+	    METERLET_COMPILED=1 $(BIN)/python -P -m pytest -q -o pythonpath='build/compiled .' \
+	    tests/sml_codec
+
+fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
+	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)
+	METERLET_FUZZ=2000 $(BIN)/python -m pytest -q tests/fuzz
+
+bench: $(VENV)/.bench build/compiled/.built ## benchmarks, as ratios against peers or the naive way
 	$(BIN)/python -m pytest -q -s -p no:cacheprovider -o python_files='bench_*.py' \
-	    -o addopts='--import-mode=importlib' --benchmark-only --benchmark-columns=min,median,rounds benchmarks
+	    -o python_functions='bench_* test_*' -o addopts='--import-mode=importlib' --benchmark-only --benchmark-columns=min,median,rounds benchmarks
 
 format: $(VENV)/.test ## let ruff write the format
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed"; exit 2; }
@@ -66,4 +79,20 @@ $(VENV)/.test: $(VENV)/.demo tests/system-packages
 $(VENV)/.bench: $(VENV)/.test
 	@echo "installing what the benchmarks compare with (once)"
 	@$(PIP) install --editable '.[build,simulation,serial,test,bench]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	@echo "installing the fuzzer (once)"
+	@$(PIP) install --editable '.[build,simulation,serial,test,fuzz]'
+	@touch $@
+
+# The compiled build is an option: without a C compiler it is left out, and said to be.
+build/compiled/.built: $(VENV)/.test $(wildcard sml_codec/*.py)
+	@mkdir -p build/compiled
+	@if command -v cc >/dev/null; then \
+	    echo "compiling sml_codec"; \
+	    $(BIN)/python -m sml_codec.build_compiled build/compiled >/dev/null; \
+	else \
+	    rm -rf build/compiled/sml_codec; echo "no C compiler: sml_codec is not compiled"; \
+	fi
 	@touch $@
