@@ -53,6 +53,9 @@ SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
 SW_WRONG_DATA: Final = 0x6A80
 SW_FAILED: Final = 0x6400
+FAULT_LINES: Final = 20
+"""The end of a traceback that an applet's log keeps."""
+LINE_SIZE: Final = 200
 KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
 """First status bytes of commands that have done something (ISO/IEC 7816-4, 5.6)."""
 
@@ -188,7 +191,9 @@ class MachineRuntime:
             self._keep_refusals(running)
         except AppletFault as fault:
             self._keep_refusals(running)
-            HubLog(self.database, entry.aid, self.now).write(str(fault))
+            log = HubLog(self.database, entry.aid, self.now)
+            for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
+                log.write(_printable(line))
             response = ResponseApdu(b"", fault.status_word)
         return response
 
@@ -262,3 +267,9 @@ class MachineRuntime:
             return Bundle.decode(bundle, self.vendors)
         except BundleError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+
+
+def _printable(line: str) -> str:
+    """Return a line of an applet's making, harmless on a terminal and not too long."""
+    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
+    return "".join(marks)[:LINE_SIZE]
