@@ -146,6 +146,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn every error that a user can cause into one line and the right exit code."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader of our output has had enough: no error of the user's
     except tuple(_exit_codes()) as error:
         fail(_text(error), _exit_code(error))
 

@@ -181,7 +181,7 @@ def test_without_consent_an_output_stays_in(home: Home, tmp_path: Path) -> None:
 def test_data_stored_in_an_applet_draws_nothing_out_of_it(
     home: Home, tmp_path: Path, manifest: str
 ) -> None:
-    """Its recipient holds the domain's keys, and so can personalise it: no way round the outputs."""
+    """Its recipient holds the domain's keys and can personalise it: no way round outputs."""
     source = PEAK if manifest is RAW_MANIFEST else ECHO
     grid = home.install(tmp_path, manifest, source)
     client = CardClient(home.card.connect().transmit)
