@@ -178,7 +178,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
     from hub.inspection import InspectionError
     from hub.installation import InstallationError
     from hub.machine import MachineError
-    from hub.metering import PeriodIncomplete
+    from hub.metering import ForeignDays, PeriodIncomplete
     from hub.meters import DoorError, ReplayError, SimulationUnavailable, UnsendableReading
     from hub.vault import DatabaseError, SecretFileError, VaultError
     from protocols.metrology import MetrologyError
@@ -198,6 +198,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         DatabaseError: Exit.FAILURE,
         DeviceError: Exit.FAILURE,
         DoorError: Exit.FAILURE,
+        ForeignDays: Exit.REFUTED,
         InspectionError: Exit.FAILURE,
         InstallationError: Exit.FAILURE,
         KeyFileProblem: Exit.FAILURE,

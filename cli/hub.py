@@ -2,18 +2,13 @@
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
 import asyncio
-import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from errno import EIO
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
 
 import rich_click as click
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -25,13 +20,13 @@ from cli.common import (
     fail,
     hub_option,
     json_option,
-    local_day,
     one_line_errors,
     open_machine,
     print_json,
     public_key,
     utc_text,
 )
+from cli.intake import Intake, file_chunks, following, live_chunks
 from cli.reader import reader, restore, snapshot
 from hub.device import Description, Device
 from hub.link import serve as serve_link
@@ -45,16 +40,12 @@ from hub.meters import (
     parse_zone,
     telegrams,
 )
-from hub.readings import Reading
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 
 __all__ = ["hub"]
 
-CHUNK: Final = 1 << 14
 DAY: Final = click.DateTime(["%Y-%m-%d"])
-BATCH: Final = 4096
-"""Readings of a file that are held in memory at a time."""
 LOST_SHOWN: Final = 5
 
 
@@ -161,7 +152,8 @@ def ingest(
 
     SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
     data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
-    (tcp://HOST:PORT), or `synthetic`. Damaged telegrams are reported and left out; what is intact
+    (tcp://HOST:PORT), or `synthetic`. Intervals go on where the last reading left the register;
+    time between is a gap. Damaged telegrams are reported and left out; what is intact
     is kept, and the exit code is 1.
     """
     with one_line_errors(), Device.open(folder) as device:
@@ -173,13 +165,18 @@ def ingest(
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             every_seconds=every_seconds,
         )
-        live = False
+        live, latest = False, device.meter.vault.latest(device.meter.channel)
         if source == "synthetic":
             if first is None or last is None:
                 raise click.UsageError("synthetic: say which days, --from and --until")
-            house, days = SyntheticHousehold(meter.zone, seed), Period(first.date(), last.date())
+            days = Period(first.date(), last.date())
+            house = SyntheticHousehold(meter.zone, seed)
+            if latest is not None:
+                house = replace(house, start_register_wh=latest.register_wh)
             readings = house.readings(days.first, days.last, 60 * meter.slot_minutes)
-            chunks: Iterator[bytes] = telegrams(meter.meter, readings, meter.register)
+            chunks: Iterator[bytes] = telegrams(
+                meter.meter, following(latest, readings), meter.register
+            )
         elif source.endswith((".csv", ".csv.gz")):
             if column is None:
                 raise click.UsageError("a CSV file: say which --column")
@@ -190,12 +187,14 @@ def ingest(
                 parse_interval(interval),
                 parse_zone(zone),
                 suspect_column,
+                0 if latest is None else latest.register_wh,
             )
-            chunks = telegrams(meter.meter, replay.readings(), meter.register)
+            readings = following(latest, replay.readings())
+            chunks = telegrams(meter.meter, readings, meter.register)
         elif "://" in source:
-            live, chunks = True, _live(source)
+            live, chunks = True, live_chunks(source)
         else:
-            chunks = _file(source)
+            chunks = file_chunks(source)
         intake = Intake(device, door, limit)
         if live:
             intake.follow(chunks)
@@ -203,56 +202,6 @@ def ingest(
             with device.database.transaction():  # a file is taken as a whole, or not at all
                 intake.swallow(chunks)
     _report(source, door, intake.stored, intake.days, as_json)
-
-
-@dataclass(slots=True)
-class Intake:
-    """What comes through the door goes into the vault, and days that are over are certified."""
-
-    device: Device
-    door: Door
-    limit: int | None
-    stored: int = 0
-    days: int = 0
-
-    def swallow(self, chunks: Iterator[bytes]) -> None:
-        """Take a whole file."""
-        waiting: list[Reading] = []
-        for chunk in chunks:
-            waiting += self.door.feed(chunk)
-            if len(waiting) >= BATCH:
-                self._store(waiting)
-                waiting = []
-                if self.is_full:
-                    break
-        self._store(waiting + self.door.close())
-        self.days += self.device.meter.certify()
-
-    def follow(self, chunks: Iterator[bytes]) -> None:
-        """Take readings as they come, each kept at once, until the line or the user ends it."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        zone, today = self.device.zone, None
-        with suppress(KeyboardInterrupt):
-            for readings in map(self.door.feed, chunks):
-                self._store(readings)
-                if self.is_full:
-                    break
-                if readings and local_day(readings[-1].time, zone) != today:
-                    today = local_day(readings[-1].time, zone)
-                    self.days += self.device.meter.certify()
-            else:
-                self._store(self.door.close())
-        self.days += self.device.meter.certify()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and self.stored >= self.limit
-
-    def _store(self, readings: list[Reading]) -> None:
-        if self.limit is not None:
-            readings = readings[: self.limit - self.stored]
-        self.stored += self.device.meter.vault.append(self.device.meter.channel, readings)
 
 
 def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
@@ -276,47 +225,6 @@ def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> N
         raise SystemExit(int(Exit.FAILURE))
     if not door.telegrams:
         fail(f"{source}: no SML telegram in it")
-
-
-def _file(source: str) -> Iterator[bytes]:
-    if source == "-":
-        while chunk := os.read(sys.stdin.fileno(), CHUNK):
-            yield chunk
-        return
-    with Path(source).open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
-
-
-def _live(source: str) -> Iterator[bytes]:
-    try:
-        yield from _line(source)
-    except OSError as error:
-        raise OSError(error.errno or EIO, error.strerror or str(error), source) from None
-
-
-def _line(source: str) -> Iterator[bytes]:
-    where = urlsplit(source)
-    try:
-        if where.scheme == "tcp" and where.hostname and where.port:
-            with socket.create_connection((where.hostname, where.port)) as line:
-                while chunk := line.recv(CHUNK):
-                    yield chunk
-            return
-    except ValueError as error:
-        raise click.UsageError(f"{source}: {error}") from None
-    if where.scheme != "serial" or not where.path:
-        raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
-    try:
-        import serial
-    except ImportError:
-        fail("a serial line needs pyserial: pip install 'meterlet[serial]'")
-    baud = parse_qs(where.query).get("baud", ["9600"])[0]
-    if not baud.isdigit():
-        raise click.UsageError(f"{source}: baud={baud} is no number")
-    with serial.Serial(where.path, int(baud), timeout=None) as port:
-        while True:
-            yield port.read(port.in_waiting or 1)
 
 
 @hub.command()

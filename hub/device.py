@@ -45,7 +45,7 @@ from hub.vault import (
     read_secret,
     write_secret,
 )
-from protocols.metrology import SLOT_MINUTES, Series, find_zone
+from protocols.metrology import SLOT_MINUTES, GridError, Series, find_zone
 from protocols.secure_channel import StaticKeys
 
 __all__ = ["Description", "Device", "DeviceError", "key_id", "static_keys"]
@@ -139,19 +139,21 @@ class Device:
         existed = folder.exists()
         if existed and any(folder.iterdir()):
             raise DeviceError(f"{folder}: not empty; a hub is made in a folder of its own")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys = folder / "keys"
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_secret(keys / "vault.key", randomness(KEY_SIZE))
             CertifierKeys.generate(randomness).save(keys / "certifier.key")
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
             (folder / "hub.toml").write_text(description.to_toml())
             return cls.open(folder, randomness=randomness, now=now)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if existed:
                 folder.mkdir(mode=0o700, exist_ok=True)
+            if isinstance(error, OSError):
+                raise DeviceError(f"{error.filename or folder}: {error.strerror}") from error
             raise
 
     @classmethod
@@ -168,9 +170,9 @@ class Device:
         """
         try:
             description = Description.from_toml((folder / "hub.toml").read_text())
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
-        except (ValueError, tomllib.TOMLDecodeError) as error:
+        except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
         vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
         certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
@@ -187,6 +189,13 @@ class Device:
         except BaseException:
             database.close()
             raise
+        known = meter.vault.channels()
+        if known and channel not in known:
+            database.close()
+            raise DeviceError(
+                f"{folder / 'hub.toml'}: of meter {channel.meter.hex()}, the database holds"
+                f" readings of {known[0].meter.hex()}"
+            )
         disclosure = Disclosure(database, now)
         return cls(folder, description, database, meter, disclosure, now, randomness, vault_key)
 
@@ -204,7 +213,11 @@ class Device:
                 raise error
 
     def card(self, machine: AppletMachine) -> Card:
-        """Return the card with its applets in `machine`; made at the first call ever."""
+        """Return the card with its applets in `machine`; made at the first call ever.
+
+        Raises `ForeignDays` where the certifier's key is not the one that signed the days.
+        """
+        self.meter.check_key()
         card: Card
         runtime = MachineRuntime(
             machine,

@@ -28,7 +28,7 @@ from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
 from hub.disclosure import Consent, Terms
 from hub.machine import Bundle, BundleError, Manifest, build_bundle
 from protocols.enrolment import Enrolment
-from protocols.secure_channel import CardClient, CardRefused, StaticKeys
+from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
 
 __all__ = ["InstallationError", "Installer", "Package", "build_package", "consent_terms"]
 
@@ -233,11 +233,14 @@ class Installer:
     def _manager(self, domain: bytes) -> CardManager:
         client = CardClient(self.card.connect().transmit)
         client.select(domain)
-        client.open_scp03(
-            self.device.issuer_keys(),
-            self.device.randomness(CHALLENGE_SIZE),
-            expected_aid=domain,
-        )
+        try:
+            client.open_scp03(
+                self.device.issuer_keys(),
+                self.device.randomness(CHALLENGE_SIZE),
+                expected_aid=domain,
+            )
+        except RemoteChannelError as error:
+            raise InstallationError(f"the issuer's key does not open the card: {error}") from None
         return CardManager(client, LOAD_BLOCK)
 
     def _must_have(self, applet: bytes) -> None:

@@ -11,11 +11,22 @@ from datetime import UTC, date, datetime, timedelta
 
 from hub.certifier import Certification, Certifier, DayUse
 from hub.vault import Channel, DayJournal, JournalledDay, Vault
-from protocols.metrology import CertifiedDay, DayGrid, GridError, Period, find_zone
+from protocols.metrology import (
+    CertifiedDay,
+    DayGrid,
+    GridError,
+    MetrologyError,
+    Period,
+    find_zone,
+)
 
-__all__ = ["Meter", "PeriodIncomplete"]
+__all__ = ["ForeignDays", "Meter", "PeriodIncomplete"]
 
 _DAY = timedelta(days=1)
+
+
+class ForeignDays(Exception):
+    """The certified days were signed with another key than the certifier's."""
 
 
 class PeriodIncomplete(Exception):
@@ -49,10 +60,10 @@ class Meter:
         """Certify every day that has ended and is not certified yet; return how many.
 
         A day has ended when there is a reading at or after its end. The first day is the one in
-        which the readings begin.
+        which the readings begin. Raises `ForeignDays` before it signs anything after another's day.
         """
         done = 0
-        latest = self.journal.latest()
+        latest = self.check_key()
         previous = None if latest is None else _certification(latest)
         for grid in self._ended_days(previous):
             readings = list(self.vault.between(self.channel, grid.begin, grid.end))
@@ -67,6 +78,16 @@ class Meter:
             if progress is not None:
                 progress(grid.day)
         return done
+
+    def check_key(self) -> JournalledDay | None:
+        """Return the last certified day; raise `ForeignDays` if another key has signed it."""
+        latest = self.journal.latest()
+        if latest is not None:
+            try:
+                CertifiedDay.decode(latest.certified).verify(self.certifier.keys.public_key)
+            except MetrologyError as error:
+                raise ForeignDays(f"not the certifier's key, or not its day: {error}") from None
+        return latest
 
     def certifications(self, period: Period) -> list[Certification]:
         """Return all days of a period; raise `PeriodIncomplete` where one is not certified."""

@@ -11,6 +11,7 @@ ledger as refused, with the answer as evidence, and no invoice is written.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,14 +74,26 @@ class Utility:
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
-        """Make a utility in an empty or new folder; raise `StoreError` in any other."""
-        if folder.exists() and any(folder.iterdir()):
+        """Make a utility in an empty or new folder; raise `StoreError` in any other.
+
+        Where it cannot be made, nothing of it stays.
+        """
+        existed = folder.exists()
+        if existed and any(folder.iterdir()):
             raise StoreError(f"{folder}: not empty; a utility is made in a folder of its own")
-        keys = UtilityKeys.create(folder / "keys", randomness)
-        pem = keys.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (folder / "public.pem").write_bytes(pem)
-        open_database(folder / "utility.db").dispose()
-        return cls.open(folder, randomness=randomness, now=now)
+        try:
+            keys = UtilityKeys.create(folder / "keys", randomness)
+            pem = keys.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (folder / "public.pem").write_bytes(pem)
+            open_database(folder / "utility.db").dispose()
+            return cls.open(folder, randomness=randomness, now=now)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if existed:
+                folder.mkdir(mode=0o700, exist_ok=True)
+            if isinstance(error, OSError):
+                raise StoreError(f"{error.filename or folder}: {error.strerror}") from error
+            raise
 
     @classmethod
     def open(

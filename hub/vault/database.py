@@ -23,6 +23,8 @@ __all__ = ["Component", "Database", "DatabaseError", "NotAHubDatabase", "SchemaT
 
 APPLICATION_ID: Final = 0x4D54524C
 """`MTRL`, in SQLite's header: tells a hub's file from any other."""
+WAIT_SECONDS: Final = 30
+"""How long to wait for another process that writes, such as one that takes in a year at once."""
 
 
 class DatabaseError(Exception):
@@ -61,7 +63,9 @@ class Database:
         fresh = not path.exists() or path.stat().st_size == 0
         if fresh:
             path.touch(mode=0o600)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
             self._migrate(fresh, components)
         except sqlite3.DatabaseError as error:
@@ -78,6 +82,9 @@ class Database:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         if not fresh and application_id != APPLICATION_ID:
             raise NotAHubDatabase(f"{self.path}: not a hub's database")
+        if not fresh and self._is_current(components):
+            self._configure()  # whoever only looks waits for no one who writes
+            return
         with self._exclusive():
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS schema_version"
@@ -101,6 +108,17 @@ class Database:
                         "INSERT OR REPLACE INTO schema_version VALUES (?, ?)",
                         (component.name, known),
                     )
+        self._configure()
+
+    def _is_current(self, components: Sequence[Component]) -> bool:
+        tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()
+        if ("schema_version",) not in tables:
+            return False
+        versions: dict[str, int] = dict(self._connection.execute("SELECT * FROM schema_version"))
+        return all(versions.get(part.name) == len(part.migrations) for part in components)
+
+    def _configure(self) -> None:
+        connection = self._connection
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")

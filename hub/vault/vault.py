@@ -119,11 +119,13 @@ class Vault:
             raise ValueError(f"the vault's key has {KEY_SIZE} bytes")
         self._cipher = AESGCM(self.key)
         check_value = hmac.new(self.key, b"meterlet vault key check 1", sha256).digest()
-        with self.database.transaction() as connection:
-            row = connection.execute("SELECT check_value FROM vault_key").fetchone()
-            if row is None:
-                connection.execute("INSERT INTO vault_key VALUES (1, ?)", (check_value,))
-        if row is not None and not hmac.compare_digest(row[0], check_value):
+        query = "SELECT check_value FROM vault_key"
+        row = self.database.connection.execute(query).fetchone()
+        if row is None:
+            with self.database.transaction() as connection:
+                connection.execute("INSERT OR IGNORE INTO vault_key VALUES (1, ?)", (check_value,))
+                row = connection.execute(query).fetchone()
+        if not hmac.compare_digest(row[0], check_value):
             raise VaultTampered(f"{self.database.path}: sealed with another key")
 
     def append(self, channel: Channel, readings: Iterable[Reading]) -> int:

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
 from hub.card import Card, CardConnection
-from hub.device import Description, Device, key_id
+from hub.device import Description, Device, DeviceError, key_id
 from hub.installation import InstallationError, Installer, build_package
 from hub.machine import AppletMachine
+from hub.metering import ForeignDays
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.enrolment import Enrolment
 from protocols.metrology import Period
@@ -241,3 +242,33 @@ def test_a_supplier_key_of_a_wrong_size_leaves_nothing_installed(home: Home, bun
         installer.install(installer.read(bundle), b"short")
     assert home.card.entries() == before
     assert all(consent.revoked for consent in home.device.disclosure.consents())
+
+
+def test_a_hub_with_another_hubs_parts_is_refused(
+    home: Home, machine: AppletMachine, tmp_path: Path
+) -> None:
+    folder = home.device.folder
+    other = Description(emulated_meter_id(2), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    with Device.create(tmp_path / "other", other):
+        pass
+    right = (folder / "hub.toml").read_text()
+    (folder / "hub.toml").write_text(other.to_toml())
+    with pytest.raises(DeviceError, match=r"hub\.toml: of meter 0a014d544c0000000002"):
+        Device.open(folder)
+    (folder / "hub.toml").write_text(right)
+    name = "issuer.key"
+    kept = (folder / "keys" / name).read_bytes()
+    (folder / "keys" / name).write_bytes((tmp_path / "other" / "keys" / name).read_bytes())
+    with (
+        Device.open(folder) as device,
+        pytest.raises(InstallationError, match="the issuer's key does not open the card"),
+    ):
+        Installer(device, device.card(machine)).entries()
+    (folder / "keys" / name).write_bytes(kept)
+    name = "certifier.key"
+    (folder / "keys" / name).write_bytes((tmp_path / "other" / "keys" / name).read_bytes())
+    with Device.open(folder) as device:
+        with pytest.raises(ForeignDays, match="not the certifier's key"):
+            device.meter.certify()
+        with pytest.raises(ForeignDays, match="not the certifier's key"):
+            device.card(machine)

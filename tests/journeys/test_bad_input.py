@@ -5,12 +5,15 @@ import json
 import re
 import sqlite3
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from hub.device import Device
 from hub.meters import emulated_meter_id, telegrams
 from hub.readings import Reading
+from protocols.metrology import Period, SlotState
 from tests.journeys.conftest import ROOT, run_meterlet
 
 NOON = 1_743_500_000
@@ -279,3 +282,25 @@ def test_files_that_are_not_what_they_should_be_are_named(tmp_path: Path) -> Non
         refusal = refused(*command)
         assert refusal.code == code
         assert str(tmp_path) in refusal.line
+
+
+def test_months_of_intervals_follow_each_other_and_what_lies_between_is_missing(
+    hub: Path, tmp_path: Path
+) -> None:
+    for month, days in ((1, (1, 2, 3)), (3, (1, 2))):
+        file = tmp_path / f"{month}.csv"
+        rows = [
+            f"2025-0{month}-{day:02}T{hour:02}:00:00,0.5\n" for day in days for hour in range(24)
+        ]
+        file.write_text("start,home\n" + "".join(rows))
+        done = run_meterlet(
+            "hub", "ingest", "--hub", hub, file, "--column", "home", "--interval", "1h",
+            "--zone", "Europe/Berlin",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    with Device.open(hub) as device:
+        uses = device.meter.uses(Period(date(2025, 1, 1), date(2025, 3, 2)))
+    states = [state for use in uses for state in use.states]
+    assert states.count(SlotState.MISSING) == 96 * (28 + 28)
+    assert sum(sum(use.uses) for use in uses) == 5 * 24 * 500
+    assert not any(use.unattributed_wh for use in uses)

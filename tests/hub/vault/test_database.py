@@ -59,3 +59,12 @@ def test_what_raises_is_undone_and_the_rest_of_the_transaction_stays(tmp_path: P
             connection.execute("INSERT INTO a VALUES (4)")
             raise KeyError
         assert rows(database) == [1, 3]
+
+
+def test_a_file_can_be_looked_at_while_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    Database(path, [ONE]).close()
+    with Database(path, [ONE]) as writer, writer.transaction() as connection:
+        connection.execute("INSERT INTO a VALUES (7)")
+        with Database(path, [ONE]) as reader:
+            assert rows(reader) == []
