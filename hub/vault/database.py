@@ -63,9 +63,12 @@ class Database:
         fresh = not path.exists() or path.stat().st_size == 0
         if fresh:
             path.touch(mode=0o600)
-        self._connection = sqlite3.connect(
-            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{path}: {error}") from error
         try:
             self._migrate(fresh, components)
         except sqlite3.DatabaseError as error:

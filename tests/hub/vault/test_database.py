@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.vault import Component, Database, NotAHubDatabase, SchemaTooNew
+from hub.vault import Component, Database, DatabaseError, NotAHubDatabase, SchemaTooNew
 
 ONE = Component("part", ("CREATE TABLE a (x INTEGER) STRICT;",))
 TWO = Component(
@@ -68,3 +68,10 @@ def test_a_file_can_be_looked_at_while_another_process_writes(tmp_path: Path) ->
         connection.execute("INSERT INTO a VALUES (7)")
         with Database(path, [ONE]) as reader:
             assert rows(reader) == []
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").mkdir()
+    (tmp_path / "hub.db" / "something").touch()
+    with pytest.raises(DatabaseError, match=r"hub\.db: unable to open database file"):
+        Database(tmp_path / "hub.db", [ONE])
