@@ -36,7 +36,7 @@ def test_the_tables_name_what_the_wit_file_names() -> None:
         name: set(FUNCTIONS.findall(body)) for name, body in interfaces.items() if name != "types"
     }
     for known in (contract.PLATFORM, contract.PYTHON):
-        tables = {**known.imports, **known.exports}
+        tables = {**known.imports, **known.exports, **known.optional}
         short = {name.partition("/")[2].partition("@")[0]: set(tables[name]) for name in tables}
         assert short == {name: named[name] for name in short}
         assert set(named) - set(short) <= {"python"}
@@ -63,7 +63,8 @@ def test_the_limits_on_both_sides_are_the_contracts() -> None:
 
 
 def test_the_sdk_and_the_device_speak_of_the_same_services() -> None:
-    for name in ("Statements", "Calendar", "Store", "Clock", "Signatures", "Readings", "Outputs"):
+    services = "Statements Calendar Store Clock Signatures Readings Outputs Transactions Peers"
+    for name in services.split():
         inside, outside = getattr(applets.sdk, name), getattr(platform, name)
         methods = {key for key in vars(inside) if not key.startswith("_")}
         assert methods == {key for key in vars(outside) if not key.startswith("_")}
