@@ -27,6 +27,7 @@ from hub.card import Kind
 from hub.device import Device
 from hub.disclosure import Terms
 from hub.installation import Installer, build_package, consent_terms
+from hub.machine import Manifest
 from hub.vault import write_secret
 
 __all__ = ["applet"]
@@ -96,6 +97,8 @@ def install(
         if not yes or dry_run:
             for terms in consent_terms(read.bundle):
                 click.echo(in_words(terms), err=True)
+            for sentence in dealings(read.manifest):
+                click.echo(sentence, err=True)
             if dry_run:
                 return
             if not click.confirm("Do you consent?", err=True):
@@ -108,6 +111,21 @@ def install(
         print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
     else:
         click.echo(f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}")
+
+
+def dealings(manifest: Manifest) -> list[str]:
+    """Return with which other applets one may speak, in sentences."""
+    asks = [
+        f"it may ask the applet {peer.aid.hex().upper()} (services"
+        f" {', '.join(map(str, peer.services))}), which has the same recipient or refuses"
+        for peer in manifest.peers
+    ]
+    return asks + [
+        f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
+        " the same recipient or is refused"
+        for shared in manifest.shared
+        for client in shared.clients
+    ]
 
 
 def in_words(terms: Terms) -> str:

@@ -2,6 +2,7 @@
 """Installed applets that call each other in the machine, and their own transactions."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -76,6 +77,14 @@ PASSING: Final = """
                 case 4:
                     self.pass_on(command.p1, command.data)
                     raise AppletError(0x6A80)
+                case 6:
+                    try:
+                        self.platform.peers.call(command.data, command.p1, b"")
+                    except Refused as refused:
+                        return Response(refused.refusal.value.encode())
+                    return Response(b"answered")
+                case 7:
+                    return Response(self.pass_on(1, bytes(int(command.data)))[-20:])
                 case _:
                     self.steps(command.data.decode())
             return Response()
@@ -136,6 +145,8 @@ PASSING: Final = """
                     return "text"
                 case b"open":
                     self.open()
+                case b"longest":
+                    return bytes(65_536)
                 case b"begin":
                     self.platform.transactions.begin()
                     self.store.put(b"served", b"never")
@@ -163,9 +174,11 @@ class Home:
         services: str = "[1, 2, 3]",
         recipient: str = "grid",
         clients: str | None = None,
+        extra: str = "",
     ) -> None:
         """Install an applet that passes requests on to `following`; it serves `friend`."""
         manifest = MANIFEST.format(aid=AIDS[name].hex().upper(), name=name, recipient=recipient)
+        manifest += extra
         if following:
             aid = AIDS[following].hex().upper()
             manifest += f'\n    [[peers]]\n    aid = "{aid}"\n    services = {services}\n'
@@ -208,8 +221,8 @@ class Home:
         return self.send(name, 2).data[0]
 
 
-@pytest.fixture
-def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
+@contextmanager
+def new_home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
     description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
     with Device.create(tmp_path / "hub", description, now=lambda: APRIL) as device:
         pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -218,6 +231,12 @@ def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
         device.meter.vault.append(device.meter.channel, readings)
         device.meter.certify()
         yield Home(device, device.card(machine), tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
+    with new_home(tmp_path, machine) as made:
+        yield made
 
 
 @pytest.fixture
