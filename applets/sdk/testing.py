@@ -100,7 +100,8 @@ class FakePlatform:
     aid: bytes = b"\xf0test"
     """What other applets know this one by."""
     peers: dict[bytes, "NativeCard"] = field(default_factory=dict)
-    """The applets that can be called, by AID."""
+    """The applets that can be called, by AID. Unlike in the hub, what one of them has kept stays
+    when its client's command fails or aborts."""
     _begun: dict[bytes, bytes] | None = field(default=None, init=False)
     _is_serving: bool = field(default=False, init=False)
 
@@ -327,11 +328,13 @@ class NativeCard:
             with self._fake.transaction(), self._fake.serving():
                 applet = self._started()
                 if applet.grants(client, service) is not True:
-                    return None
+                    raise _NothingKept
                 answer = applet.serve(client, service, request)
                 if not isinstance(answer, bytes) or len(answer) > MAX_PEER_MESSAGE:
                     raise TypeError(f"serve() must return at most {MAX_PEER_MESSAGE} bytes")
                 return answer
+        except _NothingKept:
+            return None
         except Exception as error:  # noqa: BLE001  (what the hub does; the test looks at it)
             self.failure = error
             self._applet = None

@@ -11,9 +11,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from cli.applet import applet
 from hub.card import Card
 from hub.device import Description, Device
 from hub.installation import Installer, build_package
@@ -164,6 +166,7 @@ class Home:
     card: Card
     folder: Path
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
+    packages: dict[str, bytes] = field(default_factory=dict)
 
     def install(
         self,
@@ -203,7 +206,8 @@ class Home:
         (folder / "manifest.toml").write_text(dedent(manifest))
         (folder / "applet.py").write_text(dedent(source))
         installer = Installer(self.device, self.card)
-        package = installer.read(build_package(folder, VENDOR, [self.folder]))
+        self.packages[name] = build_package(folder, VENDOR, [self.folder])
+        package = installer.read(self.packages[name])
         self.enrolments[name] = installer.install(package, bytes(32))
 
     def send(self, name: str, ins: int, data: bytes = b"", service: int = 1) -> ResponseApdu:
@@ -398,3 +402,17 @@ def test_a_release_cannot_be_taken_back_by_an_abort(pair: Home) -> None:
     assert pair.device.disclosure.releases() == []
     assert pair.send("ask", 5, b"open begin put abort").sw == 0x9000
     assert len(pair.device.disclosure.releases()) == 1
+
+
+def test_the_resident_is_shown_with_whom_an_applet_has_dealings(home: Home, tmp_path: Path) -> None:
+    home.install("bee", following="cat", friend="ask", services="[1, 7]")
+    Installer(home.device, home.card).remove(AIDS["bee"])
+    (tmp_path / "bee.cap").write_bytes(home.packages["bee"])
+    raw = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "grid.pub").write_bytes(VENDOR.public_key().public_bytes(*raw))
+    arguments = ["--hub", str(home.device.folder), "--recipient", str(tmp_path / "grid.pub")]
+    arguments += ["--enrolment", str(tmp_path / "grid.enrolment"), str(tmp_path / "bee.cap")]
+    shown = CliRunner().invoke(applet, ["install", *arguments, "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert f"may ask the applet {AIDS['cat'].hex().upper()} (services 1, 7)" in shown.output
+    assert f"may answer the applet {AIDS['ask'].hex().upper()} (service 1)" in shown.output
