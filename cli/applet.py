@@ -95,17 +95,25 @@ def install(
             fail(f"{enrolment}: exists already")
         parameters = public_key(recipient).public_bytes_raw()
         if not yes or dry_run:
-            for terms in consent_terms(read.bundle):
-                click.echo(in_words(terms), err=True)
-            for sentence in dealings(read.manifest):
+            asked = [in_words(terms) for terms in consent_terms(read.bundle)]
+            allowed = dealings(read.manifest)
+            for sentence in (*asked, *allowed):
                 click.echo(sentence, err=True)
             if dry_run:
+                if as_json:
+                    plan = {
+                        "aid": read.manifest.aid.hex().upper(),
+                        "consents": asked,
+                        "peers": allowed,
+                    }
+                    print_json("meterlet.applet.install/1", {**plan, "dry_run": True})
                 return
             if not click.confirm("Do you consent?", err=True):
                 fail("not installed: no consent was given", Exit.FORBIDDEN)
-        with _bar() as progress:
+        # An applet whose recipient never gets its keys must not stay.
+        with _bar() as progress, installer.device.database.transaction():
             made = installer.install(read, parameters, progress)
-        write_secret(enrolment, made.encode())
+            write_secret(enrolment, made.encode())
     aid = made.applet.hex().upper()
     if as_json:
         print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
@@ -195,28 +203,38 @@ def _kind(installer: Installer, aid: bytes, scope: int) -> str:
 @applet.command()
 @hub_option
 @aid_argument
-def lock(folder: Path, aid: bytes) -> None:
+@json_option
+def lock(folder: Path, aid: bytes, as_json: bool) -> None:
     """Lock the applet AID: it answers nobody until it is unlocked."""
     with one_line_errors(), _installer(folder) as installer:
         installer.lock(aid)
-    click.echo(f"locked {aid.hex().upper()}")
+    _say("locked", aid, as_json)
 
 
 @applet.command()
 @hub_option
 @aid_argument
-def unlock(folder: Path, aid: bytes) -> None:
+@json_option
+def unlock(folder: Path, aid: bytes, as_json: bool) -> None:
     """Let the applet AID answer again."""
     with one_line_errors(), _installer(folder) as installer:
         installer.unlock(aid)
-    click.echo(f"unlocked {aid.hex().upper()}")
+    _say("unlocked", aid, as_json)
 
 
 @applet.command()
 @hub_option
 @aid_argument
-def delete(folder: Path, aid: bytes) -> None:
+@json_option
+def delete(folder: Path, aid: bytes, as_json: bool) -> None:
     """Remove the applet AID, its package, its domain and all it kept."""
     with one_line_errors(), _installer(folder) as installer:
         installer.remove(aid)
-    click.echo(f"removed {aid.hex().upper()}")
+    _say("removed", aid, as_json)
+
+
+def _say(done: str, aid: bytes, as_json: bool) -> None:
+    if as_json:
+        print_json("meterlet.applet.change/1", {"aid": aid.hex().upper(), "done": done})
+    else:
+        click.echo(f"{done} {aid.hex().upper()}")

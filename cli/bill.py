@@ -14,6 +14,7 @@ from cli.common import (
     public_key,
     utc_text,
 )
+from utility_server.errors import CannotVerify
 from utility_server.verification import BillBundle, verify_bill
 
 __all__ = ["bill"]
@@ -24,6 +25,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bill() -> None:
     """Check a bill offline."""
+
+
+def _read(bundle: Path) -> BillBundle:
+    try:
+        return BillBundle.decode(bundle.read_bytes())
+    except CannotVerify as error:
+        raise CannotVerify(f"{bundle}: {error}") from None
 
 
 @bill.command()
@@ -38,7 +46,7 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
     --certifier the keys are those that the bundle names.
     """
     with one_line_errors():
-        evidence = BillBundle.decode(bundle.read_bytes())
+        evidence = _read(bundle)
         if supplier is not None and public_key(supplier).public_bytes_raw() != evidence.supplier:
             fail(f"{bundle}: signed for another supplier than {supplier} says", Exit.REFUTED)
         if certifier is not None and certifier.lower() != evidence.certifier.hex():

@@ -146,6 +146,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn every error that a user can cause into one line and the right exit code."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader of our output has had enough: no error of the user's
     except tuple(_exit_codes()) as error:
         fail(_text(error), _exit_code(error))
 
@@ -159,8 +161,11 @@ def _text(error: Exception) -> str:
 
 def _exit_code(error: Exception) -> Exit:
     codes = _exit_codes()
-    if getattr(error, "status_word", None) in (0x6985, 0x6983):
-        return Exit.FORBIDDEN
+    match getattr(error, "status_word", None):
+        case 0x6985 | 0x6983:
+            return Exit.FORBIDDEN
+        case 0x6A83:  # days of the period are not certified yet
+            return Exit.UNVERIFIABLE
     return next(codes[kind] for kind in type(error).__mro__ if kind in codes)
 
 
@@ -174,11 +179,17 @@ def _exit_codes() -> dict[type[Exception], Exit]:
     from hub.installation import InstallationError
     from hub.machine import MachineError
     from hub.metering import PeriodIncomplete
-    from hub.meters import DoorError, ReplayError, SimulationUnavailable
+    from hub.meters import DoorError, ReplayError, SimulationUnavailable, UnsendableReading
     from hub.vault import DatabaseError, SecretFileError, VaultError
     from protocols.metrology import MetrologyError
     from tariffs import SignatureRefused, TariffError
-    from utility_server.errors import CannotVerify, ChannelBroken, UtilityError, VerificationFailed
+    from utility_server.errors import (
+        CannotVerify,
+        ChannelBroken,
+        LedgerTampered,
+        UtilityError,
+        VerificationFailed,
+    )
 
     return {
         CannotVerify: Exit.UNVERIFIABLE,
@@ -190,6 +201,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         InspectionError: Exit.FAILURE,
         InstallationError: Exit.FAILURE,
         KeyFileProblem: Exit.FAILURE,
+        LedgerTampered: Exit.REFUTED,
         LogTampered: Exit.REFUTED,
         MachineError: Exit.FAILURE,
         MetrologyError: Exit.FAILURE,
@@ -203,6 +215,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         SimulationUnavailable: Exit.FAILURE,
         TariffError: Exit.FAILURE,
         UnknownConsent: Exit.FAILURE,
+        UnsendableReading: Exit.FAILURE,
         UtilityError: Exit.FAILURE,
         VaultError: Exit.FAILURE,
         VerificationFailed: Exit.REFUTED,

@@ -7,12 +7,16 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from errno import EIO
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import rich_click as click
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cli.common import (
     FOLDER,
@@ -21,9 +25,11 @@ from cli.common import (
     fail,
     hub_option,
     json_option,
+    local_day,
     one_line_errors,
     open_machine,
     print_json,
+    public_key,
     utc_text,
 )
 from cli.reader import reader, restore, snapshot
@@ -39,14 +45,16 @@ from hub.meters import (
     parse_zone,
     telegrams,
 )
+from hub.readings import Reading
+from protocols.metrology import GridError, Period
 from sml_codec import Obis
 
 __all__ = ["hub"]
 
 CHUNK: Final = 1 << 14
+DAY: Final = click.DateTime(["%Y-%m-%d"])
 BATCH: Final = 4096
 """Readings of a file that are held in memory at a time."""
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 LOST_SHOWN: Final = 5
 
 
@@ -96,12 +104,14 @@ def init(
     try:
         meter_id = emulated_meter_id(serial) if serial is not None else bytes.fromhex(meter or "")
         description = Description(meter_id, Obis.parse(register).code, zone, int(slot))
-    except ValueError as error:
+    except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
+    with one_line_errors():
+        keys = [public_key(vendor) for vendor in vendors]
     with one_line_errors(), Device.create(folder, description) as device:
-        for number, vendor in enumerate(vendors):
-            (folder / "vendors" / f"{number}-{vendor.stem}.pem").write_bytes(vendor.read_bytes())
-        device.vendors()
+        for number, key in enumerate(keys):
+            pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (folder / "vendors" / f"{number}-{vendors[number].stem}.pem").write_bytes(pem)
         certifier = device.meter.certifier.keys.public_key.public_bytes_raw().hex()
     if as_json:
         made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
@@ -167,8 +177,8 @@ def ingest(
         if source == "synthetic":
             if first is None or last is None:
                 raise click.UsageError("synthetic: say which days, --from and --until")
-            house = SyntheticHousehold(meter.zone, seed)
-            readings = house.readings(first.date(), last.date(), 60 * meter.slot_minutes)
+            house, days = SyntheticHousehold(meter.zone, seed), Period(first.date(), last.date())
+            readings = house.readings(days.first, days.last, 60 * meter.slot_minutes)
             chunks: Iterator[bytes] = telegrams(meter.meter, readings, meter.register)
         elif source.endswith((".csv", ".csv.gz")):
             if column is None:
@@ -186,31 +196,63 @@ def ingest(
             live, chunks = True, _live(source)
         else:
             chunks = _file(source)
+        intake = Intake(device, door, limit)
         if live:
-            stored = _store(device, door, chunks, batch=1, limit=limit)
+            intake.follow(chunks)
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all
-                stored = _store(device, door, chunks, batch=BATCH, limit=limit)
-        days = device.meter.certify()
-    _report(source, door, stored, days, as_json)
+                intake.swallow(chunks)
+    _report(source, door, intake.stored, intake.days, as_json)
 
 
-def _store(
-    device: Device, door: Door, chunks: Iterator[bytes], *, batch: int, limit: int | None
-) -> int:
-    """Pass bytes through the door and store what comes out; a live reading at once."""
-    stored, waiting = 0, []
-    for chunk in chunks:
-        waiting += door.feed(chunk)
-        if limit is not None:
-            waiting = waiting[: limit - stored]
-        if len(waiting) >= batch:
-            stored += device.meter.vault.append(device.meter.channel, waiting)
-            waiting = []
-        if stored == limit:
-            return stored
-    waiting += door.close()
-    return stored + device.meter.vault.append(device.meter.channel, waiting)
+@dataclass(slots=True)
+class Intake:
+    """What comes through the door goes into the vault, and days that are over are certified."""
+
+    device: Device
+    door: Door
+    limit: int | None
+    stored: int = 0
+    days: int = 0
+
+    def swallow(self, chunks: Iterator[bytes]) -> None:
+        """Take a whole file."""
+        waiting: list[Reading] = []
+        for chunk in chunks:
+            waiting += self.door.feed(chunk)
+            if len(waiting) >= BATCH:
+                self._store(waiting)
+                waiting = []
+                if self.is_full:
+                    break
+        self._store(waiting + self.door.close())
+        self.days += self.device.meter.certify()
+
+    def follow(self, chunks: Iterator[bytes]) -> None:
+        """Take readings as they come, each kept at once, until the line or the user ends it."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        zone, today = self.device.zone, None
+        with suppress(KeyboardInterrupt):
+            for readings in map(self.door.feed, chunks):
+                self._store(readings)
+                if self.is_full:
+                    break
+                if readings and local_day(readings[-1].time, zone) != today:
+                    today = local_day(readings[-1].time, zone)
+                    self.days += self.device.meter.certify()
+            else:
+                self._store(self.door.close())
+        self.days += self.device.meter.certify()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.limit is not None and self.stored >= self.limit
+
+    def _store(self, readings: list[Reading]) -> None:
+        if self.limit is not None:
+            readings = readings[: self.limit - self.stored]
+        self.stored += self.device.meter.vault.append(self.device.meter.channel, readings)
 
 
 def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
@@ -247,6 +289,13 @@ def _file(source: str) -> Iterator[bytes]:
 
 
 def _live(source: str) -> Iterator[bytes]:
+    try:
+        yield from _line(source)
+    except OSError as error:
+        raise OSError(error.errno or EIO, error.strerror or str(error), source) from None
+
+
+def _line(source: str) -> Iterator[bytes]:
     where = urlsplit(source)
     try:
         if where.scheme == "tcp" and where.hostname and where.port:
@@ -321,7 +370,14 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
             await serve_link(
-                card, device.disclosure, host, port, ready, stop, tick=lambda: device.tick(card)
+                card,
+                device.disclosure,
+                host,
+                port,
+                ready,
+                stop,
+                tick=lambda: device.tick(card),
+                complain=lambda line: click.echo(f"meterlet: {line}", err=True),
             )
 
         asyncio.run(run())

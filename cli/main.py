@@ -3,7 +3,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import rich_click as click
 
@@ -36,6 +36,13 @@ class LazyGroup(click.RichGroup):
         module, name = target.split(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what goes wrong outside its own care is one line, too."""
+        from cli.common import one_line_errors
+
+        with one_line_errors():
+            return super().invoke(ctx)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,7 +11,9 @@ import rich_click as click
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cli._tariff_files import (
+from cli._tariff_views import print_bill, print_tariff
+from cli.common import json_option, print_json, private_key, utc_text
+from cli.tariff_files import (
     PROBLEMS,
     errors_at,
     key_id_of,
@@ -20,8 +22,6 @@ from cli._tariff_files import (
     read_bytes,
     write_new,
 )
-from cli._tariff_views import print_bill, print_tariff
-from cli.common import json_option, print_json, private_key, utc_text
 from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
 from hub.readings import Reading, ReadingFlag
 from tariffs import TariffError, compute_bill

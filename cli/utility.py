@@ -9,6 +9,7 @@ import rich_click as click
 from cli.common import (
     FOLDER,
     default_folder,
+    fail,
     json_option,
     month_option,
     one_line_errors,
@@ -16,11 +17,11 @@ from cli.common import (
     utc_text,
     utility_option,
 )
-from cli.tariff_files import load_tariff
+from cli.tariff_files import load_tariff, write_new
 from protocols.metrology import Period
+from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
-from utility_server.verification import BillBundle, verify_bill
 
 __all__ = ["utility"]
 
@@ -52,7 +53,10 @@ def init(folder: Path, as_json: bool) -> None:
 def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
     """Add the customer of an ENROLMENT file, which the hub's installer has written."""
     with one_line_errors(), Utility.open(folder) as office:
-        customer = office.customers.enrol(enrolment.read_bytes())
+        try:
+            customer = office.customers.enrol(enrolment.read_bytes())
+        except EnrolmentRefused as refused:
+            fail(f"{enrolment}: {refused}")
     if as_json:
         facts = {"meter": customer.meter.hex(), "applet": customer.applet.hex()}
         print_json("meterlet.utility.enrol/1", facts)
@@ -63,12 +67,18 @@ def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
 @utility.command()
 @utility_option
 @click.argument("tariff", type=FILE)
-@click.option("--output", "-o", type=FILE, required=True, help="Where the signed document goes.")
-def sign(folder: Path, tariff: Path, output: Path) -> None:
+@click.option("--output", "-o", type=FILE, required=True, help="A new file for the document.")
+@json_option
+def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
     """Sign a TARIFF, so that customers' hubs accept it."""
     with one_line_errors(), Utility.open(folder) as office:
-        output.write_bytes(office.sign(load_tariff(tariff)))
-    click.echo(f"signed {tariff} as {output}")
+        loaded = load_tariff(tariff)
+        write_new(output, office.sign(loaded.tariff), 0o644)
+    if as_json:
+        facts = {"signed": str(output), "tariff_digest": loaded.tariff.digest.hex()}
+        print_json("meterlet.utility.sign/1", facts)
+    else:
+        click.echo(f"signed {tariff} as {output}")
 
 
 @utility.group()
@@ -82,7 +92,7 @@ def request() -> None:
 @click.option("--meter", required=True, help="The customer's meter, in hex.")
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
-@click.option("--bundle", type=FILE, help="Write what others need to verify it offline.")
+@click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
 @json_option
 def request_bill(
     folder: Path,
@@ -96,13 +106,21 @@ def request_bill(
     """Ask for a month's bill, verify it, enter it in the ledger and deliver the invoice."""
     if month is None:
         raise click.UsageError("say which --month")
+    if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
+        fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as office:
-        signed = office.sign(load_tariff(tariff))
-        question = office.question(_meter(meter), month, signed)
-        head_end = HeadEnd(office.randomness)
-        billed = office.bill(question, head_end, Address.parse(address))
+        question = office.question(_meter(meter), month, _signed(office, tariff))
+        where, head_end = Address.parse(address), HeadEnd(office.randomness)
+        billed = office.verify(question, office.ask(question, head_end, where))
         if bundle is not None:
-            bundle.write_bytes(billed.bundle.encode())
+            write_new(bundle, billed.bundle.encode(), 0o644)
+        try:
+            office.deliver(billed, head_end, where)
+        except HeadEndError as error:
+            number = billed.invoice.number
+            raise HeadEndError(
+                f"invoice {number} is in the ledger, not delivered: {error}"
+            ) from None
     facts = bill_facts(billed)
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
     if as_json:
@@ -139,6 +157,15 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     }
 
 
+def _signed(office: Utility, tariff: Path) -> bytes:
+    """Return the document in a file; a source is signed now, another's document is refused."""
+    loaded = load_tariff(tariff)
+    if loaded.key_id is None:
+        return office.sign(loaded.tariff)
+    load_tariff(tariff, office.folder / "public.pem")
+    return tariff.read_bytes()
+
+
 def _meter(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
@@ -154,8 +181,7 @@ def ledger(folder: Path, as_json: bool) -> None:
     with one_line_errors(), Utility.open(folder) as office:
         lines = []
         for entry in office.ledger.entries():
-            if entry.kind == "bill":
-                verify_bill(BillBundle.decode(office.ledger.evidence(entry)))
+            office.check(entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,
                 "time": utc_text(entry.time),

@@ -12,6 +12,8 @@ Errors: DeviceError
 """
 
 import os
+import shutil
+import sqlite3
 import time
 import tomllib
 from collections.abc import Callable
@@ -130,17 +132,27 @@ class Device:
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
-        """Make a hub in an empty or new folder and open it; raise `DeviceError` in any other."""
-        if folder.exists() and any(folder.iterdir()):
+        """Make a hub in an empty or new folder and open it; raise `DeviceError` in any other.
+
+        Where it cannot be made, nothing of it stays.
+        """
+        existed = folder.exists()
+        if existed and any(folder.iterdir()):
             raise DeviceError(f"{folder}: not empty; a hub is made in a folder of its own")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys = folder / "keys"
-        write_secret(keys / "vault.key", randomness(KEY_SIZE))
-        CertifierKeys.generate(randomness).save(keys / "certifier.key")
-        write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
-        (folder / "vendors").mkdir(mode=0o700)
-        (folder / "hub.toml").write_text(description.to_toml())
-        return cls.open(folder, randomness=randomness, now=now)
+        try:
+            write_secret(keys / "vault.key", randomness(KEY_SIZE))
+            CertifierKeys.generate(randomness).save(keys / "certifier.key")
+            write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
+            (folder / "vendors").mkdir(mode=0o700)
+            (folder / "hub.toml").write_text(description.to_toml())
+            return cls.open(folder, randomness=randomness, now=now)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            if existed:
+                folder.mkdir(mode=0o700, exist_ok=True)
+            raise
 
     @classmethod
     def open(
@@ -166,11 +178,12 @@ class Device:
         series = Series(channel.meter, channel.register, description.zone, description.slot_minutes)
         database = Database(folder / "hub.db", COMPONENTS)
         try:
-            meter = Meter(
-                Vault(database, vault_key, randomness),
-                DayJournal(database, channel, vault_key, randomness),
-                Certifier(series, certifier_keys),
-            )
+            with database.named_errors():
+                meter = Meter(
+                    Vault(database, vault_key, randomness),
+                    DayJournal(database, channel, vault_key, randomness),
+                    Certifier(series, certifier_keys),
+                )
         except BaseException:
             database.close()
             raise
@@ -184,8 +197,11 @@ class Device:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            with self.database.named_errors():
+                raise error
 
     def card(self, machine: AppletMachine) -> Card:
         """Return the card with its applets in `machine`; made at the first call ever."""

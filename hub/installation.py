@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -40,6 +40,8 @@ LEAST_MINUTES: Final = 8 * 60
 CHALLENGE_SIZE: Final = 8
 LOAD_BLOCK: Final = 0xEF
 LONGEST_AID: Final = 15
+
+ResultT = TypeVar("ResultT")
 
 
 class InstallationError(Exception):
@@ -132,8 +134,8 @@ class Installer:
             raise InstallationError(f"the package: {error}") from None
 
     def entries(self) -> list[Listed]:
-        """Return what is on the card."""
-        return self._manager(self.card.profile.issuer_aid).entries()
+        """Return what is on the card; raise `InstallationError` if it will not say."""
+        return self._tell(lambda manager: manager.entries())
 
     def install(
         self,
@@ -188,16 +190,17 @@ class Installer:
 
     def lock(self, applet: bytes) -> None:
         """Lock an applet: it answers nobody until it is unlocked."""
+        self._must_have(applet)
         self._tell(lambda manager: manager.lock(applet))
 
     def unlock(self, applet: bytes) -> None:
         """Let a locked applet answer again."""
+        self._must_have(applet)
         self._tell(lambda manager: manager.unlock(applet))
 
     def remove(self, applet: bytes) -> None:
         """Remove an applet, its package, its domain with the channel's keys, and its consents."""
-        if self.card.find(applet) is None:
-            raise InstallationError(f"there is no applet {applet.hex().upper()}")
+        self._must_have(applet)
         self._tell(lambda manager: manager.delete(applet))
         self._clear(applet)
         for consent in self.device.disclosure.consents():
@@ -237,9 +240,13 @@ class Installer:
         )
         return CardManager(client, LOAD_BLOCK)
 
-    def _tell(self, command: Callable[[CardManager], None]) -> None:
+    def _must_have(self, applet: bytes) -> None:
+        if self.card.find(applet) is None:
+            raise InstallationError(f"there is no applet {applet.hex().upper()}")
+
+    def _tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
         try:
-            command(self._manager(self.card.profile.issuer_aid))
+            return command(self._manager(self.card.profile.issuer_aid))
         except CardRefused as refused:
             raise InstallationError(f"the card refused: {refused}") from None
 

@@ -3,65 +3,118 @@
 
 Nothing here is secret or trusted: whoever connects can do what anyone with a card in a reader
 can, and the card's secure channels decide the rest. Limits keep a peer from filling memory or
-holding a place for ever.
+holding a place for ever: an APDU must be whole, and its answer fetched, within a minute, whatever
+the pace; where all places are taken, whoever has asked nothing for longest gives way to a newcomer.
 """
 
 import asyncio
+import os
+import socket
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from errno import EINVAL
 from typing import Final
 
 from hub.card import Card
 from hub.disclosure import Disclosure
+from hub.vault import DatabaseError, VaultError
 from protocols.secure_channel import FrameDecoder, MalformedFrame, encode_frame
 
 __all__ = ["serve"]
 
 IDLE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 2
+"""How long a peer that has asked nothing keeps its place when others want it."""
 MOST_CONNECTIONS: Final = 16
 TICK_SECONDS: Final = 30
+DATABASE_ERRORS: Final = (sqlite3.Error, DatabaseError, VaultError)
 _CHUNK: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class _Peer:
+    """An open connection."""
+
+    task: asyncio.Task[None]
+    host: str
+    received: int = 0
+    sent: int = 0
+    last_asked: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    """When its last APDU was answered, by the loop's clock."""
+    is_over: bool = False
 
 
 class _Peers:
     """The open connections, counted."""
 
-    def __init__(self, card: Card, disclosure: Disclosure) -> None:
-        self._card, self._disclosure = card, disclosure
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+    def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
+        self._card, self._disclosure, self._complain = card, disclosure, complain
+        self._open: dict[asyncio.StreamWriter, _Peer] = {}
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
-        if len(self._open) >= MOST_CONNECTIONS:
-            writer.close()
+        task, address = asyncio.current_task(), writer.get_extra_info("peername")
+        if task is None or address is None or not self._has_room():
+            writer.transport.abort()
             return
-        self._open[writer] = asyncio.current_task()
-        peer, received, sent = str(writer.get_extra_info("peername")[0]), 0, 0
-        connection = self._card.connect()
-        frames = FrameDecoder()
+        peer = self._open[writer] = _Peer(task, str(address[0]))
         try:
-            while chunk := await asyncio.wait_for(reader.read(_CHUNK), IDLE_SECONDS):
-                received += len(chunk)
-                for apdu in frames.feed(chunk):
-                    answer = encode_frame(connection.transmit(apdu))
-                    sent += len(answer)
-                    writer.write(answer)
-                    await writer.drain()
+            await self._converse(peer, reader, writer)
         except (TimeoutError, ConnectionError, MalformedFrame):
             pass  # the peer left, fell silent or does not speak the protocol: nothing to answer
+        except DATABASE_ERRORS as error:
+            self._complain(f"{peer.host}: hung up: {error}")
         finally:
             del self._open[writer]
-            connection.close()
-            self._disclosure.record_connection(peer, received, sent)
-            writer.close()
+            # A peer that fetches nothing would keep a polite goodbye waiting.
+            writer.transport.abort() if peer.is_over else writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
+    async def _converse(
+        self, peer: "_Peer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        connection, frames = self._card.connect(), FrameDecoder()
+        try:
+            while True:
+                async with asyncio.timeout_at(peer.last_asked + IDLE_SECONDS):
+                    chunk = await reader.read(_CHUNK)
+                if not chunk:
+                    return
+                peer.received += len(chunk)
+                for apdu in frames.feed(chunk):
+                    answer = encode_frame(connection.transmit(apdu))
+                    peer.sent += len(answer)
+                    writer.write(answer)
+                    peer.last_asked = asyncio.get_running_loop().time()
+                    async with asyncio.timeout_at(peer.last_asked + IDLE_SECONDS):
+                        await writer.drain()
+                    await asyncio.sleep(0)  # one who asks without end must not keep others waiting
+        except TimeoutError:
+            peer.is_over = True
+            raise
+        finally:
+            connection.close()
+            if peer.sent:  # whoever was told nothing leaves no trace to be kept for ever
+                self._disclosure.record_connection(peer.host, peer.received, peer.sent)
+
+    def _has_room(self) -> bool:
+        """Tell whether there is a place, made by hanging up on the longest silent if need be."""
+        if len(self._open) < MOST_CONNECTIONS:
+            return True
+        writer, silent = min(self._open.items(), key=lambda pair: pair[1].last_asked)
+        if asyncio.get_running_loop().time() - silent.last_asked < PATIENCE_SECONDS:
+            return False
+        writer.transport.abort()
+        return True
+
     async def dismiss(self) -> None:
         """Hang up on every peer and wait until their connections are on record."""
-        tasks = [task for task in self._open.values() if task is not None]
+        tasks = [peer.task for peer in self._open.values()]
         for writer in list(self._open):
-            writer.close()
+            writer.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -73,19 +126,30 @@ async def serve(
     ready: Callable[[str, int], None],
     stop: asyncio.Event,
     tick: Callable[[], object],
+    complain: Callable[[str], None],
 ) -> None:
     """Answer peers on `host`:`port` (0 for any) until `stop` is set.
 
     `ready` is told the address once peers can connect; `tick` is called now and then, for what is
-    due without anybody asking. Raises `OSError` if the address is not free.
+    due without anybody asking; `complain` is told when the hub's own database stops a conversation.
+    Raises `OSError`, naming the address, if it is not free.
     """
-    peers = _Peers(card, disclosure)
-    server = await asyncio.start_server(peers.attend, host, port)
+    peers = _Peers(card, disclosure, complain)
+    try:
+        server = await asyncio.start_server(peers.attend, host, port)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else None
+        number = error.errno if isinstance(error, OSError) else None
+        reason = reason or (os.strerror(number) if number else "no host can have that name")
+        raise OSError(number or EINVAL, reason, f"{host}:{port}") from None
     async with server:
         name = server.sockets[0].getsockname()
         ready(name[0], name[1])
         while not stop.is_set():
-            tick()
+            try:
+                tick()
+            except DATABASE_ERRORS as error:
+                complain(str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_SECONDS)
         server.close()

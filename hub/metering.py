@@ -80,15 +80,16 @@ class Meter:
     def period(self, begin: int, end: int) -> Period:
         """Return the days that fill [begin, end); raise `PeriodIncomplete` if none do just that."""
         zone = find_zone(self.zone)
-        first, last = (
-            datetime.fromtimestamp(time, UTC).astimezone(zone).date() for time in (begin, end - 1)
-        )
         try:
+            first, last = (
+                datetime.fromtimestamp(time, UTC).astimezone(zone).date()
+                for time in (begin, end - 1)
+            )
             period = Period(first, last)
             if period.bounds(self.zone) == (begin, end):
                 return period
-        except GridError as error:
-            raise PeriodIncomplete(str(error)) from None
+        except (GridError, OverflowError, ValueError, OSError):
+            raise PeriodIncomplete(f"{begin} to {end} is no time of days") from None
         raise PeriodIncomplete(f"{begin} to {end} are not whole days in {self.zone}")
 
     def uses(self, period: Period) -> list[DayUse]:

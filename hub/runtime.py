@@ -65,6 +65,7 @@ SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
 SW_WRONG_DATA: Final = 0x6A80
 SW_FAILED: Final = 0x6400
+SW_CONDITIONS: Final = 0x6985
 FAULT_LINES: Final = 20
 """The end of a traceback that an applet's log keeps."""
 LINE_SIZE: Final = 200
@@ -181,8 +182,16 @@ class MachineRuntime:
         return response
 
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
-        """Hand an applet the STORE DATA that its domain received for it."""
-        return self._run(context.instance, lambda applet: applet.process(command.encode()))
+        """Hand an applet the STORE DATA that its domain received for it.
+
+        Whoever sends it is told whether it was taken, and nothing else: what an applet answers
+        leaves over its own channel. A raw applet takes none, or its status words would say what
+        its outputs may not.
+        """
+        if self._start(context.instance).board is not None:
+            raise AppletRefused(SW_CONDITIONS, "a raw applet takes no data but its readings")
+        response = self._run(context.instance, lambda applet: applet.process(command.encode()))
+        return ResponseApdu(b"", response.sw)
 
     def reset(self, connection: int) -> None:
         """Forget what the applets that a connection turned to hold in memory: it is transient."""

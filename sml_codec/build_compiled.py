@@ -4,8 +4,8 @@
     python -m sml_codec.build_compiled FOLDER
 
 FOLDER/sml_codec is then the package with extension modules beside its sources, which Python prefers
-by itself: put FOLDER first on the path, and everything else stays as it is. A wheel is built the
-same way (`HATCH_BUILD_HOOK_ENABLE_MYPYC=1 pip wheel .`). Needs mypy and a C compiler.
+by itself: put FOLDER first on the path, and everything else stays as it is. Needs mypy and a C
+compiler.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import enum
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sml_codec._compiling import mypyc_attr
 from sml_codec.crc import Crc
 from sml_codec.errors import EncodingError
 
@@ -23,7 +22,6 @@ START_V2: Final = ESCAPE + b"\x02\x02\x02\x02"
 END: Final = 0x1A
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class Frame:
     """An intact frame: `wire` are its bytes, `payload` is the SML file in it."""

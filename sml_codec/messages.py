@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from sml_codec._compiling import mypyc_attr
 from sml_codec.crc import Crc
 from sml_codec.elements import Element
 from sml_codec.numbers import SizedInt
@@ -42,7 +41,6 @@ def time_choice(number: int) -> TimeChoice | int:
     return TimeChoice(number) if 1 <= number <= 3 else number
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True)
 class Time:
     """SML_Time. `choice` is None where the meter leaves it out (`Quirk.BARE_TIME`).
@@ -57,7 +55,6 @@ class Time:
     season_offset: int | None = None
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListEntry:
     """One value of a meter: SML_ListEntry."""
@@ -83,7 +80,6 @@ class ListEntry:
         return unit_symbol(self.unit)
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodEntry:
     """One value of a period: SML_PeriodEntry."""
@@ -176,7 +172,6 @@ class OpenReq:
     sml_version: int | None = None
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRes:
     """SML_PublicOpen.Res: the first message of a file of responses."""
@@ -196,7 +191,6 @@ class CloseReq:
     signature: bytes | None = None
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseRes:
     """SML_PublicClose.Res: the last message of a file of responses."""
@@ -275,7 +269,6 @@ class GetProfileListReq:
     details: Tree | None = None
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetProfileListRes:
     """SML_GetProfileList.Res: the values of one period."""
@@ -333,7 +326,6 @@ class GetListReq:
     list_name: bytes | None = None
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetListRes:
     """SML_GetList.Res: a list of values, which most meters push every second or so."""
@@ -435,7 +427,6 @@ Body: TypeAlias = (
 )  # fmt: skip
 
 
-@mypyc_attr(acyclic=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """SML_Message: one request or response.

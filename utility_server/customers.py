@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, Select, insert, select
 
 from protocols.enrolment import Enrolment, EnrolmentError
-from utility_server.database import customer_table, writing
+from utility_server.database import customer_table, reading, writing
 from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer
 
 __all__ = ["Customers"]
@@ -59,7 +59,7 @@ class Customers:
 
     def find(self, meter: bytes) -> Enrolment:
         """Return a customer's enrolment; raise `UnknownCustomer` if there is none."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             sealed = connection.execute(self._row(meter)).scalar_one_or_none()
         if sealed is None:
             raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
@@ -67,7 +67,7 @@ class Customers:
 
     def meters(self) -> list[bytes]:
         """Return the enrolled meters, in order."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return list(
                 connection.execute(
                     select(customer_table.c.meter).order_by(customer_table.c.meter)
@@ -82,7 +82,7 @@ class Customers:
             return AESGCM(self.storage_key).decrypt(
                 sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], _LABEL + meter
             )
-        except (InvalidTag, ValueError):
+        except (InvalidTag, ValueError, TypeError):
             raise StoreError(
                 f"meter {meter.hex()}: the enrolment was sealed with another key, or changed"
             ) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Column,
     Connection,
@@ -26,7 +27,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from utility_server.errors import StoreError
 
-__all__ = ["customer_table", "evidence_table", "ledger_table", "open_database", "writing"]
+__all__ = [
+    "customer_table",
+    "evidence_table",
+    "ledger_table",
+    "open_database",
+    "reading",
+    "writing",
+]
 
 SCHEMA_VERSION: Final = 1
 _WRITES: Final = "meterlet_writes"
@@ -59,7 +67,7 @@ evidence_table: Final = Table(
 )
 
 
-def open_database(location: Path | str) -> Engine:
+def open_database(location: Path | str | URL) -> Engine:
     """Open (and create where it is new) the database at a path or SQLAlchemy URL.
 
     A new file gets mode 0600. Raises `StoreError`, having written nothing, where the database is
@@ -68,17 +76,14 @@ def open_database(location: Path | str) -> Engine:
     if isinstance(location, Path):
         if not location.exists():
             location.touch(mode=0o600)
-        location = f"sqlite:///{location}"
+        location = URL.create("sqlite", database=str(location))
     engine = create_engine(location)
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
         with writing(engine) as connection:
             _check_schema(connection, str(engine.url.database))
-    except DBAPIError as error:
-        engine.dispose()
-        raise StoreError(f"{engine.url.database}: {error.orig}") from None
-    except (SQLAlchemyError, StoreError):
+    except StoreError:
         engine.dispose()
         raise
     return engine
@@ -86,9 +91,33 @@ def open_database(location: Path | str) -> Engine:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Run the block as one transaction that takes the write lock before it reads."""
-    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+    """Run the block as one transaction that takes the write lock before it reads.
+
+    Raises `StoreError` where the database is damaged, locked or full; then nothing is written.
+    """
+    with (
+        _named_errors(engine),
+        engine.connect().execution_options(**{_WRITES: True}) as connection,
+        connection.begin(),
+    ):
         yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Run the block on what one moment's database holds; raise `StoreError` if it is damaged."""
+    with _named_errors(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def _named_errors(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(f"{engine.url.database}: {error.orig}") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"{engine.url.database}: not what this program writes") from error
 
 
 def _check_schema(connection: Connection, name: str) -> None:
@@ -100,7 +129,7 @@ def _check_schema(connection: Connection, name: str) -> None:
     if schema_table.name not in tables or ledger_table.name not in tables:
         raise StoreError(f"{name}: not a utility's database")
     version = connection.execute(select(schema_table.c.version)).scalar_one()
-    if version > SCHEMA_VERSION:
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
         )

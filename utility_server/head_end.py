@@ -9,6 +9,7 @@ counts there.
 """
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class HeadEnd:
 
     randomness: Callable[[int], bytes] = field(repr=False)
     timeout_seconds: float = 60.0
+    """How long a hub may take to connect, and then for each whole answer."""
     traffic: Traffic = field(default_factory=Traffic)
 
     def ask(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
@@ -117,7 +119,9 @@ class HeadEnd:
                 (address.host, address.port), self.timeout_seconds
             ) as line:
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                yield _Line(line, self.traffic, address).transmit
+                yield _Line(line, self.traffic, address, self.timeout_seconds).transmit
+        except UnicodeError:
+            raise HeadEndError(f"{address}: no host can have that name") from None
         except OSError as error:
             raise HeadEndError(f"{address}: {error.strerror or error}") from None
 
@@ -127,14 +131,22 @@ class _Line:
     line: socket.socket
     traffic: Traffic
     address: Address
+    timeout_seconds: float
     _frames: FrameDecoder = field(default_factory=FrameDecoder)
 
     def transmit(self, apdu: bytes) -> bytes:
         frame = encode_frame(apdu)
+        # For the whole answer: one that drips in byte by byte must not hold us for ever.
+        deadline = time.monotonic() + self.timeout_seconds
+        self.line.settimeout(self.timeout_seconds)
         self.line.sendall(frame)
         self.traffic.sent += len(frame)
         answers: list[bytes] = []
         while not answers:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self.line.settimeout(left)
             chunk = self.line.recv(_CHUNK)
             if not chunk:
                 raise HeadEndError(f"{self.address}: the hub hung up")

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from protocols.hash_chain import GENESIS, seal
-from utility_server.database import evidence_table, ledger_table, writing
+from utility_server.database import evidence_table, ledger_table, reading, writing
 from utility_server.errors import LedgerTampered
 
 __all__ = ["Content", "Ledger", "LedgerEntry"]
@@ -91,22 +91,41 @@ class Ledger:
                 rows = connection.execute(query).all()
             except DBAPIError as error:
                 raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
+            except TypeError:
+                raise LedgerTampered("ledger: not readable: text among its bytes") from None
         for expected, row in enumerate(rows, start=1):
             if row.sequence != expected:
                 raise LedgerTampered(f"ledger: entry {expected} is missing")
             previous = seal(_LABEL, previous, row.body)
             if not hmac.compare_digest(previous, row.digest):
                 raise LedgerTampered(f"ledger: entry {expected} is not what was written")
-            _, time, kind, meter, content = cbor2.loads(row.body)
-            yield LedgerEntry(expected, time, kind, meter, content, row.digest)
+            yield _entry(expected, row.body, previous)
 
     def evidence(self, entry: LedgerEntry) -> bytes:
         """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""
         digest = entry.content["evidence"]
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             content = connection.execute(
                 select(evidence_table.c.content).where(evidence_table.c.digest == digest)
             ).scalar_one_or_none()
         if content is None or sha256(content).digest() != digest:
             raise LedgerTampered(f"ledger: the evidence of entry {entry.sequence} is not there")
         return bytes(content)
+
+
+def _entry(sequence: int, body: bytes, digest: bytes) -> LedgerEntry:
+    try:
+        members = cbor2.loads(body)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
+        members = None
+    match members:
+        case [
+            int(number),
+            int(time),
+            str(kind),
+            bytes(meter),
+            {"evidence": bytes()} as content,
+        ] if number == sequence:
+            return LedgerEntry(sequence, time, kind, meter, content, digest)
+        case _:
+            raise LedgerTampered(f"ledger: entry {sequence} is none that this program writes")

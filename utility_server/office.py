@@ -153,6 +153,27 @@ class Utility:
         )
         return head_end.ask(address, self.customers.find(question.meter), command)
 
+    def check(self, entry: LedgerEntry) -> None:
+        """Verify an entry's bill again, from its evidence, and that the entry says just that.
+
+        Raises `VerificationFailed` or `CannotVerify`; an entry that is no bill is passed over.
+        """
+        if entry.kind != "bill":
+            return
+        bundle = BillBundle.decode(self.ledger.evidence(entry))
+        place = f"entry {entry.sequence}"
+        try:
+            question, _, verified = verify_bill(bundle)
+        except VerificationFailed as failed:
+            raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
+        if bundle.supplier != self.keys.public.public_bytes_raw():
+            raise VerificationFailed("ledger", f"{place}: under another supplier's tariff")
+        if bundle.certifier != self.customers.find(entry.meter).certifier:
+            raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
+        said = {name: value for name, value in entry.content.items() if name != "evidence"}
+        if question.meter != entry.meter or said != _content(verified):
+            raise VerificationFailed("ledger", f"{place}: it does not say what was verified")
+
     def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
         """Hand the invoice to the applet, which keeps it for the resident."""
         command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
@@ -179,17 +200,7 @@ class Utility:
             raise
         now = self.now()
         bill = verified.bill
-        content: Content = {
-            "begin": bill.begin,
-            "end": bill.end,
-            "currency": bill.currency,
-            "total": bill.total,
-            "exact": str(bill.total_exact),
-            "decimals": bill.exact_decimals,
-            "missing": len(verified.missing),
-            "tariff": bill.tariff_digest,
-        }
-        entry = self.ledger.append(now, "bill", question.meter, content, evidence)
+        entry = self.ledger.append(now, "bill", question.meter, _content(verified), evidence)
         invoice = Invoice(
             number=entry.sequence,
             issued=now,
@@ -206,3 +217,18 @@ class Utility:
         )
         document = invoice.sign(self.keys.signing, key_id(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
+
+
+def _content(verified: VerifiedBill) -> Content:
+    """Return what the ledger says of a bill."""
+    bill = verified.bill
+    return {
+        "begin": bill.begin,
+        "end": bill.end,
+        "currency": bill.currency,
+        "total": bill.total,
+        "exact": str(bill.total_exact),
+        "decimals": bill.exact_decimals,
+        "missing": len(verified.missing),
+        "tariff": bill.tariff_digest,
+    }

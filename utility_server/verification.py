@@ -79,7 +79,7 @@ class BillBundle:
         """Return the bundle in `data`; raise `CannotVerify` for anything else."""
         try:
             members = cbor2.loads(data)
-        except (cbor2.CBORDecodeError, ValueError, RecursionError):
+        except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
             raise CannotVerify("not a bill bundle: not CBOR") from None
         match members:
             case {

@@ -8,6 +8,7 @@ their prices, and asks the platform for Σ price·use with a proof. It keeps for
 """
 
 from decimal import Decimal
+from hashlib import sha256
 from typing import Final
 
 from applets.billing.messages import (
@@ -97,6 +98,6 @@ class BillingApplet(Applet):
         # What the invoice says is for the resident's own software to check.
         if not 0 < len(document) <= MOST_INVOICE_BYTES:
             raise AppletError(StatusWord.WRONG_LENGTH)
-        time = self.platform.clock.now()
-        self.platform.store.put(b"resident/invoice/%020d" % time, document)
+        name = b"%020d-" % self.platform.clock.now() + sha256(document).digest()[:8]
+        self.platform.store.put(b"resident/invoice/" + name, document)
         return Response()

@@ -97,7 +97,7 @@ def demo(
             journey = Journey(
                 Path(folder),
                 household,
-                load_tariff(tariff or DEFAULT_TARIFF),
+                load_tariff(tariff or DEFAULT_TARIFF).tariff,
                 open_machine,
                 tamper,
                 say=lambda line: click.echo(line, err=as_json) if not as_json else None,

@@ -259,6 +259,7 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
                 ready,
                 stop,
                 tick=lambda: device.tick(honest),
+                complain=lambda line: click.echo(line, err=True),
             )
 
         asyncio.run(run())

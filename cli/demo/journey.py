@@ -28,8 +28,8 @@ from hub.device import Description, Device
 from hub.inspection import Verdict, check_invoices
 from hub.installation import Installer, build_package
 from hub.machine import AppletMachine
-from hub.meters import ACTIVE_ENERGY_IMPORT, Door, emulated_meter_id, telegrams
-from hub.readings import Reading
+from hub.meters import ACTIVE_ENERGY_IMPORT, Door, ReplayError, emulated_meter_id, telegrams
+from hub.readings import Reading, ReadingFlag
 from protocols.metrology import Period
 from tariffs import Bill, Tariff
 from utility_server.errors import HeadEndError
@@ -159,6 +159,9 @@ class Journey:
             wire += len(telegram)
             readings += door.feed(telegram)
         readings += door.close()
+        if all(reading.flags & ReadingFlag.RESUMED for reading in readings[1:]):
+            period = f"{self.household.period.first} to {self.household.period.last}"
+            raise ReplayError(f"{self.household.source}: no value from {period}: nothing to bill")
         return device.meter.vault.append(device.meter.channel, readings), wire
 
     def _bill(self, office: Utility, meter: bytes) -> tuple[BilledPeriod, int]:

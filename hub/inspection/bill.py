@@ -73,7 +73,10 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     key = documents.get(SUPPLIER_KEY)
     if key is None:
         raise InspectionError(f"applet {applet.hex().upper()} keeps no documents for the resident")
-    supplier = Ed25519PublicKey.from_public_bytes(key)
+    try:
+        supplier = Ed25519PublicKey.from_public_bytes(key)
+    except ValueError:
+        raise InspectionError("the applet's store: the supplier's key is none") from None
     try:
         tariffs = {
             tariff.digest: tariff
@@ -83,11 +86,12 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
         }
         invoices = [
             Invoice.verify(document, supplier)
-            for name, document in sorted(documents.items())
+            for name, document in documents.items()
             if name.startswith(INVOICE)
         ]
     except TariffError as error:
         raise InspectionError(f"a document in the applet's store: {error}") from None
+    invoices.sort(key=lambda invoice: (invoice.issued, invoice.number))
     return [_check(device, invoice, tariffs.get(invoice.tariff)) for invoice in invoices]
 
 

@@ -2,7 +2,12 @@
 """Where readings come from: SML telegrams of a real meter, or of an emulated one."""
 
 from hub.meters.door import Door, DoorError, LostTelegram
-from hub.meters.emulated import ACTIVE_ENERGY_IMPORT, emulated_meter_id, telegrams
+from hub.meters.emulated import (
+    ACTIVE_ENERGY_IMPORT,
+    UnsendableReading,
+    emulated_meter_id,
+    telegrams,
+)
 from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
 from hub.meters.simulator import SimulationUnavailable, SyntheticHousehold
 
@@ -16,6 +21,7 @@ __all__ = [
     "ReplayError",
     "SimulationUnavailable",
     "SyntheticHousehold",
+    "UnsendableReading",
     "emulated_meter_id",
     "parse_interval",
     "parse_zone",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hub.meters.emulated import UNIT_WH, flags_of
-from hub.readings import Reading
+from hub.readings import LARGEST_REGISTER_WH, Reading
 from hub.vault import Channel
 from sml_codec import GetListRes, ListEntry, Obis, StreamDecoder, Telegram, Time, TimeChoice
 
@@ -100,8 +100,9 @@ class Door:
             for entry in body.entries:
                 if entry.obis == register:
                     wh = _watt_hours(entry)
-                    if wh is None:
-                        self.lost.append(LostTelegram(offset, "the register is not a count of Wh"))
+                    if wh is None or wh > LARGEST_REGISTER_WH:
+                        what = "not a count of Wh" if wh is None else "beyond any meter's"
+                        self.lost.append(LostTelegram(offset, f"the register is {what}"))
                         return None
                     moment = self._moment(body.sensor_time or entry.time)
                     return Reading(moment, wh, flags_of(body.server_id, entry.status))

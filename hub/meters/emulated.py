@@ -4,6 +4,8 @@
 What replayed and synthetic readings say beside their value travels in the status word of the
 register's entry. Those bits are ours; the receiving end looks at them only where the server
 identification is one of ours, too: 0A 01 'MTL' and a serial number.
+
+Errors: UnsendableReading
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +26,13 @@ from sml_codec import (
     encode_frame,
 )
 
-__all__ = ["ACTIVE_ENERGY_IMPORT", "emulated_meter_id", "is_emulated", "telegrams"]
+__all__ = [
+    "ACTIVE_ENERGY_IMPORT",
+    "UnsendableReading",
+    "emulated_meter_id",
+    "is_emulated",
+    "telegrams",
+]
 
 ACTIVE_ENERGY_IMPORT: Final = bytes.fromhex("0100010800ff")
 """1-0:1.8.0*255."""
@@ -34,6 +42,12 @@ UNIT_WH: Final = 30
 STATUS_SHIFT: Final = 8
 _PREFIX: Final = b"\x0a\x01MTL"
 _SERIAL_SIZE: Final = 5
+LARGEST_TIME: Final = 2**32 - 1
+LARGEST_SENT_WH: Final = (2**63 - 1) // 10
+
+
+class UnsendableReading(Exception):
+    """A reading that no SML telegram can carry."""
 
 
 def emulated_meter_id(serial: int) -> bytes:
@@ -49,8 +63,16 @@ def is_emulated(meter: bytes) -> bool:
 def telegrams(
     meter: bytes, readings: Iterable[Reading], register: bytes = ACTIVE_ENERGY_IMPORT
 ) -> Iterator[bytes]:
-    """Yield a framed SML telegram for each reading, to the tenth of a watt-hour."""
+    """Yield a framed SML telegram for each reading, to the tenth of a watt-hour.
+
+    Raises `UnsendableReading` for what does not fit one.
+    """
     for number, reading in enumerate(readings):
+        if not 0 <= reading.time <= LARGEST_TIME or reading.register_wh > LARGEST_SENT_WH:
+            raise UnsendableReading(
+                f"a reading of {reading.register_wh} Wh, {reading.time} s after 1970-01-01:"
+                " a telegram's times end in 2106, its values at 64 bits"
+            )
         serial = number.to_bytes(4, "big")
         entries = (
             ListEntry(

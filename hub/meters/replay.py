@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Final, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hub.readings import Reading, ReadingFlag
+from hub.readings import LARGEST_WH_PER_SECOND, Reading, ReadingFlag
 
 __all__ = ["CsvReplay", "EnergyUnit", "ReplayError", "parse_interval", "parse_zone"]
 
 _DECIMAL: Final = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 _INTERVAL: Final = re.compile(r"([1-9]\d{0,4}) ?(s|min|h)", re.ASCII)
+_YEARS: Final = range(1971, 2106)
+"""What 32 bits of seconds hold, whatever the zone."""
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -153,7 +155,7 @@ class CsvReplay:
     def _open(self) -> TextIO:
         try:
             if self.path.suffix == ".gz":
-                return io.TextIOWrapper(gzip.open(self.path), encoding="utf-8", newline="")
+                return io.TextIOWrapper(gzip.open(self.path), encoding="utf-8-sig", newline="")
             return self.path.open(encoding="utf-8-sig", newline="")
         except OSError as error:
             raise ReplayError(f"{self.path}: {error.strerror}") from None
@@ -170,7 +172,9 @@ class CsvReplay:
         try:
             moment = datetime.fromisoformat(text.strip())
         except ValueError:
-            raise self._wrong(number, f"{text!r} is not an ISO 8601 time") from None
+            raise self._wrong(number, f"{text[:40]!r} is not an ISO 8601 time") from None
+        if moment.year not in _YEARS:
+            raise self._wrong(number, f"{text} is not within {_YEARS[0]} to {_YEARS[-1]}")
         if moment.tzinfo is not None:
             return int(moment.timestamp())
         local = moment.replace(tzinfo=self.zone)
@@ -192,7 +196,12 @@ class CsvReplay:
             raise self._wrong(
                 number, f"{self.column} is {text[:40]!r}, not a decimal of at least 0"
             )
-        return self.unit.watt_hours(Fraction(text), self.interval_seconds)
+        energy = self.unit.watt_hours(Fraction(text), self.interval_seconds)
+        if energy >= LARGEST_WH_PER_SECOND * self.interval_seconds:
+            raise self._wrong(
+                number, f"{self.column} is {text} {self.unit.value}: no home uses that"
+            )
+        return energy
 
     def _wrong(self, number: int, what: str) -> ReplayError:
         return ReplayError(f"{self.path}: line {number}: {what}")

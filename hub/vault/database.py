@@ -147,6 +147,14 @@ class Database:
             finally:
                 self._depth -= 1
 
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Give what SQLite says of a full disk, a lock or damage the file's name."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{self.path}: {error}") from error
+
     def close(self) -> None:
         """Close the file; nothing is lost, since every transaction is on the disk."""
         self._connection.close()

@@ -41,13 +41,15 @@ def write_secret(path: Path, secret: bytes) -> None:
 def read_secret(path: Path, *, size: int | None = None) -> bytes:
     """Return what `path` holds; refuse a file that others may read or of another size."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # A pipe in its place must not make us wait.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise SecretFileError(f"{path}: {error.strerror}") from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise SecretFileError(f"{path}: not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise SecretFileError(f"{path}: not a regular file")
         if facts.st_mode & 0o077:
             mode = stat.S_IMODE(facts.st_mode)
             raise SecretFileError(f"{path}: mode {mode:04o} lets others in; it must be 0600")

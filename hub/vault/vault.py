@@ -13,7 +13,7 @@ moved, edited or left out is found when it is read. Triggers refuse every UPDATE
 that a bug of ours cannot thin out history either.
 
 Errors: VaultError
-          ReadingRefused    a reading that cannot be added (time or register run backwards)
+          ReadingRefused    a reading that cannot be added (time or register run backwards, a leap)
           VaultTampered     stored bytes are not what was stored, or the key is another one
 """
 
@@ -28,7 +28,12 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hub.readings import Reading, ReadingFlag
+from hub.readings import (
+    LARGEST_REGISTER_WH,
+    LARGEST_WH_PER_SECOND,
+    Reading,
+    ReadingFlag,
+)
 from hub.vault.database import Component, Database
 
 __all__ = ["VAULT_COMPONENT", "Channel", "ReadingRefused", "Vault", "VaultError", "VaultTampered"]
@@ -236,6 +241,8 @@ def _label(channel: Channel) -> bytes:
 
 
 def _follow(previous: Reading | None, reading: Reading) -> None:
+    if reading.register_wh > LARGEST_REGISTER_WH:
+        raise ReadingRefused(f"{_moment(reading.time)}: no register counts that far")
     if previous is None:
         return
     if reading.time <= previous.time:
@@ -247,6 +254,12 @@ def _follow(previous: Reading | None, reading: Reading) -> None:
         raise ReadingRefused(
             f"{_moment(reading.time)}: the register fell from {previous.register_wh}"
             f" to {reading.register_wh} Wh"
+        )
+    seconds = reading.time - previous.time
+    if reading.register_wh - previous.register_wh > LARGEST_WH_PER_SECOND * seconds:
+        raise ReadingRefused(
+            f"{_moment(reading.time)}: the register leapt from {previous.register_wh}"
+            f" to {reading.register_wh} Wh in {seconds} s"
         )
 
 

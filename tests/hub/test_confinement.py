@@ -75,6 +75,13 @@ STATEMENT_MANIFEST = RAW_MANIFEST.replace("F04D544C0102", "F04D544C0103").replac
     '    [[statements]]\n    kind = "linear"\n    registers = ["1-0:1.8.0*255"]\n'
     "    minimum_days = 28\n    at_most = 1\n    within_days = 31\n    value_bits = 64\n",
 )  # fmt: skip
+ECHO = """
+    from applets.sdk import Applet, Command, Response
+
+    class Echo(Applet):
+        def process(self, command: Command) -> Response:
+            return Response(b"all I know" + command.data)
+    """
 FORGETFUL = """
     from applets.sdk import Applet, AppletError, Command, Response, StatusWord
 
@@ -168,6 +175,25 @@ def test_without_consent_an_output_stays_in(home: Home, tmp_path: Path) -> None:
     assert home.send(grid, GET_OUTPUT).sw == 0x6985
     (refusal,) = home.device.disclosure.log.entries("refusal")
     assert refusal.facts["why"] == "consent: number 1 was revoked"
+
+
+@pytest.mark.parametrize("manifest", [RAW_MANIFEST, STATEMENT_MANIFEST])
+def test_data_stored_in_an_applet_draws_nothing_out_of_it(
+    home: Home, tmp_path: Path, manifest: str
+) -> None:
+    """Its recipient holds the domain's keys and can personalise it: no way round outputs."""
+    source = PEAK if manifest is RAW_MANIFEST else ECHO
+    grid = home.install(tmp_path, manifest, source)
+    client = CardClient(home.card.connect().transmit)
+    client.select(grid.security_domain)
+    client.open_scp03(grid.keys, bytes(8))
+    aid = bytes([len(grid.applet)]) + grid.applet
+    assert client.send(
+        CommandApdu(0x80, 0xE6, 0x20, 0, b"\0\0" + aid + bytes(3), le=256)
+    ).is_success
+    answer = client.send(CommandApdu(0x80, 0xE2, 0x80, 0, b"\1\2\3", le=256))
+    assert answer.data == b""
+    assert answer.sw == (0x6985 if manifest is RAW_MANIFEST else 0x9000)
 
 
 def test_a_raw_applet_that_breaks_says_so_to_nobody(home: Home, tmp_path: Path) -> None:

@@ -179,3 +179,103 @@ def test_there_is_no_hub_where_none_was_made(tmp_path: Path) -> None:
     usage = run_meterlet("hub", "init", tmp_path / "new")
     assert (usage.returncode, "--meter" in usage.stderr) == (2, True)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        ("2200-01-01T00:00:00,1\n", "line 2: .* is not within 1971 to 2105"),
+        ("2025-01-01T00:00:00,999999999999\n", "line 2: home is .*: no home uses that"),
+        ("2025-01-01T00:00:00,\xe9\n", "line 2: home is '\xe9', not a decimal"),
+    ],
+)
+def test_what_would_spoil_the_hub_for_ever_is_not_let_in(
+    hub: Path, tmp_path: Path, rows: str, place: str
+) -> None:
+    file = tmp_path / "use.csv"
+    file.write_text("start,home\n" + rows)
+    refusal = refused("hub", "ingest", "--hub", hub, file, "--column", "home")
+    assert refusal.code == 1
+    assert re.search(rf"use\.csv: {place}", refusal.line)
+    good = tmp_path / "good.csv"
+    good.write_text("start,home\n2025-01-01T00:00:00,1\n2025-01-02T00:00:00,1\n")
+    assert run_meterlet("hub", "ingest", "--hub", hub, good, "--column", "home").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "why"),
+    [
+        ("2025-01-02", "2025-01-01", "is after"),
+        ("0001-01-01", "0001-01-02", "only the years"),
+        ("9999-12-30", "9999-12-31", "only the years"),
+        ("2150-01-01", "2150-01-02", "a telegram's times end in 2106"),
+    ],
+)
+def test_days_that_cannot_be_simulated_are_refused(
+    hub: Path, first: str, last: str, why: str
+) -> None:
+    refusal = refused(
+        "hub", "ingest", "--hub", hub, "synthetic", "--from", first, "--until", last
+    )  # fmt: skip
+    assert (refusal.code, why in refusal.line) == (1, True), refusal.line
+    assert readings_in(hub) == 0
+
+
+def test_a_month_without_a_value_is_no_bill(tmp_path: Path) -> None:
+    file = tmp_path / "use.csv"
+    file.write_text("start,home\n2025-01-01T00:00:00,1\n2025-02-01T00:00:00,\n")
+    refusal = refused(
+        "demo", "--readings", file, "--column", "home", "--interval", "1h", "--month", "2025-02"
+    )  # fmt: skip
+    assert refusal.code == 1
+    assert refusal.line.endswith("no value from 2025-02-01 to 2025-02-28: nothing to bill")
+
+
+def test_a_hub_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_bytes(b"\xff\x00")
+    folder = tmp_path / "hub"
+    refusal = refused("hub", "init", folder, "--serial", 1, "--vendor", junk)
+    assert (refusal.code, str(junk) in refusal.line) == (1, True)
+    assert not folder.exists()
+    usage = run_meterlet("hub", "init", folder, "--serial", 1, "--zone", "Mars/Olympus")
+    assert (usage.returncode, "no time zone 'Mars/Olympus'" in usage.stderr) == (2, True)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("source", ["tcp://127.0.0.1:1", "tcp://nowhere.invalid:80"])
+def test_a_line_that_cannot_be_opened_is_named(hub: Path, source: str) -> None:
+    refusal = refused("hub", "ingest", "--hub", hub, source)
+    assert refusal.line.startswith(f"meterlet: {source}: ")
+
+
+def test_a_damaged_database_is_named_by_every_command(hub: Path) -> None:
+    database, damaged = hub / "hub.db", 0
+    source = "synthetic", "--from", "2025-01-01", "--until", "2025-01-05"
+    assert run_meterlet("hub", "ingest", "--hub", hub, *source).returncode == 0
+    whole = database.read_bytes()
+    for page in range(1, len(whole) // 4096, 16):
+        at = 4096 * page
+        database.write_bytes(whole[:at] + b"\xa5" * 4096 + whole[at + 4096 :])
+        for command in ("hub", "status"), ("hub", "ingest", *source):
+            done = run_meterlet(*command, "--hub", hub)
+            assert "Traceback" not in done.stderr
+            assert len(done.stderr.splitlines()) <= 1
+            damaged += str(database) in done.stderr
+    assert damaged
+
+
+def test_files_that_are_not_what_they_should_be_are_named(tmp_path: Path) -> None:
+    utility, junk = tmp_path / "utility", tmp_path / "junk"
+    assert run_meterlet("utility", "init", utility).returncode == 0
+    junk.write_bytes(b"\xc4\x82\x1b" + b"\xff" * 8 + b"\x01")  # a decimal beyond any exponent
+    for code, command in (
+        (1, ("utility", "enrol", "--utility", utility, junk)),
+        (1, ("utility", "sign", "--utility", utility, junk, "-o", tmp_path / "signed")),
+        (4, ("bill", "verify", junk)),
+        (1, ("applet", "install", "--hub", tmp_path / "gone", junk, "--recipient", junk,
+             "--enrolment", tmp_path / "new")),
+    ):  # fmt: skip
+        refusal = refused(*command)
+        assert refusal.code == code
+        assert str(tmp_path) in refusal.line

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import random
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cbor2
 import pytest
 from sqlalchemy import Engine
 
+from protocols.hash_chain import seal
 from tests.protocols.test_enrolment import GOOD
 from utility_server.customers import Customers
 from utility_server.database import open_database
@@ -137,3 +140,59 @@ def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
     (tmp_path / "keys" / "storage.key").chmod(0o644)
     with pytest.raises(StoreError, match="mode 0644"):
         UtilityKeys.load(tmp_path / "keys")
+
+
+def test_a_damaged_database_is_one_kind_of_error_and_never_another(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "utility.db")
+    Customers(engine, bytes(32), os.urandom).enrol(GOOD.encode())
+    filled(engine)
+    engine.dispose()
+    whole, dice = (tmp_path / "utility.db").read_bytes(), random.Random(1)
+    outcomes = set()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(dice.choice([1, 5])):
+            page = 4096 * dice.randrange(len(whole) // 4096)
+            damaged[page : page + 4096] = dice.choice([bytes(4096), dice.randbytes(4096)])
+        (tmp_path / "utility.db").write_bytes(damaged)
+        try:
+            engine = open_database(tmp_path / "utility.db")
+        except StoreError:
+            outcomes.add("not opened")
+            continue
+        customers = Customers(engine, bytes(32), os.urandom)
+        for work in (
+            lambda customers=customers: customers.find(GOOD.meter),
+            lambda customers=customers: customers.enrol(GOOD.encode()),
+            lambda engine=engine: [*map(Ledger(engine).evidence, Ledger(engine).entries())],
+        ):
+            try:
+                work()
+                outcomes.add("fine")
+            except (StoreError, UnknownCustomer, EnrolmentRefused) as error:
+                outcomes.add(type(error).__name__)
+        engine.dispose()
+    assert {"fine", "not opened", "StoreError"} <= outcomes
+
+
+@pytest.mark.parametrize("body", [b"\xff", cbor2.dumps([3]), cbor2.dumps([3, 0, "x", b"", {}])])
+def test_an_entry_that_was_never_written_is_refused_even_where_the_chain_holds(
+    engine: Engine, body: bytes
+) -> None:
+    ledger = filled(engine)
+    entries = list(ledger.entries())
+    digest = seal(b"meterlet ledger 1", entries[1].digest, body)
+    tear_up(
+        engine,
+        f"UPDATE ledger_entry SET body = x'{body.hex()}', digest = x'{digest.hex()}'"
+        " WHERE sequence = 3",
+    )
+    with pytest.raises(LedgerTampered, match="entry 3 is none that this program writes"):
+        list(ledger.entries())
+
+
+@pytest.mark.parametrize("name", ["a?mode=ro", "100%", "#x"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    open_database(tmp_path / name / "utility.db").dispose()
+    assert (tmp_path / name / "utility.db").stat().st_size

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.meters import ACTIVE_ENERGY_IMPORT, Door, DoorError, emulated_meter_id, telegrams
+from hub.meters import (
+    ACTIVE_ENERGY_IMPORT,
+    Door,
+    DoorError,
+    UnsendableReading,
+    emulated_meter_id,
+    telegrams,
+)
 from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Reading, ReadingFlag
 from hub.vault import Channel
@@ -126,3 +133,18 @@ def test_only_our_own_meters_flags_are_believed() -> None:
     entrance = Door(Channel(real, ACTIVE_ENERGY_IMPORT), lambda: NOON)
     (reading,) = entrance.feed(push(real, 10_000, status=0x0300))
     assert reading.flags is ReadingFlag.NONE
+
+
+@pytest.mark.parametrize(("value", "scaler"), [(2**64 - 1, 9), (2**63, 0)])
+def test_a_register_beyond_any_meters_is_reported(value: int, scaler: int) -> None:
+    line = door()
+    assert line.feed(push(METER, value, scaler=scaler)) + line.close() == []
+    assert [lost.reason for lost in line.lost] == ["the register is beyond any meter's"]
+
+
+@pytest.mark.parametrize(
+    "reading", [Reading(-1, 0), Reading(2**32, 0), Reading(NOON, 2**63 // 10 + 1)]
+)
+def test_a_reading_that_no_telegram_carries_is_refused(reading: Reading) -> None:
+    with pytest.raises(UnsendableReading, match="a telegram's times end in 2106"):
+        list(telegrams(METER, [reading]))

@@ -169,3 +169,25 @@ def test_the_register_counts_just_what_the_file_holds(
     assert (readings[-1].register_wh if readings else 0) == total // 10000
     steps = sum(1 for r in readings[1:] if not r.flags & RESUMED)
     assert steps == sum(1 for c in cells[:48] if c is not None)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("0001-01-01T00:00:00,1", "0001-01-01T00:00:00 is not within 1971 to 2105"),
+        ("9999-12-31T23:59:59-12:00,1", "is not within 1971 to 2105"),
+        ("2013-03-01T12:00:00,999999999999", "home is 999999999999 kWh: no home uses that"),
+    ],
+)
+def test_what_no_home_and_no_clock_shows_is_refused_by_line(
+    tmp_path: Path, row: str, why: str
+) -> None:
+    with pytest.raises(ReplayError, match=f"data.csv: line 2: .*{why}|data.csv: line 2: {why}"):
+        list(replay(tmp_path, f"start,home\n{row}\n").readings())
+
+
+def test_a_byte_order_mark_does_no_harm_in_a_packed_file(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv.gz"
+    file.write_bytes(gzip.compress(b"\xef\xbb\xbfstart,home\n2013-03-01T12:00:00,1\n"))
+    source = CsvReplay(file, "home", EnergyUnit.KWH, 1800, ZoneInfo("UTC"))
+    assert len(list(source.readings())) == 2

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import sqlite3
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -79,3 +80,10 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
         read_secret(path, size=16)
     with pytest.raises(SecretFileError, match="No such file"):
         read_secret(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_no_secret(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "vault.key")
+    with pytest.raises(SecretFileError, match=r"vault\.key: not a regular file"):
+        read_secret(tmp_path / "vault.key", size=32)

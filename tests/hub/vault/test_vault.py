@@ -155,3 +155,21 @@ def test_the_file_shows_no_reading_and_the_repr_no_key(tmp_path: Path) -> None:
     vault.database.close()
     assert bytes.fromhex("1122334455667788") not in path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("reading", "why"),
+    [
+        (Reading(1_000_900, 2**63), "no register counts that far"),
+        (Reading(1_000_900, 70_000 + 900_000_001), "leapt from 70000 to 900070001 Wh in 900 s"),
+    ],
+)
+def test_what_no_register_does_is_refused_before_it_can_spoil_a_day(
+    tmp_path: Path, reading: Reading, why: str
+) -> None:
+    vault = open_vault(tmp_path / "hub.db")
+    vault.append(CHANNEL, [Reading(1_000_000, 70_000)])
+    with pytest.raises(ReadingRefused, match=why):
+        vault.append(CHANNEL, [reading])
+    assert vault.count(CHANNEL) == 1
+    vault.append(CHANNEL, [Reading(1_000_900, 70_000 + 900_000_000)])

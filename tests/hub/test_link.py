@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub's door to the network, with peers that mean no good on the other side."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from hub import link
+from hub.card import Card
+from hub.disclosure import Disclosure
+
+ASK = bytes.fromhex("0000000400a40400")
+ANSWER = bytes.fromhex("00000002") + b"\x90\x00"
+
+
+@dataclass(slots=True)
+class Hub:
+    """Answers 9000 to whatever is asked, and keeps the record of connections."""
+
+    answer: bytes = b"\x90\x00"
+    broken: bool = False
+    connections: list[tuple[str, int, int]] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def connect(self) -> "Hub":
+        return self
+
+    def transmit(self, apdu: bytes) -> bytes:
+        if self.broken:
+            raise sqlite3.OperationalError("database or disk is full")
+        return self.answer
+
+    def close(self) -> None: ...
+
+    def record_connection(self, peer: str, received: int, sent: int) -> None:
+        self.connections.append((peer, received, sent))
+
+
+Talk = Callable[[int], Awaitable[None]]
+
+
+def serve(hub: Hub, talk: Talk) -> None:
+    """Serve the hub on a free port while `talk` goes on."""
+
+    async def run() -> None:
+        ports: asyncio.Queue[int] = asyncio.Queue()
+        stop = asyncio.Event()
+        server = asyncio.create_task(
+            link.serve(
+                cast("Card", hub),
+                cast("Disclosure", hub),
+                "127.0.0.1",
+                0,
+                lambda _, port: ports.put_nowait(port),
+                stop,
+                tick=lambda: None,
+                complain=hub.complaints.append,
+            )
+        )
+        async with asyncio.timeout(20):
+            try:
+                await talk(await ports.get())
+            finally:
+                stop.set()
+                await server
+                while _met:
+                    writer = _met.pop()
+                    writer.transport.abort()
+                    with suppress(ConnectionError):
+                        await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+_met: list[asyncio.StreamWriter] = []
+
+
+async def meet(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _met.append(writer)
+    return reader, writer
+
+
+async def is_dropped(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read(100) == b""
+    except ConnectionError:
+        return True
+
+
+def test_a_peer_is_answered_and_put_on_record() -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await meet(port)
+        for byte in ASK + ASK:  # however the network cuts it
+            writer.write(bytes([byte]))
+            await writer.drain()
+        assert await reader.readexactly(2 * len(ANSWER)) == ANSWER + ANSWER
+        writer.close()
+
+    hub = Hub()
+    serve(hub, talk)
+    assert hub.connections == [("127.0.0.1", 2 * len(ASK), 2 * len(ANSWER))]
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.0\r\n\r\n", bytes(8), b"\xff" * 100_000])
+def test_a_peer_that_speaks_something_else_is_dropped(garbage: bytes) -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await meet(port)
+        writer.write(garbage)
+        assert await is_dropped(reader)
+
+    hub = Hub()
+    serve(hub, talk)
+    assert hub.connections == []  # nothing was told, nothing is kept
+
+
+def test_an_apdu_that_drips_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.5)
+
+    async def talk(port: int) -> None:
+        reader, writer = await meet(port)
+        writer.write((1000).to_bytes(4, "big"))
+        dropped = asyncio.create_task(is_dropped(reader))
+        for _ in range(50):
+            if dropped.done():
+                break
+            writer.write(b"\0")
+            await asyncio.sleep(0.1)
+        assert dropped.done()
+        assert dropped.result()
+
+    serve(Hub(), talk)
+
+
+def test_a_peer_that_never_fetches_its_answers_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.5)
+
+    async def talk(port: int) -> None:
+        _, greedy = await meet(port)
+        greedy.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's has it
+        greedy.write(ASK * 1000)
+        while not hub.connections:
+            await asyncio.sleep(0.05)
+
+    hub = Hub(answer=bytes(60_000))
+    serve(hub, talk)
+    ((_, _, sent),) = hub.connections
+    assert sent < 1000 * 60_000
+
+
+def test_one_who_asks_without_end_does_not_keep_others_waiting() -> None:
+    async def talk(port: int) -> None:
+        _, greedy = await meet(port)
+        greedy.write(ASK * 8000)
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        async with asyncio.timeout(5):
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
+
+    serve(Hub(), talk)
+
+
+def test_the_silent_give_way_to_a_newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PATIENCE_SECONDS", 0.3)
+
+    async def talk(port: int) -> None:
+        peers = [await meet(port) for _ in range(link.MOST_CONNECTIONS)]
+        await asyncio.sleep(0.05)
+        reader, _ = await meet(port)
+        assert await is_dropped(reader)  # all have just come
+        await asyncio.sleep(0.4)
+        for _, writer in peers[1:]:
+            writer.write(ASK)
+        for place, (reader, _) in enumerate(peers[1:], start=1):
+            assert await reader.readexactly(len(ANSWER)) == ANSWER, place
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        assert await reader.readexactly(len(ANSWER)) == ANSWER
+        assert await is_dropped(peers[0][0])
+
+    serve(Hub(), talk)
+
+
+def test_a_database_that_fails_ends_a_conversation_in_one_line() -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        assert await is_dropped(reader)
+        hub.broken = False
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        assert await reader.readexactly(len(ANSWER)) == ANSWER
+
+    hub = Hub(broken=True)
+    serve(hub, talk)
+    assert hub.complaints == ["127.0.0.1: hung up: database or disk is full"]
