@@ -27,6 +27,7 @@ from hub.card import Kind
 from hub.device import Device
 from hub.disclosure import Terms
 from hub.installation import Installer, build_package, consent_terms
+from hub.machine import Manifest
 from hub.vault import write_secret
 
 __all__ = ["applet"]
@@ -95,11 +96,16 @@ def install(
         parameters = public_key(recipient).public_bytes_raw()
         if not yes or dry_run:
             asked = [in_words(terms) for terms in consent_terms(read.bundle)]
-            for sentence in asked:
+            allowed = dealings(read.manifest)
+            for sentence in (*asked, *allowed):
                 click.echo(sentence, err=True)
             if dry_run:
                 if as_json:
-                    plan = {"aid": read.manifest.aid.hex().upper(), "consents": asked}
+                    plan = {
+                        "aid": read.manifest.aid.hex().upper(),
+                        "consents": asked,
+                        "peers": allowed,
+                    }
                     print_json("meterlet.applet.install/1", {**plan, "dry_run": True})
                 return
             if not click.confirm("Do you consent?", err=True):
@@ -113,6 +119,21 @@ def install(
         print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
     else:
         click.echo(f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}")
+
+
+def dealings(manifest: Manifest) -> list[str]:
+    """Return with which other applets one may speak, in sentences."""
+    asks = [
+        f"it may ask the applet {peer.aid.hex().upper()} (services"
+        f" {', '.join(map(str, peer.services))}), which has the same recipient or refuses"
+        for peer in manifest.peers
+    ]
+    return asks + [
+        f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
+        " the same recipient or is refused"
+        for shared in manifest.shared
+        for client in shared.clients
+    ]
 
 
 def in_words(terms: Terms) -> str:

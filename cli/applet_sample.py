@@ -29,6 +29,7 @@ from hub.machine import (
 )
 from hub.metering import Meter, PeriodIncomplete
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.peers import AppletTransactions, CommandStack, RecordedStatements
 from hub.services import AppletStore, HubCalendar, HubClock, HubStatements
 from hub.vault import Database
 from protocols.metrology import Period, find_zone
@@ -134,6 +135,7 @@ class SampleHub:
     _time: int
     _lines: list[str] = field(default_factory=list)
     _instance: AppletInstance = field(init=False)
+    _stack: CommandStack = field(init=False)
     _raw: RawApplet | None = field(default=None, init=False)
     _faults: list[AppletFault] = field(default_factory=list, init=False)
 
@@ -161,10 +163,14 @@ class SampleHub:
     def _start(self, machine: AppletMachine, outputs: Database) -> None:
         manifest, device = self.bundle.manifest, self.device
         raw = manifest.confinement is Confinement.RAW
+        self._stack = CommandStack(device.database)
         board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
         platform = Platform(
-            statements=HubStatements(
-                manifest.aid, self.bundle.digest, manifest, device.meter, device.disclosure
+            statements=RecordedStatements(
+                HubStatements(
+                    manifest.aid, self.bundle.digest, manifest, device.meter, device.disclosure
+                ),
+                self._stack,
             ),
             calendar=HubCalendar(device.meter),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
@@ -173,6 +179,7 @@ class SampleHub:
             log=_Lines(self._lines),
             readings=_Readings(device.meter, manifest.resolution_minutes or 0) if raw else None,
             outputs=board if raw else None,
+            transactions=None if raw else AppletTransactions(self._stack),
         )
         self._instance = machine.instance(self.bundle, platform)
         if raw:
@@ -227,7 +234,7 @@ class SampleHub:
         self._lines.clear()
         response, broken = b"", None
         try:
-            with self.device.database.transaction():
+            with self.device.database.transaction(), self._stack.entered(self._instance):
                 response = ask()
                 if response[-2] not in SUCCESS:
                     raise _NothingKept

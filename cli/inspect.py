@@ -12,6 +12,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from cli.applet import dealings
 from cli.applet import in_words as terms_in_words
 from cli.common import (
     Aid,
@@ -350,6 +351,8 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
         bundle = installer.bundle(aid)
         for terms in consent_terms(bundle):
             click.echo(terms_in_words(terms), err=True)
+        for sentence in dealings(bundle.manifest):
+            click.echo(sentence, err=True)
         if not yes and not click.confirm("Do you consent?", err=True):
             fail("nothing was granted", Exit.FORBIDDEN)
         given = installer.consent(bundle)

@@ -166,6 +166,7 @@ def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
         device.now,
         device.vendors(),
         packages=lambda aid: card.bundle(aid),
+        registry=lambda: card.registry,
     )
     storage_key = read_secret(device.folder / "keys" / "vault.key", size=32)
     if Card.exists(device.database):

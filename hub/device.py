@@ -227,6 +227,7 @@ class Device:
             self.now,
             self.vendors(),
             packages=lambda aid: card.bundle(aid),
+            registry=lambda: card.registry,
         )
         if Card.exists(self.database):
             card = Card(

@@ -8,17 +8,22 @@ A command that ends in an error keeps nothing, and the applet forgets what it ha
 way: a release that is taken back must not live on in an applet's memory. Only that the guard
 refused something stays on record. A raw applet is never asked: its outputs are, as they were last
 released.
+
+Applets that call each other go through the card's firewall: both manifests name the other, and both
+have the same recipient, so that what one was told stays with whom it was told for.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.card import AppletContext, AppletRefused
 from hub.card import AppletInstance as Entry
+from hub.card.registry import Registry
+from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
 from hub.machine import (
     AppletFault,
@@ -36,6 +41,13 @@ from hub.machine import (
     Released,
 )
 from hub.metering import Meter
+from hub.peers import (
+    AppletPeers,
+    AppletTransactions,
+    CommandStack,
+    PeerBroke,
+    RecordedStatements,
+)
 from hub.services import (
     AppletStore,
     HubCalendar,
@@ -61,6 +73,9 @@ KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
 """First status bytes of commands that have done something (ISO/IEC 7816-4, 5.6)."""
 
 
+T = TypeVar("T")
+
+
 class _NothingKept(Exception):
     """Undoes what a command that ended in an error has written."""
 
@@ -77,7 +92,7 @@ class _Running:
 
 @dataclass(slots=True)
 class MachineRuntime:
-    """Runs the card's applets; implements `hub.card.AppletRuntime`."""
+    """Runs the card's applets; implements `hub.card.AppletRuntime` and `SharingRuntime`."""
 
     machine: AppletMachine
     database: Database
@@ -88,10 +103,19 @@ class MachineRuntime:
     """Whose signatures on packages the resident trusts, by key id."""
     packages: Callable[[bytes], bytes | None]
     """Returns the bundle of a package in the registry."""
+    registry: Callable[[], Registry]
+    """Returns the card's registry."""
     _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
     """Which applets each connection has turned to."""
+    _stack: CommandStack = field(init=False)
+    _firewall: Firewall | None = field(default=None, init=False)
+    _faults: list[tuple[bytes, AppletFault]] = field(default_factory=list, init=False)
+    """Of the command of the moment."""
+
+    def __post_init__(self) -> None:
+        self._stack = CommandStack(self.database)
 
     def load(self, package: bytes, bundle: bytes) -> None:
         """Check a bundle's form and signature; nothing of it runs yet."""
@@ -186,25 +210,58 @@ class MachineRuntime:
                     released += len(raw.tick(self.now()))
         return released
 
+    def grants(self, server: Entry, client: bytes, interface: int) -> bool:
+        """Ask a server whose manifest names the client whether it shares with it."""
+        ours, theirs = self._start(server), self._running[client]
+        manifest = ours.instance.bundle.manifest
+        named = any(one.service == interface and client in one.clients for one in manifest.shared)
+        if not named or manifest.recipient != theirs.instance.bundle.manifest.recipient:
+            return False
+        return self._serve(server, lambda applet: applet.grants(client, interface))
+
+    def serve(self, server: Entry, client: bytes, interface: int, request: bytes) -> bytes:
+        """Let a server answer; what it writes is part of the client's command."""
+        return self._serve(server, lambda applet: applet.serve(client, interface, request))
+
+    def _serve(self, entry: Entry, call: Callable[[AppletInstance], T]) -> T:
+        instance = self._start(entry).instance
+        try:
+            with self._stack.entered(instance):
+                return call(instance)
+        except AppletFault as fault:
+            self._faults.append((entry.aid, fault))
+            raise PeerBroke(fault.status_word, str(fault)) from None
+
     def _run(self, entry: Entry, call: Callable[[AppletInstance], bytes]) -> ResponseApdu:
         running = self._start(entry)
         running.statements.refused.clear()
+        self._faults.clear()
         response = ResponseApdu(b"", SW_FAILED)
         try:
-            with self.database.transaction():
+            with self.database.transaction(), self._stack.entered(running.instance):
                 response = ResponseApdu.decode(call(running.instance))
                 if response.sw >> 8 not in KEEPING:
                     raise _NothingKept
         except _NothingKept:
-            running.instance.discard()
+            self._stack.forget()
             self._keep_refusals(running)
         except AppletFault as fault:
+            self._stack.forget()
             self._keep_refusals(running)
-            log = HubLog(self.database, entry.aid, self.now)
+            self._faults.append((entry.aid, fault))
+            response = ResponseApdu(b"", fault.status_word)
+        except BaseException:
+            self._stack.forget()
+            raise
+        self._keep_faults()
+        return response
+
+    def _keep_faults(self) -> None:
+        for aid, fault in self._faults:
+            log = HubLog(self.database, aid, self.now)
             for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
                 log.write(_printable(line))
-            response = ResponseApdu(b"", fault.status_word)
-        return response
+        self._faults.clear()
 
     def _keep_refusals(self, running: _Running) -> None:
         for request, refused in running.statements.refused:
@@ -228,8 +285,10 @@ class MachineRuntime:
             quota = min(quota, entry.data_quota)
         log = HubLog(self.database, entry.aid, self.now)
         statements = HubStatements(entry.aid, bundle.digest, manifest, self.meter, self.disclosure)
+        if self._firewall is None:
+            self._firewall = Firewall(self.registry(), self)
         platform = Platform(
-            statements=statements,
+            statements=RecordedStatements(statements, self._stack),
             calendar=HubCalendar(self.meter),
             store=AppletStore(self.database, entry.aid, quota),
             clock=HubClock(self.now),
@@ -239,6 +298,8 @@ class MachineRuntime:
             if board is None
             else HubReadings(self.meter, manifest.resolution_minutes or self.meter.slot_minutes),
             outputs=board,
+            transactions=AppletTransactions(self._stack) if board is None else None,
+            peers=AppletPeers(entry.aid, self._stack, self._firewall) if board is None else None,
         )
         instance = self.machine.instance(bundle, platform)
         raw = None

@@ -15,12 +15,14 @@ from applets.sdk.platform import (
     Log,
     Opened,
     Outputs,
+    Peers,
     Platform,
     Readings,
     Signatures,
     Slots,
     Statements,
     Store,
+    Transactions,
     Use,
 )
 
@@ -34,6 +36,7 @@ __all__ = [
     "Log",
     "Opened",
     "Outputs",
+    "Peers",
     "Platform",
     "Readings",
     "Refusal",
@@ -44,6 +47,7 @@ __all__ = [
     "Statements",
     "StatusWord",
     "Store",
+    "Transactions",
     "Use",
     "instruction",
 ]

@@ -7,6 +7,7 @@ restart: attributes are a card's transient memory. What must last goes to `platf
     install   once, when a card manager installs the applet
     select    when a peer turns to it; then process for each command; then deselect
     uninstall once, before it is deleted
+    grants    when another applet asks for a service, then serve; never while it works itself
     update    raw applets instead of process: after each time at which outputs were released
 
 Raise `AppletError` for a status word. Any other exception ends the instance: the peer gets 6400,
@@ -16,6 +17,7 @@ the command's changes are undone, and the next command meets a fresh instance.
 from abc import ABC, abstractmethod
 
 from applets.sdk.apdu import Command, Response
+from applets.sdk.errors import Refusal, Refused
 from applets.sdk.platform import Platform
 
 __all__ = ["Applet"]
@@ -42,6 +44,18 @@ class Applet(ABC):
     def deselect(self) -> None:
         """Forget the peer; called when another applet is selected."""
         return
+
+    def grants(self, client: bytes, service: int) -> bool:
+        """Return whether the applet of that AID, which the manifest names, may use a service."""
+        return False
+
+    def serve(self, client: bytes, service: int, request: bytes) -> bytes:
+        """Answer another applet's request for a service that `grants` has agreed to.
+
+        Statements are not opened meanwhile. Whatever is raised is a refusal to the client, and
+        the applet loses its memory.
+        """
+        raise Refused(Refusal.NOT_GRANTED)
 
     def update(self) -> None:
         """Read, and set the outputs; of raw applets only, which answer no commands."""

@@ -41,7 +41,7 @@ class Refusal(enum.Enum):
     INCOMPLETE = "incomplete"
     """Slots of the period are missing."""
     MALFORMED = "malformed"
-    """The arguments make no sense."""
+    """The arguments, or the order of the calls, make no sense."""
     TOO_MUCH = "too-much"
     """More than the manifest's limits allow."""
     TOO_OFTEN = "too-often"

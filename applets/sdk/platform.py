@@ -6,6 +6,7 @@ The same in the machine, where each call crosses into the hub, and natively unde
 whole watt-hours, a period is [begin, end). Whatever is refused raises `Refused`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,12 +18,14 @@ __all__ = [
     "Log",
     "Opened",
     "Outputs",
+    "Peers",
     "Platform",
     "Readings",
     "Signatures",
     "Slots",
     "Statements",
     "Store",
+    "Transactions",
     "Use",
 ]
 
@@ -106,6 +109,43 @@ class Store(Protocol):
         """Return the keys, in order."""
 
 
+class Transactions(ABC):
+    """A transaction of the applet's own within the command's, one level deep.
+
+    `with self.platform.transactions:` commits at the block's end and aborts if it raises. What is
+    not committed when the applet returns is taken back. Meanwhile no statement is opened: what
+    has been told cannot be taken back.
+    """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin; `Refused` MALFORMED if one is open already."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Keep what was put into the store since `begin`, if the command succeeds."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Take back what was put into the store since `begin`."""
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+
+class Peers(Protocol):
+    """Other applets, as far as the manifest names them and they share something."""
+
+    def call(self, aid: bytes, service: int, request: bytes) -> bytes:
+        """Return the answer of the applet with that AID; `Refused` NOT_GRANTED otherwise."""
+
+
 class Clock(Protocol):
     """The hub's clock."""
 
@@ -153,3 +193,5 @@ class Platform:
     log: Log
     readings: Readings
     outputs: Outputs
+    transactions: Transactions
+    peers: Peers

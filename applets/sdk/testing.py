@@ -24,12 +24,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from applets.sdk.apdu import Command, Response
 from applets.sdk.applet import Applet
 from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
-from applets.sdk.platform import Grid, Opened, Platform, Slots, Use
+from applets.sdk.platform import Grid, Opened, Platform, Slots, Transactions, Use
 
 __all__ = ["FakePlatform", "Household", "NativeCard"]
 
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
 MISSING: Final = 3
+MAX_PEER_MESSAGE: Final = 65_536
 KEPT: Final = (0x90, 0x61, 0x62, 0x63)
 """SW1 of commands that have done something: success, more to come, warnings."""
 
@@ -96,6 +97,13 @@ class FakePlatform:
     refuse: Refusal | None = None
     """Refuse every statement for this reason."""
     is_raw: bool = False
+    aid: bytes = b"\xf0test"
+    """What other applets know this one by."""
+    peers: dict[bytes, "NativeCard"] = field(default_factory=dict)
+    """The applets that can be called, by AID. Unlike in the hub, what one of them has kept stays
+    when its client's command fails or aborts."""
+    _begun: dict[bytes, bytes] | None = field(default=None, init=False)
+    _is_serving: bool = field(default=False, init=False)
 
     def platform(self) -> Platform:
         """Return what the applet is handed."""
@@ -108,7 +116,56 @@ class FakePlatform:
             _Log(self),
             _Readings(self),
             _Outputs(self),
+            _Transactions(self),
+            _Peers(self),
         )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Take back what the block does to the store if it raises or leaves a transaction open."""
+        kept = dict(self.store)
+        try:
+            yield
+        except BaseException:
+            self._begun = kept
+            raise
+        finally:
+            if self._begun is not None:
+                self.restore()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Open no statements during the block."""
+        self._is_serving = True
+        try:
+            yield
+        finally:
+            self._is_serving = False
+
+    @property
+    def may_release(self) -> bool:
+        """Whether what is told now is sure to stay on record."""
+        return self._begun is None and not self._is_serving
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the applet has begun a transaction and not ended it."""
+        return self._begun is not None
+
+    def begin(self) -> None:
+        """Note what a transaction may bring back."""
+        self._begun = dict(self.store)
+
+    def commit(self) -> None:
+        """Forget what a transaction would have brought back."""
+        self._begun = None
+
+    def restore(self) -> None:
+        """Bring back what was there when the transaction began."""
+        assert self._begun is not None
+        self.store.clear()
+        self.store.update(self._begun)
+        self._begun = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +180,8 @@ class _Statements(_Service):
         fake = self.fake
         if fake.refuse is not None:
             raise Refused(fake.refuse)
+        if not fake.may_release:
+            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
         use = fake.household.between(register, begin, end)
         if len(weights) != len(use.starts):
             raise Refused(Refusal.MALFORMED, "a weight for each slot")
@@ -197,12 +256,43 @@ class _Outputs(_Service):
         self.fake.outputs[name] = value
 
 
+class _Transactions(Transactions):
+    def __init__(self, fake: FakePlatform) -> None:
+        self._fake = fake
+
+    def begin(self) -> None:
+        self._require(is_open=False)
+        self._fake.begin()
+
+    def commit(self) -> None:
+        self._require(is_open=True)
+        self._fake.commit()
+
+    def abort(self) -> None:
+        self._require(is_open=True)
+        self._fake.restore()
+
+    def _require(self, *, is_open: bool) -> None:
+        if self._fake.is_open is not is_open:
+            raise Refused(Refusal.MALFORMED, "out of order")
+
+
+class _Peers(_Service):
+    def call(self, aid: bytes, service: int, request: bytes) -> bytes:
+        server = self.fake.peers.get(aid)
+        answer = None if server is None else server.serve(self.fake.aid, service, request)
+        if answer is None:
+            raise Refused(Refusal.NOT_GRANTED)
+        return answer
+
+
 class NativeCard:
     """One applet, run as the hub would run it, in this Python."""
 
     def __init__(self, applet_class: type[Applet], fake: FakePlatform) -> None:
         self._class, self._fake = applet_class, fake
         self._applet: Applet | None = None
+        self._is_busy = False
         self.failure: Exception | None = None
         """What the applet did not handle in the last call."""
 
@@ -228,6 +318,30 @@ class NativeCard:
             answer.append(response)
         return answer[-1]
 
+    def serve(self, client: bytes, service: int, request: bytes) -> bytes | None:
+        """Answer the applet of that AID as the hub would have it done; None is a refusal."""
+        self.failure = None
+        if self._is_busy or len(request) > MAX_PEER_MESSAGE:
+            return None
+        self._is_busy = True
+        try:
+            with self._fake.transaction(), self._fake.serving():
+                applet = self._started()
+                if applet.grants(client, service) is not True:
+                    raise _NothingKept
+                answer = applet.serve(client, service, request)
+                if not isinstance(answer, bytes) or len(answer) > MAX_PEER_MESSAGE:
+                    raise TypeError(f"serve() must return at most {MAX_PEER_MESSAGE} bytes")
+                return answer
+        except _NothingKept:
+            return None
+        except Exception as error:  # noqa: BLE001  (what the hub does; the test looks at it)
+            self.failure = error
+            self._applet = None
+            return None
+        finally:
+            self._is_busy = False
+
     def update(self) -> None:
         """Let a raw applet read and set its outputs."""
         with self._call() as (applet, answer):
@@ -241,19 +355,31 @@ class NativeCard:
     @contextmanager
     def _call(self) -> Iterator[tuple[Applet, list[Response]]]:
         self.failure = None
-        kept, answer = dict(self._fake.store), [Response(status=StatusWord.NO_SPECIFIC_DIAGNOSIS)]
+        answer = [Response(status=StatusWord.NO_SPECIFIC_DIAGNOSIS)]
+        self._is_busy = True
         try:
-            if self._applet is None:
-                self._applet = self._class(self._fake.platform())
-            yield self._applet, answer
+            with self._fake.transaction():
+                yield self._started(), answer
+                if answer[-1].status >> 8 not in KEPT:
+                    raise _NothingKept
+        except _NothingKept:
+            pass
         except AppletError as error:
             answer.append(Response(status=error.status))
         except Exception as error:  # noqa: BLE001  (what the hub does; the test looks at it)
             self.failure = error
             self._applet = None
-        if answer[-1].status >> 8 not in KEPT:
-            self._fake.store.clear()
-            self._fake.store.update(kept)
+        finally:
+            self._is_busy = False
+
+    def _started(self) -> Applet:
+        if self._applet is None:
+            self._applet = self._class(self._fake.platform())
+        return self._applet
+
+
+class _NothingKept(Exception):
+    """Undoes what a command that ended in an error has written."""
 
 
 def _hash(label: bytes, seed: bytes) -> bytes:

@@ -27,7 +27,9 @@ from hub.machine.manifest import (
     Limits,
     Manifest,
     Output,
+    Peer,
     Runtime,
+    Shared,
     StatementGrant,
 )
 from hub.machine.platform import (
@@ -62,6 +64,7 @@ __all__ = [
     "Opened",
     "Output",
     "OutputBoard",
+    "Peer",
     "Platform",
     "Progress",
     "RawApplet",
@@ -70,6 +73,7 @@ __all__ = [
     "Released",
     "Runtime",
     "RuntimeNotBuilt",
+    "Shared",
     "Slots",
     "StatementGrant",
     "Usage",

@@ -102,6 +102,11 @@ class Running:
             for value in (*values, result):
                 ffi.wasmtime_component_val_delete(ctypes.byref(value))
 
+    def has(self, name: str) -> bool:
+        """Return whether the component exports a function that it may leave out."""
+        interface, _ = self._contract.interface_of(name)
+        return self._instance.get_export_index(self._store, interface) is not None
+
     def _find(self, name: str) -> tuple[Function, component.Func]:
         interface, function = self._contract.interface_of(name)
         if name not in self._functions:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of `wit/platform.wit`, in the machine's own types.
 
-A component may import any of `PLATFORM.imports` and must export all of its functions. `require`
-refuses any other when it is loaded, down to the types: at run time nothing is guessed. A test holds
+A component may import any of `PLATFORM.imports`, must export all of the functions of `exports` and
+may export an interface of `optional`, then as a whole. `require` refuses any other when it is
+loaded, down to the types: at run time nothing is guessed. A test holds
 these tables against the WIT file by way of the runtime that is built from it.
 
 The Python runtime has the same contract under another name, `PYTHON`, in which bytes cross as text
@@ -10,7 +11,7 @@ The Python runtime has the same contract under another name, `PYTHON`, in which 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from wasmtime import Engine, component
@@ -58,6 +59,12 @@ _IMPORTS: Final[Mapping[str, Mapping[str, Function]]] = {
         "delete": Function((BYTES,)),
         "keys": Function((), ListOf(BYTES)),
     },
+    "transactions": {
+        "begin": Function((), Result(None, _REFUSAL)),
+        "commit": Function((), Result(None, _REFUSAL)),
+        "abort": Function((), Result(None, _REFUSAL)),
+    },
+    "peers": {"call": Function((BYTES, U32, BYTES), Result(BYTES, _REFUSAL))},
     "clock": {"now": Function((), S64)},
     "signatures": {"verify-ed25519": Function((BYTES, BYTES, BYTES), BOOL)},
     "log": {"write": Function((STRING,))},
@@ -72,6 +79,10 @@ _APPLET: Final[Mapping[str, Function]] = {
     "update": Function((), Result(None, STRING)),
     "uninstall": Function((), Result(BYTES, STRING)),
 }
+_SHARING: Final[Mapping[str, Function]] = {
+    "grants": Function((BYTES, U32), Result(BOOL, STRING)),
+    "serve": Function((BYTES, U32, BYTES), Result(BYTES, STRING)),
+}
 _PYTHON: Final[Mapping[str, Function]] = {
     "compile": Function((BYTES,), Result(STRING, STRING)),
     "load": Function((STRING, STRING), Result(STRING, STRING)),
@@ -85,10 +96,12 @@ class Contract:
     package: str
     imports: Mapping[str, Mapping[str, Function]]
     exports: Mapping[str, Mapping[str, Function]]
+    optional: Mapping[str, Mapping[str, Function]] = field(default_factory=dict)
+    """What it may leave out."""
 
     def interface_of(self, function: str) -> tuple[str, Function]:
         """Return the exported interface that has a function of this name, and its types."""
-        for interface, functions in self.exports.items():
+        for interface, functions in (*self.exports.items(), *self.optional.items()):
             if function in functions:
                 return interface, functions[function]
         raise KeyError(function)
@@ -105,13 +118,23 @@ def _as_text(table: Mapping[str, Function]) -> dict[str, Function]:
 
 
 PLATFORM: Final = Contract(
-    PUBLIC, _qualified(PUBLIC, _IMPORTS), _qualified(PUBLIC, {"applet": _APPLET})
+    PUBLIC,
+    _qualified(PUBLIC, _IMPORTS),
+    _qualified(PUBLIC, {"applet": _APPLET}),
+    _qualified(PUBLIC, {"sharing": _SHARING}),
 )
 """For components of any language."""
 PYTHON: Final = Contract(
     PRIVATE,
     _qualified(PRIVATE, {name: _as_text(table) for name, table in _IMPORTS.items()}),
-    _qualified(PRIVATE, {"applet": _as_text(_APPLET), "python": _as_text(_PYTHON)}),
+    _qualified(
+        PRIVATE,
+        {
+            "applet": _as_text(_APPLET),
+            "sharing": _as_text(_SHARING),
+            "python": _as_text(_PYTHON),
+        },
+    ),
 )
 """For the Python runtime."""
 
@@ -136,6 +159,9 @@ def require(engine: Engine, compiled: component.Component, contract: Contract = 
         if name not in exports:
             raise ContractBroken(f"the component does not export {name}")
         _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)
+    for name, functions in contract.optional.items():
+        if name in exports:
+            _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)
 
 
 def _require_functions(

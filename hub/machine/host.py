@@ -19,7 +19,7 @@ from hub.machine import contract, limits
 from hub.machine._abi import Err, Function, Malformed, Ok, Result
 from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
 from hub.machine.manifest import Confinement, Manifest, StatementGrant
-from hub.machine.platform import Platform
+from hub.machine.platform import Platform, Transactions
 
 __all__ = ["Host", "define_imports"]
 
@@ -112,6 +112,36 @@ class Host:
         # Longer ones are nobody's: the service need not see them whole.
         return key[: limits.MAX_KEY + 1]
 
+    def begin_transaction(self) -> None:
+        """`transactions.begin`."""
+        self._transactions.begin()
+
+    def commit(self) -> None:
+        """`transactions.commit`."""
+        self._transactions.commit()
+
+    def abort(self) -> None:
+        """`transactions.abort`."""
+        self._transactions.abort()
+
+    @property
+    def _transactions(self) -> Transactions:
+        transactions = self._services.transactions
+        if transactions is None:
+            raise Refused(Refusal.NOT_GRANTED, "there are no transactions here")
+        return transactions
+
+    def call_peer(self, peer: bytes, service: int, request: bytes) -> bytes:
+        """`peers.call`; every refusal is the same, or an applet could find out what there is."""
+        peers = self._services.peers
+        named = any(peer == one.aid and service in one.services for one in self._manifest.peers)
+        if peers is None or not named or len(request) > limits.MAX_PEER_MESSAGE:
+            raise Refused(Refusal.NOT_GRANTED)
+        try:
+            return peers.call(peer, service, request)
+        except Refused:
+            raise Refused(Refusal.NOT_GRANTED) from None
+
     def now(self) -> int:
         """`clock.now`."""
         return self._services.clock.now()
@@ -187,6 +217,10 @@ _METHODS: Final[dict[str, Callable[..., Any]]] = {
     "put": Host.put,
     "delete": Host.delete,
     "keys": Host.keys,
+    "begin": Host.begin_transaction,
+    "commit": Host.commit,
+    "abort": Host.abort,
+    "call": Host.call_peer,
     "now": Host.now,
     "verify-ed25519": Host.verify_ed25519,
     "write": Host.write,

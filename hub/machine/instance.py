@@ -27,7 +27,8 @@ from hub.machine.platform import Platform
 __all__ = ["AppletInstance", "Usage", "run_guarded"]
 
 MAX_DETAIL: Final = 16_000
-_ASKED_BY_PEERS: Final = ("select", "process")
+_COUNTED: Final = ("select", "process", "grants", "serve")
+"""Calls that others cause, and that count towards an applet's allowance."""
 _FRAME: Final = re.compile(r'^  File "([^"\n]+)", line (\d+), in .*$', re.MULTILINE)
 
 
@@ -80,6 +81,20 @@ class AppletInstance:
         """Tell the applet that it will be deleted; return its response."""
         return self._answer("uninstall")
 
+    def grants(self, client: bytes, service: int) -> bool:
+        """Return whether the applet shares a service with the applet of that AID."""
+        return self._shares() and self._call("grants", client, service) is True
+
+    def serve(self, client: bytes, service: int, request: bytes) -> bytes:
+        """Return the applet's answer to another one's request."""
+        answer = self._call("serve", client, service, request)
+        assert isinstance(answer, bytes)
+        return answer
+
+    def _shares(self) -> bool:
+        with self._turn:
+            return self._started().has("grants")
+
     def start(self) -> None:
         """Start the applet if it sleeps; other calls do so themselves."""
         with self._turn:
@@ -126,7 +141,7 @@ class AppletInstance:
                 raise RuntimeError("an applet cannot be asked while it is answering")
             self._busy = True
             try:
-                if name in _ASKED_BY_PEERS:
+                if name in _COUNTED:
                     self._admit()
                 return self._guarded(name, arguments)
             finally:

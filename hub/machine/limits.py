@@ -17,6 +17,7 @@ __all__ = [
     "MAX_KEY",
     "MAX_LOG",
     "MAX_NAME",
+    "MAX_PEER_MESSAGE",
     "MAX_SECONDS",
     "MAX_STACK",
     "MAX_VALUE",
@@ -44,5 +45,7 @@ MAX_KEY: Final = 256
 MAX_VALUE: Final = 1 << 20
 MAX_LOG: Final = 16_384
 """Bytes of log that one call into the applet may fill; the rest is dropped."""
+MAX_PEER_MESSAGE: Final = 1 << 16
+"""Bytes of a request to another applet, and of its answer."""
 MAX_SECONDS: Final = 20.0
 """For a vendor's own component, whose instructions may be slow ones, beside its fuel."""

@@ -16,7 +16,17 @@ from typing import Any, Final, TypeVar
 
 from hub.machine.errors import ManifestError
 
-__all__ = ["Code", "Confinement", "Limits", "Manifest", "Output", "Runtime", "StatementGrant"]
+__all__ = [
+    "Code",
+    "Confinement",
+    "Limits",
+    "Manifest",
+    "Output",
+    "Peer",
+    "Runtime",
+    "Shared",
+    "StatementGrant",
+]
 
 T = TypeVar("T")
 
@@ -80,6 +90,22 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """Another applet that this one may ask, and for what."""
+
+    aid: bytes
+    services: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A service that the applet shares, and with whom at most; it may still refuse."""
+
+    service: int
+    clients: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one applet may use up."""
 
@@ -111,6 +137,8 @@ class Manifest:
     limits: Limits = Limits()
     resolution_minutes: int | None = None
     """The finest slots a raw applet reads."""
+    peers: tuple[Peer, ...] = ()
+    shared: tuple[Shared, ...] = ()
 
     @classmethod
     def from_toml(cls, text: str) -> "Manifest":
@@ -139,8 +167,11 @@ class Manifest:
             outputs=top.take("outputs", _each("outputs", _output), ()),
             limits=top.take("limits", _limits, Limits()),
             resolution_minutes=top.take("resolution_minutes", _between(5, 1440), None),
+            peers=top.take("peers", _each("peers", _peer), ()),
+            shared=top.take("shared", _each("shared", _shared), ()),
         )
         top.finish()
+        _check_sharing(manifest)
         _check_confinement(manifest)
         return manifest
 
@@ -168,6 +199,21 @@ def _check_confinement(manifest: Manifest) -> None:
         raise ManifestError("outputs", "two outputs have the same name")
 
 
+def _check_sharing(manifest: Manifest) -> None:
+    peers = [peer.aid for peer in manifest.peers]
+    services = [shared.service for shared in manifest.shared]
+    for key, names in (("peers", peers), ("shared", services)):
+        if names and manifest.confinement is Confinement.RAW:
+            # It could whisper what it reads to one that is heard at once.
+            raise ManifestError(key, "a raw applet has no dealings with others")
+        if len(set(names)) != len(names):
+            raise ManifestError(key, "two tables name the same")
+    if manifest.aid in peers:
+        raise ManifestError("peers", "an applet is no peer of its own")
+    if any(manifest.aid in shared.clients for shared in manifest.shared):
+        raise ManifestError("shared", "an applet is no client of its own")
+
+
 def _plain(value: object) -> Any:
     match value:
         case StrEnum():
@@ -178,7 +224,7 @@ def _plain(value: object) -> Any:
             return value.hex().upper()
         case date():
             return value.isoformat()
-        case Manifest() | Code() | StatementGrant() | Output() | Limits():
+        case Manifest() | Code() | StatementGrant() | Output() | Peer() | Shared() | Limits():
             return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         case _:
             return value
@@ -311,6 +357,38 @@ def _output(name: str, value: object) -> Output:
     )
     table.finish()
     return output
+
+
+def _some(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
+    def read_all(value: object) -> tuple[T, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= 32:
+            raise ValueError("must be a list of 1 to 32")
+        found = tuple(map(read, value))
+        if len(set(found)) != len(found):
+            raise ValueError("must be a list without repetitions")
+        return found
+
+    return read_all
+
+
+def _peer(name: str, value: object) -> Peer:
+    table = _Table(name, value)
+    peer = Peer(
+        aid=table.take("aid", _aid),
+        services=table.take("services", _some(_between(0, 2**32 - 1))),
+    )
+    table.finish()
+    return peer
+
+
+def _shared(name: str, value: object) -> Shared:
+    table = _Table(name, value)
+    shared = Shared(
+        service=table.take("service", _between(0, 2**32 - 1)),
+        clients=table.take("clients", _some(_aid)),
+    )
+    table.finish()
+    return shared
 
 
 def _limits(value: object) -> Limits:

@@ -23,12 +23,14 @@ __all__ = [
     "Log",
     "Opened",
     "Outputs",
+    "Peers",
     "Platform",
     "Readings",
     "Signatures",
     "Slots",
     "Statements",
     "Store",
+    "Transactions",
     "Use",
 ]
 
@@ -111,6 +113,26 @@ class Store(Protocol):
         """Return the keys, in order."""
 
 
+class Transactions(Protocol):
+    """A transaction of the applet's own within its command's; `Refused` MALFORMED out of order."""
+
+    def begin(self) -> None:
+        """Begin; one level deep."""
+
+    def commit(self) -> None:
+        """Keep what was written since `begin`, if the command succeeds."""
+
+    def abort(self) -> None:
+        """Take back what was written since `begin`."""
+
+
+class Peers(Protocol):
+    """Other applets."""
+
+    def call(self, aid: bytes, service: int, request: bytes) -> bytes:
+        """Return the answer of at most 64 KiB; `Refused` whatever is in the way."""
+
+
 class Clock(Protocol):
     """The hub's clock."""
 
@@ -170,3 +192,5 @@ class Platform:
     log: Log
     readings: Readings | None = None
     outputs: Outputs | None = None
+    transactions: Transactions | None = None
+    peers: Peers | None = None

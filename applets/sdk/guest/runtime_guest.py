@@ -110,6 +110,20 @@ class Applet:
         return _guarded(lambda: _answered(_uninstall))
 
 
+class Sharing:
+    """The interface `sharing`, with text for bytes."""
+
+    def grants(self, client: str, service: int) -> bool:
+        """Forward to the applet."""
+        given = services.bytes_of(client)
+        return _guarded(lambda: _running[0].grants(given, service) is True)
+
+    def serve(self, client: str, service: int, request: str) -> str:
+        """Forward to the applet."""
+        given, asked = services.bytes_of(client), services.bytes_of(request)
+        return _guarded(lambda: services.text_of(_running[0].serve(given, service, asked)))
+
+
 class Python:
     """The interface `python`, with text for bytes."""
 

@@ -12,14 +12,16 @@ from wit_world.imports import (  # type: ignore[import-not-found]
     clock,
     log,
     outputs,
+    peers,
     readings,
     signatures,
     statements,
     store,
+    transactions,
     types,  # noqa: F401  (the runtime looks it up by name)
 )
 
-from applets.sdk import Grid, Opened, Platform, Refusal, Refused, Slots, Use
+from applets.sdk import Grid, Opened, Platform, Refusal, Refused, Slots, Transactions, Use
 
 ValueT = TypeVar("ValueT")
 
@@ -131,6 +133,22 @@ class _Outputs:
         _asked(outputs.set, name, text_of(value))
 
 
+class _Transactions(Transactions):
+    def begin(self) -> None:
+        _asked(transactions.begin)
+
+    def commit(self) -> None:
+        _asked(transactions.commit)
+
+    def abort(self) -> None:
+        _asked(transactions.abort)
+
+
+class _Peers:
+    def call(self, aid: bytes, service: int, request: bytes) -> bytes:
+        return bytes_of(_asked(peers.call, text_of(aid), service, text_of(request)))
+
+
 def platform() -> Platform:
     """Return the platform that the hub stands behind."""
     return Platform(
@@ -142,6 +160,8 @@ def platform() -> Platform:
         _Log(),
         _Readings(),
         _Outputs(),
+        _Transactions(),
+        _Peers(),
     )
 
 

@@ -98,6 +98,22 @@ def test_run_sends_what_it_is_told_to(made: Path) -> None:
     assert (unknown["status"], ask["status"]) == ("6D00", "9000")
 
 
+def test_run_has_transactions_and_no_other_applets(made: Path) -> None:
+    applet = made / "applet.py"
+    text = applet.read_text()
+    line = next(line for line in text.splitlines() if "print(f" in line)
+    indent = line[: len(line) - len(line.lstrip())]
+    begun = (
+        f'{indent}with self.platform.transactions:\n{indent}    self.platform.store.put(b"k", b"")'
+    )
+    applet.write_text(text.replace(line, begun))
+    *_, ask, _ = steps(invoke(run, made, "--days", 28, "--json"))
+    assert ask["status"] == "9000"
+    applet.write_text(text.replace(line, f'{indent}self.platform.peers.call(b"other", 1, b"")'))
+    *_, ask, _ = steps(invoke(run, made, "--days", 28, "--json"))
+    assert ask["status"] == "6982"
+
+
 def test_run_holds_the_applet_to_its_manifest(made: Path) -> None:
     *_, ask, _ = steps(invoke(run, made, "--days", 7, "--json"))  # the manifest says 28 or more
     assert ask["status"] == "6982"

@@ -145,3 +145,69 @@ def test_every_refusal_has_a_status_word_of_its_own() -> None:
     words = {Refused(refusal).status for refusal in Refusal}
     assert len(words) == len(Refusal)
     assert StatusWord.SUCCESS not in words
+
+
+class Sharer(Applet):
+    """Serves whom it knows, and asks its neighbour."""
+
+    def process(self, command: Command) -> Response:
+        transactions = self.platform.transactions
+        match command.data:
+            case b"commit":
+                with transactions:
+                    self.platform.store.put(b"k", b"1")
+            case b"abort":
+                transactions.begin()
+                self.platform.store.put(b"k", b"2")
+                transactions.abort()
+            case b"leave open":
+                transactions.begin()
+                self.platform.store.put(b"k", b"3")
+            case b"twice":
+                transactions.begin()
+                transactions.begin()
+            case b"open":
+                with transactions:
+                    self.platform.statements.open_linear(IMPORT_REGISTER, 0, 1, [1], b"")
+            case b"too much":
+                self.platform.peers.call(b"neighbour", 1, bytes(65_537))
+            case data:
+                return Response(self.platform.peers.call(b"neighbour", 1, data))
+        return Response()
+
+    def grants(self, client: bytes, service: int) -> bool:
+        return (client, service) == (b"friend", 1)
+
+    def serve(self, client: bytes, service: int, request: bytes) -> bytes:
+        self.platform.store.put(b"served", request)
+        if request == b"back":
+            return self.platform.peers.call(b"friend", 1, b"")
+        return bytes([10 // len(request.strip(b"x"))]) + request
+
+
+def test_peers_are_asked_natively_as_in_the_hub() -> None:
+    neighbour = FakePlatform(MARCH)
+    server = NativeCard(Sharer, neighbour)
+    friend = FakePlatform(MARCH, aid=b"friend", peers={b"neighbour": server})
+    client = NativeCard(Sharer, friend)
+    neighbour.peers[b"friend"] = client
+    assert ask(client, b"hello") == Response(b"\x02hello")
+    assert neighbour.store == {b"served": b"hello"}
+    for request in (b"xx", b"back", b"too much"):
+        assert ask(client, request).status == 0x6982
+    assert neighbour.store == {b"served": b"hello"}
+    stranger = FakePlatform(MARCH, peers={b"neighbour": server})
+    assert ask(NativeCard(Sharer, stranger), b"hello").status == 0x6982
+    assert ask(NativeCard(Sharer, FakePlatform(MARCH)), b"hello").status == 0x6982
+
+
+def test_transactions_work_natively_as_in_the_hub() -> None:
+    fake = FakePlatform(MARCH)
+    card = NativeCard(Sharer, fake)
+    assert ask(card, b"commit") == Response()
+    assert ask(card, b"abort") == Response()
+    assert ask(card, b"leave open") == Response()
+    assert ask(card, b"twice").status == 0x6A80
+    assert ask(card, b"open").status == 0x6A80
+    assert ask(card, b"abort") == Response()
+    assert fake.store == {b"k": b"1"}

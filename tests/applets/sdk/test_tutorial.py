@@ -5,6 +5,7 @@
     ```python PATH              the file PATH
     ```python PATH NAME         imports, and the function NAME, which replaces the file's own
     ```python PATH +            goes to the end of the file
+    ```toml                     tables that a manifest may have
     ```python                   an excerpt: stands in a file that there is already
 
 In a ```text, `...` stands for anything.
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from hub.machine import Manifest
+from tests.hub.machine.fakes import MANIFEST
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGE: Final = ROOT / "docs" / "applets.md"
@@ -122,22 +126,24 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
                     statements(block.text) <= statements(path.read_text())
                     for path in tmp_path.rglob("*.py")
                 )
+            case "toml":
+                Manifest.from_toml(MANIFEST.format(limits="") + block.text)
             case language:
                 pytest.fail(f"a block of {language}")
 
 
 def test_the_page_has_the_blocks_it_promises() -> None:
-    assert {block.language for block in blocks()} == {"sh", "text", "python"}
+    assert {block.language for block in blocks()} == {"sh", "text", "toml", "python"}
     assert sum(block.language == "sh" for block in blocks()) >= 10
 
 
 def test_the_page_names_every_key_of_a_manifest() -> None:
     from dataclasses import fields
 
-    from hub.machine import Code, Limits, Manifest, Output, StatementGrant
+    from hub.machine import Code, Limits, Output, Peer, Shared, StatementGrant
 
     page = PAGE.read_text()
-    for kind in (Manifest, Code, StatementGrant, Output, Limits):
+    for kind in (Manifest, Code, StatementGrant, Output, Peer, Shared, Limits):
         for key in fields(kind):
             assert re.search(rf"`[^`\n]*\b{key.name}\b[^`\n]*`", page), key.name
 

@@ -19,6 +19,7 @@ from hub.machine import (
     limits,
 )
 from tests.hub.machine.fakes import BEGIN, MANIFEST, Device, command
+from tests.hub.machine.test_contract import SHARER
 
 COUNTER: Final = bytes(
     wasmtime.wat2wasm((Path(__file__).parent / "components" / "counter.wat").read_text())
@@ -59,6 +60,27 @@ def test_a_component_answers_like_any_applet(counter: AppletInstance, device: De
     assert counter.uninstall() == b"\x90\x00"
     assert counter.process(bytes(40_000))[9:-2] == bytes(40_000)
     assert counter.usage.host_calls == 2
+
+
+def test_a_component_without_sharing_shares_nothing(counter: AppletInstance) -> None:
+    assert counter.grants(b"client", 1) is False
+    assert counter.process(command())[8] == 1
+
+
+def test_a_component_shares_like_any_applet(machine: AppletMachine, device: Device) -> None:
+    text = SHARER.replace(
+        '(memory (export "memory") 1)',
+        '(memory (export "memory") 1)'
+        ' (data (i32.const 64) "\\00\\00\\00\\00\\01")'  # result: ok, true
+        ' (data (i32.const 128) "\\00\\00\\00\\00\\90\\00\\00\\00\\05\\00\\00\\00")'
+        ' (data (i32.const 144) "hello")',
+    )
+    served = '"served") (param i32 i32 i32 i32 i32) (result i32) i32.const '
+    text = text.replace(served + "64", served + "128")
+    code = bytes(wasmtime.wat2wasm(f"(component {text})"))
+    sharer = machine.instance(Bundle(manifest(), {"applet.wasm": code}), device.platform)
+    assert sharer.grants(b"client", 1) is True
+    assert sharer.serve(b"client", 1, b"request") == b"hello"
 
 
 def test_a_component_that_misbehaves_is_ended(counter: AppletInstance) -> None:

@@ -11,7 +11,7 @@ import wasmtime
 from wasmtime import component
 
 import applets.sdk
-from applets.sdk.testing import FakePlatform, Household, NativeCard
+from applets.sdk.testing import MAX_PEER_MESSAGE, FakePlatform, Household, NativeCard
 from hub.machine import (
     AppletFault,
     AppletMachine,
@@ -22,6 +22,7 @@ from hub.machine import (
     platform,
 )
 from hub.machine._engine import new_engine
+from hub.peers import MAX_ANSWER
 from tests.hub.machine.fakes import Device, bundle, command
 
 WIT: Final = Path(contract.__file__).parent / "wit" / "platform.wit"
@@ -36,7 +37,7 @@ def test_the_tables_name_what_the_wit_file_names() -> None:
         name: set(FUNCTIONS.findall(body)) for name, body in interfaces.items() if name != "types"
     }
     for known in (contract.PLATFORM, contract.PYTHON):
-        tables = {**known.imports, **known.exports}
+        tables = {**known.imports, **known.exports, **known.optional}
         short = {name.partition("/")[2].partition("@")[0]: set(tables[name]) for name in tables}
         assert short == {name: named[name] for name in short}
         assert set(named) - set(short) <= {"python"}
@@ -60,10 +61,13 @@ def test_the_runtimes_wit_differs_in_its_name_and_in_bytes_alone() -> None:
 
 def test_the_limits_on_both_sides_are_the_contracts() -> None:
     assert f"at most {limits.MAX_CONTEXT} bytes" in WIT.read_text()
+    assert f"at most {limits.MAX_PEER_MESSAGE} bytes" in WIT.read_text()
+    assert limits.MAX_PEER_MESSAGE == MAX_ANSWER == MAX_PEER_MESSAGE
 
 
 def test_the_sdk_and_the_device_speak_of_the_same_services() -> None:
-    for name in ("Statements", "Calendar", "Store", "Clock", "Signatures", "Readings", "Outputs"):
+    services = "Statements Calendar Store Clock Signatures Readings Outputs Transactions Peers"
+    for name in services.split():
         inside, outside = getattr(applets.sdk, name), getattr(platform, name)
         methods = {key for key in vars(inside) if not key.startswith("_")}
         assert methods == {key for key in vars(outside) if not key.startswith("_")}
@@ -87,6 +91,8 @@ def process(self, command):
         case 5: 1 // 0
         case 6: return None
         case 7: self.platform.store.put(b"k", bytes(70_000))
+        case 8: self.platform.peers.call(b"nobody", 1, b"")
+        case 9: self.platform.peers.call(b"nobody", 1, bytes(70_000))
 """
 
 
@@ -98,7 +104,7 @@ def test_an_applet_answers_the_same_natively_and_in_the_machine(machine: AppletM
     exec(made.files["sample/applet.py"], namespace)
     card = NativeCard(namespace["Sample"], FakePlatform(household))
     inside = machine.instance(made, Device().platform)
-    for ins in range(8):
+    for ins in range(10):
         native = card.send(applets.sdk.Command(0x80, ins, data=b"data")).encode()
         try:
             confined = inside.process(command(ins, b"data"))
@@ -158,6 +164,13 @@ def import_of(interface: str, body: str) -> str:
             "store", '(export "get" (func (param "key" (list u8)) (result (option (list u8)))))'
         ),
         import_of("clock", ""),
+        import_of(
+            "peers",
+            '(type $e (enum "not-granted" "no-consent" "not-found" "incomplete" "malformed"'
+            ' "too-much" "too-often")) (export "refusal" (type $r (eq $e)))'
+            '(export "call" (func (param "peer" (list u8)) (param "service" u32)'
+            ' (param "request" (list u8)) (result (result (list u8) (error $r)))))',
+        ),
     ],
 )
 def test_a_component_may_import_what_the_platform_has(body: str) -> None:
@@ -191,6 +204,8 @@ def test_a_component_may_import_what_the_platform_has(body: str) -> None:
             ),
             "set",
         ),
+        (import_of("transactions", '(export "begin" (func (result (result))))'), "begin"),
+        (import_of("peers", '(export "call" (func (param "peer" (list u8))))'), "call"),
         (import_of("calendar", '(export "r" (type (sub resource)))'), "calendar"),
     ],
 )
@@ -211,6 +226,50 @@ def test_a_component_that_exports_too_little_is_refused(old: str, new: str, name
     assert old in EXPORTS
     with pytest.raises(ContractBroken, match=re.escape(named)):
         require(EXPORTS.replace(old, new))
+
+
+SHARING: Final = """
+    (type $granted (result bool (error string)))
+    (func $grants (param "client" (list u8)) (param "service" u32) (result $granted)
+        (canon lift (core func $made "asked")
+            (memory (core memory $made "memory")) (realloc (core func $made "realloc"))))
+    (func $serve
+        (param "client" (list u8)) (param "service" u32) (param "request" (list u8))
+        (result $answer)
+        (canon lift (core func $made "served")
+            (memory (core memory $made "memory")) (realloc (core func $made "realloc"))))
+    (instance $sharing (export "grants" (func $grants)) (export "serve" (func $serve)))
+    (export "meterlet:platform/sharing@0.1.0" (instance $sharing))
+"""
+SHARER: Final = (
+    EXPORTS.replace(
+        '(func (export "none")',
+        '(func (export "asked") (param i32 i32 i32) (result i32) i32.const 64)'
+        '(func (export "served") (param i32 i32 i32 i32 i32) (result i32) i32.const 64)'
+        '(func (export "none")',
+    )
+    + SHARING
+)
+
+
+def test_a_component_may_share_or_not() -> None:
+    require(SHARER)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('(export "grants" (func $grants)) ', "", "grants is missing"),
+        ('(export "serve" (func $serve))', "", "serve is missing"),
+        ('"serve" (func $serve)', '"serve" (func $grants)', "serve"),
+        ("(result bool (error string))", "(result u32 (error string))", "grants"),
+        ('"service" u32) (result $granted)', '"service" s32) (result $granted)', "grants"),
+    ],
+)
+def test_a_component_that_shares_in_another_way_is_refused(old: str, new: str, named: str) -> None:
+    assert old in SHARER
+    with pytest.raises(ContractBroken, match=re.escape(named)):
+        require(SHARER.replace(old, new))
 
 
 def test_a_component_in_bytes_that_are_none_is_refused() -> None:

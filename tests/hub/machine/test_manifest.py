@@ -15,7 +15,9 @@ from hub.machine import (
     Manifest,
     ManifestError,
     Output,
+    Peer,
     Runtime,
+    Shared,
     StatementGrant,
 )
 from tests.hub.machine.fakes import MANIFEST, RAW_MANIFEST
@@ -96,6 +98,54 @@ def test_what_is_wrong_is_named(old: str, new: str, key: str) -> None:
         Manifest.from_toml(STATEMENT.replace(old, new, 1))
     assert caught.value.key == key
     assert str(caught.value).startswith(f"manifest: {key}: ")
+
+
+PEERS = '[[peers]]\naid = "F0534D4899"\nservices = [1, 2]\n'
+SHARED = '[[shared]]\nservice = 1\nclients = ["F0534D4898", "F0534D4899"]\n'
+
+
+def test_a_manifest_names_whom_it_asks_and_whom_it_serves() -> None:
+    manifest = Manifest.from_toml(STATEMENT + "\n" + PEERS + SHARED)
+    assert manifest.peers == (Peer(bytes.fromhex("F0534D4899"), (1, 2)),)
+    assert manifest.shared == (
+        Shared(1, (bytes.fromhex("F0534D4898"), bytes.fromhex("F0534D4899"))),
+    )
+    assert Manifest.from_tables(manifest.to_tables()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("tables", "key"),
+    [
+        (PEERS.replace("F0534D4899", "F0"), "peers[0].aid"),
+        (PEERS.replace("[1, 2]", "[]"), "peers[0].services"),
+        (PEERS.replace("[1, 2]", "[1, 1]"), "peers[0].services"),
+        (PEERS.replace("[1, 2]", "[true]"), "peers[0].services"),
+        (PEERS.replace("[1, 2]", "[-1]"), "peers[0].services"),
+        (PEERS.replace("[1, 2]", "[4294967296]"), "peers[0].services"),
+        (PEERS.replace("[1, 2]", "1"), "peers[0].services"),
+        (PEERS + "all = true\n", "peers[0].all"),
+        (PEERS + PEERS, "peers"),
+        (PEERS.replace("4899", "4881"), "peers"),
+        (SHARED.replace("service = 1\n", ""), "shared[0].service"),
+        (SHARED.replace("4898", "4899"), "shared[0].clients"),
+        (SHARED.replace('"F0534D4898"', '"*"'), "shared[0].clients"),
+        (SHARED.replace('["F0534D4898", "F0534D4899"]', "[]"), "shared[0].clients"),
+        (SHARED + SHARED, "shared"),
+        (SHARED.replace("4898", "4881"), "shared"),
+    ],
+)
+def test_what_is_wrong_among_peers_is_named(tables: str, key: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_toml(STATEMENT + "\n" + tables)
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize(("tables", "key"), [(PEERS, "peers"), (SHARED, "shared")])
+def test_a_raw_applet_has_no_dealings_with_others(tables: str, key: str) -> None:
+    # Else it could whisper what it reads to one that is heard at once.
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_toml(RAW + "\n" + tables)
+    assert caught.value.key == key
 
 
 @pytest.mark.parametrize(
