@@ -5,7 +5,7 @@ Every object is complete and sensible from birth: what a statement or the releas
 (rising limits, windows of one length that do not overlap) is checked here, for both sides.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
@@ -72,6 +72,10 @@ class SlotForm:
         for first, count, _ in self.runs:
             yield from range(first, first + count)
 
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return Σ weight·use, in the open."""
+        return sum(weight * sum(uses[first : first + count]) for first, count, weight in self.runs)
+
     def spread(self, slots: int) -> list[int]:
         """Return the weights of so many slots."""
         weights = [0] * slots
@@ -98,6 +102,10 @@ class Sum:
         """How many comparisons of hidden numbers its proof takes."""
         return 0
 
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the amount, in the open."""
+        return self.form.value_of(uses)
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
@@ -117,6 +125,13 @@ class Bucket:
         if any(weight < 0 for _, _, weight in self.form.runs):
             raise AmountsMalformed("a slot counts in a bucket, it is not taken off")
 
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return what the blocks come to, in the open."""
+        use = self.form.value_of(uses)
+        bounds = (0, *(min(limit, use) for limit in self.limits), use)
+        parts = (high - low for low, high in pairwise(bounds))
+        return sum(price * part for price, part in zip(self.prices, parts, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Tiered:
@@ -135,6 +150,10 @@ class Tiered:
     def comparisons(self) -> int:
         """How many comparisons of hidden numbers its proof takes."""
         return sum(len(bucket.limits) for bucket in self.buckets)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the amount, in the open."""
+        return sum(bucket.value_of(uses) for bucket in self.buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +200,13 @@ class Peaks:
     def comparisons(self) -> int:
         """How many comparisons of hidden numbers its proof takes."""
         return len(self.forms) + len(self.groups)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the sum of the peaks, in the open."""
+        return sum(
+            max(group.floor, *(window.value_of(uses) for window in group.windows))
+            for group in self.groups
+        )
 
 
 Amount: TypeAlias = Sum | Tiered | Peaks

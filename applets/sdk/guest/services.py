@@ -19,7 +19,7 @@ from wit_world.imports import (  # type: ignore[import-not-found]
     types,  # noqa: F401  (the runtime looks it up by name)
 )
 
-from applets.sdk import Grid, Opened, Platform, Refusal, Refused, Slots, Use
+from applets.sdk import Grid, Opened, OpenedAmounts, Platform, Refusal, Refused, Slots, Use
 
 ValueT = TypeVar("ValueT")
 
@@ -74,6 +74,12 @@ class _Statements:
             tuple(map(bytes_of, opened.certified_days)),
             bytes_of(opened.digest),
         )
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        opened = _asked(statements.open_amounts, register, begin, end, amounts, context)
+        return OpenedAmounts(unpack(opened.values), opened.proof, tuple(opened.certified_days))
 
 
 class _Calendar:
