@@ -78,8 +78,14 @@ class _Statements:
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
-        opened = _asked(statements.open_amounts, register, begin, end, amounts, context)
-        return OpenedAmounts(unpack(opened.values), opened.proof, tuple(opened.certified_days))
+        opened = _asked(
+            statements.open_amounts, register, begin, end, text_of(amounts), text_of(context)
+        )
+        return OpenedAmounts(
+            unpack(opened.values),
+            bytes_of(opened.proof),
+            tuple(map(bytes_of, opened.certified_days)),
+        )
 
 
 class _Calendar:
