@@ -68,10 +68,12 @@ PURPOSE: Final = "billing"
 class BillRefused(Exception):
     """An answer is not a right bill for the question."""
 
-    def __init__(self, check: str, reason: str) -> None:
+    def __init__(self, check: str, reason: str, difference: Decimal | None = None) -> None:
         super().__init__(f"{check}: {reason}")
         self.check = check
         self.reason = reason
+        self.difference = difference
+        """How much the answer asks beyond what is proved, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,9 @@ def check_bill(
             amounts, bill = asked.check_charges(answer)
         case _:
             raise BillRefused("message", "not the kind of answer that the tariff calls for")
-    if answer.total != Decimal(bill.total):
-        raise BillRefused(
-            "total", f"the answer says {answer.total}, the proved amount makes {bill.total}"
-        )
+    if difference := answer.total - Decimal(bill.total):
+        reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
+        raise BillRefused("total", reason, difference)
     states = certified.states
     return VerifiedBill(
         bill=bill,

@@ -314,6 +314,9 @@ class _BuggyHousehold:
     def open_linear(self, *_: object) -> Opened:
         raise _Bug("ours")
 
+    def open_amounts(self, *_: object) -> OpenedAmounts:
+        raise _Bug("ours")
+
 
 def test_a_bug_of_ours_is_not_blamed_on_the_applet(machine: AppletMachine) -> None:
     device = Device()
