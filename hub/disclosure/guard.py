@@ -33,6 +33,7 @@ from hub.disclosure.knowledge import (
     alike_slots,
     determined_windows,
     knowledge_of,
+    windows_agree,
 )
 from hub.disclosure.log import DisclosureLog, Entry
 from hub.disclosure.requests import (
@@ -278,6 +279,8 @@ def _check_size(number: Number, bits: int) -> None:
 
 
 def _check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
+    if not windows_agree(forms):
+        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
     smallest = min(alike_slots(forms).values(), default=0) * forms[-1].slot_seconds
     if smallest < least_minutes * _MINUTE:
         raise ReleaseRefused(

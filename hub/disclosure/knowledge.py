@@ -17,7 +17,10 @@ every bucket goes into the space and into the classes below. That is more than o
 more, but not which: windows with the same weights in all forms could change places and no answer
 would differ. So the windows of a peak separate classes (below) as the slots of a sum do, and the
 class bounds how well the peak is hidden. They do not go into the space: a maximum is not linear.
-The height itself is known, and counted in `peaks`; a peak of 0 tells that all its windows are 0.
+Where windows have several slots, those of two peaks must be the same or apart (`windows_agree`), or
+pairing a slot with ever other ones would tell these; and slots are alike only if their windows are,
+slot by slot. The height itself is known, and counted in `peaks`; a peak of 0 tells that all its
+windows are 0.
 
 *At the very most.* A number of many bits can hide several sums (weights 1, 10^6, 10^12), which
 linear algebra over the rationals does not see. So call two slots alike if every release gives them
@@ -42,7 +45,15 @@ from typing import Final
 
 from flint import fmpz, nmod_mat
 
-__all__ = ["Form", "Knowledge", "alike_slots", "answer_bits", "determined_windows", "knowledge_of"]
+__all__ = [
+    "Form",
+    "Knowledge",
+    "alike_slots",
+    "answer_bits",
+    "determined_windows",
+    "knowledge_of",
+    "windows_agree",
+]
 
 LARGEST_USE_WH: Final = (1 << 17) - 1
 """The most a slot can use: 524 kW for a quarter of an hour. Only sizes answers."""
@@ -58,7 +69,7 @@ class Form:
     slot_seconds: int
     weights: tuple[int, ...]
     is_peak: bool = False
-    """The weights are 1 for slots of the peak's windows and 0 for others."""
+    """The weights are then the number of the window that a slot is in, from 1; 0 for others."""
 
     @property
     def end(self) -> int:
@@ -95,14 +106,47 @@ def answer_bits(weights: Sequence[int]) -> int:
     return (highest + lowest).bit_length()
 
 
-def alike_slots(forms: Sequence[Form]) -> Counter[tuple[int, ...]]:
+def alike_slots(forms: Sequence[Form]) -> Counter[tuple[object, ...]]:
     """Return the classes of alike slots: their weights in each form, and how many slots.
 
     The class of slots that no form weighs is left out: nothing is known of it. The forms have
     one grid.
     """
-    _, columns = _columns(forms)
-    return Counter(column for column in columns if any(column))
+    return Counter(_classes(forms))
+
+
+def windows_agree(forms: Sequence[Form]) -> bool:
+    """Tell whether any two windows of peaks are the same or have no slot in common."""
+    windows = {
+        frozenset(window)
+        for form in forms
+        if form.is_peak
+        for window in _windows(form, form.begin // form.slot_seconds)
+    }
+    return sum(map(len, windows)) == len(frozenset[int]().union(*windows))
+
+
+def _windows(form: Form, first: int) -> list[list[int]]:
+    """Return the places of each window's slots, counted from `first`."""
+    windows: dict[int, list[int]] = {}
+    for place, number in enumerate(form.weights, start=first):
+        if number:
+            windows.setdefault(number, []).append(place)
+    return list(windows.values())
+
+
+def _classes(forms: Sequence[Form]) -> list[tuple[object, ...]]:
+    """Return what tells each slot that any form weighs from those that are not alike."""
+    begin, columns = _columns(forms)
+    found: list[tuple[object, ...]] = list(columns)
+    for form in forms:
+        if form.is_peak:
+            for window in _windows(form, (form.begin - begin) // form.slot_seconds):
+                if len(window) > 1:
+                    pattern = tuple(columns[place] for place in window)
+                    for position, place in enumerate(window):
+                        found[place] = (*columns[place], pattern, position)
+    return [one for one, column in zip(found, columns, strict=True) if any(column)]
 
 
 def determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
@@ -127,8 +171,7 @@ def knowledge_of(forms: Sequence[Form], bits: int | None = None) -> Knowledge:
     """
     if not forms:
         return Knowledge(0, 0, None, 0, 0, 0, 0)
-    _, columns = _columns(forms)
-    classes = Counter(column for column in columns if any(column))
+    classes = alike_slots(forms)
     windows = determined_windows(forms)
     return Knowledge(
         slots=classes.total(),
@@ -162,7 +205,10 @@ def _columns(forms: Sequence[Form]) -> tuple[int, list[tuple[int, ...]]]:
     rows = []
     for form in forms:
         before = (form.begin - begin) // step
-        rows.append((0,) * before + form.weights + (0,) * (slots - before - len(form.weights)))
+        weights = form.weights
+        if form.is_peak:
+            weights = tuple(min(number, 1) for number in weights)
+        rows.append((0,) * before + weights + (0,) * (slots - before - len(weights)))
     return begin, list(zip(*rows, strict=True))
 
 

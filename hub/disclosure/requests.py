@@ -53,7 +53,11 @@ def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Numb
         case Peaks():
             peaks, most = [], 0
             for group in amount.groups:
-                members = {place: 1 for window in group.windows for place in window.places()}
+                members = {
+                    place: number
+                    for number, window in enumerate(group.windows, start=1)
+                    for place in window.places()
+                }
                 peaks.append(form(SlotForm.of(members), is_peak=True))
                 most += max(sum(c * w for _, c, w in one.runs) for one in group.windows)
             return Number(amount.kind, tuple(peaks), (most * LARGEST_USE_WH).bit_length())

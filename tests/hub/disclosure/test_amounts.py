@@ -162,3 +162,28 @@ def test_a_period_is_counted_whatever_it_was_asked_for(guard: Disclosure) -> Non
         guard.permit(ask(peak(range(SLOTS))))
     with pytest.raises(ReleaseRefused, match="period: 27 days"):
         guard.permit(ask(MONTH, days=27))
+
+
+def pairs(places: Sequence[tuple[int, int]]) -> Peaks:
+    return Peaks((Group(tuple(slots(pair) for pair in places), 0),))
+
+
+def test_a_slot_is_not_paired_with_ever_other_ones(guard: Disclosure) -> None:
+    """Whoever knows when the peak was would read the partner's use off each pairing's peak."""
+    even = pairs([(place, place + 1) for place in range(0, SLOTS, 2)])
+    shifted = pairs([(place, place + 1) for place in range(1, SLOTS - 1, 2)])
+    guard.permit(ask(even))
+    for other in (shifted, peak(range(SLOTS))):
+        with pytest.raises(ReleaseRefused, match="fineness: the windows of two peaks overlap"):
+            guard.permit(ask(other))
+        with pytest.raises(ReleaseRefused, match="fineness: the windows of two peaks overlap"):
+            guard.permit(ask(even, other))
+    guard.permit(ask(even))
+
+
+def test_a_window_unlike_all_others_is_no_place_to_hide(guard: Disclosure) -> None:
+    even = pairs([(place, place + 1) for place in range(0, SLOTS, 2)])
+    one_window_apart = Sum(SlotForm.of({s: 1 + (s <= 1000) for s in range(SLOTS)}))
+    with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
+        guard.permit(ask(even, one_window_apart))
+    guard.permit(ask(even, Sum(SlotForm.of({s: 1 + (s < 1000) for s in range(SLOTS)}))))
