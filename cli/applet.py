@@ -35,6 +35,10 @@ __all__ = ["applet"]
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCKED: Final = 0x80
+KINDS_IN_WORDS: Final = {
+    "blocks": "what the use of some times comes to where prices depend on how much it is",
+    "demand": "how high the highest use of some times was, and not when",
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,11 +142,18 @@ def dealings(manifest: Manifest) -> list[str]:
 
 def in_words(terms: Terms) -> str:
     """Return what a consent allows, in a sentence."""
-    if terms.statement != "linear":
+    if terms.statement.startswith("output "):
         return (
             f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
             f" {terms.bits} bits of whatever the applet makes of readings of"
             f" {terms.least_minutes} minutes, whenever it is due, until {terms.until}"
+        )
+    if terms.statement in KINDS_IN_WORDS:
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: {KINDS_IN_WORDS[terms.statement]},"
+            f" in numbers of at most {terms.bits} bits about a period of {terms.least_days} days or"
+            f" more, {terms.answers} times a period, nothing that tells {terms.least_minutes}"
+            f" minutes of use apart, until {terms.until}"
         )
     return (
         f"{terms.recipient} may learn, for {terms.purpose}: one number of at most {terms.bits} bits"

@@ -14,7 +14,7 @@ from cli.common import (
     public_key,
     utc_text,
 )
-from utility_server.errors import CannotVerify
+from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.verification import BillBundle, verify_bill
 
 __all__ = ["bill"]
@@ -34,6 +34,20 @@ def _read(bundle: Path) -> BillBundle:
         raise CannotVerify(f"{bundle}: {error}") from None
 
 
+def _tell(error: VerificationFailed | CannotVerify, *, as_json: bool) -> None:
+    """Print the verdict on a bill that does not match, or of which that cannot be told."""
+    facts: dict[str, str | None] = {"verdict": "cannot tell", "why": str(error)}
+    if isinstance(error, VerificationFailed):
+        by = None if error.difference is None else str(error.difference)
+        facts = {"verdict": "differs", "where": error.check, "by": by, "why": error.reason}
+    if as_json:
+        print_json("meterlet.bill.verify/1", facts)
+        return
+    amount = f" by {facts['by']}" if facts.get("by") else ""
+    where = f" at the check of the {facts['where']}" if "where" in facts else ""
+    click.echo(f"{facts['verdict']}{amount}{where}")
+
+
 @bill.command()
 @click.argument("bundle", type=FILE)
 @click.option("--supplier", type=FILE, help="The supplier's public key (PEM) that you trust.")
@@ -42,7 +56,8 @@ def _read(bundle: Path) -> BillBundle:
 def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: bool) -> None:
     """Verify a BUNDLE: is this the right bill for the certified days and the signed tariff?
 
-    Exit code 0: it matches; 3: it does not; 4: that cannot be told. Without --supplier and
+    The verdict: it matches (exit code 0); it differs (3), by how much where that is known, and at
+    which check; or that cannot be told (4), and why. Without --supplier and
     --certifier the keys are those that the bundle names.
     """
     with one_line_errors():
@@ -51,7 +66,11 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
             fail(f"{bundle}: signed for another supplier than {supplier} says", Exit.REFUTED)
         if certifier is not None and certifier.lower() != evidence.certifier.hex():
             fail(f"{bundle}: of another certifier", Exit.REFUTED)
-        question, tariff, verified = verify_bill(evidence)
+        try:
+            question, tariff, verified = verify_bill(evidence)
+        except (VerificationFailed, CannotVerify) as error:
+            _tell(error, as_json=as_json)
+            raise
     facts = {
         "verdict": "matches",
         "meter": question.meter.hex(),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect`: what the resident can see and check."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -28,7 +29,7 @@ from cli.common import (
     utc_text,
 )
 from hub.device import Device
-from hub.disclosure import Entry, Knowledge
+from hub.disclosure import Entry, Knowledge, Release
 from hub.inspection import (
     CheckedBill,
     InspectionError,
@@ -124,11 +125,7 @@ def released_facts(device: Device, recipient: str | None = None) -> dict[str, An
                 "first_day": local_day(release.form.begin, device.zone),
                 "last_day": local_day(release.form.end - 1, device.zone),
                 "bits": release.bits,
-                "bytes": sum(
-                    message.facts["size"]
-                    for message in messages
-                    if message.facts["applet"] == release.applet and message.time == release.time
-                ),
+                "bytes": _bytes_with(release, releases, messages),
             }
             for release in releases
         ],
@@ -171,6 +168,17 @@ def released_facts(device: Device, recipient: str | None = None) -> dict[str, An
     }
 
 
+def _bytes_with(release: Release, releases: Sequence[Release], messages: Sequence[Entry]) -> int:
+    """Return the size of the message that a release left with: the applet's first one after it."""
+    later = [r.sequence for r in releases if r.applet == release.applet]
+    until = min((other for other in later if other > release.sequence), default=None)
+    for message in messages:
+        if message.facts["applet"] == release.applet and message.sequence > release.sequence:
+            left = until is None or message.sequence < until
+            return int(message.facts["size"]) if left else 0
+    return 0
+
+
 def _known(knowledge: Knowledge, zone: ZoneInfo) -> dict[str, Any]:
     window = knowledge.shortest_window
     shown = None
@@ -187,6 +195,7 @@ def _known(knowledge: Knowledge, zone: ZoneInfo) -> dict[str, Any]:
         "bits": knowledge.bits,
         "shortest_window": shown,
         "nothing_finer_than_minutes": knowledge.least_seconds // 60,
+        "peaks": knowledge.peaks,
     }
 
 
@@ -203,6 +212,7 @@ def in_words(known: dict[str, Any]) -> str:
         f" {known['bits']} bits, {span}; at the very most"
         f" {known['degrees_of_freedom_at_most']} sums, each over"
         f" {known['nothing_finer_than_minutes'] / 60:g} h of slots or more"
+        + (f"; and how high {known['peaks']} peaks were, not when" if known["peaks"] else "")
     )
 
 
@@ -240,7 +250,7 @@ def _price(item: dict[str, Any], currency: str) -> str:
         return ""
     if item["kind"] == "tax":
         return f"{Decimal(item['rate']).scaleb(-4).normalize():f} %"
-    unit = {"Wh": "kWh"}.get(item["unit"], item["unit"])
+    unit = {"Wh": "kWh", "W": "kW"}.get(item["unit"], item["unit"])
     return f"{Decimal(item['rate']).scaleb(-6):.6f} {currency}/{unit}"
 
 

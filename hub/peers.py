@@ -16,7 +16,7 @@ from typing import Final
 from hub.card import AppletRefused
 from hub.card.sharing import Firewall
 from hub.card.transactions import AppletTransaction
-from hub.machine import AppletInstance, Opened, Refusal, Refused
+from hub.machine import AppletInstance, Opened, OpenedAmounts, Refusal, Refused
 from hub.machine.platform import Statements
 from hub.vault import Database
 
@@ -164,6 +164,16 @@ class RecordedStatements:
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
     ) -> Opened:
         """Open a statement, unless it could be taken back; that is refused (MALFORMED)."""
+        self._require_record()
+        return self.statements.open_linear(register, begin, end, weights, context)
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        """Open amounts, unless they could be taken back; that is refused (MALFORMED)."""
+        self._require_record()
+        return self.statements.open_amounts(register, begin, end, amounts, context)
+
+    def _require_record(self) -> None:
         if not self.stack.may_release:
             raise Refused(Refusal.MALFORMED)
-        return self.statements.open_linear(register, begin, end, weights, context)

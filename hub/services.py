@@ -5,19 +5,40 @@ An applet is given one set of services, cut to it: its own corner of the store, 
 manifest names, and statements that pass the release guard before they are proved.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from hub.disclosure import Disclosure, Form, ReleaseRefused, ReleaseRequest
-from hub.machine import Grid, Manifest, Opened, Refusal, Refused, Slots, Use, at_resolution
+from hub.certifier import Certification
+from hub.disclosure import (
+    AmountsRequest,
+    Disclosure,
+    Form,
+    ReleaseRefused,
+    ReleaseRequest,
+    number_of,
+)
+from hub.machine import (
+    Grid,
+    Manifest,
+    Opened,
+    OpenedAmounts,
+    Refusal,
+    Refused,
+    Slots,
+    Use,
+    at_resolution,
+)
 from hub.metering import Meter, PeriodIncomplete
 from hub.vault import Component, Database
-from protocols.metrology import Period
+from protocols.amounts import Sum, decode_amounts
+from protocols.metrology import CertifiedPeriod, Period
 from protocols.proofs import (
     FalseStatement,
     LinearStatement,
     StatementContext,
+    open_amounts,
 )
 from protocols.proofs.group import encode_scalar
 from protocols.proofs.transcript import DIGEST_SIZE
@@ -55,6 +76,7 @@ STORE_COMPONENT: Final = Component(
 LOG_LINES: Final = 1000
 """An applet's newest lines that are kept."""
 NONCE_SIZES: Final = range(16, 65)
+SEED_SIZE: Final = 32
 
 _RULES: Final = {
     "consent": Refusal.NO_CONSENT,
@@ -68,7 +90,7 @@ _RULES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class HubStatements:
-    """Proves weighted sums over certified days, once the release guard has agreed.
+    """Proves sums, blocks and peaks over certified days, once the release guard has agreed.
 
     The applet's `context` is the digest of what its weights stand for (32 bytes) and the
     recipient's nonce (16 to 64 bytes). Recipient and purpose are the manifest's: an applet
@@ -81,43 +103,35 @@ class HubStatements:
     manifest: Manifest
     meter: Meter
     disclosure: Disclosure
-    refused: list[tuple[ReleaseRequest, ReleaseRefused]] = field(default_factory=list)
+    randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    """Where the seeds of proofs come from."""
+    refused: list[tuple[ReleaseRequest | AmountsRequest, ReleaseRefused]] = field(
+        default_factory=list
+    )
     """What the guard has refused since somebody emptied this list."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
     ) -> Opened:
         """Return Σ weight · use and its proof; raise `Refused` where that may not be."""
-        period = _period(self.meter, register, begin, end)
-        parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
-        if len(nonce) not in NONCE_SIZES:
-            raise Refused(Refusal.MALFORMED)
-        try:
-            days = self.meter.certifications(period)
-        except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
+        days, about = self._statement(register, begin, end, context)
         if len(weights) != sum(len(day.use.grid) for day in days):
             raise Refused(Refusal.MALFORMED)
-        series = self.meter.certifier.series
         try:
-            statement = LinearStatement(
-                StatementContext(
-                    meter=series.meter,
-                    register=series.register,
-                    begin=begin,
-                    end=end,
-                    slot_minutes=series.slot_minutes,
-                    parameters=parameters,
-                    recipient=self.manifest.recipient,
-                    purpose=self.manifest.purpose,
-                    nonce=nonce,
-                ),
-                tuple(day.day.digest for day in days),
-                weights,
-            )
+            statement = LinearStatement(about, tuple(day.day.digest for day in days), weights)
         except ValueError:
             raise Refused(Refusal.TOO_MUCH) from None
-        self._permit(len(days), Form(begin, 60 * series.slot_minutes, weights), parameters)
+        request = ReleaseRequest(
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            statement=Sum.kind,
+            days=len(days),
+            form=Form(begin, 60 * about.slot_minutes, weights),
+            subject=about.parameters,
+        )
+        self._permit(request)
         try:
             proof = self.meter.certifier.open_linear(statement, days)
         except FalseStatement:
@@ -130,17 +144,61 @@ class HubStatements:
             digest=proof.binding,
         )
 
-    def _permit(self, days: int, form: Form, subject: bytes) -> None:
-        request = ReleaseRequest(
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        """Return what the amounts come to and the proof; raise `Refused` where that may not be."""
+        days, about = self._statement(register, begin, end, context)
+        slots = sum(len(day.use.grid) for day in days)
+        described = decode_amounts(amounts)
+        if any(form.end > slots for amount in described for form in amount.forms):
+            raise Refused(Refusal.MALFORMED)
+        request = AmountsRequest(
             applet=self.applet,
             package=self.package,
             recipient=self.manifest.recipient,
             purpose=self.manifest.purpose,
-            statement="linear",
-            days=days,
-            form=form,
-            subject=subject,
+            days=len(days),
+            numbers=tuple(
+                number_of(amount, begin, 60 * about.slot_minutes, slots) for amount in described
+            ),
+            subject=about.parameters,
         )
+        self._permit(request)
+        opening = self.meter.certifier.opening(days)
+        source = CertifiedPeriod(tuple(day.day for day in days)).source(opening)
+        try:
+            values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
+        except (FalseStatement, ValueError):
+            # Beyond 63 bits, or beyond what blocks and peaks are proved up to.
+            raise Refused(Refusal.TOO_MUCH) from None
+        return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
+
+    def _statement(
+        self, register: str, begin: int, end: int, context: bytes
+    ) -> tuple[list[Certification], StatementContext]:
+        period = _period(self.meter, register, begin, end)
+        parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
+        if len(nonce) not in NONCE_SIZES:
+            raise Refused(Refusal.MALFORMED)
+        try:
+            days = self.meter.certifications(period)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+        series = self.meter.certifier.series
+        return days, StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=begin,
+            end=end,
+            slot_minutes=series.slot_minutes,
+            parameters=parameters,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            nonce=nonce,
+        )
+
+    def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
         try:
             self.disclosure.permit(request)
         except ReleaseRefused as refused:

@@ -9,9 +9,17 @@ code, so that it runs inside the applet machine as well; `SANDBOX_MODULES` lists
 from typing import Final
 
 from tariffs.bill import Bill, BillItem, SlotItem
-from tariffs.billing import compute_bill, total_from_amounts, total_from_energy_amount
+from tariffs.billing import (
+    MeteredPart,
+    compute_bill,
+    metered_parts,
+    total_from_amounts,
+    total_from_energy_amount,
+)
+from tariffs.blocks import BlockCharge
 from tariffs.clock import charged_days
-from tariffs.document import Tariff
+from tariffs.demand import DemandCharge
+from tariffs.document import MissingRule, Tariff
 from tariffs.envelope import SignedParts, split_signed_tariff
 from tariffs.errors import (
     MalformedTariff,
@@ -26,7 +34,11 @@ __all__ = [
     "SANDBOX_MODULES",
     "Bill",
     "BillItem",
+    "BlockCharge",
+    "DemandCharge",
     "MalformedTariff",
+    "MeteredPart",
+    "MissingRule",
     "Rounding",
     "Rule",
     "SignatureRefused",
@@ -38,6 +50,7 @@ __all__ = [
     "UnpricedSlot",
     "charged_days",
     "compute_bill",
+    "metered_parts",
     "split_signed_tariff",
     "total_from_amounts",
     "total_from_energy_amount",

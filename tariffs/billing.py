@@ -24,7 +24,13 @@ from tariffs.steps import Step, Tax
 from tariffs.usage import Line, Part, Usage, utc_text
 from tariffs.version import Version
 
-__all__ = ["compute_bill", "total_from_amounts", "total_from_energy_amount"]
+__all__ = [
+    "MeteredPart",
+    "compute_bill",
+    "metered_parts",
+    "total_from_amounts",
+    "total_from_energy_amount",
+]
 
 MEASURED, ESTIMATED, SUBSTITUTED, MISSING = range(4)
 NANO_DECIMALS: Final = 9
@@ -140,6 +146,34 @@ def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: 
     lines[names[0]].append(Line(label, None, "Wh", None, energy_nano))
     items = _Settling(tariff, parts[0], lines, None).items()
     return Bill(**_heading(tariff, begin, end), items=tuple(items))
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredPart:
+    """A part of a period under one version: what its metered charges are worked out from."""
+
+    version: Version
+    part: Part
+    places: Usage
+    """The slots that are billed; in the place of each one's use, the place of the slot that it is
+    taken from: its own, or that of the one which stands in for it."""
+
+
+def metered_parts(
+    tariff: Tariff, starts: Sequence[int], slot_seconds: int, states: Sequence[int],
+    begin: int, end: int,
+) -> list[MeteredPart]:  # fmt: skip
+    """Return what a bill for [begin, end) is worked out from, without anything that was used.
+
+    For both sides of a proof of the amounts. Raises as `compute_bill` does.
+    """
+    slots = _Slots.check(starts, slot_seconds, range(len(starts)), None, states, begin, end)
+    slots = slots.under(tariff.missing)
+    tariff.parts(slots.usage.starts, slot_seconds)
+    return [
+        MeteredPart(one.version, one.part, slots.usage.between(one.part.begin, one.part.end))
+        for one in _parts(tariff, begin, end)
+    ]
 
 
 class _Heading(TypedDict):

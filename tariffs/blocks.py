@@ -15,7 +15,7 @@ Block by time of use by season: bands of a schedule, each with blocks of its own
 """
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
@@ -28,7 +28,7 @@ from tariffs.periods import Interval, Stretch, days_of, stretches
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
 from tariffs.usage import Line, Part, Register, Usage
 
-__all__ = ["Block", "BlockCharge", "LimitKind"]
+__all__ = ["Block", "BlockBucket", "BlockCharge", "LimitKind"]
 
 MAX_BLOCKS = 32
 
@@ -42,6 +42,18 @@ class LimitKind(enum.StrEnum):
     ENERGY = "energy"
     DAILY = "daily"
     POWER = "power"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockBucket:
+    """Slots whose energy is counted together, and what its blocks cost."""
+
+    slots: tuple[int, ...]
+    """Indices of the slots in the use that was billed, in order."""
+    limits: tuple[int, ...]
+    """Where blocks end, in watt-hours, rising; empty and equally priced blocks are left out."""
+    prices: tuple[int, ...]
+    """One more than there are limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,34 @@ class BlockCharge:
                 )
                 so_far[band] = before + use
         return [amounts[start] for start in usage.starts]
+
+    def buckets(self, part: Part, usage: Usage) -> list[BlockBucket]:
+        """Return what the charge counts together, in `usage`, whose energy is not looked at."""
+        found = []
+        first = 0
+        for stretch in self._stretches(part):
+            inside = usage.between(stretch.begin, stretch.end)
+            members: dict[tuple[int, int], list[int]] = {}
+            for index, band in enumerate(self._bands(inside), start=first):
+                alone = index if self.limits is LimitKind.POWER else 0
+                members.setdefault((band, alone), []).append(index)
+            for (band, _), slots in members.items():
+                limits = self._limits(band, stretch, part, usage.seconds)
+                found.append(self._bucket(slots, limits, self.blocks[band]))
+            first += len(inside.starts)
+        return found
+
+    @staticmethod
+    def _bucket(slots: list[int], limits: list[int], blocks: Sequence[Block]) -> BlockBucket:
+        ends, prices, below = list[int](), [blocks[0][1]], 0
+        for limit, (_, price) in zip(limits, blocks[1:], strict=True):
+            if limit <= below:  # shares of small limits leave a block no room
+                prices[-1] = price
+            elif price != prices[-1]:
+                ends.append(limit)
+                prices.append(price)
+                below = limit
+        return BlockBucket(tuple(slots), tuple(ends), tuple(prices))
 
     # The spread of energy over blocks
 

@@ -33,7 +33,7 @@ from tariffs.rounding import divide
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
 from tariffs.usage import Line, Part, Usage
 
-__all__ = ["DemandCharge", "Figure", "Scale"]
+__all__ = ["DemandCharge", "DemandFigure", "Figure", "Scale"]
 
 HOUR = 3600
 MAX_STEPS = 64
@@ -48,6 +48,16 @@ class Figure(enum.StrEnum):
     PEAK = "peak"
     DAILY = "mean-of-daily-peaks"
     MONTHLY = "mean-of-monthly-peaks"
+
+
+@dataclass(frozen=True, slots=True)
+class DemandFigure:
+    """The windows that one figure of a demand charge comes from."""
+
+    band: int
+    stretch: Stretch
+    peaks: tuple[tuple[tuple[int, ...], ...], ...]
+    """For each peak, windows; for each window, the indices of its slots in the use billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,27 @@ class DemandCharge:
         highest = sorted(peaks, reverse=True)[: self.highest or None]
         return divide(sum(highest), len(highest), part.rule)
 
+    # The same charge, told apart into what is measured and what follows from it
+
+    def figures(self, part: Part, usage: Usage) -> list[DemandFigure]:
+        """Return where each figure comes from, in `usage`, whose energy is not looked at."""
+        intervals = stretches(self.interval, part)
+        begins = [stretch.begin for stretch in intervals]
+        found: dict[tuple[int, int], dict[object, list[tuple[int, ...]]]] = {}
+        for start, slots, band in self._windows(usage):
+            if any(price for _, price in self.scales[band]):
+                peaks = found.setdefault((bisect_right(begins, start) - 1, band), {})
+                peaks.setdefault(self._peak_key(start, part), []).append(slots)
+        return [
+            DemandFigure(band, intervals[number], tuple(map(tuple, peaks.values())))
+            for (number, band), peaks in sorted(found.items(), key=lambda item: item[0])
+        ]
+
+    def amount_of(self, figure: DemandFigure, watts: int, part: Part) -> int:
+        """Return what a figure comes to, in 10^-9, if its peaks sum to so many watts."""
+        mean = divide(watts, len(figure.peaks), part.rule)
+        return self._line("", mean, self.scales[figure.band], figure.stretch, part).nano
+
     def _label(self, band: int, stretch: Stretch | None) -> str:
         parts = [self.timetable.names[band]] if len(self.scales) > 1 else []
         if stretch is not None:
@@ -137,6 +168,13 @@ class DemandCharge:
     # Demands, as (moment, watts, band)
 
     def _demands(self, usage: Usage) -> Iterator[tuple[int, int, int]]:
+        window, energy = self.window_seconds or usage.seconds, usage.import_wh
+        for start, slots, band in self._windows(usage):
+            used = energy[slots[0]] if len(slots) == 1 else sum(energy[slot] for slot in slots)
+            yield start, used * HOUR // window, band
+
+    def _windows(self, usage: Usage) -> Iterator[tuple[int, tuple[int, ...], int]]:
+        """Yield start, slots (their indices in `usage`) and band of each window that is full."""
         window = self.window_seconds or usage.seconds
         count, rest = divmod(window, usage.seconds)
         if rest:
@@ -149,15 +187,15 @@ class DemandCharge:
         except UnpricedSlot as error:
             raise error.within(f"charge {self.name}") from None
         if count == 1:
-            for start, band, use in zip(usage.starts, bands, usage.import_wh, strict=True):
-                yield start, use * HOUR // window, band
+            for slot, (start, band) in enumerate(zip(usage.starts, bands, strict=True)):
+                yield start, (slot,), band
             return
-        known: dict[int, list[tuple[int, int]]] = {}
-        for start, band, use in zip(usage.starts, bands, usage.import_wh, strict=True):
-            known.setdefault(start // window * window, []).append((use, band))
+        known: dict[int, list[int]] = {}
+        for slot, start in enumerate(usage.starts):
+            known.setdefault(start // window * window, []).append(slot)
         for start, slots in known.items():
             if len(slots) == count:
-                yield start, sum(use for use, _ in slots) * HOUR // window, slots[0][1]
+                yield start, tuple(slots), bands[slots[0]]
 
     def _peak_key(self, start: int, part: Part) -> object:
         if self.figure is Figure.PEAK:

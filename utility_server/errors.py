@@ -13,6 +13,8 @@ UtilityError
   CannotVerify         an answer may be right, but what would show it is missing
 """
 
+from decimal import Decimal
+
 __all__ = [
     "CannotVerify",
     "ChannelBroken",
@@ -66,10 +68,12 @@ class ChannelBroken(HeadEndError):
 class VerificationFailed(UtilityError):
     """An answer is wrong."""
 
-    def __init__(self, check: str, reason: str) -> None:
+    def __init__(self, check: str, reason: str, difference: Decimal | None = None) -> None:
         super().__init__(f"{check}: {reason}")
         self.check = check
         self.reason = reason
+        self.difference = difference
+        """How much the answer asks beyond what is proved, where that is known."""
 
 
 class CannotVerify(UtilityError):

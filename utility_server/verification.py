@@ -121,9 +121,9 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     try:
         verified = check_bill(question, bundle.answer, tariff, period, series, certifier)
     except BillRefused as refused:
-        raise VerificationFailed(refused.check, refused.reason) from None
+        raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
     except TariffError as error:
-        raise CannotVerify(f"the tariff has no price for the period: {error}") from None
+        raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None
     return question, tariff, verified
 
 

@@ -3,7 +3,9 @@
 
 Installed with the supplier's Ed25519 public key (32 bytes) as its parameters. For a question it
 checks that the supplier signed the tariff, asks the calendar which slots the period has, works out
-their prices, and asks the platform for Σ price·use with a proof. It keeps for the resident, under
+their prices, and asks the platform for Σ price·use with a proof; or, where that one sum does not
+make the bill, says which slots count together in blocks and which windows have a peak, and asks for
+what each charge comes to. It keeps for the resident, under
 `resident/`, the supplier's key, every tariff it answered under and every invoice it was handed.
 """
 
@@ -11,19 +13,22 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Final
 
+from applets.billing.charges import Plan, is_one_sum, plan_bill
 from applets.billing.messages import (
     CLA,
+    Answer,
     BillAnswer,
     BillQuestion,
+    ChargesAnswer,
     Instruction,
     MessageRefused,
 )
 from applets.sdk import Applet, AppletError, Command, Response, StatusWord, instruction
+from protocols.amounts import encode_amounts
 from tariffs import (
     SignatureRefused,
     Tariff,
     TariffError,
-    UnpricedSlot,
     split_signed_tariff,
     total_from_energy_amount,
 )
@@ -64,14 +69,24 @@ class BillingApplet(Applet):
         slots = self.platform.calendar.slots(REGISTER, question.begin, question.end)
         slot_seconds = 60 * self.platform.calendar.grid().slot_minutes
         try:
-            prices = tariff.prices(slots.starts, slot_seconds)
-        except UnpricedSlot as error:
+            if is_one_sum(tariff, question.begin, question.end, slots.states):
+                prices = tariff.prices(slots.starts, slot_seconds)
+                answer: Answer = self._one_sum(question, tariff, prices)
+            else:
+                plan = plan_bill(
+                    tariff, slots.starts, slot_seconds, slots.states, question.begin, question.end
+                )
+                answer = self._charges(question, plan)
+        except TariffError as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+        self.platform.store.put(b"resident/tariff/" + tariff.digest, question.tariff)
+        return answer.encode()
+
+    def _one_sum(self, question: BillQuestion, tariff: Tariff, prices: list[int]) -> BillAnswer:
         opened = self.platform.statements.open_linear(
             REGISTER, question.begin, question.end, prices, tariff.digest + question.nonce
         )
         bill = total_from_energy_amount(tariff, opened.value, question.begin, question.end)
-        self.platform.store.put(b"resident/tariff/" + tariff.digest, question.tariff)
         return BillAnswer(
             meter=question.meter,
             begin=question.begin,
@@ -83,7 +98,26 @@ class BillingApplet(Applet):
             binding=opened.digest,
             tariff=tariff.digest,
             days=opened.certified_days,
-        ).encode()
+        )
+
+    def _charges(self, question: BillQuestion, plan: Plan) -> ChargesAnswer:
+        opened = self.platform.statements.open_amounts(
+            REGISTER,
+            question.begin,
+            question.end,
+            encode_amounts(plan.amounts),
+            plan.tariff.digest + question.nonce,
+        )
+        return ChargesAnswer(
+            meter=question.meter,
+            begin=question.begin,
+            end=question.end,
+            nonce=question.nonce,
+            total=Decimal(plan.bill(opened.values).total),
+            tariff=plan.tariff.digest,
+            proof=opened.proof,
+            days=opened.certified_days,
+        )
 
     def _tariff(self, document: bytes) -> Tariff:
         parts = split_signed_tariff(document)

@@ -18,6 +18,16 @@ The answer is a GetProfileList.Res for the same period with these entries, in th
     TARIFF          the tariff's digest, 32 bytes
     CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
 
+Where no one sum of price times use makes the bill (blocks, demand charges, several versions), the
+answer is one of charges, with these entries instead:
+
+    TOTAL           as above
+    TARIFF          as above
+    PROOF           the proof that opens each charge's amount (`protocols.proofs.amounts`)
+    CERTIFIED_DAY   as above
+
+Which of the two it has to be follows from the question and the certified days (`charges`).
+
 Decoding is strict: other messages, entries, units, lengths or an order of one's own are refused.
 
 Errors: MessageRefused
@@ -27,7 +37,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from sml_codec import (
     Body,
@@ -51,7 +61,15 @@ from sml_codec import (
     encode_file,
 )
 
-__all__ = ["BillAnswer", "BillQuestion", "Instruction", "MessageRefused"]
+__all__ = [
+    "Answer",
+    "BillAnswer",
+    "BillQuestion",
+    "ChargesAnswer",
+    "Instruction",
+    "MessageRefused",
+    "decode_answer",
+]
 
 CLA: Final = 0x80
 
@@ -63,6 +81,7 @@ OPENING: Final = Obis(bytes.fromhex("81814d010300"))
 BINDING: Final = Obis(bytes.fromhex("81814d010400"))
 TARIFF: Final = Obis(bytes.fromhex("81814d010500"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d010600"))
+PROOF: Final = Obis(bytes.fromhex("81814d010700"))
 
 UNIT_CURRENCY: Final = 10
 NANO: Final = -9
@@ -71,6 +90,7 @@ SCALAR_SIZE: Final = 32
 DIGEST_SIZE: Final = 32
 MOST_DAYS: Final = 400
 MOST_DECIMALS: Final = 6
+MOST_PROOF_BYTES: Final = 1 << 17
 LIMITS: Final = Limits(octets=1 << 18, elements=512, depth=8)
 
 
@@ -168,46 +188,22 @@ class BillAnswer:
 
     def encode(self) -> bytes:
         """Return the SML file."""
-        decimals = -int(self.total.as_tuple().exponent)
-        entries = [
-            _entry(ENERGY_AMOUNT, self.energy_amount, UNIT_CURRENCY, NANO),
-            _entry(TOTAL, int(self.total.scaleb(decimals)), UNIT_CURRENCY, -decimals),
-            _entry(OPENING, self.opening),
-            _entry(BINDING, self.binding),
-            _entry(TARIFF, self.tariff),
-            *(_entry(CERTIFIED_DAY, day) for day in self.days),
-        ]
-        return _file(
-            self.nonce,
-            OpenRes(request_file_id=self.nonce, server_id=self.meter),
-            GetProfileListRes(
-                server_id=self.meter,
-                actual_time=Time(TimeChoice.TIMESTAMP, self.end),
-                period_seconds=self.end - self.begin,
-                tree_path=(BILL.code,),
-                time=Time(TimeChoice.TIMESTAMP, self.begin),
-                status=0,
-                entries=tuple(entries),
-            ),
-            CloseRes(),
+        return _answer_file(
+            self,
+            [
+                _entry(ENERGY_AMOUNT, self.energy_amount, UNIT_CURRENCY, NANO),
+                _total(self.total),
+                _entry(OPENING, self.opening),
+                _entry(BINDING, self.binding),
+                _entry(TARIFF, self.tariff),
+                *(_entry(CERTIFIED_DAY, day) for day in self.days),
+            ],
         )
 
     @classmethod
     def decode(cls, data: bytes) -> "BillAnswer":
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        match _bodies(data):
-            case [
-                OpenRes(request_file_id=nonce, server_id=meter),
-                GetProfileListRes(
-                    actual_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
-                    time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
-                    entries=entries,
-                ),
-                CloseRes(),
-            ]:
-                pass
-            case _:
-                raise MessageRefused("not the answer to a question for a bill")
+        meter, begin, end, nonce, entries = _answered(data)
         match entries:
             case [
                 PeriodEntry(value=int(amount)),
@@ -219,8 +215,8 @@ class BillAnswer:
             ] if -MOST_DECIMALS <= scaler <= 0:
                 answer = cls(
                     meter=meter,
-                    begin=int(begin),
-                    end=int(end),
+                    begin=begin,
+                    end=end,
                     nonce=nonce,
                     energy_amount=int(amount),
                     total=Decimal(int(total)).scaleb(int(scaler)),
@@ -234,7 +230,120 @@ class BillAnswer:
         return _exactly(answer, data)
 
 
-MessageT = TypeVar("MessageT", BillQuestion, BillAnswer)
+@dataclass(frozen=True, slots=True)
+class ChargesAnswer:
+    """What is to be paid, and what proves the amount of each charge."""
+
+    meter: bytes
+    begin: int
+    end: int
+    nonce: bytes
+    total: Decimal
+    """What is to be paid, rounded by the tariff's rule."""
+    tariff: bytes
+    """The tariff's digest."""
+    proof: bytes
+    """Opens the amounts, in the order of `charges.plan_bill`."""
+    days: tuple[bytes, ...]
+    """The certified days."""
+
+    def __post_init__(self) -> None:
+        if len(self.nonce) != NONCE_SIZE or len(self.tariff) != DIGEST_SIZE:
+            raise MessageRefused("nonce or tariff digest of a wrong size")
+        if not 1 <= len(self.days) <= MOST_DAYS:
+            raise MessageRefused(f"{len(self.days)} days, not 1 to {MOST_DAYS}")
+        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
+            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        return _answer_file(
+            self,
+            [
+                _total(self.total),
+                _entry(TARIFF, self.tariff),
+                _entry(PROOF, self.proof),
+                *(_entry(CERTIFIED_DAY, day) for day in self.days),
+            ],
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ChargesAnswer":
+        """Return the answer in `data`; raise `MessageRefused` for anything else."""
+        meter, begin, end, nonce, entries = _answered(data)
+        match entries:
+            case [
+                PeriodEntry(value=int(total), scaler=int(scaler)),
+                PeriodEntry(value=bytes(tariff)),
+                PeriodEntry(value=bytes(proof)),
+                *days,
+            ] if -MOST_DECIMALS <= scaler <= 0:
+                answer = cls(
+                    meter=meter,
+                    begin=begin,
+                    end=end,
+                    nonce=nonce,
+                    total=Decimal(int(total)).scaleb(int(scaler)),
+                    tariff=tariff,
+                    proof=proof,
+                    days=tuple(_octets(day) for day in days),
+                )
+            case _:
+                raise MessageRefused("not the entries of a bill by charges")
+        return _exactly(answer, data)
+
+
+Answer: TypeAlias = BillAnswer | ChargesAnswer
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Return the answer in `data`, of either kind; raise `MessageRefused` for anything else."""
+    *_, entries = _answered(data)
+    if entries and entries[0].obis == TOTAL:
+        return ChargesAnswer.decode(data)
+    return BillAnswer.decode(data)
+
+
+MessageT = TypeVar("MessageT", BillQuestion, BillAnswer, ChargesAnswer)
+
+
+def _answer_file(answer: Answer, entries: Sequence[PeriodEntry]) -> bytes:
+    return _file(
+        answer.nonce,
+        OpenRes(request_file_id=answer.nonce, server_id=answer.meter),
+        GetProfileListRes(
+            server_id=answer.meter,
+            actual_time=Time(TimeChoice.TIMESTAMP, answer.end),
+            period_seconds=answer.end - answer.begin,
+            tree_path=(BILL.code,),
+            time=Time(TimeChoice.TIMESTAMP, answer.begin),
+            status=0,
+            entries=tuple(entries),
+        ),
+        CloseRes(),
+    )
+
+
+def _answered(data: bytes) -> tuple[bytes, int, int, bytes, Sequence[PeriodEntry]]:
+    """Return meter, begin, end, nonce and entries of an answer."""
+    match _bodies(data):
+        case [
+            OpenRes(request_file_id=nonce, server_id=meter),
+            GetProfileListRes(
+                actual_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
+                time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
+                entries=entries,
+            ),
+            CloseRes(),
+        ]:
+            return meter, int(begin), int(end), nonce, entries
+        case _:
+            raise MessageRefused("not the answer to a question for a bill")
+
+
+def _total(total: Decimal) -> PeriodEntry:
+    decimals = -int(total.as_tuple().exponent)
+    return _entry(TOTAL, int(total.scaleb(decimals)), UNIT_CURRENCY, -decimals)
 
 
 def _entry(

@@ -7,10 +7,17 @@ Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
 Claim:   amount = Σ price[t]·x[t] over every slot of the period, and the total follows from it.
 Proof:   opening = Σ price[t]·r[t] (protocols.proofs.linear).
 
+Where one sum does not make the bill (`charges.is_one_sum`):
+
+Claim:   each charge comes to the amount that the proof opens, over every slot of the period: sums,
+         blocks and peaks as `charges.plan_bill` derives them from the tariff, the slots' starts and
+         their states; and the total follows from these amounts.
+Proof:   protocols.proofs.amounts.
+
 The checks, in order, each with the name under which it refuses: `message` (form, and that it
 answers this question), `tariff` (is it the one that was asked under), `days` (form), `signature`,
-`chain` (each day of the period once, in order, of this meter), `proof` (amount against
-commitments), `total` (amount against tariff). Nothing of the answer is used before its check.
+`chain` (each day of the period once, in order, of this meter), `proof` (amounts against
+commitments), `total` (amounts against tariff). Nothing of the answer is used before its check.
 
 Errors: BillRefused
 """
@@ -22,7 +29,15 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.billing.messages import BillAnswer, BillQuestion, MessageRefused
+from applets.billing.charges import is_one_sum, plan_bill
+from applets.billing.messages import (
+    Answer,
+    BillAnswer,
+    BillQuestion,
+    ChargesAnswer,
+    MessageRefused,
+    decode_answer,
+)
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
@@ -39,6 +54,7 @@ from protocols.proofs import (
     Malformed,
     ProofRefused,
     StatementContext,
+    verify_amounts,
 )
 from protocols.proofs.group import decode_scalar
 from tariffs import Bill, Tariff, total_from_energy_amount
@@ -52,10 +68,12 @@ PURPOSE: Final = "billing"
 class BillRefused(Exception):
     """An answer is not a right bill for the question."""
 
-    def __init__(self, check: str, reason: str) -> None:
+    def __init__(self, check: str, reason: str, difference: Decimal | None = None) -> None:
         super().__init__(f"{check}: {reason}")
         self.check = check
         self.reason = reason
+        self.difference = difference
+        """How much the answer asks beyond what is proved, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +82,8 @@ class VerifiedBill:
 
     bill: Bill
     """The exact bill that follows from the amount."""
-    energy_amount: int
-    """Σ price·use, in 10^-9 of the currency."""
+    amounts: tuple[int, ...]
+    """What was opened: Σ price·use, in 10^-9 of the currency, or a number for each amount."""
     missing: tuple[int, ...]
     """The starts of the slots whose use is unknown and not billed."""
     estimated: int
@@ -92,31 +110,37 @@ def check_bill(
     if answer.tariff != tariff.digest:
         raise BillRefused("tariff", "the answer was worked out under another tariff")
     certified = _certified(answer.days, period, series, certifier)
-    starts = [time for grid in certified.grids for time in grid.boundaries()[:-1]]
-    prices = tariff.prices(starts, 60 * series.slot_minutes)
-    _check_proof(question, answer, tariff, series, certified, prices)
-    bill = total_from_energy_amount(tariff, answer.energy_amount, question.begin, question.end)
-    if answer.total != Decimal(bill.total):
-        raise BillRefused(
-            "total", f"the answer says {answer.total}, the proved amount makes {bill.total}"
-        )
+    asked = _Asked(question, tariff, series, certified)
+    one_sum = is_one_sum(tariff, question.begin, question.end, certified.states)
+    match answer:
+        case BillAnswer() if one_sum:
+            amounts, bill = asked.check_one_sum(answer)
+        case ChargesAnswer() if not one_sum:
+            amounts, bill = asked.check_charges(answer)
+        case _:
+            raise BillRefused("message", "not the kind of answer that the tariff calls for")
+    if difference := answer.total - Decimal(bill.total):
+        reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
+        raise BillRefused("total", reason, difference)
     states = certified.states
     return VerifiedBill(
         bill=bill,
-        energy_amount=answer.energy_amount,
+        amounts=amounts,
         missing=tuple(
-            start for start, state in zip(starts, states, strict=True) if state is SlotState.MISSING
+            start
+            for start, state in zip(asked.starts, states, strict=True)
+            if state is SlotState.MISSING
         ),
         estimated=states.count(SlotState.ESTIMATED),
         substituted=states.count(SlotState.SUBSTITUTED),
         days=len(certified.days),
-        slots=len(starts),
+        slots=len(states),
     )
 
 
-def _answer(question: BillQuestion, data: bytes) -> BillAnswer:
+def _answer(question: BillQuestion, data: bytes) -> Answer:
     try:
-        answer = BillAnswer.decode(data)
+        answer = decode_answer(data)
     except MessageRefused as error:
         raise BillRefused("message", str(error)) from None
     if answer.nonce != question.nonce:
@@ -142,31 +166,62 @@ def _certified(
         raise BillRefused(check, str(error)) from None
 
 
-def _check_proof(
-    question: BillQuestion,
-    answer: BillAnswer,
-    tariff: Tariff,
-    series: Series,
-    certified: CertifiedPeriod,
-    prices: list[int],
-) -> None:
-    statement = LinearStatement(
-        StatementContext(
-            meter=series.meter,
-            register=series.register,
-            begin=question.begin,
-            end=question.end,
-            slot_minutes=series.slot_minutes,
-            parameters=tariff.digest,
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What an answer is held against."""
+
+    question: BillQuestion
+    tariff: Tariff
+    series: Series
+    certified: CertifiedPeriod
+
+    @property
+    def starts(self) -> list[int]:
+        """When the period's slots start."""
+        return [time for grid in self.certified.grids for time in grid.boundaries()[:-1]]
+
+    def check_one_sum(self, answer: BillAnswer) -> tuple[tuple[int, ...], Bill]:
+        """Return the proved sum and the bill that follows from it."""
+        prices = self.tariff.prices(self.starts, 60 * self.series.slot_minutes)
+        statement = LinearStatement(self._context(), self.certified.digests, tuple(prices))
+        try:
+            opening = LinearOpening(
+                answer.energy_amount, decode_scalar(answer.opening), answer.binding
+            )
+            opening.verify(statement, self.certified.commitments)
+        except (Malformed, ProofRefused) as error:
+            raise BillRefused("proof", str(error)) from None
+        begin, end = self.question.begin, self.question.end
+        bill = total_from_energy_amount(self.tariff, answer.energy_amount, begin, end)
+        return (answer.energy_amount,), bill
+
+    def check_charges(self, answer: ChargesAnswer) -> tuple[tuple[int, ...], Bill]:
+        """Return the proved amounts and the bill that follows from them."""
+        plan = plan_bill(
+            self.tariff,
+            self.starts,
+            60 * self.series.slot_minutes,
+            self.certified.states,
+            self.question.begin,
+            self.question.end,
+        )
+        try:
+            values, _ = verify_amounts(
+                self._context(), self.certified.source(), plan.amounts, answer.proof, "the bill"
+            )
+        except (Malformed, ProofRefused) as error:
+            raise BillRefused("proof", str(error)) from None
+        return values, plan.bill(values)
+
+    def _context(self) -> StatementContext:
+        return StatementContext(
+            meter=self.series.meter,
+            register=self.series.register,
+            begin=self.question.begin,
+            end=self.question.end,
+            slot_minutes=self.series.slot_minutes,
+            parameters=self.tariff.digest,
             recipient=RECIPIENT,
             purpose=PURPOSE,
-            nonce=question.nonce,
-        ),
-        certified.digests,
-        tuple(prices),
-    )
-    try:
-        opening = LinearOpening(answer.energy_amount, decode_scalar(answer.opening), answer.binding)
-        opening.verify(statement, certified.commitments)
-    except (Malformed, ProofRefused) as error:
-        raise BillRefused("proof", str(error)) from None
+            nonce=self.question.nonce,
+        )

@@ -17,6 +17,7 @@ __all__ = [
     "Grid",
     "Log",
     "Opened",
+    "OpenedAmounts",
     "Outputs",
     "Peers",
     "Platform",
@@ -41,6 +42,16 @@ class Opened:
     """The period's certified days, in order, as the certifier signed them."""
     digest: bytes
     """What the disclosure ledger calls this release; 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAmounts:
+    """What several amounts come to over a period, and what proves it."""
+
+    values: tuple[int, ...]
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+    """The period's certified days, in order, as the certifier signed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,15 @@ class Statements(Protocol):
 
         `context` (at most 4096 bytes) is bound into the release, which counts as released when
         this returns.
+        """
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        """Open sums, blocks and peaks over the slots that start in [begin, end), in one proof.
+
+        `amounts` is what `protocols.amounts.encode_amounts` makes; the manifest includes that
+        package and names each kind among them. `context` and release are as for `open_linear`.
         """
 
 

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from applets.sdk.apdu import Command, Response
 from applets.sdk.applet import Applet
 from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
-from applets.sdk.platform import Grid, Opened, Platform, Slots, Transactions, Use
+from applets.sdk.platform import Grid, Opened, OpenedAmounts, Platform, Slots, Transactions, Use
+from protocols.amounts import AmountsMalformed, decode_amounts
 
 __all__ = ["FakePlatform", "Household", "NativeCard"]
 
@@ -91,6 +92,7 @@ class FakePlatform:
     store: dict[bytes, bytes] = field(default_factory=dict)
     store_bytes: int = 65_536
     released: list[Opened] = field(default_factory=list)
+    released_amounts: list[OpenedAmounts] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
     output_sizes: Mapping[str, int] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -192,6 +194,26 @@ class _Statements(_Service):
         days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
         opened = Opened(value, _hash(b"opening", seed), days, _hash(b"digest", seed))
         fake.released.append(opened)
+        return opened
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        fake = self.fake
+        if fake.refuse is not None:
+            raise Refused(fake.refuse)
+        use = fake.household.between(register, begin, end)
+        try:
+            described = decode_amounts(amounts)
+        except AmountsMalformed as error:
+            raise Refused(Refusal.MALFORMED, str(error)) from None
+        if any(form.end > len(use.starts) for one in described for form in one.forms):
+            raise Refused(Refusal.MALFORMED, "an amount is of slots beyond the period")
+        values = tuple(amount.value_of(use.watt_hours) for amount in described)
+        seed = f"{register} {begin} {end} {values} ".encode() + amounts + context
+        days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
+        opened = OpenedAmounts(values, _hash(b"proof", seed), days)
+        fake.released_amounts.append(opened)
         return opened
 
 

@@ -6,6 +6,7 @@ and lies as consistently as that allows; only the certifier, which is sealed, is
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,15 +18,31 @@ from typing import Any, Final, cast
 import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.billing.messages import BillAnswer, BillQuestion, Instruction
+from applets.billing.charges import plan_bill
+from applets.billing.messages import (
+    Answer,
+    BillAnswer,
+    BillQuestion,
+    ChargesAnswer,
+    Instruction,
+    decode_answer,
+)
 from applets.billing.statement import PURPOSE, RECIPIENT
 from cli.common import hub_option, open_machine, print_json
 from hub.card import Card, CardConnection
 from hub.device import Device
 from hub.link import serve as serve_link
 from hub.machine import AppletInstance, AppletMachine, Bundle, Platform
-from protocols.metrology import CertifiedDay
-from protocols.proofs import LinearStatement, PointVector, StatementContext, commit
+from protocols.metrology import CertifiedDay, CertifiedPeriod
+from protocols.proofs import (
+    LinearStatement,
+    PointVector,
+    SlotOpening,
+    StatementContext,
+    commit,
+    commit_many,
+    open_amounts,
+)
 from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
 from protocols.secure_channel import CommandApdu, ResponseApdu
 from tariffs import Tariff, split_signed_tariff, total_from_energy_amount
@@ -41,7 +58,7 @@ class Lie:
     """What a lie has to work with."""
 
     question: BillQuestion
-    answer: BillAnswer
+    answer: Answer
     tariff: Tariff
     device: Device
 
@@ -62,21 +79,18 @@ class Lie:
         starts = [t for day in self.days for t in day.content.grid.boundaries()[:-1]]
         return (tariff or self.tariff).prices(starts, 60 * self.device.meter.slot_minutes)
 
-    def bound(self, answer: BillAnswer) -> BillAnswer:
+    @property
+    def uses(self) -> list[int]:
+        """What each slot used."""
+        period = self.device.meter.period(self.question.begin, self.question.end)
+        return [wh for use in self.device.meter.uses(period) for wh in use.uses]
+
+    def bound(self, answer: Answer) -> Answer:
         """Return the answer with the binding that fits its other fields: anyone can compute it."""
-        series = self.device.meter.certifier.series
+        if isinstance(answer, ChargesAnswer):
+            return answer  # its proof is bound to all of them by its challenges
         statement = LinearStatement(
-            StatementContext(
-                meter=series.meter,
-                register=series.register,
-                begin=self.question.begin,
-                end=self.question.end,
-                slot_minutes=series.slot_minutes,
-                parameters=self.tariff.digest,
-                recipient=RECIPIENT,
-                purpose=PURPOSE,
-                nonce=self.question.nonce,
-            ),
+            self._context(),
             tuple(CertifiedDay.decode(day).digest for day in answer.days),
             tuple(self.prices()),
         )
@@ -85,17 +99,51 @@ class Lie:
         transcript.append_scalar("opening", decode_scalar(answer.opening))
         return replace(answer, binding=transcript.digest())
 
+    def from_uses(self, uses: list[int]) -> Answer:
+        """Return the answer that these uses would make, with the true blindings.
 
-def lower_reading(lie: Lie) -> BillAnswer:
-    """One reading is changed after it was certified; amount and binding follow from it."""
-    period = lie.device.meter.period(lie.question.begin, lie.question.end)
-    used = [wh for use in lie.device.meter.uses(period) for wh in use.uses]
-    slot = max(range(len(used)), key=used.__getitem__)
-    amount = lie.answer.energy_amount - lie.prices()[slot] * (used[slot] // 2 + 1)
-    return lie.bound(replace(lie.answer, energy_amount=amount, total=lie.total(amount)))
+        A proof is over commitments that fit the uses; those in the certified days do not.
+        """
+        if isinstance(self.answer, BillAnswer):
+            amount = sum(p * wh for p, wh in zip(self.prices(), uses, strict=True))
+            lower = replace(self.answer, energy_amount=amount, total=self.total(amount))
+            return self.bound(lower)
+        meter, begin, end = self.device.meter, self.question.begin, self.question.end
+        opening = meter.certifier.opening(meter.certifications(meter.period(begin, end)))
+        certified = CertifiedPeriod(tuple(self.days))
+        starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
+        plan = plan_bill(self.tariff, starts, 60 * meter.slot_minutes, certified.states, begin, end)
+        assert isinstance(opening, SlotOpening)
+        false = replace(opening, uses=tuple(uses))
+        points = commit_many(false.uses, false.blindings)
+        source = replace(certified.source(false), commitment=points)
+        values, proof = open_amounts(self._context(), source, plan.amounts, os.urandom(32))
+        return replace(self.answer, proof=proof, total=Decimal(plan.bill(values).total))
+
+    def _context(self) -> StatementContext:
+        series = self.device.meter.certifier.series
+        return StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=self.question.begin,
+            end=self.question.end,
+            slot_minutes=series.slot_minutes,
+            parameters=self.tariff.digest,
+            recipient=RECIPIENT,
+            purpose=PURPOSE,
+            nonce=self.question.nonce,
+        )
 
 
-def other_commitment(lie: Lie) -> BillAnswer:
+def lower_reading(lie: Lie) -> Answer:
+    """One reading is changed after it was certified; everything else follows from it."""
+    uses = lie.uses
+    slot = max(range(len(uses)), key=uses.__getitem__)
+    uses[slot] -= uses[slot] // 2 + 1
+    return lie.from_uses(uses)
+
+
+def other_commitment(lie: Lie) -> Answer:
     """One commitment is replaced by one to 0 Wh; amount, opening and binding follow from it."""
     first, *rest = lie.days
     content = first.content
@@ -106,25 +154,30 @@ def other_commitment(lie: Lie) -> BillAnswer:
     return lie.bound(replace(lie.answer, days=days))
 
 
-def lower_fee(lie: Lie) -> BillAnswer:
+def lower_fee(lie: Lie) -> Answer:
     """The amount is a tenth lower, and the total follows from it."""
+    if isinstance(lie.answer, ChargesAnswer):
+        return lie.from_uses([wh * 9 // 10 for wh in lie.uses])
     amount = lie.answer.energy_amount * 9 // 10
     return lie.bound(replace(lie.answer, energy_amount=amount, total=lie.total(amount)))
 
 
-def cheaper_tariff(lie: Lie) -> BillAnswer:
+def cheaper_tariff(lie: Lie) -> Answer:
     """The bill is right, but under another tariff than the one that was asked under."""
     other = replace(lie.tariff, revision=lie.tariff.revision + 1)
     return replace(lie.answer, tariff=other.digest)
 
 
-def other_proof(lie: Lie) -> BillAnswer:
-    """The opening is off by one."""
+def other_proof(lie: Lie) -> Answer:
+    """The opening, or the last number of the proof, is off by one."""
+    if isinstance(lie.answer, ChargesAnswer):
+        start, last = lie.answer.proof[:-32], decode_scalar(lie.answer.proof[-32:])
+        return replace(lie.answer, proof=start + encode_scalar((last + 1) % ORDER))
     opening = (decode_scalar(lie.answer.opening) + 1) % ORDER
     return lie.bound(replace(lie.answer, opening=encode_scalar(opening)))
 
 
-def other_signature(lie: Lie) -> BillAnswer:
+def other_signature(lie: Lie) -> Answer:
     """The last day is signed with a key of the hub's own."""
     *rest, last = lie.days
     forged = CertifiedDay.sign(last.content, Ed25519PrivateKey.generate())
@@ -132,14 +185,14 @@ def other_signature(lie: Lie) -> BillAnswer:
     return lie.bound(replace(lie.answer, days=days))
 
 
-def drop_day(lie: Lie) -> BillAnswer:
+def drop_day(lie: Lie) -> Answer:
     """A day is left out."""
     days = lie.answer.days
     middle = len(days) // 2
     return replace(lie.answer, days=days[:middle] + days[middle + 1 :])
 
 
-def reorder_day(lie: Lie) -> BillAnswer:
+def reorder_day(lie: Lie) -> Answer:
     """Two days have changed places."""
     days = list(lie.answer.days)
     middle = len(days) // 2
@@ -147,7 +200,7 @@ def reorder_day(lie: Lie) -> BillAnswer:
     return replace(lie.answer, days=tuple(days))
 
 
-LIES: Final[dict[str, Callable[[Lie], BillAnswer]]] = {
+LIES: Final[dict[str, Callable[[Lie], Answer]]] = {
     "reading": lower_reading,
     "commitment": other_commitment,
     "fee": lower_fee,
@@ -185,7 +238,7 @@ class LyingInstance:
             return raw
         question = BillQuestion.decode(apdu.data)
         tariff = Tariff.decode(split_signed_tariff(question.tariff).payload)
-        lie = Lie(question, BillAnswer.decode(response.data), tariff, self.device)
+        lie = Lie(question, decode_answer(response.data), tariff, self.device)
         return ResponseApdu(LIES[self.kind](lie).encode(), response.sw).encode()
 
 

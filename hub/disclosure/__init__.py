@@ -2,20 +2,23 @@
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
 from hub.disclosure.consents import CONSENT_COMPONENT, Consent, Terms, UnknownConsent
-from hub.disclosure.guard import (
-    Disclosure,
-    ExportRequest,
-    OutputRequest,
-    Release,
-    ReleaseRefused,
-    ReleaseRequest,
-)
+from hub.disclosure.guard import Disclosure, ReleaseRefused
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
+from hub.disclosure.requests import (
+    AmountsRequest,
+    ExportRequest,
+    Number,
+    OutputRequest,
+    Release,
+    ReleaseRequest,
+    number_of,
+)
 
 __all__ = [
     "CONSENT_COMPONENT",
     "LOG_COMPONENT",
+    "AmountsRequest",
     "Consent",
     "Disclosure",
     "DisclosureLog",
@@ -24,6 +27,7 @@ __all__ = [
     "Form",
     "Knowledge",
     "LogTampered",
+    "Number",
     "OutputRequest",
     "Release",
     "ReleaseRefused",
@@ -31,4 +35,5 @@ __all__ = [
     "Terms",
     "UnknownConsent",
     "knowledge_of",
+    "number_of",
 ]

@@ -9,41 +9,46 @@ broke; the rules, in order:
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
     count      the same period has not been answered too often
-    size       the answer fits the consent's bits
+    size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
     window     nor does linear algebra determine the total of a stretch shorter than its days
 
-The last two are about what all recipients know together (`hub.disclosure.knowledge` says how it
-is computed): nobody needs to be trusted not to compare notes.
+A request for several amounts needs a consent to each kind of number among them, and has to keep
+to all of these. The last two rules are about what all recipients know together
+(`hub.disclosure.knowledge` says how it is computed): nobody needs to be trusted not to compare
+notes.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from hub.disclosure.consents import Consent, ConsentTable, Terms, UnknownConsent
 from hub.disclosure.knowledge import (
     Form,
     Knowledge,
     alike_slots,
-    answer_bits,
     determined_windows,
     knowledge_of,
+    windows_agree,
 )
 from hub.disclosure.log import DisclosureLog, Entry
+from hub.disclosure.requests import (
+    AmountsRequest,
+    ExportRequest,
+    Number,
+    OutputRequest,
+    Release,
+    ReleaseRequest,
+    wanted,
+)
 from hub.vault.database import Database
+from protocols.amounts import Peaks
 
-__all__ = [
-    "Disclosure",
-    "ExportRequest",
-    "OutputRequest",
-    "Release",
-    "ReleaseRefused",
-    "ReleaseRequest",
-]
+__all__ = ["Disclosure", "ReleaseRefused"]
 
 _MINUTE: Final = 60
 _DAY: Final = 86_400
@@ -57,84 +62,6 @@ class ReleaseRefused(Exception):
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(f"{rule}: {reason}")
         self.rule = rule
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseRequest:
-    """What an applet asks the platform to tell."""
-
-    applet: bytes
-    package: bytes
-    """The digest of the package it was installed from."""
-    recipient: str
-    purpose: str
-    statement: str
-    days: int
-    """Local days in the period."""
-    form: Form
-    subject: bytes
-    """A digest of what the weights stand for: the tariff's."""
-
-    @property
-    def wanted(self) -> tuple[bytes, bytes, str, str, str]:
-        """What a consent has to be about."""
-        return self.applet, self.package, self.recipient, self.purpose, self.statement
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRequest:
-    """A raw applet's output that is due."""
-
-    applet: bytes
-    package: bytes
-    recipient: str
-    purpose: str
-    output: str
-    """Its name in the manifest."""
-    boundary: int
-    """For which time it is released."""
-    bits: int
-
-    @property
-    def wanted(self) -> tuple[bytes, bytes, str, str, str]:
-        """What a consent has to be about."""
-        statement = f"output {self.output}"
-        return self.applet, self.package, self.recipient, self.purpose, statement
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """Readings that the resident wants to hand to somebody."""
-
-    recipient: str
-    purpose: str
-    resolution_minutes: int
-    begin: int
-    end: int
-    period: str
-    """The period of the consent, `2025-03-01/2025-03-31`, which [begin, end) lies in."""
-    readings: int
-    bits: int
-
-    @property
-    def wanted(self) -> tuple[bytes, bytes, str, str, str]:
-        """What a consent has to be about."""
-        return b"", b"", self.recipient, self.purpose, f"export {self.period}"
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A release on record."""
-
-    sequence: int
-    time: int
-    applet: bytes
-    recipient: str
-    purpose: str
-    statement: str
-    subject: bytes
-    form: Form
-    bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +120,7 @@ class Disclosure:
         """Return every consent there ever was, oldest first."""
         return self._consents.all()
 
-    def permit(self, request: ReleaseRequest) -> Entry:
+    def permit(self, request: ReleaseRequest | AmountsRequest) -> Entry:
         """Record the release and return its entry, or record the refusal and raise.
 
         Raises `ReleaseRefused` with the first rule that the request breaks.
@@ -203,14 +130,12 @@ class Disclosure:
         except ReleaseRefused as refused:
             self.log.append(self.now(), "refusal", {**_request_facts(request), "why": str(refused)})
             raise
-        facts = {
-            **_request_facts(request),
-            "weights": _pack(request.form.weights),
-            "bits": answer_bits(request.form.weights),
-        }
+        facts = {**_request_facts(request), **_number_facts(request)}
         return self.log.append(self.now(), "release", facts)
 
-    def record_refusal(self, request: ReleaseRequest, refused: ReleaseRefused) -> Entry:
+    def record_refusal(
+        self, request: ReleaseRequest | AmountsRequest, refused: ReleaseRefused
+    ) -> Entry:
         """Record a refusal again, where the transaction that it was recorded in was undone."""
         facts = {**_request_facts(request), "why": str(refused)}
         return self.log.append(self.now(), "refusal", facts)
@@ -300,46 +225,38 @@ class Disclosure:
 
     def knowledge(self, recipients: Collection[str] | None = None) -> Knowledge:
         """Return what some recipients know together; None: all of them."""
+        releases = [
+            release
+            for release in self.releases()
+            if recipients is None or release.recipient in recipients
+        ]
         return knowledge_of(
-            [
-                release.form
-                for release in self.releases()
-                if recipients is None or release.recipient in recipients
-            ]
+            [form for release in releases for form in release.forms],
+            sum(release.bits for release in releases),
         )
 
-    def _check(self, request: ReleaseRequest) -> None:
-        terms = self._standing_terms(request.wanted)
-        form = request.form
-        if request.days < terms.least_days:
+    def _check(self, request: ReleaseRequest | AmountsRequest) -> None:
+        kinds = sorted({number.kind for number in request.numbers})
+        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in kinds}
+        least_days = max(one.least_days for one in terms.values())
+        if request.days < least_days:
             raise ReleaseRefused(
-                "period", f"{request.days} days, the consent says at least {terms.least_days}"
+                "period", f"{request.days} days, the consent says at least {least_days}"
             )
-        before = self.releases()
+        before, form = self.releases(), request.form
         same = sum(
             (r.applet, r.form.begin, r.form.end) == (request.applet, form.begin, form.end)
             for r in before
         )
-        if same >= terms.answers:
+        if same >= min(one.answers for one in terms.values()):
             raise ReleaseRefused("count", f"this period was answered {same} times already")
-        bits = answer_bits(form.weights)
-        if bits > terms.bits or any(abs(w) > _LARGEST_WEIGHT for w in form.weights):
-            raise ReleaseRefused("size", f"{bits} bits, the consent allows {terms.bits}")
-        forms = [*_entangled(form, [release.form for release in before]), form]
-        smallest = min(alike_slots(forms).values(), default=0) * form.slot_seconds
-        if smallest < terms.least_minutes * _MINUTE:
-            raise ReleaseRefused(
-                "fineness",
-                f"the use of {smallest // _MINUTE} min of slots could be worked out,"
-                f" the consent says no finer than {terms.least_minutes} min",
-            )
-        shortest = min((end - begin for begin, end in determined_windows(forms)), default=None)
-        if shortest is not None and shortest < terms.least_days * _DAY - _CLOCK_CHANGE:
-            raise ReleaseRefused(
-                "window",
-                f"the total of {shortest / _DAY:.3g} days would be determined,"
-                f" the consent says no less than {terms.least_days}",
-            )
+        for number in request.numbers:
+            _check_size(number, terms[number.kind].bits)
+        told = [form for number in request.numbers for form in number.forms]
+        earlier = [form for release in before for form in release.forms]
+        forms = [*_entangled(form, earlier), *told]
+        _check_fineness(forms, max(one.least_minutes for one in terms.values()))
+        _check_windows(forms, least_days)
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
@@ -353,6 +270,34 @@ class Disclosure:
         if standing[-1].terms.until < today:
             raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
         return standing[-1].terms
+
+
+def _check_size(number: Number, bits: int) -> None:
+    weights = (weight for form in number.forms for weight in form.weights)
+    if number.bits > bits or any(abs(weight) > _LARGEST_WEIGHT for weight in weights):
+        raise ReleaseRefused("size", f"{number.bits} bits, the consent allows {bits}")
+
+
+def _check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
+    if not windows_agree(forms):
+        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
+    smallest = min(alike_slots(forms).values(), default=0) * forms[-1].slot_seconds
+    if smallest < least_minutes * _MINUTE:
+        raise ReleaseRefused(
+            "fineness",
+            f"the use of {smallest // _MINUTE} min of slots could be worked out,"
+            f" the consent says no finer than {least_minutes} min",
+        )
+
+
+def _check_windows(forms: Sequence[Form], least_days: int) -> None:
+    shortest = min((end - begin for begin, end in determined_windows(forms)), default=None)
+    if shortest is not None and shortest < least_days * _DAY - _CLOCK_CHANGE:
+        raise ReleaseRefused(
+            "window",
+            f"the total of {shortest / _DAY:.3g} days would be determined,"
+            f" the consent says no less than {least_days}",
+        )
 
 
 def _entangled(form: Form, others: Sequence[Form]) -> list[Form]:
@@ -389,7 +334,9 @@ def _facts(terms: Terms) -> dict[str, int | str | bytes]:
     }
 
 
-def _request_facts(request: ReleaseRequest) -> dict[str, int | str | bytes]:
+def _request_facts(
+    request: ReleaseRequest | AmountsRequest,
+) -> dict[str, int | str | bytes]:
     return {
         "applet": request.applet,
         "package": request.package,
@@ -402,9 +349,34 @@ def _request_facts(request: ReleaseRequest) -> dict[str, int | str | bytes]:
     }
 
 
+def _number_facts(request: ReleaseRequest | AmountsRequest) -> dict[str, Any]:
+    if isinstance(request, ReleaseRequest):
+        [number] = request.numbers
+        return {"weights": _pack(request.form.weights), "bits": number.bits}
+    return {
+        "numbers": [
+            {
+                "kind": number.kind,
+                "forms": [_pack(form.weights) for form in number.forms],
+                "bits": number.bits,
+            }
+            for number in request.numbers
+        ],
+        "bits": sum(number.bits for number in request.numbers),
+    }
+
+
 def _release(entry: Entry) -> Release:
     facts = entry.facts
-    weights: bytes = facts["weights"]
+    parts: Sequence[Mapping[str, Any]] = facts.get(
+        "numbers",
+        [{"kind": facts["statement"], "forms": [facts.get("weights")], "bits": facts["bits"]}],
+    )
+
+    def form(weights: bytes, kind: str) -> Form:
+        unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
+        return Form(facts["begin"], facts["slot_seconds"], unpacked, kind == Peaks.kind)
+
     return Release(
         sequence=entry.sequence,
         time=entry.time,
@@ -413,10 +385,12 @@ def _release(entry: Entry) -> Release:
         purpose=facts["purpose"],
         statement=facts["statement"],
         subject=facts["subject"],
-        form=Form(
-            facts["begin"],
-            facts["slot_seconds"],
-            Struct(f"<{len(weights) // 8}q").unpack(weights),
+        numbers=tuple(
+            Number(
+                part["kind"],
+                tuple(form(weights, part["kind"]) for weights in part["forms"]),
+                part["bits"],
+            )
+            for part in parts
         ),
-        bits=facts["bits"],
     )

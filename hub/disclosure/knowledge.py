@@ -9,11 +9,25 @@ indicator lies in that space. The space is reduced with its columns in the order
 of it is the sum of the reduced rows weighed by its values at the pivots, so an indicator in it is
 the sum of consecutive rows, and all of them are found by trying each run of rows.
 
+*Blocks.* What blocks come to is no linear function of the uses, but one of the sums over the
+buckets that are counted together. So it counts as if it told each of these sums: the indicator of
+every bucket goes into the space and into the classes below. That is more than one number tells.
+
+*Peaks.* The largest use among some windows tells the use of one of them, and that no other used
+more, but not which: windows with the same weights in all forms could change places and no answer
+would differ. So the windows of a peak separate classes (below) as the slots of a sum do, and the
+class bounds how well the peak is hidden. They do not go into the space: a maximum is not linear.
+Where windows have several slots, those of two peaks must be the same or apart (`windows_agree`), or
+pairing a slot with ever other ones would tell these; and slots are alike only if their windows are,
+slot by slot. The height itself is known, and counted in `peaks`; a peak of 0 tells that all its
+windows are 0.
+
 *At the very most.* A number of many bits can hide several sums (weights 1, 10^6, 10^12), which
 linear algebra over the rationals does not see. So call two slots alike if every release gives them
 the same weight, 0 outside its period. Alike slots never occur but summed up: whatever anyone
 computes from the releases, exactly, by unpacking digits or by lattice reduction, is a function of
-the sums over the classes of alike slots. Nothing finer than the smallest class can be known.
+the sums over the classes of alike slots. Nothing finer than the smallest class can be known,
+peaks' heights apart.
 
 The reduction runs modulo a prime of 62 bits that is drawn from the forms by hashing. A rank found
 so is never too high, and right for sure when it is the number of forms; in all, a wrong answer
@@ -31,7 +45,15 @@ from typing import Final
 
 from flint import fmpz, nmod_mat
 
-__all__ = ["Form", "Knowledge", "alike_slots", "answer_bits", "determined_windows", "knowledge_of"]
+__all__ = [
+    "Form",
+    "Knowledge",
+    "alike_slots",
+    "answer_bits",
+    "determined_windows",
+    "knowledge_of",
+    "windows_agree",
+]
 
 LARGEST_USE_WH: Final = (1 << 17) - 1
 """The most a slot can use: 524 kW for a quarter of an hour. Only sizes answers."""
@@ -40,12 +62,14 @@ _PRIME_FLOOR: Final = 1 << 61
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The public weights of one released sum, slot by slot."""
+    """The public weights of one released sum, slot by slot, or which slots a peak is of."""
 
     begin: int
     """The start of the first slot, epoch seconds."""
     slot_seconds: int
     weights: tuple[int, ...]
+    is_peak: bool = False
+    """The weights are then the number of the window that a slot is in, from 1; 0 for others."""
 
     @property
     def end(self) -> int:
@@ -71,6 +95,8 @@ class Knowledge:
     """Slots that are alone in their class: their own use might be worked out."""
     bits: int
     """Bits in all the answers."""
+    peaks: int = 0
+    """Peaks whose height is known, or is part of a known sum."""
 
 
 def answer_bits(weights: Sequence[int]) -> int:
@@ -80,18 +106,54 @@ def answer_bits(weights: Sequence[int]) -> int:
     return (highest + lowest).bit_length()
 
 
-def alike_slots(forms: Sequence[Form]) -> Counter[tuple[int, ...]]:
+def alike_slots(forms: Sequence[Form]) -> Counter[tuple[object, ...]]:
     """Return the classes of alike slots: their weights in each form, and how many slots.
 
     The class of slots that no form weighs is left out: nothing is known of it. The forms have
     one grid.
     """
-    _, columns = _columns(forms)
-    return Counter(column for column in columns if any(column))
+    return Counter(_classes(forms))
+
+
+def windows_agree(forms: Sequence[Form]) -> bool:
+    """Tell whether any two windows of peaks are the same or have no slot in common."""
+    windows = {
+        frozenset(window)
+        for form in forms
+        if form.is_peak
+        for window in _windows(form, form.begin // form.slot_seconds)
+    }
+    return sum(map(len, windows)) == len(frozenset[int]().union(*windows))
+
+
+def _windows(form: Form, first: int) -> list[list[int]]:
+    """Return the places of each window's slots, counted from `first`."""
+    windows: dict[int, list[int]] = {}
+    for place, number in enumerate(form.weights, start=first):
+        if number:
+            windows.setdefault(number, []).append(place)
+    return list(windows.values())
+
+
+def _classes(forms: Sequence[Form]) -> list[tuple[object, ...]]:
+    """Return what tells each slot that any form weighs from those that are not alike."""
+    begin, columns = _columns(forms)
+    found: list[tuple[object, ...]] = list(columns)
+    for form in forms:
+        if form.is_peak:
+            for window in _windows(form, (form.begin - begin) // form.slot_seconds):
+                if len(window) > 1:
+                    pattern = tuple(columns[place] for place in window)
+                    for position, place in enumerate(window):
+                        found[place] = (*columns[place], pattern, position)
+    return [one for one, column in zip(found, columns, strict=True) if any(column)]
 
 
 def determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
     """Yield begin and end of every stretch of slots whose total the forms determine."""
+    forms = [form for form in forms if not form.is_peak]
+    if not forms:
+        return
     begin, columns = _columns(forms)
     runs = [(column, sum(1 for _ in same)) for column, same in groupby(columns)]
     space = _Space(forms, [column for column, _ in runs])
@@ -102,22 +164,33 @@ def determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
         yield begin + start * step, begin + ends[last] * step
 
 
-def knowledge_of(forms: Sequence[Form]) -> Knowledge:
-    """Return what the releases of these forms tell; all of one grid."""
+def knowledge_of(forms: Sequence[Form], bits: int | None = None) -> Knowledge:
+    """Return what the releases of these forms tell; all of one grid.
+
+    `bits` are those of the answers; by default each form is a sum that was answered.
+    """
     if not forms:
         return Knowledge(0, 0, None, 0, 0, 0, 0)
-    _, columns = _columns(forms)
-    classes = Counter(column for column in columns if any(column))
+    classes = alike_slots(forms)
     windows = determined_windows(forms)
     return Knowledge(
         slots=classes.total(),
-        rank=_Space(forms, list(classes)).rank,
+        rank=_rank(forms),
         shortest_window=min(windows, key=lambda window: window[1] - window[0], default=None),
         classes=len(classes),
         least_seconds=min(classes.values(), default=0) * forms[0].slot_seconds,
         exposed_slots=list(classes.values()).count(1),
-        bits=sum(answer_bits(form.weights) for form in forms),
+        bits=sum(answer_bits(form.weights) for form in forms) if bits is None else bits,
+        peaks=sum(form.is_peak for form in forms),
     )
+
+
+def _rank(forms: Sequence[Form]) -> int:
+    linear = [form for form in forms if not form.is_peak]
+    if not linear:
+        return 0
+    _, columns = _columns(linear)
+    return _Space(linear, [column for column in Counter(columns) if any(column)]).rank
 
 
 def _columns(forms: Sequence[Form]) -> tuple[int, list[tuple[int, ...]]]:
@@ -132,7 +205,10 @@ def _columns(forms: Sequence[Form]) -> tuple[int, list[tuple[int, ...]]]:
     rows = []
     for form in forms:
         before = (form.begin - begin) // step
-        rows.append((0,) * before + form.weights + (0,) * (slots - before - len(form.weights)))
+        weights = form.weights
+        if form.is_peak:
+            weights = tuple(min(number, 1) for number in weights)
+        rows.append((0,) * before + weights + (0,) * (slots - before - len(weights)))
     return begin, list(zip(*rows, strict=True))
 
 

@@ -41,6 +41,9 @@ _REFUSAL: Final = Enumeration(tuple(refusal.value for refusal in Refusal))
 _OPENED: Final = Record(
     (("value", S64), ("opening", BYTES), ("certified-days", ListOf(BYTES)), ("digest", BYTES))
 )
+_OPENED_AMOUNTS: Final = Record(
+    (("values", BYTES), ("proof", BYTES), ("certified-days", ListOf(BYTES)))
+)
 _GRID: Final = Record((("zone", STRING), ("slot-minutes", U32)))
 _SLOTS: Final = Record((("starts", BYTES), ("states", BYTES)))
 _USE: Final = Record((("starts", BYTES), ("watt-hours", BYTES), ("states", BYTES)))
@@ -48,6 +51,7 @@ _PERIOD: Final = (STRING, S64, S64)
 _IMPORTS: Final[Mapping[str, Mapping[str, Function]]] = {
     "statements": {
         "open-linear": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED, _REFUSAL)),
+        "open-amounts": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED_AMOUNTS, _REFUSAL)),
     },
     "calendar": {
         "grid": Function((), _GRID),

@@ -20,6 +20,7 @@ from hub.machine._abi import Err, Function, Malformed, Ok, Result
 from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
 from hub.machine.manifest import Confinement, Manifest, StatementGrant
 from hub.machine.platform import Platform, Transactions
+from protocols.amounts import AmountsMalformed, decode_amounts
 
 __all__ = ["Host", "define_imports"]
 
@@ -67,6 +68,26 @@ class Host:
             raise Refused(Refusal.TOO_MUCH)
         opened = statements.open_linear(register, begin, end, _unpack(weights), context)
         return opened.value, opened.opening, list(opened.certified_days), opened.digest
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, packed: bytes, context: bytes
+    ) -> tuple[bytes, bytes, list[bytes]]:
+        """`statements.open-amounts`."""
+        statements = self._services.statements
+        _require_period(begin, end)
+        if len(context) > limits.MAX_CONTEXT or len(packed) > limits.MAX_AMOUNTS:
+            raise Refused(Refusal.TOO_MUCH)
+        try:
+            amounts = decode_amounts(packed)
+        except AmountsMalformed as error:
+            raise Refused(Refusal.MALFORMED, str(error)) from None
+        for kind in sorted({amount.kind for amount in amounts}):
+            if end - begin < self._grant(kind, register).minimum_days * SHORTEST_DAY:
+                raise Refused(Refusal.NOT_GRANTED, "the period is shorter than the manifest says")
+        if sum(amount.comparisons for amount in amounts) > limits.MAX_COMPARISONS:
+            raise Refused(Refusal.TOO_MUCH)
+        opened = statements.open_amounts(register, begin, end, packed, context)
+        return _pack(opened.values), opened.proof, list(opened.certified_days)
 
     def _grant(self, kind: str, register: str) -> StatementGrant:
         for grant in self._manifest.statements:
@@ -211,6 +232,7 @@ def _pack(values: tuple[int, ...]) -> bytes:
 
 _METHODS: Final[dict[str, Callable[..., Any]]] = {
     "open-linear": Host.open_linear,
+    "open-amounts": Host.open_amounts,
     "grid": Host.grid,
     "slots": Host.slots,
     "get": Host.get,

@@ -12,7 +12,9 @@ __all__ = [
     "CALL_FUEL",
     "CALL_FUEL_BYTE",
     "COMPILE_FUEL",
+    "MAX_AMOUNTS",
     "MAX_COMMAND",
+    "MAX_COMPARISONS",
     "MAX_CONTEXT",
     "MAX_KEY",
     "MAX_LOG",
@@ -39,6 +41,10 @@ MAX_STACK: Final = 1 << 20
 MAX_COMMAND: Final = 1 << 18
 MAX_WEIGHTS: Final = 366 * 300
 """A year of slots of five minutes, with the longest days."""
+MAX_AMOUNTS: Final = 1 << 20
+"""Bytes that describe amounts."""
+MAX_COMPARISONS: Final = 4_096
+"""Of hidden numbers in one statement: the windows of a month of quarter-hours, and more."""
 MAX_CONTEXT: Final = 4_096
 MAX_NAME: Final = 128
 MAX_KEY: Final = 256

@@ -34,6 +34,8 @@ MEBIBYTE: Final = 2**20
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+_STATEMENT: Final = re.compile("linear|blocks|demand")
+"""Kinds of statements, as `protocols.amounts` names them."""
 _REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
 
 
@@ -337,7 +339,7 @@ def _code(value: object) -> Code:
 def _statement(name: str, value: object) -> StatementGrant:
     table = _Table(name, value)
     grant = StatementGrant(
-        kind=table.take("kind", _pattern(re.compile("linear"))),
+        kind=table.take("kind", _pattern(_STATEMENT)),
         registers=table.take("registers", _names(_REGISTER)),
         minimum_days=table.take("minimum_days", _between(1, 3660)),
         at_most=table.take("at_most", _between(1, 10_000)),

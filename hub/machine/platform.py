@@ -22,6 +22,7 @@ __all__ = [
     "Grid",
     "Log",
     "Opened",
+    "OpenedAmounts",
     "Outputs",
     "Peers",
     "Platform",
@@ -47,6 +48,17 @@ class Opened:
     """The period's certified days, in order, as the certifier signed them."""
     digest: bytes
     """What the disclosure ledger calls this release; 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAmounts:
+    """What several amounts come to over a period, and what proves it."""
+
+    values: tuple[int, ...]
+    """Signed, 64 bits."""
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+    """The period's certified days, in order, as the certifier signed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,14 @@ class Statements(Protocol):
         """Open Σ weight·use over the slots that start in [begin, end), in order.
 
         It counts as released when this returns. `context` is at most 4096 bytes.
+        """
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        """Open what `protocols.amounts` describes, over the slots that start in [begin, end).
+
+        The machine has decoded `amounts`, and the manifest grants every kind among them.
         """
 
 

@@ -232,7 +232,7 @@ class CertifiedDay:
 
 @dataclass(frozen=True, slots=True)
 class CertifiedPeriod:
-    """The days of a period, verified: only `verify_days` makes one."""
+    """The days of a period: of others' days only `verify_days` makes one, a hub of its own."""
 
     days: tuple[CertifiedDay, ...]
 

@@ -7,6 +7,7 @@ slot) and `vector` (a point a day), `linear` (weighted sums, opened), `ranges` a
 docs/statements.md lists every statement with its claim.
 """
 
+from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts
 from protocols.proofs.batch import Check, find_refused, verify_all
 from protocols.proofs.compare import (
     Rounding,
@@ -61,6 +62,7 @@ __all__ = [
     "VectorOpening",
     "VectorPart",
     "Verifier",
+    "amounts_check",
     "commit",
     "commit_many",
     "commit_vector",
@@ -69,6 +71,7 @@ __all__ = [
     "largest",
     "maximum",
     "minimum",
+    "open_amounts",
     "open_linear",
     "piecewise_linear",
     "positive_part",
@@ -77,4 +80,5 @@ __all__ = [
     "rounded",
     "tiers",
     "verify_all",
+    "verify_amounts",
 ]

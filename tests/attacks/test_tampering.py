@@ -4,7 +4,7 @@
 import pytest
 
 from cli.demo.dishonest_hub import KINDS
-from tests.journeys.conftest import run_meterlet
+from tests.journeys.conftest import ROOT, run_meterlet
 
 REFUSED_BY = {
     "reading": "proof: the value does not match the commitments",
@@ -31,3 +31,21 @@ def test_a_lie_is_refused_by_the_check_that_is_there_for_it(kind: str) -> None:
     assert done.stdout == ""
     *_, last = done.stderr.splitlines()
     assert last == f"meterlet: {REFUSED_BY[kind]}"
+
+
+TIERS = ROOT / "examples" / "tariffs" / "us-baseline-tou-2025.toml"
+BY_CHARGES = {
+    **REFUSED_BY,
+    "reading": "proof: the proof does not hold: the bill: amount 1",
+    "fee": "proof: the proof does not hold: the bill: amount 1",
+    "proof": "proof: the proof does not hold: the bill: the ranges of amount 2",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lie_about_a_bill_by_charges_is_refused_as_well(kind: str) -> None:
+    done = run_meterlet("demo", "--tariff", TIERS, "--tamper", kind, "--json")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    *_, last = done.stderr.splitlines()
+    assert last == f"meterlet: {BY_CHARGES[kind]}"

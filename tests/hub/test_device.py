@@ -118,7 +118,7 @@ def test_the_applet_answers_with_a_bill_that_checks(home: Home) -> None:
     uses = [wh for use in home.device.meter.uses(MARCH) for wh in use.uses]
     begin, end = question.begin, question.end
     prices = TARIFF.prices(range(begin, end, 900), 900)
-    assert verified.energy_amount == sum(p * wh for p, wh in zip(prices, uses, strict=True))
+    assert verified.amounts == (sum(p * wh for p, wh in zip(prices, uses, strict=True)),)
     assert str(BillAnswer.decode(response.data).total) == verified.bill.total == "127.46"
 
 

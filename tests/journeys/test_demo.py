@@ -119,3 +119,28 @@ def test_missing_slots_are_listed_and_not_billed(meterlet: Meterlet, tmp_path: P
     ]
     billed = sum(i["quantity"] for i in outcome["items"] if i["kind"] == "energy")
     assert billed == (744 - 4) * 500
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "peaks"),
+    [
+        ("us-baseline-tou-2025", {"energy", "blocks", "minimum", "tax", "rounding"}, 0),
+        ("be-capacity-2025", {"energy", "blocks", "demand", "standing", "cap", "tax"}, 1),
+    ],
+)
+def test_blocks_and_demand_are_billed_privately(
+    meterlet: Meterlet, name: str, kinds: set[str], peaks: int
+) -> None:
+    done = meterlet("demo", "--tariff", ROOT / "examples/tariffs" / f"{name}.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["verified"] is True
+    assert facts["fee"] == facts["fee_recomputed"]
+    assert {item["kind"] for item in facts["items"]} == kinds
+    assert facts["raw_readings_left_house"] == 0
+    (release,) = facts["released"]
+    assert release["statement"] == "+".join(sorted({"blocks", "linear", *["demand"] * peaks}))
+    assert 100_000 < release["bytes"] < facts["bytes_left_house"]
+    assert facts["known"]["supplier"]["peaks"] == peaks
+    assert facts["known"]["supplier"]["degrees_of_freedom"] == 2
+    assert facts["known"]["supplier"]["nothing_finer_than_minutes"] >= 8 * 60

@@ -21,7 +21,17 @@ from wit_world.imports import (  # type: ignore[import-not-found]
     types,  # noqa: F401  (the runtime looks it up by name)
 )
 
-from applets.sdk import Grid, Opened, Platform, Refusal, Refused, Slots, Transactions, Use
+from applets.sdk import (
+    Grid,
+    Opened,
+    OpenedAmounts,
+    Platform,
+    Refusal,
+    Refused,
+    Slots,
+    Transactions,
+    Use,
+)
 
 ValueT = TypeVar("ValueT")
 
@@ -75,6 +85,18 @@ class _Statements:
             bytes_of(opened.opening),
             tuple(map(bytes_of, opened.certified_days)),
             bytes_of(opened.digest),
+        )
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        opened = _asked(
+            statements.open_amounts, register, begin, end, text_of(amounts), text_of(context)
+        )
+        return OpenedAmounts(
+            unpack(opened.values),
+            bytes_of(opened.proof),
+            tuple(map(bytes_of, opened.certified_days)),
         )
 
 

@@ -13,12 +13,14 @@ from hub.machine import (
     Ed25519Signatures,
     Grid,
     Opened,
+    OpenedAmounts,
     Platform,
     Refusal,
     Refused,
     Slots,
     Use,
 )
+from protocols.amounts import decode_amounts
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VENDOR_KEYS = {b"vendor": VENDOR.public_key()}
@@ -119,6 +121,14 @@ class Household:
         self.released.append((begin, end, context))
         days = tuple(b"day" * 2_000 for _ in range((end - begin) // DAY))
         return Opened(value, b"o" * 32, days, b"d" * 32)
+
+    def open_amounts(
+        self, register: str, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedAmounts:
+        use = self.read(register, begin, end)
+        values = tuple(amount.value_of(use.watt_hours) for amount in decode_amounts(amounts))
+        self.released.append((begin, end, context))
+        return OpenedAmounts(values, b"proof", (b"day",))
 
 
 class MemoryStore:

@@ -8,7 +8,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.machine import AppletFault, AppletMachine, FaultKind, Opened, Platform
+from hub.machine import (
+    AppletFault,
+    AppletMachine,
+    FaultKind,
+    Opened,
+    OpenedAmounts,
+    Platform,
+)
 from tests.hub.machine.fakes import (
     BEGIN,
     DAY,
@@ -312,6 +319,9 @@ class _Bug(Exception):
 
 class _BuggyHousehold:
     def open_linear(self, *_: object) -> Opened:
+        raise _Bug("ours")
+
+    def open_amounts(self, *_: object) -> OpenedAmounts:
         raise _Bug("ours")
 
 

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a tariff to the amounts that have to be proved, and from their values to the bill.
+
+Both sides run this: the applet to say what is to be proved, the recipient to know what was. A
+charge becomes
+
+    energy, series   one `Sum`: the price is the weight
+    blocks           one `Tiered`, or a `Sum` where no bucket has a limit
+    demand           one `Peaks` for each figure
+    standing, ...    nothing: they follow from the period
+
+and a limit by the kilowatt-hour adds the energy of its part as one more `Sum`. Steps (taxes,
+rebates, caps, minima) follow publicly from the charges' amounts.
+
+What cannot be proved so is refused with `TariffError`, which names the charge: feed-in (the hub
+certifies no export register), limits of power, means of the N highest peaks, means of peaks over
+windows that make no whole watts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from protocols.amounts import (
+    Amount,
+    AmountsMalformed,
+    Bucket,
+    Group,
+    Peaks,
+    SlotForm,
+    Sum,
+    Tiered,
+)
+from tariffs import (
+    Bill,
+    BlockCharge,
+    DemandCharge,
+    MeteredPart,
+    MissingRule,
+    Tariff,
+    TariffError,
+    UnpricedSlot,
+    metered_parts,
+    total_from_amounts,
+    total_from_energy_amount,
+)
+from tariffs.blocks import LimitKind
+from tariffs.charges import LinearCharge, MeteredCharge
+from tariffs.demand import DemandFigure
+from tariffs.steps import Cap
+from tariffs.usage import Register
+
+__all__ = ["Plan", "is_one_sum", "plan_bill"]
+
+HOUR = 3600
+MISSING = 3
+MOST_COMPARISONS = 4096
+"""As the platform allows; a month of quarter-hours has 2,976 windows."""
+
+
+def is_one_sum(tariff: Tariff, begin: int, end: int, states: Sequence[int]) -> bool:
+    """Tell whether the bill follows from one sum of price times use.
+
+    Raises `UnpricedSlot` for a period outside the tariff's validity.
+    """
+    if tariff.missing is not MissingRule.OMIT and MISSING in states:
+        return False
+    try:
+        total_from_energy_amount(tariff, 0, begin, end)
+    except UnpricedSlot:
+        raise
+    except TariffError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What one amount is for: a charge of a part, or (name None) the part's energy."""
+
+    part: int
+    name: str | None
+    amount: Amount
+    nano: Callable[[int], int]
+    """From the value to 10^-9 of the currency, or to watt-hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which amounts to prove, and what they make of a bill."""
+
+    tariff: Tariff
+    begin: int
+    end: int
+    parts: tuple[MeteredPart, ...]
+    claims: tuple[_Claim, ...]
+
+    @property
+    def amounts(self) -> tuple[Amount, ...]:
+        """What is to be proved, in order."""
+        return tuple(claim.amount for claim in self.claims)
+
+    def bill(self, values: Sequence[int]) -> Bill:
+        """Return the bill that follows from the amounts' values."""
+        known = [{charge.name: 0 for charge in one.version.metered} for one in self.parts]
+        energy = [0] * len(self.parts)
+        for claim, value in zip(self.claims, values, strict=True):
+            if claim.name is None:
+                energy[claim.part] = claim.nano(value)
+            else:
+                known[claim.part][claim.name] += claim.nano(value)
+        return total_from_amounts(self.tariff, known, self.begin, self.end, energy)
+
+
+def plan_bill(
+    tariff: Tariff,
+    starts: Sequence[int],
+    slot_seconds: int,
+    states: Sequence[int],
+    begin: int,
+    end: int,
+) -> Plan:
+    """Return what has to be proved of a period; raise `TariffError` for what cannot be."""
+    parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
+    claims: list[_Claim] = []
+    for number, one in enumerate(parts):
+        for charge in one.version.metered:
+            claims += _claims(number, one, charge)
+        if any(isinstance(step, Cap) and step.per is None for step in one.version.steps):
+            energy = _sum(one, [1] * len(one.places.starts))
+            claims += [_Claim(number, None, energy, int)] if energy else []
+    if not claims:
+        raise TariffError("nothing of the bill depends on what was used")
+    if sum(claim.amount.comparisons for claim in claims) > MOST_COMPARISONS:
+        raise TariffError(f"the bill takes more than {MOST_COMPARISONS} comparisons to prove")
+    return Plan(tariff, begin, end, tuple(parts), tuple(claims))
+
+
+def _claims(number: int, one: MeteredPart, charge: MeteredCharge) -> list[_Claim]:
+    if isinstance(charge, DemandCharge):
+        return [
+            _demand_claim(number, one, charge, figure)
+            for figure in charge.figures(one.part, one.places)
+        ]
+    if charge.register is not Register.IMPORT:
+        raise _refused(charge, "the hub certifies no export register")
+    amount = _blocks(one, charge) if isinstance(charge, BlockCharge) else _linear(one, charge)
+    return [] if amount is None else [_Claim(number, charge.name, amount, int)]
+
+
+def _refused(charge: MeteredCharge, reason: str) -> TariffError:
+    return TariffError(f"it cannot be proved: {reason}", component=f"charge {charge.name}")
+
+
+# By the kilowatt-hour
+
+
+def _linear(one: MeteredPart, charge: LinearCharge) -> Sum | None:
+    return _sum(one, charge.unit_prices(one.places.starts, one.places.seconds))
+
+
+def _sum(one: MeteredPart, prices: Sequence[int]) -> Sum | None:
+    """Return Σ price·use; None if all prices are 0."""
+    form = _form(one, range(len(prices)), prices)
+    return Sum(form) if form.runs else None
+
+
+def _form(one: MeteredPart, slots: Sequence[int], weights: Sequence[int]) -> SlotForm:
+    places = one.places.import_wh
+    total: dict[int, int] = {}
+    for slot, weight in zip(slots, weights, strict=True):
+        total[places[slot]] = total.get(places[slot], 0) + weight
+    return SlotForm.of(total)
+
+
+def _blocks(one: MeteredPart, charge: BlockCharge) -> Amount | None:
+    if charge.limits is LimitKind.POWER:
+        raise _refused(charge, "limits of power are compared slot by slot")
+    buckets = charge.buckets(one.part, one.places)
+    if not any(bucket.limits for bucket in buckets):
+        prices = {slot: bucket.prices[0] for bucket in buckets for slot in bucket.slots}
+        return _sum(one, [prices[slot] for slot in sorted(prices)])
+    return Tiered(
+        tuple(
+            Bucket(_form(one, bucket.slots, [1] * len(bucket.slots)), bucket.limits, bucket.prices)
+            for bucket in buckets
+            if any(bucket.prices)
+        )
+    )
+
+
+# By the highest power
+
+
+def _demand_claim(
+    number: int, one: MeteredPart, charge: DemandCharge, figure: DemandFigure
+) -> _Claim:
+    window = charge.window_seconds or one.places.seconds
+    times, rest = divmod(HOUR, window)
+    several, floor = len(figure.peaks) > 1, charge.floor_watts
+    if charge.highest and len(figure.peaks) > charge.highest:
+        raise _refused(charge, "which peaks are the highest would have to be shown")
+    if rest:
+        if several:
+            raise _refused(charge, f"a window of {window} s makes no whole watts")
+        weight, least = 1, floor * window // HOUR
+    elif several and floor % times:
+        weight, least = times, floor  # in watts, so that the floor is whole
+    else:
+        weight, least = 1, floor // times
+
+    def nano(value: int) -> int:
+        watts = value * HOUR // (window * weight)
+        return charge.amount_of(figure, max(watts, floor * len(figure.peaks)), one.part)
+
+    places = one.places.import_wh
+    try:
+        groups = [
+            Group(
+                tuple(
+                    SlotForm.of(dict.fromkeys(slots, weight))
+                    for slots in _distinct([[places[slot] for slot in w] for w in windows])
+                ),
+                least,
+            )
+            for windows in figure.peaks
+        ]
+        return _Claim(number, charge.name, Peaks(tuple(groups)), nano)
+    except AmountsMalformed:
+        raise _refused(charge, "a slot stands in for a missing one in another window") from None
+
+
+def _distinct(windows: Sequence[list[int]]) -> list[list[int]]:
+    """Return each window once: one that stands in for another has the same peak."""
+    return [window for window, _ in groupby(sorted(windows))]

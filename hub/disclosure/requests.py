@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of the release guard, and what it has put on record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
+from protocols.amounts import Amount, Peaks, SlotForm, Sum, Tiered
+
+__all__ = [
+    "AmountsRequest",
+    "ExportRequest",
+    "Number",
+    "OutputRequest",
+    "Release",
+    "ReleaseRequest",
+    "number_of",
+]
+
+Wanted = tuple[bytes, bytes, str, str, str]
+"""What a consent has to be about: applet, package, recipient, purpose, statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number that is told, and what can be worked out from it at most."""
+
+    kind: str
+    """`linear`, `blocks` or `demand`: what the consent has to name."""
+    forms: tuple[Form, ...]
+    bits: int
+
+
+def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Number:
+    """Return what telling an amount tells, over a period of so many slots."""
+
+    def form(weights: SlotForm, *, is_peak: bool = False) -> Form:
+        spread = weights.spread(slots)
+        return Form(begin, slot_seconds, tuple(spread), is_peak)
+
+    match amount:
+        case Sum():
+            told = form(amount.form)
+            return Number(amount.kind, (told,), answer_bits(told.weights))
+        case Tiered():
+            most = sum(
+                max(map(abs, bucket.prices)) * sum(c * w for _, c, w in bucket.form.runs)
+                for bucket in amount.buckets
+            )
+            buckets = tuple(form(bucket.form) for bucket in amount.buckets)
+            # Prices of both signs: the answer has a sign too.
+            return Number(amount.kind, buckets, (2 * most * LARGEST_USE_WH).bit_length())
+        case Peaks():
+            peaks, most = [], 0
+            for group in amount.groups:
+                members = {
+                    place: number
+                    for number, window in enumerate(group.windows, start=1)
+                    for place in window.places()
+                }
+                peaks.append(form(SlotForm.of(members), is_peak=True))
+                most += max(sum(c * w for _, c, w in one.runs) for one in group.windows)
+            return Number(amount.kind, tuple(peaks), (most * LARGEST_USE_WH).bit_length())
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """A sum that an applet asks the platform to tell."""
+
+    applet: bytes
+    package: bytes
+    """The digest of the package it was installed from."""
+    recipient: str
+    purpose: str
+    statement: str
+    days: int
+    """Local days in the period."""
+    form: Form
+    subject: bytes
+    """A digest of what the weights stand for: the tariff's."""
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """The one number."""
+        return (Number(self.statement, (self.form,), answer_bits(self.form.weights)),)
+
+
+@dataclass(frozen=True, slots=True)
+class AmountsRequest:
+    """Several amounts that an applet asks the platform to tell together."""
+
+    applet: bytes
+    package: bytes
+    recipient: str
+    purpose: str
+    days: int
+    numbers: tuple[Number, ...]
+    """At least one, each with a form; all of one period."""
+    subject: bytes
+
+    @property
+    def statement(self) -> str:
+        """The kinds of the numbers."""
+        return "+".join(sorted({number.kind for number in self.numbers}))
+
+    @property
+    def form(self) -> Form:
+        """A form of the period."""
+        return self.numbers[0].forms[0]
+
+
+def wanted(request: ReleaseRequest | AmountsRequest, kind: str) -> Wanted:
+    """Return what a consent to one kind of number in a request has to be about."""
+    return request.applet, request.package, request.recipient, request.purpose, kind
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRequest:
+    """A raw applet's output that is due."""
+
+    applet: bytes
+    package: bytes
+    recipient: str
+    purpose: str
+    output: str
+    """Its name in the manifest."""
+    boundary: int
+    """For which time it is released."""
+    bits: int
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a consent has to be about."""
+        statement = f"output {self.output}"
+        return self.applet, self.package, self.recipient, self.purpose, statement
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Readings that the resident wants to hand to somebody."""
+
+    recipient: str
+    purpose: str
+    resolution_minutes: int
+    begin: int
+    end: int
+    period: str
+    """The period of the consent, `2025-03-01/2025-03-31`, which [begin, end) lies in."""
+    readings: int
+    bits: int
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a consent has to be about."""
+        return b"", b"", self.recipient, self.purpose, f"export {self.period}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release on record."""
+
+    sequence: int
+    time: int
+    applet: bytes
+    recipient: str
+    purpose: str
+    statement: str
+    subject: bytes
+    numbers: tuple[Number, ...]
+
+    @property
+    def forms(self) -> Sequence[Form]:
+        """The forms of all its numbers."""
+        return [form for number in self.numbers for form in number.forms]
+
+    @property
+    def form(self) -> Form:
+        """A form of the period: of a sum, its only one."""
+        return self.numbers[0].forms[0]
+
+    @property
+    def bits(self) -> int:
+        """Bits in all its numbers."""
+        return sum(number.bits for number in self.numbers)

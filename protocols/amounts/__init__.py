@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which amounts of a period's use are to be proved, in public numbers: the statement's program.
+
+An applet describes amounts by the places of slots, without a reading; the hub proves them and the
+recipient, who derives the same description from the tariff, verifies them
+(`protocols.proofs.amounts`). Standard library only: applets carry this package.
+
+    Sum      Σ weight·use                                                        kind `linear`
+    Tiered   Σ over buckets of Σ price·(what of the bucket's use is in the block)  kind `blocks`
+    Peaks    Σ over groups of the highest use of a window, or the floor            kind `demand`
+"""
+
+from protocols.amounts.codec import decode_amounts, encode_amounts
+from protocols.amounts.model import (
+    Amount,
+    AmountsMalformed,
+    Bucket,
+    Group,
+    Peaks,
+    SlotForm,
+    Sum,
+    Tiered,
+)
+
+__all__ = [
+    "Amount",
+    "AmountsMalformed",
+    "Bucket",
+    "Group",
+    "Peaks",
+    "SlotForm",
+    "Sum",
+    "Tiered",
+    "decode_amounts",
+    "encode_amounts",
+]

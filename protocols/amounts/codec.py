@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amounts as bytes: 64-bit signed integers, little-endian, one after the other.
+
+    amounts    how many, then each: its kind, and
+      Sum 0      form
+      Tiered 1   how many buckets, each: form, how many limits, limits, prices (one more)
+      Peaks 2    how many groups, each: floor, how many windows, a form for each
+    form       how many runs, each: first place, how many slots, weight
+
+One description has one encoding; a form without a run, a run out of order and any integer left
+over are refused.
+
+Errors: AmountsMalformed
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from protocols.amounts.model import (
+    Amount,
+    AmountsMalformed,
+    Bucket,
+    Group,
+    Peaks,
+    SlotForm,
+    Sum,
+    Tiered,
+)
+
+__all__ = ["decode_amounts", "encode_amounts"]
+
+WIDTH: Final = 8
+SUM, TIERED, PEAKS = range(3)
+
+ItemT = TypeVar("ItemT")
+
+
+def encode_amounts(amounts: Sequence[Amount]) -> bytes:
+    """Return the one encoding; raise `AmountsMalformed` where a number is beyond 64 bits."""
+    numbers = [len(amounts)]
+    for amount in amounts:
+        numbers += _amount(amount)
+    try:
+        return struct.pack(f"<{len(numbers)}q", *numbers)
+    except struct.error:
+        raise AmountsMalformed("a number is beyond 64 bits") from None
+
+
+def decode_amounts(data: bytes) -> tuple[Amount, ...]:
+    """Return the amounts that fill `data`; raise `AmountsMalformed` for anything else."""
+    numbers = _Numbers(data)
+    amounts = numbers.each(_Numbers.amount)
+    numbers.finish()
+    if not amounts:
+        raise AmountsMalformed("there is no amount")
+    return amounts
+
+
+def _amount(amount: Amount) -> list[int]:
+    match amount:
+        case Sum():
+            return [SUM, *_form(amount.form)]
+        case Tiered():
+            numbers = [TIERED, len(amount.buckets)]
+            for bucket in amount.buckets:
+                numbers += _form(bucket.form)
+                numbers += [len(bucket.limits), *bucket.limits, *bucket.prices]
+            return numbers
+        case Peaks():
+            numbers = [PEAKS, len(amount.groups)]
+            for group in amount.groups:
+                numbers += [group.floor, len(group.windows)]
+                for window in group.windows:
+                    numbers += _form(window)
+            return numbers
+
+
+def _form(form: SlotForm) -> list[int]:
+    return [len(form.runs), *(number for run in form.runs for number in run)]
+
+
+class _Numbers:
+    """A cursor over packed integers: `take` never comes up short."""
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) % WIDTH:
+            raise AmountsMalformed(f"integers are packed in {WIDTH} bytes each")
+        self._numbers = struct.unpack(f"<{len(data) // WIDTH}q", data)
+        self._at = 0
+
+    def take(self, count: int = 1) -> tuple[int, ...]:
+        if not 0 <= count <= len(self._numbers) - self._at:
+            raise AmountsMalformed(f"cut short at number {self._at}")
+        self._at += count
+        return self._numbers[self._at - count : self._at]
+
+    def finish(self) -> None:
+        if self._at != len(self._numbers):
+            raise AmountsMalformed(f"{len(self._numbers) - self._at} numbers are left over")
+
+    def each(self, read: "Callable[[_Numbers], ItemT]") -> tuple[ItemT, ...]:
+        (count,) = self.take()
+        if not 0 <= count <= len(self._numbers) - self._at:
+            raise AmountsMalformed(f"cut short at number {self._at}")
+        return tuple(read(self) for _ in range(count))
+
+    def amount(self) -> Amount:
+        (kind,) = self.take()
+        match kind:
+            case 0:
+                return Sum(self.form())
+            case 1:
+                return Tiered(self.each(_Numbers.bucket))
+            case 2:
+                return Peaks(self.each(_Numbers.group))
+            case _:
+                raise AmountsMalformed(f"there is no kind {kind}")
+
+    def form(self) -> SlotForm:
+        form = SlotForm(self.each(_Numbers.run))
+        if not form.runs:
+            raise AmountsMalformed("a form is of at least one slot")
+        return form
+
+    def run(self) -> tuple[int, int, int]:
+        first, count, weight = self.take(3)
+        return first, count, weight
+
+    def bucket(self) -> Bucket:
+        form = self.form()
+        (count,) = self.take()
+        return Bucket(form, self.take(count), self.take(count + 1))
+
+    def group(self) -> Group:
+        (floor,) = self.take()
+        return Group(self.each(_Numbers.form), floor)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forms over the slots of a period, and the amounts that are made of them.
+
+Every object is complete and sensible from birth: what a statement or the release guard relies on
+(rising limits, windows of one length that do not overlap) is checked here, for both sides.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, TypeAlias
+
+__all__ = [
+    "Amount",
+    "AmountsMalformed",
+    "Bucket",
+    "Group",
+    "Peaks",
+    "SlotForm",
+    "Sum",
+    "Tiered",
+]
+
+Run: TypeAlias = tuple[int, int, int]
+"""The place of the first slot, how many slots, and the weight of each."""
+
+
+class AmountsMalformed(Exception):
+    """Numbers do not describe amounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotForm:
+    """A weight for each slot of a period; slots in no run have the weight 0."""
+
+    runs: tuple[Run, ...]
+    """In order, apart, none of weight 0, neighbours of one weight merged: one form, one way."""
+
+    def __post_init__(self) -> None:
+        if any(first < 0 or count < 1 or weight == 0 for first, count, weight in self.runs):
+            raise AmountsMalformed("a run has a place, a length, and a weight other than 0")
+        for (first, count, weight), (after, _, other) in pairwise(self.runs):
+            if first + count > after or (first + count == after and weight == other):
+                raise AmountsMalformed("the runs of a form are not in order, apart and merged")
+
+    @classmethod
+    def of(cls, weights: Mapping[int, int]) -> "SlotForm":
+        """Return the form with these weights at these places."""
+        runs: list[Run] = []
+        for place in sorted(weights):
+            weight = weights[place]
+            if not weight:
+                continue
+            if runs and runs[-1][0] + runs[-1][1] == place and runs[-1][2] == weight:
+                runs[-1] = (runs[-1][0], runs[-1][1] + 1, weight)
+            else:
+                runs.append((place, 1, weight))
+        return cls(tuple(runs))
+
+    @property
+    def end(self) -> int:
+        """The place after the last slot that has a weight."""
+        return self.runs[-1][0] + self.runs[-1][1] if self.runs else 0
+
+    @property
+    def size(self) -> int:
+        """How many slots have a weight."""
+        return sum(count for _, count, _ in self.runs)
+
+    def places(self) -> Iterable[int]:
+        """Yield the places that have a weight, in order."""
+        for first, count, _ in self.runs:
+            yield from range(first, first + count)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return Σ weight·use, in the open."""
+        return sum(weight * sum(uses[first : first + count]) for first, count, weight in self.runs)
+
+    def spread(self, slots: int) -> list[int]:
+        """Return the weights of so many slots."""
+        weights = [0] * slots
+        for first, count, weight in self.runs:
+            weights[first : first + count] = [weight] * count
+        return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Σ weight·use."""
+
+    kind: ClassVar = "linear"
+
+    form: SlotForm
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The forms it is made of."""
+        return (self.form,)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes."""
+        return 0
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the amount, in the open."""
+        return self.form.value_of(uses)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Energy that is counted together, and the prices of its blocks."""
+
+    form: SlotForm
+    """How often each slot counts: once, but where it stands in for a missing one as well."""
+    limits: tuple[int, ...]
+    """Where blocks end, in watt-hours, rising; the last block has no limit."""
+    prices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.prices) != len(self.limits) + 1:
+            raise AmountsMalformed("a bucket has one price more than limits")
+        if any(low >= high for low, high in pairwise((0, *self.limits))):
+            raise AmountsMalformed("the limits of a bucket rise")
+        if any(weight < 0 for _, _, weight in self.form.runs):
+            raise AmountsMalformed("a slot counts in a bucket, it is not taken off")
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return what the blocks come to, in the open."""
+        use = self.form.value_of(uses)
+        bounds = (0, *(min(limit, use) for limit in self.limits), use)
+        parts = (high - low for low, high in pairwise(bounds))
+        return sum(price * part for price, part in zip(self.prices, parts, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Tiered:
+    """What blocks come to, over all buckets."""
+
+    kind: ClassVar = "blocks"
+
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The forms it is made of."""
+        return tuple(bucket.form for bucket in self.buckets)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes."""
+        return sum(len(bucket.limits) for bucket in self.buckets)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the amount, in the open."""
+        return sum(bucket.value_of(uses) for bucket in self.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Windows of time, of which the highest use counts."""
+
+    windows: tuple[SlotForm, ...]
+    floor: int
+    """What counts if no window has more."""
+
+    def __post_init__(self) -> None:
+        if not self.windows or self.floor < 0:
+            raise AmountsMalformed("a peak is of windows, and its floor is not below 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The sum of the groups' peaks; no slot is in two windows, and all windows are alike.
+
+    So nothing but its place tells a window from the others of its group.
+    """
+
+    kind: ClassVar = "demand"
+
+    groups: tuple[Group, ...]
+
+    def __post_init__(self) -> None:
+        forms = self.forms
+        if not forms:
+            raise AmountsMalformed("a peak is of windows")
+        shapes = {(form.size, weight) for form in forms for _, _, weight in form.runs}
+        if len(shapes) != 1 or min(shapes) <= (0, 0) or min(w for _, w in shapes) < 1:
+            raise AmountsMalformed("the windows of a peak differ in size or weight")
+        places = [place for form in forms for place in form.places()]
+        if len(set(places)) != len(places):
+            raise AmountsMalformed("a slot is in two windows")
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The forms it is made of: all windows."""
+        return tuple(window for group in self.groups for window in group.windows)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes."""
+        return len(self.forms) + len(self.groups)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the sum of the peaks, in the open."""
+        return sum(
+            max(group.floor, *(window.value_of(uses) for window in group.windows))
+            for group in self.groups
+        )
+
+
+Amount: TypeAlias = Sum | Tiered | Peaks

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amounts that charges come to, opened, and why they are right.
+
+Public:  the context; the certified days with their commitments; the amounts' description
+         (`protocols.amounts`); the values.
+Secret:  uses x[t] and blindings.
+Claim:   for each amount, in order, that its value is
+           Sum      Σ w[t]·x[t]
+           Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
+           Peaks    Σ over groups max(floor, the use of each window)
+Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
+         `tiers` for each bucket, a one-of-several proof and ranges for each peak, and openings.
+
+Nothing is told but the values: not what lies in each block, nor when a peak was. A single peak is
+opened before its ranges, so that these need no more bits than it has; the bits of a sum of peaks
+are fixed.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered, encode_amounts
+from protocols.proofs.batch import verify_all
+from protocols.proofs.compare import largest, require_at_most, tiers
+from protocols.proofs.errors import FalseStatement, ProofRefused
+from protocols.proofs.linear import StatementContext
+from protocols.proofs.quantity import Quantity, Source
+from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
+
+__all__ = ["amounts_check", "open_amounts", "verify_amounts"]
+
+PROTOCOL: Final = "opened amounts"
+VERSION: Final = 1
+BUCKET_BITS: Final = 32
+"""A bucket's use and its limits are below 4.3 GWh."""
+PEAK_BITS: Final = 24
+"""The peaks of a sum are below 16.8 million watt-hours or, where weighted, watts."""
+
+
+def open_amounts(
+    context: StatementContext, source: Source, amounts: Sequence[Amount], seed: bytes
+) -> tuple[tuple[int, ...], bytes]:
+    """Return the amounts' values and the proof; `seed` is 32 random bytes.
+
+    Raises `FalseStatement` where a value is beyond 63 bits or a use beyond what blocks and peaks
+    are proved up to, `ValueError` for a description that does not fit the slots.
+    """
+    prover = Prover(context.transcript(PROTOCOL, VERSION), seed)
+    try:
+        values = _amounts(prover, source, amounts)
+    except ProofRefused as refused:  # what no verifier would take
+        raise FalseStatement(str(refused)) from None
+    return values, prover.finish()
+
+
+def amounts_check(
+    context: StatementContext, source: Source, amounts: Sequence[Amount], proof: bytes, name: str
+) -> tuple[tuple[int, ...], SessionCheck]:
+    """Return the values a proof opens and what remains to be checked, for `verify_all`.
+
+    Raises `Malformed` or `ProofRefused` where it cannot hold, `ValueError` as `open_amounts`.
+    """
+    verifier = Verifier(context.transcript(PROTOCOL, VERSION), proof)
+    values = _amounts(verifier, source, amounts)
+    return values, verifier.finish(name)
+
+
+def verify_amounts(
+    context: StatementContext, source: Source, amounts: Sequence[Amount], proof: bytes, name: str
+) -> tuple[tuple[int, ...], SessionCheck]:
+    """Return as `amounts_check`, all checked; raise as it does, and `ProofRefused`."""
+    values, check = amounts_check(context, source, amounts, proof, name)
+    verify_all([check])
+    return values, check
+
+
+def _amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tuple[int, ...]:
+    if any(form.end > source.size for amount in amounts for form in amount.forms):
+        raise ValueError(f"an amount is of slots beyond the {source.size} there are")
+    session.transcript.append("amounts", encode_amounts(amounts))
+    values = []
+    for number, amount in enumerate(amounts, start=1):
+        label = f"amount {number}"
+        match amount:
+            case Sum():
+                [total] = session.forms(label, source, [amount.form.spread(source.size)])
+                values.append(session.open(label, total))
+            case Tiered():
+                values.append(session.open(label, _tiered(session, label, source, amount)))
+            case Peaks(groups=(group,)):
+                values.append(_peak(session, label, source, group))
+            case Peaks():
+                values.append(session.open(label, _peaks(session, label, source, amount)))
+    return tuple(values)
+
+
+def _tiered(session: Session, label: str, source: Source, amount: Tiered) -> Quantity:
+    total = Quantity.constant(0)
+    uses = _uses(session, label, source, [bucket.form for bucket in amount.buckets])
+    for bucket, use in zip(amount.buckets, uses, strict=True):
+        for price, part in zip(bucket.prices, _parts(session, label, bucket, use), strict=True):
+            total += part * price
+    return total
+
+
+def _parts(session: Session, label: str, bucket: Bucket, use: Quantity) -> list[Quantity]:
+    if any(limit >> BUCKET_BITS for limit in bucket.limits):
+        raise ValueError(f"{label}: a block is beyond {BUCKET_BITS} bits of watt-hours")
+    return tiers(session, label, use, bucket.limits, BUCKET_BITS)
+
+
+def _peak(session: Session, label: str, source: Source, group: Group) -> int:
+    """Return the peak, opened: the same as `largest`, with ranges of no more bits than it has."""
+    items = _candidates(session, label, source, group)
+    chosen = session.choose(
+        label, items, lambda: max(range(len(items)), key=lambda place: items[place].value)
+    )
+    peak = session.open(label, chosen)
+    if not group.floor <= peak < 1 << PEAK_BITS:
+        raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
+    for item in items[:-1]:
+        require_at_most(session, label, item, chosen, max(peak.bit_length(), 1))
+    return peak
+
+
+def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:
+    total = Quantity.constant(0)
+    for group in amount.groups:
+        items = _candidates(session, label, source, group)
+        total += largest(session, label, items, PEAK_BITS)
+    return total
+
+
+def _candidates(session: Session, label: str, source: Source, group: Group) -> list[Quantity]:
+    """Return the windows' uses and, last, the floor."""
+    if group.floor >> PEAK_BITS:
+        raise ValueError(f"{label}: the floor is beyond {PEAK_BITS} bits")
+    return [*_uses(session, label, source, group.windows), Quantity.constant(group.floor)]
+
+
+def _uses(
+    session: Session, label: str, source: Source, forms: Sequence[SlotForm]
+) -> list[Quantity]:
+    """Return Σ weight·use of each form, run by run: sums of points and no products of them."""
+    runs = [range(first, first + count) for form in forms for first, count, _ in form.runs]
+    parts = iter(session.windows(label, source, runs))
+    uses = []
+    for form in forms:
+        use: Quantity | None = None
+        for _, _, weight in form.runs:
+            part = next(parts) if weight == 1 else next(parts) * weight
+            use = part if use is None else use + part
+        if use is None:
+            raise FalseStatement(f"{label}: a form of no slots")
+        uses.append(use)
+    return uses

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opened amounts: what is proved is what they come to, and a prover who lies is refused."""
+
+import random
+from dataclasses import replace
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
+from protocols.proofs import (
+    FalseStatement,
+    Malformed,
+    PointVector,
+    ProofRefused,
+    Prover,
+    Quantity,
+    SlotOpening,
+    Source,
+    StatementContext,
+    amounts_check,
+    commit_many,
+    open_amounts,
+    verify_all,
+    verify_amounts,
+)
+from protocols.proofs import amounts as statement
+
+SLOTS: Final = 24
+CONTEXT = StatementContext(
+    b"meter", bytes.fromhex("0100010800ff"), 0, 86_400, 60, bytes(32), "supplier", "billing",
+    bytes(16),
+)  # fmt: skip
+
+
+def house(uses: tuple[int, ...]) -> tuple[Source, Source]:
+    dice = random.Random(5)
+    blindings = tuple(dice.getrandbits(250) for _ in uses)
+    points = commit_many(uses, blindings)
+    return Source(points, b"days", SlotOpening(uses, blindings)), Source(points, b"days")
+
+
+def slots(*places: int, weight: int = 1) -> SlotForm:
+    return SlotForm.of(dict.fromkeys(places, weight))
+
+
+DICE = random.Random(1)
+USES = tuple(DICE.randrange(2_000) for _ in range(SLOTS))
+BLOCKS = Tiered(
+    (
+        Bucket(slots(*range(12)), (3_000, 9_000), (30, 20, 10)),
+        Bucket(SlotForm.of({**dict.fromkeys(range(12, 24), 1), 20: 2}), (500,), (-7, 11)),
+    )
+)
+PEAK = Peaks((Group(tuple(slots(n) for n in range(4, 20)), 100),))
+PEAKS = Peaks(
+    (
+        Group(tuple(slots(2 * n, 2 * n + 1) for n in range(6)), 50),
+        Group(tuple(slots(2 * n, 2 * n + 1) for n in range(6, 12)), 90_000),
+    )
+)
+ALL: tuple[Amount, ...] = (Sum(SlotForm.of({0: 3, 5: -400})), BLOCKS, PEAK, PEAKS)
+
+
+def refused(context: StatementContext, source: Source, amounts: object, proof: bytes) -> bool:
+    try:
+        verify_amounts(context, source, amounts, proof, "it")  # type: ignore[arg-type]
+    except (ProofRefused, Malformed):
+        return True
+    return False
+
+
+def test_every_kind_of_amount_is_proved_and_opened() -> None:
+    ours, theirs = house(USES)
+    values, proof = open_amounts(CONTEXT, ours, ALL, bytes(32))
+    assert values == tuple(amount.value_of(USES) for amount in ALL)
+    assert verify_amounts(CONTEXT, theirs, ALL, proof, "it")[0] == values
+
+
+@settings(max_examples=6)
+@given(st.lists(st.integers(0, 5_000), min_size=SLOTS, max_size=SLOTS).map(tuple))
+def test_what_any_house_comes_to_is_what_is_proved(uses: tuple[int, ...]) -> None:
+    ours, theirs = house(uses)
+    values, proof = open_amounts(CONTEXT, ours, ALL, bytes(32))
+    assert values == tuple(amount.value_of(uses) for amount in ALL)
+    assert verify_amounts(CONTEXT, theirs, ALL, proof, "it")[0] == values
+
+
+@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks"])
+def test_nothing_used_at_all_is_proved_too(amount: Amount) -> None:
+    ours, theirs = house((0,) * SLOTS)
+    values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+    assert verify_amounts(CONTEXT, theirs, [amount], proof, "it")[0] == values
+    assert values == (amount.value_of((0,) * SLOTS),)
+
+
+def test_a_proof_is_good_for_nothing_else() -> None:
+    ours, theirs = house(USES)
+    amounts = [ALL[0], BLOCKS]
+    _, proof = open_amounts(CONTEXT, ours, amounts, bytes(32))
+    for context in (
+        replace(CONTEXT, meter=b"other"),
+        replace(CONTEXT, begin=3600),
+        replace(CONTEXT, parameters=b"\1" * 32),
+        replace(CONTEXT, nonce=b"\1" * 16),
+        replace(CONTEXT, recipient="grid"),
+    ):
+        assert refused(context, theirs, amounts, proof)
+    bucket = BLOCKS.buckets[0]
+    for other in (
+        replace(bucket, prices=(30, 20, 9)),
+        replace(bucket, limits=(3_001, 9_000)),
+        replace(bucket, form=slots(*range(11))),
+    ):
+        assert refused(CONTEXT, theirs, [ALL[0], Tiered((other, BLOCKS.buckets[1]))], proof)
+    assert refused(CONTEXT, theirs, [BLOCKS, ALL[0]], proof)
+    assert refused(CONTEXT, theirs, [ALL[0]], proof)
+    assert refused(CONTEXT, replace(theirs, identity=b"other days"), amounts, proof)
+    points = theirs.commitment
+    assert isinstance(points, PointVector)
+    swapped = PointVector([points[1], points[0], *points[2:]])
+    assert refused(CONTEXT, replace(theirs, commitment=swapped), amounts, proof)
+
+
+@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks"])
+def test_a_prover_with_other_uses_is_refused(amount: Amount) -> None:
+    _, theirs = house(USES)
+    lower, _ = house(tuple(use * 9 // 10 for use in USES))  # other points, the same days
+    _, proof = open_amounts(CONTEXT, lower, [amount], bytes(32))
+    assert refused(CONTEXT, theirs, [amount], proof)
+    with pytest.raises((FalseStatement, ProofRefused)):
+        # The true points with other uses: the prover finds it out, or the verifier does.
+        mixed = replace(theirs, opening=lower.opening)
+        _, proof = open_amounts(CONTEXT, mixed, [amount], bytes(32))
+        verify_amounts(CONTEXT, theirs, [amount], proof, "it")
+
+
+def test_a_peak_that_is_not_the_highest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lie is a real slot's use, chosen with a sound proof: the ranges are what refuses it."""
+    ours, theirs = house(USES)
+
+    class Sly(Prover):
+        def choose(self, label, options, pick):  # type: ignore[no-untyped-def]
+            order = sorted(range(len(options)), key=lambda place: options[place].value)
+            return super().choose(label, options, lambda: order[-2])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(statement, "Prover", Sly)
+        with pytest.raises(FalseStatement):
+            open_amounts(CONTEXT, ours, [PEAK], bytes(32))
+
+        def unchecked(session, label, small, large, width):  # type: ignore[no-untyped-def]
+            # Ranges something else, at the same place.
+            session.require_range(label, Quantity.constant(0), width)
+
+        patched.setattr(statement, "require_at_most", unchecked)
+        _, proof = open_amounts(CONTEXT, ours, [PEAK], bytes(32))
+    assert refused(CONTEXT, theirs, [PEAK], proof)
+
+
+SMALL = (
+    Tiered((Bucket(slots(1, 2), (500,), (3, 4)),)),
+    Peaks((Group((slots(1), slots(2), slots(3)), 0),)),
+)
+
+
+@pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak"])
+def test_every_byte_of_a_proof_counts(amount: Amount) -> None:
+    ours, theirs = house((7, 20, 30, 11))
+    _, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+    for place in range(len(proof)):
+        wrong = proof[:place] + bytes([proof[place] ^ 1 << place % 8]) + proof[place + 1 :]
+        assert refused(CONTEXT, theirs, [amount], wrong), place
+    for cut in (1, 32, 33, len(proof)):
+        assert refused(CONTEXT, theirs, [amount], proof[:-cut])
+    assert refused(CONTEXT, theirs, [amount], proof + b"\0")
+
+
+def test_many_bills_are_verified_at_once_and_the_culprit_is_named() -> None:
+    ours, theirs = house(USES)
+    checks = []
+    for number in range(4):
+        context = replace(CONTEXT, nonce=bytes([number]) * 16)
+        _, proof = open_amounts(context, ours, [BLOCKS], bytes(32))
+        if number == 2:
+            proof = proof[:-1] + bytes([proof[-1] ^ 1])
+        checks.append(amounts_check(context, theirs, [BLOCKS], proof, f"bill {number}")[1])
+    with pytest.raises(ProofRefused, match="bill 2"):
+        verify_all(checks)
+    verify_all(checks[:2] + checks[3:])
+
+
+def test_what_cannot_be_proved_is_refused_before_it_is() -> None:
+    ours, _ = house((*USES[:-1], 1 << 31))
+    with pytest.raises(FalseStatement):
+        open_amounts(CONTEXT, ours, [Sum(slots(23, weight=1 << 40))], bytes(32))
+    with pytest.raises(FalseStatement):
+        open_amounts(CONTEXT, ours, [Peaks((Group((slots(23), slots(2)), 0),))], bytes(32))
+    with pytest.raises(ValueError, match="beyond"):
+        open_amounts(CONTEXT, ours, [Sum(slots(24))], bytes(32))
