@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from utility_server.errors import StoreError
 
 __all__ = [
+    "UTILITY",
+    "Schema",
     "customer_table",
     "evidence_table",
     "ledger_table",
@@ -67,7 +70,21 @@ evidence_table: Final = Table(
 )
 
 
-def open_database(location: Path | str | URL) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A set of tables, the version table among them."""
+
+    metadata: MetaData
+    marker: str
+    """A table that tells this database from another's."""
+    owner: str
+    version: int
+
+
+UTILITY: Final = Schema(_metadata, ledger_table.name, "a utility", SCHEMA_VERSION)
+
+
+def open_database(location: Path | str | URL, schema: Schema = UTILITY) -> Engine:
     """Open (and create where it is new) the database at a path or SQLAlchemy URL.
 
     A new file gets mode 0600. Raises `StoreError`, having written nothing, where the database is
@@ -82,7 +99,7 @@ def open_database(location: Path | str | URL) -> Engine:
         _prepare_sqlite(engine)
     try:
         with writing(engine) as connection:
-            _check_schema(connection, str(engine.url.database))
+            _check_schema(connection, schema, str(engine.url.database))
     except StoreError:
         engine.dispose()
         raise
@@ -120,18 +137,19 @@ def _named_errors(engine: Engine) -> Iterator[None]:
         raise StoreError(f"{engine.url.database}: not what this program writes") from error
 
 
-def _check_schema(connection: Connection, name: str) -> None:
-    tables = inspect(connection).get_table_names()
+def _check_schema(connection: Connection, schema: Schema, name: str) -> None:
+    tables, known = inspect(connection).get_table_names(), schema.metadata.tables
+    versions = known[schema_table.name]
     if not tables:
-        _metadata.create_all(connection)
-        connection.execute(insert(schema_table).values(version=SCHEMA_VERSION))
+        schema.metadata.create_all(connection)
+        connection.execute(insert(versions).values(version=schema.version))
         return
-    if schema_table.name not in tables or ledger_table.name not in tables:
-        raise StoreError(f"{name}: not a utility's database")
-    version = connection.execute(select(schema_table.c.version)).scalar_one()
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if versions.name not in tables or schema.marker not in tables:
+        raise StoreError(f"{name}: not {schema.owner}'s database")
+    version = connection.execute(select(versions.c.version)).scalar_one()
+    if not isinstance(version, int) or version > schema.version:
         raise StoreError(
-            f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
+            f"{name}: its schema has version {version}, this release knows {schema.version}"
         )
 
 

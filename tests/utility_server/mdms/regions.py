@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regions to test with: made up, or the sum of the 60 London homes."""
+
+import csv
+import gzip
+import math
+import os
+import random
+import shutil
+import tempfile
+from datetime import date, timedelta
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hub.meters import CsvReplay
+from hub.meters.replay import EnergyUnit
+from protocols.metrology import Period
+from utility_server.mdms import Aggregate, AggregateStore, Place
+
+LONDON = "households/lcl_london_60households_2013_30min.csv.gz"
+BERLIN = "Europe/Berlin"
+
+
+def shared(name: str) -> Path:
+    folder = Path(
+        os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[3].parent / "shared")
+    )
+    if not folder.exists():
+        pytest.skip(f"NO REAL DATA: {folder} is not there; set METERLET_SHARED to run this test")
+    return folder / "data" / name
+
+
+def london_sums() -> list[int]:
+    """Return the 60 homes' use of each half hour of 2013, in Wh; a missing one counts as 0."""
+    sums = []
+    with gzip.open(shared(LONDON), "rt", newline="") as text:
+        rows = csv.reader(text)
+        next(rows)
+        for _, *cells in rows:
+            sums.append(sum(round(1000 * float(cell)) for cell in cells if cell))
+    return sums
+
+
+def london_homes(first: date, last: date) -> list[list[int]]:
+    """Return each home's use of each half hour as its register would show it."""
+    period = Period(first, last).bounds("UTC")
+    path = shared(LONDON)
+    with gzip.open(path, "rt", newline="") as text:
+        names = next(csv.reader(text))[1:]
+    homes = []
+    for name in names:
+        replay = CsvReplay(path, name, EnergyUnit.KWH, 1800, ZoneInfo("UTC"))
+        readings = {reading.time: reading.register_wh for reading in replay.readings(*period)}
+        ends = range(period[0], period[1] + 1, 1800)
+        registers = [readings.get(end) for end in ends]
+        homes.append(
+            [b - a if a is not None and b is not None else 0 for a, b in pairwise(registers)]
+        )
+    return homes
+
+
+def aggregate(
+    first: date,
+    days: int,
+    *,
+    region: str = "North",
+    minutes: int = 30,
+    zone: str = BERLIN,
+    sums: list[int] | None = None,
+    homes: int = 60,
+    bits: int = 14,
+    seed: int = 1,
+) -> Aggregate:
+    """Return an aggregate of made-up sums with a day's and a week's rhythm, or of given ones."""
+    begin, end = Period(first, first + timedelta(days=days - 1)).bounds(zone)
+    if sums is None:
+        dice = random.Random(seed)
+        count = (end - begin) // (60 * minutes)
+        sums = []
+        for number in range(count):
+            hour = (begin + 60 * minutes * number) % 86_400 / 3600
+            weekend = 1.15 if (begin // 86_400 + number * minutes // 1440) % 7 in (2, 3) else 1.0
+            level = 9000 - 4000 * math.cos((hour - 4) * math.pi / 12)
+            sums.append(round(level * weekend * dice.uniform(0.93, 1.07)))
+    place = Place(region, minutes, begin, end)
+    return Aggregate(place, zone, tuple(sums), homes, 0, bits, seed.to_bytes(16, "big"))
+
+
+@cache
+def _template() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder of an empty store: its RSA key takes a while to find."""
+    folder = tempfile.TemporaryDirectory(prefix="meterlet-store-")
+    AggregateStore.create(
+        Path(folder.name) / "mdms.db", Path(folder.name) / "keys", os.urandom
+    ).close()
+    return folder
+
+
+def new_store(folder: Path) -> AggregateStore:
+    shutil.copytree(_template().name, folder, dirs_exist_ok=True)
+    return opened(folder)
+
+
+def opened(folder: Path) -> AggregateStore:
+    return AggregateStore.open(folder / "mdms.db", folder / "keys", os.urandom)
