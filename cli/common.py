@@ -190,8 +190,11 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         UtilityError,
         VerificationFailed,
     )
+    from utility_server.mdms.errors import AggregateMissing, BudgetSpent
 
     return {
+        AggregateMissing: Exit.UNVERIFIABLE,
+        BudgetSpent: Exit.FORBIDDEN,
         CannotVerify: Exit.UNVERIFIABLE,
         CertifierError: Exit.FAILURE,
         ChannelBroken: Exit.REFUTED,

@@ -15,6 +15,7 @@ NOUNS: Final = {
     "demo": "cli.demo:demo",
     "hub": "cli.hub:hub",
     "inspect": "cli.inspect:inspect",
+    "mdms": "cli.mdms:mdms",
     "sml": "cli.sml:sml",
     "tariff": "cli.tariff:tariff",
     "utility": "cli.utility:utility",

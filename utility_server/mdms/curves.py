@@ -18,7 +18,7 @@ from utility_server.mdms.aggregates import DAY_MINUTES
 from utility_server.mdms.errors import AggregateMissing
 from utility_server.mdms.store import AggregateStore
 
-__all__ = ["PERCENTILES", "LoadCurve", "Statistics", "load_curve", "statistics"]
+__all__ = ["PERCENTILES", "LoadCurve", "Statistics", "load_curve", "mean_power", "statistics"]
 
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 _HOUR: Final = 3600
@@ -53,10 +53,7 @@ class LoadCurve:
 
     def power_w(self) -> tuple[int, ...]:
         """Return each slot's mean power, rounded half to even."""
-        return tuple(
-            round(Fraction(wh * _HOUR, end - begin))
-            for (begin, end), wh in zip(self.slots, self.uses_wh, strict=True)
-        )
+        return mean_power(self.slots, self.uses_wh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,14 @@ class Statistics:
     """Percent and Wh."""
     by_hour_w: tuple[tuple[int, int], ...]
     """Local hour and the mean power in it; empty for days."""
+
+
+def mean_power(slots: Sequence[tuple[int, int]], uses_wh: Sequence[int]) -> tuple[int, ...]:
+    """Return each slot's mean power in watts, rounded half to even."""
+    return tuple(
+        round(Fraction(wh * _HOUR, end - begin))
+        for (begin, end), wh in zip(slots, uses_wh, strict=True)
+    )
 
 
 def load_curve(
