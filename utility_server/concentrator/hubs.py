@@ -10,14 +10,14 @@ slow; an answer is handed on before the next hub is asked, so that answers do no
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from protocols.secure_channel import CommandApdu
 from utility_server.concentrator.errors import ConcentratorError
+from utility_server.concentrator.steps import Question
 from utility_server.errors import HeadEndError
 from utility_server.head_end import Address, HeadEnd
 
@@ -93,10 +93,8 @@ class Hubs:
         """Let go of the threads; hubs that are being asked are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def ask(
-        self, hubs: Sequence[Hub], command: Callable[[Hub], CommandApdu]
-    ) -> AsyncIterator[Answer]:
-        """Yield each hub's answer as it comes; `command` makes the question to a hub."""
+    async def ask(self, hubs: Sequence[Hub], question: Question) -> AsyncIterator[Answer]:
+        """Yield each hub's answer as it comes."""
         answers: asyncio.Queue[Answer] = asyncio.Queue(self.at_once)
         waiting = iter(hubs)
 
@@ -104,7 +102,7 @@ class Hubs:
             loop = asyncio.get_running_loop()
             for hub in waiting:
                 await answers.put(
-                    await loop.run_in_executor(self._threads, self._one, hub, command(hub))
+                    await loop.run_in_executor(self._threads, self._one, hub, question)
                 )
 
         workers = [asyncio.create_task(work()) for _ in range(min(self.at_once, len(hubs)))]
@@ -115,11 +113,12 @@ class Hubs:
             for worker in workers:
                 worker.cancel()
 
-    def _one(self, hub: Hub, command: CommandApdu) -> Answer:
+    def _one(self, hub: Hub, question: Question) -> Answer:
         head_end = HeadEnd(_no_randomness, self.timeout_seconds)
         data: bytes | HeadEndError
         try:
-            data = head_end.relay(hub.address, self.applet, command)
+            command = question.command(hub.meter)
+            data = question.answer(head_end.relay(hub.address, self.applet, command))
         except HeadEndError as error:
             data = error
         return Answer(hub, data, head_end.traffic.sent, head_end.traffic.received)

@@ -10,21 +10,29 @@ public.pem               the signing key's public half, for hubs and concentrato
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 
+from protocols.aggregation import KeyRefused, PaillierPrivateKey
 from utility_server.errors import StoreError
 from utility_server.keys import read_secret, write_secret
+from utility_server.mdms.members import Members
 from utility_server.mdms.store import AggregateStore
 
-__all__ = ["Mdms"]
+__all__ = ["PAILLIER_BITS", "Mdms"]
 
-_SEED_SIZE = 32
+PAILLIER_BITS: Final = (2048, 3072)
+_SEED_SIZE: Final = 32
 
 
 @dataclass(slots=True)
@@ -33,6 +41,9 @@ class Mdms:
 
     folder: Path
     signing: Ed25519PrivateKey = field(repr=False)
+    paillier: PaillierPrivateKey = field(repr=False)
+    authorities: tuple[bytes, ...]
+    """The Ed25519 keys of the metering authorities that it trusts."""
     store: AggregateStore
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
@@ -41,7 +52,9 @@ class Mdms:
     def create(
         cls,
         folder: Path,
+        authorities: Sequence[Ed25519PublicKey] = (),
         *,
+        paillier_bits: int = PAILLIER_BITS[0],
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
@@ -58,9 +71,14 @@ class Mdms:
             folder.chmod(0o700)
             seed = randomness(_SEED_SIZE)
             write_secret(keys / "signing.key", seed)
-            public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
-            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (folder / "public.pem").write_bytes(pem)
+            paillier = PaillierPrivateKey.generate(paillier_bits, randomness)
+            write_secret(keys / "paillier.key", paillier.encode())
+            (folder / "public.pem").write_bytes(
+                _pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
+            )
+            (folder / "authorities").mkdir(mode=0o700)
+            for number, authority in enumerate(authorities):
+                (folder / "authorities" / f"{number}.pem").write_bytes(_pem(authority))
             AggregateStore.create(folder / "mdms.db", keys, randomness).close()
             return cls.open(folder, randomness=randomness, now=now)
         except BaseException as error:
@@ -83,8 +101,19 @@ class Mdms:
         if not (folder / "mdms.db").exists():
             raise StoreError(f"{folder}: there is no MDMS; `meterlet mdms init` makes one")
         seed = read_secret(folder / "keys" / "signing.key", _SEED_SIZE)
+        try:
+            paillier = PaillierPrivateKey.decode(read_secret(folder / "keys" / "paillier.key"))
+        except KeyRefused as error:
+            raise StoreError(f"{folder / 'keys' / 'paillier.key'}: {error}") from None
+        authorities = tuple(map(_authority, sorted((folder / "authorities").glob("*.pem"))))
         store = AggregateStore.open(folder / "mdms.db", folder / "keys", randomness)
-        return cls(folder, Ed25519PrivateKey.from_private_bytes(seed), store, now, randomness)
+        signing = Ed25519PrivateKey.from_private_bytes(seed)
+        return cls(folder, signing, paillier, authorities, store, now, randomness)
+
+    @property
+    def members(self) -> Members:
+        """The meters that may be aggregated."""
+        return Members(self.store.engine, self.authorities)
 
     def close(self) -> None:
         """Close the database."""
@@ -95,3 +124,17 @@ class Mdms:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _pem(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _authority(path: Path) -> bytes:
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise StoreError(f"{path}: not an Ed25519 public key in PEM")
+    return key.public_bytes_raw()

@@ -4,6 +4,7 @@
     aggregate   (region, resolution, begin, end) -> key number, sealed sums
     release     digest of a question -> region, ρ spent, key number, sealed noisy answer
     budget      region -> what may be spent, what is spent (nano-ρ)
+    member      meter -> region, its certificate
     data_key    number -> name of the wrapping key, wrapped data key
 
 Rotation makes a new wrapping key and a new data key and seals every row again in one
@@ -37,7 +38,7 @@ from utility_server.errors import StoreError
 from utility_server.mdms.aggregates import Aggregate, Place
 from utility_server.mdms.sealing import DATA_KEY_SIZE, Sealer, WrappingKey
 
-__all__ = ["AggregateStore", "Rotation", "budget_table", "release_table"]
+__all__ = ["MDMS", "AggregateStore", "Rotation", "budget_table", "member_table", "release_table"]
 
 _metadata: Final = MetaData()
 
@@ -70,6 +71,14 @@ budget_table: Final = Table(
     Column("region", String, primary_key=True),
     Column("nano_rho", BigInteger, nullable=False),
     Column("spent", BigInteger, nullable=False),
+)
+
+member_table: Final = Table(
+    "member",
+    _metadata,
+    Column("meter", LargeBinary, primary_key=True),
+    Column("region", String, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
 )
 
 data_key_table: Final = Table(
@@ -146,19 +155,9 @@ class AggregateStore:
         One home's use would be the difference of two sums over nearly the same homes.
         """
         place = aggregate.place
-        table = aggregate_table.c
         with writing(self.engine) as connection:
             self.check_keys(connection)
-            overlapping = connection.execute(
-                select(table.begin).where(
-                    table.region == place.region,
-                    table.resolution == place.resolution_minutes,
-                    table.begin < place.end,
-                    table.end > place.begin,
-                )
-            ).first()
-            if overlapping is not None:
-                raise StoreError(f"region {place.region}: a sum of this time is stored already")
+            _require_free(connection, place)
             connection.execute(
                 insert(aggregate_table).values(
                     region=place.region,
@@ -169,6 +168,11 @@ class AggregateStore:
                     sealed=self.sealer.seal(aggregate_table.name, place.parts, aggregate.encode()),
                 )
             )
+
+    def require_free(self, place: Place) -> None:
+        """Return if an aggregate could be added there; raise `StoreError` otherwise."""
+        with reading(self.engine) as connection:
+            _require_free(connection, place)
 
     def places(self, region: str | None = None) -> list[Place]:
         """Return what is stored, in order, of one region or of all."""
@@ -227,6 +231,20 @@ class AggregateStore:
         for name in retired:
             WrappingKey.load(self.keys, name).path(self.keys).unlink()
         return Rotation(wrapping.name, number, rows, len(retired))
+
+
+def _require_free(connection: Connection, place: Place) -> None:
+    table = aggregate_table.c
+    overlapping = connection.execute(
+        select(table.begin).where(
+            table.region == place.region,
+            table.resolution == place.resolution_minutes,
+            table.begin < place.end,
+            table.end > place.begin,
+        )
+    ).first()
+    if overlapping is not None:
+        raise StoreError(f"region {place.region}: a sum of this time is stored already")
 
 
 def _insert_key(

@@ -15,11 +15,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.meters import CsvReplay
 from hub.meters.replay import EnergyUnit
 from protocols.metrology import Period
 from utility_server.mdms import Aggregate, AggregateStore, Place
+from utility_server.mdms.office import Mdms
 
 LONDON = "households/lcl_london_60households_2013_30min.csv.gz"
 BERLIN = "Europe/Berlin"
@@ -107,3 +110,19 @@ def new_store(folder: Path) -> AggregateStore:
 
 def opened(folder: Path) -> AggregateStore:
     return AggregateStore.open(folder / "mdms.db", folder / "keys", os.urandom)
+
+
+@cache
+def _mdms_template() -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="meterlet-mdms-")
+    Mdms.create(Path(folder.name) / "mdms").close()
+    return folder
+
+
+def new_mdms(folder: Path, *authorities: Ed25519PublicKey) -> Mdms:
+    """Return an MDMS that trusts these authorities; its keys are those of all tests."""
+    shutil.copytree(Path(_mdms_template().name) / "mdms", folder)
+    for number, key in enumerate(authorities):
+        pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / "authorities" / f"{number}.pem").write_bytes(pem)
+    return Mdms.open(folder)
