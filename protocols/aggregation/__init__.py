@@ -8,6 +8,7 @@ parts of the three parties: `household` with its `rules`, `collector` (the conce
 """
 
 from protocols.aggregation.collector import Batch, Collector, Phase
+from protocols.aggregation.culprits import CONCENTRATOR, Accused, Culprit, Investigation
 from protocols.aggregation.errors import (
     AggregationError,
     ContributionRefused,
@@ -48,10 +49,12 @@ from protocols.aggregation.round import (
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
 
 __all__ = [
+    "CONCENTRATOR",
     "DAY_MINUTES",
     "RESOLUTIONS",
     "SHORT_EXPONENT",
     "SMALLEST_GROUP",
+    "Accused",
     "AggregationError",
     "Agreement",
     "Batch",
@@ -60,10 +63,12 @@ __all__ = [
     "Contribution",
     "ContributionRefused",
     "Contributors",
+    "Culprit",
     "Decryptor",
     "Encryptor",
     "Fault",
     "Household",
+    "Investigation",
     "KeyRefused",
     "Layout",
     "MalformedMessage",

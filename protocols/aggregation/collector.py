@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, TypeVar
 
+from gmpy2 import mpz  # type: ignore[import-untyped]  # gmpy2 ships no types
+
 from protocols._cbor import CborError, decode_array, encode_array
 from protocols.aggregation._wire import decode_message, encode_message
 from protocols.aggregation.errors import (
@@ -249,7 +251,8 @@ def ciphertexts_of(key: PaillierPublicKey, data: bytes) -> list[int]:
     size = key.ciphertext_size
     if len(data) % size:
         return []
-    return [int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size)]
+    # As gmpy2's integers: Python's own take five times as long to multiply.
+    return [mpz(int.from_bytes(data[at : at + size], "big")) for at in range(0, len(data), size)]
 
 
 class _Counted:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from protocols.aggregation.errors import RoundRefused
+from protocols.aggregation.exchange import prove_exchange
 from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.masks import pair_key, pair_masks, self_masks, sum_pair_masks
 from protocols.aggregation.members import MemberSecret
@@ -126,8 +127,9 @@ class Household:
         place = others.index(self.index)
         if len(theirs.points) == len(others) and theirs.points[place] == self._pair_point(other):
             raise RoundRefused("both ends have signed the same point: there is nothing to settle")
-        key = self._pair_keys[other]
-        return PairKey.of(self._digest, self.index, other, key).signed(self.secret.signing_seed)
+        their_key = self.round.members[other].keys.exchange
+        proof = prove_exchange(self.secret.exchange_seed, their_key, self._digest)
+        return PairKey.of(self._digest, self.index, other, proof).signed(self.secret.signing_seed)
 
     @cached_property
     def _digest(self) -> bytes:

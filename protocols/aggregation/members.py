@@ -34,6 +34,7 @@ from protocols.aggregation._wire import (
     sign,
 )
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
+from protocols.aggregation.exchange import is_on_curve
 
 __all__ = ["NONCE_SIZE", "Member", "MemberKeys", "MemberSecret", "MeterCertificate"]
 
@@ -211,6 +212,8 @@ class Member:
             raise RoundRefused(f"meter {self.meter.hex()}: no authority of ours vouches for it")
         if not self.keys.is_by(self.certificate.certifier):
             raise RoundRefused(f"meter {self.meter.hex()}: its certifier has not signed its keys")
+        if not is_on_curve(self.keys.exchange):
+            raise RoundRefused(f"meter {self.meter.hex()}: its exchange key is not on the curve")
 
     def encode(self) -> bytes:
         """Return certificate and keys, one after the other."""

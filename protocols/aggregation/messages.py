@@ -32,6 +32,7 @@ from protocols.aggregation._wire import (
     sign,
 )
 from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.exchange import PROOF_SIZE
 from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.masks import SEED_SIZE
 from protocols.proofs import Malformed, PointVector
@@ -293,29 +294,30 @@ class PairPoints(MemberMessage):
 
 @dataclass(frozen=True, slots=True)
 class PairKey(MemberMessage):
-    """The key of one pair, shown because its ends have signed different points for it."""
+    """The secret of one pair, shown because its ends have signed different points for it."""
 
     LABEL: ClassVar[str] = "meterlet pair key 1"
 
     other: int
     """The other member's place in the roster."""
-    key: bytes
+    proof: bytes
+    """The shared secret, and that it is the one of both keys (`exchange`)."""
 
     @classmethod
-    def of(cls, about: bytes, index: int, other: int, key: bytes) -> Self:
+    def of(cls, about: bytes, index: int, other: int, proof: bytes) -> Self:
         """Return the key, not signed yet."""
-        return cls(about, index, UNSIGNED, other, key)
+        return cls(about, index, UNSIGNED, other, proof)
 
     def _items(self) -> tuple[Item, ...]:
-        return self.other, self.key
+        return self.other, self.proof
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the key; raise `MalformedMessage` if it is none."""
         about, index, signature, items = cls._read(data)
         match items:
-            case [int(other), bytes(key)] if len(key) == KEY_SIZE:
-                return cls(about, index, signature, other, key)
+            case [int(other), bytes(proof)] if len(proof) == PROOF_SIZE:
+                return cls(about, index, signature, other, proof)
             case _:
                 raise MalformedMessage("not the key of a pair")
 

@@ -2,7 +2,8 @@
 """Households, a concentrator and an operator in one process, for tests and benchmarks."""
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -10,16 +11,22 @@ from functools import cache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocols.aggregation import (
+    Batch,
     CertifiedLoad,
     Collector,
+    Contribution,
     Encryptor,
     Household,
+    Investigation,
     Member,
     MemberKeys,
     MemberSecret,
     MeterCertificate,
     PaillierPrivateKey,
+    PairPoints,
+    RegionSum,
     Round,
+    RoundRefused,
     Terms,
     commit_limbs,
 )
@@ -155,3 +162,34 @@ def finish(collector: Collector, present: Sequence[Home]) -> None:
 
 def plain_sum(members: Sequence[Home]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*(home.values for home in members), strict=True)))
+
+
+def investigate(
+    announced: Round,
+    members: Sequence[Home],
+    batch: Batch,
+    evidence: Sequence[Contribution],
+    points: Mapping[int, PairPoints] | None = None,
+    silent: Collection[int] = (),
+) -> tuple[Investigation, RegionSum | None]:
+    """Return what an operator finds out who asks all households of a spoiled round."""
+    inquiry = Investigation(announced, batch, private_key(announced.terms.key.bits))
+    opened = inquiry.examine_evidence(evidence)
+    if opened is not None:
+        return inquiry, opened
+    by_index = {
+        announced.index_of(home.meter): home for home in members if home.number not in silent
+    }
+    present = {i: by_index[i] for i in batch.contributors.indexes if i in by_index}
+    shown = {i: home.household.pair_points(batch.contributors) for i, home in present.items()}
+    shown |= points or {}
+    inquiry.examine_points(shown)
+    for one, other in inquiry.disputes():
+        keys = []
+        for ours, theirs in ((one, other), (other, one)):
+            with suppress(RoundRefused):
+                keys.append(present[ours].household.pair_key(batch.contributors, shown[theirs]))
+        inquiry.settle((one, other), keys)
+    if not inquiry.silent:
+        inquiry.bisect()
+    return inquiry, None
