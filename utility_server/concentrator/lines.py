@@ -3,7 +3,7 @@
 
     frame     length (4 bytes, big-endian) ‖ CBOR [name, item, ...]
     request   one frame
-    answer    any number of frames, the last of which is ["done", ...] or ["refused", why]
+    answer    any number of frames, the last of which is ["done"] or ["error", why]
 
 An answer comes item by item, so that neither end holds more of a batch than it must.
 """
@@ -97,7 +97,7 @@ class Line:
         while True:
             size = _size(self._take(_HEADER))
             answer, parts = decode(self._take(size))
-            if answer == "refused":
+            if answer == "error":
                 raise ConcentratorRefused(f"concentrator: {' '.join(map(str, parts))[:300]}")
             yield answer, parts
             if answer == "done":

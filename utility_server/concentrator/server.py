@@ -32,14 +32,14 @@ async def serve(
 
     Raises `OSError` if the address is not free.
     """
-    turn, peers = asyncio.Lock(), set[asyncio.Task[None]]()
+    turn, peers = asyncio.Lock(), dict[asyncio.StreamWriter, asyncio.Task[None]]()
 
     async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None or len(peers) >= MOST_PEERS:
             writer.transport.abort()
             return
-        peers.add(task)
+        peers[writer] = task
         try:
             await _converse(concentrator, turn, reader, writer)
         except (ConnectionError, TimeoutError):
@@ -47,7 +47,7 @@ async def serve(
         except LineError as error:
             complain(f"hung up on a peer: {error}")
         finally:
-            peers.discard(task)
+            del peers[writer]
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
@@ -58,9 +58,10 @@ async def serve(
         ready(name[0], name[1])
         await stop.wait()
         server.close()
-        for task in list(peers):
-            task.cancel()
-        await asyncio.gather(*peers, return_exceptions=True)
+        tasks = list(peers.values())
+        for writer in list(peers):
+            writer.transport.abort()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _converse(
@@ -82,8 +83,8 @@ async def _converse(
                         await writer.drain()
                 last = encode("done")
             except ConcentratorRefused as refused:
-                last = encode("refused", str(refused))
+                last = encode("error", str(refused))
             except (ConcentratorError, OSError) as error:
-                last = encode("refused", f"the concentrator cannot: {error}")
+                last = encode("error", f"the concentrator cannot: {error}")
         writer.write(last)
         await writer.drain()

@@ -40,6 +40,8 @@ class Inquiry:
     batch: Batch
     decryptor: Decryptor
     culprits: list[Culprit] = field(default_factory=list)
+    silent: list[bytes] = field(default_factory=list)
+    """Meters without whose points of pairs nobody can be named: theirs, or withheld."""
 
     def run(self, refused: SumRefused) -> RegionSum | None:
         """Name the culprits; return the sum where the concentrator's evidence opens all the same.
@@ -60,20 +62,19 @@ class Inquiry:
         except MalformedMessage as error:
             self.culprits.append(Culprit(CONCENTRATOR, f"its evidence: {error}"))
             return None
-        self.culprits += case.found
         if opened is None:
             self._ask_households(case)
+        self.culprits += case.found
         return opened
 
     def _ask_households(self, case: Investigation) -> None:
         points = self._points()
-        silent = case.examine_points(points)
-        if silent:
-            self.culprits += silent
-            return  # without their points the others' parts cannot be told from each other
+        case.examine_points(points)
         for pair in case.disputes():
-            self.culprits.append(case.settle(pair, self._pair_keys(pair, points)))
-        self.culprits += case.bisect()
+            case.settle(pair, self._pair_keys(pair, points))
+        self.silent += case.silent
+        if not case.silent:
+            case.bisect()
 
     def _evidence(self) -> list[Contribution]:
         return [

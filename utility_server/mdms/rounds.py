@@ -66,6 +66,8 @@ class Outcome:
     """Whose messages were not taken."""
     culprits: list[Culprit] = field(default_factory=list)
     """Who spoiled the sum, and how."""
+    silent: list[bytes] = field(default_factory=list)
+    """Meters that would not say, or were not let say, what would name a culprit."""
     sent: int = 0
     received: int = 0
     timings: dict[str, float] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class RoundRunner:
             inquiry = Inquiry(self.line, announced, batch, self.office.paillier)
             opened = inquiry.run(refused)
             self.outcome.culprits += inquiry.culprits
+            self.outcome.silent += inquiry.silent
             for culprit in inquiry.culprits:
                 self.say(f"culprit: {culprit}")
             if opened is not None:

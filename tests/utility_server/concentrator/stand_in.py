@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,7 @@ def listening(hubs: Sequence[StandIn]) -> Iterator[list[Address]]:
     async def start() -> list[Address]:
         addresses = []
         for hub in hubs:
-            server = await asyncio.start_server(
-                lambda reader, writer, hub=hub: attend(hub, reader, writer), "127.0.0.1", 0
-            )
+            server = await asyncio.start_server(partial(attend, hub), "127.0.0.1", 0)
             servers.append(server)
             addresses.append(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
         return addresses

@@ -324,10 +324,11 @@ def test_a_home_that_encrypts_what_was_not_certified_is_named(region: Region) ->
         liar.contribution = made.digest
         return made.encode()
 
-    liar.contribute = lie  # type: ignore[method-assign, assignment]
+    liar.contribute = lie  # type: ignore[method-assign]
     outcome = region.run()
     assert outcome.aggregate is None
     assert [one.meter for one in outcome.culprits] == [liar.meter]
+    assert not outcome.silent
     assert region.office.store.places() == []
 
 
