@@ -11,7 +11,9 @@ __all__ = ["main"]
 
 NOUNS: Final = {
     "applet": "cli.applet:applet",
+    "authority": "cli.authority:authority",
     "bill": "cli.bill:bill",
+    "concentrator": "cli.concentrator:concentrator",
     "demo": "cli.demo:demo",
     "hub": "cli.hub:hub",
     "inspect": "cli.inspect:inspect",

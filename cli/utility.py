@@ -6,6 +6,7 @@ from typing import Any
 
 import rich_click as click
 
+from cli.aggregate import aggregate
 from cli.common import (
     FOLDER,
     default_folder,
@@ -30,7 +31,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def utility() -> None:
-    """The supplier: tariffs out, bills in, each one verified."""
+    """The supplier: tariffs out, bills in, each one verified; sums of regions, too."""
+
+
+utility.add_command(aggregate)
 
 
 @utility.command()

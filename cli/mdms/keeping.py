@@ -6,10 +6,10 @@ from typing import Any
 
 import rich_click as click
 
-from cli.common import FOLDER, default_folder, json_option, one_line_errors, print_json
+from cli.common import FOLDER, default_folder, json_option, one_line_errors, print_json, public_key
 from cli.mdms.options import Rho, mdms_option
 from utility_server.mdms import Budget, Publisher
-from utility_server.mdms.office import Mdms
+from utility_server.mdms.office import PAILLIER_BITS, Mdms
 from utility_server.mdms.privacy import DELTA, NANO
 
 __all__ = ["budget", "budget_facts", "budget_line", "init", "rotate"]
@@ -17,10 +17,27 @@ __all__ = ["budget", "budget_facts", "budget_line", "init", "rotate"]
 
 @click.command()
 @click.argument("folder", type=FOLDER, default=lambda: default_folder("mdms"))
+@click.option(
+    "--authority",
+    "authorities",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Public key (PEM) of an authority whose meters may be aggregated.",
+)
+@click.option(
+    "--paillier",
+    "bits",
+    type=click.Choice([str(bits) for bits in PAILLIER_BITS]),
+    default=str(PAILLIER_BITS[0]),
+    show_default=True,
+    help="Bits of the Paillier key.",
+)
 @json_option
-def init(folder: Path, as_json: bool) -> None:
+def init(folder: Path, authorities: tuple[Path, ...], bits: str, as_json: bool) -> None:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
-    with one_line_errors(), Mdms.create(folder) as office:
+    with one_line_errors():
+        trusted = [public_key(path) for path in authorities]
+    with one_line_errors(), Mdms.create(folder, trusted, paillier_bits=int(bits)) as office:
         public = office.signing.public_key().public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.mdms.init/1", {"mdms": str(folder), "public_key": public})

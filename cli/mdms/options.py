@@ -21,7 +21,16 @@ from utility_server.mdms import (
 from utility_server.mdms.office import Mdms
 from utility_server.mdms.privacy import NANO, parse_rho
 
-__all__ = ["Asked", "Rho", "asked", "asked_options", "curve_facts", "mdms_option", "noise_facts"]
+__all__ = [
+    "DAY",
+    "Asked",
+    "Rho",
+    "asked",
+    "asked_options",
+    "curve_facts",
+    "mdms_option",
+    "noise_facts",
+]
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 

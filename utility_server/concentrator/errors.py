@@ -21,3 +21,7 @@ class LineError(ConcentratorError):
 
 class ConcentratorRefused(ConcentratorError):
     """The concentrator refused a request."""
+
+    def __init__(self, reason: str, kind: str = "refused") -> None:
+        super().__init__(reason[:500])
+        self.reason, self.kind = reason, kind

@@ -3,7 +3,7 @@
 
     frame     length (4 bytes, big-endian) ‖ CBOR [name, item, ...]
     request   one frame
-    answer    any number of frames, the last of which is ["done"] or ["error", why]
+    answer    any number of frames, the last of which is ["done"] or ["error", kind, why]
 
 An answer comes item by item, so that neither end holds more of a batch than it must.
 """
@@ -12,6 +12,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import cbor2
@@ -19,7 +20,16 @@ import cbor2
 from utility_server.concentrator.errors import ConcentratorRefused, LineError
 from utility_server.head_end import Address
 
-__all__ = ["LARGEST_FRAME", "Item", "Line", "Message", "decode", "encode", "read_message"]
+__all__ = [
+    "LARGEST_FRAME",
+    "Item",
+    "Line",
+    "Message",
+    "decode",
+    "encode",
+    "read_message",
+    "receive",
+]
 
 LARGEST_FRAME: Final = 1 << 24
 """Room for the announcement of some 40,000 members."""
@@ -70,45 +80,77 @@ async def read_message(reader: asyncio.StreamReader) -> Message | None:
         raise LineError("the line ended within a message") from None
 
 
-class Line:
-    """The MDMS's end: asks a concentrator, one request after the other."""
+def receive(peer: socket.socket) -> Message:
+    """Return the next message of a blocking socket; raise `LineError` if there is none."""
+    return decode(_take(peer, _size(_take(peer, _HEADER, "a peer")), "a peer"))
 
-    def __init__(self, peer: socket.socket, address: Address) -> None:
-        self._peer, self._address = peer, address
+
+def _take(peer: socket.socket, size: int, name: str) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        with _named(name):
+            chunk = peer.recv(min(size - len(parts), 1 << 16))
+        if not chunk:
+            raise LineError(f"{name}: it hung up")
+        parts += chunk
+    return bytes(parts)
+
+
+class Line:
+    """The asking end: one request after the other."""
+
+    def __init__(self, peer: socket.socket, name: str) -> None:
+        self._peer, self._name = peer, name
         self.sent = self.received = 0
 
     @classmethod
     @contextmanager
     def open(cls, address: Address, timeout_seconds: float) -> Iterator["Line"]:
-        """Connect; no answer's part may take longer than the timeout. Raises `LineError`."""
-        try:
-            with socket.create_connection((address.host, address.port), timeout_seconds) as peer:
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                yield cls(peer, address)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise LineError(f"concentrator {address}: {reason}") from None
+        """Connect to a concentrator; no part of an answer may take longer than the timeout.
+
+        Raises `LineError`.
+        """
+        name = f"concentrator {address}"
+        with _named(name):
+            peer = socket.create_connection((address.host, address.port), timeout_seconds)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with peer:
+            yield cls(peer, name)
+
+    @classmethod
+    @contextmanager
+    def open_local(cls, path: Path) -> Iterator["Line"]:
+        """Connect to a server of this computer at the path of its socket; raise `LineError`."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            with _named(str(path)):
+                peer.connect(str(path))
+            yield cls(peer, str(path))
 
     def ask(self, name: str, *items: Item) -> Iterator[Message]:
         """Yield the answer's messages, "done" as the last; raise `ConcentratorRefused`."""
         frame = encode(name, *items)
-        self._peer.sendall(frame)
+        with _named(self._name):
+            self._peer.sendall(frame)
         self.sent += len(frame)
         while True:
             size = _size(self._take(_HEADER))
             answer, parts = decode(self._take(size))
-            if answer == "error":
-                raise ConcentratorRefused(f"concentrator: {' '.join(map(str, parts))[:300]}")
+            match answer, parts:
+                case "error", (str(kind), str(reason)):
+                    raise ConcentratorRefused(reason, kind)
             yield answer, parts
             if answer == "done":
                 return
 
     def _take(self, size: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < size:
-            chunk = self._peer.recv(min(size - len(parts), 1 << 16))
-            if not chunk:
-                raise LineError(f"concentrator {self._address}: it hung up")
-            parts += chunk
         self.received += size
-        return bytes(parts)
+        return _take(self._peer, size, self._name)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LineError(f"{name}: {reason}") from None

@@ -83,8 +83,8 @@ async def _converse(
                         await writer.drain()
                 last = encode("done")
             except ConcentratorRefused as refused:
-                last = encode("error", str(refused))
+                last = encode("error", refused.kind, str(refused))
             except (ConcentratorError, OSError) as error:
-                last = encode("error", f"the concentrator cannot: {error}")
+                last = encode("error", "failed", f"the concentrator cannot: {error}")
         writer.write(last)
         await writer.drain()
