@@ -6,7 +6,7 @@ from utility_server.concentrator.hubs import Hub, Hubs, read_hubs
 from utility_server.concentrator.lines import Line
 from utility_server.concentrator.server import serve
 from utility_server.concentrator.service import Concentrator
-from utility_server.concentrator.steps import Question, Step
+from utility_server.concentrator.steps import Question
 
 __all__ = [
     "Concentrator",
@@ -17,7 +17,6 @@ __all__ = [
     "Line",
     "LineError",
     "Question",
-    "Step",
     "read_hubs",
     "serve",
 ]

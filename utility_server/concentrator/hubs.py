@@ -10,12 +10,15 @@ slow; an answer is handed on before the next hub is asked, so that answers do no
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from applets.aggregation.messages import MessageRefused
+from applets.aggregation.statement import AnswerRefused, content_of
 from utility_server.concentrator.errors import ConcentratorError
 from utility_server.concentrator.steps import Question
 from utility_server.errors import HeadEndError
@@ -25,6 +28,7 @@ __all__ = ["Answer", "Hub", "Hubs", "read_hubs"]
 
 FORMAT: Final = "meterlet hubs 1"
 LARGEST_FILE: Final = 1 << 26
+NONCE_SIZE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Hubs:
     applet: bytes
     at_once: int
     timeout_seconds: float
+    randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    """For the nonces of requests; there is nothing secret here."""
     _threads: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -114,15 +120,14 @@ class Hubs:
                 worker.cancel()
 
     def _one(self, hub: Hub, question: Question) -> Answer:
-        head_end = HeadEnd(_no_randomness, self.timeout_seconds)
+        head_end = HeadEnd(self.randomness, self.timeout_seconds)
         data: bytes | HeadEndError
         try:
-            command = question.command(hub.meter)
-            data = question.answer(head_end.relay(hub.address, self.applet, command))
+            request = question.request(hub.meter, self.randomness(NONCE_SIZE))
+            answer = head_end.relay(hub.address, self.applet, question.command(request))
+            data = content_of(request, answer)
         except HeadEndError as error:
             data = error
+        except (MessageRefused, AnswerRefused) as error:
+            data = HeadEndError(f"{hub.address}: {error}")
         return Answer(hub, data, head_end.traffic.sent, head_end.traffic.received)
-
-
-def _no_randomness(_size: int) -> bytes:
-    raise HeadEndError("a concentrator opens no channel: it holds no key")

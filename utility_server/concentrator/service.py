@@ -153,9 +153,7 @@ class Concentrator:
                 return
         names = ", ".join(meter.hex() for meter in opened.collector.awaited[:8])
         self._rounds.pop(opened.collector.digest, None)
-        raise ConcentratorRefused(
-            f"the round is void: no answer to {question.step.value!r} from {names}"
-        )
+        raise ConcentratorRefused(f"the round is void: no answer to {question.name!r} from {names}")
 
     async def _step(
         self, hubs: Sequence[Hub], question: Question, take: Callable[[bytes], bytes]
@@ -170,7 +168,7 @@ class Concentrator:
                 self.traffic.taken += 1
             except ContributionRefused as refused:
                 self.traffic.refused[refused.fault.value] += 1
-                yield "refused", (hub.meter, question.step.value, str(refused))
+                yield "refused", (hub.meter, question.name, str(refused))
 
     async def _points(self, opened: _Open) -> AsyncIterator[Message]:
         question = Question.points(opened.collector.close())
@@ -194,7 +192,7 @@ class Concentrator:
             if isinstance(answer.data, bytes):
                 yield answer.hub, answer.data
             else:
-                absent = (answer.hub.meter, question.step.value, str(answer.data))
+                absent = (answer.hub.meter, question.name, str(answer.data))
                 yield answer.hub, ("absent", absent)
 
     def _begin(self, announcement: bytes) -> _Open:

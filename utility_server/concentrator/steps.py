@@ -6,76 +6,74 @@ themselves, so commands and answers travel as plain APDUs.
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final, Self
 
-import cbor2
-
+from applets.aggregation.messages import CLA, Instruction, StepRequest
 from protocols.aggregation import Contributors
 from protocols.secure_channel import CommandApdu
 
-__all__ = ["APPLET", "Question", "Step"]
+__all__ = ["APPLET", "STEP_NAMES", "Question"]
 
 APPLET: Final = bytes.fromhex("F04D544C010201")
-CLA: Final = 0x80
-
-
-class Step(Enum):
-    """What a hub is asked."""
-
-    KEYS = "tell keys"
-    CONTRIBUTE = "contribute"
-    AGREE = "agree"
-    OPEN = "open"
-    POINTS = "tell points of pairs"
-    PAIR_KEY = "tell a pair's key"
-
-
-INSTRUCTIONS: Final = {step: 0x20 + number for number, step in enumerate(Step)}
+MOST_ANSWER_BYTES: Final = 65_536
+STEP_NAMES: Final = {
+    Instruction.TELL_KEYS: "tell keys",
+    Instruction.CONTRIBUTE: "contribute",
+    Instruction.AGREE: "agree",
+    Instruction.OPEN: "open",
+    Instruction.SHOW_POINTS: "show points",
+    Instruction.SHOW_KEY: "show key",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A step, and what it is about."""
+    """A step, and what it is about; the same for every hub."""
 
-    step: Step
+    step: Instruction
     parts: tuple[bytes, ...]
 
     @classmethod
     def keys(cls, nonce: bytes) -> Self:
         """Ask for the keys of the round of this nonce."""
-        return cls(Step.KEYS, (nonce,))
+        return cls(Instruction.TELL_KEYS, (nonce,))
 
     @classmethod
     def contribution(cls, announcement: bytes) -> Self:
         """Ask for a contribution to a round."""
-        return cls(Step.CONTRIBUTE, (announcement,))
+        return cls(Instruction.CONTRIBUTE, (announcement,))
 
     @classmethod
     def agreement(cls, contributors: Contributors) -> Self:
         """Ask for the agreement to open the sum over these."""
-        return cls(Step.AGREE, (contributors.encode(),))
+        return cls(Instruction.AGREE, (contributors.encode(),))
 
     @classmethod
     def opening(cls, contributors: Contributors, agreements: tuple[bytes, ...]) -> Self:
         """Ask for an opening, given everybody's agreement."""
-        return cls(Step.OPEN, (contributors.encode(), b"".join(agreements)))
+        return cls(Instruction.OPEN, (contributors.encode(), b"".join(agreements)))
 
     @classmethod
     def points(cls, contributors: Contributors) -> Self:
         """Ask for the commitments to the masks of pairs."""
-        return cls(Step.POINTS, (contributors.encode(),))
+        return cls(Instruction.SHOW_POINTS, (contributors.encode(),))
 
     @classmethod
     def pair_key(cls, contributors: Contributors, theirs: bytes) -> Self:
         """Ask for the key of the pair whose other end has signed these points."""
-        return cls(Step.PAIR_KEY, (contributors.encode(), theirs))
+        return cls(Instruction.SHOW_KEY, (contributors.encode(), theirs))
 
-    def command(self, meter: bytes) -> CommandApdu:
-        """Return the command to the hub of a meter."""
-        data = cbor2.dumps([meter, *self.parts], canonical=True)
-        return CommandApdu(CLA, INSTRUCTIONS[self.step], 0, 0, data, le=65_536, extended=True)
+    @property
+    def name(self) -> str:
+        """The step's name in what is told of it."""
+        return STEP_NAMES[self.step]
 
-    def answer(self, data: bytes) -> bytes:
-        """Return the protocol's message in a hub's answer."""
-        return data
+    def request(self, meter: bytes, nonce: bytes) -> StepRequest:
+        """Return the request to a meter's hub; the nonce is 16 fresh bytes."""
+        return StepRequest(meter, nonce, self.step, self.parts)
+
+    def command(self, request: StepRequest) -> CommandApdu:
+        """Return the command that carries a request."""
+        return CommandApdu(
+            CLA, self.step, 0, 0, request.encode(), le=MOST_ANSWER_BYTES, extended=True
+        )

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cbor2
-
+from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
 from protocols.aggregation import (
     AggregationError,
     Contributors,
@@ -25,11 +24,9 @@ from protocols.aggregation import (
 )
 from protocols.secure_channel import CommandApdu, FrameDecoder, ResponseApdu, encode_frame
 from tests.protocols.aggregation.homes import Home, encryptor
-from utility_server.concentrator import Concentrator, Hubs, Step, serve
-from utility_server.concentrator.steps import APPLET, INSTRUCTIONS
+from utility_server.concentrator import Concentrator, Hubs, serve
+from utility_server.concentrator.steps import APPLET
 from utility_server.head_end import Address
-
-STEPS = {number: step for step, number in INSTRUCTIONS.items()}
 
 
 class StandIn:
@@ -38,26 +35,26 @@ class StandIn:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.round: Round | None = None
-        self.silent: set[Step] = set()
+        self.silent: set[Instruction] = set()
         """What it does not answer."""
 
-    def answer(self, step: Step, parts: Sequence[bytes]) -> bytes:
+    def answer(self, step: Instruction, parts: Sequence[bytes]) -> bytes:
         home = self.home
-        if step is Step.KEYS:
+        if step is Instruction.TELL_KEYS:
             secret = home.secret_for(parts[0])
             return MemberKeys.issue(parts[0], home.meter, secret, home.certifier).encode()
-        if step is Step.CONTRIBUTE:
+        if step is Instruction.CONTRIBUTE:
             self.round = Round.decode(parts[0])
             key, exponent = self.round.terms.key, self.round.terms.exponent_bits
             return home.contribute(self.round, encryptor(key.bits, exponent))
         household: Household = home.household
         contributors = Contributors.decode(parts[0])
-        if step is Step.AGREE:
+        if step is Instruction.AGREE:
             return household.agree(contributors, home.contribution).encode()
-        if step is Step.OPEN:
+        if step is Instruction.OPEN:
             signatures = [parts[1][at : at + 64] for at in range(0, len(parts[1]), 64)]
             return household.open(contributors, signatures, home.blinding).encode()
-        if step is Step.POINTS:
+        if step is Instruction.SHOW_POINTS:
             return household.pair_points(contributors).encode()
         return household.pair_key(contributors, PairPoints.decode(parts[1])).encode()
 
@@ -66,15 +63,17 @@ class StandIn:
         if command.ins == 0xA4:
             status = 0x9000 if command.data == APPLET else 0x6A82
             return ResponseApdu(b"", status).encode()
-        step = STEPS[command.ins]
+        step = Instruction(command.ins)
         if step in self.silent:
             return ResponseApdu(b"", 0x6400).encode()
-        meter, *parts = cbor2.loads(command.data)
-        assert meter == self.home.meter
+        request = StepRequest.decode(command.data)
+        assert (request.meter, request.step) == (self.home.meter, step)
         try:
-            return ResponseApdu(self.answer(step, parts), 0x9000).encode()
+            content = self.answer(step, request.parts)
         except AggregationError:
             return ResponseApdu(b"", 0x6985).encode()
+        answer = StepAnswer(request.meter, request.nonce, step, content)
+        return ResponseApdu(answer.encode(), 0x9000).encode()
 
 
 @contextmanager

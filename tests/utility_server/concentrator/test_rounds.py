@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from applets.aggregation.messages import Instruction
 from protocols.aggregation import (
     CONCENTRATOR,
     Batch,
@@ -27,7 +28,7 @@ from tests.protocols.aggregation.homes import (
 )
 from tests.utility_server.concentrator.stand_in import StandIn, asking, listed, listening, running
 from tests.utility_server.mdms.regions import new_mdms
-from utility_server.concentrator import Concentrator, ConcentratorRefused, Line, Step
+from utility_server.concentrator import Concentrator, ConcentratorRefused, Line
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.mdms import load_curve
 from utility_server.mdms.office import Mdms
@@ -97,8 +98,8 @@ def test_the_concentrator_forgets_a_round_that_is_over(region: Region) -> None:
 
 
 def test_homes_that_drop_out_are_left_out_and_told(region: Region) -> None:
-    region.hubs[2].silent = {Step.CONTRIBUTE}
-    region.hubs[5].silent = set(Step)
+    region.hubs[2].silent = {Instruction.CONTRIBUTE}
+    region.hubs[5].silent = set(Instruction)
     outcome = region.run()
     assert outcome.aggregate is not None
     assert outcome.aggregate.sums_wh == region.expected(2, 5)
@@ -109,8 +110,10 @@ def test_homes_that_drop_out_are_left_out_and_told(region: Region) -> None:
     assert outcome.roster == 6
 
 
-@pytest.mark.parametrize("step", [Step.AGREE, Step.OPEN])
-def test_a_home_that_vanishes_once_it_is_named_voids_the_round(region: Region, step: Step) -> None:
+@pytest.mark.parametrize("step", [Instruction.AGREE, Instruction.OPEN])
+def test_a_home_that_vanishes_once_it_is_named_voids_the_round(
+    region: Region, step: Instruction
+) -> None:
     region.hubs[3].silent = {step}
     with pytest.raises(ConcentratorRefused, match=f"void.*{region.hubs[3].home.meter.hex()}"):
         region.run()
@@ -123,10 +126,10 @@ def test_a_home_that_vanishes_once_it_is_named_voids_the_round(region: Region, s
 def test_a_home_that_comes_back_in_time_is_asked_again(region: Region) -> None:
     hub, answer, asked = region.hubs[3], region.hubs[3].answer, []
 
-    def once_silent(step: Step, parts: Sequence[bytes]) -> bytes:
+    def once_silent(step: Instruction, parts: Sequence[bytes]) -> bytes:
         asked.append(step)
-        if step is Step.OPEN and asked.count(step) == 1:
-            return b""
+        if step is Instruction.OPEN and asked.count(step) == 1:
+            return b"?"
         return answer(step, parts)
 
     hub.answer = once_silent  # type: ignore[method-assign]
@@ -141,7 +144,7 @@ def test_a_home_that_comes_back_in_time_is_asked_again(region: Region) -> None:
     [
         (lambda data: data[:-1], "malformed"),
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "not signed"),
-        (lambda data: b"", "malformed"),
+        (lambda data: b"?", "malformed"),
     ],
 )
 def test_a_bad_contribution_is_refused_by_name_and_counted_and_the_rest_goes_on(
@@ -149,9 +152,9 @@ def test_a_bad_contribution_is_refused_by_name_and_counted_and_the_rest_goes_on(
 ) -> None:
     hub, answer = region.hubs[4], region.hubs[4].answer
 
-    def lie(step: Step, parts: Sequence[bytes]) -> bytes:
+    def lie(step: Instruction, parts: Sequence[bytes]) -> bytes:
         data = answer(step, parts)
-        return alter(data) if step is Step.CONTRIBUTE else data
+        return alter(data) if step is Instruction.CONTRIBUTE else data
 
     hub.answer = lie  # type: ignore[method-assign]
     outcome = region.run()
@@ -167,8 +170,8 @@ def test_a_contribution_of_another_hub_is_counted_once(region: Region) -> None:
     copied = region.hubs[1].answer
     own = region.hubs[4].answer
 
-    def copy(step: Step, parts: Sequence[bytes]) -> bytes:
-        return copied(step, parts) if step is Step.CONTRIBUTE else own(step, parts)
+    def copy(step: Instruction, parts: Sequence[bytes]) -> bytes:
+        return copied(step, parts) if step is Instruction.CONTRIBUTE else own(step, parts)
 
     region.hubs[4].answer = copy  # type: ignore[method-assign]
     outcome = region.run()
@@ -198,7 +201,7 @@ def test_a_sum_of_a_time_that_is_stored_is_not_asked_for_again(region: Region) -
 
 def test_a_round_of_one_is_none(region: Region) -> None:
     for hub in region.hubs[1:]:
-        hub.silent = set(Step)
+        hub.silent = set(Instruction)
     with pytest.raises(CannotVerify, match="no round"):
         region.run()
 
@@ -335,8 +338,8 @@ def test_a_home_that_encrypts_what_was_not_certified_is_named(region: Region) ->
 def test_a_home_that_opens_wrongly_is_named(region: Region) -> None:
     liar, answer = region.hubs[5], region.hubs[5].answer
 
-    def lie(step: Step, parts: Sequence[bytes]) -> bytes:
-        if step is Step.OPEN:
+    def lie(step: Instruction, parts: Sequence[bytes]) -> bytes:
+        if step is Instruction.OPEN:
             liar.home.blinding += 1
         return answer(step, parts)
 
