@@ -6,6 +6,7 @@ from hub.disclosure.guard import Disclosure, ReleaseRefused
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
 from hub.disclosure.requests import (
+    AggregateRequest,
     AmountsRequest,
     ExportRequest,
     Number,
@@ -18,6 +19,7 @@ from hub.disclosure.requests import (
 __all__ = [
     "CONSENT_COMPONENT",
     "LOG_COMPONENT",
+    "AggregateRequest",
     "AmountsRequest",
     "Consent",
     "Disclosure",

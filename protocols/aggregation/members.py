@@ -216,20 +216,26 @@ class Member:
             raise RoundRefused(f"meter {self.meter.hex()}: its exchange key is not on the curve")
 
     def encode(self) -> bytes:
-        """Return certificate and keys, one after the other."""
-        return encode_message(_MEMBER, self.certificate.encode(), self.keys.encode())
+        """Return what a roster says of the member; region and nonce are the round's."""
+        certificate, keys = self.certificate, self.keys
+        return b"".join((
+            certificate.certifier, certificate.signature, keys.exchange, keys.signing,
+            keys.signature, self.meter,
+        ))  # fmt: skip
 
     @classmethod
-    def decode(cls, data: bytes) -> Self:
+    def decode(cls, data: bytes, region: str, nonce: bytes) -> Self:
         """Return the member; raise `MalformedMessage` if it is none."""
-        match decode_message(data, _MEMBER):
-            case [bytes(certificate), bytes(keys)]:
-                return cls(MeterCertificate.decode(certificate), MemberKeys.decode(keys))
-            case _:
-                raise MalformedMessage("not a member")
-
-
-_MEMBER: Final = "member"
+        parts, at = [], 0
+        for size in (KEY_SIZE, SIGNATURE_SIZE, KEY_SIZE, KEY_SIZE, SIGNATURE_SIZE):
+            parts.append(data[at : at + size])
+            at += size
+        certifier, authorized, exchange, signing, certified = parts
+        meter = data[at:]
+        return cls(
+            MeterCertificate(region, meter, certifier, authorized),
+            MemberKeys(nonce, meter, exchange, signing, certified),
+        )
 
 
 def require_region(region: str) -> None:

@@ -197,7 +197,7 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
     for member in members:
         if not isinstance(member, bytes):
             raise MalformedMessage("not a member")
-        roster.append(Member.decode(member))
+        roster.append(Member.decode(member, region, nonce))
     return terms, nonce, valid_until, tuple(roster)
 
 
