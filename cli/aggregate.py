@@ -86,6 +86,8 @@ def aggregate(
         print_json("meterlet.utility.aggregate/1", facts)
     else:
         _show(region, facts)
+    if facts["void"]:
+        fail(f"region {region}: {facts['void']}")
     if not facts["verified"] or facts["culprits"]:
         named = "; ".join(f"{one['who']}: {one['reason']}" for one in facts["culprits"])
         fail(f"region {region}: {named or 'the sum does not open'}", Exit.REFUTED)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A concentrator that cheats: it holds all that an honest one holds, and uses it in one wrong way.
 
-    drop        multiplies without a contribution that it lists
-    repeat      multiplies a contribution twice
-    alter       multiplies by a ciphertext of its own
-    leave-out   hands out a batch without a contributor that all have agreed on
-    swap        gives a contribution another home's certified load
-    peek        asks for the opening of a sum over too few homes
-    split       tells some homes of other contributors than the rest
+drop        multiplies without a contribution that it lists
+repeat      multiplies a contribution twice
+alter       multiplies by a ciphertext of its own
+leave-out   hands out a batch without a contributor that all have agreed on
+swap        gives a contribution another home's certified load
+peek        asks for the opening of a sum over too few homes
+split       tells some homes of other contributors than the rest
 """
 
 import sys

@@ -52,7 +52,7 @@ class _VanishingCard:
         self._card = card
 
     def connect(self) -> CardConnection:
-        return cast(CardConnection, _VanishingConnection(self._card.connect()))
+        return cast("CardConnection", _VanishingConnection(self._card.connect()))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._card, name)
@@ -60,7 +60,7 @@ class _VanishingCard:
 
 def vanishing(card: Card) -> Card:
     """Return a card that hangs up on whoever asks for a contribution."""
-    return cast(Card, _VanishingCard(card))
+    return cast("Card", _VanishingCard(card))
 
 
 def make_liar(device: Device) -> None:

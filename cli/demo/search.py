@@ -13,6 +13,7 @@ Memory is read through /proc/PID/mem, which a process may do to its children.
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -106,12 +107,12 @@ def read_memory(pid: int, overlap: int) -> Iterator[bytes]:
 
     Raises `SearchImpossible` where the system does not let us.
     """
-    try:
-        maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-        memory = Path(f"/proc/{pid}/mem").open("rb", buffering=0)
-    except OSError as error:
-        raise SearchImpossible(f"the memory of process {pid}: {error.strerror}") from None
-    with memory:
+    with ExitStack() as stack:
+        try:
+            maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            memory = stack.enter_context(Path(f"/proc/{pid}/mem").open("rb", buffering=0))
+        except OSError as error:
+            raise SearchImpossible(f"the memory of process {pid}: {error.strerror}") from None
         for line in maps:
             match = _MAP.match(line)
             if match is None or match[3].startswith(("[vvar", "[vsyscall", "/dev/")):

@@ -13,7 +13,7 @@ sum not open. What is wrong with one hub's message is told and counted, and the 
     pair digest meter points   pair meter data | absent meter step why
     evidence digest            contribution data ...
     end digest
-    status                     status rounds bytes taken refused
+    status                     status rounds bytes taken refused sent received
 """
 
 import time
@@ -129,7 +129,7 @@ class Concentrator:
             contributors = collector.close()
         except RoundRefused as error:
             self._rounds.pop(collector.digest)
-            raise ConcentratorRefused(str(error)) from None
+            raise ConcentratorRefused(str(error), "void") from None
         async for answer in self._all(opened, Question.agreement(contributors), collector.agree):
             yield answer
         question = Question.opening(contributors, collector.agreements)
@@ -239,8 +239,9 @@ class Concentrator:
     def _status(self) -> Message:
         held = sum(opened.size for opened in self._rounds.values())
         refused = sum(self.traffic.refused.values())
-        items: tuple[Item, ...] = (len(self._rounds), held, self.traffic.taken, refused)
-        return "status", items
+        traffic = self.traffic
+        counts: tuple[Item, ...] = (traffic.taken, refused, traffic.sent, traffic.received)
+        return "status", (len(self._rounds), held, *counts)
 
 
 async def _each(messages: Iterable[Message]) -> AsyncIterator[Message]:

@@ -207,6 +207,7 @@ def outcome_facts(outcome: Outcome) -> dict[str, Any]:
         "verified": outcome.aggregate is not None,
         "roster": outcome.roster,
         "homes": len(outcome.meters),
+        "meters": [meter.hex() for meter in outcome.meters],
         "sums_wh": None,
         "absent": list(map(_absence, outcome.absent)),
         "refused": list(map(_absence, outcome.refused)),
@@ -214,6 +215,7 @@ def outcome_facts(outcome: Outcome) -> dict[str, Any]:
             {"who": one.meter.hex() or "concentrator", "reason": one.reason}
             for one in outcome.culprits
         ],
+        "void": outcome.void or None,
         "silent": [meter.hex() for meter in outcome.silent],
         "bytes_sent": outcome.sent,
         "bytes_received": outcome.received,

@@ -28,6 +28,7 @@ from protocols.aggregation import (
     Terms,
     open_sum,
 )
+from utility_server.concentrator.errors import ConcentratorRefused
 from utility_server.concentrator.lines import Line
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.mdms.aggregates import Aggregate, Place
@@ -68,6 +69,8 @@ class Outcome:
     """Who spoiled the sum, and how."""
     silent: list[bytes] = field(default_factory=list)
     """Meters that would not say, or were not let say, what would name a culprit."""
+    void: str = ""
+    """Why nothing was opened, where a home was named and then did not go on."""
     sent: int = 0
     received: int = 0
     timings: dict[str, float] = field(default_factory=dict)
@@ -123,6 +126,8 @@ class RoundRunner:
                         members.append(member)
                 case "absent", (bytes(meter), str(step), str(why)):
                     self.outcome.absent.append(Absence(meter, step, why))
+        for one in self.outcome.absent + self.outcome.refused:
+            self.say(f"meter {one.meter.hex()}: {one.step}: {one.why}")
         self.outcome.timings["keys"] = perf_counter() - started
         return tuple(members)
 
@@ -141,7 +146,23 @@ class RoundRunner:
         return member
 
     def _collect_and_open(self, announced: Round) -> None:
-        started, batch = perf_counter(), None
+        started = perf_counter()
+        try:
+            batch = self._collect(announced)
+        except ConcentratorRefused as refused:
+            if refused.kind != "void":
+                raise
+            self.outcome.void = refused.reason
+            self.say(f"nothing is opened: {refused.reason}")
+            return
+        finally:
+            self.outcome.timings["collection"] = perf_counter() - started
+        started = perf_counter()
+        self._open(announced, batch)
+        self.outcome.timings["opening"] = perf_counter() - started
+
+    def _collect(self, announced: Round) -> bytes:
+        batch = None
         for name, items in self.line.ask("collect", announced.encode()):
             match name, items:
                 case "batch", (bytes(data),):
@@ -150,12 +171,9 @@ class RoundRunner:
                     absences = self.outcome.absent if name == "absent" else self.outcome.refused
                     absences.append(Absence(meter, step, why))
                     self.say(f"meter {meter.hex()}: {step}: {why}")
-        self.outcome.timings["collection"] = perf_counter() - started
         if batch is None:
             raise VerificationFailed("batch", "the concentrator has sent none")
-        started = perf_counter()
-        self._open(announced, batch)
-        self.outcome.timings["opening"] = perf_counter() - started
+        return batch
 
     def _open(self, announced: Round, data: bytes) -> None:
         try:

@@ -94,7 +94,7 @@ def test_the_concentrator_forgets_a_round_that_is_over(region: Region) -> None:
     region.run()
     with running(region.concentrator) as address, Line.open(address, 10) as line:
         (_, status), _ = line.ask("status")
-    assert status == (0, 0, 21, 0)
+    assert status[:4] == (0, 0, 21, 0)
 
 
 def test_homes_that_drop_out_are_left_out_and_told(region: Region) -> None:
@@ -115,8 +115,10 @@ def test_a_home_that_vanishes_once_it_is_named_voids_the_round(
     region: Region, step: Instruction
 ) -> None:
     region.hubs[3].silent = {step}
-    with pytest.raises(ConcentratorRefused, match=f"void.*{region.hubs[3].home.meter.hex()}"):
-        region.run()
+    outcome = region.run()
+    assert "void" in outcome.void
+    assert region.hubs[3].home.meter.hex() in outcome.void
+    assert outcome.aggregate is None
     assert region.office.store.places() == []
     with running(region.concentrator) as address, Line.open(address, 10) as line:
         (_, status), _ = line.ask("status")
