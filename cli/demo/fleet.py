@@ -9,17 +9,19 @@ Homes share the process for the computer's sake only: nothing passes between the
 """
 
 import asyncio
+import csv
+import gzip
 import json
 import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import rich_click as click
 
@@ -35,6 +37,7 @@ from hub.meters import (
     CsvReplay,
     Door,
     EnergyUnit,
+    ReplayError,
     SyntheticHousehold,
     emulated_meter_id,
     parse_zone,
@@ -148,13 +151,50 @@ def _readings(home: Home, plan: Plan) -> Iterator[Reading]:
         house = SyntheticHousehold(plan.zone, home.serial)
         return house.readings(period.first, period.last, 60 * plan.slot_minutes)
     replay = CsvReplay(
-        Path(plan.readings),
+        _file_of(home),
         home.column,
         EnergyUnit(plan.unit),
         plan.interval_seconds,
         parse_zone(plan.readings_zone),
     )
     return replay.readings(*period.bounds(plan.zone))
+
+
+def _file_of(home: Home) -> Path:
+    return Path(f"{home.folder}.csv")
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
+            yield text
+    else:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            yield text
+
+
+def _split(plan: Plan) -> None:
+    """Give each home a file of its own with its column of the days in question."""
+    one_day = timedelta(days=1)
+    first, last = plan.period.first - one_day, plan.period.last + one_day
+    path = Path(plan.readings)
+    with ExitStack() as stack:
+        text = stack.enter_context(_text(path))
+        rows = csv.reader(text, strict=True)
+        header = next(rows)
+        columns = [
+            (header.index(home.column), stack.enter_context(_file_of(home).open("w")))
+            for home in plan.homes
+        ]
+        for place, file in columns:
+            file.write(f"start,{header[place]}\n")
+        for row in rows:
+            if len(row) != len(header):
+                raise ReplayError(f"{path}: line {rows.line_num}: {len(row)} cells")
+            if first.isoformat() <= row[0][:10] <= last.isoformat():
+                for place, file in columns:
+                    file.write(f"{row[0]},{row[place]}\n")
 
 
 async def _serve(hubs: Sequence[_Hub], stop: asyncio.Event) -> None:
@@ -191,6 +231,8 @@ def main() -> None:
     """Make and serve the homes of a plan."""
     with one_line_errors(), ExitStack() as stack:
         plan = Plan.read(Path(sys.argv[1]))
+        if plan.readings:
+            _split(plan)
         machine, hubs = open_machine(), []
         for home in plan.homes:
             hub = _Hub.make(home, plan, machine)

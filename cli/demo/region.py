@@ -248,7 +248,8 @@ class Region:
                 days = device.meter.uses(self.plan.period)
                 uses = [wh for day in days for wh in day.uses]
                 needles.add(f"home {serial}", uses, days[0].start_wh)
-                released.append(released_facts(device))
+                on_record = sum(1 for _ in device.disclosure.log.entries("aggregate"))
+                released.append({**released_facts(device), "sums_on_record": on_record})
                 if device.description.meter.hex() in members:
                     rows.append(self._at_resolution([day.uses for day in days]))
         return [sum(slot) for slot in zip(*rows, strict=True)] or None, needles, released
@@ -320,7 +321,7 @@ class Region:
                     "readings_found": seen["mdms"],
                 },
                 "residents": {
-                    "sums_on_record": sum(sums_on_record),
+                    "sums_on_record": sum(facts["sums_on_record"] for facts in released),
                 },
             },
             "processes": {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks for readings where none may be: in other processes' memory, in files, in logs.
 
-A home's uses are looked for as runs of four neighbours, and its registers, in the forms that
+A home's uses are looked for as runs of six neighbours, and its registers, in the forms that
 programs give to numbers: integers of 16, 32 and 64 bits and floats in either byte order, CBOR,
 decimal text, SML, and the limbs that the protocol packs seven slots into (as bytes, and as
 CPython's own digits of 30 bits). Runs too plain to be told from chance (all small, or alike) are
@@ -21,7 +21,9 @@ from typing import Final
 
 __all__ = ["Needles", "SearchImpossible", "read_memory"]
 
-RUN: Final = 4
+RUN: Final = 6
+PLAIN: Final = 16
+"""Uses below are too plain to be told from chance."""
 LIMB_SLOTS: Final = 7
 SLOT_BITS: Final = 36
 LEAST: Final = 8
@@ -30,7 +32,7 @@ CHUNK: Final = 1 << 24
 TABLE_BITS: Final = 24
 FACTOR: Final = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: Fibonacci hashing (Knuth, volume 3, 6.4)."""
-_MAP: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r\S* \S+ \S+ \S+\s*(.*)")
+_MAP: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw\S* \S+ \S+ \S+\s*(.*)")
 
 
 class SearchImpossible(Exception):
@@ -39,17 +41,17 @@ class SearchImpossible(Exception):
 
 @dataclass(slots=True)
 class Needles:
-    """What to look for, found by its first eight bytes."""
+    """What to look for, found by eight bytes of it, as unlike each other as there are."""
 
-    by_head: dict[bytes, list[tuple[bytes, str]]] = field(default_factory=dict)
-    """Needles and what they stand for."""
+    by_anchor: dict[bytes, list[tuple[bytes, int, str]]] = field(default_factory=dict)
+    """Needles, where in them the anchor is, and what they stand for."""
     longest: int = LEAST
 
     def add(self, home: str, uses: Sequence[int], start_register: int) -> None:
         """Look for a home's uses, and for the registers that they make."""
         for at in range(len(uses) - RUN + 1):
             run = uses[at : at + RUN]
-            if min(run) >= 8 and len(set(run)) >= 3 and max(run) >= 64:
+            if min(run) >= PLAIN and len(set(run)) >= RUN - 1:
                 self._add_all(f"{home}: uses of slots {at} to {at + RUN - 1}", _forms(run))
         registers = list(accumulate(uses, initial=start_register))
         for at in range(len(registers) - 2):
@@ -70,8 +72,8 @@ class Needles:
             raise SearchImpossible("the search needs numpy") from None
         table = np.zeros(1 << TABLE_BITS, dtype=bool)
         shift = np.uint64(64 - TABLE_BITS)
-        heads = np.frombuffer(b"".join(self.by_head), dtype="<u8") * np.uint64(FACTOR)
-        table[heads >> shift] = True
+        anchors = np.frombuffer(b"".join(self.by_anchor), dtype="<u8") * np.uint64(FACTOR)
+        table[anchors >> shift] = True
         found: set[str] = set()
         for chunk in chunks:
             for offset in range(LEAST):
@@ -82,8 +84,9 @@ class Needles:
                 hits = np.flatnonzero(table[(words * np.uint64(FACTOR)) >> shift])
                 for hit in hits.tolist():
                     place = offset + LEAST * hit
-                    for needle, name in self.by_head.get(chunk[place : place + LEAST], ()):
-                        if chunk.startswith(needle, place):
+                    anchor = chunk[place : place + LEAST]
+                    for needle, inside, name in self.by_anchor.get(anchor, ()):
+                        if place >= inside and chunk.startswith(needle, place - inside):
                             found.add(name)
         return found
 
@@ -98,12 +101,15 @@ class Needles:
     def _add_all(self, name: str, forms: Iterable[bytes]) -> None:
         for form in forms:
             if len(form) >= LEAST:
-                self.by_head.setdefault(form[:LEAST], []).append((form, name))
+                places = range(len(form) - LEAST + 1)
+                inside = max(places, key=lambda at: len(set(form[at : at + LEAST])))
+                anchor = form[inside : inside + LEAST]
+                self.by_anchor.setdefault(anchor, []).append((form, inside, name))
                 self.longest = max(self.longest, len(form))
 
 
 def read_memory(pid: int, overlap: int) -> Iterator[bytes]:
-    """Yield what a process may read of its own memory, in chunks that overlap.
+    """Yield what a process may write to of its own memory, in chunks that overlap.
 
     Raises `SearchImpossible` where the system does not let us.
     """
