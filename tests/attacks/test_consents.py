@@ -20,6 +20,14 @@ from tests.hub.test_sharing import AIDS, Home, new_home
 ASK: Final = AIDS["ask"]
 CONDITIONS: Final = 0x6985
 """What the applet answers where there is no consent."""
+WIDER: Final = """
+    [[statements]]
+    kind = "blocks"
+    registers = ["1-0:1.8.0*255"]
+    minimum_days = 1
+    at_most = 99
+    within_days = 1
+"""
 
 
 @pytest.fixture
@@ -47,8 +55,7 @@ def told(home: Home) -> int:
 def test_an_upgrade_to_a_wider_manifest_has_no_consent(home: Home) -> None:
     assert home.send("ask", 5, b"open").sw == 0x9000
     before = home.packages["ask"]
-    extra = '\n[[statements]]\nkind = "blocks"\nregisters = ["1-0:1.8.0*255"]\nminimum_days = 1\nat_most = 99\nwithin_days = 1\n'
-    put_by_a_tool(home, home.build("ask", extra=extra))
+    put_by_a_tool(home, home.build("ask", extra=WIDER))
     assert home.packages["ask"] != before
     assert home.send("ask", 5, b"open").sw == CONDITIONS  # not even for what was allowed before
     assert told(home) == 1
