@@ -25,7 +25,7 @@ from cli.common import (
 )
 from hub.card import Kind
 from hub.device import Device
-from hub.disclosure import Terms
+from hub.disclosure import LEAST_MINUTES, Terms
 from hub.installation import Installer, build_package, consent_terms
 from hub.machine import Manifest
 from hub.vault import write_secret
@@ -147,6 +147,15 @@ def in_words(terms: Terms) -> str:
             f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
             f" {terms.bits} bits of whatever the applet makes of readings of"
             f" {terms.least_minutes} minutes, whenever it is due, until {terms.until}"
+        )
+    if terms.statement == "linear" and terms.least_minutes < LEAST_MINUTES:
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: a sum in which every"
+            f" {terms.least_minutes} minutes of use may count differently, as at prices that change"
+            f" all the time; one number of at most {terms.bits} bits about a period of"
+            f" {terms.least_days} days or more, {terms.answers} times for whatever overlaps; weights"
+            f" chosen for it could make these bits tell single {terms.least_minutes} minutes;"
+            f" until {terms.until}"
         )
     if terms.statement in KINDS_IN_WORDS:
         return (

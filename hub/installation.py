@@ -35,8 +35,6 @@ __all__ = ["InstallationError", "Installer", "Package", "build_package", "consen
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0
 CHANNEL_KEY_VERSION: Final = 0x30
-LEAST_MINUTES: Final = 8 * 60
-"""What a consent given at installation lets be worked out at the finest: minutes of slots."""
 CHALLENGE_SIZE: Final = 8
 LOAD_BLOCK: Final = 0xEF
 LONGEST_AID: Final = 15
@@ -109,7 +107,7 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
             purpose=manifest.purpose,
             statement=statement.kind,
             least_days=statement.minimum_days,
-            least_minutes=LEAST_MINUTES,
+            least_minutes=statement.least_minutes,
             answers=statement.at_most,
             bits=statement.value_bits,
             until=manifest.expires,

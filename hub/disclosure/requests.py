@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hub.disclosure.consents import LEAST_MINUTES
 from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
 from protocols.amounts import Amount, Peaks, SlotForm, Sum, Tiered
 
@@ -29,6 +30,8 @@ class Number:
     """`linear`, `blocks` or `demand`: what the consent has to name."""
     forms: tuple[Form, ...]
     bits: int
+    least_minutes: int = LEAST_MINUTES
+    """What the consent to it says; known once it has been told."""
 
 
 def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Number:
