@@ -153,8 +153,8 @@ def in_words(terms: Terms) -> str:
             f"{terms.recipient} may learn, for {terms.purpose}: a sum in which every"
             f" {terms.least_minutes} minutes of use may count differently, as at prices that change"
             f" all the time; one number of at most {terms.bits} bits about a period of"
-            f" {terms.least_days} days or more, {terms.answers} times for whatever overlaps; weights"
-            f" chosen for it could make these bits tell single {terms.least_minutes} minutes;"
+            f" {terms.least_days} days or more, {terms.answers} times for whatever overlaps; with"
+            f" weights chosen for it these bits could tell single {terms.least_minutes} minutes;"
             f" until {terms.until}"
         )
     if terms.statement in KINDS_IN_WORDS:

@@ -22,8 +22,9 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
-from applets.billing.messages import CLA, NONCE_SIZE, BillQuestion, Instruction
+from applets.billing.messages import AID, BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill
+from applets.exchange.messages import CLA, NONCE_SIZE
 from protocols.metrology import GridError, Period
 from protocols.secure_channel import CommandApdu
 from tariffs import Tariff, TariffError
@@ -138,7 +139,7 @@ class Utility:
 
         `signed_tariff` must be signed with this utility's key.
         """
-        enrolment = self.customers.find(meter)
+        enrolment = self.customers.find(meter, AID)
         try:
             verify_signed_tariff(signed_tariff, self.keys.public)
         except TariffError as error:
@@ -164,15 +165,13 @@ class Utility:
         command = CommandApdu(
             CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
         )
-        return head_end.ask(address, self.customers.find(question.meter), command)
+        return head_end.ask(address, self.customers.find(question.meter, AID), command)
 
     def check(self, entry: LedgerEntry) -> None:
         """Verify an entry's bill again, from its evidence, and that the entry says just that.
 
-        Raises `VerificationFailed` or `CannotVerify`; an entry that is no bill is passed over.
+        Raises `VerificationFailed` or `CannotVerify`.
         """
-        if entry.kind != "bill":
-            return
         bundle = BillBundle.decode(self.ledger.evidence(entry))
         place = f"entry {entry.sequence}"
         try:
@@ -181,7 +180,7 @@ class Utility:
             raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
         if bundle.supplier != self.keys.public.public_bytes_raw():
             raise VerificationFailed("ledger", f"{place}: under another supplier's tariff")
-        if bundle.certifier != self.customers.find(entry.meter).certifier:
+        if bundle.certifier != self.customers.find(entry.meter, AID).certifier:
             raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
         said = {name: value for name, value in entry.content.items() if name != "evidence"}
         if question.meter != entry.meter or said != _content(verified):
@@ -190,14 +189,14 @@ class Utility:
     def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
         """Hand the invoice to the applet, which keeps it for the resident."""
         command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
-        head_end.ask(address, self.customers.find(billed.invoice.meter), command)
+        head_end.ask(address, self.customers.find(billed.invoice.meter, AID), command)
 
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is returned, not delivered.
 
         Raises as `bill` does.
         """
-        enrolment = self.customers.find(question.meter)
+        enrolment = self.customers.find(question.meter, AID)
         supplier = self.keys.public.public_bytes_raw()
         bundle = BillBundle.of(question, answer, enrolment, supplier)
         evidence = bundle.encode()
