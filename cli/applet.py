@@ -55,13 +55,18 @@ for command in (key, new, run):
 @click.option(
     "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
 )
+@click.option(
+    "--manifest", default="manifest.toml", show_default=True, help="A manifest in FOLDER."
+)
 @click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
 @json_option
-def build(folder: Path, signer: Path, output: Path | None, as_json: bool) -> None:
+def build(folder: Path, signer: Path, manifest: str, output: Path | None, as_json: bool) -> None:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
     output = output or Path(f"{folder.name}.cap")
     with one_line_errors():
-        content = build_package(folder, private_key(signer), [folder.resolve().parent, ROOT])
+        content = build_package(
+            folder, private_key(signer), [folder.resolve().parent, ROOT], manifest
+        )
         output.write_bytes(content)
     if as_json:
         print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})

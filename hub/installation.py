@@ -59,23 +59,27 @@ class Package:
         return self.bundle.manifest
 
 
-def build_package(folder: Path, signer: Ed25519PrivateKey, search_path: Sequence[Path]) -> bytes:
+def build_package(
+    folder: Path,
+    signer: Ed25519PrivateKey,
+    search_path: Sequence[Path],
+    manifest: str = "manifest.toml",
+) -> bytes:
     """Return the CAP file of the applet in `folder`, signed; raise `InstallationError`.
 
-    `search_path` is where the packages that its manifest includes are found.
+    `search_path` is where the packages that its manifest includes are found; `manifest` is the
+    name of another one, of a program that may be let do more or less.
     """
     try:
-        content = build_bundle(folder, signer, key_id(signer.public_key()), search_path)
-        manifest = Bundle.decode(
-            content, {key_id(signer.public_key()): signer.public_key()}
-        ).manifest
-        major, minor, *_ = (int(part) for part in manifest.version.split("."))
+        content = build_bundle(folder, signer, key_id(signer.public_key()), search_path, manifest)
+        said = Bundle.decode(content, {key_id(signer.public_key()): signer.public_key()}).manifest
+        major, minor, *_ = (int(part) for part in said.version.split("."))
         return build_cap(
-            _named(manifest.aid, PACKAGE),
+            _named(said.aid, PACKAGE),
             (major, minor),
-            (manifest.aid,),
+            (said.aid,),
             content,
-            f"com.meterlet.{manifest.name.replace('-', '_')}",
+            f"com.meterlet.{said.name.replace('-', '_')}",
         )
     except (BundleError, PackageError, ValueError) as error:
         raise InstallationError(f"{folder}: {error}") from None

@@ -38,9 +38,11 @@ from utility_server.keys import UtilityKeys, key_id
 from utility_server.ledger import Content, Ledger, LedgerEntry
 from utility_server.verification import BillBundle, verify_bill
 
-__all__ = ["BilledPeriod", "Utility"]
+__all__ = ["MOST_ANSWER_BYTES", "BilledPeriod", "Utility", "require_short"]
 
 MOST_ANSWER_BYTES: Final = 65_536
+MOST_DOCUMENT_BYTES: Final = 65_000
+"""What a question may carry: with it, it has to fit one command of 65,535 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Utility:
             verify_signed_tariff(signed_tariff, self.keys.public)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
+        require_short("the tariff", signed_tariff)
         try:
             begin, end = period.bounds(enrolment.zone)
         except GridError as error:
@@ -229,6 +232,15 @@ class Utility:
         )
         document = invoice.sign(self.keys.signing, key_id(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
+
+
+def require_short(name: str, document: bytes) -> None:
+    """Raise `CannotVerify` for a document that no question can carry."""
+    if len(document) > MOST_DOCUMENT_BYTES:
+        raise CannotVerify(
+            f"{name} has {len(document):,} bytes; a question carries {MOST_DOCUMENT_BYTES:,}:"
+            " use one for a shorter time"
+        )
 
 
 def _content(verified: VerifiedBill) -> Content:

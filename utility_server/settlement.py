@@ -32,7 +32,7 @@ from utility_server.errors import (
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import key_id
 from utility_server.ledger import Content, LedgerEntry
-from utility_server.office import MOST_ANSWER_BYTES, Utility
+from utility_server.office import MOST_ANSWER_BYTES, Utility, require_short
 from utility_server.shares import round_shares
 from utility_server.verification import BillBundle, period_of
 
@@ -146,6 +146,7 @@ def ask_for(office: Utility, index: PriceIndex, period: Period, meter: bytes) ->
     except (GridError, TariffError) as error:
         raise CannotVerify(f"the period: {error}") from None
     document = sign_index(part, office.keys.signing, key_id(office.keys.public))
+    require_short("the index", document)
     about = About(meter, begin, end, office.randomness(NONCE_SIZE))
     return SettlementQuestion(about, document)
 
