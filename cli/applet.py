@@ -37,6 +37,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LOCKED: Final = 0x80
 KINDS_IN_WORDS: Final = {
     "blocks": "what the use of some times comes to where prices depend on how much it is",
+    "match": "which of several sums of your use is the largest, and not how large they are",
     "demand": "how high the highest use of some times was, and not when",
 }
 
@@ -161,6 +162,12 @@ def in_words(terms: Terms) -> str:
             f" {terms.least_days} days or more, {terms.answers} times for whatever overlaps; with"
             f" weights chosen for it these bits could tell single {terms.least_minutes} minutes;"
             f" until {terms.until}"
+        )
+    if terms.statement == "sample":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: single readings, no two of them"
+            f" within {terms.least_minutes} minutes, about a period of {terms.least_days} days or"
+            f" more, {terms.answers} times for whatever overlaps, until {terms.until}"
         )
     if terms.statement in KINDS_IN_WORDS:
         return (

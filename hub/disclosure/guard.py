@@ -15,6 +15,10 @@ broke; the rules, in order:
                any means than the sum over so many minutes of slots as the consent says
     window     nor does linear algebra determine the total of a stretch shorter than its days
 
+Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
+whomever, no two start within the consent's minutes of each other, so that of N slots one is known
+at most.
+
 Where the weights of every slot differ, as prices on a spot market do, nothing finer than a slot can
 be promised, and against clever weights the count and the size of the answers are the only bound:
 so a fine consent counts answers about whatever overlaps. What was told under a finer consent does
@@ -30,6 +34,7 @@ notes.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 from hub.disclosure.consents import (
@@ -59,6 +64,7 @@ from hub.disclosure.requests import (
     wanted,
 )
 from hub.vault.database import Database
+from protocols.amounts import Reading
 
 __all__ = ["Disclosure", "ReleaseRefused"]
 
@@ -273,7 +279,7 @@ class Disclosure:
             )
         minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
-        is_fine = min(minutes.values()) < LEAST_MINUTES
+        is_fine = min(minutes.values()) < LEAST_MINUTES or Reading.kind in minutes
         about = _overlaps if is_fine else _is_same_period
         same = sum(r.applet == request.applet and about(r.form, form) for r in before)
         if same >= min(one.answers for one in terms.values()):
@@ -289,8 +295,12 @@ class Disclosure:
         ]
         near = _entangled((form, 0), told)
         near += [(one, number.least_minutes) for number in asked for one in number.forms]
-        for least in sorted(set(minutes.values())):
-            _check_fineness([one for one, finest in near if finest >= least], least)
+        mixed = [(one, finest) for one, finest in near if not one.is_sample]
+        for least in sorted({m for kind, m in minutes.items() if kind != Reading.kind}):
+            _check_fineness([one for one, finest in mixed if finest >= least], least)
+        if Reading.kind in minutes:
+            samples = [one for one, _ in (*told, *near) if one.is_sample]
+            _check_spacing(samples, minutes[Reading.kind])
         _check_windows([one for one, _ in near], least_days)
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
@@ -322,6 +332,17 @@ def _check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
             "fineness",
             f"the use of {smallest // _MINUTE} min of slots could be worked out,"
             f" the consent says no finer than {least_minutes} min",
+        )
+
+
+def _check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
+    starts = sorted({one.sampled for one in samples if one.sampled is not None})
+    nearest = min((after - start for start, after in pairwise(starts)), default=None)
+    if nearest is not None and nearest < least_minutes * _MINUTE:
+        raise ReleaseRefused(
+            "fineness",
+            f"two samples would be {nearest // _MINUTE} min apart,"
+            f" the consent says no nearer than {least_minutes} min",
         )
 
 

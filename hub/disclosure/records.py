@@ -3,19 +3,28 @@
 
 from collections.abc import Mapping, Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, Final
 
 from hub.disclosure.consents import LEAST_MINUTES, Terms
 from hub.disclosure.knowledge import Form
 from hub.disclosure.log import Entry
 from hub.disclosure.requests import AmountsRequest, Number, Release, ReleaseRequest
-from protocols.amounts import Peaks
+from protocols.amounts import Peaks, Reading
 
 __all__ = ["number_facts", "release_of", "request_facts", "terms_facts"]
+
+_SAMPLE: Final = Struct("<qq")
+"""How many slots the period has, and the place of the one."""
 
 
 def _pack(weights: Sequence[int]) -> bytes:
     return Struct(f"<{len(weights)}q").pack(*weights)
+
+
+def _packed(form: Form) -> bytes:
+    if form.is_sample:
+        return _SAMPLE.pack(len(form.weights), form.weights.index(1))
+    return _pack(form.weights)
 
 
 def terms_facts(terms: Terms) -> dict[str, int | str | bytes]:
@@ -65,7 +74,7 @@ def number_facts(
         "numbers": [
             {
                 "kind": number.kind,
-                "forms": [_pack(form.weights) for form in number.forms],
+                "forms": [_packed(form) for form in number.forms],
                 "bits": number.bits,
                 "least_minutes": minutes[number.kind],
             }
@@ -84,8 +93,13 @@ def release_of(entry: Entry) -> Release:
     )
 
     def form(weights: bytes, kind: str) -> Form:
+        about = facts["begin"], facts["slot_seconds"]
+        if kind == Reading.kind:
+            slots, place = _SAMPLE.unpack(weights)
+            one = (0,) * place + (1,) + (0,) * (slots - place - 1)
+            return Form(*about, one, is_sample=True)
         unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
-        return Form(facts["begin"], facts["slot_seconds"], unpacked, kind == Peaks.kind)
+        return Form(*about, unpacked, kind == Peaks.kind)
 
     return Release(
         sequence=entry.sequence,
