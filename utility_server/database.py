@@ -22,13 +22,14 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from utility_server.errors import StoreError
 
 __all__ = [
-    "customer_table",
+    "enrolment_table",
     "evidence_table",
     "ledger_table",
     "open_database",
@@ -43,12 +44,14 @@ _metadata: Final = MetaData()
 
 schema_table: Final = Table("schema_version", _metadata, Column("version", Integer, nullable=False))
 
-customer_table: Final = Table(
-    "customer",
+enrolment_table: Final = Table(
+    "enrolment",
     _metadata,
     Column("meter", LargeBinary, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
 )
+"""One row for each applet of a customer's hub; which applet it is says only what is sealed."""
 
 ledger_table: Final = Table(
     "ledger_entry",
@@ -134,6 +137,18 @@ def _check_schema(connection: Connection, name: str) -> None:
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
         )
+    if version < SCHEMA_VERSION:
+        _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring a database of version 1, which knew one applet of each hub, to this one."""
+    enrolment_table.create(connection)
+    connection.exec_driver_sql(
+        "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
+    )
+    connection.exec_driver_sql("DROP TABLE customer")
+    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 
 def _prepare_sqlite(engine: Engine) -> None:
