@@ -85,6 +85,7 @@ def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
     invoice, bill = checked.invoice, checked.bill
     return {
         "invoice": invoice.number,
+        "replaces": invoice.replaces or None,
         "issued": utc_text(invoice.issued),
         "from": utc_text(invoice.begin),
         "until": utc_text(invoice.end),
@@ -150,6 +151,21 @@ def released_facts(device: Device, recipient: str | None = None) -> dict[str, An
                 "bits": entry.facts["bits"],
             }
             for entry in log.entries("output")
+            if recipient in (None, entry.facts["recipient"])
+        ],
+        "sums": [
+            {
+                "time": utc_text(entry.time),
+                "recipient": entry.facts["recipient"],
+                "purpose": entry.facts["purpose"],
+                "region": entry.facts["region"],
+                "first_day": local_day(entry.facts["begin"], device.zone),
+                "last_day": local_day(entry.facts["end"] - 1, device.zone),
+                "resolution_minutes": entry.facts["resolution_minutes"],
+                "values": entry.facts["values"],
+                "households": entry.facts["group"],
+            }
+            for entry in log.entries("aggregate")
             if recipient in (None, entry.facts["recipient"])
         ],
         "exports": [
@@ -275,6 +291,12 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"{output['recipient']} got {output['output']}, {output['bits']} bits,"
             f" at {output['time']}"
         )
+    for told in facts["sums"]:
+        console.print(
+            f"{told['recipient']} got {told['values']:,} sums over {told['households']}"
+            f" households of {told['region']}, {told['first_day']} to {told['last_day']}, every"
+            f" {told['resolution_minutes']} min, at {told['time']}; of this one alone, nothing"
+        )
     for export in facts["exports"]:
         console.print(
             f"{export['recipient']} got {export['readings']:,} readings of"
@@ -378,6 +400,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--least-minutes", type=int, help="More minutes of slots that must be mixed.")
 @click.option("--answers", type=int, help="Fewer answers about the same period.")
 @click.option("--bits", type=int, help="Smaller answers.")
+@click.option("--least-group", type=int, help="Sums over more households.")
 def narrow(
     folder: Path,
     number: int,
@@ -386,9 +409,10 @@ def narrow(
     least_minutes: int | None,
     answers: int | None,
     bits: int | None,
+    least_group: int | None,
 ) -> None:
     """Put a narrower consent in the place of consent NUMBER."""
-    if (until, least_days, least_minutes, answers, bits) == (None,) * 5:
+    if (until, least_days, least_minutes, answers, bits, least_group) == (None,) * 6:
         raise click.UsageError("say what to narrow")
     with one_line_errors(), Device.open(folder) as device:
         old = device.disclosure.consent(number).terms
@@ -399,6 +423,7 @@ def narrow(
             least_minutes=least_minutes or old.least_minutes,
             answers=answers or old.answers,
             bits=bits or old.bits,
+            least_group=least_group or old.least_group,
         )
         try:
             new = device.disclosure.narrow(number, terms)
@@ -462,6 +487,7 @@ def list_consents(folder: Path, as_json: bool) -> None:
             "least_minutes": consent.terms.least_minutes,
             "answers": consent.terms.answers,
             "bits": consent.terms.bits,
+            "least_group": consent.terms.least_group,
             "until": consent.terms.until.isoformat(),
             "replaces": consent.replaces,
             "revoked": None if consent.revoked is None else utc_text(consent.revoked),

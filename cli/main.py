@@ -16,6 +16,7 @@ NOUNS: Final = {
     "concentrator": "cli.concentrator:concentrator",
     "demo": "cli.demo:demo",
     "hub": "cli.hub:hub",
+    "index": "cli.index:index",
     "inspect": "cli.inspect:inspect",
     "mdms": "cli.mdms:mdms",
     "sml": "cli.sml:sml",

@@ -18,8 +18,10 @@ from cli.common import (
     utc_text,
     utility_option,
 )
+from cli.settle import settle
 from cli.tariff_files import load_tariff, write_new
 from protocols.metrology import Period
+from utility_server.audit import check_entry
 from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
@@ -35,6 +37,9 @@ def utility() -> None:
 
 
 utility.add_command(aggregate)
+
+
+utility.add_command(settle)
 
 
 @utility.command()
@@ -133,6 +138,7 @@ def request_bill(
     click.echo(
         f"verified: {facts['total']} {facts['currency']} for {month.first} to {month.last},"
         f" invoice {facts['invoice']}"
+        + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
@@ -143,6 +149,7 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     bill = billed.verified.bill
     return {
         "invoice": billed.invoice.number,
+        "replaces": billed.invoice.replaces or None,
         "meter": billed.invoice.meter.hex(),
         "from": utc_text(bill.begin),
         "until": utc_text(bill.end),
@@ -185,7 +192,7 @@ def ledger(folder: Path, as_json: bool) -> None:
     with one_line_errors(), Utility.open(folder) as office:
         lines = []
         for entry in office.ledger.entries():
-            office.check(entry)
+            check_entry(office, entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,
                 "time": utc_text(entry.time),
@@ -199,6 +206,16 @@ def ledger(folder: Path, as_json: bool) -> None:
         print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
         return
     for line in lines:
-        what = f"{line['total']} {line['currency']}" if line["kind"] == "bill" else line["why"]
+        what = _in_words(line)
         click.echo(f"{line['number']:5} {line['time']} {line['meter']} {line['kind']}: {what}")
-    click.echo(f"{len(lines)} entries; the chain and every bill verify")
+    click.echo(f"{len(lines)} entries; the chain and every entry verify")
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    match line["kind"]:
+        case "bill":
+            return f"{line['total']} {line['currency']}"
+        case "settlement":
+            return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
+        case _:
+            return str(line["why"])

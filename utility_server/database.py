@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's tables: SQLite in a file, or PostgreSQL where there are many customers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import cbor2
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -31,7 +33,7 @@ from utility_server.errors import StoreError
 __all__ = [
     "UTILITY",
     "Schema",
-    "customer_table",
+    "enrolment_table",
     "evidence_table",
     "ledger_table",
     "open_database",
@@ -39,24 +41,27 @@ __all__ = [
     "writing",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _WRITES: Final = "meterlet_writes"
 
 _metadata: Final = MetaData()
 
 schema_table: Final = Table("schema_version", _metadata, Column("version", Integer, nullable=False))
 
-customer_table: Final = Table(
-    "customer",
+enrolment_table: Final = Table(
+    "enrolment",
     _metadata,
     Column("meter", LargeBinary, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
 )
+"""One row for each applet of a customer's hub; which applet it is says only what is sealed."""
 
 ledger_table: Final = Table(
     "ledger_entry",
     _metadata,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("meter", LargeBinary, nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
 )
@@ -70,6 +75,30 @@ evidence_table: Final = Table(
 )
 
 
+def _migrate(connection: Connection) -> None:
+    """Bring a database of version 1 to this one.
+
+    It knew one applet of each hub, and of whom a ledger entry is only in the entry.
+    """
+    enrolment_table.create(connection)
+    connection.exec_driver_sql(
+        "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
+    )
+    connection.exec_driver_sql("DROP TABLE customer")
+    binary = LargeBinary().compile(connection.dialect)
+    connection.exec_driver_sql(
+        f"ALTER TABLE ledger_entry ADD COLUMN meter {binary} NOT NULL DEFAULT ''"
+    )
+    for row in connection.execute(select(ledger_table.c.sequence, ledger_table.c.body)).all():
+        match cbor2.loads(row.body):
+            case [_, _, _, bytes(meter), *_]:
+                entry = ledger_table.c.sequence == row.sequence
+                connection.execute(update(ledger_table).where(entry).values(meter=meter))
+    for index in ledger_table.indexes:
+        index.create(connection)
+    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """A set of tables, the version table among them."""
@@ -79,9 +108,11 @@ class Schema:
     """A table that tells this database from another's."""
     owner: str
     version: int
+    migrate: Callable[[Connection], None]
+    """Brings a database of an earlier version to this one."""
 
 
-UTILITY: Final = Schema(_metadata, ledger_table.name, "a utility", SCHEMA_VERSION)
+UTILITY: Final = Schema(_metadata, ledger_table.name, "a utility", SCHEMA_VERSION, _migrate)
 
 
 def open_database(location: Path | str | URL, schema: Schema = UTILITY) -> Engine:
@@ -151,6 +182,8 @@ def _check_schema(connection: Connection, schema: Schema, name: str) -> None:
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {schema.version}"
         )
+    if version < schema.version:
+        schema.migrate(connection)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -22,8 +22,9 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
-from applets.billing.messages import CLA, NONCE_SIZE, BillQuestion, Instruction
+from applets.billing.messages import AID, BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill
+from applets.exchange.messages import CLA, NONCE_SIZE
 from protocols.metrology import GridError, Period
 from protocols.secure_channel import CommandApdu
 from tariffs import Tariff, TariffError
@@ -31,15 +32,17 @@ from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from utility_server.customers import Customers
 from utility_server.database import open_database
-from utility_server.errors import CannotVerify, StoreError, VerificationFailed
+from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, key_id
 from utility_server.ledger import Content, Ledger, LedgerEntry
 from utility_server.verification import BillBundle, verify_bill
 
-__all__ = ["BilledPeriod", "Utility"]
+__all__ = ["MOST_ANSWER_BYTES", "BilledPeriod", "Utility", "require_short"]
 
 MOST_ANSWER_BYTES: Final = 65_536
+MOST_DOCUMENT_BYTES: Final = 65_000
+"""What a question may carry: with it, it has to fit one command of 65,535 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +137,37 @@ class Utility:
         return sign_tariff(tariff, self.keys.signing, key_id(self.keys.public))
 
     def question(self, meter: bytes, period: Period, signed_tariff: bytes) -> BillQuestion:
-        """Return a new question for a customer's bill; raise `CannotVerify` if it makes no sense.
+        """Return a new question for a customer's bill.
 
-        `signed_tariff` must be signed with this utility's key.
+        `signed_tariff` must be signed with this utility's key. Raises `CannotVerify` if the
+        question makes no sense, `AlreadyBilled` where the period overlaps one that was billed; a
+        second bill for just the same period replaces the first.
         """
-        enrolment = self.customers.find(meter)
+        enrolment = self.customers.find(meter, AID)
         try:
             verify_signed_tariff(signed_tariff, self.keys.public)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
+        require_short("the tariff", signed_tariff)
         try:
             begin, end = period.bounds(enrolment.zone)
         except GridError as error:
             raise CannotVerify(f"the period: {error}") from None
+        self._replaced(meter, begin, end)
         return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
+
+    def _replaced(self, meter: bytes, begin: int, end: int) -> int:
+        """Return the number of the last invoice for the period, 0 if there is none."""
+        number = 0
+        for entry in self.ledger.bills(meter):
+            match entry.content:
+                case {"begin": int(first), "end": int(last)} if (first, last) == (begin, end):
+                    number = entry.sequence
+                case {"begin": int(first), "end": int(last)} if first < end and begin < last:
+                    raise AlreadyBilled(
+                        f"meter {meter.hex()}: invoice {entry.sequence} bills a part of that period"
+                    )
+        return number
 
     def bill(self, question: BillQuestion, head_end: HeadEnd, address: Address) -> BilledPeriod:
         """Ask the hub, verify what it answers, enter it and deliver the invoice.
@@ -164,15 +184,13 @@ class Utility:
         command = CommandApdu(
             CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
         )
-        return head_end.ask(address, self.customers.find(question.meter), command)
+        return head_end.ask(address, self.customers.find(question.meter, AID), command)
 
     def check(self, entry: LedgerEntry) -> None:
         """Verify an entry's bill again, from its evidence, and that the entry says just that.
 
-        Raises `VerificationFailed` or `CannotVerify`; an entry that is no bill is passed over.
+        Raises `VerificationFailed` or `CannotVerify`.
         """
-        if entry.kind != "bill":
-            return
         bundle = BillBundle.decode(self.ledger.evidence(entry))
         place = f"entry {entry.sequence}"
         try:
@@ -181,7 +199,7 @@ class Utility:
             raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
         if bundle.supplier != self.keys.public.public_bytes_raw():
             raise VerificationFailed("ledger", f"{place}: under another supplier's tariff")
-        if bundle.certifier != self.customers.find(entry.meter).certifier:
+        if bundle.certifier != self.customers.find(entry.meter, AID).certifier:
             raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
         said = {name: value for name, value in entry.content.items() if name != "evidence"}
         if question.meter != entry.meter or said != _content(verified):
@@ -190,14 +208,14 @@ class Utility:
     def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
         """Hand the invoice to the applet, which keeps it for the resident."""
         command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
-        head_end.ask(address, self.customers.find(billed.invoice.meter), command)
+        head_end.ask(address, self.customers.find(billed.invoice.meter, AID), command)
 
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is returned, not delivered.
 
         Raises as `bill` does.
         """
-        enrolment = self.customers.find(question.meter)
+        enrolment = self.customers.find(question.meter, AID)
         supplier = self.keys.public.public_bytes_raw()
         bundle = BillBundle.of(question, answer, enrolment, supplier)
         evidence = bundle.encode()
@@ -213,6 +231,7 @@ class Utility:
             raise
         now = self.now()
         bill = verified.bill
+        replaces = self._replaced(question.meter, bill.begin, bill.end)
         entry = self.ledger.append(now, "bill", question.meter, _content(verified), evidence)
         invoice = Invoice(
             number=entry.sequence,
@@ -227,9 +246,19 @@ class Utility:
             missing=len(verified.missing),
             tariff=bill.tariff_digest,
             evidence=sha256(evidence).digest(),
+            replaces=replaces,
         )
         document = invoice.sign(self.keys.signing, key_id(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
+
+
+def require_short(name: str, document: bytes) -> None:
+    """Raise `CannotVerify` for a document that no question can carry."""
+    if len(document) > MOST_DOCUMENT_BYTES:
+        raise CannotVerify(
+            f"{name} has {len(document):,} bytes; a question carries {MOST_DOCUMENT_BYTES:,}:"
+            " use one for a shorter time"
+        )
 
 
 def _content(verified: VerifiedBill) -> Content:

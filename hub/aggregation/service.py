@@ -75,6 +75,8 @@ class HubAggregation:
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     refused: list[tuple[AggregateRequest, ReleaseRefused]] = field(default_factory=list)
     """What the guard has refused since somebody emptied this list."""
+    opened: list[bytes] = field(default_factory=list)
+    """The rounds whose opening it has handed out since somebody emptied this one."""
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
@@ -137,6 +139,7 @@ class HubAggregation:
             ]
             blinding = self.meter.certifier.open_load(round_, self._days(round_))
             opening = self._household(round_).open(listed, signatures, blinding)
+            self.opened.append(round_.digest)
             if not known.is_open:
                 self._guard(self.disclosure.permit_aggregate, round_, len(listed.indexes))
                 self.record.release(round_.digest, released)

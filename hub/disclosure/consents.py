@@ -7,7 +7,10 @@ from typing import Final
 
 from hub.vault.database import Component, Database
 
-__all__ = ["CONSENT_COMPONENT", "Consent", "Terms", "UnknownConsent"]
+__all__ = ["CONSENT_COMPONENT", "LEAST_MINUTES", "Consent", "Terms", "UnknownConsent"]
+
+LEAST_MINUTES: Final = 8 * 60
+"""What a consent lets be worked out at the finest, unless it says so in as many words."""
 
 CONSENT_COMPONENT: Final = Component(
     "consent",

@@ -4,6 +4,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import cbor2
@@ -11,12 +12,23 @@ import pytest
 from sqlalchemy import Engine
 
 from protocols.hash_chain import seal
+from protocols.metrology import Period
+from tariffs.source import load_toml
 from tests.protocols.test_enrolment import GOOD
 from utility_server.customers import Customers
 from utility_server.database import open_database
-from utility_server.errors import EnrolmentRefused, LedgerTampered, StoreError, UnknownCustomer
+from utility_server.errors import (
+    AlreadyBilled,
+    EnrolmentRefused,
+    LedgerTampered,
+    StoreError,
+    UnknownCustomer,
+)
 from utility_server.keys import UtilityKeys
 from utility_server.ledger import Ledger
+from utility_server.office import Utility
+
+TARIFF = Path(__file__).resolve().parents[2] / "cli" / "demo" / "tariff.toml"
 
 
 @pytest.fixture
@@ -86,15 +98,15 @@ def test_customers_are_sealed_and_found_again(engine: Engine) -> None:
     customers = Customers(engine, bytes(32), os.urandom)
     customers.enrol(GOOD.encode())
     customers.enrol(GOOD.encode())
-    assert customers.find(GOOD.meter) == GOOD
+    assert customers.find(GOOD.meter, GOOD.applet) == GOOD
     assert customers.meters() == [GOOD.meter]
     content = Path(str(engine.url.database)).read_bytes()
     assert b"e" * 16 not in content
     assert (b"e" * 16).hex().encode() not in content
     with pytest.raises(UnknownCustomer, match="0102"):
-        customers.find(b"\1\2")
+        customers.find(b"\1\2", GOOD.applet)
     with pytest.raises(StoreError, match="sealed with another key"):
-        Customers(engine, bytes(range(32)), os.urandom).find(GOOD.meter)
+        Customers(engine, bytes(range(32)), os.urandom).find(GOOD.meter, GOOD.applet)
 
 
 def test_a_certifier_is_never_replaced_silently(engine: Engine) -> None:
@@ -130,6 +142,21 @@ def test_a_foreign_or_newer_database_is_left_as_it_was(tmp_path: Path) -> None:
         assert path.read_bytes() == before
 
 
+def test_what_is_billed_in_part_is_not_billed_again(tmp_path: Path) -> None:
+    march = Period(date(2025, 3, 1), date(2025, 3, 31))
+    with Utility.create(tmp_path / "utility", now=lambda: 0) as office:
+        office.customers.enrol(GOOD.encode())
+        signed = office.sign(load_toml(TARIFF.read_text()))
+        begin, end = march.bounds(GOOD.zone)
+        office.ledger.append(0, "bill", GOOD.meter, {"begin": begin, "end": end}, b"")
+        office.ledger.append(0, "refused", GOOD.meter, {"begin": 0, "end": end}, b"")
+        assert office.question(GOOD.meter, march, signed).begin == begin
+        overlapping = Period(date(2025, 3, 31), date(2025, 4, 30))
+        with pytest.raises(AlreadyBilled, match="invoice 1 bills a part"):
+            office.question(GOOD.meter, overlapping, signed)
+        office.question(GOOD.meter, Period(date(2025, 4, 1), date(2025, 4, 30)), signed)
+
+
 def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
     keys = UtilityKeys.create(tmp_path / "keys", os.urandom)
     assert UtilityKeys.load(tmp_path / "keys").storage == keys.storage
@@ -162,7 +189,7 @@ def test_a_damaged_database_is_one_kind_of_error_and_never_another(tmp_path: Pat
             continue
         customers = Customers(engine, bytes(32), os.urandom)
         for work in (
-            lambda customers=customers: customers.find(GOOD.meter),
+            lambda customers=customers: customers.find(GOOD.meter, GOOD.applet),
             lambda customers=customers: customers.enrol(GOOD.encode()),
             lambda engine=engine: [*map(Ledger(engine).evidence, Ledger(engine).entries())],
         ):
@@ -196,3 +223,40 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     open_database(tmp_path / name / "utility.db").dispose()
     assert (tmp_path / name / "utility.db").stat().st_size
+
+
+def test_a_meter_has_an_enrolment_for_each_of_its_applets(engine: Engine) -> None:
+    customers = Customers(engine, bytes(32), os.urandom)
+    other = replace(GOOD, applet=GOOD.applet[:-1] + b"\x77")
+    for enrolment in (GOOD, other, GOOD):
+        customers.enrol(enrolment.encode())
+    assert customers.find(GOOD.meter, other.applet) == other
+    assert customers.find(GOOD.meter, GOOD.applet) == GOOD
+    assert customers.meters() == [GOOD.meter]
+    with pytest.raises(UnknownCustomer, match="not enrolled with applet F0"):
+        customers.find(GOOD.meter, b"\xf0none")
+    with pytest.raises(EnrolmentRefused, match="other keys"):
+        customers.enrol(replace(other, certifier=bytes(32)).encode())
+
+
+def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    engine = open_database(path)
+    Customers(engine, bytes(32), os.urandom).enrol(GOOD.encode())
+    filled(engine)
+    engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP INDEX ix_ledger_entry_meter")
+        connection.execute("ALTER TABLE ledger_entry DROP COLUMN meter")
+        connection.execute("CREATE TABLE customer (meter BLOB PRIMARY KEY, sealed BLOB NOT NULL)")
+        connection.execute("INSERT INTO customer SELECT meter, sealed FROM enrolment")
+        connection.execute("DROP TABLE enrolment")
+        connection.execute("UPDATE schema_version SET version = 1")
+    connection.close()
+    for _ in range(2):
+        engine = open_database(path)
+        assert Customers(engine, bytes(32), os.urandom).find(GOOD.meter, GOOD.applet) == GOOD
+        ledger = Ledger(engine)
+        assert ledger.bills(b"meter") == list(ledger.entries())
+        assert len(ledger.bills(b"meter")) == 4
+        engine.dispose()

@@ -89,7 +89,8 @@ data_key_table: Final = Table(
     Column("wrapped", LargeBinary, nullable=False),
 )
 
-MDMS: Final = Schema(_metadata, aggregate_table.name, "an MDMS", 1)
+MDMS: Final = Schema(_metadata, aggregate_table.name, "an MDMS", 1, migrate=lambda connection: None)
+"""There is no earlier version."""
 
 
 @dataclass(frozen=True, slots=True)
