@@ -11,13 +11,13 @@ split       tells some homes of other contributors than the rest
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from cli.common import public_key
 from cli.concentrator import run
-from protocols.aggregation import Batch, Collector, Contributors, Round
+from protocols.aggregation import Batch, Collector, Contributors
 from utility_server.concentrator import Concentrator, Hubs
 from utility_server.concentrator.steps import APPLET
 
@@ -101,7 +101,7 @@ def _without(whole: Contributors, place: int) -> Contributors:
     )
 
 
-COLLECTORS: Final[Mapping[str, Callable[[Round], Collector]]] = {
+COLLECTORS: Final[Mapping[str, type[Collector]]] = {
     "drop": _Drop,
     "repeat": _Repeat,
     "alter": _Alter,

@@ -91,28 +91,62 @@ class Region:
     made: Callable[[], None] = lambda: None
     """Told of each home that is ready."""
     timings: dict[str, float] = field(default_factory=dict)
-    logs: list[Path] = field(default_factory=list)
+    pids: dict[str, int] = field(default_factory=dict)
+    """The processes: "concentrator", "mdms", "homes 0", ..."""
+    concentrator: Address = field(init=False)
 
     def run(self) -> dict[str, Any]:
         """Go the whole way; return the facts. Raises what goes wrong on it."""
-        with ExitStack() as stack:
-            with self._station("keys"):
-                operator = self._keys()
-            fleets = ExitStack()
-            stack.enter_context(fleets)
-            with self._station("homes"):
-                homes = self._homes(fleets, operator)
-            with self._station("concentrator and MDMS"):
-                address, servers = self._servers(stack, homes)
+        with ExitStack() as servers, ExitStack() as homes:
+            self.start(homes, servers)
             with self._station("round"):
-                outcome = self._round()
-            traffic = self._traffic(address)
-            fleets.close()
+                outcome = self.aggregate()
+            traffic = self._traffic()
+            homes.close()
             with self._station("plain sums"):
-                plain, needles, released = self._plain(outcome)
+                plain, released = self._plain(outcome)
             with self._station("search for readings"):
-                seen = self._search(needles, servers)
+                needles = self.needles()
+                seen = {party: self._search(needles, party) for party in ("concentrator", "mdms")}
         return self._facts(outcome, plain, seen, released, traffic)
+
+    def start(self, homes: ExitStack, servers: ExitStack) -> None:
+        """Make everything, and start all processes; the stacks stop them."""
+        with self._station("keys"):
+            operator = self._keys()
+        with self._station("homes"):
+            found = self._homes(homes, operator)
+        with self._station("concentrator and MDMS"):
+            self._servers(servers, found)
+
+    def aggregate(self) -> dict[str, Any]:
+        """Ask the MDMS for the sum; return the outcome's facts."""
+        plan, facts = self.plan, dict[str, Any]()
+        request = Request(
+            REGION,
+            ACTIVE_ENERGY_IMPORT,
+            plan.period,
+            plan.zone,
+            plan.resolution_minutes,
+            plan.value_bits,
+            0,
+        )
+        for said in ask(self.folder / "mdms", request):
+            if isinstance(said, str):
+                self.say(said)
+            else:
+                facts = said
+        return facts
+
+    def needles(self) -> Needles:
+        """Return what is to be looked for: every home's readings, out of its own folder."""
+        found = Needles()
+        for serial in range(1, len(self.plan.columns) + 1):
+            with self._device(serial) as device:
+                days = device.meter.uses(self.plan.period)
+                uses = [wh for day in days for wh in day.uses]
+                found.add(f"home {serial}", uses, days[0].start_wh)
+        return found
 
     def _keys(self) -> bytes:
         authority = Authority.create(self.folder / "authority")
@@ -172,6 +206,7 @@ class Region:
         ).write(path)
         log = self._log(f"fleet-{number}")
         process = self._start(stack, ["-m", "cli.demo.fleet", str(path)], log)
+        self.pids[f"homes {number}"] = process.pid
         watcher = threading.Thread(target=self._watch, args=(process, log, len(homes)), daemon=True)
         watcher.start()
         return process
@@ -186,10 +221,7 @@ class Region:
             told = max(told, lines)
             time.sleep(0.2)
 
-    def _servers(
-        self, stack: ExitStack, homes: Sequence[dict[str, Any]]
-    ) -> tuple[Address, dict[str, int]]:
-        """Start concentrator and MDMS; return the concentrator's address and the processes."""
+    def _servers(self, stack: ExitStack, homes: Sequence[dict[str, Any]]) -> None:
         hubs = self.folder / "hubs.json"
         entries = [
             {"meter": home["meter"], "region": REGION, "address": home["address"]} for home in homes
@@ -203,56 +235,39 @@ class Region:
             program = ["-c", LIAR, str(self.plan.cheat), str(hubs), operator]
         concentrator = self._start(stack, program, self._log("concentrator"))
         where = _ready(concentrator)
-        address = Address(where["host"], where["port"])
+        self.concentrator = Address(where["host"], where["port"])
         program = ["-m", "cli.main", "mdms", "serve", "--mdms", str(self.folder / "mdms")]
         mdms = self._start(
-            stack, [*program, "--concentrator", str(address), "--json"], self._log("mdms")
+            stack,
+            [*program, "--concentrator", str(self.concentrator), "--json"],
+            self._log("mdms"),
         )
         _ready(mdms)
-        return address, {"concentrator": concentrator.pid, "mdms": mdms.pid}
+        self.pids |= {"concentrator": concentrator.pid, "mdms": mdms.pid}
 
-    def _round(self) -> dict[str, Any]:
-        plan, facts = self.plan, dict[str, Any]()
-        request = Request(
-            REGION,
-            ACTIVE_ENERGY_IMPORT,
-            plan.period,
-            plan.zone,
-            plan.resolution_minutes,
-            plan.value_bits,
-            0,
-        )
-        for said in ask(self.folder / "mdms", request):
-            if isinstance(said, str):
-                self.say(said)
-            else:
-                facts = said
-        return facts
-
-    def _traffic(self, address: Address) -> tuple[int, int]:
+    def _traffic(self) -> tuple[int, int]:
         """Return the bytes that went to and came from the hubs."""
-        with Line.open(address, 30) as line:
+        with Line.open(self.concentrator, 30) as line:
             for name, items in line.ask("status"):
                 match name, items:
                     case "status", (*_, int(sent), int(received)):
                         return sent, received
         raise ConcentratorError("the concentrator does not tell its status")
 
-    def _plain(
-        self, outcome: dict[str, Any]
-    ) -> tuple[list[int] | None, Needles, list[dict[str, Any]]]:
-        """Return the plain sums, what to look for, and what left each house."""
-        members, needles, rows, released = set(outcome["meters"]), Needles(), [], []
+    def _plain(self, outcome: dict[str, Any]) -> tuple[list[int], list[dict[str, Any]]]:
+        """Return the plain sums over the members of the sum, and what left each house."""
+        members, rows, released = set(outcome["meters"]), [], []
         for serial in range(1, len(self.plan.columns) + 1):
-            with Device.open(self.folder / "homes" / f"{serial:04}") as device:
-                days = device.meter.uses(self.plan.period)
-                uses = [wh for day in days for wh in day.uses]
-                needles.add(f"home {serial}", uses, days[0].start_wh)
+            with self._device(serial) as device:
                 on_record = sum(1 for _ in device.disclosure.log.entries("aggregate"))
                 released.append({**released_facts(device), "sums_on_record": on_record})
                 if device.description.meter.hex() in members:
+                    days = device.meter.uses(self.plan.period)
                     rows.append(self._at_resolution([day.uses for day in days]))
-        return [sum(slot) for slot in zip(*rows, strict=True)] or None, needles, released
+        return [sum(slot) for slot in zip(*rows, strict=True)], released
+
+    def _device(self, serial: int) -> Device:
+        return Device.open(self.folder / "homes" / f"{serial:04}")
 
     def _at_resolution(self, days: Sequence[Sequence[int]]) -> list[int]:
         minutes = self.plan.resolution_minutes
@@ -261,32 +276,30 @@ class Region:
             return [sum(day) for day in days]
         return [sum(day[at : at + step]) for day in days for at in range(0, len(day), step)]
 
-    def _search(self, needles: Needles, servers: dict[str, int]) -> dict[str, Any]:
-        """Look for readings in the other processes' memory, logs and files."""
-        seen: dict[str, Any] = {}
+    def _search(self, needles: Needles, party: str) -> list[str] | None:
+        """Look for readings in a party's memory, logs and files; None if that is impossible."""
         files = {
             "concentrator": [self.folder / "hubs.json", self.folder / "concentrator.log"],
             "mdms": [*(self.folder / "mdms").rglob("*"), self.folder / "mdms.log"],
         }
-        for party, pid in servers.items():
-            try:
-                found = needles.find_in_process(pid) | needles.find_in_files(files[party])
-                seen[party] = sorted(found)
-            except SearchImpossible as error:
-                self.say(f"{party}: not searched: {error}")
-                seen[party] = None
-        return seen
+        try:
+            found = needles.find_in_process(self.pids[party])
+            return sorted(found | needles.find_in_files(files[party]))
+        except SearchImpossible as error:
+            self.say(f"{party}: not searched: {error}")
+            return None
 
     def _facts(
         self,
         outcome: dict[str, Any],
-        plain: list[int] | None,
-        seen: dict[str, Any],
+        plain: list[int],
+        seen: dict[str, list[str] | None],
         released: Sequence[dict[str, Any]],
         traffic: tuple[int, int],
     ) -> dict[str, Any]:
         plan, sums = self.plan, outcome["sums_wh"]
-        found = None if None in seen.values() else sum(map(len, seen.values()))
+        searched = [found for found in seen.values() if found is not None]
+        found = sum(map(len, searched)) if len(searched) == len(seen) else None
         cheats = len(outcome["culprits"]) + (plan.cheat is not None and bool(outcome["void"]))
         return {
             "source": plan.source,
@@ -338,7 +351,6 @@ class Region:
     def _log(self, name: str) -> Path:
         path = self.folder / f"{name}.log"
         path.touch()
-        self.logs.append(path)
         return path
 
     def _start(

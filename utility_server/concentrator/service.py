@@ -153,7 +153,8 @@ class Concentrator:
                 return
         names = ", ".join(meter.hex() for meter in opened.collector.awaited[:8])
         self._rounds.pop(opened.collector.digest, None)
-        raise ConcentratorRefused(f"the round is void: no answer to {question.name!r} from {names}")
+        reason = f"the round is void: no answer to {question.name!r} from {names}"
+        raise ConcentratorRefused(reason, "void")
 
     async def _step(
         self, hubs: Sequence[Hub], question: Question, take: Callable[[bytes], bytes]
