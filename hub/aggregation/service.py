@@ -99,9 +99,13 @@ class HubAggregation:
                 self._rules(grant).require_round(round_, self.now())
             household = self._household(round_)
             self._guard(self.disclosure.require_aggregate, round_, len(round_.members))
-            limbs, load = self.meter.certifier.certify_load(round_, self._days(round_))
+            days = self._days(round_)
+            limbs, load = self.meter.certifier.certify_load(round_, days)
+            blinding = self.meter.certifier.open_load(round_, days)
             crypt = _encryptor(round_.terms.key, round_.terms.exponent_bits)
-            contribution = household.contribute(limbs, load, crypt, self.randomness).encode()
+            contribution = household.contribute(
+                limbs, load, crypt, self.randomness, blinding
+            ).encode()
             self.record.add(
                 Participation(round_.digest, self.applet, announced, contribution, None, False),
                 round_.valid_until,
