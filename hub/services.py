@@ -109,6 +109,8 @@ class HubStatements:
         default_factory=list
     )
     """What the guard has refused since somebody emptied this list."""
+    released: list[ReleaseRequest | AmountsRequest] = field(default_factory=list)
+    """What it has permitted since somebody emptied this one."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
@@ -204,6 +206,7 @@ class HubStatements:
         except ReleaseRefused as refused:
             self.refused.append((request, refused))
             raise Refused(_RULES[refused.rule]) from None
+        self.released.append(request)
 
 
 @dataclass(frozen=True, slots=True)
