@@ -211,7 +211,9 @@ class SampleHub:
 
     def send(self, command: bytes) -> Step:
         """Send a command, as if it had come over the applet's own channel."""
-        return self._step(command.hex().upper(), lambda: self._instance.process(command))
+        return self._step(
+            command.hex().upper(), lambda: self._instance.process(command), may_release=True
+        )
 
     def tick(self, hours: int) -> Step:
         """Let a raw applet's time pass: `hours` after the sample period's first day."""
@@ -230,11 +232,12 @@ class SampleHub:
             released,
         )
 
-    def _step(self, asked: str, ask: Callable[[], bytes]) -> Step:
+    def _step(self, asked: str, ask: Callable[[], bytes], *, may_release: bool = False) -> Step:
         self._lines.clear()
         response, broken = b"", None
         try:
-            with self.device.database.transaction(), self._stack.entered(self._instance):
+            entered = self._stack.entered(self._instance, may_release=may_release)
+            with self.device.database.transaction(), entered:
                 response = ask()
                 if response[-2] not in SUCCESS:
                     raise _NothingKept

@@ -61,6 +61,8 @@ COMPONENTS: Final = (
 )
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
+RESIDENT: Final = b"resident/"
+"""Begins the keys of what an applet keeps for the resident."""
 
 
 class DeviceError(Exception):
@@ -270,9 +272,13 @@ class Device:
     def documents(self, applet: bytes) -> dict[bytes, bytes]:
         """Return what an applet keeps for the resident: its store's keys under `resident/`."""
         store = AppletStore(self.database, applet)
-        shown = [key for key in store.keys() if key.startswith(b"resident/")]  # noqa: SIM118
+        shown = [key for key in store.keys() if key.startswith(RESIDENT)]  # noqa: SIM118
         found = {key: store.get(key) for key in shown}
         return {key: value for key, value in found.items() if value is not None}
+
+    def document_keepers(self) -> list[bytes]:
+        """Return the applets that keep something for the resident."""
+        return AppletStore.holders(self.database, RESIDENT)
 
     @property
     def zone(self) -> ZoneInfo:

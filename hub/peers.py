@@ -4,8 +4,8 @@
 A command runs applets on a stack: the one that was asked, the one that it calls, and so on. What is
 taken back on the way, of a server that broke or of a transaction that was aborted, must hold no
 release, or somebody would have learned without a record. So a statement is opened by the applet
-at the bottom alone, and by none while a transaction is open. When the command itself fails, all
-that took part forget.
+at the bottom alone, in answer to a command, and by none while a transaction is open. When the
+command itself fails, all that took part forget; what was opened stays on record.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,7 @@ class _Frame:
     transaction: AppletTransaction
     mark: int
     """How many had taken part when its transaction began."""
+    may_release: bool
 
 
 @dataclass(slots=True)
@@ -45,12 +46,12 @@ class CommandStack:
     _took_part: list[AppletInstance] = field(default_factory=list, init=False)
 
     @contextmanager
-    def entered(self, applet: AppletInstance) -> Iterator[None]:
+    def entered(self, applet: AppletInstance, *, may_release: bool = False) -> Iterator[None]:
         """Put an applet on the stack; what it leaves uncommitted is taken back."""
         if not self._frames:
             self._took_part.clear()
         self._took_part.append(applet)
-        frame = _Frame(AppletTransaction(self.database), self.mark())
+        frame = _Frame(AppletTransaction(self.database), self.mark(), may_release)
         self._frames.append(frame)
         try:
             yield
@@ -71,8 +72,8 @@ class CommandStack:
 
     @property
     def may_release(self) -> bool:
-        """Whether what is told now stays on record unless the whole command is taken back."""
-        return len(self._frames) <= 1 and not self.is_open
+        """Whether what is told now stays on record, even if the whole command is taken back."""
+        return len(self._frames) == 1 and self._frames[0].may_release and not self.is_open
 
     def begin(self) -> None:
         """Begin a transaction of the applet that is at work."""

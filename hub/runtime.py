@@ -173,7 +173,7 @@ class MachineRuntime:
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
-            response = self._run(context.instance, lambda applet: applet.process(command.encode()))
+            response = self._process(context, command)
         manifest = self._bundle(context.instance.package).manifest
         if response.data:
             self.disclosure.record_message(
@@ -190,8 +190,12 @@ class MachineRuntime:
         """
         if self._start(context.instance).board is not None:
             raise AppletRefused(SW_CONDITIONS, "a raw applet takes no data but its readings")
-        response = self._run(context.instance, lambda applet: applet.process(command.encode()))
-        return ResponseApdu(b"", response.sw)
+        return ResponseApdu(b"", self._process(context, command).sw)
+
+    def _process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        return self._run(
+            context.instance, lambda applet: applet.process(command.encode()), may_release=True
+        )
 
     def reset(self, connection: int) -> None:
         """Forget what the applets that a connection turned to hold in memory: it is transient."""
@@ -232,28 +236,40 @@ class MachineRuntime:
             self._faults.append((entry.aid, fault))
             raise PeerBroke(fault.status_word, str(fault)) from None
 
-    def _run(self, entry: Entry, call: Callable[[AppletInstance], bytes]) -> ResponseApdu:
+    def _run(
+        self,
+        entry: Entry,
+        call: Callable[[AppletInstance], bytes],
+        *,
+        may_release: bool = False,
+    ) -> ResponseApdu:
         running = self._start(entry)
-        running.statements.refused.clear()
+        statements = running.statements
+        statements.refused.clear()
+        statements.released.clear()
         self._faults.clear()
         response = ResponseApdu(b"", SW_FAILED)
+        entered = self._stack.entered(running.instance, may_release=may_release)
         try:
-            with self.database.transaction(), self._stack.entered(running.instance):
+            with self.database.transaction(), entered:
                 response = ResponseApdu.decode(call(running.instance))
                 if response.sw >> 8 not in KEEPING:
                     raise _NothingKept
         except _NothingKept:
             self._stack.forget()
-            self._keep_refusals(running)
+            self._keep_record(statements)
         except AppletFault as fault:
             self._stack.forget()
-            self._keep_refusals(running)
+            self._keep_record(statements)
             self._faults.append((entry.aid, fault))
             response = ResponseApdu(b"", fault.status_word)
         except BaseException:
             self._stack.forget()
             raise
         self._keep_faults()
+        if statements.released and response.sw >> 8 not in KEEPING:
+            # Which error it is could tell of what was opened: there is one for all.
+            return ResponseApdu(b"", SW_FAILED)
         return response
 
     def _keep_faults(self) -> None:
@@ -263,9 +279,11 @@ class MachineRuntime:
                 log.write(_printable(line))
         self._faults.clear()
 
-    def _keep_refusals(self, running: _Running) -> None:
-        for request, refused in running.statements.refused:
-            self.disclosure.record_refusal(request, refused)
+    def _keep_record(self, statements: HubStatements) -> None:
+        for request in statements.released:
+            self.disclosure.record_release(request)
+        for asked, refused in statements.refused:
+            self.disclosure.record_refusal(asked, refused)
 
     def _start(self, entry: Entry) -> _Running:
         running = self._running.get(entry.aid)

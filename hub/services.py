@@ -109,6 +109,8 @@ class HubStatements:
         default_factory=list
     )
     """What the guard has refused since somebody emptied this list."""
+    released: list[ReleaseRequest | AmountsRequest] = field(default_factory=list)
+    """What it has permitted since somebody emptied this one."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
@@ -204,6 +206,7 @@ class HubStatements:
         except ReleaseRefused as refused:
             self.refused.append((request, refused))
             raise Refused(_RULES[refused.rule]) from None
+        self.released.append(request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +320,15 @@ class AppletStore:
             "SELECT key FROM applet_store WHERE applet = ? ORDER BY key", (self.applet,)
         )
         return [bytes(key) for (key,) in rows]
+
+    @staticmethod
+    def holders(database: Database, prefix: bytes) -> list[bytes]:
+        """Return the applets that have a key with this prefix, in order."""
+        rows = database.connection.execute(
+            "SELECT DISTINCT applet FROM applet_store WHERE substr(key, 1, ?) = ? ORDER BY applet",
+            (len(prefix), prefix),
+        )
+        return [bytes(applet) for (applet,) in rows]
 
     def clear(self) -> None:
         """Remove everything: the applet is gone."""

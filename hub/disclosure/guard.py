@@ -130,6 +130,10 @@ class Disclosure:
         except ReleaseRefused as refused:
             self.log.append(self.now(), "refusal", {**_request_facts(request), "why": str(refused)})
             raise
+        return self.record_release(request)
+
+    def record_release(self, request: ReleaseRequest | AmountsRequest) -> Entry:
+        """Record a permitted release again, where the transaction it was recorded in was undone."""
         facts = {**_request_facts(request), **_number_facts(request)}
         return self.log.append(self.now(), "release", facts)
 

@@ -91,13 +91,16 @@ class DisclosureLog:
         return Entry(sequence, time, kind, facts)
 
     def entries(self, kind: str | None = None) -> Iterator[Entry]:
-        """Yield the entries, of one kind or all, oldest first; the chain is not checked."""
+        """Yield the entries, of one kind or all, oldest first; the chain is not checked.
+
+        Raises `LogTampered` at one that cannot be read.
+        """
         rows = self.database.connection.execute(
             "SELECT body FROM disclosure_entry WHERE ? IN (kind, '') ORDER BY sequence",
             (kind or "",),
         )
         for (body,) in rows:
-            yield Entry(*cbor2.loads(body))
+            yield _read(body)
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes kept with an entry; raise `LogTampered` if they are not those."""
@@ -122,3 +125,13 @@ class DisclosureLog:
             if not hmac.compare_digest(previous, digest):
                 raise LogTampered(f"disclosure log: entry {expected} is not what was written")
         return expected
+
+
+def _read(body: bytes) -> Entry:
+    try:
+        match cbor2.loads(body):
+            case [int(sequence), int(time), str(kind), dict(facts)]:
+                return Entry(sequence, time, kind, facts)
+    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError):
+        pass
+    raise LogTampered("disclosure log: an entry cannot be read; it is not what was written")

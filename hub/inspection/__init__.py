@@ -1,15 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the resident sees: the bill checked against the readings, and everything that left."""
 
-from hub.inspection.bill import CheckedBill, InspectionError, Verdict, check_invoices
+from hub.inspection.bill import CheckedBill, Verdict, check_invoices
+from hub.inspection.calendar import By, buckets, calendar_period, period_before
+from hub.inspection.documents import (
+    SupplierDocuments,
+    TariffBook,
+    supplier_documents,
+    tariff_book,
+)
+from hub.inspection.errors import InspectionError
 from hub.inspection.export import Export, consent_to_export, export_readings
+from hub.inspection.money import Money
+from hub.inspection.now import FineUse, PowerNow, fine_uses, power_now, today
+from hub.inspection.readings import (
+    BandUse,
+    Bucket,
+    Comparison,
+    Peak,
+    ReadingsView,
+    StateCounts,
+    compare,
+    peak_of,
+    readings_view,
+)
+from hub.inspection.slots import Slots, local_date, slots_between
 
 __all__ = [
+    "BandUse",
+    "Bucket",
+    "By",
     "CheckedBill",
+    "Comparison",
     "Export",
+    "FineUse",
     "InspectionError",
+    "Money",
+    "Peak",
+    "PowerNow",
+    "ReadingsView",
+    "Slots",
+    "StateCounts",
+    "SupplierDocuments",
+    "TariffBook",
     "Verdict",
+    "buckets",
+    "calendar_period",
     "check_invoices",
+    "compare",
     "consent_to_export",
     "export_readings",
+    "fine_uses",
+    "local_date",
+    "peak_of",
+    "period_before",
+    "power_now",
+    "readings_view",
+    "slots_between",
+    "supplier_documents",
+    "tariff_book",
+    "today",
 ]

@@ -16,7 +16,7 @@ from typing import Final
 
 from hub.device import Device
 from hub.disclosure import Consent, ExportRequest, Terms
-from hub.inspection.bill import InspectionError
+from hub.inspection.errors import InspectionError
 from hub.machine import Use, at_resolution
 from protocols.metrology import GridError, Period, SlotState
 

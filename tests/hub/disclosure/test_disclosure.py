@@ -207,6 +207,17 @@ def test_a_rewritten_log_is_found(disclosure: Disclosure, statement: str, place:
         disclosure.log.verify()
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"\x80", b"\xff", b"\x84\x01\x01\x01\xa0", b"\x9f", bytes(9)]
+)
+def test_an_entry_that_cannot_be_read_is_named(disclosure: Disclosure, body: bytes) -> None:
+    disclosure.permit(ask())
+    disclosure.database.connection.execute("DROP TRIGGER entry_is_never_changed")
+    disclosure.database.connection.execute("UPDATE disclosure_entry SET body = ?", (body,))
+    with pytest.raises(LogTampered, match="cannot be read"):
+        list(disclosure.log.entries())
+
+
 FORMS = st.lists(
     st.tuples(
         st.integers(0, 6), st.lists(st.integers(-3, 3), min_size=1, max_size=12).map(tuple)
