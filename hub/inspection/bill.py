@@ -19,6 +19,8 @@ from tariffs import Bill, Tariff, TariffError, compute_bill
 from tariffs.invoice import Invoice
 
 __all__ = ["CheckedBill", "Verdict", "check_invoices"]
+
+
 class Verdict(enum.Enum):
     """What the resident is told of an invoice."""
 

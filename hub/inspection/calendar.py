@@ -79,5 +79,3 @@ def period_before(period: Period, by: By) -> Period:
     if by in (By.MONTH, By.YEAR) and calendar_period(by, period.first) == period:
         return before
     return Period(period.first - (period.last - period.first) - ONE_DAY, period.first - ONE_DAY)
-
-

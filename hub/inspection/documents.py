@@ -8,6 +8,7 @@ time, or else the one that began last, of these the highest revision.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -89,7 +90,7 @@ class TariffBook:
         bounds |= {time for tariff in self.tariffs for time in (tariff.begin, tariff.end)}
         inside = sorted(time for time in bounds if begin <= time <= end)
         found: list[tuple[int, int, Tariff | None]] = []
-        for since, until in zip(inside, inside[1:], strict=False):
+        for since, until in pairwise(inside):
             tariff = self.at(since)
             if found and found[-1][2] is tariff:
                 found[-1] = (found[-1][0], until, tariff)

@@ -8,8 +8,8 @@ fixed charges and taxes belong to days.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hub.device import Device
 from hub.inspection.calendar import By, buckets

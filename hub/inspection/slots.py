@@ -2,7 +2,8 @@
 """The slots of a stretch of time: those that are certified, and after them those still to be.
 
     |--- certified days ---|--- provisional ---|
-    first day              last certified day's end   the last slot that ended before the last reading
+    first day              end of the last     end of the last slot that
+                           certified day       is over at the last reading
 
 Every view, bill and export of inspection takes its slots from here. Provisional slots come out of
 the same rule as the certified ones will, but a slot that is missing now may still be measured.
@@ -69,8 +70,13 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
         certified_until = DayGrid(span[1], zone, meter.slot_minutes).end
     if span is None or last > span[1]:
         days += _provisional(device, None if span is None else span[1], last)
-    reached = meter.vault.latest(meter.channel) if days and days[-1].grid.end > certified_until else None
-    starts, use_wh, states, unattributed = [], [], [], []
+    reached = (
+        meter.vault.latest(meter.channel) if days and days[-1].grid.end > certified_until else None
+    )
+    starts: list[int] = []
+    use_wh: list[int] = []
+    states: list[SlotState] = []
+    unattributed: list[tuple[int, int]] = []
     for use in days:
         whole = use.grid.boundaries()[:-1]
         count = len(whole)
