@@ -47,8 +47,13 @@ class Sessions:
     randomness: Callable[[int], bytes] = field(repr=False)
     idle_seconds: int = IDLE_SECONDS
     life_seconds: int = LIFE_SECONDS
+    door_key: bytes = field(init=False, repr=False)
+    """Answers for the forms of who is not signed in yet; new with each start."""
     _open: dict[bytes, Session] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.door_key = self.randomness(TOKEN_SIZE)
 
     def begin(self, resident: Resident) -> tuple[str, Session]:
         """Return a new session and the token of its cookie."""
