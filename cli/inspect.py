@@ -28,6 +28,7 @@ from cli.common import (
     print_json,
     utc_text,
 )
+from cli.pages import serve, users
 from hub.device import Device
 from hub.disclosure import Entry, Knowledge, Release
 from hub.inspection import (
@@ -57,6 +58,10 @@ VERDICT_EXITS = {
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def inspect() -> None:
     """Your own data, what left the house, and your bill."""
+
+
+for command in (serve, users):
+    inspect.add_command(command)
 
 
 @inspect.command("bill")
