@@ -3,6 +3,7 @@
 
     hub.toml                  which meter, register, zone, slots
     hub.db                    readings (sealed), days, card, consents, disclosure log
+    inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys
     keys/certifier.key        signs days, blinds commitments
     keys/issuer.key           the issuer security domain's key set
@@ -11,6 +12,7 @@
 Errors: DeviceError
 """
 
+import hmac
 import os
 import shutil
 import sqlite3
@@ -275,6 +277,10 @@ class Device:
         shown = [key for key in store.keys() if key.startswith(RESIDENT)]  # noqa: SIM118
         found = {key: store.get(key) for key in shown}
         return {key: value for key, value in found.items() if value is not None}
+
+    def sealing_key(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes for sealing something beside the vault, one a purpose."""
+        return hmac.digest(self._vault_key, b"meterlet sealing 1 " + purpose.encode(), "sha256")
 
     def document_keepers(self) -> list[bytes]:
         """Return the applets that keep something for the resident."""

@@ -2,6 +2,7 @@
 """What the resident sees: the bill checked against the readings, and everything that left."""
 
 from hub.inspection.bill import CheckedBill, Verdict, check_invoices
+from hub.inspection.bucket import BandUse, Bucket, Peak, StateCounts
 from hub.inspection.calendar import By, buckets, calendar_period, period_before
 from hub.inspection.documents import (
     SupplierDocuments,
@@ -14,15 +15,12 @@ from hub.inspection.export import Export, consent_to_export, export_readings
 from hub.inspection.money import Money
 from hub.inspection.now import FineUse, PowerNow, fine_uses, power_now, today
 from hub.inspection.readings import (
-    BandUse,
-    Bucket,
     Comparison,
-    Peak,
     ReadingsView,
-    StateCounts,
     compare,
     peak_of,
     readings_view,
+    warm,
 )
 from hub.inspection.releases import (
     ExportRecord,
@@ -37,8 +35,11 @@ from hub.inspection.releases import (
     releases_view,
 )
 from hub.inspection.slots import Slots, local_date, slots_between
+from hub.inspection.store import open_inspection
+from hub.inspection.summaries import SUMMARY_COMPONENT, Summaries
 
 __all__ = [
+    "SUMMARY_COMPONENT",
     "BandUse",
     "Bucket",
     "By",
@@ -60,6 +61,7 @@ __all__ = [
     "ReleasesView",
     "Slots",
     "StateCounts",
+    "Summaries",
     "SupplierDocuments",
     "TariffBook",
     "Verdict",
@@ -72,6 +74,7 @@ __all__ = [
     "export_readings",
     "fine_uses",
     "local_date",
+    "open_inspection",
     "outgoing_message",
     "peak_of",
     "period_before",
@@ -82,4 +85,5 @@ __all__ = [
     "supplier_documents",
     "tariff_book",
     "today",
+    "warm",
 ]

@@ -6,13 +6,16 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from hub.disclosure import Knowledge
-from hub.inspection.moments import local_day, local_text, utc_text
+from hub.inspection.bill import CheckedBill
+from hub.inspection.bucket import Bucket, Peak
 from hub.inspection.money import Money
 from hub.inspection.now import FineUse, PowerNow
-from hub.inspection.readings import Bucket, Comparison, Peak, ReadingsView
+from hub.inspection.readings import Comparison, ReadingsView
 from hub.inspection.releases import Field, OutgoingMessage, ReleasesView
+from hub.moments import local_day, local_text, utc_text
 
 __all__ = [
+    "bill_facts",
     "bucket_facts",
     "comparison_facts",
     "fine_facts",
@@ -197,6 +200,29 @@ def message_facts(
         "size": len(content),
         "fields": [{"name": field.name, "value": field.value} for field in fields],
         "bytes": content.hex(),
+    }
+
+
+def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
+    """Return a checked invoice as the JSON outputs show it."""
+    invoice, bill = checked.invoice, checked.bill
+    return {
+        "invoice": invoice.number,
+        "issued": utc_text(invoice.issued),
+        "from": utc_text(invoice.begin),
+        "until": utc_text(invoice.end),
+        "zone": zone.key,
+        "first_day": local_day(invoice.begin, zone),
+        "last_day": local_day(invoice.end - 1, zone),
+        "currency": invoice.currency,
+        "invoiced": invoice.total,
+        "recomputed": None if bill is None else bill.total,
+        "verdict": checked.verdict.value,
+        "reason": checked.reason,
+        "items": [] if bill is None else bill.as_json()["items"],
+        "exact_decimals": None if bill is None else bill.exact_decimals,
+        "missing_slots": [] if bill is None else [utc_text(s) for s in bill.missing_slots],
+        "energy_wh": sum(checked.use_wh),
     }
 
 

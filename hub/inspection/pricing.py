@@ -52,15 +52,11 @@ class Pricing:
     _prices: list[SlotPrice] = field(init=False, repr=False)
     _amounts: dict[int, Money] | None = field(default=None, init=False, repr=False)
     _reason: str = field(default="", init=False)
-    names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._prices, names = [], []
+        self._prices = []
         for part, tariff in self._parts(self.view):
             self._prices += _slot_prices(tariff, part)
-            if tariff is not None and tariff.name not in names:
-                names.append(tariff.name)
-        self.names = tuple(names)
 
     def slots(self, begin: int, end: int) -> Sequence[SlotPrice]:
         """Return what holds in each slot that begins in [begin, end)."""

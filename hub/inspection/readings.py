@@ -7,100 +7,29 @@ to the last digit that of the month's bill; hours and slots have the charges by 
 fixed charges and taxes belong to days.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from struct import Struct
+from typing import Final
 
 from hub.device import Device
-from hub.inspection.calendar import By, buckets
+from hub.inspection.bucket import Bucket, Peak, bucket_of, peak_in
+from hub.inspection.calendar import By, buckets, calendar_period
 from hub.inspection.documents import TariffBook
 from hub.inspection.money import Money
-from hub.inspection.pricing import Pricing, SlotPrice
-from hub.inspection.slots import Slots, slots_between
-from protocols.metrology import Period, SlotState
+from hub.inspection.pricing import Pricing
+from hub.inspection.slots import local_date, slots_between
+from hub.inspection.summaries import Place, Summaries
+from protocols.metrology import Period
 
-__all__ = [
-    "BandUse",
-    "Bucket",
-    "Comparison",
-    "Peak",
-    "ReadingsView",
-    "StateCounts",
-    "compare",
-    "peak_of",
-    "readings_view",
-]
+__all__ = ["Comparison", "ReadingsView", "compare", "peak_of", "readings_view", "warm"]
 
-
-@dataclass(frozen=True, slots=True)
-class StateCounts:
-    """How the slots of a bucket are known."""
-
-    measured: int = 0
-    estimated: int = 0
-    substituted: int = 0
-    missing: int = 0
-
-    @classmethod
-    def of(cls, states: Sequence[SlotState]) -> "StateCounts":
-        """Return the counts of some slots' states."""
-        counted = Counter(states)
-        return cls(*(counted[state] for state in SlotState))
-
-    @property
-    def known(self) -> int:
-        """Slots whose use is known somehow."""
-        return self.measured + self.estimated + self.substituted
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """The slot of the highest use; of equal ones the first."""
-
-    begin: int
-    seconds: int
-    energy_wh: int
-
-    @property
-    def watts(self) -> int:
-        """The mean power in it, rounded down."""
-        return self.energy_wh * 3600 // self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class BandUse:
-    """What was used in one band of the tariff."""
-
-    band: str
-    energy_wh: int
-    slots: int
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A stretch of time and what was used in it."""
-
-    begin: int
-    end: int
-    energy_wh: int | None
-    """The sum of the known slots; None where none is."""
-    states: StateCounts
-    unknown_seconds: int
-    """Time that no slot covers: before the first reading, or not over yet."""
-    unattributed_wh: int
-    """What the register shows for the gaps of its days, but no slot holds."""
-    is_provisional: bool
-    """Whether a slot in it is not certified yet."""
-    peak: Peak | None
-    bands: tuple[BandUse, ...]
-    """In the order in which they first appear; empty where no tariff is known."""
-    price_micro: int | None
-    """The price of a kWh in it, in 10^-6 of the currency net, where it is one and the same."""
-    energy_cost: Money | None
-    """The charges by energy, net; None: not known, and `reason` says why."""
-    cost: Money | None
-    """What a bill for just this stretch comes to, as far as it is covered; days and longer only."""
-    reason: str = ""
+STEP: Final = 300
+"""Every slot ends at a multiple of this: zones' clocks are set to quarter-hours."""
+NO_TARIFF: Final = bytes(32)
+_TIMES: Final = Struct(">qq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +43,7 @@ class ReadingsView:
     buckets: tuple[Bucket, ...]
     total: Bucket
     tariffs: tuple[str, ...]
-    """The names of the tariffs that price it."""
+    """The names of the tariffs that hold in the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +59,45 @@ class Comparison:
 
 
 def readings_view(
-    device: Device, period: Period, by: By, tariffs: TariffBook | None = None
+    device: Device,
+    period: Period,
+    by: By,
+    tariffs: TariffBook | None = None,
+    kept: Summaries | None = None,
 ) -> ReadingsView:
-    """Return a period in buckets, priced under `tariffs`.
+    """Return a period in buckets, priced under `tariffs`; buckets of days are taken from `kept`.
 
     Raises `VaultTampered` where stored bytes are not what was stored.
     """
     zone, minutes = device.description.zone, device.meter.slot_minutes
-    begin, end = period.bounds(zone)
-    slots = slots_between(device, begin, end)
-    pricing = Pricing(tariffs or TariffBook(), slots)
-    cut = [
-        _bucket(slots, pricing, since, until, by.is_of_days)
-        for since, until in buckets(period, by, zone, minutes)
-    ]
+    view = _Cutting(device, tariffs or TariffBook(), period, by, kept)
+    bounds = period.bounds(zone)
+    cut = view.cut(list(buckets(period, by, zone, minutes)), bounds)
+    parts = view.book.parts(*bounds)
     return ReadingsView(
         zone=zone,
-        slot_seconds=slots.seconds,
+        slot_seconds=60 * minutes,
         period=period,
         by=by,
-        buckets=tuple(cut),
-        total=_bucket(slots, pricing, begin, end, whole_days=True),
-        tariffs=pricing.names,
+        buckets=tuple(cut[:-1]),
+        total=cut[-1],
+        tariffs=tuple(dict.fromkeys(tariff.name for _, _, tariff in parts if tariff is not None)),
     )
+
+
+def warm(device: Device, tariffs: TariffBook, kept: Summaries) -> None:
+    """Make and keep every day, week, month and year there are readings of."""
+    span = device.meter.journal.span()
+    if span is None:
+        return
+    for year in range(span[0].year, span[1].year + 1):
+        whole = calendar_period(By.YEAR, date(year, 1, 1))
+        for by in (By.DAY, By.MONTH):
+            readings_view(device, whole, by, tariffs, kept)
+        weeks = Period(
+            calendar_period(By.WEEK, whole.first).first, calendar_period(By.WEEK, whole.last).last
+        )
+        readings_view(device, weeks, By.WEEK, tariffs, kept)
 
 
 def compare(now: ReadingsView, before: ReadingsView) -> Comparison:
@@ -171,49 +116,76 @@ def compare(now: ReadingsView, before: ReadingsView) -> Comparison:
 
 def peak_of(device: Device, period: Period) -> Peak | None:
     """Return the slot of a period with the highest use, or None where none is known."""
-    return _peak(slots_between(device, *period.bounds(device.description.zone)))
+    return peak_in(slots_between(device, *period.bounds(device.description.zone)))
 
 
-def _bucket(slots: Slots, pricing: Pricing, begin: int, end: int, whole_days: bool) -> Bucket:
-    part = slots.between(begin, end)
-    states = StateCounts.of(part.states)
-    prices = pricing.slots(begin, end)
-    costs = pricing.bill(part) if whole_days else pricing.energy(part)
-    distinct = {price.micro for price in prices}
-    return Bucket(
-        begin=begin,
-        end=end,
-        energy_wh=sum(part.use_wh) if states.known else None,
-        states=states,
-        unknown_seconds=end - begin - slots.seconds * len(part),
-        unattributed_wh=sum(wh for _, wh in part.unattributed),
-        is_provisional=part.end > slots.certified_until,
-        peak=_peak(part),
-        bands=_bands(part, prices),
-        price_micro=distinct.pop() if len(distinct) == 1 else None,
-        energy_cost=costs.energy,
-        cost=costs.whole,
-        reason=costs.reason,
-    )
+@dataclass(slots=True)
+class _Cutting:
+    """Makes the buckets of one view, or finds them where they are kept."""
 
+    device: Device
+    book: TariffBook
+    period: Period
+    by: By
+    kept: Summaries | None
+    _fingerprints: dict[date, bytes] = field(init=False, default_factory=dict)
+    _certified: date | None = field(init=False, default=None)
+    _provisional: bytes = field(init=False, default=b"")
 
-def _peak(slots: Slots) -> Peak | None:
-    known = [
-        (use, -start)
-        for start, use, state in zip(slots.starts, slots.use_wh, slots.states, strict=True)
-        if state is not SlotState.MISSING
-    ]
-    if not known:
-        return None
-    use, start = max(known)
-    return Peak(-start, slots.seconds, use)
+    def cut(self, pieces: Sequence[tuple[int, int]], whole: tuple[int, int]) -> list[Bucket]:
+        """Return the bucket of each piece, and last that of the whole."""
+        of_days = [self.by.is_of_days] * len(pieces) + [True]
+        bounds = [*pieces, whole]
+        if self.kept is None:
+            return self._make(list(zip(bounds, of_days, strict=True)))
+        self._look()
+        places = [
+            self._place(begin, end) if days else None
+            for (begin, end), days in zip(bounds, of_days, strict=True)
+        ]
+        found = self.kept.find([place for place in places if place is not None])
+        missing = [number for number, place in enumerate(places) if place not in found]
+        made = self._make([(bounds[number], of_days[number]) for number in missing])
+        fresh = dict(zip(missing, made, strict=True))
+        self.kept.keep(
+            (place, fresh[number])
+            for number, place in enumerate(places)
+            if place is not None and number in fresh
+        )
+        for number, place in enumerate(places):
+            if place is not None and place in found:
+                fresh[number] = found[place]
+        return [fresh[number] for number in range(len(bounds))]
 
+    def _make(self, wanted: Sequence[tuple[tuple[int, int], bool]]) -> list[Bucket]:
+        if not wanted:
+            return []
+        begin = min(begin for (begin, _), _ in wanted)
+        end = max(end for (_, end), _ in wanted)
+        slots = slots_between(self.device, begin, end)
+        pricing = Pricing(self.book, slots)
+        return [bucket_of(slots, pricing, *bounds, whole_days=days) for bounds, days in wanted]
 
-def _bands(slots: Slots, prices: Sequence[SlotPrice]) -> tuple[BandUse, ...]:
-    energy: Counter[str] = Counter()
-    count: Counter[str] = Counter()
-    for use, price in zip(slots.use_wh, prices, strict=True):
-        if price.band is not None:
-            energy[price.band] += use
-            count[price.band] += 1
-    return tuple(BandUse(band, energy[band], count[band]) for band in count)
+    def _look(self) -> None:
+        """Find out what buckets are made from."""
+        meter = self.device.meter
+        self._fingerprints = meter.journal.fingerprints(self.period.first, self.period.last)
+        span = meter.journal.span()
+        self._certified = None if span is None else span[1]
+        if self._certified is None or self.period.last > self._certified:
+            latest = meter.vault.latest(meter.channel)
+            reached = 0 if latest is None else latest.time // STEP
+            last = b""
+            if self._certified is not None:
+                last = meter.journal.fingerprints(self._certified, self._certified)[self._certified]
+            self._provisional = last + _TIMES.pack(reached, 0)
+
+    def _place(self, begin: int, end: int) -> Place:
+        subject = sha256()
+        for since, until, tariff in self.book.parts(begin, end):
+            digest = NO_TARIFF if tariff is None else tariff.digest
+            subject.update(_TIMES.pack(since, until) + digest)
+        last = local_date(self.device, end - 1)
+        if self._certified is not None and last <= self._certified:
+            return Place(begin, end, subject.digest(), self._fingerprints.get(last, NO_TARIFF))
+        return Place(begin, end, subject.digest(), sha256(self._provisional).digest())

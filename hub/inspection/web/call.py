@@ -7,14 +7,14 @@ not either; what the hub's parts refuse becomes a page that says so in a line.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -22,7 +22,10 @@ from starlette.routing import Route
 from hub.certifier import CertifierError
 from hub.device import Device, DeviceError
 from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
+from hub.inspection.documents import TariffBook, tariff_book
 from hub.inspection.errors import InspectionError
+from hub.inspection.store import open_inspection
+from hub.inspection.summaries import Summaries
 from hub.inspection.web.guard import UPLOAD_BYTES
 from hub.inspection.web.parts import Parts
 from hub.inspection.web.residents import ResidentError, Role
@@ -35,7 +38,7 @@ from hub.vault import DatabaseError, SecretFileError, VaultError
 from protocols.metrology import MetrologyError
 from tariffs import TariffError
 
-__all__ = ["BadInput", "Call", "Handler", "Page", "TOLD_ERRORS"]
+__all__ = ["TOLD_ERRORS", "BadInput", "Call", "Handler", "Look", "Page", "refuse"]
 
 TOLD_ERRORS: Final = (
     CertifierError,
@@ -65,6 +68,16 @@ class BadInput(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The hub, opened to be looked at."""
+
+    device: Device
+    kept: Summaries
+    book: TariffBook
+    """The tariffs the resident knows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A request, who makes it, and what it needs to be answered."""
 
@@ -78,6 +91,12 @@ class Call:
     def device(self) -> Device:
         """Open the hub; to be used in a `with`."""
         return self.parts.settings.open_device()
+
+    @contextmanager
+    def look(self) -> "Iterator[Look]":
+        """Open the hub with what inspection keeps of it."""
+        with self.device() as device, open_inspection(device) as database:
+            yield Look(device, Summaries.of(device, database), tariff_book(device))
 
     @property
     def resident(self) -> Session:
@@ -183,8 +202,3 @@ def refuse(call: Call, event: str, status: int) -> Response:
     call.parts.incidents.refused(event, facts)
     reason = call.words.t(f"refused.{event.replace(' ', '-')}")
     return call.page("error.html", status, reason=reason)
-
-
-def not_found(call: Call) -> Response:
-    """Return the page that says that there is none."""
-    raise HTTPException(404)

@@ -34,7 +34,7 @@ class Block:
     width: int
     height: int
     kind: str
-    """`band-0` ... `band-4`, `plain`, `estimated`, `missing`."""
+    """`band-0` ... `band-4`, `plain`, `estimated`, `missing`, `before`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def bar_chart(
     """Return the chart of some buckets, at least one.
 
     `levels` gives each band its temperature; `beside` are the energies of another period, drawn
-    as thin bars behind these.
+    as lines across these.
     """
     top = max([bucket.energy_wh or 0 for bucket in buckets] + [wh or 0 for wh in beside])
     step = _step(max(top, 1))
@@ -96,11 +96,11 @@ def bar_chart(
     bars = []
     for place, ((left, right), bucket) in enumerate(zip(pairwise(edges), buckets, strict=True)):
         blocks = list(_missing(bucket, left, right))
-        wh = beside[place] if place < len(beside) else None
-        if wh:
-            y = HEIGHT - BOTTOM - height(wh)
-            blocks.append(Block(left, y, max(1, right - left - 1), height(wh), "before"))
         blocks += _stack(bucket, left, right, height(bucket.energy_wh or 0), levels)
+        wh = beside[place] if place < len(beside) else None
+        if wh is not None:
+            y = HEIGHT - BOTTOM - height(wh) - 1
+            blocks.append(Block(left, y, max(3, right - left), 3, "before"))
         bars.append(Bar(tuple(blocks), titles[place]))
     return Chart(
         title,

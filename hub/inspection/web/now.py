@@ -6,7 +6,6 @@ from typing import Final
 from starlette.responses import Response
 
 from hub.inspection.calendar import By
-from hub.inspection.documents import tariff_book
 from hub.inspection.now import power_now, today
 from hub.inspection.readings import readings_view
 from hub.inspection.releases import releases_view
@@ -24,11 +23,11 @@ LATE_SECONDS: Final = 3_600
 
 def show_now(call: Call) -> Response:
     """Show what is happening."""
-    with call.device() as device:
+    with call.look() as look:
+        device = look.device
         day = today(device)
-        view = readings_view(device, Period(day, day), By.HOUR, tariff_book(device))
+        view = readings_view(device, Period(day, day), By.DAY, look.book, look.kept)
         power = power_now(device)
-        log = device.disclosure.log
         releases = releases_view(device)
         return call.page(
             "now.html",
@@ -42,7 +41,6 @@ def show_now(call: Call) -> Response:
             applets=installed_applets(device),
             releases=releases,
             last=releases.releases[-1] if releases.releases else None,
-            entries=log.verify(),
         )
 
 

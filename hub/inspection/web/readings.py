@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from hub.device import Device
 from hub.inspection.calendar import By, calendar_period, period_before
-from hub.inspection.documents import TariffBook, tariff_book
+from hub.inspection.documents import TariffBook
 from hub.inspection.now import FineUse, fine_uses, today
 from hub.inspection.readings import Bucket, ReadingsView, compare, readings_view
 from hub.inspection.slots import local_date
@@ -71,16 +71,16 @@ class Asked:
 
 def show_readings(call: Call) -> Response:
     """Show a period."""
-    with call.device() as device:
+    with call.look() as look:
+        device, book = look.device, look.book
         asked = _asked(call, device)
-        book = tariff_book(device)
-        view = readings_view(device, asked.period, asked.by, book)
+        view = readings_view(device, asked.period, asked.by, book, look.kept)
         if asked.view == "hour":
             return _hour(call, device, asked, view, book)
         other, comparison = None, None
         if asked.beside is not None:
             before = calendar_period(By(asked.view), asked.beside)
-            other = readings_view(device, before, asked.by, book)
+            other = readings_view(device, before, asked.by, book, look.kept)
             comparison = compare(view, other)
         levels = band_levels(book, view)
         return call.page(
@@ -152,13 +152,13 @@ def minutes_of(call: Call) -> Response:
 
 
 def band_levels(book: TariffBook, view: ReadingsView) -> dict[str, int]:
-    """Return each band's temperature, 0 the cheapest, by its price in the view's first days."""
+    """Return each band's temperature, 0 the cheapest, by its price in the week from the view on."""
     begin, end = view.period.bounds(view.zone)
     prices: dict[str, int] = {}
-    for since, until, tariff in book.parts(begin, end):
+    for since, _, tariff in book.parts(begin, end):
         if tariff is None:
             continue
-        starts = list(range(since, min(until, since + 8 * 24 * HOUR), view.slot_seconds))
+        starts = list(range(since, min(tariff.end, since + 8 * 24 * HOUR), view.slot_seconds))
         try:
             bands = tariff.bands(starts, view.slot_seconds)
             of_slots = tariff.prices(starts, view.slot_seconds)

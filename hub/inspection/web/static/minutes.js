@@ -24,19 +24,26 @@
   const plot = section.querySelector(".plot");
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
+  const format = (options) => {
+    const writer = new Intl.DateTimeFormat(document.documentElement.lang, {
+      ...options, hour: "2-digit", minute: "2-digit", hour12: false, timeZone: section.dataset.zone,
+    });
+    return (time) => (time === null ? "–" : writer.format(new Date(time * 1000)));
+  };
+  const clock = format({});
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--grid") } };
   const chart = new uPlot({
     width: plot.clientWidth,
     height: 260,
     tzDate: (time) => uPlot.tzDate(new Date(time * 1000), section.dataset.zone),
-    series: [{}, {
+    series: [{ label: section.dataset.clock, value: (_, time) => clock(time) }, {
       label: section.dataset.label,
       stroke: colour("--tone-0"),
       width: 1.5,
       spanGaps: false,
       paths: uPlot.paths.stepped({ align: 1 }),
     }],
-    axes: [axis, { ...axis, size: 64 }],
+    axes: [{ ...axis, values: (_, times) => times.map(clock) }, { ...axis, size: 64 }],
     scales: { y: { range: (_, low, high) => [0, high || 1] } },
   }, [times, watts], plot);
   const whole = () => chart.setScale("x", { min: times[0], max: times[times.length - 1] });
