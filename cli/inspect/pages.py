@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet inspect serve` and `meterlet inspect users`: the resident's pages, and who may see them.
+"""`meterlet inspect serve` and `users`: the resident's pages, and who may see them.
 
 A module of its own, so that nothing else pays for the web server's imports.
 """
@@ -10,9 +10,8 @@ import signal
 import socket
 import ssl
 import sys
-import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EINVAL
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,7 +21,6 @@ import rich_click as click
 
 from cli.common import (
     KeyFileProblem,
-    fail,
     hub_option,
     json_option,
     one_line_errors,
@@ -33,7 +31,7 @@ from cli.common import (
 from hub.device import Device
 
 if TYPE_CHECKING:
-    from hub.inspection.web import Residents, Settings
+    from hub.inspection.web import Residents
 
 __all__ = ["serve", "users"]
 
@@ -142,7 +140,9 @@ def _announce(address: str, code: str | None, as_json: bool) -> None:
     else:
         click.echo(f"the pages are at {address}; Ctrl-C ends them")
         if code is not None:
-            click.echo(f"nobody may see them yet: the first owner is made there with the code {code}")
+            click.echo(
+                f"nobody may see them yet: the first owner is made there with the code {code}"
+            )
     sys.stdout.flush()
 
 
@@ -196,9 +196,8 @@ def _residents(folder: Path) -> Iterator["Residents"]:
     from hub.inspection.web import Residents
 
     with one_line_errors(), Device.open(folder) as device:
-        with Residents.open(folder, lambda: int(time.time()), os.urandom) as residents:
+        with Residents.open(folder, device.now, os.urandom) as residents:
             yield residents
-        del device
 
 
 @users.command()
@@ -211,9 +210,7 @@ def _residents(folder: Path) -> Iterator["Residents"]:
     help="Where the passphrase is (its first line; - is standard input); asked for otherwise.",
 )
 @json_option
-def add(
-    folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool
-) -> None:
+def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
     """Add the resident NAME. An owner may do everything; a reader looks and checks."""
     from hub.inspection.web import Role
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application: all pages behind one guard.
 
-    Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a template
+Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a template
 """
 
 import base64
@@ -80,9 +80,7 @@ def create_application(parts: Parts) -> ASGIApp:
         lifespan=lifespan,
     )
     settings = parts.settings
-    return Guard(
-        inner, settings.hosts, settings.origins, settings.is_secure, record, UPLOADS
-    )
+    return Guard(inner, settings.hosts, settings.origins, settings.is_secure, record, UPLOADS)
 
 
 def _plain_error(parts: Parts, request: Request, status: int) -> Response:

@@ -95,9 +95,7 @@ class Guard:
             mode != "navigate" or scope["method"] not in SAFE_METHODS
         ):
             return 403, "cross-site request", "the request comes from another site"
-        if scope["method"] not in SAFE_METHODS and not scope["path"].startswith(
-            self.bearer_prefix
-        ):
+        if scope["method"] not in SAFE_METHODS and not scope["path"].startswith(self.bearer_prefix):
             if headers.getlist("origin") != [headers.get("origin")]:
                 return 403, "cross-site request", "the request does not say where it comes from"
             if headers["origin"] not in self.origins:

@@ -9,10 +9,11 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from hub.device import Device
+from hub.inspection.bucket import Bucket
 from hub.inspection.calendar import By, calendar_period, period_before
 from hub.inspection.documents import TariffBook
 from hub.inspection.now import FineUse, fine_uses, today
-from hub.inspection.readings import Bucket, ReadingsView, compare, readings_view
+from hub.inspection.readings import ReadingsView, compare, readings_view
 from hub.inspection.slots import local_date
 from hub.inspection.web.call import BadInput, Call, Page
 from hub.inspection.web.charts import LEVELS, bar_chart
@@ -194,7 +195,9 @@ def _chart(
 ) -> Any:
     if not buckets:
         return None
-    titles = [f"{words.moment(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets]
+    titles = [
+        f"{words.moment(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets
+    ]
     return bar_chart(
         words.t("readings.chart", period=words.period(asked.period)),
         buckets,

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Final, Self
@@ -89,9 +90,7 @@ class Residents:
     _turn: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
-    def open(
-        cls, folder: Path, now: Callable[[], int], randomness: Callable[[int], bytes]
-    ) -> Self:
+    def open(cls, folder: Path, now: Callable[[], int], randomness: Callable[[int], bytes]) -> Self:
         """Open the file in a hub's folder, made at the first call ever."""
         hasher = PasswordHasher(
             time_cost=2, memory_cost=MEMORY_KIB, parallelism=1, hash_len=32, type=Type.ID
@@ -179,7 +178,7 @@ def _checked(passphrase: str) -> str:
     normal = _normal(passphrase)
     if not SHORTEST <= len(normal) <= LONGEST:
         raise ResidentError(f"a PIN or passphrase has {SHORTEST} to {LONGEST} characters")
-    steps = {ord(b) - ord(a) for a, b in zip(normal, normal[1:], strict=False)}
+    steps = {ord(b) - ord(a) for a, b in pairwise(normal)}
     if len(steps) == 1 and steps <= {-1, 0, 1}:
         raise ResidentError("that PIN or passphrase is the first one anybody would try")
     return normal

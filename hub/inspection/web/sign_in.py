@@ -91,8 +91,10 @@ def sign_in(call: Call) -> Response:
 def _failed(call: Call, address: str, name: str) -> None:
     parts = call.parts
     tried, turned_away = parts.throttle.failed(address, name, parts.settings.now())
-    facts = {"address": address, "name": ascii(name), "tried": tried, "turned_away": turned_away}
-    parts.incidents.refused("wrong passphrase", facts)
+    parts.incidents.refused(
+        "wrong passphrase",
+        {"address": address, "name": ascii(name), "tried": tried, "turned_away": turned_away},
+    )
 
 
 def _begin(call: Call, name: str, event: str, target: str) -> Response:
@@ -129,7 +131,10 @@ def welcome(call: Call) -> Response:
     if not hmac.compare_digest(code.encode(), parts.welcome_code.encode()):
         _failed(call, address, WELCOME)
         return _with_door(call, "welcome.html", 403, problem=call.words.t("welcome.wrong_code"))
-    name, passphrase = call.fields.get("name", "").strip().lower(), call.fields.get("passphrase", "")
+    name, passphrase = (
+        call.fields.get("name", "").strip().lower(),
+        call.fields.get("passphrase", ""),
+    )
     if passphrase != call.fields.get("again", ""):
         return _with_door(call, "welcome.html", 400, problem=call.words.t("welcome.not_twice"))
     try:
