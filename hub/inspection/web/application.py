@@ -17,7 +17,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from hub.inspection.web import now, readings, sign_in
+from hub.inspection.web import (
+    about,
+    applets,
+    consents,
+    now,
+    readings,
+    records,
+    releases,
+    sign_in,
+    work,
+)
 from hub.inspection.web.assets import Assets
 from hub.inspection.web.call import TOLD_ERRORS
 from hub.inspection.web.guard import Guard
@@ -31,7 +41,11 @@ from hub.inspection.web.throttle import Throttle
 
 __all__ = ["create_application", "make_parts"]
 
-PAGES: Final = (*now.PAGES, *readings.PAGES, *sign_in.PAGES)
+PAGES: Final = tuple(
+    page
+    for module in (about, applets, consents, now, readings, records, releases, sign_in, work)
+    for page in module.PAGES
+)
 UPLOADS: Final = frozenset({"/applets/package"})
 CODE_SIZE: Final = 5
 

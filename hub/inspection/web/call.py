@@ -26,6 +26,7 @@ from hub.inspection.documents import TariffBook, tariff_book
 from hub.inspection.errors import InspectionError
 from hub.inspection.store import open_inspection
 from hub.inspection.summaries import Summaries
+from hub.inspection.web.errors import BadInput
 from hub.inspection.web.guard import UPLOAD_BYTES
 from hub.inspection.web.parts import Parts
 from hub.inspection.web.residents import ResidentError, Role
@@ -61,10 +62,6 @@ TOLD_ERRORS: Final = (
 """What the hub's parts refuse, each in a line that a resident may read."""
 MOST_FIELDS: Final = 40
 MOST_FILES: Final = 3
-
-
-class BadInput(Exception):
-    """What was sent is not what the page's form sends; the text is for the resident."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,12 +39,15 @@ class Installed:
     """Of its package, in bytes."""
     stored: int
     """Bytes that it keeps."""
-    manifest: Manifest | None
+    bundle: Bundle | None
     """None where it cannot be read; `reason` says why."""
-    digest: bytes
-    """Of the signed package."""
     vendor: Vendor | None
     reason: str = ""
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What its vendor declares."""
+        return None if self.bundle is None else self.bundle.manifest
 
     @property
     def name(self) -> str:
@@ -64,10 +67,9 @@ def installed_applets(device: Device) -> list[Installed]:
         try:
             bundle = Bundle.decode(content, device.vendors())
         except MachineError as error:
-            found.append(Installed(*facts, None, b"", None, str(error)))
+            found.append(Installed(*facts, None, None, str(error)))
             continue
-        vendor = signer_of(device, content)
-        found.append(Installed(*facts, bundle.manifest, bundle.digest, vendor))
+        found.append(Installed(*facts, bundle, signer_of(device, content)))
     return found
 
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
@@ -17,6 +17,7 @@ from hub.inspection.readings import ReadingsView, compare, readings_view
 from hub.inspection.slots import local_date
 from hub.inspection.web.call import BadInput, Call, Page
 from hub.inspection.web.charts import LEVELS, bar_chart
+from hub.inspection.web.forms import parse_date
 from hub.inspection.web.residents import Role
 from hub.inspection.web.wording import Wording
 from protocols.metrology import Period
@@ -257,15 +258,7 @@ def _asked(call: Call, device: Device) -> Asked:
 
 
 def _date(text: str, default: date) -> date:
-    if not text:
-        return default
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        raise BadInput(f"{text[:20]!r} is no date; write it as 2025-03-01") from None
-    if not 1990 <= day.year <= 2100:
-        raise BadInput(f"{day}: no readings are that far away")
-    return day
+    return parse_date(text) if text else default
 
 
 PAGES: Final = (

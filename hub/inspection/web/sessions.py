@@ -33,6 +33,8 @@ class Session:
     last_seen: int
     form_token: str = field(repr=False)
     """What each form of this session carries."""
+    offer: object = field(default=None, repr=False)
+    """A package that was shown and not yet installed."""
 
     def accepts(self, token: str) -> bool:
         """Tell whether a form came from this session's own pages."""

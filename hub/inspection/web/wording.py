@@ -35,14 +35,14 @@ class Wording:
         """The languages there are, each in its own."""
         return NAMES
 
-    def t(self, key: str, **values: object) -> str:
+    def t(self, key: str, /, **values: object) -> str:
         """Return a text of the pages; a value that is not there is an error, not an empty word."""
         for name, value in values.items():
             if isinstance(value, Undefined):
                 raise KeyError(f"{key}: no {name}")
         return self.catalogue.t(f"pages.{key}", **values)
 
-    def n(self, key: str, number: int, **values: object) -> str:
+    def n(self, key: str, number: int, /, **values: object) -> str:
         """Return the plural form of a text for a number."""
         return self.catalogue.n(f"pages.{key}", number, **values)
 
@@ -101,6 +101,14 @@ class Wording:
         """Return the short name of a moment's month."""
         names = get_month_names("abbreviated", locale=self.catalogue.locale)
         return str(names[_local_day(time, self.zone).month])
+
+    def iso_day(self, time: int) -> str:
+        """Return the local day of a moment as addresses have it."""
+        return _local_day(time, self.zone).isoformat()
+
+    def month_year(self, time: int) -> str:
+        """Return the local month of a moment, with its year."""
+        return self.catalogue.month(_local_day(time, self.zone))
 
     def period(self, period: Period) -> str:
         """Return a period of days: a day, a month, a year, or from when to when."""
