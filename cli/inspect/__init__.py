@@ -3,7 +3,7 @@
 
 import rich_click as click
 
-from cli.inspect.bill import inspect_bill, show_bill
+from cli.inspect.bill import inspect_bill, show_bill, tariffs
 from cli.inspect.consents import consents
 from cli.inspect.export import export
 from cli.inspect.pages import serve, users
@@ -18,5 +18,5 @@ def inspect() -> None:
     """Your own data, what left the house, and your bill."""
 
 
-for command in (inspect_bill, consents, export, readings, releases, serve, users):
+for command in (inspect_bill, consents, export, readings, releases, serve, tariffs, users):
     inspect.add_command(command)

@@ -114,7 +114,9 @@ def consent_export(
     with one_line_errors(), Device.open(folder) as device:
         period = Period(first.date(), last.date())
         consent = consent_to_export(device, recipient, purpose, minutes, period, until.date())
-    click.echo(f"consent {consent.number} is given; `inspect export {consent.number}` uses it")
+    click.echo(
+        f"consent {consent.number} is given; `inspect export consent {consent.number}` uses it"
+    )
 
 
 @consents.command("list")

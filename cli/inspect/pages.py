@@ -195,9 +195,12 @@ def users() -> None:
 def _residents(folder: Path) -> Iterator["Residents"]:
     from hub.inspection.web import Residents
 
-    with one_line_errors(), Device.open(folder) as device:
-        with Residents.open(folder, device.now, os.urandom) as residents:
-            yield residents
+    with (
+        one_line_errors(),
+        Device.open(folder) as device,
+        Residents.open(folder, device.now, os.urandom) as residents,
+    ):
+        yield residents
 
 
 @users.command()

@@ -4,6 +4,7 @@
 from hub.inspection.bill import CheckedBill, Verdict, check_invoices
 from hub.inspection.bucket import BandUse, Bucket, Peak, StateCounts
 from hub.inspection.calendar import By, buckets, calendar_period, period_before
+from hub.inspection.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.documents import (
     SupplierDocuments,
     TariffBook,
@@ -11,9 +12,19 @@ from hub.inspection.documents import (
     tariff_book,
 )
 from hub.inspection.errors import InspectionError
+from hub.inspection.estimates import (
+    FORECAST_METHOD,
+    Backtest,
+    Forecast,
+    Offer,
+    bill_under,
+    forecast,
+    offers,
+)
 from hub.inspection.export import Export, consent_to_export, export_readings
 from hub.inspection.money import Money
 from hub.inspection.now import FineUse, PowerNow, fine_uses, power_now, today
+from hub.inspection.proof import BillProofs, ProofCheck
 from hub.inspection.readings import (
     Comparison,
     ReadingsView,
@@ -23,6 +34,7 @@ from hub.inspection.readings import (
     warm,
 )
 from hub.inspection.releases import (
+    CopyRecord,
     ExportRecord,
     Field,
     OutgoingMessage,
@@ -37,24 +49,35 @@ from hub.inspection.releases import (
 from hub.inspection.slots import Slots, local_date, slots_between
 from hub.inspection.store import open_inspection
 from hub.inspection.summaries import SUMMARY_COMPONENT, Summaries
+from hub.inspection.tariff_views import PriceRow, TariffColumn, TariffTable, tariff_table
 
 __all__ = [
+    "FORECAST_METHOD",
     "SUMMARY_COMPONENT",
+    "Backtest",
     "BandUse",
+    "BillProofs",
     "Bucket",
     "By",
     "CheckedBill",
     "Comparison",
+    "Copy",
+    "CopyForm",
+    "CopyRecord",
     "Export",
     "ExportRecord",
     "Field",
     "FineUse",
+    "Forecast",
     "InspectionError",
     "Money",
+    "Offer",
     "OutgoingMessage",
     "OutputRecord",
     "Peak",
     "PowerNow",
+    "PriceRow",
+    "ProofCheck",
     "ReadingsView",
     "RecordedRelease",
     "RefusalRecord",
@@ -64,26 +87,34 @@ __all__ = [
     "Summaries",
     "SupplierDocuments",
     "TariffBook",
+    "TariffColumn",
+    "TariffTable",
     "Verdict",
+    "bill_under",
     "buckets",
     "calendar_period",
     "check_invoices",
     "compare",
     "consent_to_export",
+    "copy_readings",
     "decode_message",
     "export_readings",
     "fine_uses",
+    "forecast",
     "local_date",
+    "offers",
     "open_inspection",
     "outgoing_message",
     "peak_of",
     "period_before",
     "power_now",
     "readings_view",
+    "record_bundle",
     "releases_view",
     "slots_between",
     "supplier_documents",
     "tariff_book",
+    "tariff_table",
     "today",
     "warm",
 ]

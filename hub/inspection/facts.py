@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 from hub.disclosure import Knowledge
 from hub.inspection.bill import CheckedBill
 from hub.inspection.bucket import Bucket, Peak
+from hub.inspection.estimates import FORECAST_METHOD, Forecast, Offer
 from hub.inspection.money import Money
 from hub.inspection.now import FineUse, PowerNow
+from hub.inspection.proof import ProofCheck
 from hub.inspection.readings import Comparison, ReadingsView
 from hub.inspection.releases import Field, OutgoingMessage, ReleasesView
+from hub.inspection.tariff_views import TariffTable
 from hub.moments import local_day, local_text, utc_text
 
 __all__ = [
@@ -19,11 +22,15 @@ __all__ = [
     "bucket_facts",
     "comparison_facts",
     "fine_facts",
+    "forecast_facts",
     "known_facts",
     "message_facts",
+    "offer_facts",
     "power_facts",
+    "proof_facts",
     "readings_facts",
     "releases_facts",
+    "tariff_table_facts",
 ]
 
 DAY_SECONDS: Final = 86_400
@@ -162,6 +169,18 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
             }
             for one in view.exports
         ],
+        "copies": [
+            {
+                "time": utc_text(one.time),
+                "form": one.form,
+                "from": utc_text(one.begin),
+                "until": utc_text(one.end),
+                "readings": one.readings,
+                "size": one.size,
+                "sha256": one.digest.hex(),
+            }
+            for one in view.copies
+        ],
         "raw_readings_left_house": view.readings_left_house,
     }
 
@@ -200,6 +219,80 @@ def message_facts(
         "size": len(content),
         "fields": [{"name": field.name, "value": field.value} for field in fields],
         "bytes": content.hex(),
+    }
+
+
+def offer_facts(offer: Offer) -> dict[str, Any]:
+    """Return what a period would have cost under a tariff."""
+    return {
+        "tariff": offer.tariff.name,
+        "revision": offer.tariff.revision,
+        "cost": _money(offer.cost),
+        "bill": None if offer.bill is None else offer.bill.as_json(),
+        "no_cost_because": offer.reason,
+    }
+
+
+def forecast_facts(guess: Forecast) -> dict[str, Any]:
+    """Return a forecast and how earlier ones did."""
+    return {
+        "method": FORECAST_METHOD,
+        "tariff": guess.tariff.name,
+        "first_day": guess.period.first.isoformat(),
+        "last_day": guess.period.last.isoformat(),
+        "known_until": utc_text(guess.known_until),
+        "known_wh": guess.known_wh,
+        "energy_wh": guess.energy_wh,
+        "so_far": _money(guess.so_far),
+        "cost": _money(guess.cost),
+        "bill": guess.bill.as_json(),
+        "mean_error_ppm": guess.mean_error_ppm,
+        "worst_error_ppm": guess.worst_error_ppm,
+        "backtests": [
+            {
+                "first_day": test.period.first.isoformat(),
+                "forecast": _money(test.forecast),
+                "actual": _money(test.actual),
+                "error_ppm": test.error_ppm,
+            }
+            for test in guess.backtests
+        ],
+    }
+
+
+def tariff_table_facts(table: TariffTable) -> dict[str, Any]:
+    """Return tariff versions side by side."""
+    return {
+        "columns": [
+            {
+                "name": column.name,
+                "revision": column.revision,
+                "digest": column.digest.hex(),
+                "first_day": column.first_day.isoformat(),
+                "last_day": column.last_day.isoformat(),
+            }
+            for column in table.columns
+        ],
+        "rows": [
+            {
+                "component": row.component,
+                "band": row.band,
+                "when": row.when,
+                "prices": list(row.prices),
+                "changes": row.changes,
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def proof_facts(proof: ProofCheck) -> dict[str, Any]:
+    """Return the verdict on a bill's proof."""
+    return {
+        "verdict": proof.verdict.value,
+        "reason": proof.reason,
+        "total": proof.total,
+        "currency": proof.currency,
     }
 
 

@@ -14,6 +14,7 @@ from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 __all__ = [
+    "CopyRecord",
     "ExportRecord",
     "Field",
     "OutgoingMessage",
@@ -109,6 +110,21 @@ class ExportRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyRecord:
+    """A copy that the resident took out for himself."""
+
+    time: int
+    form: str
+    """`csv`, `green button` or `bill bundle`."""
+    begin: int
+    end: int
+    readings: int
+    size: int
+    digest: bytes
+    """SHA-256 of the file."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasesView:
     """What left the house, to one recipient or to all."""
 
@@ -117,6 +133,8 @@ class ReleasesView:
     refusals: tuple[RefusalRecord, ...]
     outputs: tuple[OutputRecord, ...]
     exports: tuple[ExportRecord, ...]
+    copies: tuple[CopyRecord, ...]
+    """The resident's own, whichever recipient the view is about."""
     known: dict[str, Knowledge]
     """By recipient, in order of name."""
     together: Knowledge
@@ -161,6 +179,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         refusals=tuple(map(_refusal, records("refusal"))),
         outputs=tuple(map(_output, records("output"))),
         exports=tuple(map(_export, records("export"))),
+        copies=tuple(map(_copy, log.entries("copy"))),
         known={name: device.disclosure.knowledge([name]) for name in names},
         together=together,
         bytes_left_house=sum(entry.facts["sent"] for entry in log.entries("connection")),
@@ -254,4 +273,17 @@ def _export(entry: Entry) -> ExportRecord:
         facts["end"],
         facts["resolution_minutes"],
         facts["readings"],
+    )
+
+
+def _copy(entry: Entry) -> CopyRecord:
+    facts = entry.facts
+    return CopyRecord(
+        entry.time,
+        facts["form"],
+        facts["begin"],
+        facts["end"],
+        facts["readings"],
+        facts["size"],
+        facts["copy"],
     )
