@@ -28,6 +28,7 @@ from cli.common import (
     print_json,
     utc_text,
 )
+from cli.inspect.proofs import BillingProofs
 from hub.device import Device
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ async def _serve(
         folder,
         Settings.origins_of((*own, *names), port, is_secure=tls is not None),
         open_machine,
+        BillingProofs(),
         complain=lambda line: click.echo(f"meterlet: {line}", err=True),
     )
     parts = make_parts(settings)

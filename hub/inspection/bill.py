@@ -18,7 +18,7 @@ from protocols.metrology import SlotState
 from tariffs import Bill, Tariff, TariffError, compute_bill
 from tariffs.invoice import Invoice
 
-__all__ = ["CheckedBill", "Verdict", "check_invoices"]
+__all__ = ["CheckedBill", "Verdict", "check_invoice", "check_invoices"]
 
 
 class Verdict(enum.Enum):
@@ -60,11 +60,14 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     """
     documents = supplier_documents(device, applet)
     return [
-        _check(device, invoice, documents.tariff(invoice.tariff)) for invoice in documents.invoices
+        check_invoice(device, invoice, documents.tariff(invoice.tariff))
+        for invoice in documents.invoices
     ]
 
 
-def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+def check_invoice(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+    """Return one invoice with its verdict, under the tariff it names, if that is known."""
+
     def cannot_tell(reason: str) -> CheckedBill:
         return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
 

@@ -20,7 +20,9 @@ from starlette.types import ASGIApp
 from hub.inspection.web import (
     about,
     applets,
+    bills,
     consents,
+    exports,
     now,
     readings,
     records,
@@ -43,10 +45,22 @@ __all__ = ["create_application", "make_parts"]
 
 PAGES: Final = tuple(
     page
-    for module in (about, applets, consents, now, readings, records, releases, sign_in, work)
+    for module in (
+        about,
+        applets,
+        bills,
+        consents,
+        exports,
+        now,
+        readings,
+        records,
+        releases,
+        sign_in,
+        work,
+    )
     for page in module.PAGES
 )
-UPLOADS: Final = frozenset({"/applets/package"})
+UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
 CODE_SIZE: Final = 5
 
 

@@ -3,7 +3,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
 from typing import Final
 
 from starlette.responses import Response
@@ -22,8 +21,6 @@ from hub.installation import consent_terms
 from protocols.metrology import Period
 
 __all__ = ["PAGES", "asked_terms"]
-
-NUMBERS: Final = ("least_days", "least_minutes", "answers", "bits")
 
 
 def show_consents(call: Call) -> Response:
@@ -156,20 +153,26 @@ def _applet(call: Call, device: Device) -> Installed:
 
 def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
-    numbers = {name: number_of(fields, name) for name in NUMBERS if fields.get(name)}
-    until: date = date_of(fields, "until") if fields.get("until") else old.until
-    try:
-        new = replace(old, until=until, **numbers)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+
+    def number(name: str, before: int) -> int:
+        return number_of(fields, name) if fields.get(name) else before
+
+    new = replace(
+        old,
+        until=date_of(fields, "until") if fields.get("until") else old.until,
+        least_days=number("least_days", old.least_days),
+        least_minutes=number("least_minutes", old.least_minutes),
+        answers=number("answers", old.answers),
+        bits=number("bits", old.bits),
+    )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")
     return new
 
 
 def _record(call: Call, event: str, number: int) -> None:
-    facts = {"resident": call.resident.resident.name, "consent": number}
-    call.parts.incidents.happened(event, facts)
+    name = call.resident.resident.name
+    call.parts.incidents.happened(event, {"resident": name, "consent": number})
 
 
 PAGES: Final = (

@@ -9,23 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hub.device import Device
+from hub.inspection.proof import BillProofs
 
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
 
-__all__ = ["ProofCheck", "Settings"]
+__all__ = ["LOOPBACK_NAMES", "Settings"]
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
-
-
-@dataclass(frozen=True, slots=True)
-class ProofCheck:
-    """What the check of a bill's proof found, whoever carried it out."""
-
-    verdict: str
-    """`matches`, `differs` or `cannot tell`."""
-    reason: str
-    """In a sentence; empty where it matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +28,8 @@ class Settings:
     """Where the pages are, as browsers name it: `http://127.0.0.1:8321`."""
     open_machine: "Callable[[], AppletMachine]"
     """Called when an applet is installed, locked or removed, and not before."""
+    proofs: BillProofs
+    """Knows the messages of the billing applet, which the hub does not."""
     now: Callable[[], int] = lambda: int(time.time())
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     complain: Callable[[str], None] = lambda line: None

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from babel.dates import format_date, get_month_names
@@ -62,11 +63,22 @@ class Wording:
         """Return an amount; an unknown one as a dash."""
         return self.catalogue.money(money, decimals)
 
-    def price(self, micro: int | None, currency: str) -> str:
-        """Return the price of a kWh, given in millionths."""
-        if micro is None:
+    def exact(self, text: str, currency: str) -> str:
+        """Return an amount that a bill has rounded, as `127.46`, with all its decimals."""
+        amount = Decimal(text)
+        return self.catalogue.amount(amount, currency, _places(amount))
+
+    def fraction(self, difference: Fraction | None, currency: str) -> str:
+        """Return an exact difference, to four decimals; an unknown one as a dash."""
+        if difference is None:
             return "–"
-        return self.catalogue.amount(Decimal(micro).scaleb(-6), currency, 4)
+        amount = Decimal(round(difference * 10**4)).scaleb(-4)
+        return self.catalogue.amount(amount, currency, 4)
+
+    def rate(self, micro: int, currency: str) -> str:
+        """Return a price that is given in millionths, with the decimals it has, at least two."""
+        amount = Decimal(micro).scaleb(-6).normalize()
+        return self.catalogue.amount(amount, currency, max(2, _places(amount)))
 
     def share(self, ppm: int | None) -> str:
         """Return millionths as a percentage with its sign; unknown ones as a dash."""
@@ -130,6 +142,11 @@ def choose(chosen: str | None, accepted: str, zone: str) -> Wording:
     """Return the wording somebody chose, or what their browser asks for."""
     language = chosen if chosen in LANGUAGES else best_language(accepted)
     return Wording(catalogue(str(language)), find_zone(zone))
+
+
+def _places(amount: Decimal) -> int:
+    """Return how many decimals an amount is written with."""
+    return max(0, -int(amount.as_tuple().exponent))
 
 
 def _local_day(time: int, zone: tzinfo) -> date:
