@@ -164,14 +164,8 @@ def enter(office: Utility, question: SettlementQuestion, answer: bytes, member: 
     """Verify an answer and enter what came of it; raise as `verify_settlement` does."""
     about = question.about
     enrolment = office.customers.find(about.meter, AID)
-    bundle = SettlementBundle(
-        question.encode(),
-        answer,
-        enrolment.certifier,
-        office.keys.public.public_bytes_raw(),
-        enrolment.register,
-        enrolment.zone,
-        enrolment.slot_minutes,
+    bundle = SettlementBundle.of(
+        question.encode(), answer, enrolment, office.keys.public.public_bytes_raw()
     )
     evidence = bundle.encode()
     try:
