@@ -23,7 +23,7 @@ from datetime import date
 from pathlib import Path
 
 from applets.profiling.messages import Method, ProfilingRequest
-from applets.profiling.profiles import ProfileSet
+from applets.profiling.profiles import ProfileSet, ProfilesMalformed
 from applets.profiling.statement import scores_of_sample
 from cli.profile import bdew_profiles
 from protocols.metrology import Period
@@ -54,8 +54,11 @@ def read(rows: Mapping[int, int], starts: list[int], step: int, first: int) -> l
     return [start for start in starts[first::step] if start in rows]
 
 
-def sampled(profiles: ProfileSet, rows: Mapping[int, int], starts: list[int]) -> str:
-    return best(scores_of_sample(profiles, starts, [rows[start] for start in starts]))
+def sampled(profiles: ProfileSet, rows: Mapping[int, int], starts: list[int]) -> str | None:
+    try:
+        return best(scores_of_sample(profiles, starts, [rows[start] for start in starts]))
+    except ProfilesMalformed:  # too few to tell the profiles apart
+        return None
 
 
 def population() -> tuple[ProfileSet, dict[str, str]]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Profiles out of a population: homes of like shape, found by k-means.
 
-Each home's use becomes the mean shape of its workdays, Saturdays and Sundays, each home's of mean
-1 a slot; the means of the clusters of these shapes are the profiles. The first centres are drawn
+Each home's use becomes the mean shape of its workdays, Saturdays and Sundays, brought to mean 0 and
+deviation 1, so that homes are near whose shapes correlate, as with scores; the means of the
+clusters of these shapes are the profiles. The first centres are drawn
 by k-means++ (Arthur and Vassilvitskii, SODA 2007), the best of several tries counts. Who runs this
 sees readings: of test homes, or of homes that consented to hand theirs out.
 """
@@ -10,6 +11,7 @@ sees readings: of test homes, or of homes that consented to hand theirs out.
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from math import fsum, sqrt
 from zoneinfo import ZoneInfo
 
 from applets.profiling.statement import Profile, ProfileSet
@@ -17,7 +19,7 @@ from applets.profiling.statement import Profile, ProfileSet
 __all__ = ["Shape", "cluster", "profiles_of", "shape_of"]
 
 Shape = tuple[float, ...]
-"""Workday, Saturday, Sunday, one after the other, of mean 1."""
+"""Workday, Saturday, Sunday, one after the other, of mean 0 and deviation 1."""
 
 DAYS = 3
 PRECISION = 1_000_000
@@ -28,7 +30,7 @@ DAY_SECONDS = 86_400
 def shape_of(uses: Mapping[int, int], zone: str, slot_seconds: int) -> Shape:
     """Return the shape of a home, given its watt-hours by the start of the slot.
 
-    Raises `ValueError` where a slot of some kind of day has no reading at all, or nothing is used.
+    Raises `ValueError` where a slot of some kind of day has no reading at all, or all are alike.
     """
     clock, slots = ZoneInfo(zone), DAY_SECONDS // slot_seconds
     sums, counts = [0] * (DAYS * slots), [0] * (DAYS * slots)
@@ -38,11 +40,16 @@ def shape_of(uses: Mapping[int, int], zone: str, slot_seconds: int) -> Shape:
         place = day * slots + (3600 * local.hour + 60 * local.minute) // slot_seconds
         sums[place] += watt_hours
         counts[place] += 1
-    if not all(counts) or not any(sums):
-        raise ValueError("a slot of the day is never read, or nothing is used")
+    if not all(counts) or len(set(sums)) == 1:
+        raise ValueError("a slot of the day is never read, or all use the same")
     means = [total / count for total, count in zip(sums, counts, strict=True)]
-    level = sum(means) / len(means)
-    return tuple(mean / level for mean in means)
+    return _standard(means)
+
+
+def _standard(values: Sequence[float]) -> Shape:
+    level = fsum(values) / len(values)
+    deviation = sqrt(fsum((value - level) ** 2 for value in values) / len(values))
+    return tuple((value - level) / deviation for value in values)
 
 
 def cluster(
@@ -62,11 +69,12 @@ def cluster(
 
 
 def profiles_of(centres: Iterable[Shape], names: Sequence[str], name: str, zone: str) -> ProfileSet:
-    """Return the set of profiles with these shapes."""
+    """Return the set of profiles with these shapes, lifted to begin at 0: scores are the same."""
     profiles = []
     for called, centre in zip(names, centres, strict=True):
         slots = len(centre) // DAYS
-        whole = [round(PRECISION * value) for value in centre]
+        least = min(centre)
+        whole = [round(PRECISION * (value - least)) for value in centre]
         days = tuple(tuple(whole[day * slots : (day + 1) * slots]) for day in range(DAYS))
         profiles.append(Profile(called, days))
     return ProfileSet(name, 1, zone, (), tuple(profiles))
