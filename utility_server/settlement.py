@@ -33,10 +33,10 @@ from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import key_id
 from utility_server.ledger import Content, LedgerEntry
 from utility_server.office import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.shares import round_shares
 from utility_server.verification import BillBundle, period_of
 
 __all__ = [
+    "NANO_PER_PENNY",
     "Member",
     "Settled",
     "Settlement",
@@ -101,11 +101,6 @@ class Settlement:
             supplier = one.member.supplier
             sums[supplier] = sums.get(supplier, 0) + one.period.value
         return dict(sorted(sums.items()))
-
-    @property
-    def shares(self) -> dict[str, int]:
-        """The same in whole pennies, which add up to the rounded sum (`utility_server.shares`)."""
-        return round_shares(self.exact, NANO_PER_PENNY)
 
 
 def settle(
