@@ -3,6 +3,7 @@
 
 import rich_click as click
 
+from cli.inspect.attack import attack_command
 from cli.inspect.bill import inspect_bill, show_bill, tariffs
 from cli.inspect.consents import consents
 from cli.inspect.export import export
@@ -17,5 +18,5 @@ def inspect() -> None:
     """Your own data, what left the house, and your bill."""
 
 
-for command in (inspect_bill, consents, export, readings, releases, tariffs):
+for command in (attack_command, inspect_bill, consents, export, readings, releases, tariffs):
     inspect.add_command(command)
