@@ -8,7 +8,8 @@ three: it matches, it differs by so much, or it cannot be told, and why.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hub.device import Device
@@ -59,9 +60,23 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     signed by the supplier.
     """
     documents = supplier_documents(device, applet)
+    invoices = documents.invoices
     return [
-        _check(device, invoice, documents.tariff(invoice.tariff)) for invoice in documents.invoices
+        _once(_check(device, invoice, documents.tariff(invoice.tariff)), invoices[:place])
+        for place, invoice in enumerate(invoices)
     ]
+
+
+def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
+    """Return the check, refuted if the invoice asks again for what an earlier one asks for."""
+    asked = checked.invoice
+    void = {invoice.replaces for invoice in (*earlier, asked)}
+    for other in earlier:
+        overlaps = asked.begin < other.end and other.begin < asked.end
+        if overlaps and other.meter == asked.meter and other.number not in void:
+            reason = f"it bills days that invoice {other.number} bills, and does not replace it"
+            return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
+    return checked
 
 
 def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:

@@ -303,6 +303,7 @@ def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
     invoice, bill = checked.invoice, checked.bill
     return {
         "invoice": invoice.number,
+        "replaces": invoice.replaces or None,
         "issued": utc_text(invoice.issued),
         "from": utc_text(invoice.begin),
         "until": utc_text(invoice.end),
