@@ -9,6 +9,7 @@ from cli.inspect.consents import consents
 from cli.inspect.export import export
 from cli.inspect.readings import readings
 from cli.inspect.releases import releases, show_released
+from cli.inspect.tokens import tokens
 
 __all__ = ["inspect", "show_bill", "show_released"]
 
@@ -18,5 +19,15 @@ def inspect() -> None:
     """Your own data, what left the house, and your bill."""
 
 
-for command in (attack_command, inspect_bill, consents, export, readings, releases, tariffs):
+COMMANDS = (
+    attack_command,
+    inspect_bill,
+    consents,
+    export,
+    readings,
+    releases,
+    tariffs,
+    tokens,
+)
+for command in COMMANDS:
     inspect.add_command(command)

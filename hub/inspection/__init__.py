@@ -53,10 +53,12 @@ from hub.inspection.slots import Slots, local_date, slots_between
 from hub.inspection.store import open_inspection
 from hub.inspection.summaries import SUMMARY_COMPONENT, Summaries
 from hub.inspection.tariff_views import PriceRow, TariffColumn, TariffTable, tariff_table
+from hub.inspection.tokens import TOKEN_COMPONENT, Scope, Token, TokenRefused, Tokens
 
 __all__ = [
     "FORECAST_METHOD",
     "SUMMARY_COMPONENT",
+    "TOKEN_COMPONENT",
     "Activation",
     "Appliance",
     "AttackResult",
@@ -90,6 +92,7 @@ __all__ = [
     "RecordedRelease",
     "RefusalRecord",
     "ReleasesView",
+    "Scope",
     "Slots",
     "StateCounts",
     "Summaries",
@@ -97,6 +100,9 @@ __all__ = [
     "TariffBook",
     "TariffColumn",
     "TariffTable",
+    "Token",
+    "TokenRefused",
+    "Tokens",
     "Verdict",
     "attack",
     "bill_under",
