@@ -10,6 +10,7 @@ from cli.inspect.export import export
 from cli.inspect.readings import readings
 from cli.inspect.releases import releases, show_released
 from cli.inspect.tokens import tokens
+from cli.inspect.tui import tui
 
 __all__ = ["inspect", "show_bill", "show_released"]
 
@@ -28,6 +29,7 @@ COMMANDS = (
     releases,
     tariffs,
     tokens,
+    tui,
 )
 for command in COMMANDS:
     inspect.add_command(command)
