@@ -66,6 +66,15 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"{plain(export['recipient'])} got {export['readings']:,} readings of"
             f" {export['resolution_minutes']} min at {export['time']}"
         )
+    for part in facts["aggregates"]:
+        console.print(
+            f"{plain(part['recipient'])} got {part['values']} sums over {part['households']}"
+            f" households at {part['time']}: nothing of this one alone"
+        )
+    for copy in facts["copies"]:
+        console.print(
+            f"you took out a copy at {copy['time']}: {copy['form']}, {copy['size']:,} bytes"
+        )
     for refusal in facts["refused"]:
         who, why = plain(refusal["recipient"]), plain(refusal["why"])
         console.print(f"refused {who} at {refusal['time']}: {why}")

@@ -37,6 +37,7 @@ from hub.inspection.readings import (
 )
 from hub.inspection.reconstruction import curve_known_to, curve_of_house
 from hub.inspection.releases import (
+    AggregateRecord,
     CopyRecord,
     ExportRecord,
     Field,
@@ -60,6 +61,7 @@ __all__ = [
     "SUMMARY_COMPONENT",
     "TOKEN_COMPONENT",
     "Activation",
+    "AggregateRecord",
     "Appliance",
     "AttackResult",
     "AttackView",

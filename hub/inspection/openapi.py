@@ -117,6 +117,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 time=MOMENT, recipient=TEXT, purpose=TEXT, resolution_minutes=WHOLE, readings=WHOLE
             )
         ),
+        aggregates=_list(
+            _keyed(
+                time=MOMENT, recipient=TEXT, purpose=TEXT, from_=MOMENT, until=MOMENT, region=TEXT,
+                resolution_minutes=WHOLE, values=WHOLE, households=WHOLE,
+            )
+        ),
         copies=_list(
             _keyed(
                 time=MOMENT, form=TEXT, from_=MOMENT, until=MOMENT, readings=WHOLE, size=WHOLE,
