@@ -3,12 +3,15 @@
 
 import rich_click as click
 
+from cli.inspect.attack import attack_command
 from cli.inspect.bill import inspect_bill, show_bill, tariffs
 from cli.inspect.consents import consents
 from cli.inspect.export import export
 from cli.inspect.pages import serve, users
 from cli.inspect.readings import readings
 from cli.inspect.releases import releases, show_released
+from cli.inspect.tokens import tokens
+from cli.inspect.tui import tui
 
 __all__ = ["inspect", "show_bill", "show_released"]
 
@@ -18,5 +21,18 @@ def inspect() -> None:
     """Your own data, what left the house, and your bill."""
 
 
-for command in (inspect_bill, consents, export, readings, releases, serve, tariffs, users):
+COMMANDS = (
+    attack_command,
+    inspect_bill,
+    consents,
+    export,
+    readings,
+    releases,
+    serve,
+    tariffs,
+    tokens,
+    tui,
+    users,
+)
+for command in COMMANDS:
     inspect.add_command(command)

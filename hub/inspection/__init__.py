@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the resident sees: the bill checked against the readings, and everything that left."""
 
+from hub.inspection.appliances import Activation, Appliance, PowerCurve, detect
+from hub.inspection.attack import AttackResult, AttackView, attack
 from hub.inspection.bill import CheckedBill, Verdict, check_invoices
 from hub.inspection.bucket import BandUse, Bucket, Peak, StateCounts
 from hub.inspection.calendar import By, buckets, calendar_period, period_before
@@ -33,7 +35,9 @@ from hub.inspection.readings import (
     readings_view,
     warm,
 )
+from hub.inspection.reconstruction import curve_known_to, curve_of_house
 from hub.inspection.releases import (
+    AggregateRecord,
     CopyRecord,
     ExportRecord,
     Field,
@@ -50,10 +54,17 @@ from hub.inspection.slots import Slots, local_date, slots_between
 from hub.inspection.store import open_inspection
 from hub.inspection.summaries import SUMMARY_COMPONENT, Summaries
 from hub.inspection.tariff_views import PriceRow, TariffColumn, TariffTable, tariff_table
+from hub.inspection.tokens import TOKEN_COMPONENT, Scope, Token, TokenRefused, Tokens
 
 __all__ = [
     "FORECAST_METHOD",
     "SUMMARY_COMPONENT",
+    "TOKEN_COMPONENT",
+    "Activation",
+    "AggregateRecord",
+    "Appliance",
+    "AttackResult",
+    "AttackView",
     "Backtest",
     "BandUse",
     "BillProofs",
@@ -75,6 +86,7 @@ __all__ = [
     "OutgoingMessage",
     "OutputRecord",
     "Peak",
+    "PowerCurve",
     "PowerNow",
     "PriceRow",
     "ProofCheck",
@@ -82,6 +94,7 @@ __all__ = [
     "RecordedRelease",
     "RefusalRecord",
     "ReleasesView",
+    "Scope",
     "Slots",
     "StateCounts",
     "Summaries",
@@ -89,7 +102,11 @@ __all__ = [
     "TariffBook",
     "TariffColumn",
     "TariffTable",
+    "Token",
+    "TokenRefused",
+    "Tokens",
     "Verdict",
+    "attack",
     "bill_under",
     "buckets",
     "calendar_period",
@@ -97,7 +114,10 @@ __all__ = [
     "compare",
     "consent_to_export",
     "copy_readings",
+    "curve_known_to",
+    "curve_of_house",
     "decode_message",
+    "detect",
     "export_readings",
     "fine_uses",
     "forecast",

@@ -60,12 +60,10 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     signed by the supplier.
     """
     documents = supplier_documents(device, applet)
+    invoices = documents.invoices
     return [
-        _once(
-            check_invoice(device, invoice, documents.tariff(invoice.tariff)),
-            documents.invoices[:place],
-        )
-        for place, invoice in enumerate(documents.invoices)
+        _once(check_invoice(device, invoice, documents.tariff(invoice.tariff)), invoices[:place])
+        for place, invoice in enumerate(invoices)
     ]
 
 
