@@ -32,8 +32,8 @@ types: $(VENV)/.test ## mypy, strict
 contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports
 
-tests: $(VENV)/.test ## pytest (TESTS="tests/hub -k vault" picks some)
-	$(BIN)/python -m pytest -q $(TESTS)
+tests: $(VENV)/.test ## pytest, on all cores (TESTS="tests/hub -k vault" picks some)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(TESTS)
 
 compiled: build/compiled/.built ## sml_codec as extension modules, in build/compiled
 

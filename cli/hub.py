@@ -47,6 +47,8 @@ __all__ = ["hub"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 LOST_SHOWN: Final = 5
+LARGEST_LEAD: Final = 3_600
+"""How far a live meter's clock may be ahead of the hub's, in seconds."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -197,6 +199,7 @@ def ingest(
             chunks = file_chunks(source)
         intake = Intake(device, door, limit)
         if live:
+            door.ahead_seconds = LARGEST_LEAD
             intake.follow(chunks)
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all

@@ -129,6 +129,7 @@ def request_bill(
     click.echo(
         f"verified: {facts['total']} {facts['currency']} for {month.first} to {month.last},"
         f" invoice {facts['invoice']}"
+        + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
@@ -139,6 +140,7 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     bill = billed.verified.bill
     return {
         "invoice": billed.invoice.number,
+        "replaces": billed.invoice.replaces or None,
         "meter": billed.invoice.meter.hex(),
         "from": utc_text(bill.begin),
         "until": utc_text(bill.end),

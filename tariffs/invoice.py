@@ -2,11 +2,12 @@
 """The invoice: what the utility asks for, and on which tariff and evidence it rests.
 
     invoice = CBOR {"currency", "decimals", "end", "evidence", "exact", "begin", "issued", "meter",
-                    "missing", "number", "tariff", "total"}                  as COSE_Sign1
+                    "missing", "number", "replaces", "tariff", "total"}      as COSE_Sign1
 
 It names the tariff by its digest and the hub's answer by its SHA-256, so that both sides can show
 later what was billed and why. `missing` is how many slots could not be billed because their use
-is unknown: an invoice with missing slots is provisional.
+is unknown: an invoice with missing slots is provisional. A second invoice for the same period says
+which one it replaces: each period is to be paid once.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _MEMBERS: Final = frozenset(
         "meter",
         "missing",
         "number",
+        "replaces",
         "tariff",
         "total",
     }
@@ -61,6 +63,8 @@ class Invoice:
     """The tariff's digest."""
     evidence: bytes
     """SHA-256 of what the hub answered."""
+    replaces: int = 0
+    """The invoice for the same period that is void now; 0: none."""
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
@@ -96,6 +100,7 @@ class Invoice:
                 "missing": int(missing),
                 "tariff": bytes(tariff),
                 "evidence": bytes(evidence),
+                "replaces": int(replaces),
             } if str(_integer(exact)) == exact:
                 return cls(
                     number=number,
@@ -110,6 +115,7 @@ class Invoice:
                     missing=missing,
                     tariff=tariff,
                     evidence=evidence,
+                    replaces=replaces,
                 )
             case _:
                 raise SignatureRefused("what was signed is no invoice")

@@ -36,7 +36,7 @@ __all__ = [
     "writing",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _WRITES: Final = "meterlet_writes"
 
 _metadata: Final = MetaData()
@@ -54,6 +54,7 @@ ledger_table: Final = Table(
     "ledger_entry",
     _metadata,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("meter", LargeBinary, nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
 )
@@ -129,7 +130,7 @@ def _check_schema(connection: Connection, name: str) -> None:
     if schema_table.name not in tables or ledger_table.name not in tables:
         raise StoreError(f"{name}: not a utility's database")
     version = connection.execute(select(schema_table.c.version)).scalar_one()
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
         )

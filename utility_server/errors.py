@@ -11,11 +11,13 @@ UtilityError
     ChannelBroken      what came over the channel is not what the hub's applet sent
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
+  AlreadyBilled        a part of the period is on another invoice
 """
 
 from decimal import Decimal
 
 __all__ = [
+    "AlreadyBilled",
     "CannotVerify",
     "ChannelBroken",
     "EnrolmentRefused",
@@ -78,3 +80,7 @@ class VerificationFailed(UtilityError):
 
 class CannotVerify(UtilityError):
     """What would show an answer to be right or wrong is missing."""
+
+
+class AlreadyBilled(UtilityError):
+    """A part of the period, not just all of it, is on an invoice that stands."""

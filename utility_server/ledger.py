@@ -78,7 +78,9 @@ class Ledger:
                     )
                 )
             connection.execute(
-                insert(ledger_table).values(sequence=sequence, body=body, digest=digest)
+                insert(ledger_table).values(
+                    sequence=sequence, meter=meter, body=body, digest=digest
+                )
             )
         return LedgerEntry(sequence, time, kind, meter, content, digest)
 
@@ -100,6 +102,18 @@ class Ledger:
             if not hmac.compare_digest(previous, row.digest):
                 raise LedgerTampered(f"ledger: entry {expected} is not what was written")
             yield _entry(expected, row.body, previous)
+
+    def bills(self, meter: bytes) -> list[LedgerEntry]:
+        """Return the bills of one meter, oldest first; the chain between them is not checked."""
+        query = (
+            select(ledger_table)
+            .where(ledger_table.c.meter == meter)
+            .order_by(ledger_table.c.sequence)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        entries = [_entry(row.sequence, row.body, row.digest) for row in rows]
+        return [entry for entry in entries if entry.kind == "bill" and entry.meter == meter]
 
     def evidence(self, entry: LedgerEntry) -> bytes:
         """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""

@@ -31,7 +31,7 @@ from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from utility_server.customers import Customers
 from utility_server.database import open_database
-from utility_server.errors import CannotVerify, StoreError, VerificationFailed
+from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, key_id
 from utility_server.ledger import Content, Ledger, LedgerEntry
@@ -134,9 +134,11 @@ class Utility:
         return sign_tariff(tariff, self.keys.signing, key_id(self.keys.public))
 
     def question(self, meter: bytes, period: Period, signed_tariff: bytes) -> BillQuestion:
-        """Return a new question for a customer's bill; raise `CannotVerify` if it makes no sense.
+        """Return a new question for a customer's bill.
 
-        `signed_tariff` must be signed with this utility's key.
+        `signed_tariff` must be signed with this utility's key. Raises `CannotVerify` if the
+        question makes no sense, `AlreadyBilled` where the period overlaps one that was billed; a
+        second bill for just the same period replaces the first.
         """
         enrolment = self.customers.find(meter)
         try:
@@ -147,7 +149,21 @@ class Utility:
             begin, end = period.bounds(enrolment.zone)
         except GridError as error:
             raise CannotVerify(f"the period: {error}") from None
+        self._replaced(meter, begin, end)
         return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
+
+    def _replaced(self, meter: bytes, begin: int, end: int) -> int:
+        """Return the number of the last invoice for the period, 0 if there is none."""
+        number = 0
+        for entry in self.ledger.bills(meter):
+            match entry.content:
+                case {"begin": int(first), "end": int(last)} if (first, last) == (begin, end):
+                    number = entry.sequence
+                case {"begin": int(first), "end": int(last)} if first < end and begin < last:
+                    raise AlreadyBilled(
+                        f"meter {meter.hex()}: invoice {entry.sequence} bills a part of that period"
+                    )
+        return number
 
     def bill(self, question: BillQuestion, head_end: HeadEnd, address: Address) -> BilledPeriod:
         """Ask the hub, verify what it answers, enter it and deliver the invoice.
@@ -213,6 +229,7 @@ class Utility:
             raise
         now = self.now()
         bill = verified.bill
+        replaces = self._replaced(question.meter, bill.begin, bill.end)
         entry = self.ledger.append(now, "bill", question.meter, _content(verified), evidence)
         invoice = Invoice(
             number=entry.sequence,
@@ -227,6 +244,7 @@ class Utility:
             missing=len(verified.missing),
             tariff=bill.tariff_digest,
             evidence=sha256(evidence).digest(),
+            replaces=replaces,
         )
         document = invoice.sign(self.keys.signing, key_id(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))

@@ -3,6 +3,7 @@
 
 import rich_click as click
 
+from cli.inspect.attack import attack_command
 from cli.inspect.bill import inspect_bill, show_bill, tariffs
 from cli.inspect.consents import consents
 from cli.inspect.export import export
@@ -18,5 +19,16 @@ def inspect() -> None:
     """Your own data, what left the house, and your bill."""
 
 
-for command in (inspect_bill, consents, export, readings, releases, serve, tariffs, users):
+COMMANDS = (
+    attack_command,
+    inspect_bill,
+    consents,
+    export,
+    readings,
+    releases,
+    serve,
+    tariffs,
+    users,
+)
+for command in COMMANDS:
     inspect.add_command(command)

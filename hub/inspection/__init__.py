@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the resident sees: the bill checked against the readings, and everything that left."""
 
+from hub.inspection.appliances import Activation, Appliance, PowerCurve, detect
+from hub.inspection.attack import AttackResult, AttackView, attack
 from hub.inspection.bill import CheckedBill, Verdict, check_invoices
 from hub.inspection.bucket import BandUse, Bucket, Peak, StateCounts
 from hub.inspection.calendar import By, buckets, calendar_period, period_before
@@ -33,6 +35,7 @@ from hub.inspection.readings import (
     readings_view,
     warm,
 )
+from hub.inspection.reconstruction import curve_known_to, curve_of_house
 from hub.inspection.releases import (
     CopyRecord,
     ExportRecord,
@@ -54,6 +57,10 @@ from hub.inspection.tariff_views import PriceRow, TariffColumn, TariffTable, tar
 __all__ = [
     "FORECAST_METHOD",
     "SUMMARY_COMPONENT",
+    "Activation",
+    "Appliance",
+    "AttackResult",
+    "AttackView",
     "Backtest",
     "BandUse",
     "BillProofs",
@@ -75,6 +82,7 @@ __all__ = [
     "OutgoingMessage",
     "OutputRecord",
     "Peak",
+    "PowerCurve",
     "PowerNow",
     "PriceRow",
     "ProofCheck",
@@ -90,6 +98,7 @@ __all__ = [
     "TariffColumn",
     "TariffTable",
     "Verdict",
+    "attack",
     "bill_under",
     "buckets",
     "calendar_period",
@@ -97,7 +106,10 @@ __all__ = [
     "compare",
     "consent_to_export",
     "copy_readings",
+    "curve_known_to",
+    "curve_of_house",
     "decode_message",
+    "detect",
     "export_readings",
     "fine_uses",
     "forecast",

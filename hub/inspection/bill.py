@@ -8,11 +8,12 @@ three: it matches, it differs by so much, or it cannot be told, and why.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hub.device import Device
-from hub.inspection.documents import supplier_documents
+from hub.inspection.documents import SupplierDocuments, supplier_documents
 from hub.metering import PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import Bill, Tariff, TariffError, compute_bill
@@ -59,15 +60,28 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     signed by the supplier.
     """
     documents = supplier_documents(device, applet)
-    return [
-        check_invoice(device, invoice, documents.tariff(invoice.tariff))
-        for invoice in documents.invoices
-    ]
+    return [check_invoice(device, documents, invoice) for invoice in documents.invoices]
 
 
-def check_invoice(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
-    """Return one invoice with its verdict, under the tariff it names, if that is known."""
+def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
+    """Return one invoice of `documents` with its verdict."""
+    earlier = documents.invoices[: documents.invoices.index(invoice)]
+    return _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
 
+
+def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
+    """Return the check, refuted if the invoice asks again for what an earlier one asks for."""
+    asked = checked.invoice
+    void = {invoice.replaces for invoice in (*earlier, asked)}
+    for other in earlier:
+        overlaps = asked.begin < other.end and other.begin < asked.end
+        if overlaps and other.meter == asked.meter and other.number not in void:
+            reason = f"it bills days that invoice {other.number} bills, and does not replace it"
+            return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
+    return checked
+
+
+def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
     def cannot_tell(reason: str) -> CheckedBill:
         return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
 

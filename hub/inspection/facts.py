@@ -6,6 +6,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from hub.disclosure import Knowledge
+from hub.inspection.attack import AttackResult, AttackView
 from hub.inspection.bill import CheckedBill
 from hub.inspection.bucket import Bucket, Peak
 from hub.inspection.estimates import FORECAST_METHOD, Forecast, Offer
@@ -18,6 +19,7 @@ from hub.inspection.tariff_views import TariffTable
 from hub.moments import local_day, local_text, utc_text
 
 __all__ = [
+    "attack_facts",
     "bill_facts",
     "bucket_facts",
     "comparison_facts",
@@ -301,6 +303,7 @@ def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
     invoice, bill = checked.invoice, checked.bill
     return {
         "invoice": invoice.number,
+        "replaces": invoice.replaces or None,
         "issued": utc_text(invoice.issued),
         "from": utc_text(invoice.begin),
         "until": utc_text(invoice.end),
@@ -316,6 +319,35 @@ def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
         "exact_decimals": None if bill is None else bill.exact_decimals,
         "missing_slots": [] if bill is None else [utc_text(s) for s in bill.missing_slots],
         "energy_wh": sum(checked.use_wh),
+    }
+
+
+def attack_facts(view: AttackView) -> dict[str, Any]:
+    """Return what an attacker could infer from each curve."""
+    return {
+        "first_day": view.period.first.isoformat(),
+        "last_day": view.period.last.isoformat(),
+        "house": _attacked(view.house),
+        "recipients": {name: _attacked(result) for name, result in view.recipients.items()},
+        "together": _attacked(view.together),
+    }
+
+
+def _attacked(result: AttackResult) -> dict[str, Any]:
+    return {
+        "step_seconds": result.curve.step_seconds,
+        "known_steps": sum(watts is not None for watts in result.curve.watts),
+        "found": result.found,
+        "wrong": result.wrong,
+        "activations": [
+            {
+                "appliance": one.appliance.value,
+                "from": utc_text(one.begin),
+                "until": utc_text(one.end),
+                "watts": one.watts,
+            }
+            for one in result.activations
+        ],
     }
 
 

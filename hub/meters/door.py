@@ -51,6 +51,9 @@ class Door:
     """When the first telegram of a capture was sent."""
     every_seconds: int = 0
     """Take at most one reading in so many seconds (0: take all)."""
+    ahead_seconds: int | None = None
+    """Refuse what is stamped so much later than it arrives: one such reading in an append-only
+    vault would keep out all that follow. None: a file may say what it likes."""
     lost: list[LostTelegram] = field(default_factory=list)
     telegrams: int = 0
     """Intact telegrams so far."""
@@ -105,8 +108,14 @@ class Door:
                         self.lost.append(LostTelegram(offset, f"the register is {what}"))
                         return None
                     moment = self._moment(body.sensor_time or entry.time)
+                    if self._is_ahead(moment):
+                        self.lost.append(LostTelegram(offset, "its clock is ahead of the hub's"))
+                        return None
                     return Reading(moment, wh, flags_of(body.server_id, entry.status))
         return None
+
+    def _is_ahead(self, moment: int) -> bool:
+        return self.ahead_seconds is not None and moment > self.arrival() + self.ahead_seconds
 
     def _moment(self, time: Time | None) -> int:
         if time is not None and time.choice in (TimeChoice.TIMESTAMP, TimeChoice.LOCAL_TIMESTAMP):

@@ -20,10 +20,13 @@ argument is checked here before the call. Multiplication of the generator (`mult
 takes constant time in the library; everything else does not.
 """
 
+import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, repeat
+from functools import lru_cache
+from itertools import chain, compress, islice, pairwise, repeat
+from operator import ne
 from typing import Any, Final, Self, overload
 
 from btclib_secp256k1 import ffi, lib
@@ -300,9 +303,9 @@ class PointVector(Sequence[Point]):
         """
         if len(weights) != len(self):
             raise ValueError(f"{len(weights)} weights for {len(self)} points")
-        groups: defaultdict[int, list[int]] = defaultdict(list)
-        for weight, address in zip(weights, self._addresses, strict=True):
-            groups[weight].append(address)
+        groups: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
+        for begin, end in _runs(weights):
+            groups[weights[begin]].extend(self._addresses[begin:end])
         return _weigh(groups)
 
 
@@ -315,7 +318,7 @@ def sum_points(points: Iterable[Point]) -> Point:
 def weighted_sum(terms: Iterable[tuple[int, Point]]) -> Point:
     """Return Σ weight · point; points at infinity are allowed. Takes variable time."""
     kept = [(weight, point._cell) for weight, point in terms if point._cell is not None]
-    groups: defaultdict[int, list[int]] = defaultdict(list)
+    groups: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
     for weight, cell in kept:
         groups[weight].append(_address(cell))
     return _weigh(groups)
@@ -373,8 +376,21 @@ def _address(cell: Any) -> int:
 
 
 def _addresses_of(memory: Any, count: int) -> "array[int]":
-    start = _address(memory)
-    return array("Q", range(start, start + count * _CELL, _CELL))
+    offsets, ones = _lanes(count)
+    # One addition of long integers adds the start to all: no address carries into the next.
+    lanes = offsets + _address(memory) * ones
+    return array("Q", lanes.to_bytes(8 * count, sys.byteorder))
+
+
+@lru_cache(maxsize=32)
+def _lanes(count: int) -> tuple[int, int]:
+    """Return 0, 64, 128, ... and 1, 1, 1, ... in words of 64 bits, as long integers."""
+    offsets = array("Q", range(0, count * _CELL, _CELL))
+    ones = array("Q", repeat(1, count))
+    return (
+        int.from_bytes(offsets.tobytes(), sys.byteorder),
+        int.from_bytes(ones.tobytes(), sys.byteorder),
+    )
 
 
 def _pointers(addresses: "array[int]") -> Any:
@@ -405,7 +421,14 @@ def _sum(addresses: "array[int]") -> Point:
     return Point(cell) if _combine(ctx, cell, _pointers(addresses), len(addresses)) else INFINITY
 
 
-def _weigh(groups: Mapping[int, Sequence[int]]) -> Point:
+def _runs(weights: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Return where runs of equal weights begin and end: bands of hours are few and long."""
+    changes = map(ne, weights, islice(weights, 1, None))
+    inner = compress(range(1, len(weights)), changes)
+    return pairwise(chain([0], inner, [len(weights)] if weights else []))
+
+
+def _weigh(groups: Mapping[int, "array[int]"]) -> Point:
     """Return Σ weight · (the sum of the points at these addresses)."""
     terms: list[_Term] = []
     alive: list[Point] = []  # owns the memory of the terms that are not the caller's
@@ -419,7 +442,7 @@ def _weigh(groups: Mapping[int, Sequence[int]]) -> Point:
         if len(addresses) == 1 and not negative:
             terms.append((factor, addresses[0]))
             continue
-        point = _sum(array("Q", addresses))
+        point = _sum(addresses)
         if not point.is_infinity:
             alive.append(-point if negative else point)
             terms.append((factor, _address(alive[-1]._cell)))

@@ -187,6 +187,31 @@ class Home:
         extra: str = "",
     ) -> None:
         """Install an applet that passes requests on to `following`; it serves `friend`."""
+        self.build(
+            name,
+            following=following,
+            friend=friend,
+            services=services,
+            recipient=recipient,
+            clients=clients,
+            extra=extra,
+        )
+        installer = Installer(self.device, self.card)
+        package = installer.read(self.packages[name])
+        self.enrolments[name] = installer.install(package, bytes(32))
+
+    def build(
+        self,
+        name: str,
+        *,
+        following: str = "",
+        friend: str = "",
+        services: str = "[1, 2, 3]",
+        recipient: str = "grid",
+        clients: str | None = None,
+        extra: str = "",
+    ) -> bytes:
+        """Make a package and keep it."""
         manifest = MANIFEST.format(aid=AIDS[name].hex().upper(), name=name, recipient=recipient)
         manifest += extra
         if following:
@@ -208,14 +233,12 @@ class Home:
         ):
             source = source.replace("{" + key + "}", value)
         folder = self.folder / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "__init__.py").write_text("")
         (folder / "manifest.toml").write_text(dedent(manifest))
         (folder / "applet.py").write_text(dedent(source))
-        installer = Installer(self.device, self.card)
         self.packages[name] = build_package(folder, VENDOR, [self.folder])
-        package = installer.read(self.packages[name])
-        self.enrolments[name] = installer.install(package, bytes(32))
+        return self.packages[name]
 
     def send(self, name: str, ins: int, data: bytes = b"", service: int = 1) -> ResponseApdu:
         enrolment = self.enrolments[name]

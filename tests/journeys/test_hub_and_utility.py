@@ -116,8 +116,9 @@ def test_a_month_is_billed_as_often_as_was_agreed_and_no_more(town: Town, tmp_pa
         assert (bill["verified"], bill["slots"], bill["missing_slots"]) == (True, 2972, [])
         code, line = refused(*town.request(address, TARIFF, "--bundle", bundle))
         assert (code, line) == (1, f"meterlet: {bundle}: exists already")  # and was not asked for
-        for _ in range(5):
-            done(*town.request(address))
+        for before in range(1, 6):
+            said = done(*town.request(address))
+            assert f"invoice {before + 1}, which replaces invoice {before}" in said
         code, line = refused(*town.request(address))
         assert (code, line) == (5, "meterlet: the hub refused: 6983 (asked too often)")
         host, _, port = address.rpartition(":")
@@ -131,6 +132,7 @@ def test_a_month_is_billed_as_often_as_was_agreed_and_no_more(town: Town, tmp_pa
     assert [entry["kind"] for entry in ledger["entries"]] == ["bill"] * 6
     shown = json.loads(done("inspect", "bill", "--hub", town.hub, "--json"))
     assert (shown["verdict"], shown["invoiced"]) == ("matches", bill["total"])
+    assert (shown["invoice"], shown["replaces"]) == (6, 5)
 
 
 def test_a_revoked_consent_and_a_hub_that_is_off_are_told_apart(town: Town) -> None:

@@ -4,6 +4,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import cbor2
@@ -11,12 +12,23 @@ import pytest
 from sqlalchemy import Engine
 
 from protocols.hash_chain import seal
+from protocols.metrology import Period
+from tariffs.source import load_toml
 from tests.protocols.test_enrolment import GOOD
 from utility_server.customers import Customers
 from utility_server.database import open_database
-from utility_server.errors import EnrolmentRefused, LedgerTampered, StoreError, UnknownCustomer
+from utility_server.errors import (
+    AlreadyBilled,
+    EnrolmentRefused,
+    LedgerTampered,
+    StoreError,
+    UnknownCustomer,
+)
 from utility_server.keys import UtilityKeys
 from utility_server.ledger import Ledger
+from utility_server.office import Utility
+
+TARIFF = Path(__file__).resolve().parents[2] / "cli" / "demo" / "tariff.toml"
 
 
 @pytest.fixture
@@ -128,6 +140,21 @@ def test_a_foreign_or_newer_database_is_left_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=why):
             open_database(path)
         assert path.read_bytes() == before
+
+
+def test_what_is_billed_in_part_is_not_billed_again(tmp_path: Path) -> None:
+    march = Period(date(2025, 3, 1), date(2025, 3, 31))
+    with Utility.create(tmp_path / "utility", now=lambda: 0) as office:
+        office.customers.enrol(GOOD.encode())
+        signed = office.sign(load_toml(TARIFF.read_text()))
+        begin, end = march.bounds(GOOD.zone)
+        office.ledger.append(0, "bill", GOOD.meter, {"begin": begin, "end": end}, b"")
+        office.ledger.append(0, "refused", GOOD.meter, {"begin": 0, "end": end}, b"")
+        assert office.question(GOOD.meter, march, signed).begin == begin
+        overlapping = Period(date(2025, 3, 31), date(2025, 4, 30))
+        with pytest.raises(AlreadyBilled, match="invoice 1 bills a part"):
+            office.question(GOOD.meter, overlapping, signed)
+        office.question(GOOD.meter, Period(date(2025, 4, 1), date(2025, 4, 30)), signed)
 
 
 def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
