@@ -159,10 +159,9 @@ def remove(call: Call) -> Response:
 
 
 def _manage(call: Call, event: str, change: Callable[[Installer, bytes], None]) -> Response:
-    machine = call.parts.settings.open_machine()
     with call.device() as device:
         aid = _applet(call, device).aid
-        change(Installer(device, device.card(machine)), aid)
+        change(Installer(device, device.card(call.parts.settings.open_machine())), aid)
     facts = {"resident": call.resident.resident.name, "applet": aid.hex()}
     call.parts.incidents.happened(event, facts)
     return call.see("/applets")

@@ -5,8 +5,10 @@ Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a
 """
 
 import base64
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from threading import Thread
 from typing import Final
 
 from starlette.applications import Starlette
@@ -17,6 +19,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from hub.inspection.documents import tariff_book
+from hub.inspection.readings import warm
+from hub.inspection.store import open_inspection
+from hub.inspection.summaries import Summaries
 from hub.inspection.web import (
     about,
     applets,
@@ -62,6 +68,12 @@ PAGES: Final = tuple(
 )
 UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
 CODE_SIZE: Final = 5
+STATUS_WORDS: Final = {
+    400: "error.bad",
+    404: "error.missing",
+    405: "error.method",
+    413: "error.large",
+}
 
 
 def make_parts(settings: Settings) -> Parts:
@@ -93,6 +105,8 @@ def create_application(parts: Parts) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        warming = Thread(target=_warm, args=(parts,), daemon=True)
+        warming.start()
         yield
         parts.jobs.cancel_all()
         parts.residents.close()
@@ -111,10 +125,19 @@ def create_application(parts: Parts) -> ASGIApp:
     return Guard(inner, settings.hosts, settings.origins, settings.is_secure, record, UPLOADS)
 
 
+def _warm(parts: Parts) -> None:
+    """Keep the sums of all days once, so that the first look at a year is as quick as the next."""
+    try:
+        with parts.settings.open_device() as device, open_inspection(device) as database:
+            warm(device, tariff_book(device), Summaries.of(device, database))
+    except (*TOLD_ERRORS, sqlite3.Error) as error:
+        parts.settings.complain(f"sums not kept: {error}")
+
+
 def _plain_error(parts: Parts, request: Request, status: int) -> Response:
     """Return the page of an error that is nobody's business in detail."""
     words = parts.wording(request)
-    key = {400: "error.bad", 404: "error.missing", 405: "error.method"}.get(status, "error.ours")
+    key = STATUS_WORDS.get(status, "error.ours")
     text = parts.templates.get_template("plain_error.html").render(
         t=words.t, words=words, status=status, reason=words.t(key)
     )

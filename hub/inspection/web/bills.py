@@ -24,7 +24,6 @@ from hub.inspection.web.jobs import Tick
 from hub.inspection.web.residents import Role
 from hub.inspection.web.work import begin_job
 from protocols.metrology import Period
-from tariffs import Tariff
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
 
@@ -40,7 +39,7 @@ class Sent:
 
     applet: bytes
     invoice: Invoice
-    tariff: Tariff | None
+    documents: SupplierDocuments
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def show_bill(call: Call) -> Response:
     with call.device() as device:
         sent = invoices_of(device)
         shown = _asked(call.asked("applet"), call.asked("number"), sent)
-        checked = None if shown is None else check_invoice(device, shown.invoice, shown.tariff)
+        checked = None if shown is None else check_invoice(device, shown.documents, shown.invoice)
         latest = device.meter.vault.latest(device.meter.channel)
         day = None if latest is None else local_date(device, latest.time - 1)
         return call.page(
@@ -88,7 +87,7 @@ def recompute(call: Call) -> Response:
             sent, found = invoices_of(device), []
             for place, one in enumerate(sent):
                 tick(place, len(sent))
-                found.append(check_invoice(device, one.invoice, one.tariff))
+                found.append(check_invoice(device, one.documents, one.invoice))
             return found
 
     return begin_job(call, "bill", "/bill", "recomputed.html", work)
@@ -163,11 +162,8 @@ def invoices_of(device: Device) -> list[Sent]:
     """Return the invoices of all suppliers, oldest first."""
     found: list[Sent] = []
     for applet in device.document_keepers():
-        documents: SupplierDocuments = supplier_documents(device, applet)
-        found += [
-            Sent(applet, invoice, documents.tariff(invoice.tariff))
-            for invoice in documents.invoices
-        ]
+        documents = supplier_documents(device, applet)
+        found += [Sent(applet, invoice, documents) for invoice in documents.invoices]
     return sorted(found, key=lambda one: (one.invoice.begin, one.invoice.issued))
 
 

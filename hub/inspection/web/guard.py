@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["SECURITY_HEADERS", "BodyTooLarge", "Guard"]
+__all__ = ["SECURITY_HEADERS", "UPLOAD_BYTES", "Guard"]
 
 FORM_BYTES: Final = 64 * 1024
 UPLOAD_BYTES: Final = 4 * 1024 * 1024
@@ -41,8 +42,26 @@ Record = Callable[[str, Mapping[str, str]], Awaitable[None]]
 """Puts a refusal on record: its kind, and facts of bounded size."""
 
 
-class BodyTooLarge(Exception):
-    """More bytes came than the page takes."""
+@dataclass(slots=True)
+class _Bounded:
+    """A request's body, which ends in a refusal once it is too large."""
+
+    inner: Receive
+    limit: int
+    received: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more came than the page takes."""
+        return self.received > self.limit
+
+    async def receive(self) -> Message:
+        """Return the next part; raise status 413 where it is one too many."""
+        message = await self.inner()
+        self.received += len(message.get("body", b""))
+        if self.is_over:
+            raise HTTPException(413)
+        return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +90,14 @@ class Guard:
         refused = self._refusal(scope, headers)
         limit = UPLOAD_BYTES if scope["path"] in self.uploads else FORM_BYTES
         if refused is None and _declared(headers) > limit:
-            refused = 413, "oversized request", f"more than {limit} bytes"
+            refused = 413, "oversized request", f"at most {limit} bytes"
         if refused is not None:
             await self._refuse(scope, guarded, refused)
             return
-        try:
-            await self.app(scope, _bounded(receive, limit), guarded)
-        except BodyTooLarge:
-            await self._refuse(scope, guarded, (413, "oversized request", f"over {limit} bytes"))
+        body = _Bounded(receive, limit)
+        await self.app(scope, body.receive, guarded)
+        if body.is_over:
+            await self._record(scope, "oversized request")
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         """Return status, kind and reason if the request must not be looked at, else None."""
@@ -104,15 +123,7 @@ class Guard:
 
     async def _refuse(self, scope: Scope, send: Send, refused: tuple[int, str, str]) -> None:
         status, kind, reason = refused
-        client = scope.get("client")
-        await self.record(
-            kind,
-            {
-                "address": str(client[0]) if client else "",
-                "method": scope["method"][:10],
-                "path": ascii(scope["path"])[1:81],
-            },
-        )
+        await self._record(scope, kind)
         body = f"{reason}\n".encode()
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
@@ -121,6 +132,15 @@ class Guard:
         ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def _record(self, scope: Scope, kind: str) -> None:
+        client = scope.get("client")
+        facts = {
+            "address": str(client[0]) if client else "",
+            "method": scope["method"][:10],
+            "path": ascii(scope["path"])[1:81],
+        }
+        await self.record(kind, facts)
 
     def _guarding(self, scope: Scope, send: Send) -> Send:
         async def guarded(message: Message) -> None:
@@ -139,20 +159,6 @@ class Guard:
 def _declared(headers: Headers) -> int:
     length = headers.get("content-length", "0")
     return int(length) if length.isdecimal() and len(length) < 16 else 1 << 60
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    received = 0
-
-    async def bounded() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
-            raise BodyTooLarge
-        return message
-
-    return bounded
 
 
 def _is_plain(raw: bytes) -> bool:

@@ -30,10 +30,11 @@ def begin_job(
 def show_job(call: Call) -> Response:
     """Show how far it is, or what came of it."""
     job = _job(call)
-    if job.state is State.DONE:
+    state = job.state  # read once: the work may end while the page is made
+    if state is State.DONE:
         return call.page(job.template, job=job, result=job.result)
-    answer = call.page("job.html", job=job)
-    if job.state is State.RUNNING:
+    answer = call.page("job.html", job=job, state=state)
+    if state is State.RUNNING:
         answer.headers["Refresh"] = REFRESH_SECONDS  # without JavaScript, too
     return answer
 
