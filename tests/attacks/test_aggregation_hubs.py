@@ -225,11 +225,12 @@ def test_an_applet_gets_no_step_that_it_could_take_back(hubs: list[Hub]) -> None
     assert safe.agree(listed)
     assert safe.open_sum(listed, signatures)
     second = announce(hubs, b"2" * 32)
-    for step in (
+    steps: list[Callable[[], bytes]] = [
         lambda: unsafe.contribute(public_of(OPERATOR), second.encode()),
         lambda: unsafe.agree(listed),
         lambda: unsafe.open_sum(listed, signatures),
-    ):
+    ]
+    for step in steps:
         with pytest.raises(Refused) as refused:
             step()
         assert refused.value.refusal is Refusal.MALFORMED
