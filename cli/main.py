@@ -19,6 +19,7 @@ NOUNS: Final = {
     "index": "cli.index:index",
     "inspect": "cli.inspect:inspect",
     "mdms": "cli.mdms:mdms",
+    "profile": "cli.profile:profile",
     "sml": "cli.sml:sml",
     "tariff": "cli.tariff:tariff",
     "utility": "cli.utility:utility",

@@ -3,6 +3,7 @@
 
     hub.toml                  which meter, register, zone, slots
     hub.db                    readings (sealed), days, card, consents, disclosure log
+    inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys
     keys/certifier.key        signs days, blinds commitments
     keys/issuer.key           the issuer security domain's key set
@@ -66,6 +67,8 @@ COMPONENTS: Final = (
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
+RESIDENT: Final = b"resident/"
+"""Begins the keys of what an applet keeps for the resident."""
 
 
 class DeviceError(Exception):
@@ -291,9 +294,17 @@ class Device:
     def documents(self, applet: bytes) -> dict[bytes, bytes]:
         """Return what an applet keeps for the resident: its store's keys under `resident/`."""
         store = AppletStore(self.database, applet)
-        shown = [key for key in store.keys() if key.startswith(b"resident/")]  # noqa: SIM118
+        shown = [key for key in store.keys() if key.startswith(RESIDENT)]  # noqa: SIM118
         found = {key: store.get(key) for key in shown}
         return {key: value for key, value in found.items() if value is not None}
+
+    def sealing_key(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes for sealing something beside the vault, one a purpose."""
+        return hmac.digest(self._vault_key, b"meterlet sealing 1 " + purpose.encode(), "sha256")
+
+    def document_keepers(self) -> list[bytes]:
+        """Return the applets that keep something for the resident."""
+        return AppletStore.holders(self.database, RESIDENT)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -12,6 +12,7 @@ split       tells some homes of other contributors than the rest
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,7 @@ class _Cheat(Collector):
         key = self.round.terms.key
         products = key.multiply(self._ciphertexts(batch.products), factors)
         data = b"".join(int(c).to_bytes(key.ciphertext_size, "big") for c in products)
-        return Batch(batch.contributors, data, batch.loads, batch.openings)
+        return replace(batch, products=data)
 
     def _ciphertexts(self, data: bytes) -> list[int]:
         size = self.round.terms.key.ciphertext_size
@@ -65,16 +66,20 @@ class _Alter(_Cheat):
 class _LeaveOut(_Cheat):
     def batch(self) -> Batch:
         batch = super().batch()
-        rest = _without(batch.contributors, VICTIM)
-        return Batch(rest, batch.products, batch.loads[1:], batch.openings[1:])
+        return replace(
+            batch,
+            contributors=_without(batch.contributors, VICTIM),
+            loads=batch.loads[1:],
+            openings=batch.openings[1:],
+            range_proofs=batch.range_proofs[1:],
+        )
 
 
 class _Swap(_Cheat):
     def batch(self) -> Batch:
         batch = super().batch()
         first, second, *others = batch.loads
-        loads = (second, first, *others)
-        return Batch(batch.contributors, batch.products, loads, batch.openings)
+        return replace(batch, loads=(second, first, *others))
 
 
 class _Peek(_Cheat):

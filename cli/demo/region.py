@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cli.demo.fleet import Home, Plan
 from cli.demo.search import Needles, SearchImpossible
-from cli.inspect import released_facts
 from hub.device import Device
+from hub.inspection.facts import releases_facts
+from hub.inspection.releases import releases_view
 from hub.installation import build_package
 from hub.meters import ACTIVE_ENERGY_IMPORT
 from protocols.metrology import Period
@@ -259,8 +260,7 @@ class Region:
         members, rows, released = set(outcome["meters"]), [], []
         for serial in range(1, len(self.plan.columns) + 1):
             with self._device(serial) as device:
-                on_record = sum(1 for _ in device.disclosure.log.entries("aggregate"))
-                released.append({**released_facts(device), "sums_on_record": on_record})
+                released.append(releases_facts(releases_view(device), device.zone))
                 if device.description.meter.hex() in members:
                     days = device.meter.uses(self.plan.period)
                     rows.append(self._at_resolution([day.uses for day in days]))
@@ -334,7 +334,7 @@ class Region:
                     "readings_found": seen["mdms"],
                 },
                 "residents": {
-                    "sums_on_record": sum(facts["sums_on_record"] for facts in released),
+                    "sums_on_record": sum(len(facts["aggregates"]) for facts in released),
                 },
             },
             "processes": {

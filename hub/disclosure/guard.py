@@ -35,6 +35,7 @@ notes.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
@@ -236,6 +237,21 @@ class Disclosure:
             self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
             raise
         return self.log.append(self.now(), "export", facts)
+
+    def record_copy(self, form: str, begin: int, end: int, readings: int, content: bytes) -> Entry:
+        """Record a copy that the resident takes out for himself: its period, size and SHA-256.
+
+        What the resident does with it is beyond the hub; so it counts for no recipient.
+        """
+        facts = {
+            "form": form,
+            "begin": begin,
+            "end": end,
+            "readings": readings,
+            "size": len(content),
+            "copy": sha256(content).digest(),
+        }
+        return self.log.append(self.now(), "copy", facts)
 
     def exported_readings(self, recipients: Collection[str] | None = None) -> int:
         """Return how many readings have left the house as such, to some recipients or to all."""

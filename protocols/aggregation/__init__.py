@@ -3,8 +3,9 @@
 
 From the bottom: `paillier` and `packing` (encryption), `masks` (what cancels in the sum), `members`
 and `round` (who takes part in what), `loads` (what the certifiers sign), `messages`; then the
-parts of the three parties: `household` with its `rules`, `collector` (the concentrator),
-`opening` (the operator) with `culprits` (who spoiled a sum). docs/aggregation.md tells it whole.
+parts of the three parties: `household` with its `rules` and `ranges`, `collector` (the
+concentrator), `opening` (the operator) with `split` keys and `culprits` (who spoiled a sum).
+docs/aggregation.md tells it whole.
 """
 
 from protocols.aggregation.collector import Batch, Collector, Phase
@@ -47,6 +48,7 @@ from protocols.aggregation.round import (
     values_at_resolution,
 )
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
+from protocols.aggregation.split import JointDecryptor, KeyShare, require_sum, split_key
 
 __all__ = [
     "CONCENTRATOR",
@@ -69,7 +71,9 @@ __all__ = [
     "Fault",
     "Household",
     "Investigation",
+    "JointDecryptor",
     "KeyRefused",
+    "KeyShare",
     "Layout",
     "MalformedMessage",
     "Member",
@@ -93,5 +97,7 @@ __all__ = [
     "Terms",
     "commit_limbs",
     "open_sum",
+    "require_sum",
+    "split_key",
     "values_at_resolution",
 ]

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.machine import AppletMachine
+from hub.aggregation import HubAggregation, RoundRecord
+from hub.installation import Installer
+from hub.machine import AppletMachine, Refusal, Refused
 from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
 from protocols.metrology import Period
 from tests.hub.aggregation.hubs import NOW, Hub, about, announce, make_hub, package, run
-from tests.protocols.aggregation.homes import AUTHORITY, private_key
+from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of
 
 NOT_ALLOWED = 0x6982
 NO_CONSENT = 0x6985
@@ -195,3 +197,40 @@ def test_garbage_is_refused_as_such(hubs: list[Hub]) -> None:
         (Instruction.SHOW_KEY, (b"\xff" * 40, b"x")),
     ):
         assert answer(hubs[0], step, *parts) == WRONG
+
+
+def service_of(hub: Hub, *, may_release: bool) -> HubAggregation:
+    """The service behind the hub's applet, for an applet that would take things back."""
+    bundle = Installer(hub.device, hub.card).bundle(hub.enrolment.applet)
+    return HubAggregation(
+        hub.enrolment.applet,
+        bundle.digest,
+        bundle.manifest,
+        hub.device.meter,
+        hub.device.disclosure,
+        RoundRecord(hub.device.database),
+        hub.device.aggregation_secret,
+        hub.device.authorities,
+        hub.device.now,
+        lambda: may_release,
+    )
+
+
+def test_an_applet_gets_no_step_that_it_could_take_back(hubs: list[Hub]) -> None:
+    """It could abort an agreement that it keeps in memory, and have another set agreed to."""
+    announced = announce(hubs, bytes(32))
+    collector, contributors = run(announced, hubs)
+    listed, signatures = contributors.encode(), b"".join(collector.agreements)
+    safe, unsafe = (service_of(hubs[0], may_release=sure) for sure in (True, False))
+    assert safe.agree(listed)
+    assert safe.open_sum(listed, signatures)
+    second = announce(hubs, b"2" * 32)
+    steps: list[Callable[[], bytes]] = [
+        lambda: unsafe.contribute(public_of(OPERATOR), second.encode()),
+        lambda: unsafe.agree(listed),
+        lambda: unsafe.open_sum(listed, signatures),
+    ]
+    for step in steps:
+        with pytest.raises(Refused) as refused:
+            step()
+        assert refused.value.refusal is Refusal.MALFORMED

@@ -175,6 +175,8 @@ def ask(folder: Path, request: Request) -> Iterator[str | dict[str, Any]]:
     where no MDMS serves in that folder.
     """
     name, items = request.message()
+    if not (folder / SOCKET).exists():
+        raise LineError(f"{folder / SOCKET}: not there; `meterlet mdms serve` must be running")
     with Line.open_local(folder / SOCKET) as line, _translated():
         for answer, parts in line.ask(name, *items):
             match answer, parts:

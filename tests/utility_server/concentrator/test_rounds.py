@@ -279,7 +279,7 @@ def test_a_home_that_encrypts_what_was_not_certified_is_named(region: Region) ->
         # What it certifies is right; what it encrypts is half of that.
         contribute(announced, crypt)  # type: ignore[arg-type]
         limbs = announced.terms.layout.limbs_of([value // 2 for value in certified])
-        made = liar.household.contribute(limbs, liar.load, crypt, bytes)  # type: ignore[arg-type]
+        made = liar.household.contribute(limbs, liar.load, crypt, bytes, liar.blinding)  # type: ignore[arg-type]
         liar.contribution = made.digest
         return made.encode()
 
