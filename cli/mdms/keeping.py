@@ -34,12 +34,28 @@ __all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
     show_default=True,
     help="Bits of the Paillier key.",
 )
+@click.option(
+    "--trustee-share",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Split the key; a new file for the other share, which goes to a trustee.",
+)
 @json_option
-def init(folder: Path, authorities: tuple[Path, ...], bits: str, as_json: bool) -> None:
+def init(
+    folder: Path,
+    authorities: tuple[Path, ...],
+    bits: str,
+    trustee_share: Path | None,
+    as_json: bool,
+) -> None:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     with one_line_errors():
         trusted = [public_key(path) for path in authorities]
-    with one_line_errors(), Mdms.create(folder, trusted, paillier_bits=int(bits)) as office:
+    with (
+        one_line_errors(),
+        Mdms.create(
+            folder, trusted, paillier_bits=int(bits), trustee_share=trustee_share
+        ) as office,
+    ):
         public = office.signing.public_key().public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.mdms.init/1", {"mdms": str(folder), "public_key": public})
