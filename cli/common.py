@@ -6,17 +6,16 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from zoneinfo import ZoneInfo
 
 import rich_click as click
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from hub.moments import local_day, utc_text
 from protocols.metrology import GridError, Period
 
 if TYPE_CHECKING:
@@ -226,16 +225,6 @@ def _exit_codes() -> dict[type[Exception], Exit]:
 def print_json(schema: str, data: Mapping[str, Any]) -> None:
     """Print one JSON object, marked with the name and version of its schema."""
     click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=2))
-
-
-def utc_text(time: int) -> str:
-    """Return a moment as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def local_day(time: int, zone: ZoneInfo) -> str:
-    """Return the local date of a moment as ISO 8601."""
-    return datetime.fromtimestamp(time, UTC).astimezone(zone).date().isoformat()
 
 
 def public_key(path: Path) -> Ed25519PublicKey:

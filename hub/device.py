@@ -3,14 +3,17 @@
 
     hub.toml                  which meter, register, zone, slots
     hub.db                    readings (sealed), days, card, consents, disclosure log
+    inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys
     keys/certifier.key        signs days, blinds commitments
     keys/issuer.key           the issuer security domain's key set
     vendors/*.pem             whose applet packages the resident trusts
+    authorities/*.pem         who says which meters there are, for sums over many households
 
 Errors: DeviceError
 """
 
+import hmac
 import os
 import shutil
 import sqlite3
@@ -27,6 +30,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from hub.aggregation import AGGREGATION_COMPONENT
 from hub.card import CARD, Card, Kind
 from hub.card.content import instance_of
 from hub.certifier import Certifier, CertifierKeys
@@ -58,9 +62,13 @@ COMPONENTS: Final = (
     LOG_COMPONENT,
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
+    AGGREGATION_COMPONENT,
 )
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
+AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
+RESIDENT: Final = b"resident/"
+"""Begins the keys of what an applet keeps for the resident."""
 
 
 class DeviceError(Exception):
@@ -146,6 +154,7 @@ class Device:
             CertifierKeys.generate(randomness).save(keys / "certifier.key")
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
+            (folder / "authorities").mkdir(mode=0o700)
             (folder / "hub.toml").write_text(description.to_toml())
             return cls.open(folder, randomness=randomness, now=now)
         except BaseException as error:
@@ -228,6 +237,8 @@ class Device:
             self.vendors(),
             packages=lambda aid: card.bundle(aid),
             registry=lambda: card.registry,
+            aggregation_secret=self.aggregation_secret,
+            authorities=self.authorities,
         )
         if Card.exists(self.database):
             card = Card(
@@ -262,6 +273,19 @@ class Device:
             keys[key_id(key)] = key
         return keys
 
+    @property
+    def aggregation_secret(self) -> bytes:
+        """What the keys of aggregation rounds are derived from: 32 bytes."""
+        return hmac.digest(self._vault_key, AGGREGATION, "sha256")
+
+    def authorities(self) -> tuple[bytes, ...]:
+        """Return the keys of those whom the resident trusts to say which meters there are.
+
+        No sum is opened over meters that none of them vouches for.
+        """
+        paths = sorted((self.folder / "authorities").glob("*.pem"))
+        return tuple(_public_key(path).public_bytes_raw() for path in paths)
+
     def issuer_keys(self) -> StaticKeys:
         """Return the issuer security domain's key set."""
         secret = read_secret(self.folder / "keys" / "issuer.key", size=3 * CHANNEL_KEY_SIZE)
@@ -270,9 +294,17 @@ class Device:
     def documents(self, applet: bytes) -> dict[bytes, bytes]:
         """Return what an applet keeps for the resident: its store's keys under `resident/`."""
         store = AppletStore(self.database, applet)
-        shown = [key for key in store.keys() if key.startswith(b"resident/")]  # noqa: SIM118
+        shown = [key for key in store.keys() if key.startswith(RESIDENT)]  # noqa: SIM118
         found = {key: store.get(key) for key in shown}
         return {key: value for key, value in found.items() if value is not None}
+
+    def sealing_key(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes for sealing something beside the vault, one a purpose."""
+        return hmac.digest(self._vault_key, b"meterlet sealing 1 " + purpose.encode(), "sha256")
+
+    def document_keepers(self) -> list[bytes]:
+        """Return the applets that keep something for the resident."""
+        return AppletStore.holders(self.database, RESIDENT)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -115,6 +115,7 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
             answers=statement.at_most,
             bits=statement.value_bits,
             until=manifest.expires,
+            least_group=max(1, statement.smallest_group),
         )
         for statement in manifest.statements
     ]

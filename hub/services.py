@@ -321,6 +321,15 @@ class AppletStore:
         )
         return [bytes(key) for (key,) in rows]
 
+    @staticmethod
+    def holders(database: Database, prefix: bytes) -> list[bytes]:
+        """Return the applets that have a key with this prefix, in order."""
+        rows = database.connection.execute(
+            "SELECT DISTINCT applet FROM applet_store WHERE substr(key, 1, ?) = ? ORDER BY applet",
+            (len(prefix), prefix),
+        )
+        return [bytes(applet) for (applet,) in rows]
+
     def clear(self) -> None:
         """Remove everything: the applet is gone."""
         with self.database.transaction() as connection:

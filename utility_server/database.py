@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import cbor2
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -133,7 +134,7 @@ def _check_schema(connection: Connection, name: str) -> None:
     if schema_table.name not in tables or ledger_table.name not in tables:
         raise StoreError(f"{name}: not a utility's database")
     version = connection.execute(select(schema_table.c.version)).scalar_one()
-    if version != SCHEMA_VERSION:
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
         )
@@ -142,12 +143,26 @@ def _check_schema(connection: Connection, name: str) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    """Bring a database of version 1, which knew one applet of each hub, to this one."""
+    """Bring a database of version 1 to this one.
+
+    It knew one applet of each hub, and of whom a ledger entry is only in the entry.
+    """
     enrolment_table.create(connection)
     connection.exec_driver_sql(
         "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
     )
     connection.exec_driver_sql("DROP TABLE customer")
+    binary = LargeBinary().compile(connection.dialect)
+    connection.exec_driver_sql(
+        f"ALTER TABLE ledger_entry ADD COLUMN meter {binary} NOT NULL DEFAULT ''"
+    )
+    for row in connection.execute(select(ledger_table.c.sequence, ledger_table.c.body)).all():
+        match cbor2.loads(row.body):
+            case [_, _, _, bytes(meter), *_]:
+                entry = ledger_table.c.sequence == row.sequence
+                connection.execute(update(ledger_table).where(entry).values(meter=meter))
+    for index in ledger_table.indexes:
+        index.create(connection)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

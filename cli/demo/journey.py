@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cli.applet import in_words
 from cli.common import local_day, utc_text
-from cli.inspect import bill_facts, released_facts
 from hub.device import Description, Device
-from hub.inspection import Verdict, check_invoices
+from hub.inspection import Verdict, check_invoices, releases_view
+from hub.inspection.facts import bill_facts, releases_facts
 from hub.installation import Installer, build_package, consent_terms
 from hub.machine import AppletMachine
 from hub.meters import ACTIVE_ENERGY_IMPORT, Door, ReplayError, emulated_meter_id, telegrams
@@ -107,7 +107,10 @@ class Journey:
         )
         with Device.open(self.folder / "hub") as device, self._station("inspection"):
             checked = check_invoices(device, APPLET)[-1]
-            inspection = {**bill_facts(checked, device.zone), **released_facts(device)}
+            inspection = {
+                **bill_facts(checked, device.zone),
+                **releases_facts(releases_view(device), device.zone),
+            }
         facts = {
             "household": self.household.source,
             "readings": stored,

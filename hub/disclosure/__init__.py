@@ -12,6 +12,7 @@ from hub.disclosure.guard import Disclosure, ReleaseRefused
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
 from hub.disclosure.requests import (
+    AggregateRequest,
     AmountsRequest,
     ExportRequest,
     Number,
@@ -25,6 +26,7 @@ __all__ = [
     "CONSENT_COMPONENT",
     "LEAST_MINUTES",
     "LOG_COMPONENT",
+    "AggregateRequest",
     "AmountsRequest",
     "Consent",
     "Disclosure",

@@ -14,6 +14,7 @@ broke; the rules, in order:
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
     window     nor does linear algebra determine the total of a stretch shorter than its days
+    group      a sum over households goes over as many as the consent says
 
 Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
 whomever, no two start within the consent's minutes of each other, so that of N slots one is known
@@ -34,6 +35,7 @@ notes.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
@@ -55,6 +57,7 @@ from hub.disclosure.knowledge import (
 from hub.disclosure.log import DisclosureLog, Entry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
+    AggregateRequest,
     AmountsRequest,
     ExportRequest,
     Number,
@@ -156,11 +159,27 @@ class Disclosure:
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
-        self, request: ReleaseRequest | AmountsRequest, refused: ReleaseRefused
+        self, request: ReleaseRequest | AmountsRequest | AggregateRequest, refused: ReleaseRefused
     ) -> Entry:
         """Record a refusal again, where the transaction that it was recorded in was undone."""
         facts = {**request_facts(request), "why": str(refused)}
         return self.log.append(self.now(), "refusal", facts)
+
+    def require_aggregate(self, request: AggregateRequest) -> None:
+        """Return if a consent allows this part in a sum; else record the refusal and raise.
+
+        Nothing is told until the sum is opened. Raises `ReleaseRefused`.
+        """
+        try:
+            self._check_aggregate(request)
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
+
+    def permit_aggregate(self, request: AggregateRequest) -> Entry:
+        """Record that a sum is opened, or record the refusal and raise `ReleaseRefused`."""
+        self.require_aggregate(request)
+        return self.log.append(self.now(), "aggregate", request.facts)
 
     def permit_output(self, request: OutputRequest) -> Entry:
         """Record the release of a raw applet's output, or record the refusal and raise.
@@ -218,6 +237,21 @@ class Disclosure:
             self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
             raise
         return self.log.append(self.now(), "export", facts)
+
+    def record_copy(self, form: str, begin: int, end: int, readings: int, content: bytes) -> Entry:
+        """Record a copy that the resident takes out for himself: its period, size and SHA-256.
+
+        What the resident does with it is beyond the hub; so it counts for no recipient.
+        """
+        facts = {
+            "form": form,
+            "begin": begin,
+            "end": end,
+            "readings": readings,
+            "size": len(content),
+            "copy": sha256(content).digest(),
+        }
+        return self.log.append(self.now(), "copy", facts)
 
     def exported_readings(self, recipients: Collection[str] | None = None) -> int:
         """Return how many readings have left the house as such, to some recipients or to all."""
@@ -302,6 +336,31 @@ class Disclosure:
             samples = [one for one, _ in (*told, *near) if one.is_sample]
             _check_spacing(samples, minutes[Reading.kind])
         _check_windows([one for one, _ in near], least_days)
+
+    def _check_aggregate(self, request: AggregateRequest) -> None:
+        terms = self._standing_terms(request.wanted)
+        if request.days < terms.least_days:
+            raise ReleaseRefused(
+                "period", f"{request.days} days, the consent says at least {terms.least_days}"
+            )
+        if request.resolution_minutes < terms.least_minutes:
+            raise ReleaseRefused(
+                "fineness",
+                f"sums of {request.resolution_minutes} min, the consent says no finer than"
+                f" {terms.least_minutes} min",
+            )
+        if request.group < terms.least_group:
+            raise ReleaseRefused(
+                "group",
+                f"{request.group} households, the consent says at least {terms.least_group}",
+            )
+        about = (request.applet, request.begin, request.end)
+        same = sum(
+            (entry.facts["applet"], entry.facts["begin"], entry.facts["end"]) == about
+            for entry in self.log.entries("aggregate")
+        )
+        if same >= terms.answers:
+            raise ReleaseRefused("count", f"this period was answered {same} times already")
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""

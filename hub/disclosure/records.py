@@ -8,7 +8,13 @@ from typing import Any, Final
 from hub.disclosure.consents import LEAST_MINUTES, Terms
 from hub.disclosure.knowledge import Form
 from hub.disclosure.log import Entry
-from hub.disclosure.requests import AmountsRequest, Number, Release, ReleaseRequest
+from hub.disclosure.requests import (
+    AggregateRequest,
+    AmountsRequest,
+    Number,
+    Release,
+    ReleaseRequest,
+)
 from protocols.amounts import Peaks, Reading
 
 __all__ = ["number_facts", "release_of", "request_facts", "terms_facts"]
@@ -40,13 +46,16 @@ def terms_facts(terms: Terms) -> dict[str, int | str | bytes]:
         "answers": terms.answers,
         "bits": terms.bits,
         "until": terms.until.isoformat(),
+        "least_group": terms.least_group,
     }
 
 
 def request_facts(
-    request: ReleaseRequest | AmountsRequest,
+    request: ReleaseRequest | AmountsRequest | AggregateRequest,
 ) -> dict[str, int | str | bytes]:
     """Return what the log says of a request, whatever becomes of it."""
+    if isinstance(request, AggregateRequest):
+        return request.facts
     return {
         "applet": request.applet,
         "package": request.package,

@@ -9,6 +9,7 @@ from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
 from protocols.amounts import Amount, Best, Peaks, Reading, SlotForm, Sum, Tiered
 
 __all__ = [
+    "AggregateRequest",
     "AmountsRequest",
     "ExportRequest",
     "Number",
@@ -142,6 +143,51 @@ class OutputRequest:
         """What a consent has to be about."""
         statement = f"output {self.output}"
         return self.applet, self.package, self.recipient, self.purpose, statement
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateRequest:
+    """A part in a sum over households, of which the recipient learns the sum alone."""
+
+    applet: bytes
+    package: bytes
+    recipient: str
+    purpose: str
+    round: bytes
+    """The round's digest."""
+    region: str
+    begin: int
+    end: int
+    days: int
+    resolution_minutes: int
+    values: int
+    """How many numbers the sum has."""
+    group: int
+    """Over how many households it goes."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a consent has to be about."""
+        return self.applet, self.package, self.recipient, self.purpose, "aggregate"
+
+    @property
+    def facts(self) -> dict[str, int | str | bytes]:
+        """What the log says of it: of this home's own use, no bit is told."""
+        return {
+            "applet": self.applet,
+            "package": self.package,
+            "recipient": self.recipient,
+            "purpose": self.purpose,
+            "statement": "aggregate",
+            "round": self.round,
+            "region": self.region,
+            "begin": self.begin,
+            "end": self.end,
+            "resolution_minutes": self.resolution_minutes,
+            "values": self.values,
+            "group": self.group,
+            "bits": 0,
+        }
 
 
 @dataclass(frozen=True, slots=True)

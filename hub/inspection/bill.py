@@ -11,26 +11,15 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.device import Device
+from hub.inspection.documents import SupplierDocuments, supplier_documents
 from hub.metering import PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import Bill, Tariff, TariffError, compute_bill
 from tariffs.invoice import Invoice
-from tariffs.signing import verify_signed_tariff
 
-__all__ = ["CheckedBill", "InspectionError", "Verdict", "check_invoices"]
-
-SUPPLIER_KEY: Final = b"resident/supplier-key"
-TARIFF: Final = b"resident/tariff/"
-INVOICE: Final = b"resident/invoice/"
-
-
-class InspectionError(Exception):
-    """There is nothing to inspect, or what there is cannot be read."""
+__all__ = ["CheckedBill", "Verdict", "check_invoice", "check_invoices"]
 
 
 class Verdict(enum.Enum):
@@ -70,33 +59,14 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     Raises `InspectionError` where the applet keeps nothing, or a document in its store is not
     signed by the supplier.
     """
-    documents = device.documents(applet)
-    key = documents.get(SUPPLIER_KEY)
-    if key is None:
-        raise InspectionError(f"applet {applet.hex().upper()} keeps no documents for the resident")
-    try:
-        supplier = Ed25519PublicKey.from_public_bytes(key)
-    except ValueError:
-        raise InspectionError("the applet's store: the supplier's key is none") from None
-    try:
-        tariffs = {
-            tariff.digest: tariff
-            for name, document in documents.items()
-            if name.startswith(TARIFF)
-            for tariff in (verify_signed_tariff(document, supplier),)
-        }
-        invoices = [
-            Invoice.verify(document, supplier)
-            for name, document in documents.items()
-            if name.startswith(INVOICE)
-        ]
-    except TariffError as error:
-        raise InspectionError(f"a document in the applet's store: {error}") from None
-    invoices.sort(key=lambda invoice: (invoice.issued, invoice.number))
-    return [
-        _once(_check(device, invoice, tariffs.get(invoice.tariff)), invoices[:place])
-        for place, invoice in enumerate(invoices)
-    ]
+    documents = supplier_documents(device, applet)
+    return [check_invoice(device, documents, invoice) for invoice in documents.invoices]
+
+
+def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
+    """Return one invoice of `documents` with its verdict."""
+    earlier = documents.invoices[: documents.invoices.index(invoice)]
+    return _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
 
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:

@@ -2,23 +2,20 @@
 """Readings that leave the house because the resident says so.
 
 An export names a recipient, a purpose, a resolution and a period, and needs a consent to just
-that. It is a CSV file with UTC and local time; what is written is on record before it is.
-
-    start_utc,start_local,energy_wh,state
-    2025-03-01T00:00:00Z,2025-03-01T01:00:00+01:00,312,measured
+that. It is a CSV file as `hub.inspection.copies` writes it, and on record before it is written.
 """
 
-import csv
-import io
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
+from itertools import groupby
 from typing import Final
 
 from hub.device import Device
 from hub.disclosure import Consent, ExportRequest, Terms
-from hub.inspection.bill import InspectionError
-from hub.machine import Use, at_resolution
-from protocols.metrology import GridError, Period, SlotState
+from hub.inspection.copies import slots_csv
+from hub.inspection.errors import InspectionError
+from hub.inspection.slots import Slots, slots_between
+from protocols.metrology import GridError, Period
 
 __all__ = ["Export", "consent_to_export", "export_readings"]
 
@@ -76,7 +73,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     except GridError as error:
         raise InspectionError(str(error)) from None
     minutes = minutes or terms.least_minutes
-    use = _use(device, begin, end, minutes)
+    slots = _slots(device, begin, end, minutes)
     device.disclosure.permit_export(
         ExportRequest(
             recipient=terms.recipient,
@@ -85,45 +82,41 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
             begin=begin,
             end=end,
             period=named,
-            readings=len(use.starts),
-            bits=BITS_A_READING * len(use.starts),
+            readings=len(slots),
+            bits=BITS_A_READING * len(slots),
         )
     )
-    return Export(_csv(device, use), len(use.starts))
+    return Export(slots_csv(slots, device.zone), len(slots))
 
 
-def _use(device: Device, begin: int, end: int, minutes: int) -> Use:
-    rows = [
-        (start, watt_hours, int(state))
-        for day in device.meter.certified_between(begin, end)
-        for start, watt_hours, state in zip(
-            day.grid.boundaries()[:-1], day.uses, day.states, strict=True
-        )
-    ]
-    if not rows:
+def _slots(device: Device, begin: int, end: int, minutes: int) -> Slots:
+    """Return the certified slots, merged to the resolution; what is provisional is not exported."""
+    slots = slots_between(device, begin, end)
+    slots = slots.between(begin, min(end, slots.certified_until))
+    if not len(slots):
         raise InspectionError("no day of that period is certified")
-    starts, watt_hours, states = zip(*rows, strict=True)
-    whole = Use(starts, watt_hours, bytes(states))
-    return at_resolution(whole, device.meter.slot_minutes, minutes)
-
-
-def _csv(device: Device, use: Use) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("start_utc", "start_local", "energy_wh", "state"))
-    for start, watt_hours, state in zip(use.starts, use.watt_hours, use.states, strict=True):
-        moment = datetime.fromtimestamp(start, UTC)
-        missing = state == SlotState.MISSING
-        writer.writerow(
-            (
-                moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                moment.astimezone(device.zone).isoformat(),
-                "" if missing else watt_hours,
-                SlotState(state).name.lower(),
-            )
-        )
-    return text.getvalue()
+    return _merged(slots, minutes)
 
 
 def _text(period: Period) -> str:
     return f"{period.first.isoformat()}/{period.last.isoformat()}"
+
+
+def _merged(slots: Slots, minutes: int) -> Slots:
+    """Return slots that begin in the same `minutes` since the epoch as one; its state is the worst.
+
+    Finer than the slots there is nothing.
+    """
+    seconds = max(60 * minutes, slots.seconds)
+    if seconds == slots.seconds:
+        return slots
+    rows = zip(slots.starts, slots.use_wh, slots.states, strict=True)
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0] // seconds)]
+    return Slots(
+        seconds,
+        [group[0][0] for group in groups],
+        [sum(use for _, use, _ in group) for group in groups],
+        [max(state for _, _, state in group) for group in groups],
+        slots.certified_until,
+        slots.unattributed,
+    )

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -113,6 +114,18 @@ class DayJournal:
             self._key,
         ).fetchone()
         return (date.fromisoformat(first), date.fromisoformat(last), count) if count else None
+
+    def fingerprints(self, first: date, last: date) -> dict[date, bytes]:
+        """Return SHA-256 of each encoded day of [first, last]: it stands for all days before, too.
+
+        A day holds the digest of the one before it.
+        """
+        rows = self.database.connection.execute(
+            "SELECT day, encoded FROM certified_day"
+            " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY counter",
+            (*self._key, first.isoformat(), last.isoformat()),
+        )
+        return {date.fromisoformat(day): sha256(encoded).digest() for day, encoded in rows}
 
     def _open(self, day: str, encoded: bytes, nonce: bytes, sealed: bytes) -> JournalledDay:
         try:

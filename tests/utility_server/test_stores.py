@@ -243,8 +243,11 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "utility.db"
     engine = open_database(path)
     Customers(engine, bytes(32), os.urandom).enrol(GOOD.encode())
+    filled(engine)
     engine.dispose()
     with sqlite3.connect(path) as connection:
+        connection.execute("DROP INDEX ix_ledger_entry_meter")
+        connection.execute("ALTER TABLE ledger_entry DROP COLUMN meter")
         connection.execute("CREATE TABLE customer (meter BLOB PRIMARY KEY, sealed BLOB NOT NULL)")
         connection.execute("INSERT INTO customer SELECT meter, sealed FROM enrolment")
         connection.execute("DROP TABLE enrolment")
@@ -253,4 +256,7 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     for _ in range(2):
         engine = open_database(path)
         assert Customers(engine, bytes(32), os.urandom).find(GOOD.meter, GOOD.applet) == GOOD
+        ledger = Ledger(engine)
+        assert ledger.bills(b"meter") == list(ledger.entries())
+        assert len(ledger.bills(b"meter")) == 4
         engine.dispose()

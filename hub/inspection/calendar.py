@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buckets of local time: slots, hours, days, weeks, months and years between two days.
+
+Hours count from a day's begin: the day the clock goes forward has 23, the other 25, and none is
+made up or left out. Weeks begin on Monday (ISO 8601). What a period cuts is cut.
+"""
+
+import enum
+from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import groupby, pairwise
+
+from protocols.metrology import Period
+
+__all__ = ["By", "buckets", "calendar_period", "period_before"]
+
+HOUR = 3_600
+ONE_DAY = timedelta(days=1)
+
+
+class By(enum.StrEnum):
+    """How finely a view is cut."""
+
+    SLOT = "slot"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+    @property
+    def is_of_days(self) -> bool:
+        """Whether a bucket is made of whole days, so that fixed charges belong to it."""
+        return self not in (By.SLOT, By.HOUR)
+
+
+def buckets(period: Period, by: By, zone: str, slot_minutes: int) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of each bucket, in epoch seconds, in order and without gaps."""
+    if by.is_of_days:
+        days = period.days(zone)
+        for _, group in groupby(days, lambda day: _named(day, by)):
+            first, *rest = group
+            yield Period(first, rest[-1] if rest else first).bounds(zone)
+        return
+    step = 60 * slot_minutes if by is By.SLOT else HOUR
+    for grid in period.grids(zone, slot_minutes):
+        yield from pairwise([*range(grid.begin, grid.end, step), grid.end])
+
+
+def _named(day: date, by: By) -> tuple[int, ...]:
+    match by:
+        case By.WEEK:
+            return day.isocalendar()[:2]
+        case By.MONTH:
+            return day.year, day.month
+        case By.YEAR:
+            return (day.year,)
+        case _:
+            return day.year, day.month, day.day
+
+
+def calendar_period(by: By, day: date) -> Period:
+    """Return the day, week, month or year that a day is in."""
+    match by:
+        case By.WEEK:
+            monday = day - timedelta(days=day.weekday())
+            return Period(monday, monday + 6 * ONE_DAY)
+        case By.MONTH:
+            return Period.month(day.year, day.month)
+        case By.YEAR:
+            return Period(date(day.year, 1, 1), date(day.year, 12, 31))
+        case _:
+            return Period(day, day)
+
+
+def period_before(period: Period, by: By) -> Period:
+    """Return the period to compare with: the month or year before a whole one, or as many days."""
+    before = calendar_period(by, period.first - ONE_DAY)
+    if by in (By.MONTH, By.YEAR) and calendar_period(by, period.first) == period:
+        return before
+    return Period(period.first - (period.last - period.first) - ONE_DAY, period.first - ONE_DAY)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What applets keep for the resident: a supplier's key, its signed tariffs, its invoices.
+
+Nothing of an applet is believed: a tariff or an invoice counts only if the supplier's key, which
+lies beside it, has signed it. Which tariff holds at a moment: that of the latest invoice for the
+time, or else the one that began last, of these the highest revision.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hub.device import Device
+from hub.inspection.errors import InspectionError
+from tariffs import Tariff, TariffError
+from tariffs.invoice import Invoice
+from tariffs.signing import verify_signed_tariff
+
+__all__ = ["SupplierDocuments", "TariffBook", "supplier_documents", "tariff_book"]
+
+SUPPLIER_KEY: Final = b"resident/supplier-key"
+TARIFF: Final = b"resident/tariff/"
+INVOICE: Final = b"resident/invoice/"
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierDocuments:
+    """The documents of one supplier, all signed by it."""
+
+    applet: bytes
+    supplier: bytes
+    """The supplier's Ed25519 public key."""
+    tariffs: tuple[Tariff, ...]
+    """In order of validity and revision."""
+    invoices: tuple[Invoice, ...]
+    """Oldest first."""
+
+    def tariff(self, digest: bytes) -> Tariff | None:
+        """Return the tariff of that digest, or None."""
+        return next((tariff for tariff in self.tariffs if tariff.digest == digest), None)
+
+
+@dataclass(frozen=True, slots=True)
+class TariffBook:
+    """The tariffs the resident knows of, and which of them holds when."""
+
+    tariffs: tuple[Tariff, ...] = ()
+    invoiced: tuple[tuple[int, int, Tariff], ...] = ()
+    """Periods that were invoiced, and under which tariff; the latest first."""
+
+    @classmethod
+    def of(cls, documents: Iterable[SupplierDocuments]) -> "TariffBook":
+        """Return the book of some suppliers' documents."""
+        documents = list(documents)
+        tariffs = {tariff.digest: tariff for one in documents for tariff in one.tariffs}
+        invoices = sorted(
+            (invoice for one in documents for invoice in one.invoices),
+            key=lambda invoice: (invoice.issued, invoice.number),
+            reverse=True,
+        )
+        return cls(
+            tuple(sorted(tariffs.values(), key=_order)),
+            tuple(
+                (invoice.begin, invoice.end, tariffs[invoice.tariff])
+                for invoice in invoices
+                if invoice.tariff in tariffs
+            ),
+        )
+
+    @classmethod
+    def only(cls, tariff: Tariff) -> "TariffBook":
+        """Return a book of one tariff."""
+        return cls((tariff,))
+
+    def at(self, time: int) -> Tariff | None:
+        """Return the tariff that holds at a moment, or None."""
+        for begin, end, tariff in self.invoiced:
+            if begin <= time < end:
+                return tariff
+        valid = [tariff for tariff in self.tariffs if tariff.begin <= time < tariff.end]
+        return valid[-1] if valid else None
+
+    def parts(self, begin: int, end: int) -> Sequence[tuple[int, int, Tariff | None]]:
+        """Return the stretches of [begin, end) under one tariff each, in order."""
+        bounds = {begin, end}
+        bounds |= {time for b, e, _ in self.invoiced for time in (b, e)}
+        bounds |= {time for tariff in self.tariffs for time in (tariff.begin, tariff.end)}
+        inside = sorted(time for time in bounds if begin <= time <= end)
+        found: list[tuple[int, int, Tariff | None]] = []
+        for since, until in pairwise(inside):
+            tariff = self.at(since)
+            if found and found[-1][2] is tariff:
+                found[-1] = (found[-1][0], until, tariff)
+            else:
+                found.append((since, until, tariff))
+        return found
+
+
+def supplier_documents(device: Device, applet: bytes) -> SupplierDocuments:
+    """Return the documents in an applet's store.
+
+    Raises `InspectionError` where the applet keeps nothing, or a document in its store is not
+    signed by the supplier.
+    """
+    documents = device.documents(applet)
+    key = documents.get(SUPPLIER_KEY)
+    if key is None:
+        raise InspectionError(f"applet {applet.hex().upper()} keeps no documents for the resident")
+    try:
+        supplier = Ed25519PublicKey.from_public_bytes(key)
+    except ValueError:
+        raise InspectionError("the applet's store: the supplier's key is none") from None
+    try:
+        tariffs = [
+            verify_signed_tariff(document, supplier)
+            for name, document in documents.items()
+            if name.startswith(TARIFF)
+        ]
+        invoices = [
+            Invoice.verify(document, supplier)
+            for name, document in documents.items()
+            if name.startswith(INVOICE)
+        ]
+    except TariffError as error:
+        raise InspectionError(f"a document in the applet's store: {error}") from None
+    tariffs.sort(key=_order)
+    invoices.sort(key=lambda invoice: (invoice.issued, invoice.number))
+    return SupplierDocuments(applet, key, tuple(tariffs), tuple(invoices))
+
+
+def tariff_book(device: Device) -> TariffBook:
+    """Return the tariffs of all applets that keep some for the resident; raises as above."""
+    keepers = device.document_keepers()
+    return TariffBook.of(
+        supplier_documents(device, applet)
+        for applet in keepers
+        if SUPPLIER_KEY in device.documents(applet)
+    )
+
+
+def _order(tariff: Tariff) -> tuple[int, int, bytes]:
+    return tariff.begin, tariff.revision, tariff.digest

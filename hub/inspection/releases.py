@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What left the house: every message to the byte, every release, and what each recipient knows.
+
+The view is read from the disclosure log, whose chain is checked first, and is the one source of
+the command line, the pages and the programming interface.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from hub.device import Device
+from hub.disclosure import Entry, Knowledge, Release
+from hub.inspection.errors import InspectionError
+from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
+
+__all__ = [
+    "AggregateRecord",
+    "CopyRecord",
+    "ExportRecord",
+    "Field",
+    "OutgoingMessage",
+    "OutputRecord",
+    "RecordedRelease",
+    "RefusalRecord",
+    "ReleasesView",
+    "decode_message",
+    "outgoing_message",
+    "releases_view",
+]
+
+MESSAGE_BYTES_SHOWN: Final = 16
+SENT_KINDS: Final = ("release", "message", "refusal", "output", "export", "aggregate")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A line of a decoded message."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """An answer that left, as it was before the channel's protection."""
+
+    sequence: int
+    """Its entry in the log."""
+    time: int
+    applet: bytes
+    recipient: str
+    purpose: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRelease:
+    """A release, and the message it left with."""
+
+    release: Release
+    message: OutgoingMessage | None
+    """None: what was told to the applet has not been sent on."""
+
+    @property
+    def begin(self) -> int:
+        """The begin of the period it is about."""
+        return min(form.begin for form in self.release.forms)
+
+    @property
+    def end(self) -> int:
+        """The end of the period it is about."""
+        return max(form.end for form in self.release.forms)
+
+    @property
+    def size(self) -> int:
+        """The bytes of its message; 0 where none was sent."""
+        return 0 if self.message is None else self.message.size
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """A request that was refused."""
+
+    time: int
+    recipient: str
+    purpose: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """An output of a raw applet that was released."""
+
+    time: int
+    recipient: str
+    purpose: str
+    output: str
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """Readings that were handed over as such."""
+
+    time: int
+    recipient: str
+    purpose: str
+    begin: int
+    end: int
+    resolution_minutes: int
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateRecord:
+    """A sum over households that this one had a part in; no bit of its own was told."""
+
+    time: int
+    recipient: str
+    purpose: str
+    begin: int
+    end: int
+    region: str
+    resolution_minutes: int
+    values: int
+    """How many numbers the sum has."""
+    group: int
+    """Over how many households it goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRecord:
+    """A copy that the resident took out for himself."""
+
+    time: int
+    form: str
+    """`csv`, `green button` or `bill bundle`."""
+    begin: int
+    end: int
+    readings: int
+    size: int
+    digest: bytes
+    """SHA-256 of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasesView:
+    """What left the house, to one recipient or to all."""
+
+    releases: tuple[RecordedRelease, ...]
+    messages: tuple[OutgoingMessage, ...]
+    refusals: tuple[RefusalRecord, ...]
+    outputs: tuple[OutputRecord, ...]
+    exports: tuple[ExportRecord, ...]
+    aggregates: tuple[AggregateRecord, ...]
+    copies: tuple[CopyRecord, ...]
+    """The resident's own, whichever recipient the view is about."""
+    known: dict[str, Knowledge]
+    """By recipient, in order of name."""
+    together: Knowledge
+    """What they know if they compare notes."""
+    bytes_left_house: int
+    """On the wire, over all connections, protection included."""
+    readings_left_house: int
+    """Single slots' use that is exposed, and exported readings."""
+    entries: int
+    """Length of the log, whose chain holds."""
+    recipients: tuple[str, ...] = field(default=())
+
+
+def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
+    """Return what left the house; raise `LogTampered` where the log is not what was written."""
+    log = device.disclosure.log
+    entries = log.verify()
+    wanted = (None, recipient)
+    releases = device.disclosure.releases(recipient)
+    messages = tuple(
+        _message(entry)
+        for entry in log.entries("message")
+        if recipient is None or entry.facts["recipient"] == recipient
+    )
+    names = sorted({release.recipient for release in releases})
+    together = device.disclosure.knowledge(names)
+    exported = device.disclosure.exported_readings(None if recipient is None else [recipient])
+
+    def records(kind: str) -> list[Entry]:
+        return [
+            entry
+            for entry in log.entries(kind)
+            if recipient is None or entry.facts["recipient"] in wanted
+        ]
+
+    return ReleasesView(
+        releases=tuple(
+            RecordedRelease(release, _left_with(release, releases, messages))
+            for release in releases
+        ),
+        messages=messages,
+        refusals=tuple(map(_refusal, records("refusal"))),
+        outputs=tuple(map(_output, records("output"))),
+        exports=tuple(map(_export, records("export"))),
+        aggregates=tuple(map(_aggregate, records("aggregate"))),
+        copies=tuple(map(_copy, log.entries("copy"))),
+        known={name: device.disclosure.knowledge([name]) for name in names},
+        together=together,
+        bytes_left_house=sum(entry.facts["sent"] for entry in log.entries("connection")),
+        readings_left_house=together.exposed_slots + exported,
+        entries=entries,
+        recipients=tuple(
+            sorted({entry.facts["recipient"] for kind in SENT_KINDS for entry in records(kind)})
+        ),
+    )
+
+
+def outgoing_message(device: Device, sequence: int) -> tuple[OutgoingMessage, bytes]:
+    """Return a message and its exact bytes; raise `InspectionError` if there is none such."""
+    for entry in device.disclosure.log.entries("message"):
+        if entry.sequence == sequence:
+            return _message(entry), device.disclosure.log.content(entry)
+    raise InspectionError(f"entry {sequence} of the log is no message")
+
+
+def decode_message(content: bytes) -> tuple[Field, ...]:
+    """Return what can be read in a message without its applet; empty where it is not SML."""
+    try:
+        file = read_file(content)
+    except SmlError:
+        return ()
+    fields: list[Field] = []
+    for message in file.messages:
+        body = message.body
+        fields.append(Field(type(body).__name__, ""))
+        if isinstance(body, GetProfileListRes | GetListRes):
+            fields += [Field(str(listed.obis), _value_text(listed)) for listed in body.entries]
+    return tuple(fields)
+
+
+def _value_text(listed: PeriodEntry | ListEntry) -> str:
+    if isinstance(listed.value, bytes):
+        return f"{len(listed.value)} bytes, {listed.value[:MESSAGE_BYTES_SHOWN].hex()}"
+    value = listed.value if listed.scaled is None else listed.scaled
+    return f"{value} {listed.unit_symbol}".strip()
+
+
+def _left_with(
+    release: Release, releases: Sequence[Release], messages: Sequence[OutgoingMessage]
+) -> OutgoingMessage | None:
+    """Return the message that a release left with: the applet's first one after it."""
+    later = [r.sequence for r in releases if r.applet == release.applet]
+    until = min((other for other in later if other > release.sequence), default=None)
+    for message in messages:
+        if message.applet == release.applet and message.sequence > release.sequence:
+            return message if until is None or message.sequence < until else None
+    return None
+
+
+def _message(entry: Entry) -> OutgoingMessage:
+    facts = entry.facts
+    return OutgoingMessage(
+        entry.sequence,
+        entry.time,
+        facts["applet"],
+        facts["recipient"],
+        facts["purpose"],
+        facts["size"],
+    )
+
+
+def _refusal(entry: Entry) -> RefusalRecord:
+    facts = entry.facts
+    return RefusalRecord(entry.time, facts["recipient"], facts["purpose"], facts["why"])
+
+
+def _output(entry: Entry) -> OutputRecord:
+    facts = entry.facts
+    return OutputRecord(
+        entry.time, facts["recipient"], facts["purpose"], facts["output"], facts["bits"]
+    )
+
+
+def _export(entry: Entry) -> ExportRecord:
+    facts = entry.facts
+    return ExportRecord(
+        entry.time,
+        facts["recipient"],
+        facts["purpose"],
+        facts["begin"],
+        facts["end"],
+        facts["resolution_minutes"],
+        facts["readings"],
+    )
+
+
+def _aggregate(entry: Entry) -> AggregateRecord:
+    facts = entry.facts
+    return AggregateRecord(
+        entry.time,
+        facts["recipient"],
+        facts["purpose"],
+        facts["begin"],
+        facts["end"],
+        facts["region"],
+        facts["resolution_minutes"],
+        facts["values"],
+        facts["group"],
+    )
+
+
+def _copy(entry: Entry) -> CopyRecord:
+    facts = entry.facts
+    return CopyRecord(
+        entry.time,
+        facts["form"],
+        facts["begin"],
+        facts["end"],
+        facts["readings"],
+        facts["size"],
+        facts["copy"],
+    )

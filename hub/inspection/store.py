@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of inspection itself, beside the hub's: what is kept for speed, and who may look."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hub.device import Device
+from hub.inspection.summaries import SUMMARY_COMPONENT
+from hub.inspection.tokens import TOKEN_COMPONENT
+from hub.vault import Component, Database
+
+__all__ = ["open_inspection"]
+
+COMPONENTS: Final = (SUMMARY_COMPONENT, TOKEN_COMPONENT)
+
+
+def open_inspection(device: Device, more: Sequence[Component] = ()) -> Database:
+    """Open `inspection.db` in the hub's folder, made where there is none; close it when done.
+
+    `more` are further components to keep in it.
+    """
+    return Database(device.folder / "inspection.db", [*COMPONENTS, *more])

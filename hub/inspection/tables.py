@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views as rows of text: what CSV files hold, and the tables behind charts."""
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from hub.inspection.money import Money
+from hub.inspection.readings import ReadingsView
+from hub.moments import local_text, utc_text
+
+__all__ = ["READINGS_HEADER", "readings_rows"]
+
+READINGS_HEADER = (
+    "start_utc",
+    "end_utc",
+    "start_local",
+    "end_local",
+    "energy_wh",
+    "measured",
+    "estimated",
+    "substituted",
+    "missing",
+    "band",
+    "energy_cost",
+    "cost",
+    "currency",
+)
+
+
+def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
+    """Yield a header and a row for each bucket; amounts are exact, what is unknown is empty.
+
+    A bucket with several bands names each with its watt-hours, `F1 120; F2 80`.
+    """
+    zone = ZoneInfo(view.zone)
+    yield READINGS_HEADER
+    for bucket in view.buckets:
+        states, money = bucket.states, bucket.cost or bucket.energy_cost
+        bands = [f"{one.band} {one.energy_wh}" for one in bucket.bands]
+        yield (
+            utc_text(bucket.begin),
+            utc_text(bucket.end),
+            local_text(bucket.begin, zone),
+            local_text(bucket.end, zone),
+            "" if bucket.energy_wh is None else str(bucket.energy_wh),
+            *map(str, (states.measured, states.estimated, states.substituted, states.missing)),
+            bucket.bands[0].band if len(bands) == 1 else "; ".join(bands),
+            _exact(bucket.energy_cost),
+            _exact(bucket.cost),
+            "" if money is None else money.currency,
+        )
+
+
+def _exact(money: Money | None) -> str:
+    return "" if money is None else f"{money.as_decimal().normalize():f}"

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from hub.device import Description, Device
+from hub.inspection import (
+    By,
+    InspectionError,
+    Money,
+    TariffBook,
+    bill_under,
+    forecast,
+    offers,
+    readings_view,
+    slots_between,
+    tariff_table,
+)
+from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
+from hub.readings import Reading
+from protocols.metrology import DayGrid, Period
+from tariffs import Tariff
+from tariffs.source import load_toml
+
+MARCH = Period(date(2025, 3, 20), date(2025, 3, 31))
+FLAT = """
+format = 1
+name = "{name}"
+revision = {revision}
+currency = "EUR"
+zone = "Europe/Berlin"
+valid_from = {since}
+valid_until = 2026-01-01
+rounding = {{ rule = "half-up", decimals = 2 }}
+
+[[charge]]
+name = "energy"
+kind = "energy"
+price = "{price}"
+"""
+
+
+def flat(price: str, *, name: str = "flat", revision: int = 1, since: str = "2025-01-01") -> Tariff:
+    return load_toml(FLAT.format(name=name, price=price, revision=revision, since=since))
+
+
+@pytest.fixture
+def steady(tmp_path: Path) -> Iterator[Device]:
+    """A house whose weeks are alike, 90 days of them: what it will use is known."""
+    description = Description(emulated_meter_id(2), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 60)
+    begin, until = (DayGrid(day, "Europe/Berlin", 60).begin for day in DAYS)
+    with Device.create(tmp_path / "hub", description) as device:
+        readings, register = [], 0
+        for time in range(begin, until + 12 * 3600 + 1, 3600):
+            readings.append(Reading(time, register))
+            register += steady_use(time)
+        device.meter.vault.append(device.meter.channel, readings)
+        device.meter.certify()
+        yield device
+
+
+DAYS = (date(2025, 5, 1), date(2025, 8, 13))
+
+
+def steady_use(time: int) -> int:
+    hour = time // 3600 + 2  # summer time all the while
+    return 100 + 7 * (hour % 24) + 50 * ((hour // 24 + 4) % 7)
+
+
+def test_a_tariff_s_bill_is_what_the_view_says_it_costs(home: Device, tariff: Tariff) -> None:
+    view = readings_view(home, MARCH, By.DAY, TariffBook.only(tariff))
+    assert Money.of_bill(bill_under(home, tariff, MARCH)) == view.total.cost
+
+
+def test_offers_tell_what_others_would_have_asked_and_why_some_cannot(home: Device) -> None:
+    cheap, dear, late = flat("0.10"), flat("0.20"), flat("0.05", since="2025-03-25")
+    found = offers(home, MARCH, [cheap, dear, late])
+    assert found[0].cost is not None
+    assert found[1].cost is not None
+    assert 2 * found[0].cost.exact == found[1].cost.exact
+    energy = sum(slots_between(home, *MARCH.bounds("Europe/Berlin")).use_wh)
+    assert found[0].cost.exact == energy * 100_000 * 10 ** (found[0].cost.decimals - 9)
+    assert found[2].bill is None
+    assert "validity" in found[2].reason
+    with pytest.raises(InspectionError, match="no readings"):
+        bill_under(home, cheap, Period.month(2024, 1))
+
+
+def test_a_house_whose_weeks_are_alike_is_forecast_to_the_watt_hour(steady: Device) -> None:
+    tariff = flat("0.10")
+    august = Period.month(2025, 8)
+    guess = forecast(steady, TariffBook.only(tariff), august)
+    begin, end = august.bounds("Europe/Berlin")
+    assert guess.energy_wh == sum(map(steady_use, range(begin, end, 3600)))
+    assert guess.known_until == DayGrid(DAYS[1], "Europe/Berlin", 60).begin + 12 * 3600
+    assert guess.so_far is not None
+    assert guess.so_far.exact < guess.cost.exact
+    assert [test.period for test in guess.backtests] == [
+        Period.month(2025, 7),
+        Period.month(2025, 6),
+    ]
+    assert guess.mean_error_ppm == guess.worst_error_ppm == 0
+
+
+def test_a_forecast_says_how_far_off_it_was_before(steady: Device) -> None:
+    latest = steady.meter.vault.latest(steady.meter.channel)
+    assert latest is not None
+    more = [
+        Reading(latest.time + 3600 * n, latest.register_wh + 1000 * n) for n in range(1, 20 * 24)
+    ]
+    steady.meter.vault.append(steady.meter.channel, more)
+    steady.meter.certify()
+    guess = forecast(steady, TariffBook.only(flat("0.10")), Period.month(2025, 9))
+    august = guess.backtests[0]
+    assert august.period == Period.month(2025, 8)
+    assert august.error_ppm < 0  # the house has begun to use more than it used to
+    assert guess.worst_error_ppm == -august.error_ppm
+    assert guess.mean_error_ppm == -august.error_ppm // 3
+
+
+def test_what_cannot_be_forecast_is_said(home: Device, book: TariffBook) -> None:
+    with pytest.raises(InspectionError, match="is over"):
+        forecast(home, book, MARCH)
+    with pytest.raises(InspectionError, match="no tariff"):
+        forecast(home, TariffBook(), Period.month(2025, 4))
+    with pytest.raises(InspectionError, match="no readings"):
+        forecast(home, book, Period.month(2025, 5))
+    assert forecast(home, book, Period.month(2025, 4)).backtests == ()
+
+
+def test_versions_stand_side_by_side(tariff: Tariff) -> None:
+    table = tariff_table(TariffBook((flat("0.10"), flat("0.20", revision=2))))
+    assert [column.revision for column in table.columns] == [1, 2]
+    [row] = table.rows
+    assert (row.component, row.prices, row.changes) == (
+        "energy",
+        ("0.10 EUR/kWh", "0.20 EUR/kWh"),
+        True,
+    )
+    demo = tariff_table(TariffBook.only(tariff))
+    assert [row.component for row in demo.rows] == ["energy", "energy", "standing charge", "VAT"]
+    assert not any(row.changes for row in demo.rows)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+import csv
+from collections.abc import Iterator
+from datetime import date, datetime
+from hashlib import sha256
+from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hub.device import Device
+from hub.inspection import (
+    By,
+    CopyForm,
+    InspectionError,
+    copy_readings,
+    readings_view,
+    releases_view,
+    slots_between,
+)
+from hub.inspection.green_button import dst_rules
+from protocols.metrology import Period, SlotState
+from tests.hub.inspection.conftest import NOON
+
+DAYS = Period(date(2025, 3, 24), date(2025, 4, 1))
+ATOM = "{http://www.w3.org/2005/Atom}"
+ESPI = "{http://naesb.org/espi}"
+
+ORDERS = {
+    "UsagePoint": ("ServiceCategory",),
+    "LocalTimeParameters": ("dstEndRule", "dstOffset", "dstStartRule", "tzOffset"),
+    "MeterReading": (),
+    "ReadingType": (
+        "accumulationBehaviour", "commodity", "dataQualifier", "flowDirection", "intervalLength",
+        "kind", "phase", "powerOfTenMultiplier", "timeAttribute", "uom",
+    ),
+    "IntervalReading": ("ReadingQuality", "timePeriod", "value"),
+    "interval": ("duration", "start"),
+    "timePeriod": ("duration", "start"),
+    "ReadingQuality": ("quality",),
+    "ServiceCategory": ("kind",),
+}  # fmt: skip
+"""The children of each element, in the order of the standard's schema."""
+ENTRY = ("id", "link", "title", "content", "published", "updated")
+
+
+def check_order(element: ElementTree.Element) -> None:
+    name = element.tag.removeprefix(ESPI)
+    children = tuple(child.tag.removeprefix(ESPI) for child in element)
+    if name == "IntervalBlock":
+        assert children[0] == "interval"
+        assert set(children[1:]) <= {"IntervalReading"}
+    else:
+        assert children == ORDERS.get(name, ())
+    for child in element:
+        assert child.tag.startswith(ESPI)
+        check_order(child)
+    if not len(element) and name != "MeterReading":
+        assert element.text
+        assert element.text == element.text.strip()
+
+
+def resources(content: bytes) -> Iterator[ElementTree.Element]:
+    """The resources of a feed whose form is right."""
+    feed = ElementTree.fromstring(content)
+    assert [child.tag for child in feed][:3] == [f"{ATOM}id", f"{ATOM}title", f"{ATOM}updated"]
+    links, ids = set(), set()
+    for entry in feed.findall(f"{ATOM}entry"):
+        tags = [child.tag.removeprefix(ATOM) for child in entry]
+        assert tuple(dict.fromkeys(tags)) == ENTRY
+        by_relation = {link.get("rel"): link.get("href", "") for link in entry.iter(f"{ATOM}link")}
+        assert by_relation["self"].rpartition("/")[0] == by_relation["up"]
+        links.add(by_relation["self"])
+        ids.add(entry.findtext(f"{ATOM}id"))
+        [resource] = entry.findall(f"{ATOM}content")[0]
+        check_order(resource)
+        yield resource
+    assert len(ids) == len(links) == len(feed.findall(f"{ATOM}entry"))
+
+
+def number(element: ElementTree.Element, path: str) -> int:
+    text = element.findtext("/".join(ESPI + part for part in path.split("/")))
+    assert text is not None
+    return int(text)
+
+
+def test_a_green_button_file_is_read_back_to_the_slots_it_was_made_from(device: Device) -> None:
+    copy = copy_readings(device, DAYS, CopyForm.GREEN_BUTTON)
+    found = list(resources(copy.content))
+    names = [resource.tag.removeprefix(ESPI) for resource in found]
+    assert names[:4] == ["UsagePoint", "LocalTimeParameters", "MeterReading", "ReadingType"]
+    assert names[4:] == ["IntervalBlock"] * 9
+    assert (number(found[3], "intervalLength"), number(found[3], "uom")) == (900, 72)
+    slots = slots_between(device, *DAYS.bounds("Europe/Berlin"))
+    read = [
+        (number(one, "timePeriod/start"), number(one, "value"))
+        for block in found[4:]
+        for one in block.iter(f"{ESPI}IntervalReading")
+    ]
+    known = [
+        (start, use)
+        for start, use, state in zip(slots.starts, slots.use_wh, slots.states, strict=True)
+        if state is not SlotState.MISSING
+    ]
+    assert read == known
+    view = readings_view(device, DAYS, By.DAY)
+    assert sum(value for _, value in read) == view.total.energy_wh
+    lengths = [number(block, "interval/duration") for block in found[4:]]
+    assert lengths == [86_400] * 6 + [82_800, 86_400, 43_200]
+
+
+def test_what_is_not_certified_or_not_measured_is_marked_so(device: Device) -> None:
+    copy = copy_readings(device, DAYS, CopyForm.GREEN_BUTTON)
+    *_, march, april = resources(copy.content)
+    assert {number(one, "quality") for one in march.iter(f"{ESPI}ReadingQuality")} == {0}
+    assert {number(one, "quality") for one in april.iter(f"{ESPI}ReadingQuality")} == {14}
+
+
+@pytest.mark.parametrize(
+    ("zone", "rules"),
+    [
+        ("America/New_York", ("B40E2000", 3600, "360E2000", -18_000)),
+        ("Europe/Berlin", ("AE0E3000", 3600, "3E0E2000", 3600)),
+        ("Asia/Kolkata", ("FFFFFFFF", 0, "FFFFFFFF", 19_800)),
+    ],
+)
+def test_daylight_saving_rules_are_those_of_the_zone(
+    zone: str, rules: tuple[str, int, str, int]
+) -> None:
+    assert dst_rules(ZoneInfo(zone), 2025) == rules
+
+
+def test_a_copy_as_csv_has_utc_and_local_time_and_leaves_gaps_empty(device: Device) -> None:
+    copy = copy_readings(device, DAYS, CopyForm.CSV)
+    rows = list(csv.DictReader(copy.content.decode().splitlines()))
+    assert len(rows) == copy.readings == 8 * 96 - 4 + 48
+    for row in rows:
+        utc, local = (datetime.fromisoformat(row[name]) for name in ("start_utc", "start_local"))
+        assert utc == local
+        assert (row["energy_wh"] == "") == (row["state"] == "missing")
+    assert sum(row["state"] == "missing" for row in rows) == 12
+    total = sum(int(row["energy_wh"] or 0) for row in rows)
+    assert total == readings_view(device, DAYS, By.DAY).total.energy_wh
+
+
+@pytest.mark.parametrize("form", list(CopyForm))
+def test_each_copy_is_in_the_log_with_its_digest(device: Device, form: CopyForm) -> None:
+    copy = copy_readings(device, DAYS, form)
+    view = releases_view(device)
+    [record] = view.copies
+    assert record.form == form.value
+    assert (record.begin, record.end) == DAYS.bounds("Europe/Berlin")
+    assert (record.readings, record.size) == (copy.readings, len(copy.content))
+    assert record.digest == sha256(copy.content).digest()
+    assert record.time == NOON
+    assert view.readings_left_house == 0  # nobody else was told
+
+
+def test_where_there_is_nothing_to_copy_nothing_is_on_record(device: Device) -> None:
+    with pytest.raises(InspectionError, match="no readings of 2024-01-01 to 2024-01-31"):
+        copy_readings(device, Period.month(2024, 1), CopyForm.CSV)
+    assert releases_view(device).copies == ()
