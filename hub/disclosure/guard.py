@@ -8,8 +8,8 @@ broke; the rules, in order:
     consent    the resident allowed this package's applet to tell this recipient this kind of
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
-    count      the same period has not been answered too often; under a consent finer than
-               `LEAST_MINUTES`, nor has any that overlaps it
+    count      the same period has not been answered too often; of a consent finer than
+               `LEAST_MINUTES`, each number counts, about whatever overlaps
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
@@ -22,7 +22,7 @@ at most.
 
 Where the weights of every slot differ, as prices on a spot market do, nothing finer than a slot can
 be promised, and against clever weights the count and the size of the answers are the only bound:
-so a fine consent counts answers about whatever overlaps. What was told under a finer consent does
+so a fine consent counts numbers, about whatever overlaps. What was told under a finer consent does
 not stand in the way of a coarser one, which is held to its own minutes with all that was told as
 coarsely.
 
@@ -32,7 +32,7 @@ to all of these. The last two rules are about what all recipients know together
 notes.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -303,11 +303,7 @@ class Disclosure:
             )
         minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
-        is_fine = min(minutes.values()) < LEAST_MINUTES or Reading.kind in minutes
-        about = overlaps if is_fine else is_same_period
-        same = sum(r.applet == request.applet and about(r.form, form) for r in before)
-        if same >= min(one.answers for one in terms.values()):
-            raise ReleaseRefused("count", f"this period was answered {same} times already")
+        _check_count(request, terms, before)
         for number in request.numbers:
             check_size(number, terms[number.kind].bits)
         asked = [replace(number, least_minutes=minutes[number.kind]) for number in request.numbers]
@@ -364,3 +360,28 @@ class Disclosure:
         if standing[-1].terms.until < today:
             raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
         return standing[-1].terms
+
+
+def _check_count(
+    request: ReleaseRequest | AmountsRequest, terms: Mapping[str, Terms], before: Sequence[Release]
+) -> None:
+    own = [release for release in before if release.applet == request.applet]
+    near = [release for release in own if overlaps(release.form, request.form)]
+    for kind, one in terms.items():
+        if one.least_minutes < LEAST_MINUTES and kind != Reading.kind:
+            told = sum(number.kind == kind for release in near for number in release.numbers)
+            asked = sum(number.kind == kind for number in request.numbers)
+            if told + asked > one.answers:
+                raise ReleaseRefused(
+                    "count",
+                    f"{told} numbers about what overlaps were told already, {asked} more are asked"
+                    f" for, the consent says {one.answers}",
+                )
+            continue
+        # Samples are bounded by how far they are apart.
+        same = near if kind == Reading.kind else own
+        times = sum(
+            kind == Reading.kind or is_same_period(release.form, request.form) for release in same
+        )
+        if times >= one.answers:
+            raise ReleaseRefused("count", f"this period was answered {times} times already")
