@@ -66,13 +66,13 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "installing meterlet and what it needs (once)"
-	@$(PIP) install --editable '.[build,simulation]'
+	@$(PIP) install --editable '.[build,simulation,pages]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo tests/system-packages
 	@echo "installing what the tests need (once)"
 	@tests/system-packages
-	@$(PIP) install --editable '.[build,simulation,serial,tariffs,test]'
+	@$(PIP) install --editable '.[build,simulation,serial,tariffs,pages,tui,test]'
 	@test ! -e /usr/include/PCSC/winscard.h || $(PIP) install --editable '.[pcsc]'
 	@touch $@
 

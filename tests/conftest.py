@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -19,3 +21,21 @@ def machine(request: pytest.FixtureRequest) -> AppletMachine:
             reporter.write_line(f"applet machine: {progress.step}, {progress.seconds:.1f} s")
 
     return AppletMachine.open(progress=show)
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> Path:
+    """The demonstration's hub and utility after a month that was billed; to be copied, not used."""
+    from tests.journeys.conftest import run_meterlet
+
+    assert machine is not None  # built before the command would build it
+    folder = tmp_path_factory.mktemp("demo") / "kept"
+    done = run_meterlet("demo", "--keep", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_home(demo_folder: Path) -> Path:
+    """The hub of the same."""
+    return demo_folder / "hub"

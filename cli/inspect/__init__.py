@@ -7,6 +7,7 @@ from cli.inspect.attack import attack_command
 from cli.inspect.bill import inspect_bill, show_bill, tariffs
 from cli.inspect.consents import consents
 from cli.inspect.export import export
+from cli.inspect.pages import serve, users
 from cli.inspect.readings import readings
 from cli.inspect.releases import releases, show_released
 from cli.inspect.tokens import tokens
@@ -27,9 +28,11 @@ COMMANDS = (
     export,
     readings,
     releases,
+    serve,
     tariffs,
     tokens,
     tui,
+    users,
 )
 for command in COMMANDS:
     inspect.add_command(command)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hub.device import Device
-from hub.inspection.documents import supplier_documents
+from hub.inspection.documents import SupplierDocuments, supplier_documents
 from hub.metering import PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import Bill, Tariff, TariffError, compute_bill
 from tariffs.invoice import Invoice
 
-__all__ = ["CheckedBill", "Verdict", "check_invoices"]
+__all__ = ["CheckedBill", "Verdict", "check_invoice", "check_invoices"]
 
 
 class Verdict(enum.Enum):
@@ -60,11 +60,13 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
     signed by the supplier.
     """
     documents = supplier_documents(device, applet)
-    invoices = documents.invoices
-    return [
-        _once(_check(device, invoice, documents.tariff(invoice.tariff)), invoices[:place])
-        for place, invoice in enumerate(invoices)
-    ]
+    return [check_invoice(device, documents, invoice) for invoice in documents.invoices]
+
+
+def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
+    """Return one invoice of `documents` with its verdict."""
+    earlier = documents.invoices[: documents.invoices.index(invoice)]
+    return _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
 
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:

@@ -118,8 +118,11 @@ def catalogue(language: str) -> Catalogue:
     """Return the catalogue of a language; raise `UnknownText` for one there is none of."""
     if language not in LOCALES:
         raise UnknownText(f"no catalogue for {language!r}")
-    text = (files(__package__) / f"{language}.toml").read_text(encoding="utf-8")
-    return Catalogue(language, _flat(tomllib.loads(text)), Locale.parse(LOCALES[language]))
+    texts: dict[str, str] = {}
+    for name in (f"{language}.toml", f"pages.{language}.toml"):
+        text = (files(__package__) / name).read_text(encoding="utf-8")
+        texts |= _flat(tomllib.loads(text))
+    return Catalogue(language, texts, Locale.parse(LOCALES[language]))
 
 
 def best_language(accepted: str) -> str:

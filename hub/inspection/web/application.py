@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: all pages behind one guard.
+
+Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a template
+"""
+
+import base64
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from threading import Thread
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from hub.inspection.documents import tariff_book
+from hub.inspection.readings import warm
+from hub.inspection.store import open_inspection
+from hub.inspection.summaries import Summaries
+from hub.inspection.web import (
+    about,
+    applets,
+    bills,
+    consents,
+    exports,
+    now,
+    readings,
+    records,
+    releases,
+    sign_in,
+    work,
+)
+from hub.inspection.web.assets import Assets
+from hub.inspection.web.call import TOLD_ERRORS
+from hub.inspection.web.guard import Guard
+from hub.inspection.web.incidents import Incidents
+from hub.inspection.web.jobs import Jobs
+from hub.inspection.web.parts import Parts, make_environment
+from hub.inspection.web.residents import Residents
+from hub.inspection.web.sessions import Sessions
+from hub.inspection.web.settings import Settings
+from hub.inspection.web.throttle import Throttle
+
+__all__ = ["create_application", "make_parts"]
+
+PAGES: Final = tuple(
+    page
+    for module in (
+        about,
+        applets,
+        bills,
+        consents,
+        exports,
+        now,
+        readings,
+        records,
+        releases,
+        sign_in,
+        work,
+    )
+    for page in module.PAGES
+)
+UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
+CODE_SIZE: Final = 5
+STATUS_WORDS: Final = {
+    400: "error.bad",
+    404: "error.missing",
+    405: "error.method",
+    413: "error.large",
+}
+
+
+def make_parts(settings: Settings) -> Parts:
+    """Open what the pages share; raises as `Device.open` does."""
+    with settings.open_device() as device:
+        zone = device.description.zone
+    residents = Residents.open(settings.folder, settings.now, settings.randomness)
+    assets = Assets.load()
+    return Parts(
+        settings=settings,
+        residents=residents,
+        throttle=Throttle(residents.database),
+        sessions=Sessions(settings.now, settings.randomness),
+        incidents=Incidents(settings.open_device, settings.now, settings.complain),
+        jobs=Jobs(settings.randomness, TOLD_ERRORS, settings.complain),
+        assets=assets,
+        templates=make_environment(assets),
+        welcome_code=base64.b32encode(settings.randomness(CODE_SIZE)).decode().lower(),
+        zone=zone,
+    )
+
+
+def create_application(parts: Parts) -> ASGIApp:
+    """Return the application, which closes `parts` when it ends."""
+
+    async def missing(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return await run_in_threadpool(_plain_error, parts, request, status)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        warming = Thread(target=_warm, args=(parts,), daemon=True)
+        warming.start()
+        yield
+        parts.jobs.cancel_all()
+        parts.residents.close()
+
+    async def record(event: str, facts: Mapping[str, str]) -> None:
+        await run_in_threadpool(parts.incidents.refused, event, facts)
+
+    routes: list[BaseRoute] = [page.route(parts) for page in PAGES]
+    routes.append(Route("/assets/{name}", parts.assets.answer, methods=["GET", "HEAD"]))
+    inner = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: missing, 500: missing},
+        lifespan=lifespan,
+    )
+    settings = parts.settings
+    return Guard(inner, settings.hosts, settings.origins, settings.is_secure, record, UPLOADS)
+
+
+def _warm(parts: Parts) -> None:
+    """Keep the sums of all days once, so that the first look at a year is as quick as the next."""
+    try:
+        with parts.settings.open_device() as device, open_inspection(device) as database:
+            warm(device, tariff_book(device), Summaries.of(device, database))
+    except (*TOLD_ERRORS, sqlite3.Error) as error:
+        parts.settings.complain(f"sums not kept: {error}")
+
+
+def _plain_error(parts: Parts, request: Request, status: int) -> Response:
+    """Return the page of an error that is nobody's business in detail."""
+    words = parts.wording(request)
+    key = STATUS_WORDS.get(status, "error.ours")
+    text = parts.templates.get_template("plain_error.html").render(
+        t=words.t, words=words, status=status, reason=words.t(key)
+    )
+    return HTMLResponse(text, status)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a change of a consent would do, shown by the questions that were answered under it.
+
+The next question is most likely one like the last. So each release on record under a consent is
+held against the new terms by the guard's rules that depend on the terms alone: the period's
+length, the answer's size, the fineness. What has been told stays told.
+"""
+
+import enum
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from hub.device import Device
+from hub.disclosure import Release, Terms
+from hub.disclosure.knowledge import alike_slots
+from hub.inspection.slots import local_date
+
+__all__ = ["Effect", "Outcome", "effects_of", "narrowed"]
+
+MINUTE: Final = 60
+
+
+class Outcome(enum.StrEnum):
+    """What would become of a question like one that was answered."""
+
+    ANSWERED = "answered"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    PERIOD = "period"
+    """It is about too short a period."""
+    SIZE = "size"
+    FINENESS = "fineness"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A release on record, and what would become of the same question from now on."""
+
+    release: Release
+    outcome: Outcome
+
+
+def effects_of(device: Device, old: Terms, new: Terms | None, today: date) -> list[Effect]:
+    """Return the effect on each release under `old`; `new` is None where it is revoked."""
+    return [
+        Effect(release, _outcome(device, release, new, today))
+        for release in device.disclosure.releases(old.recipient)
+        if (release.applet, release.purpose) == (old.applet, old.purpose)
+        and old.statement in {number.kind for number in release.numbers}
+    ]
+
+
+def _outcome(device: Device, release: Release, terms: Terms | None, today: date) -> Outcome:
+    if terms is None:
+        return Outcome.REVOKED
+    if terms.until < today:
+        return Outcome.EXPIRED
+    first = local_date(device, release.form.begin)
+    last = local_date(device, release.form.end - 1)
+    if (last - first).days + 1 < terms.least_days:
+        return Outcome.PERIOD
+    if any(n.bits > terms.bits for n in release.numbers if n.kind == terms.statement):
+        return Outcome.SIZE
+    forms = list(release.forms)
+    finest = min(alike_slots(forms).values(), default=0) * forms[0].slot_seconds
+    if finest < terms.least_minutes * MINUTE:
+        return Outcome.FINENESS
+    return Outcome.ANSWERED
+
+
+def narrowed(old: Terms, new: Terms) -> list[tuple[str, object, object]]:
+    """Return the members in which two terms differ, with both values."""
+    names = ("until", "least_days", "least_minutes", "answers", "bits")
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
+    return [pair for pair in pairs if pair[1] != pair[2]]

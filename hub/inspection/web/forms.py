@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What forms and addresses send, read strictly; `BadInput` names the field and what it may be."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+from hub.inspection.web.errors import BadInput
+
+__all__ = ["date_of", "number_of", "parse_date", "text_of"]
+
+LONGEST_TEXT = 63
+
+
+def parse_date(text: str) -> date:
+    """Return the date that is written as 2025-03-01."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise BadInput(f"{text[:20]!r} is no date; write it as 2025-03-01") from None
+    if not 1990 <= day.year <= 2100:
+        raise BadInput(f"{day} is too far away")
+    return day
+
+
+def date_of(fields: Mapping[str, str], name: str) -> date:
+    """Return a field's date."""
+    return parse_date(fields.get(name, ""))
+
+
+def number_of(fields: Mapping[str, str], name: str) -> int:
+    """Return a field's whole number, at least 1 and below 2^63."""
+    text = fields.get(name, "")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text)):
+        raise BadInput(f"{name}: {text[:20]!r} is no whole number from 1 on")
+    return int(text)
+
+
+def text_of(fields: Mapping[str, str], name: str) -> str:
+    """Return a field's short line of printable characters."""
+    text = fields.get(name, "").strip()
+    if not 1 <= len(text) <= LONGEST_TEXT or not text.isprintable():
+        raise BadInput(f"{name}: 1 to {LONGEST_TEXT} printable characters")
+    return text

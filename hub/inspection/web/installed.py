@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The applets on the hub, read from its registry: no applet is started for being looked at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from hub.card import Kind
+from hub.card.registry import Registry
+from hub.device import Device, key_id
+from hub.machine import Bundle, MachineError, Manifest
+
+__all__ = ["Installed", "Vendor", "installed_applets", "signer_of", "vendors_of"]
+
+LOCKED: Final = 0x80
+NOBODY: Final = "signed by nobody who is trusted to sign applets"
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """Whose applets the resident trusts."""
+
+    name: str
+    """That of the file with the key."""
+    key: bytes
+    """The key's short name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An applet on the hub."""
+
+    aid: bytes
+    is_locked: bool
+    size: int
+    """Of its package, in bytes."""
+    stored: int
+    """Bytes that it keeps."""
+    bundle: Bundle | None
+    """None where it cannot be read; `reason` says why."""
+    vendor: Vendor | None
+    reason: str = ""
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What its vendor declares."""
+        return None if self.bundle is None else self.bundle.manifest
+
+    @property
+    def name(self) -> str:
+        """What the vendor calls it, or its AID."""
+        return self.aid.hex().upper() if self.manifest is None else self.manifest.name
+
+
+def installed_applets(device: Device) -> list[Installed]:
+    """Return the applets, oldest first."""
+    registry, found = Registry(device.database), []
+    for entry in registry.entries():
+        if entry.kind is not Kind.APPLICATION:
+            continue
+        content = registry.content(entry.package) or b""
+        stored = _stored(device, entry.aid)
+        facts = entry.aid, bool(entry.life_cycle & LOCKED), len(content), stored
+        try:
+            bundle = Bundle.decode(content, device.vendors())
+        except MachineError as error:
+            found.append(Installed(*facts, None, None, str(error)))
+            continue
+        found.append(Installed(*facts, bundle, signer_of(device, content)))
+    return found
+
+
+def vendors_of(device: Device) -> list[tuple[Vendor, Ed25519PublicKey]]:
+    """Return the vendors whose keys lie in the hub's folder, with these."""
+    found = []
+    trusted = device.vendors()
+    for path in sorted((device.folder / "vendors").glob("*.pem")):
+        name = _key_name(path)
+        if name in trusted:
+            found.append((Vendor(path.stem, name), trusted[name]))
+    return found
+
+
+def signer_of(device: Device, bundle: bytes) -> Vendor | None:
+    """Return who signed a bundle, or None where it is nobody the resident trusts."""
+    for vendor, key in vendors_of(device):
+        try:
+            Bundle.decode(bundle, {vendor.key: key})
+        except MachineError:
+            continue
+        return vendor
+    return None
+
+
+def _key_name(path: Path) -> bytes:
+    key = load_pem_public_key(path.read_bytes())
+    assert isinstance(key, Ed25519PublicKey)  # `Device.vendors` has refused any other
+    return key_id(key)
+
+
+def _stored(device: Device, aid: bytes) -> int:
+    return sum(len(key) + len(value) for key, value in device.documents(aid).items())

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may look: the residents of a household, each with a passphrase and a role.
+
+They are kept in `residents.db` in the hub's folder, apart from the readings, so that signing in
+never waits for a hub that is taking in a year. Of a passphrase only its Argon2id hash is stored.
+
+Errors: ResidentError
+"""
+
+import enum
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock
+from typing import Final, Self
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from hub.vault import Component, Database
+
+__all__ = ["Resident", "ResidentError", "Residents", "Role"]
+
+FILE: Final = "residents.db"
+NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
+SHORTEST, LONGEST = 6, 256
+MEMORY_KIB: Final = 19 * 1024
+"""With two passes: OWASP's second choice, so that a small hub can check one at a time."""
+
+RESIDENTS_COMPONENT: Final = Component(
+    "residents",
+    (
+        """
+        CREATE TABLE resident (
+            name TEXT PRIMARY KEY,
+            role TEXT NOT NULL CHECK (role IN ('owner', 'reader')),
+            passphrase TEXT NOT NULL,
+            added INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE failure (
+            who TEXT PRIMARY KEY,
+            count INTEGER NOT NULL,
+            turned_away INTEGER NOT NULL,
+            last INTEGER NOT NULL
+        ) STRICT;
+        """,
+    ),
+)
+
+
+class ResidentError(Exception):
+    """A resident cannot be added, found or removed."""
+
+
+class Role(enum.StrEnum):
+    """What a resident may do."""
+
+    OWNER = "owner"
+    """Everything."""
+    READER = "reader"
+    """Look and check; neither consents, nor applets, nor exports."""
+
+    def includes(self, other: "Role") -> bool:
+        """Tell whether whoever has this role may do what `other` may."""
+        return self is Role.OWNER or other is Role.READER
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """Somebody who may sign in."""
+
+    name: str
+    role: Role
+    added: int
+    """When, in epoch seconds."""
+
+
+@dataclass(slots=True)
+class Residents:
+    """The residents of one hub; close it when done."""
+
+    database: Database
+    now: Callable[[], int]
+    _hasher: PasswordHasher = field(repr=False)
+    _nobody: str = field(repr=False)
+    """The hash of a passphrase that nobody knows: unknown names take as long as known ones."""
+    _turn: Lock = field(default_factory=Lock, repr=False)
+
+    @classmethod
+    def open(cls, folder: Path, now: Callable[[], int], randomness: Callable[[int], bytes]) -> Self:
+        """Open the file in a hub's folder, made at the first call ever."""
+        hasher = PasswordHasher(
+            time_cost=2, memory_cost=MEMORY_KIB, parallelism=1, hash_len=32, type=Type.ID
+        )
+        database = Database(folder / FILE, (RESIDENTS_COMPONENT,))
+        return cls(database, now, hasher, hasher.hash(randomness(32)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def all(self) -> list[Resident]:
+        """Return the residents in the order of their names."""
+        rows = self.database.connection.execute(
+            "SELECT name, role, added FROM resident ORDER BY name"
+        )
+        return [Resident(name, Role(role), added) for name, role, added in rows]
+
+    def find(self, name: str) -> Resident | None:
+        """Return the resident of that name, or None."""
+        return next((one for one in self.all() if one.name == name), None)
+
+    def add(self, name: str, role: Role, passphrase: str) -> Resident:
+        """Add a resident; raise `ResidentError` for a name that is taken or a weak passphrase."""
+        if not NAME.fullmatch(name):
+            raise ResidentError(
+                f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small"
+            )
+        hashed = self._hasher.hash(_checked(passphrase))
+        with self.database.transaction() as connection:
+            if self.find(name) is not None:
+                raise ResidentError(f"there is a resident {name} already")
+            resident = Resident(name, role, self.now())
+            connection.execute(
+                "INSERT INTO resident VALUES (?, ?, ?, ?)", (name, role, hashed, resident.added)
+            )
+        return resident
+
+    def add_first(self, name: str, passphrase: str) -> Resident:
+        """Add the first owner; raise `ResidentError` where there is a resident already."""
+        with self.database.transaction():
+            if self.all():
+                raise ResidentError("this hub has an owner already")
+            return self.add(name, Role.OWNER, passphrase)
+
+    def remove(self, name: str) -> None:
+        """Remove a resident; raise `ResidentError` where there is none, or it is the last owner."""
+        with self.database.transaction() as connection:
+            resident = self.find(name)
+            if resident is None:
+                raise ResidentError(f"there is no resident {name}")
+            owners = [one.name for one in self.all() if one.role is Role.OWNER]
+            if owners == [name]:
+                raise ResidentError(f"{name} is the last owner; add another one first")
+            connection.execute("DELETE FROM resident WHERE name = ?", (name,))
+
+    def verify(self, name: str, passphrase: str) -> Resident | None:
+        """Return the resident if the passphrase is theirs, else None, after as much work.
+
+        One is checked at a time: a crowd that guesses fills neither memory nor cores.
+        """
+        row = self.database.connection.execute(
+            "SELECT passphrase FROM resident WHERE name = ?", (name,)
+        ).fetchone()
+        with self._turn:
+            try:
+                self._hasher.verify(self._nobody if row is None else row[0], _normal(passphrase))
+            except (VerificationError, InvalidHashError):
+                return None
+        return None if row is None else self.find(name)
+
+
+def _normal(passphrase: str) -> str:
+    return unicodedata.normalize("NFKC", passphrase[: 4 * LONGEST])
+
+
+def _checked(passphrase: str) -> str:
+    """Return a passphrase that is worth having; the error never repeats it."""
+    normal = _normal(passphrase)
+    if not SHORTEST <= len(normal) <= LONGEST:
+        raise ResidentError(f"a PIN or passphrase has {SHORTEST} to {LONGEST} characters")
+    steps = {ord(b) - ord(a) for a, b in pairwise(normal)}
+    if len(steps) == 1 and steps <= {-1, 0, 1}:
+        raise ResidentError("that PIN or passphrase is the first one anybody would try")
+    return normal

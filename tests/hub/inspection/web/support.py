@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A resident's browser without a browser: the application itself, asked by a client."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from httpx2 import Response
+from starlette.testclient import TestClient
+
+from cli.inspect.proofs import BillingProofs
+from hub.device import Device
+from hub.disclosure import Entry
+from hub.inspection.web import Parts, Role, Settings, create_application, make_parts
+from hub.machine import AppletMachine
+
+ORIGIN = "http://127.0.0.1:8321"
+PASSPHRASE = "correct horse battery"
+
+
+@dataclass
+class Clock:
+    """The time, at will."""
+
+    now: int = field(default_factory=lambda: int(time.time()))
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Browser:
+    """Somebody at the pages of one hub."""
+
+    folder: Path
+    parts: Parts
+    client: TestClient
+    clock: Clock
+
+    def get(self, path: str, **options: Any) -> Response:
+        return self.client.get(path, **options)
+
+    def token(self, path: str = "/about") -> str:
+        """The token in a page's first form."""
+        found = re.search(r'name="token" value="([0-9a-f]+)"', self.get(path).text)
+        assert found is not None, path
+        return found[1]
+
+    def post(
+        self,
+        path: str,
+        given: Mapping[str, str] | None = None,
+        *,
+        page: str = "/about",
+        headers: dict[str, str] | None = None,
+        files: dict[str, Any] | None = None,
+        **fields: str,
+    ) -> Response:
+        """Send a form as a page of the hub's would."""
+        data = {"token": self.token(page), **(given or {}), **fields}
+        return self.client.post(
+            path, data=data, files=files, headers={"Origin": ORIGIN, **(headers or {})}
+        )
+
+    def sign_in(self, name: str = "anna", passphrase: str = PASSPHRASE) -> Response:
+        return self.post("/sign-in", page="/sign-in", name=name, passphrase=passphrase)
+
+    def finish(self, answer: Response) -> Response:
+        """Wait for the long work that an answer has led to; return its result's page."""
+        assert "/work/" in str(answer.url), answer.text
+        for _ in range(600):
+            if "Refresh" not in answer.headers:
+                return answer
+            time.sleep(0.02)
+            answer = self.get(answer.url.path)
+        raise AssertionError("the work does not end")
+
+    def events(self) -> list[Entry]:
+        """What the log has about the door."""
+        with Device.open(self.folder) as device:
+            device.disclosure.log.verify()
+            return list(device.disclosure.log.entries("door"))
+
+    def happened(self) -> list[str]:
+        return [entry.facts["event"] for entry in self.events()]
+
+
+@contextmanager
+def browser(
+    folder: Path, machine: AppletMachine | None = None, role: Role | None = Role.OWNER
+) -> Iterator[Browser]:
+    """Open the pages of a hub; with a role, signed in as anna."""
+    clock = Clock()
+
+    def open_machine() -> AppletMachine:
+        assert machine is not None, "nobody needs the machine here"
+        return machine
+
+    settings = Settings(
+        folder,
+        Settings.origins_of(("127.0.0.1", "localhost"), 8321, is_secure=False),
+        open_machine,
+        BillingProofs(),
+        now=clock,
+    )
+    parts = make_parts(settings)
+    application = create_application(parts)
+    with TestClient(application, base_url=ORIGIN) as client:
+        someone = Browser(folder, parts, client, clock)
+        if role is not None:
+            parts.residents.add_first("owner", PASSPHRASE)
+            parts.residents.add("anna", role, PASSPHRASE)
+            assert someone.sign_in().status_code == 200
+        yield someone

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+import hashlib
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+import hub.inspection.web
+from hub.inspection.locales import LANGUAGES
+from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
+
+PAGES = (
+    "/",
+    "/readings",
+    "/readings?view=hour&at=2025-03-07&hour=11",
+    "/readings?view=day&at=2025-03-30",
+    "/readings?view=week&at=2025-03-30",
+    "/readings?view=month&at=2025-03-01&beside=2025-02-01",
+    "/readings?view=year&at=2025-03-01",
+    "/releases",
+    "/releases?recipient=supplier",
+    "/consents",
+    "/consents/1",
+    "/consents/1?change=revoke",
+    "/consents/1?change=narrow&least_days=31",
+    "/bill",
+    "/bill/tariffs",
+    "/applets",
+    "/log",
+    "/export",
+    "/about",
+)
+STATIC = Path(hub.inspection.web.__file__).parent / "static"
+
+
+def text(page: str) -> str:
+    """What a page says, without its markup."""
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_answers_in_every_language(looking: Browser, path: str, language: str) -> None:
+    answer = looking.get(path, headers={"Accept-Language": language})
+    assert answer.status_code == 200, text(answer.text)
+    assert f'<html lang="{language}">' in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert " style=" not in answer.text
+    assert not re.search(r"<script(?![^>]* src=)", answer.text)
+    assert not re.search(r"\son[a-z]+=", answer.text)
+    assert not re.search(r'(?:src|href|action)="(?:https?:)?//', answer.text)
+
+
+def test_a_page_asks_who_it_is_first(demo_home: Path, tmp_path: Path) -> None:
+    from shutil import copytree
+
+    copytree(demo_home, tmp_path / "hub")
+    with browser(tmp_path / "hub", role=None) as stranger:
+        for path in ("/", "/readings", "/bill", "/log", "/readings/minutes", "/applets"):
+            answer = stranger.get(path, follow_redirects=False)
+            assert answer.status_code == 303
+            assert answer.headers["Location"].startswith("/sign-in?next=/")
+        welcome = stranger.get("/")
+        assert welcome.url.path == "/welcome"
+        wrong = stranger.post(
+            "/welcome",
+            page="/welcome",
+            code="aaaaaaaa",
+            name="anna",
+            passphrase=PASSPHRASE,
+            again=PASSPHRASE,
+        )
+        assert wrong.status_code == 403
+        assert stranger.parts.residents.all() == []
+        for trouble in ({"again": "another"}, {"passphrase": "111111", "again": "111111"}):
+            fields = {"name": "anna", "passphrase": PASSPHRASE, "again": PASSPHRASE, **trouble}
+            code = stranger.parts.welcome_code
+            answer = stranger.post("/welcome", fields, page="/welcome", code=code)
+            assert answer.status_code == 400
+        right = stranger.post(
+            "/welcome",
+            page="/welcome",
+            code=stranger.parts.welcome_code,
+            name="anna",
+            passphrase=PASSPHRASE,
+            again=PASSPHRASE,
+        )
+        assert right.url.path == "/"
+        assert stranger.happened() == ["wrong passphrase", "first owner"]
+        assert stranger.get("/welcome").url.path == "/"
+
+
+def test_the_readings_show_the_day_on_which_the_clock_changes_with_23_hours(
+    looking: Browser,
+) -> None:
+    page = looking.get("/readings?view=day&at=2025-03-30").text
+    hours = re.findall(r'<th scope="row"><a href="[^"]*hour=(\d+)"', page)
+    assert hours == [str(number) for number in range(23)]
+
+
+def test_the_peak_of_a_month_leads_to_its_hour(looking: Browser) -> None:
+    page = looking.get("/readings?view=month&at=2025-03-01").text
+    found = re.search(r'id="peak">([^<]+), <a href="([^"]+)"', page)
+    assert found is not None
+    hour = looking.get(unescape(found[2])).text
+    assert f'id="peak">{found[1]}, ' in hour
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "view=decade",
+        "view=day&at=2025-02-30",
+        "view=day&at=0001-01-01",
+        "view=hour&at=2025-03-30&hour=23",
+        "view=hour&hour=-1",
+        "view=day&by=year",
+        "view=day&at=2025-03-01&beside=yesterday",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_told_so(looking: Browser, query: str) -> None:
+    answer = looking.get(f"/readings?{query}")
+    assert answer.status_code == 400
+    assert '<p class="note bad" role="alert">' in answer.text
+
+
+def test_a_message_is_shown_to_the_byte_and_can_be_saved(looking: Browser) -> None:
+    page = looking.get("/releases").text
+    found = re.search(r'href="/releases/(\d+)"', page)
+    assert found is not None
+    shown = looking.get(f"/releases/{found[1]}")
+    saved = looking.get(f"/releases/{found[1]}/bytes")
+    assert saved.headers["Content-Disposition"].startswith("attachment")
+    assert saved.content[:16].hex(" ", 2) in shown.text
+    assert f"{len(saved.content):,}" in shown.text
+    assert looking.get("/releases/1").status_code == 409
+
+
+def test_a_consent_is_narrowed_and_revoked_with_its_effect_shown_first(anna: Browser) -> None:
+    preview = anna.get("/consents/1?change=narrow&least_days=40")
+    assert "refused: too short a period" in preview.text
+    wider = anna.get("/consents/1?change=narrow&least_days=1")
+    assert "allow more than the consent does" in wider.text
+    assert anna.post("/consents/1/narrow", least_days="1").status_code == 400
+    narrowed = anna.post("/consents/1/narrow", least_days="40")
+    number = narrowed.url.path.rpartition("/")[2]
+    assert "would be answered" not in anna.get(f"/consents/{number}?change=revoke").text
+    assert anna.post(f"/consents/{number}/revoke").url.path == "/consents"
+    assert "asks for a consent that it does not have" in anna.get("/consents").text
+    aid = "f04d544c010101"
+    assert anna.get(f"/consents/applet/{aid}").status_code == 200
+    anna.post(f"/consents/applet/{aid}")
+    assert "asks for a consent" not in anna.get("/consents").text
+    assert anna.happened()[-3:] == ["consent narrowed", "consent revoked", "consent granted"]
+
+
+def test_an_export_for_somebody_needs_a_consent_and_is_on_record(anna: Browser) -> None:
+    anna.post(
+        "/consents/export",
+        recipient="adviser",
+        purpose="advice",
+        minutes="60",
+        first="2025-03-01",
+        last="2025-03-02",
+        until="2099-12-31",
+    )
+    page = anna.get("/export").text
+    found = re.search(r'name="consent" value="(\d+)"', page)
+    assert found is not None
+    assert anna.post("/export/consent", consent=found[1]).status_code == 400
+    given = anna.post("/export/consent", consent=found[1], agreed="yes")
+    assert given.text.splitlines()[0] == "start_utc,start_local,energy_wh,state"
+    assert len(given.text.splitlines()) == 49
+    releases = anna.get("/releases?recipient=adviser").text
+    assert "advice" in releases
+    assert anna.post("/export/consent", consent="1", agreed="yes").status_code == 409
+
+
+def test_a_copy_asks_and_is_on_record(anna: Browser) -> None:
+    fields = {"first": "2025-03-30", "last": "2025-03-30", "form": "csv"}
+    refused = anna.post("/export/readings", fields)
+    assert refused.status_code == 400
+    saved = anna.post("/export/readings", fields, agreed="yes")
+    assert saved.headers["Content-Type"].startswith("text/csv")
+    assert len(saved.text.splitlines()) == 93
+    green = anna.post("/export/readings", {**fields, "form": "green button"}, agreed="yes")
+    assert green.headers["Content-Type"].startswith("application/atom+xml")
+    page = anna.get("/export").text
+    assert page.count("30 March 2025") == 2
+    assert 'id="copies"' in page
+
+
+def test_the_bill_matches_and_its_proof_does_too(anna: Browser) -> None:
+    page = text(anna.get("/bill").text)
+    assert "It matches." in page
+    proof = anna.finish(anna.post("/bill/proof", applet="f04d544c010101", number="1"))
+    assert "It matches." in text(proof.text)
+    again = anna.finish(anna.post("/bill/recompute"))
+    assert "It matches." in text(again.text)
+
+
+def test_the_attack_finds_appliances_in_the_readings_and_none_in_the_bill(anna: Browser) -> None:
+    attacked = anna.finish(anna.post("/releases/attack", first="2025-03-03"))
+    rows = re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', attacked.text, re.DOTALL)
+    found = {name: [int(n) for n in re.findall(r">(\d+)<", cells)] for name, cells in rows}
+    assert sum(found["On your readings"][:4]) > 0
+    assert found["On what supplier knows"][4] == 0
+    assert attacked.text.count('<path class="power"') == 2
+
+
+def test_what_if_takes_a_tariff_of_the_residents_own(anna: Browser) -> None:
+    tariff = (Path(__file__).parents[4] / "cli" / "demo" / "tariff.toml").read_bytes()
+    period = {"first": "2025-03-01", "last": "2025-03-31"}
+    files = {"tariff": ("mine.toml", tariff, "application/toml")}
+    offers = anna.finish(anna.post("/bill/what-if", period, files=files))
+    assert text(offers.text).count("€127.46") == 2
+    files = {"tariff": ("mine.toml", b"format = 99\n", "application/toml")}
+    refused = anna.post("/bill/what-if", period, files=files)
+    assert "format 99" in text(refused.text)
+    files = {"tariff": ("mine.toml", b"\xff", "application/toml")}
+    assert anna.post("/bill/what-if", period, files=files).status_code == 400
+
+
+def test_all_days_hold_and_one_of_another_key_is_found(anna: Browser) -> None:
+    good = anna.finish(anna.post("/log/days"))
+    assert "All 31 days hold" in text(good.text)
+
+
+def test_a_reader_looks_but_changes_nothing(reader: Browser) -> None:
+    assert reader.get("/bill").status_code == 200
+    assert reader.get("/export").status_code == 403
+    aid = "f04d544c010101"
+    for path in ("/consents/1/revoke", f"/applets/{aid}/lock", "/consents/export"):
+        answer = reader.post(path)
+        assert answer.status_code == 403
+        assert "only an owner may do that" in answer.text
+    assert "reader would change" in reader.happened()
+    page = reader.get("/consents").text
+    assert "revoke" not in page.lower()
+
+
+def test_a_removed_resident_is_out_at_once(anna: Browser) -> None:
+    anna.parts.residents.remove("anna")
+    assert anna.get("/").url.path == "/sign-in"
+
+
+def test_sessions_end_when_idle_and_when_old(anna: Browser) -> None:
+    anna.clock.now += 14 * 60
+    assert anna.get("/about").url.path == "/about"
+    anna.clock.now += 15 * 60
+    assert anna.get("/about").url.path == "/sign-in"
+    anna.sign_in()
+    for _ in range(12 * 5):
+        anna.clock.now += 12 * 60
+        last = anna.get("/about").url.path
+    assert last == "/sign-in"
+
+
+def test_the_language_that_was_chosen_stays(anna: Browser) -> None:
+    anna.post("/language", language="de", next="/bill")
+    assert '<html lang="de">' in anna.get("/bill").text
+    assert anna.post("/language", language="xx").status_code == 400
+
+
+def test_what_others_wrote_is_what_they_published() -> None:
+    sums = (STATIC / "vendor" / "SHA256SUMS").read_text().split()
+    named = dict(zip(sums[1::2], sums[::2], strict=True))
+    there = {path.name for path in (STATIC / "vendor").iterdir()} - {"SHA256SUMS"}
+    assert there == set(named)
+    for name, digest in named.items():
+        assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == digest
+    assert {name.partition(".")[0] for name in there} == {"htmx", "uPlot"}
