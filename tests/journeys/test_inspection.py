@@ -185,3 +185,16 @@ def test_a_message_that_was_changed_is_no_proof(folder: Path, tmp_path: Path) ->
     database.close()
     done = run_meterlet("inspect", "bill", "--proof", "--hub", other)
     assert (done.returncode, "the bytes of entry" in done.stderr) == (3, True)
+
+
+def test_every_message_is_shown_to_the_byte_and_decoded(folder: Path) -> None:
+    said = inspect(folder, "releases", "--bytes")
+    [release] = said["released"]
+    [message] = said["messages"]
+    assert release["bytes"] == message["size"] == len(bytes.fromhex(message["bytes"])) > 1000
+    names = [field["name"] for field in message["fields"]]
+    assert {"OpenRes", "GetProfileListRes", "CloseRes"} <= set(names)
+    total = next(field["value"] for field in message["fields"] if "127.46" in field["value"])
+    assert total
+    shown = run_meterlet("inspect", "releases", "--bytes", "--hub", folder).stdout
+    assert message["bytes"] in shown
