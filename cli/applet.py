@@ -25,7 +25,7 @@ from cli.common import (
 )
 from hub.card import Kind
 from hub.device import Device
-from hub.disclosure import Terms
+from hub.disclosure import LEAST_MINUTES, Terms
 from hub.installation import Installer, build_package, consent_terms
 from hub.machine import Manifest
 from hub.vault import write_secret
@@ -37,6 +37,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LOCKED: Final = 0x80
 KINDS_IN_WORDS: Final = {
     "blocks": "what the use of some times comes to where prices depend on how much it is",
+    "match": "which of several sums of your use is the largest, and not how large they are",
     "demand": "how high the highest use of some times was, and not when",
 }
 
@@ -55,13 +56,18 @@ for command in (key, new, run):
 @click.option(
     "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
 )
+@click.option(
+    "--manifest", default="manifest.toml", show_default=True, help="A manifest in FOLDER."
+)
 @click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
 @json_option
-def build(folder: Path, signer: Path, output: Path | None, as_json: bool) -> None:
+def build(folder: Path, signer: Path, manifest: str, output: Path | None, as_json: bool) -> None:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
     output = output or Path(f"{folder.name}.cap")
     with one_line_errors():
-        content = build_package(folder, private_key(signer), [folder.resolve().parent, ROOT])
+        content = build_package(
+            folder, private_key(signer), [folder.resolve().parent, ROOT], manifest
+        )
         output.write_bytes(content)
     if as_json:
         print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})
@@ -147,6 +153,21 @@ def in_words(terms: Terms) -> str:
             f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
             f" {terms.bits} bits of whatever the applet makes of readings of"
             f" {terms.least_minutes} minutes, whenever it is due, until {terms.until}"
+        )
+    if terms.statement == "linear" and terms.least_minutes < LEAST_MINUTES:
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: a sum in which every"
+            f" {terms.least_minutes} minutes of use may count differently, as at prices that change"
+            f" all the time; one number of at most {terms.bits} bits about a period of"
+            f" {terms.least_days} days or more, {terms.answers} times for whatever overlaps; with"
+            f" weights chosen for it these bits could tell single {terms.least_minutes} minutes;"
+            f" until {terms.until}"
+        )
+    if terms.statement == "sample":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: single readings, no two of them"
+            f" within {terms.least_minutes} minutes, about a period of {terms.least_days} days or"
+            f" more, {terms.answers} times for whatever overlaps, until {terms.until}"
         )
     if terms.statement in KINDS_IN_WORDS:
         return (

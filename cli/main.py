@@ -14,6 +14,7 @@ NOUNS: Final = {
     "bill": "cli.bill:bill",
     "demo": "cli.demo:demo",
     "hub": "cli.hub:hub",
+    "index": "cli.index:index",
     "inspect": "cli.inspect:inspect",
     "sml": "cli.sml:sml",
     "tariff": "cli.tariff:tariff",

@@ -167,6 +167,8 @@ def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
         device.vendors(),
         packages=lambda aid: card.bundle(aid),
         registry=lambda: card.registry,
+        aggregation_secret=device.aggregation_secret,
+        authorities=device.authorities,
     )
     storage_key = read_secret(device.folder / "keys" / "vault.key", size=32)
     if Card.exists(device.database):

@@ -17,8 +17,10 @@ from cli.common import (
     utc_text,
     utility_option,
 )
+from cli.settle import settle
 from cli.tariff_files import load_tariff, write_new
 from protocols.metrology import Period
+from utility_server.audit import check_entry
 from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
@@ -31,6 +33,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def utility() -> None:
     """The supplier: tariffs out, bills in, each one verified."""
+
+
+utility.add_command(settle)
 
 
 @utility.command()
@@ -183,7 +188,7 @@ def ledger(folder: Path, as_json: bool) -> None:
     with one_line_errors(), Utility.open(folder) as office:
         lines = []
         for entry in office.ledger.entries():
-            office.check(entry)
+            check_entry(office, entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,
                 "time": utc_text(entry.time),
@@ -197,6 +202,16 @@ def ledger(folder: Path, as_json: bool) -> None:
         print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
         return
     for line in lines:
-        what = f"{line['total']} {line['currency']}" if line["kind"] == "bill" else line["why"]
+        what = _in_words(line)
         click.echo(f"{line['number']:5} {line['time']} {line['meter']} {line['kind']}: {what}")
-    click.echo(f"{len(lines)} entries; the chain and every bill verify")
+    click.echo(f"{len(lines)} entries; the chain and every entry verify")
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    match line["kind"]:
+        case "bill":
+            return f"{line['total']} {line['currency']}"
+        case "settlement":
+            return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
+        case _:
+            return str(line["why"])

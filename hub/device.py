@@ -8,6 +8,7 @@
     keys/certifier.key        signs days, blinds commitments
     keys/issuer.key           the issuer security domain's key set
     vendors/*.pem             whose applet packages the resident trusts
+    authorities/*.pem         who says which meters there are, for sums over many households
 
 Errors: DeviceError
 """
@@ -29,6 +30,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from hub.aggregation import AGGREGATION_COMPONENT
 from hub.card import CARD, Card, Kind
 from hub.card.content import instance_of
 from hub.certifier import Certifier, CertifierKeys
@@ -60,11 +62,13 @@ COMPONENTS: Final = (
     LOG_COMPONENT,
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
+    AGGREGATION_COMPONENT,
 )
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
 RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
+AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 
 
 class DeviceError(Exception):
@@ -150,6 +154,7 @@ class Device:
             CertifierKeys.generate(randomness).save(keys / "certifier.key")
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
+            (folder / "authorities").mkdir(mode=0o700)
             (folder / "hub.toml").write_text(description.to_toml())
             return cls.open(folder, randomness=randomness, now=now)
         except BaseException as error:
@@ -232,6 +237,8 @@ class Device:
             self.vendors(),
             packages=lambda aid: card.bundle(aid),
             registry=lambda: card.registry,
+            aggregation_secret=self.aggregation_secret,
+            authorities=self.authorities,
         )
         if Card.exists(self.database):
             card = Card(
@@ -265,6 +272,19 @@ class Device:
             key = _public_key(path)
             keys[key_id(key)] = key
         return keys
+
+    @property
+    def aggregation_secret(self) -> bytes:
+        """What the keys of aggregation rounds are derived from: 32 bytes."""
+        return hmac.digest(self._vault_key, AGGREGATION, "sha256")
+
+    def authorities(self) -> tuple[bytes, ...]:
+        """Return the keys of those whom the resident trusts to say which meters there are.
+
+        No sum is opened over meters that none of them vouches for.
+        """
+        paths = sorted((self.folder / "authorities").glob("*.pem"))
+        return tuple(_public_key(path).public_bytes_raw() for path in paths)
 
     def issuer_keys(self) -> StaticKeys:
         """Return the issuer security domain's key set."""

@@ -26,7 +26,7 @@ from hub.card.manager import CardManager, Listed
 from hub.card.package import CapFile, PackageError, build_cap
 from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
 from hub.disclosure import Consent, Terms
-from hub.machine import Bundle, BundleError, Manifest, build_bundle
+from hub.machine import AGGREGATE, Bundle, BundleError, Manifest, build_bundle
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
 
@@ -35,8 +35,6 @@ __all__ = ["InstallationError", "Installer", "Package", "build_package", "consen
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0
 CHANNEL_KEY_VERSION: Final = 0x30
-LEAST_MINUTES: Final = 8 * 60
-"""What a consent given at installation lets be worked out at the finest: minutes of slots."""
 CHALLENGE_SIZE: Final = 8
 LOAD_BLOCK: Final = 0xEF
 LONGEST_AID: Final = 15
@@ -61,23 +59,27 @@ class Package:
         return self.bundle.manifest
 
 
-def build_package(folder: Path, signer: Ed25519PrivateKey, search_path: Sequence[Path]) -> bytes:
+def build_package(
+    folder: Path,
+    signer: Ed25519PrivateKey,
+    search_path: Sequence[Path],
+    manifest: str = "manifest.toml",
+) -> bytes:
     """Return the CAP file of the applet in `folder`, signed; raise `InstallationError`.
 
-    `search_path` is where the packages that its manifest includes are found.
+    `search_path` is where the packages that its manifest includes are found; `manifest` is the
+    name of another one, of a program that may be let do more or less.
     """
     try:
-        content = build_bundle(folder, signer, key_id(signer.public_key()), search_path)
-        manifest = Bundle.decode(
-            content, {key_id(signer.public_key()): signer.public_key()}
-        ).manifest
-        major, minor, *_ = (int(part) for part in manifest.version.split("."))
+        content = build_bundle(folder, signer, key_id(signer.public_key()), search_path, manifest)
+        said = Bundle.decode(content, {key_id(signer.public_key()): signer.public_key()}).manifest
+        major, minor, *_ = (int(part) for part in said.version.split("."))
         return build_cap(
-            _named(manifest.aid, PACKAGE),
+            _named(said.aid, PACKAGE),
             (major, minor),
-            (manifest.aid,),
+            (said.aid,),
             content,
-            f"com.meterlet.{manifest.name.replace('-', '_')}",
+            f"com.meterlet.{said.name.replace('-', '_')}",
         )
     except (BundleError, PackageError, ValueError) as error:
         raise InstallationError(f"{folder}: {error}") from None
@@ -109,10 +111,11 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
             purpose=manifest.purpose,
             statement=statement.kind,
             least_days=statement.minimum_days,
-            least_minutes=LEAST_MINUTES,
+            least_minutes=1 if statement.kind == AGGREGATE else statement.least_minutes,
             answers=statement.at_most,
             bits=statement.value_bits,
             until=manifest.expires,
+            least_group=max(1, statement.smallest_group),
         )
         for statement in manifest.statements
     ]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moments and days as the JSON, CSV and XML outputs write them."""
+"""Moments and days as the JSON, CSV and XML outputs write them, and strangers' words."""
 
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-__all__ = ["local_day", "local_text", "utc_text"]
+__all__ = ["local_day", "local_text", "printable", "utc_text"]
 
 
 def utc_text(time: int) -> str:
@@ -20,3 +20,8 @@ def local_text(time: int, zone: tzinfo) -> str:
 def local_day(time: int, zone: ZoneInfo) -> str:
     """Return the local date of a moment as ISO 8601."""
     return datetime.fromtimestamp(time, UTC).astimezone(zone).date().isoformat()
+
+
+def printable(text: str) -> str:
+    """Return text of a stranger's making with nothing in it that a terminal would obey."""
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from hub.aggregation import HubAggregation, RoundRecord
 from hub.card import AppletContext, AppletRefused
 from hub.card import AppletInstance as Entry
 from hub.card.registry import Registry
@@ -86,6 +87,7 @@ class _Running:
 
     instance: AppletInstance
     statements: HubStatements
+    aggregation: HubAggregation
     raw: RawApplet | None
     board: OutputBoard | None
 
@@ -105,6 +107,10 @@ class MachineRuntime:
     """Returns the bundle of a package in the registry."""
     registry: Callable[[], Registry]
     """Returns the card's registry."""
+    aggregation_secret: bytes = field(repr=False)
+    """Of 32 bytes, from which the keys of aggregation rounds are derived."""
+    authorities: Callable[[], tuple[bytes, ...]]
+    """Returns the keys of the metering authorities that the resident trusts."""
     _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
@@ -244,9 +250,11 @@ class MachineRuntime:
         may_release: bool = False,
     ) -> ResponseApdu:
         running = self._start(entry)
-        statements = running.statements
+        statements, aggregation = running.statements, running.aggregation
         statements.refused.clear()
         statements.released.clear()
+        aggregation.refused.clear()
+        aggregation.opened.clear()
         self._faults.clear()
         response = ResponseApdu(b"", SW_FAILED)
         entered = self._stack.entered(running.instance, may_release=may_release)
@@ -257,17 +265,18 @@ class MachineRuntime:
                     raise _NothingKept
         except _NothingKept:
             self._stack.forget()
-            self._keep_record(statements)
+            self._keep_record(running)
         except AppletFault as fault:
             self._stack.forget()
-            self._keep_record(statements)
+            self._keep_record(running)
             self._faults.append((entry.aid, fault))
             response = ResponseApdu(b"", fault.status_word)
         except BaseException:
             self._stack.forget()
             raise
         self._keep_faults()
-        if statements.released and response.sw >> 8 not in KEEPING:
+        told = statements.released or aggregation.opened
+        if told and response.sw >> 8 not in KEEPING:
             # Which error it is could tell of what was opened: there is one for all.
             return ResponseApdu(b"", SW_FAILED)
         return response
@@ -279,10 +288,10 @@ class MachineRuntime:
                 log.write(_printable(line))
         self._faults.clear()
 
-    def _keep_record(self, statements: HubStatements) -> None:
-        for request in statements.released:
+    def _keep_record(self, running: _Running) -> None:
+        for request in running.statements.released:
             self.disclosure.record_release(request)
-        for asked, refused in statements.refused:
+        for asked, refused in (*running.statements.refused, *running.aggregation.refused):
             self.disclosure.record_refusal(asked, refused)
 
     def _start(self, entry: Entry) -> _Running:
@@ -303,6 +312,11 @@ class MachineRuntime:
             quota = min(quota, entry.data_quota)
         log = HubLog(self.database, entry.aid, self.now)
         statements = HubStatements(entry.aid, bundle.digest, manifest, self.meter, self.disclosure)
+        aggregation = HubAggregation(
+            entry.aid, bundle.digest, manifest, self.meter, self.disclosure,
+            RoundRecord(self.database), self.aggregation_secret, self.authorities, self.now,
+            lambda: self._stack.may_release,
+        )  # fmt: skip
         if self._firewall is None:
             self._firewall = Firewall(self.registry(), self)
         platform = Platform(
@@ -318,12 +332,13 @@ class MachineRuntime:
             outputs=board,
             transactions=AppletTransactions(self._stack) if board is None else None,
             peers=AppletPeers(entry.aid, self._stack, self._firewall) if board is None else None,
+            aggregation=aggregation if board is None else None,
         )
         instance = self.machine.instance(bundle, platform)
         raw = None
         if board is not None:
             raw = RawApplet(instance, board, self.database, lambda fault: log.write(str(fault)))
-        return _Running(instance, statements, raw, board)
+        return _Running(instance, statements, aggregation, raw, board)
 
     def _permit(self, entry: Entry, bundle: Bundle, due: Released) -> None:
         manifest = bundle.manifest

@@ -28,6 +28,7 @@ from tariffs.errors import (
     UnbillableReadings,
     UnpricedSlot,
 )
+from tariffs.price_index import PriceIndex
 from tariffs.rounding import Rounding, Rule
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "MalformedTariff",
     "MeteredPart",
     "MissingRule",
+    "PriceIndex",
     "Rounding",
     "Rule",
     "SignatureRefused",
@@ -72,6 +74,7 @@ SANDBOX_MODULES: Final = (
     "errors.py",
     "fixed.py",
     "periods.py",
+    "price_index.py",
     "rounding.py",
     "schedule.py",
     "steps.py",

@@ -13,6 +13,7 @@ from tariffs._source_timetables import (
     read_when,
 )
 from tariffs._table import Table
+from tariffs._units import unit_of_energy
 from tariffs._words import parse_seconds
 from tariffs.blocks import Block, BlockCharge, LimitKind
 from tariffs.charges import Charge
@@ -42,8 +43,6 @@ LIMITS: Final = {
     "up_to_per_day": LimitKind.DAILY,
     "up_to_kw": LimitKind.POWER,
 }
-UNITS: Final = {"kWh": Fraction(1), "MWh": Fraction(1, 1000)}
-CENTS: Final = {"ct", "c", "p"}
 
 
 def _price(table: Table, key: str = "price") -> int:
@@ -176,7 +175,7 @@ def _formula(
     item: Table, context: Context, clock: Clock, begin: int, step: int, words: list[str | None]
 ) -> list[int | None]:
     """Return factor · (multiplier · value + add), between floor and cap, in micro-units."""
-    unit = item.parsed("unit", _unit) if "unit" in item else Fraction(1)
+    unit = item.parsed("unit", unit_of_energy) if "unit" in item else Fraction(1)
     multiplier, factor = item.fraction("multiplier", 1), item.fraction("factor", 1)
     adders = _adders(item, context, clock, begin, step, len(words))
     floor = item.fraction("floor", 0) if "floor" in item else None
@@ -198,13 +197,6 @@ def _formula(
             )
         prices.append(divide(exact.numerator, exact.denominator, rule or Rule.DOWN))
     return prices
-
-
-def _unit(text: str) -> Fraction:
-    currency, _, energy = text.partition("/")
-    if energy not in UNITS or not (currency in CENTS or currency.isupper()):
-        raise MalformedTariff(f"unknown unit {text!r}: write EUR/kWh, EUR/MWh, ct/kWh or p/kWh")
-    return UNITS[energy] / (100 if currency in CENTS else 1)
 
 
 def _adders(

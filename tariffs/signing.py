@@ -11,8 +11,16 @@ from cwt.cose_key_interface import COSEKeyInterface
 from tariffs.document import Tariff
 from tariffs.envelope import CONTENT_TYPE, header, split_signed
 from tariffs.errors import SignatureRefused
+from tariffs.price_index import INDEX_CONTENT_TYPE, PriceIndex
 
-__all__ = ["sign_document", "sign_tariff", "verify_document", "verify_signed_tariff"]
+__all__ = [
+    "sign_document",
+    "sign_index",
+    "sign_tariff",
+    "verify_document",
+    "verify_signed_index",
+    "verify_signed_tariff",
+]
 
 
 def _cose_key(key: Ed25519PrivateKey | Ed25519PublicKey, key_id: bytes) -> COSEKeyInterface:
@@ -75,3 +83,13 @@ def verify_signed_tariff(
     tariff.
     """
     return Tariff.decode(verify_document(document, CONTENT_TYPE, public_key, key_id))
+
+
+def sign_index(index: PriceIndex, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
+    """Return the signed document of a price index."""
+    return sign_document(index.encode(), INDEX_CONTENT_TYPE, private_key, key_id)
+
+
+def verify_signed_index(document: bytes, public_key: Ed25519PublicKey) -> PriceIndex:
+    """Return the index that `public_key` signed; raise as `verify_signed_tariff` does."""
+    return PriceIndex.decode(verify_document(document, INDEX_CONTENT_TYPE, public_key))

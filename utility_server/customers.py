@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, Select, insert, select
 
 from protocols.enrolment import Enrolment, EnrolmentError
-from utility_server.database import customer_table, reading, writing
+from utility_server.database import enrolment_table as table
+from utility_server.database import reading, writing
 from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer
 
 __all__ = ["Customers"]
@@ -35,8 +36,8 @@ class Customers:
     def enrol(self, data: bytes) -> Enrolment:
         """Add the customer of an enrolment file; the same file again changes nothing.
 
-        Raises `EnrolmentRefused` if it is not one, or if the meter is known with other keys: a
-        certifier's key is never replaced silently.
+        Raises `EnrolmentRefused` if it is not one, or if the meter's applet is known with other
+        keys, or the meter with another certifier: neither is ever replaced silently.
         """
         try:
             enrolment = Enrolment.decode(data)
@@ -46,36 +47,45 @@ class Customers:
         plain = enrolment.encode()
         sealed = nonce + AESGCM(self.storage_key).encrypt(nonce, plain, _LABEL + enrolment.meter)
         with writing(self.engine) as connection:
-            known = connection.execute(self._row(enrolment.meter)).scalar_one_or_none()
-            if known is None:
-                connection.execute(
-                    insert(customer_table).values(meter=enrolment.meter, sealed=sealed)
-                )
-            elif not hmac.compare_digest(self._open(enrolment.meter, known), plain):
-                raise EnrolmentRefused(
-                    f"meter {enrolment.meter.hex()} is enrolled already, with other keys"
-                )
+            rows = connection.execute(self._rows(enrolment.meter)).scalars().all()
+            known = [self._open(enrolment.meter, row) for row in rows]
+            if any(hmac.compare_digest(one, plain) for one in known):
+                return enrolment
+            for one in map(Enrolment.decode, known):
+                if one.applet == enrolment.applet or one.certifier != enrolment.certifier:
+                    raise EnrolmentRefused(
+                        f"meter {enrolment.meter.hex()} is enrolled already, with other keys"
+                    )
+            connection.execute(
+                insert(table).values(meter=enrolment.meter, place=len(known), sealed=sealed)
+            )
         return enrolment
 
-    def find(self, meter: bytes) -> Enrolment:
-        """Return a customer's enrolment; raise `UnknownCustomer` if there is none."""
+    def find(self, meter: bytes, applet: bytes) -> Enrolment:
+        """Return the enrolment of a meter's applet; raise `UnknownCustomer` if there is none."""
         with reading(self.engine) as connection:
-            sealed = connection.execute(self._row(meter)).scalar_one_or_none()
-        if sealed is None:
-            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
-        return Enrolment.decode(self._open(meter, sealed))
+            rows = connection.execute(self._rows(meter)).scalars().all()
+        enrolments = [Enrolment.decode(self._open(meter, sealed)) for sealed in rows]
+        for enrolment in enrolments:
+            if enrolment.applet == applet:
+                return enrolment
+        if enrolments:
+            raise UnknownCustomer(
+                f"meter {meter.hex()} is not enrolled with applet {applet.hex().upper()}"
+            )
+        raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
 
     def meters(self) -> list[bytes]:
         """Return the enrolled meters, in order."""
         with reading(self.engine) as connection:
             return list(
                 connection.execute(
-                    select(customer_table.c.meter).order_by(customer_table.c.meter)
+                    select(table.c.meter).distinct().order_by(table.c.meter)
                 ).scalars()
             )
 
-    def _row(self, meter: bytes) -> Select[bytes]:
-        return select(customer_table.c.sealed).where(customer_table.c.meter == meter)
+    def _rows(self, meter: bytes) -> Select[bytes]:
+        return select(table.c.sealed).where(table.c.meter == meter).order_by(table.c.place)
 
     def _open(self, meter: bytes, sealed: bytes) -> bytes:
         try:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import cbor2
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -22,13 +23,14 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from utility_server.errors import StoreError
 
 __all__ = [
-    "customer_table",
+    "enrolment_table",
     "evidence_table",
     "ledger_table",
     "open_database",
@@ -43,12 +45,14 @@ _metadata: Final = MetaData()
 
 schema_table: Final = Table("schema_version", _metadata, Column("version", Integer, nullable=False))
 
-customer_table: Final = Table(
-    "customer",
+enrolment_table: Final = Table(
+    "enrolment",
     _metadata,
     Column("meter", LargeBinary, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
     Column("sealed", LargeBinary, nullable=False),
 )
+"""One row for each applet of a customer's hub; which applet it is says only what is sealed."""
 
 ledger_table: Final = Table(
     "ledger_entry",
@@ -130,10 +134,36 @@ def _check_schema(connection: Connection, name: str) -> None:
     if schema_table.name not in tables or ledger_table.name not in tables:
         raise StoreError(f"{name}: not a utility's database")
     version = connection.execute(select(schema_table.c.version)).scalar_one()
-    if version != SCHEMA_VERSION:
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
         )
+    if version < SCHEMA_VERSION:
+        _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring a database of version 1 to this one.
+
+    It knew one applet of each hub, and of whom a ledger entry is only in the entry.
+    """
+    enrolment_table.create(connection)
+    connection.exec_driver_sql(
+        "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
+    )
+    connection.exec_driver_sql("DROP TABLE customer")
+    binary = LargeBinary().compile(connection.dialect)
+    connection.exec_driver_sql(
+        f"ALTER TABLE ledger_entry ADD COLUMN meter {binary} NOT NULL DEFAULT ''"
+    )
+    for row in connection.execute(select(ledger_table.c.sequence, ledger_table.c.body)).all():
+        match cbor2.loads(row.body):
+            case [_, _, _, bytes(meter), *_]:
+                entry = ledger_table.c.sequence == row.sequence
+                connection.execute(update(ledger_table).where(entry).values(meter=meter))
+    for index in ledger_table.indexes:
+        index.create(connection)
+    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 
 def _prepare_sqlite(engine: Engine) -> None:

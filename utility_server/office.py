@@ -22,8 +22,9 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
-from applets.billing.messages import CLA, NONCE_SIZE, BillQuestion, Instruction
+from applets.billing.messages import AID, BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill
+from applets.exchange.messages import CLA, NONCE_SIZE
 from protocols.metrology import GridError, Period
 from protocols.secure_channel import CommandApdu
 from tariffs import Tariff, TariffError
@@ -37,9 +38,11 @@ from utility_server.keys import UtilityKeys, key_id
 from utility_server.ledger import Content, Ledger, LedgerEntry
 from utility_server.verification import BillBundle, verify_bill
 
-__all__ = ["BilledPeriod", "Utility"]
+__all__ = ["MOST_ANSWER_BYTES", "BilledPeriod", "Utility", "require_short"]
 
 MOST_ANSWER_BYTES: Final = 65_536
+MOST_DOCUMENT_BYTES: Final = 65_000
+"""What a question may carry: with it, it has to fit one command of 65,535 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +143,12 @@ class Utility:
         question makes no sense, `AlreadyBilled` where the period overlaps one that was billed; a
         second bill for just the same period replaces the first.
         """
-        enrolment = self.customers.find(meter)
+        enrolment = self.customers.find(meter, AID)
         try:
             verify_signed_tariff(signed_tariff, self.keys.public)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
+        require_short("the tariff", signed_tariff)
         try:
             begin, end = period.bounds(enrolment.zone)
         except GridError as error:
@@ -180,15 +184,13 @@ class Utility:
         command = CommandApdu(
             CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
         )
-        return head_end.ask(address, self.customers.find(question.meter), command)
+        return head_end.ask(address, self.customers.find(question.meter, AID), command)
 
     def check(self, entry: LedgerEntry) -> None:
         """Verify an entry's bill again, from its evidence, and that the entry says just that.
 
-        Raises `VerificationFailed` or `CannotVerify`; an entry that is no bill is passed over.
+        Raises `VerificationFailed` or `CannotVerify`.
         """
-        if entry.kind != "bill":
-            return
         bundle = BillBundle.decode(self.ledger.evidence(entry))
         place = f"entry {entry.sequence}"
         try:
@@ -197,7 +199,7 @@ class Utility:
             raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
         if bundle.supplier != self.keys.public.public_bytes_raw():
             raise VerificationFailed("ledger", f"{place}: under another supplier's tariff")
-        if bundle.certifier != self.customers.find(entry.meter).certifier:
+        if bundle.certifier != self.customers.find(entry.meter, AID).certifier:
             raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
         said = {name: value for name, value in entry.content.items() if name != "evidence"}
         if question.meter != entry.meter or said != _content(verified):
@@ -206,14 +208,14 @@ class Utility:
     def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
         """Hand the invoice to the applet, which keeps it for the resident."""
         command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
-        head_end.ask(address, self.customers.find(billed.invoice.meter), command)
+        head_end.ask(address, self.customers.find(billed.invoice.meter, AID), command)
 
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is returned, not delivered.
 
         Raises as `bill` does.
         """
-        enrolment = self.customers.find(question.meter)
+        enrolment = self.customers.find(question.meter, AID)
         supplier = self.keys.public.public_bytes_raw()
         bundle = BillBundle.of(question, answer, enrolment, supplier)
         evidence = bundle.encode()
@@ -248,6 +250,15 @@ class Utility:
         )
         document = invoice.sign(self.keys.signing, key_id(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
+
+
+def require_short(name: str, document: bytes) -> None:
+    """Raise `CannotVerify` for a document that no question can carry."""
+    if len(document) > MOST_DOCUMENT_BYTES:
+        raise CannotVerify(
+            f"{name} has {len(document):,} bytes; a question carries {MOST_DOCUMENT_BYTES:,}:"
+            " use one for a shorter time"
+        )
 
 
 def _content(verified: VerifiedBill) -> Content:

@@ -13,13 +13,15 @@ trusts, and the certifier's if it knows it.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import ClassVar, Self
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.billing.messages import BillQuestion, MessageRefused
-from applets.billing.statement import BillRefused, VerifiedBill, check_bill
+from applets.billing.messages import BillQuestion
+from applets.billing.statement import VerifiedBill, check_bill
+from applets.exchange.evidence import AnswerRefused
+from applets.exchange.messages import MessageRefused
 from protocols.enrolment import Enrolment
 from protocols.metrology import GridError, Period, Series, find_zone
 from tariffs import Tariff, TariffError
@@ -28,12 +30,12 @@ from utility_server.errors import CannotVerify, VerificationFailed
 
 __all__ = ["BillBundle", "verify_bill"]
 
-FORMAT: Final = "meterlet bill bundle 1"
-
 
 @dataclass(frozen=True, slots=True)
 class BillBundle:
     """A question, its answer, and whose signatures they rest on."""
+
+    form: ClassVar[str] = "meterlet bill bundle 1"
 
     question: bytes
     answer: bytes
@@ -63,7 +65,7 @@ class BillBundle:
     def encode(self) -> bytes:
         """Return the bundle's one encoding."""
         members = {
-            "format": FORMAT,
+            "format": self.form,
             "question": self.question,
             "answer": self.answer,
             "certifier": self.certifier,
@@ -91,10 +93,10 @@ class BillBundle:
                 "register": bytes(register),
                 "zone": str(zone),
                 "slot_minutes": int(slot_minutes),
-            } if found == FORMAT and len(certifier) == len(supplier) == 32 and len(register) == 6:
+            } if found == cls.form and len(certifier) == len(supplier) == 32 and len(register) == 6:
                 bundle = cls(question, answer, certifier, supplier, register, zone, slot_minutes)
             case _:
-                raise CannotVerify(f"not a {FORMAT!r} file")
+                raise CannotVerify(f"not a {cls.form!r} file")
         if bundle.encode() != data:
             raise CannotVerify("not a bill bundle: not in its one encoding")
         return bundle
@@ -120,7 +122,7 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
         raise VerificationFailed("tariff", str(error)) from None
     try:
         verified = check_bill(question, bundle.answer, tariff, period, series, certifier)
-    except BillRefused as refused:
+    except AnswerRefused as refused:
         raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
     except TariffError as error:
         raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None

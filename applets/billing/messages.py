@@ -34,34 +34,31 @@ Errors: MessageRefused
 """
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
-from sml_codec import (
-    Body,
-    CloseReq,
-    CloseRes,
-    GetProfileListReq,
-    GetProfileListRes,
-    Limits,
-    Message,
-    Obis,
-    OpenReq,
-    OpenRes,
-    PeriodEntry,
-    PlainValue,
-    SmlError,
-    Time,
-    TimeChoice,
-    Tree,
-    Value,
-    decode_file,
-    encode_file,
+from applets.exchange.messages import (
+    CLA,
+    DIGEST_SIZE,
+    MOST_DAYS,
+    NONCE_SIZE,
+    SCALAR_SIZE,
+    About,
+    MessageRefused,
+    certified_days,
+    decode_question,
+    encode_answer,
+    encode_question,
+    entry,
 )
+from applets.exchange.messages import decode_answer as decode_file
+from sml_codec import Obis, PeriodEntry
 
 __all__ = [
+    "AID",
+    "CLA",
+    "NONCE_SIZE",
     "Answer",
     "BillAnswer",
     "BillQuestion",
@@ -71,7 +68,8 @@ __all__ = [
     "decode_answer",
 ]
 
-CLA: Final = 0x80
+AID: Final = bytes.fromhex("F04D544C010101")
+"""The AID that the shipped manifest installs it under."""
 
 BILL: Final = Obis(bytes.fromhex("81814d010000"))
 """129-129:77.1.0*0: group A and B from the manufacturers' range, as are all below."""
@@ -85,13 +83,8 @@ PROOF: Final = Obis(bytes.fromhex("81814d010700"))
 
 UNIT_CURRENCY: Final = 10
 NANO: Final = -9
-NONCE_SIZE: Final = 16
-SCALAR_SIZE: Final = 32
-DIGEST_SIZE: Final = 32
-MOST_DAYS: Final = 400
 MOST_DECIMALS: Final = 6
 MOST_PROOF_BYTES: Final = 1 << 17
-LIMITS: Final = Limits(octets=1 << 18, elements=512, depth=8)
 
 
 class Instruction(enum.IntEnum):
@@ -99,10 +92,6 @@ class Instruction(enum.IntEnum):
 
     ASK = 0x10
     DELIVER = 0x12
-
-
-class MessageRefused(Exception):
-    """Bytes are not the message they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,38 +112,20 @@ class BillQuestion:
         if not 0 <= self.begin < self.end < 1 << 32:
             raise MessageRefused("the period is empty, or beyond 32 bits of seconds")
 
+    @property
+    def about(self) -> About:
+        """What it is about, and which question it belongs to."""
+        return About(self.meter, self.begin, self.end, self.nonce)
+
     def encode(self) -> bytes:
         """Return the SML file."""
-        return _file(
-            self.nonce,
-            OpenReq(client_id=b"", request_file_id=self.nonce, server_id=self.meter),
-            GetProfileListReq(
-                server_id=self.meter,
-                begin_time=Time(TimeChoice.TIMESTAMP, self.begin),
-                end_time=Time(TimeChoice.TIMESTAMP, self.end),
-                tree_path=(BILL.code,),
-                details=Tree(TARIFF.code, PlainValue(self.tariff)),
-            ),
-            CloseReq(),
-        )
+        return encode_question(self.about, BILL, TARIFF, self.tariff)
 
     @classmethod
     def decode(cls, data: bytes) -> "BillQuestion":
         """Return the question in `data`; raise `MessageRefused` for anything else."""
-        match _bodies(data):
-            case [
-                OpenReq(request_file_id=nonce, server_id=bytes(meter)),
-                GetProfileListReq(
-                    begin_time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
-                    end_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
-                    details=Tree(value=PlainValue(value=bytes(tariff))),
-                ),
-                CloseReq(),
-            ]:
-                question = cls(meter, int(begin), int(end), nonce, tariff)
-            case _:
-                raise MessageRefused("not a question for a bill")
-        return _exactly(question, data)
+        about, tariff = decode_question(data, BILL, TARIFF)
+        return cls(about.meter, about.begin, about.end, about.nonce, tariff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,24 +157,30 @@ class BillAnswer:
         if not -(1 << 63) <= self.energy_amount < 1 << 63:
             raise MessageRefused("the amount does not fit 64 bits")
 
+    @property
+    def about(self) -> About:
+        """What it is about, and which question it belongs to."""
+        return About(self.meter, self.begin, self.end, self.nonce)
+
     def encode(self) -> bytes:
         """Return the SML file."""
-        return _answer_file(
-            self,
+        return encode_answer(
+            self.about,
+            BILL,
             [
-                _entry(ENERGY_AMOUNT, self.energy_amount, UNIT_CURRENCY, NANO),
+                entry(ENERGY_AMOUNT, self.energy_amount, UNIT_CURRENCY, NANO),
                 _total(self.total),
-                _entry(OPENING, self.opening),
-                _entry(BINDING, self.binding),
-                _entry(TARIFF, self.tariff),
-                *(_entry(CERTIFIED_DAY, day) for day in self.days),
+                entry(OPENING, self.opening),
+                entry(BINDING, self.binding),
+                entry(TARIFF, self.tariff),
+                *(entry(CERTIFIED_DAY, day) for day in self.days),
             ],
         )
 
     @classmethod
     def decode(cls, data: bytes) -> "BillAnswer":
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        meter, begin, end, nonce, entries = _answered(data)
+        about, entries = decode_file(data, BILL)
         match entries:
             case [
                 PeriodEntry(value=int(amount)),
@@ -214,20 +191,21 @@ class BillAnswer:
                 *days,
             ] if -MOST_DECIMALS <= scaler <= 0:
                 answer = cls(
-                    meter=meter,
-                    begin=begin,
-                    end=end,
-                    nonce=nonce,
+                    meter=about.meter,
+                    begin=about.begin,
+                    end=about.end,
+                    nonce=about.nonce,
                     energy_amount=int(amount),
                     total=Decimal(int(total)).scaleb(int(scaler)),
                     opening=opening,
                     binding=binding,
                     tariff=tariff,
-                    days=tuple(_octets(day) for day in days),
+                    days=certified_days(days, CERTIFIED_DAY),
                 )
             case _:
                 raise MessageRefused("not the entries of a bill")
-        return _exactly(answer, data)
+        _require_same(answer, data)
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,22 +233,28 @@ class ChargesAnswer:
         if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
             raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
 
+    @property
+    def about(self) -> About:
+        """What it is about, and which question it belongs to."""
+        return About(self.meter, self.begin, self.end, self.nonce)
+
     def encode(self) -> bytes:
         """Return the SML file."""
-        return _answer_file(
-            self,
+        return encode_answer(
+            self.about,
+            BILL,
             [
                 _total(self.total),
-                _entry(TARIFF, self.tariff),
-                _entry(PROOF, self.proof),
-                *(_entry(CERTIFIED_DAY, day) for day in self.days),
+                entry(TARIFF, self.tariff),
+                entry(PROOF, self.proof),
+                *(entry(CERTIFIED_DAY, day) for day in self.days),
             ],
         )
 
     @classmethod
     def decode(cls, data: bytes) -> "ChargesAnswer":
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        meter, begin, end, nonce, entries = _answered(data)
+        about, entries = decode_file(data, BILL)
         match entries:
             case [
                 PeriodEntry(value=int(total), scaler=int(scaler)),
@@ -279,18 +263,19 @@ class ChargesAnswer:
                 *days,
             ] if -MOST_DECIMALS <= scaler <= 0:
                 answer = cls(
-                    meter=meter,
-                    begin=begin,
-                    end=end,
-                    nonce=nonce,
+                    meter=about.meter,
+                    begin=about.begin,
+                    end=about.end,
+                    nonce=about.nonce,
                     total=Decimal(int(total)).scaleb(int(scaler)),
                     tariff=tariff,
                     proof=proof,
-                    days=tuple(_octets(day) for day in days),
+                    days=certified_days(days, CERTIFIED_DAY),
                 )
             case _:
                 raise MessageRefused("not the entries of a bill by charges")
-        return _exactly(answer, data)
+        _require_same(answer, data)
+        return answer
 
 
 Answer: TypeAlias = BillAnswer | ChargesAnswer
@@ -298,85 +283,17 @@ Answer: TypeAlias = BillAnswer | ChargesAnswer
 
 def decode_answer(data: bytes) -> Answer:
     """Return the answer in `data`, of either kind; raise `MessageRefused` for anything else."""
-    *_, entries = _answered(data)
+    _, entries = decode_file(data, BILL)
     if entries and entries[0].obis == TOTAL:
         return ChargesAnswer.decode(data)
     return BillAnswer.decode(data)
 
 
-MessageT = TypeVar("MessageT", BillQuestion, BillAnswer, ChargesAnswer)
-
-
-def _answer_file(answer: Answer, entries: Sequence[PeriodEntry]) -> bytes:
-    return _file(
-        answer.nonce,
-        OpenRes(request_file_id=answer.nonce, server_id=answer.meter),
-        GetProfileListRes(
-            server_id=answer.meter,
-            actual_time=Time(TimeChoice.TIMESTAMP, answer.end),
-            period_seconds=answer.end - answer.begin,
-            tree_path=(BILL.code,),
-            time=Time(TimeChoice.TIMESTAMP, answer.begin),
-            status=0,
-            entries=tuple(entries),
-        ),
-        CloseRes(),
-    )
-
-
-def _answered(data: bytes) -> tuple[bytes, int, int, bytes, Sequence[PeriodEntry]]:
-    """Return meter, begin, end, nonce and entries of an answer."""
-    match _bodies(data):
-        case [
-            OpenRes(request_file_id=nonce, server_id=meter),
-            GetProfileListRes(
-                actual_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
-                time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
-                entries=entries,
-            ),
-            CloseRes(),
-        ]:
-            return meter, int(begin), int(end), nonce, entries
-        case _:
-            raise MessageRefused("not the answer to a question for a bill")
+def _require_same(message: Answer, data: bytes) -> None:
+    if message.encode() != data:  # names, units and scalers
+        raise MessageRefused("not in the form that these messages have")
 
 
 def _total(total: Decimal) -> PeriodEntry:
     decimals = -int(total.as_tuple().exponent)
-    return _entry(TOTAL, int(total.scaleb(decimals)), UNIT_CURRENCY, -decimals)
-
-
-def _entry(
-    obis: Obis, value: int | bytes, unit: int | None = None, scaler: int | None = None
-) -> PeriodEntry:
-    return PeriodEntry(obis=obis, unit=unit, scaler=scaler, value=value)
-
-
-def _octets(entry: PeriodEntry) -> bytes:
-    value: Value = entry.value
-    if not isinstance(value, bytes):
-        raise MessageRefused("a certified day is an octet string")
-    return value
-
-
-def _file(nonce: bytes, *bodies: Body) -> bytes:
-    return encode_file(
-        [
-            Message(transaction_id=nonce[:4] + bytes([place]), body=body)
-            for place, body in enumerate(bodies)
-        ]
-    )
-
-
-def _bodies(data: bytes) -> Sequence[Body]:
-    try:
-        return [message.body for message in decode_file(data, limits=LIMITS)]
-    except SmlError as error:
-        raise MessageRefused(f"not SML: {error}") from None
-
-
-def _exactly(message: MessageT, data: bytes) -> MessageT:
-    # One message has one encoding: whatever the fields above leave open is refused here.
-    if message.encode() != data:
-        raise MessageRefused("not in the form that these messages have")
-    return message
+    return entry(TOTAL, int(total.scaleb(decimals)), UNIT_CURRENCY, -decimals)

@@ -19,10 +19,9 @@ answers this question), `tariff` (is it the one that was asked under), `days` (f
 `chain` (each day of the period once, in order, of this meter), `proof` (amounts against
 commitments), `total` (amounts against tariff). Nothing of the answer is used before its check.
 
-Errors: BillRefused
+Errors: AnswerRefused
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -38,15 +37,12 @@ from applets.billing.messages import (
     MessageRefused,
     decode_answer,
 )
+from applets.exchange.evidence import AnswerRefused, check_about, check_days, starts_of
 from protocols.metrology import (
-    CertifiedDay,
     CertifiedPeriod,
-    DayRefused,
-    MalformedDay,
     Period,
     Series,
     SlotState,
-    verify_days,
 )
 from protocols.proofs import (
     LinearOpening,
@@ -59,21 +55,10 @@ from protocols.proofs import (
 from protocols.proofs.group import decode_scalar
 from tariffs import Bill, Tariff, total_from_energy_amount
 
-__all__ = ["PURPOSE", "RECIPIENT", "BillRefused", "VerifiedBill", "check_bill"]
+__all__ = ["PURPOSE", "RECIPIENT", "VerifiedBill", "check_bill"]
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
-
-
-class BillRefused(Exception):
-    """An answer is not a right bill for the question."""
-
-    def __init__(self, check: str, reason: str, difference: Decimal | None = None) -> None:
-        super().__init__(f"{check}: {reason}")
-        self.check = check
-        self.reason = reason
-        self.difference = difference
-        """How much the answer asks beyond what is proved, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +86,15 @@ def check_bill(
     series: Series,
     certifier: Ed25519PublicKey,
 ) -> VerifiedBill:
-    """Return the bill that `data` answers the question with; raise `BillRefused` if it is wrong.
+    """Return the bill that `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `tariff` is the one whose signed document the question carried; `period` are the days that the
     question's begin and end enclose in the series' zone.
     """
     answer = _answer(question, data)
     if answer.tariff != tariff.digest:
-        raise BillRefused("tariff", "the answer was worked out under another tariff")
-    certified = _certified(answer.days, period, series, certifier)
+        raise AnswerRefused("tariff", "the answer was worked out under another tariff")
+    certified = check_days(answer.days, period, series, certifier)
     asked = _Asked(question, tariff, series, certified)
     one_sum = is_one_sum(tariff, question.begin, question.end, certified.states)
     match answer:
@@ -118,10 +103,10 @@ def check_bill(
         case ChargesAnswer() if not one_sum:
             amounts, bill = asked.check_charges(answer)
         case _:
-            raise BillRefused("message", "not the kind of answer that the tariff calls for")
+            raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
     if difference := answer.total - Decimal(bill.total):
         reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
-        raise BillRefused("total", reason, difference)
+        raise AnswerRefused("total", reason, difference)
     states = certified.states
     return VerifiedBill(
         bill=bill,
@@ -142,28 +127,9 @@ def _answer(question: BillQuestion, data: bytes) -> Answer:
     try:
         answer = decode_answer(data)
     except MessageRefused as error:
-        raise BillRefused("message", str(error)) from None
-    if answer.nonce != question.nonce:
-        raise BillRefused("message", "the answer belongs to another question")
-    if (answer.meter, answer.begin, answer.end) != (question.meter, question.begin, question.end):
-        raise BillRefused("message", "the answer is about another meter or period")
+        raise AnswerRefused("message", str(error)) from None
+    check_about(question.about, answer.about)
     return answer
-
-
-def _certified(
-    encoded: Iterable[bytes], period: Period, series: Series, certifier: Ed25519PublicKey
-) -> CertifiedPeriod:
-    days = []
-    for place, data in enumerate(encoded, start=1):
-        try:
-            days.append(CertifiedDay.decode(data))
-        except MalformedDay as error:
-            raise BillRefused("days", f"day {place} of the answer: {error}") from None
-    try:
-        return verify_days(days, period, series, certifier)
-    except DayRefused as error:
-        check = "signature" if "signature" in str(error) else "chain"
-        raise BillRefused(check, str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +144,7 @@ class _Asked:
     @property
     def starts(self) -> list[int]:
         """When the period's slots start."""
-        return [time for grid in self.certified.grids for time in grid.boundaries()[:-1]]
+        return starts_of(self.certified)
 
     def check_one_sum(self, answer: BillAnswer) -> tuple[tuple[int, ...], Bill]:
         """Return the proved sum and the bill that follows from it."""
@@ -190,7 +156,7 @@ class _Asked:
             )
             opening.verify(statement, self.certified.commitments)
         except (Malformed, ProofRefused) as error:
-            raise BillRefused("proof", str(error)) from None
+            raise AnswerRefused("proof", str(error)) from None
         begin, end = self.question.begin, self.question.end
         bill = total_from_energy_amount(self.tariff, answer.energy_amount, begin, end)
         return (answer.energy_amount,), bill
@@ -210,7 +176,7 @@ class _Asked:
                 self._context(), self.certified.source(), plan.amounts, answer.proof, "the bill"
             )
         except (Malformed, ProofRefused) as error:
-            raise BillRefused("proof", str(error)) from None
+            raise AnswerRefused("proof", str(error)) from None
         return values, plan.bill(values)
 
     def _context(self) -> StatementContext:

@@ -9,6 +9,7 @@ from applets.sdk.apdu import Command, Response, instruction
 from applets.sdk.applet import Applet
 from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
 from applets.sdk.platform import (
+    Aggregation,
     Calendar,
     Clock,
     Grid,
@@ -28,6 +29,7 @@ from applets.sdk.platform import (
 )
 
 __all__ = [
+    "Aggregation",
     "Applet",
     "AppletError",
     "Calendar",

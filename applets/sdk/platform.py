@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 __all__ = [
+    "Aggregation",
     "Calendar",
     "Clock",
     "Grid",
@@ -101,6 +102,35 @@ class Statements(Protocol):
         `amounts` is what `protocols.amounts.encode_amounts` makes; the manifest includes that
         package and names each kind among them. `context` and release are as for `open_linear`.
         """
+
+
+class Aggregation(Protocol):
+    """This household's part in sums over many, made and signed by the platform.
+
+    A round's steps in order; messages are those of `protocols.aggregation`, which an applet need
+    not understand. Needs the manifest's statement kind `aggregate`.
+    """
+
+    def tell_keys(self, nonce: bytes) -> bytes:
+        """Return this meter's keys for the round of a nonce of 32 bytes."""
+
+    def contribute(self, operator: bytes, announced: bytes) -> bytes:
+        """Return the contribution to a round that the operator of this Ed25519 key announced."""
+
+    def agree(self, contributors: bytes) -> bytes:
+        """Return the agreement to open the sum over these contributors, and over no others."""
+
+    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
+        """Return what opens it; `agreements` are all contributors' signatures, 64 bytes each.
+
+        It counts as released when this returns.
+        """
+
+    def show_points(self, contributors: bytes) -> bytes:
+        """Return, in a dispute, commitments to the masks shared with the other contributors."""
+
+    def show_key(self, contributors: bytes, points: bytes) -> bytes:
+        """Return, in a dispute, the secret of the pair with whom signed wrong points."""
 
 
 class Calendar(Protocol):
@@ -215,3 +245,4 @@ class Platform:
     outputs: Outputs
     transactions: Transactions
     peers: Peers
+    aggregation: Aggregation

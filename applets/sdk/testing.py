@@ -11,7 +11,7 @@ not do is confine: that takes the machine.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -104,6 +104,8 @@ class FakePlatform:
     peers: dict[bytes, "NativeCard"] = field(default_factory=dict)
     """The applets that can be called, by AID. Unlike in the hub, what one of them has kept stays
     when its client's command fails or aborts."""
+    aggregation: Callable[..., bytes] | None = None
+    """Answers the steps of a round, by name and messages; without it they are not granted."""
     _begun: dict[bytes, bytes] | None = field(default=None, init=False)
     _is_serving: bool = field(default=False, init=False)
 
@@ -120,6 +122,7 @@ class FakePlatform:
             _Outputs(self),
             _Transactions(self),
             _Peers(self),
+            _Aggregation(self),
         )
 
     @contextmanager
@@ -306,6 +309,35 @@ class _Peers(_Service):
         if answer is None:
             raise Refused(Refusal.NOT_GRANTED)
         return answer
+
+
+class _Aggregation(_Service):
+    def tell_keys(self, nonce: bytes) -> bytes:
+        return self._step("tell_keys", nonce)
+
+    def contribute(self, operator: bytes, announced: bytes) -> bytes:
+        return self._step("contribute", operator, announced)
+
+    def agree(self, contributors: bytes) -> bytes:
+        return self._step("agree", contributors)
+
+    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
+        if not self.fake.may_release:
+            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
+        return self._step("open_sum", contributors, agreements)
+
+    def show_points(self, contributors: bytes) -> bytes:
+        return self._step("show_points", contributors)
+
+    def show_key(self, contributors: bytes, points: bytes) -> bytes:
+        return self._step("show_key", contributors, points)
+
+    def _step(self, name: str, *messages: bytes) -> bytes:
+        if self.fake.refuse is not None:
+            raise Refused(self.fake.refuse)
+        if self.fake.aggregation is None:
+            raise Refused(Refusal.NOT_GRANTED)
+        return self.fake.aggregation(name, *messages)
 
 
 class NativeCard:

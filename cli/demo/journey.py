@@ -22,16 +22,18 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from cli.applet import in_words
 from cli.common import local_day, utc_text
 from hub.device import Description, Device
 from hub.inspection import Verdict, check_invoices, releases_view
 from hub.inspection.facts import bill_facts, releases_facts
-from hub.installation import Installer, build_package
+from hub.installation import Installer, build_package, consent_terms
 from hub.machine import AppletMachine
 from hub.meters import ACTIVE_ENERGY_IMPORT, Door, ReplayError, emulated_meter_id, telegrams
 from hub.readings import Reading, ReadingFlag
 from protocols.metrology import Period
 from tariffs import Bill, Tariff
+from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
@@ -152,7 +154,12 @@ class Journey:
         self, device: Device, office: Utility, machine: AppletMachine, vendor: Ed25519PrivateKey
     ) -> None:
         installer = Installer(device, device.card(machine))
-        package = installer.read(build_package(ROOT / "applets" / "billing", vendor, [ROOT]))
+        manifest = "dynamic.toml" if has_series(self.tariff) else "manifest.toml"
+        built = build_package(ROOT / "applets" / "billing", vendor, [ROOT], manifest)
+        package = installer.read(built)
+        if has_series(self.tariff):
+            self.say("resident: prices that change from slot to slot take this consent:")
+            self.say(f"  {in_words(consent_terms(package.bundle)[0])}")
         supplier = office.keys.public.public_bytes_raw()
         office.customers.enrol(installer.install(package, supplier).encode())
 
@@ -217,6 +224,15 @@ def _stopped(hub: subprocess.Popen[str]) -> Iterator[None]:
     finally:
         hub.terminate()
         hub.wait(START_SECONDS)
+
+
+def has_series(tariff: Tariff) -> bool:
+    """Tell whether a tariff has prices that change from slot to slot."""
+    return any(
+        isinstance(charge, SeriesCharge)
+        for version in tariff.versions
+        for charge in version.metered
+    )
 
 
 def money(bill: Bill) -> dict[str, Any]:

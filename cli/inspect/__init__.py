@@ -10,6 +10,8 @@ from cli.inspect.export import export
 from cli.inspect.pages import serve, users
 from cli.inspect.readings import readings
 from cli.inspect.releases import releases, show_released
+from cli.inspect.tokens import tokens
+from cli.inspect.tui import tui
 
 __all__ = ["inspect", "show_bill", "show_released"]
 
@@ -28,6 +30,8 @@ COMMANDS = (
     releases,
     serve,
     tariffs,
+    tokens,
+    tui,
     users,
 )
 for command in COMMANDS:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -247,7 +248,7 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         )
     console.print(table)
     total = f"invoiced {facts['invoiced']}, recomputed {facts['recomputed']} {facts['currency']}"
-    console.print(f"{total}: [bold]{facts['verdict']}[/bold] {facts['reason']}")
+    console.print(f"{total}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}")
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
 

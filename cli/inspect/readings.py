@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli.common import hub_option, json_option, one_line_errors, print_json
 from cli.tariff_files import load_tariff
@@ -143,12 +144,12 @@ def show_view(console: Console, view: ReadingsView) -> None:
     """Print a view as a table."""
     table = Table(title=f"{view.period.first} to {view.period.last}, {view.zone}", show_footer=True)
     for name, foot in zip(COLUMNS, ("in all", *_line(view.total)), strict=True):
-        table.add_column(name, foot, justify="right" if name in NUMBERS else "left")
+        table.add_column(name, Text(foot), justify="right" if name in NUMBERS else "left")
     for bucket in view.buckets:
-        table.add_row(_when(bucket, view), *_line(bucket))
+        table.add_row(_when(bucket, view), *map(Text, _line(bucket)))
     console.print(table)
     if view.total.reason:
-        console.print(view.total.reason)
+        console.print(Text(view.total.reason))
 
 
 def _line(bucket: Bucket) -> tuple[str, ...]:

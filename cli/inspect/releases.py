@@ -6,12 +6,14 @@ from typing import Any
 
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.common import hub_option, json_option, one_line_errors, print_json
 from hub.device import Device
 from hub.inspection import decode_message, outgoing_message, releases_view
 from hub.inspection.facts import message_facts, releases_facts
+from hub.moments import printable
 
 __all__ = ["in_words", "releases", "show_released"]
 
@@ -33,6 +35,11 @@ def in_words(known: dict[str, Any]) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """Return a stranger's words without markup and control characters."""
+    return escape(printable(text))
+
+
 def show_released(console: Console, facts: dict[str, Any]) -> None:
     """Print what left the house."""
     table = Table(title="What left the house")
@@ -41,26 +48,36 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
     for release in facts["released"]:
         table.add_row(
             release["time"],
-            release["recipient"],
-            release["purpose"],
+            plain(release["recipient"]),
+            plain(release["purpose"]),
             f"{release['bits']} bits, {release['first_day']} to {release['last_day']}",
             f"{release['bytes']:,}",
         )
     console.print(table)
     for name, known in facts["known"].items():
-        console.print(f"{name} knows {in_words(known)}")
+        console.print(f"{plain(name)} knows {in_words(known)}")
     for output in facts["outputs"]:
         console.print(
-            f"{output['recipient']} got {output['output']}, {output['bits']} bits,"
+            f"{plain(output['recipient'])} got {plain(output['output'])}, {output['bits']} bits,"
             f" at {output['time']}"
         )
     for export in facts["exports"]:
         console.print(
-            f"{export['recipient']} got {export['readings']:,} readings of"
+            f"{plain(export['recipient'])} got {export['readings']:,} readings of"
             f" {export['resolution_minutes']} min at {export['time']}"
         )
+    for part in facts["aggregates"]:
+        console.print(
+            f"{plain(part['recipient'])} got {part['values']} sums over {part['households']}"
+            f" households at {part['time']}: nothing of this one alone"
+        )
+    for copy in facts["copies"]:
+        console.print(
+            f"you took out a copy at {copy['time']}: {copy['form']}, {copy['size']:,} bytes"
+        )
     for refusal in facts["refused"]:
-        console.print(f"refused {refusal['recipient']} at {refusal['time']}: {refusal['why']}")
+        who, why = plain(refusal["recipient"]), plain(refusal["why"])
+        console.print(f"refused {who} at {refusal['time']}: {why}")
     console.print(
         f"{facts['bytes_left_house']:,} bytes on the wire in all,"
         f" {facts['raw_readings_left_house']} readings among them"
@@ -88,7 +105,8 @@ def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: boo
         return
     show_released(Console(), facts)
     for message in facts.get("messages", ()):
-        click.echo(f"\n{message['time']} to {message['recipient']}: {message['size']:,} bytes")
+        recipient = printable(message["recipient"])
+        click.echo(f"\n{message['time']} to {recipient}: {message['size']:,} bytes")
         for field in message["fields"]:
-            click.echo(f"  {field['name']:24} {field['value']}")
+            click.echo(printable(f"  {field['name']:24} {field['value']}"))
         click.echo(f"  {message['bytes']}")

@@ -18,6 +18,14 @@ from hub.certifier.errors import OutOfOrder
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, slot_uses
 from hub.readings import Reading
+from protocols.aggregation import (
+    CertifiedLoad,
+    MemberKeys,
+    MemberSecret,
+    Round,
+    commit_limbs,
+    values_at_resolution,
+)
 from protocols.metrology import (
     NO_DAY,
     CertifiedDay,
@@ -25,6 +33,7 @@ from protocols.metrology import (
     DayContent,
     DayGrid,
     Series,
+    SlotState,
 )
 from protocols.proofs import (
     FalseStatement,
@@ -40,7 +49,7 @@ from protocols.proofs import (
     derive_blindings,
     open_linear,
 )
-from protocols.proofs.group import COMPRESSED_SIZE, ORDER
+from protocols.proofs.group import COMPRESSED_SIZE, ORDER, encode_scalar
 
 __all__ = ["Certification", "Certifier"]
 
@@ -114,6 +123,45 @@ class Certifier:
             return VectorOpening(uses, sum(blindings) % ORDER)
         slots = [self._slot_blindings(done.use)[:-1] for done in certifications]
         return SlotOpening(uses, tuple(blinding for day in slots for blinding in day))
+
+    def certify_keys(self, secret: MemberSecret) -> MemberKeys:
+        """Return the hub's keys for one round of aggregation, signed."""
+        return MemberKeys.issue(secret.nonce, self.series.meter, secret, self.keys.signing_seed)
+
+    def certify_load(
+        self, announced: Round, certifications: Sequence[Certification]
+    ) -> tuple[list[int], CertifiedLoad]:
+        """Return what these days contribute to a round, as limbs, and the signed commitment.
+
+        Raises `PackingRefused` if a value is larger than the round has room for, `RoundRefused`
+        if the days' slots do not make its values.
+        """
+        limbs, digest = self._limbs(announced, certifications), announced.digest
+        days = hashlib.sha256(b"".join(done.day.digest for done in certifications)).digest()
+        missing = sum(done.use.states.count(SlotState.MISSING) for done in certifications)
+        commitment = commit_limbs(limbs, self._load_blinding(digest, limbs))
+        load = CertifiedLoad.certify(
+            digest, self.series.meter, days, missing, commitment, self.keys.signing_seed
+        )
+        return limbs, load
+
+    def open_load(self, announced: Round, certifications: Sequence[Certification]) -> int:
+        """Return the blinding of `certify_load`'s commitment; the hub shows it masked only."""
+        return self._load_blinding(announced.digest, self._limbs(announced, certifications))
+
+    def _limbs(self, announced: Round, certifications: Sequence[Certification]) -> list[int]:
+        terms = announced.terms
+        values = values_at_resolution(
+            tuple(tuple(done.use.uses) for done in certifications),
+            self.series.slot_minutes,
+            terms.resolution_minutes,
+        )
+        return terms.layout.limbs_of(values)
+
+    def _load_blinding(self, round_digest: bytes, limbs: Sequence[int]) -> int:
+        said = hashlib.sha256(b"".join(map(encode_scalar, limbs))).digest()
+        [blinding] = self._derive(b"load", round_digest + said, 1)
+        return blinding
 
     def _sign(self, use: DayUse, counter: int, previous: bytes) -> Certification:
         start = self._register_blinding(use.grid.begin, use.start_wh)

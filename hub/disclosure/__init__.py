@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
-from hub.disclosure.consents import CONSENT_COMPONENT, Consent, Terms, UnknownConsent
+from hub.disclosure.consents import (
+    CONSENT_COMPONENT,
+    LEAST_MINUTES,
+    Consent,
+    Terms,
+    UnknownConsent,
+)
 from hub.disclosure.guard import Disclosure, ReleaseRefused
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
 from hub.disclosure.requests import (
+    AggregateRequest,
     AmountsRequest,
     ExportRequest,
     Number,
@@ -17,7 +24,9 @@ from hub.disclosure.requests import (
 
 __all__ = [
     "CONSENT_COMPONENT",
+    "LEAST_MINUTES",
     "LOG_COMPONENT",
+    "AggregateRequest",
     "AmountsRequest",
     "Consent",
     "Disclosure",

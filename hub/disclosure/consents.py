@@ -7,7 +7,10 @@ from typing import Final
 
 from hub.vault.database import Component, Database
 
-__all__ = ["CONSENT_COMPONENT", "Consent", "Terms", "UnknownConsent"]
+__all__ = ["CONSENT_COMPONENT", "LEAST_MINUTES", "Consent", "Terms", "UnknownConsent"]
+
+LEAST_MINUTES: Final = 8 * 60
+"""What a consent lets be worked out at the finest, unless it says so in as many words."""
 
 CONSENT_COMPONENT: Final = Component(
     "consent",
@@ -29,6 +32,7 @@ CONSENT_COMPONENT: Final = Component(
             revoked INTEGER
         ) STRICT;
         """,
+        "ALTER TABLE consent ADD COLUMN least_group INTEGER NOT NULL DEFAULT 1",
     ),
 )
 
@@ -59,9 +63,11 @@ class Terms:
     """The largest answer, in bits."""
     until: date
     """The last local day on which it holds."""
+    least_group: int = 1
+    """Over how many households, at least, anything is summed up before it is told."""
 
     def __post_init__(self) -> None:
-        for name in ("least_days", "least_minutes", "answers", "bits"):
+        for name in ("least_days", "least_minutes", "answers", "bits", "least_group"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
 
@@ -79,6 +85,7 @@ class Terms:
             and self.answers >= other.answers
             and self.bits >= other.bits
             and self.until >= other.until
+            and self.least_group <= other.least_group
         )
 
 
@@ -105,8 +112,8 @@ class ConsentTable:
         with self.database.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
-                " least_minutes, answers, bits, until, replaces)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " least_minutes, answers, bits, until, replaces,"
+                " least_group) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *terms.subject,
                     terms.least_days,
@@ -115,6 +122,7 @@ class ConsentTable:
                     terms.bits,
                     terms.until.isoformat(),
                     replaces,
+                    terms.least_group,
                 ),
             )
         return Consent(int(cursor.lastrowid or 0), terms, replaces)
@@ -139,10 +147,11 @@ class ConsentTable:
         """Return every consent there ever was, oldest first."""
         rows = self.database.connection.execute(
             "SELECT number, applet, package, recipient, purpose, statement, least_days,"
-            " least_minutes, answers, bits, until, replaces, revoked FROM consent ORDER BY number"
+            " least_minutes, answers, bits, until, replaces, revoked, least_group FROM consent"
+            " ORDER BY number"
         )
         consents = []
-        for number, *who, days, minutes, answers, bits, until, old, revoked in rows:
+        for number, *who, days, minutes, answers, bits, until, old, revoked, group in rows:
             applet, package, recipient, purpose, statement = who
             terms = Terms(
                 applet=applet,
@@ -155,6 +164,7 @@ class ConsentTable:
                 answers=answers,
                 bits=bits,
                 until=date.fromisoformat(until),
+                least_group=group,
             )
             consents.append(Consent(number, terms, old, revoked))
         return consents

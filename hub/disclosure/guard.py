@@ -8,11 +8,23 @@ broke; the rules, in order:
     consent    the resident allowed this package's applet to tell this recipient this kind of
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
-    count      the same period has not been answered too often
+    count      the same period has not been answered too often; under a consent finer than
+               `LEAST_MINUTES`, nor has any that overlaps it
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
     window     nor does linear algebra determine the total of a stretch shorter than its days
+    group      a sum over households goes over as many as the consent says
+
+Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
+whomever, no two start within the consent's minutes of each other, so that of N slots one is known
+at most.
+
+Where the weights of every slot differ, as prices on a spot market do, nothing finer than a slot can
+be promised, and against clever weights the count and the size of the answers are the only bound:
+so a fine consent counts answers about whatever overlaps. What was told under a finer consent does
+not stand in the way of a coarser one, which is held to its own minutes with all that was told as
+coarsely.
 
 A request for several amounts needs a consent to each kind of number among them, and has to keep
 to all of these. The last two rules are about what all recipients know together
@@ -20,14 +32,20 @@ to all of these. The last two rules are about what all recipients know together
 notes.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from struct import Struct
-from typing import Any, Final
+from itertools import pairwise
+from typing import Final
 
-from hub.disclosure.consents import Consent, ConsentTable, Terms, UnknownConsent
+from hub.disclosure.consents import (
+    LEAST_MINUTES,
+    Consent,
+    ConsentTable,
+    Terms,
+    UnknownConsent,
+)
 from hub.disclosure.knowledge import (
     Form,
     Knowledge,
@@ -37,7 +55,9 @@ from hub.disclosure.knowledge import (
     windows_agree,
 )
 from hub.disclosure.log import DisclosureLog, Entry
+from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
+    AggregateRequest,
     AmountsRequest,
     ExportRequest,
     Number,
@@ -47,7 +67,7 @@ from hub.disclosure.requests import (
     wanted,
 )
 from hub.vault.database import Database
-from protocols.amounts import Peaks
+from protocols.amounts import Reading
 
 __all__ = ["Disclosure", "ReleaseRefused"]
 
@@ -85,7 +105,7 @@ class Disclosure:
         """Record the resident's consent to these terms."""
         with self.database.transaction():
             consent = self._consents.add(terms)
-            self.log.append(self.now(), "consent", {"number": consent.number, **_facts(terms)})
+            self.log.append(self.now(), "consent", {"number": consent.number, **terms_facts(terms)})
         return consent
 
     def narrow(self, number: int, terms: Terms) -> Consent:
@@ -102,7 +122,7 @@ class Disclosure:
                 raise ValueError(f"that would allow more than consent {number} does")
             new = self._consents.add(terms, replaces=number)
             self._consents.revoke(number, self.now())
-            facts = {"number": new.number, "replaces": number, **_facts(terms)}
+            facts = {"number": new.number, "replaces": number, **terms_facts(terms)}
             self.log.append(self.now(), "narrowing", facts)
         return new
 
@@ -129,21 +149,37 @@ class Disclosure:
         try:
             self._check(request)
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**_request_facts(request), "why": str(refused)})
+            self.log.append(self.now(), "refusal", {**request_facts(request), "why": str(refused)})
             raise
         return self.record_release(request)
 
     def record_release(self, request: ReleaseRequest | AmountsRequest) -> Entry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
-        facts = {**_request_facts(request), **_number_facts(request)}
+        facts = {**request_facts(request), **number_facts(request, self._minutes(request))}
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
-        self, request: ReleaseRequest | AmountsRequest, refused: ReleaseRefused
+        self, request: ReleaseRequest | AmountsRequest | AggregateRequest, refused: ReleaseRefused
     ) -> Entry:
         """Record a refusal again, where the transaction that it was recorded in was undone."""
-        facts = {**_request_facts(request), "why": str(refused)}
+        facts = {**request_facts(request), "why": str(refused)}
         return self.log.append(self.now(), "refusal", facts)
+
+    def require_aggregate(self, request: AggregateRequest) -> None:
+        """Return if a consent allows this part in a sum; else record the refusal and raise.
+
+        Nothing is told until the sum is opened. Raises `ReleaseRefused`.
+        """
+        try:
+            self._check_aggregate(request)
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
+
+    def permit_aggregate(self, request: AggregateRequest) -> Entry:
+        """Record that a sum is opened, or record the refusal and raise `ReleaseRefused`."""
+        self.require_aggregate(request)
+        return self.log.append(self.now(), "aggregate", request.facts)
 
     def permit_output(self, request: OutputRequest) -> Entry:
         """Record the release of a raw applet's output, or record the refusal and raise.
@@ -239,7 +275,7 @@ class Disclosure:
         """Return the releases on record, to one recipient or to all."""
         return [
             release
-            for release in map(_release, self.log.entries("release"))
+            for release in map(release_of, self.log.entries("release"))
             if recipient in (None, release.recipient)
         ]
 
@@ -255,6 +291,18 @@ class Disclosure:
             sum(release.bits for release in releases),
         )
 
+    def _minutes(self, request: ReleaseRequest | AmountsRequest) -> dict[str, int]:
+        """Return how fine the newest consent to each kind of number in a request is."""
+        consents = self.consents()
+        return {
+            kind: [
+                one.terms.least_minutes
+                for one in consents
+                if one.terms.subject == wanted(request, kind)
+            ][-1]
+            for kind in {number.kind for number in request.numbers}
+        }
+
     def _check(self, request: ReleaseRequest | AmountsRequest) -> None:
         kinds = sorted({number.kind for number in request.numbers})
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in kinds}
@@ -263,20 +311,56 @@ class Disclosure:
             raise ReleaseRefused(
                 "period", f"{request.days} days, the consent says at least {least_days}"
             )
+        minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
-        same = sum(
-            (r.applet, r.form.begin, r.form.end) == (request.applet, form.begin, form.end)
-            for r in before
-        )
+        is_fine = min(minutes.values()) < LEAST_MINUTES or Reading.kind in minutes
+        about = _overlaps if is_fine else _is_same_period
+        same = sum(r.applet == request.applet and about(r.form, form) for r in before)
         if same >= min(one.answers for one in terms.values()):
             raise ReleaseRefused("count", f"this period was answered {same} times already")
         for number in request.numbers:
             _check_size(number, terms[number.kind].bits)
-        told = [form for number in request.numbers for form in number.forms]
-        earlier = [form for release in before for form in release.forms]
-        forms = [*_entangled(form, earlier), *told]
-        _check_fineness(forms, max(one.least_minutes for one in terms.values()))
-        _check_windows(forms, least_days)
+        asked = [replace(number, least_minutes=minutes[number.kind]) for number in request.numbers]
+        told = [
+            (one, number.least_minutes)
+            for release in before
+            for number in release.numbers
+            for one in number.forms
+        ]
+        near = _entangled((form, 0), told)
+        near += [(one, number.least_minutes) for number in asked for one in number.forms]
+        mixed = [(one, finest) for one, finest in near if not one.is_sample]
+        for least in sorted({m for kind, m in minutes.items() if kind != Reading.kind}):
+            _check_fineness([one for one, finest in mixed if finest >= least], least)
+        if Reading.kind in minutes:
+            samples = [one for one, _ in (*told, *near) if one.is_sample]
+            _check_spacing(samples, minutes[Reading.kind])
+        _check_windows([one for one, _ in near], least_days)
+
+    def _check_aggregate(self, request: AggregateRequest) -> None:
+        terms = self._standing_terms(request.wanted)
+        if request.days < terms.least_days:
+            raise ReleaseRefused(
+                "period", f"{request.days} days, the consent says at least {terms.least_days}"
+            )
+        if request.resolution_minutes < terms.least_minutes:
+            raise ReleaseRefused(
+                "fineness",
+                f"sums of {request.resolution_minutes} min, the consent says no finer than"
+                f" {terms.least_minutes} min",
+            )
+        if request.group < terms.least_group:
+            raise ReleaseRefused(
+                "group",
+                f"{request.group} households, the consent says at least {terms.least_group}",
+            )
+        about = (request.applet, request.begin, request.end)
+        same = sum(
+            (entry.facts["applet"], entry.facts["begin"], entry.facts["end"]) == about
+            for entry in self.log.entries("aggregate")
+        )
+        if same >= terms.answers:
+            raise ReleaseRefused("count", f"this period was answered {same} times already")
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
@@ -310,6 +394,17 @@ def _check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
         )
 
 
+def _check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
+    starts = sorted({one.sampled for one in samples if one.sampled is not None})
+    nearest = min((after - start for start, after in pairwise(starts)), default=None)
+    if nearest is not None and nearest < least_minutes * _MINUTE:
+        raise ReleaseRefused(
+            "fineness",
+            f"two samples would be {nearest // _MINUTE} min apart,"
+            f" the consent says no nearer than {least_minutes} min",
+        )
+
+
 def _check_windows(forms: Sequence[Form], least_days: int) -> None:
     shortest = min((end - begin for begin, end in determined_windows(forms)), default=None)
     if shortest is not None and shortest < least_days * _DAY - _CLOCK_CHANGE:
@@ -320,97 +415,26 @@ def _check_windows(forms: Sequence[Form], least_days: int) -> None:
         )
 
 
-def _entangled(form: Form, others: Sequence[Form]) -> list[Form]:
+def _is_same_period(one: Form, other: Form) -> bool:
+    return (one.begin, one.end) == (other.begin, other.end)
+
+
+def _overlaps(one: Form, other: Form) -> bool:
+    return one.begin < other.end and other.begin < one.end
+
+
+def _entangled(
+    form: tuple[Form, int], others: Sequence[tuple[Form, int]]
+) -> list[tuple[Form, int]]:
     """Return the forms that overlap this one, or one that does, and so on.
 
     Nothing can be worked out from forms with no slot in common that each does not tell by itself.
     """
-    found, waiting, rest = list[Form](), [form], list(others)
+    found, waiting, rest = list[tuple[Form, int]](), [form], list(others)
     while waiting:
-        here = waiting.pop()
-        near = [f for f in rest if f.begin < here.end and here.begin < f.end]
-        rest = [f for f in rest if f not in near]
+        here, _ = waiting.pop()
+        near = [one for one in rest if _overlaps(one[0], here)]
+        rest = [one for one in rest if not _overlaps(one[0], here)]
         found += near
         waiting += near
     return found
-
-
-def _pack(weights: Sequence[int]) -> bytes:
-    return Struct(f"<{len(weights)}q").pack(*weights)
-
-
-def _facts(terms: Terms) -> dict[str, int | str | bytes]:
-    return {
-        "applet": terms.applet,
-        "package": terms.package,
-        "recipient": terms.recipient,
-        "purpose": terms.purpose,
-        "statement": terms.statement,
-        "least_days": terms.least_days,
-        "least_minutes": terms.least_minutes,
-        "answers": terms.answers,
-        "bits": terms.bits,
-        "until": terms.until.isoformat(),
-    }
-
-
-def _request_facts(
-    request: ReleaseRequest | AmountsRequest,
-) -> dict[str, int | str | bytes]:
-    return {
-        "applet": request.applet,
-        "package": request.package,
-        "recipient": request.recipient,
-        "purpose": request.purpose,
-        "statement": request.statement,
-        "subject": request.subject,
-        "begin": request.form.begin,
-        "slot_seconds": request.form.slot_seconds,
-    }
-
-
-def _number_facts(request: ReleaseRequest | AmountsRequest) -> dict[str, Any]:
-    if isinstance(request, ReleaseRequest):
-        [number] = request.numbers
-        return {"weights": _pack(request.form.weights), "bits": number.bits}
-    return {
-        "numbers": [
-            {
-                "kind": number.kind,
-                "forms": [_pack(form.weights) for form in number.forms],
-                "bits": number.bits,
-            }
-            for number in request.numbers
-        ],
-        "bits": sum(number.bits for number in request.numbers),
-    }
-
-
-def _release(entry: Entry) -> Release:
-    facts = entry.facts
-    parts: Sequence[Mapping[str, Any]] = facts.get(
-        "numbers",
-        [{"kind": facts["statement"], "forms": [facts.get("weights")], "bits": facts["bits"]}],
-    )
-
-    def form(weights: bytes, kind: str) -> Form:
-        unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
-        return Form(facts["begin"], facts["slot_seconds"], unpacked, kind == Peaks.kind)
-
-    return Release(
-        sequence=entry.sequence,
-        time=entry.time,
-        applet=facts["applet"],
-        recipient=facts["recipient"],
-        purpose=facts["purpose"],
-        statement=facts["statement"],
-        subject=facts["subject"],
-        numbers=tuple(
-            Number(
-                part["kind"],
-                tuple(form(weights, part["kind"]) for weights in part["forms"]),
-                part["bits"],
-            )
-            for part in parts
-        ),
-    )

@@ -22,6 +22,12 @@ pairing a slot with ever other ones would tell these; and slots are alike only i
 slot by slot. The height itself is known, and counted in `peaks`; a peak of 0 tells that all its
 windows are 0.
 
+*Best of several.* Which of several sums is the largest is a function of them; it counts as if it
+told each of these sums.
+
+*Samples.* A single slot's use that was told is known; what the others' forms tell of the rest is
+what they tell once its column is struck out.
+
 *At the very most.* A number of many bits can hide several sums (weights 1, 10^6, 10^12), which
 linear algebra over the rationals does not see. So call two slots alike if every release gives them
 the same weight, 0 outside its period. Alike slots never occur but summed up: whatever anyone
@@ -39,7 +45,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, groupby
+from itertools import accumulate, count, groupby
+from operator import itemgetter
 from struct import Struct
 from typing import Final
 
@@ -70,6 +77,15 @@ class Form:
     weights: tuple[int, ...]
     is_peak: bool = False
     """The weights are then the number of the window that a slot is in, from 1; 0 for others."""
+    is_sample: bool = False
+    """One slot has the weight 1, and its use was asked for by itself."""
+
+    @property
+    def sampled(self) -> int | None:
+        """The start of the slot, of a sample."""
+        if not self.is_sample:
+            return None
+        return self.begin + self.slot_seconds * self.weights.index(1)
 
     @property
     def end(self) -> int:
@@ -150,18 +166,28 @@ def _classes(forms: Sequence[Form]) -> list[tuple[object, ...]]:
 
 
 def determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of every stretch of slots whose total the forms determine."""
-    forms = [form for form in forms if not form.is_peak]
+    """Yield begin and end of every stretch of slots whose total the forms determine.
+
+    Not of stretches of sampled slots alone: those were asked for as such.
+    """
+    sampled = {form.sampled for form in forms if form.is_sample}
+    forms = [form for form in forms if not (form.is_peak or form.is_sample)]
     if not forms:
         return
     begin, columns = _columns(forms)
-    runs = [(column, sum(1 for _ in same)) for column, same in groupby(columns)]
-    space = _Space(forms, [column for column, _ in runs])
-    ends = list(accumulate(length for _, length in runs))
-    step = forms[0].slot_seconds if forms else 1
+    step = forms[0].slot_seconds
+    left = [
+        (column, start)
+        for column, start in zip(columns, count(begin, step), strict=False)
+        if start not in sampled
+    ]
+    runs = []
+    for column, same in groupby(left, key=itemgetter(0)):
+        starts = [start for _, start in same]
+        runs.append((column, starts[0], starts[-1] + step))
+    space = _Space(forms, [column for column, _, _ in runs])
     for first, last in space.indicators():
-        start = ends[first] - runs[first][1]
-        yield begin + start * step, begin + ends[last] * step
+        yield runs[first][1], runs[last][2]
 
 
 def knowledge_of(forms: Sequence[Form], bits: int | None = None) -> Knowledge:
@@ -186,11 +212,14 @@ def knowledge_of(forms: Sequence[Form], bits: int | None = None) -> Knowledge:
 
 
 def _rank(forms: Sequence[Form]) -> int:
-    linear = [form for form in forms if not form.is_peak]
+    sampled = {form.sampled for form in forms if form.is_sample}
+    linear = [form for form in forms if not (form.is_peak or form.is_sample)]
     if not linear:
-        return 0
-    _, columns = _columns(linear)
-    return _Space(linear, [column for column in Counter(columns) if any(column)]).rank
+        return len(sampled)
+    begin, columns = _columns(linear)
+    starts = count(begin, linear[0].slot_seconds)
+    kept = {c for c, start in zip(columns, starts, strict=False) if start not in sampled}
+    return len(sampled) + _Space(linear, [column for column in kept if any(column)]).rank
 
 
 def _columns(forms: Sequence[Form]) -> tuple[int, list[tuple[int, ...]]]:

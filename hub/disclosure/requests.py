@@ -2,12 +2,14 @@
 """What is asked of the release guard, and what it has put on record."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hub.disclosure.consents import LEAST_MINUTES
 from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
-from protocols.amounts import Amount, Peaks, SlotForm, Sum, Tiered
+from protocols.amounts import Amount, Best, Peaks, Reading, SlotForm, Sum, Tiered
 
 __all__ = [
+    "AggregateRequest",
     "AmountsRequest",
     "ExportRequest",
     "Number",
@@ -26,9 +28,11 @@ class Number:
     """One number that is told, and what can be worked out from it at most."""
 
     kind: str
-    """`linear`, `blocks` or `demand`: what the consent has to name."""
+    """`linear`, `blocks`, `demand`, `match` or `sample`: what the consent has to name."""
     forms: tuple[Form, ...]
     bits: int
+    least_minutes: int = LEAST_MINUTES
+    """What the consent to it says; known once it has been told."""
 
 
 def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Number:
@@ -61,6 +65,12 @@ def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Numb
                 peaks.append(form(SlotForm.of(members), is_peak=True))
                 most += max(sum(c * w for _, c, w in one.runs) for one in group.windows)
             return Number(amount.kind, tuple(peaks), (most * LARGEST_USE_WH).bit_length())
+        case Best():
+            scores = tuple(form(score) for score in amount.forms)
+            return Number(amount.kind, scores, (len(scores) - 1).bit_length())
+        case Reading():
+            one = replace(form(*amount.forms), is_sample=True)
+            return Number(amount.kind, (one,), LARGEST_USE_WH.bit_length())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,51 @@ class OutputRequest:
         """What a consent has to be about."""
         statement = f"output {self.output}"
         return self.applet, self.package, self.recipient, self.purpose, statement
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateRequest:
+    """A part in a sum over households, of which the recipient learns the sum alone."""
+
+    applet: bytes
+    package: bytes
+    recipient: str
+    purpose: str
+    round: bytes
+    """The round's digest."""
+    region: str
+    begin: int
+    end: int
+    days: int
+    resolution_minutes: int
+    values: int
+    """How many numbers the sum has."""
+    group: int
+    """Over how many households it goes."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a consent has to be about."""
+        return self.applet, self.package, self.recipient, self.purpose, "aggregate"
+
+    @property
+    def facts(self) -> dict[str, int | str | bytes]:
+        """What the log says of it: of this home's own use, no bit is told."""
+        return {
+            "applet": self.applet,
+            "package": self.package,
+            "recipient": self.recipient,
+            "purpose": self.purpose,
+            "statement": "aggregate",
+            "round": self.round,
+            "region": self.region,
+            "begin": self.begin,
+            "end": self.end,
+            "resolution_minutes": self.resolution_minutes,
+            "values": self.values,
+            "group": self.group,
+            "bits": 0,
+        }
 
 
 @dataclass(frozen=True, slots=True)

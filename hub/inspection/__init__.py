@@ -37,6 +37,7 @@ from hub.inspection.readings import (
 )
 from hub.inspection.reconstruction import curve_known_to, curve_of_house
 from hub.inspection.releases import (
+    AggregateRecord,
     CopyRecord,
     ExportRecord,
     Field,
@@ -53,11 +54,14 @@ from hub.inspection.slots import Slots, local_date, slots_between
 from hub.inspection.store import open_inspection
 from hub.inspection.summaries import SUMMARY_COMPONENT, Summaries
 from hub.inspection.tariff_views import PriceRow, TariffColumn, TariffTable, tariff_table
+from hub.inspection.tokens import TOKEN_COMPONENT, Scope, Token, TokenRefused, Tokens
 
 __all__ = [
     "FORECAST_METHOD",
     "SUMMARY_COMPONENT",
+    "TOKEN_COMPONENT",
     "Activation",
+    "AggregateRecord",
     "Appliance",
     "AttackResult",
     "AttackView",
@@ -90,6 +94,7 @@ __all__ = [
     "RecordedRelease",
     "RefusalRecord",
     "ReleasesView",
+    "Scope",
     "Slots",
     "StateCounts",
     "Summaries",
@@ -97,6 +102,9 @@ __all__ = [
     "TariffBook",
     "TariffColumn",
     "TariffTable",
+    "Token",
+    "TokenRefused",
+    "Tokens",
     "Verdict",
     "attack",
     "bill_under",

@@ -171,6 +171,20 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
             }
             for one in view.exports
         ],
+        "aggregates": [
+            {
+                "time": utc_text(one.time),
+                "recipient": one.recipient,
+                "purpose": one.purpose,
+                "from": utc_text(one.begin),
+                "until": utc_text(one.end),
+                "region": one.region,
+                "resolution_minutes": one.resolution_minutes,
+                "values": one.values,
+                "households": one.group,
+            }
+            for one in view.aggregates
+        ],
         "copies": [
             {
                 "time": utc_text(one.time),

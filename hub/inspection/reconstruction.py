@@ -5,7 +5,8 @@ Where readings were exported to it, it has them, as finely as they went. Else it
 y = W·x; of all curves that fit, the one of least squares, x̂ = Wᵀ(W·Wᵀ)⁻¹·y, is the projection of
 the truth on what the sums determine: whatever else x has is orthogonal to every sum, and a guess.
 It is the same for slots that no sum tells apart, so it is worked out for each class of them, in
-exact fractions. How high a peak was is not a sum and does not enter.
+exact fractions. A single slot that was told is known, and taken off the sums. How high a peak was
+is not a sum and does not enter; nor do sums over households, of which this one's part is hidden.
 """
 
 from collections import Counter
@@ -101,17 +102,22 @@ def _projected(
     last = max(form.end for form in forms)
     slots = slots_between(device, first, last)
     uses = dict(zip(slots.starts, slots.use_wh, strict=True))
+    sampled = {form.sampled for form in forms if form.is_sample}
+    sums = [form for form in forms if not form.is_sample]
     places = range(first, last, seconds)
-    columns = _columns(forms, first, len(places))
+    columns = [
+        (0,) * len(sums) if time in sampled else column  # what is known is taken off the sums
+        for time, column in zip(places, _columns(sums, first, len(places)), strict=True)
+    ]
     values = [
         sum(column[row] * uses.get(time, 0) for time, column in zip(places, columns, strict=True))
-        for row in range(len(forms))
+        for row in range(len(sums))
     ]
     estimate = _least_squares(Counter(columns), values)
     for time, column in zip(places, columns, strict=True):
-        if begin <= time < end and any(column):
-            watts = estimate[column] * HOUR / seconds
-            unknown[(time - begin) // seconds] = max(0, int(watts.floor()))
+        if begin <= time < end and (any(column) or time in sampled):
+            use = fmpq(uses.get(time, 0)) if time in sampled else estimate[column]
+            unknown[(time - begin) // seconds] = max(0, int((use * HOUR / seconds).floor()))
     return unknown
 
 
@@ -130,6 +136,8 @@ def _entangled(begin: int, end: int, forms: Sequence[Form]) -> list[Form]:
 
 
 def _columns(forms: Sequence[Form], first: int, count: int) -> list[Column]:
+    if not forms:
+        return [()] * count
     rows = []
     for form in forms:
         before = (form.begin - first) // form.slot_seconds

@@ -7,6 +7,7 @@ the command line, the pages and the programming interface.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from hub.device import Device
 from hub.disclosure import Entry, Knowledge, Release
@@ -14,6 +15,7 @@ from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 __all__ = [
+    "AggregateRecord",
     "CopyRecord",
     "ExportRecord",
     "Field",
@@ -27,7 +29,8 @@ __all__ = [
     "releases_view",
 ]
 
-MESSAGE_BYTES_SHOWN = 16
+MESSAGE_BYTES_SHOWN: Final = 16
+SENT_KINDS: Final = ("release", "message", "refusal", "output", "export", "aggregate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,23 @@ class ExportRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AggregateRecord:
+    """A sum over households that this one had a part in; no bit of its own was told."""
+
+    time: int
+    recipient: str
+    purpose: str
+    begin: int
+    end: int
+    region: str
+    resolution_minutes: int
+    values: int
+    """How many numbers the sum has."""
+    group: int
+    """Over how many households it goes."""
+
+
+@dataclass(frozen=True, slots=True)
 class CopyRecord:
     """A copy that the resident took out for himself."""
 
@@ -133,6 +153,7 @@ class ReleasesView:
     refusals: tuple[RefusalRecord, ...]
     outputs: tuple[OutputRecord, ...]
     exports: tuple[ExportRecord, ...]
+    aggregates: tuple[AggregateRecord, ...]
     copies: tuple[CopyRecord, ...]
     """The resident's own, whichever recipient the view is about."""
     known: dict[str, Knowledge]
@@ -179,6 +200,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         refusals=tuple(map(_refusal, records("refusal"))),
         outputs=tuple(map(_output, records("output"))),
         exports=tuple(map(_export, records("export"))),
+        aggregates=tuple(map(_aggregate, records("aggregate"))),
         copies=tuple(map(_copy, log.entries("copy"))),
         known={name: device.disclosure.knowledge([name]) for name in names},
         together=together,
@@ -186,13 +208,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         readings_left_house=together.exposed_slots + exported,
         entries=entries,
         recipients=tuple(
-            sorted(
-                {
-                    entry.facts["recipient"]
-                    for kind in ("release", "message", "refusal", "output", "export")
-                    for entry in records(kind)
-                }
-            )
+            sorted({entry.facts["recipient"] for kind in SENT_KINDS for entry in records(kind)})
         ),
     )
 
@@ -273,6 +289,21 @@ def _export(entry: Entry) -> ExportRecord:
         facts["end"],
         facts["resolution_minutes"],
         facts["readings"],
+    )
+
+
+def _aggregate(entry: Entry) -> AggregateRecord:
+    facts = entry.facts
+    return AggregateRecord(
+        entry.time,
+        facts["recipient"],
+        facts["purpose"],
+        facts["begin"],
+        facts["end"],
+        facts["region"],
+        facts["resolution_minutes"],
+        facts["values"],
+        facts["group"],
     )
 
 

@@ -6,11 +6,12 @@ from typing import Final
 
 from hub.device import Device
 from hub.inspection.summaries import SUMMARY_COMPONENT
+from hub.inspection.tokens import TOKEN_COMPONENT
 from hub.vault import Component, Database
 
 __all__ = ["open_inspection"]
 
-COMPONENTS: Final = (SUMMARY_COMPONENT,)
+COMPONENTS: Final = (SUMMARY_COMPONENT, TOKEN_COMPONENT)
 
 
 def open_inspection(device: Device, more: Sequence[Component] = ()) -> Database:

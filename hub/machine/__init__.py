@@ -22,6 +22,7 @@ from hub.machine.errors import (
 from hub.machine.instance import AppletInstance, Usage
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import (
+    AGGREGATE,
     Code,
     Confinement,
     Limits,
@@ -45,6 +46,7 @@ from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, 
 from hub.machine.runtime import Progress
 
 __all__ = [
+    "AGGREGATE",
     "OUTPUT_COMPONENT",
     "AppletFault",
     "AppletInstance",

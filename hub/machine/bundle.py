@@ -33,6 +33,7 @@ MAX_BUNDLE: Final = 8 << 20
 MAX_FILES: Final = 512
 SIGNATURE_SIZE: Final = 64
 COMPONENT_FILE: Final = "applet.wasm"
+MANIFEST_FILE: Final = "manifest.toml"
 COSE_SIGN1: Final = b"\xd2\x84"  # tag 18, array of four
 EMPTY_MAP: Final = b"\xa0"
 
@@ -172,16 +173,17 @@ def build_bundle(
     private_key: Ed25519PrivateKey,
     key_id: bytes,
     search_path: Sequence[Path] = (),
+    manifest_name: str = MANIFEST_FILE,
 ) -> bytes:
     """Return the signed bundle of the applet in `folder`.
 
-    `folder` holds manifest.toml and the package's modules, or applet.wasm. Packages that the
+    `folder` holds the manifest and the package's modules, or applet.wasm. Packages that the
     manifest includes are looked for in `search_path`. Raises `BundleError`, `ManifestError`.
     """
     try:
-        manifest_text = (folder / "manifest.toml").read_text(encoding="utf-8")
+        manifest_text = (folder / manifest_name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / 'manifest.toml'}: {error}") from error
+        raise BundleError(f"{folder / manifest_name}: {error}") from error
     manifest = Manifest.from_toml(manifest_text)
     if manifest.code.runtime is Runtime.COMPONENT:
         files = {COMPONENT_FILE: _read(folder / COMPONENT_FILE)}

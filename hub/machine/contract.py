@@ -53,6 +53,14 @@ _IMPORTS: Final[Mapping[str, Mapping[str, Function]]] = {
         "open-linear": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED, _REFUSAL)),
         "open-amounts": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED_AMOUNTS, _REFUSAL)),
     },
+    "aggregation": {
+        "tell-keys": Function((BYTES,), Result(BYTES, _REFUSAL)),
+        "contribute": Function((BYTES, BYTES), Result(BYTES, _REFUSAL)),
+        "agree": Function((BYTES,), Result(BYTES, _REFUSAL)),
+        "open-sum": Function((BYTES, BYTES), Result(BYTES, _REFUSAL)),
+        "show-points": Function((BYTES,), Result(BYTES, _REFUSAL)),
+        "show-key": Function((BYTES, BYTES), Result(BYTES, _REFUSAL)),
+    },
     "calendar": {
         "grid": Function((), _GRID),
         "slots": Function(_PERIOD, Result(_SLOTS, _REFUSAL)),

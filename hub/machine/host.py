@@ -18,8 +18,8 @@ from wasmtime import component
 from hub.machine import contract, limits
 from hub.machine._abi import Err, Function, Malformed, Ok, Result
 from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
-from hub.machine.manifest import Confinement, Manifest, StatementGrant
-from hub.machine.platform import Platform, Transactions
+from hub.machine.manifest import AGGREGATE, Confinement, Manifest, StatementGrant
+from hub.machine.platform import Aggregation, Platform, Transactions
 from protocols.amounts import AmountsMalformed, decode_amounts
 
 __all__ = ["Host", "define_imports"]
@@ -88,6 +88,38 @@ class Host:
             raise Refused(Refusal.TOO_MUCH)
         opened = statements.open_amounts(register, begin, end, packed, context)
         return _pack(opened.values), opened.proof, list(opened.certified_days)
+
+    def tell_keys(self, nonce: bytes) -> bytes:
+        """`aggregation.tell-keys`."""
+        return self._aggregation(nonce).tell_keys(nonce)
+
+    def contribute(self, operator: bytes, announced: bytes) -> bytes:
+        """`aggregation.contribute`."""
+        return self._aggregation(operator, announced).contribute(operator, announced)
+
+    def agree(self, contributors: bytes) -> bytes:
+        """`aggregation.agree`."""
+        return self._aggregation(contributors).agree(contributors)
+
+    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
+        """`aggregation.open-sum`."""
+        return self._aggregation(contributors, agreements).open_sum(contributors, agreements)
+
+    def show_points(self, contributors: bytes) -> bytes:
+        """`aggregation.show-points`."""
+        return self._aggregation(contributors).show_points(contributors)
+
+    def show_key(self, contributors: bytes, points: bytes) -> bytes:
+        """`aggregation.show-key`."""
+        return self._aggregation(contributors, points).show_key(contributors, points)
+
+    def _aggregation(self, *messages: bytes) -> Aggregation:
+        service = self._services.aggregation
+        if service is None or all(one.kind != AGGREGATE for one in self._manifest.statements):
+            raise Refused(Refusal.NOT_GRANTED, "the manifest names no aggregates")
+        if any(len(message) > limits.MAX_AGGREGATION for message in messages):
+            raise Refused(Refusal.TOO_MUCH)
+        return service
 
     def _grant(self, kind: str, register: str) -> StatementGrant:
         for grant in self._manifest.statements:
@@ -233,6 +265,12 @@ def _pack(values: tuple[int, ...]) -> bytes:
 _METHODS: Final[dict[str, Callable[..., Any]]] = {
     "open-linear": Host.open_linear,
     "open-amounts": Host.open_amounts,
+    "tell-keys": Host.tell_keys,
+    "contribute": Host.contribute,
+    "agree": Host.agree,
+    "open-sum": Host.open_sum,
+    "show-points": Host.show_points,
+    "show-key": Host.show_key,
     "grid": Host.grid,
     "slots": Host.slots,
     "get": Host.get,

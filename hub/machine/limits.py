@@ -12,6 +12,7 @@ __all__ = [
     "CALL_FUEL",
     "CALL_FUEL_BYTE",
     "COMPILE_FUEL",
+    "MAX_AGGREGATION",
     "MAX_AMOUNTS",
     "MAX_COMMAND",
     "MAX_COMPARISONS",
@@ -43,6 +44,8 @@ MAX_WEIGHTS: Final = 366 * 300
 """A year of slots of five minutes, with the longest days."""
 MAX_AMOUNTS: Final = 1 << 20
 """Bytes that describe amounts."""
+MAX_AGGREGATION: Final = 1 << 18
+"""Bytes of a message of a round: an announcement to a thousand members."""
 MAX_COMPARISONS: Final = 4_096
 """Of hidden numbers in one statement: the windows of a month of quarter-hours, and more."""
 MAX_CONTEXT: Final = 4_096

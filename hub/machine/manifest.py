@@ -14,9 +14,11 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from hub.disclosure import LEAST_MINUTES
 from hub.machine.errors import ManifestError
 
 __all__ = [
+    "AGGREGATE",
     "Code",
     "Confinement",
     "Limits",
@@ -31,10 +33,14 @@ __all__ = [
 T = TypeVar("T")
 
 MEBIBYTE: Final = 2**20
+AGGREGATE: Final = "aggregate"
+"""The kind of statement that is a part of a sum over many households."""
+LEAST_GROUP: Final = 3
+"""Of two, each knows what the other used."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
-_STATEMENT: Final = re.compile("linear|blocks|demand")
+_STATEMENT: Final = re.compile("linear|blocks|demand|match|sample|aggregate")
 """Kinds of statements, as `protocols.amounts` names them."""
 _REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
 
@@ -78,6 +84,11 @@ class StatementGrant:
     within_days: int
     """At most `at_most` statements within `within_days` days."""
     value_bits: int = 64
+    least_minutes: int = LEAST_MINUTES
+    """How many minutes of slots, at least, are mixed in anything that can be worked out. Where
+    every slot has a weight of its own (a price, say), no more than a slot is."""
+    smallest_group: int = 0
+    """Of `aggregate`, and of it alone: over how many households a sum goes at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +356,14 @@ def _statement(name: str, value: object) -> StatementGrant:
         at_most=table.take("at_most", _between(1, 10_000)),
         within_days=table.take("within_days", _between(1, 3660)),
         value_bits=table.take("value_bits", _between(1, 64), 64),
+        least_minutes=table.take("least_minutes", _between(5, 44_640), LEAST_MINUTES),
+        smallest_group=table.take("smallest_group", _between(0, 65_536), 0),
     )
     table.finish()
+    if grant.kind == AGGREGATE and grant.smallest_group < LEAST_GROUP:
+        raise ManifestError(f"{name}.smallest_group", f"must be {LEAST_GROUP} or more")
+    if grant.kind != AGGREGATE and grant.smallest_group:
+        raise ManifestError(f"{name}.smallest_group", f"goes with the kind {AGGREGATE!r} alone")
     return grant
 
 

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 __all__ = [
+    "Aggregation",
     "Calendar",
     "Clock",
     "Ed25519Signatures",
@@ -105,6 +106,28 @@ class Statements(Protocol):
 
         The machine has decoded `amounts`, and the manifest grants every kind among them.
         """
+
+
+class Aggregation(Protocol):
+    """A household's part in sums over many; messages as in `protocols.aggregation`."""
+
+    def tell_keys(self, nonce: bytes) -> bytes:
+        """Return this meter's keys for the round of a nonce."""
+
+    def contribute(self, operator: bytes, announced: bytes) -> bytes:
+        """Return the contribution to a round that the operator of this Ed25519 key announced."""
+
+    def agree(self, contributors: bytes) -> bytes:
+        """Return the agreement to open the sum over these, and over no others."""
+
+    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
+        """Return the opening, given all agreements' signatures; it counts as released then."""
+
+    def show_points(self, contributors: bytes) -> bytes:
+        """Return commitments to the pairs' masks, once the sum was opened."""
+
+    def show_key(self, contributors: bytes, points: bytes) -> bytes:
+        """Return the secret of the pair with whom signed wrong points."""
 
 
 class Calendar(Protocol):
@@ -214,3 +237,4 @@ class Platform:
     outputs: Outputs | None = None
     transactions: Transactions | None = None
     peers: Peers | None = None
+    aggregation: Aggregation | None = None

@@ -8,15 +8,19 @@ recipient, who derives the same description from the tariff, verifies them
     Sum      Σ weight·use                                                        kind `linear`
     Tiered   Σ over buckets of Σ price·(what of the bucket's use is in the block)  kind `blocks`
     Peaks    Σ over groups of the highest use of a window, or the floor            kind `demand`
+    Best     which of several sums is the largest                                kind `match`
+    Reading  the use of one slot                                                 kind `sample`
 """
 
 from protocols.amounts.codec import decode_amounts, encode_amounts
 from protocols.amounts.model import (
     Amount,
     AmountsMalformed,
+    Best,
     Bucket,
     Group,
     Peaks,
+    Reading,
     SlotForm,
     Sum,
     Tiered,
@@ -25,9 +29,11 @@ from protocols.amounts.model import (
 __all__ = [
     "Amount",
     "AmountsMalformed",
+    "Best",
     "Bucket",
     "Group",
     "Peaks",
+    "Reading",
     "SlotForm",
     "Sum",
     "Tiered",

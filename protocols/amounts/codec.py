@@ -5,6 +5,8 @@
       Sum 0      form
       Tiered 1   how many buckets, each: form, how many limits, limits, prices (one more)
       Peaks 2    how many groups, each: floor, how many windows, a form for each
+      Best 3     how many forms, each
+      Reading 4  place
     form       how many runs, each: first place, how many slots, weight
 
 One description has one encoding; a form without a run, a run out of order and any integer left
@@ -20,9 +22,11 @@ from typing import Final, TypeVar
 from protocols.amounts.model import (
     Amount,
     AmountsMalformed,
+    Best,
     Bucket,
     Group,
     Peaks,
+    Reading,
     SlotForm,
     Sum,
     Tiered,
@@ -31,7 +35,7 @@ from protocols.amounts.model import (
 __all__ = ["decode_amounts", "encode_amounts"]
 
 WIDTH: Final = 8
-SUM, TIERED, PEAKS = range(3)
+SUM, TIERED, PEAKS, BEST, READING = range(5)
 
 ItemT = TypeVar("ItemT")
 
@@ -74,6 +78,10 @@ def _amount(amount: Amount) -> list[int]:
                 for window in group.windows:
                     numbers += _form(window)
             return numbers
+        case Best():
+            return [BEST, len(amount.forms), *(n for form in amount.forms for n in _form(form))]
+        case Reading():
+            return [READING, amount.place]
 
 
 def _form(form: SlotForm) -> list[int]:
@@ -114,6 +122,10 @@ class _Numbers:
                 return Tiered(self.each(_Numbers.bucket))
             case 2:
                 return Peaks(self.each(_Numbers.group))
+            case 3:
+                return Best(self.each(_Numbers.form))
+            case 4:
+                return Reading(*self.take())
             case _:
                 raise AmountsMalformed(f"there is no kind {kind}")
 

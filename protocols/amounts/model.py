@@ -13,9 +13,11 @@ from typing import ClassVar, TypeAlias
 __all__ = [
     "Amount",
     "AmountsMalformed",
+    "Best",
     "Bucket",
     "Group",
     "Peaks",
+    "Reading",
     "SlotForm",
     "Sum",
     "Tiered",
@@ -209,4 +211,54 @@ class Peaks:
         )
 
 
-Amount: TypeAlias = Sum | Tiered | Peaks
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Which of several sums is the largest, counted from 0; of equal ones, the first."""
+
+    kind: ClassVar = "match"
+
+    forms: tuple[SlotForm, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.forms) < 2:
+            raise AmountsMalformed("the best is one of several")
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes; these are twice as wide."""
+        return 2 * len(self.forms)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the place of the largest, in the open."""
+        scores = [form.value_of(uses) for form in self.forms]
+        return scores.index(max(scores))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one slot used, as a sample of the period."""
+
+    kind: ClassVar = "sample"
+
+    place: int
+
+    def __post_init__(self) -> None:
+        if self.place < 0:
+            raise AmountsMalformed("a slot has a place from 0")
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The form it is."""
+        return (SlotForm(((self.place, 1, 1),)),)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes."""
+        return 0
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the use, in the open."""
+        return uses[self.place]
+
+
+Amount: TypeAlias = Sum | Tiered | Peaks | Best | Reading

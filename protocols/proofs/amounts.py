@@ -8,20 +8,33 @@ Claim:   for each amount, in order, that its value is
            Sum      Σ w[t]·x[t]
            Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
            Peaks    Σ over groups max(floor, the use of each window)
+           Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
+           Reading  x[t] of one slot
 Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
          `tiers` for each bucket, a one-of-several proof and ranges for each peak, and openings.
 
 Nothing is told but the values: not what lies in each block, nor when a peak was. A single peak is
 opened before its ranges, so that these need no more bits than it has; the bits of a sum of peaks
-are fixed.
+are fixed. The best is told with ranges of its differences to the others, and not by how much it is.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered, encode_amounts
+from protocols.amounts import (
+    Amount,
+    Best,
+    Bucket,
+    Group,
+    Peaks,
+    Reading,
+    SlotForm,
+    Sum,
+    Tiered,
+    encode_amounts,
+)
 from protocols.proofs.batch import verify_all
-from protocols.proofs.compare import largest, require_at_most, tiers
+from protocols.proofs.compare import largest, require_at_most, require_largest, tiers
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.linear import StatementContext
 from protocols.proofs.quantity import Quantity, Source
@@ -35,6 +48,8 @@ BUCKET_BITS: Final = 32
 """A bucket's use and its limits are below 4.3 GWh."""
 PEAK_BITS: Final = 24
 """The peaks of a sum are below 16.8 million watt-hours or, where weighted, watts."""
+BEST_BITS: Final = 56
+"""The best of several sums is ahead of the others by less than 2^56."""
 
 
 def open_amounts(
@@ -91,6 +106,10 @@ def _amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tup
                 values.append(_peak(session, label, source, group))
             case Peaks():
                 values.append(session.open(label, _peaks(session, label, source, amount)))
+            case Best():
+                values.append(_best(session, label, source, amount))
+            case Reading():
+                values.append(session.open(label, *_uses(session, label, source, amount.forms)))
     return tuple(values)
 
 
@@ -129,6 +148,19 @@ def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quant
         items = _candidates(session, label, source, group)
         total += largest(session, label, items, PEAK_BITS)
     return total
+
+
+def _best(session: Session, label: str, source: Source, amount: Best) -> int:
+    forms = [form.spread(source.size) for form in amount.forms]
+    scores = session.forms(label, source, forms)
+
+    def first_of_the_largest() -> int:
+        values = [score.opened()[0] for score in scores]
+        return values.index(max(values))
+
+    place = session.tell(label, first_of_the_largest, len(scores))
+    require_largest(session, label, scores, place, BEST_BITS)
+    return place
 
 
 def _candidates(session: Session, label: str, source: Source, group: Group) -> list[Quantity]:

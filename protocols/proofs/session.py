@@ -175,6 +175,13 @@ class Session(ABC):
         """Show a quantity to the verifier, up to 63 bits and a sign, and return it."""
 
     @abstractmethod
+    def tell(self, label: str, number: Callable[[], int], below: int) -> int:
+        """Tell the verifier a public number in [0, below) that what follows depends on.
+
+        It proves nothing; only the prover calls `number`.
+        """
+
+    @abstractmethod
     def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
         """Prove that two quantities are the same number."""
 
@@ -233,6 +240,15 @@ class Prover(Session):
         self._channel.send_scalar("value", value)
         self._channel.send_scalar("blinding", blinding)
         return value
+
+    def tell(self, label: str, number: Callable[[], int], below: int) -> int:
+        """Send the number."""
+        told = number()
+        if not 0 <= told < below:
+            raise FalseStatement(f"{label}: the number is not below {below}")
+        self.transcript.append_text("told", label)
+        self._channel.send_scalar("number", told)
+        return told
 
     def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
         """Prove that the difference is a commitment to 0."""
@@ -315,6 +331,14 @@ class Verifier(Session):
         digest = self.transcript.digest()
         self._checks.append(_OpenCheck(label, digest, quantity.point, value, blinding))
         return value
+
+    def tell(self, label: str, number: Callable[[], int], below: int) -> int:
+        """Receive the number."""
+        self.transcript.append_text("told", label)
+        told = self._channel.receive_scalar("number")
+        if told >= below:
+            raise ProofRefused(f"{label}: the number is not below {below}")
+        return told
 
     def require_equal(self, label: str, left: Quantity, right: Quantity) -> None:
         """Receive the proof that the difference is a commitment to 0."""

@@ -98,15 +98,15 @@ def test_customers_are_sealed_and_found_again(engine: Engine) -> None:
     customers = Customers(engine, bytes(32), os.urandom)
     customers.enrol(GOOD.encode())
     customers.enrol(GOOD.encode())
-    assert customers.find(GOOD.meter) == GOOD
+    assert customers.find(GOOD.meter, GOOD.applet) == GOOD
     assert customers.meters() == [GOOD.meter]
     content = Path(str(engine.url.database)).read_bytes()
     assert b"e" * 16 not in content
     assert (b"e" * 16).hex().encode() not in content
     with pytest.raises(UnknownCustomer, match="0102"):
-        customers.find(b"\1\2")
+        customers.find(b"\1\2", GOOD.applet)
     with pytest.raises(StoreError, match="sealed with another key"):
-        Customers(engine, bytes(range(32)), os.urandom).find(GOOD.meter)
+        Customers(engine, bytes(range(32)), os.urandom).find(GOOD.meter, GOOD.applet)
 
 
 def test_a_certifier_is_never_replaced_silently(engine: Engine) -> None:
@@ -189,7 +189,7 @@ def test_a_damaged_database_is_one_kind_of_error_and_never_another(tmp_path: Pat
             continue
         customers = Customers(engine, bytes(32), os.urandom)
         for work in (
-            lambda customers=customers: customers.find(GOOD.meter),
+            lambda customers=customers: customers.find(GOOD.meter, GOOD.applet),
             lambda customers=customers: customers.enrol(GOOD.encode()),
             lambda engine=engine: [*map(Ledger(engine).evidence, Ledger(engine).entries())],
         ):
@@ -223,3 +223,40 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     open_database(tmp_path / name / "utility.db").dispose()
     assert (tmp_path / name / "utility.db").stat().st_size
+
+
+def test_a_meter_has_an_enrolment_for_each_of_its_applets(engine: Engine) -> None:
+    customers = Customers(engine, bytes(32), os.urandom)
+    other = replace(GOOD, applet=GOOD.applet[:-1] + b"\x77")
+    for enrolment in (GOOD, other, GOOD):
+        customers.enrol(enrolment.encode())
+    assert customers.find(GOOD.meter, other.applet) == other
+    assert customers.find(GOOD.meter, GOOD.applet) == GOOD
+    assert customers.meters() == [GOOD.meter]
+    with pytest.raises(UnknownCustomer, match="not enrolled with applet F0"):
+        customers.find(GOOD.meter, b"\xf0none")
+    with pytest.raises(EnrolmentRefused, match="other keys"):
+        customers.enrol(replace(other, certifier=bytes(32)).encode())
+
+
+def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    engine = open_database(path)
+    Customers(engine, bytes(32), os.urandom).enrol(GOOD.encode())
+    filled(engine)
+    engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP INDEX ix_ledger_entry_meter")
+        connection.execute("ALTER TABLE ledger_entry DROP COLUMN meter")
+        connection.execute("CREATE TABLE customer (meter BLOB PRIMARY KEY, sealed BLOB NOT NULL)")
+        connection.execute("INSERT INTO customer SELECT meter, sealed FROM enrolment")
+        connection.execute("DROP TABLE enrolment")
+        connection.execute("UPDATE schema_version SET version = 1")
+    connection.close()
+    for _ in range(2):
+        engine = open_database(path)
+        assert Customers(engine, bytes(32), os.urandom).find(GOOD.meter, GOOD.applet) == GOOD
+        ledger = Ledger(engine)
+        assert ledger.bills(b"meter") == list(ledger.entries())
+        assert len(ledger.bills(b"meter")) == 4
+        engine.dispose()

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from componentize_py_types import Err  # type: ignore[import-not-found]
 from wit_world.imports import (  # type: ignore[import-not-found]
+    aggregation,
     calendar,
     clock,
     log,
@@ -100,6 +101,26 @@ class _Statements:
         )
 
 
+class _Aggregation:
+    def tell_keys(self, nonce: bytes) -> bytes:
+        return bytes_of(_asked(aggregation.tell_keys, text_of(nonce)))
+
+    def contribute(self, operator: bytes, announced: bytes) -> bytes:
+        return bytes_of(_asked(aggregation.contribute, text_of(operator), text_of(announced)))
+
+    def agree(self, contributors: bytes) -> bytes:
+        return bytes_of(_asked(aggregation.agree, text_of(contributors)))
+
+    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
+        return bytes_of(_asked(aggregation.open_sum, text_of(contributors), text_of(agreements)))
+
+    def show_points(self, contributors: bytes) -> bytes:
+        return bytes_of(_asked(aggregation.show_points, text_of(contributors)))
+
+    def show_key(self, contributors: bytes, points: bytes) -> bytes:
+        return bytes_of(_asked(aggregation.show_key, text_of(contributors), text_of(points)))
+
+
 class _Calendar:
     def grid(self) -> Grid:
         grid = calendar.grid()
@@ -184,6 +205,7 @@ def platform() -> Platform:
         _Outputs(),
         _Transactions(),
         _Peers(),
+        _Aggregation(),
     )
 
 

@@ -20,7 +20,8 @@ import pytest
 
 from applets.billing.charges import Plan, is_one_sum, plan_bill
 from applets.billing.messages import BillQuestion, ChargesAnswer, decode_answer
-from applets.billing.statement import PURPOSE, RECIPIENT, BillRefused, check_bill
+from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
+from applets.exchange.evidence import AnswerRefused
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
@@ -214,7 +215,7 @@ def test_a_real_home_pays_the_plain_bill_all_year(month: int) -> None:
 
 
 def refused_by(tariff: Tariff, month: Month, data: bytes) -> str:
-    with pytest.raises(BillRefused) as refused:
+    with pytest.raises(AnswerRefused) as refused:
         check_bill(question_for(month), data, tariff, month.period, SERIES, KEYS.public_key)
     return refused.value.check
 

@@ -4,12 +4,17 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.device import Description, Device
-from hub.inspection import TariffBook
+from hub.inspection import TariffBook, bill_under
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from hub.readings import Reading, ReadingFlag
+from hub.services import AppletStore
+from protocols.metrology import Period
 from tariffs import Tariff
+from tariffs.invoice import Invoice
+from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,3 +70,34 @@ def tariff() -> Tariff:
 @pytest.fixture(scope="session")
 def book(tariff: Tariff) -> TariffBook:
     return TariffBook.only(tariff)
+
+
+SUPPLIER = Ed25519PrivateKey.from_private_bytes(bytes([2] * 32))
+APPLET = bytes.fromhex("F04D544C010101")
+DAYS = Period(date(2025, 3, 20), date(2025, 3, 31))
+
+
+def put_documents(device: Device, tariff: Tariff, *, cents_too_much: int = 0) -> Invoice:
+    """What a billing applet keeps for the resident: key, tariff, and an invoice for `DAYS`."""
+    bill = bill_under(device, tariff, DAYS)
+    wrong = cents_too_much * 10 ** (bill.exact_decimals - 2)
+    exact = bill.total_exact + wrong
+    invoice = Invoice(
+        number=7,
+        issued=NOON,
+        meter=device.description.meter,
+        begin=bill.begin,
+        end=bill.end,
+        currency=bill.currency,
+        total=bill.rounding.text(exact, bill.exact_decimals),
+        exact=exact,
+        decimals=bill.exact_decimals,
+        missing=len(bill.missing_slots),
+        tariff=tariff.digest,
+        evidence=bytes(32),
+    )
+    store = AppletStore(device.database, APPLET, quota=1 << 18)
+    store.put(b"resident/supplier-key", SUPPLIER.public_key().public_bytes_raw())
+    store.put(b"resident/tariff/" + tariff.digest, sign_tariff(tariff, SUPPLIER, b"supplier"))
+    store.put(b"resident/invoice/1", invoice.sign(SUPPLIER, b"supplier"))
+    return invoice

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.device import Description, Device
-from hub.disclosure import Form, ReleaseRequest, Terms
+from hub.disclosure import AmountsRequest, Form, Number, ReleaseRequest, Terms
 from hub.inspection import (
     Activation,
     Appliance,
@@ -91,8 +91,28 @@ def test_readings_that_were_exported_are_seen_as_finely_as_they_went(minutely: D
     export_readings(minutely, hourly.number)
     coarse = curve_known_to(minutely, ["nurse"], begin, end)
     assert coarse.watts[:4] == [sum(slots.use_wh[:4])] * 4
-    together = attack(minutely, DAYS).together
-    assert together.curve.watts == curve_known_to(minutely, ["doctor", "nurse"], begin, end).watts
+    assert attack(minutely, DAYS).recipients["doctor"].curve == curve
+
+
+def test_a_slot_that_was_told_by_itself_is_taken_off_the_sums(minutely: Device) -> None:
+    begin, end = DAYS.bounds("Europe/Berlin")
+    slots = slots_between(minutely, begin, end)
+    count, place = len(slots), 40
+    lone = tuple(int(number == place) for number in range(count))
+    whole = Number("linear", (Form(begin, 900, (1,) * count),), 30)
+    sample = Number("sample", (Form(begin, 900, lone, is_sample=True),), 17)
+    for kind, minutes in (("linear", 60), ("sample", 1)):
+        terms = Terms(b"a", b"p", "trader", "trade", kind, 1, minutes, 9, 64, date(2030, 1, 1))
+        minutely.disclosure.grant(terms)
+    for number in (whole, sample):
+        minutely.disclosure.permit(
+            AmountsRequest(b"a", b"p", "trader", "trade", 4, (number,), bytes(32))
+        )
+    curve = curve_known_to(minutely, ["trader"], begin, end)
+    used = slots.use_wh[place]
+    assert curve.watts[place] == 4 * used
+    mean = (sum(slots.use_wh) - used) * 4 // (count - 1)
+    assert set(curve.watts[:place]) | set(curve.watts[place + 1 :]) == {mean}
 
 
 def test_somebody_who_was_told_nothing_knows_nothing(minutely: Device) -> None:

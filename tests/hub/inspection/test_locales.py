@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import re
 from datetime import date
+from pathlib import Path
 from string import Formatter
 from zoneinfo import ZoneInfo
 
@@ -8,6 +10,7 @@ import pytest
 from hub.inspection import Money
 from hub.inspection.locales import LANGUAGES, UnknownText, best_language, catalogue
 
+ROOT = Path(__file__).resolve().parents[3]
 BERLIN = ZoneInfo("Europe/Berlin")
 PLURALS = (".one", ".many", ".other")
 
@@ -21,6 +24,16 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
+def sources() -> str:
+    folders = (ROOT / "hub" / "inspection", ROOT / "cli")
+    return "\n".join(
+        path.read_text()
+        for folder in folders
+        for suffix in ("*.py", "*.html", "*.svg", "*.txt")
+        for path in folder.rglob(suffix)
+    )
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_every_text_with_the_same_placeholders(language: str) -> None:
     english, other = catalogue("en").texts, catalogue(language).texts
@@ -30,6 +43,20 @@ def test_every_language_has_every_text_with_the_same_placeholders(language: str)
         like = english.get(key, english.get(base(key) + ".other", ""))
         assert placeholders(text) <= placeholders(like) | {"n"}, key
         assert placeholders(like) <= placeholders(text) | {"n"}, key
+
+
+def test_every_text_is_used() -> None:
+    if not (ROOT / "hub" / "inspection" / "web").is_dir():
+        pytest.skip("the pages, which use most texts, are not here")
+    text = sources()
+    dynamic = set(re.findall(r"""["']([a-z_]+(?:\.[a-z_]+)*\.)(?:\{|["'] *[~+])""", text))
+    unused = [
+        key
+        for key in sorted(set(map(base, catalogue("en").texts)))
+        if not re.search(rf"""["']{re.escape(key)}["']""", text)
+        and not any(key.startswith(prefix) for prefix in dynamic)
+    ]
+    assert unused == []
 
 
 def test_a_text_that_is_not_there_is_a_bug_and_says_which() -> None:

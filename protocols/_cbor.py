@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deterministic CBOR (RFC 8949, clause 4.2.1) of flat arrays.
 
-Only what certified days need: unsigned integers below 2^64, byte strings, UTF-8 text, and arrays
+Only what signed documents need: unsigned integers below 2^64, byte strings, UTF-8 text, and arrays
 of these, with definite lengths in their shortest form. Any other byte is refused, so that there
 is one encoding for each value.
 """

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about a period of a meter, and their answers, in SML.
+
+A question is a file of Open, GetProfileList.Req and Close: its period is begin and end time, the
+path of its parameter tree says what is asked, `dasDetails` is one node with a document. The file id
+of the Open message is the recipient's nonce; the answer's Open message repeats it. An answer has a
+GetProfileList.Res for the same period, with entries that each applet defines.
+
+Decoding is strict: other messages, or an encoding of one's own, are refused.
+
+Errors: MessageRefused
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sml_codec import (
+    Body,
+    CloseReq,
+    CloseRes,
+    GetProfileListReq,
+    GetProfileListRes,
+    Limits,
+    Message,
+    Obis,
+    OpenReq,
+    OpenRes,
+    PeriodEntry,
+    PlainValue,
+    SmlError,
+    Time,
+    TimeChoice,
+    Tree,
+    decode_file,
+    encode_file,
+)
+
+__all__ = [
+    "CLA",
+    "DIGEST_SIZE",
+    "MOST_DAYS",
+    "NONCE_SIZE",
+    "SCALAR_SIZE",
+    "About",
+    "MessageRefused",
+    "certified_days",
+    "decode_answer",
+    "decode_question",
+    "encode_answer",
+    "encode_question",
+    "entry",
+    "require_size",
+]
+
+CLA: Final = 0x80
+NONCE_SIZE: Final = 16
+SCALAR_SIZE: Final = 32
+DIGEST_SIZE: Final = 32
+MOST_DAYS: Final = 400
+LIMITS: Final = Limits(octets=1 << 18, elements=1024, depth=8)
+
+
+class MessageRefused(Exception):
+    """Bytes are not the message they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a question or an answer is about, and which question it belongs to."""
+
+    meter: bytes
+    begin: int
+    end: int
+    nonce: bytes
+    """16 random bytes, new for each question."""
+
+    def __post_init__(self) -> None:
+        require_size("a nonce", self.nonce, NONCE_SIZE)
+        if not 0 <= self.begin < self.end < 1 << 32:
+            raise MessageRefused("the period is empty, or beyond 32 bits of seconds")
+
+
+def require_size(name: str, value: bytes, size: int) -> None:
+    """Refuse a value of another size."""
+    if len(value) != size:
+        raise MessageRefused(f"{name} has {size} bytes, not {len(value)}")
+
+
+def encode_question(about: About, path: Obis, name: Obis, document: bytes) -> bytes:
+    """Return the SML file that asks for `path`, with a document called `name`."""
+    return _file(
+        about.nonce,
+        OpenReq(client_id=b"", request_file_id=about.nonce, server_id=about.meter),
+        GetProfileListReq(
+            server_id=about.meter,
+            begin_time=Time(TimeChoice.TIMESTAMP, about.begin),
+            end_time=Time(TimeChoice.TIMESTAMP, about.end),
+            tree_path=(path.code,),
+            details=Tree(name.code, PlainValue(document)),
+        ),
+        CloseReq(),
+    )
+
+
+def decode_question(data: bytes, path: Obis, name: Obis) -> tuple[About, bytes]:
+    """Return whom a question is about and its document; raise `MessageRefused` for other bytes."""
+    match _bodies(data):
+        case [
+            OpenReq(request_file_id=nonce, server_id=bytes(meter)),
+            GetProfileListReq(
+                begin_time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
+                end_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
+                details=Tree(value=PlainValue(value=bytes(document))),
+            ),
+            CloseReq(),
+        ]:
+            about = About(meter, int(begin), int(end), nonce)
+        case _:
+            raise MessageRefused("not the question that is asked here")
+    _require_same(encode_question(about, path, name, document), data)
+    return about, document
+
+
+def encode_answer(about: About, path: Obis, entries: Sequence[PeriodEntry]) -> bytes:
+    """Return the SML file with these entries."""
+    return _file(
+        about.nonce,
+        OpenRes(request_file_id=about.nonce, server_id=about.meter),
+        GetProfileListRes(
+            server_id=about.meter,
+            actual_time=Time(TimeChoice.TIMESTAMP, about.end),
+            period_seconds=about.end - about.begin,
+            tree_path=(path.code,),
+            time=Time(TimeChoice.TIMESTAMP, about.begin),
+            status=0,
+            entries=tuple(entries),
+        ),
+        CloseRes(),
+    )
+
+
+def decode_answer(data: bytes, path: Obis) -> tuple[About, list[PeriodEntry]]:
+    """Return what an answer is about and its entries; raise `MessageRefused` for other bytes."""
+    match _bodies(data):
+        case [
+            OpenRes(request_file_id=nonce, server_id=bytes(meter)),
+            GetProfileListRes(
+                actual_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
+                time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
+                entries=entries,
+            ),
+            CloseRes(),
+        ]:
+            about = About(meter, int(begin), int(end), nonce)
+        case _:
+            raise MessageRefused("not the answer to a question about a period")
+    _require_same(encode_answer(about, path, entries), data)
+    return about, list(entries)
+
+
+def entry(
+    obis: Obis, value: int | bytes, unit: int | None = None, scaler: int | None = None
+) -> PeriodEntry:
+    """Return an entry of an answer."""
+    return PeriodEntry(obis=obis, unit=unit, scaler=scaler, value=value)
+
+
+def certified_days(entries: Sequence[PeriodEntry], name: Obis) -> tuple[bytes, ...]:
+    """Return the certified days that the last entries of an answer are."""
+    days = []
+    for one in entries:
+        if one != entry(name, one.value) or not isinstance(one.value, bytes):  # type: ignore[arg-type]  # refused if so
+            raise MessageRefused("in the place of a certified day is something else")
+        days.append(one.value)
+    if not 1 <= len(days) <= MOST_DAYS:
+        raise MessageRefused(f"{len(days)} days, not 1 to {MOST_DAYS}")
+    return tuple(days)
+
+
+def _file(nonce: bytes, *bodies: Body) -> bytes:
+    return encode_file(
+        [
+            Message(transaction_id=nonce[:4] + bytes([place]), body=body)
+            for place, body in enumerate(bodies)
+        ]
+    )
+
+
+def _bodies(data: bytes) -> Sequence[Body]:
+    try:
+        return [message.body for message in decode_file(data, limits=LIMITS)]
+    except SmlError as error:
+        raise MessageRefused(f"not SML: {error}") from None
+
+
+def _require_same(again: bytes, data: bytes) -> None:
+    # One message has one encoding: whatever the fields leave open is refused here.
+    if again != data:
+        raise MessageRefused("not in the form that these messages have")

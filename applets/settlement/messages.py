@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settlement applet's messages, in SML.
+
+    command    CLA INS   data                                    answer
+    ASK        80  10    a question (`applets.exchange`)         a settlement answer
+
+The path of a question is `SETTLEMENT`, its document `INDEX` the signed price index. The answer has
+these entries, in this order:
+
+    VALUE           Σ price·use, in 10^-9 of the currency (DLMS unit 10)
+    OPENING         Σ price·blinding, 32 bytes
+    BINDING         the digest that ties the proof to its question, 32 bytes
+    INDEX           the index's digest, 32 bytes
+    CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
+
+Errors: MessageRefused
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from applets.exchange.messages import (
+    DIGEST_SIZE,
+    SCALAR_SIZE,
+    About,
+    MessageRefused,
+    certified_days,
+    decode_answer,
+    decode_question,
+    encode_answer,
+    encode_question,
+    entry,
+    require_size,
+)
+from sml_codec import Obis, PeriodEntry
+
+__all__ = ["AID", "Instruction", "SettlementAnswer", "SettlementQuestion"]
+
+AID: Final = bytes.fromhex("F04D544C010103")
+"""The AID that the shipped manifest installs it under."""
+
+SETTLEMENT: Final = Obis(bytes.fromhex("81814d020000"))
+VALUE: Final = Obis(bytes.fromhex("81814d020100"))
+OPENING: Final = Obis(bytes.fromhex("81814d020300"))
+BINDING: Final = Obis(bytes.fromhex("81814d020400"))
+INDEX: Final = Obis(bytes.fromhex("81814d020500"))
+CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d020600"))
+UNIT_CURRENCY: Final = 10
+NANO: Final = -9
+
+
+class Instruction(enum.IntEnum):
+    """What the applet is asked."""
+
+    ASK = 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementQuestion:
+    """What was the use of a period worth at this index?"""
+
+    about: About
+    index: bytes
+    """The signed price index."""
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        return encode_question(self.about, SETTLEMENT, INDEX, self.index)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "SettlementQuestion":
+        """Return the question in `data`; raise `MessageRefused` for anything else."""
+        return cls(*decode_question(data, SETTLEMENT, INDEX))
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementAnswer:
+    """What it was worth, and what proves it."""
+
+    about: About
+    value: int
+    """Σ price·use over the period's slots, in 10^-9 of the currency."""
+    opening: bytes
+    binding: bytes
+    index: bytes
+    """The index's digest."""
+    days: tuple[bytes, ...]
+    """The certified days."""
+
+    def __post_init__(self) -> None:
+        require_size("an opening", self.opening, SCALAR_SIZE)
+        require_size("a binding", self.binding, DIGEST_SIZE)
+        require_size("an index's digest", self.index, DIGEST_SIZE)
+        if not -(1 << 63) <= self.value < 1 << 63:
+            raise MessageRefused("the value does not fit 64 bits")
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        entries = [
+            entry(VALUE, self.value, UNIT_CURRENCY, NANO),
+            entry(OPENING, self.opening),
+            entry(BINDING, self.binding),
+            entry(INDEX, self.index),
+            *(entry(CERTIFIED_DAY, day) for day in self.days),
+        ]
+        return encode_answer(self.about, SETTLEMENT, entries)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "SettlementAnswer":
+        """Return the answer in `data`; raise `MessageRefused` for anything else."""
+        about, entries = decode_answer(data, SETTLEMENT)
+        match entries:
+            case [
+                PeriodEntry(value=int(value)),
+                PeriodEntry(value=bytes(opening)),
+                PeriodEntry(value=bytes(binding)),
+                PeriodEntry(value=bytes(index)),
+                *days,
+            ]:
+                found = certified_days(days, CERTIFIED_DAY)
+                answer = cls(about, int(value), opening, binding, index, found)
+            case _:
+                raise MessageRefused("not the entries of a settlement")
+        if answer.encode() != data:  # names, units and scalers
+            raise MessageRefused("not in the form that these messages have")
+        return answer

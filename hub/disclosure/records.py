@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the log's entries say consents, requests and releases; and releases, read back."""
+
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import Any, Final
+
+from hub.disclosure.consents import LEAST_MINUTES, Terms
+from hub.disclosure.knowledge import Form
+from hub.disclosure.log import Entry
+from hub.disclosure.requests import (
+    AggregateRequest,
+    AmountsRequest,
+    Number,
+    Release,
+    ReleaseRequest,
+)
+from protocols.amounts import Peaks, Reading
+
+__all__ = ["number_facts", "release_of", "request_facts", "terms_facts"]
+
+_SAMPLE: Final = Struct("<qq")
+"""How many slots the period has, and the place of the one."""
+
+
+def _pack(weights: Sequence[int]) -> bytes:
+    return Struct(f"<{len(weights)}q").pack(*weights)
+
+
+def _packed(form: Form) -> bytes:
+    if form.is_sample:
+        return _SAMPLE.pack(len(form.weights), form.weights.index(1))
+    return _pack(form.weights)
+
+
+def terms_facts(terms: Terms) -> dict[str, int | str | bytes]:
+    """Return what the log says of a consent."""
+    return {
+        "applet": terms.applet,
+        "package": terms.package,
+        "recipient": terms.recipient,
+        "purpose": terms.purpose,
+        "statement": terms.statement,
+        "least_days": terms.least_days,
+        "least_minutes": terms.least_minutes,
+        "answers": terms.answers,
+        "bits": terms.bits,
+        "until": terms.until.isoformat(),
+        "least_group": terms.least_group,
+    }
+
+
+def request_facts(
+    request: ReleaseRequest | AmountsRequest | AggregateRequest,
+) -> dict[str, int | str | bytes]:
+    """Return what the log says of a request, whatever becomes of it."""
+    if isinstance(request, AggregateRequest):
+        return request.facts
+    return {
+        "applet": request.applet,
+        "package": request.package,
+        "recipient": request.recipient,
+        "purpose": request.purpose,
+        "statement": request.statement,
+        "subject": request.subject,
+        "begin": request.form.begin,
+        "slot_seconds": request.form.slot_seconds,
+    }
+
+
+def number_facts(
+    request: ReleaseRequest | AmountsRequest, minutes: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return what the log says of the numbers that were told, and how finely each might be."""
+    if isinstance(request, ReleaseRequest):
+        [number] = request.numbers
+        return {
+            "weights": _pack(request.form.weights),
+            "bits": number.bits,
+            "least_minutes": minutes[number.kind],
+        }
+    return {
+        "numbers": [
+            {
+                "kind": number.kind,
+                "forms": [_packed(form) for form in number.forms],
+                "bits": number.bits,
+                "least_minutes": minutes[number.kind],
+            }
+            for number in request.numbers
+        ],
+        "bits": sum(number.bits for number in request.numbers),
+    }
+
+
+def release_of(entry: Entry) -> Release:
+    """Return the release that an entry records."""
+    facts = entry.facts
+    parts: Sequence[Mapping[str, Any]] = facts.get(
+        "numbers",
+        [{**facts, "kind": facts["statement"], "forms": [facts.get("weights")]}],
+    )
+
+    def form(weights: bytes, kind: str) -> Form:
+        about = facts["begin"], facts["slot_seconds"]
+        if kind == Reading.kind:
+            slots, place = _SAMPLE.unpack(weights)
+            one = (0,) * place + (1,) + (0,) * (slots - place - 1)
+            return Form(*about, one, is_sample=True)
+        unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
+        return Form(*about, unpacked, kind == Peaks.kind)
+
+    return Release(
+        sequence=entry.sequence,
+        time=entry.time,
+        applet=facts["applet"],
+        recipient=facts["recipient"],
+        purpose=facts["purpose"],
+        statement=facts["statement"],
+        subject=facts["subject"],
+        numbers=tuple(
+            Number(
+                part["kind"],
+                tuple(form(weights, part["kind"]) for weights in part["forms"]),
+                part["bits"],
+                part.get("least_minutes", LEAST_MINUTES),
+            )
+            for part in parts
+        ),
+    )

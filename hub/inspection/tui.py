@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Now, readings and releases in a terminal, for machines without a browser.
+
+The same views as everywhere. The hub is opened for each look at it and closed after, so that
+nothing waits for an open screen.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import date, timedelta
+from typing import Any, ClassVar, Final
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.widgets import DataTable, Footer, Header, Static, TabbedContent, TabPane
+
+from hub.device import Device
+from hub.disclosure import Knowledge
+from hub.inspection.bucket import Bucket
+from hub.inspection.calendar import By, calendar_period
+from hub.inspection.documents import tariff_book
+from hub.inspection.locales import Catalogue
+from hub.inspection.now import power_now
+from hub.inspection.readings import ReadingsView, readings_view
+from hub.inspection.releases import (
+    ReleasesView,
+    decode_message,
+    outgoing_message,
+    releases_view,
+)
+from hub.inspection.slots import local_date
+from hub.inspection.store import open_inspection
+from hub.inspection.summaries import Summaries
+from hub.moments import printable
+
+__all__ = ["InspectionTui"]
+
+CUT: Final = {By.DAY: By.HOUR, By.WEEK: By.DAY, By.MONTH: By.DAY, By.YEAR: By.MONTH}
+"""How finely a day, week, month and year are shown."""
+BAR: Final = 20
+REFRESH_SECONDS: Final = 30
+DAY_SECONDS: Final = 86_400
+BYTES_SHOWN: Final = 512
+
+
+class InspectionTui(App[None]):
+    """The application; quits with `q`."""
+
+    CSS = """
+    #now, #knowledge, #message { padding: 1 2; height: auto; }
+    DataTable { height: 1fr; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(
+        self, open_device: Callable[[], AbstractContextManager[Device]], words: Catalogue
+    ) -> None:
+        """Show the hub that `open_device` opens, in the language of `words`."""
+        super().__init__()
+        self._open_device, self._words = open_device, words
+        self._scale, self._day = By.DAY, date(1970, 1, 1)
+        self._view: ReadingsView | None = None
+        self._told: ReleasesView | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the three pages."""
+        say = self._words.t
+        yield Header()
+        with TabbedContent():
+            with TabPane(say("tui.now"), id="page-now"):
+                yield Static(id="now")
+            with TabPane(say("tui.readings"), id="page-readings"):
+                yield Static(id="period")
+                yield DataTable(id="readings", cursor_type="row")
+            with TabPane(say("tui.releases"), id="page-releases"):
+                yield Static(id="knowledge")
+                yield DataTable(id="releases", cursor_type="row")
+                yield Static(id="message")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Fill the pages, and again from time to time."""
+        say = self._words.t
+        self.title = say("tui.title")
+        for key, action, text in (
+            ("d", "scale('day')", say("tui.day")),
+            ("w", "scale('week')", say("tui.week")),
+            ("m", "scale('month')", say("tui.month_key")),
+            ("y", "scale('year')", say("tui.year")),
+            ("b", "step(-1)", say("tui.earlier")),
+            ("n", "step(1)", say("tui.later")),
+            ("r", "reload", say("tui.reload")),
+            ("q", "quit", say("tui.quit")),
+        ):
+            self.bind(key, action, description=text)
+        names = ("from", "energy", "share", "peak", "state", "cost")
+        self._table("readings").add_columns(*(say(f"tui.{name}") for name in names))
+        told = ("time", "recipient", "purpose", "bits", "bytes")
+        self._table("releases").add_columns(*(say(f"tui.{name}") for name in told))
+        with self._open_device() as device:
+            latest = device.meter.vault.latest(device.meter.channel)
+            self._day = local_date(device, device.now() if latest is None else latest.time - 1)
+        self.action_reload()
+        self.set_interval(REFRESH_SECONDS, self.action_reload)
+
+    def action_reload(self) -> None:
+        """Look at the hub again."""
+        with self._open_device() as device, open_inspection(device) as database:
+            kept, book = Summaries.of(device, database), tariff_book(device)
+            period = calendar_period(self._scale, self._day)
+            self._view = readings_view(device, period, CUT[self._scale], book, kept)
+            self._told = releases_view(device)
+            self._static("now").update(self._now(device, kept))
+        self._show_readings(self._view)
+        self._show_releases(self._told, ZoneInfo(self._view.zone))
+
+    def action_scale(self, scale: str) -> None:
+        """Show the day, week, month or year that the shown period begins with."""
+        self._scale = By(scale)
+        self.action_reload()
+
+    def action_step(self, steps: int) -> None:
+        """Show the period before or after."""
+        period = calendar_period(self._scale, self._day)
+        edge = period.first if steps < 0 else period.last
+        self._day = calendar_period(self._scale, edge + timedelta(days=steps)).first
+        self.action_reload()
+
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """Show the message of the release under the cursor."""
+        if event.data_table.id == "releases" and self._told is not None:
+            self._static("message").update(self._message(self._told, event.cursor_row))
+
+    # Now
+
+    def _now(self, device: Device, kept: Summaries) -> Text:
+        words, zone, book = self._words, device.zone, tariff_book(device)
+        power, span = power_now(device), device.meter.journal.span()
+        told = words.t("tui.no_power")
+        if power is not None:
+            told = words.t(
+                "tui.power_value",
+                watts=words.power(power.watts),
+                within=words.power(power.within_watts),
+                time=words.moment(power.end, zone),
+            )
+        lines = [(words.t("tui.power"), told)]
+        day = local_date(device, device.now())
+        for name, scale in (("tui.today", By.DAY), ("tui.month", By.MONTH)):
+            total = readings_view(device, calendar_period(scale, day), scale, book, kept).total
+            used = words.t(
+                "tui.used", energy=words.energy(total.energy_wh), cost=words.money(total.cost)
+            )
+            lines.append((words.t(name), used))
+        days = words.t("tui.no_days")
+        if span is not None:
+            days = f"{words.day(span[0])} – {words.day(span[1])}"
+        lines.append((words.t("tui.days"), days))
+        lines.append((words.t("tui.last_release"), self._last_release(zone)))
+        width = max(len(name) for name, _ in lines) + 2
+        return Text("\n".join(f"{name:{width}}{value}" for name, value in lines))
+
+    def _last_release(self, zone: ZoneInfo) -> str:
+        if self._told is None or not self._told.releases:
+            return self._words.t("tui.nothing_left")
+        release = self._told.releases[-1].release
+        return self._words.t(
+            "tui.last_release_value",
+            time=self._words.moment(release.time, zone),
+            recipient=printable(release.recipient),
+            purpose=printable(release.purpose),
+        )
+
+    # Readings
+
+    def _show_readings(self, view: ReadingsView) -> None:
+        zone, words = ZoneInfo(view.zone), self._words
+        period = f"{words.day(view.period.first)} – {words.day(view.period.last)}, {view.zone}"
+        total = f"{words.t('tui.total')} {words.energy(view.total.energy_wh)}"
+        self._static("period").update(Text(f"{period}\n{total}, {words.money(view.total.cost)}"))
+        most = max((bucket.energy_wh or 0 for bucket in view.buckets), default=0)
+        table = self._table("readings")
+        table.clear()
+        for bucket in view.buckets:
+            table.add_row(*map(Text, self._row(bucket, view, zone, most)))
+
+    def _row(self, bucket: Bucket, view: ReadingsView, zone: ZoneInfo, most: int) -> list[str]:
+        words = self._words
+        bar = "█" * (BAR * (bucket.energy_wh or 0) // most) if most else ""
+        return [
+            self._when(bucket, view.by, zone),
+            words.energy(bucket.energy_wh),
+            bar,
+            "" if bucket.peak is None else words.power(bucket.peak.watts),
+            self._state(bucket),
+            words.money(bucket.cost or bucket.energy_cost),
+        ]
+
+    def _when(self, bucket: Bucket, by: By, zone: ZoneInfo) -> str:
+        if by is By.HOUR:
+            return self._words.clock(bucket.begin, zone)
+        return self._words.moment(bucket.begin, zone).partition(",")[0]
+
+    def _state(self, bucket: Bucket) -> str:
+        words, states = self._words, bucket.states
+        if not states.known and not states.missing:
+            return words.t("tui.no_readings")
+        said = [
+            f"{words.number(count)} {words.t(f'states.{name}')}"
+            for name in ("estimated", "substituted")
+            if (count := getattr(states, name))
+        ]
+        if states.missing:
+            said.append(words.n("tui.missing", states.missing))
+        if bucket.is_provisional:
+            said.append(words.t("tui.provisional"))
+        return ", ".join(said) or words.t("tui.all_measured")
+
+    # Releases
+
+    def _show_releases(self, told: ReleasesView, zone: ZoneInfo) -> None:
+        words, table = self._words, self._table("releases")
+        lines = [self._known(name, known) for name, known in told.known.items()]
+        if len(told.known) > 1:
+            lines.append(self._known(words.t("knowledge.together"), told.together))
+        self._static("knowledge").update(Text("\n".join(lines) or words.t("tui.nothing_left")))
+        table.clear()
+        for one in told.releases:
+            cells = (
+                words.moment(one.release.time, zone),
+                printable(one.release.recipient),
+                printable(one.release.purpose),
+                words.number(one.release.bits),
+                words.number(one.size),
+            )
+            table.add_row(*map(Text, cells))
+        if not told.releases:
+            self._static("message").update("")
+
+    def _known(self, recipient: str, known: Knowledge) -> str:
+        words, window = self._words, known.shortest_window
+        told = words.t(
+            "knowledge.knows",
+            recipient=printable(recipient),
+            rank=words.number(known.rank),
+            slots=words.number(known.slots),
+            bits=words.number(known.bits),
+        )
+        span = words.t("knowledge.no_window")
+        if window is not None:
+            days = words.number((window[1] - window[0] + DAY_SECONDS // 2) // DAY_SECONDS)
+            span = words.t("knowledge.window", days=days)
+        return f"{told}; {span}"
+
+    def _message(self, told: ReleasesView, row: int) -> Text:
+        message = told.releases[row].message if row < len(told.releases) else None
+        if message is None:
+            return Text("")
+        with self._open_device() as device:
+            _, content = outgoing_message(device, message.sequence)
+        lines = [printable(f"{one.name:24}{one.value}") for one in decode_message(content)[:8]]
+        more = "…" if len(content) > BYTES_SHOWN else ""
+        return Text("\n".join([*lines, content[:BYTES_SHOWN].hex() + more]))
+
+    def _static(self, name: str) -> Static:
+        return self.query_one(f"#{name}", Static)
+
+    def _table(self, name: str) -> "DataTable[Any]":
+        return self.query_one(f"#{name}", DataTable)

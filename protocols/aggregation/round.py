@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The announcement of a round: which sum, of whom, under which key; signed by the operator.
+
+    round  = CBOR [message, signature of the operator]
+    digest = SHA-256 of the message; every other message of the round, and every mask, hangs on it
+
+A resolution is a number of minutes: of a slot (5, 15, 30, 60) or a day (1440). Hours and days are
+cut from the slots of a local day, so that a day of 23 or 25 hours is still one day.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Self
+
+from protocols.aggregation._wire import (
+    SIGNATURE_SIZE,
+    decode_message,
+    decode_signed,
+    encode_message,
+    encode_signed,
+    is_signed,
+    require_size,
+    sign,
+)
+from protocols.aggregation.errors import KeyRefused, MalformedMessage, PackingRefused, RoundRefused
+from protocols.aggregation.members import NONCE_SIZE, Member, require_region
+from protocols.aggregation.packing import Layout
+from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
+from protocols.metrology import SLOT_MINUTES, GridError, Period
+
+__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "Terms", "values_at_resolution"]
+
+DAY_MINUTES: Final = 1440
+RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
+MOST_MEMBERS: Final = 1 << 16
+LONGEST_DAYS: Final = 366
+
+_ROUND: Final = "meterlet aggregation round 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is to be added up, and how."""
+
+    region: str
+    register: bytes
+    """The OBIS code, 6 bytes."""
+    period: Period
+    zone: str
+    resolution_minutes: int
+    value_bits: int
+    group_bits: int
+    exponent_bits: int
+    """Of the randomness of encryption; half the key's bits, or `SHORT_EXPONENT`."""
+    key: PaillierPublicKey
+
+    def __post_init__(self) -> None:
+        require_region(self.region)
+        require_size("register", self.register, 6)
+        if self.resolution_minutes not in RESOLUTIONS:
+            raise MalformedMessage(f"a resolution of {self.resolution_minutes} minutes")
+        if (self.period.last - self.period.first).days >= LONGEST_DAYS:
+            raise MalformedMessage(f"a period of more than {LONGEST_DAYS} days")
+        if self.exponent_bits not in (SHORT_EXPONENT, self.key.bits // 2):
+            raise MalformedMessage(f"an exponent of {self.exponent_bits} bits")
+        self.layout  # noqa: B018  (raises where there is no room)
+        self.bounds  # noqa: B018  (raises where there is no such zone)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first second of the period and the second after it."""
+        return self.period.bounds(self.zone)
+
+    @property
+    def layout(self) -> Layout:
+        """How values lie in plaintexts."""
+        return Layout.for_key(self.key.bits, self.value_bits, self.group_bits)
+
+    def value_count(self) -> int:
+        """Return how many values a household contributes."""
+        if self.resolution_minutes == DAY_MINUTES:
+            return sum(1 for _ in self.period.days(self.zone))
+        return sum(
+            -(-(grid.end - grid.begin) // (60 * self.resolution_minutes))
+            for grid in self.period.grids(self.zone, SLOT_MINUTES[0])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Terms and roster, signed by the operator."""
+
+    terms: Terms
+    nonce: bytes
+    """The one that the members' keys are for."""
+    valid_until: int
+    """When households stop answering, epoch seconds."""
+    members: tuple[Member, ...]
+    """In the order of their meters' ids."""
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        require_size("nonce", self.nonce, NONCE_SIZE)
+        require_size("signature", self.signature, SIGNATURE_SIZE)
+        if not 0 <= self.valid_until < 1 << 40:
+            raise MalformedMessage("a round ends at some time")
+        meters = [member.meter for member in self.members]
+        if meters != sorted(set(meters)):
+            raise MalformedMessage("the roster is not in order, or a meter is in it twice")
+        if not 2 <= len(meters) <= min(MOST_MEMBERS, 1 << self.terms.group_bits):
+            raise MalformedMessage(f"a roster of {len(meters)}, more than there is room for, or 1")
+        for kind in ("exchange", "signing"):
+            if len({getattr(member.keys, kind) for member in self.members}) != len(meters):
+                raise MalformedMessage("two members have one key")
+        if len({member.certificate.certifier for member in self.members}) != len(meters):
+            raise MalformedMessage("two members have one certifier")
+        if any(member.keys.nonce != self.nonce for member in self.members):
+            raise MalformedMessage("a member's keys are for another round")
+        if any(member.certificate.region != self.terms.region for member in self.members):
+            raise MalformedMessage("a member is of another region")
+
+    @classmethod
+    def announce(
+        cls,
+        terms: Terms,
+        nonce: bytes,
+        valid_until: int,
+        members: tuple[Member, ...],
+        operator_seed: bytes,
+    ) -> Self:
+        """Return the round of these members, in order, signed with the operator's key."""
+        ordered = tuple(sorted(members, key=lambda member: member.meter))
+        message = _message(terms, nonce, valid_until, ordered)
+        return cls(terms, nonce, valid_until, ordered, sign(message, operator_seed))
+
+    @property
+    def message(self) -> bytes:
+        """What the operator signs."""
+        return _message(self.terms, self.nonce, self.valid_until, self.members)
+
+    @property
+    def digest(self) -> bytes:
+        """The 32 bytes that stand for the round."""
+        return hashlib.sha256(self.message).digest()
+
+    def is_by(self, operator: bytes) -> bool:
+        """Return whether this operator's key has signed it."""
+        return is_signed(self.message, self.signature, operator)
+
+    def index_of(self, meter: bytes) -> int:
+        """Return the meter's place in the roster; raise `RoundRefused` if it has none."""
+        for index, member in enumerate(self.members):
+            if member.meter == meter:
+                return index
+        raise RoundRefused(f"meter {meter.hex()} is not in the roster")
+
+    def encode(self) -> bytes:
+        """Return the announcement."""
+        return encode_signed(self.message, self.signature)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the round of exactly these bytes; raise `MalformedMessage` otherwise."""
+        message, signature = decode_signed(data)
+        try:
+            return cls(*_contents(message), signature)
+        except (GridError, KeyRefused, PackingRefused, ValueError) as error:
+            raise MalformedMessage(f"not a round: {error}") from None
+
+
+def _message(terms: Terms, nonce: bytes, valid_until: int, members: tuple[Member, ...]) -> bytes:
+    return encode_message(
+        _ROUND, terms.region, terms.register,
+        terms.period.first.isoformat(), terms.period.last.isoformat(), terms.zone,
+        terms.resolution_minutes, terms.value_bits, terms.group_bits, terms.exponent_bits,
+        terms.key.encode(), nonce, valid_until, *(member.encode() for member in members),
+    )  # fmt: skip
+
+
+def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
+    match decode_message(message, _ROUND):
+        case [
+            str(region), bytes(register), str(first), str(last), str(zone), int(resolution),
+            int(value_bits), int(group_bits), int(exponent_bits), bytes(key),
+            bytes(nonce), int(valid_until), *members,
+        ]:  # fmt: skip
+            pass
+        case _:
+            raise MalformedMessage("not a round: other fields than one has")
+    period = Period(_date(first), _date(last))
+    terms = Terms(
+        region, register, period, zone, resolution, value_bits, group_bits, exponent_bits,
+        PaillierPublicKey.decode(key),
+    )  # fmt: skip
+    roster = []
+    for member in members:
+        if not isinstance(member, bytes):
+            raise MalformedMessage("not a member")
+        roster.append(Member.decode(member, region, nonce))
+    return terms, nonce, valid_until, tuple(roster)
+
+
+def _date(text: str) -> date:
+    day = date.fromisoformat(text)
+    if day.isoformat() != text:
+        raise MalformedMessage("a date is not written as YYYY-MM-DD")
+    return day
+
+
+def values_at_resolution(
+    days: tuple[tuple[int, ...], ...], slot_minutes: int, resolution_minutes: int
+) -> list[int]:
+    """Return the sums of each day's slots that a resolution makes one value of.
+
+    Raises `RoundRefused` where slots are longer than the resolution, or do not divide it.
+    """
+    step, rest = divmod(resolution_minutes, slot_minutes)
+    if rest or not step:
+        raise RoundRefused(
+            f"slots of {slot_minutes} minutes do not make values of {resolution_minutes} minutes"
+        )
+    if resolution_minutes == DAY_MINUTES:
+        return [sum(day) for day in days]
+    return [sum(day[at : at + step]) for day in days for at in range(0, len(day), step)]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a household insists on before it opens a sum: a group, and no two sums to subtract.
+
+Of two sums over sets of households that differ in one, the difference is that one's use. Asking
+for a least difference is not enough: with S and two subsets of it, each of which leaves out many,
+the sum over S less both leaves what is in neither, and no household has seen all three. So for
+any instant, of any two sets that one household helps to open,
+
+    they are the same, or the smaller is a subset of the larger, lacks at least g of its members
+    (g: the least size of a group) and has more than half of them: 2·|smaller| >= |larger| + g.
+
+Two subsets of one set then have g members in common, of whom one is honest if fewer than g
+collude; that one refuses unless they are nested too. So all sets of an instant that share honest
+members form a chain, and all that can be computed from their sums are sums over the chain's steps,
+of at least g members each. What a step tells of one honest member is what a group tells of which
+all others collude: g has to be larger than the number of colluders by more than one.
+
+The rule lets a region go on, at a price, when a member has agreed to a sum and then vanished for
+good: the next round leaves it out together with g - 1 others.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.aggregation.errors import RoundRefused
+from protocols.aggregation.messages import Contributors
+from protocols.aggregation.round import Round
+
+__all__ = ["SMALLEST_GROUP", "Released", "Rules"]
+
+SMALLEST_GROUP: Final = 5
+LONGEST_ROUND: Final = 31 * 86_400
+"""Seconds that a round may stay open, so that what hubs keep of rounds is bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A sum that a household has helped to open: over whom, in [begin, end)."""
+
+    begin: int
+    end: int
+    members: frozenset[bytes]
+    """Their `Member.name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A household's conditions."""
+
+    authorities: tuple[bytes, ...]
+    """Ed25519 keys of those who say which meters there are."""
+    smallest_group: int = SMALLEST_GROUP
+
+    def __post_init__(self) -> None:
+        if self.smallest_group < 3:
+            raise ValueError("in a group of 2 each knows the other's use from the sum")
+
+    def require_round(self, announced: Round, now: int) -> None:
+        """Return if the roster is large enough and real, and it is time; else `RoundRefused`."""
+        if not now < announced.valid_until <= now + LONGEST_ROUND:
+            raise RoundRefused("the round is over, or ends too late")
+        if len(announced.members) < self.smallest_group:
+            raise RoundRefused(
+                f"a group of {len(announced.members)}, fewer than {self.smallest_group}"
+            )
+        for member in announced.members:
+            member.verify(self.authorities)
+
+    def require_set(
+        self, announced: Round, contributors: Contributors, earlier: Iterable[Released]
+    ) -> Released:
+        """Return what opening the sum over these would release; raise `RoundRefused` if it may not.
+
+        `earlier` are all releases so far; those of other times do not matter.
+        """
+        if len(contributors.indexes) < self.smallest_group:
+            raise RoundRefused(
+                f"a group of {len(contributors.indexes)}, fewer than {self.smallest_group}"
+            )
+        begin, end = announced.terms.bounds
+        members = announced.members
+        names = frozenset(members[index].name for index in contributors.indexes)
+        for release in earlier:
+            if release.begin < end and begin < release.end:
+                self._require_apart(names, release.members)
+        return Released(begin, end, names)
+
+    def _require_apart(self, new: frozenset[bytes], old: frozenset[bytes]) -> None:
+        if new == old:
+            return
+        small, large = sorted((new, old), key=len)
+        lacking = len(large - small)
+        if (
+            not small < large
+            or lacking < self.smallest_group
+            or 2 * len(small) < len(large) + self.smallest_group
+        ):
+            raise RoundRefused(
+                f"another sum of this time is over {len(old)} households, {len(new ^ old)} of them"
+                " others: the difference could tell of few"
+            )

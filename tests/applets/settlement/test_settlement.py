@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settlement equals plain arithmetic: 60 London homes at real half-hourly prices, to the digit.
+
+Low Carbon London 2013 (UK Power Networks, CC BY 4.0); the prices are those of Octopus Agile ten
+years later, put back to the same weekday.
+"""
+
+from dataclasses import replace
+from datetime import date
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from applets.exchange.messages import About, MessageRefused
+from applets.sdk import Command
+from applets.sdk.testing import FakePlatform, Household, NativeCard
+from applets.settlement.applet import SettlementApplet
+from applets.settlement.messages import AID, SettlementAnswer, SettlementQuestion
+from applets.settlement.statement import PURPOSE, RECIPIENT, SettledPeriod, check_settlement
+from hub.certifier import Certifier
+from hub.machine import Manifest
+from protocols.metrology import Period
+from protocols.proofs import LinearStatement, StatementContext
+from protocols.proofs.group import encode_scalar
+from tariffs import PriceIndex
+from tariffs.energy import PriceSeries
+from tariffs.index_source import IndexShape, read_index
+from tariffs.signing import sign_index
+from tests.homes import KEYS, SLOT, Home, homes, series_of
+from tests.tariffs.test_price_index import price_file
+from utility_server.shares import round_shares, share_out
+
+JANUARY = Period.month(2013, 1)
+TEN_YEARS = 521 * 7 * 86_400 + 7 * 86_400
+NONCE = bytes(range(16))
+MANIFEST = Path(__file__).resolve().parents[3] / "applets" / "settlement" / "manifest.toml"
+
+
+@lru_cache
+def agile() -> PriceIndex:
+    shape = IndexShape("import_p_per_kWh", "p/kWh", SLOT, "Europe/London")
+    text = price_file("gb_octopus_agile_2022-11_2023-12_30min")
+    found = read_index(text, shape, "agile", 1, "GBP", name="agile")
+    moved = replace(found.prices, begin=found.prices.begin - TEN_YEARS)
+    return replace(found, prices=moved)
+
+
+def question_for(home: Home, index: bytes = b"signed") -> SettlementQuestion:
+    return SettlementQuestion(About(home.name.encode(), *home.bounds, NONCE), index)
+
+
+def answered(home: Home, index: PriceIndex) -> SettlementAnswer:
+    """What applet and platform make of it."""
+    begin, end = home.bounds
+    series = series_of(home.name)
+    context = StatementContext(
+        series.meter, series.register, begin, end, SLOT // 60, index.digest, RECIPIENT, PURPOSE,
+        NONCE,
+    )  # fmt: skip
+    weights = tuple(index.weights(home.starts, SLOT))
+    statement = LinearStatement(context, tuple(one.day.digest for one in home.certified), weights)
+    proof = Certifier(series, KEYS).open_linear(statement, home.certified)
+    about = question_for(home).about
+    return SettlementAnswer(
+        about, proof.value, encode_scalar(proof.opening), proof.binding, index.digest, home.days
+    )
+
+
+def checked(home: Home, answer: SettlementAnswer, index: PriceIndex) -> SettledPeriod:
+    return check_settlement(
+        question_for(home), answer.encode(), index, home.period, series_of(home.name),
+        KEYS.public_key,
+    )  # fmt: skip
+
+
+def test_sixty_homes_are_settled_as_plain_arithmetic_says(tmp_path: Path) -> None:
+    index = agile()
+    plain: dict[str, Fraction] = {}
+    proved: dict[str, int] = {}
+    for number, home in enumerate(homes(JANUARY, tmp_path)):
+        settled = checked(home, answered(home, index), index)
+        worth = Fraction(0)
+        for start, watt_hours in home.rows.items():
+            micro = index.prices.prices[(start - index.prices.begin) // SLOT]
+            assert micro is not None
+            worth += Fraction(micro, 10**6) * Fraction(watt_hours, 1000)
+        assert Fraction(settled.value, 10**9) == worth
+        assert len(settled.missing) == settled.slots - len(home.rows)
+        supplier = f"supplier {number % 7}"
+        plain[supplier] = plain.get(supplier, Fraction(0)) + worth
+        proved[supplier] = proved.get(supplier, 0) + settled.value
+    assert number == 59
+    shares = round_shares(proved, 10**7)
+    assert sum(shares.values()) == round(sum(plain.values()) * 100)
+    for supplier, exact in plain.items():
+        assert abs(shares[supplier] - 100 * exact) < 1
+
+
+def test_the_applet_asks_for_the_index_as_weights() -> None:
+    key = Ed25519PrivateKey.generate()
+    household = Household.constant(watt_hours=100, days=28, first_day=date(2026, 2, 1))
+    hours = (household.end - household.begin) // 3600
+    prices = tuple(1000 * place for place in range(hours))
+    index = PriceIndex(
+        "spot", 1, "EUR", "EUR/MWh", "UTC", PriceSeries(household.begin, 3600, prices)
+    )
+    platform = FakePlatform(household)
+    card = NativeCard(SettlementApplet, platform)
+    card.install(key.public_key().public_bytes_raw())
+    about = About(b"meter", household.begin, household.end, NONCE)
+    asked = SettlementQuestion(about, sign_index(index, key, b"key"))
+    response = card.send(Command(0x80, 0x10, data=asked.encode()))
+    answer = SettlementAnswer.decode(response.data)
+    assert (answer.value, answer.index) == (400 * sum(prices), index.digest)
+    stranger = sign_index(index, Ed25519PrivateKey.generate(), b"key")
+    refused = card.send(Command(0x80, 0x10, data=replace(asked, index=stranger).encode()))
+    assert refused.status == 0x6A80
+    short = sign_index(index.between(household.begin, household.end - 3600), key, b"key")
+    refused = card.send(Command(0x80, 0x10, data=replace(asked, index=short).encode()))
+    assert refused.status == 0x6A80
+    assert len(platform.released) == 1
+
+
+def test_the_manifest_asks_for_slots_that_differ_and_for_nothing_else() -> None:
+    manifest = Manifest.from_toml(MANIFEST.read_text())
+    assert (manifest.aid, manifest.recipient, manifest.purpose) == (AID, RECIPIENT, PURPOSE)
+    (statement,) = manifest.statements
+    assert (statement.kind, statement.least_minutes, statement.value_bits) == ("linear", 15, 56)
+
+
+def test_messages_that_are_not_in_their_one_form_are_refused() -> None:
+    about = About(b"meter", 0, 86_400, NONCE)
+    answer = SettlementAnswer(about, -5, bytes(32), bytes(32), bytes(32), (b"day",))
+    assert SettlementAnswer.decode(answer.encode()) == answer
+    question = SettlementQuestion(about, b"index")
+    assert SettlementQuestion.decode(question.encode()) == question
+    for data in (question.encode(), answer.encode()):
+        for place in range(len(data)):
+            for decode in (SettlementQuestion.decode, SettlementAnswer.decode):
+                changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+                try:
+                    again = decode(changed)
+                except MessageRefused:
+                    continue
+                assert again.encode() == changed
+
+
+def test_shares_add_up_to_the_penny() -> None:
+    assert round_shares({"a": 1_4999999, "b": 1_4999999, "c": 1}, 10**7) == {"a": 2, "b": 1, "c": 0}
+    assert round_shares({"a": -3_333_333, "b": -3_333_333, "c": 6_666_666}, 10**7) == {
+        "a": 0,
+        "b": 0,
+        "c": 0,
+    }
+    assert share_out(100, {"a": 1, "b": 1, "c": 1}) == {"a": 34, "b": 33, "c": 33}
+    assert share_out(100, {"a": 3, "b": -1}) == {"a": 150, "b": -50}
+    with pytest.raises(ValueError, match="nothing"):
+        share_out(1, {"a": 1, "b": -1})

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hubs that lie to those who settle: each lie meets the check that is there for it."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from applets.exchange.evidence import AnswerRefused
+from applets.exchange.messages import About
+from applets.settlement.messages import SettlementAnswer, SettlementQuestion
+from applets.settlement.statement import check_settlement
+from hub.certifier import Certifier, CertifierKeys
+from hub.readings import Reading
+from protocols.metrology import CertifiedDay, Period, Series
+from protocols.proofs import LinearStatement, StatementContext
+from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
+from tariffs import PriceIndex
+from tariffs.energy import PriceSeries
+
+DAYS = Period(date(2025, 3, 1), date(2025, 3, 28))
+NEXT = Period(date(2025, 3, 2), date(2025, 3, 29))
+ZONE, SLOT = "Europe/Berlin", 900
+SERIES = Series(b"meter", bytes.fromhex("0100010800ff"), ZONE, 15)
+OTHER = Series(b"other", bytes.fromhex("0100010800ff"), ZONE, 15)
+KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
+FORGER = CertifierKeys(bytes(range(1, 33)), bytes(range(2, 34)))
+FIRST, LAST = Period(DAYS.first, NEXT.last).bounds(ZONE)
+
+
+def index(seed: int = 1) -> PriceIndex:
+    dice = random.Random(seed)
+    prices = tuple(dice.randrange(-50_000, 300_000) for _ in range((LAST - FIRST) // 3600))
+    return PriceIndex("spot", 1, "EUR", "EUR/MWh", ZONE, PriceSeries(FIRST, 3600, prices))
+
+
+INDEX = index()
+
+
+def answer(
+    *,
+    period: Period = DAYS,
+    series: Series = SERIES,
+    keys: CertifierKeys = KEYS,
+    prices: PriceIndex = INDEX,
+    nonce: bytes = bytes(16),
+    recipient: str = "settlement",
+    factor: int = 1,
+) -> SettlementAnswer:
+    """An answer that is right for these arguments."""
+    dice, register, readings = random.Random(5), 0, []
+    for time in range(FIRST, LAST + 1, SLOT):
+        readings.append(Reading(time, register))
+        register += dice.randrange(600)
+    certifier, previous, certified = Certifier(series, keys), None, []
+    for day in period.days(ZONE):
+        previous = certifier.certify(day, readings, previous)
+        certified.append(previous)
+    starts = [t for one in certified for t in one.use.grid.boundaries()[:-1]]
+    begin, end = period.bounds(ZONE)
+    context = StatementContext(
+        series.meter, series.register, begin, end, 15, prices.digest, recipient, "settlement", nonce
+    )
+    weights = tuple(factor * weight for weight in prices.weights(starts, SLOT))
+    statement = LinearStatement(context, tuple(one.day.digest for one in certified), weights)
+    proof = certifier.open_linear(statement, certified)
+    return SettlementAnswer(
+        About(series.meter, begin, end, nonce),
+        proof.value,
+        encode_scalar(proof.opening),
+        proof.binding,
+        prices.digest,
+        tuple(one.day.encode() for one in certified),
+    )
+
+
+QUESTION = SettlementQuestion(About(b"meter", *DAYS.bounds(ZONE), bytes(16)), b"signed")
+HONEST = answer()
+
+
+def check(lie: SettlementAnswer) -> int:
+    return check_settlement(
+        QUESTION, lie.encode(), INDEX, DAYS, SERIES, KEYS.public_key
+    ).value  # fmt: skip
+
+
+def reissued(lie: SettlementAnswer) -> SettlementAnswer:
+    """Say of an answer to something else that it is the one to this question."""
+    return replace(lie, about=QUESTION.about, index=INDEX.digest)
+
+
+def other_commitment() -> SettlementAnswer:
+    first, *rest = (CertifiedDay.decode(day) for day in HONEST.days)
+    points = type(first.content.commitments)(reversed(list(first.content.commitments)))
+    forged = CertifiedDay.sign(replace(first.content, commitments=points), FORGER.signing_key)
+    return replace(HONEST, days=(forged.encode(), *(day.encode() for day in rest)))
+
+
+def opening_off_by_one() -> SettlementAnswer:
+    opening = (decode_scalar(HONEST.opening) + 1) % ORDER
+    return replace(HONEST, opening=encode_scalar(opening))
+
+
+LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
+    "another index": (lambda: answer(prices=index(2)), "index"),
+    "another index by this one's name": (lambda: reissued(answer(prices=index(2))), "proof"),
+    "another period": (lambda: answer(period=NEXT), "message"),
+    "another period by this one's name": (lambda: reissued(answer(period=NEXT)), "chain"),
+    "another meter": (lambda: answer(series=OTHER), "message"),
+    "another meter by this one's name": (lambda: reissued(answer(series=OTHER)), "chain"),
+    "an earlier answer": (lambda: answer(nonce=bytes(15) + b"\1"), "message"),
+    "an earlier answer, renamed": (lambda: reissued(answer(nonce=bytes(15) + b"\1")), "proof"),
+    "an answer to somebody else": (lambda: answer(recipient="supplier"), "proof"),
+    "weights doubled": (lambda: answer(factor=2), "proof"),
+    "a lower value": (lambda: replace(HONEST, value=HONEST.value - 1), "proof"),
+    "a value of the other sign": (lambda: replace(HONEST, value=-HONEST.value), "proof"),
+    "an opening off by one": (opening_off_by_one, "proof"),
+    "an opening beyond the order": (lambda: replace(HONEST, opening=b"\xff" * 32), "proof"),
+    "a day less": (lambda: replace(HONEST, days=HONEST.days[1:]), "chain"),
+    "a day twice": (lambda: replace(HONEST, days=HONEST.days[:1] + HONEST.days[:-1]), "chain"),
+    "days in another order": (lambda: replace(HONEST, days=HONEST.days[::-1]), "chain"),
+    "other commitments": (other_commitment, "signature"),
+    "a certifier of one's own": (
+        lambda: answer(keys=FORGER),
+        "signature",
+    ),
+}
+
+
+def test_the_honest_answer_is_what_the_prices_make() -> None:
+    assert check(HONEST) == HONEST.value
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_refused_by_the_check_that_is_there_for_it(lie: str) -> None:
+    make, name = LIES[lie]
+    with pytest.raises(AnswerRefused) as refused:
+        check(make())
+    assert refused.value.check == name
+
+
+def test_every_byte_of_value_and_proof_counts() -> None:
+    data = HONEST.encode()
+    until = data.index(HONEST.days[0])
+    for place in range(until):
+        changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        with pytest.raises(AnswerRefused):
+            check_settlement(QUESTION, changed, INDEX, DAYS, SERIES, KEYS.public_key)

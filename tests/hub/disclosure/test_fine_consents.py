@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prices that differ in every slot: by a consent that says so, counted, and beside coarser ones."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hub.disclosure import (
+    CONSENT_COMPONENT,
+    LOG_COMPONENT,
+    AmountsRequest,
+    Disclosure,
+    ReleaseRefused,
+    ReleaseRequest,
+    knowledge_of,
+    number_of,
+)
+from hub.vault import Database
+from protocols.amounts import Amount, Best, Reading, SlotForm, Sum
+from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask, day_and_night
+
+FINE = replace(
+    TERMS, applet=b"\xf0grid", purpose="settlement", least_minutes=15, answers=2, bits=50
+)
+DAY = 86_400
+
+
+@pytest.fixture
+def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
+    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+        disclosure = Disclosure(database, lambda: NOW)
+        disclosure.grant(TERMS)
+        disclosure.grant(FINE)
+        yield disclosure
+
+
+def prices(seed: int, days: int = 31) -> tuple[int, ...]:
+    dice = random.Random(seed)
+    return tuple(dice.randrange(-50_000, 400_000) for _ in range(96 * days))
+
+
+def fine(weights: tuple[int, ...], *, begin: int = MARCH, days: int = 31) -> ReleaseRequest:
+    asked = ask(weights, begin=begin, days=days)
+    return replace(asked, applet=b"\xf0grid", purpose="settlement")
+
+
+def test_a_price_for_every_slot_takes_a_consent_to_just_that(disclosure: Disclosure) -> None:
+    with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
+        disclosure.permit(ask(prices(1)))
+    disclosure.permit(fine(prices(1)))
+    (release,) = disclosure.releases()
+    assert [number.least_minutes for number in release.numbers] == [15]
+    known = disclosure.knowledge()
+    assert (known.rank, known.least_seconds) == (1, 900)
+    assert known.exposed_slots > 2_900  # what the resident is shown
+
+
+def test_a_fine_consent_counts_whatever_overlaps(disclosure: Disclosure) -> None:
+    for shift in range(2):
+        begin = MARCH + shift * DAY
+        disclosure.permit(fine(prices(shift), begin=begin))
+    with pytest.raises(ReleaseRefused, match="count: this period was answered 2 times"):
+        disclosure.permit(fine(prices(3, 29), begin=MARCH + 3 * DAY, days=29))
+    disclosure.permit(fine(prices(4, 28), begin=MARCH + 40 * DAY, days=28))  # is apart
+
+
+def test_what_was_told_finely_does_not_stand_in_the_way_of_an_ordinary_bill(
+    disclosure: Disclosure,
+) -> None:
+    disclosure.permit(fine(prices(1)))
+    disclosure.permit(ask())
+    bent = list(day_and_night())
+    bent[40] = bent[0]
+    with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
+        disclosure.permit(ask(tuple(bent)))  # is held against the earlier bill, still
+
+
+def test_a_fine_sum_less_an_ordinary_one_tells_no_slot(disclosure: Disclosure) -> None:
+    disclosure.permit(ask())
+    bent = list(day_and_night())
+    bent[40] += 1
+    with pytest.raises(ReleaseRefused, match="window: the total of 0.0104 days"):
+        disclosure.permit(fine(tuple(bent)))
+
+
+def test_an_older_record_counts_as_told_under_an_ordinary_consent(disclosure: Disclosure) -> None:
+    disclosure.permit(ask())
+    (entry,) = disclosure.log.entries("release")
+    facts = {name: value for name, value in entry.facts.items() if name != "least_minutes"}
+    disclosure.log.append(NOW, "release", facts)
+    old = disclosure.releases()[-1]
+    assert old.numbers[0].least_minutes == 480
+    assert knowledge_of(list(old.forms)).rank == 1
+
+
+SAMPLE = replace(FINE, statement="sample", purpose="profiling", least_minutes=150, bits=20)
+MATCH = replace(FINE, statement="match", purpose="profiling", least_minutes=60)
+
+
+def amounts(*described: Amount, begin: int = MARCH, days: int = 31) -> AmountsRequest:
+    slots = 96 * days
+    numbers = tuple(number_of(amount, begin, 900, slots) for amount in described)
+    return AmountsRequest(
+        b"\xf0grid", b"package", "Stadtwerke", "profiling", days, numbers, b"profiles"
+    )
+
+
+def test_one_reading_in_ten_is_told_and_no_more(disclosure: Disclosure) -> None:
+    disclosure.grant(replace(SAMPLE, answers=9))
+    tenth = [Reading(place) for place in range(3, 2976, 10)]
+    disclosure.permit(amounts(*tenth))
+    assert disclosure.releases()[-1].forms == [
+        form for number in amounts(*tenth).numbers for form in number.forms
+    ]
+    disclosure.permit(amounts(*tenth))  # tells nothing new
+    for other in (Reading(4), Reading(2), Reading(12)):
+        with pytest.raises(ReleaseRefused, match="fineness: two samples would be 15 min apart"):
+            disclosure.permit(amounts(other))
+    with pytest.raises(ReleaseRefused, match="fineness: two samples would be 30 min apart"):
+        # of another period, whose slots are next to those of this one
+        disclosure.permit(amounts(Reading(0), begin=MARCH + (2973 + 2) * 900))
+    known = disclosure.knowledge()
+    assert (known.rank, known.exposed_slots) == (298, 298)
+
+
+def test_samples_do_not_help_to_single_out_their_neighbours(disclosure: Disclosure) -> None:
+    disclosure.grant(replace(SAMPLE, answers=9))
+    disclosure.grant(replace(FINE, purpose="profiling", answers=9))
+    disclosure.permit(amounts(Reading(100), Reading(110)))
+    pair = SlotForm(((100, 2, 1),))
+    with pytest.raises(ReleaseRefused, match="window: the total of 0.0104 days"):
+        disclosure.permit(amounts(Sum(pair)))
+    rest = SlotForm(((0, 100, 1), (101, 2975 - 100, 1)))
+    disclosure.permit(amounts(Sum(rest)))  # all but a sampled slot: as good as the month's total
+    most = SlotForm(((0, 105, 1), (106, 2975 - 105, 1)))
+    with pytest.raises(ReleaseRefused, match="window: the total of 0.0104 days"):
+        disclosure.permit(amounts(Sum(most)))
+
+
+def test_an_ordinary_bill_is_possible_beside_samples(disclosure: Disclosure) -> None:
+    disclosure.grant(SAMPLE)
+    disclosure.permit(amounts(*(Reading(place) for place in range(0, 2976, 10))))
+    disclosure.permit(ask())
+
+
+def test_the_best_of_several_counts_as_if_each_had_been_told(disclosure: Disclosure) -> None:
+    disclosure.grant(MATCH)
+    dice = random.Random(1)
+    shapes = [
+        SlotForm.of({p: 1 + s[p // 4 % 24] for p in range(2976)})
+        for s in ([dice.randrange(9) for _ in range(24)] for _ in range(3))
+    ]
+    disclosure.permit(amounts(Best(tuple(shapes))))
+    (release,) = disclosure.releases()
+    assert (release.bits, len(release.forms)) == (2, 3)
+    assert disclosure.knowledge().rank == 3
+    narrow = SlotForm.of(dict.fromkeys(range(50, 2976), 1))
+    with pytest.raises(ReleaseRefused, match="window"):
+        disclosure.permit(
+            amounts(Best((SlotForm(((0, 2976, 1),)), narrow)), begin=MARCH + 50 * DAY)
+        )
+    single = SlotForm(((5, 1, 1),))
+    with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
+        disclosure.permit(amounts(Best((shapes[0], single)), begin=MARCH + 50 * DAY))
+
+
+def test_a_kind_of_number_needs_a_consent_of_its_own(disclosure: Disclosure) -> None:
+    disclosure.grant(MATCH)
+    with pytest.raises(ReleaseRefused, match="consent: none"):
+        disclosure.permit(amounts(Reading(5)))

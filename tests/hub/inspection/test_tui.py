@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import date
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Static, TabbedContent
+
+from hub.device import Device
+from hub.disclosure import Form, ReleaseRequest, Terms
+from hub.inspection import By, readings_view
+from hub.inspection.locales import LANGUAGES, catalogue
+from hub.inspection.tui import InspectionTui
+from protocols.metrology import Period
+from tariffs import Tariff
+from tests.hub.inspection.conftest import NOON, household, put_documents
+
+ENGLISH = catalogue("en")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, tariff: Tariff) -> Device:
+    """A hub that has told a supplier, whose name is out to harm the screen, one sum."""
+    with household(tmp_path_factory.mktemp("tui") / "hub") as device:
+        put_documents(device, tariff)
+        name = "[red]supplier[/red]\x1b[2J"
+        device.disclosure.grant(
+            Terms(b"a", b"p", name, "billing", "linear", 1, 60, 9, 64, date(2030, 1, 1))
+        )
+        begin, end = Period(date(2025, 3, 20), date(2025, 3, 31)).bounds("Europe/Berlin")
+        form = Form(begin, 900, (1,) * ((end - begin) // 900))
+        request = ReleaseRequest(b"a", b"p", name, "billing", "linear", 12, form, bytes(32))
+        device.disclosure.permit(request)
+        device.disclosure.record_message(b"a", name, "billing", b"\x01" * 40)
+    return device
+
+
+def run(
+    device: Device,
+    see: Callable[[InspectionTui, Pilot[None]], Awaitable[None]],
+    language: str = "en",
+) -> None:
+    async def session() -> None:
+        app = InspectionTui(
+            lambda: Device.open(device.folder, now=lambda: NOON), catalogue(language)
+        )
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.pause()
+            await see(app, pilot)
+
+    asyncio.run(session())
+
+
+def text(app: InspectionTui, name: str) -> str:
+    return str(app.query_one(f"#{name}", Static).render())
+
+
+def rows(app: InspectionTui, name: str) -> list[list[str]]:
+    table = app.query_one(f"#{name}", DataTable)
+    return [[str(cell) for cell in table.get_row_at(row)] for row in range(table.row_count)]
+
+
+def test_now_says_power_use_cost_and_the_last_release(told: Device) -> None:
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        shown = text(app, "now")
+        with Device.open(told.folder, now=lambda: NOON) as device:
+            today = Period(date(2025, 4, 1), date(2025, 4, 1))
+            view = readings_view(device, today, By.DAY)
+        assert ENGLISH.energy(view.total.energy_wh) in shown
+        for word in ("Power", "Today", "This month", "Certified", "Last release"):
+            assert word in shown
+
+    run(told, see)
+
+
+def test_readings_change_scale_and_period_by_key(told: Device) -> None:
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        app.query_one(TabbedContent).active = "page-readings"
+        await pilot.pause()
+        assert len(rows(app, "readings")) == 24
+        await pilot.press("b", "b")
+        shown = rows(app, "readings")
+        assert "30 Mar 2025" in text(app, "period")
+        assert [row[0] for row in shown][:4] == ["00:00", "01:00", "03:00", "04:00"]
+        assert len(shown) == 23
+        await pilot.press("m")
+        assert len(rows(app, "readings")) == 31
+        await pilot.press("w")
+        gap = rows(app, "readings")[1]
+        assert "12 slots missing" in gap[4]
+        await pilot.press("y", "n")
+        assert "1 Jan 2026 – 31 Dec 2026" in text(app, "period")
+        assert {row[4] for row in rows(app, "readings")} == {"no readings"}
+
+    run(told, see)
+
+
+def test_releases_show_what_is_known_and_the_bytes_harmlessly(told: Device) -> None:
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        app.query_one(TabbedContent).active = "page-releases"
+        await pilot.pause()
+        [row] = rows(app, "releases")
+        assert row[1] == "[red]supplier[/red]\N{REPLACEMENT CHARACTER}[2J"
+        assert row[4] == "40"
+        assert "knows 1 of" in text(app, "knowledge")
+        assert "\x1b" not in text(app, "knowledge") + text(app, "now")
+        assert "nothing shorter than 12 days" in text(app, "knowledge")
+        app.query_one("#releases", DataTable).focus()
+        await pilot.pause()
+        assert "01" * 40 in text(app, "message")
+
+    run(told, see)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_speaks_every_language(told: Device, language: str) -> None:
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        assert catalogue(language).t("tui.power") in text(app, "now")
+        assert app.title == catalogue(language).t("tui.title")
+        await pilot.press("q")
+
+    run(told, see, language)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A resident at the command line: look, compare, check the proof, take copies, let programs in."""
+
+import csv
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from hub.device import Device
+from hub.inspection.api import create_api
+from tests.journeys.conftest import ROOT, run_meterlet
+
+MARCH = ("--from", "2025-03-01", "--until", "2025-03-31")
+Inspect = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demonstration's household, kept."""
+    keep = tmp_path_factory.mktemp("resident") / "demo"
+    done = run_meterlet("demo", "--keep", keep, "--json")
+    assert done.returncode == 0, done.stderr
+    return keep / "hub"
+
+
+def inspect(folder: Path, *arguments: object, code: int = 0) -> Any:
+    done = run_meterlet("inspect", *arguments, "--hub", folder, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_table_json_csv_and_interface_say_the_same(folder: Path) -> None:
+    said = inspect(folder, "readings", *MARCH)
+    bill = inspect(folder, "bill")
+    assert said["total"]["energy_wh"] == bill["energy_wh"]
+    assert said["total"]["cost"]["rounded"] == bill["invoiced"] == "127.46"
+    rows = run_meterlet("inspect", "readings", *MARCH, "--csv", "--hub", folder).stdout
+    lines = list(csv.DictReader(rows.splitlines()))
+    assert [int(line["energy_wh"]) for line in lines] == [
+        bucket["energy_wh"] for bucket in said["buckets"]
+    ]
+    cost = said["total"]["cost"]
+    exact = Decimal(cost["exact"]).scaleb(-cost["exact_decimals"])
+    assert sum(Decimal(line["cost"]) for line in lines) == exact
+    table = run_meterlet("inspect", "readings", *MARCH, "--hub", folder).stdout
+    whole, rest = divmod(said["total"]["energy_wh"], 1000)
+    assert f"{whole}.{rest:03}" in table
+    assert "127.46 EUR" in table
+    made = inspect(folder, "tokens", "create", "home", "--scope", "readings")
+    with TestClient(create_api(lambda: Device.open(folder))) as client:
+        answer = client.get(
+            "/v1/readings?from=2025-03-01&until=2025-03-31",
+            headers={"Authorization": f"Bearer {made['token']}"},
+        ).json()
+    assert answer["total"] == said["total"]
+    assert answer["buckets"] == said["buckets"]
+
+
+def test_a_year_is_compared_with_the_one_before(folder: Path) -> None:
+    both = inspect(folder, "readings", "--by", "month", "--compare")
+    assert both["now"]["first_day"] == "2025-01-01"
+    assert both["before"]["last_day"] == "2024-12-31"
+    assert both["energy_difference_wh"] is None  # nothing is known of the year before
+
+
+def test_the_proof_is_checked_and_taken_out_for_anyone_to_check(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert inspect(folder, "bill", "--proof")["proof"]["verdict"] == "matches"
+    bundle = tmp_path / "march.bundle"
+    asked = run_meterlet("inspect", "export", "bill", "-o", bundle, "--hub", folder, stdin=b"n\n")
+    assert (asked.returncode, bundle.exists()) == (5, False)
+    done = run_meterlet("inspect", "export", "bill", "-o", bundle, "--yes", "--hub", folder)
+    assert done.returncode == 0, done.stderr
+    verified = run_meterlet("bill", "verify", bundle)
+    assert (verified.returncode, "127.46" in verified.stdout) == (0, True)
+    again = run_meterlet("inspect", "export", "bill", "-o", bundle, "--yes", "--hub", folder)
+    assert (again.returncode, "exists already" in again.stderr) == (1, True)
+    [copy] = [c for c in inspect(folder, "releases")["copies"] if c["form"] == "bill bundle"]
+    assert copy["size"] == bundle.stat().st_size
+    assert bundle.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("csv", "csv"), ("green-button", "xml")])
+def test_readings_are_taken_out_and_that_is_on_record(
+    folder: Path, tmp_path: Path, form: str, suffix: str
+) -> None:
+    file = tmp_path / f"march.{suffix}"
+    done = run_meterlet(
+        "inspect", "export", "readings", *MARCH, "--format", form, "-o", file, "--yes",
+        "--hub", folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    copies = inspect(folder, "releases")["copies"]
+    assert (copies[-1]["readings"], copies[-1]["size"]) == (2972, file.stat().st_size)
+    nothing = run_meterlet(
+        "inspect", "export", "readings", "--from", "2024-01-01", "--until", "2024-01-02",
+        "-o", tmp_path / "none", "--yes", "--hub", folder,
+    )  # fmt: skip
+    assert (nothing.returncode, (tmp_path / "none").exists()) == (1, False)
+    assert "no readings of 2024-01-01 to 2024-01-02" in nothing.stderr
+
+
+def test_other_tariffs_are_worked_out_and_nobody_is_told(folder: Path) -> None:
+    before = inspect(folder, "releases")
+    bioraria = ROOT / "examples" / "tariffs" / "it-bioraria-2025.toml"
+    said = inspect(folder, "bill", "--tariff", bioraria, "--tariff", ROOT / "cli/demo/tariff.toml")
+    assert said["now"]["rounded"] == said["offers"][1]["cost"]["rounded"] == "127.46"
+    priced = run_meterlet("tariff", "price", bioraria, "--help")
+    assert priced.returncode == 0
+    assert said["offers"][0]["cost"]["currency"] == "EUR"
+    assert inspect(folder, "releases") == before
+    ahead = run_meterlet("inspect", "bill", "--forecast", "--hub", folder)
+    assert (ahead.returncode, ahead.stdout) == (1, "")
+    assert "no readings of 2025-04-01 to 2025-04-30 yet" in ahead.stderr
+    [column] = inspect(folder, "tariffs")["columns"]
+    assert column["name"] == "demo-day-night"
+
+
+def test_the_attack_finds_on_the_curve_what_the_bill_does_not_tell(folder: Path) -> None:
+    said = inspect(folder, "attack", "--from", "2025-03-03", "--until", "2025-03-09")
+    assert said["house"]["found"] > 5
+    assert said["recipients"]["supplier"]["activations"] == []
+    assert said["recipients"]["supplier"]["known_steps"] == 7 * 96
+
+
+def test_a_token_is_listed_without_its_secret_and_revoked(folder: Path) -> None:
+    made = inspect(folder, "tokens", "create", "wall display", "--scope", "device")
+    listed = run_meterlet("inspect", "tokens", "list", "--hub", folder).stdout
+    assert "wall display: device; holds, never used" in listed
+    assert made["token"].rpartition("_")[2] not in listed
+    done = run_meterlet("inspect", "tokens", "revoke", made["number"], "--hub", folder)
+    assert done.returncode == 0
+    [token] = [
+        one for one in inspect(folder, "tokens", "list")["tokens"] if one["name"] == "wall display"
+    ]
+    assert token["revoked"] is not None
+    missing = run_meterlet("inspect", "tokens", "revoke", 99, "--hub", folder)
+    assert (missing.returncode, "there is no token 99" in missing.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("readings", "--until", "2025-03-31"), "--until goes with --from"),
+        (("readings", "--csv", "--json"), "--csv goes with neither"),
+        (("bill", "--forecast", "--proof"), "each ask for something else"),
+        (("bill", "--month", "2025-03"), "--month goes with --tariff"),
+        (("readings", "--from", "2025-03-31", "--until", "2025-03-01"), "first day"),
+    ],
+)
+def test_what_makes_no_sense_is_said(folder: Path, arguments: tuple[str, ...], reason: str) -> None:
+    done = run_meterlet("inspect", *arguments, "--hub", folder)
+    assert done.returncode in (1, 2)
+    assert reason in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
+def test_a_message_that_was_changed_is_no_proof(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "hub"
+    shutil.copytree(folder, other)
+    with sqlite3.connect(other / "hub.db") as database:
+        database.execute("UPDATE disclosure_bytes SET content = content || x'00'")
+    database.close()
+    done = run_meterlet("inspect", "bill", "--proof", "--hub", other)
+    assert (done.returncode, "the bytes of entry" in done.stderr) == (3, True)
