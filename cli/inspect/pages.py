@@ -138,7 +138,9 @@ async def _serve(
 
 def _announce(address: str, code: str | None, as_json: bool) -> None:
     if as_json:
-        print_json("meterlet.inspect.serve/1", {"address": address, "code": code})
+        print_json(
+            "meterlet.inspect.serve/1", {"address": address, "code": code, "process": os.getpid()}
+        )
     else:
         click.echo(f"the pages are at {address}; Ctrl-C ends them")
         if code is not None:
