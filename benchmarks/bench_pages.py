@@ -24,8 +24,9 @@ from hub.device import Device
 from hub.inspection.web import Residents, Role
 from hub.meters import SyntheticHousehold
 from hub.readings import Reading
-from tests.journeys.browser import CHROMIUM, NAME, PASSPHRASE, Home, sync_api, visiting
+from tests.journeys.browser import CHROMIUM, NAME, PASSPHRASE, sync_api, visiting
 from tests.journeys.conftest import run_meterlet
+from tests.journeys.serving import Home
 
 FIRST_BYTE_MS, LOAD_MS, MEMORY_MB = 150, 500, 150
 MINUTES_FROM, QUARTERS_FROM = date(2025, 3, 1), date(2023, 3, 1)
