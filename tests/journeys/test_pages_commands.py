@@ -88,6 +88,10 @@ def test_beyond_loopback_there_is_tls_or_nothing(home: Home) -> None:
     done = run_meterlet("inspect", "serve", "--hub", home.hub, "--host", "0.0.0.0")
     assert done.returncode == 2
     assert "is not loopback: say --certificate and --key" in done.stderr
+    tls = "--certificate", home.hub / "hub.toml", "--key", home.hub / "hub.toml"
+    done = run_meterlet("inspect", "serve", "--hub", home.hub, "--host", "0.0.0.0", *tls)
+    assert done.returncode == 2
+    assert "say what browsers call the hub" in done.stderr
     done = run_meterlet("inspect", "serve", "--hub", home.folder / "none", "--port", "0")
     assert done.returncode == 1
     assert done.stderr.startswith("meterlet: ")
