@@ -92,7 +92,12 @@ class Call:
     def look(self) -> "Iterator[Look]":
         """Open the hub with what inspection keeps of it."""
         with self.device() as device, open_inspection(device) as database:
-            yield Look(device, Summaries.of(device, database), tariff_book(device))
+            try:
+                book = tariff_book(device)
+            except InspectionError:
+                # An applet that keeps rubbish makes costs unknown; it does not hide the readings.
+                book = TariffBook()
+            yield Look(device, Summaries.of(device, database), book)
 
     @property
     def resident(self) -> Session:
