@@ -66,7 +66,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "installing meterlet and what it needs (once)"
-	@$(PIP) install --editable '.[build,simulation]'
+	@$(PIP) install --editable '.[build,simulation,pages]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo tests/system-packages

@@ -169,6 +169,13 @@ def in_words(terms: Terms) -> str:
             f" within {terms.least_minutes} minutes, about a period of {terms.least_days} days or"
             f" more, {terms.answers} times for whatever overlaps, until {terms.until}"
         )
+    if terms.statement == "aggregate":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: sums of your use and that of at"
+            f" least {terms.least_group - 1} other households, never yours alone, about a period"
+            f" of {terms.least_days} days or more, {terms.answers} times a period, no finer than"
+            f" {terms.least_minutes} minutes, until {terms.until}"
+        )
     if terms.statement in KINDS_IN_WORDS:
         return (
             f"{terms.recipient} may learn, for {terms.purpose}: {KINDS_IN_WORDS[terms.statement]},"

@@ -80,6 +80,13 @@ for command in (reader, restore, snapshot):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Public key (PEM) of a vendor whose applets are trusted.",
 )
+@click.option(
+    "--authority",
+    "authorities",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) of who says which meters there are, for sums over households.",
+)
 @json_option
 def init(
     folder: Path,
@@ -89,6 +96,7 @@ def init(
     zone: str,
     slot: str,
     vendors: tuple[Path, ...],
+    authorities: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Make a hub with new keys in FOLDER, which must be new or empty."""
@@ -100,11 +108,12 @@ def init(
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
     with one_line_errors():
-        keys = [public_key(vendor) for vendor in vendors]
+        trusted = [("vendors", path, public_key(path)) for path in vendors]
+        trusted += [("authorities", path, public_key(path)) for path in authorities]
     with one_line_errors(), Device.create(folder, description) as device:
-        for number, key in enumerate(keys):
+        for number, (kind, path, key) in enumerate(trusted):
             pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (folder / "vendors" / f"{number}-{vendors[number].stem}.pem").write_bytes(pem)
+            (folder / kind / f"{number}-{path.stem}.pem").write_bytes(pem)
         certifier = device.meter.certifier.keys.public_key.public_bytes_raw().hex()
     if as_json:
         made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}

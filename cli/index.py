@@ -18,6 +18,7 @@ __all__ = ["index", "load_index"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 SIGNED_BYTE: Final = 0xD2
+RULES: Final = [rule.value for rule in Rule]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,7 +39,7 @@ def index() -> None:
               help="Which end of a step a row's time names.")  # fmt: skip
 @click.option("--repeat-gaps", is_flag=True, help="A missing row has the price before it.")
 @click.option("--mean", type=click.IntRange(5, 1440), help="Make steps of so many minutes.")
-@click.option("--rounding", type=click.Choice(list(Rule)), help="For more than 6 decimals.")
+@click.option("--rounding", type=click.Choice(RULES), help="For more than 6 decimals.")
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the index.")
 @json_option
 def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> None:

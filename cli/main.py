@@ -16,6 +16,7 @@ NOUNS: Final = {
     "hub": "cli.hub:hub",
     "index": "cli.index:index",
     "inspect": "cli.inspect:inspect",
+    "profile": "cli.profile:profile",
     "sml": "cli.sml:sml",
     "tariff": "cli.tariff:tariff",
     "utility": "cli.utility:utility",

@@ -18,15 +18,19 @@ from cli.common import (
     month_option,
     one_line_errors,
     print_json,
+    utc_text,
     utility_option,
 )
 from cli.index import load_index
 from protocols.metrology import Period
+from tariffs import PriceIndex
 from utility_server.errors import CannotVerify, ChannelBroken, HubRefused, VerificationFailed
+from utility_server.group_settlement import Group, worth_of
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import Utility
-from utility_server.settlement import Member, Settlement, Unsettled
+from utility_server.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
 from utility_server.settlement import settle as settle_all
+from utility_server.shares import round_shares
 
 __all__ = ["settle"]
 
@@ -41,33 +45,44 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
 @month_option
 @click.option("--index", "index_file", type=FILE, required=True, help="The price index.")
 @click.option(
-    "--customers", type=FILE, required=True,
-    help="A CSV file: meter (hex), supplier, hub (HOST:PORT).",
+    "--customers", type=FILE,
+    help="A CSV file: meter (hex), supplier, hub (HOST:PORT). Every one is asked.",
+)  # fmt: skip
+@click.option(
+    "--sums", "groups", multiple=True, metavar="SUPPLIER=FILE",
+    help="What a supplier's customers used together: the JSON of `utility aggregate`.",
 )  # fmt: skip
 @json_option
 def settle(
-    folder: Path, month: Period | None, index_file: Path, customers: Path, as_json: bool
+    folder: Path,
+    month: Period | None,
+    index_file: Path,
+    customers: Path | None,
+    groups: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Settle a month: ask each customer's hub, verify, and share the sum out to the suppliers.
+    """Settle at a price index: verify, and share the sum out to the suppliers, to the penny.
 
-    Exit code 3 if an answer is wrong, 5 if a consent is lacking, 4 if an answer is not to be had;
-    what could be settled is printed all the same, as provisional.
+    Either each customer's hub is asked about a --month and proves its part, or the --sums of
+    suppliers' customers are known and no customer's part is. Exit code 3 if an answer is wrong, 5
+    if a consent is lacking, 4 if an answer is not to be had; what could be settled is printed all
+    the same, as provisional.
     """
-    if month is None:
-        raise click.UsageError("say which --month")
+    if (customers is None) == (not groups) or (customers is None) != (month is None):
+        raise click.UsageError("say --customers with --month, or --sums")
     with one_line_errors(), Utility.open(folder) as office:
         found, signature = load_index(index_file)
         if signature != "not signed":
             load_index(index_file, office.folder / "public.pem")
+        if customers is None or month is None:
+            _print(_group_facts(found, groups), as_json=as_json)
+            return
         members, head_end = _members(customers), HeadEnd(office.randomness)
         with _bar(len(members)) as progress:
             done = settle_all(office, found, month, members, head_end, progress)
     facts = _facts(done, month)
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
-    if as_json:
-        print_json("meterlet.utility.settle/1", facts)
-    else:
-        _show(facts)
+    _print(facts, as_json=as_json)
     if done.unsettled:
         first = done.unsettled[0]
         fail(
@@ -75,6 +90,56 @@ def settle(
             f" {first.error}",
             max(map(_code, done.unsettled), key=WORST.index),
         )
+
+
+def _print(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json("meterlet.utility.settle/1", facts)
+    else:
+        _show(facts)
+
+
+def _group_facts(index: PriceIndex, said: tuple[str, ...]) -> dict[str, Any]:
+    groups = {}
+    for text in said:
+        name, equals, path = text.partition("=")
+        if not equals or not 1 <= len(name) <= MOST_NAME or name in groups:
+            raise click.UsageError(f"--sums {text!r}: write SUPPLIER=FILE, each supplier once")
+        try:
+            groups[name] = Group.decode(Path(path).read_bytes())
+        except CannotVerify as error:
+            raise CannotVerify(f"{path}: {error}") from None
+    exact = {name: worth_of(group, index) for name, group in sorted(groups.items())}
+    homes = {name: group.homes for name, group in groups.items()}
+    return {
+        "from": utc_text(min(group.starts[0] for group in groups.values())),
+        "until": utc_text(max(g.starts[-1] + g.slot_seconds for g in groups.values())),
+        **_money_facts(index, exact, homes),
+        "missing_slots": sum(group.missing for group in groups.values()),
+        "unsettled": [],
+        "provisional": any(group.missing for group in groups.values()),
+    }
+
+
+def _money_facts(index: PriceIndex, exact: dict[str, int], homes: dict[str, int]) -> dict[str, Any]:
+    shares = round_shares(exact, NANO_PER_PENNY)
+    return {
+        "series": index.series,
+        "revision": index.version,
+        "currency": index.currency,
+        "suppliers": {
+            name: {
+                "share": _money(shares[name]),
+                "exact": str(exact[name]),
+                "customers": homes[name],
+            }
+            for name in exact
+        },
+        "total": _money(sum(shares.values())),
+        "total_exact": str(sum(exact.values())),
+        "exact_decimals": 9,
+        "settled": sum(homes.values()),
+    }
 
 
 def _code(one: Unsettled) -> Exit:
@@ -106,26 +171,11 @@ def _members(path: Path) -> list[Member]:
 
 
 def _facts(done: Settlement, month: Period) -> dict[str, Any]:
-    shares = done.shares if done.settled else {}
-    exact = done.exact
+    names = [one.member.supplier for one in done.settled]
     return {
         "from": str(month.first),
         "until": str(month.last),
-        "series": done.index.series,
-        "revision": done.index.version,
-        "currency": done.index.currency,
-        "suppliers": {
-            name: {
-                "share": _money(shares[name]),
-                "exact": str(exact[name]),
-                "customers": sum(one.member.supplier == name for one in done.settled),
-            }
-            for name in exact
-        },
-        "total": _money(sum(shares.values())),
-        "total_exact": str(sum(exact.values())),
-        "exact_decimals": 9,
-        "settled": len(done.settled),
+        **_money_facts(done.index, done.exact, {name: names.count(name) for name in names}),
         "missing_slots": sum(len(one.period.missing) for one in done.settled),
         "unsettled": [
             {"meter": one.member.meter.hex(), "why": str(one.error)} for one in done.unsettled

@@ -6,6 +6,7 @@ from typing import Any
 
 import rich_click as click
 
+from applets.profiling.messages import Method, ProfilingRequest
 from cli.common import (
     FOLDER,
     default_folder,
@@ -17,6 +18,7 @@ from cli.common import (
     utc_text,
     utility_option,
 )
+from cli.profile import load_profiles
 from cli.settle import settle
 from cli.tariff_files import load_tariff, write_new
 from protocols.metrology import Period
@@ -24,10 +26,12 @@ from utility_server.audit import check_entry
 from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
+from utility_server.profiling import profile_customer
 
 __all__ = ["utility"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+METHODS = [method.value for method in Method]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -140,6 +144,57 @@ def request_bill(
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
 
 
+@request.command("profile")
+@utility_option
+@month_option
+@click.option("--meter", required=True, help="The customer's meter, in hex.")
+@click.option("--profiles", type=FILE, required=True, help="The set of profiles.")
+@click.option(
+    "--method", type=click.Choice(METHODS), default=Method.MATCH.value, show_default=True,
+    help="What the hub tells: the best match alone, a score for each, or a sample.",
+)  # fmt: skip
+@click.option("--one-in", type=click.IntRange(2, 10_000), help="sample: one reading in so many.")
+@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@json_option
+def request_profile(
+    folder: Path,
+    month: Period | None,
+    meter: str,
+    profiles: Path,
+    method: str,
+    one_in: int | None,
+    address: str,
+    as_json: bool,
+) -> None:
+    """Ask which of given profiles a customer's month is most like, verify it and enter it."""
+    if month is None:
+        raise click.UsageError("say which --month")
+    if (method == Method.SAMPLE) != (one_in is not None):
+        raise click.UsageError("--one-in says how much is sampled, and nothing else")
+    asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
+    with one_line_errors(), Utility.open(folder) as office:
+        where, head_end = Address.parse(address), HeadEnd(office.randomness)
+        found = profile_customer(office, asked, month, _meter(meter), head_end, where)
+    facts = {
+        "entry": found.entry.sequence,
+        "meter": found.entry.meter.hex(),
+        "profiles": asked.profiles.name,
+        "method": method,
+        "best": found.period.best,
+        "scores": dict(found.period.scores),
+        "readings": found.period.readings,
+        "slots": found.period.slots,
+        "missing_slots": found.period.missing,
+        "bytes_sent": head_end.traffic.sent,
+        "bytes_received": head_end.traffic.received,
+        "verified": True,
+    }
+    if as_json:
+        print_json("meterlet.utility.profile/1", facts)
+    else:
+        click.echo(f"verified: {facts['best']}, by {method}, entry {facts['entry']}")
+
+
 def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     """Return a verified bill as the JSON outputs show it."""
     bill = billed.verified.bill
@@ -213,5 +268,7 @@ def _in_words(line: dict[str, Any]) -> str:
             return f"{line['total']} {line['currency']}"
         case "settlement":
             return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
+        case "profile":
+            return f"{line['best']}, by {line['method']}"
         case _:
             return str(line["why"])

@@ -66,9 +66,9 @@ COMPONENTS: Final = (
 )
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
+AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
-AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 
 
 class DeviceError(Exception):

@@ -26,7 +26,7 @@ from hub.card.manager import CardManager, Listed
 from hub.card.package import CapFile, PackageError, build_cap
 from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
 from hub.disclosure import Consent, Terms
-from hub.machine import AGGREGATE, Bundle, BundleError, Manifest, build_bundle
+from hub.machine import Bundle, BundleError, Manifest, build_bundle
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
 
@@ -111,7 +111,7 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
             purpose=manifest.purpose,
             statement=statement.kind,
             least_days=statement.minimum_days,
-            least_minutes=1 if statement.kind == AGGREGATE else statement.least_minutes,
+            least_minutes=statement.least_minutes,
             answers=statement.at_most,
             bits=statement.value_bits,
             until=manifest.expires,

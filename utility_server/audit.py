@@ -6,6 +6,7 @@ from typing import Final
 
 from utility_server.ledger import LedgerEntry
 from utility_server.office import Utility
+from utility_server.profiling import check_profile_entry
 from utility_server.settlement import check_settlement_entry
 
 __all__ = ["check_entry"]
@@ -13,6 +14,7 @@ __all__ = ["check_entry"]
 CHECKS: Final[Mapping[str, Callable[[Utility, LedgerEntry], None]]] = {
     "bill": Utility.check,
     "settlement": check_settlement_entry,
+    "profile": check_profile_entry,
 }
 
 

@@ -217,7 +217,7 @@ class Utility:
         """
         enrolment = self.customers.find(question.meter, AID)
         supplier = self.keys.public.public_bytes_raw()
-        bundle = BillBundle.of(question, answer, enrolment, supplier)
+        bundle = BillBundle.of(question.encode(), answer, enrolment, supplier)
         evidence = bundle.encode()
         try:
             _, tariff, verified = verify_bill(bundle)

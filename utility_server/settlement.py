@@ -33,10 +33,10 @@ from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import key_id
 from utility_server.ledger import Content, LedgerEntry
 from utility_server.office import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.shares import round_shares
 from utility_server.verification import BillBundle, period_of
 
 __all__ = [
+    "NANO_PER_PENNY",
     "Member",
     "Settled",
     "Settlement",
@@ -102,11 +102,6 @@ class Settlement:
             sums[supplier] = sums.get(supplier, 0) + one.period.value
         return dict(sorted(sums.items()))
 
-    @property
-    def shares(self) -> dict[str, int]:
-        """The same in whole pennies, which add up to the rounded sum (`utility_server.shares`)."""
-        return round_shares(self.exact, NANO_PER_PENNY)
-
 
 def settle(
     office: Utility,
@@ -164,14 +159,8 @@ def enter(office: Utility, question: SettlementQuestion, answer: bytes, member: 
     """Verify an answer and enter what came of it; raise as `verify_settlement` does."""
     about = question.about
     enrolment = office.customers.find(about.meter, AID)
-    bundle = SettlementBundle(
-        question.encode(),
-        answer,
-        enrolment.certifier,
-        office.keys.public.public_bytes_raw(),
-        enrolment.register,
-        enrolment.zone,
-        enrolment.slot_minutes,
+    bundle = SettlementBundle.of(
+        question.encode(), answer, enrolment, office.keys.public.public_bytes_raw()
     )
     evidence = bundle.encode()
     try:

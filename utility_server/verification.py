@@ -48,12 +48,10 @@ class BillBundle:
     slot_minutes: int
 
     @classmethod
-    def of(
-        cls, question: BillQuestion, answer: bytes, enrolment: Enrolment, supplier: bytes
-    ) -> Self:
+    def of(cls, question: bytes, answer: bytes, enrolment: Enrolment, supplier: bytes) -> Self:
         """Return the bundle for a customer's answer."""
         return cls(
-            question.encode(),
+            question,
             answer,
             enrolment.certifier,
             supplier,

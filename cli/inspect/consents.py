@@ -64,6 +64,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--least-minutes", type=int, help="More minutes of slots that must be mixed.")
 @click.option("--answers", type=int, help="Fewer answers about the same period.")
 @click.option("--bits", type=int, help="Smaller answers.")
+@click.option("--least-group", type=int, help="Sums over more households.")
 def narrow(
     folder: Path,
     number: int,
@@ -72,9 +73,10 @@ def narrow(
     least_minutes: int | None,
     answers: int | None,
     bits: int | None,
+    least_group: int | None,
 ) -> None:
     """Put a narrower consent in the place of consent NUMBER."""
-    if (until, least_days, least_minutes, answers, bits) == (None,) * 5:
+    if (until, least_days, least_minutes, answers, bits, least_group) == (None,) * 6:
         raise click.UsageError("say what to narrow")
     with one_line_errors(), Device.open(folder) as device:
         old = device.disclosure.consent(number).terms
@@ -85,6 +87,7 @@ def narrow(
             least_minutes=least_minutes or old.least_minutes,
             answers=answers or old.answers,
             bits=bits or old.bits,
+            least_group=least_group or old.least_group,
         )
         try:
             new = device.disclosure.narrow(number, terms)
@@ -135,6 +138,7 @@ def list_consents(folder: Path, as_json: bool) -> None:
             "least_minutes": consent.terms.least_minutes,
             "answers": consent.terms.answers,
             "bits": consent.terms.bits,
+            "least_group": consent.terms.least_group,
             "until": consent.terms.until.isoformat(),
             "replaces": consent.replaces,
             "revoked": None if consent.revoked is None else utc_text(consent.revoked),

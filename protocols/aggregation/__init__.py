@@ -47,6 +47,7 @@ from protocols.aggregation.round import (
     values_at_resolution,
 )
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
+from protocols.aggregation.split import JointDecryptor, KeyShare, require_sum, split_key
 
 __all__ = [
     "CONCENTRATOR",
@@ -69,7 +70,9 @@ __all__ = [
     "Fault",
     "Household",
     "Investigation",
+    "JointDecryptor",
     "KeyRefused",
+    "KeyShare",
     "Layout",
     "MalformedMessage",
     "Member",
@@ -93,5 +96,7 @@ __all__ = [
     "Terms",
     "commit_limbs",
     "open_sum",
+    "require_sum",
+    "split_key",
     "values_at_resolution",
 ]

@@ -10,7 +10,8 @@ Proof:   R1 = k·8B, R2 = k·8P; c hashed of all; t = k + c·w modulo the base p
     proof = Z (32 bytes, as RFC 8032 writes points) | c (16) | t (32, little-endian)
 
 An X25519 scalar is a multiple of 8, w is an eighth of it: 8P has no part of small order whatever
-P is, and A and Z are checked to have none. Keys on the curve's twist are refused with the roster.
+P is, and A and Z are checked to have none. Keys of small order or on the curve's twist are
+refused with the roster.
 Without such a proof two ends that show different secrets could not be told apart. The arithmetic
 is Python's and gmpy2's and takes variable time; it runs when a key of one round is shown anyway.
 """
@@ -24,7 +25,7 @@ from gmpy2 import mpz
 from protocols.aggregation.errors import RoundRefused
 from protocols.proofs import Transcript
 
-__all__ = ["PROOF_SIZE", "is_on_curve", "prove_exchange", "verify_exchange"]
+__all__ = ["PROOF_SIZE", "is_exchange_key", "prove_exchange", "verify_exchange"]
 
 PROOF_SIZE: Final = 32 + 16 + 32
 
@@ -40,10 +41,16 @@ _Point = tuple[mpz, mpz, mpz, mpz]
 _NEUTRAL: Final[_Point] = (mpz(0), mpz(1), mpz(1), mpz(0))
 
 
-def is_on_curve(key: bytes) -> bool:
-    """Return whether an X25519 key is on the curve and in reduced form, not on the twist."""
+def is_exchange_key(key: bytes) -> bool:
+    """Return whether an X25519 key is reduced, on the curve and of more than small order."""
     u = mpz(int.from_bytes(key, "little"))
-    return len(key) == 32 and u < _P and gmpy2.jacobi((u * u + _A * u + 1) * u, _P) == 1
+    if len(key) != 32 or u >= _P or gmpy2.jacobi((u * u + _A * u + 1) * u, _P) != 1:
+        return False
+    x, z = u, mpz(1)
+    for _ in range(3):  # times 8, by abscissas alone
+        squares = x * x + z * z
+        x, z = (x * x - z * z) ** 2 % _P, 4 * x * z * (squares + _A * x * z) % _P
+    return bool(z != 0)
 
 
 def prove_exchange(private_key: bytes, other_key: bytes, context: bytes) -> bytes:
@@ -103,8 +110,8 @@ def _bases(other_key: bytes) -> tuple[_Point, _Point]:
 
 def _lift(key: bytes) -> _Point:
     """Return the point of an X25519 key, of the two the one whose abscissa is even."""
-    if not is_on_curve(key):
-        raise RoundRefused("an exchange key is not on the curve")
+    if not is_exchange_key(key):
+        raise RoundRefused("an exchange key is none")
     u = mpz(int.from_bytes(key, "little"))
     y = (u - 1) * gmpy2.invert(u + 1, _P) % _P
     return _decode(int(y).to_bytes(32, "little"))

@@ -34,7 +34,7 @@ from protocols.aggregation._wire import (
     sign,
 )
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
-from protocols.aggregation.exchange import is_on_curve
+from protocols.aggregation.exchange import is_exchange_key
 
 __all__ = ["NONCE_SIZE", "Member", "MemberKeys", "MemberSecret", "MeterCertificate"]
 
@@ -212,8 +212,8 @@ class Member:
             raise RoundRefused(f"meter {self.meter.hex()}: no authority of ours vouches for it")
         if not self.keys.is_by(self.certificate.certifier):
             raise RoundRefused(f"meter {self.meter.hex()}: its certifier has not signed its keys")
-        if not is_on_curve(self.keys.exchange):
-            raise RoundRefused(f"meter {self.meter.hex()}: its exchange key is not on the curve")
+        if not is_exchange_key(self.keys.exchange):
+            raise RoundRefused(f"meter {self.meter.hex()}: its exchange key is none")
 
     def encode(self) -> bytes:
         """Return what a roster says of the member; region and nonce are the round's."""

@@ -65,7 +65,7 @@ def worth(town: Town, found: dict[datetime, Decimal], folder: Path) -> Decimal:
         "--purpose", "check", "--from", "2025-03-01", "--to", "2025-03-31", "--until", "2099-01-01",
     )  # fmt: skip
     number = given.split()[1]
-    done("inspect", "export", "--hub", town.hub, number, "-o", readings)
+    done("inspect", "export", "consent", "--hub", town.hub, number, "-o", readings)
     total = Decimal(0)
     for row in csv.DictReader(readings.read_text().splitlines()):
         start = datetime.fromisoformat(row["start_utc"])

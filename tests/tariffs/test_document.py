@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
 from pathlib import Path
 
 import cbor2
@@ -11,7 +12,13 @@ from tariffs.source import load_toml
 from tests.tariffs.plans import Plan, plans
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "tariffs").glob("*.toml"))
-DOCUMENTS = [load_toml(path.read_text()).encode() for path in EXAMPLES]
+
+
+def beside(path: Path) -> Callable[[str], str]:
+    return lambda name: (path.parent / name).read_text()
+
+
+DOCUMENTS = [load_toml(p.read_text(), files=beside(p)).encode() for p in EXAMPLES]
 
 values = st.recursive(
     st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=30) | st.text(max_size=30),

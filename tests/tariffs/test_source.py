@@ -166,7 +166,12 @@ def test_a_version_that_does_not_follow_is_refused() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_tariffs(path: Path) -> None:
-    assert load_toml(path.read_text(), source=path.name).name == path.stem
+    assert (
+        load_toml(
+            path.read_text(), files=lambda name: (path.parent / name).read_text(), source=path.name
+        ).name
+        == path.stem
+    )
 
 
 def test_a_named_calendar_is_resolved_to_the_dates_of_the_validity() -> None:

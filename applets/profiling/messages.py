@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The profiling applet's messages, in SML, and the request that they carry.
+
+    command    CLA INS   data                                    answer
+    ASK        80  10    a question (`applets.exchange`)         a profiling answer
+
+The path of a question is `PROFILING`, its document `REQUEST` the signed request: a set of profiles
+and the method. The answer has these entries, in this order:
+
+    REQUEST         the request's digest, 32 bytes
+    PROOF           the proof that opens what the method tells (`protocols.proofs.amounts`)
+    CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
+
+Errors: MessageRefused, ProfilesMalformed
+"""
+
+import enum
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Final
+
+from applets.exchange.messages import (
+    DIGEST_SIZE,
+    About,
+    MessageRefused,
+    certified_days,
+    decode_answer,
+    decode_question,
+    encode_answer,
+    encode_question,
+    entry,
+    require_size,
+)
+from applets.profiling.profiles import ProfileSet, ProfilesMalformed, canonical_json
+from protocols.amounts import Amount, Best, Reading, SlotForm, Sum
+from sml_codec import Obis, PeriodEntry
+
+__all__ = [
+    "AID",
+    "CONTENT_TYPE",
+    "Instruction",
+    "Method",
+    "ProfilingAnswer",
+    "ProfilingQuestion",
+    "ProfilingRequest",
+]
+
+AID: Final = bytes.fromhex("F04D544C010104")
+"""The AID that the shipped manifest installs it under."""
+CONTENT_TYPE: Final = "application/meterlet-profiling+json"
+FORMAT: Final = "meterlet profiling 1"
+DIGEST_DOMAIN: Final = b"meterlet/profiling/digest/1\x00"
+
+PROFILING: Final = Obis(bytes.fromhex("81814d030000"))
+REQUEST: Final = Obis(bytes.fromhex("81814d030100"))
+PROOF: Final = Obis(bytes.fromhex("81814d030700"))
+CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d030600"))
+MOST_PROOF_BYTES: Final = 1 << 17
+MOST_STEP: Final = 10_000
+
+
+class Instruction(enum.IntEnum):
+    """What the applet is asked."""
+
+    ASK = 0x10
+
+
+class Method(enum.StrEnum):
+    """What is told of a household."""
+
+    MATCH = "match"
+    """Which profile has the highest score."""
+    SCORES = "scores"
+    """Every profile's score."""
+    SAMPLE = "sample"
+    """One reading in so many; the recipient reckons with these."""
+
+
+@dataclass(frozen=True)
+class ProfilingRequest:
+    """Profiles, and what is to be told."""
+
+    method: Method
+    profiles: ProfileSet
+    step: int = 1
+    """For `SAMPLE`: one slot in so many."""
+    first: int = 0
+    """For `SAMPLE`: the place of the first one."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first < self.step <= MOST_STEP:
+            raise ProfilesMalformed("a sample's first slot is one of its first step")
+        if self.method is not Method.SAMPLE and self.step != 1:
+            raise ProfilesMalformed("only a sample has a step")
+
+    def places(self, slots: int) -> range:
+        """Return which of so many slots are sampled."""
+        return range(self.first, slots, self.step)
+
+    def amounts(self, starts: Sequence[int], slot_seconds: int) -> tuple[Amount, ...]:
+        """Return what is to be proved; raise `ProfilesMalformed` where the slots do not fit."""
+        if self.method is Method.SAMPLE:
+            if slot_seconds != self.profiles.slot_seconds:
+                raise ProfilesMalformed("the profiles' slots are not the meter's")
+            return tuple(Reading(place) for place in self.places(len(starts)))
+        forms = [
+            SlotForm.of(dict(enumerate(weights)))
+            for weights in self.profiles.weights(starts, slot_seconds)
+        ]
+        if self.method is Method.MATCH:
+            return (Best(tuple(forms)),)
+        return tuple(Sum(form) for form in forms)
+
+    def encode(self) -> bytes:
+        """Return the document that is signed."""
+        return canonical_json(
+            {
+                "format": FORMAT,
+                "method": self.method.value,
+                "step": self.step,
+                "first": self.first,
+                "profiles": self.profiles.members(),
+            }
+        )
+
+    @classmethod
+    def decode(cls, document: bytes) -> "ProfilingRequest":
+        """Return the request that `document` is; raise `ProfilesMalformed` for anything else."""
+        try:
+            members = json.loads(document)
+        except (ValueError, RecursionError):
+            raise ProfilesMalformed("not JSON") from None
+        match members:
+            case {
+                "format": str(form),
+                "method": str(method),
+                "step": int(step),
+                "first": int(first),
+                "profiles": profiles,
+            } if form == FORMAT and method in set(Method) and type(step) is type(first) is int:
+                found = cls(Method(method), ProfileSet.from_members(profiles), step, first)
+            case _:
+                raise ProfilesMalformed(f"not a {FORMAT!r} document")
+        if found.encode() != document:
+            raise ProfilesMalformed("not in its one encoding")
+        return found
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The 32 bytes that name this request."""
+        return sha256(DIGEST_DOMAIN + self.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilingQuestion:
+    """What is a household like?"""
+
+    about: About
+    request: bytes
+    """The signed request."""
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        return encode_question(self.about, PROFILING, REQUEST, self.request)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ProfilingQuestion":
+        """Return the question in `data`; raise `MessageRefused` for anything else."""
+        return cls(*decode_question(data, PROFILING, REQUEST))
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilingAnswer:
+    """What was asked for, proved."""
+
+    about: About
+    request: bytes
+    """The request's digest."""
+    proof: bytes
+    days: tuple[bytes, ...]
+    """The certified days."""
+
+    def __post_init__(self) -> None:
+        require_size("a request's digest", self.request, DIGEST_SIZE)
+        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
+            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        entries = [
+            entry(REQUEST, self.request),
+            entry(PROOF, self.proof),
+            *(entry(CERTIFIED_DAY, day) for day in self.days),
+        ]
+        return encode_answer(self.about, PROFILING, entries)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ProfilingAnswer":
+        """Return the answer in `data`; raise `MessageRefused` for anything else."""
+        about, entries = decode_answer(data, PROFILING)
+        match entries:
+            case [PeriodEntry(value=bytes(request)), PeriodEntry(value=bytes(proof)), *days]:
+                answer = cls(about, request, proof, certified_days(days, CERTIFIED_DAY))
+            case _:
+                raise MessageRefused("not the entries of a profiling answer")
+        if answer.encode() != data:  # names, units and scalers
+            raise MessageRefused("not in the form that these messages have")
+        return answer

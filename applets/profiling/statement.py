@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the profiling applet claims, and how it is checked without it.
+
+Public:  the signed request with its profiles and their weights w[k,t]; the period; the
+         certifier's public key; the certified days with commitments C[t].
+Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
+Claim:   `match`   profile k has the highest score Σ w[k,t]·x[t] of all
+         `scores`  each profile's score is the one that is opened
+         `sample`  x[t] is what is opened, for one slot in so many
+Proof:   protocols.proofs.amounts (`Best`, `Sum`, `Reading`).
+
+The checks, in order, each with the name under which it refuses: `message` (form, and that it
+answers this question), `request` (is it the one that was asked with), `days` (form), `signature`,
+`chain` (each day of the period once, in order, of this meter), `proof`.
+
+Errors: AnswerRefused
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from applets.exchange.evidence import AnswerRefused, check_about, check_days, starts_of
+from applets.exchange.messages import MessageRefused
+from applets.profiling.messages import (
+    Method,
+    ProfilingAnswer,
+    ProfilingQuestion,
+    ProfilingRequest,
+)
+from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
+from protocols.metrology import Period, Series, SlotState
+from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
+
+__all__ = [
+    "PURPOSE",
+    "RECIPIENT",
+    "Profile",
+    "ProfileSet",
+    "ProfiledPeriod",
+    "ProfilesMalformed",
+    "check_profile",
+    "scores_of_sample",
+]
+
+RECIPIENT: Final = "grid"
+PURPOSE: Final = "profiling"
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledPeriod:
+    """What a household is like."""
+
+    best: str
+    """The profile with the highest score: proved, or reckoned from the sample."""
+    scores: Mapping[str, int]
+    """By profile; none where only the best is told."""
+    readings: int
+    """How many single readings were told."""
+    slots: int
+    missing: int
+
+
+def check_profile(
+    question: ProfilingQuestion,
+    data: bytes,
+    request: ProfilingRequest,
+    period: Period,
+    series: Series,
+    certifier: Ed25519PublicKey,
+) -> ProfiledPeriod:
+    """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
+
+    `request` is the one whose signed document the question carried; raises `ProfilesMalformed`
+    where its profiles do not fit the meter's slots.
+    """
+    try:
+        answer = ProfilingAnswer.decode(data)
+    except MessageRefused as error:
+        raise AnswerRefused("message", str(error)) from None
+    about = question.about
+    check_about(about, answer.about)
+    if answer.request != request.digest:
+        raise AnswerRefused("request", "the answer is to another request")
+    certified = check_days(answer.days, period, series, certifier)
+    starts = starts_of(certified)
+    slot_seconds = 60 * series.slot_minutes
+    amounts = request.amounts(starts, slot_seconds)
+    context = StatementContext(
+        meter=series.meter,
+        register=series.register,
+        begin=about.begin,
+        end=about.end,
+        slot_minutes=series.slot_minutes,
+        parameters=request.digest,
+        recipient=RECIPIENT,
+        purpose=PURPOSE,
+        nonce=about.nonce,
+    )
+    try:
+        values, _ = verify_amounts(
+            context, certified.source(), amounts, answer.proof, "the profile"
+        )
+    except (Malformed, ProofRefused) as error:
+        raise AnswerRefused("proof", str(error)) from None
+    names = request.profiles.names
+    missing = [state is SlotState.MISSING for state in certified.states]
+    readings, scores = 0, dict[str, int]()
+    match request.method:
+        case Method.MATCH:
+            best = names[values[0]]
+        case Method.SCORES:
+            scores = dict(zip(names, values, strict=True))
+            best = _highest(scores)
+        case Method.SAMPLE:
+            known = {
+                starts[place]: value
+                for place, value in zip(request.places(len(starts)), values, strict=True)
+                if not missing[place]
+            }
+            if not known:
+                raise ProfilesMalformed("every slot of the sample is missing")
+            readings = len(known)
+            scores = scores_of_sample(request.profiles, list(known), list(known.values()))
+            best = _highest(scores)
+    return ProfiledPeriod(best, scores, readings, len(starts), sum(missing))
+
+
+def scores_of_sample(
+    profiles: ProfileSet, starts: Sequence[int], uses: Sequence[int]
+) -> dict[str, int]:
+    """Return each profile's score over some slots alone."""
+    weights = profiles.weights(starts, profiles.slot_seconds)
+    return {
+        name: sum(w * use for w, use in zip(row, uses, strict=True))
+        for name, row in zip(profiles.names, weights, strict=True)
+    }
+
+
+def _highest(scores: Mapping[str, int]) -> str:
+    return max(scores, key=lambda name: scores[name])

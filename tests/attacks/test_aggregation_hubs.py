@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that ask hubs for more than a group's sum: each is refused, and on record."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from applets.aggregation.messages import Instruction
+from hub.machine import AppletMachine
+from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
+from protocols.metrology import Period
+from tests.hub.aggregation.hubs import NOW, Hub, about, announce, make_hub, package, run
+from tests.protocols.aggregation.homes import AUTHORITY, private_key
+
+NOT_ALLOWED = 0x6982
+NO_CONSENT = 0x6985
+TOO_OFTEN = 0x6983
+WRONG = 0x6A80
+INCOMPLETE = 0x6A83
+TOO_MUCH = 0x6A84
+NOT_FOUND = 0x6A88
+
+
+@pytest.fixture(scope="module")
+def cap() -> bytes:
+    return package()
+
+
+@pytest.fixture
+def hubs(tmp_path: Path, machine: AppletMachine, cap: bytes) -> Iterator[list[Hub]]:
+    made = [make_hub(tmp_path / str(number), number, machine, cap) for number in range(6)]
+    yield made
+    for hub in made:
+        hub.device.close()
+
+
+def answer(hub: Hub, step: Instruction, *parts: bytes) -> int:
+    _, response = hub.send(step, *parts)
+    assert response.sw == 0x9000 or response.data == b""
+    return response.sw
+
+
+def refusals(hub: Hub) -> list[str]:
+    return [entry.facts["why"] for entry in hub.device.disclosure.log.entries("refusal")]
+
+
+def test_only_the_operator_of_the_installation_announces_rounds(hubs: list[Hub]) -> None:
+    members = tuple(hub.member(bytes(32)) for hub in hubs)
+    forged = Round.announce(about(), bytes(32), NOW + 900, members, AUTHORITY)
+    assert answer(hubs[0], Instruction.CONTRIBUTE, forged.encode()) == NOT_ALLOWED
+
+
+def test_without_an_authority_that_vouches_for_all_nothing_is_contributed(hubs: list[Hub]) -> None:
+    announced = announce(hubs, bytes(32))
+    for pem in (hubs[0].device.folder / "authorities").iterdir():
+        pem.unlink()
+    assert answer(hubs[0], Instruction.CONTRIBUTE, announced.encode()) == NOT_ALLOWED
+    assert refusals(hubs[0]) == ["round: no authority is known to say which meters there are"]
+
+
+def test_a_group_smaller_than_the_manifest_says_is_refused_and_on_record(hubs: list[Hub]) -> None:
+    announced = announce(hubs[:4], bytes(32))
+    assert answer(hubs[0], Instruction.CONTRIBUTE, announced.encode()) == NOT_ALLOWED
+    assert refusals(hubs[0]) == ["round: a group of 4, fewer than 5"]
+
+
+def test_a_group_smaller_than_the_consent_says_is_refused(hubs: list[Hub]) -> None:
+    disclosure = hubs[0].device.disclosure
+    [consent] = disclosure.consents()
+    disclosure.narrow(consent.number, replace(consent.terms, least_group=7))
+    announced = announce(hubs, bytes(32))
+    assert answer(hubs[0], Instruction.CONTRIBUTE, announced.encode()) == NO_CONSENT
+    assert refusals(hubs[0]) == ["group: 6 households, the consent says at least 7"]
+    assert answer(hubs[1], Instruction.CONTRIBUTE, announced.encode()) == 0x9000
+
+
+def test_without_consent_nothing_is_contributed_and_nothing_opened(hubs: list[Hub]) -> None:
+    announced = announce(hubs, bytes(32))
+    for hub in hubs:
+        hub.take(Instruction.CONTRIBUTE, announced.encode())
+    disclosure = hubs[0].device.disclosure
+    disclosure.revoke(disclosure.consents()[0].number)
+    again = announce(hubs, bytes(31) + b"x")
+    assert answer(hubs[0], Instruction.CONTRIBUTE, again.encode()) == NO_CONSENT
+    assert len(list(disclosure.log.entries("aggregate"))) == 0
+
+
+def test_a_second_set_of_contributors_of_one_round_is_refused(hubs: list[Hub]) -> None:
+    announced = announce(hubs, bytes(32))
+    collector, contributors = run(announced, hubs)
+    fewer = Contributors(
+        announced.digest, contributors.indexes[:-1], contributors.contributions[:-1]
+    )
+    for hub in hubs[:5]:
+        if announced.index_of(hub.meter) in fewer.indexes:
+            assert answer(hub, Instruction.AGREE, fewer.encode()) == NOT_ALLOWED
+    assert any("other contributors" in why for why in refusals(hubs[0]))
+    assert collector.phase.value == "nothing more"
+
+
+def test_a_second_sum_without_one_household_is_refused_by_all_others(hubs: list[Hub]) -> None:
+    run(announce(hubs, bytes(32)), hubs)
+    others = hubs[1:]
+    for nonce, what in (
+        (b"same day again" + bytes(18), about()),
+        (b"one of its days" + bytes(17), about(period=Period(date(2025, 3, 4), date(2025, 3, 4)))),
+        (b"by the day" + bytes(22), about(1440)),
+    ):
+        announced = announce(others, nonce, what)
+        contributions = [
+            (announced.index_of(hub.meter), hub.take(Instruction.CONTRIBUTE, announced.encode()))
+            for hub in others
+        ]
+        ordered = sorted((index, Contribution.decode(data).digest) for index, data in contributions)
+        contributors = Contributors(
+            announced.digest,
+            tuple(index for index, _ in ordered),
+            tuple(digest for _, digest in ordered),
+        )
+        for hub in others:
+            assert answer(hub, Instruction.AGREE, contributors.encode()) == NOT_ALLOWED
+        assert "another sum of this time is over 6 households" in refusals(others[0])[-1]
+
+
+def test_the_same_set_may_be_summed_up_again_as_often_as_the_consent_says(hubs: list[Hub]) -> None:
+    for number in range(8):
+        announced = announce(hubs, number.to_bytes(32, "big"), about(1440))
+        collector, _ = run(announced, hubs)
+        assert open_sum(announced, collector.batch(), private_key()).meters
+    ninth = announce(hubs, b"9" * 32, about(1440))
+    assert answer(hubs[0], Instruction.CONTRIBUTE, ninth.encode()) == TOO_OFTEN
+
+
+def test_steps_out_of_order_and_of_rounds_that_are_over_are_refused(hubs: list[Hub]) -> None:
+    announced = announce(hubs, bytes(32))
+    collector, contributors = run(announced, hubs)
+    signatures = b"".join(collector.agreements)
+    second = announce(hubs, b"2" * 32)
+    listed = replace(contributors, round=second.digest)
+    for step, parts in (
+        (Instruction.AGREE, (listed.encode(),)),
+        (Instruction.OPEN, (listed.encode(), signatures)),
+        (Instruction.SHOW_POINTS, (listed.encode(),)),
+    ):
+        assert answer(hubs[0], step, *parts) == NOT_FOUND
+    hubs[0].take(Instruction.CONTRIBUTE, second.encode())
+    assert answer(hubs[0], Instruction.OPEN, listed.encode(), signatures) == NOT_ALLOWED
+    assert answer(hubs[0], Instruction.SHOW_POINTS, listed.encode()) == NOT_ALLOWED
+    assert answer(hubs[0], Instruction.OPEN, contributors.encode(), signatures[:-64]) == NOT_ALLOWED
+    assert answer(hubs[0], Instruction.OPEN, contributors.encode(), signatures[:-1]) == WRONG
+    over = announce(hubs, b"3" * 32, until=NOW)
+    assert answer(hubs[0], Instruction.CONTRIBUTE, over.encode()) == NOT_ALLOWED
+
+
+def test_pairs_are_shown_after_the_opening_and_their_secret_for_a_lie_only(
+    hubs: list[Hub],
+) -> None:
+    announced = announce(hubs, bytes(32))
+    _, contributors = run(announced, hubs)
+    points = hubs[1].take(Instruction.SHOW_POINTS, contributors.encode())
+    assert hubs[0].take(Instruction.SHOW_POINTS, contributors.encode()) != points
+    code = answer(hubs[0], Instruction.SHOW_KEY, contributors.encode(), points)
+    assert code == NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (about, 0x9000),
+        (lambda: replace(about(), value_bits=4), TOO_MUCH),
+        (lambda: replace(about(), zone="Europe/Berlin"), NOT_FOUND),
+        (lambda: replace(about(), register=bytes(6)), NOT_FOUND),
+        (lambda: about(5), NOT_ALLOWED),
+        (lambda: about(period=Period(date(2025, 3, 5), date(2025, 3, 9))), INCOMPLETE),
+    ],
+    ids=["fine", "overflow", "zone", "register", "finer than slots", "not certified"],
+)
+def test_rounds_that_the_hub_cannot_serve_are_refused_by_name(
+    hubs: list[Hub], change: Callable[[], Terms], code: int
+) -> None:
+    announced = announce(hubs, bytes(32), change())
+    assert answer(hubs[0], Instruction.CONTRIBUTE, announced.encode()) == code
+
+
+def test_garbage_is_refused_as_such(hubs: list[Hub]) -> None:
+    for step, parts in (
+        (Instruction.TELL_KEYS, (b"short",)),
+        (Instruction.CONTRIBUTE, (b"\x80",)),
+        (Instruction.AGREE, (b"no list",)),
+        (Instruction.OPEN, (b"no list", b"no signature")),
+        (Instruction.SHOW_POINTS, (b"\xff" * 40,)),
+        (Instruction.SHOW_KEY, (b"\xff" * 40, b"x")),
+    ):
+        assert answer(hubs[0], step, *parts) == WRONG
