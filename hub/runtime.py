@@ -179,14 +179,14 @@ class MachineRuntime:
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
             )
-        running = self._start(context.instance)
+        running, since = self._start(context.instance), self.disclosure.log.length()
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
             response = self._process(context, command)
         if response.data:
             self.disclosure.record_message(
-                context.instance.aid, manifest.recipient, manifest.purpose, response.data
+                context.instance.aid, manifest.recipient, manifest.purpose, response.data, since
             )
         return response
 

@@ -25,7 +25,7 @@ from tests.protocols.aggregation.homes import (
     terms,
 )
 
-RULES = Rules((public_of(AUTHORITY),))
+RULES = Rules((public_of(AUTHORITY),), least_key_bits=1024)
 NOW = 1_399_000_000
 
 
@@ -72,6 +72,20 @@ def test_a_group_that_shrinks_below_the_least_is_not_opened() -> None:
     announced = announce(members)
     contributors = Contributors(announced.digest, (0, 1, 2, 3), (bytes(32),) * 4)
     with pytest.raises(RoundRefused, match="fewer than 5"):
+        RULES.require_set(announced, contributors, [])
+
+
+def test_a_key_that_is_too_short_is_refused() -> None:
+    announced = replace(announce(homes(6, 24)), valid_until=NOW + 1000)
+    RULES.require_round(announced, NOW)
+    with pytest.raises(RoundRefused, match="1024 bits is too short"):
+        Rules(RULES.authorities).require_round(announced, NOW)
+
+
+def test_contributors_that_no_roster_names_are_refused() -> None:
+    announced = announce(homes(6, 24))
+    contributors = Contributors(announced.digest, (0, 1, 2, 3, 6), (bytes(32),) * 5)
+    with pytest.raises(RoundRefused, match="not in the roster"):
         RULES.require_set(announced, contributors, [])
 
 
@@ -147,7 +161,7 @@ def test_no_three_sums_isolate_few_though_any_two_of_them_differ_in_many() -> No
 def test_any_two_subsets_that_may_follow_a_set_share_a_group() -> None:
     """Exhaustively for a group of 3 out of 9: so the honest ones among them see both."""
     announced = announce(homes(9, 24))
-    rules, whole = Rules(RULES.authorities, 3), set(range(9))
+    rules, whole = Rules(RULES.authorities, 3, 1024), set(range(9))
     earlier = [released(announced, whole)]
     allowed = []
     for size in range(3, 9):
