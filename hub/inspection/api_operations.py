@@ -173,7 +173,7 @@ def _readings(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
     view = readings_view(session.device, period, by, book, kept)
     if not given.get("compare"):
         return facts.readings_facts(view)
-    before = readings_view(session.device, period_before(period, by), by, book, kept)
+    before = readings_view(session.device, period_before(period), by, book, kept)
     return facts.comparison_facts(compare(view, before))
 
 

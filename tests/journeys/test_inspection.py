@@ -84,6 +84,23 @@ def test_a_year_is_compared_with_the_one_before(folder: Path) -> None:
     assert both["energy_difference_wh"] is None  # nothing is known of the year before
 
 
+def test_a_day_is_shown_between_its_readings(folder: Path) -> None:
+    said = inspect(folder, "readings", "--fine", "--from", "2025-03-30")
+    whole = inspect(folder, "readings", "--from", "2025-03-30")
+    assert sum(use["energy_wh"] for use in said["uses"]) == whole["total"]["energy_wh"]
+    rows = run_meterlet(
+        "inspect", "readings", "--fine", "--csv", "--from", "2025-03-30", "--hub", folder
+    ).stdout
+    assert len(rows.splitlines()) == 1 + len(said["uses"]) == 1 + 92
+    month = run_meterlet("inspect", "readings", "--fine", *MARCH, "--hub", folder)
+    assert (month.returncode, "--fine shows one day" in month.stderr) == (2, True)
+
+
+def test_a_month_is_compared_with_the_month_before_everywhere(folder: Path) -> None:
+    both = inspect(folder, "readings", "--compare", *MARCH)
+    assert (both["before"]["first_day"], both["before"]["last_day"]) == ("2025-02-01", "2025-02-28")
+
+
 def test_the_proof_is_checked_and_taken_out_for_anyone_to_check(
     folder: Path, tmp_path: Path
 ) -> None:
