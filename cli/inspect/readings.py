@@ -149,7 +149,12 @@ def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) ->
 
 
 def _book(device: Device, tariff: Path | None) -> TariffBook:
-    return tariff_book(device) if tariff is None else TariffBook.only(load_tariff(tariff).tariff)
+    if tariff is not None:
+        return TariffBook.only(load_tariff(tariff).tariff)
+    book = tariff_book(device)
+    for problem in book.problems:
+        click.echo(f"meterlet: {problem}", err=True)
+    return book
 
 
 def _period(device: Device, by: By, first: datetime | None, last: datetime | None) -> Period:

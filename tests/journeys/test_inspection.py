@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
+from cli.inspect.proofs import BillingProofs
 from cli.main import main
 from hub.device import Device
 from hub.inspection.api import create_api
@@ -67,12 +68,13 @@ def test_table_json_csv_and_interface_say_the_same(folder: Path) -> None:
     whole, rest = divmod(said["total"]["energy_wh"], 1000)
     assert f"{whole}.{rest:03}" in table
     assert "127.46 EUR" in table
-    made = inspect(folder, "tokens", "create", "home", "--scope", "readings")
-    with TestClient(create_api(lambda: Device.open(folder))) as client:
-        answer = client.get(
-            "/v1/readings?from=2025-03-01&until=2025-03-31",
-            headers={"Authorization": f"Bearer {made['token']}"},
-        ).json()
+    made = inspect(folder, "tokens", "create", "home", "--scope", "readings", "--scope", "bills")
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    with TestClient(create_api(lambda: Device.open(folder), BillingProofs())) as client:
+        asked = "/v1/readings?from=2025-03-01&until=2025-03-31"
+        answer = client.get(asked, headers=headers).json()
+        [checked] = client.get("/v1/bills?proofs=true", headers=headers).json()["bills"]
+    assert (checked["verdict"], checked["proof"]["verdict"]) == ("matches", "matches")
     assert answer["total"] == said["total"]
     assert answer["buckets"] == said["buckets"]
 
