@@ -138,6 +138,8 @@ def ask_for(office: Utility, index: PriceIndex, period: Period, meter: bytes) ->
     try:
         begin, end = period.bounds(enrolment.zone)
         part = index.between(begin, end)
+        slot = 60 * enrolment.slot_minutes
+        part.weights(range(begin, end, slot), slot)  # each slot has a price of its own
     except (GridError, TariffError) as error:
         raise CannotVerify(f"the period: {error}") from None
     document = sign_index(part, office.keys.signing, key_id(office.keys.public))
