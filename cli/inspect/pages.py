@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EINVAL
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -21,6 +22,7 @@ import rich_click as click
 
 from cli.common import (
     KeyFileProblem,
+    fail,
     hub_option,
     json_option,
     one_line_errors,
@@ -38,6 +40,8 @@ __all__ = ["serve", "users"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 MOST_CONNECTIONS: Final = 64
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
+NEEDED: Final = ("argon2", "babel", "jinja2", "python_multipart", "starlette", "uvicorn")
 
 
 @click.command()
@@ -66,6 +70,9 @@ def serve(
         raise click.UsageError("TLS needs both --certificate and --key")
     if certificate is None and not _is_loopback(host):
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
+    if host in EVERYWHERE and not names:
+        raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
+    _require_pages()
     with one_line_errors():
         tls = None if certificate is None or key is None else _tls(certificate, key)
         with Device.open(folder):  # says what is wrong before anything listens
@@ -138,7 +145,9 @@ async def _serve(
 
 def _announce(address: str, code: str | None, as_json: bool) -> None:
     if as_json:
-        print_json("meterlet.inspect.serve/1", {"address": address, "code": code})
+        print_json(
+            "meterlet.inspect.serve/1", {"address": address, "code": code, "process": os.getpid()}
+        )
     else:
         click.echo(f"the pages are at {address}; Ctrl-C ends them")
         if code is not None:
@@ -146,6 +155,13 @@ def _announce(address: str, code: str | None, as_json: bool) -> None:
                 f"nobody may see them yet: the first owner is made there with the code {code}"
             )
     sys.stdout.flush()
+
+
+def _require_pages() -> None:
+    """End with a line where the extra that the pages need is not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        fail(f"the pages need {', '.join(missing)}: pip install 'meterlet[pages]'")
 
 
 def _is_loopback(host: str) -> bool:
@@ -195,6 +211,7 @@ def users() -> None:
 
 @contextmanager
 def _residents(folder: Path) -> Iterator["Residents"]:
+    _require_pages()
     from hub.inspection.web import Residents
 
     with (
@@ -217,6 +234,7 @@ def _residents(folder: Path) -> Iterator["Residents"]:
 @json_option
 def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
     """Add the resident NAME. An owner may do everything; a reader looks and checks."""
+    _require_pages()
     from hub.inspection.web import Role
 
     if passphrase_file is None:

@@ -36,6 +36,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from hub.disclosure.consents import (
     LEAST_MINUTES,
@@ -251,9 +252,16 @@ class Disclosure:
             if recipients is None or entry.facts["recipient"] in recipients
         )
 
-    def record_message(self, applet: bytes, recipient: str, purpose: str, content: bytes) -> Entry:
-        """Record an answer that leaves the house, to the byte, as it is before protection."""
-        facts = {"applet": applet, "recipient": recipient, "purpose": purpose}
+    def record_message(
+        self, applet: bytes, recipient: str, purpose: str, content: bytes, since: int | None = None
+    ) -> Entry:
+        """Record an answer that leaves the house, to the byte, as it is before protection.
+
+        `since` is the log's length when the command began: releases from then on left with it.
+        """
+        facts: dict[str, Any] = {"applet": applet, "recipient": recipient, "purpose": purpose}
+        if since is not None:
+            facts["releases"] = [entry.sequence for entry in self.log.since(since, "release")]
         return self.log.append(self.now(), "message", facts, content)
 
     def record_connection(self, peer: str, received: int, sent: int) -> Entry:

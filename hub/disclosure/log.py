@@ -102,6 +102,21 @@ class DisclosureLog:
         for (body,) in rows:
             yield _read(body)
 
+    def length(self) -> int:
+        """Return how many entries there are: the sequence number of the last one."""
+        (last,) = self.database.connection.execute(
+            "SELECT coalesce(max(sequence), 0) FROM disclosure_entry"
+        ).fetchone()
+        return int(last)
+
+    def since(self, sequence: int, kind: str) -> list[Entry]:
+        """Return the entries of one kind after that number."""
+        rows = self.database.connection.execute(
+            "SELECT body FROM disclosure_entry WHERE kind = ? AND sequence > ? ORDER BY sequence",
+            (kind, sequence),
+        )
+        return [Entry(*cbor2.loads(body)) for (body,) in rows]
+
     def content(self, entry: Entry) -> bytes:
         """Return the bytes kept with an entry; raise `LogTampered` if they are not those."""
         row = self.database.connection.execute(

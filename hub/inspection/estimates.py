@@ -8,7 +8,7 @@ months that are over, each from the same day of the month, and how far it was of
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -38,6 +38,9 @@ HISTORY_DAYS: Final = 28
 LEAST_DAYS: Final = 7
 MOST_BACKTESTS: Final = 6
 MILLION: Final = 1_000_000
+DAY: Final = 86_400
+THURSDAY: Final = 3
+"""The weekday of 1 January 1970; Monday is 0."""
 
 TimeOfWeek = tuple[int, int]
 """Weekday and local minute; weekday −1 stands for any."""
@@ -162,12 +165,12 @@ def forecast(device: Device, book: TariffBook, period: Period) -> Forecast:
 def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
     """Return the slots of [begin, end): the known ones, and after them what is expected."""
     until = known.end if len(known) else begin
-    history = slots_between(device, until - HISTORY_DAYS * 86_400, until)
-    if len(history) * history.seconds < LEAST_DAYS * 86_400:
+    history = slots_between(device, until - HISTORY_DAYS * DAY, until)
+    if len(history) * history.seconds < LEAST_DAYS * DAY:
         raise InspectionError(f"a forecast needs readings of {LEAST_DAYS} days")
     means = _means(history, device.zone)
     starts = list(range(until, end, known.seconds))
-    expected = [_expected(means, time, device.zone) for time in starts]
+    expected = _expected(means, starts, device.zone)
     return Slots(
         known.seconds,
         [*known.starts, *starts],
@@ -180,28 +183,42 @@ def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
 def _means(history: Slots, zone: ZoneInfo) -> Mapping[TimeOfWeek, int]:
     sums: dict[TimeOfWeek, int] = defaultdict(int)
     counts: dict[TimeOfWeek, int] = defaultdict(int)
-    for start, use, state in zip(history.starts, history.use_wh, history.states, strict=True):
+    times = _times_of_week(history.starts, zone)
+    for (weekday, minute), use, state in zip(times, history.use_wh, history.states, strict=True):
         if state is SlotState.MISSING:
             continue
-        weekday, minute = _time_of_week(start, zone)
         for key in ((weekday, minute), (-1, minute)):
             sums[key] += use
             counts[key] += 1
     return {key: total // counts[key] for key, total in sums.items()}
 
 
-def _expected(means: Mapping[TimeOfWeek, int], time: int, zone: ZoneInfo) -> int:
-    weekday, minute = _time_of_week(time, zone)
-    mean = means.get((weekday, minute), means.get((-1, minute)))
-    if mean is None:  # no slot of this time is known: an hour that the clock shows once a year
-        every = [use for (day, _), use in means.items() if day == -1]
-        mean = sum(every) // len(every) if every else 0
-    return mean
+def _expected(means: Mapping[TimeOfWeek, int], starts: Sequence[int], zone: ZoneInfo) -> list[int]:
+    every = [use for (day, _), use in means.items() if day == -1]
+    # Of no slot of its time is anything known: an hour that the clock shows once a year.
+    rare = sum(every) // len(every) if every else 0
+    return [
+        means.get((weekday, minute), means.get((-1, minute), rare))
+        for weekday, minute in _times_of_week(starts, zone)
+    ]
 
 
-def _time_of_week(time: int, zone: ZoneInfo) -> TimeOfWeek:
-    local = datetime.fromtimestamp(time, UTC).astimezone(zone)
-    return local.weekday(), 60 * local.hour + local.minute
+def _times_of_week(starts: Sequence[int], zone: ZoneInfo) -> Iterator[TimeOfWeek]:
+    offsets: dict[int, int | None] = {}
+    for start in starts:
+        day = start // DAY
+        if day not in offsets:
+            before, after = _offset(day * DAY, zone), _offset((day + 1) * DAY, zone)
+            offsets[day] = before if before == after else None
+        offset = offsets[day]
+        local = start + (_offset(start, zone) if offset is None else offset)
+        yield (local // DAY + THURSDAY) % 7, local % DAY // 60
+
+
+def _offset(time: int, zone: ZoneInfo) -> int:
+    offset = datetime.fromtimestamp(time, UTC).astimezone(zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
 
 
 def _backtests(device: Device, tariff: Tariff, period: Period, elapsed: int) -> list[Backtest]:

@@ -15,6 +15,7 @@ from struct import Struct
 from typing import Final
 
 from hub.device import Device
+from hub.inspection.adding import added, adds_up
 from hub.inspection.bucket import Bucket, Peak, bucket_of, peak_in
 from hub.inspection.calendar import By, buckets, calendar_period
 from hub.inspection.documents import TariffBook
@@ -134,28 +135,30 @@ class _Cutting:
 
     def cut(self, pieces: Sequence[tuple[int, int]], whole: tuple[int, int]) -> list[Bucket]:
         """Return the bucket of each piece, and last that of the whole."""
-        of_days = [self.by.is_of_days] * len(pieces) + [True]
-        bounds = [*pieces, whole]
+        of_days = self.by.is_of_days
         if self.kept is None:
-            return self._make(list(zip(bounds, of_days, strict=True)))
+            wanted = [(bounds, of_days) for bounds in pieces]
+            return self._make([*wanted, (whole, True)])
         self._look()
-        places = [
-            self._place(begin, end) if days else None
-            for (begin, end), days in zip(bounds, of_days, strict=True)
-        ]
-        found = self.kept.find([place for place in places if place is not None])
-        missing = [number for number, place in enumerate(places) if place not in found]
-        made = self._make([(bounds[number], of_days[number]) for number in missing])
-        fresh = dict(zip(missing, made, strict=True))
-        self.kept.keep(
-            (place, fresh[number])
-            for number, place in enumerate(places)
-            if place is not None and number in fresh
-        )
-        for number, place in enumerate(places):
-            if place is not None and place in found:
-                fresh[number] = found[place]
-        return [fresh[number] for number in range(len(bounds))]
+        if not of_days:
+            [total] = self._kept(self.kept, [whole])
+            return [*self._make([(bounds, False) for bounds in pieces]), total]
+        cut = self._kept(self.kept, pieces)
+        if not adds_up(self.book, *whole):
+            return [*cut, *self._kept(self.kept, [whole])]
+        total = added(cut, *whole) or self._kept(self.kept, [whole])[0]
+        return [*cut, total]
+
+    def _kept(self, kept: Summaries, pieces: Sequence[tuple[int, int]]) -> list[Bucket]:
+        """Return buckets of days, made and kept where they are not."""
+        places = [self._place(*bounds) for bounds in pieces]
+        found = kept.find(places)
+        missing = [place for place in places if place not in found]
+        made = self._make([((place.begin, place.end), True) for place in missing])
+        fresh = list(zip(missing, made, strict=True))
+        kept.keep(fresh)
+        found |= dict(fresh)
+        return [found[place] for place in places]
 
     def _make(self, wanted: Sequence[tuple[tuple[int, int], bool]]) -> list[Bucket]:
         if not wanted:

@@ -52,6 +52,8 @@ class OutgoingMessage:
     recipient: str
     purpose: str
     size: int
+    releases: frozenset[int] | None = None
+    """The entries of the releases that left with it; None where the log is too old to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,17 +248,27 @@ def _value_text(listed: PeriodEntry | ListEntry) -> str:
 def _left_with(
     release: Release, releases: Sequence[Release], messages: Sequence[OutgoingMessage]
 ) -> OutgoingMessage | None:
-    """Return the message that a release left with: the applet's first one after it."""
+    """Return the message that a release left with, or None.
+
+    A message names the releases of its command. One of an older log does not: then it is the
+    applet's first one after the release, before the next.
+    """
     later = [r.sequence for r in releases if r.applet == release.applet]
     until = min((other for other in later if other > release.sequence), default=None)
     for message in messages:
-        if message.applet == release.applet and message.sequence > release.sequence:
+        if message.sequence < release.sequence:
+            continue
+        if message.releases is not None:
+            if release.sequence in message.releases:
+                return message
+        elif message.applet == release.applet:
             return message if until is None or message.sequence < until else None
     return None
 
 
 def _message(entry: Entry) -> OutgoingMessage:
     facts = entry.facts
+    releases = facts.get("releases")
     return OutgoingMessage(
         entry.sequence,
         entry.time,
@@ -264,6 +276,7 @@ def _message(entry: Entry) -> OutgoingMessage:
         facts["recipient"],
         facts["purpose"],
         facts["size"],
+        None if releases is None else frozenset(releases),
     )
 
 

@@ -2,15 +2,18 @@
 """Views as rows of text: what CSV files hold, and the tables behind charts."""
 
 from collections.abc import Iterator
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from hub.inspection.money import Money
 from hub.inspection.readings import ReadingsView
 from hub.moments import local_text, utc_text
 
-__all__ = ["READINGS_HEADER", "readings_rows"]
+__all__ = ["READINGS_HEADER", "harmless", "readings_rows"]
 
-READINGS_HEADER = (
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+READINGS_HEADER: Final = (
     "start_utc",
     "end_utc",
     "start_local",
@@ -44,11 +47,16 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
             local_text(bucket.end, zone),
             "" if bucket.energy_wh is None else str(bucket.energy_wh),
             *map(str, (states.measured, states.estimated, states.substituted, states.missing)),
-            bucket.bands[0].band if len(bands) == 1 else "; ".join(bands),
+            harmless(bucket.bands[0].band if len(bands) == 1 else "; ".join(bands)),
             _exact(bucket.energy_cost),
             _exact(bucket.cost),
             "" if money is None else money.currency,
         )
+
+
+def harmless(cell: str) -> str:
+    """Return a stranger's words as a spreadsheet takes for text, never for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def _exact(money: Money | None) -> str:

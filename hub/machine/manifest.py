@@ -155,6 +155,16 @@ class Manifest:
     peers: tuple[Peer, ...] = ()
     shared: tuple[Shared, ...] = ()
 
+    @property
+    def protects_itself(self) -> bool:
+        """Whether the applet only takes part in sums: those messages need no channel.
+
+        They are encrypted, masked and signed by the platform; concentrators relay them, which
+        share no key with the hub.
+        """
+        only_sums = bool(self.statements) and all(one.kind == AGGREGATE for one in self.statements)
+        return only_sums and not (self.outputs or self.peers or self.shared)
+
     @classmethod
     def from_toml(cls, text: str) -> "Manifest":
         """Read what a vendor wrote; raise `ManifestError`."""

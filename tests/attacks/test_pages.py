@@ -14,6 +14,7 @@ from hub.device import Device
 from hub.inspection.web.guard import FORM_BYTES, UPLOAD_BYTES
 from hub.installation import build_package
 from hub.machine import AppletMachine
+from hub.services import AppletStore
 from tests.hub.inspection.web.support import ORIGIN, PASSPHRASE, Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -391,6 +392,17 @@ def test_a_package_of_nobody_who_is_trusted_is_not_even_offered(
         assert answer.status_code in (400, 409)
         assert why in answer.text
     assert anna.post("/applets/install", digest="00").status_code == 400
+
+
+def test_an_applet_that_keeps_rubbish_hides_no_readings(anna: Browser) -> None:
+    with Device.open(anna.folder) as device, device.database.transaction():
+        store = AppletStore(device.database, bytes.fromhex(AID), 1 << 20)
+        store.put(b"resident/invoice/rubbish", b"\xff" * 40)
+    for path in ("/", "/readings?view=month&at=2025-03-01", "/releases", "/log", "/about"):
+        assert anna.get(path).status_code == 200
+    told = anna.get("/bill")
+    assert told.status_code == 409
+    assert "a document in the applet&#39;s store" in told.text
 
 
 def test_a_flood_of_refusals_does_not_fill_the_log(anna: Browser) -> None:

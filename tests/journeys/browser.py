@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A household, a month of it billed and days up to today, its pages served, and a browser."""
+"""A browser at the pages of a hub."""
 
-import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.journeys.conftest import ROOT, run_meterlet
+from tests.journeys.conftest import ROOT
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="NO BROWSER: playwright is not installed (extra `browser`)"
@@ -27,61 +20,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAME, PASSPHRASE = "anna", "correct horse battery"
 AXE = ROOT / "tests" / "journeys" / "vendor" / "axe.min.js"
 APPLET = "f04d544c010101"
-PROGRAM = (sys.executable, "-W", "error", "-m", "cli.main")
 MODES: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1180, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1180, "height": 900}},
     "narrow": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}},
 }
-
-
-def today() -> date:
-    return datetime.now(UTC).astimezone(ZoneInfo("Europe/Berlin")).date()
-
-
-def last_month() -> date:
-    """The first day of the month before this one."""
-    return (today().replace(day=1) - timedelta(days=1)).replace(day=1)
-
-
-@dataclass
-class Home:
-    """A household's hub and its supplier, in a folder."""
-
-    folder: Path
-
-    @property
-    def hub(self) -> Path:
-        return self.folder / "hub"
-
-    @property
-    def utility(self) -> Path:
-        return self.folder / "utility"
-
-    def build(self) -> None:
-        month = f"{last_month():%Y-%m}"
-        done = run_meterlet("demo", "--keep", self.folder, "--month", month, "--json")
-        assert done.returncode == 0, done.stderr
-        days = "--from", today().replace(day=1), "--until", today()
-        done = run_meterlet("hub", "ingest", "--hub", self.hub, "synthetic", *days)
-        assert done.returncode == 0, done.stderr
-
-    @contextmanager
-    def running(self, *arguments: str) -> Iterator[dict[str, Any]]:
-        """Run a command that serves; yield the JSON it prints; it must end well."""
-        command = [*PROGRAM, *arguments, "--hub", str(self.hub), "--port", "0", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-            assert server.stdout is not None
-            try:
-                text = ""
-                while not text.endswith("}\n"):
-                    line = server.stdout.readline()
-                    assert line, text
-                    text += line
-                yield json.loads(text)
-            finally:
-                server.send_signal(signal.SIGTERM)
-                assert server.wait(30) == 0
 
 
 @dataclass

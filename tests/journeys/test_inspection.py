@@ -8,14 +8,18 @@ import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from starlette.testclient import TestClient
 
+from cli.main import main
 from hub.device import Device
 from hub.inspection.api import create_api
-from tests.journeys.conftest import ROOT, run_meterlet
+from tests.journeys.conftest import ROOT
+from tests.journeys.conftest import run_meterlet as run_process
 
 MARCH = ("--from", "2025-03-01", "--until", "2025-03-31")
 Inspect = Callable[..., Any]
@@ -25,9 +29,19 @@ Inspect = Callable[..., Any]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demonstration's household, kept."""
     keep = tmp_path_factory.mktemp("resident") / "demo"
-    done = run_meterlet("demo", "--keep", keep, "--json")
+    done = run_process("demo", "--keep", keep, "--json")
     assert done.returncode == 0, done.stderr
     return keep / "hub"
+
+
+def run_meterlet(*arguments: object, stdin: str | None = None) -> CompletedProcess[str]:
+    """Run the command in this process, for speed."""
+    done = CliRunner().invoke(
+        main, list(map(str, arguments)), stdin, {"NO_COLOR": "1", "COLUMNS": "200"}
+    )
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return CompletedProcess("meterlet", done.exit_code, done.stdout, done.stderr)
 
 
 def inspect(folder: Path, *arguments: object, code: int = 0) -> Any:
@@ -75,7 +89,7 @@ def test_the_proof_is_checked_and_taken_out_for_anyone_to_check(
 ) -> None:
     assert inspect(folder, "bill", "--proof")["proof"]["verdict"] == "matches"
     bundle = tmp_path / "march.bundle"
-    asked = run_meterlet("inspect", "export", "bill", "-o", bundle, "--hub", folder, stdin=b"n\n")
+    asked = run_meterlet("inspect", "export", "bill", "-o", bundle, "--hub", folder, stdin="n\n")
     assert (asked.returncode, bundle.exists()) == (5, False)
     done = run_meterlet("inspect", "export", "bill", "-o", bundle, "--yes", "--hub", folder)
     assert done.returncode == 0, done.stderr
@@ -167,7 +181,20 @@ def test_a_message_that_was_changed_is_no_proof(folder: Path, tmp_path: Path) ->
     other = tmp_path / "hub"
     shutil.copytree(folder, other)
     with sqlite3.connect(other / "hub.db") as database:
-        database.execute("UPDATE disclosure_bytes SET content = content || x'00'")
+        database.execute("UPDATE disclosure_bytes SET content = zeroblob(length(content))")
     database.close()
     done = run_meterlet("inspect", "bill", "--proof", "--hub", other)
     assert (done.returncode, "the bytes of entry" in done.stderr) == (3, True)
+
+
+def test_every_message_is_shown_to_the_byte_and_decoded(folder: Path) -> None:
+    said = inspect(folder, "releases", "--bytes")
+    [release] = said["released"]
+    [message] = said["messages"]
+    assert release["bytes"] == message["size"] == len(bytes.fromhex(message["bytes"])) > 1000
+    names = [field["name"] for field in message["fields"]]
+    assert {"OpenRes", "GetProfileListRes", "CloseRes"} <= set(names)
+    total = next(field["value"] for field in message["fields"] if "127.46" in field["value"])
+    assert total
+    shown = run_meterlet("inspect", "releases", "--bytes", "--hub", folder).stdout
+    assert message["bytes"] in shown

@@ -28,14 +28,12 @@ from tests.journeys.browser import (
     MODES,
     NAME,
     PASSPHRASE,
-    Home,
     Visit,
-    last_month,
     sync_api,
-    today,
     visiting,
 )
 from tests.journeys.conftest import ROOT, run_meterlet
+from tests.journeys.serving import Home, last_month, today
 from utility_server.keys import UtilityKeys, key_id
 
 pytestmark = [

@@ -16,9 +16,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
+from hub.inspection.api import create_api
 from hub.inspection.documents import tariff_book
 from hub.inspection.readings import warm
 from hub.inspection.store import open_inspection
@@ -98,6 +99,7 @@ def make_parts(settings: Settings) -> Parts:
 
 def create_application(parts: Parts) -> ASGIApp:
     """Return the application, which closes `parts` when it ends."""
+    settings = parts.settings
 
     async def missing(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -116,12 +118,12 @@ def create_application(parts: Parts) -> ASGIApp:
 
     routes: list[BaseRoute] = [page.route(parts) for page in PAGES]
     routes.append(Route("/assets/{name}", parts.assets.answer, methods=["GET", "HEAD"]))
+    routes.append(Mount("/api", create_api(settings.open_device, settings.proofs)))
     inner = Starlette(
         routes=routes,
         exception_handlers={HTTPException: missing, 500: missing},
         lifespan=lifespan,
     )
-    settings = parts.settings
     return Guard(inner, settings.hosts, settings.origins, settings.is_secure, record, UPLOADS)
 
 

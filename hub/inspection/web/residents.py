@@ -4,7 +4,7 @@
 They are kept in `residents.db` in the hub's folder, apart from the readings, so that signing in
 never waits for a hub that is taking in a year. Of a passphrase only its Argon2id hash is stored.
 
-Errors: ResidentError
+Errors: ResidentError, an InspectionError
 """
 
 import enum
@@ -20,6 +20,7 @@ from typing import Final, Self
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from hub.inspection.errors import InspectionError
 from hub.vault import Component, Database
 
 __all__ = ["Resident", "ResidentError", "Residents", "Role"]
@@ -51,7 +52,7 @@ RESIDENTS_COMPONENT: Final = Component(
 )
 
 
-class ResidentError(Exception):
+class ResidentError(InspectionError):
     """A resident cannot be added, found or removed."""
 
 

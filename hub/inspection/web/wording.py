@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 from babel.dates import format_date, get_month_names
 from jinja2 import Undefined
@@ -15,8 +14,6 @@ from hub.inspection.money import Money
 from protocols.metrology import Period, find_zone
 
 __all__ = ["LANGUAGES", "Wording", "choose"]
-
-NAMES: Final = {"en": "English", "de": "Deutsch", "it": "Italiano", "fr": "Français"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Wording:
     @property
     def languages(self) -> dict[str, str]:
         """The languages there are, each in its own."""
-        return NAMES
+        return {code: catalogue(code).t("language.name") for code in LANGUAGES}
 
     def t(self, key: str, /, **values: object) -> str:
         """Return a text of the pages; a value that is not there is an error, not an empty word."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +19,7 @@ from hub.inspection import (
     slots_between,
     tariff_table,
 )
+from hub.inspection.estimates import _times_of_week
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
 from hub.readings import Reading
 from protocols.metrology import DayGrid, Period
@@ -142,3 +144,12 @@ def test_versions_stand_side_by_side(tariff: Tariff) -> None:
     demo = tariff_table(TariffBook.only(tariff))
     assert [row.component for row in demo.rows] == ["energy", "energy", "standing charge", "VAT"]
     assert not any(row.changes for row in demo.rows)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "UTC", "Asia/Kolkata"])
+def test_weekday_and_local_time_are_those_of_the_clock(zone: str) -> None:
+    info = ZoneInfo(zone)
+    starts = range(1_735_689_600, 1_735_689_600 + 365 * 86_400, 900)
+    for start, (weekday, minute) in zip(starts, _times_of_week(starts, info), strict=True):
+        local = datetime.fromtimestamp(start, UTC).astimezone(info)
+        assert (weekday, minute) == (local.weekday(), 60 * local.hour + local.minute)

@@ -22,12 +22,15 @@ from hub.inspection import (
     slots_between,
     warm,
 )
+from hub.inspection.adding import added, adds_up
 from hub.inspection.facts import readings_facts
 from hub.inspection.tables import readings_rows
 from hub.readings import Reading
 from protocols.metrology import Period
 from tariffs import Tariff, compute_bill
+from tariffs.source import load_toml
 from tests.hub.inspection.conftest import GAP, NOON
+from tests.hub.inspection.test_estimates import FLAT
 
 MARCH = Period(date(2025, 3, 20), date(2025, 3, 31))
 ALL = Period(date(2025, 3, 17), date(2025, 4, 6))
@@ -185,7 +188,7 @@ def test_a_kept_bucket_that_was_changed_or_moved_is_made_again(
         kept = Summaries.of(device, database)
         readings_view(device, MARCH, By.DAY, book, kept)
         rows = database.connection.execute("SELECT begin, sealed FROM summary").fetchall()
-        assert len(rows) == 13
+        assert len(rows) == 12
         database.connection.execute(
             "UPDATE summary SET (nonce, sealed) = (SELECT nonce, sealed FROM summary LIMIT 1)"
         )
@@ -232,3 +235,29 @@ def test_a_day_the_calendar_skipped_makes_no_bucket() -> None:
     weeks = list(buckets(days, By.WEEK, "Pacific/Apia", 15))
     assert weeks == [days.bounds("Pacific/Apia")]
     assert timedelta(seconds=weeks[0][1] - weeks[0][0]) == timedelta(days=2)
+
+
+ADDS_UP = FLAT + '[[charge]]\nname = "base"\nkind = "standing"\nper_day = "0.3945"\n'
+MONTHLY = FLAT + '[[charge]]\nname = "base"\nkind = "standing"\nper_month = "9.99"\n'
+TAXED = ADDS_UP + '[[step]]\nname = "VAT"\nkind = "tax"\npercent = "19"\n'
+
+
+@pytest.mark.parametrize(
+    ("source", "adds"), [(FLAT, True), (ADDS_UP, True), (TAXED, True), (MONTHLY, False)]
+)
+def test_a_total_is_added_up_only_where_the_bill_comes_to_the_same(
+    home: Device, source: str, adds: bool
+) -> None:
+    words = {"name": "flat", "price": "0.2999", "revision": 1, "since": "2025-03-27"}
+    late = load_toml(source.format(**words))
+    early = load_toml(source.format(**{**words, "since": "2025-01-01", "price": "0.1"}))
+    begin, end = ALL.bounds("Europe/Berlin")
+    for book in (TariffBook.only(early), TariffBook((early, late)), TariffBook.only(late)):
+        assert adds_up(book, begin, end) is adds
+        for by in (By.DAY, By.WEEK, By.MONTH):
+            fresh = readings_view(home, ALL, by, book)
+            with open_inspection(home) as database:
+                kept = Summaries.of(home, database)
+                assert readings_view(home, ALL, by, book, kept) == fresh
+            if adds and fresh.total.cost is not None:
+                assert added(fresh.buckets, begin, end) == fresh.total

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hub.inspection.web
-from hub.inspection.locales import LANGUAGES
+from hub.inspection.locales import LANGUAGES, catalogue
 from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
 
 PAGES = (
@@ -261,6 +261,21 @@ def test_the_language_that_was_chosen_stays(anna: Browser) -> None:
     anna.post("/language", language="de", next="/bill")
     assert '<html lang="de">' in anna.get("/bill").text
     assert anna.post("/language", language="xx").status_code == 400
+
+
+def test_every_text_of_the_pages_is_used() -> None:
+    folder = STATIC.parent
+    sources = [*folder.glob("*.py"), *folder.glob("templates/*.html")]
+    text = "".join(path.read_text() for path in sources)
+    # Names that are put together, such as "outcome." ~ effect.outcome, by what they begin with.
+    made = set(re.findall(r"""["']([a-z_]+\.(?:[a-z_]+_)?)["'{] ?~?""", text))
+    made |= {"unit.", "per.", "refused.", "error."}
+    for key in catalogue("en").texts:
+        name = key.removeprefix("pages.")
+        if name == key:
+            continue
+        used = re.search(rf"""["']{re.escape(name)}["']""", text)
+        assert used or any(name.startswith(prefix) for prefix in made), key
 
 
 def test_what_others_wrote_is_what_they_published() -> None:
