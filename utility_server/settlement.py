@@ -75,6 +75,7 @@ class Settled:
     member: Member
     period: SettledPeriod
     entry: LedgerEntry
+    bundle: SettlementBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def enter(office: Utility, question: SettlementQuestion, answer: bytes, member: 
         raise
     content = _content(question, index, settled, member.supplier)
     entry = office.ledger.append(office.now(), KIND, about.meter, content, evidence)
-    return Settled(member, settled, entry)
+    return Settled(member, settled, entry, bundle)
 
 
 def verify_settlement(
