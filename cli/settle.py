@@ -90,14 +90,22 @@ def settle(
             bundles.mkdir()  # questions count at the hubs: ask none in vain
         with _bar(len(members)) as progress:
             done = settle_all(office, found, month, members, head_end, progress)
+    _hand_out(done, bundles)
+    facts = _facts(done, month)
+    facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
+    _print(facts, as_json=as_json)
+    _complain(done)
+
+
+def _hand_out(done: Settlement, bundles: Path | None) -> None:
     if bundles is not None:
         with one_line_errors():
             for one in done.settled:
                 name = f"{one.member.meter.hex()}.bundle"
                 write_new(bundles / name, one.bundle.encode(), 0o644)
-    facts = _facts(done, month)
-    facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
-    _print(facts, as_json=as_json)
+
+
+def _complain(done: Settlement) -> None:
     if done.unsettled:
         first = done.unsettled[0]
         fail(
