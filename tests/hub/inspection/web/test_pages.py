@@ -257,6 +257,16 @@ def test_sessions_end_when_idle_and_when_old(anna: Browser) -> None:
     assert last == "/sign-in"
 
 
+def test_a_page_that_renews_itself_keeps_no_session_alive(anna: Browser) -> None:
+    for _ in range(14):
+        anna.clock.now += 60
+        answer = anna.get("/", headers={"HX-Request": "true"})
+        assert answer.status_code == 200
+    anna.clock.now += 60
+    answer = anna.get("/", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/sign-in")
+
+
 def test_the_language_that_was_chosen_stays(anna: Browser) -> None:
     anna.post("/language", language="de", next="/bill")
     assert '<html lang="de">' in anna.get("/bill").text
@@ -269,7 +279,7 @@ def test_every_text_of_the_pages_is_used() -> None:
     text = "".join(path.read_text() for path in sources)
     # Names that are put together, such as "outcome." ~ effect.outcome, by what they begin with.
     made = set(re.findall(r"""["']([a-z_]+\.(?:[a-z_]+_)?)["'{] ?~?""", text))
-    made |= {"unit.", "per.", "refused.", "error."}
+    made |= {"unit.", "per.", "refused.", "error.", "base.own_name"}
     for key in catalogue("en").texts:
         name = key.removeprefix("pages.")
         if name == key:
