@@ -24,8 +24,11 @@ from protocols.aggregation import (
     PaillierPrivateKey,
     Round,
     open_sum,
+    split_key,
 )
+from protocols.aggregation.ranges import prove_ranges, ranges_check
 from protocols.metrology import Period
+from protocols.proofs import verify_all
 from tests.protocols.aggregation.homes import Home, announce, homes, private_key, terms
 
 MONTH = Period(date(2013, 1, 1), date(2013, 1, 31))
@@ -202,6 +205,38 @@ def print_month() -> None:
     assert opened.values == tuple(map(sum, zip(*(home.values for home in members), strict=True)))
 
 
+def print_ranges() -> None:
+    """Proved ranges, the option of a round: what it costs."""
+    print(f"\nproved ranges of 20 bits{'values':>10}{'prove':>10}{'verify':>10}{'one of 5':>10}"
+          f"{'bytes':>8}{'a value':>9}")  # fmt: skip
+    day = Period(MONTH.first, MONTH.first)
+    for name, resolution, period in (
+        ("a month by day", 1440, MONTH),
+        ("a day by quarter-hour", 15, day),
+        ("a month by hour", 60, MONTH),
+        ("a month by quarter-hour", 15, MONTH),
+    ):
+        about = terms(2048, resolution, period)
+        home, *_ = members = homes(3, about.value_count())
+        home.contribute(announce(members, about), encryptor(2048, SHORT_EXPONENT))
+        limbs = about.layout.limbs_of(home.values)
+        proof = prove_ranges(about, home.load, limbs, home.blinding, bytes(32))
+        prove = best(partial(prove_ranges, about, home.load, limbs, home.blinding, bytes(32)), 2)
+        checks = [ranges_check(about, home.load, proof, "it")] * 5
+        one, five = best(partial(verify_all, checks[:1]), 2), best(partial(verify_all, checks), 1)
+        count = len(home.values)
+        print(f"{name:24}{count:10,}{prove / 1e6:8.2f} s{one / 1e6:8.2f} s{five / 5e6:8.2f} s"
+              f"{len(proof):8,}{len(proof) / count:9.2f}")  # fmt: skip
+
+
+def print_split() -> None:
+    key = private_key(2048)
+    first, _ = split_key(key, os.urandom)
+    [ciphertext] = encryptor(2048, SHORT_EXPONENT).encrypt_many([1], os.urandom)
+    spent = best(lambda: first.apply([ciphertext]), 3) / readings(2048)
+    print(f"\na share of a split key, 2048 bits: {spent:.0f} µs a reading for each holder")
+
+
 def collect_with(announced: Round, members: list[Home], crypt: Encryptor) -> Collector:
     collector = Collector(announced)
     for home in members:
@@ -220,7 +255,9 @@ def main() -> None:
         print_beside_phe(bits)
     print_plain_packing()
     print_table()
+    print_split()
     print_month()
+    print_ranges()
 
 
 if __name__ == "__main__":

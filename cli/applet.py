@@ -158,10 +158,10 @@ def in_words(terms: Terms) -> str:
         return (
             f"{terms.recipient} may learn, for {terms.purpose}: a sum in which every"
             f" {terms.least_minutes} minutes of use may count differently, as at prices that change"
-            f" all the time; one number of at most {terms.bits} bits about a period of"
-            f" {terms.least_days} days or more, {terms.answers} times for whatever overlaps; with"
-            f" weights chosen for it these bits could tell single {terms.least_minutes} minutes;"
-            f" until {terms.until}"
+            f" all the time; numbers of at most {terms.bits} bits about a period of"
+            f" {terms.least_days} days or more, no more than {terms.answers} of them for whatever"
+            f" overlaps; with weights chosen for it these bits could tell single"
+            f" {terms.least_minutes} minutes; until {terms.until}"
         )
     if terms.statement == "sample":
         return (
@@ -177,10 +177,12 @@ def in_words(terms: Terms) -> str:
             f" {terms.least_minutes} minutes, until {terms.until}"
         )
     if terms.statement in KINDS_IN_WORDS:
+        is_fine = terms.least_minutes < LEAST_MINUTES
+        often = "times for whatever overlaps" if is_fine else "times a period"
         return (
             f"{terms.recipient} may learn, for {terms.purpose}: {KINDS_IN_WORDS[terms.statement]},"
             f" in numbers of at most {terms.bits} bits about a period of {terms.least_days} days or"
-            f" more, {terms.answers} times a period, nothing that tells {terms.least_minutes}"
+            f" more, {terms.answers} {often}, nothing that tells {terms.least_minutes}"
             f" minutes of use apart, until {terms.until}"
         )
     return (

@@ -153,7 +153,8 @@ def one_line_errors() -> Iterator[None]:
 
 def _text(error: Exception) -> str:
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
+        name = error.filename2 or error.filename  # of two, the one that was to be made
+        place = f"{name}: " if name else ""
         return f"{place}{error.strerror or error}"
     return str(error)
 
@@ -189,8 +190,11 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         UtilityError,
         VerificationFailed,
     )
+    from utility_server.mdms.errors import AggregateMissing, BudgetSpent
 
     return {
+        AggregateMissing: Exit.UNVERIFIABLE,
+        BudgetSpent: Exit.FORBIDDEN,
         CannotVerify: Exit.UNVERIFIABLE,
         CertifierError: Exit.FAILURE,
         ChannelBroken: Exit.REFUTED,

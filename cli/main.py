@@ -11,11 +11,14 @@ __all__ = ["main"]
 
 NOUNS: Final = {
     "applet": "cli.applet:applet",
+    "authority": "cli.authority:authority",
     "bill": "cli.bill:bill",
+    "concentrator": "cli.concentrator:concentrator",
     "demo": "cli.demo:demo",
     "hub": "cli.hub:hub",
     "index": "cli.index:index",
     "inspect": "cli.inspect:inspect",
+    "mdms": "cli.mdms:mdms",
     "profile": "cli.profile:profile",
     "sml": "cli.sml:sml",
     "tariff": "cli.tariff:tariff",

@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from applets.profiling.messages import Method, ProfilingRequest
+from cli.aggregate import aggregate
 from cli.common import (
     FOLDER,
     default_folder,
@@ -36,7 +37,10 @@ METHODS = [method.value for method in Method]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def utility() -> None:
-    """The supplier: tariffs out, bills in, each one verified."""
+    """The supplier: tariffs out, bills in, each one verified; sums of regions, too."""
+
+
+utility.add_command(aggregate)
 
 
 utility.add_command(settle)

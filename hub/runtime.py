@@ -170,8 +170,12 @@ class MachineRuntime:
                 running.instance.discard()
 
     def process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
-        """Run a command that came over the applet's own channel, fully protected."""
-        if not context.is_protected:
+        """Run a command that came over the applet's own channel, fully protected.
+
+        Of an applet that only takes part in sums it may come as it is.
+        """
+        manifest = self._bundle(context.instance.package).manifest
+        if not (context.is_protected or manifest.protects_itself):
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
             )
@@ -180,7 +184,6 @@ class MachineRuntime:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
             response = self._process(context, command)
-        manifest = self._bundle(context.instance.package).manifest
         if response.data:
             self.disclosure.record_message(
                 context.instance.aid, manifest.recipient, manifest.purpose, response.data, since

@@ -62,6 +62,7 @@ SANDBOX_MODULES: Final = (
     "__init__.py",
     "_canonical.py",
     "_fields.py",
+    "_slots.py",
     "bill.py",
     "billing.py",
     "blocks.py",

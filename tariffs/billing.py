@@ -8,17 +8,18 @@ utility's side, to which the amounts were proved), and `total_from_energy_amount
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from operator import add, lt
+from operator import add
 from typing import Final, TypedDict
 
+from tariffs._slots import Slots
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.charges import Charge, FixedCharge, MeteredCharge
 from tariffs.clock import Clock
 from tariffs.demand import DemandCharge
-from tariffs.document import MissingRule, Tariff
-from tariffs.errors import TariffError, UnbillableReadings, UnpricedSlot
+from tariffs.document import Tariff
+from tariffs.errors import TariffError, UnpricedSlot
 from tariffs.rounding import Rounding, format_decimal, power_of_ten
 from tariffs.steps import Step, Tax
 from tariffs.usage import Line, Part, Usage, utc_text
@@ -32,9 +33,7 @@ __all__ = [
     "total_from_energy_amount",
 ]
 
-MEASURED, ESTIMATED, SUBSTITUTED, MISSING = range(4)
 NANO_DECIMALS: Final = 9
-WEEK: Final = 7 * 86_400
 
 
 # The doors
@@ -62,7 +61,7 @@ def compute_bill(
     one is missing and the tariff refuses that; `UnpricedSlot` if the tariff does not price the
     period or one of the slots.
     """
-    slots = _Slots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
+    slots = Slots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
     slots = slots.under(tariff.missing)
     parts = _parts(tariff, slots.begin, slots.end)
     tariff.parts(slots.usage.starts, slot_seconds)  # refuses slots across a change of version
@@ -167,7 +166,7 @@ def metered_parts(
 
     For both sides of a proof of the amounts. Raises as `compute_bill` does.
     """
-    slots = _Slots.check(starts, slot_seconds, range(len(starts)), None, states, begin, end)
+    slots = Slots.check(starts, slot_seconds, range(len(starts)), None, states, begin, end)
     slots = slots.under(tariff.missing)
     tariff.parts(slots.usage.starts, slot_seconds)
     return [
@@ -198,105 +197,6 @@ def _heading(tariff: Tariff, begin: int, end: int) -> _Heading:
         "end": end,
         "exact_decimals": tariff.exact_decimals,
     }
-
-
-# Readings
-
-
-@dataclass(frozen=True, slots=True)
-class _Slots:
-    """The slots of a period whose use is known, and those whose use is not."""
-
-    begin: int
-    end: int
-    usage: Usage
-    missing: tuple[int, ...]
-    estimated: int
-    substituted: int
-    substitutions: tuple[tuple[int, int], ...] = ()
-
-    @classmethod
-    def check(
-        cls,
-        starts: Sequence[int],
-        seconds: int,
-        use_wh: Sequence[int | None],
-        export_wh: Sequence[int | None] | None,
-        states: Sequence[int] | None,
-        begin: int | None,
-        end: int | None,
-    ) -> "_Slots":
-        states = [MEASURED] * len(starts) if states is None else states
-        exports = [0] * len(starts) if export_wh is None else export_wh
-        if not len(starts) == len(use_wh) == len(states) == len(exports):
-            raise UnbillableReadings("there is not one use and one state for each slot")
-        begin, end = _bounds(starts, seconds, begin, end)
-        if not {MEASURED, ESTIMATED, SUBSTITUTED, MISSING}.issuperset(states):
-            raise UnbillableReadings("a slot's state is not 0, 1, 2 or 3")
-        known = [
-            (start, use, export, state)
-            for start, use, export, state in zip(starts, use_wh, exports, states, strict=True)
-            if use is not None and export is not None and state != MISSING
-        ]
-        if any(use < 0 or export < 0 for _, use, export, _ in known):
-            raise UnbillableReadings("the use of a slot is negative")
-        there = {start for start, _, _, _ in known}
-        kept = [state for _, _, _, state in known]
-        usage = Usage(
-            seconds,
-            [start for start, _, _, _ in known],
-            [use for _, use, _, _ in known],
-            None if export_wh is None else [export for _, _, export, _ in known],
-        )
-        missing = tuple(start for start in range(begin, end, seconds) if start not in there)
-        return cls(begin, end, usage, missing, kept.count(ESTIMATED), kept.count(SUBSTITUTED))
-
-    def under(self, rule: MissingRule) -> "_Slots":
-        """Return the slots after the tariff's rule for missing ones."""
-        if rule is MissingRule.OMIT or not self.missing:
-            return self
-        if rule is MissingRule.REFUSE:
-            raise UnbillableReadings(
-                f"the tariff bills no period with missing slots; {len(self.missing)} are, the"
-                f" first at {utc_text(self.missing[0])}"
-            )
-        usage = self.usage
-        place = {start: index for index, start in enumerate(usage.starts)}
-        found = tuple((start, start - WEEK) for start in self.missing if start - WEEK in place)
-        order = sorted(
-            [(start, place[start]) for start in usage.starts]
-            + [(start, place[other]) for start, other in found]
-        )
-        exports = usage.export_wh
-        return replace(
-            self,
-            usage=Usage(
-                usage.seconds,
-                [start for start, _ in order],
-                [usage.import_wh[index] for _, index in order],
-                None if exports is None else [exports[index] for _, index in order],
-            ),
-            missing=tuple(start for start in self.missing if start - WEEK not in place),
-            substitutions=found,
-        )
-
-
-def _bounds(
-    starts: Sequence[int], seconds: int, begin: int | None, end: int | None
-) -> tuple[int, int]:
-    if not starts and (begin is None or end is None):
-        raise UnbillableReadings("there are no slots")
-    if seconds <= 0 or not all(map(lt, starts, starts[1:])):
-        raise UnbillableReadings("the slots have no length, or are not in order of time")
-    begin = starts[0] if begin is None else begin
-    end = starts[-1] + seconds if end is None else end
-    grid = range(begin, end, seconds)
-    if not grid or (end - begin) % seconds:
-        raise UnbillableReadings(f"the period is not a whole number of slots of {seconds} s")
-    for start in starts:
-        if start not in grid:
-            raise UnbillableReadings(f"the slot at {utc_text(start)} is not on the grid")
-    return begin, end
 
 
 # Parts of a period, and what is due for each

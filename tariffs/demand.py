@@ -145,9 +145,13 @@ class DemandCharge:
             for (number, band), peaks in sorted(found.items(), key=lambda item: item[0])
         ]
 
+    def peaks_of(self, figure: DemandFigure) -> int:
+        """Return how many of a figure's peaks count."""
+        return min(self.highest or len(figure.peaks), len(figure.peaks))
+
     def amount_of(self, figure: DemandFigure, watts: int, part: Part) -> int:
-        """Return what a figure comes to, in 10^-9, if its peaks sum to so many watts."""
-        mean = divide(watts, len(figure.peaks), part.rule)
+        """Return what a figure comes to, in 10^-9, if the peaks that count sum to so many watts."""
+        mean = divide(watts, self.peaks_of(figure), part.rule)
         return self._line("", mean, self.scales[figure.band], figure.stretch, part).nano
 
     def _label(self, band: int, stretch: Stretch | None) -> str:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's tables: SQLite in a file, or PostgreSQL where there are many customers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from utility_server.errors import StoreError
 
 __all__ = [
+    "UTILITY",
+    "Schema",
     "enrolment_table",
     "evidence_table",
     "ledger_table",
@@ -72,7 +75,47 @@ evidence_table: Final = Table(
 )
 
 
-def open_database(location: Path | str | URL) -> Engine:
+def _migrate(connection: Connection) -> None:
+    """Bring a database of version 1 to this one.
+
+    It knew one applet of each hub, and of whom a ledger entry is only in the entry.
+    """
+    enrolment_table.create(connection)
+    connection.exec_driver_sql(
+        "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
+    )
+    connection.exec_driver_sql("DROP TABLE customer")
+    binary = LargeBinary().compile(connection.dialect)
+    connection.exec_driver_sql(
+        f"ALTER TABLE ledger_entry ADD COLUMN meter {binary} NOT NULL DEFAULT ''"
+    )
+    for row in connection.execute(select(ledger_table.c.sequence, ledger_table.c.body)).all():
+        match cbor2.loads(row.body):
+            case [_, _, _, bytes(meter), *_]:
+                entry = ledger_table.c.sequence == row.sequence
+                connection.execute(update(ledger_table).where(entry).values(meter=meter))
+    for index in ledger_table.indexes:
+        index.create(connection)
+    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A set of tables, the version table among them."""
+
+    metadata: MetaData
+    marker: str
+    """A table that tells this database from another's."""
+    owner: str
+    version: int
+    migrate: Callable[[Connection], None]
+    """Brings a database of an earlier version to this one."""
+
+
+UTILITY: Final = Schema(_metadata, ledger_table.name, "a utility", SCHEMA_VERSION, _migrate)
+
+
+def open_database(location: Path | str | URL, schema: Schema = UTILITY) -> Engine:
     """Open (and create where it is new) the database at a path or SQLAlchemy URL.
 
     A new file gets mode 0600. Raises `StoreError`, having written nothing, where the database is
@@ -87,7 +130,7 @@ def open_database(location: Path | str | URL) -> Engine:
         _prepare_sqlite(engine)
     try:
         with writing(engine) as connection:
-            _check_schema(connection, str(engine.url.database))
+            _check_schema(connection, schema, str(engine.url.database))
     except StoreError:
         engine.dispose()
         raise
@@ -125,45 +168,22 @@ def _named_errors(engine: Engine) -> Iterator[None]:
         raise StoreError(f"{engine.url.database}: not what this program writes") from error
 
 
-def _check_schema(connection: Connection, name: str) -> None:
-    tables = inspect(connection).get_table_names()
+def _check_schema(connection: Connection, schema: Schema, name: str) -> None:
+    tables, known = inspect(connection).get_table_names(), schema.metadata.tables
+    versions = known[schema_table.name]
     if not tables:
-        _metadata.create_all(connection)
-        connection.execute(insert(schema_table).values(version=SCHEMA_VERSION))
+        schema.metadata.create_all(connection)
+        connection.execute(insert(versions).values(version=schema.version))
         return
-    if schema_table.name not in tables or ledger_table.name not in tables:
-        raise StoreError(f"{name}: not a utility's database")
-    version = connection.execute(select(schema_table.c.version)).scalar_one()
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if versions.name not in tables or schema.marker not in tables:
+        raise StoreError(f"{name}: not {schema.owner}'s database")
+    version = connection.execute(select(versions.c.version)).scalar_one()
+    if not isinstance(version, int) or version > schema.version:
         raise StoreError(
-            f"{name}: its schema has version {version}, this release knows {SCHEMA_VERSION}"
+            f"{name}: its schema has version {version}, this release knows {schema.version}"
         )
-    if version < SCHEMA_VERSION:
-        _migrate(connection)
-
-
-def _migrate(connection: Connection) -> None:
-    """Bring a database of version 1 to this one.
-
-    It knew one applet of each hub, and of whom a ledger entry is only in the entry.
-    """
-    enrolment_table.create(connection)
-    connection.exec_driver_sql(
-        "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
-    )
-    connection.exec_driver_sql("DROP TABLE customer")
-    binary = LargeBinary().compile(connection.dialect)
-    connection.exec_driver_sql(
-        f"ALTER TABLE ledger_entry ADD COLUMN meter {binary} NOT NULL DEFAULT ''"
-    )
-    for row in connection.execute(select(ledger_table.c.sequence, ledger_table.c.body)).all():
-        match cbor2.loads(row.body):
-            case [_, _, _, bytes(meter), *_]:
-                entry = ledger_table.c.sequence == row.sequence
-                connection.execute(update(ledger_table).where(entry).values(meter=meter))
-    for index in ledger_table.indexes:
-        index.create(connection)
-    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
+    if version < schema.version:
+        schema.migrate(connection)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -112,6 +112,25 @@ class HeadEnd:
             raise _refused(response.sw)
         return response.data
 
+    def relay(self, address: Address, applet: bytes, command: CommandApdu) -> bytes:
+        """Return what an applet answers to a command that protects itself: no channel, no keys.
+
+        Raises `HubRefused` for any other status than 9000, `HeadEndError` where the hub cannot be
+        reached or does not answer as a card does.
+        """
+        with self._connection(address) as transmit:
+            client = CardClient(transmit)
+            try:
+                client.select(applet)
+                response = client.send(command)
+            except CardRefused as refused:
+                raise _refused(refused.sw) from None
+            except SecureChannelError as error:
+                raise HeadEndError(f"{address}: {error}") from None
+        if not response.is_success:
+            raise _refused(response.sw)
+        return response.data
+
     @contextmanager
     def _connection(self, address: Address) -> Iterator[Callable[[bytes], bytes]]:
         try:

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from utility_server.errors import StoreError
 
-__all__ = ["UtilityKeys", "key_id"]
+__all__ = ["UtilityKeys", "key_id", "read_secret", "write_secret"]
 
 _SIZE: Final = 32
+_LARGEST: Final = 1 << 16
 
 
 def key_id(public_key: Ed25519PublicKey) -> bytes:
@@ -44,17 +45,20 @@ class UtilityKeys:
         """Make new keys in `folder`; raise `StoreError` where there are some already."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("signing.key", "storage.key"):
-            _write(folder / name, randomness(_SIZE))
+            write_secret(folder / name, randomness(_SIZE))
         return cls.load(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the keys of `folder`; raise `StoreError` where one is missing or open to others."""
-        signing, storage = (_read(folder / name) for name in ("signing.key", "storage.key"))
+        signing, storage = (
+            read_secret(folder / name, _SIZE) for name in ("signing.key", "storage.key")
+        )
         return cls(Ed25519PrivateKey.from_private_bytes(signing), storage)
 
 
-def _write(path: Path, secret: bytes) -> None:
+def write_secret(path: Path, secret: bytes) -> None:
+    """Write a new file of mode 0600; raise `StoreError` where there is one already."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -65,15 +69,16 @@ def _write(path: Path, secret: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> bytes:
+def read_secret(path: Path, size: int | None = None) -> bytes:
+    """Return what a file holds; raise `StoreError` if others may read it or its size is wrong."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            secret = file.read(_SIZE + 1)
+            secret = file.read(_LARGEST if size is None else size + 1)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
     if mode & 0o077:
         raise StoreError(f"{path}: mode {stat.S_IMODE(mode):04o} lets others in; it must be 0600")
-    if len(secret) != _SIZE:
-        raise StoreError(f"{path}: not a key of {_SIZE} bytes")
+    if size is not None and len(secret) != size:
+        raise StoreError(f"{path}: not a key of {size} bytes")
     return secret

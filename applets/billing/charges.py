@@ -13,8 +13,8 @@ and a limit by the kilowatt-hour adds the energy of its part as one more `Sum`. 
 rebates, caps, minima) follow publicly from the charges' amounts.
 
 What cannot be proved so is refused with `TariffError`, which names the charge: feed-in (the hub
-certifies no export register), limits of power, means of the N highest peaks, means of peaks over
-windows that make no whole watts.
+certifies no export register), limits of power, means of peaks over windows that make no whole
+watts.
 """
 
 from collections.abc import Callable, Sequence
@@ -198,8 +198,7 @@ def _demand_claim(
     window = charge.window_seconds or one.places.seconds
     times, rest = divmod(HOUR, window)
     several, floor = len(figure.peaks) > 1, charge.floor_watts
-    if charge.highest and len(figure.peaks) > charge.highest:
-        raise _refused(charge, "which peaks are the highest would have to be shown")
+    count = charge.peaks_of(figure)
     if rest:
         if several:
             raise _refused(charge, f"a window of {window} s makes no whole watts")
@@ -211,9 +210,10 @@ def _demand_claim(
 
     def nano(value: int) -> int:
         watts = value * HOUR // (window * weight)
-        return charge.amount_of(figure, max(watts, floor * len(figure.peaks)), one.part)
+        return charge.amount_of(figure, max(watts, floor * count), one.part)
 
     places = one.places.import_wh
+    highest = count if count < len(figure.peaks) else 0
     try:
         groups = [
             Group(
@@ -225,7 +225,7 @@ def _demand_claim(
             )
             for windows in figure.peaks
         ]
-        return _Claim(number, charge.name, Peaks(tuple(groups)), nano)
+        return _Claim(number, charge.name, Peaks(tuple(groups), highest), nano)
     except AmountsMalformed:
         raise _refused(charge, "a slot stands in for a missing one in another window") from None
 

@@ -10,6 +10,7 @@ import rich_click as click
 from rich.console import Console
 
 from cli.common import Exit, json_option, month_option, one_line_errors, open_machine, print_json
+from cli.demo.aggregation import aggregation
 from cli.demo.dishonest_hub import KINDS
 from cli.demo.journey import Household, Journey
 from cli.inspect import show_bill, show_released
@@ -115,6 +116,9 @@ def demo(
         )
     if not result.facts["verified"]:
         raise SystemExit(int(Exit.REFUTED))
+
+
+demo.add_command(aggregation)
 
 
 def _synthetic(seed: int, period: Period) -> Household:

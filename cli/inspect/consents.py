@@ -134,6 +134,7 @@ def list_consents(folder: Path, as_json: bool) -> None:
             "number": consent.number,
             "recipient": consent.terms.recipient,
             "purpose": consent.terms.purpose,
+            "statement": consent.terms.statement,
             "least_days": consent.terms.least_days,
             "least_minutes": consent.terms.least_minutes,
             "answers": consent.terms.answers,
@@ -150,7 +151,10 @@ def list_consents(folder: Path, as_json: bool) -> None:
         return
     for line in lines:
         state = f"revoked {line['revoked']}" if line["revoked"] else f"until {line['until']}"
-        click.echo(f"{line['number']:3} {line['recipient']} for {line['purpose']}, {state}")
+        click.echo(
+            f"{line['number']:3} {line['recipient']} for {line['purpose']}:"
+            f" {line['statement']}, {state}"
+        )
 
 
 @consents.command()

@@ -86,6 +86,7 @@ class HubAggregation:
 
     def contribute(self, operator: bytes, announced: bytes) -> bytes:
         """Return the contribution; the same one however often a round is asked for."""
+        self._require_record()
         with _told():
             round_ = Round.decode(announced)
             if not round_.is_by(operator):
@@ -99,9 +100,13 @@ class HubAggregation:
                 self._rules(grant).require_round(round_, self.now())
             household = self._household(round_)
             self._guard(self.disclosure.require_aggregate, round_, len(round_.members))
-            limbs, load = self.meter.certifier.certify_load(round_, self._days(round_))
+            days = self._days(round_)
+            limbs, load = self.meter.certifier.certify_load(round_, days)
+            blinding = self.meter.certifier.open_load(round_, days)
             crypt = _encryptor(round_.terms.key, round_.terms.exponent_bits)
-            contribution = household.contribute(limbs, load, crypt, self.randomness).encode()
+            contribution = household.contribute(
+                limbs, load, crypt, self.randomness, blinding
+            ).encode()
             self.record.add(
                 Participation(round_.digest, self.applet, announced, contribution, None, False),
                 round_.valid_until,
@@ -110,6 +115,7 @@ class HubAggregation:
 
     def agree(self, contributors: bytes) -> bytes:
         """Return the agreement; refused for any other contributors than the first time."""
+        self._require_record()
         with _told():
             listed, known, round_ = self._step(contributors)
             with self._noted(round_, len(listed.indexes)):
@@ -123,8 +129,7 @@ class HubAggregation:
 
     def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
         """Return what opens the sum that was agreed to; it is on record from then on."""
-        if not self.may_release():
-            raise Refused(Refusal.MALFORMED)
+        self._require_record()
         with _told():
             listed, known, round_ = self._step(contributors)
             if len(agreements) % SIGNATURE_SIZE:
@@ -157,6 +162,11 @@ class HubAggregation:
             listed, round_ = self._opened(contributors)
             theirs = PairPoints.decode(points)
             return self._household(round_).pair_key(listed, theirs).encode()
+
+    def _require_record(self) -> None:
+        """Refuse what could be taken back: an applet that aborts could agree to a second set."""
+        if not self.may_release():
+            raise Refused(Refusal.MALFORMED)
 
     def _require_terms(self, round_: Round) -> StatementGrant:
         """Return the manifest's grant for such a round; raise `Refused` if there is none."""

@@ -8,8 +8,8 @@ broke; the rules, in order:
     consent    the resident allowed this package's applet to tell this recipient this kind of
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
-    count      the same period has not been answered too often; under a consent finer than
-               `LEAST_MINUTES`, nor has any that overlaps it
+    count      the same period has not been answered too often; of a consent finer than
+               `LEAST_MINUTES`, each number counts, about whatever overlaps
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
@@ -22,7 +22,7 @@ at most.
 
 Where the weights of every slot differ, as prices on a spot market do, nothing finer than a slot can
 be promised, and against clever weights the count and the size of the answers are the only bound:
-so a fine consent counts answers about whatever overlaps. What was told under a finer consent does
+so a fine consent counts numbers, about whatever overlaps. What was told under a finer consent does
 not stand in the way of a coarser one, which is held to its own minutes with all that was told as
 coarsely.
 
@@ -32,12 +32,11 @@ to all of these. The last two rules are about what all recipients know together
 notes.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from hub.disclosure.consents import (
     LEAST_MINUTES,
@@ -47,12 +46,8 @@ from hub.disclosure.consents import (
     UnknownConsent,
 )
 from hub.disclosure.knowledge import (
-    Form,
     Knowledge,
-    alike_slots,
-    determined_windows,
     knowledge_of,
-    windows_agree,
 )
 from hub.disclosure.log import DisclosureLog, Entry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
@@ -60,29 +55,25 @@ from hub.disclosure.requests import (
     AggregateRequest,
     AmountsRequest,
     ExportRequest,
-    Number,
     OutputRequest,
     Release,
     ReleaseRequest,
     wanted,
 )
+from hub.disclosure.rules import (
+    ReleaseRefused,
+    check_fineness,
+    check_size,
+    check_spacing,
+    check_windows,
+    entangled,
+    is_same_period,
+    overlaps,
+)
 from hub.vault.database import Database
 from protocols.amounts import Reading
 
 __all__ = ["Disclosure", "ReleaseRefused"]
-
-_MINUTE: Final = 60
-_DAY: Final = 86_400
-_CLOCK_CHANGE: Final = 2 * 3_600
-_LARGEST_WEIGHT: Final = (1 << 63) - 1
-
-
-class ReleaseRefused(Exception):
-    """A release would break a rule; nothing was told, and the refusal is on record."""
-
-    def __init__(self, rule: str, reason: str) -> None:
-        super().__init__(f"{rule}: {reason}")
-        self.rule = rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +311,9 @@ class Disclosure:
             )
         minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
-        is_fine = min(minutes.values()) < LEAST_MINUTES or Reading.kind in minutes
-        about = _overlaps if is_fine else _is_same_period
-        same = sum(r.applet == request.applet and about(r.form, form) for r in before)
-        if same >= min(one.answers for one in terms.values()):
-            raise ReleaseRefused("count", f"this period was answered {same} times already")
+        _check_count(request, terms, before)
         for number in request.numbers:
-            _check_size(number, terms[number.kind].bits)
+            check_size(number, terms[number.kind].bits)
         asked = [replace(number, least_minutes=minutes[number.kind]) for number in request.numbers]
         told = [
             (one, number.least_minutes)
@@ -334,15 +321,15 @@ class Disclosure:
             for number in release.numbers
             for one in number.forms
         ]
-        near = _entangled((form, 0), told)
+        near = entangled((form, 0), told)
         near += [(one, number.least_minutes) for number in asked for one in number.forms]
         mixed = [(one, finest) for one, finest in near if not one.is_sample]
         for least in sorted({m for kind, m in minutes.items() if kind != Reading.kind}):
-            _check_fineness([one for one, finest in mixed if finest >= least], least)
+            check_fineness([one for one, finest in mixed if finest >= least], least)
         if Reading.kind in minutes:
             samples = [one for one, _ in (*told, *near) if one.is_sample]
-            _check_spacing(samples, minutes[Reading.kind])
-        _check_windows([one for one, _ in near], least_days)
+            check_spacing(samples, minutes[Reading.kind])
+        check_windows([one for one, _ in near], least_days)
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
@@ -383,65 +370,26 @@ class Disclosure:
         return standing[-1].terms
 
 
-def _check_size(number: Number, bits: int) -> None:
-    weights = (weight for form in number.forms for weight in form.weights)
-    if number.bits > bits or any(abs(weight) > _LARGEST_WEIGHT for weight in weights):
-        raise ReleaseRefused("size", f"{number.bits} bits, the consent allows {bits}")
-
-
-def _check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
-    if not windows_agree(forms):
-        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
-    smallest = min(alike_slots(forms).values(), default=0) * forms[-1].slot_seconds
-    if smallest < least_minutes * _MINUTE:
-        raise ReleaseRefused(
-            "fineness",
-            f"the use of {smallest // _MINUTE} min of slots could be worked out,"
-            f" the consent says no finer than {least_minutes} min",
+def _check_count(
+    request: ReleaseRequest | AmountsRequest, terms: Mapping[str, Terms], before: Sequence[Release]
+) -> None:
+    own = [release for release in before if release.applet == request.applet]
+    near = [release for release in own if overlaps(release.form, request.form)]
+    for kind, one in terms.items():
+        if one.least_minutes < LEAST_MINUTES and kind != Reading.kind:
+            told = sum(number.kind == kind for release in near for number in release.numbers)
+            asked = sum(number.kind == kind for number in request.numbers)
+            if told + asked > one.answers:
+                raise ReleaseRefused(
+                    "count",
+                    f"{told} numbers about what overlaps were told already, {asked} more are asked"
+                    f" for, the consent says {one.answers}",
+                )
+            continue
+        # Samples are bounded by how far they are apart.
+        same = near if kind == Reading.kind else own
+        times = sum(
+            kind == Reading.kind or is_same_period(release.form, request.form) for release in same
         )
-
-
-def _check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
-    starts = sorted({one.sampled for one in samples if one.sampled is not None})
-    nearest = min((after - start for start, after in pairwise(starts)), default=None)
-    if nearest is not None and nearest < least_minutes * _MINUTE:
-        raise ReleaseRefused(
-            "fineness",
-            f"two samples would be {nearest // _MINUTE} min apart,"
-            f" the consent says no nearer than {least_minutes} min",
-        )
-
-
-def _check_windows(forms: Sequence[Form], least_days: int) -> None:
-    shortest = min((end - begin for begin, end in determined_windows(forms)), default=None)
-    if shortest is not None and shortest < least_days * _DAY - _CLOCK_CHANGE:
-        raise ReleaseRefused(
-            "window",
-            f"the total of {shortest / _DAY:.3g} days would be determined,"
-            f" the consent says no less than {least_days}",
-        )
-
-
-def _is_same_period(one: Form, other: Form) -> bool:
-    return (one.begin, one.end) == (other.begin, other.end)
-
-
-def _overlaps(one: Form, other: Form) -> bool:
-    return one.begin < other.end and other.begin < one.end
-
-
-def _entangled(
-    form: tuple[Form, int], others: Sequence[tuple[Form, int]]
-) -> list[tuple[Form, int]]:
-    """Return the forms that overlap this one, or one that does, and so on.
-
-    Nothing can be worked out from forms with no slot in common that each does not tell by itself.
-    """
-    found, waiting, rest = list[tuple[Form, int]](), [form], list(others)
-    while waiting:
-        here, _ = waiting.pop()
-        near = [one for one in rest if _overlaps(one[0], here)]
-        rest = [one for one in rest if not _overlaps(one[0], here)]
-        found += near
-        waiting += near
-    return found
+        if times >= one.answers:
+            raise ReleaseRefused("count", f"this period was answered {times} times already")

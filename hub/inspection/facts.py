@@ -2,7 +2,7 @@
 """The views as JSON has them: one shape for the command line, the pages' data and the interface."""
 
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from hub.disclosure import Knowledge
@@ -14,7 +14,7 @@ from hub.inspection.money import Money
 from hub.inspection.now import FineUse, PowerNow
 from hub.inspection.proof import ProofCheck
 from hub.inspection.readings import Comparison, ReadingsView
-from hub.inspection.releases import Field, OutgoingMessage, ReleasesView
+from hub.inspection.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.tariff_views import TariffTable
 from hub.moments import local_day, local_text, utc_text
 
@@ -125,47 +125,14 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
     if len(view.known) > 1:
         known[TOGETHER] = known_facts(view.together, zone)
     return {
-        "released": [
-            {
-                "time": utc_text(one.release.time),
-                "recipient": one.release.recipient,
-                "purpose": one.release.purpose,
-                "statement": one.release.statement,
-                "from": utc_text(one.begin),
-                "until": utc_text(one.end),
-                "first_day": local_day(one.begin, zone),
-                "last_day": local_day(one.end - 1, zone),
-                "bits": one.release.bits,
-                "bytes": one.size,
-            }
-            for one in view.releases
-        ],
-        "refused": [
-            {
-                "time": utc_text(one.time),
-                "recipient": one.recipient,
-                "purpose": one.purpose,
-                "why": one.why,
-            }
-            for one in view.refusals
-        ],
+        "released": [_released(one, zone) for one in view.releases],
+        "refused": [{**_told(one), "why": one.why} for one in view.refusals],
         "known": known,
         "bytes_left_house": view.bytes_left_house,
-        "outputs": [
-            {
-                "time": utc_text(one.time),
-                "recipient": one.recipient,
-                "purpose": one.purpose,
-                "output": one.output,
-                "bits": one.bits,
-            }
-            for one in view.outputs
-        ],
+        "outputs": [{**_told(one), "output": one.output, "bits": one.bits} for one in view.outputs],
         "exports": [
             {
-                "time": utc_text(one.time),
-                "recipient": one.recipient,
-                "purpose": one.purpose,
+                **_told(one),
                 "resolution_minutes": one.resolution_minutes,
                 "readings": one.readings,
             }
@@ -173,11 +140,8 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
         ],
         "aggregates": [
             {
-                "time": utc_text(one.time),
-                "recipient": one.recipient,
-                "purpose": one.purpose,
-                "from": utc_text(one.begin),
-                "until": utc_text(one.end),
+                **_told(one),
+                **_stretch(one.begin, one.end),
                 "region": one.region,
                 "resolution_minutes": one.resolution_minutes,
                 "values": one.values,
@@ -189,8 +153,7 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
             {
                 "time": utc_text(one.time),
                 "form": one.form,
-                "from": utc_text(one.begin),
-                "until": utc_text(one.end),
+                **_stretch(one.begin, one.end),
                 "readings": one.readings,
                 "size": one.size,
                 "sha256": one.digest.hex(),
@@ -199,6 +162,37 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
         ],
         "raw_readings_left_house": view.readings_left_house,
     }
+
+
+def _released(one: RecordedRelease, zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        **_told(one.release),
+        "statement": one.release.statement,
+        **_stretch(one.begin, one.end),
+        "first_day": local_day(one.begin, zone),
+        "last_day": local_day(one.end - 1, zone),
+        "bits": one.release.bits,
+        "bytes": one.size,
+    }
+
+
+class _Told(Protocol):
+    """What every record of something told has."""
+
+    @property
+    def time(self) -> int: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+
+
+def _told(one: _Told) -> dict[str, Any]:
+    return {"time": utc_text(one.time), "recipient": one.recipient, "purpose": one.purpose}
+
+
+def _stretch(begin: int, end: int) -> dict[str, Any]:
+    return {"from": utc_text(begin), "until": utc_text(end)}
 
 
 def known_facts(knowledge: Knowledge, zone: ZoneInfo) -> dict[str, Any]:

@@ -8,13 +8,14 @@ bundle carries the same tables as CBOR.
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from hub.disclosure import LEAST_MINUTES
+from hub.machine._tables import Table, between, day, each, member, names, pattern, some, text
 from hub.machine.errors import ManifestError
 
 __all__ = [
@@ -29,8 +30,6 @@ __all__ = [
     "Shared",
     "StatementGrant",
 ]
-
-T = TypeVar("T")
 
 MEBIBYTE: Final = 2**20
 AGGREGATE: Final = "aggregate"
@@ -153,6 +152,16 @@ class Manifest:
     peers: tuple[Peer, ...] = ()
     shared: tuple[Shared, ...] = ()
 
+    @property
+    def protects_itself(self) -> bool:
+        """Whether the applet only takes part in sums: those messages need no channel.
+
+        They are encrypted, masked and signed by the platform; concentrators relay them, which
+        share no key with the hub.
+        """
+        only_sums = bool(self.statements) and all(one.kind == AGGREGATE for one in self.statements)
+        return only_sums and not (self.outputs or self.peers or self.shared)
+
     @classmethod
     def from_toml(cls, text: str) -> "Manifest":
         """Read what a vendor wrote; raise `ManifestError`."""
@@ -165,23 +174,23 @@ class Manifest:
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> "Manifest":
         """Read the tables of `to_tables`; raise `ManifestError`."""
-        top = _Table("", tables)
+        top = Table("", tables)
         manifest = cls(
             aid=top.take("aid", _aid),
-            name=top.take("name", _pattern(_NAME)),
-            version=top.take("version", _pattern(_VERSION)),
-            vendor=top.take("vendor", _text),
-            recipient=top.take("recipient", _pattern(_NAME)),
-            purpose=top.take("purpose", _pattern(_NAME)),
-            confinement=top.take("confinement", _member(Confinement)),
-            expires=top.take("expires", _date),
+            name=top.take("name", pattern(_NAME)),
+            version=top.take("version", pattern(_VERSION)),
+            vendor=top.take("vendor", text),
+            recipient=top.take("recipient", pattern(_NAME)),
+            purpose=top.take("purpose", pattern(_NAME)),
+            confinement=top.take("confinement", member(Confinement)),
+            expires=top.take("expires", day),
             code=top.take("code", _code),
-            statements=top.take("statements", _each("statements", _statement), ()),
-            outputs=top.take("outputs", _each("outputs", _output), ()),
+            statements=top.take("statements", each("statements", _statement), ()),
+            outputs=top.take("outputs", each("outputs", _output), ()),
             limits=top.take("limits", _limits, Limits()),
-            resolution_minutes=top.take("resolution_minutes", _between(5, 1440), None),
-            peers=top.take("peers", _each("peers", _peer), ()),
-            shared=top.take("shared", _each("shared", _shared), ()),
+            resolution_minutes=top.take("resolution_minutes", between(5, 1440), None),
+            peers=top.take("peers", each("peers", _peer), ()),
+            shared=top.take("shared", each("shared", _shared), ()),
         )
         top.finish()
         _check_sharing(manifest)
@@ -215,11 +224,11 @@ def _check_confinement(manifest: Manifest) -> None:
 def _check_sharing(manifest: Manifest) -> None:
     peers = [peer.aid for peer in manifest.peers]
     services = [shared.service for shared in manifest.shared]
-    for key, names in (("peers", peers), ("shared", services)):
-        if names and manifest.confinement is Confinement.RAW:
+    for key, named in (("peers", peers), ("shared", services)):
+        if named and manifest.confinement is Confinement.RAW:
             # It could whisper what it reads to one that is heard at once.
             raise ManifestError(key, "a raw applet has no dealings with others")
-        if len(set(names)) != len(names):
+        if len(set(named)) != len(named):
             raise ManifestError(key, "two tables name the same")
     if manifest.aid in peers:
         raise ManifestError("peers", "an applet is no peer of its own")
@@ -243,45 +252,6 @@ def _plain(value: object) -> Any:
             return value
 
 
-class _Table:
-    """A table being read; every key must be taken, and known."""
-
-    def __init__(self, name: str, table: object) -> None:
-        if not isinstance(table, Mapping):
-            raise ManifestError(name, "must be a table")
-        self._name, self._left = name, dict(table)
-
-    def take(self, key: str, read: Callable[[Any], T], *default: T) -> T:
-        path = f"{self._name}.{key}" if self._name else key
-        if key not in self._left:
-            if default:
-                return default[0]
-            raise ManifestError(path, "missing")
-        try:
-            return read(self._left.pop(key))
-        except ValueError as error:
-            raise ManifestError(path, str(error)) from None
-
-    def finish(self) -> None:
-        for key in self._left:
-            raise ManifestError(f"{self._name}.{key}" if self._name else str(key), "unknown key")
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 120 or not value.isprintable():
-        raise ValueError("must be 1 to 120 printable characters")
-    return value
-
-
-def _pattern(pattern: re.Pattern[str]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(f"{value!r} does not match {pattern.pattern}")
-        return value
-
-    return read
-
-
 def _aid(value: object) -> bytes:
     # ISO/IEC 7816-4, 8.2.1.2: five bytes of provider, up to eleven of extension.
     if not isinstance(value, str) or not re.fullmatch(r"([0-9A-F]{2}){5,16}", value):
@@ -289,75 +259,28 @@ def _aid(value: object) -> bytes:
     return bytes.fromhex(value)
 
 
-def _between(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return value
-
-    return read
-
-
-def _date(value: object) -> date:
-    if type(value) is date:
-        return value
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        return date.fromisoformat(value)
-    raise ValueError("must be a date, like 2030-12-31")
-
-
-EnumT = TypeVar("EnumT", bound=StrEnum)
-
-
-def _member(kind: type[EnumT]) -> Callable[[object], EnumT]:
-    def read(value: object) -> EnumT:
-        if not isinstance(value, str) or value not in set(kind):
-            raise ValueError(f"must be one of {', '.join(kind)}")
-        return kind(value)
-
-    return read
-
-
-def _each(name: str, read: Callable[[str, object], T]) -> Callable[[object], tuple[T, ...]]:
-    def read_all(value: object) -> tuple[T, ...]:
-        if not isinstance(value, list) or len(value) > 32:
-            raise ValueError("must be at most 32 tables")
-        return tuple(read(f"{name}[{index}]", item) for index, item in enumerate(value))
-
-    return read_all
-
-
-def _names(pattern: re.Pattern[str]) -> Callable[[object], tuple[str, ...]]:
-    def read(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or len(set(map(str, value))) != len(value):
-            raise ValueError("must be a list without repetitions")
-        return tuple(map(_pattern(pattern), value))
-
-    return read
-
-
 def _code(value: object) -> Code:
-    table = _Table("code", value)
+    table = Table("code", value)
     code = Code(
-        runtime=table.take("runtime", _member(Runtime)),
-        package=table.take("package", _pattern(_PACKAGE)),
-        include=table.take("include", _names(_PACKAGE), ()),
+        runtime=table.take("runtime", member(Runtime)),
+        package=table.take("package", pattern(_PACKAGE)),
+        include=table.take("include", names(_PACKAGE), ()),
     )
     table.finish()
     return code
 
 
 def _statement(name: str, value: object) -> StatementGrant:
-    table = _Table(name, value)
+    table = Table(name, value)
     grant = StatementGrant(
-        kind=table.take("kind", _pattern(_STATEMENT)),
-        registers=table.take("registers", _names(_REGISTER)),
-        minimum_days=table.take("minimum_days", _between(1, 3660)),
-        at_most=table.take("at_most", _between(1, 10_000)),
-        within_days=table.take("within_days", _between(1, 3660)),
-        value_bits=table.take("value_bits", _between(1, 64), 64),
-        least_minutes=table.take("least_minutes", _between(5, 44_640), LEAST_MINUTES),
-        smallest_group=table.take("smallest_group", _between(0, 65_536), 0),
+        kind=table.take("kind", pattern(_STATEMENT)),
+        registers=table.take("registers", names(_REGISTER)),
+        minimum_days=table.take("minimum_days", between(1, 3660)),
+        at_most=table.take("at_most", between(1, 10_000)),
+        within_days=table.take("within_days", between(1, 3660)),
+        value_bits=table.take("value_bits", between(1, 64), 64),
+        least_minutes=table.take("least_minutes", between(5, 44_640), LEAST_MINUTES),
+        smallest_group=table.take("smallest_group", between(0, 65_536), 0),
     )
     table.finish()
     if grant.kind == AGGREGATE and grant.smallest_group < LEAST_GROUP:
@@ -368,63 +291,51 @@ def _statement(name: str, value: object) -> StatementGrant:
 
 
 def _output(name: str, value: object) -> Output:
-    table = _Table(name, value)
+    table = Table(name, value)
     output = Output(
-        name=table.take("name", _pattern(_NAME)),
-        size=table.take("size", _between(1, 4096)),
-        every_hours=table.take("every_hours", _between(1, 24 * 366)),
+        name=table.take("name", pattern(_NAME)),
+        size=table.take("size", between(1, 4096)),
+        every_hours=table.take("every_hours", between(1, 24 * 366)),
     )
     table.finish()
     return output
 
 
-def _some(read: Callable[[object], T]) -> Callable[[object], tuple[T, ...]]:
-    def read_all(value: object) -> tuple[T, ...]:
-        if not isinstance(value, list) or not 1 <= len(value) <= 32:
-            raise ValueError("must be a list of 1 to 32")
-        found = tuple(map(read, value))
-        if len(set(found)) != len(found):
-            raise ValueError("must be a list without repetitions")
-        return found
-
-    return read_all
-
-
 def _peer(name: str, value: object) -> Peer:
-    table = _Table(name, value)
+    table = Table(name, value)
     peer = Peer(
         aid=table.take("aid", _aid),
-        services=table.take("services", _some(_between(0, 2**32 - 1))),
+        services=table.take("services", some(between(0, 2**32 - 1))),
     )
     table.finish()
     return peer
 
 
 def _shared(name: str, value: object) -> Shared:
-    table = _Table(name, value)
+    table = Table(name, value)
     shared = Shared(
-        service=table.take("service", _between(0, 2**32 - 1)),
-        clients=table.take("clients", _some(_aid)),
+        service=table.take("service", between(0, 2**32 - 1)),
+        clients=table.take("clients", some(_aid)),
     )
     table.finish()
     return shared
 
 
 def _limits(value: object) -> Limits:
-    table = _Table("limits", value)
+    table = Table("limits", value)
     default = Limits()
     limits = Limits(
-        fuel=table.take("fuel", _between(10**6, 10**12), default.fuel),
+        fuel=table.take("fuel", between(10**6, 10**12), default.fuel),
         fuel_per_minute=table.take(
-            "fuel_per_minute", _between(10**6, 10**12), default.fuel_per_minute
+            "fuel_per_minute", between(10**6, 10**12), default.fuel_per_minute
         ),
         memory_bytes=table.take(
-            "memory_bytes", _between(MEBIBYTE, 256 * MEBIBYTE), default.memory_bytes
+            "memory_bytes", between(MEBIBYTE, 256 * MEBIBYTE), default.memory_bytes
         ),
-        store_bytes=table.take("store_bytes", _between(0, 16 * MEBIBYTE), default.store_bytes),
-        response_bytes=table.take("response_bytes", _between(2, MEBIBYTE), default.response_bytes),
+        store_bytes=table.take("store_bytes", between(0, 16 * MEBIBYTE), default.store_bytes),
+        response_bytes=table.take("response_bytes", between(2, MEBIBYTE), default.response_bytes),
         commands_per_minute=table.take(
-            "commands_per_minute", _between(1, 60_000), default.commands_per_minute
+            "commands_per_minute", between(1, 60_000), default.commands_per_minute
         ),
     )
     table.finish()

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -102,6 +103,7 @@ def _base_watts(kwh_per_year: int) -> Callable[[datetime], int]:
     return base
 
 
+@cache
 def _standard_profile(year: int) -> list[float]:
     """Return the dynamised H0 profile of a year, quarter hour by quarter hour; its sum is 1."""
     try:

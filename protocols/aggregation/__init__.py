@@ -3,8 +3,9 @@
 
 From the bottom: `paillier` and `packing` (encryption), `masks` (what cancels in the sum), `members`
 and `round` (who takes part in what), `loads` (what the certifiers sign), `messages`; then the
-parts of the three parties: `household` with its `rules`, `collector` (the concentrator),
-`opening` (the operator) with `culprits` (who spoiled a sum). docs/aggregation.md tells it whole.
+parts of the three parties: `household` with its `rules` and `ranges`, `collector` (the
+concentrator), `opening` (the operator) with `split` keys and `culprits` (who spoiled a sum).
+docs/aggregation.md tells it whole.
 """
 
 from protocols.aggregation.collector import Batch, Collector, Phase

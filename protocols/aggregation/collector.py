@@ -32,9 +32,11 @@ from protocols.aggregation.messages import (
     Opening,
 )
 from protocols.aggregation.paillier import PaillierPublicKey
+from protocols.aggregation.ranges import ranges_check
 from protocols.aggregation.round import Round
+from protocols.proofs import ProofError, ProofRefused, verify_all
 
-__all__ = ["Batch", "Collector", "Phase", "ciphertexts_of"]
+__all__ = ["Batch", "Collector", "Phase", "ciphertexts_of", "require_ranges"]
 
 MessageT = TypeVar("MessageT", Contribution, Agreement, Opening)
 
@@ -58,6 +60,8 @@ class Batch:
     products: bytes
     """The products of the contributors' ciphertexts, place by place."""
     loads: tuple[CertifiedLoad, ...]
+    range_proofs: tuple[bytes, ...]
+    """Of each load; empty in rounds that do not ask for them."""
     openings: tuple[Opening, ...]
 
     def encode(self) -> bytes:
@@ -67,6 +71,7 @@ class Batch:
             self.contributors.encode(),
             self.products,
             encode_array([load.encode() for load in self.loads]),
+            encode_array(self.range_proofs),
             encode_array([opening.encode() for opening in self.openings]),
         )
 
@@ -74,11 +79,14 @@ class Batch:
     def decode(cls, data: bytes) -> Self:
         """Return the batch; raise `MalformedMessage` if it is none."""
         match decode_message(data, cls.LABEL):
-            case [bytes(contributors), bytes(products), bytes(loads), bytes(openings)]:
+            case [
+                bytes(contributors), bytes(products), bytes(loads), bytes(proofs), bytes(openings),
+            ]:  # fmt: skip
                 return cls(
                     Contributors.decode(contributors),
                     products,
                     tuple(map(CertifiedLoad.decode, _byte_strings(loads))),
+                    tuple(_byte_strings(proofs)),
                     tuple(map(Opening.decode, _byte_strings(openings))),
                 )
             case _:
@@ -178,6 +186,7 @@ class Collector:
             contributors,
             b"".join(int(product).to_bytes(size, "big") for product in self._product),
             tuple(self._contributions[index].load for index in contributors.indexes),
+            tuple(self._contributions[index].range_proof for index in contributors.indexes),
             tuple(self._openings[index] for index in contributors.indexes),
         )
 
@@ -232,7 +241,30 @@ def require_contribution(
     fault = key.fault_of(ciphertexts)
     if fault is not None:
         raise ContributionRefused(fault, member.meter)
+    try:
+        require_ranges(announced, [contribution.load], [contribution.range_proof])
+    except ProofError as error:
+        raise ContributionRefused(Fault.BAD_RANGE, member.meter, str(error)) from None
     return ciphertexts
+
+
+def require_ranges(
+    announced: Round, loads: Sequence[CertifiedLoad], proofs: Sequence[bytes]
+) -> None:
+    """Return if each load's values are proved to fit; raise `ProofError` and name those not.
+
+    In rounds that do not ask for proofs, there must be none.
+    """
+    if not announced.terms.are_ranges_proved:
+        if any(proofs):
+            raise ProofRefused("a proof of ranges that nobody asked for")
+        return
+    verify_all(
+        [
+            ranges_check(announced.terms, load, proof, f"meter {load.meter.hex()}")
+            for load, proof in zip(loads, proofs, strict=True)
+        ]
+    )
 
 
 def require_load(announced: Round, digest: bytes, index: int, load: CertifiedLoad) -> None:

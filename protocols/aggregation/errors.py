@@ -58,6 +58,7 @@ class Fault(enum.StrEnum):
     NOT_COPRIME = "ciphertext not coprime to the modulus"
     BAD_SIGNATURE = "not signed by the member"
     BAD_LOAD = "not signed by the certifier"
+    BAD_RANGE = "its values are not proved to fit their bits"
     LATE = "too late"
 
 

@@ -28,9 +28,11 @@ from protocols.aggregation.messages import (
     PairPoints,
 )
 from protocols.aggregation.paillier import Encryptor, RandomBytes
+from protocols.aggregation.ranges import prove_ranges
 from protocols.aggregation.round import Round
 from protocols.proofs import Point, PointVector
 from protocols.proofs.group import ORDER
+from protocols.proofs.nonces import SEED_SIZE
 
 __all__ = ["Household"]
 
@@ -53,8 +55,12 @@ class Household:
         load: CertifiedLoad,
         encryptor: Encryptor,
         random_bytes: RandomBytes,
+        blinding: int,
     ) -> Contribution:
-        """Return the limbs, masked, encrypted and signed."""
+        """Return the limbs, masked, encrypted and signed.
+
+        `blinding` is the load's. In rounds that ask for it, the values' ranges are proved.
+        """
         if encryptor.public_key != self.round.terms.key:
             raise ValueError("the encryptor is for another key than the round's")
         _, *pairs = sum_pair_masks(self._signed_keys(range(len(self.round.members))), len(limbs))
@@ -67,7 +73,11 @@ class Household:
             for ciphertext in encryptor.encrypt_many(plaintexts, random_bytes)
         )
         key_id = self.round.terms.key.key_id
-        unsigned = Contribution.of(self._digest, self.index, key_id, load, ciphertexts)
+        proof = b""
+        if self.round.terms.are_ranges_proved:
+            seed = random_bytes(SEED_SIZE)
+            proof = prove_ranges(self.round.terms, load, limbs, blinding, seed)
+        unsigned = Contribution.of(self._digest, self.index, key_id, load, ciphertexts, proof)
         return unsigned.signed(self.secret.signing_seed)
 
     def agree(self, contributors: Contributors, contribution: bytes) -> Agreement:

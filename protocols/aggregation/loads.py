@@ -30,15 +30,15 @@ from protocols.proofs import Malformed, Point
 from protocols.proofs.generators import generators
 from protocols.proofs.group import COMPRESSED_SIZE, multiply_generator
 
-__all__ = ["CertifiedLoad", "commit_limbs"]
+__all__ = ["GENERATORS", "CertifiedLoad", "commit_limbs"]
 
 _LOAD: Final = "meterlet certified load 1"
-_GENERATORS: Final = b"aggregation limb"
+GENERATORS: Final = b"aggregation limb"
 
 
 def commit_limbs(limbs: Sequence[int], blinding: int) -> Point:
     """Return Σ limbs[l]·G[l] + blinding·G; takes variable time."""
-    return generators(_GENERATORS, len(limbs)).weighted_sum(limbs) + multiply_generator(blinding)
+    return generators(GENERATORS, len(limbs)).weighted_sum(limbs) + multiply_generator(blinding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,19 +112,27 @@ class Contribution(MemberMessage):
     load: CertifiedLoad
     ciphertexts: bytes
     """One after the other, each as long as the key's."""
+    range_proof: bytes = b""
+    """That the load's values fit their bits, in rounds that ask for it."""
 
     @classmethod
     def of(
-        cls, about: bytes, index: int, key_id: bytes, load: CertifiedLoad, ciphertexts: bytes
+        cls,
+        about: bytes,
+        index: int,
+        key_id: bytes,
+        load: CertifiedLoad,
+        ciphertexts: bytes,
+        range_proof: bytes,
     ) -> Self:
         """Return the contribution, not signed yet."""
-        return cls(about, index, UNSIGNED, key_id, load, ciphertexts)
+        return cls(about, index, UNSIGNED, key_id, load, ciphertexts, range_proof)
 
     def _items(self) -> tuple[Item, ...]:
         load = self.load
         return (
             self.key_id, load.days, load.missing, load.commitment.encode(), load.signature,
-            load.meter, self.ciphertexts,
+            load.meter, self.ciphertexts, self.range_proof,
         )  # fmt: skip
 
     @classmethod
@@ -134,10 +142,10 @@ class Contribution(MemberMessage):
         match items:
             case [
                 bytes(key_id), bytes(days), int(missing), bytes(commitment), bytes(certified),
-                bytes(meter), bytes(ciphertexts),
+                bytes(meter), bytes(ciphertexts), bytes(proof),
             ]:  # fmt: skip
                 load = CertifiedLoad.of(about, meter, days, missing, commitment, certified)
-                return cls(about, index, signature, key_id, load, ciphertexts)
+                return cls(about, index, signature, key_id, load, ciphertexts, proof)
             case _:
                 raise MalformedMessage("not a contribution")
 

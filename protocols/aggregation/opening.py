@@ -18,6 +18,7 @@ from protocols.aggregation.collector import (
     ciphertexts_of,
     require_load,
     require_member,
+    require_ranges,
 )
 from protocols.aggregation.errors import (
     ContributionRefused,
@@ -29,7 +30,7 @@ from protocols.aggregation.masks import self_masks, sum_pair_masks
 from protocols.aggregation.messages import Opening
 from protocols.aggregation.paillier import Decryptor
 from protocols.aggregation.round import Round
-from protocols.proofs import PointVector
+from protocols.proofs import PointVector, ProofError
 from protocols.proofs.group import ORDER
 
 __all__ = ["RegionSum", "open_sum", "require_batch"]
@@ -50,6 +51,10 @@ class RegionSum:
 def open_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionSum:
     """Return the sum that the batch opens; raise `SumRefused` if it is not what was signed."""
     require_batch(announced, batch)
+    try:
+        require_ranges(announced, batch.loads, batch.range_proofs)
+    except ProofError as error:
+        raise SumRefused(f"the ranges of the values: {error}") from None
     products = ciphertexts_of(announced.terms.key, batch.products)
     values = open_product(announced, batch, products, decryptor)
     return RegionSum(
@@ -65,7 +70,7 @@ def require_batch(announced: Round, batch: Batch) -> None:
     count = len(contributors.indexes)
     if contributors.round != digest or contributors.indexes[-1] >= len(announced.members):
         raise SumRefused("the batch is of another round")
-    if not count == len(batch.loads) == len(batch.openings):
+    if not count == len(batch.loads) == len(batch.openings) == len(batch.range_proofs):
         raise SumRefused("the batch has not one load and one opening for each contributor")
     dropped = len(announced.members) - count
     for index, load, opening in zip(

@@ -35,6 +35,8 @@ DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
 MOST_MEMBERS: Final = 1 << 16
 LONGEST_DAYS: Final = 366
+MOST_PROVED_BITS: Final = 1 << 16
+"""A month of quarter-hours of 20 bits, which take some 12 s to prove."""
 
 _ROUND: Final = "meterlet aggregation round 1"
 
@@ -54,6 +56,8 @@ class Terms:
     exponent_bits: int
     """Of the randomness of encryption; half the key's bits, or `SHORT_EXPONENT`."""
     key: PaillierPublicKey
+    are_ranges_proved: bool = False
+    """Whether each household proves that its values fit their bits."""
 
     def __post_init__(self) -> None:
         require_region(self.region)
@@ -64,6 +68,8 @@ class Terms:
             raise MalformedMessage(f"a period of more than {LONGEST_DAYS} days")
         if self.exponent_bits not in (SHORT_EXPONENT, self.key.bits // 2):
             raise MalformedMessage(f"an exponent of {self.exponent_bits} bits")
+        if self.are_ranges_proved and self.value_count() * self.value_bits > MOST_PROVED_BITS:
+            raise MalformedMessage("ranges of so many values take longer to prove than is sensible")
         self.layout  # noqa: B018  (raises where there is no room)
         self.bounds  # noqa: B018  (raises where there is no such zone)
 
@@ -174,7 +180,8 @@ def _message(terms: Terms, nonce: bytes, valid_until: int, members: tuple[Member
         _ROUND, terms.region, terms.register,
         terms.period.first.isoformat(), terms.period.last.isoformat(), terms.zone,
         terms.resolution_minutes, terms.value_bits, terms.group_bits, terms.exponent_bits,
-        terms.key.encode(), nonce, valid_until, *(member.encode() for member in members),
+        terms.key.encode(), int(terms.are_ranges_proved), nonce, valid_until,
+        *(member.encode() for member in members),
     )  # fmt: skip
 
 
@@ -183,15 +190,15 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
         case [
             str(region), bytes(register), str(first), str(last), str(zone), int(resolution),
             int(value_bits), int(group_bits), int(exponent_bits), bytes(key),
-            bytes(nonce), int(valid_until), *members,
-        ]:  # fmt: skip
+            int(proved), bytes(nonce), int(valid_until), *members,
+        ] if proved in (0, 1):  # fmt: skip
             pass
         case _:
             raise MalformedMessage("not a round: other fields than one has")
     period = Period(_date(first), _date(last))
     terms = Terms(
         region, register, period, zone, resolution, value_bits, group_bits, exponent_bits,
-        PaillierPublicKey.decode(key),
+        PaillierPublicKey.decode(key), bool(proved),
     )  # fmt: skip
     roster = []
     for member in members:

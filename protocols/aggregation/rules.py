@@ -30,6 +30,7 @@ from protocols.aggregation.round import Round
 __all__ = ["SMALLEST_GROUP", "Released", "Rules"]
 
 SMALLEST_GROUP: Final = 5
+LEAST_KEY_BITS: Final = 2048
 LONGEST_ROUND: Final = 31 * 86_400
 """Seconds that a round may stay open, so that what hubs keep of rounds is bounded."""
 
@@ -51,6 +52,7 @@ class Rules:
     authorities: tuple[bytes, ...]
     """Ed25519 keys of those who say which meters there are."""
     smallest_group: int = SMALLEST_GROUP
+    least_key_bits: int = LEAST_KEY_BITS
 
     def __post_init__(self) -> None:
         if self.smallest_group < 3:
@@ -60,6 +62,8 @@ class Rules:
         """Return if the roster is large enough and real, and it is time; else `RoundRefused`."""
         if not now < announced.valid_until <= now + LONGEST_ROUND:
             raise RoundRefused("the round is over, or ends too late")
+        if announced.terms.key.bits < self.least_key_bits:
+            raise RoundRefused(f"a key of {announced.terms.key.bits} bits is too short")
         if len(announced.members) < self.smallest_group:
             raise RoundRefused(
                 f"a group of {len(announced.members)}, fewer than {self.smallest_group}"
@@ -78,8 +82,10 @@ class Rules:
             raise RoundRefused(
                 f"a group of {len(contributors.indexes)}, fewer than {self.smallest_group}"
             )
-        begin, end = announced.terms.bounds
         members = announced.members
+        if contributors.indexes[-1] >= len(members):
+            raise RoundRefused("a contributor is not in the roster")
+        begin, end = announced.terms.bounds
         names = frozenset(members[index].name for index in contributors.indexes)
         for release in earlier:
             if release.begin < end and begin < release.end:

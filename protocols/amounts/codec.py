@@ -7,6 +7,7 @@
       Peaks 2    how many groups, each: floor, how many windows, a form for each
       Best 3     how many forms, each
       Reading 4  place
+      Peaks 5    how many of them count, and then as for 2; 2 where all of them do
     form       how many runs, each: first place, how many slots, weight
 
 One description has one encoding; a form without a run, a run out of order and any integer left
@@ -35,7 +36,7 @@ from protocols.amounts.model import (
 __all__ = ["decode_amounts", "encode_amounts"]
 
 WIDTH: Final = 8
-SUM, TIERED, PEAKS, BEST, READING = range(5)
+SUM, TIERED, PEAKS, BEST, READING, HIGHEST = range(6)
 
 ItemT = TypeVar("ItemT")
 
@@ -72,7 +73,8 @@ def _amount(amount: Amount) -> list[int]:
                 numbers += [len(bucket.limits), *bucket.limits, *bucket.prices]
             return numbers
         case Peaks():
-            numbers = [PEAKS, len(amount.groups)]
+            numbers = [HIGHEST, amount.highest] if amount.highest else [PEAKS]
+            numbers.append(len(amount.groups))
             for group in amount.groups:
                 numbers += [group.floor, len(group.windows)]
                 for window in group.windows:
@@ -126,6 +128,11 @@ class _Numbers:
                 return Best(self.each(_Numbers.form))
             case 4:
                 return Reading(*self.take())
+            case 5:
+                (highest,) = self.take()
+                if not highest:
+                    raise AmountsMalformed("none of the peaks counts")
+                return Peaks(self.each(_Numbers.group), highest)
             case _:
                 raise AmountsMalformed(f"there is no kind {kind}")
 

@@ -173,16 +173,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """The sum of the groups' peaks; no slot is in two windows, and all windows are alike.
+    """The sum of the groups' peaks, or of the highest of these.
 
-    So nothing but its place tells a window from the others of its group.
+    No slot is in two windows, and all windows are alike, so that nothing but its place tells a
+    window from the others of its group.
     """
 
     kind: ClassVar = "demand"
 
     groups: tuple[Group, ...]
+    highest: int = 0
+    """How many of the peaks count; 0: all."""
 
     def __post_init__(self) -> None:
+        if self.highest and not 0 < self.highest < len(self.groups):
+            raise AmountsMalformed("the highest are fewer than there are peaks")
         forms = self.forms
         if not forms:
             raise AmountsMalformed("a peak is of windows")
@@ -201,14 +206,15 @@ class Peaks:
     @property
     def comparisons(self) -> int:
         """How many comparisons of hidden numbers its proof takes."""
-        return len(self.forms) + len(self.groups)
+        return len(self.forms) + len(self.groups) * (4 if self.highest else 1)
 
     def value_of(self, uses: Sequence[int]) -> int:
         """Return the sum of the peaks, in the open."""
-        return sum(
+        peaks = [
             max(group.floor, *(window.value_of(uses) for window in group.windows))
             for group in self.groups
-        )
+        ]
+        return sum(sorted(peaks, reverse=True)[: self.highest or None])
 
 
 @dataclass(frozen=True, slots=True)

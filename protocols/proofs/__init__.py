@@ -12,6 +12,7 @@ from protocols.proofs.batch import Check, find_refused, verify_all
 from protocols.proofs.compare import (
     Rounding,
     largest,
+    largest_few,
     maximum,
     minimum,
     piecewise_linear,
@@ -69,6 +70,7 @@ __all__ = [
     "derive_blindings",
     "find_refused",
     "largest",
+    "largest_few",
     "maximum",
     "minimum",
     "open_amounts",

@@ -7,7 +7,7 @@ Secret:  uses x[t] and blindings.
 Claim:   for each amount, in order, that its value is
            Sum      Σ w[t]·x[t]
            Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
-           Peaks    Σ over groups max(floor, the use of each window)
+           Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window)
            Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
            Reading  x[t] of one slot
 Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
@@ -34,7 +34,7 @@ from protocols.amounts import (
     encode_amounts,
 )
 from protocols.proofs.batch import verify_all
-from protocols.proofs.compare import largest, require_at_most, require_largest, tiers
+from protocols.proofs.compare import largest, largest_few, require_at_most, require_largest, tiers
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.linear import StatementContext
 from protocols.proofs.quantity import Quantity, Source
@@ -143,10 +143,15 @@ def _peak(session: Session, label: str, source: Source, group: Group) -> int:
 
 
 def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:
+    peaks = [
+        largest(session, label, _candidates(session, label, source, group), PEAK_BITS)
+        for group in amount.groups
+    ]
+    if amount.highest:
+        return largest_few(session, label, peaks, amount.highest, PEAK_BITS)
     total = Quantity.constant(0)
-    for group in amount.groups:
-        items = _candidates(session, label, source, group)
-        total += largest(session, label, items, PEAK_BITS)
+    for peak in peaks:
+        total += peak
     return total
 
 

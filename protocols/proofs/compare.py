@@ -14,7 +14,7 @@ Widths are in bits, of the largest difference that can occur: a statement whose 
 small cannot be proved, one whose widths are larger than needed is as sound but longer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from protocols.proofs.quantity import Quantity
@@ -23,6 +23,7 @@ from protocols.proofs.session import Session
 __all__ = [
     "Rounding",
     "largest",
+    "largest_few",
     "maximum",
     "minimum",
     "piecewise_linear",
@@ -83,6 +84,50 @@ def largest(session: Session, label: str, items: Sequence[Quantity], width: int)
     for item in items:
         require_at_most(session, label, item, chosen, width)
     return chosen
+
+
+def largest_few(
+    session: Session, label: str, items: Sequence[Quantity], count: int, width: int
+) -> Quantity:
+    """Return the sum of the `count` largest of more items, hiding which they are.
+
+    The items are not negative, and below 2^width. With a threshold λ, hidden, and for each item a
+    hidden bit b that says on which side of λ it is (as a whole: the bits sum to `count`), the sum
+    is count·λ + Σ d with d = item − λ where b = 1 and 0 where b = 0. That b and d belong together
+    is one choice: d + b·K is 0 or item − λ + K, for a K that no d comes near. Then d ≥ 0 and
+    d ≥ item − λ put each item on its side.
+    """
+    if not 0 < count < len(items):
+        raise ValueError(f"{label}: {count} of {len(items)} items")
+    apart = 1 << width + 2
+    order = _order(items)
+    threshold = session.commit(label, lambda: items[order()[count - 1]].value, width)
+    total, bits = threshold * count, Quantity.constant(0)
+    for place, item in enumerate(items):
+
+        def is_high(place: int = place) -> int:
+            return int(place in order()[:count])
+
+        above = item - threshold
+        both = session.choose(label, (Quantity.constant(0), above + apart), is_high)
+        bit = session.commit(label, is_high, 1)
+        part = session.require_range(label, both - bit * apart, width)
+        require_at_most(session, label, above, part, width)
+        total, bits = total + part, bits + bit
+    session.require_equal(label, bits, Quantity.constant(count))
+    return total
+
+
+def _order(items: Sequence[Quantity]) -> Callable[[], list[int]]:
+    """Return what tells the places of the items, largest first; only the prover calls it."""
+    found: list[int] = []
+
+    def order() -> list[int]:
+        if not found:
+            found.extend(sorted(range(len(items)), key=lambda place: -items[place].value))
+        return found
+
+    return order
 
 
 def require_largest(

@@ -22,7 +22,7 @@ Knowledge-sound while discrete logarithms are hard; perfect honest-verifier zero
 Size: 4 points, 5 scalars and 2·⌈log2 Σ n_j⌉ points: 688 bytes for 64 bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -43,7 +43,14 @@ from protocols.proofs.group import ORDER, Point, PointVector, multiply_generator
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.pedersen import commit
 
-__all__ = ["LARGEST_WIDTH", "RangesCheck", "receive_ranges", "send_ranges"]
+__all__ = [
+    "LARGEST_WIDTH",
+    "RangesCheck",
+    "receive_ranges",
+    "receive_weighed_bits",
+    "send_ranges",
+    "send_weighed_bits",
+]
 
 LARGEST_WIDTH: Final = 128
 """The widest range of a single value, in bits."""
@@ -68,8 +75,27 @@ def send_ranges(
         if not 0 <= value < 1 << _checked(width):
             raise FalseStatement(f"a value is not in the range of {width} bits")
     bits = [value >> k & 1 for (value, _), n in zip(values, widths, strict=True) for k in range(n)]
-    size = len(bits)
     secrets = [number for pair in values for number in pair]
+
+    def weigh(z: int) -> tuple[list[int], int]:
+        blindings = [blinding for _, blinding in values]
+        return _bit_weights(widths, z), inner_product(_value_weights(len(values), z), blindings)
+
+    send_weighed_bits(channel, bits, secrets, weigh, nonces)
+
+
+def send_weighed_bits(
+    channel: Outgoing,
+    bits: Sequence[int],
+    secrets: Sequence[int],
+    weigh: Callable[[int], tuple[list[int], int]],
+    nonces: Nonces,
+) -> None:
+    """Send the proof that bits, weighed by weights that depend on z, sum to what is committed to.
+
+    `weigh(z)` returns the weights and the commitment's blinding; it may send more before that.
+    """
+    size = len(bits)
     drawn = nonces.draw(channel.transcript, secrets, 2 * size + 4)
     s_left, s_right, (alpha, rho, *taus) = drawn[:size], drawn[size : 2 * size], drawn[2 * size :]
     g, h = generators(_G, size), generators(_H, size)
@@ -78,7 +104,8 @@ def send_ranges(
     blinded = PointVector.join([g, h]).weighted_sum([*s_left, *s_right])
     channel.send_point("S", blinded + multiply_generator(rho))
     y, z = channel.challenge("y"), channel.challenge("z")
-    y_powers, weights = powers(y, size), _bit_weights(widths, z)
+    weights, blinding = weigh(z)
+    y_powers = powers(y, size)
     left = [bit - z for bit in bits]
     right = [
         (power * (bit - 1 + z) + weight) % ORDER
@@ -92,9 +119,8 @@ def send_ranges(
     x = channel.challenge("x")
     l_vector = [(a + x * s) % ORDER for a, s in zip(left, s_left, strict=True)]
     r_vector = [(a + x * s) % ORDER for a, s in zip(right, slope, strict=True)]
-    blindings = inner_product(_value_weights(len(values), z), [blinding for _, blinding in values])
     channel.send_scalar("t", inner_product(l_vector, r_vector))
-    channel.send_scalar("tau", taus[1] * x * x + taus[0] * x + blindings)
+    channel.send_scalar("tau", taus[1] * x * x + taus[0] * x + blinding)
     channel.send_scalar("mu", alpha + rho * x)
     unit = generators(_UNIT, 1)[0] * channel.challenge("w")
     a, b = send_inner_product_argument(
@@ -109,8 +135,27 @@ def receive_ranges(
 ) -> "RangesCheck":
     """Receive the proof that each point commits to a value of its width; check it later."""
     size = sum(map(_checked, widths))
+
+    def weigh(z: int) -> tuple[list[int], list[tuple[Point, int]]]:
+        weights = _value_weights(len(points), z)
+        return _bit_weights(widths, z), list(zip(points, weights, strict=True))
+
+    return receive_weighed_bits(channel, name, size, weigh)
+
+
+def receive_weighed_bits(
+    channel: Incoming,
+    name: str,
+    size: int,
+    weigh: Callable[[int], tuple[list[int], list[tuple[Point, int]]]],
+) -> "RangesCheck":
+    """Receive the proof that `size` bits, weighed, sum to what points times factors commit to.
+
+    `weigh(z)` returns the weights, and the points with their factors; it may receive more first.
+    """
     a, s = channel.receive_point("A"), channel.receive_point("S")
     y, z = channel.challenge("y"), channel.challenge("z")
+    bit_weights, committed = weigh(z)
     t1, t2 = channel.receive_point("T1"), channel.receive_point("T2")
     x = channel.challenge("x")
     scalars = tuple(channel.receive_scalar(label) for label in ("t", "tau", "mu"))
@@ -119,7 +164,7 @@ def receive_ranges(
     last = channel.receive_scalar("a"), channel.receive_scalar("b")
     merge = channel.own_challenge()
     return RangesCheck(
-        name, channel.transcript.digest(), tuple(points), tuple(widths), (a, s, t1, t2),
+        name, channel.transcript.digest(), tuple(committed), tuple(bit_weights), (a, s, t1, t2),
         (*scalars, *last), (y, z, x, w, merge), folded,
     )  # fmt: skip
 
@@ -130,8 +175,9 @@ class RangesCheck:
 
     name: str
     digest: bytes
-    points: tuple[Point, ...]
-    widths: tuple[int, ...]
+    committed: tuple[tuple[Point, int], ...]
+    """What the bits sum to: Σ factor · point."""
+    bit_weights: tuple[int, ...]
     sent: tuple[Point, ...]
     """A, S, T1, T2."""
     scalars: tuple[int, ...]
@@ -148,19 +194,17 @@ class RangesCheck:
     def _add_polynomial(self, equation: Equation, weight: int) -> None:
         t, tau, *_ = self.scalars
         y, z, x, *_ = self.challenges
-        weights = _value_weights(len(self.points), z)
-        delta = (z - z * z) * sum(powers(y, sum(self.widths)))
-        delta -= sum(w * z * ((1 << n) - 1) for w, n in zip(weights, self.widths, strict=True))
+        delta = (z - z * z) * sum(powers(y, len(self.bit_weights))) - z * sum(self.bit_weights)
         equation.add_commitment(weight * (t - delta), weight * tau)
         equation.add_point(self.sent[2], -weight * x)
         equation.add_point(self.sent[3], -weight * x * x)
-        for point, factor in zip(self.points, weights, strict=True):
+        for point, factor in self.committed:
             equation.add_point(point, -weight * factor)
 
     def _add_inner_product(self, equation: Equation, weight: int) -> None:
         t, _, mu, a, b = self.scalars
         y, z, x, w, _ = self.challenges
-        size = sum(self.widths)
+        size = len(self.bit_weights)
         whole, rounds = self.folded.weights()
         whole = whole * weight % ORDER
         equation.add_point(self.sent[0], whole)
@@ -171,7 +215,7 @@ class RangesCheck:
         g_factors = spread(self.folded.challenges, size, -weight * a, low=True)
         h_factors = spread(self.folded.challenges, size, -weight * b, low=False)
         equation.add_generators(_G, [factor - whole * z for factor in g_factors])
-        bits = [whole * d + f for d, f in zip(_bit_weights(self.widths, z), h_factors, strict=True)]
+        bits = [whole * d + f for d, f in zip(self.bit_weights, h_factors, strict=True)]
         lowered = multiply_each(bits, powers(pow(y, -1, ORDER), size))
         equation.add_generators(_H, [factor + whole * z for factor in lowered])
 

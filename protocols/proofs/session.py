@@ -27,11 +27,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from protocols.proofs.batch import Check, Equation
+from protocols.proofs._checks import OpenCheck, SessionCheck
+from protocols.proofs.batch import Check
 from protocols.proofs.bits import FEW_BITS, receive_bits, send_bits
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement, ProofRefused
-from protocols.proofs.folding import powers
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
 from protocols.proofs.nonces import Nonces
@@ -48,36 +48,6 @@ from protocols.proofs.vector import (
 )
 
 __all__ = ["Prover", "Session", "SessionCheck", "Verifier"]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCheck:
-    """All checks of a session, merged with powers of a challenge: one equation."""
-
-    name: str
-    digest: bytes
-    checks: tuple[Check, ...]
-    merge: int
-
-    def add_to(self, equation: Equation, weight: int) -> None:
-        """Add the sum of the checks' equations, times `weight`."""
-        for check, power in zip(self.checks, powers(self.merge, len(self.checks)), strict=True):
-            check.add_to(equation, weight * power % ORDER)
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenCheck:
-    """The point is a commitment to the value that was shown."""
-
-    name: str
-    digest: bytes
-    point: Point
-    value: int
-    blinding: int
-
-    def add_to(self, equation: Equation, weight: int) -> None:
-        equation.add_point(self.point, -weight)
-        equation.add_commitment(weight * self.value, weight * self.blinding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +299,7 @@ class Verifier(Session):
             raise ProofRefused(f"{label}: the value is beyond 63 bits")
         blinding = self._channel.receive_scalar("blinding")
         digest = self.transcript.digest()
-        self._checks.append(_OpenCheck(label, digest, quantity.point, value, blinding))
+        self._checks.append(OpenCheck(label, digest, quantity.point, value, blinding))
         return value
 
     def tell(self, label: str, number: Callable[[], int], below: int) -> int:

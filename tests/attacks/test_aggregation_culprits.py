@@ -62,7 +62,7 @@ class CheatingHome(Home):
         super().contribute(announced, crypt)
         limbs = announced.terms.layout.limbs_of(self.values)
         made = self.household.contribute(
-            type(self).spoil(self, limbs), self.load, crypt, randomness("cheat")
+            type(self).spoil(self, limbs), self.load, crypt, randomness("cheat"), 0
         )
         self.contribution = made.digest
         return made.encode()
@@ -156,7 +156,7 @@ class WrongPairKeyHome(Home):
         super().contribute(announced, crypt)
         self.household._pair_keys[2] = bytes(32)
         limbs = announced.terms.layout.limbs_of(self.values)
-        made = self.household.contribute(limbs, self.load, crypt, randomness("cheat"))
+        made = self.household.contribute(limbs, self.load, crypt, randomness("cheat"), 0)
         self.contribution = made.digest
         return made.encode()
 
@@ -271,7 +271,11 @@ def test_a_concentrator_that_shows_other_contributions_than_agreed_is_named() ->
     with pytest.raises(Accused, match="the concentrator: it does not show"):
         investigate(announced, members, batch, evidence[:-1])
     again = members[3].household.contribute(
-        announced.terms.layout.limbs_of([1] * 24), members[3].load, encryptor(), randomness("again")
+        announced.terms.layout.limbs_of([1] * 24),
+        members[3].load,
+        encryptor(),
+        randomness("again"),
+        0,
     )
     with pytest.raises(Accused, match="the concentrator: not the contribution that meter"):
         investigate(announced, members, batch, [*evidence[:3], again, *evidence[4:]])

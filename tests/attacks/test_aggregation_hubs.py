@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.machine import AppletMachine
+from hub.aggregation import HubAggregation, RoundRecord
+from hub.installation import Installer
+from hub.machine import AppletMachine, Refusal, Refused
 from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
 from protocols.metrology import Period
-from tests.hub.aggregation.hubs import NOW, Hub, about, announce, make_hub, package, run
-from tests.protocols.aggregation.homes import AUTHORITY, private_key
+from tests.hub.aggregation.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
+from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of
 
 NOT_ALLOWED = 0x6982
 NO_CONSENT = 0x6985
@@ -25,13 +27,13 @@ NOT_FOUND = 0x6A88
 
 
 @pytest.fixture(scope="module")
-def cap() -> bytes:
-    return package()
+def templates(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list[Hub]:
+    return make_templates(tmp_path_factory.mktemp("templates"), 6, machine)
 
 
 @pytest.fixture
-def hubs(tmp_path: Path, machine: AppletMachine, cap: bytes) -> Iterator[list[Hub]]:
-    made = [make_hub(tmp_path / str(number), number, machine, cap) for number in range(6)]
+def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterator[list[Hub]]:
+    made = [open_copy(one, tmp_path / one.device.folder.name, machine) for one in templates]
     yield made
     for hub in made:
         hub.device.close()
@@ -94,6 +96,11 @@ def test_a_second_set_of_contributors_of_one_round_is_refused(hubs: list[Hub]) -
     fewer = Contributors(
         announced.digest, contributors.indexes[:-1], contributors.contributions[:-1]
     )
+    nobody = Contributors(announced.digest, (*fewer.indexes, 99), contributors.contributions)
+    fresh = announce(hubs, b"2" * 32)
+    hubs[0].take(Instruction.CONTRIBUTE, fresh.encode())
+    listed = replace(nobody, round=fresh.digest)
+    assert answer(hubs[0], Instruction.AGREE, listed.encode()) == NOT_ALLOWED
     for hub in hubs[:5]:
         if announced.index_of(hub.meter) in fewer.indexes:
             assert answer(hub, Instruction.AGREE, fewer.encode()) == NOT_ALLOWED
@@ -129,7 +136,7 @@ def test_the_same_set_may_be_summed_up_again_as_often_as_the_consent_says(hubs: 
     for number in range(8):
         announced = announce(hubs, number.to_bytes(32, "big"), about(1440))
         collector, _ = run(announced, hubs)
-        assert open_sum(announced, collector.batch(), private_key()).meters
+        assert open_sum(announced, collector.batch(), private_key(2048)).meters
     ninth = announce(hubs, b"9" * 32, about(1440))
     assert answer(hubs[0], Instruction.CONTRIBUTE, ninth.encode()) == TOO_OFTEN
 
@@ -170,13 +177,22 @@ def test_pairs_are_shown_after_the_opening_and_their_secret_for_a_lie_only(
     ("change", "code"),
     [
         (about, 0x9000),
+        (lambda: about(bits=1024), NOT_ALLOWED),
         (lambda: replace(about(), value_bits=4), TOO_MUCH),
         (lambda: replace(about(), zone="Europe/Berlin"), NOT_FOUND),
         (lambda: replace(about(), register=bytes(6)), NOT_FOUND),
-        (lambda: about(5), NOT_ALLOWED),
+        (lambda: about(5), NO_CONSENT),
         (lambda: about(period=Period(date(2025, 3, 5), date(2025, 3, 9))), INCOMPLETE),
     ],
-    ids=["fine", "overflow", "zone", "register", "finer than slots", "not certified"],
+    ids=[
+        "fine",
+        "short key",
+        "overflow",
+        "zone",
+        "register",
+        "finer than consented",
+        "not certified",
+    ],
 )
 def test_rounds_that_the_hub_cannot_serve_are_refused_by_name(
     hubs: list[Hub], change: Callable[[], Terms], code: int
@@ -195,3 +211,40 @@ def test_garbage_is_refused_as_such(hubs: list[Hub]) -> None:
         (Instruction.SHOW_KEY, (b"\xff" * 40, b"x")),
     ):
         assert answer(hubs[0], step, *parts) == WRONG
+
+
+def service_of(hub: Hub, *, may_release: bool) -> HubAggregation:
+    """The service behind the hub's applet, for an applet that would take things back."""
+    bundle = Installer(hub.device, hub.card).bundle(hub.enrolment.applet)
+    return HubAggregation(
+        hub.enrolment.applet,
+        bundle.digest,
+        bundle.manifest,
+        hub.device.meter,
+        hub.device.disclosure,
+        RoundRecord(hub.device.database),
+        hub.device.aggregation_secret,
+        hub.device.authorities,
+        hub.device.now,
+        lambda: may_release,
+    )
+
+
+def test_an_applet_gets_no_step_that_it_could_take_back(hubs: list[Hub]) -> None:
+    """It could abort an agreement that it keeps in memory, and have another set agreed to."""
+    announced = announce(hubs, bytes(32))
+    collector, contributors = run(announced, hubs)
+    listed, signatures = contributors.encode(), b"".join(collector.agreements)
+    safe, unsafe = (service_of(hubs[0], may_release=sure) for sure in (True, False))
+    assert safe.agree(listed)
+    assert safe.open_sum(listed, signatures)
+    second = announce(hubs, b"2" * 32)
+    steps: list[Callable[[], bytes]] = [
+        lambda: unsafe.contribute(public_of(OPERATOR), second.encode()),
+        lambda: unsafe.agree(listed),
+        lambda: unsafe.open_sum(listed, signatures),
+    ]
+    for step in steps:
+        with pytest.raises(Refused) as refused:
+            step()
+        assert refused.value.refusal is Refusal.MALFORMED

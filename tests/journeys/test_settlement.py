@@ -139,5 +139,5 @@ def test_the_resident_is_told_how_fine_the_sum_is_and_can_refuse(
     plan = json.loads(done(*install, "--dry-run", "--json"))
     (sentence,) = plan["consents"]
     assert "every 15 minutes of use may count differently" in sentence
-    assert "3 times for whatever overlaps" in sentence
+    assert "no more than 3 of them for whatever overlaps" in sentence
     assert not (folder / "careful.json").exists()

@@ -206,6 +206,21 @@ def test_the_private_bill_is_the_plain_one_for_drawn_demand_charges(seed: int) -
     require_equal(plan_drawn(seed, demand=True), drawn_month(seed, GAPS if seed % 2 else ()))
 
 
+@pytest.mark.parametrize(("highest", "floor"), [(1, "0"), (3, "0"), (6, "1.4"), (40, "0.5")])
+def test_the_mean_of_the_highest_daily_peaks_is_billed_privately(highest: int, floor: str) -> None:
+    charge = (
+        '[[charge]]\nname = "peaks"\nkind = "demand"\nfigure = "mean-of-daily-peaks"\n'
+        f'highest = {highest}\nwindow = "60min"\nper = "month"\nfloor_kw = "{floor}"\n'
+        '[[charge.band]]\nname = "evening"\nprice_per_kw = "4.10"\n'
+        'when = { times = "17:00-20:00" }\n'
+        '[[charge.band]]\nname = "other"\nprice_per_kw = "0"\n'
+    )
+    tariff, month = load_toml(FLAT + charge), drawn_month(highest, GAPS)
+    amounts = plan_of(tariff, month).amounts
+    assert [getattr(one, "highest", None) for one in amounts] == [None, highest % 40, highest % 40]
+    require_equal(tariff, month)
+
+
 @pytest.mark.parametrize("month", range(1, 13))
 def test_a_real_home_pays_the_plain_bill_all_year(month: int) -> None:
     """A home a month, both clock changes and the homes' own gaps among them."""
@@ -271,11 +286,6 @@ def test_a_bill_over_a_price_change_is_proved_part_by_part() -> None:
 @pytest.mark.parametrize(
     ("charge", "why"),
     [
-        (
-            'kind = "demand"\nfigure = "mean-of-daily-peaks"\nhighest = 3\nper = "month"\n'
-            'price_per_kw = "1"',
-            "which peaks are the highest",
-        ),
         ('kind = "feed-in"\nprice = "0.05"', "no export register"),
     ],
 )

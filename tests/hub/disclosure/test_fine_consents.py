@@ -62,7 +62,7 @@ def test_a_fine_consent_counts_whatever_overlaps(disclosure: Disclosure) -> None
     for shift in range(2):
         begin = MARCH + shift * DAY
         disclosure.permit(fine(prices(shift), begin=begin))
-    with pytest.raises(ReleaseRefused, match="count: this period was answered 2 times"):
+    with pytest.raises(ReleaseRefused, match="count: 2 numbers about what overlaps"):
         disclosure.permit(fine(prices(3, 29), begin=MARCH + 3 * DAY, days=29))
     disclosure.permit(fine(prices(4, 28), begin=MARCH + 40 * DAY, days=28))  # is apart
 
@@ -171,3 +171,32 @@ def test_a_kind_of_number_needs_a_consent_of_its_own(disclosure: Disclosure) -> 
     disclosure.grant(MATCH)
     with pytest.raises(ReleaseRefused, match="consent: none"):
         disclosure.permit(amounts(Reading(5)))
+
+
+def test_many_fine_numbers_in_one_answer_count_each(disclosure: Disclosure) -> None:
+    """Or one question could take thousands of bits: enough to solve for every reading."""
+    disclosure.grant(replace(FINE, purpose="profiling", answers=5))
+    sums = [Sum(SlotForm.of(dict(enumerate(prices(seed))))) for seed in range(6)]
+    with pytest.raises(ReleaseRefused, match="count: 0 numbers .* 6 more are asked for"):
+        disclosure.permit(amounts(*sums))
+    disclosure.permit(amounts(*sums[:4]))
+    with pytest.raises(ReleaseRefused, match="count: 4 numbers .* 2 more are asked for"):
+        disclosure.permit(amounts(*sums[4:]))
+    disclosure.permit(amounts(sums[4]))
+    assert disclosure.knowledge().bits <= 5 * FINE.bits
+
+
+def test_clever_weights_get_no_more_bits_than_a_fine_consent_says(disclosure: Disclosure) -> None:
+    """What it does not promise: a number of so many bits can hold single readings."""
+    packed = [0] * 2976
+    for place, slot in enumerate((40, 41)):
+        packed[slot] = 1 << 20 * place
+    for _ in range(FINE.answers):
+        disclosure.permit(fine(tuple(packed)))
+    for shift in range(4):
+        with pytest.raises(ReleaseRefused, match="count"):
+            disclosure.permit(fine(tuple(packed), begin=MARCH + shift * DAY))
+    packed[90] = 1 << 41
+    with pytest.raises(ReleaseRefused, match="count|size"):
+        disclosure.permit(fine(tuple(packed)))
+    assert disclosure.knowledge().bits <= FINE.answers * FINE.bits

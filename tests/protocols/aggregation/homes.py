@@ -104,7 +104,11 @@ class Home:
         secret = self.secret_for(announced.nonce)
         self.household = Household(announced, announced.index_of(self.meter), secret)
         made = self.household.contribute(
-            limbs, self.load, crypt, randomness(("encryption", self.number, digest))
+            limbs,
+            self.load,
+            crypt,
+            randomness(("encryption", self.number, digest)),
+            self.blinding,
         )
         self.contribution = made.digest
         return made.encode()

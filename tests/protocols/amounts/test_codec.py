@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from protocols.amounts import (
     Amount,
     AmountsMalformed,
+    Best,
     Bucket,
     Group,
     Peaks,
+    Reading,
     SlotForm,
     Sum,
     Tiered,
@@ -36,12 +38,17 @@ def peaks(draw: st.DrawFn) -> Peaks:
     windows = [SlotForm.of({2 * place: 1, 2 * place + 1: 1}) for place in places]
     cut = draw(st.integers(1, len(windows) - 1))
     floor = draw(st.integers(0, 5000))
-    return Peaks((Group(tuple(windows[:cut]), floor), Group(tuple(windows[cut:]), floor)))
+    groups = Group(tuple(windows[:cut]), floor), Group(tuple(windows[cut:]), floor)
+    return Peaks(groups, draw(st.integers(0, 1)))
 
 
 AMOUNTS = st.lists(
     st.one_of(
-        FORMS.map(Sum), st.lists(buckets(), max_size=4).map(tuple).map(Tiered), peaks()
+        FORMS.map(Sum),
+        st.lists(buckets(), max_size=4).map(tuple).map(Tiered),
+        peaks(),
+        st.lists(FORMS, min_size=2, max_size=4).map(tuple).map(Best),
+        st.integers(0, 10**6).map(Reading),
     ),
     min_size=1,
     max_size=4,

@@ -22,6 +22,7 @@ from protocols.proofs import (
     StatementContext,
     amounts_check,
     commit_many,
+    compare,
     open_amounts,
     verify_all,
     verify_amounts,
@@ -61,7 +62,8 @@ PEAKS = Peaks(
         Group(tuple(slots(2 * n, 2 * n + 1) for n in range(6, 12)), 90_000),
     )
 )
-ALL: tuple[Amount, ...] = (Sum(SlotForm.of({0: 3, 5: -400})), BLOCKS, PEAK, PEAKS)
+FEW = Peaks(tuple(Group((slots(4 * n), slots(4 * n + 1)), 300) for n in range(6)), highest=3)
+ALL: tuple[Amount, ...] = (Sum(SlotForm.of({0: 3, 5: -400})), BLOCKS, PEAK, PEAKS, FEW)
 
 
 def refused(context: StatementContext, source: Source, amounts: object, proof: bytes) -> bool:
@@ -88,7 +90,7 @@ def test_what_any_house_comes_to_is_what_is_proved(uses: tuple[int, ...]) -> Non
     assert verify_amounts(CONTEXT, theirs, ALL, proof, "it")[0] == values
 
 
-@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks"])
+@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks", "few"])
 def test_nothing_used_at_all_is_proved_too(amount: Amount) -> None:
     ours, theirs = house((0,) * SLOTS)
     values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
@@ -124,7 +126,7 @@ def test_a_proof_is_good_for_nothing_else() -> None:
     assert refused(CONTEXT, replace(theirs, commitment=swapped), amounts, proof)
 
 
-@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks"])
+@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks", "few"])
 def test_a_prover_with_other_uses_is_refused(amount: Amount) -> None:
     _, theirs = house(USES)
     lower, _ = house(tuple(use * 9 // 10 for use in USES))  # other points, the same days
@@ -160,17 +162,54 @@ def test_a_peak_that_is_not_the_highest_is_refused(monkeypatch: pytest.MonkeyPat
     assert refused(CONTEXT, theirs, [PEAK], proof)
 
 
+@pytest.mark.parametrize("chosen", [(0, 1, 2), (5, 4, 3), (1, 3, 5)])
+def test_peaks_that_are_not_the_highest_ones_are_refused(
+    monkeypatch: pytest.MonkeyPatch, chosen: tuple[int, ...]
+) -> None:
+    """A selection of the right size, its sum opened as it is: the ranges are what refuses it."""
+    ours, theirs = house(USES)
+    peaks = [max(300, USES[4 * n], USES[4 * n + 1]) for n in range(6)]
+    assert sum(peaks[n] for n in chosen) < FEW.value_of(USES)
+
+    class Sly(Prover):
+        def require_range(self, label, quantity, width):  # type: ignore[no-untyped-def]
+            if not 0 <= quantity.value < 1 << width:
+                super().require_range(label, Quantity.constant(0), width)
+                return Quantity(quantity.point, (1 << width) - 1, quantity.secret)
+            return super().require_range(label, quantity, width)
+
+    with monkeypatch.context() as patched:
+        order = [*chosen, *(n for n in range(6) if n not in chosen)]
+        patched.setattr(compare, "_order", lambda items: lambda: order)
+        with pytest.raises(FalseStatement):
+            open_amounts(CONTEXT, ours, [FEW], bytes(32))
+        patched.setattr(statement, "Prover", Sly)
+        _, proof = open_amounts(CONTEXT, ours, [FEW], bytes(32))
+    assert refused(CONTEXT, theirs, [FEW], proof)
+
+
+@pytest.mark.parametrize("highest", range(1, 6))
+def test_the_highest_peaks_are_summed_ties_included(highest: int) -> None:
+    ours, theirs = house((500, 0, 0, 0) * 2 + (700, 0, 0, 0) * 3 + (0, 0, 0, 0))
+    amount = replace(FEW, highest=highest)
+    values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+    assert values == (sum([700, 700, 700, 500, 500][:highest]),)
+    assert verify_amounts(CONTEXT, theirs, [amount], proof, "it")[0] == values
+
+
 SMALL = (
     Tiered((Bucket(slots(1, 2), (500,), (3, 4)),)),
     Peaks((Group((slots(1), slots(2), slots(3)), 0),)),
+    Peaks((Group((slots(1),), 0), Group((slots(2),), 0)), highest=1),
 )
 
 
-@pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak"])
+@pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak", "few"])
 def test_every_byte_of_a_proof_counts(amount: Amount) -> None:
     ours, theirs = house((7, 20, 30, 11))
     _, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
-    for place in range(len(proof)):
+    # Of the longest proof, every scalar and point somewhere; of the others, every byte.
+    for place in range(0, len(proof), 1 + 20 * (len(proof) > 1_500)):
         wrong = proof[:place] + bytes([proof[place] ^ 1 << place % 8]) + proof[place + 1 :]
         assert refused(CONTEXT, theirs, [amount], wrong), place
     for cut in (1, 32, 33, len(proof)):

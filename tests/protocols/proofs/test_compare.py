@@ -14,6 +14,7 @@ from protocols.proofs.batch import verify_all
 from protocols.proofs.compare import (
     Rounding,
     largest,
+    largest_few,
     maximum,
     minimum,
     piecewise_linear,
@@ -65,6 +66,14 @@ def test_the_smaller_and_the_larger_of_two_are_found(a: int, b: int) -> None:
 @few
 def test_the_largest_of_many_is_found(values: list[int]) -> None:
     assert run(values, lambda s, hidden: [largest(s, "peak", hidden, 14)]) == [max(values)]
+
+
+@given(st.lists(st.integers(0, 5000), min_size=2, max_size=7), st.data())
+@few
+def test_the_sum_of_the_largest_few_is_found(values: list[int], data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(values) - 1))
+    found = run(values, lambda s, hidden: [largest_few(s, "few", hidden, count, 13)])
+    assert found == [sum(sorted(values)[-count:])]
 
 
 @given(st.integers(0, 5000), st.sets(st.integers(1, 5000), max_size=3))

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The concentrator, as a process, on a day of many households: time, memory and bytes.
+
+10,000 households (METERLET_BENCH_HOMES for another number) in groups of 100, each group's day of
+96 quarter-hours a round over real sockets: contributions, agreements and openings of every
+household, all checked and multiplied, the batch handed out. Contributions are made beforehand;
+household and operator are not measured. Time and bytes grow with the number of groups; memory
+does not, since a group's contributions are forgotten when its round ends.
+
+`python -m benchmarks.bench_concentrator` prints what 100,000 households would take.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from unittest import mock
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
+from protocols.aggregation import Batch, Household, Round, open_sum
+from protocols.metrology import Period
+from protocols.secure_channel import CommandApdu, ResponseApdu
+from tests.protocols.aggregation.homes import (
+    OPERATOR,
+    Home,
+    encryptor,
+    homes,
+    plain_sum,
+    private_key,
+    terms,
+)
+from tests.utility_server.concentrator.stand_in import StandIn, listening
+from utility_server.concentrator import Line
+from utility_server.head_end import Address
+
+HOMES = int(os.environ.get("METERLET_BENCH_HOMES", "10000"))
+GROUP = 100
+SLOTS = 96
+BITS = 2048
+DAY = Period(date(2013, 3, 4), date(2013, 3, 4))
+TARGET = 100_000
+INS_SELECT = 0xA4
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Everybody(StandIn):
+    """Stands in for all hubs; a household's messages are made as it would make them."""
+
+    def __init__(self) -> None:
+        self.group: dict[bytes, StandIn] = {}
+        self.made: dict[bytes, bytes] = {}
+
+    def prepare(self, group: list[Home], number: int) -> Round:
+        """Make a group's round and its contributions; forget the group before."""
+        about, nonce = terms(BITS, 15, DAY), number.to_bytes(32, "big")
+        members = tuple(home.member(nonce) for home in group)
+        announced = Round.announce(about, nonce, int(time.time()) + 80_000, members, OPERATOR)
+        crypt = encryptor(BITS, about.exponent_bits)
+        self.made = {home.meter: home.contribute(announced, crypt) for home in group}
+        self.group = {home.meter: StandIn(home) for home in group}
+        return announced
+
+    def transmit(self, apdu: bytes) -> bytes:
+        command = CommandApdu.decode(apdu)
+        if command.ins == INS_SELECT:
+            return ResponseApdu(b"", 0x9000).encode()
+        request = StepRequest.decode(command.data)
+        if request.step is Instruction.CONTRIBUTE:
+            content = self.made[request.meter]
+        else:
+            content = self.group[request.meter].answer(request.step, request.parts)
+        answer = StepAnswer(request.meter, request.nonce, request.step, content)
+        return ResponseApdu(answer.encode(), 0x9000).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the concentrator's process took for so many households."""
+
+    homes: int
+    cpu_seconds: float
+    seconds: float
+    before_kb: int
+    peak_kb: int
+    sent: int
+    received: int
+    to_operator: int
+
+    def report(self) -> str:
+        """Return a table, extrapolated: time and bytes grow with the groups, memory does not."""
+        lines = [f"{'':28}{self.homes:>14,}{TARGET:>14,} (extrapolated)"]
+        factor = TARGET / self.homes
+        for name, value, grows in (
+            ("CPU seconds", self.cpu_seconds, True),
+            ("seconds", self.seconds, True),
+            ("memory at its peak, MB", self.peak_kb / 1024, False),
+            ("... of it the program, MB", self.before_kb / 1024, False),
+            ("MB from the hubs", self.received / 1e6, True),
+            ("MB to the hubs", self.sent / 1e6, True),
+            ("MB to the operator", self.to_operator / 1e6, True),
+        ):
+            lines.append(f"{name:28}{value:14,.1f}{value * (factor if grows else 1):14,.1f}")
+        per_reading = self.received / self.homes / SLOTS
+        lines.append(f"{per_reading:.2f} bytes a reading from the hubs, all three messages")
+        return "\n".join(lines)
+
+
+def measure(count: int) -> Measured:
+    """Let a concentrator's process add up the days of `count` households."""
+    everybody = Everybody()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        listening([everybody]) as [address],
+        # A household checks every agreement before it opens; that is its time, not measured here.
+        mock.patch.object(Household, "_require_agreement"),
+        concentrator(Path(folder), address, count) as (process, where),
+        Line.open(where, 600) as line,
+    ):
+        before, seconds, received = memory_kb(process.pid, "VmRSS"), 0.0, 0
+        started = cpu_seconds(process.pid)
+        for number in range(count // GROUP):
+            group = homes(GROUP, SLOTS, seed=number)
+            for place, home in enumerate(group):
+                home.number = number * GROUP + place
+            announced = everybody.prepare(group, number)
+            begin = time.perf_counter()
+            answers = dict(line.ask("collect", announced.encode()))
+            seconds += time.perf_counter() - begin
+            assert set(answers) == {"batch", "done"}, answers
+            [data] = answers["batch"]
+            assert isinstance(data, bytes)
+            received += len(data)
+            if number == 0:
+                opened = open_sum(announced, Batch.decode(data), private_key(BITS))
+                assert opened.values == plain_sum(group)
+            list(line.ask("end", announced.digest))
+        _, _, _, _, sent, taken = dict(line.ask("status"))["status"]
+        return Measured(
+            count // GROUP * GROUP,
+            cpu_seconds(process.pid) - started,
+            seconds,
+            before,
+            memory_kb(process.pid, "VmHWM"),
+            int(sent),
+            int(taken),
+            received,
+        )
+
+
+@contextmanager
+def concentrator(
+    folder: Path, hubs: Address, count: int
+) -> Iterator[tuple["subprocess.Popen[str]", Address]]:
+    """Start `meterlet concentrator serve` for `count` meters behind one address."""
+    entries = [
+        {"meter": (b"meter %05d" % n).hex(), "region": "any", "address": str(hubs)}
+        for n in range(count)
+    ]
+    listed, operator = folder / "hubs.json", folder / "operator.pem"
+    listed.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": entries}))
+    key = Ed25519PrivateKey.from_private_bytes(OPERATOR).public_key()
+    operator.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    options = ["--hubs", str(listed), "--operator", str(operator), "--port", "0", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "concentrator", "serve", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    )
+    try:
+        assert process.stdout is not None
+        lines = ""
+        while not lines.endswith("}\n"):
+            lines += process.stdout.readline()
+        where = json.loads(lines)
+        yield process, Address(where["host"], where["port"])
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory_kb(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def bench_a_day_of_many_households(benchmark: BenchmarkFixture) -> None:
+    measured: Measured = benchmark.pedantic(lambda: measure(HOMES), rounds=1)  # type: ignore[no-untyped-call]  # pytest-benchmark has no types for it
+    print("\n" + measured.report())
+    assert measured.homes == HOMES
+
+
+def main() -> None:
+    print(measure(HOMES).report())
+
+
+if __name__ == "__main__":
+    main()

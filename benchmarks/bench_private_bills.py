@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private bills of a month of 2,976 quarter-hours: proved, verified, beside the naive way.
+
+    pytest benchmarks/bench_private_bills.py --benchmark-only    each with its distribution
+    python benchmarks/bench_private_bills.py                     a table, one core, processor time
+
+Each bill is what the billing applet plans and the hub proves from certified days (scheme `slots`),
+and what the utility verifies, signatures and chain of the days apart. The naive way (`bit by bit`)
+is the same statement over the same library with a proof for each bit of each range (Cramer,
+Damgård and Schoenmakers) instead of one Bulletproof for all of them.
+"""
+
+import random
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from applets.billing.charges import Plan, is_one_sum, plan_bill
+from applets.billing.statement import PURPOSE, RECIPIENT
+from hub.certifier import Certification, Certifier, CertifierKeys
+from hub.readings import Reading
+from protocols.amounts import Amount, SlotForm, Sum
+from protocols.metrology import CertifiedPeriod, Period, Series
+from protocols.proofs import Source, StatementContext, open_amounts, session, verify_amounts
+from tariffs import Tariff
+from tariffs.source import load_toml
+
+ZONE = "Europe/Berlin"
+SERIES = Series(b"bench", bytes.fromhex("0100010800ff"), ZONE, 15)
+KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
+MAY = Period.month(2025, 5)
+SEED = bytes(32)
+
+HEAD = """
+format = 1
+name = "bench"
+revision = 1
+currency = "EUR"
+zone = "Europe/Berlin"
+valid_from = 2025-01-01
+valid_until = 2026-01-01
+rounding = { rule = "half-up", decimals = 2 }
+"""
+DAY_NIGHT = """
+[[charge]]
+name = "energy"
+kind = "energy"
+[[charge.band]]
+name = "day"
+price = "0.31"
+when = { times = "06:00-22:00" }
+[[charge.band]]
+name = "night"
+price = "0.24"
+"""
+TIERS = """
+[[charge]]
+name = "tiers"
+kind = "blocks"
+interval = "month"
+[[charge.band]]
+name = "day"
+block = [{ up_to = "80", price = "0.21" }, { up_to = "200", price = "0.28" }, { price = "0.36" }]
+when = { days = "Mon-Fri", times = "06:00-22:00" }
+[[charge.band]]
+name = "other"
+block = [{ up_to = "120", price = "0.17" }, { up_to = "250", price = "0.22" }, { price = "0.3" }]
+"""
+BASELINE = """
+[[charge]]
+name = "baseline"
+kind = "blocks"
+interval = "day"
+block = [{ up_to = "6", price = "-0.04" }, { price = "0" }]
+"""
+PEAK = """
+[[charge]]
+name = "demand"
+kind = "demand"
+price_per_kw = "4.10"
+per = "month"
+"""
+HIGHEST = """
+[[charge]]
+name = "demand"
+kind = "demand"
+figure = "mean-of-daily-peaks"
+highest = 3
+window = "60min"
+price_per_kw = "4.10"
+per = "month"
+"""
+BILLS = {
+    "day and night": DAY_NIGHT,
+    "tiers by time of use": TIERS,
+    "a baseline for each day": DAY_NIGHT + BASELINE,
+    "highest quarter-hour": DAY_NIGHT + PEAK,
+    "mean of the 3 highest daily hours": DAY_NIGHT + HIGHEST,
+}
+NAIVE = ("tiers by time of use", "a baseline for each day")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bill to prove and verify."""
+
+    amounts: tuple[Amount, ...]
+    context: StatementContext
+    known: Source
+    hidden: Source
+
+
+@cache
+def certified() -> tuple[Certification, ...]:
+    dice, register, readings = random.Random(1), 0, []
+    begin, end = MAY.bounds(ZONE)
+    for moment in range(begin, end + 1, 900):
+        readings.append(Reading(moment, register))
+        register += dice.choice((25, 40, 60, 450)) + dice.randrange(60)
+    certifier, previous, done = Certifier(SERIES, KEYS), None, []
+    for day in MAY.days(ZONE):
+        previous = certifier.certify(day, readings, previous)
+        done.append(previous)
+    return tuple(done)
+
+
+@cache
+def case(name: str) -> Case:
+    tariff: Tariff = load_toml(HEAD + BILLS[name])
+    days = certified()
+    begin, end = MAY.bounds(ZONE)
+    starts = [t for one in days for t in one.use.grid.boundaries()[:-1]]
+    states = [int(state) for one in days for state in one.use.states]
+    if is_one_sum(tariff, begin, end, states):
+        prices = tariff.prices(starts, 900)
+        amounts: tuple[Amount, ...] = (Sum(SlotForm.of(dict(enumerate(prices)))),)
+    else:
+        plan: Plan = plan_bill(tariff, starts, 900, states, begin, end)
+        amounts = plan.amounts
+    context = StatementContext(
+        SERIES.meter, SERIES.register, begin, end, 15, tariff.digest, RECIPIENT, PURPOSE, bytes(16)
+    )
+    period = CertifiedPeriod(tuple(one.day for one in days))
+    opening = Certifier(SERIES, KEYS).opening(days)
+    return Case(amounts, context, period.source(opening), period.source())
+
+
+def prove(one: Case) -> bytes:
+    return open_amounts(one.context, one.known, one.amounts, SEED)[1]
+
+
+def verify(one: Case, proof: bytes) -> tuple[int, ...]:
+    return verify_amounts(one.context, one.hidden, one.amounts, proof, "the bill")[0]
+
+
+@pytest.mark.parametrize("name", BILLS)
+def test_prove(benchmark: Any, name: str) -> None:
+    benchmark.pedantic(prove, (case(name),), rounds=1, warmup_rounds=0)
+
+
+@pytest.mark.parametrize("name", BILLS)
+def test_verify(benchmark: Any, name: str) -> None:
+    proof = prove(case(name))
+    values = benchmark.pedantic(verify, (case(name), proof), rounds=1)
+    uses = [wh for one in certified() for wh in one.use.uses]
+    assert list(values) == [amount.value_of(uses) for amount in case(name).amounts]
+
+
+def measure(name: str) -> tuple[float, float, int]:
+    """Return processor seconds to prove and to verify, and the proof's bytes."""
+    one = case(name)
+    begun = time.process_time()
+    proof = prove(one)
+    proved = time.process_time()
+    verify(one, proof)
+    return proved - begun, time.process_time() - proved, len(proof)
+
+
+def main() -> None:
+    print(f"{'a month of 2,976 slots':36}{'prove':>10}{'verify':>10}{'bytes':>11}")
+    for name in BILLS:
+        case(name)
+        took, checked, size = measure(name)
+        print(f"{name:36}{1000 * took:7,.0f} ms{1000 * checked:7,.0f} ms{size:11,}")
+        if name in NAIVE or "--all" in sys.argv:
+            with patch.object(session, "FEW_BITS", 1 << 40):
+                slow, slower, large = measure(name)
+            print(f"{'  bit by bit':36}{1000 * slow:7,.0f} ms{1000 * slower:7,.0f} ms{large:11,}")
+            ratios = f"{slow / took:9.1f}x{slower / checked:9.1f}x{large / size:10.1f}x"
+            print(f"{'  ratio':36}{ratios}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet authority`: who vouches for the meters that may be members of a sum."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from cli.common import FOLDER, default_folder, fail, json_option, one_line_errors, print_json
+from cli.tariff_files import write_new
+from utility_server.authority import Authority
+from utility_server.errors import EnrolmentRefused
+
+__all__ = ["authority"]
+
+authority_option = click.option(
+    "--authority",
+    "folder",
+    type=FOLDER,
+    envvar="METERLET_AUTHORITY",
+    default=lambda: default_folder("authority"),
+    show_default="~/.local/share/meterlet/authority, or METERLET_AUTHORITY",
+    help="The authority's folder.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def authority() -> None:
+    """The metering authority: vouches for meters, sees no reading and no sum."""
+
+
+@authority.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("authority"))
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Make an authority with a new key in FOLDER."""
+    with one_line_errors():
+        public = Authority.create(folder).public.hex()
+    if as_json:
+        print_json("meterlet.authority.init/1", {"authority": str(folder), "public_key": public})
+    else:
+        click.echo(f"made an authority in {folder}; its public key is {folder / 'public.pem'}")
+
+
+@authority.command()
+@authority_option
+@click.option("--region", required=True, help="Where the meter is.")
+@click.option("--meter", required=True, help="The meter's id, in hex.")
+@click.option("--certifier", required=True, help="Its certifier's key, in hex (`hub status`).")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A new file for the certificate.",
+)
+@json_option
+def certify(
+    folder: Path, region: str, meter: str, certifier: str, output: Path, as_json: bool
+) -> None:
+    """Vouch that a certifier measures a meter of a region."""
+    try:
+        names = bytes.fromhex(meter), bytes.fromhex(certifier)
+    except ValueError:
+        raise click.UsageError("--meter and --certifier are written in hex") from None
+    with one_line_errors():
+        try:
+            certificate = Authority.open(folder).certify(region, *names)
+        except EnrolmentRefused as refused:
+            fail(str(refused))
+        write_new(output, certificate.encode(), 0o644)
+    if as_json:
+        print_json(
+            "meterlet.authority.certify/1",
+            {"region": region, "meter": meter, "certificate": str(output)},
+        )
+    else:
+        click.echo(f"wrote the certificate of meter {meter} to {output}")

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private sums through real processes: hubs, concentrator, MDMS, and the commands between them."""
+
+import json
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.demo.region import Region, RegionPlan
+from protocols.metrology import Period
+from tests.journeys.conftest import run_meterlet
+from tests.utility_server.mdms.regions import LONDON, london_homes
+
+pytestmark = pytest.mark.process
+
+
+def demonstrate(*options: object) -> tuple[int, dict[str, Any]]:
+    done = run_meterlet("demo", "aggregation", "--json", *options)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_embedded_homes_are_added_up_exactly_with_a_drop_out() -> None:
+    code, facts = demonstrate("--homes", 6, "--dropouts", 10)
+    assert code == 0
+    assert facts["schema"] == "meterlet.demo.aggregation/1"
+    assert (facts["homes"], facts["homes_in_sum"], facts["dropouts"]) == (6, 5, 1)
+    assert facts["slots"] == 92  # the day has 23 hours
+    assert facts["sums_equal"] is True
+    assert sum(facts["sums_wh"]) > 20_000
+    assert facts["cheats_found"] == 0
+    assert facts["raw_readings_seen_outside"] == 0
+    assert facts["raw_readings_left_houses"] == 0
+    assert facts["saw"]["residents"]["sums_on_record"] == 5
+    assert 1000 < facts["bytes_per_home"] < 20_000
+    assert {"homes", "round", "round: collection", "round: opening"} <= set(facts["timings"])
+
+
+def test_london_homes_are_added_up_as_their_file_has_them_though_the_concentrator_cheats(
+    shared: Path,
+) -> None:
+    code, facts = demonstrate(
+        "--readings", shared / "data" / LONDON, "--homes", 6, "--days", 2,
+        "--from", "2013-03-30", "--resolution", 60, "--cheat", "alter",
+    )  # fmt: skip
+    assert code == 3
+    assert facts["cheats_found"] == 1
+    assert [one["who"] for one in facts["culprits"]] == ["concentrator"]
+    homes = london_homes(date(2013, 3, 30), date(2013, 3, 31))[:6]
+    halves = [sum(slot) for slot in zip(*homes, strict=True)]
+    hours = [a + b for a, b in zip(halves[::2], halves[1::2], strict=True)]
+    assert facts["sums_wh"] == hours
+    assert facts["plain_sums_wh"] == hours
+
+
+def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path) -> None:
+    day = date(2025, 3, 4)
+    plan = RegionPlan(
+        columns=("",) * 5,
+        readings=None,
+        unit="kWh",
+        interval_seconds=900,
+        readings_zone="UTC",
+        zone="Europe/Berlin",
+        slot_minutes=15,
+        period=Period(day, day),
+        resolution_minutes=15,
+        source="synthetic",
+        dropouts_percent=0,
+        cheat=None,
+        processes=5,
+    )
+    region = Region(tmp_path, plan)
+    with ExitStack() as servers, ExitStack() as homes:
+        region.start(homes, servers)
+        assert region.aggregate()["verified"]
+        needles = region.needles()
+        held = {party: needles.find_in_process(pid) for party, pid in region.pids.items()}
+        outside = [tmp_path / "hubs.json", *tmp_path.glob("*.log"), *(tmp_path / "mdms").rglob("*")]
+        assert not needles.find_in_files(outside)
+    assert set(held) == {"concentrator", "mdms", *(f"homes {number}" for number in range(5))}
+    assert held.pop("concentrator") == set()
+    assert held.pop("mdms") == set()
+    for party, found in held.items():
+        # A home's own process holds its readings: the search does find what is there.
+        home = f"home {int(party.split()[1]) + 1}:"
+        assert any(name.startswith(home) for name in found), party
+        assert all(name.startswith(home) for name in found), party

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of a round as commands to the hubs' aggregation applet.
+
+The concentrator understands no more of them than where they go: the applet's messages protect
+themselves, so commands and answers travel as plain APDUs.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from applets.aggregation.messages import CLA, Instruction, StepRequest
+from protocols.aggregation import Contributors
+from protocols.secure_channel import CommandApdu
+
+__all__ = ["APPLET", "STEP_NAMES", "Question"]
+
+APPLET: Final = bytes.fromhex("F04D544C010201")
+MOST_ANSWER_BYTES: Final = 65_536
+STEP_NAMES: Final = {
+    Instruction.TELL_KEYS: "tell keys",
+    Instruction.CONTRIBUTE: "contribute",
+    Instruction.AGREE: "agree",
+    Instruction.OPEN: "open",
+    Instruction.SHOW_POINTS: "show points",
+    Instruction.SHOW_KEY: "show key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A step, and what it is about; the same for every hub."""
+
+    step: Instruction
+    parts: tuple[bytes, ...]
+
+    @classmethod
+    def keys(cls, nonce: bytes) -> Self:
+        """Ask for the keys of the round of this nonce."""
+        return cls(Instruction.TELL_KEYS, (nonce,))
+
+    @classmethod
+    def contribution(cls, announcement: bytes) -> Self:
+        """Ask for a contribution to a round."""
+        return cls(Instruction.CONTRIBUTE, (announcement,))
+
+    @classmethod
+    def agreement(cls, contributors: Contributors) -> Self:
+        """Ask for the agreement to open the sum over these."""
+        return cls(Instruction.AGREE, (contributors.encode(),))
+
+    @classmethod
+    def opening(cls, contributors: Contributors, agreements: tuple[bytes, ...]) -> Self:
+        """Ask for an opening, given everybody's agreement."""
+        return cls(Instruction.OPEN, (contributors.encode(), b"".join(agreements)))
+
+    @classmethod
+    def points(cls, contributors: Contributors) -> Self:
+        """Ask for the commitments to the masks of pairs."""
+        return cls(Instruction.SHOW_POINTS, (contributors.encode(),))
+
+    @classmethod
+    def pair_key(cls, contributors: Contributors, theirs: bytes) -> Self:
+        """Ask for the key of the pair whose other end has signed these points."""
+        return cls(Instruction.SHOW_KEY, (contributors.encode(), theirs))
+
+    @property
+    def name(self) -> str:
+        """The step's name in what is told of it."""
+        return STEP_NAMES[self.step]
+
+    def request(self, meter: bytes, nonce: bytes) -> StepRequest:
+        """Return the request to a meter's hub; the nonce is 16 fresh bytes."""
+        return StepRequest(meter, nonce, self.step, self.parts)
+
+    def command(self, request: StepRequest) -> CommandApdu:
+        """Return the command that carries a request."""
+        return CommandApdu(
+            CLA, self.step, 0, 0, request.encode(), le=MOST_ANSWER_BYTES, extended=True
+        )

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong at the meter data management system.
+
+MdmsError
+  AggregateMissing     no sum of that region and time is stored
+  BudgetSpent          publishing more would tell more of each home than the region's budget allows
+  ForecastImpossible   too little is stored to forecast from
+"""
+
+from utility_server.errors import UtilityError
+
+__all__ = ["AggregateMissing", "BudgetSpent", "ForecastImpossible", "MdmsError"]
+
+
+class MdmsError(UtilityError):
+    """Base of the MDMS's own errors."""
+
+
+class AggregateMissing(MdmsError):
+    """What was asked for has not been aggregated."""
+
+
+class BudgetSpent(MdmsError):
+    """The region's privacy budget does not cover what was asked for."""
+
+
+class ForecastImpossible(MdmsError):
+    """A forecast needs more history, or a package that is not installed."""
