@@ -24,6 +24,8 @@ __all__ = ["Needles", "SearchImpossible", "read_memory"]
 RUN: Final = 6
 PLAIN: Final = 16
 """Uses below are too plain to be told from chance."""
+DENSE: Final = 100
+"""Of more slots, only every third run is looked for: whoever holds nine in a row holds one."""
 LIMB_SLOTS: Final = 7
 SLOT_BITS: Final = 36
 LEAST: Final = 8
@@ -49,12 +51,13 @@ class Needles:
 
     def add(self, home: str, uses: Sequence[int], start_register: int) -> None:
         """Look for a home's uses, and for the registers that they make."""
-        for at in range(len(uses) - RUN + 1):
+        step = 1 if len(uses) <= DENSE else RUN // 2
+        for at in range(0, len(uses) - RUN + 1, step):
             run = uses[at : at + RUN]
             if min(run) >= PLAIN and len(set(run)) >= RUN - 1:
                 self._add_all(f"{home}: uses of slots {at} to {at + RUN - 1}", _forms(run))
         registers = list(accumulate(uses, initial=start_register))
-        for at in range(len(registers) - 2):
+        for at in range(0, len(registers) - 2, step):
             pair = registers[at : at + 3]
             if len(set(pair)) == 3 and pair[0] > 0xFFFF:
                 self._add_all(f"{home}: registers of slots {at} to {at + 1}", _forms(pair))
