@@ -222,31 +222,52 @@ def _residents(folder: Path) -> Iterator["Residents"]:
         yield residents
 
 
-@users.command()
-@hub_option
-@click.argument("name")
-@click.option("--role", type=click.Choice(["owner", "reader"]), default="reader", show_default=True)
-@click.option(
+passphrase_option = click.option(
     "--passphrase-file",
     type=click.File("r", encoding="utf-8"),
     help="Where the passphrase is (its first line; - is standard input); asked for otherwise.",
 )
+
+
+def _passphrase(file: TextIO | None) -> str:
+    if file is not None:
+        return file.readline().rstrip("\r\n")
+    asked: str = click.prompt(
+        "PIN or passphrase", hide_input=True, confirmation_prompt=True, err=True
+    )
+    return asked
+
+
+@users.command()
+@hub_option
+@click.argument("name")
+@click.option("--role", type=click.Choice(["owner", "reader"]), default="reader", show_default=True)
+@passphrase_option
 @json_option
 def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
     """Add the resident NAME. An owner may do everything; a reader looks and checks."""
     _require_pages()
     from hub.inspection.web import Role
 
-    if passphrase_file is None:
-        passphrase = click.prompt(
-            "PIN or passphrase", hide_input=True, confirmation_prompt=True, err=True
-        )
-    else:
-        passphrase = passphrase_file.readline().rstrip("\r\n")
+    passphrase = _passphrase(passphrase_file)
     with _residents(folder) as residents:
         residents.add(name, Role(role), passphrase)
         _record(folder, "resident added", name)
     _say("added", name, as_json)
+
+
+@users.command()
+@hub_option
+@click.argument("name")
+@passphrase_option
+@json_option
+def passphrase(folder: Path, name: str, passphrase_file: TextIO | None, as_json: bool) -> None:
+    """Give the resident NAME another PIN or passphrase."""
+    new = _passphrase(passphrase_file)
+    with _residents(folder) as residents:
+        residents.change(name, new)
+        _record(folder, "passphrase changed", name)
+    _say("changed", name, as_json)
 
 
 @users.command()

@@ -22,19 +22,21 @@ from hub.inspection import (
     Comparison,
     InspectionError,
     Money,
+    PowerNow,
     ReadingsView,
     Summaries,
     TariffBook,
     calendar_period,
     compare,
+    fine_uses,
     open_inspection,
     period_before,
     power_now,
     readings_view,
     tariff_book,
 )
-from hub.inspection.facts import comparison_facts, power_facts, readings_facts
-from hub.inspection.tables import readings_rows
+from hub.inspection.facts import comparison_facts, fine_facts, power_facts, readings_facts
+from hub.inspection.tables import fine_rows, readings_rows
 from hub.moments import local_text
 from protocols.metrology import Period
 
@@ -71,6 +73,7 @@ WIDER: Final = {
     type=click.Path(path_type=Path, dir_okay=False),
     help="Price under this tariff instead of those your supplier sent.",
 )
+@click.option("--fine", is_flag=True, help="One day between its readings, as finely as they are.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the buckets as CSV.")
 @json_option
 def readings(
@@ -80,6 +83,7 @@ def readings(
     by: str,
     with_before: bool,
     tariff: Path | None,
+    fine: bool,
     as_csv: bool,
     as_json: bool,
 ) -> None:
@@ -90,39 +94,67 @@ def readings(
     """
     if as_csv and (as_json or with_before):
         raise click.UsageError("--csv goes with neither --json nor --compare")
-    unit = By(by)
     with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
-        book = (
-            tariff_book(device) if tariff is None else TariffBook.only(load_tariff(tariff).tariff)
-        )
-        kept = Summaries.of(device, database)
-        period = _period(device, unit, first, last)
+        unit, kept = By(by), Summaries.of(device, database)
+        book, period = _book(device, tariff), _period(device, unit, first, last)
+        if fine:
+            show_fine(device, period, as_csv=as_csv, as_json=as_json)
+            return
         view = readings_view(device, period, unit, book, kept)
-        before = None
+        both = None
         if with_before:
-            before = readings_view(device, period_before(period, WIDER[unit]), unit, book, kept)
-        power, zone = power_now(device), device.zone
+            before = readings_view(device, period_before(period), unit, book, kept)
+            both = compare(view, before)
+        power = power_now(device)
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(readings_rows(view))
-        return
-    if as_json:
-        facts = readings_facts(view)
-        if before is not None:
-            facts = comparison_facts(compare(view, before))
+    elif as_json:
+        facts = readings_facts(view) if both is None else comparison_facts(both)
         print_json("meterlet.inspect.readings/1", {"power": power_facts(power), **facts})
-        return
+    else:
+        show_all(view, both, power)
+
+
+def show_all(view: ReadingsView, both: Comparison | None, power: PowerNow | None) -> None:
+    """Print a view, how it compares, and the power now."""
     console = Console()
     show_view(console, view)
-    if before is not None:
-        show_comparison(console, compare(view, before))
+    if both is not None:
+        show_comparison(console, both)
     if power is not None:
-        console.print(
-            f"{power.watts:,} W (within {power.within_watts} W) at {local_text(power.end, zone)}"
-        )
+        when = local_text(power.end, ZoneInfo(view.zone))
+        console.print(f"{power.watts:,} W (within {power.within_watts} W) at {when}")
+
+
+def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) -> None:
+    """Print a day between its readings, as the meter sent them."""
+    if period.first != period.last:
+        raise click.UsageError("--fine shows one day")
+    uses = list(fine_uses(device, period.first))
+    if not uses:
+        raise InspectionError(f"there are no readings of {period.first}")
+    if as_json:
+        listed = [fine_facts(use) for use in uses]
+        day = period.first.isoformat()
+        print_json("meterlet.inspect.readings.fine/1", {"day": day, "uses": listed})
+        return
+    rows = fine_rows(uses, device.zone)
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    table = Table(*next(rows))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _book(device: Device, tariff: Path | None) -> TariffBook:
-    return tariff_book(device) if tariff is None else TariffBook.only(load_tariff(tariff).tariff)
+    if tariff is not None:
+        return TariffBook.only(load_tariff(tariff).tariff)
+    book = tariff_book(device)
+    for problem in book.problems:
+        click.echo(f"meterlet: {problem}", err=True)
+    return book
 
 
 def _period(device: Device, by: By, first: datetime | None, last: datetime | None) -> Period:

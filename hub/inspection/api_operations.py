@@ -130,6 +130,10 @@ COMPARE: Final = Parameter(
     summary="Whether to set the period before it beside it.",
 )  # fmt: skip
 DAY: Final = Parameter("day", DATE, _day, required=True, summary="The local day.")
+PROOFS: Final = Parameter(
+    "proofs", {"type": "boolean", "default": False}, _flag,
+    summary="Whether to check the supplier's proofs as well; that takes a while.",
+)  # fmt: skip
 RECIPIENT: Final = Parameter(
     "recipient", {"type": "string"}, str, summary="Only what went to this one."
 )
@@ -173,7 +177,7 @@ def _readings(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
     view = readings_view(session.device, period, by, book, kept)
     if not given.get("compare"):
         return facts.readings_facts(view)
-    before = readings_view(session.device, period_before(period, by), by, book, kept)
+    before = readings_view(session.device, period_before(period), by, book, kept)
     return facts.comparison_facts(compare(view, before))
 
 
@@ -197,14 +201,14 @@ def _attack(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
     return facts.attack_facts(attack(session.device, _period(given, 31)))
 
 
-def _bills(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
+def _bills(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
     device, bills = session.device, []
     for applet in device.document_keepers():
         if SUPPLIER_KEY not in device.documents(applet):
             continue
         for checked in check_invoices(device, applet):
             bill = facts.bill_facts(checked, device.zone)
-            if session.proofs is not None:
+            if given.get("proofs") and session.proofs is not None:
                 proof = session.proofs.check(device, applet, checked.invoice)
                 bill["proof"] = facts.proof_facts(proof)
             bills.append({"applet": applet.hex().upper(), **bill})
@@ -255,7 +259,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "/v1/bills", "bills", Scope.BILLS, "Every invoice, recomputed, with its verdict.", "Bills",
-        _bills,
+        _bills, (PROOFS,),
     ),
     Operation(
         "/v1/tariffs", "tariffs", Scope.BILLS, "Your tariffs' versions side by side.", "Tariffs",

@@ -73,9 +73,12 @@ def calendar_period(by: By, day: date) -> Period:
             return Period(day, day)
 
 
-def period_before(period: Period, by: By) -> Period:
-    """Return the period to compare with: the month or year before a whole one, or as many days."""
-    before = calendar_period(by, period.first - ONE_DAY)
-    if by in (By.MONTH, By.YEAR) and calendar_period(by, period.first) == period:
-        return before
+def period_before(period: Period, by: By | None = None) -> Period:
+    """Return the period to compare with: the month or year before a whole one, or as many days.
+
+    `by` says which of them is meant; by default whichever the period is.
+    """
+    for whole in (By.MONTH, By.YEAR) if by is None else (by,):
+        if whole in (By.MONTH, By.YEAR) and calendar_period(whole, period.first) == period:
+            return calendar_period(whole, period.first - ONE_DAY)
     return Period(period.first - (period.last - period.first) - ONE_DAY, period.first - ONE_DAY)

@@ -7,7 +7,7 @@ time, or else the one that began last, of these the highest revision.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -50,6 +50,8 @@ class TariffBook:
     tariffs: tuple[Tariff, ...] = ()
     invoiced: tuple[tuple[int, int, Tariff], ...] = ()
     """Periods that were invoiced, and under which tariff; the latest first."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the documents of an applet, whose tariffs are then not used."""
 
     @classmethod
     def of(cls, documents: Iterable[SupplierDocuments]) -> "TariffBook":
@@ -132,13 +134,19 @@ def supplier_documents(device: Device, applet: bytes) -> SupplierDocuments:
 
 
 def tariff_book(device: Device) -> TariffBook:
-    """Return the tariffs of all applets that keep some for the resident; raises as above."""
-    keepers = device.document_keepers()
-    return TariffBook.of(
-        supplier_documents(device, applet)
-        for applet in keepers
-        if SUPPLIER_KEY in device.documents(applet)
-    )
+    """Return the tariffs of all applets that keep some for the resident.
+
+    An applet with a document that its supplier did not sign is left out, and named in `problems`:
+    it must not keep the resident from seeing the rest.
+    """
+    found, problems = [], []
+    for applet in device.document_keepers():
+        if SUPPLIER_KEY in device.documents(applet):
+            try:
+                found.append(supplier_documents(device, applet))
+            except InspectionError as error:
+                problems.append(f"applet {applet.hex().upper()}: {error}")
+    return replace(TariffBook.of(found), problems=tuple(problems))
 
 
 def _order(tariff: Tariff) -> tuple[int, int, bytes]:

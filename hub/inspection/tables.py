@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Views as rows of text: what CSV files hold, and the tables behind charts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from hub.inspection.money import Money
+from hub.inspection.now import FineUse
 from hub.inspection.readings import ReadingsView
 from hub.moments import local_text, utc_text
 
-__all__ = ["READINGS_HEADER", "harmless", "readings_rows"]
+__all__ = ["READINGS_HEADER", "fine_rows", "harmless", "readings_rows"]
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -51,6 +52,21 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
             _exact(bucket.energy_cost),
             _exact(bucket.cost),
             "" if money is None else money.currency,
+        )
+
+
+def fine_rows(uses: Iterable[FineUse], zone: ZoneInfo) -> Iterator[tuple[str, ...]]:
+    """Yield a header and a row for each stretch between two readings; what is unknown is empty."""
+    yield ("start_utc", "end_utc", "start_local", "energy_wh", "watts", "state")
+    for use in uses:
+        state = "missing" if use.energy_wh is None else "suspect" if use.is_suspect else "read"
+        yield (
+            utc_text(use.begin),
+            utc_text(use.end),
+            local_text(use.begin, zone),
+            "" if use.energy_wh is None else str(use.energy_wh),
+            "" if use.watts is None else str(use.watts),
+            state,
         )
 
 

@@ -147,9 +147,15 @@ def test_a_document_the_supplier_did_not_sign_prices_nothing(
     store = AppletStore(one.database, APPLET, quota=1 << 16)
     store.put(b"resident/supplier-key", SUPPLIER.public_key().public_bytes_raw())
     store.put(name, document)
-    for look in (tariff_book, lambda device: check_invoices(device, APPLET)):
-        with pytest.raises(InspectionError, match="a document in the applet's store"):
-            look(one)
+    with pytest.raises(InspectionError, match="a document in the applet's store"):
+        check_invoices(one, APPLET)
+    book = tariff_book(one)
+    assert book.tariffs == ()
+    [problem] = book.problems
+    assert problem.startswith("applet F04D544C010101: a document in the applet's store")
+    view = readings_view(one, DAYS, By.DAY, book)
+    assert view.total.energy_wh is not None  # the rest is shown all the same
+    assert view.total.cost is None
 
 
 @pytest.mark.parametrize("band", ["=1+1", "+cmd", "-2", "@SUM(A1)", "<script>x</script>"])

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
+from cli.inspect.proofs import BillingProofs
 from cli.main import main
 from hub.device import Device
 from hub.inspection.api import create_api
@@ -67,12 +68,13 @@ def test_table_json_csv_and_interface_say_the_same(folder: Path) -> None:
     whole, rest = divmod(said["total"]["energy_wh"], 1000)
     assert f"{whole}.{rest:03}" in table
     assert "127.46 EUR" in table
-    made = inspect(folder, "tokens", "create", "home", "--scope", "readings")
-    with TestClient(create_api(lambda: Device.open(folder))) as client:
-        answer = client.get(
-            "/v1/readings?from=2025-03-01&until=2025-03-31",
-            headers={"Authorization": f"Bearer {made['token']}"},
-        ).json()
+    made = inspect(folder, "tokens", "create", "home", "--scope", "readings", "--scope", "bills")
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    with TestClient(create_api(lambda: Device.open(folder), BillingProofs())) as client:
+        asked = "/v1/readings?from=2025-03-01&until=2025-03-31"
+        answer = client.get(asked, headers=headers).json()
+        [checked] = client.get("/v1/bills?proofs=true", headers=headers).json()["bills"]
+    assert (checked["verdict"], checked["proof"]["verdict"]) == ("matches", "matches")
     assert answer["total"] == said["total"]
     assert answer["buckets"] == said["buckets"]
 
@@ -82,6 +84,23 @@ def test_a_year_is_compared_with_the_one_before(folder: Path) -> None:
     assert both["now"]["first_day"] == "2025-01-01"
     assert both["before"]["last_day"] == "2024-12-31"
     assert both["energy_difference_wh"] is None  # nothing is known of the year before
+
+
+def test_a_day_is_shown_between_its_readings(folder: Path) -> None:
+    said = inspect(folder, "readings", "--fine", "--from", "2025-03-30")
+    whole = inspect(folder, "readings", "--from", "2025-03-30")
+    assert sum(use["energy_wh"] for use in said["uses"]) == whole["total"]["energy_wh"]
+    rows = run_meterlet(
+        "inspect", "readings", "--fine", "--csv", "--from", "2025-03-30", "--hub", folder
+    ).stdout
+    assert len(rows.splitlines()) == 1 + len(said["uses"]) == 1 + 92
+    month = run_meterlet("inspect", "readings", "--fine", *MARCH, "--hub", folder)
+    assert (month.returncode, "--fine shows one day" in month.stderr) == (2, True)
+
+
+def test_a_month_is_compared_with_the_month_before_everywhere(folder: Path) -> None:
+    both = inspect(folder, "readings", "--compare", *MARCH)
+    assert (both["before"]["first_day"], both["before"]["last_day"]) == ("2025-02-01", "2025-02-28")
 
 
 def test_the_proof_is_checked_and_taken_out_for_anyone_to_check(

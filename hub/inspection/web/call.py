@@ -155,7 +155,7 @@ class Page:
 
 
 async def _answer(page: Page, parts: Parts, request: Request) -> Response:
-    session = parts.session_of(request.cookies.get(parts.cookie))
+    session = parts.session_of(request.cookies.get(parts.cookie), is_idle=_is_poll(request))
     words = parts.wording(request)
     form = FormData()
     if request.method == "POST":
@@ -173,9 +173,16 @@ async def _answer(page: Page, parts: Parts, request: Request) -> Response:
     return await run_in_threadpool(_guarded, page, call)
 
 
+def _is_poll(request: Request) -> bool:
+    """Tell whether a page asks by itself, with nobody at it."""
+    return "hx-request" in request.headers
+
+
 def _guarded(page: Page, call: Call) -> Response:
     if page.role is not None:
         if call.session is None:
+            if _is_poll(call.request):
+                return Response(status_code=204, headers={"HX-Redirect": "/sign-in"})
             target = call.request.url.path if call.request.method != "POST" else "/"
             return call.see(f"/sign-in?next={quote(target, safe='/')}")
         if page.method == "POST" and not call.session.accepts(call.fields.get("token", "")):

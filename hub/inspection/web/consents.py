@@ -164,6 +164,7 @@ def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
         least_minutes=number("least_minutes", old.least_minutes),
         answers=number("answers", old.answers),
         bits=number("bits", old.bits),
+        least_group=number("least_group", old.least_group),
     )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")

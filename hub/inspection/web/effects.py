@@ -9,6 +9,7 @@ length, the answer's size, the fineness. What has been told stays told.
 import enum
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Final
 
 from hub.device import Device
@@ -19,6 +20,9 @@ from hub.inspection.slots import local_date
 __all__ = ["Effect", "Outcome", "effects_of", "narrowed"]
 
 MINUTE: Final = 60
+SAMPLE: Final = "sample"
+FAR_APART: Final = 1 << 62
+"""One sample alone is next to none."""
 
 
 class Outcome(enum.StrEnum):
@@ -62,15 +66,22 @@ def _outcome(device: Device, release: Release, terms: Terms | None, today: date)
         return Outcome.PERIOD
     if any(n.bits > terms.bits for n in release.numbers if n.kind == terms.statement):
         return Outcome.SIZE
-    forms = list(release.forms)
-    finest = min(alike_slots(forms).values(), default=0) * forms[0].slot_seconds
-    if finest < terms.least_minutes * MINUTE:
+    if _finest(release, terms.statement) < terms.least_minutes * MINUTE:
         return Outcome.FINENESS
     return Outcome.ANSWERED
 
 
+def _finest(release: Release, kind: str) -> int:
+    """Return over how many seconds of use a release mixes, or how far apart its samples are."""
+    if kind == SAMPLE:
+        starts = sorted(form.sampled for form in release.forms if form.sampled is not None)
+        return min((after - before for before, after in pairwise(starts)), default=FAR_APART)
+    forms = [form for form in release.forms if not form.is_sample]
+    return min(alike_slots(forms).values(), default=0) * release.form.slot_seconds
+
+
 def narrowed(old: Terms, new: Terms) -> list[tuple[str, object, object]]:
     """Return the members in which two terms differ, with both values."""
-    names = ("until", "least_days", "least_minutes", "answers", "bits")
+    names = ("until", "least_days", "least_minutes", "answers", "bits", "least_group")
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     return [pair for pair in pairs if pair[1] != pair[2]]

@@ -40,9 +40,9 @@ class Parts:
         """The name of the session's cookie."""
         return "__Host-meterlet" if self.settings.is_secure else "meterlet"
 
-    def session_of(self, token: str | None) -> Session | None:
+    def session_of(self, token: str | None, *, is_idle: bool = False) -> Session | None:
         """Return the session of a cookie; None if it has ended, or its resident has."""
-        session = self.sessions.find(token)
+        session = self.sessions.find(token, is_idle=is_idle)
         if session is not None and self.residents.find(session.resident.name) != session.resident:
             self.sessions.end(token)
             return None

@@ -76,7 +76,7 @@ class Resident:
     name: str
     role: Role
     added: int
-    """When, in epoch seconds."""
+    """When, in epoch seconds; or when the passphrase was changed last."""
 
 
 @dataclass(slots=True)
@@ -142,6 +142,21 @@ class Residents:
             if self.all():
                 raise ResidentError("this hub has an owner already")
             return self.add(name, Role.OWNER, passphrase)
+
+    def change(self, name: str, passphrase: str) -> Resident:
+        """Give a resident another passphrase; who is signed in so is signed out."""
+        hashed = self._hasher.hash(_checked(passphrase))
+        with self.database.transaction() as connection:
+            resident = self.find(name)
+            if resident is None:
+                raise ResidentError(f"there is no resident {name}")
+            # A session holds for the resident it began with; that one is another from now on.
+            changed = Resident(name, resident.role, max(self.now(), resident.added + 1))
+            connection.execute(
+                "UPDATE resident SET passphrase = ?, added = ? WHERE name = ?",
+                (hashed, changed.added, name),
+            )
+        return changed
 
     def remove(self, name: str) -> None:
         """Remove a resident; raise `ResidentError` where there is none, or it is the last owner."""

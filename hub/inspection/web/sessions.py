@@ -70,14 +70,17 @@ class Sessions:
             self._open[_key(token)] = session
         return token, session
 
-    def find(self, token: str | None) -> Session | None:
-        """Return the session of a cookie, which counts as seen now; None if it has ended."""
+    def find(self, token: str | None, *, is_idle: bool = False) -> Session | None:
+        """Return the session of a cookie; None if it has ended.
+
+        It counts as seen now, unless the page asks by itself while its resident is idle.
+        """
         if not token:
             return None
         with self._lock:
             self._drop_old()
             session = self._open.get(_key(token))
-            if session is not None:
+            if session is not None and not is_idle:
                 session.last_seen = self.now()
         return session
 

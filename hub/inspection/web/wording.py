@@ -9,6 +9,7 @@ from fractions import Fraction
 from babel.dates import format_date, get_month_names
 from jinja2 import Undefined
 
+from hub.disclosure import LEAST_MINUTES, Terms
 from hub.inspection.locales import LANGUAGES, Catalogue, best_language, catalogue
 from hub.inspection.money import Money
 from protocols.metrology import Period, find_zone
@@ -31,7 +32,7 @@ class Wording:
     @property
     def languages(self) -> dict[str, str]:
         """The languages there are, each in its own."""
-        return {code: catalogue(code).t("language.name") for code in LANGUAGES}
+        return {code: catalogue(code).t("pages.base.own_name") for code in LANGUAGES}
 
     def t(self, key: str, /, **values: object) -> str:
         """Return a text of the pages; a value that is not there is an error, not an empty word."""
@@ -129,6 +130,10 @@ class Wording:
         if period == Period(date(first.year, 1, 1), date(first.year, 12, 31)):
             return str(first.year)
         return f"{self.day(first)} – {self.day(last)}"
+
+    def is_fine(self, terms: Terms) -> bool:
+        """Tell whether a consent to sums lets prices, and so weights, change all the time."""
+        return terms.statement == "linear" and terms.least_minutes < LEAST_MINUTES
 
     def span(self, begin: int, end: int) -> str:
         """Return the days that [begin, end) touches."""

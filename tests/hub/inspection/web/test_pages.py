@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
 import re
+import threading
+import time
 from html import unescape
 from pathlib import Path
 
 import pytest
 
 import hub.inspection.web
+from hub.device import Device
 from hub.inspection.locales import LANGUAGES, catalogue
+from hub.inspection.web.jobs import Tick
+from hub.services import AppletStore
 from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
 
 PAGES = (
@@ -245,6 +250,46 @@ def test_a_removed_resident_is_out_at_once(anna: Browser) -> None:
     assert anna.get("/").url.path == "/sign-in"
 
 
+def test_who_has_another_passphrase_signs_in_again(anna: Browser) -> None:
+    anna.parts.residents.change("anna", "another passphrase")
+    assert anna.get("/").url.path == "/sign-in"
+    assert anna.sign_in().status_code == 403
+    assert anna.sign_in(passphrase="another passphrase").url.path == "/"
+
+
+def test_work_shows_its_progress_and_is_stopped(anna: Browser) -> None:
+    go_on = threading.Event()
+
+    def work(tick: Tick) -> None:
+        tick(1, 4)
+        go_on.wait(20)
+        tick(2, 4)
+
+    job = anna.parts.jobs.begin("days", "anna", "/log", "days.html", work)
+    while not job.total:
+        time.sleep(0.01)
+    page = anna.get(f"/work/{job.name}")
+    assert page.headers["Refresh"] == "1"
+    assert 'max="100" value="25"' in page.text
+    anna.post(f"/work/{job.name}/cancel")
+    go_on.set()
+    assert "nothing was changed" in anna.finish(anna.get(f"/work/{job.name}")).text
+    others = anna.parts.jobs.begin("days", "owner", "/log", "days.html", lambda tick: None)
+    assert anna.get(f"/work/{others.name}").status_code == 409
+
+
+def test_a_bill_under_a_tariff_that_never_came_cannot_be_told(anna: Browser) -> None:
+    with Device.open(anna.folder) as device, device.database.transaction():
+        store = AppletStore(device.database, bytes.fromhex("f04d544c010101"), 1 << 20)
+        for key in store.keys():  # noqa: SIM118 - not a dict's
+            if key.startswith(b"resident/tariff/"):
+                store.delete(key)
+    page = text(anna.get("/bill").text)
+    assert "It cannot be told. The reason: it names a tariff that was never sent" in page
+    proof = anna.finish(anna.post("/bill/proof", applet="f04d544c010101", number="1"))
+    assert "It cannot be told." in text(proof.text)
+
+
 def test_sessions_end_when_idle_and_when_old(anna: Browser) -> None:
     anna.clock.now += 14 * 60
     assert anna.get("/about").url.path == "/about"
@@ -255,6 +300,16 @@ def test_sessions_end_when_idle_and_when_old(anna: Browser) -> None:
         anna.clock.now += 12 * 60
         last = anna.get("/about").url.path
     assert last == "/sign-in"
+
+
+def test_a_page_that_renews_itself_keeps_no_session_alive(anna: Browser) -> None:
+    for _ in range(14):
+        anna.clock.now += 60
+        answer = anna.get("/", headers={"HX-Request": "true"})
+        assert answer.status_code == 200
+    anna.clock.now += 60
+    answer = anna.get("/", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/sign-in")
 
 
 def test_the_language_that_was_chosen_stays(anna: Browser) -> None:
@@ -269,7 +324,7 @@ def test_every_text_of_the_pages_is_used() -> None:
     text = "".join(path.read_text() for path in sources)
     # Names that are put together, such as "outcome." ~ effect.outcome, by what they begin with.
     made = set(re.findall(r"""["']([a-z_]+\.(?:[a-z_]+_)?)["'{] ?~?""", text))
-    made |= {"unit.", "per.", "refused.", "error."}
+    made |= {"unit.", "per.", "refused.", "error.", "base.own_name"}
     for key in catalogue("en").texts:
         name = key.removeprefix("pages.")
         if name == key:
@@ -278,11 +333,18 @@ def test_every_text_of_the_pages_is_used() -> None:
         assert used or any(name.startswith(prefix) for prefix in made), key
 
 
-def test_what_others_wrote_is_what_they_published() -> None:
-    sums = (STATIC / "vendor" / "SHA256SUMS").read_text().split()
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        (STATIC / "vendor", {"htmx", "uPlot"}),
+        (Path(__file__).parents[3] / "journeys" / "vendor", {"axe"}),
+    ],
+)
+def test_what_others_wrote_is_what_they_published(folder: Path, names: set[str]) -> None:
+    sums = (folder / "SHA256SUMS").read_text().split()
     named = dict(zip(sums[1::2], sums[::2], strict=True))
-    there = {path.name for path in (STATIC / "vendor").iterdir()} - {"SHA256SUMS"}
+    there = {path.name for path in folder.iterdir()} - {"SHA256SUMS"}
     assert there == set(named)
+    assert {name.partition(".")[0] for name in there} == names
     for name, digest in named.items():
-        assert hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest() == digest
-    assert {name.partition(".")[0] for name in there} == {"htmx", "uPlot"}
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
