@@ -43,6 +43,7 @@ SHOWN = 5
     help="No home's use in a slot may reach 2^BITS Wh.",
 )
 @click.option("--short-exponent", is_flag=True, help="Encrypt faster, on one more assumption.")
+@click.option("--prove-ranges", is_flag=True, help="Let homes prove that bound; takes longer.")
 @json_option
 def aggregate(
     folder: Path,
@@ -55,6 +56,7 @@ def aggregate(
     register: str,
     bits: int,
     short_exponent: bool,
+    prove_ranges: bool,
     as_json: bool,
 ) -> None:
     """Announce a round for a region and a period, run it, verify the sum, store and print it.
@@ -74,6 +76,7 @@ def aggregate(
         int(resolution),
         bits,
         SHORT_EXPONENT if short_exponent else 0,
+        prove_ranges,
     )
     facts: dict[str, Any] = {}
     with one_line_errors():

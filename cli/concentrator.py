@@ -4,15 +4,14 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import rich_click as click
 
 from cli.common import json_option, one_line_errors, print_json, public_key
-from protocols.aggregation import Collector, Round
 from utility_server.concentrator import Concentrator, Hubs, read_hubs
 from utility_server.concentrator import serve as serve_line
+from utility_server.concentrator.server import Answering
 from utility_server.concentrator.steps import APPLET
 
 __all__ = ["concentrator", "run"]
@@ -72,23 +71,18 @@ def serve(
             Hubs(APPLET, at_once, patience),
             most_bytes=memory * MEGABYTE,
         )
-        run(made, host, port, as_json)
+        try:
+            run(made, host, port, "meterlet.concentrator.serve/1" if as_json else None)
+        finally:
+            made.hubs.close()
 
 
-def run(
-    made: Concentrator,
-    host: str,
-    port: int,
-    as_json: bool,
-    collector: Callable[[Round], Collector] | None = None,
-) -> None:
-    """Let a concentrator serve until it is interrupted or terminated."""
-    if collector is not None:
-        made.collector = collector
+def run(answering: Answering, host: str, port: int, schema: str | None) -> None:
+    """Let a concentrator or trustee serve until it is interrupted or terminated."""
 
     def ready(address: str, chosen: int) -> None:
-        if as_json:
-            print_json("meterlet.concentrator.serve/1", {"host": address, "port": chosen})
+        if schema is not None:
+            print_json(schema, {"host": address, "port": chosen})
         else:
             click.echo(f"listening on {address}:{chosen}; Ctrl-C ends it")
         sys.stdout.flush()
@@ -98,7 +92,7 @@ def run(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve_line(
-            made,
+            answering,
             host,
             port,
             ready,
@@ -106,7 +100,4 @@ def run(
             complain=lambda line: click.echo(f"meterlet: {line}", err=True),
         )
 
-    try:
-        asyncio.run(main())
-    finally:
-        made.hubs.close()
+    asyncio.run(main())

@@ -22,6 +22,7 @@ NOUNS: Final = {
     "profile": "cli.profile:profile",
     "sml": "cli.sml:sml",
     "tariff": "cli.tariff:tariff",
+    "trustee": "cli.trustee:trustee",
     "utility": "cli.utility:utility",
 }
 

@@ -22,6 +22,7 @@ from cli.common import (
     utility_option,
 )
 from cli.index import load_index
+from cli.tariff_files import write_new
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from utility_server.errors import CannotVerify, ChannelBroken, HubRefused, VerificationFailed
@@ -52,6 +53,10 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
     "--sums", "groups", multiple=True, metavar="SUPPLIER=FILE",
     help="What a supplier's customers used together: the JSON of `utility aggregate`.",
 )  # fmt: skip
+@click.option(
+    "--bundles", type=click.Path(path_type=Path, file_okay=False),
+    help="A new folder for what others need to verify each customer's part offline.",
+)  # fmt: skip
 @json_option
 def settle(
     folder: Path,
@@ -59,6 +64,7 @@ def settle(
     index_file: Path,
     customers: Path | None,
     groups: tuple[str, ...],
+    bundles: Path | None,
     as_json: bool,
 ) -> None:
     """Settle at a price index: verify, and share the sum out to the suppliers, to the penny.
@@ -70,6 +76,8 @@ def settle(
     """
     if (customers is None) == (not groups) or (customers is None) != (month is None):
         raise click.UsageError("say --customers with --month, or --sums")
+    if customers is None and bundles is not None:
+        raise click.UsageError("--bundles goes with --customers")
     with one_line_errors(), Utility.open(folder) as office:
         found, signature = load_index(index_file)
         if signature != "not signed":
@@ -78,11 +86,26 @@ def settle(
             _print(_group_facts(found, groups), as_json=as_json)
             return
         members, head_end = _members(customers), HeadEnd(office.randomness)
+        if bundles is not None:
+            bundles.mkdir()  # questions count at the hubs: ask none in vain
         with _bar(len(members)) as progress:
             done = settle_all(office, found, month, members, head_end, progress)
+    _hand_out(done, bundles)
     facts = _facts(done, month)
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
     _print(facts, as_json=as_json)
+    _complain(done)
+
+
+def _hand_out(done: Settlement, bundles: Path | None) -> None:
+    if bundles is not None:
+        with one_line_errors():
+            for one in done.settled:
+                name = f"{one.member.meter.hex()}.bundle"
+                write_new(bundles / name, one.bundle.encode(), 0o644)
+
+
+def _complain(done: Settlement) -> None:
     if done.unsettled:
         first = done.unsettled[0]
         fail(

@@ -75,6 +75,7 @@ class Settled:
     member: Member
     period: SettledPeriod
     entry: LedgerEntry
+    bundle: SettlementBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ def ask_for(office: Utility, index: PriceIndex, period: Period, meter: bytes) ->
     try:
         begin, end = period.bounds(enrolment.zone)
         part = index.between(begin, end)
+        slot = 60 * enrolment.slot_minutes
+        part.weights(range(begin, end, slot), slot)  # each slot has a price of its own
     except (GridError, TariffError) as error:
         raise CannotVerify(f"the period: {error}") from None
     document = sign_index(part, office.keys.signing, key_id(office.keys.public))
@@ -171,7 +174,7 @@ def enter(office: Utility, question: SettlementQuestion, answer: bytes, member: 
         raise
     content = _content(question, index, settled, member.supplier)
     entry = office.ledger.append(office.now(), KIND, about.meter, content, evidence)
-    return Settled(member, settled, entry)
+    return Settled(member, settled, entry, bundle)
 
 
 def verify_settlement(

@@ -66,6 +66,8 @@ class BillingApplet(Applet):
             tariff = self._tariff(question.tariff)
         except (MessageRefused, TariffError) as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+        # Before anything is told: it is taken back if that is refused.
+        self.platform.store.put(b"resident/tariff/" + tariff.digest, question.tariff)
         slots = self.platform.calendar.slots(REGISTER, question.begin, question.end)
         slot_seconds = 60 * self.platform.calendar.grid().slot_minutes
         try:
@@ -79,7 +81,6 @@ class BillingApplet(Applet):
                 answer = self._charges(question, plan)
         except TariffError as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
-        self.platform.store.put(b"resident/tariff/" + tariff.digest, question.tariff)
         return answer.encode()
 
     def _one_sum(self, question: BillQuestion, tariff: Tariff, prices: list[int]) -> BillAnswer:

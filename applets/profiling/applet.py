@@ -56,10 +56,11 @@ class ProfilingApplet(Applet):
             amounts = request.amounts(slots.starts, 60 * calendar.grid().slot_minutes)
         except (MessageRefused, ProfilesMalformed, SignatureRefused) as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+        # Before anything is told: it is taken back if that is refused.
+        self.platform.store.put(b"resident/request/" + request.digest, question.request)
         opened = self.platform.statements.open_amounts(
             REGISTER, about.begin, about.end, encode_amounts(amounts), request.digest + about.nonce
         )
-        self.platform.store.put(b"resident/request/" + request.digest, question.request)
         return ProfilingAnswer(about, request.digest, opened.proof, opened.certified_days).encode()
 
     def _request(self, document: bytes) -> ProfilingRequest:

@@ -49,10 +49,11 @@ class SettlementApplet(Applet):
             weights = index.weights(slots.starts, 60 * about_slots.grid().slot_minutes)
         except (MessageRefused, TariffError) as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+        # Before anything is told: it is taken back if that is refused.
+        self.platform.store.put(b"resident/index/" + index.digest, question.index)
         opened = self.platform.statements.open_linear(
             REGISTER, about.begin, about.end, weights, index.digest + about.nonce
         )
-        self.platform.store.put(b"resident/index/" + index.digest, question.index)
         return SettlementAnswer(
             about, opened.value, opened.opening, opened.digest, index.digest, opened.certified_days
         ).encode()

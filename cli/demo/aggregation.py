@@ -60,6 +60,7 @@ FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
     help="Percent of the homes that vanish in the middle of the round.",
 )
 @click.option("--cheat", type=click.Choice([*KINDS, "home"]), help="Who cheats, and how.")
+@click.option("--split-key", is_flag=True, help="Let a trustee hold a share of the MDMS's key.")
 @click.option(
     "--processes",
     type=click.IntRange(1, 250),
@@ -85,6 +86,7 @@ def aggregation(
     resolution: str | None,
     dropouts: int,
     cheat: str | None,
+    split_key: bool,
     processes: int,
     keep: Path | None,
     as_json: bool,
@@ -116,6 +118,7 @@ def aggregation(
             dropouts_percent=dropouts,
             cheat=cheat,
             processes=processes,
+            splits_key=split_key,
         )
         if plan.resolution_minutes % minutes and plan.resolution_minutes != DAY_MINUTES:
             raise click.UsageError(f"slots of {minutes} minutes do not make {resolution}")

@@ -122,6 +122,9 @@ def serve() -> None:
     """Serve as `meterlet concentrator serve --json` does; arguments: kind, hubs, operator."""
     kind, hubs, operator = sys.argv[1:]
     made = Concentrator(
-        Path(hubs), public_key(Path(operator)).public_bytes_raw(), Hubs(APPLET, 16, 60.0)
+        Path(hubs),
+        public_key(Path(operator)).public_bytes_raw(),
+        Hubs(APPLET, 16, 60.0),
+        collector=COLLECTORS[kind],
     )
-    run(made, "127.0.0.1", 0, as_json=True, collector=COLLECTORS[kind])
+    run(made, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

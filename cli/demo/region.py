@@ -66,6 +66,8 @@ class RegionPlan:
     cheat: str | None
     """A kind of dishonest concentrator, or "home"."""
     processes: int
+    splits_key: bool = False
+    """Whether a trustee holds a share of the Paillier key."""
     value_bits: int = 20
 
     @property
@@ -108,7 +110,8 @@ class Region:
                 plain, released = self._plain(outcome)
             with self._station("search for readings"):
                 needles = self.needles()
-                seen = {party: self._search(needles, party) for party in ("concentrator", "mdms")}
+                parties = [party for party in self.pids if not party.startswith("homes")]
+                seen = {party: self._search(needles, party) for party in parties}
         return self._facts(outcome, plain, seen, released, traffic)
 
     def start(self, homes: ExitStack, servers: ExitStack) -> None:
@@ -152,7 +155,8 @@ class Region:
     def _keys(self) -> bytes:
         authority = Authority.create(self.folder / "authority")
         public = Ed25519PublicKey.from_public_bytes(authority.public)
-        with Mdms.create(self.folder / "mdms", [public]) as office:
+        share = self.folder / "trustee.share" if self.plan.splits_key else None
+        with Mdms.create(self.folder / "mdms", [public], trustee_share=share) as office:
             operator = office.signing.public_key().public_bytes_raw()
         vendor = Ed25519PrivateKey.generate()
         pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -238,13 +242,22 @@ class Region:
         where = _ready(concentrator)
         self.concentrator = Address(where["host"], where["port"])
         program = ["-m", "cli.main", "mdms", "serve", "--mdms", str(self.folder / "mdms")]
-        mdms = self._start(
-            stack,
-            [*program, "--concentrator", str(self.concentrator), "--json"],
-            self._log("mdms"),
-        )
+        program += ["--concentrator", str(self.concentrator), "--json"]
+        if self.plan.splits_key:
+            program += ["--trustee", self._trustee(stack, operator)]
+        mdms = self._start(stack, program, self._log("mdms"))
         _ready(mdms)
         self.pids |= {"concentrator": concentrator.pid, "mdms": mdms.pid}
+
+    def _trustee(self, stack: ExitStack, operator: str) -> str:
+        """Start the holder of the key's other share; return its address."""
+        program = ["-m", "cli.main", "trustee", "serve", "--port", "0", "--json"]
+        program += ["--share", str(self.folder / "trustee.share"), "--operator", operator]
+        program += ["--authority", str(self.folder / "authority" / "public.pem")]
+        trustee = self._start(stack, program, self._log("trustee"))
+        where = _ready(trustee)
+        self.pids["trustee"] = trustee.pid
+        return f"{where['host']}:{where['port']}"
 
     def _traffic(self) -> tuple[int, int]:
         """Return the bytes that went to and came from the hubs."""
@@ -281,6 +294,7 @@ class Region:
         files = {
             "concentrator": [self.folder / "hubs.json", self.folder / "concentrator.log"],
             "mdms": [*(self.folder / "mdms").rglob("*"), self.folder / "mdms.log"],
+            "trustee": [self.folder / "trustee.share", self.folder / "trustee.log"],
         }
         try:
             found = needles.find_in_process(self.pids[party])
@@ -333,6 +347,7 @@ class Region:
                     "sums_opened": len(sums or ()),
                     "readings_found": seen["mdms"],
                 },
+                **({"trustee": {"readings_found": seen["trustee"]}} if "trustee" in seen else {}),
                 "residents": {
                     "sums_on_record": sum(len(facts["aggregates"]) for facts in released),
                 },

@@ -8,6 +8,7 @@ from cli.inspect.bill import inspect_bill, show_bill, tariffs
 from cli.inspect.consents import consents
 from cli.inspect.export import export
 from cli.inspect.pages import serve, users
+from cli.inspect.privacy import privacy
 from cli.inspect.readings import readings
 from cli.inspect.releases import releases, show_released
 from cli.inspect.tokens import tokens
@@ -26,6 +27,7 @@ COMMANDS = (
     inspect_bill,
     consents,
     export,
+    privacy,
     readings,
     releases,
     serve,

@@ -3,7 +3,7 @@
 
 import rich_click as click
 
-from cli.mdms.keeping import budget, init, rotate
+from cli.mdms.keeping import budget, init, notice, rotate
 from cli.mdms.looking import balance, forecast, plot, query
 from cli.mdms.serving import admit, serve
 
@@ -15,5 +15,5 @@ def mdms() -> None:
     """The grid operator's store of sums: it opens sums only, never a home."""
 
 
-for command in (init, admit, serve, rotate, budget, query, forecast, plot, balance):
+for command in (init, admit, serve, rotate, budget, notice, query, forecast, plot, balance):
     mdms.add_command(command)

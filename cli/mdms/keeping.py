@@ -8,11 +8,13 @@ import rich_click as click
 
 from cli.common import FOLDER, default_folder, json_option, one_line_errors, print_json, public_key
 from cli.mdms.options import Rho, mdms_option
+from cli.tariff_files import write_new
 from utility_server.mdms import Budget, Publisher
+from utility_server.mdms.notices import PrivacyNotice
 from utility_server.mdms.office import PAILLIER_BITS, Mdms
 from utility_server.mdms.privacy import DELTA, NANO
 
-__all__ = ["budget", "budget_facts", "budget_line", "init", "rotate"]
+__all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
 
 
 @click.command()
@@ -32,12 +34,28 @@ __all__ = ["budget", "budget_facts", "budget_line", "init", "rotate"]
     show_default=True,
     help="Bits of the Paillier key.",
 )
+@click.option(
+    "--trustee-share",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Split the key; a new file for the other share, which goes to a trustee.",
+)
 @json_option
-def init(folder: Path, authorities: tuple[Path, ...], bits: str, as_json: bool) -> None:
+def init(
+    folder: Path,
+    authorities: tuple[Path, ...],
+    bits: str,
+    trustee_share: Path | None,
+    as_json: bool,
+) -> None:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     with one_line_errors():
         trusted = [public_key(path) for path in authorities]
-    with one_line_errors(), Mdms.create(folder, trusted, paillier_bits=int(bits)) as office:
+    with (
+        one_line_errors(),
+        Mdms.create(
+            folder, trusted, paillier_bits=int(bits), trustee_share=trustee_share
+        ) as office,
+    ):
         public = office.signing.public_key().public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.mdms.init/1", {"mdms": str(folder), "public_key": public})
@@ -79,6 +97,30 @@ def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> No
         print_json("meterlet.mdms.budget/1", {"region": region, "budget": facts})
     else:
         click.echo(f"{region}: {budget_line(found)}")
+
+
+@click.command()
+@mdms_option
+@click.option("--region", required=True, help="Whose homes' sum.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A new file for the notice.",
+)
+@json_option
+def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
+    """Tell residents, signed, what has been published of their region and what it may cost."""
+    with one_line_errors(), Mdms.open(folder) as office:
+        publisher = Publisher(office.store)
+        said = PrivacyNotice(publisher.budget(region), office.now(), publisher.releases(region))
+        write_new(output, said.sign(office.signing), 0o644)
+    if as_json:
+        facts = {"notice": str(output), "region": region, "budget": budget_facts(said.budget)}
+        print_json("meterlet.mdms.notice/1", facts)
+    else:
+        click.echo(f"{region}: {budget_line(said.budget)}; signed as {output}")
 
 
 def budget_facts(found: Budget) -> dict[str, Any]:

@@ -46,8 +46,9 @@ def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
 @click.option(
     "--concentrator", "address", default="127.0.0.1:7817", show_default=True, help="HOST:PORT"
 )
+@click.option("--trustee", help="HOST:PORT of the holder of the key's other share.")
 @json_option
-def serve(folder: Path, address: str, as_json: bool) -> None:
+def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> None:
     """Run rounds for `meterlet utility aggregate`, until interrupted."""
 
     def ready(path: Path) -> None:
@@ -58,4 +59,5 @@ def serve(folder: Path, address: str, as_json: bool) -> None:
         sys.stdout.flush()
 
     with one_line_errors():
-        Door(folder, Address.parse(address)).serve(ready)
+        second = None if trustee is None else Address.parse(trustee)
+        Door(folder, Address.parse(address), second).serve(ready)

@@ -80,8 +80,11 @@ class StatementGrant:
     minimum_days: int
     """Periods shorter than so many times 23 hours are refused."""
     at_most: int
+    """Answers about the same period; where `least_minutes` is below `LEAST_MINUTES`, numbers about
+    whatever overlaps."""
     within_days: int
-    """At most `at_most` statements within `within_days` days."""
+    """The days that the vendor has in mind for that; the platform counts by what is asked about,
+    whenever it is asked."""
     value_bits: int = 64
     least_minutes: int = LEAST_MINUTES
     """How many minutes of slots, at least, are mixed in anything that can be worked out. Where

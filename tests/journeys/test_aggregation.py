@@ -71,6 +71,7 @@ def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path) -> N
         dropouts_percent=0,
         cheat=None,
         processes=5,
+        splits_key=True,
     )
     region = Region(tmp_path, plan)
     with ExitStack() as servers, ExitStack() as homes:
@@ -80,9 +81,15 @@ def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path) -> N
         held = {party: needles.find_in_process(pid) for party, pid in region.pids.items()}
         outside = [tmp_path / "hubs.json", *tmp_path.glob("*.log"), *(tmp_path / "mdms").rglob("*")]
         assert not needles.find_in_files(outside)
-    assert set(held) == {"concentrator", "mdms", *(f"homes {number}" for number in range(5))}
+    assert set(held) == {
+        "concentrator",
+        "mdms",
+        "trustee",
+        *(f"homes {number}" for number in range(5)),
+    }
     assert held.pop("concentrator") == set()
     assert held.pop("mdms") == set()
+    assert held.pop("trustee") == set()
     for party, found in held.items():
         # A home's own process holds its readings: the search does find what is there.
         home = f"home {int(party.split()[1]) + 1}:"

@@ -73,6 +73,25 @@ def test_what_is_published_with_noise_is_paid_for_and_refused_beyond_the_budget(
     assert not (folder.parent / "no.svg").exists()
 
 
+def test_residents_are_told_of_the_budget_by_a_notice_that_only_the_operator_can_sign(
+    folder: Path,
+) -> None:
+    notice, operator = folder.parent / "north.notice", folder / "public.pem"
+    ask(folder, "notice", "--region", "North", "-o", notice)
+    shown = run_meterlet("inspect", "privacy", notice, "--operator", operator, "--json")
+    facts = json.loads(shown.stdout)
+    assert facts["releases"] == 1
+    assert facts["budget"] == ask(folder, "budget", "--region", "North")["budget"]
+    data = notice.read_bytes()
+    for at, code in ((len(data) - 1, 3), (len(data) // 3, 3), (0, 4)):
+        notice.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        altered = run_meterlet("inspect", "privacy", notice, "--operator", operator)
+        assert altered.exit_code == code
+        assert altered.stdout == ""
+    notice.write_bytes(data + b"\0")
+    assert run_meterlet("inspect", "privacy", notice, "--operator", operator).exit_code == 4
+
+
 def test_a_plot_is_a_picture_and_never_overwrites_one(folder: Path) -> None:
     picture = folder.parent / "north.svg"
     facts = ask(folder, "plot", "--region", "North", "-o", picture, "--forecast", 2)

@@ -94,7 +94,7 @@ def test_suppliers_are_charged_what_their_customers_used_was_worth(
             for (serial, name), address in zip(SUPPLIERS.items(), addresses, strict=True)
         ]
         customers.write_text("meter,supplier,hub\n" + "".join(rows))
-        facts = json.loads(done(*settle, "--json"))
+        facts = json.loads(done(*settle, "--json", "--bundles", tmp_path / "bundles"))
         assert (facts["settled"], facts["unsettled"], facts["provisional"]) == (2, [], False)
         for _ in range(2):
             done(*settle)
@@ -109,6 +109,15 @@ def test_suppliers_are_charged_what_their_customers_used_was_worth(
     assert sum(Decimal(one["share"]) for one in facts["suppliers"].values()) == Decimal(
         facts["total"]
     )
+    for bundle in (tmp_path / "bundles").iterdir():
+        told = json.loads(
+            done("bill", "verify", bundle, "--supplier", folder / "grid" / "public.pem", "--json")
+        )
+        assert (told["verdict"], f"{told['meter']}.bundle") == ("matches", bundle.name)
+        altered = bytearray(bundle.read_bytes())
+        altered[len(altered) // 2] ^= 1
+        bundle.write_bytes(altered)
+        assert run_meterlet("bill", "verify", bundle).returncode == 3
     ledger = json.loads(done("utility", "ledger", "--utility", folder / "grid", "--json"))
     assert [entry["kind"] for entry in ledger["entries"]] == ["settlement"] * 6
     released = json.loads(done("inspect", "releases", "--hub", towns[0].hub, "--json"))

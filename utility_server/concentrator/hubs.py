@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,23 +102,20 @@ class Hubs:
 
     async def ask(self, hubs: Sequence[Hub], question: Question) -> AsyncIterator[Answer]:
         """Yield each hub's answer as it comes."""
-        answers: asyncio.Queue[Answer] = asyncio.Queue(self.at_once)
-        waiting = iter(hubs)
+        loop, waiting = asyncio.get_running_loop(), iter(hubs)
 
-        async def work() -> None:
-            loop = asyncio.get_running_loop()
-            for hub in waiting:
-                await answers.put(
-                    await loop.run_in_executor(self._threads, self._one, hub, question)
-                )
+        def ask_next(count: int) -> set[asyncio.Future[Answer]]:
+            return {
+                loop.run_in_executor(self._threads, self._one, hub, question)
+                for hub in islice(waiting, count)
+            }
 
-        workers = [asyncio.create_task(work()) for _ in range(min(self.at_once, len(hubs)))]
-        try:
-            for _ in hubs:
-                yield await answers.get()
-        finally:
-            for worker in workers:
-                worker.cancel()
+        asked = ask_next(self.at_once)
+        while asked:
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            for answered in done:
+                yield answered.result()
+            asked |= ask_next(len(done))
 
     def _one(self, hub: Hub, question: Question) -> Answer:
         head_end = HeadEnd(self.randomness, self.timeout_seconds)

@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The concentrator on a network: requests in, batches out, one request at a time.
+"""The concentrator (or a trustee) on a network: requests in, batches out, one at a time.
 
 Whoever connects can ask for keys and states; sums are collected of rounds only that the operator
 has signed. A peer that sends what is no message is hung up on.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Final
+from typing import Final, Protocol
 
 from utility_server.concentrator.errors import ConcentratorError, ConcentratorRefused, LineError
-from utility_server.concentrator.lines import encode, read_message
-from utility_server.concentrator.service import Concentrator
+from utility_server.concentrator.lines import Message, encode, read_message
 
-__all__ = ["serve"]
+__all__ = ["Answering", "serve"]
 
 MOST_PEERS: Final = 8
 IDLE_SECONDS: Final = 600
 
 
+class Answering(Protocol):
+    """Whoever answers the requests: a concentrator, a trustee."""
+
+    def answer(self, request: Message) -> AsyncGenerator[Message, None]:
+        """Yield the answer's messages but for the last; raise `ConcentratorRefused`."""
+        ...
+
+
 async def serve(
-    concentrator: Concentrator,
+    answering: Answering,
     host: str,
     port: int,
     ready: Callable[[str, int], None],
@@ -41,7 +48,7 @@ async def serve(
             return
         peers[writer] = task
         try:
-            await _converse(concentrator, turn, reader, writer)
+            await _converse(answering, turn, reader, writer)
         except (ConnectionError, TimeoutError):
             pass  # the peer left or fell silent
         except LineError as error:
@@ -65,7 +72,7 @@ async def serve(
 
 
 async def _converse(
-    concentrator: Concentrator,
+    answering: Answering,
     turn: asyncio.Lock,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
@@ -77,7 +84,7 @@ async def _converse(
             return
         async with turn:
             try:
-                async with aclosing(concentrator.answer(request)) as answers:
+                async with aclosing(answering.answer(request)) as answers:
                     async for name, items in answers:
                         writer.write(encode(name, *items))
                         await writer.drain()
@@ -85,6 +92,6 @@ async def _converse(
             except ConcentratorRefused as refused:
                 last = encode("error", refused.kind, str(refused))
             except (ConcentratorError, OSError) as error:
-                last = encode("error", "failed", f"the concentrator cannot: {error}")
+                last = encode("error", "failed", f"it cannot be done: {error}")
         writer.write(last)
         await writer.drain()

@@ -4,7 +4,7 @@
 It listens on a socket in its own folder, which only its owner can enter; the files' permissions
 say who may ask. Framing and messages are those between MDMS and concentrator:
 
-    aggregate region register first last zone resolution bits exponent
+    aggregate region register first last zone resolution bits exponent proved
         -> said line ... | outcome JSON
 """
 
@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -55,8 +55,9 @@ class Request:
     zone: str
     resolution_minutes: int
     value_bits: int
-    exponent_bits: int
+    exponent_bits: int = 0
     """Of the randomness of encryption; 0 for half the key's length."""
+    are_ranges_proved: bool = False
 
     def message(self) -> Message:
         """Return the request as it goes over the line."""
@@ -69,6 +70,7 @@ class Request:
             self.resolution_minutes,
             self.value_bits,
             self.exponent_bits,
+            int(self.are_ranges_proved),
         )
 
     @classmethod
@@ -84,12 +86,13 @@ class Request:
                 int(resolution),
                 int(bits),
                 int(exponent),
+                (0 | 1) as proved,
             ):
                 try:
                     period = Period(date.fromisoformat(first), date.fromisoformat(last))
                 except (ValueError, GridError) as error:
                     raise LineError(str(error)) from None
-                return cls(region, register, period, zone, resolution, bits, exponent)
+                return cls(region, register, period, zone, resolution, bits, exponent, bool(proved))
             case _:
                 raise LineError("no request that an MDMS knows")
 
@@ -107,6 +110,7 @@ class Request:
                 16,
                 self.exponent_bits or key.bits // 2,
                 key,
+                self.are_ranges_proved,
             )
         except (MalformedMessage, PackingRefused, GridError) as error:
             raise CannotVerify(f"no such round: {error}") from None
@@ -118,6 +122,7 @@ class Door:
 
     folder: Path
     concentrator: Address
+    trustee: Address | None = None
 
     def serve(self, ready: Callable[[Path], None]) -> None:
         """Answer one operator after the other until interrupted or terminated."""
@@ -160,11 +165,13 @@ class Door:
 
     def _run(self, request: Request, say: Callable[[str], None]) -> dict[str, Any]:
         # Opened for each round, since the keys may have been rotated.
-        with (
-            Mdms.open(self.folder) as office,
-            Line.open(self.concentrator, LINE_SECONDS) as line,
-        ):
-            outcome = RoundRunner(office, line, say).run(request.terms(office))
+        with ExitStack() as stack:
+            office = stack.enter_context(Mdms.open(self.folder))
+            line = stack.enter_context(Line.open(self.concentrator, LINE_SECONDS))
+            trustee = None
+            if self.trustee is not None:
+                trustee = stack.enter_context(Line.open(self.trustee, LINE_SECONDS))
+            outcome = RoundRunner(office, line, say, trustee).run(request.terms(office))
         return outcome_facts(outcome)
 
 

@@ -6,7 +6,9 @@
     bisection of what is left                                    the household that encrypted or
                                                                  opened what was not certified
 
-Nothing that is opened on the way tells of one household (`protocols.aggregation.culprits`).
+With a split key there is no bisection: the trustee opens sums over whole groups only, and whoever
+encrypted something else stays unnamed. Nothing that is opened on the way tells of one household
+(`protocols.aggregation.culprits`).
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from protocols.aggregation import (
     Decryptor,
     Investigation,
     MalformedMessage,
+    PaillierPrivateKey,
     PairKey,
     PairPoints,
     RegionSum,
@@ -73,7 +76,8 @@ class Inquiry:
         for pair in case.disputes():
             case.settle(pair, self._pair_keys(pair, points))
         self.silent += case.silent
-        if not case.silent:
+        # A trustee opens no part of a sum, so bisection would blame whoever it comes to.
+        if not case.silent and isinstance(self.decryptor, PaillierPrivateKey):
             case.bisect()
 
     def _evidence(self) -> list[Contribution]:

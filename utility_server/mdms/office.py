@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from protocols.aggregation import KeyRefused, PaillierPrivateKey
+from protocols.aggregation import KeyRefused, KeyShare, PaillierPrivateKey, split_key
 from utility_server.errors import StoreError
 from utility_server.keys import read_secret, write_secret
 from utility_server.mdms.members import Members
@@ -41,7 +41,7 @@ class Mdms:
 
     folder: Path
     signing: Ed25519PrivateKey = field(repr=False)
-    paillier: PaillierPrivateKey = field(repr=False)
+    paillier: PaillierPrivateKey | KeyShare = field(repr=False)
     authorities: tuple[bytes, ...]
     """The Ed25519 keys of the metering authorities that it trusts."""
     store: AggregateStore
@@ -55,12 +55,14 @@ class Mdms:
         authorities: Sequence[Ed25519PublicKey] = (),
         *,
         paillier_bits: int = PAILLIER_BITS[0],
+        trustee_share: Path | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Make an MDMS with new keys in an empty or new folder; raise `StoreError` in any other.
 
-        Where it cannot be made, nothing of it stays.
+        With `trustee_share` the Paillier key is split: the other share goes to that new file, for
+        the trustee, and nobody keeps the whole. Where it cannot be made, nothing of it stays.
         """
         existed = folder.exists()
         if existed and any(folder.iterdir()):
@@ -72,7 +74,12 @@ class Mdms:
             seed = randomness(_SEED_SIZE)
             write_secret(keys / "signing.key", seed)
             paillier = PaillierPrivateKey.generate(paillier_bits, randomness)
-            write_secret(keys / "paillier.key", paillier.encode())
+            if trustee_share is None:
+                write_secret(keys / "paillier.key", paillier.encode())
+            else:
+                ours, theirs = split_key(paillier, randomness)
+                write_secret(keys / "paillier.share", ours.encode())
+                write_secret(trustee_share, theirs.encode())
             (folder / "public.pem").write_bytes(
                 _pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
             )
@@ -101,10 +108,7 @@ class Mdms:
         if not (folder / "mdms.db").exists():
             raise StoreError(f"{folder}: there is no MDMS; `meterlet mdms init` makes one")
         seed = read_secret(folder / "keys" / "signing.key", _SEED_SIZE)
-        try:
-            paillier = PaillierPrivateKey.decode(read_secret(folder / "keys" / "paillier.key"))
-        except KeyRefused as error:
-            raise StoreError(f"{folder / 'keys' / 'paillier.key'}: {error}") from None
+        paillier = _paillier(folder / "keys")
         authorities = tuple(map(_authority, sorted((folder / "authorities").glob("*.pem"))))
         store = AggregateStore.open(folder / "mdms.db", folder / "keys", randomness)
         signing = Ed25519PrivateKey.from_private_bytes(seed)
@@ -124,6 +128,16 @@ class Mdms:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
+    whole, share = keys / "paillier.key", keys / "paillier.share"
+    try:
+        if share.exists():
+            return KeyShare.decode(read_secret(share))
+        return PaillierPrivateKey.decode(read_secret(whole))
+    except KeyRefused as error:
+        raise StoreError(f"{share if share.exists() else whole}: {error}") from None
 
 
 def _pem(key: Ed25519PublicKey) -> bytes:

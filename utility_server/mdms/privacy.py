@@ -24,7 +24,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from utility_server.database import reading, writing
 from utility_server.errors import StoreError
@@ -127,6 +127,12 @@ class Publisher:
         """Return a region's budget; 0 where none was granted."""
         with reading(self.store.engine) as connection:
             return _budget(connection, check_region(region))
+
+    def releases(self, region: str) -> int:
+        """Return how many answers were published of a region."""
+        count = select(func.count()).where(release_table.c.region == check_region(region))
+        with reading(self.store.engine) as connection:
+            return int(connection.execute(count).scalar_one())
 
     def publish(self, curve: LoadCurve, nano_rho: int, mechanism: Mechanism) -> Published:
         """Return the curve with noise that is worth `nano_rho`, spent before it is returned.

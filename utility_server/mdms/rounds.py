@@ -34,6 +34,7 @@ from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.mdms.aggregates import Aggregate, Place
 from utility_server.mdms.inquiry import Inquiry
 from utility_server.mdms.office import Mdms
+from utility_server.mdms.opening import decryptor_of
 
 __all__ = ["Absence", "Outcome", "RoundRunner"]
 
@@ -83,6 +84,8 @@ class RoundRunner:
     office: Mdms
     line: Line
     say: Say = lambda line: None
+    trustee: Line | None = None
+    """To the holder of the key's other share, where it is split."""
     outcome: Outcome = field(default_factory=Outcome)
 
     def run(self, terms: Terms) -> Outcome:
@@ -180,11 +183,12 @@ class RoundRunner:
             batch = Batch.decode(data)
         except MalformedMessage as error:
             raise VerificationFailed("batch", str(error)) from None
+        decryptor = decryptor_of(self.office, self.line, self.trustee, announced)
         try:
-            self._store(announced, open_sum(announced, batch, self.office.paillier))
+            self._store(announced, open_sum(announced, batch, decryptor))
         except SumRefused as refused:
             self.say(f"the sum is refused: {refused}")
-            inquiry = Inquiry(self.line, announced, batch, self.office.paillier)
+            inquiry = Inquiry(self.line, announced, batch, decryptor)
             opened = inquiry.run(refused)
             self.outcome.culprits += inquiry.culprits
             self.outcome.silent += inquiry.silent

@@ -177,6 +177,21 @@ def test_the_applet_tells_each_method_and_no_strangers(some_homes: tuple[Home, .
         assert card.send(Command(0x80, 0x10, data=question.encode())).status == 0x6A80
 
 
+def test_nothing_is_told_that_could_not_be_kept_for_the_resident() -> None:
+    key = Ed25519PrivateKey.generate()
+    household = Household.constant(watt_hours=100, days=28, first_day=date(2026, 2, 1))
+    platform = FakePlatform(household, store_bytes=200)
+    card = NativeCard(ProfilingApplet, platform)
+    card.install(key.public_key().public_bytes_raw())
+    profiles = replace(drawn_set(slots=96), zone="Europe/Berlin")
+    request = ProfilingRequest(Method.SAMPLE, profiles, 13)
+    document = sign_document(request.encode(), CONTENT_TYPE, key, b"key")
+    question = ProfilingQuestion(About(b"m", household.begin, household.end, NONCE), document)
+    assert card.send(Command(0x80, 0x10, data=question.encode())).status != 0x9000
+    assert platform.released_amounts == []
+    assert [name for name in platform.store if b"request" in name] == []
+
+
 def test_the_manifest_names_what_each_method_takes() -> None:
     manifest = Manifest.from_toml(MANIFEST.read_text())
     assert (manifest.aid, manifest.recipient, manifest.purpose) == (AID, RECIPIENT, PURPOSE)

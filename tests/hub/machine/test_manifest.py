@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import tomllib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,15 @@ def test_the_manifests_that_come_with_the_repository_are_right() -> None:
     root = Path(__file__).resolve().parents[3]
     for path in root.glob("applets/*/manifest.toml"):
         Manifest.from_toml(path.read_text())
+
+
+def test_only_an_applet_that_does_nothing_but_take_part_in_sums_needs_no_channel() -> None:
+    folder = Path(__file__).resolve().parents[3] / "applets"
+    text = (folder / "aggregation" / "manifest.toml").read_text()
+    sums = Manifest.from_toml(text)
+    assert sums.protects_itself
+    bills = Manifest.from_toml((folder / "billing" / "manifest.toml").read_text())
+    assert not bills.protects_itself
+    assert not replace(sums, statements=sums.statements + bills.statements).protects_itself
+    assert not replace(sums, outputs=(Output("hours", 4, 24),)).protects_itself
+    assert not replace(sums, statements=()).protects_itself

@@ -24,7 +24,8 @@ from protocols.aggregation import (
 )
 from protocols.secure_channel import CommandApdu, FrameDecoder, ResponseApdu, encode_frame
 from tests.protocols.aggregation.homes import Home, encryptor
-from utility_server.concentrator import Concentrator, Hubs, serve
+from utility_server.concentrator import Hubs, serve
+from utility_server.concentrator.server import Answering
 from utility_server.concentrator.steps import APPLET
 from utility_server.head_end import Address
 
@@ -133,8 +134,8 @@ def with_cancelled(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -
 
 
 @contextmanager
-def running(concentrator: Concentrator) -> Iterator[Address]:
-    """Let a concentrator serve; yield its address."""
+def running(answering: Answering) -> Iterator[Address]:
+    """Let a concentrator or trustee serve; yield its address."""
     found: list[Address] = []
     is_ready = threading.Event()
 
@@ -149,7 +150,7 @@ def running(concentrator: Concentrator) -> Iterator[Address]:
         stop = call(make())
 
         async def main() -> None:
-            await serve(concentrator, "127.0.0.1", 0, ready, stop, complaints.append)
+            await serve(answering, "127.0.0.1", 0, ready, stop, complaints.append)
 
         async def begin() -> "asyncio.Task[None]":
             return asyncio.create_task(main())
@@ -165,7 +166,6 @@ def running(concentrator: Concentrator) -> Iterator[Address]:
             yield found[0]
         finally:
             call(end())
-            concentrator.hubs.close()
 
 
 def listed(path: Path, hubs: Sequence[StandIn], addresses: Sequence[Address]) -> Path:

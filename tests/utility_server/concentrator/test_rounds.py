@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rounds over real sockets: stand-in hubs, the concentrator's server, the MDMS's runner."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,12 +16,16 @@ from protocols.aggregation import (
     Batch,
     Collector,
     Contribution,
+    PaillierPrivateKey,
     Round,
     Terms,
+    split_key,
 )
 from tests.protocols.aggregation.homes import (
     AUTHORITY,
+    NONCE,
     REGION,
+    collect,
     homes,
     plain_sum,
     private_key,
@@ -34,6 +39,7 @@ from utility_server.errors import CannotVerify, StoreError
 from utility_server.mdms import load_curve
 from utility_server.mdms.office import Mdms
 from utility_server.mdms.rounds import Outcome, RoundRunner
+from utility_server.trustee import Trustee
 
 
 class Region:
@@ -46,9 +52,22 @@ class Region:
     def terms(self) -> Terms:
         return terms(key=self.office.paillier.public_key)
 
-    def run(self, about: Terms | None = None) -> Outcome:
-        with running(self.concentrator) as address, Line.open(address, 30) as line:
-            return RoundRunner(self.office, line).run(about or self.terms)
+    def run(self, about: Terms | None = None, trustee: Trustee | None = None) -> Outcome:
+        with ExitStack() as stack:
+            address = stack.enter_context(running(self.concentrator))
+            line, second = stack.enter_context(Line.open(address, 30)), None
+            if trustee is not None:
+                address = stack.enter_context(running(trustee))
+                second = stack.enter_context(Line.open(address, 30))
+            runner = RoundRunner(self.office, line, trustee=second)
+            return runner.run(about or self.terms)
+
+    def split(self) -> Trustee:
+        """Split the MDMS's key; return the trustee with the other share."""
+        assert isinstance(self.office.paillier, PaillierPrivateKey)
+        self.office.paillier, share = split_key(self.office.paillier, os.urandom)
+        operator = self.office.signing.public_key().public_bytes_raw()
+        return Trustee(share, operator, (public_of(AUTHORITY),), 5)
 
     def expected(self, *dropped: int) -> tuple[int, ...]:
         return plain_sum([hub.home for n, hub in enumerate(self.hubs) if n not in dropped])
@@ -78,6 +97,7 @@ def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> 
             collector=collector,
         )
         office.now = lambda: 1_362_000_000
+        stack.callback(concentrator.hubs.close)
         yield Region(office, hubs, concentrator)
 
 
@@ -311,3 +331,74 @@ def test_a_concentrator_that_hands_out_no_batch_is_told(tmp_path: Path) -> None:
 
     with built(tmp_path, Liar) as region, pytest.raises(ConcentratorRefused, match="not today"):
         region.run()
+
+
+# A split key.
+
+
+def test_a_split_key_opens_the_sum_with_the_trustees_help_and_not_without(region: Region) -> None:
+    trustee = region.split()
+    with pytest.raises(CannotVerify, match="its trustee must help"):
+        region.run()
+    outcome = region.run(trustee=trustee)
+    assert outcome.aggregate is not None
+    assert outcome.aggregate.sums_wh == region.expected()
+
+
+def test_a_trustee_opens_nothing_for_a_cheating_concentrator_but_the_true_sum(
+    tmp_path: Path,
+) -> None:
+    with built(tmp_path, COLLECTORS["alter"]) as region:
+        outcome = region.run(trustee=region.split())
+        assert [one.meter for one in outcome.culprits] == [CONCENTRATOR]
+        assert outcome.aggregate is not None
+        assert outcome.aggregate.sums_wh == region.expected()
+
+
+def test_with_a_split_key_a_lying_home_spoils_the_sum_but_nobody_is_blamed_wrongly(
+    region: Region,
+) -> None:
+    trustee, liar = region.split(), region.hubs[3]
+    answer = liar.answer
+
+    def lie(step: Instruction, parts: Sequence[bytes]) -> bytes:
+        if step is Instruction.OPEN:
+            liar.home.blinding += 1
+        return answer(step, parts)
+
+    liar.answer = lie  # type: ignore[method-assign]
+    outcome = region.run(trustee=trustee)
+    assert outcome.aggregate is None
+    assert not outcome.culprits
+
+
+@pytest.mark.parametrize("flaw", ["group", "operator", "authority", "product", "again"])
+def test_a_trustee_helps_to_open_nothing_but_one_sum_of_a_real_group(
+    region: Region, flaw: str
+) -> None:
+    trustee = region.split()
+    members = [hub.home for hub in region.hubs]
+    announced = Round.announce(
+        region.terms, NONCE, 1_400_000_000, tuple(home.member() for home in members),
+        region.office.signing.private_bytes_raw(),
+    )  # fmt: skip
+    collector = collect(announced, members)
+    contributions = [one.encode() for one in collector.evidence()]
+    products = collector.batch().products
+    match flaw:
+        case "group":
+            trustee.smallest_group = 8
+        case "operator":
+            trustee.operator = public_of(bytes(32))
+        case "authority":
+            trustee.authorities = (public_of(bytes(32)),)
+        case "product":
+            contributions = contributions[:-1]
+    with running(trustee) as address, Line.open(address, 30) as line:
+        if flaw == "again":
+            first = line.ask("halves", announced.encode(), products, *contributions)
+            assert [name for name, _ in first] == ["halves", "done"]
+            six = collect(announced, members, {6})
+            products, contributions = six.batch().products, [c.encode() for c in six.evidence()]
+        with pytest.raises(ConcentratorRefused):
+            list(line.ask("halves", announced.encode(), products, *contributions))
