@@ -197,7 +197,7 @@ def _chart(
     if not buckets:
         return None
     titles = [
-        f"{words.moment(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets
+        f"{words.minute(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets
     ]
     return bar_chart(
         words.t("readings.chart", period=words.period(asked.period)),

@@ -98,6 +98,10 @@ class Wording:
         """Return a moment as local date and time."""
         return self.catalogue.moment(time, self.zone)
 
+    def minute(self, time: int) -> str:
+        """Return a moment as local date and time of day, to the minute."""
+        return f"{self.day_of(time)}, {self.clock(time)}"
+
     def clock(self, time: int) -> str:
         """Return a moment's local time of day."""
         return self.catalogue.clock(time, self.zone)

@@ -13,11 +13,15 @@
   const watts = [];
   found.begin.forEach((begin, place) => {
     if (begin < first || begin >= last) return;
-    // A step for each stretch; null where the meter did not tell, so that no line is drawn there.
     times.push(begin);
     watts.push(found.watts[place]);
     const end = found.end[place];
-    if (found.begin[place + 1] !== end) { times.push(end); watts.push(null); }
+    const next = found.begin[place + 1];
+    if (next !== end || next >= last) {
+      // A step to its end, and then nothing: no line is drawn where the meter did not tell.
+      times.push(end, end + 0.001);
+      watts.push(found.watts[place], null);
+    }
   });
   if (times.length < 3) return;
   section.hidden = false;
