@@ -193,3 +193,18 @@ def test_without_its_process_an_mdms_aggregates_nothing(folder: Path) -> None:
     assert done.exit_code == 1
     assert "mdms.sock" in done.stderr
     assert "mdms serve" in done.stderr
+
+
+def test_a_split_key_leaves_no_whole_one_behind_and_overwrites_no_share(tmp_path: Path) -> None:
+    share, made = tmp_path / "trustee.share", tmp_path / "mdms"
+    done = run_meterlet("mdms", "init", made, "--trustee-share", share)
+    assert done.exit_code == 0, done.stderr
+    assert share.stat().st_mode & 0o777 == 0o600
+    assert (made / "keys" / "paillier.share").exists()
+    assert not (made / "keys" / "paillier.key").exists()
+    before = share.read_bytes()
+    done = run_meterlet("mdms", "init", tmp_path / "other", "--trustee-share", share)
+    assert done.exit_code == 1
+    assert str(share) in done.stderr
+    assert share.read_bytes() == before
+    assert not (tmp_path / "other").exists()

@@ -68,25 +68,9 @@ class Mdms:
         if existed and any(folder.iterdir()):
             raise StoreError(f"{folder}: not empty; an MDMS is made in a folder of its own")
         try:
-            keys = folder / "keys"
-            keys.mkdir(mode=0o700, parents=True)
-            folder.chmod(0o700)
-            seed = randomness(_SEED_SIZE)
-            write_secret(keys / "signing.key", seed)
+            _fill(folder, authorities, randomness)
             paillier = PaillierPrivateKey.generate(paillier_bits, randomness)
-            if trustee_share is None:
-                write_secret(keys / "paillier.key", paillier.encode())
-            else:
-                ours, theirs = split_key(paillier, randomness)
-                write_secret(keys / "paillier.share", ours.encode())
-                write_secret(trustee_share, theirs.encode())
-            (folder / "public.pem").write_bytes(
-                _pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
-            )
-            (folder / "authorities").mkdir(mode=0o700)
-            for number, authority in enumerate(authorities):
-                (folder / "authorities" / f"{number}.pem").write_bytes(_pem(authority))
-            AggregateStore.create(folder / "mdms.db", keys, randomness).close()
+            _keep(folder / "keys", paillier, trustee_share, randomness)
             return cls.open(folder, randomness=randomness, now=now)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -128,6 +112,39 @@ class Mdms:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _fill(
+    folder: Path, authorities: Sequence[Ed25519PublicKey], randomness: Callable[[int], bytes]
+) -> None:
+    """Make the signing key, authorities and store."""
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700, parents=True)
+    folder.chmod(0o700)
+    seed = randomness(_SEED_SIZE)
+    write_secret(keys / "signing.key", seed)
+    (folder / "public.pem").write_bytes(
+        _pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
+    )
+    (folder / "authorities").mkdir(mode=0o700)
+    for number, authority in enumerate(authorities):
+        (folder / "authorities" / f"{number}.pem").write_bytes(_pem(authority))
+    AggregateStore.create(folder / "mdms.db", keys, randomness).close()
+
+
+def _keep(
+    keys: Path,
+    paillier: PaillierPrivateKey,
+    trustee_share: Path | None,
+    randomness: Callable[[int], bytes],
+) -> None:
+    """Write the key, or one share here and the other to the trustee's file: never the whole."""
+    if trustee_share is None:
+        write_secret(keys / "paillier.key", paillier.encode())
+        return
+    ours, theirs = split_key(paillier, randomness)
+    write_secret(keys / "paillier.share", ours.encode())
+    write_secret(trustee_share, theirs.encode())
 
 
 def _paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
