@@ -72,13 +72,13 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/.test: $(VENV)/.demo tests/system-packages
 	@echo "installing what the tests need (once)"
 	@tests/system-packages
-	@$(PIP) install --editable '.[build,simulation,serial,tariffs,pages,tui,browser,test]'
+	@$(PIP) install --editable '.[build,simulation,serial,tariffs,forecast,dp,pages,tui,browser,test]'
 	@test ! -e /usr/include/PCSC/winscard.h || $(PIP) install --editable '.[pcsc]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
 	@echo "installing what the benchmarks compare with (once)"
-	@$(PIP) install --editable '.[build,simulation,serial,pages,tui,browser,test,bench]'
+	@$(PIP) install --editable '.[build,simulation,serial,forecast,dp,pages,tui,browser,test,bench]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test

@@ -257,7 +257,7 @@ class MachineRuntime:
         statements.refused.clear()
         statements.released.clear()
         aggregation.refused.clear()
-        aggregation.opened.clear()
+        aggregation.taken.clear()
         self._faults.clear()
         response = ResponseApdu(b"", SW_FAILED)
         entered = self._stack.entered(running.instance, may_release=may_release)
@@ -278,7 +278,7 @@ class MachineRuntime:
             self._stack.forget()
             raise
         self._keep_faults()
-        told = statements.released or aggregation.opened
+        told = statements.released or aggregation.taken
         if told and response.sw >> 8 not in KEEPING:
             # Which error it is could tell of what was opened: there is one for all.
             return ResponseApdu(b"", SW_FAILED)
@@ -294,6 +294,8 @@ class MachineRuntime:
     def _keep_record(self, running: _Running) -> None:
         for request in running.statements.released:
             self.disclosure.record_release(request)
+        for put_on_record in running.aggregation.taken:
+            put_on_record()
         for asked, refused in (*running.statements.refused, *running.aggregation.refused):
             self.disclosure.record_refusal(asked, refused)
 

@@ -11,7 +11,6 @@ import rich_click as click
 from cli.common import FOLDER, default_folder, utc_text
 from protocols.metrology import Period
 from utility_server.mdms import (
-    AggregateMissing,
     LoadCurve,
     Mechanism,
     Published,
@@ -75,14 +74,10 @@ class Asked:
 
     def exact(self, office: Mdms) -> LoadCurve:
         """Return the curve as it is stored."""
-        places = office.store.places(self.region)
-        if not places:
-            raise AggregateMissing(f"region {self.region}: no sum is stored")
         begin = end = None
         if self.first is not None or self.last is not None:
-            one = places[0]
-            found = office.store.between(one.region, one.resolution_minutes, one.begin, one.end)
-            zone = next(found).zone
+            # Whose days they are is known once something of the region is.
+            zone = load_curve(office.store, self.region).zone
             if self.first is not None:
                 begin, _ = Period(self.first, self.first).bounds(zone)
             if self.last is not None:

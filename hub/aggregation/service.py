@@ -7,7 +7,8 @@ that no two sums of one time can be subtracted (`protocols.aggregation.rules`), 
 contributed to once, agreed to for one set of contributors, and opened with all their signatures.
 
 Nothing is released before the opening; that is when the disclosure log says so. Of this home's own
-use it tells no bit: the recipient learns a sum over the group.
+use it tells no bit: the recipient learns a sum over the group. What an applet was told stays on
+record even if its command fails: by whether it fails, it could tell a bit at a time.
 """
 
 import os
@@ -75,8 +76,9 @@ class HubAggregation:
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     refused: list[tuple[AggregateRequest, ReleaseRefused]] = field(default_factory=list)
     """What the guard has refused since somebody emptied this list."""
-    opened: list[bytes] = field(default_factory=list)
-    """The rounds whose opening it has handed out since somebody emptied this one."""
+    taken: list[Callable[[], object]] = field(default_factory=list)
+    """What put the steps taken since somebody emptied this list on record. To be called again where
+    the command is taken back: what an applet has been told stays on record, whatever it does."""
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
@@ -99,7 +101,7 @@ class HubAggregation:
             with self._noted(round_, len(round_.members)):
                 self._rules(grant).require_round(round_, self.now())
             household = self._household(round_)
-            self._guard(self.disclosure.require_aggregate, round_, len(round_.members))
+            self._require_consent(round_, len(round_.members))
             days = self._days(round_)
             limbs, load = self.meter.certifier.certify_load(round_, days)
             blinding = self.meter.certifier.open_load(round_, days)
@@ -107,10 +109,8 @@ class HubAggregation:
             contribution = household.contribute(
                 limbs, load, crypt, self.randomness, blinding
             ).encode()
-            self.record.add(
-                Participation(round_.digest, self.applet, announced, contribution, None, False),
-                round_.valid_until,
-            )
+            made = Participation(round_.digest, self.applet, announced, contribution, None, False)
+            self._take(lambda: self.record.add(made, round_.valid_until))
             return contribution
 
     def agree(self, contributors: bytes) -> bytes:
@@ -124,7 +124,7 @@ class HubAggregation:
                 self._require_set(round_, listed)
             contribution = Contribution.decode(known.contribution).digest
             agreement = self._household(round_).agree(listed, contribution)
-            self.record.agree(round_.digest, listed.digest)
+            self._take(lambda: self.record.agree(round_.digest, listed.digest))
             return agreement.encode()
 
     def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
@@ -144,10 +144,10 @@ class HubAggregation:
             ]
             blinding = self.meter.certifier.open_load(round_, self._days(round_))
             opening = self._household(round_).open(listed, signatures, blinding)
-            self.opened.append(round_.digest)
             if not known.is_open:
-                self._guard(self.disclosure.permit_aggregate, round_, len(listed.indexes))
-                self.record.release(round_.digest, released)
+                request = self._require_consent(round_, len(listed.indexes))
+                self._take(lambda: self.disclosure.record_aggregate(request))
+                self._take(lambda: self.record.release(round_.digest, released))
             return opening.encode()
 
     def show_points(self, contributors: bytes) -> bytes:
@@ -229,13 +229,18 @@ class HubAggregation:
             self.refused.append((self._request(round_, group), refused))
             raise
 
-    def _guard(self, ask: Callable[[AggregateRequest], object], round_: Round, group: int) -> None:
+    def _take(self, put_on_record: Callable[[], object]) -> None:
+        put_on_record()
+        self.taken.append(put_on_record)
+
+    def _require_consent(self, round_: Round, group: int) -> AggregateRequest:
         request = self._request(round_, group)
         try:
-            ask(request)
+            self.disclosure.require_aggregate(request)
         except ReleaseRefused as refused:
             self.refused.append((request, refused))
             raise Refused(_RULES[refused.rule]) from None
+        return request
 
     def _request(self, round_: Round, group: int) -> AggregateRequest:
         terms, (begin, end) = round_.terms, round_.terms.bounds

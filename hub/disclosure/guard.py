@@ -167,9 +167,8 @@ class Disclosure:
             self.record_refusal(request, refused)
             raise
 
-    def permit_aggregate(self, request: AggregateRequest) -> Entry:
-        """Record that a sum is opened, or record the refusal and raise `ReleaseRefused`."""
-        self.require_aggregate(request)
+    def record_aggregate(self, request: AggregateRequest) -> Entry:
+        """Record that a sum is opened; `require_aggregate` has allowed it."""
         return self.log.append(self.now(), "aggregate", request.facts)
 
     def permit_output(self, request: OutputRequest) -> Entry:

@@ -89,32 +89,47 @@ def load_curve(
 ) -> LoadCurve:
     """Return what is stored of a region between two times, by default all, at the finest.
 
-    Raises `AggregateMissing` where that is nothing.
+    Of a region in several groups, named `region/...`, it is the sum in the slots that all of them
+    have. Raises `AggregateMissing` where that is nothing.
     """
-    places = store.places(region)
+    places = [place for place in store.places() if _is_within(place.region, region)]
     if not places:
         raise AggregateMissing(f"region {region}: no sum is stored")
     minutes = resolution_minutes or min(place.resolution_minutes for place in places)
+    groups = sorted({place.region for place in places})
     places = [place for place in places if place.resolution_minutes == minutes]
     if not places:
         raise AggregateMissing(f"region {region}: no sum of {minutes}-minute slots is stored")
     begin = min(place.begin for place in places) if begin is None else begin
     end = max(place.end for place in places) if end is None else end
+    curves = [_group_curve(store, group, minutes, begin, end) for group in groups]
+    if len({curve.zone for curve in curves}) > 1:
+        raise AggregateMissing(f"region {region}: its sums are of days in several time zones")
+    return _added_up(region, curves)
+
+
+def _is_within(group: str, region: str) -> bool:
+    return group == region or group.startswith(f"{region}/")
+
+
+def _group_curve(
+    store: AggregateStore, group: str, minutes: int, begin: int, end: int
+) -> LoadCurve:
     slots: list[tuple[int, int]] = []
     uses: list[int] = []
-    found = list(store.between(region, minutes, begin, end))
+    found = list(store.between(group, minutes, begin, end))
     for aggregate in found:
         for slot, wh in zip(pairwise(aggregate.bounds), aggregate.sums_wh, strict=True):
             if begin <= slot[0] and slot[1] <= end:
                 slots.append(slot)
                 uses.append(wh)
     if not slots:
-        raise AggregateMissing(f"region {region}: no sum of that time is stored")
+        raise AggregateMissing(f"region {group}: no sum of that time is stored")
     zones = {aggregate.zone for aggregate in found}
     if len(zones) > 1:
-        raise AggregateMissing(f"region {region}: its sums are of days in several time zones")
+        raise AggregateMissing(f"region {group}: its sums are of days in several time zones")
     return LoadCurve(
-        region,
+        group,
         zones.pop(),
         minutes,
         begin,
@@ -126,6 +141,33 @@ def load_curve(
         sum(aggregate.missing for aggregate in found),
         max(aggregate.value_bits for aggregate in found),
         tuple(aggregate.round for aggregate in found),
+    )
+
+
+def _added_up(region: str, curves: Sequence[LoadCurve]) -> LoadCurve:
+    """Return the sum of a region's groups in the slots that all of them have."""
+    first = curves[0]
+    common = set(first.slots).intersection(*(curve.slots for curve in curves[1:]))
+    if not common:
+        raise AggregateMissing(f"region {region}: its groups have no slot in common")
+    totals: defaultdict[tuple[int, int], int] = defaultdict(int)
+    for curve in curves:
+        for slot, wh in zip(curve.slots, curve.uses_wh, strict=True):
+            totals[slot] += wh
+    slots = tuple(slot for slot in first.slots if slot in common)
+    return LoadCurve(
+        region,
+        first.zone,
+        first.resolution_minutes,
+        first.begin,
+        first.end,
+        slots,
+        tuple(totals[slot] for slot in slots),
+        sum(curve.fewest_homes for curve in curves),
+        sum(curve.most_homes for curve in curves),
+        sum(curve.missing for curve in curves),
+        max(curve.value_bits for curve in curves),
+        tuple(identification for curve in curves for identification in curve.rounds),
     )
 
 

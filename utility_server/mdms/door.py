@@ -38,6 +38,8 @@ __all__ = ["SOCKET", "Door", "Request", "ask"]
 SOCKET: Final = "mdms.sock"
 LONGEST_PATH: Final = 100
 LINE_SECONDS: Final = 600
+ASKING_SECONDS: Final = 10
+"""How long who knocks may take to say what it wants, and to take each line of the answer."""
 _KINDS: Final = {
     "verification": VerificationFailed,
     "unverifiable": CannotVerify,
@@ -130,6 +132,7 @@ class Door:
         if len(os.fsencode(path)) > LONGEST_PATH:
             raise StoreError(f"{path}: too long a path for a socket")
         Mdms.open(self.folder).close()  # what is wrong with the folder shows now
+        _require_alone(path)
         path.unlink(missing_ok=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with socket.socket(socket.AF_UNIX) as server, suppress(KeyboardInterrupt):
@@ -149,6 +152,7 @@ class Door:
                 path.unlink(missing_ok=True)
 
     def _attend(self, peer: socket.socket) -> None:
+        peer.settimeout(ASKING_SECONDS)
         request = Request.of(receive(peer))
 
         def say(line: str) -> None:
@@ -167,11 +171,12 @@ class Door:
         # Opened for each round, since the keys may have been rotated.
         with ExitStack() as stack:
             office = stack.enter_context(Mdms.open(self.folder))
+            terms = request.terms(office)
             line = stack.enter_context(Line.open(self.concentrator, LINE_SECONDS))
             trustee = None
             if self.trustee is not None:
                 trustee = stack.enter_context(Line.open(self.trustee, LINE_SECONDS))
-            outcome = RoundRunner(office, line, say, trustee).run(request.terms(office))
+            outcome = RoundRunner(office, line, say, trustee).run(terms)
         return outcome_facts(outcome)
 
 
@@ -191,6 +196,13 @@ def ask(folder: Path, request: Request) -> Iterator[str | dict[str, Any]]:
                     yield said
                 case "outcome", (str(facts),):
                     yield json.loads(facts)
+
+
+def _require_alone(path: Path) -> None:
+    """Raise `StoreError` where another MDMS listens; a socket that one has left behind is none."""
+    with socket.socket(socket.AF_UNIX) as peer, suppress(OSError):
+        peer.connect(str(path))
+        raise StoreError(f"{path}: another MDMS serves there")
 
 
 @contextmanager

@@ -9,10 +9,10 @@ add discrete noise, sampled exactly:
     gaussian   ρ-zCDP (Bun, Steinke 2016; Canonne, Kamath, Steinke 2020), σ = B·√n / √(2ρ)
     laplace    ε-DP, which is ε²/2-zCDP; b = B·n / ε
 
-ρ adds up over releases. It is spent in the transaction that keeps the noisy answer, before
-anybody sees it, and refused when the region's budget does not cover it. The same question is
-answered with the same noise again, which costs nothing. All that is worked out from a noisy curve
-(statistics, a picture, a forecast) tells no more than the curve.
+ρ adds up over releases, those of a region's groups included. It is spent in the transaction that
+keeps the noisy answer, before anybody sees it, and refused when the region's budget does not cover
+it. The same question is answered with the same noise again, which costs nothing. All that is
+worked out from a noisy curve (statistics, a picture, a forecast) tells no more than the curve.
 """
 
 import math
@@ -110,7 +110,7 @@ class Publisher:
 
     def grant(self, region: str, nano_rho: int) -> Budget:
         """Set what a region's releases may spend together; never below what is spent."""
-        check_region(region)
+        region = _whole(region)
         with writing(self.store.engine) as connection:
             known = _budget(connection, region)
             if known.spent > nano_rho:
@@ -124,13 +124,13 @@ class Publisher:
         return Budget(region, nano_rho, known.spent)
 
     def budget(self, region: str) -> Budget:
-        """Return a region's budget; 0 where none was granted."""
+        """Return the budget that a region's releases are paid from; 0 where none was granted."""
         with reading(self.store.engine) as connection:
-            return _budget(connection, check_region(region))
+            return _budget(connection, _whole(region))
 
     def releases(self, region: str) -> int:
-        """Return how many answers were published of a region."""
-        count = select(func.count()).where(release_table.c.region == check_region(region))
+        """Return how many answers were paid from a region's budget."""
+        count = select(func.count()).where(release_table.c.region == _whole(region))
         with reading(self.store.engine) as connection:
             return int(connection.execute(count).scalar_one())
 
@@ -146,18 +146,19 @@ class Publisher:
             row = connection.execute(
                 select(release_table).where(release_table.c.question == question)
             ).one_or_none()
-            place = (curve.region, question)
+            region = _whole(curve.region)
+            place = (region, question)
             if row is not None:
                 plain = self.store.sealer.open("release", row.key, place, row.sealed)
                 noisy, was_known = cbor2.loads(plain), True
             else:
-                _spend(connection, curve.region, nano_rho)
+                _spend(connection, region, nano_rho)
                 noisy, was_known = self.sample(noise, list(curve.uses_wh)), False
                 sealed = self.store.sealer.seal("release", place, cbor2.dumps(noisy))
                 connection.execute(
                     insert(release_table).values(
                         question=question,
-                        region=curve.region,
+                        region=region,
                         nano_rho=nano_rho,
                         key=self.store.sealer.current,
                         sealed=sealed,
@@ -168,6 +169,11 @@ class Publisher:
         # What homes lacked is told by nothing that is published: it was not noised.
         told = replace(curve, uses_wh=tuple(noisy), missing=0)
         return Published(told, mechanism, nano_rho, deviation, was_known)
+
+
+def _whole(region: str) -> str:
+    """Return the region that a group belongs to: a home is in the releases of both."""
+    return check_region(region).partition("/")[0]
 
 
 def _budget(connection: Connection, region: str) -> Budget:

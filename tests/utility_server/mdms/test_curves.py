@@ -55,6 +55,27 @@ def test_what_is_not_stored_is_named(store: AggregateStore) -> None:
         load_curve(store, "North", 0, 3600)
 
 
+def test_a_region_in_groups_is_their_sum_where_all_of_them_are_known(
+    store: AggregateStore,
+) -> None:
+    one = aggregate(date(2025, 5, 1), 3, region="East/1", seed=5)
+    two = aggregate(date(2025, 5, 2), 3, region="East/2", seed=6, homes=40)
+    for group in (one, two, aggregate(date(2025, 5, 2), 1, region="Eastern", seed=7)):
+        store.add(group)
+    curve = load_curve(store, "East")
+    expected = zip(one.sums_wh[48:], two.sums_wh[:96], strict=True)
+    assert curve.uses_wh == tuple(a + b for a, b in expected)
+    assert (curve.fewest_homes, curve.region) == (100, "East")
+    assert curve.gaps == (
+        (one.place.begin, two.place.begin),
+        (one.place.end, two.place.end),
+    )
+    assert load_curve(store, "East/1").uses_wh == one.sums_wh
+    store.add(aggregate(date(2025, 6, 1), 1, region="East/3", seed=8))
+    with pytest.raises(AggregateMissing, match="no slot in common"):
+        load_curve(store, "East")
+
+
 def test_statistics_are_those_that_numpy_finds(store: AggregateStore) -> None:
     curve = load_curve(store, "North")
     found, uses = statistics(curve), np.array(curve.uses_wh)

@@ -96,7 +96,7 @@ def test_on_the_london_homes_the_autoregression_beats_profile_and_week_before(
     store.add(aggregate(date(2013, 1, 1), 365, zone="UTC", sums=london_sums()))
     curve = load_curve(store, "North")
     for days in (1, 7):
-        errors = {one.method: one for one in evaluate(curve, days, 20)}
+        errors = {one.method: one for one in evaluate(curve, days, 8)}
         best = errors["autoregression"]
         for other in ("profile", "week before"):
             assert best.mape < errors[other].mape

@@ -52,6 +52,18 @@ def test_a_budget_is_spent_to_the_last_billionth_and_not_beyond(store: Aggregate
     assert publisher.budget("South").left == 0
 
 
+def test_a_regions_groups_are_paid_from_its_budget(store: AggregateStore) -> None:
+    store.add(aggregate(date(2025, 5, 1), 1, region="East/1"))
+    publisher = Publisher(store)
+    publisher.grant("East", 2 * RHO)
+    for region in ("East", "East/1"):
+        publisher.publish(load_curve(store, region), RHO, Mechanism.GAUSSIAN)
+    assert publisher.budget("East/1").left == publisher.budget("East").left == 0
+    assert publisher.releases("East") == 2
+    with pytest.raises(BudgetSpent):
+        publisher.publish(load_curve(store, "East/1"), 1, Mechanism.LAPLACE)
+
+
 def test_a_refused_question_draws_no_noise(store: AggregateStore) -> None:
     drawn: list[int] = []
 
