@@ -8,7 +8,6 @@ from shutil import copytree
 import pytest
 
 from hub.device import Device
-from hub.machine import AppletMachine
 from tests.hub.inspection.web.support import ORIGIN, PASSPHRASE, Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,10 +15,10 @@ AID = "f04d544c010101"
 
 
 @pytest.fixture
-def anna(demo_home: Path, tmp_path: Path, machine: AppletMachine) -> Iterator[Browser]:
+def anna(demo_home: Path, tmp_path: Path) -> Iterator[Browser]:
     folder = tmp_path / "hub"
     copytree(demo_home, folder)
-    with browser(folder, machine) as someone:
+    with browser(folder) as someone:
         yield someone
 
 

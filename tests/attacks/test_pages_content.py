@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.device import Device
 from hub.inspection.web.guard import FORM_BYTES, UPLOAD_BYTES
 from hub.installation import build_package
-from hub.machine import AppletMachine
 from hub.services import AppletStore
 from tests.attacks.test_pages import AID, REVOKE, consents_standing
 from tests.hub.inspection.web.support import ORIGIN, Browser, browser
@@ -22,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def anna(demo_home: Path, tmp_path: Path, machine: AppletMachine) -> Iterator[Browser]:
+def anna(demo_home: Path, tmp_path: Path) -> Iterator[Browser]:
     folder = tmp_path / "hub"
     copytree(demo_home, folder)
-    with browser(folder, machine) as someone:
+    with browser(folder) as someone:
         yield someone
 
 

@@ -350,7 +350,8 @@ def test_axe_finds_no_fault_with_any_page(browser: Any, pages: str, mode: str) -
     with visiting(browser, pages, **MODES[mode]) as visit:
 
         def look(name: str) -> None:
-            visit.page.wait_for_load_state("networkidle")
+            visit.page.wait_for_load_state("load")
+            visit.page.wait_for_timeout(150)  # for what is drawn by script
             visit.page.screenshot(path=SCREENSHOTS / f"{name}-{mode}.png", full_page=True)
             width = visit.page.evaluate("document.documentElement.scrollWidth")
             too_wide = [f"{width} px wide"] if width > MODES[mode]["viewport"]["width"] else []

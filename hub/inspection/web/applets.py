@@ -5,9 +5,7 @@ Changes go through the card, as any card manager's do. The file that the applet'
 holds the channel's keys: it stays in the hub's folder until the resident has handed it over.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,19 +17,18 @@ from hub.device import Device
 from hub.disclosure import Terms
 from hub.inspection.errors import InspectionError
 from hub.inspection.web.call import Call, Page
+from hub.inspection.web.card_work import Change, carry_out, enrolment_path
 from hub.inspection.web.errors import BadInput
 from hub.inspection.web.installed import Installed, Vendor, installed_applets, vendors_of
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.package import read_package
 from hub.inspection.web.residents import Role
 from hub.inspection.web.work import begin_job
-from hub.installation import Installer
 from hub.machine import Bundle
-from hub.vault import read_secret, write_secret
+from hub.vault import read_secret
 
 __all__ = ["PAGES"]
 
-ENROLMENTS: Final = "enrolments"
 LARGEST_KEY: Final = 4096
 
 
@@ -62,13 +59,16 @@ def show_applets(call: Call) -> Response:
     """Show what is installed, and the form for more."""
     with call.device() as device:
         applets = installed_applets(device)
-        waiting = {path.stem for path in (device.folder / ENROLMENTS).glob("*.enrolment")}
         return call.page(
             "applets.html",
             applets=applets,
             touched={applet.aid: _touched(device, applet.aid) for applet in applets},
             vendors=[vendor for vendor, _ in vendors_of(device)],
-            waiting=waiting,
+            waiting={
+                applet.aid.hex()
+                for applet in applets
+                if enrolment_path(device.folder, applet.aid).exists()
+            },
         )
 
 
@@ -97,19 +97,16 @@ def install(call: Call) -> Response:
     call.resident.offer = None
     settings, name = call.parts.settings, call.resident.resident.name
 
+    aid = offer.bundle.manifest.aid
+    change = Change(
+        settings.folder, settings.open_machine, "install", aid, offer.content, offer.recipient
+    )
+
     def work(tick: Tick) -> str:
-        machine = settings.open_machine()
-        with settings.open_device() as device:
-            installer = Installer(device, device.card(machine))
-            package = installer.read(offer.content)
-            # An applet whose recipient never gets its keys must not stay.
-            with device.database.transaction():
-                made = installer.install(package, offer.recipient, tick)
-                aid = made.applet.hex()
-                write_secret(_enrolment(device, aid), made.encode())
-        facts = {"resident": name, "applet": aid, "vendor": offer.vendor.name}
+        carry_out(change, tick)
+        facts = {"resident": name, "applet": aid.hex(), "vendor": offer.vendor.name}
         call.parts.incidents.happened("applet installed", facts)
-        return aid
+        return aid.hex()
 
     return begin_job(call, "install", "/applets", "installed.html", work)
 
@@ -117,8 +114,9 @@ def install(call: Call) -> Response:
 def hand_over(call: Call) -> Response:
     """Return the file that an applet's recipient needs."""
     with call.device() as device:
-        aid = _applet(call, device).aid.hex()
-        content = read_secret(_enrolment(device, aid))
+        applet = _applet(call, device).aid
+        content = read_secret(enrolment_path(device.folder, applet))
+    aid = applet.hex()
     facts = {"resident": call.resident.resident.name, "applet": aid}
     call.parts.incidents.happened("enrolment handed over", facts)
     headers = {"Content-Disposition": f'attachment; filename="{aid}.enrolment"'}
@@ -128,7 +126,7 @@ def hand_over(call: Call) -> Response:
 def forget_enrolment(call: Call) -> Response:
     """Destroy the file once the recipient has it."""
     with call.device() as device:
-        _enrolment(device, _applet(call, device).aid.hex()).unlink(missing_ok=True)
+        enrolment_path(device.folder, _applet(call, device).aid).unlink(missing_ok=True)
     return call.see("/applets")
 
 
@@ -140,28 +138,24 @@ def show_removal(call: Call) -> Response:
 
 def lock(call: Call) -> Response:
     """Lock an applet: it answers nobody."""
-    return _manage(call, "applet locked", lambda installer, aid: installer.lock(aid))
+    return _manage(call, "lock", "applet locked")
 
 
 def unlock(call: Call) -> Response:
     """Let an applet answer again."""
-    return _manage(call, "applet unlocked", lambda installer, aid: installer.unlock(aid))
+    return _manage(call, "unlock", "applet unlocked")
 
 
 def remove(call: Call) -> Response:
     """Remove an applet, all it kept, and its consents."""
-
-    def removal(installer: Installer, aid: bytes) -> None:
-        installer.remove(aid)
-        _enrolment(installer.device, aid.hex()).unlink(missing_ok=True)
-
-    return _manage(call, "applet removed", removal)
+    return _manage(call, "remove", "applet removed")
 
 
-def _manage(call: Call, event: str, change: Callable[[Installer, bytes], None]) -> Response:
+def _manage(call: Call, what: str, event: str) -> Response:
+    settings = call.parts.settings
     with call.device() as device:
         aid = _applet(call, device).aid
-        change(Installer(device, device.card(call.parts.settings.open_machine())), aid)
+    carry_out(Change(settings.folder, settings.open_machine, what, aid), lambda done, total: None)
     facts = {"resident": call.resident.resident.name, "applet": aid.hex()}
     call.parts.incidents.happened(event, facts)
     return call.see("/applets")
@@ -188,11 +182,6 @@ def _applet(call: Call, device: Device) -> Installed:
         if applet.aid.hex() == aid:
             return applet
     raise InspectionError(f"there is no applet {aid[:32].upper()}")
-
-
-def _enrolment(device: Device, aid: str) -> Path:
-    """Return where an installed applet's enrolment lies; `aid` is the registry's, in hex."""
-    return device.folder / ENROLMENTS / f"{aid}.enrolment"
 
 
 def _public_key(pem: bytes) -> Ed25519PublicKey | None:

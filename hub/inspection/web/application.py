@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from threading import Thread
 from typing import Final
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -69,6 +70,7 @@ PAGES: Final = tuple(
 )
 UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
 CODE_SIZE: Final = 5
+MOST_THREADS: Final = 4
 STATUS_WORDS: Final = {
     400: "error.bad",
     404: "error.missing",
@@ -107,6 +109,8 @@ def create_application(parts: Parts) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # Each thread keeps memory of its own; more of them than this would not be quicker.
+        to_thread.current_default_thread_limiter().total_tokens = MOST_THREADS
         warming = Thread(target=_warm, args=(parts,), daemon=True)
         warming.start()
         yield

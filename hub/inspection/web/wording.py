@@ -32,7 +32,7 @@ class Wording:
     @property
     def languages(self) -> dict[str, str]:
         """The languages there are, each in its own."""
-        return {code: catalogue(code).t("pages.base.own_name") for code in LANGUAGES}
+        return {code: catalogue(code).t("language.name") for code in LANGUAGES}
 
     def t(self, key: str, /, **values: object) -> str:
         """Return a text of the pages; a value that is not there is an error, not an empty word."""

@@ -90,20 +90,14 @@ class Browser:
 
 
 @contextmanager
-def browser(
-    folder: Path, machine: AppletMachine | None = None, role: Role | None = Role.OWNER
-) -> Iterator[Browser]:
+def browser(folder: Path, role: Role | None = Role.OWNER) -> Iterator[Browser]:
     """Open the pages of a hub; with a role, signed in as anna."""
     clock = Clock()
-
-    def open_machine() -> AppletMachine:
-        assert machine is not None, "nobody needs the machine here"
-        return machine
 
     settings = Settings(
         folder,
         Settings.origins_of(("127.0.0.1", "localhost"), 8321, is_secure=False),
-        open_machine,
+        AppletMachine.open,
         BillingProofs(),
         now=clock,
     )

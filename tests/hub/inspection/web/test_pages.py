@@ -3,6 +3,7 @@ import hashlib
 import re
 import threading
 import time
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 import hub.inspection.web
 from hub.device import Device
 from hub.inspection.locales import LANGUAGES, catalogue
-from hub.inspection.web.jobs import Tick
+from hub.inspection.web.card_work import Change, carry_out
+from hub.inspection.web.jobs import Cancelled, Tick
+from hub.installation import InstallationError
+from hub.machine import AppletMachine
 from hub.services import AppletStore
 from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
 
@@ -257,6 +261,27 @@ def test_who_has_another_passphrase_signs_in_again(anna: Browser) -> None:
     assert anna.sign_in(passphrase="another passphrase").url.path == "/"
 
 
+def test_an_applet_is_locked_and_unlocked(anna: Browser) -> None:
+    aid = "f04d544c010101"
+    assert "locked</span>" in anna.post(f"/applets/{aid}/lock").text
+    assert "ready</span>" in anna.post(f"/applets/{aid}/unlock").text
+    assert anna.happened()[-2:] == ["applet locked", "applet unlocked"]
+
+
+def test_a_change_of_the_card_that_is_cancelled_leaves_nothing(anna: Browser) -> None:
+    change = Change(anna.folder, AppletMachine.open, "remove", bytes.fromhex("f04d544c010101"))
+
+    def cancel(done: int, total: int) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        carry_out(change, cancel)
+    assert "billing" in anna.get("/applets").text
+    unknown = replace(change, aid=b"\xf0nobody")
+    with pytest.raises(InstallationError, match="there is no applet"):
+        carry_out(unknown, lambda done, total: None)
+
+
 def test_work_shows_its_progress_and_is_stopped(anna: Browser) -> None:
     go_on = threading.Event()
 
@@ -324,7 +349,7 @@ def test_every_text_of_the_pages_is_used() -> None:
     text = "".join(path.read_text() for path in sources)
     # Names that are put together, such as "outcome." ~ effect.outcome, by what they begin with.
     made = set(re.findall(r"""["']([a-z_]+\.(?:[a-z_]+_)?)["'{] ?~?""", text))
-    made |= {"unit.", "per.", "refused.", "error.", "base.own_name"}
+    made |= {"unit.", "per.", "refused.", "error."}
     for key in catalogue("en").texts:
         name = key.removeprefix("pages.")
         if name == key:

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes to the card, each in a process of its own that ends with the change.
+
+Applets run when they are installed or removed, and their machine takes some 50 MB. The process that
+serves the pages never runs one; and a change that is cancelled ends at once, its transaction
+undone.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hub.device import Device, DeviceError
+from hub.inspection.web.jobs import Tick
+from hub.installation import InstallationError, Installer
+from hub.machine import MachineError
+from hub.metering import ForeignDays
+from hub.vault import DatabaseError, SecretFileError, VaultError, write_secret
+
+if TYPE_CHECKING:
+    from hub.machine import AppletMachine
+
+__all__ = ["Change", "carry_out", "enrolment_path"]
+
+ENROLMENTS: Final = "enrolments"
+LOOK_SECONDS: Final = 0.2
+REFUSALS: Final = (
+    DatabaseError,
+    DeviceError,
+    ForeignDays,
+    InstallationError,
+    MachineError,
+    SecretFileError,
+    VaultError,
+    sqlite3.Error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done; it goes to the other process as it is."""
+
+    folder: Path
+    open_machine: "Callable[[], AppletMachine]"
+    """A function that the other process can find by its name."""
+    what: str
+    """`install`, `lock`, `unlock` or `remove`."""
+    aid: bytes
+    content: bytes = field(default=b"", repr=False)
+    """The package to install."""
+    recipient: bytes = b""
+    """The public key of whom the new applet answers."""
+
+
+def carry_out(change: Change, tick: Tick) -> None:
+    """Make a change; raise `InstallationError` with what was refused.
+
+    `tick` is called some times a second; what it raises ends the change, and nothing stays of it.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(change, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    done, total = 0, 0
+    try:
+        while True:
+            if ours.poll(LOOK_SECONDS):
+                match ours.recv():
+                    case int(done), int(total):
+                        pass
+                    case str(refused):
+                        raise InstallationError(refused)
+                    case _:
+                        return
+            tick(done, total)
+    except EOFError:
+        raise InstallationError("the change's process ended before it was done") from None
+    finally:
+        process.terminate()
+        process.join()
+        process.close()
+        ours.close()
+
+
+def enrolment_path(folder: Path, aid: bytes) -> Path:
+    """Return where an applet's enrolment lies until it is handed over."""
+    return folder / ENROLMENTS / f"{aid.hex()}.enrolment"
+
+
+def _work(change: Change, connection: Connection) -> None:
+    """Do it, in the other process."""
+    told: Any = None
+    try:
+        machine = change.open_machine()
+        with Device.open(change.folder) as device:
+            _apply(Installer(device, device.card(machine)), change, connection)
+    except REFUSALS as error:
+        told = str(error)
+    connection.send(told)
+
+
+def _apply(installer: Installer, change: Change, connection: Connection) -> None:
+    match change.what:
+        case "install":
+            _install(installer, change, connection)
+        case "lock":
+            installer.lock(change.aid)
+        case "unlock":
+            installer.unlock(change.aid)
+        case _:
+            installer.remove(change.aid)
+            enrolment_path(change.folder, change.aid).unlink(missing_ok=True)
+
+
+def _install(installer: Installer, change: Change, connection: Connection) -> None:
+    path = enrolment_path(change.folder, change.aid)
+    if installer.card.find(change.aid) is None:
+        path.unlink(missing_ok=True)  # of an installation that was cut off
+    package = installer.read(change.content)
+    # An applet whose recipient never gets its keys must not stay.
+    with installer.device.database.transaction():
+        made = installer.install(
+            package, change.recipient, lambda done, total: connection.send((done, total))
+        )
+        write_secret(path, made.encode())
