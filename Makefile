@@ -33,7 +33,7 @@ contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.test ## pytest, on all cores (TESTS="tests/hub -k vault" picks some)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 compiled: build/compiled/.built ## sml_codec as extension modules, in build/compiled
 
