@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import rich_click as click
+from click.exceptions import Exit as ClickExit
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -140,13 +141,22 @@ def fail(message: str, code: Exit = Exit.FAILURE) -> NoReturn:
     raise SystemExit(int(code))
 
 
+_NOT_OURS: Final = (
+    BrokenPipeError,  # the reader of our output has had enough: no error of the user's
+    SystemExit,  # an end that was meant, and must not cost the import of all errors there are
+    ClickExit,
+    click.ClickException,
+    click.Abort,
+)
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn every error that a user can cause into one line and the right exit code."""
     try:
         yield
-    except BrokenPipeError:
-        raise  # the reader of our output has had enough: no error of the user's
+    except _NOT_OURS:
+        raise
     except tuple(_exit_codes()) as error:
         fail(_text(error), _exit_code(error))
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `meterlet` command: nouns, then verbs; a module for each noun, loaded when it is used."""
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
 import rich_click as click
+
+from cli.lazy import LazyGroup
 
 __all__ = ["main"]
 
@@ -27,21 +28,8 @@ NOUNS: Final = {
 }
 
 
-class LazyGroup(click.RichGroup):
-    """A group that imports a subcommand's module only when that subcommand is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the nouns."""
-        return sorted(NOUNS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that noun, or None."""
-        target = NOUNS.get(cmd_name)
-        if target is None:
-            return None
-        module, name = target.split(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+class Main(LazyGroup):
+    """The command itself."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what goes wrong outside its own care is one line, too."""
@@ -51,7 +39,7 @@ class LazyGroup(click.RichGroup):
             return super().invoke(ctx)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Main, targets=NOUNS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("meterlet"), prog_name="meterlet")
 def main() -> None:
     """Meterlet: an in-home metering hub that proves bills and sums instead of sending readings.

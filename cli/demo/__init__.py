@@ -13,7 +13,8 @@ from cli.common import Exit, json_option, month_option, one_line_errors, open_ma
 from cli.demo.aggregation import aggregation
 from cli.demo.dishonest_hub import KINDS
 from cli.demo.journey import Household, Journey
-from cli.inspect import show_bill, show_released
+from cli.inspect.bill import show_bill
+from cli.inspect.releases import show_released
 from cli.tariff_files import load_tariff
 from hub.meters import CsvReplay, EnergyUnit, SyntheticHousehold, parse_interval, parse_zone
 from protocols.metrology import SLOT_MINUTES, Period
