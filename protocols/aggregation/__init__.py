@@ -4,7 +4,8 @@
 From the bottom: `paillier` and `packing` (encryption), `masks` (what cancels in the sum), `members`
 and `round` (who takes part in what), `loads` (what the certifiers sign), `messages`; then the
 parts of the three parties: `household` with its `rules` and `ranges`, `collector` (the
-concentrator), `opening` (the operator) with `split` keys and `culprits` (who spoiled a sum).
+concentrator), `opening` (the operator) and `culprits` (who spoiled a sum). A key that is `split`
+needs a trustee: `halves`, `trusteeship`.
 docs/aggregation.md tells it whole.
 """
 
@@ -14,12 +15,14 @@ from protocols.aggregation.errors import (
     AggregationError,
     ContributionRefused,
     Fault,
+    HolderRefused,
     KeyRefused,
     MalformedMessage,
     PackingRefused,
     RoundRefused,
     SumRefused,
 )
+from protocols.aggregation.halves import Halves
 from protocols.aggregation.household import Household
 from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.members import Member, MemberKeys, MemberSecret, MeterCertificate
@@ -48,7 +51,8 @@ from protocols.aggregation.round import (
     values_at_resolution,
 )
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
-from protocols.aggregation.split import JointDecryptor, KeyShare, require_sum, split_key
+from protocols.aggregation.split import JointDecryptor, KeyShare, split_key
+from protocols.aggregation.trusteeship import require_dispute, require_sum
 
 __all__ = [
     "CONCENTRATOR",
@@ -69,6 +73,8 @@ __all__ = [
     "Decryptor",
     "Encryptor",
     "Fault",
+    "Halves",
+    "HolderRefused",
     "Household",
     "Investigation",
     "JointDecryptor",
@@ -97,6 +103,7 @@ __all__ = [
     "Terms",
     "commit_limbs",
     "open_sum",
+    "require_dispute",
     "require_sum",
     "split_key",
     "values_at_resolution",
