@@ -8,10 +8,11 @@
       Best 3     how many forms, each
       Reading 4  place
       Peaks 5    how many of them count, and then as for 2; 2 where all of them do
+      Excess 6   form, how many limits, each: limit, form; the first form may be of no run
     form       how many runs, each: first place, how many slots, weight
 
-One description has one encoding; a form without a run, a run out of order and any integer left
-over are refused.
+One description has one encoding; any other form without a run, a run out of order and any integer
+left over are refused.
 
 Errors: AmountsMalformed
 """
@@ -21,10 +22,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from protocols.amounts.model import (
+    Above,
     Amount,
     AmountsMalformed,
     Best,
     Bucket,
+    Excess,
     Group,
     Peaks,
     Reading,
@@ -36,7 +39,7 @@ from protocols.amounts.model import (
 __all__ = ["decode_amounts", "encode_amounts"]
 
 WIDTH: Final = 8
-SUM, TIERED, PEAKS, BEST, READING, HIGHEST = range(6)
+SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS = range(7)
 
 ItemT = TypeVar("ItemT")
 
@@ -84,6 +87,11 @@ def _amount(amount: Amount) -> list[int]:
             return [BEST, len(amount.forms), *(n for form in amount.forms for n in _form(form))]
         case Reading():
             return [READING, amount.place]
+        case Excess():
+            numbers = [EXCESS, *_form(amount.form), len(amount.above)]
+            for one in amount.above:
+                numbers += [one.limit, *_form(one.form)]
+            return numbers
 
 
 def _form(form: SlotForm) -> list[int]:
@@ -133,12 +141,14 @@ class _Numbers:
                 if not highest:
                     raise AmountsMalformed("none of the peaks counts")
                 return Peaks(self.each(_Numbers.group), highest)
+            case 6:
+                return Excess(self.form(may_be_empty=True), self.each(_Numbers.above))
             case _:
                 raise AmountsMalformed(f"there is no kind {kind}")
 
-    def form(self) -> SlotForm:
+    def form(self, *, may_be_empty: bool = False) -> SlotForm:
         form = SlotForm(self.each(_Numbers.run))
-        if not form.runs:
+        if not (form.runs or may_be_empty):
             raise AmountsMalformed("a form is of at least one slot")
         return form
 
@@ -150,6 +160,10 @@ class _Numbers:
         form = self.form()
         (count,) = self.take()
         return Bucket(form, self.take(count), self.take(count + 1))
+
+    def above(self) -> Above:
+        (limit,) = self.take()
+        return Above(limit, self.form())
 
     def group(self) -> Group:
         (floor,) = self.take()

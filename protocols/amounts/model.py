@@ -11,10 +11,12 @@ from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
 __all__ = [
+    "Above",
     "Amount",
     "AmountsMalformed",
     "Best",
     "Bucket",
+    "Excess",
     "Group",
     "Peaks",
     "Reading",
@@ -267,4 +269,49 @@ class Reading:
         return uses[self.place]
 
 
-Amount: TypeAlias = Sum | Tiered | Peaks | Best | Reading
+@dataclass(frozen=True, slots=True)
+class Above:
+    """A limit, and what each watt-hour that a slot uses above it adds."""
+
+    limit: int
+    """In watt-hours a slot, from 1: above 0 is all of it."""
+    form: SlotForm
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or not self.form.runs:
+            raise AmountsMalformed("a limit is above 0, and of at least one slot")
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """Σ weight·use, and more for what slots use above limits, each slot by itself."""
+
+    kind: ClassVar = "excess"
+
+    form: SlotForm
+    """The weights of all use; may be of no slot."""
+    above: tuple[Above, ...]
+
+    def __post_init__(self) -> None:
+        limits = [one.limit for one in self.above]
+        if not limits or any(low >= high for low, high in pairwise(limits)):
+            raise AmountsMalformed("there are limits, and they rise")
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The forms it is made of."""
+        return (*((self.form,) if self.form.runs else ()), *(one.form for one in self.above))
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes; four of these make one."""
+        return -(-sum(one.form.size for one in self.above) // 4)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the amount, in the open."""
+        return self.form.value_of(uses) + sum(
+            one.form.value_of([max(0, use - one.limit) for use in uses]) for one in self.above
+        )
+
+
+Amount: TypeAlias = Sum | Tiered | Peaks | Excess | Best | Reading

@@ -8,12 +8,15 @@ Claim:   for each amount, in order, that its value is
            Sum      Σ w[t]·x[t]
            Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
            Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window)
+           Excess   Σ w[t]·x[t] + Σ over limits L of Σ v[t]·max(0, x[t] − L)
            Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
            Reading  x[t] of one slot
 Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
-         `tiers` for each bucket, a one-of-several proof and ranges for each peak, and openings.
+         `tiers` for each bucket, a one-of-several proof and ranges for each peak, one proof for
+         all slots and limits of an excess (`protocols.proofs.excess`), and openings.
 
-Nothing is told but the values: not what lies in each block, nor when a peak was. A single peak is
+Nothing is told but the values: not what lies in each block or above each limit, nor when a peak
+was. A single peak is
 opened before its ranges, so that these need no more bits than it has; the bits of a sum of peaks
 are fixed. The best is told with ranges of its differences to the others, and not by how much it is.
 """
@@ -25,6 +28,7 @@ from protocols.amounts import (
     Amount,
     Best,
     Bucket,
+    Excess,
     Group,
     Peaks,
     Reading,
@@ -36,6 +40,7 @@ from protocols.amounts import (
 from protocols.proofs.batch import verify_all
 from protocols.proofs.compare import largest, largest_few, require_at_most, require_largest, tiers
 from protocols.proofs.errors import FalseStatement, ProofRefused
+from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
@@ -106,6 +111,8 @@ def _amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tup
                 values.append(_peak(session, label, source, group))
             case Peaks():
                 values.append(session.open(label, _peaks(session, label, source, amount)))
+            case Excess():
+                values.append(session.open(label, _excess(session, label, source, amount)))
             case Best():
                 values.append(_best(session, label, source, amount))
             case Reading():
@@ -153,6 +160,21 @@ def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quant
     for peak in peaks:
         total += peak
     return total
+
+
+def _excess(session: Session, label: str, source: Source, amount: Excess) -> Quantity:
+    compared = [
+        (place, one.limit, weight)
+        for one in amount.above
+        for first, count, weight in one.form.runs
+        for place in range(first, first + count)
+    ]
+    places, limits, weights = zip(*compared, strict=True)
+    total = session.excess(label, source, Excesses(places, limits, weights))
+    if not amount.form.runs:
+        return total
+    [all_of_it] = session.forms(label, source, [amount.form.spread(source.size)])
+    return total + all_of_it
 
 
 def _best(session: Session, label: str, source: Source, amount: Best) -> int:

@@ -33,12 +33,13 @@ Proof:   With e = max(0, x − L) and f = max(0, L − x), it has to be shown fo
 
 Sound: from accepting runs with the same A_1, A_2 an extractor of the argument gets a_1 + u·a_2 for
 several u, and so what A_1 and A_2 open to. The products, as polynomials in u, hold for more u than
-their degree: coefficient by coefficient, the digits, e, f and m that A_1 commits to, fixed before λ,
-are those the claim is about (what else A_2 might hold is 0, but for the one λ in 2^256 that hits a
-digit's negative), and (4) holds for more λ than both sides have poles. (2) and (3) are modulo the
-order n: x is certified below 2^32 and L below 2^24, so that x − L = e − f holds for integers. The
-number of accepting runs that are needed is polynomial, so it is a proof of knowledge after Fiat and
-Shamir as well (Attema, Fehr and Klooß, TCC 2022), while discrete logarithms are hard.
+their degree. Coefficient by coefficient: the digits, e, f and m that A_1 commits to, fixed before
+λ, are those the claim is about; what A_2 adds to them is 0, and what A_1 has in the place of a q is
+0 too, but for a λ that is the negative of a digit. And (4) holds for more λ than it has poles. (2)
+and (3) are modulo the order n: x is certified below 2^32 and L below 2^24, so that x − L = e − f
+holds for integers. The accepting runs that are needed are polynomially many, so it is a proof of
+knowledge after Fiat and Shamir as well (Attema, Fehr and Klooß, TCC 2022), while discrete
+logarithms are hard.
 
 Zero-knowledge: W, A_1, A_2 and Y are uniform; the argument and the linear form have simulators that
 are handed these points. λ is refused where it is the negative of a number of the table, which tells
@@ -50,6 +51,7 @@ of quarter-hours. Days' commitments add Y and a linear form: 1,019 bytes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import Final
 
 from protocols.proofs.batch import Check
@@ -143,8 +145,8 @@ def send_excess(
     if total[0] != excesses.sum_of(opening.uses):
         raise FalseStatement("the total is not the sum of what lies above the limits")
     bits, mask = excesses.digit_bits, (1 << excesses.digit_bits) - 1
-    digits = [(e + f) >> bits * j & mask
-              for e, f in zip(over, under, strict=True) for j in range(excesses.digits)]  # fmt: skip
+    apart = map(add, over, under)
+    digits = [one >> bits * j & mask for one in apart for j in range(excesses.digits)]
     counts = [0] * (mask + 1)
     for digit in digits:
         counts[digit] += 1
