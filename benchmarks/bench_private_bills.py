@@ -95,12 +95,37 @@ window = "60min"
 price_per_kw = "4.10"
 per = "month"
 """
+ALWAYS = """
+[[charge]]
+name = "network"
+kind = "blocks"
+block = [{ up_to_kw = "1.6", price = "0.07" }, { price = "0.12" }]
+"""
+EVENTS = """
+[[charge]]
+name = "network"
+kind = "blocks"
+[[charge.band]]
+name = "usual"
+block = [{ up_to_kw = "1000", price = "0.07" }, { price = "0.07" }]
+[[charge.event]]
+name = "shortage"
+block = [{ up_to_kw = "1.6", price = "0.07" }, { price = "0.95" }]
+at = [
+    "2025-05-02 17:00-19:00", "2025-05-05 17:00-19:00", "2025-05-08 17:00-19:00",
+    "2025-05-11 17:00-19:00", "2025-05-14 17:00-19:00", "2025-05-17 17:00-19:00",
+    "2025-05-20 17:00-19:00", "2025-05-23 17:00-19:00", "2025-05-26 17:00-19:00",
+    "2025-05-29 17:00-19:00",
+]
+"""
 BILLS = {
     "day and night": DAY_NIGHT,
     "tiers by time of use": TIERS,
     "a baseline for each day": DAY_NIGHT + BASELINE,
     "highest quarter-hour": DAY_NIGHT + PEAK,
     "mean of the 3 highest daily hours": DAY_NIGHT + HIGHEST,
+    "above 1.6 kW, always": DAY_NIGHT + ALWAYS,
+    "above 1.6 kW, in 10 events of 8 slots": DAY_NIGHT + EVENTS,
 }
 NAIVE = ("tiers by time of use", "a baseline for each day")
 

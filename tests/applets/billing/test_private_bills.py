@@ -114,7 +114,7 @@ def answered(tariff: Tariff, month: Month) -> ChargesAnswer:
     )  # fmt: skip
 
 
-def require_equal(tariff: Tariff, month: Month) -> None:
+def require_equal(tariff: Tariff, month: Month) -> ChargesAnswer:
     """The private bill, through messages and check, is the plain one to the last digit."""
     answer = answered(tariff, month)
     assert decode_answer(answer.encode()) == answer
@@ -128,6 +128,7 @@ def require_equal(tariff: Tariff, month: Month) -> None:
         plain.total_exact, 10**plain.exact_decimals
     )
     assert len(verified.missing) == month.states.count(3)
+    return answer
 
 
 def plan_drawn(seed: int, *, demand: bool) -> Tariff:

@@ -233,11 +233,10 @@ SMALL = (
     Tiered((Bucket(slots(1, 2), (500,), (3, 4)),)),
     Peaks((Group((slots(1), slots(2), slots(3)), 0),)),
     Peaks((Group((slots(1),), 0), Group((slots(2),), 0)), highest=1),
-    Excess(slots(1, 2, weight=3), (Above(25, slots(2, 3, weight=-7)),)),
 )
 
 
-@pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak", "few", "excess"])
+@pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak", "few"])
 def test_every_byte_of_a_proof_counts(amount: Amount) -> None:
     ours, theirs = house((7, 20, 30, 11))
     _, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
