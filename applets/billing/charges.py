@@ -14,12 +14,13 @@ and a limit by the kilowatt-hour adds the energy of its part as one more `Sum`. 
 rebates, caps, minima) follow publicly from the charges' amounts.
 
 What cannot be proved so is refused with `TariffError`, which names the charge: feed-in (the hub
-certifies no export register), means of peaks over windows that make no whole watts.
+certifies no export register).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from math import gcd
 
 from protocols.amounts import (
     Above,
@@ -218,9 +219,11 @@ def _demand_claim(
     times, rest = divmod(HOUR, window)
     several, floor = len(figure.peaks) > 1, charge.floor_watts
     count = charge.peaks_of(figure)
-    if rest:
-        if several:
-            raise _refused(charge, f"a window of {window} s makes no whole watts")
+    rate = 1, 1
+    if rest and several:  # each peak is rounded to whole watts by itself
+        shared = gcd(HOUR, window)
+        weight, least, rate = 1, floor, (HOUR // shared, window // shared)
+    elif rest:
         weight, least = 1, floor * window // HOUR
     elif several and floor % times:
         weight, least = times, floor  # in watts, so that the floor is whole
@@ -228,7 +231,7 @@ def _demand_claim(
         weight, least = 1, floor // times
 
     def nano(value: int) -> int:
-        watts = value * HOUR // (window * weight)
+        watts = value if rate != (1, 1) else value * HOUR // (window * weight)
         return charge.amount_of(figure, max(watts, floor * count), one.part)
 
     places = one.places.import_wh
@@ -244,7 +247,7 @@ def _demand_claim(
             )
             for windows in figure.peaks
         ]
-        return _Claim(number, charge.name, Peaks(tuple(groups), highest), nano)
+        return _Claim(number, charge.name, Peaks(tuple(groups), highest, rate), nano)
     except AmountsMalformed:
         raise _refused(charge, "a slot stands in for a missing one in another window") from None
 

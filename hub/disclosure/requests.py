@@ -64,7 +64,9 @@ def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Numb
                 }
                 peaks.append(form(SlotForm.of(members), is_peak=True))
                 most += max(sum(c * w for _, c, w in one.runs) for one in group.windows)
-            return Number(amount.kind, tuple(peaks), (most * LARGEST_USE_WH).bit_length())
+            times, parts = amount.rate
+            highest = most * LARGEST_USE_WH * times // parts
+            return Number(amount.kind, tuple(peaks), highest.bit_length())
         case Excess():
             above = tuple(replace(form(one.form), above=one.limit) for one in amount.above)
             forms = (*((form(amount.form),) if amount.form.runs else ()), *above)

@@ -9,6 +9,7 @@
       Reading 4  place
       Peaks 5    how many of them count, and then as for 2; 2 where all of them do
       Excess 6   form, how many limits, each: limit, form; the first form may be of no run
+      Peaks 7    the rate's numerator and denominator, how many count or 0, and then as for 2
     form       how many runs, each: first place, how many slots, weight
 
 One description has one encoding; any other form without a run, a run out of order and any integer
@@ -39,7 +40,7 @@ from protocols.amounts.model import (
 __all__ = ["decode_amounts", "encode_amounts"]
 
 WIDTH: Final = 8
-SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS = range(7)
+SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED = range(8)
 
 ItemT = TypeVar("ItemT")
 
@@ -77,6 +78,8 @@ def _amount(amount: Amount) -> list[int]:
             return numbers
         case Peaks():
             numbers = [HIGHEST, amount.highest] if amount.highest else [PEAKS]
+            if amount.rate != (1, 1):
+                numbers = [RATED, *amount.rate, amount.highest]
             numbers.append(len(amount.groups))
             for group in amount.groups:
                 numbers += [group.floor, len(group.windows)]
@@ -143,6 +146,11 @@ class _Numbers:
                 return Peaks(self.each(_Numbers.group), highest)
             case 6:
                 return Excess(self.form(may_be_empty=True), self.each(_Numbers.above))
+            case 7:
+                times, parts, highest = self.take(3)
+                if parts < 2:
+                    raise AmountsMalformed("the rate is a whole number")
+                return Peaks(self.each(_Numbers.group), highest, (times, parts))
             case _:
                 raise AmountsMalformed(f"there is no kind {kind}")
 

@@ -8,6 +8,7 @@ Every object is complete and sensible from birth: what a statement or the releas
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import gcd
 from typing import ClassVar, TypeAlias
 
 __all__ = [
@@ -186,10 +187,15 @@ class Peaks:
     groups: tuple[Group, ...]
     highest: int = 0
     """How many of the peaks count; 0: all."""
+    rate: tuple[int, int] = (1, 1)
+    """By which fraction each peak is multiplied, rounded down, before it is held to its floor: from
+    watt-hours in so many seconds to whole watts."""
 
     def __post_init__(self) -> None:
         if self.highest and not 0 < self.highest < len(self.groups):
             raise AmountsMalformed("the highest are fewer than there are peaks")
+        if min(self.rate) < 1 or gcd(*self.rate) != 1 or (self.rate[1] == 1 and self.rate[0] > 1):
+            raise AmountsMalformed("a rate is a fraction in lowest terms; weights make whole ones")
         forms = self.forms
         if not forms:
             raise AmountsMalformed("a peak is of windows")
@@ -208,12 +214,14 @@ class Peaks:
     @property
     def comparisons(self) -> int:
         """How many comparisons of hidden numbers its proof takes."""
-        return len(self.forms) + len(self.groups) * (4 if self.highest else 1)
+        rated = 0 if self.rate == (1, 1) else 6
+        return len(self.forms) + len(self.groups) * ((4 if self.highest else 1) + rated)
 
     def value_of(self, uses: Sequence[int]) -> int:
         """Return the sum of the peaks, in the open."""
+        times, parts = self.rate
         peaks = [
-            max(group.floor, *(window.value_of(uses) for window in group.windows))
+            max(group.floor, *(w.value_of(uses) * times // parts for w in group.windows))
             for group in self.groups
         ]
         return sum(sorted(peaks, reverse=True)[: self.highest or None])

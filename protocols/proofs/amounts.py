@@ -7,7 +7,8 @@ Secret:  uses x[t] and blindings.
 Claim:   for each amount, in order, that its value is
            Sum      Σ w[t]·x[t]
            Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
-           Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window)
+           Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window), the
+                    use times a rate and rounded down, where there is one
            Excess   Σ w[t]·x[t] + Σ over limits L of Σ v[t]·max(0, x[t] − L)
            Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
            Reading  x[t] of one slot
@@ -38,7 +39,16 @@ from protocols.amounts import (
     encode_amounts,
 )
 from protocols.proofs.batch import verify_all
-from protocols.proofs.compare import largest, largest_few, require_at_most, require_largest, tiers
+from protocols.proofs.compare import (
+    Rounding,
+    largest,
+    largest_few,
+    maximum,
+    require_at_most,
+    require_largest,
+    rounded,
+    tiers,
+)
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
@@ -107,7 +117,7 @@ def _amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tup
                 values.append(session.open(label, total))
             case Tiered():
                 values.append(session.open(label, _tiered(session, label, source, amount)))
-            case Peaks(groups=(group,)):
+            case Peaks(groups=(group,), rate=(1, 1)):
                 values.append(_peak(session, label, source, group))
             case Peaks():
                 values.append(session.open(label, _peaks(session, label, source, amount)))
@@ -150,8 +160,11 @@ def _peak(session: Session, label: str, source: Source, group: Group) -> int:
 
 
 def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:
+    rated = amount.rate != (1, 1)
     peaks = [
-        largest(session, label, _candidates(session, label, source, group), PEAK_BITS)
+        _rated_peak(session, label, source, group, amount.rate)
+        if rated
+        else largest(session, label, _candidates(session, label, source, group), PEAK_BITS)
         for group in amount.groups
     ]
     if amount.highest:
@@ -177,6 +190,22 @@ def _excess(session: Session, label: str, source: Source, amount: Excess) -> Qua
     return total + all_of_it
 
 
+def _rated_peak(
+    session: Session, label: str, source: Source, group: Group, rate: tuple[int, int]
+) -> Quantity:
+    """Return the highest use times the rate, rounded down, or the floor if that is more.
+
+    What is rounded down rises with the use: the highest of both belongs to the same window.
+    """
+    times, parts = rate
+    items = _uses(session, label, source, group.windows)
+    chosen = items[0] if len(items) == 1 else largest(session, label, items, PEAK_BITS)
+    watts = rounded(session, label, chosen * times, parts, Rounding.DOWN, PEAK_BITS)
+    if not group.floor:
+        return watts
+    return maximum(session, label, watts, _floor(label, group), PEAK_BITS)
+
+
 def _best(session: Session, label: str, source: Source, amount: Best) -> int:
     forms = [form.spread(source.size) for form in amount.forms]
     scores = session.forms(label, source, forms)
@@ -192,9 +221,13 @@ def _best(session: Session, label: str, source: Source, amount: Best) -> int:
 
 def _candidates(session: Session, label: str, source: Source, group: Group) -> list[Quantity]:
     """Return the windows' uses and, last, the floor."""
+    return [*_uses(session, label, source, group.windows), _floor(label, group)]
+
+
+def _floor(label: str, group: Group) -> Quantity:
     if group.floor >> PEAK_BITS:
         raise ValueError(f"{label}: the floor is beyond {PEAK_BITS} bits")
-    return [*_uses(session, label, source, group.windows), Quantity.constant(group.floor)]
+    return Quantity.constant(group.floor)
 
 
 def _uses(

@@ -222,6 +222,27 @@ def test_the_mean_of_the_highest_daily_peaks_is_billed_privately(highest: int, f
     require_equal(tariff, month)
 
 
+@pytest.mark.parametrize(
+    ("figure", "window", "floor"),
+    [
+        ("mean-of-daily-peaks", "90min", "0.501"),
+        ("mean-of-daily-peaks", "120min", "0"),
+        ("mean-of-monthly-peaks", "150min", "1.403"),
+    ],
+)
+def test_means_of_peaks_that_make_no_whole_watts_are_billed_privately(
+    figure: str, window: str, floor: str
+) -> None:
+    charge = (
+        f'[[charge]]\nname = "peaks"\nkind = "demand"\nfigure = "{figure}"\n'
+        f'window = "{window}"\nper = "year"\ninterval = "year"\nfloor_kw = "{floor}"\n'
+        'price_per_kw = "4.10"\n'
+    )
+    tariff, month = load_toml(FLAT + charge), drawn_month(8, GAPS)
+    assert any(getattr(one, "rate", (1, 1)) != (1, 1) for one in plan_of(tariff, month).amounts)
+    require_equal(tariff, month)
+
+
 @pytest.mark.parametrize("month", range(1, 13))
 def test_a_real_home_pays_the_plain_bill_all_year(month: int) -> None:
     """A home a month, both clock changes and the homes' own gaps among them."""

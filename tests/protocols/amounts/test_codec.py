@@ -41,7 +41,8 @@ def peaks(draw: st.DrawFn) -> Peaks:
     cut = draw(st.integers(1, len(windows) - 1))
     floor = draw(st.integers(0, 5000))
     groups = Group(tuple(windows[:cut]), floor), Group(tuple(windows[cut:]), floor)
-    return Peaks(groups, draw(st.integers(0, 1)))
+    rate = draw(st.sampled_from([(1, 1), (4, 3), (1, 2), (2, 3)]))
+    return Peaks(groups, draw(st.integers(0, 1)), rate)
 
 
 @st.composite
@@ -74,7 +75,7 @@ def test_amounts_come_back_as_they_went_out(amounts: list[Amount]) -> None:
     assert decode_amounts(encode_amounts(amounts)) == tuple(amounts)
 
 
-@given(st.binary(max_size=400) | st.lists(st.integers(0, 6), max_size=40).map(lambda n: packed(*n)))
+@given(st.binary(max_size=400) | st.lists(st.integers(0, 7), max_size=40).map(lambda n: packed(*n)))
 def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
     try:
         amounts = decode_amounts(data)
@@ -132,7 +133,13 @@ ONE_RUN = (1, 0, 1, 1)
         (1, 6, *ONE_RUN, 2, 5, *ONE_RUN, 5, *ONE_RUN),
         (1, 6, *ONE_RUN, 2, 6, *ONE_RUN, 5, *ONE_RUN),
         (1, 6, -1, 1, 5, *ONE_RUN),
-        (1, 7, *ONE_RUN),
+        (1, 7, 4, 1, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 1, 1, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 4, 2, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 0, 3, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, -4, 3, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 4, 3, 1, 1, 0, 1, *ONE_RUN),
+        (1, 8, *ONE_RUN),
     ],
     ids=[
         "none", "fewer than none", "count beyond the end", "unknown kind", "form of nothing",
@@ -141,7 +148,9 @@ ONE_RUN = (1, 0, 1, 1)
         "no group", "no window", "floor below 0", "window twice", "weights differ", "sizes differ",
         "negative window", "slot in two groups", "no limit", "fewer limits than none",
         "above 0", "above a negative limit", "above for no slot", "the same limit twice",
-        "limits that fall", "fewer runs than none", "kind 7",
+        "limits that fall", "fewer runs than none",
+        "whole rate", "rate of 1", "rate not in lowest terms", "rate 0", "rate below 0",
+        "highest of too few", "kind 8",
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(numbers: tuple[int, ...]) -> None:

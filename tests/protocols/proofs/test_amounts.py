@@ -77,8 +77,17 @@ EXCESS = Excess(
     slots(*range(20), weight=30),
     (Above(400, slots(*range(5, 15), weight=20)), Above(900, SlotForm.of({6: 5, 7: 5, 23: -9}))),
 )
-ALL: tuple[Amount, ...] = (Sum(SlotForm.of({0: 3, 5: -400})), BLOCKS, PEAK, PEAKS, FEW, EXCESS)
-NAMES = ["sum", "blocks", "peak", "peaks", "few", "excess"]
+RATED = replace(FEW, rate=(4, 3))
+ALL: tuple[Amount, ...] = (
+    Sum(SlotForm.of({0: 3, 5: -400})),
+    BLOCKS,
+    PEAK,
+    PEAKS,
+    FEW,
+    EXCESS,
+    RATED,
+)
+NAMES = ["sum", "blocks", "peak", "peaks", "few", "excess", "rated"]
 
 
 def refused(context: StatementContext, source: Source, amounts: object, proof: bytes) -> bool:
@@ -227,6 +236,43 @@ def test_the_highest_peaks_are_summed_ties_included(highest: int) -> None:
     values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
     assert values == (sum([700, 700, 700, 500, 500][:highest]),)
     assert verify_amounts(CONTEXT, theirs, [amount], proof, "it")[0] == values
+
+
+def test_each_peak_is_rounded_down_to_watts_by_itself() -> None:
+    """Three windows of 45 minutes: 4/3 watts a watt-hour, a floor between, one above."""
+    ours, theirs = house((100, 101, 0, 0, 200, 0, 0, 0, 400, 402, 0, 0))
+    groups = tuple(Group((slots(4 * n), slots(4 * n + 1)), floor) for n, floor in
+                   enumerate((0, 267, 0)))  # fmt: skip
+    for highest, value in ((0, 134 + 267 + 536), (2, 267 + 536), (1, 536)):
+        amount = Peaks(groups, highest, (4, 3))
+        values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+        assert values == (value,) == (amount.value_of((100, 101, 0, 0, 200, 0, 0, 0, 400, 402)),)
+        assert verify_amounts(CONTEXT, theirs, [amount], proof, "it")[0] == values
+        for other in ((5, 3), (4, 5), (1, 1)):
+            assert refused(CONTEXT, theirs, [replace(amount, rate=other)], proof)
+
+
+def test_a_peak_that_is_rounded_up_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watts are one more than they should be: what remains is below 0, and has no range."""
+    ours, theirs = house(USES)
+
+    class Sly(Prover):
+        def commit(self, label, value, width):  # type: ignore[no-untyped-def]
+            # Only what is rounded is committed to where all peaks count.
+            return super().commit(label, lambda: value() + 1, width)
+
+        def require_range(self, label, quantity, width):  # type: ignore[no-untyped-def]
+            if not 0 <= quantity.value < 1 << width:
+                super().require_range(label, Quantity.constant(0), width)
+                return Quantity(quantity.point, (1 << width) - 1, quantity.secret)
+            return super().require_range(label, quantity, width)
+
+    amount = replace(RATED, highest=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(statement, "Prover", Sly)
+        values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+    assert values[0] > amount.value_of(USES)
+    assert refused(CONTEXT, theirs, [amount], proof)
 
 
 SMALL = (
