@@ -175,6 +175,29 @@ def test_every_flipped_byte_of_a_proof_is_refused() -> None:
         assert refused(SOURCE, SMALL, wrong), place
 
 
+@pytest.mark.parametrize("scheme", [slots, days])
+def test_a_proof_of_other_uses_or_other_days_is_refused(scheme) -> None:  # type: ignore[no-untyped-def]
+    ours, others = scheme((7, 2_000, 30, 1_100)), scheme((7, 1_900, 30, 1_100))
+    proof = prove(ours, SMALL)
+    assert not refused(ours, SMALL, proof)
+    assert refused(others, SMALL, proof)
+    assert refused(Source(ours.commitment, b"other days"), SMALL, proof)
+    lie = Source(ours.commitment, ours.identity, others.opening)
+    assert refused(ours, SMALL, prove(lie, SMALL))
+    for place in range(0, len(proof), 50):
+        wrong = proof[:place] + bytes([proof[place] ^ 1 << place % 8]) + proof[place + 1 :]
+        assert refused(ours, SMALL, wrong), place
+
+
+def test_commitments_by_the_day_over_other_generators_are_refused() -> None:
+    ours = days((7, 2_000, 30, 1_100))
+    held = ours.commitment
+    assert isinstance(held, VectorCommitment)
+    moved = VectorCommitment((VectorPart.of_day(2, 4),), held.points)
+    proof = prove(ours, SMALL)
+    assert refused(Source(moved, ours.identity), SMALL, proof)
+
+
 @pytest.mark.parametrize("bent", [PROOF[:-1], PROOF + b"\0", b"", PROOF[33:]])
 def test_a_cut_or_extended_proof_is_malformed(bent: bytes) -> None:
     with pytest.raises(Malformed):
