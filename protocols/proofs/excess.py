@@ -33,9 +33,10 @@ Proof:   With e = max(0, x − L) and f = max(0, L − x), it has to be shown fo
 
 Sound: from accepting runs with the same A_1, A_2 an extractor of the argument gets a_1 + u·a_2 for
 several u, and so what A_1 and A_2 open to. The products, as polynomials in u, hold for more u than
-their degree. Coefficient by coefficient: the digits, e, f and m that A_1 commits to, fixed before
-λ, are those the claim is about; what A_2 adds to them is 0, and what A_1 has in the place of a q is
-0 too, but for a λ that is the negative of a digit. And (4) holds for more λ than it has poles. (2)
+their degree, and so do the sums. Coefficient by coefficient: (1) to (4) hold for the digits, e, f
+and m that A_1 commits to, which were fixed before λ. What A_2 adds to digits, e and f is 0, to (4)
+as a whole 0, and what A_1 has in the place of a q is 0, but for a λ that is the negative of a
+digit. (4) then holds for more λ than both sides have poles, and no count of poles reaches n. (2)
 and (3) are modulo the order n: x is certified below 2^32 and L below 2^24, so that x − L = e − f
 holds for integers. The accepting runs that are needed are polynomially many, so it is a proof of
 knowledge after Fiat and Shamir as well (Attema, Fehr and Klooß, TCC 2022), while discrete
