@@ -38,6 +38,9 @@ LOCKED: Final = 0x80
 KINDS_IN_WORDS: Final = {
     "blocks": "what the use of some times comes to where prices depend on how much it is",
     "match": "which of several sums of your use is the largest, and not how large they are",
+    "excess": "what each time by itself used above limits of power comes to at its prices, summed"
+    " over the period, and not when; at no more than {answers} different limits for whatever"
+    " overlaps",
     "demand": "how high the highest use of some times was, and not when",
 }
 
@@ -179,8 +182,9 @@ def in_words(terms: Terms) -> str:
     if terms.statement in KINDS_IN_WORDS:
         is_fine = terms.least_minutes < LEAST_MINUTES
         often = "times for whatever overlaps" if is_fine else "times a period"
+        what = KINDS_IN_WORDS[terms.statement].format(answers=terms.answers)
         return (
-            f"{terms.recipient} may learn, for {terms.purpose}: {KINDS_IN_WORDS[terms.statement]},"
+            f"{terms.recipient} may learn, for {terms.purpose}: {what},"
             f" in numbers of at most {terms.bits} bits about a period of {terms.least_days} days or"
             f" more, {terms.answers} {often}, nothing that tells {terms.least_minutes}"
             f" minutes of use apart, until {terms.until}"

@@ -90,7 +90,7 @@ _RULES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class HubStatements:
-    """Proves sums, blocks and peaks over certified days, once the release guard has agreed.
+    """Proves sums, blocks, excesses and peaks over certified days, once the guard has agreed.
 
     The applet's `context` is the digest of what its weights stand for (32 bytes) and the
     recipient's nonce (16 to 64 bytes). Recipient and purpose are the manifest's: an applet
@@ -172,7 +172,7 @@ class HubStatements:
         try:
             values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
         except (FalseStatement, ValueError):
-            # Beyond 63 bits, or beyond what blocks and peaks are proved up to.
+            # Beyond 63 bits, or beyond what blocks, limits and peaks are proved up to.
             raise Refused(Refusal.TOO_MUCH) from None
         return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
 

@@ -6,6 +6,7 @@ charge becomes
 
     energy, series   one `Sum`: the price is the weight
     blocks           one `Tiered`, or a `Sum` where no bucket has a limit
+      up to powers   one `Excess`: each slot by itself, what lies above a limit at another price
     demand           one `Peaks` for each figure
     standing, ...    nothing: they follow from the period
 
@@ -13,18 +14,20 @@ and a limit by the kilowatt-hour adds the energy of its part as one more `Sum`. 
 rebates, caps, minima) follow publicly from the charges' amounts.
 
 What cannot be proved so is refused with `TariffError`, which names the charge: feed-in (the hub
-certifies no export register), limits of power, means of peaks over windows that make no whole
-watts.
+certifies no export register).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
+from math import gcd
 
 from protocols.amounts import (
+    Above,
     Amount,
     AmountsMalformed,
     Bucket,
+    Excess,
     Group,
     Peaks,
     SlotForm,
@@ -44,7 +47,7 @@ from tariffs import (
     total_from_amounts,
     total_from_energy_amount,
 )
-from tariffs.blocks import LimitKind
+from tariffs.blocks import BlockBucket, LimitKind
 from tariffs.charges import LinearCharge, MeteredCharge
 from tariffs.demand import DemandFigure
 from tariffs.steps import Cap
@@ -174,12 +177,12 @@ def _form(one: MeteredPart, slots: Sequence[int], weights: Sequence[int]) -> Slo
 
 
 def _blocks(one: MeteredPart, charge: BlockCharge) -> Amount | None:
-    if charge.limits is LimitKind.POWER:
-        raise _refused(charge, "limits of power are compared slot by slot")
     buckets = charge.buckets(one.part, one.places)
     if not any(bucket.limits for bucket in buckets):
         prices = {slot: bucket.prices[0] for bucket in buckets for slot in bucket.slots}
         return _sum(one, [prices[slot] for slot in sorted(prices)])
+    if charge.limits is LimitKind.POWER:
+        return _excess(one, buckets)
     return Tiered(
         tuple(
             Bucket(_form(one, bucket.slots, [1] * len(bucket.slots)), bucket.limits, bucket.prices)
@@ -187,6 +190,23 @@ def _blocks(one: MeteredPart, charge: BlockCharge) -> Amount | None:
             if any(bucket.prices)
         )
     )
+
+
+def _excess(one: MeteredPart, buckets: Sequence[BlockBucket]) -> Excess | Sum | None:
+    """Return what slots come to, each a bucket of its own: all of a use has the first price."""
+    above: dict[int, tuple[list[int], list[int]]] = {}
+    for bucket in buckets:
+        for limit, (below, beyond) in zip(bucket.limits, pairwise(bucket.prices), strict=True):
+            slots, changes = above.setdefault(limit, ([], []))
+            slots += bucket.slots
+            changes += [beyond - below] * len(bucket.slots)
+    first = {slot: bucket.prices[0] for bucket in buckets for slot in bucket.slots}
+    form = _form(one, list(first), list(first.values()))
+    forms = {limit: _form(one, *above[limit]) for limit in sorted(above)}
+    limits = tuple(Above(limit, beyond) for limit, beyond in forms.items() if beyond.runs)
+    if limits:
+        return Excess(form, limits)
+    return Sum(form) if form.runs else None
 
 
 # By the highest power
@@ -199,9 +219,11 @@ def _demand_claim(
     times, rest = divmod(HOUR, window)
     several, floor = len(figure.peaks) > 1, charge.floor_watts
     count = charge.peaks_of(figure)
-    if rest:
-        if several:
-            raise _refused(charge, f"a window of {window} s makes no whole watts")
+    rate = 1, 1
+    if rest and several:  # each peak is rounded to whole watts by itself
+        shared = gcd(HOUR, window)
+        weight, least, rate = 1, floor, (HOUR // shared, window // shared)
+    elif rest:
         weight, least = 1, floor * window // HOUR
     elif several and floor % times:
         weight, least = times, floor  # in watts, so that the floor is whole
@@ -209,7 +231,7 @@ def _demand_claim(
         weight, least = 1, floor // times
 
     def nano(value: int) -> int:
-        watts = value * HOUR // (window * weight)
+        watts = value if rate != (1, 1) else value * HOUR // (window * weight)
         return charge.amount_of(figure, max(watts, floor * count), one.part)
 
     places = one.places.import_wh
@@ -225,7 +247,7 @@ def _demand_claim(
             )
             for windows in figure.peaks
         ]
-        return _Claim(number, charge.name, Peaks(tuple(groups), highest), nano)
+        return _Claim(number, charge.name, Peaks(tuple(groups), highest, rate), nano)
     except AmountsMalformed:
         raise _refused(charge, "a slot stands in for a missing one in another window") from None
 

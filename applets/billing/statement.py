@@ -10,8 +10,8 @@ Proof:   opening = Σ price[t]·r[t] (protocols.proofs.linear).
 Where one sum does not make the bill (`charges.is_one_sum`):
 
 Claim:   each charge comes to the amount that the proof opens, over every slot of the period: sums,
-         blocks and peaks as `charges.plan_bill` derives them from the tariff, the slots' starts and
-         their states; and the total follows from these amounts.
+         blocks, limits of power and peaks as `charges.plan_bill` derives them from the tariff, the
+         slots' starts and their states; and the total follows from these amounts.
 Proof:   protocols.proofs.amounts.
 
 The checks, in order, each with the name under which it refuses: `message` (form, and that it

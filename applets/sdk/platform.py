@@ -97,7 +97,7 @@ class Statements(Protocol):
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
-        """Open sums, blocks and peaks over the slots that start in [begin, end), in one proof.
+        """Open sums, blocks, excesses and peaks over the slots from `begin` to `end`, in one proof.
 
         `amounts` is what `protocols.amounts.encode_amounts` makes; the manifest includes that
         package and names each kind among them. `context` and release are as for `open_linear`.

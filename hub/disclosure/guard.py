@@ -9,7 +9,8 @@ broke; the rules, in order:
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
     count      the same period has not been answered too often; of a consent finer than
-               `LEAST_MINUTES`, each number counts, about whatever overlaps
+               `LEAST_MINUTES`, each number counts, about whatever overlaps; of what lies above
+               limits, no more different ones than that are told about whatever overlaps
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
@@ -63,6 +64,7 @@ from hub.disclosure.requests import (
 from hub.disclosure.rules import (
     ReleaseRefused,
     check_fineness,
+    check_limits,
     check_size,
     check_spacing,
     check_windows,
@@ -71,7 +73,7 @@ from hub.disclosure.rules import (
     overlaps,
 )
 from hub.vault.database import Database
-from protocols.amounts import Reading
+from protocols.amounts import Excess, Reading
 
 __all__ = ["Disclosure", "ReleaseRefused"]
 
@@ -320,6 +322,9 @@ class Disclosure:
             for number in release.numbers
             for one in number.forms
         ]
+        if Excess.kind in terms:
+            new = [one for number in asked for one in number.forms]
+            check_limits([one for one, _ in told], new, terms[Excess.kind].answers)
         near = entangled((form, 0), told)
         near += [(one, number.least_minutes) for number in asked for one in number.forms]
         mixed = [(one, finest) for one, finest in near if not one.is_sample]

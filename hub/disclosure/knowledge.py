@@ -22,6 +22,13 @@ pairing a slot with ever other ones would tell these; and slots are alike only i
 slot by slot. The height itself is known, and counted in `peaks`; a peak of 0 tells that all its
 windows are 0.
 
+*What lies above a limit.* Σ weight·max(0, use − limit), each slot by itself, is no linear function
+either. With a limit near 0 it is nearly Σ weight·use, so it counts as if it told that: its weights
+go into the space and into the classes. Slots that are alike have one weight under one limit, and
+may change places like those of a sum. But it tells more of a class than the sum: with ever other
+limits, how many of its slots used how much, though not which. So the number of limits is bounded
+(`hub.disclosure.rules.check_limits`).
+
 *Best of several.* Which of several sums is the largest is a function of them; it counts as if it
 told each of these sums.
 
@@ -32,8 +39,8 @@ what they tell once its column is struck out.
 linear algebra over the rationals does not see. So call two slots alike if every release gives them
 the same weight, 0 outside its period. Alike slots never occur but summed up: whatever anyone
 computes from the releases, exactly, by unpacking digits or by lattice reduction, is a function of
-the sums over the classes of alike slots. Nothing finer than the smallest class can be known,
-peaks' heights apart.
+the sums over the classes of alike slots. Nothing finer than the smallest class can be known, peaks'
+heights and what lies above limits apart, which tell how high slots of a class went, and not which.
 
 The reduction runs modulo a prime of 62 bits that is drawn from the forms by hashing. A rank found
 so is never too high, and right for sure when it is the number of forms; in all, a wrong answer
@@ -79,6 +86,8 @@ class Form:
     """The weights are then the number of the window that a slot is in, from 1; 0 for others."""
     is_sample: bool = False
     """One slot has the weight 1, and its use was asked for by itself."""
+    above: int = 0
+    """The weights are of what each slot uses above so many watt-hours; 0: of all its use."""
 
     @property
     def sampled(self) -> int | None:

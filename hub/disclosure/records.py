@@ -15,19 +15,23 @@ from hub.disclosure.requests import (
     Release,
     ReleaseRequest,
 )
-from protocols.amounts import Peaks, Reading
+from protocols.amounts import Excess, Peaks, Reading
 
 __all__ = ["number_facts", "release_of", "request_facts", "terms_facts"]
 
 _SAMPLE: Final = Struct("<qq")
 """How many slots the period has, and the place of the one."""
+_LIMIT: Final = Struct("<q")
+"""What goes before the weights of an excess: the limit, 0 for those of all use."""
 
 
 def _pack(weights: Sequence[int]) -> bytes:
     return Struct(f"<{len(weights)}q").pack(*weights)
 
 
-def _packed(form: Form) -> bytes:
+def _packed(form: Form, kind: str) -> bytes:
+    if kind == Excess.kind:
+        return _LIMIT.pack(form.above) + _pack(form.weights)
     if form.is_sample:
         return _SAMPLE.pack(len(form.weights), form.weights.index(1))
     return _pack(form.weights)
@@ -83,7 +87,7 @@ def number_facts(
         "numbers": [
             {
                 "kind": number.kind,
-                "forms": [_packed(form) for form in number.forms],
+                "forms": [_packed(form, number.kind) for form in number.forms],
                 "bits": number.bits,
                 "least_minutes": minutes[number.kind],
             }
@@ -107,8 +111,11 @@ def release_of(entry: Entry) -> Release:
             slots, place = _SAMPLE.unpack(weights)
             one = (0,) * place + (1,) + (0,) * (slots - place - 1)
             return Form(*about, one, is_sample=True)
+        above = 0
+        if kind == Excess.kind:
+            (above,), weights = _LIMIT.unpack_from(weights), weights[_LIMIT.size :]
         unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
-        return Form(*about, unpacked, kind == Peaks.kind)
+        return Form(*about, unpacked, kind == Peaks.kind, above=above)
 
     return Release(
         sequence=entry.sequence,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from hub.disclosure.consents import LEAST_MINUTES
 from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
-from protocols.amounts import Amount, Best, Peaks, Reading, SlotForm, Sum, Tiered
+from protocols.amounts import Amount, Best, Excess, Peaks, Reading, SlotForm, Sum, Tiered
 
 __all__ = [
     "AggregateRequest",
@@ -28,7 +28,7 @@ class Number:
     """One number that is told, and what can be worked out from it at most."""
 
     kind: str
-    """`linear`, `blocks`, `demand`, `match` or `sample`: what the consent has to name."""
+    """`linear`, `blocks`, `demand`, `excess`, `match` or `sample`: what the consent has to name."""
     forms: tuple[Form, ...]
     bits: int
     least_minutes: int = LEAST_MINUTES
@@ -64,7 +64,14 @@ def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Numb
                 }
                 peaks.append(form(SlotForm.of(members), is_peak=True))
                 most += max(sum(c * w for _, c, w in one.runs) for one in group.windows)
-            return Number(amount.kind, tuple(peaks), (most * LARGEST_USE_WH).bit_length())
+            times, parts = amount.rate
+            highest = most * LARGEST_USE_WH * times // parts
+            return Number(amount.kind, tuple(peaks), highest.bit_length())
+        case Excess():
+            above = tuple(replace(form(one.form), above=one.limit) for one in amount.above)
+            forms = (*((form(amount.form),) if amount.form.runs else ()), *above)
+            most = sum(abs(w) for one in forms for w in one.weights)
+            return Number(amount.kind, forms, (2 * most * LARGEST_USE_WH).bit_length())
         case Best():
             scores = tuple(form(score) for score in amount.forms)
             return Number(amount.kind, scores, (len(scores) - 1).bit_length())

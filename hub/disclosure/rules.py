@@ -11,6 +11,7 @@ from hub.disclosure.requests import Number
 __all__ = [
     "ReleaseRefused",
     "check_fineness",
+    "check_limits",
     "check_size",
     "check_spacing",
     "check_windows",
@@ -50,6 +51,21 @@ def check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
             "fineness",
             f"the use of {smallest // _MINUTE} min of slots could be worked out,"
             f" the consent says no finer than {least_minutes} min",
+        )
+
+
+def check_limits(told: Sequence[Form], asked: Sequence[Form], most: int) -> None:
+    """Refuse what is above more different limits, with what was told about what overlaps.
+
+    Each limit tells another point of how the uses of a class are distributed.
+    """
+    near = [one for one in told if any(overlaps(one, other) for other in asked)]
+    limits = {one.above for one in (*near, *asked) if one.above}
+    if len(limits) > most:
+        raise ReleaseRefused(
+            "count",
+            f"what lies above {len(limits)} different limits would be told about what overlaps,"
+            f" the consent says {most}",
         )
 
 

@@ -8,16 +8,19 @@ recipient, who derives the same description from the tariff, verifies them
     Sum      Σ weight·use                                                        kind `linear`
     Tiered   Σ over buckets of Σ price·(what of the bucket's use is in the block)  kind `blocks`
     Peaks    Σ over groups of the highest use of a window, or the floor            kind `demand`
+    Excess   Σ weight·use + Σ over limits of Σ weight·(what a slot uses above)    kind `excess`
     Best     which of several sums is the largest                                kind `match`
     Reading  the use of one slot                                                 kind `sample`
 """
 
 from protocols.amounts.codec import decode_amounts, encode_amounts
 from protocols.amounts.model import (
+    Above,
     Amount,
     AmountsMalformed,
     Best,
     Bucket,
+    Excess,
     Group,
     Peaks,
     Reading,
@@ -27,10 +30,12 @@ from protocols.amounts.model import (
 )
 
 __all__ = [
+    "Above",
     "Amount",
     "AmountsMalformed",
     "Best",
     "Bucket",
+    "Excess",
     "Group",
     "Peaks",
     "Reading",

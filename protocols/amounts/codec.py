@@ -8,10 +8,12 @@
       Best 3     how many forms, each
       Reading 4  place
       Peaks 5    how many of them count, and then as for 2; 2 where all of them do
+      Excess 6   form, how many limits, each: limit, form; the first form may be of no run
+      Peaks 7    the rate's numerator and denominator, how many count or 0, and then as for 2
     form       how many runs, each: first place, how many slots, weight
 
-One description has one encoding; a form without a run, a run out of order and any integer left
-over are refused.
+One description has one encoding; any other form without a run, a run out of order and any integer
+left over are refused.
 
 Errors: AmountsMalformed
 """
@@ -21,10 +23,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from protocols.amounts.model import (
+    Above,
     Amount,
     AmountsMalformed,
     Best,
     Bucket,
+    Excess,
     Group,
     Peaks,
     Reading,
@@ -36,7 +40,7 @@ from protocols.amounts.model import (
 __all__ = ["decode_amounts", "encode_amounts"]
 
 WIDTH: Final = 8
-SUM, TIERED, PEAKS, BEST, READING, HIGHEST = range(6)
+SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED = range(8)
 
 ItemT = TypeVar("ItemT")
 
@@ -74,6 +78,8 @@ def _amount(amount: Amount) -> list[int]:
             return numbers
         case Peaks():
             numbers = [HIGHEST, amount.highest] if amount.highest else [PEAKS]
+            if amount.rate != (1, 1):
+                numbers = [RATED, *amount.rate, amount.highest]
             numbers.append(len(amount.groups))
             for group in amount.groups:
                 numbers += [group.floor, len(group.windows)]
@@ -84,6 +90,11 @@ def _amount(amount: Amount) -> list[int]:
             return [BEST, len(amount.forms), *(n for form in amount.forms for n in _form(form))]
         case Reading():
             return [READING, amount.place]
+        case Excess():
+            numbers = [EXCESS, *_form(amount.form), len(amount.above)]
+            for one in amount.above:
+                numbers += [one.limit, *_form(one.form)]
+            return numbers
 
 
 def _form(form: SlotForm) -> list[int]:
@@ -133,12 +144,19 @@ class _Numbers:
                 if not highest:
                     raise AmountsMalformed("none of the peaks counts")
                 return Peaks(self.each(_Numbers.group), highest)
+            case 6:
+                return Excess(self.form(may_be_empty=True), self.each(_Numbers.above))
+            case 7:
+                times, parts, highest = self.take(3)
+                if parts < 2:
+                    raise AmountsMalformed("the rate is a whole number")
+                return Peaks(self.each(_Numbers.group), highest, (times, parts))
             case _:
                 raise AmountsMalformed(f"there is no kind {kind}")
 
-    def form(self) -> SlotForm:
+    def form(self, *, may_be_empty: bool = False) -> SlotForm:
         form = SlotForm(self.each(_Numbers.run))
-        if not form.runs:
+        if not (form.runs or may_be_empty):
             raise AmountsMalformed("a form is of at least one slot")
         return form
 
@@ -150,6 +168,10 @@ class _Numbers:
         form = self.form()
         (count,) = self.take()
         return Bucket(form, self.take(count), self.take(count + 1))
+
+    def above(self) -> Above:
+        (limit,) = self.take()
+        return Above(limit, self.form())
 
     def group(self) -> Group:
         (floor,) = self.take()

@@ -8,13 +8,16 @@ Every object is complete and sensible from birth: what a statement or the releas
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import gcd
 from typing import ClassVar, TypeAlias
 
 __all__ = [
+    "Above",
     "Amount",
     "AmountsMalformed",
     "Best",
     "Bucket",
+    "Excess",
     "Group",
     "Peaks",
     "Reading",
@@ -184,10 +187,15 @@ class Peaks:
     groups: tuple[Group, ...]
     highest: int = 0
     """How many of the peaks count; 0: all."""
+    rate: tuple[int, int] = (1, 1)
+    """By which fraction each peak is multiplied, rounded down, before it is held to its floor: from
+    watt-hours in so many seconds to whole watts."""
 
     def __post_init__(self) -> None:
         if self.highest and not 0 < self.highest < len(self.groups):
             raise AmountsMalformed("the highest are fewer than there are peaks")
+        if min(self.rate) < 1 or gcd(*self.rate) != 1 or (self.rate[1] == 1 and self.rate[0] > 1):
+            raise AmountsMalformed("a rate is a fraction in lowest terms; weights make whole ones")
         forms = self.forms
         if not forms:
             raise AmountsMalformed("a peak is of windows")
@@ -206,12 +214,14 @@ class Peaks:
     @property
     def comparisons(self) -> int:
         """How many comparisons of hidden numbers its proof takes."""
-        return len(self.forms) + len(self.groups) * (4 if self.highest else 1)
+        rated = 0 if self.rate == (1, 1) else 6
+        return len(self.forms) + len(self.groups) * ((4 if self.highest else 1) + rated)
 
     def value_of(self, uses: Sequence[int]) -> int:
         """Return the sum of the peaks, in the open."""
+        times, parts = self.rate
         peaks = [
-            max(group.floor, *(window.value_of(uses) for window in group.windows))
+            max(group.floor, *(w.value_of(uses) * times // parts for w in group.windows))
             for group in self.groups
         ]
         return sum(sorted(peaks, reverse=True)[: self.highest or None])
@@ -267,4 +277,49 @@ class Reading:
         return uses[self.place]
 
 
-Amount: TypeAlias = Sum | Tiered | Peaks | Best | Reading
+@dataclass(frozen=True, slots=True)
+class Above:
+    """A limit, and what each watt-hour that a slot uses above it adds."""
+
+    limit: int
+    """In watt-hours a slot, from 1: above 0 is all of it."""
+    form: SlotForm
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or not self.form.runs:
+            raise AmountsMalformed("a limit is above 0, and of at least one slot")
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """Σ weight·use, and more for what slots use above limits, each slot by itself."""
+
+    kind: ClassVar = "excess"
+
+    form: SlotForm
+    """The weights of all use; may be of no slot."""
+    above: tuple[Above, ...]
+
+    def __post_init__(self) -> None:
+        limits = [one.limit for one in self.above]
+        if not limits or any(low >= high for low, high in pairwise(limits)):
+            raise AmountsMalformed("there are limits, and they rise")
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The forms it is made of."""
+        return (*((self.form,) if self.form.runs else ()), *(one.form for one in self.above))
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes; four of these make one."""
+        return -(-sum(one.form.size for one in self.above) // 4)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the amount, in the open."""
+        return self.form.value_of(uses) + sum(
+            one.form.value_of([max(0, use - one.limit) for use in uses]) for one in self.above
+        )
+
+
+Amount: TypeAlias = Sum | Tiered | Peaks | Excess | Best | Reading

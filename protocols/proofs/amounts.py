@@ -7,13 +7,17 @@ Secret:  uses x[t] and blindings.
 Claim:   for each amount, in order, that its value is
            Sum      Σ w[t]·x[t]
            Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
-           Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window)
+           Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window), the
+                    use times a rate and rounded down, where there is one
+           Excess   Σ w[t]·x[t] + Σ over limits L of Σ v[t]·max(0, x[t] − L)
            Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
            Reading  x[t] of one slot
 Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
-         `tiers` for each bucket, a one-of-several proof and ranges for each peak, and openings.
+         `tiers` for each bucket, a one-of-several proof and ranges for each peak, one proof for
+         all slots and limits of an excess (`protocols.proofs.excess`), and openings.
 
-Nothing is told but the values: not what lies in each block, nor when a peak was. A single peak is
+Nothing is told but the values: not what lies in each block or above each limit, nor when a peak
+was. A single peak is
 opened before its ranges, so that these need no more bits than it has; the bits of a sum of peaks
 are fixed. The best is told with ranges of its differences to the others, and not by how much it is.
 """
@@ -25,6 +29,7 @@ from protocols.amounts import (
     Amount,
     Best,
     Bucket,
+    Excess,
     Group,
     Peaks,
     Reading,
@@ -34,8 +39,18 @@ from protocols.amounts import (
     encode_amounts,
 )
 from protocols.proofs.batch import verify_all
-from protocols.proofs.compare import largest, largest_few, require_at_most, require_largest, tiers
+from protocols.proofs.compare import (
+    Rounding,
+    largest,
+    largest_few,
+    maximum,
+    require_at_most,
+    require_largest,
+    rounded,
+    tiers,
+)
 from protocols.proofs.errors import FalseStatement, ProofRefused
+from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
@@ -102,10 +117,12 @@ def _amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tup
                 values.append(session.open(label, total))
             case Tiered():
                 values.append(session.open(label, _tiered(session, label, source, amount)))
-            case Peaks(groups=(group,)):
+            case Peaks(groups=(group,), rate=(1, 1)):
                 values.append(_peak(session, label, source, group))
             case Peaks():
                 values.append(session.open(label, _peaks(session, label, source, amount)))
+            case Excess():
+                values.append(session.open(label, _excess(session, label, source, amount)))
             case Best():
                 values.append(_best(session, label, source, amount))
             case Reading():
@@ -143,8 +160,11 @@ def _peak(session: Session, label: str, source: Source, group: Group) -> int:
 
 
 def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:
+    rated = amount.rate != (1, 1)
     peaks = [
-        largest(session, label, _candidates(session, label, source, group), PEAK_BITS)
+        _rated_peak(session, label, source, group, amount.rate)
+        if rated
+        else largest(session, label, _candidates(session, label, source, group), PEAK_BITS)
         for group in amount.groups
     ]
     if amount.highest:
@@ -153,6 +173,37 @@ def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quant
     for peak in peaks:
         total += peak
     return total
+
+
+def _excess(session: Session, label: str, source: Source, amount: Excess) -> Quantity:
+    compared = [
+        (place, one.limit, weight)
+        for one in amount.above
+        for first, count, weight in one.form.runs
+        for place in range(first, first + count)
+    ]
+    places, limits, weights = zip(*compared, strict=True)
+    total = session.excess(label, source, Excesses(places, limits, weights))
+    if not amount.form.runs:
+        return total
+    [all_of_it] = session.forms(label, source, [amount.form.spread(source.size)])
+    return total + all_of_it
+
+
+def _rated_peak(
+    session: Session, label: str, source: Source, group: Group, rate: tuple[int, int]
+) -> Quantity:
+    """Return the highest use times the rate, rounded down, or the floor if that is more.
+
+    What is rounded down rises with the use: the highest of both belongs to the same window.
+    """
+    times, parts = rate
+    items = _uses(session, label, source, group.windows)
+    chosen = items[0] if len(items) == 1 else largest(session, label, items, PEAK_BITS)
+    watts = rounded(session, label, chosen * times, parts, Rounding.DOWN, PEAK_BITS)
+    if not group.floor:
+        return watts
+    return maximum(session, label, watts, _floor(label, group), PEAK_BITS)
 
 
 def _best(session: Session, label: str, source: Source, amount: Best) -> int:
@@ -170,9 +221,13 @@ def _best(session: Session, label: str, source: Source, amount: Best) -> int:
 
 def _candidates(session: Session, label: str, source: Source, group: Group) -> list[Quantity]:
     """Return the windows' uses and, last, the floor."""
+    return [*_uses(session, label, source, group.windows), _floor(label, group)]
+
+
+def _floor(label: str, group: Group) -> Quantity:
     if group.floor >> PEAK_BITS:
         raise ValueError(f"{label}: the floor is beyond {PEAK_BITS} bits")
-    return [*_uses(session, label, source, group.windows), Quantity.constant(group.floor)]
+    return Quantity.constant(group.floor)
 
 
 def _uses(

@@ -14,38 +14,33 @@ Proof:   Bulletproofs (Bünz et al., IEEE S&P 2018, section 4.2, with a width fo
            t̂ = t(x),  τ_x = τ_2·x² + τ_1·x + Σ z^(2+j)·γ_j,  μ = α + ρ·x
 
          The verifier checks t̂·H + τ_x·G = Σ z^(2+j)·V_j + δ·H + x·T_1 + x²·T_2, where
-         δ = (z − z²)·Σ y^i − Σ z^(3+j)·(2^n_j − 1), and, in logarithmic size
-         (`protocols.proofs.folding`), that t̂ = <l, r> for the l and r in
-         A + x·S − z·<1, g> + <z·y^i + d, h'> − μ·G, h'[i] = y^-i·h[i].
+         δ = (z − z²)·Σ y^i − Σ z^(3+j)·(2^n_j − 1), and the inner product in
+         A + x·S − z·<1, g> + <z·y^i + d, h'> − μ·G, h'[i] = y^-i·h[i]: it is the argument of
+         `protocols.proofs.products` with products of 0, w_L = z·y^i + d and w_R = −z·y^i.
 
 Knowledge-sound while discrete logarithms are hard; perfect honest-verifier zero-knowledge.
 Size: 4 points, 5 scalars and 2·⌈log2 Σ n_j⌉ points: 688 bytes for 64 bits.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from protocols.proofs.batch import Equation
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement
-from protocols.proofs.folding import (
-    Folded,
-    inner_product,
-    multiply_each,
-    powers,
-    send_inner_product_argument,
-    spread,
-)
-from protocols.proofs.generators import generators
+from protocols.proofs.folding import inner_product, powers
 from protocols.proofs.group import ORDER, Point, PointVector, multiply_generator
 from protocols.proofs.nonces import Nonces
-from protocols.proofs.pedersen import commit
+from protocols.proofs.products import (
+    Masks,
+    ProductsCheck,
+    ProductsClaim,
+    product_generators,
+    send_products,
+)
 
 __all__ = [
     "LARGEST_WIDTH",
-    "RangesCheck",
     "receive_ranges",
     "receive_weighed_bits",
     "send_ranges",
@@ -54,10 +49,6 @@ __all__ = [
 
 LARGEST_WIDTH: Final = 128
 """The widest range of a single value, in bits."""
-
-_G: Final = b"range g"
-_H: Final = b"range h"
-_UNIT: Final = b"inner product unit"
 
 
 def send_ranges(
@@ -96,13 +87,11 @@ def send_weighed_bits(
     `weigh(z)` returns the weights and the commitment's blinding; it may send more before that.
     """
     size = len(bits)
-    drawn = nonces.draw(channel.transcript, secrets, 2 * size + 4)
-    s_left, s_right, (alpha, rho, *taus) = drawn[:size], drawn[size : 2 * size], drawn[2 * size :]
-    g, h = generators(_G, size), generators(_H, size)
+    masks = Masks.of(nonces.draw(channel.transcript, secrets, 2 * size + 4), size)
     chosen = _choices(size).select([2 * place + bit for place, bit in enumerate(bits)])
-    channel.send_point("A", chosen.sum() + multiply_generator(alpha))
-    blinded = PointVector.join([g, h]).weighted_sum([*s_left, *s_right])
-    channel.send_point("S", blinded + multiply_generator(rho))
+    channel.send_point("A", chosen.sum() + multiply_generator(masks.alpha))
+    blinded = PointVector.join(product_generators(size)).weighted_sum([*masks.left, *masks.right])
+    channel.send_point("S", blinded + multiply_generator(masks.rho))
     y, z = channel.challenge("y"), channel.challenge("z")
     weights, blinding = weigh(z)
     y_powers = powers(y, size)
@@ -111,28 +100,12 @@ def send_weighed_bits(
         (power * (bit - 1 + z) + weight) % ORDER
         for power, bit, weight in zip(y_powers, bits, weights, strict=True)
     ]
-    slope = multiply_each(y_powers, s_right)
-    t1 = inner_product(left, slope) + inner_product(s_left, right)
-    t2 = inner_product(s_left, slope)
-    channel.send_point("T1", commit(t1 % ORDER, taus[0]))
-    channel.send_point("T2", commit(t2, taus[1]))
-    x = channel.challenge("x")
-    l_vector = [(a + x * s) % ORDER for a, s in zip(left, s_left, strict=True)]
-    r_vector = [(a + x * s) % ORDER for a, s in zip(right, slope, strict=True)]
-    channel.send_scalar("t", inner_product(l_vector, r_vector))
-    channel.send_scalar("tau", taus[1] * x * x + taus[0] * x + blinding)
-    channel.send_scalar("mu", alpha + rho * x)
-    unit = generators(_UNIT, 1)[0] * channel.challenge("w")
-    a, b = send_inner_product_argument(
-        channel, unit, (g, h), pow(y, -1, ORDER), (l_vector, r_vector)
-    )
-    channel.send_scalar("a", a)
-    channel.send_scalar("b", b)
+    send_products(channel, y, (left, right), masks, blinding)
 
 
 def receive_ranges(
     channel: Incoming, name: str, points: Sequence[Point], widths: Sequence[int]
-) -> "RangesCheck":
+) -> ProductsCheck:
     """Receive the proof that each point commits to a value of its width; check it later."""
     size = sum(map(_checked, widths))
 
@@ -148,7 +121,7 @@ def receive_weighed_bits(
     name: str,
     size: int,
     weigh: Callable[[int], tuple[list[int], list[tuple[Point, int]]]],
-) -> "RangesCheck":
+) -> ProductsCheck:
     """Receive the proof that `size` bits, weighed, sum to what points times factors commit to.
 
     `weigh(z)` returns the weights, and the points with their factors; it may receive more first.
@@ -156,68 +129,17 @@ def receive_weighed_bits(
     a, s = channel.receive_point("A"), channel.receive_point("S")
     y, z = channel.challenge("y"), channel.challenge("z")
     bit_weights, committed = weigh(z)
-    t1, t2 = channel.receive_point("T1"), channel.receive_point("T2")
-    x = channel.challenge("x")
-    scalars = tuple(channel.receive_scalar(label) for label in ("t", "tau", "mu"))
-    w = channel.challenge("w")
-    folded = Folded.receive(channel, size)
-    last = channel.receive_scalar("a"), channel.receive_scalar("b")
-    merge = channel.own_challenge()
-    return RangesCheck(
-        name, channel.transcript.digest(), tuple(committed), tuple(bit_weights), (a, s, t1, t2),
-        (*scalars, *last), (y, z, x, w, merge), folded,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RangesCheck:
-    """The two equations of a received proof, merged with a challenge of their own."""
-
-    name: str
-    digest: bytes
-    committed: tuple[tuple[Point, int], ...]
-    """What the bits sum to: Σ factor · point."""
-    bit_weights: tuple[int, ...]
-    sent: tuple[Point, ...]
-    """A, S, T1, T2."""
-    scalars: tuple[int, ...]
-    """t̂, τ_x, μ, and the last a and b."""
-    challenges: tuple[int, ...]
-    """y, z, x, w and the merging one."""
-    folded: Folded
-
-    def add_to(self, equation: Equation, weight: int) -> None:
-        """Add both equations, times `weight`."""
-        self._add_polynomial(equation, weight * self.challenges[-1] % ORDER)
-        self._add_inner_product(equation, weight)
-
-    def _add_polynomial(self, equation: Equation, weight: int) -> None:
-        t, tau, *_ = self.scalars
-        y, z, x, *_ = self.challenges
-        delta = (z - z * z) * sum(powers(y, len(self.bit_weights))) - z * sum(self.bit_weights)
-        equation.add_commitment(weight * (t - delta), weight * tau)
-        equation.add_point(self.sent[2], -weight * x)
-        equation.add_point(self.sent[3], -weight * x * x)
-        for point, factor in self.committed:
-            equation.add_point(point, -weight * factor)
-
-    def _add_inner_product(self, equation: Equation, weight: int) -> None:
-        t, _, mu, a, b = self.scalars
-        y, z, x, w, _ = self.challenges
-        size = len(self.bit_weights)
-        whole, rounds = self.folded.weights()
-        whole = whole * weight % ORDER
-        equation.add_point(self.sent[0], whole)
-        equation.add_point(self.sent[1], whole * x)
-        equation.add_commitment(0, -whole * mu)
-        equation.add_generators(_UNIT, [(whole * t - weight * a * b) * w % ORDER])
-        equation.add_points(self.folded.rounds, [weight * factor for factor in rounds])
-        g_factors = spread(self.folded.challenges, size, -weight * a, low=True)
-        h_factors = spread(self.folded.challenges, size, -weight * b, low=False)
-        equation.add_generators(_G, [factor - whole * z for factor in g_factors])
-        bits = [whole * d + f for d, f in zip(self.bit_weights, h_factors, strict=True)]
-        lowered = multiply_each(bits, powers(pow(y, -1, ORDER), size))
-        equation.add_generators(_H, [factor + whole * z for factor in lowered])
+    y_powers = powers(y, size)
+    claim = ProductsClaim(
+        y,
+        commitment=((a, 1),),
+        blind=s,
+        left=[-z] * size,
+        right=[(z * power + d) % ORDER for power, d in zip(y_powers, bit_weights, strict=True)],
+        committed=tuple(committed),
+        constant=((z - z * z) * sum(y_powers) - z * sum(bit_weights)) % ORDER,
+    )
+    return claim.receive(channel, name)
 
 
 def _checked(width: int) -> int:
@@ -240,7 +162,7 @@ def _bit_weights(widths: Sequence[int], z: int) -> list[int]:
 @lru_cache(maxsize=8)
 def _choices(size: int) -> PointVector:
     """Return what a bit adds to A, for both its values: −h for 0, g for 1."""
-    columns = [generators(_H, size).scaled(-1), generators(_G, size)]
-    return PointVector.join(columns).select(
+    g, h = product_generators(size)
+    return PointVector.join([h.scaled(-1), g]).select(
         [size * bit + place for place in range(size) for bit in (0, 1)]
     )

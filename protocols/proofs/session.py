@@ -32,6 +32,7 @@ from protocols.proofs.batch import Check
 from protocols.proofs.bits import FEW_BITS, receive_bits, send_bits
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement, ProofRefused
+from protocols.proofs.excess import Excesses, receive_excess, send_excess
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
 from protocols.proofs.nonces import Nonces
@@ -76,8 +77,7 @@ class Session(ABC):
         for form in forms:
             self.transcript.append("form", _digest_of(tuple(form)))
         if isinstance(source.commitment, VectorCommitment):
-            self.transcript.append("points", source.commitment.points.encode())
-            self.transcript.append("parts", b"".join(p.label for p in source.commitment.parts))
+            self._say_points(source.commitment)
             return self._vector_forms(label, source, source.commitment, forms, limits)
         points = [source.commitment.weighted_sum(form) for form in forms]
         secrets = [_slot_form(source.opening, form) for form in forms]
@@ -101,6 +101,19 @@ class Session(ABC):
             "edges", [edge for w in windows for edge in (w.start, w.stop)]
         )
         return [_slot_window(source.commitment, source.opening, window) for window in windows]
+
+    def excess(self, label: str, source: Source, excesses: Excesses) -> Quantity:
+        """Return Σ weight·max(0, use − limit), committed; see `protocols.proofs.excess`."""
+        if not 0 <= min(excesses.places) <= max(excesses.places) < source.size:
+            raise ValueError(f"{label}: a comparison is beyond the {source.size} slots")
+        if excesses.limit > LARGEST_LIMIT:
+            raise ValueError(f"{label}: the weights are so large that a sum could wrap around")
+        self.transcript.append_text("excess", label)
+        self.transcript.append("source", source.identity)
+        if isinstance(source.commitment, VectorCommitment):
+            self._say_points(source.commitment)
+        excesses.append_to(self.transcript)
+        return self._excess(label, source, excesses)
 
     def given(
         self, label: str, point: Point, limit: int, secret: tuple[int, int] | None = None
@@ -164,6 +177,13 @@ class Session(ABC):
         forms: Sequence[Sequence[int]],
         limits: Sequence[int],
     ) -> list[Quantity]: ...
+
+    @abstractmethod
+    def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity: ...
+
+    def _say_points(self, commitment: VectorCommitment) -> None:
+        self.transcript.append("points", commitment.points.encode())
+        self.transcript.append("parts", b"".join(part.label for part in commitment.parts))
 
     def _say(self, label: str, quantity: Quantity) -> None:
         self.transcript.append_text("about", label)
@@ -266,6 +286,13 @@ class Prover(Session):
         send_forms(self._channel, commitment, opening, forms, secrets, self._nonces)
         return outputs
 
+    def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity:
+        if source.opening is None:
+            raise FalseStatement(f"{label}: the prover lacks the opening of the uses")
+        total = self._commit(label, excesses.sum_of(source.opening.uses), excesses.limit)
+        send_excess(self._channel, source, excesses, total.opened(), self._nonces)
+        return total
+
 
 class Verifier(Session):
     """The side that sees points and a proof; `finish` returns what remains to be checked."""
@@ -342,6 +369,11 @@ class Verifier(Session):
         points = [output.point for output in outputs]
         self._checks.append(receive_forms(self._channel, label, commitment, forms, points))
         return outputs
+
+    def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity:
+        total = Quantity(self._channel.receive_point(label), excesses.limit)
+        self._checks += receive_excess(self._channel, label, source, excesses, total.point)
+        return total
 
 
 def _slot_form(

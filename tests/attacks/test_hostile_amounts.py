@@ -7,7 +7,9 @@ import pytest
 
 from hub.machine import AppletMachine, limits
 from protocols.amounts import (
+    Above,
     Bucket,
+    Excess,
     Group,
     Peaks,
     SlotForm,
@@ -22,6 +24,7 @@ MONTH = 30 * DAY
 SUM = Sum(SlotForm(((0, 100, 7),)))
 BLOCKS = Tiered((Bucket(SlotForm(((0, 100, 1),)), (50,), (1, 2)),))
 PEAK = Peaks((Group((SlotForm(((0, 1, 1),)), SlotForm(((1, 1, 1),))), 0),))
+EXCESS = Excess(SlotForm(((0, 100, 7),)), (Above(3, SlotForm(((0, 100, 2),))),))
 GRANTED = MANIFEST.replace("[limits]", """
 [[statements]]
 kind = "blocks"
@@ -60,6 +63,8 @@ def test_what_the_manifest_grants_is_opened(machine: AppletMachine) -> None:
     [
         (encode_amounts([PEAK]), 30, "6982"),
         (encode_amounts([SUM, PEAK]), 30, "6982"),
+        (encode_amounts([EXCESS]), 30, "6982"),
+        (encode_amounts([BLOCKS, EXCESS]), 30, "6982"),
         (encode_amounts([BLOCKS]), 26, "6982"),
         (encode_amounts([SUM, BLOCKS]), 10, "6982"),
         (b"", 30, "6a80"),
@@ -69,7 +74,8 @@ def test_what_the_manifest_grants_is_opened(machine: AppletMachine) -> None:
         (encode_amounts([BLOCKS])[:-8], 30, "6a80"),
     ],
     ids=[
-        "no grant", "one of two not granted", "too short", "too short for one of two", "nothing",
+        "no grant", "one of two not granted", "no grant of an excess", "excess beside blocks",
+        "too short", "too short for one of two", "nothing",
         "no integers", "count beyond the end", "left over", "cut short",
     ],
 )  # fmt: skip
@@ -77,6 +83,18 @@ def test_anything_else_is_refused_before_a_service_hears_of_it(
     machine: AppletMachine, amounts: bytes, days: int, status: str
 ) -> None:
     assert ask(machine, amounts, days).hex() == status
+
+
+def test_an_excess_is_opened_where_the_manifest_grants_it(machine: AppletMachine) -> None:
+    granted = GRANTED.replace('kind = "blocks"', 'kind = "excess"')
+    instance, device = start(machine, BODY.format(begin=BEGIN), manifest=granted)
+    asked = bytes([30]) + (1).to_bytes(2, "big") + encode_amounts([EXCESS])
+    uses = [(BEGIN // 900 + slot) % 7 for slot in range(100)]
+    assert instance.process(command(0, asked)) == f"({EXCESS.value_of(uses)},)".encode() + b"\x90\0"
+    assert len(device.household.released) == 1
+    many = SlotForm(((0, 4 * limits.MAX_COMPARISONS + 1, 1),))
+    asked = bytes([30]) + (1).to_bytes(2, "big") + encode_amounts([Excess(many, (Above(3, many),))])
+    assert instance.process(command(0, asked)).hex() == "6a84"
 
 
 def test_a_description_is_bounded_in_size_and_in_work(machine: AppletMachine) -> None:

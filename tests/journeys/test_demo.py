@@ -144,3 +144,22 @@ def test_blocks_and_demand_are_billed_privately(
     assert facts["known"]["supplier"]["peaks"] == peaks
     assert facts["known"]["supplier"]["degrees_of_freedom"] == 2
     assert facts["known"]["supplier"]["nothing_finer_than_minutes"] >= 8 * 60
+
+
+def test_a_load_variable_tariff_is_billed_privately(meterlet: Meterlet) -> None:
+    """Limits of power, in bands and in events: some lies above one, and nothing says when."""
+    tariff = ROOT / "examples/tariffs/de-load-variable-2025.toml"
+    done = meterlet("demo", "--tariff", tariff, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["verified"] is True
+    assert facts["verdict"] == "matches"
+    assert facts["fee"] == facts["fee_recomputed"]
+    used = {item["label"]: item["quantity"] for item in facts["items"]}
+    assert used["evening, block 2"] > 0
+    assert facts["raw_readings_left_house"] == 0
+    (release,) = facts["released"]
+    assert release["statement"] == "excess+linear"
+    known = facts["known"]["supplier"]
+    assert known["degrees_of_freedom"] == 3  # as if what lies above each limit were a sum
+    assert known["nothing_finer_than_minutes"] == 9 * 60  # the shortages of March

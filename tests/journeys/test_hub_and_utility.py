@@ -25,6 +25,7 @@ from tests.journeys.conftest import ROOT, run_meterlet
 
 METER = emulated_meter_id(1).hex()
 TARIFF = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"
+LOAD_VARIABLE = TARIFF.with_name("de-load-variable-2025.toml")
 PROGRAM = (sys.executable, "-W", "error", "-m", "cli.main")
 
 
@@ -144,6 +145,26 @@ def test_a_revoked_consent_and_a_hub_that_is_off_are_told_apart(town: Town) -> N
     assert (code, line) == (1, f"meterlet: {address}: Connection refused")
     entries = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
     assert entries["entries"] == []
+
+
+def test_a_load_variable_bill_is_checked_offline_and_needs_a_consent_of_its_own(
+    town: Town, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "march.bundle"
+    with town.serving() as address:
+        asked = town.request(address, LOAD_VARIABLE, "--bundle", bundle, "--json")
+        bill = json.loads(done(*asked))
+        assert (bill["verified"], bill["slots"]) == (True, 2972)
+        listed = json.loads(done("inspect", "consents", "list", "--hub", town.hub, "--json"))
+        (excess,) = [one for one in listed["consents"] if one["statement"] == "excess"]
+        done("inspect", "consents", "revoke", "--hub", town.hub, excess["number"])
+        code, line = refused(*town.request(address, LOAD_VARIABLE))
+        assert (code, "6985 (the resident's consent does not allow it)" in line) == (5, True)
+        done(*town.request(address))  # a bill without limits of power needs no such consent
+    assert "matches" in done("bill", "verify", bundle, "--supplier", town.utility / "public.pem")
+    data = bundle.read_bytes()
+    bundle.write_bytes(data[:-100] + bytes([data[-100] ^ 1]) + data[-99:])
+    assert run_meterlet("bill", "verify", bundle).returncode in (3, 4)
 
 
 def test_another_suppliers_signature_is_not_replaced_by_ones_own(

@@ -114,7 +114,7 @@ def answered(tariff: Tariff, month: Month) -> ChargesAnswer:
     )  # fmt: skip
 
 
-def require_equal(tariff: Tariff, month: Month) -> None:
+def require_equal(tariff: Tariff, month: Month) -> ChargesAnswer:
     """The private bill, through messages and check, is the plain one to the last digit."""
     answer = answered(tariff, month)
     assert decode_answer(answer.encode()) == answer
@@ -128,6 +128,7 @@ def require_equal(tariff: Tariff, month: Month) -> None:
         plain.total_exact, 10**plain.exact_decimals
     )
     assert len(verified.missing) == month.states.count(3)
+    return answer
 
 
 def plan_drawn(seed: int, *, demand: bool) -> Tariff:
@@ -218,6 +219,27 @@ def test_the_mean_of_the_highest_daily_peaks_is_billed_privately(highest: int, f
     tariff, month = load_toml(FLAT + charge), drawn_month(highest, GAPS)
     amounts = plan_of(tariff, month).amounts
     assert [getattr(one, "highest", None) for one in amounts] == [None, highest % 40, highest % 40]
+    require_equal(tariff, month)
+
+
+@pytest.mark.parametrize(
+    ("figure", "window", "floor"),
+    [
+        ("mean-of-daily-peaks", "90min", "0.501"),
+        ("mean-of-daily-peaks", "120min", "0"),
+        ("mean-of-monthly-peaks", "150min", "1.403"),
+    ],
+)
+def test_means_of_peaks_that_make_no_whole_watts_are_billed_privately(
+    figure: str, window: str, floor: str
+) -> None:
+    charge = (
+        f'[[charge]]\nname = "peaks"\nkind = "demand"\nfigure = "{figure}"\n'
+        f'window = "{window}"\nper = "year"\ninterval = "year"\nfloor_kw = "{floor}"\n'
+        'price_per_kw = "4.10"\n'
+    )
+    tariff, month = load_toml(FLAT + charge), drawn_month(8, GAPS)
+    assert any(getattr(one, "rate", (1, 1)) != (1, 1) for one in plan_of(tariff, month).amounts)
     require_equal(tariff, month)
 
 

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.amounts import (
+    Above,
     Amount,
     AmountsMalformed,
     Best,
     Bucket,
+    Excess,
     Group,
     Peaks,
     Reading,
@@ -39,7 +41,15 @@ def peaks(draw: st.DrawFn) -> Peaks:
     cut = draw(st.integers(1, len(windows) - 1))
     floor = draw(st.integers(0, 5000))
     groups = Group(tuple(windows[:cut]), floor), Group(tuple(windows[cut:]), floor)
-    return Peaks(groups, draw(st.integers(0, 1)))
+    rate = draw(st.sampled_from([(1, 1), (4, 3), (1, 2), (2, 3)]))
+    return Peaks(groups, draw(st.integers(0, 1)), rate)
+
+
+@st.composite
+def excesses(draw: st.DrawFn) -> Excess:
+    limits = sorted(draw(st.sets(st.integers(1, 10**6), min_size=1, max_size=4)))
+    everything = draw(st.one_of(st.just(SlotForm(())), FORMS))
+    return Excess(everything, tuple(Above(limit, draw(FORMS)) for limit in limits))
 
 
 AMOUNTS = st.lists(
@@ -49,6 +59,7 @@ AMOUNTS = st.lists(
         peaks(),
         st.lists(FORMS, min_size=2, max_size=4).map(tuple).map(Best),
         st.integers(0, 10**6).map(Reading),
+        excesses(),
     ),
     min_size=1,
     max_size=4,
@@ -64,7 +75,7 @@ def test_amounts_come_back_as_they_went_out(amounts: list[Amount]) -> None:
     assert decode_amounts(encode_amounts(amounts)) == tuple(amounts)
 
 
-@given(st.binary(max_size=400) | st.lists(st.integers(0, 3), max_size=40).map(lambda n: packed(*n)))
+@given(st.binary(max_size=400) | st.lists(st.integers(0, 7), max_size=40).map(lambda n: packed(*n)))
 def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
     try:
         amounts = decode_amounts(data)
@@ -114,18 +125,47 @@ ONE_RUN = (1, 0, 1, 1)
         (1, 2, 1, 0, 2, 1, 0, 1, 1, 1, 1, 2, 1),
         (1, 2, 1, 0, 1, 1, 0, 1, -1),
         (1, 2, 2, 0, 1, *ONE_RUN, 0, 1, *ONE_RUN),
+        (1, 6, *ONE_RUN, 0),
+        (1, 6, *ONE_RUN, -1),
+        (1, 6, *ONE_RUN, 1, 0, *ONE_RUN),
+        (1, 6, *ONE_RUN, 1, -5, *ONE_RUN),
+        (1, 6, *ONE_RUN, 1, 5, 0),
+        (1, 6, *ONE_RUN, 2, 5, *ONE_RUN, 5, *ONE_RUN),
+        (1, 6, *ONE_RUN, 2, 6, *ONE_RUN, 5, *ONE_RUN),
+        (1, 6, -1, 1, 5, *ONE_RUN),
+        (1, 7, 4, 1, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 1, 1, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 4, 2, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 0, 3, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, -4, 3, 0, 1, 0, 1, *ONE_RUN),
+        (1, 7, 4, 3, 1, 1, 0, 1, *ONE_RUN),
+        (1, 8, *ONE_RUN),
     ],
     ids=[
         "none", "fewer than none", "count beyond the end", "unknown kind", "form of nothing",
         "place below 0", "run of nothing", "weight 0", "runs out of order", "runs overlap",
         "runs not merged", "equal limits", "limit 0", "bucket takes off", "limits below none",
         "no group", "no window", "floor below 0", "window twice", "weights differ", "sizes differ",
-        "negative window", "slot in two groups",
+        "negative window", "slot in two groups", "no limit", "fewer limits than none",
+        "above 0", "above a negative limit", "above for no slot", "the same limit twice",
+        "limits that fall", "fewer runs than none",
+        "whole rate", "rate of 1", "rate not in lowest terms", "rate 0", "rate below 0",
+        "highest of too few", "kind 8",
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(numbers: tuple[int, ...]) -> None:
     with pytest.raises(AmountsMalformed):
         decode_amounts(packed(*numbers))
+
+
+@given(excesses(), st.lists(st.integers(0, 10**6), min_size=201, max_size=201))
+def test_an_excess_is_what_it_says(amount: Excess, uses: list[int]) -> None:
+    total = sum(w * u for w, u in zip(amount.form.spread(201), uses, strict=True))
+    for one in amount.above:
+        for weight, use in zip(one.form.spread(201), uses, strict=True):
+            total += weight * max(0, use - one.limit)
+    assert amount.value_of(uses) == total
+    assert amount.comparisons * 4 >= sum(one.form.size for one in amount.above)
 
 
 def test_a_number_beyond_64_bits_is_refused() -> None:

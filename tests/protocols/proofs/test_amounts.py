@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
+from protocols.amounts import (
+    Above,
+    Amount,
+    Bucket,
+    Excess,
+    Group,
+    Peaks,
+    SlotForm,
+    Sum,
+    Tiered,
+)
 from protocols.proofs import (
     FalseStatement,
     Malformed,
@@ -63,7 +73,21 @@ PEAKS = Peaks(
     )
 )
 FEW = Peaks(tuple(Group((slots(4 * n), slots(4 * n + 1)), 300) for n in range(6)), highest=3)
-ALL: tuple[Amount, ...] = (Sum(SlotForm.of({0: 3, 5: -400})), BLOCKS, PEAK, PEAKS, FEW)
+EXCESS = Excess(
+    slots(*range(20), weight=30),
+    (Above(400, slots(*range(5, 15), weight=20)), Above(900, SlotForm.of({6: 5, 7: 5, 23: -9}))),
+)
+RATED = replace(FEW, rate=(4, 3))
+ALL: tuple[Amount, ...] = (
+    Sum(SlotForm.of({0: 3, 5: -400})),
+    BLOCKS,
+    PEAK,
+    PEAKS,
+    FEW,
+    EXCESS,
+    RATED,
+)
+NAMES = ["sum", "blocks", "peak", "peaks", "few", "excess", "rated"]
 
 
 def refused(context: StatementContext, source: Source, amounts: object, proof: bytes) -> bool:
@@ -90,7 +114,7 @@ def test_what_any_house_comes_to_is_what_is_proved(uses: tuple[int, ...]) -> Non
     assert verify_amounts(CONTEXT, theirs, ALL, proof, "it")[0] == values
 
 
-@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks", "few"])
+@pytest.mark.parametrize("amount", ALL, ids=NAMES)
 def test_nothing_used_at_all_is_proved_too(amount: Amount) -> None:
     ours, theirs = house((0,) * SLOTS)
     values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
@@ -126,7 +150,24 @@ def test_a_proof_is_good_for_nothing_else() -> None:
     assert refused(CONTEXT, replace(theirs, commitment=swapped), amounts, proof)
 
 
-@pytest.mark.parametrize("amount", ALL, ids=["sum", "blocks", "peak", "peaks", "few"])
+def test_a_proof_of_an_excess_is_good_for_no_other_limit_price_or_slot() -> None:
+    ours, theirs = house(USES)
+    _, proof = open_amounts(CONTEXT, ours, [EXCESS], bytes(32))
+    assert not refused(CONTEXT, theirs, [EXCESS], proof)
+    first, second = EXCESS.above
+    for above in (
+        (replace(first, limit=401), second),
+        (replace(first, form=slots(*range(5, 15), weight=19)), second),
+        (replace(first, form=slots(*range(4, 14), weight=20)), second),
+        (first,),
+    ):
+        assert refused(CONTEXT, theirs, [replace(EXCESS, above=above)], proof)
+    assert refused(CONTEXT, theirs, [replace(EXCESS, form=slots(*range(20), weight=31))], proof)
+    for context in (replace(CONTEXT, begin=3600), replace(CONTEXT, meter=b"other")):
+        assert refused(context, theirs, [EXCESS], proof)
+
+
+@pytest.mark.parametrize("amount", ALL, ids=NAMES)
 def test_a_prover_with_other_uses_is_refused(amount: Amount) -> None:
     _, theirs = house(USES)
     lower, _ = house(tuple(use * 9 // 10 for use in USES))  # other points, the same days
@@ -197,6 +238,43 @@ def test_the_highest_peaks_are_summed_ties_included(highest: int) -> None:
     assert verify_amounts(CONTEXT, theirs, [amount], proof, "it")[0] == values
 
 
+def test_each_peak_is_rounded_down_to_watts_by_itself() -> None:
+    """Three windows of 45 minutes: 4/3 watts a watt-hour, a floor between, one above."""
+    ours, theirs = house((100, 101, 0, 0, 200, 0, 0, 0, 400, 402, 0, 0))
+    groups = tuple(Group((slots(4 * n), slots(4 * n + 1)), floor) for n, floor in
+                   enumerate((0, 267, 0)))  # fmt: skip
+    for highest, value in ((0, 134 + 267 + 536), (2, 267 + 536), (1, 536)):
+        amount = Peaks(groups, highest, (4, 3))
+        values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+        assert values == (value,) == (amount.value_of((100, 101, 0, 0, 200, 0, 0, 0, 400, 402)),)
+        assert verify_amounts(CONTEXT, theirs, [amount], proof, "it")[0] == values
+        for other in ((5, 3), (4, 5), (1, 1)):
+            assert refused(CONTEXT, theirs, [replace(amount, rate=other)], proof)
+
+
+def test_a_peak_that_is_rounded_up_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watts are one more than they should be: what remains is below 0, and has no range."""
+    ours, theirs = house(USES)
+
+    class Sly(Prover):
+        def commit(self, label, value, width):  # type: ignore[no-untyped-def]
+            # Only what is rounded is committed to where all peaks count.
+            return super().commit(label, lambda: value() + 1, width)
+
+        def require_range(self, label, quantity, width):  # type: ignore[no-untyped-def]
+            if not 0 <= quantity.value < 1 << width:
+                super().require_range(label, Quantity.constant(0), width)
+                return Quantity(quantity.point, (1 << width) - 1, quantity.secret)
+            return super().require_range(label, quantity, width)
+
+    amount = replace(RATED, highest=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(statement, "Prover", Sly)
+        values, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
+    assert values[0] > amount.value_of(USES)
+    assert refused(CONTEXT, theirs, [amount], proof)
+
+
 SMALL = (
     Tiered((Bucket(slots(1, 2), (500,), (3, 4)),)),
     Peaks((Group((slots(1), slots(2), slots(3)), 0),)),
@@ -237,5 +315,8 @@ def test_what_cannot_be_proved_is_refused_before_it_is() -> None:
         open_amounts(CONTEXT, ours, [Sum(slots(23, weight=1 << 40))], bytes(32))
     with pytest.raises(FalseStatement):
         open_amounts(CONTEXT, ours, [Peaks((Group((slots(23), slots(2)), 0),))], bytes(32))
-    with pytest.raises(ValueError, match="beyond"):
-        open_amounts(CONTEXT, ours, [Sum(slots(24))], bytes(32))
+    with pytest.raises(FalseStatement, match="24 bits"):
+        open_amounts(CONTEXT, ours, [Excess(SlotForm(()), (Above(5, slots(23)),))], bytes(32))
+    for beyond in (Sum(slots(24)), Excess(slots(1), (Above(1 << 24, slots(2)),))):
+        with pytest.raises(ValueError, match="beyond"):
+            open_amounts(CONTEXT, ours, [beyond], bytes(32))

@@ -3,6 +3,7 @@
 
 import random
 from collections.abc import Sequence
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +97,13 @@ def test_a_proof_for_other_points_or_widths_is_refused() -> None:
     assert not accepts(PROOF, [POINTS[1], POINTS[0], POINTS[2]], WIDTHS)
     assert not accepts(PROOF, POINTS, [5, 2, 6])
     assert not accepts(PROOF, POINTS, WIDTHS, Transcript("t", 2))
+
+
+def test_proofs_are_the_same_bytes_as_ever() -> None:
+    """Evidence that is kept has to verify for years: the wire does not move unnoticed."""
+    assert sha256(PROOF).hexdigest() == (
+        "1b7ca42b9291bbe6242c3abc924fe959723edc5bcfbeef455fe9a8777a1143e1"
+    )
 
 
 def test_every_flipped_byte_of_a_proof_is_refused() -> None:
