@@ -2,9 +2,10 @@
 """Sums over households of which nobody learns more than the sum, and nobody can falsify it.
 
 From the bottom: `paillier` and `packing` (encryption), `masks` (what cancels in the sum), `members`
-and `round` (who takes part in what), `loads` (what the certifiers sign), `messages`; then the
-parts of the three parties: `household` with its `rules` and `ranges`, `collector` (the
-concentrator), `opening` (the operator) with `split` keys and `culprits` (who spoiled a sum).
+and `round` (who takes part in what), `weighting` (at which prices, if at any), `loads` (what the
+certifiers sign), `messages`; then the parts of the three parties: `household` with its `rules` and
+`ranges`, `collector` (the concentrator), `opening` (the operator) with `split` keys and `culprits`
+(who spoiled a sum).
 docs/aggregation.md tells it whole.
 """
 
@@ -49,6 +50,7 @@ from protocols.aggregation.round import (
 )
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
 from protocols.aggregation.split import JointDecryptor, KeyShare, require_sum, split_key
+from protocols.aggregation.weighting import Weighting
 
 __all__ = [
     "CONCENTRATOR",
@@ -95,6 +97,7 @@ __all__ = [
     "Rules",
     "SumRefused",
     "Terms",
+    "Weighting",
     "commit_limbs",
     "open_sum",
     "require_sum",
