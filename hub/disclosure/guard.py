@@ -10,6 +10,8 @@ broke; the rules, in order:
     period     the period is no shorter than the consent says
     count      the same period has not been answered too often; of a consent finer than
                `LEAST_MINUTES`, each number counts, about whatever overlaps
+    how often  no more answers of its kind are about periods that lie within so many days than the
+               consent says (`frequency`)
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
@@ -45,6 +47,7 @@ from hub.disclosure.consents import (
     Terms,
     UnknownConsent,
 )
+from hub.disclosure.frequency import Span, check_often
 from hub.disclosure.knowledge import (
     Knowledge,
     knowledge_of,
@@ -169,7 +172,8 @@ class Disclosure:
 
     def record_aggregate(self, request: AggregateRequest) -> Entry:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
-        return self.log.append(self.now(), "aggregate", request.facts)
+        prices = None if request.weights is None else request.weights.prices
+        return self.log.append(self.now(), "aggregate", request.facts, prices)
 
     def permit_output(self, request: OutputRequest) -> Entry:
         """Record the release of a raw applet's output, or record the refusal and raise.
@@ -311,6 +315,7 @@ class Disclosure:
         minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
         _check_count(request, terms, before)
+        _check_often(request, terms, before)
         for number in request.numbers:
             check_size(number, terms[number.kind].bits)
         asked = [replace(number, least_minutes=minutes[number.kind]) for number in request.numbers]
@@ -347,13 +352,14 @@ class Disclosure:
                 "group",
                 f"{request.group} households, the consent says at least {terms.least_group}",
             )
-        about = (request.applet, request.begin, request.end)
-        same = sum(
-            (entry.facts["applet"], entry.facts["begin"], entry.facts["end"]) == about
+        before = [
+            (entry.facts["begin"], entry.facts["end"])
             for entry in self.log.entries("aggregate")
-        )
-        if same >= terms.answers:
-            raise ReleaseRefused("count", f"this period was answered {same} times already")
+            if entry.facts["applet"] == request.applet
+            and entry.facts["statement"] == request.statement
+        ]
+        _check_sums(request, terms, before)
+        check_often((request.begin, request.end), before, terms)
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
@@ -367,6 +373,38 @@ class Disclosure:
         if standing[-1].terms.until < today:
             raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
         return standing[-1].terms
+
+
+def _check_sums(request: AggregateRequest, terms: Terms, before: Sequence[Span]) -> None:
+    """Hold a sum to the consent's count and size."""
+    if request.weights is None:
+        same = before.count((request.begin, request.end))
+        if same >= terms.answers:
+            raise ReleaseRefused("count", f"this period was answered {same} times already")
+        return
+    # Prices could be chosen to tell the group's use of single slots: every number counts.
+    near = sum(begin < request.end and request.begin < end for begin, end in before)
+    if near >= terms.answers:
+        raise ReleaseRefused(
+            "count", f"{near} weighed sums about what overlaps were told already, that is all"
+        )
+    if request.weights.bits > terms.bits:
+        raise ReleaseRefused(
+            "size", f"{request.weights.bits} bits, the consent allows {terms.bits}"
+        )
+
+
+def _check_often(
+    request: ReleaseRequest | AmountsRequest, terms: Mapping[str, Terms], before: Sequence[Release]
+) -> None:
+    for kind, one in terms.items():
+        told = [
+            (release.form.begin, release.form.end)
+            for release in before
+            if release.applet == request.applet
+            and any(number.kind == kind for number in release.numbers)
+        ]
+        check_often((request.form.begin, request.form.end), told, one)
 
 
 def _check_count(
