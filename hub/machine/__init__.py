@@ -49,9 +49,9 @@ from hub.machine.runtime import Progress
 
 __all__ = [
     "AGGREGATE",
+    "OUTPUT_COMPONENT",
     "SUMS",
     "WEIGHTED",
-    "OUTPUT_COMPONENT",
     "AppletFault",
     "AppletInstance",
     "AppletMachine",

@@ -59,7 +59,9 @@ class Weighting:
         if not 0 < self.revision < REVISION_LIMIT:
             raise MalformedMessage(f"a revision of {self.revision}")
         code = self.currency
-        if not (len(code) == CURRENCY_SIZE and code.isascii() and code.isalpha() and code.isupper()):
+        if not (
+            len(code) == CURRENCY_SIZE and code.isascii() and code.isalpha() and code.isupper()
+        ):
             raise MalformedMessage("a currency has three capital letters")
         if not self.prices or any(not -PRICE_LIMIT <= p < PRICE_LIMIT for p in self.prices):
             raise MalformedMessage("no prices, or one that does not fit 4 bytes")

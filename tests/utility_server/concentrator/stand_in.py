@@ -183,4 +183,4 @@ def listed(path: Path, hubs: Sequence[StandIn], addresses: Sequence[Address]) ->
 
 
 def asking(at_once: int = 8) -> Hubs:
-    return Hubs(APPLET, at_once, 20.0)
+    return Hubs(at_once, 20.0)
