@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet utility settle --private`: of each supplier's customers, one number and nothing else."""
+"""`meterlet utility settle --private`: one number of each supplier's customers, no more."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -148,7 +148,7 @@ def test_prices_that_differ_in_one_slot_tell_of_the_group_alone_and_end_with_the
     hubs: list[Hub],
 ) -> None:
     bent = [price + (place == 500) for place, price in enumerate(PRICES)]
-    found = []
+    found: list[int] = []
     for number, prices in enumerate((PRICES, bent, PRICES)):
         announced = announce(hubs, number.to_bytes(32, "big"), month(prices))
         collector, _ = run(announced, hubs)

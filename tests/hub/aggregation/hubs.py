@@ -31,6 +31,7 @@ DAYS = Period(date(2025, 3, 3), date(2025, 3, 4))
 
 MONTH = Period(date(2025, 2, 1), date(2025, 2, 28))
 SETTLEMENT = "settlement.toml"
+KNOWN = Period(date(2025, 3, 2), date(2025, 3, 6))
 
 
 def package(manifest: str = "manifest.toml") -> bytes:
@@ -86,7 +87,7 @@ def make_hub(
     number: int,
     machine: AppletMachine,
     cap: bytes,
-    known: Period = Period(date(2025, 3, 2), date(2025, 3, 6)),
+    known: Period = KNOWN,
     slot_minutes: int = 15,
 ) -> Hub:
     description = Description(
