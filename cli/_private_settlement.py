@@ -75,10 +75,11 @@ class PrivateSettlement:
 
         Raises `VerificationFailed` where that is about another index than it was asked about.
         """
-        self.unsettled += [
-            {"meter": one["meter"], "why": f"{one['step']}: {one['why']}"}
-            for one in (*facts["absent"], *facts["refused"])
-        ]
+        told = (*facts["absent"], *facts["refused"])
+        why = {one["meter"]: f"{one['step']}: {one['why']}" for one in told}
+        # Of a number that was known already, it is not known again why somebody is missing.
+        left = facts["left_out"] if facts["verified"] else why
+        self.unsettled += [{"meter": m, "why": why.get(m, "not in the sum")} for m in left]
         self.spoiled += [f"{supplier}: {one['who']}: {one['reason']}" for one in facts["culprits"]]
         if not facts["verified"]:
             what = facts["void"] or "the sum does not open"

@@ -294,6 +294,7 @@ def _worth_facts(worth: Worth, *, is_known: bool) -> dict[str, Any]:
         "worth": str(worth.value),
         "homes": worth.homes,
         "missing_home_slots": worth.missing,
+        "left_out": [meter.hex() for meter in worth.left_out],
         "round": worth.round.hex(),
         "known_before": is_known,
     }

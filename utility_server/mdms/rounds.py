@@ -223,7 +223,9 @@ class RoundRunner:
         terms = announced.terms
         self.outcome.meters = opened.meters
         if terms.weighting is not None:
-            self.outcome.worth = Worth.of(terms, announced.digest, opened)
+            left = (one.meter for one in self.outcome.absent + self.outcome.refused)
+            asked = (*left, *(member.meter for member in announced.members))
+            self.outcome.worth = Worth.of(announced, opened, asked)
             self.office.store.put_worth(self.outcome.worth)
             return
         aggregate = Aggregate(

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a group's use of a period was worth at an index: the one number of a round with prices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
 import cbor2
 
-from protocols.aggregation import RegionSum, Terms
+from protocols.aggregation import RegionSum, Round, Terms
 from utility_server.errors import StoreError
 from utility_server.mdms.aggregates import check_region
 
@@ -55,6 +56,8 @@ class Worth:
     homes: int
     missing: int
     """How many of their slots had no reading and count as 0."""
+    left_out: tuple[bytes, ...]
+    """The meters that were asked and are not in it: it is provisional as long as there are any."""
     round: bytes
 
     def __post_init__(self) -> None:
@@ -62,8 +65,9 @@ class Worth:
             raise StoreError("a worth of no homes")
 
     @classmethod
-    def of(cls, terms: Terms, digest: bytes, opened: RegionSum) -> Self:
-        """Return what a round with prices, of this digest, has opened."""
+    def of(cls, announced: Round, opened: RegionSum, asked: Iterable[bytes]) -> Self:
+        """Return what a round with prices has opened; `asked` are the meters it was to be of."""
+        terms = announced.terms
         weighting, [value] = terms.weighting, opened.values
         assert weighting is not None
         return cls(
@@ -74,7 +78,8 @@ class Worth:
             value,
             len(opened.meters),
             opened.missing_slots,
-            digest,
+            tuple(sorted(set(asked) - set(opened.meters))),
+            announced.digest,
         )
 
     def encode(self) -> bytes:
@@ -86,6 +91,7 @@ class Worth:
             self.value,
             self.homes,
             self.missing,
+            list(self.left_out),
             self.round,
         ]
         return cbor2.dumps(members, canonical=True)
@@ -96,8 +102,11 @@ class Worth:
         match cbor2.loads(data):
             case [
                 str(series), int(revision), str(currency), int(value), int(homes), int(missing),
-                bytes(identification),
-            ]:  # fmt: skip
-                return cls(place, series, revision, currency, value, homes, missing, identification)
+                list(left), bytes(identification),
+            ] if all(isinstance(meter, bytes) for meter in left):  # fmt: skip
+                return cls(
+                    place, series, revision, currency, value, homes, missing, tuple(left),
+                    identification,
+                )  # fmt: skip
             case _:
                 raise StoreError(f"{place.region}: not a worth that this program writes")

@@ -70,7 +70,8 @@ def test_homes_that_drop_out_are_left_out_and_told(region: Region) -> None:
     outcome = region.run(about(region))
     assert outcome.worth is not None
     assert (outcome.worth.value, outcome.worth.homes) == (worth(region, 2, 5), 5)
-    assert len(outcome.absent) == 2
+    assert outcome.worth.left_out == tuple(region.hubs[place].home.meter for place in (2, 5))
+    assert region.run(about(region)).worth == outcome.worth
 
 
 def test_a_split_key_opens_the_number_with_the_trustees_help(region: Region) -> None:

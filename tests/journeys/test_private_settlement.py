@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A supplier's customers settled by one number, through all processes of a region."""
+
+import json
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.demo.region import REGION, Region, RegionPlan
+from cli.main import main
+from hub.device import Device
+from protocols.metrology import Period
+from tests.journeys.conftest import run_meterlet
+
+pytestmark = pytest.mark.process
+FEBRUARY = Period(date(2025, 2, 1), date(2025, 2, 28))
+HOURS = 28 * 24
+SPOT = [7 * (hour % 24) - 40 for hour in range(HOURS)]
+"""EUR/MWh, some of them below 0."""
+
+
+def plan_of(homes: int) -> RegionPlan:
+    return RegionPlan(
+        columns=("",) * homes,
+        readings=None,
+        unit="kWh",
+        interval_seconds=3600,
+        readings_zone="UTC",
+        zone="UTC",
+        slot_minutes=60,
+        period=FEBRUARY,
+        resolution_minutes=60,
+        source="synthetic",
+        dropouts_percent=10,
+        cheat=None,
+        processes=1,
+        manifest="settlement.toml",
+    )
+
+
+def meterlet(*arguments: object) -> tuple[int, str]:
+    """Run the command in this process, for speed; return exit code and what it says."""
+    environment = {"NO_COLOR": "1", "COLUMNS": "200"}
+    ran = CliRunner().invoke(main, list(map(str, arguments)), env=environment)
+    return ran.exit_code, " ".join(ran.output.split())
+
+
+def make_index(folder: Path) -> Path:
+    rows = "".join(
+        f"2025-02-{1 + hour // 24:02}T{hour % 24:02}:00:00,{price}\n"
+        for hour, price in enumerate(SPOT)
+    )
+    (folder / "spot.csv").write_text("time,price\n" + rows)
+    meterlet(
+        "index", "import", folder / "spot.csv", "--series", "spot", "--currency", "EUR",
+        "--column", "price", "--unit", "EUR/MWh", "--step", 60, "-o", folder / "spot.index",
+    )  # fmt: skip
+    return folder / "spot.index"
+
+
+def test_one_number_of_all_is_settled_and_nothing_else_is_known_to_anyone(tmp_path: Path) -> None:
+    region, index = Region(tmp_path, plan_of(6)), make_index(tmp_path)
+    meterlet("utility", "init", tmp_path / "grid")
+    settle = (
+        "utility", "settle", "--utility", tmp_path / "grid", "--mdms", tmp_path / "mdms",
+        "--index", index, "--month", "2025-02", "--zone", "UTC",
+        "--private", f"Nordstrom={REGION}", "--json",
+    )  # fmt: skip
+    with ExitStack() as servers, ExitStack() as homes:
+        region.start(homes, servers)
+        settled = run_meterlet(*settle)
+        again = run_meterlet(*settle)
+        needles = region.needles()
+        held = {one: needles.find_in_process(region.pids[one]) for one in ("concentrator", "mdms")}
+        outside = [tmp_path / "hubs.json", *tmp_path.glob("*.log"), *(tmp_path / "mdms").rglob("*")]
+        assert not needles.find_in_files(outside)
+    assert held == {"concentrator": set(), "mdms": set()}
+    assert settled.returncode == 4, settled.stderr  # one home has dropped out
+    facts = json.loads(settled.stdout)
+    [vanished] = region.plan.vanishing
+    worth, told = 0, 0
+    for serial in range(1, 7):
+        with Device.open(tmp_path / "homes" / f"{serial:04}") as device:
+            told += sum(1 for _ in device.disclosure.log.entries("aggregate"))
+            uses = [wh for day in device.meter.uses(FEBRUARY) for wh in day.uses]
+            if serial != vanished:
+                worth += sum(1000 * price * wh for price, wh in zip(SPOT, uses, strict=True))
+    assert facts["suppliers"]["Nordstrom"]["exact"] == str(worth)
+    assert facts["suppliers"]["Nordstrom"]["customers"] == 5
+    assert facts["total"] == f"{round(worth / 10**7) / 100:.2f}"
+    assert (facts["provisional"], len(facts["unsettled"])) == (True, 1)
+    assert [one["known_before"] for one in facts["groups"]] == [False]
+    # Asked again, the MDMS tells what it knows: no hub has opened a second sum.
+    assert again.returncode == 4, again.stderr
+    known = json.loads(again.stdout)
+    assert (known["suppliers"], known["provisional"]) == (facts["suppliers"], True)
+    assert [one["known_before"] for one in known["groups"]] == [True]
+    assert told == 5
+    hub = tmp_path / "homes" / f"{1 + (vanished == 1):04}"
+    _, said = meterlet("inspect", "releases", "--hub", hub)
+    assert "got one number, the worth at spot revision 1, over 5 households" in said
+
+
+def test_what_makes_no_sense_or_cannot_be_settled_is_said(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    meterlet("utility", "init", tmp_path / "grid")
+    settle = "utility", "settle", "--utility", tmp_path / "grid", "--index", index
+    north, month = ("--private", "A=north"), ("--month", "2025-02", "--zone", "UTC")
+    for options, why in (
+        (north, "--private with --month"),
+        ((*north, *month, "--sums", "A=x"), "--private with --month"),
+        (("--private", "A", *month), "write SUPPLIER=REGION"),
+        ((*north, "--private", "B=north", *month), "each supplier and region once"),
+        ((*north, *month, "--bundles", "b"), "goes with --customers"),
+    ):
+        code, said = meterlet(*settle, *options)
+        assert (code, why in said) == (2, True), said
+    mdms = "--mdms", tmp_path / "mdms"
+    code, said = meterlet(*settle, *north, *month, *mdms)
+    assert (code, "mdms serve" in said) == (1, True), said
+    code, said = meterlet(*settle, *north, *mdms, "--month", "2025-03", "--zone", "UTC")
+    assert (code, "there is no price at" in said) == (4, True), said
