@@ -70,10 +70,10 @@ class PrivateSettlement:
     unopened: list[str] = field(default_factory=list)
     """Why a supplier's sum was not opened."""
 
-    def take(self, supplier: str, index: PriceIndex, facts: dict[str, Any]) -> None:
-        """Take what the MDMS says of a supplier's customers.
+    def take(self, supplier: str, index: bytes, facts: dict[str, Any]) -> None:
+        """Take what the MDMS says of a supplier's customers, asked at the index of this digest.
 
-        Raises `VerificationFailed` where that is about another index than it was asked about.
+        Raises `VerificationFailed` where it is about another one.
         """
         told = (*facts["absent"], *facts["refused"])
         why = {one["meter"]: f"{one['step']}: {one['why']}" for one in told}
@@ -85,7 +85,7 @@ class PrivateSettlement:
             what = facts["void"] or "the sum does not open"
             (self.unopened if facts["void"] else self.spoiled).append(f"{supplier}: {what}")
             return
-        if facts["index"] != index.digest.hex():
+        if facts["index"] != index.hex():
             raise VerificationFailed("index", f"{supplier}: settled at another index than asked")
         self.exact[supplier], self.homes[supplier] = int(facts["worth"]), facts["homes"]
         self.missing += facts["missing_home_slots"]
@@ -119,7 +119,7 @@ def settle_privately(mdms: Path, index: PriceIndex, asked: Asked) -> PrivateSett
             if isinstance(said, str):
                 click.echo(said, err=True)
             else:
-                done.take(supplier, part, said)
+                done.take(supplier, part.digest, said)
     return done
 
 

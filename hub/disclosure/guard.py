@@ -47,7 +47,7 @@ from hub.disclosure.consents import (
     Terms,
     UnknownConsent,
 )
-from hub.disclosure.frequency import Span, check_often
+from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import (
     Knowledge,
     knowledge_of,
@@ -73,6 +73,7 @@ from hub.disclosure.rules import (
     is_same_period,
     overlaps,
 )
+from hub.disclosure.sums import check_sum
 from hub.vault.database import Database
 from protocols.amounts import Reading
 
@@ -337,29 +338,7 @@ class Disclosure:
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
-        if request.days < terms.least_days:
-            raise ReleaseRefused(
-                "period", f"{request.days} days, the consent says at least {terms.least_days}"
-            )
-        if request.resolution_minutes < terms.least_minutes:
-            raise ReleaseRefused(
-                "fineness",
-                f"sums of {request.resolution_minutes} min, the consent says no finer than"
-                f" {terms.least_minutes} min",
-            )
-        if request.group < terms.least_group:
-            raise ReleaseRefused(
-                "group",
-                f"{request.group} households, the consent says at least {terms.least_group}",
-            )
-        before = [
-            (entry.facts["begin"], entry.facts["end"])
-            for entry in self.log.entries("aggregate")
-            if entry.facts["applet"] == request.applet
-            and entry.facts["statement"] == request.statement
-        ]
-        _check_sums(request, terms, before)
-        check_often((request.begin, request.end), before, terms)
+        check_sum(request, terms, self.log.entries("aggregate"))
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
@@ -373,25 +352,6 @@ class Disclosure:
         if standing[-1].terms.until < today:
             raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
         return standing[-1].terms
-
-
-def _check_sums(request: AggregateRequest, terms: Terms, before: Sequence[Span]) -> None:
-    """Hold a sum to the consent's count and size."""
-    if request.weights is None:
-        same = before.count((request.begin, request.end))
-        if same >= terms.answers:
-            raise ReleaseRefused("count", f"this period was answered {same} times already")
-        return
-    # Prices could be chosen to tell the group's use of single slots: every number counts.
-    near = sum(begin < request.end and request.begin < end for begin, end in before)
-    if near >= terms.answers:
-        raise ReleaseRefused(
-            "count", f"{near} weighed sums about what overlaps were told already, that is all"
-        )
-    if request.weights.bits > terms.bits:
-        raise ReleaseRefused(
-            "size", f"{request.weights.bits} bits, the consent allows {terms.bits}"
-        )
 
 
 def _check_often(

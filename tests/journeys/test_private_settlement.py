@@ -5,15 +5,18 @@ import json
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from cli._private_settlement import PrivateSettlement
 from cli.demo.region import REGION, Region, RegionPlan
 from cli.main import main
 from hub.device import Device
 from protocols.metrology import Period
 from tests.journeys.conftest import run_meterlet
+from utility_server.errors import VerificationFailed
 
 pytestmark = pytest.mark.process
 FEBRUARY = Period(date(2025, 2, 1), date(2025, 2, 28))
@@ -123,3 +126,43 @@ def test_what_makes_no_sense_or_cannot_be_settled_is_said(tmp_path: Path) -> Non
     assert (code, "mdms serve" in said) == (1, True), said
     code, said = meterlet(*settle, *north, *mdms, "--month", "2025-03", "--zone", "UTC")
     assert (code, "there is no price at" in said) == (4, True), said
+
+
+FACTS: dict[str, Any] = {
+    "verified": True, "absent": [], "refused": [], "culprits": [], "void": None,
+    "index": bytes(32).hex(), "worth": "-70", "homes": 5, "missing_home_slots": 0, "left_out": [],
+    "region": "north", "round": "00", "known_before": False, "bytes_sent": 1, "bytes_received": 2,
+}  # fmt: skip
+CULPRIT = {"who": "concentrator", "reason": "its product is not that of the contributions"}
+GONE = {"meter": "0a", "step": "contribute", "why": "refused"}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "exact"),
+    [
+        ({}, None, {"A": -70}),
+        ({"missing_home_slots": 3}, None, {"A": -70}),
+        ({"left_out": ["0a"], "absent": [GONE]}, 4, {"A": -70}),
+        ({"culprits": [CULPRIT]}, 3, {"A": -70}),  # its evidence has opened the sum
+        ({"verified": False, "culprits": [CULPRIT]}, 3, {}),
+        ({"verified": False}, 3, {}),
+        ({"verified": False, "void": "no answer to 'open'", "absent": [GONE]}, 4, {}),
+    ],
+)
+def test_what_became_of_a_suppliers_sum_is_what_the_exit_code_says(
+    change: dict[str, Any], code: int | None, exact: dict[str, int]
+) -> None:
+    done = PrivateSettlement()
+    done.take("A", bytes(32), {**FACTS, **change})
+    assert (done.exact, done.missing) == (exact, change.get("missing_home_slots", 0))
+    if code is None:
+        done.complain()
+        return
+    with pytest.raises(SystemExit) as left:
+        done.complain()
+    assert left.value.code == code
+
+
+def test_a_number_at_another_index_than_asked_is_refused() -> None:
+    with pytest.raises(VerificationFailed, match="another index than asked"):
+        PrivateSettlement().take("A", bytes(31) + b"1", FACTS)

@@ -154,7 +154,9 @@ def test_a_consent_is_narrowed_and_revoked_with_its_effect_shown_first(anna: Bro
     wider = anna.get("/consents/1?change=narrow&least_days=1")
     assert "allow more than the consent does" in wider.text
     assert anna.post("/consents/1/narrow", least_days="1").status_code == 400
-    narrowed = anna.post("/consents/1/narrow", least_days="40")
+    assert anna.post("/consents/1/narrow", within_days="30").status_code == 400
+    narrowed = anna.post("/consents/1/narrow", least_days="40", within_days="62")
+    assert "within any 62 days" in narrowed.text
     number = narrowed.url.path.rpartition("/")[2]
     assert "would be answered" not in anna.get(f"/consents/{number}?change=revoke").text
     assert anna.post(f"/consents/{number}/revoke").url.path == "/consents"
