@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility settle --private`: one number of each supplier's customers, no more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,8 @@ from cli.common import Exit, fail
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 from tariffs import PriceIndex, TariffError
-from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.concentrator.errors import ConcentratorRefused
+from utility_server.errors import CannotVerify, StoreError, VerificationFailed
 from utility_server.group_settlement import resolution_of
 from utility_server.mdms.door import Request, ask
 
@@ -25,8 +26,8 @@ REGISTER: Final = Obis.parse("1-0:1.8.0*255").code
 class Asked:
     """What an operator wants to have settled, and how."""
 
-    regions: Mapping[str, str]
-    """By supplier, where its customers are."""
+    regions: Sequence[tuple[str, str]]
+    """A supplier, and a region of its customers; of each supplier one or more."""
     period: Period
     zone: str
     resolution_minutes: int | None
@@ -87,7 +88,8 @@ class PrivateSettlement:
             return
         if facts["index"] != index.hex():
             raise VerificationFailed("index", f"{supplier}: settled at another index than asked")
-        self.exact[supplier], self.homes[supplier] = int(facts["worth"]), facts["homes"]
+        self.exact[supplier] = self.exact.get(supplier, 0) + int(facts["worth"])
+        self.homes[supplier] = self.homes.get(supplier, 0) + facts["homes"]
         self.missing += facts["missing_home_slots"]
         names = ("region", "round", "homes", "known_before", "bytes_sent", "bytes_received")
         self.groups.append({"supplier": supplier, **{name: facts[name] for name in names}})
@@ -108,30 +110,33 @@ class PrivateSettlement:
 
 
 def settle_privately(mdms: Path, index: PriceIndex, asked: Asked) -> PrivateSettlement:
-    """Have the MDMS run a round for each supplier; what it says meanwhile goes to stderr.
+    """Have the MDMS run a round for each region; what it says meanwhile goes to stderr.
 
-    Raises what `ask` raises, `CannotVerify` where the index has not all prices, and
-    `VerificationFailed` for an answer about another index.
+    A region of which there is no sum does not keep the others from being settled. Raises
+    `CannotVerify` where the index has not all prices, `LineError` where no MDMS serves.
     """
     done, part = PrivateSettlement(), asked.part_of(index)
-    for supplier, region in asked.regions.items():
-        for said in ask(mdms, asked.request(part, region)):
-            if isinstance(said, str):
-                click.echo(said, err=True)
-            else:
-                done.take(supplier, part.digest, said)
+    for supplier, region in asked.regions:
+        try:
+            for said in ask(mdms, asked.request(part, region)):
+                if isinstance(said, str):
+                    click.echo(said, err=True)
+                else:
+                    done.take(supplier, part.digest, said)
+        except VerificationFailed as failed:
+            done.spoiled.append(f"{supplier}: region {region}: {failed}")
+        except (CannotVerify, ConcentratorRefused, StoreError) as error:
+            done.unopened.append(f"{supplier}: {error}")
     return done
 
 
-def regions_of(texts: Sequence[str], most_name: int) -> dict[str, str]:
+def regions_of(texts: Sequence[str], most_name: int) -> tuple[tuple[str, str], ...]:
     """Return supplier and region of each SUPPLIER=REGION; raise `click.UsageError`."""
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for text in texts:
         name, equals, region = text.partition("=")
-        known = name in found or region in found.values()
-        if not equals or not region or not 1 <= len(name) <= most_name or known:
-            raise click.UsageError(
-                f"--private {text!r}: write SUPPLIER=REGION, each supplier and region once"
-            )
-        found[name] = region
-    return dict(sorted(found.items()))
+        is_known = region in (other for _, other in found)
+        if not equals or not region or not 1 <= len(name) <= most_name or is_known:
+            raise click.UsageError(f"--private {text!r}: write SUPPLIER=REGION, each region once")
+        found.append((name, region))
+    return tuple(sorted(found))

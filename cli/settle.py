@@ -195,7 +195,9 @@ def _private_facts(index: PriceIndex, asked: Asked, done: PrivateSettlement) -> 
         **_money_facts(index, done.exact, done.homes),
         "missing_slots": done.missing,
         "unsettled": done.unsettled,
-        "provisional": bool(done.unsettled or done.missing or len(done.exact) < len(asked.regions)),
+        "provisional": bool(
+            done.unsettled or done.missing or len(done.groups) < len(asked.regions)
+        ),
         "groups": done.groups,
     }
 

@@ -2,6 +2,7 @@
 """A supplier's customers settled by one number, through all processes of a region."""
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -12,11 +13,13 @@ from click.testing import CliRunner
 
 from cli._private_settlement import PrivateSettlement
 from cli.demo.region import REGION, Region, RegionPlan
+from cli.index import load_index
 from cli.main import main
 from hub.device import Device
 from protocols.metrology import Period
 from tests.journeys.conftest import run_meterlet
-from utility_server.errors import VerificationFailed
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.mdms.door import Request
 
 pytestmark = pytest.mark.process
 FEBRUARY = Period(date(2025, 2, 1), date(2025, 2, 28))
@@ -116,7 +119,7 @@ def test_what_makes_no_sense_or_cannot_be_settled_is_said(tmp_path: Path) -> Non
         (north, "--private with --month"),
         ((*north, *month, "--sums", "A=x"), "--private with --month"),
         (("--private", "A", *month), "write SUPPLIER=REGION"),
-        ((*north, "--private", "B=north", *month), "each supplier and region once"),
+        ((*north, "--private", "B=north", *month), "each region once"),
         ((*north, *month, "--bundles", "b"), "goes with --customers"),
     ):
         code, said = meterlet(*settle, *options)
@@ -126,6 +129,36 @@ def test_what_makes_no_sense_or_cannot_be_settled_is_said(tmp_path: Path) -> Non
     assert (code, "mdms serve" in said) == (1, True), said
     code, said = meterlet(*settle, *north, *mdms, "--month", "2025-03", "--zone", "UTC")
     assert (code, "there is no price at" in said) == (4, True), said
+
+
+def test_a_region_without_a_sum_does_not_keep_others_from_being_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the MDMS says is made up here; that it says so is tested with the MDMS."""
+    meterlet("utility", "init", tmp_path / "grid")
+    index = make_index(tmp_path)
+    digest = load_index(index)[0].between(*FEBRUARY.bounds("UTC")).digest.hex()
+
+    def answer(folder: Path, request: Request) -> Iterator[dict[str, Any]]:
+        match request.region:
+            case "few":
+                raise CannotVerify("region few: no round: a roster of 1")
+            case "wrong":
+                raise VerificationFailed("batch", "the concentrator has sent none")
+        yield {**FACTS, "index": digest, "region": request.region}
+
+    monkeypatch.setattr("cli._private_settlement.ask", answer)
+    settle = (
+        "utility", "settle", "--utility", tmp_path / "grid", "--index", index, "--zone", "UTC",
+        "--month", "2025-02", "--private", "A=north",
+    )  # fmt: skip
+    assert meterlet(*settle)[0] == 0
+    code, said = meterlet(*settle, "--private", "B=few")
+    assert (code, "A: 0.00 EUR, 5 customers" in said) == (4, True), said
+    assert "B: region few: no round" in said
+    assert "provisional: 0 customers are left out" in said
+    code, said = meterlet(*settle, "--private", "B=few", "--private", "C=wrong")
+    assert (code, "C: region wrong: batch" in said) == (3, True), said
 
 
 FACTS: dict[str, Any] = {
@@ -161,6 +194,14 @@ def test_what_became_of_a_suppliers_sum_is_what_the_exit_code_says(
     with pytest.raises(SystemExit) as left:
         done.complain()
     assert left.value.code == code
+
+
+def test_a_supplier_of_several_groups_has_what_they_add_up_to() -> None:
+    done = PrivateSettlement()
+    for supplier, worth in (("A", -70), ("B", 5), ("A", 100)):
+        done.take(supplier, bytes(32), {**FACTS, "worth": str(worth)})
+    assert (done.exact, done.homes) == ({"A": 30, "B": 5}, {"A": 10, "B": 5})
+    assert len(done.groups) == 3
 
 
 def test_a_number_at_another_index_than_asked_is_refused() -> None:
