@@ -105,9 +105,9 @@ def settle(
 
     Each customer's hub is asked about a --month and proves its part; or, --private, all of a
     supplier's customers together tell one number and no customer's part is known; or the --sums of
-    suppliers' customers are known slot by slot. Exit code 3 if an answer is wrong, 5 if a consent
-    is lacking, 4 if an answer is not to be had; what could be settled is printed all the same, as
-    provisional.
+    suppliers' customers are known slot by slot. Exit code 3 if an answer is wrong, 4 if one is not
+    to be had, 5 if (with --customers) a consent is lacking; what could be settled is printed all
+    the same, as provisional.
     """
     if sum((customers is not None, bool(regions), bool(groups))) != 1 or bool(groups) != (
         month is None

@@ -35,8 +35,7 @@ def check_sum(request: AggregateRequest, terms: Terms, opened: Iterable[Entry]) 
     before = [
         (entry.facts["begin"], entry.facts["end"])
         for entry in opened
-        if entry.facts["applet"] == request.applet
-        and entry.facts["statement"] == request.statement
+        if entry.facts["applet"] == request.applet and entry.facts["statement"] == request.statement
     ]
     if request.weights is None:
         _check_curve(request, terms, before)
