@@ -5,7 +5,15 @@ from pathlib import Path
 
 import rich_click as click
 
-from cli.common import FOLDER, default_folder, fail, json_option, one_line_errors, print_json
+from cli.common import (
+    FOLDER,
+    Hex,
+    default_folder,
+    fail,
+    json_option,
+    one_line_errors,
+    print_json,
+)
 from cli.tariff_files import write_new
 from utility_server.authority import Authority
 from utility_server.errors import EnrolmentRefused
@@ -44,8 +52,8 @@ def init(folder: Path, as_json: bool) -> None:
 @authority.command()
 @authority_option
 @click.option("--region", required=True, help="Where the meter is.")
-@click.option("--meter", required=True, help="The meter's id, in hex.")
-@click.option("--certifier", required=True, help="Its certifier's key, in hex (`hub status`).")
+@click.option("--meter", type=Hex(), required=True, help="The meter's id.")
+@click.option("--certifier", type=Hex(), required=True, help="Its certifier's key (`hub status`).")
 @click.option(
     "--output",
     "-o",
@@ -55,23 +63,19 @@ def init(folder: Path, as_json: bool) -> None:
 )
 @json_option
 def certify(
-    folder: Path, region: str, meter: str, certifier: str, output: Path, as_json: bool
+    folder: Path, region: str, meter: bytes, certifier: bytes, output: Path, as_json: bool
 ) -> None:
     """Vouch that a certifier measures a meter of a region."""
-    try:
-        names = bytes.fromhex(meter), bytes.fromhex(certifier)
-    except ValueError:
-        raise click.UsageError("--meter and --certifier are written in hex") from None
     with one_line_errors():
         try:
-            certificate = Authority.open(folder).certify(region, *names)
+            certificate = Authority.open(folder).certify(region, meter, certifier)
         except EnrolmentRefused as refused:
             fail(str(refused))
         write_new(output, certificate.encode(), 0o644)
     if as_json:
         print_json(
             "meterlet.authority.certify/1",
-            {"region": region, "meter": meter, "certificate": str(output)},
+            {"region": region, "meter": meter.hex(), "certificate": str(output)},
         )
     else:
-        click.echo(f"wrote the certificate of meter {meter} to {output}")
+        click.echo(f"wrote the certificate of meter {meter.hex()} to {output}")

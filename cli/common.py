@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Aid",
     "Exit",
+    "Hex",
     "KeyFileProblem",
     "aid_argument",
     "default_folder",
@@ -128,6 +129,21 @@ class Aid(click.ParamType[bytes]):
         if not 5 <= len(aid) <= 16:
             self.fail(f"{value!r} is not an AID of 5 to 16 bytes in hex", param, ctx)
         return aid
+
+
+class Hex(click.ParamType[bytes]):
+    """Bytes, written in hex."""
+
+    name = "HEX"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        """Return the bytes."""
+        try:
+            return value if isinstance(value, bytes) else bytes.fromhex(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not hex", param, ctx)
 
 
 aid_argument = click.argument("aid", type=Aid())

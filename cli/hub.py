@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cli.common import (
     FOLDER,
     Exit,
+    Hex,
     default_folder,
     fail,
     hub_option,
@@ -62,7 +63,7 @@ for command in (reader, restore, snapshot):
 
 @hub.command()
 @click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
-@click.option("--meter", help="The meter's server identification, in hex.")
+@click.option("--meter", type=Hex(), help="The meter's server identification.")
 @click.option("--serial", type=click.IntRange(1, (1 << 40) - 1), help="An emulated meter instead.")
 @click.option("--register", default="1-0:1.8.0*255", show_default=True, help="Its OBIS code.")
 @click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose local days count.")
@@ -90,7 +91,7 @@ for command in (reader, restore, snapshot):
 @json_option
 def init(
     folder: Path,
-    meter: str | None,
+    meter: bytes | None,
     serial: int | None,
     register: str,
     zone: str,
@@ -103,7 +104,7 @@ def init(
     if (meter is None) == (serial is None):
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
     try:
-        meter_id = emulated_meter_id(serial) if serial is not None else bytes.fromhex(meter or "")
+        meter_id = meter or b"" if serial is None else emulated_meter_id(serial)
         description = Description(meter_id, Obis.parse(register).code, zone, int(slot))
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None

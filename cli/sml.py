@@ -81,15 +81,22 @@ def decode(
     for file in files:
         if stream:
             limits = _limits(max_frame or Limits().frame)
+            index = -1
             for index, telegram in enumerate(_arriving(file, limits)):
                 _show([telegram], index, as_json, salvage)
+            is_empty = index < 0
         else:
             data = file.read()
             limits = _limits(max_frame or len(data))
-            if START in data or not _is_bare(data):
-                _show(decode_stream(data, limits=limits), 0, as_json, salvage)
-            else:
+            is_bare = START not in data and _is_bare(data)
+            telegrams = [] if is_bare else decode_stream(data, limits=limits)
+            if is_bare:
                 _show_bare(read_file(data, limits=limits), as_json)
+            else:
+                _show(telegrams, 0, as_json, salvage)
+            is_empty = not is_bare and not telegrams
+        if is_empty and not as_json:
+            click.echo(f"{getattr(file, 'name', '-')}: no SML frame in it", err=True)
 
 
 @sml.command()
@@ -127,7 +134,7 @@ def encode(source: IO[str], server_id: str | None, bare: bool, output: IO[bytes]
     Each frame number becomes a file of an Open, a GetList and a Close response.
     """
     with _one_line_errors():
-        sender = None if server_id is None else bytes.fromhex(server_id)
+        sender = _server_id(server_id)
         for line in _objects(source.read()):
             for number, listed in _by_frame(line).items():
                 messages = _push(number, listed, sender)
@@ -338,6 +345,13 @@ def _push(number: int, listed: list[ListEntry], server_id: bytes | None) -> list
         Message(transaction_id=file_id + b"-%d" % place, body=body)
         for place, body in enumerate(bodies)
     ]
+
+
+def _server_id(text: str | None) -> bytes | None:
+    try:
+        return None if text is None else bytes.fromhex(text)
+    except ValueError:
+        raise EncodingError(f"the server id {text!r} is not hex") from None
 
 
 @contextmanager

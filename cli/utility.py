@@ -10,6 +10,7 @@ from applets.profiling.messages import Method, ProfilingRequest
 from cli.aggregate import aggregate
 from cli.common import (
     FOLDER,
+    Hex,
     default_folder,
     fail,
     json_option,
@@ -102,7 +103,7 @@ def request() -> None:
 @request.command("bill")
 @utility_option
 @month_option
-@click.option("--meter", required=True, help="The customer's meter, in hex.")
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
 @click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
@@ -110,7 +111,7 @@ def request() -> None:
 def request_bill(
     folder: Path,
     month: Period | None,
-    meter: str,
+    meter: bytes,
     tariff: Path,
     address: str,
     bundle: Path | None,
@@ -122,7 +123,7 @@ def request_bill(
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as office:
-        question = office.question(_meter(meter), month, _signed(office, tariff))
+        question = office.question(meter, month, _signed(office, tariff))
         where, head_end = Address.parse(address), HeadEnd(office.randomness)
         billed = office.verify(question, office.ask(question, head_end, where))
         if bundle is not None:
@@ -151,7 +152,7 @@ def request_bill(
 @request.command("profile")
 @utility_option
 @month_option
-@click.option("--meter", required=True, help="The customer's meter, in hex.")
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--profiles", type=FILE, required=True, help="The set of profiles.")
 @click.option(
     "--method", type=click.Choice(METHODS), default=Method.MATCH.value, show_default=True,
@@ -163,7 +164,7 @@ def request_bill(
 def request_profile(
     folder: Path,
     month: Period | None,
-    meter: str,
+    meter: bytes,
     profiles: Path,
     method: str,
     one_in: int | None,
@@ -178,7 +179,7 @@ def request_profile(
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
     with one_line_errors(), Utility.open(folder) as office:
         where, head_end = Address.parse(address), HeadEnd(office.randomness)
-        found = profile_customer(office, asked, month, _meter(meter), head_end, where)
+        found = profile_customer(office, asked, month, meter, head_end, where)
     facts = {
         "entry": found.entry.sequence,
         "meter": found.entry.meter.hex(),
@@ -230,13 +231,6 @@ def _signed(office: Utility, tariff: Path) -> bytes:
         return office.sign(loaded.tariff)
     load_tariff(tariff, office.folder / "public.pem")
     return tariff.read_bytes()
-
-
-def _meter(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise click.UsageError(f"--meter {text!r} is not hex") from None
 
 
 @utility.command()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocols.aggregation import MalformedMessage, MeterCertificate
 from utility_server.errors import EnrolmentRefused
+from utility_server.folders import new_folder
 from utility_server.keys import read_secret, write_secret
 
 __all__ = ["Authority"]
@@ -39,14 +40,14 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path, randomness: Callable[[int], bytes] = os.urandom) -> Self:
-        """Make an authority with a new key; raise `StoreError` where there is one already."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(folder / "authority.key", randomness(_SEED_SIZE))
-        made = cls.open(folder)
-        key = Ed25519PrivateKey.from_private_bytes(made.seed).public_key()
-        pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (folder / "public.pem").write_bytes(pem)
-        return made
+        """Make an authority with a new key in an empty or new folder; else raise `StoreError`."""
+        with new_folder(folder, "an authority"):
+            write_secret(folder / "authority.key", randomness(_SEED_SIZE))
+            made = cls.open(folder)
+            key = Ed25519PrivateKey.from_private_bytes(made.seed).public_key()
+            pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (folder / "public.pem").write_bytes(pem)
+            return made
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -11,7 +11,6 @@ ledger as refused, with the answer as evidence, and no invoice is written.
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from tariffs.signing import sign_tariff, verify_signed_tariff
 from utility_server.customers import Customers
 from utility_server.database import open_database
 from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
+from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, key_id
 from utility_server.ledger import Content, Ledger, LedgerEntry
@@ -81,22 +81,12 @@ class Utility:
 
         Where it cannot be made, nothing of it stays.
         """
-        existed = folder.exists()
-        if existed and any(folder.iterdir()):
-            raise StoreError(f"{folder}: not empty; a utility is made in a folder of its own")
-        try:
+        with new_folder(folder, "a utility"):
             keys = UtilityKeys.create(folder / "keys", randomness)
             pem = keys.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "public.pem").write_bytes(pem)
             open_database(folder / "utility.db").dispose()
             return cls.open(folder, randomness=randomness, now=now)
-        except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if existed:
-                folder.mkdir(mode=0o700, exist_ok=True)
-            if isinstance(error, OSError):
-                raise StoreError(f"{error.filename or folder}: {error.strerror}") from error
-            raise
 
     @classmethod
     def open(

@@ -10,11 +10,11 @@ import rich_click as click
 from rich.console import Console
 
 from cli.common import Exit, json_option, month_option, one_line_errors, open_machine, print_json
-from cli.demo.aggregation import aggregation
 from cli.demo.dishonest_hub import KINDS
 from cli.demo.journey import Household, Journey
 from cli.inspect.bill import show_bill
 from cli.inspect.releases import show_released
+from cli.lazy import LazyGroup
 from cli.tariff_files import load_tariff
 from hub.meters import CsvReplay, EnergyUnit, SyntheticHousehold, parse_interval, parse_zone
 from protocols.metrology import SLOT_MINUTES, Period
@@ -29,7 +29,12 @@ DEFAULT_SLOT: Final = 15
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    targets={"aggregation": "cli.demo.aggregation:aggregation"},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--readings", type=FILE, help="A CSV file of interval data (.csv, .csv.gz).")
 @click.option("--column", help="Its column.")
 @click.option(
@@ -117,9 +122,6 @@ def demo(
         )
     if not result.facts["verified"]:
         raise SystemExit(int(Exit.REFUTED))
-
-
-demo.add_command(aggregation)
 
 
 def _synthetic(seed: int, period: Period) -> Household:

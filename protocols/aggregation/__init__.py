@@ -4,8 +4,8 @@
 From the bottom: `paillier` and `packing` (encryption), `masks` (what cancels in the sum), `members`
 and `round` (who takes part in what), `weighting` (at which prices, if at any), `loads` (what the
 certifiers sign), `messages`; then the parts of the three parties: `household` with its `rules` and
-`ranges`, `collector` (the concentrator), `opening` (the operator) with `split` keys and `culprits`
-(who spoiled a sum).
+`ranges`, `collector` (the concentrator), `opening` (the operator) and `culprits` (who spoiled a
+sum). A key that is `split` needs a trustee: `halves`, `trusteeship`.
 docs/aggregation.md tells it whole.
 """
 
@@ -15,12 +15,14 @@ from protocols.aggregation.errors import (
     AggregationError,
     ContributionRefused,
     Fault,
+    HolderRefused,
     KeyRefused,
     MalformedMessage,
     PackingRefused,
     RoundRefused,
     SumRefused,
 )
+from protocols.aggregation.halves import Halves
 from protocols.aggregation.household import Household
 from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.members import Member, MemberKeys, MemberSecret, MeterCertificate
@@ -49,7 +51,8 @@ from protocols.aggregation.round import (
     values_at_resolution,
 )
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
-from protocols.aggregation.split import JointDecryptor, KeyShare, require_sum, split_key
+from protocols.aggregation.split import JointDecryptor, KeyShare, split_key
+from protocols.aggregation.trusteeship import require_dispute, require_sum
 from protocols.aggregation.weighting import Weighting
 
 __all__ = [
@@ -71,6 +74,8 @@ __all__ = [
     "Decryptor",
     "Encryptor",
     "Fault",
+    "Halves",
+    "HolderRefused",
     "Household",
     "Investigation",
     "JointDecryptor",
@@ -100,6 +105,7 @@ __all__ = [
     "Weighting",
     "commit_limbs",
     "open_sum",
+    "require_dispute",
     "require_sum",
     "split_key",
     "values_at_resolution",

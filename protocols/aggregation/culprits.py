@@ -16,10 +16,10 @@ household, which then has encrypted or opened something else than its certifier 
 that is decrypted on the way is hidden by the masks of the pairs that S is one end of.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final
+from typing import Final, TypeAlias
 
 from protocols.aggregation.collector import (
     Batch,
@@ -27,7 +27,12 @@ from protocols.aggregation.collector import (
     require_contribution,
     require_member,
 )
-from protocols.aggregation.errors import ContributionRefused, RoundRefused, SumRefused
+from protocols.aggregation.errors import (
+    ContributionRefused,
+    HolderRefused,
+    RoundRefused,
+    SumRefused,
+)
 from protocols.aggregation.exchange import verify_exchange
 from protocols.aggregation.loads import commit_limbs
 from protocols.aggregation.masks import pair_masks, round_key
@@ -46,6 +51,7 @@ from protocols.proofs.group import sum_points
 
 __all__ = ["CONCENTRATOR", "Accused", "Culprit", "Investigation"]
 
+Opener: TypeAlias = Callable[[Sequence[int]], Decryptor]
 CONCENTRATOR: Final = b""
 """Stands for the concentrator where a meter's id would be."""
 
@@ -107,7 +113,11 @@ class Investigation:
         for index in self._indexes:
             others = [other for other in self._indexes if other != index]
             given = points.get(index)
-            if given is not None and self._is_from(given, index, len(others)):
+            if (
+                given is not None
+                and given.index == index
+                and given.is_about(self._round, self._batch.contributors)
+            ):
                 self._points[index] = dict(zip(others, given.points, strict=True))
 
     @property
@@ -141,33 +151,37 @@ class Investigation:
                 self.found.append(Culprit(self._meter(index), reason))
             self._points[index][other] = point
 
-    def bisect(self) -> None:
+    def bisect(self, opener: Opener | None = None) -> None:
         """Find every household whose part does not add up; disputes are settled by now.
 
-        Raises `SumRefused` while a household has not shown its pair points.
+        With a split key, `opener` returns what decrypts the product over those places of the list
+        of contributors. Raises `SumRefused` while a household has not shown its pair points, or
+        the key's other holder does not help.
         """
         if self.silent:
             raise SumRefused(f"{len(self.silent)} households do not show their pair points")
         reason = "it has not contributed what its certifier signed"
-        bad = self._bad(tuple(range(len(self._indexes))))
+        bad = self._bad(tuple(range(len(self._indexes))), opener or (lambda _: self._decryptor))
         self.found.extend(Culprit(self._meter(self._indexes[place]), reason) for place in bad)
 
-    def _bad(self, places: tuple[int, ...]) -> Iterator[int]:
-        if self._adds_up(places):
+    def _bad(self, places: tuple[int, ...], opener: Opener) -> Iterator[int]:
+        if self._adds_up(places, opener(places)):
             return
         if len(places) == 1:
             yield places[0]
             return
         middle = len(places) // 2
-        yield from self._bad(places[:middle])
-        yield from self._bad(places[middle:])
+        yield from self._bad(places[:middle], opener)
+        yield from self._bad(places[middle:], opener)
 
-    def _adds_up(self, places: Sequence[int]) -> bool:
+    def _adds_up(self, places: Sequence[int], decryptor: Decryptor) -> bool:
         """Check the equation of the module's docstring for a part of the contributors."""
         self.decrypted += 1
         products = self._round.terms.key.product([self._ciphertexts[place] for place in places])
         try:
-            masked = masked_limbs(self._round, products, len(places), self._decryptor)
+            masked = masked_limbs(self._round, products, len(places), decryptor)
+        except HolderRefused:
+            raise  # says nothing about a household
         except SumRefused:
             return False
         openings = [self._batch.openings[place] for place in places]
@@ -201,16 +215,6 @@ class Investigation:
         if contribution.load != self._batch.loads[place]:
             raise Accused(Culprit(CONCENTRATOR, f"another load for meter {meter.hex()}"))
         return ciphertexts
-
-    def _is_from(self, points: PairPoints, index: int, count: int) -> bool:
-        signing = self._round.members[index].keys.signing
-        return (
-            points.round == self._round.digest
-            and points.index == index
-            and points.contributors == self._batch.contributors.digest
-            and len(points.points) == count
-            and points.is_by(signing)
-        )
 
     def _secret_in(self, shown: PairKey, pair: tuple[int, int]) -> bytes | None:
         """Return the pair's shared secret if an end has signed and proved it."""

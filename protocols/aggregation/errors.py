@@ -8,6 +8,7 @@ AggregationError
   RoundRefused          a household does not take part: a rule, a signature, another's lie
   ContributionRefused   one household's message is not taken; the round goes on without it
   SumRefused            what was opened is not the sum of what the certifiers signed
+    HolderRefused       the other holder of a split key does not help, or answers wrongly
 """
 
 import enum
@@ -16,6 +17,7 @@ __all__ = [
     "AggregationError",
     "ContributionRefused",
     "Fault",
+    "HolderRefused",
     "KeyRefused",
     "MalformedMessage",
     "PackingRefused",
@@ -73,3 +75,7 @@ class ContributionRefused(AggregationError):
 
 class SumRefused(AggregationError):
     """The opened sum is not that of the signed commitments; nothing of it may be used."""
+
+
+class HolderRefused(SumRefused):
+    """The other holder of a split key does not help to open it, or answers wrongly."""

@@ -35,6 +35,7 @@ from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.exchange import PROOF_SIZE
 from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.masks import SEED_SIZE
+from protocols.aggregation.round import Round
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 
@@ -285,6 +286,16 @@ class PairPoints(MemberMessage):
     def of(cls, about: bytes, index: int, contributors: bytes, points: PointVector) -> Self:
         """Return the points, not signed yet."""
         return cls(about, index, UNSIGNED, contributors, points)
+
+    def is_about(self, announced: Round, contributors: Contributors) -> bool:
+        """Return whether its member has signed points for all other contributors of the round."""
+        return (
+            self.round == announced.digest
+            and self.contributors == contributors.digest
+            and self.index in contributors.indexes
+            and len(self.points) == len(contributors.indexes) - 1
+            and self.is_by(announced.members[self.index].keys.signing)
+        )
 
     def _items(self) -> tuple[Item, ...]:
         return self.contributors, self.points.encode(_POINT_SIZE)

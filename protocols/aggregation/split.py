@@ -8,29 +8,24 @@ Each holder raises ciphertexts to its share; who has both results has the plaint
 alone is uniform, to within 2^-128, whatever the key. The dealer, who has the whole key, makes the
 shares once and destroys it.
 
-The second holder (an auditor, say) need not believe what it is given: `require_sum` says whether
-ciphertexts are the product of signed contributions of enough households. So a single household's
+The second holder (an auditor, say) opens sums alone (`trusteeship`). So a single household's
 ciphertext is opened neither by the operator, nor by whoever steals the operator's share; and
-should both conspire, it is still masked. A holder that answers wrongly spoils the sum, which then
-does not open the certified loads; it learns and falsifies nothing.
+should both conspire, it is still masked. Halves come with a proof (`halves`): a holder that
+answers wrongly is found, and cannot have a household blamed.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Self
 
 import gmpy2  # type: ignore[import-untyped]  # gmpy2 ships no types
 from gmpy2 import mpz
 
-from protocols.aggregation.collector import require_contribution, require_member
-from protocols.aggregation.errors import ContributionRefused, KeyRefused, RoundRefused
-from protocols.aggregation.messages import Contribution
+from protocols.aggregation.errors import HolderRefused, KeyRefused
+from protocols.aggregation.halves import MARGIN_BYTES, Halves, prove_halves, verify_halves
 from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey, RandomBytes
-from protocols.aggregation.round import Round
 
-__all__ = ["JointDecryptor", "KeyShare", "combine", "require_sum", "split_key"]
-
-_MARGIN_BYTES: Final = 16
+__all__ = ["JointDecryptor", "KeyShare", "combine", "split_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class KeyShare:
     exponent: int = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.exponent < 1 << 2 * self.public_key.bits + 8 * _MARGIN_BYTES:
+        if not 0 < self.exponent < 1 << 2 * self.public_key.bits + 8 * MARGIN_BYTES:
             raise KeyRefused("not a share of this key")
 
     def apply(self, ciphertexts: Sequence[int]) -> list[int]:
@@ -52,6 +47,12 @@ class KeyShare:
         square = mpz(self.public_key.modulus) ** 2
         return [gmpy2.powmod(ciphertext, self.exponent, square) for ciphertext in ciphertexts]
 
+    def halves(self, ciphertexts: Sequence[int], random_bytes: RandomBytes) -> Halves:
+        """Return this half of each, and the proof; raise `ValueError` for no ciphertext."""
+        values = self.apply(ciphertexts)
+        proof = prove_halves(self.public_key, self.exponent, ciphertexts, values, random_bytes)
+        return Halves(tuple(values), proof)
+
     def encode(self) -> bytes:
         """Return the modulus and the secret exponent."""
         size = self._size(self.public_key.bits)
@@ -61,14 +62,14 @@ class KeyShare:
     def decode(cls, data: bytes) -> Self:
         """Return the share; raise `KeyRefused`, which shows nothing of it, if `data` is none."""
         # n bytes of modulus, 2n + 16 of exponent.
-        size, rest = divmod(len(data) - _MARGIN_BYTES, 3)
+        size, rest = divmod(len(data) - MARGIN_BYTES, 3)
         if rest or size <= 0:
             raise KeyRefused("not a share of a key")
         return cls(PaillierPublicKey.decode(data[:size]), int.from_bytes(data[size:], "big"))
 
     @staticmethod
     def _size(bits: int) -> int:
-        return bits // 4 + _MARGIN_BYTES
+        return bits // 4 + MARGIN_BYTES
 
 
 def split_key(key: PaillierPrivateKey, random_bytes: RandomBytes) -> tuple[KeyShare, KeyShare]:
@@ -77,7 +78,7 @@ def split_key(key: PaillierPrivateKey, random_bytes: RandomBytes) -> tuple[KeySh
     p, q, n = mpz(key.p), mpz(key.q), mpz(public.modulus)
     order = gmpy2.lcm(p - 1, q - 1)
     whole = order * gmpy2.invert(order, n)
-    first = int.from_bytes(random_bytes(public.bits // 4 + _MARGIN_BYTES), "big") | 1
+    first = int.from_bytes(random_bytes(public.bits // 4 + MARGIN_BYTES), "big") | 1
     second = int((whole - first) % (n * order))
     return KeyShare(public, first), KeyShare(public, second)
 
@@ -99,8 +100,8 @@ class JointDecryptor:
     """Decrypts with one's own share and the answers of the other holder."""
 
     share: KeyShare
-    ask: Callable[[Sequence[int]], Sequence[int]] = field(repr=False)
-    """Returns the other holder's half for each ciphertext."""
+    ask: Callable[[Sequence[int]], Halves] = field(repr=False)
+    """Returns the other holder's half for each ciphertext, with the proof."""
 
     @property
     def public_key(self) -> PaillierPublicKey:
@@ -108,34 +109,17 @@ class JointDecryptor:
         return self.share.public_key
 
     def decrypt_many(self, ciphertexts: Sequence[int]) -> list[int]:
-        """Return the plaintext of each; raise `ValueError` if the halves do not fit."""
-        theirs = list(self.ask(ciphertexts))
-        if len(theirs) != len(ciphertexts):
-            raise ValueError("the other holder has not answered for each ciphertext")
-        return combine(self.public_key, self.share.apply(ciphertexts), theirs)
+        """Return the plaintext of each; raise `HolderRefused` if the other's halves are wrong.
 
-
-def require_sum(
-    announced: Round,
-    ciphertexts: Sequence[int],
-    contributions: Sequence[Contribution],
-    smallest_group: int,
-) -> None:
-    """Return if these are the product of so many households' contributions; else `RoundRefused`.
-
-    What a holder checks before it applies its share.
-    """
-    members = {contribution.index for contribution in contributions}
-    if len(members) != len(contributions) or len(members) < smallest_group:
-        raise RoundRefused(f"a sum over {len(members)} households, fewer than {smallest_group}")
-    digest = announced.digest
-    count = announced.terms.layout.plaintext_count(announced.terms.value_count())
-    try:
-        rows = []
-        for contribution in contributions:
-            require_member(announced, digest, contribution)
-            rows.append(require_contribution(announced, digest, contribution, count))
-    except ContributionRefused as error:
-        raise RoundRefused(f"not a sum of signed contributions: {error}") from None
-    if announced.terms.key.product(rows) != list(ciphertexts):
-        raise RoundRefused("the ciphertexts are not the product of these contributions")
+        Raises `ValueError` for what is no ciphertext.
+        """
+        ours, theirs = self.share.apply(ciphertexts), self.ask(ciphertexts)
+        if len(theirs.values) != len(ciphertexts):
+            raise HolderRefused("the other holder has not answered for each ciphertext")
+        try:
+            plaintexts = combine(self.public_key, ours, theirs.values)
+        except ValueError as error:
+            raise HolderRefused(str(error)) from None
+        if not verify_halves(self.public_key, self.share.exponent, ciphertexts, theirs):
+            raise HolderRefused("the other holder's halves are not proved")
+        return plaintexts

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What concentrators, homes and strangers try with a round, over real sockets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,21 @@ from protocols.aggregation import (
     Batch,
     Collector,
     Contribution,
+    Encryptor,
+    Halves,
     Round,
 )
 from tests.protocols.aggregation.homes import (
     NONCE,
+    Home,
     collect,
     public_of,
 )
 from tests.utility_server.concentrator.region import Region, built
-from tests.utility_server.concentrator.stand_in import running
+from tests.utility_server.concentrator.stand_in import StandIn, running
 from utility_server.concentrator import ConcentratorRefused, Line
 from utility_server.errors import CannotVerify
+from utility_server.trustee import Trustee
 
 
 @pytest.fixture
@@ -81,29 +86,24 @@ def test_a_concentrator_that_alters_product_and_evidence_is_named(tmp_path: Path
         assert outcome.aggregate is None
 
 
-def test_a_home_that_encrypts_what_was_not_certified_is_named(region: Region) -> None:
-    liar = region.hubs[3].home
-    certified = list(liar.values)
-    contribute = liar.contribute
+def encrypt_otherwise(liar: StandIn) -> None:
+    """Let a home encrypt half of what its certifier has signed."""
+    certified, contribute = list(liar.home.values), liar.home.contribute
 
-    def lie(announced: Round, crypt: object) -> bytes:
-        # What it certifies is right; what it encrypts is half of that.
-        contribute(announced, crypt)  # type: ignore[arg-type]
+    def lie(announced: Round, crypt: Encryptor) -> bytes:
+        home = liar.home
+        contribute(announced, crypt)
         limbs = announced.terms.layout.limbs_of([value // 2 for value in certified])
-        made = liar.household.contribute(limbs, liar.load, crypt, bytes, liar.blinding)  # type: ignore[arg-type]
-        liar.contribution = made.digest
+        made = home.household.contribute(limbs, home.load, crypt, bytes, home.blinding)
+        home.contribution = made.digest
         return made.encode()
 
-    liar.contribute = lie  # type: ignore[method-assign]
-    outcome = region.run()
-    assert outcome.aggregate is None
-    assert [one.meter for one in outcome.culprits] == [liar.meter]
-    assert not outcome.silent
-    assert region.office.store.places() == []
+    liar.home.contribute = lie  # type: ignore[method-assign]
 
 
-def test_a_home_that_opens_wrongly_is_named(region: Region) -> None:
-    liar, answer = region.hubs[5], region.hubs[5].answer
+def open_otherwise(liar: StandIn) -> None:
+    """Let a home open another blinding than its certifier's."""
+    answer = liar.answer
 
     def lie(step: Instruction, parts: Sequence[bytes]) -> bytes:
         if step is Instruction.OPEN:
@@ -111,8 +111,20 @@ def test_a_home_that_opens_wrongly_is_named(region: Region) -> None:
         return answer(step, parts)
 
     liar.answer = lie  # type: ignore[method-assign]
-    outcome = region.run()
+
+
+@pytest.mark.parametrize("key", ["whole", "split"])
+@pytest.mark.parametrize("lie", [encrypt_otherwise, open_otherwise])
+def test_a_home_that_contributes_what_was_not_certified_is_named(
+    region: Region, lie: Callable[[StandIn], None], key: str
+) -> None:
+    liar = region.hubs[3]
+    lie(liar)
+    outcome = region.run(trustee=region.split() if key == "split" else None)
+    assert outcome.aggregate is None
     assert [one.meter for one in outcome.culprits] == [liar.home.meter]
+    assert not outcome.silent
+    assert region.office.store.places() == []
 
 
 def test_a_concentrator_that_hands_out_no_batch_is_told(tmp_path: Path) -> None:
@@ -146,21 +158,80 @@ def test_a_trustee_opens_nothing_for_a_cheating_concentrator_but_the_true_sum(
         assert outcome.aggregate.sums_wh == region.expected()
 
 
-def test_with_a_split_key_a_lying_home_spoils_the_sum_but_nobody_is_blamed_wrongly(
-    region: Region,
+def test_a_trustee_that_answers_wrongly_has_nobody_blamed(
+    region: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trustee, liar = region.split(), region.hubs[3]
-    answer = liar.answer
+    trustee, n = region.split(), region.office.paillier.public_key.modulus
+    open_otherwise(region.hubs[3])
+    honest = trustee._part
 
-    def lie(step: Instruction, parts: Sequence[bytes]) -> bytes:
-        if step is Instruction.OPEN:
-            liar.home.blinding += 1
-        return answer(step, parts)
+    def part(about: bytes, places: bytes) -> bytes:
+        halves = Halves.decode(honest(about, places), trustee.share.public_key)
+        values = tuple(half * (1 + n) % n**2 for half in halves.values)
+        return replace(halves, values=values).encode(trustee.share.public_key)
 
-    liar.answer = lie  # type: ignore[method-assign]
+    monkeypatch.setattr(Trustee, "_part", lambda _, about, places: part(about, places))
     outcome = region.run(trustee=trustee)
     assert outcome.aggregate is None
     assert not outcome.culprits
+
+
+@pytest.mark.parametrize(
+    "flaw", ["nobody", "one short", "of others", "unsigned", "contribution", "group", "operator"]
+)
+def test_a_trustee_opens_no_part_of_a_sum_that_not_all_dispute(region: Region, flaw: str) -> None:
+    trustee = region.split()
+    members = [hub.home for hub in region.hubs]
+    announced, collector = disputable(region, members)
+    contributors = collector.close()
+    contributions = [one.encode() for one in collector.evidence()]
+    points = [home.household.pair_points(contributors) for home in members]
+    match flaw:
+        case "one short":
+            points.pop()
+        case "of others":
+            other, _ = disputable(region, members[:-1])
+            points[0] = replace(points[0], round=other.digest)
+        case "unsigned":
+            points[2] = replace(points[2], signature=points[3].signature)
+        case "contribution":
+            contributions[1], contributions[2] = contributions[2], contributions[1]
+        case "group":
+            trustee.smallest_group = 8
+        case "operator":
+            trustee.operator = public_of(bytes(32))
+    evidence = contributions + [one.encode() for one in points]
+    with running(trustee) as address, Line.open(address, 30) as line:
+        if flaw != "nobody":
+            with pytest.raises(ConcentratorRefused):
+                list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
+        with pytest.raises(ConcentratorRefused, match="no dispute"):
+            list(line.ask("part", announced.digest, b"\0\0"))
+
+
+@pytest.mark.parametrize("places", [b"", b"\0", b"\0\1\0\0", b"\0\1\0\1", b"\0\7", b"\0" * 7])
+def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> None:
+    trustee = region.split()
+    members = [hub.home for hub in region.hubs]
+    announced, collector = disputable(region, members)
+    contributors = collector.close()
+    evidence = [one.encode() for one in collector.evidence()]
+    evidence += [home.household.pair_points(contributors).encode() for home in members]
+    with running(trustee) as address, Line.open(address, 30) as line:
+        list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
+        assert [name for name, _ in line.ask("part", announced.digest, b"\0\1\0\6")] == [
+            "halves", "done",
+        ]  # fmt: skip
+        with pytest.raises(ConcentratorRefused, match="place"):
+            list(line.ask("part", announced.digest, places))
+
+
+def disputable(region: Region, members: Sequence[Home]) -> tuple[Round, Collector]:
+    announced = Round.announce(
+        region.terms, NONCE, 1_400_000_000, tuple(home.member() for home in members),
+        region.office.signing.private_bytes_raw(),
+    )  # fmt: skip
+    return announced, collect(announced, members)
 
 
 @pytest.mark.parametrize("flaw", ["group", "operator", "authority", "product", "again"])
@@ -169,11 +240,7 @@ def test_a_trustee_helps_to_open_nothing_but_one_sum_of_a_real_group(
 ) -> None:
     trustee = region.split()
     members = [hub.home for hub in region.hubs]
-    announced = Round.announce(
-        region.terms, NONCE, 1_400_000_000, tuple(home.member() for home in members),
-        region.office.signing.private_bytes_raw(),
-    )  # fmt: skip
-    collector = collect(announced, members)
+    announced, collector = disputable(region, members)
     contributions = [one.encode() for one in collector.evidence()]
     products = collector.batch().products
     match flaw:

@@ -95,6 +95,19 @@ def test_check_does_not_call_rubbish_fine() -> None:
     assert json.loads(result.stdout) == {"frames": 0, "frames_bad": 0, "values": [], "salvage": []}
 
 
+@pytest.mark.parametrize("way", [[], ["--stream"]])
+def test_where_there_is_no_frame_that_is_said(way: list[str]) -> None:
+    result = run("decode", *way, "-", data="a letter to the utility")
+    assert result.stderr.endswith(": no SML frame in it\n")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_a_server_id_is_hex() -> None:
+    result = run("encode", "--server-id", "zz", "-", data='{"values": []}')
+    assert result.exit_code == 1
+    assert "the server id 'zz' is not hex" in result.stderr
+
+
 @pytest.mark.parametrize(
     "document",
     [

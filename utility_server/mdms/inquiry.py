@@ -6,11 +6,12 @@
     bisection of what is left                                    the household that encrypted or
                                                                  opened what was not certified
 
-With a split key there is no bisection: the trustee opens sums over whole groups only, and whoever
-encrypted something else stays unnamed. Nothing that is opened on the way tells of one household
+With a split key the trustee helps to bisect, on sight of what all contributors have signed for
+that; where it does not, nobody is named. Nothing that is opened on the way tells of one household
 (`protocols.aggregation.culprits`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from protocols.aggregation import (
@@ -20,9 +21,9 @@ from protocols.aggregation import (
     Contribution,
     Culprit,
     Decryptor,
+    HolderRefused,
     Investigation,
     MalformedMessage,
-    PaillierPrivateKey,
     PairKey,
     PairPoints,
     RegionSum,
@@ -30,6 +31,7 @@ from protocols.aggregation import (
     SumRefused,
 )
 from utility_server.concentrator.lines import Line
+from utility_server.mdms.opening import WithTrustee
 
 __all__ = ["Inquiry"]
 
@@ -45,6 +47,8 @@ class Inquiry:
     culprits: list[Culprit] = field(default_factory=list)
     silent: list[bytes] = field(default_factory=list)
     """Meters without whose points of pairs nobody can be named: theirs, or withheld."""
+    obstacle: str = ""
+    """Why no household could be named although all have shown their points."""
 
     def run(self, refused: SumRefused) -> RegionSum | None:
         """Name the culprits; return the sum where the concentrator's evidence opens all the same.
@@ -58,7 +62,8 @@ class Inquiry:
             self.culprits.append(Culprit(CONCENTRATOR, str(refused)))
             return None
         try:
-            opened = case.examine_evidence(self._evidence())
+            contributions = self._evidence()
+            opened = case.examine_evidence(contributions)
         except Accused as accused:
             self.culprits.append(accused.culprit)
             return None
@@ -66,18 +71,25 @@ class Inquiry:
             self.culprits.append(Culprit(CONCENTRATOR, f"its evidence: {error}"))
             return None
         if opened is None:
-            self._ask_households(case)
+            try:
+                self._ask_households(case, contributions)
+            except HolderRefused as refused_help:
+                self.obstacle = str(refused_help)
         self.culprits += case.found
         return opened
 
-    def _ask_households(self, case: Investigation) -> None:
+    def _ask_households(self, case: Investigation, contributions: Sequence[Contribution]) -> None:
         points = self._points()
         case.examine_points(points)
         for pair in case.disputes():
             case.settle(pair, self._pair_keys(pair, points))
         self.silent += case.silent
-        # A trustee opens no part of a sum, so bisection would blame whoever it comes to.
-        if not case.silent and isinstance(self.decryptor, PaillierPrivateKey):
+        if case.silent:
+            return
+        if isinstance(self.decryptor, WithTrustee):
+            signed = [points[index] for index in self.batch.contributors.indexes]
+            case.bisect(self.decryptor.dispute(self.batch, contributions, signed))
+        else:
             case.bisect()
 
     def _evidence(self) -> list[Contribution]:

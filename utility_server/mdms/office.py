@@ -8,7 +8,6 @@ public.pem               the signing key's public half, for hubs and concentrato
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from protocols.aggregation import KeyRefused, KeyShare, PaillierPrivateKey, split_key
 from utility_server.errors import StoreError
+from utility_server.folders import new_folder
 from utility_server.keys import read_secret, write_secret
 from utility_server.mdms.members import Members
 from utility_server.mdms.store import AggregateStore
@@ -64,21 +64,11 @@ class Mdms:
         With `trustee_share` the Paillier key is split: the other share goes to that new file, for
         the trustee, and nobody keeps the whole. Where it cannot be made, nothing of it stays.
         """
-        existed = folder.exists()
-        if existed and any(folder.iterdir()):
-            raise StoreError(f"{folder}: not empty; an MDMS is made in a folder of its own")
-        try:
+        with new_folder(folder, "an MDMS"):
             _fill(folder, authorities, randomness)
             paillier = PaillierPrivateKey.generate(paillier_bits, randomness)
             _keep(folder / "keys", paillier, trustee_share, randomness)
             return cls.open(folder, randomness=randomness, now=now)
-        except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if existed:
-                folder.mkdir(mode=0o700, exist_ok=True)
-            if isinstance(error, OSError):
-                raise StoreError(f"{error.filename or folder}: {error.strerror}") from error
-            raise
 
     @classmethod
     def open(

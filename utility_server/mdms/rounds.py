@@ -216,6 +216,8 @@ class RoundRunner:
             self.outcome.silent += inquiry.silent
             for culprit in inquiry.culprits:
                 self.say(f"culprit: {culprit}")
+            if inquiry.obstacle:
+                self.say(f"no home can be named: {inquiry.obstacle}")
             if opened is not None:
                 self._store(announced, opened)
 

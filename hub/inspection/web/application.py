@@ -6,6 +6,7 @@ Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a
 
 import base64
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from threading import Thread
@@ -22,7 +23,9 @@ from starlette.types import ASGIApp
 
 from hub.inspection.api import create_api
 from hub.inspection.documents import tariff_book
+from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.readings import warm
+from hub.inspection.releases import releases_view
 from hub.inspection.store import open_inspection
 from hub.inspection.summaries import Summaries
 from hub.inspection.web import (
@@ -71,6 +74,8 @@ PAGES: Final = tuple(
 UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
 CODE_SIZE: Final = 5
 MOST_THREADS: Final = 4
+SHORT_TURN_SECONDS: Final = 0.0002
+FIRST_TEMPLATES: Final = ("base.html", "sign_in.html", "now.html")
 STATUS_WORDS: Final = {
     400: "error.bad",
     404: "error.missing",
@@ -111,8 +116,8 @@ def create_application(parts: Parts) -> ASGIApp:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # Each thread keeps memory of its own; more of them than this would not be quicker.
         to_thread.current_default_thread_limiter().total_tokens = MOST_THREADS
-        warming = Thread(target=_warm, args=(parts,), daemon=True)
-        warming.start()
+        await run_in_threadpool(_prepare, parts)
+        Thread(target=_warm, args=(parts,), daemon=True).start()
         yield
         parts.jobs.cancel_all()
         parts.residents.close()
@@ -131,13 +136,34 @@ def create_application(parts: Parts) -> ASGIApp:
     return Guard(inner, settings.hosts, settings.origins, settings.is_secure, record, UPLOADS)
 
 
+def _prepare(parts: Parts) -> None:
+    """Do once what the first look at the first page would wait for."""
+    for name in FIRST_TEMPLATES:
+        parts.templates.get_template(name)
+    for language in LANGUAGES:
+        catalogue(language).number(0)
+    try:
+        with parts.settings.open_device() as device:
+            releases_view(device)
+            tariff_book(device)
+    except (*TOLD_ERRORS, sqlite3.Error) as error:
+        parts.settings.complain(f"the pages will not show all: {error}")
+
+
 def _warm(parts: Parts) -> None:
     """Keep the sums of all days once, so that the first look at a year is as quick as the next."""
+    for name in parts.templates.list_templates():
+        parts.templates.get_template(name)
+    usual = sys.getswitchinterval()
+    # Pages come first: each wait of theirs for the interpreter would last the usual 5 ms.
+    sys.setswitchinterval(SHORT_TURN_SECONDS)
     try:
         with parts.settings.open_device() as device, open_inspection(device) as database:
             warm(device, tariff_book(device), Summaries.of(device, database))
     except (*TOLD_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"sums not kept: {error}")
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _plain_error(parts: Parts, request: Request, status: int) -> Response:

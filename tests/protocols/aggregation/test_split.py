@@ -8,16 +8,20 @@ from dataclasses import replace
 import pytest
 
 from protocols.aggregation import (
+    Halves,
+    HolderRefused,
     JointDecryptor,
     KeyRefused,
     KeyShare,
     RoundRefused,
-    SumRefused,
+    halves,
     open_sum,
     require_sum,
     split_key,
 )
+from protocols.aggregation.halves import prove_halves, verify_halves
 from protocols.aggregation.split import combine
+from protocols.proofs import Transcript
 from tests.protocols.aggregation.homes import (
     announce,
     collect,
@@ -35,8 +39,8 @@ FIRST, SECOND = split_key(KEY, randomness("split"))
 def test_both_halves_together_decrypt() -> None:
     plaintexts = [0, 1, 12345, KEY.public_key.modulus - 1]
     ciphertexts = encryptor().encrypt_many(plaintexts, os.urandom)
-    halves = FIRST.apply(ciphertexts), SECOND.apply(ciphertexts)
-    assert combine(KEY.public_key, *halves) == plaintexts
+    parts = FIRST.apply(ciphertexts), SECOND.apply(ciphertexts)
+    assert combine(KEY.public_key, *parts) == plaintexts
 
 
 def test_one_half_decrypts_nothing() -> None:
@@ -54,9 +58,9 @@ def test_a_round_is_opened_by_both_holders_and_the_second_sees_that_it_is_a_sum(
     announced = announce(members)
     collector = collect(announced, members)
 
-    def auditor(ciphertexts: Sequence[int]) -> list[int]:
+    def auditor(ciphertexts: Sequence[int]) -> Halves:
         require_sum(announced, ciphertexts, collector.evidence(), 5)
-        return SECOND.apply(ciphertexts)
+        return SECOND.halves(ciphertexts, os.urandom)
 
     opened = open_sum(announced, collector.batch(), JointDecryptor(FIRST, auditor))
     assert opened.values == plain_sum(members)
@@ -90,15 +94,81 @@ def test_a_holder_that_answers_wrongly_spoils_the_sum_and_falsifies_none() -> No
     batch = collect(announced, members).batch()
     n = KEY.public_key.modulus
 
-    def adds(ciphertexts: Sequence[int]) -> list[int]:
-        return [half * (1 + 5 * n) % (n * n) for half in SECOND.apply(ciphertexts)]
+    def adds(ciphertexts: Sequence[int]) -> Halves:
+        true = SECOND.halves(ciphertexts, os.urandom)
+        return replace(true, values=tuple(half * (1 + 5 * n) % (n * n) for half in true.values))
 
-    def says_nothing(_: Sequence[int]) -> list[int]:
-        return []
+    def proves(ciphertexts: Sequence[int], values: tuple[int, ...]) -> Halves:
+        proof = prove_halves(KEY.public_key, SECOND.exponent, ciphertexts, values, os.urandom)
+        return Halves(values, proof)
 
-    for liar in (adds, says_nothing, FIRST.apply):
-        with pytest.raises(SumRefused):
+    def adds_and_proves(ciphertexts: Sequence[int]) -> Halves:
+        return proves(ciphertexts, adds(ciphertexts).values)
+
+    def moves(ciphertexts: Sequence[int]) -> Halves:
+        """What it adds to one plaintext it takes from another."""
+        first, second, *others = SECOND.apply(ciphertexts)
+        moved = first * (1 + n) % (n * n), second * (1 - n) % (n * n)
+        return proves(ciphertexts, (*moved, *others))
+
+    def says_nothing(_: Sequence[int]) -> Halves:
+        return Halves((), b"")
+
+    def proves_nothing(ciphertexts: Sequence[int]) -> Halves:
+        return replace(SECOND.halves(ciphertexts, os.urandom), proof=b"")
+
+    def is_the_first(ciphertexts: Sequence[int]) -> Halves:
+        return FIRST.halves(ciphertexts, os.urandom)
+
+    liars = adds, adds_and_proves, moves, says_nothing, proves_nothing, is_the_first
+    for liar in liars:
+        with pytest.raises(HolderRefused):
             open_sum(announced, batch, JointDecryptor(FIRST, liar))
+
+
+def test_every_byte_of_a_proof_of_halves_counts() -> None:
+    ciphertexts = encryptor().encrypt_many([12345, 67890], os.urandom)
+    true = SECOND.halves(ciphertexts, os.urandom)
+    assert Halves.decode(true.encode(KEY.public_key), KEY.public_key) == true
+    assert verify_halves(KEY.public_key, FIRST.exponent, ciphertexts, true)
+    assert not verify_halves(KEY.public_key, FIRST.exponent, ciphertexts[::-1], true)
+    for place in range(len(true.proof)):
+        flipped = bytearray(true.proof)
+        flipped[place] ^= 1
+        wrong = replace(true, proof=bytes(flipped))
+        assert not verify_halves(KEY.public_key, FIRST.exponent, ciphertexts, wrong)
+
+
+def test_halves_of_a_wrong_length_are_none() -> None:
+    ciphertexts = encryptor().encrypt_many([12345], os.urandom)
+    data = SECOND.halves(ciphertexts, os.urandom).encode(KEY.public_key)
+    for bad in (b"", data[:-1], data + b"\0"):
+        with pytest.raises(ValueError, match="not halves"):
+            Halves.decode(bad, KEY.public_key)
+
+
+def test_a_simulator_without_the_share_makes_proofs_that_verify(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Challenge and response first, commitments after; the hash is made to give that challenge."""
+    key = KEY.public_key
+    n, square = key.modulus, key.modulus**2
+    ciphertexts = encryptor().encrypt_many([12345], os.urandom)
+    true = SECOND.halves(ciphertexts, os.urandom)
+    challenge, response = os.urandom(16), bytes(1) + os.urandom(len(true.proof) - 17)
+    commitments = []
+
+    def programmed(_: Transcript, found: Sequence[int]) -> bytes:
+        commitments.append(list(found))
+        return challenge
+
+    monkeypatch.setattr(halves, "_challenge", programmed)
+    made = Halves(true.values, challenge + response)
+    assert verify_halves(key, FIRST.exponent, ciphertexts, made)
+    [[base_commitment, _]] = commitments
+    base = int(halves._base(n))
+    e, z = int.from_bytes(challenge, "big"), int.from_bytes(response, "big")
+    assert base_commitment == pow(base, z - e * SECOND.exponent, square)
 
 
 def test_shares_survive_their_encoding_and_do_not_show() -> None:
