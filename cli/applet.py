@@ -150,7 +150,16 @@ def dealings(manifest: Manifest) -> list[str]:
 
 
 def in_words(terms: Terms) -> str:
-    """Return what a consent allows, in a sentence."""
+    """Return what a consent allows, in a sentence or two."""
+    if terms.within_days == 1:
+        return _allowed(terms)
+    return (
+        f"{_allowed(terms)}; no more than {terms.answers} answers about periods that lie within any"
+        f" {terms.within_days} days"
+    )
+
+
+def _allowed(terms: Terms) -> str:
     if terms.statement.startswith("output "):
         return (
             f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
@@ -178,6 +187,15 @@ def in_words(terms: Terms) -> str:
             f" least {terms.least_group - 1} other households, never yours alone, about a period"
             f" of {terms.least_days} days or more, {terms.answers} times a period, no finer than"
             f" {terms.least_minutes} minutes, until {terms.until}"
+        )
+    if terms.statement == "weighted":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: one number, what your use and that"
+            f" of at least {terms.least_group - 1} other households together was worth at the"
+            f" prices of an index, never yours alone, of at most {terms.bits} bits a household,"
+            f" about a period of {terms.least_days} days or more, {terms.answers} times for"
+            f" whatever overlaps; with prices chosen for it these numbers could tell what all of"
+            f" you together used in single {terms.least_minutes} minutes; until {terms.until}"
         )
     if terms.statement in KINDS_IN_WORDS:
         is_fine = terms.least_minutes < LEAST_MINUTES

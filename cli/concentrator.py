@@ -12,7 +12,6 @@ from cli.common import json_option, one_line_errors, print_json, public_key
 from utility_server.concentrator import Concentrator, Hubs, read_hubs
 from utility_server.concentrator import serve as serve_line
 from utility_server.concentrator.server import Answering
-from utility_server.concentrator.steps import APPLET
 
 __all__ = ["concentrator", "run"]
 
@@ -68,7 +67,7 @@ def serve(
         made = Concentrator(
             hubs,
             public_key(operator).public_bytes_raw(),
-            Hubs(APPLET, at_once, patience),
+            Hubs(at_once, patience),
             most_bytes=memory * MEGABYTE,
         )
         try:

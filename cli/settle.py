@@ -11,8 +11,11 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
+from cli._private_settlement import Asked, PrivateSettlement, regions_of, settle_privately
 from cli.common import (
+    FOLDER,
     Exit,
+    default_folder,
     fail,
     json_option,
     month_option,
@@ -23,7 +26,7 @@ from cli.common import (
 )
 from cli.index import load_index
 from cli.tariff_files import write_new
-from protocols.metrology import Period
+from protocols.metrology import SLOT_MINUTES, Period
 from tariffs import PriceIndex
 from utility_server.errors import CannotVerify, ChannelBroken, HubRefused, VerificationFailed
 from utility_server.group_settlement import Group, worth_of
@@ -38,6 +41,7 @@ __all__ = ["settle"]
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 COLUMNS: Final = ["meter", "supplier", "hub"]
 MOST_NAME: Final = 60
+VALUE_BITS: Final = 20
 WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
 
 
@@ -54,6 +58,30 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
     help="What a supplier's customers used together: the JSON of `utility aggregate`.",
 )  # fmt: skip
 @click.option(
+    "--private", "regions", multiple=True, metavar="SUPPLIER=REGION",
+    help="A supplier and the region of its customers: one number of them all is opened.",
+)  # fmt: skip
+@click.option(
+    "--mdms", type=FOLDER, envvar="METERLET_MDMS", default=lambda: default_folder("mdms"),
+    show_default="~/.local/share/meterlet/mdms, or METERLET_MDMS",
+    help="With --private: the folder of the MDMS that runs the rounds.",
+)  # fmt: skip
+@click.option(
+    "--zone", default="Europe/Berlin", show_default=True, help="With --private: whose days."
+)
+@click.option(
+    "--resolution", type=click.Choice([str(minutes) for minutes in SLOT_MINUTES]),
+    help="With --private: minutes that have one price; the index's step unless given.",
+)  # fmt: skip
+@click.option(
+    "--bits", type=click.IntRange(8, 32), default=VALUE_BITS, show_default=True,
+    help="With --private: no customer's use in a slot may reach 2^BITS Wh.",
+)  # fmt: skip
+@click.option(
+    "--again", is_flag=True,
+    help="With --private: ask the hubs although the number is known; they count it.",
+)  # fmt: skip
+@click.option(
     "--bundles", type=click.Path(path_type=Path, file_okay=False),
     help="A new folder for what others need to verify each customer's part offline.",
 )  # fmt: skip
@@ -64,26 +92,42 @@ def settle(
     index_file: Path,
     customers: Path | None,
     groups: tuple[str, ...],
+    regions: tuple[str, ...],
+    mdms: Path,
+    zone: str,
+    resolution: str | None,
+    bits: int,
+    again: bool,
     bundles: Path | None,
     as_json: bool,
 ) -> None:
     """Settle at a price index: verify, and share the sum out to the suppliers, to the penny.
 
-    Either each customer's hub is asked about a --month and proves its part, or the --sums of
-    suppliers' customers are known and no customer's part is. Exit code 3 if an answer is wrong, 5
-    if a consent is lacking, 4 if an answer is not to be had; what could be settled is printed all
+    Each customer's hub is asked about a --month and proves its part; or, --private, all of a
+    supplier's customers together tell one number and no customer's part is known; or the --sums of
+    suppliers' customers are known slot by slot. Exit code 3 if an answer is wrong, 4 if one is not
+    to be had, 5 if (with --customers) a consent is lacking; what could be settled is printed all
     the same, as provisional.
     """
-    if (customers is None) == (not groups) or (customers is None) != (month is None):
-        raise click.UsageError("say --customers with --month, or --sums")
+    if sum((customers is not None, bool(regions), bool(groups))) != 1 or bool(groups) != (
+        month is None
+    ):
+        raise click.UsageError("say --customers or --private with --month, or --sums")
     if customers is None and bundles is not None:
         raise click.UsageError("--bundles goes with --customers")
     with one_line_errors(), Utility.open(folder) as office:
         found, signature = load_index(index_file)
         if signature != "not signed":
             load_index(index_file, office.folder / "public.pem")
-        if customers is None or month is None:
+        if month is None:
             _print(_group_facts(found, groups), as_json=as_json)
+            return
+        if customers is None:
+            minutes = None if resolution is None else int(resolution)
+            asked = Asked(regions_of(regions, MOST_NAME), month, zone, minutes, bits, again)
+            private = settle_privately(mdms, found, asked)
+            _print(_private_facts(found, asked, private), as_json=as_json)
+            private.complain()
             return
         members, head_end = _members(customers), HeadEnd(office.randomness)
         if bundles is not None:
@@ -141,6 +185,20 @@ def _group_facts(index: PriceIndex, said: tuple[str, ...]) -> dict[str, Any]:
         "missing_slots": sum(group.missing for group in groups.values()),
         "unsettled": [],
         "provisional": any(group.missing for group in groups.values()),
+    }
+
+
+def _private_facts(index: PriceIndex, asked: Asked, done: PrivateSettlement) -> dict[str, Any]:
+    return {
+        "from": str(asked.period.first),
+        "until": str(asked.period.last),
+        **_money_facts(index, done.exact, done.homes),
+        "missing_slots": done.missing,
+        "unsettled": done.unsettled,
+        "provisional": bool(
+            done.unsettled or done.missing or len(done.groups) < len(asked.regions)
+        ),
+        "groups": done.groups,
     }
 
 

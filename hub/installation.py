@@ -116,6 +116,7 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
             bits=statement.value_bits,
             until=manifest.expires,
             least_group=max(1, statement.smallest_group),
+            within_days=statement.within_days,
         )
         for statement in manifest.statements
     ]

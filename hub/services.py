@@ -82,6 +82,7 @@ _RULES: Final = {
     "consent": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
     "count": Refusal.TOO_OFTEN,
+    "how often": Refusal.TOO_OFTEN,
     "size": Refusal.TOO_MUCH,
     "fineness": Refusal.NO_CONSENT,
     "window": Refusal.NO_CONSENT,

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settlement of groups: what a supplier's customers used together, at the grid's prices.
 
-Only the sum over the customers has been opened, slot by slot, by private aggregation (the MDMS
-verifies it against what their certifiers signed); what it was worth follows in the open and is the
-number that settling each customer would add up to. No customer's own part is known to anyone.
+Only a sum over the customers is opened, by private aggregation (the MDMS verifies it against what
+their certifiers signed); no customer's own part is known to anyone. There are two ways to the
+number that settling each customer would add up to:
+
+    weighting_of   a round that carries the prices opens just that number (docs/settlement.md)
+    worth_of       a round without prices opens the group's load curve, and it follows in the open
 """
 
 import json
@@ -11,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from tariffs import PriceIndex
+from protocols.aggregation import MalformedMessage, Weighting
+from protocols.metrology import SLOT_MINUTES, GridError, Period
+from tariffs import PriceIndex, TariffError
 from utility_server.errors import CannotVerify
 
-__all__ = ["Group", "worth_of"]
+__all__ = ["Group", "resolution_of", "weighting_of", "worth_of"]
 
 SCHEMA: Final = "meterlet.utility.aggregate/1"
 MOST_VALUES: Final = 1 << 20
@@ -73,6 +78,32 @@ def worth_of(group: Group, index: PriceIndex) -> int:
     """Return Σ price·sum in 10^-9 of the currency; raise `UnpricedSlot` where there is no price."""
     weights = index.weights(group.starts, group.slot_seconds)
     return sum(weight * wh for weight, wh in zip(weights, group.sums_wh, strict=True))
+
+
+def resolution_of(index: PriceIndex) -> int:
+    """Return the minutes of a slot that has one price: the index's step, or an hour if less."""
+    step = index.prices.step_seconds // 60
+    return max(
+        (minutes for minutes in SLOT_MINUTES if step % minutes == 0), default=SLOT_MINUTES[0]
+    )
+
+
+def weighting_of(
+    index: PriceIndex, period: Period, zone: str, resolution_minutes: int
+) -> Weighting:
+    """Return what a round about a period weighs uses with at an index.
+
+    Raises `CannotVerify` where the index has not just one price for each slot.
+    """
+    step = 60 * resolution_minutes
+    try:
+        grids = list(period.grids(zone, SLOT_MINUTES[0]))
+        starts = [start for grid in grids for start in range(grid.begin, grid.end, step)]
+        part = index.between(*period.bounds(zone))
+        prices = tuple(part.weights(starts, step))
+        return Weighting(part.digest, part.series, part.version, part.currency, prices)
+    except (GridError, TariffError, MalformedMessage) as error:
+        raise CannotVerify(f"the period: {error}") from None
 
 
 def _are_whole(values: Sequence[object], below: int) -> bool:

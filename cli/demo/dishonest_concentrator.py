@@ -20,7 +20,6 @@ from cli.common import public_key
 from cli.concentrator import run
 from protocols.aggregation import Batch, Collector, Contributors
 from utility_server.concentrator import Concentrator, Hubs
-from utility_server.concentrator.steps import APPLET
 
 __all__ = ["COLLECTORS", "KINDS", "serve"]
 
@@ -124,7 +123,7 @@ def serve() -> None:
     made = Concentrator(
         Path(hubs),
         public_key(Path(operator)).public_bytes_raw(),
-        Hubs(APPLET, 16, 60.0),
+        Hubs(16, 60.0),
         collector=COLLECTORS[kind],
     )
     run(made, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

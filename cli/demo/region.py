@@ -69,6 +69,8 @@ class RegionPlan:
     splits_key: bool = False
     """Whether a trustee holds a share of the Paillier key."""
     value_bits: int = 20
+    manifest: str = "manifest.toml"
+    """Of the aggregation applet, as it is installed in every home."""
 
     @property
     def vanishing(self) -> frozenset[int]:
@@ -161,7 +163,8 @@ class Region:
         vendor = Ed25519PrivateKey.generate()
         pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (self.folder / "vendor.pem").write_bytes(pem)
-        package = build_package(ROOT / "applets" / "aggregation", vendor, [ROOT])
+        folder = ROOT / "applets" / "aggregation"
+        package = build_package(folder, vendor, [ROOT], self.plan.manifest)
         (self.folder / "aggregation.cap").write_bytes(package)
         return operator
 

@@ -63,6 +63,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--least-days", type=int, help="A longer shortest period, in days.")
 @click.option("--least-minutes", type=int, help="More minutes of slots that must be mixed.")
 @click.option("--answers", type=int, help="Fewer answers about the same period.")
+@click.option("--within-days", type=int, help="More days that hold no more answers than that.")
 @click.option("--bits", type=int, help="Smaller answers.")
 @click.option("--least-group", type=int, help="Sums over more households.")
 def narrow(
@@ -72,11 +73,13 @@ def narrow(
     least_days: int | None,
     least_minutes: int | None,
     answers: int | None,
+    within_days: int | None,
     bits: int | None,
     least_group: int | None,
 ) -> None:
     """Put a narrower consent in the place of consent NUMBER."""
-    if (until, least_days, least_minutes, answers, bits, least_group) == (None,) * 6:
+    asked = until, least_days, least_minutes, answers, within_days, bits, least_group
+    if not any(asked):
         raise click.UsageError("say what to narrow")
     with one_line_errors(), Device.open(folder) as device:
         old = device.disclosure.consent(number).terms
@@ -86,6 +89,7 @@ def narrow(
             least_days=least_days or old.least_days,
             least_minutes=least_minutes or old.least_minutes,
             answers=answers or old.answers,
+            within_days=within_days or old.within_days,
             bits=bits or old.bits,
             least_group=least_group or old.least_group,
         )
@@ -138,6 +142,7 @@ def list_consents(folder: Path, as_json: bool) -> None:
             "least_days": consent.terms.least_days,
             "least_minutes": consent.terms.least_minutes,
             "answers": consent.terms.answers,
+            "within_days": consent.terms.within_days,
             "bits": consent.terms.bits,
             "least_group": consent.terms.least_group,
             "until": consent.terms.until.isoformat(),

@@ -67,9 +67,12 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f" {export['resolution_minutes']} min at {export['time']}"
         )
     for part in facts["aggregates"]:
+        what = f"{part['values']} sums"
+        if part["index"] is not None:
+            what = f"one number, the worth at {plain(part['index'])},"
         console.print(
-            f"{plain(part['recipient'])} got {part['values']} sums over {part['households']}"
-            f" households at {part['time']}: nothing of this one alone"
+            f"{plain(part['recipient'])} got {what} over {part['households']} households at"
+            f" {part['time']}: nothing of this one alone"
         )
     for copy in facts["copies"]:
         console.print(

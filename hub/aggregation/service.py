@@ -7,8 +7,9 @@ that no two sums of one time can be subtracted (`protocols.aggregation.rules`), 
 contributed to once, agreed to for one set of contributors, and opened with all their signatures.
 
 Nothing is released before the opening; that is when the disclosure log says so. Of this home's own
-use it tells no bit: the recipient learns a sum over the group. What an applet was told stays on
-record even if its command fails: by whether it fails, it could tell a bit at a time.
+use it tells no bit: the recipient learns a sum over the group, of each slot or, in a round with
+prices, of what the whole period was worth; each needs a consent of its own kind. What an applet was
+told stays on record even if its command fails: by whether it fails, it could tell a bit at a time.
 """
 
 import os
@@ -20,8 +21,8 @@ from typing import Final
 
 from hub.aggregation.record import Participation, RoundRecord
 from hub.certifier import Certification
-from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused
-from hub.machine import AGGREGATE, Manifest, Refusal, Refused, StatementGrant
+from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
+from hub.machine import AGGREGATE, WEIGHTED, Manifest, Refusal, Refused, StatementGrant
 from hub.metering import Meter, PeriodIncomplete
 from protocols.aggregation import (
     AggregationError,
@@ -38,6 +39,7 @@ from protocols.aggregation import (
     Round,
     RoundRefused,
     Rules,
+    Terms,
 )
 
 __all__ = ["HubAggregation"]
@@ -52,6 +54,8 @@ _RULES: Final = {
     "fineness": Refusal.NO_CONSENT,
     "group": Refusal.NO_CONSENT,
     "count": Refusal.TOO_OFTEN,
+    "how often": Refusal.TOO_OFTEN,
+    "size": Refusal.TOO_MUCH,
 }
 
 
@@ -175,8 +179,9 @@ class HubAggregation:
         if terms.register != channel.register or terms.zone != self.meter.zone:
             raise Refused(Refusal.NOT_FOUND, "another register, or days of another zone")
         a, b, c, d, e, f = terms.register
+        kind = AGGREGATE if terms.weighting is None else WEIGHTED
         for grant in self.manifest.statements:
-            if grant.kind == AGGREGATE and f"{a}-{b}:{c}.{d}.{e}*{f}" in grant.registers:
+            if grant.kind == kind and f"{a}-{b}:{c}.{d}.{e}*{f}" in grant.registers:
                 if end - begin < grant.minimum_days * SHORTEST_DAY:
                     raise Refused(Refusal.NOT_GRANTED, "shorter than the manifest says")
                 return grant
@@ -257,7 +262,19 @@ class HubAggregation:
             resolution_minutes=terms.resolution_minutes,
             values=terms.value_count(),
             group=group,
+            weights=_weights(terms),
         )
+
+
+def _weights(terms: Terms) -> Weights | None:
+    """Return what is told the resident of a round's prices."""
+    weighting = terms.weighting
+    if weighting is None:
+        return None
+    bits = weighting.bits(terms.value_bits)
+    return Weights(
+        weighting.name, weighting.index, weighting.currency, bits, weighting.encode()
+    )  # fmt: skip
 
 
 @contextmanager

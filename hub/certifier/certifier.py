@@ -133,8 +133,9 @@ class Certifier:
     ) -> tuple[list[int], CertifiedLoad]:
         """Return what these days contribute to a round, as limbs, and the signed commitment.
 
-        Raises `PackingRefused` if a value is larger than the round has room for, `RoundRefused`
-        if the days' slots do not make its values.
+        In a round with prices that is what the uses are worth at them, as one number. Raises
+        `PackingRefused` if a value is larger than the round has room for, `RoundRefused` if the
+        days' slots do not make its values.
         """
         limbs, digest = self._limbs(announced, certifications), announced.digest
         days = hashlib.sha256(b"".join(done.day.digest for done in certifications)).digest()
@@ -156,7 +157,7 @@ class Certifier:
             self.series.slot_minutes,
             terms.resolution_minutes,
         )
-        return terms.layout.limbs_of(values)
+        return terms.layout.limbs_of(terms.contributed(values))
 
     def _load_blinding(self, round_digest: bytes, limbs: Sequence[int]) -> int:
         said = hashlib.sha256(b"".join(map(encode_scalar, limbs))).digest()

@@ -19,6 +19,7 @@ from hub.disclosure.requests import (
     OutputRequest,
     Release,
     ReleaseRequest,
+    Weights,
     number_of,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "ReleaseRequest",
     "Terms",
     "UnknownConsent",
+    "Weights",
     "knowledge_of",
     "number_of",
 ]

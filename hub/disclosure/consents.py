@@ -33,6 +33,7 @@ CONSENT_COMPONENT: Final = Component(
         ) STRICT;
         """,
         "ALTER TABLE consent ADD COLUMN least_group INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE consent ADD COLUMN within_days INTEGER NOT NULL DEFAULT 1",
     ),
 )
 
@@ -65,9 +66,13 @@ class Terms:
     """The last local day on which it holds."""
     least_group: int = 1
     """Over how many households, at least, anything is summed up before it is told."""
+    within_days: int = 1
+    """In so many days lie the periods of no more than `answers` answers (`frequency`); consents
+    given before that was asked for say 1."""
 
     def __post_init__(self) -> None:
-        for name in ("least_days", "least_minutes", "answers", "bits", "least_group"):
+        least = "least_days", "least_minutes", "answers", "bits", "least_group", "within_days"
+        for name in least:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
 
@@ -86,6 +91,7 @@ class Terms:
             and self.bits >= other.bits
             and self.until >= other.until
             and self.least_group <= other.least_group
+            and self.within_days <= other.within_days
         )
 
 
@@ -113,7 +119,7 @@ class ConsentTable:
             cursor = connection.execute(
                 "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
                 " least_minutes, answers, bits, until, replaces,"
-                " least_group) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " least_group, within_days) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *terms.subject,
                     terms.least_days,
@@ -123,6 +129,7 @@ class ConsentTable:
                     terms.until.isoformat(),
                     replaces,
                     terms.least_group,
+                    terms.within_days,
                 ),
             )
         return Consent(int(cursor.lastrowid or 0), terms, replaces)
@@ -147,11 +154,11 @@ class ConsentTable:
         """Return every consent there ever was, oldest first."""
         rows = self.database.connection.execute(
             "SELECT number, applet, package, recipient, purpose, statement, least_days,"
-            " least_minutes, answers, bits, until, replaces, revoked, least_group FROM consent"
-            " ORDER BY number"
+            " least_minutes, answers, bits, until, replaces, revoked, least_group,"
+            " within_days FROM consent ORDER BY number"
         )
         consents = []
-        for number, *who, days, minutes, answers, bits, until, old, revoked, group in rows:
+        for number, *who, days, minutes, answers, bits, until, old, revoked, group, within in rows:
             applet, package, recipient, purpose, statement = who
             terms = Terms(
                 applet=applet,
@@ -165,6 +172,7 @@ class ConsentTable:
                 bits=bits,
                 until=date.fromisoformat(until),
                 least_group=group,
+                within_days=within,
             )
             consents.append(Consent(number, terms, old, revoked))
         return consents

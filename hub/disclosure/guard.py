@@ -9,8 +9,14 @@ broke; the rules, in order:
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
     count      the same period has not been answered too often; of a consent finer than
+<<<<<<< HEAD
                `LEAST_MINUTES`, each number counts, about whatever overlaps; of what lies above
                limits, no more different ones than that are told about whatever overlaps
+=======
+               `LEAST_MINUTES`, each number counts, about whatever overlaps
+    how often  no more answers of its kind are about periods that lie within so many days than the
+               consent says (`frequency`)
+>>>>>>> weighted-sums
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
@@ -46,6 +52,7 @@ from hub.disclosure.consents import (
     Terms,
     UnknownConsent,
 )
+from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import (
     Knowledge,
     knowledge_of,
@@ -72,6 +79,7 @@ from hub.disclosure.rules import (
     is_same_period,
     overlaps,
 )
+from hub.disclosure.sums import check_sum
 from hub.vault.database import Database
 from protocols.amounts import Excess, Reading
 
@@ -171,7 +179,8 @@ class Disclosure:
 
     def record_aggregate(self, request: AggregateRequest) -> Entry:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
-        return self.log.append(self.now(), "aggregate", request.facts)
+        prices = None if request.weights is None else request.weights.prices
+        return self.log.append(self.now(), "aggregate", request.facts, prices)
 
     def permit_output(self, request: OutputRequest) -> Entry:
         """Record the release of a raw applet's output, or record the refusal and raise.
@@ -313,6 +322,7 @@ class Disclosure:
         minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
         _check_count(request, terms, before)
+        _check_often(request, terms, before)
         for number in request.numbers:
             check_size(number, terms[number.kind].bits)
         asked = [replace(number, least_minutes=minutes[number.kind]) for number in request.numbers]
@@ -337,28 +347,7 @@ class Disclosure:
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
-        if request.days < terms.least_days:
-            raise ReleaseRefused(
-                "period", f"{request.days} days, the consent says at least {terms.least_days}"
-            )
-        if request.resolution_minutes < terms.least_minutes:
-            raise ReleaseRefused(
-                "fineness",
-                f"sums of {request.resolution_minutes} min, the consent says no finer than"
-                f" {terms.least_minutes} min",
-            )
-        if request.group < terms.least_group:
-            raise ReleaseRefused(
-                "group",
-                f"{request.group} households, the consent says at least {terms.least_group}",
-            )
-        about = (request.applet, request.begin, request.end)
-        same = sum(
-            (entry.facts["applet"], entry.facts["begin"], entry.facts["end"]) == about
-            for entry in self.log.entries("aggregate")
-        )
-        if same >= terms.answers:
-            raise ReleaseRefused("count", f"this period was answered {same} times already")
+        check_sum(request, terms, self.log.entries("aggregate"))
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
@@ -372,6 +361,19 @@ class Disclosure:
         if standing[-1].terms.until < today:
             raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
         return standing[-1].terms
+
+
+def _check_often(
+    request: ReleaseRequest | AmountsRequest, terms: Mapping[str, Terms], before: Sequence[Release]
+) -> None:
+    for kind, one in terms.items():
+        told = [
+            (release.form.begin, release.form.end)
+            for release in before
+            if release.applet == request.applet
+            and any(number.kind == kind for number in release.numbers)
+        ]
+        check_often((request.form.begin, request.form.end), told, one)
 
 
 def _check_count(

@@ -51,6 +51,7 @@ def terms_facts(terms: Terms) -> dict[str, int | str | bytes]:
         "bits": terms.bits,
         "until": terms.until.isoformat(),
         "least_group": terms.least_group,
+        "within_days": terms.within_days,
     }
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "OutputRequest",
     "Release",
     "ReleaseRequest",
+    "Weights",
     "number_of",
 ]
 
@@ -153,6 +154,21 @@ class OutputRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """What the uses in a sum are weighed with: prices of an index, as its announcement says."""
+
+    index: str
+    """The series and its revision."""
+    digest: bytes
+    """Of the index's document."""
+    currency: str
+    bits: int
+    """What one household's number has at most."""
+    prices: bytes
+    """The prices themselves, which are kept for the resident."""
+
+
+@dataclass(frozen=True, slots=True)
 class AggregateRequest:
     """A part in a sum over households, of which the recipient learns the sum alone."""
 
@@ -171,21 +187,40 @@ class AggregateRequest:
     """How many numbers the sum has."""
     group: int
     """Over how many households it goes."""
+    weights: Weights | None = None
+    """Of a sum that is one number; None for a curve."""
+
+    @property
+    def statement(self) -> str:
+        """`aggregate`, or `weighted` where prices make one number of a period's use."""
+        return "aggregate" if self.weights is None else "weighted"
 
     @property
     def wanted(self) -> Wanted:
         """What a consent has to be about."""
-        return self.applet, self.package, self.recipient, self.purpose, "aggregate"
+        return self.applet, self.package, self.recipient, self.purpose, self.statement
 
     @property
     def facts(self) -> dict[str, int | str | bytes]:
         """What the log says of it: of this home's own use, no bit is told."""
+        facts = self._facts
+        if self.weights is not None:
+            facts |= {
+                "index": self.weights.index,
+                "index_digest": self.weights.digest,
+                "currency": self.weights.currency,
+                "number_bits": self.weights.bits,
+            }
+        return facts
+
+    @property
+    def _facts(self) -> dict[str, int | str | bytes]:
         return {
             "applet": self.applet,
             "package": self.package,
             "recipient": self.recipient,
             "purpose": self.purpose,
-            "statement": "aggregate",
+            "statement": self.statement,
             "round": self.round,
             "region": self.region,
             "begin": self.begin,

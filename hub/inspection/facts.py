@@ -146,6 +146,7 @@ def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
                 "resolution_minutes": one.resolution_minutes,
                 "values": one.values,
                 "households": one.group,
+                "index": one.index or None,
             }
             for one in view.aggregates
         ],

@@ -120,7 +120,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         aggregates=_list(
             _keyed(
                 time=MOMENT, recipient=TEXT, purpose=TEXT, from_=MOMENT, until=MOMENT, region=TEXT,
-                resolution_minutes=WHOLE, values=WHOLE, households=WHOLE,
+                resolution_minutes=WHOLE, values=WHOLE, households=WHOLE, index=_maybe(TEXT),
             )
         ),
         copies=_list(

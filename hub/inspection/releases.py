@@ -129,6 +129,8 @@ class AggregateRecord:
     """How many numbers the sum has."""
     group: int
     """Over how many households it goes."""
+    index: str = ""
+    """At whose prices it is one number, what the use was worth; empty for a load curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +319,7 @@ def _aggregate(entry: Entry) -> AggregateRecord:
         facts["resolution_minutes"],
         facts["values"],
         facts["group"],
+        facts.get("index", ""),
     )
 
 

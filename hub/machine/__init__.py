@@ -23,6 +23,8 @@ from hub.machine.instance import AppletInstance, Usage
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import (
     AGGREGATE,
+    SUMS,
+    WEIGHTED,
     Code,
     Confinement,
     Limits,
@@ -48,6 +50,8 @@ from hub.machine.runtime import Progress
 __all__ = [
     "AGGREGATE",
     "OUTPUT_COMPONENT",
+    "SUMS",
+    "WEIGHTED",
     "AppletFault",
     "AppletInstance",
     "AppletMachine",

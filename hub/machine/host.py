@@ -18,7 +18,7 @@ from wasmtime import component
 from hub.machine import contract, limits
 from hub.machine._abi import Err, Function, Malformed, Ok, Result
 from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
-from hub.machine.manifest import AGGREGATE, Confinement, Manifest, StatementGrant
+from hub.machine.manifest import SUMS, Confinement, Manifest, StatementGrant
 from hub.machine.platform import Aggregation, Platform, Transactions
 from protocols.amounts import AmountsMalformed, decode_amounts
 
@@ -115,7 +115,7 @@ class Host:
 
     def _aggregation(self, *messages: bytes) -> Aggregation:
         service = self._services.aggregation
-        if service is None or all(one.kind != AGGREGATE for one in self._manifest.statements):
+        if service is None or all(one.kind not in SUMS for one in self._manifest.statements):
             raise Refused(Refusal.NOT_GRANTED, "the manifest names no aggregates")
         if any(len(message) > limits.MAX_AGGREGATION for message in messages):
             raise Refused(Refusal.TOO_MUCH)

@@ -20,6 +20,8 @@ from hub.machine.errors import ManifestError
 
 __all__ = [
     "AGGREGATE",
+    "SUMS",
+    "WEIGHTED",
     "Code",
     "Confinement",
     "Limits",
@@ -34,13 +36,17 @@ __all__ = [
 MEBIBYTE: Final = 2**20
 AGGREGATE: Final = "aggregate"
 """The kind of statement that is a part of a sum over many households."""
+WEIGHTED: Final = "weighted"
+"""The same, where a price of each slot makes one number of a period's use."""
+SUMS: Final = frozenset({AGGREGATE, WEIGHTED})
+"""Kinds of which nothing is told but a sum over many households."""
 LEAST_GROUP: Final = 3
 """Of two, each knows what the other used."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
-_STATEMENT: Final = re.compile("linear|blocks|demand|excess|match|sample|aggregate")
-"""Kinds of statements, as `protocols.amounts` names them."""
+_STATEMENT: Final = re.compile("linear|blocks|demand|excess|match|sample|aggregate|weighted")
+"""Kinds of statements, as `protocols.amounts` names them, and of sums."""
 _REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
 
 
@@ -80,17 +86,16 @@ class StatementGrant:
     minimum_days: int
     """Periods shorter than so many times 23 hours are refused."""
     at_most: int
-    """Answers about the same period; where `least_minutes` is below `LEAST_MINUTES`, numbers about
-    whatever overlaps."""
+    """Answers about the same period, and about all periods that lie within any `within_days` days;
+    where `least_minutes` is below `LEAST_MINUTES`, numbers about whatever overlaps."""
     within_days: int
-    """The days that the vendor has in mind for that; the platform counts by what is asked about,
-    whenever it is asked."""
+    """What counts is the time that is asked about, not when it is asked."""
     value_bits: int = 64
     least_minutes: int = LEAST_MINUTES
     """How many minutes of slots, at least, are mixed in anything that can be worked out. Where
     every slot has a weight of its own (a price, say), no more than a slot is."""
     smallest_group: int = 0
-    """Of `aggregate`, and of it alone: over how many households a sum goes at least."""
+    """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ class Manifest:
         They are encrypted, masked and signed by the platform; concentrators relay them, which
         share no key with the hub.
         """
-        only_sums = bool(self.statements) and all(one.kind == AGGREGATE for one in self.statements)
+        only_sums = bool(self.statements) and all(one.kind in SUMS for one in self.statements)
         return only_sums and not (self.outputs or self.peers or self.shared)
 
     @classmethod
@@ -286,10 +291,10 @@ def _statement(name: str, value: object) -> StatementGrant:
         smallest_group=table.take("smallest_group", between(0, 65_536), 0),
     )
     table.finish()
-    if grant.kind == AGGREGATE and grant.smallest_group < LEAST_GROUP:
+    if grant.kind in SUMS and grant.smallest_group < LEAST_GROUP:
         raise ManifestError(f"{name}.smallest_group", f"must be {LEAST_GROUP} or more")
-    if grant.kind != AGGREGATE and grant.smallest_group:
-        raise ManifestError(f"{name}.smallest_group", f"goes with the kind {AGGREGATE!r} alone")
+    if grant.kind not in SUMS and grant.smallest_group:
+        raise ManifestError(f"{name}.smallest_group", "goes with sums over households alone")
     return grant
 
 

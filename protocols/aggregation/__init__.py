@@ -2,10 +2,10 @@
 """Sums over households of which nobody learns more than the sum, and nobody can falsify it.
 
 From the bottom: `paillier` and `packing` (encryption), `masks` (what cancels in the sum), `members`
-and `round` (who takes part in what), `loads` (what the certifiers sign), `messages`; then the
-parts of the three parties: `household` with its `rules` and `ranges`, `collector` (the
-concentrator), `opening` (the operator) and `culprits` (who spoiled a sum). A key that is `split`
-needs a trustee: `halves`, `trusteeship`.
+and `round` (who takes part in what), `weighting` (at which prices, if at any), `loads` (what the
+certifiers sign), `messages`; then the parts of the three parties: `household` with its `rules` and
+`ranges`, `collector` (the concentrator), `opening` (the operator) and `culprits` (who spoiled a
+sum). A key that is `split` needs a trustee: `halves`, `trusteeship`.
 docs/aggregation.md tells it whole.
 """
 
@@ -53,6 +53,7 @@ from protocols.aggregation.round import (
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
 from protocols.aggregation.split import JointDecryptor, KeyShare, split_key
 from protocols.aggregation.trusteeship import require_dispute, require_sum
+from protocols.aggregation.weighting import Weighting
 
 __all__ = [
     "CONCENTRATOR",
@@ -101,6 +102,7 @@ __all__ = [
     "Rules",
     "SumRefused",
     "Terms",
+    "Weighting",
     "commit_limbs",
     "open_sum",
     "require_dispute",

@@ -104,7 +104,8 @@ class Investigation:
             return None
         meters = tuple(self._meter(index) for index in self._indexes)
         missing = sum(load.missing for load in self._batch.loads)
-        return RegionSum(tuple(values), meters, missing)
+        opened = self._round.terms.revealed(values, len(meters))
+        return RegionSum(opened, meters, missing)
 
     def examine_points(self, points: Mapping[int, PairPoints]) -> None:
         """Take the contributors' pair points; those who gave none that count are in `silent`."""

@@ -41,7 +41,8 @@ class RegionSum:
     """What a region used, and what that counts."""
 
     values: tuple[int, ...]
-    """Watt-hours, a value for each slot, hour or day."""
+    """Watt-hours, a value for each slot, hour or day; in a weighted round the one number, in 10^-9
+    of the currency."""
     meters: tuple[bytes, ...]
     """Whose use it is the sum of."""
     missing_slots: int
@@ -58,7 +59,7 @@ def open_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionSum:
     products = ciphertexts_of(announced.terms.key, batch.products)
     values = open_product(announced, batch, products, decryptor)
     return RegionSum(
-        tuple(values),
+        announced.terms.revealed(values, len(batch.contributors.indexes)),
         tuple(announced.members[index].meter for index in batch.contributors.indexes),
         sum(load.missing for load in batch.loads),
     )

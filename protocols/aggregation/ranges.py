@@ -90,7 +90,9 @@ def ranges_check(terms: Terms, load: CertifiedLoad, proof: bytes, name: str) -> 
 def _transcript(terms: Terms, load: CertifiedLoad) -> Transcript:
     transcript = Transcript("aggregation ranges", 1)
     transcript.append("load", load.message)
-    transcript.append_integers("layout", [terms.value_count(), terms.value_bits, terms.group_bits])
+    transcript.append_integers(
+        "layout", [terms.value_count(), terms.layout.value_bits, terms.group_bits]
+    )
     return transcript
 
 

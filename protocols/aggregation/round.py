@@ -6,13 +6,19 @@
 
 A resolution is a number of minutes: of a slot (5, 15, 30, 60) or a day (1440). Hours and days are
 cut from the slots of a local day, so that a day of 23 or 25 hours is still one day.
+
+A round may carry prices (`weighting`). Then a household contributes one number, what its uses at
+that resolution are worth, and one is all that is opened. Such a round has a label of its own: who
+does not know of prices takes no part.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
 
+from protocols._cbor import Item
 from protocols.aggregation._wire import (
     SIGNATURE_SIZE,
     decode_message,
@@ -27,6 +33,7 @@ from protocols.aggregation.errors import KeyRefused, MalformedMessage, PackingRe
 from protocols.aggregation.members import NONCE_SIZE, Member, require_region
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
+from protocols.aggregation.weighting import Weighting
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
 __all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "Terms", "values_at_resolution"]
@@ -35,10 +42,13 @@ DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
 MOST_MEMBERS: Final = 1 << 16
 LONGEST_DAYS: Final = 366
+LARGEST_USE_BITS: Final = 32
+"""Of what is weighed: certified uses are below 2^32 Wh."""
 MOST_PROVED_BITS: Final = 1 << 16
 """A month of quarter-hours of 20 bits, which take some 12 s to prove."""
 
 _ROUND: Final = "meterlet aggregation round 1"
+_WEIGHTED_ROUND: Final = "meterlet aggregation round 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +62,15 @@ class Terms:
     zone: str
     resolution_minutes: int
     value_bits: int
+    """No household's use in a slot, hour or day of the resolution reaches 2^value_bits Wh."""
     group_bits: int
     exponent_bits: int
     """Of the randomness of encryption; half the key's bits, or `SHORT_EXPONENT`."""
     key: PaillierPublicKey
     are_ranges_proved: bool = False
     """Whether each household proves that its values fit their bits."""
+    weighting: Weighting | None = None
+    """What uses are weighed with, where one number is contributed and no curve."""
 
     def __post_init__(self) -> None:
         require_region(self.region)
@@ -68,10 +81,11 @@ class Terms:
             raise MalformedMessage(f"a period of more than {LONGEST_DAYS} days")
         if self.exponent_bits not in (SHORT_EXPONENT, self.key.bits // 2):
             raise MalformedMessage(f"an exponent of {self.exponent_bits} bits")
-        if self.are_ranges_proved and self.value_count() * self.value_bits > MOST_PROVED_BITS:
-            raise MalformedMessage("ranges of so many values take longer to prove than is sensible")
-        self.layout  # noqa: B018  (raises where there is no room)
         self.bounds  # noqa: B018  (raises where there is no such zone)
+        self._require_prices()
+        proved_bits = self.value_count() * self.layout.value_bits  # raises where there is no room
+        if self.are_ranges_proved and proved_bits > MOST_PROVED_BITS:
+            raise MalformedMessage("ranges of so many values take longer to prove than is sensible")
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -81,16 +95,52 @@ class Terms:
     @property
     def layout(self) -> Layout:
         """How values lie in plaintexts."""
-        return Layout.for_key(self.key.bits, self.value_bits, self.group_bits)
+        bits = self.value_bits
+        if self.weighting is not None:
+            if not 1 <= bits <= LARGEST_USE_BITS:
+                raise PackingRefused(f"a use has 1 to {LARGEST_USE_BITS} bits")
+            bits = self.weighting.bits(bits)
+        return Layout.for_key(self.key.bits, bits, self.group_bits)
 
     def value_count(self) -> int:
         """Return how many values a household contributes."""
+        return 1 if self.weighting is not None else self.use_count()
+
+    def contributed(self, uses: Sequence[int]) -> list[int]:
+        """Return the values that a household of these uses contributes.
+
+        Raises `PackingRefused` for a use that a weighted round has no room for, `RoundRefused` if
+        there is not one for each price.
+        """
+        if self.weighting is None:
+            return list(uses)
+        return [self.weighting.lifted(uses, self.value_bits)]
+
+    def revealed(self, sums: Sequence[int], households: int) -> tuple[int, ...]:
+        """Return what the sums over so many households' values mean: watt-hours, or a worth."""
+        if self.weighting is None:
+            return tuple(sums)
+        low = self.weighting.low(self.value_bits)
+        return tuple(total + households * low for total in sums)
+
+    def use_count(self) -> int:
+        """Return how many slots, hours or days of the resolution the period has."""
         if self.resolution_minutes == DAY_MINUTES:
             return sum(1 for _ in self.period.days(self.zone))
         return sum(
             -(-(grid.end - grid.begin) // (60 * self.resolution_minutes))
             for grid in self.period.grids(self.zone, SLOT_MINUTES[0])
         )
+
+    def _require_prices(self) -> None:
+        if self.weighting is None:
+            return
+        if self.resolution_minutes == DAY_MINUTES:
+            raise MalformedMessage("prices are of slots or hours")
+        if len(self.weighting.prices) != self.use_count():
+            raise MalformedMessage(
+                f"{len(self.weighting.prices)} prices for {self.use_count()} slots of the period"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +226,11 @@ class Round:
 
 
 def _message(terms: Terms, nonce: bytes, valid_until: int, members: tuple[Member, ...]) -> bytes:
+    label, weighed = _ROUND, tuple[bytes, ...]()
+    if terms.weighting is not None:
+        label, weighed = _WEIGHTED_ROUND, (terms.weighting.encode(),)
     return encode_message(
-        _ROUND, terms.region, terms.register,
+        label, *weighed, terms.region, terms.register,
         terms.period.first.isoformat(), terms.period.last.isoformat(), terms.zone,
         terms.resolution_minutes, terms.value_bits, terms.group_bits, terms.exponent_bits,
         terms.key.encode(), int(terms.are_ranges_proved), nonce, valid_until,
@@ -186,7 +239,8 @@ def _message(terms: Terms, nonce: bytes, valid_until: int, members: tuple[Member
 
 
 def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
-    match decode_message(message, _ROUND):
+    weighting, items = _items(message)
+    match items:
         case [
             str(region), bytes(register), str(first), str(last), str(zone), int(resolution),
             int(value_bits), int(group_bits), int(exponent_bits), bytes(key),
@@ -198,7 +252,7 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
     period = Period(_date(first), _date(last))
     terms = Terms(
         region, register, period, zone, resolution, value_bits, group_bits, exponent_bits,
-        PaillierPublicKey.decode(key), bool(proved),
+        PaillierPublicKey.decode(key), bool(proved), weighting,
     )  # fmt: skip
     roster = []
     for member in members:
@@ -206,6 +260,18 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
             raise MalformedMessage("not a member")
         roster.append(Member.decode(member, region, nonce))
     return terms, nonce, valid_until, tuple(roster)
+
+
+def _items(message: bytes) -> tuple[Weighting | None, list[Item]]:
+    """Return the prices of a round, if it has any, and all else that it says."""
+    try:
+        return None, decode_message(message, _ROUND)
+    except MalformedMessage:
+        match decode_message(message, _WEIGHTED_ROUND):
+            case [bytes(weighting), *items]:
+                return Weighting.decode(weighting), items
+            case _:
+                raise MalformedMessage("not a round: it has no prices") from None
 
 
 def _date(text: str) -> date:

@@ -15,9 +15,10 @@ from hub.device import static_keys
 from hub.installation import Installer
 from hub.machine import AppletMachine
 from protocols.enrolment import Enrolment
-from tests.hub.test_sharing import AIDS, Home, new_home
+from tests.hub.test_sharing import AIDS, APRIL, Home, new_home
 
 ASK: Final = AIDS["ask"]
+YEAR: Final = 365 * 86_400
 CONDITIONS: Final = 0x6985
 """What the applet answers where there is no consent."""
 WIDER: Final = """
@@ -88,3 +89,30 @@ def test_answers_are_counted_over_reinstallations(home: Home) -> None:
         assert told(home) == count + 1
         put_by_a_tool(home, home.packages["ask"])
     assert home.send("ask", 5, b"open").sw == 0x6983
+
+
+def test_a_period_moved_by_a_day_is_no_way_to_more_answers(home: Home) -> None:
+    """Four answers within 31 days: neither the same period nor its neighbour gets a fifth."""
+    for days in (b"day0", b"day1", b"day0", b"day1"):
+        assert home.send("ask", 5, days).sw == 0x9000
+    for days in (b"day0", b"day1"):
+        assert home.send("ask", 5, days).sw == 0x6983
+    refusals = [entry.facts["why"] for entry in home.device.disclosure.log.entries("refusal")]
+    assert len(refusals) == 2
+    assert all(why.startswith("how often: 4 answers about periods within 31") for why in refusals)
+    assert told(home) == 4
+
+
+def test_a_clock_that_is_set_back_or_forward_makes_room_for_nothing(
+    tmp_path: Path, machine: AppletMachine
+) -> None:
+    clock = [APRIL]
+    with new_home(tmp_path, machine, lambda: clock[0]) as home:
+        home.install("ask")
+        for years in (0, 1, -1, 2):
+            clock[0] = APRIL + years * YEAR
+            assert home.send("ask", 5, b"day0").sw == 0x9000
+        for years in (-5, 0, 5):
+            clock[0] = APRIL + years * YEAR
+            assert home.send("ask", 5, b"day1").sw == 0x6983
+        assert len({release.time for release in home.device.disclosure.releases()}) == 4

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installed applets that call each other in the machine, and their own transactions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -118,6 +118,8 @@ PASSING: Final = """
                         self.store.put(b"eager", b"1")
                     case "crash":
                         1 // 0
+                    case _ if step.startswith("day"):
+                        self.open(int(step[3:]))
                     case _ if step.startswith("sw"):
                         raise AppletError(int(step[2:], 16))
                     case _:
@@ -127,10 +129,14 @@ PASSING: Final = """
         def store(self):
             return self.platform.store
 
-        def open(self) -> int:
-            slots = self.platform.calendar.slots(REGISTER, {begin}, {end})
+        def open(self, shift: int | None = None) -> int:
+            begin, end = {begin}, {end}
+            if shift is not None:
+                begin += shift * 86400
+                end = begin + 28 * 86400
+            slots = self.platform.calendar.slots(REGISTER, begin, end)
             return self.platform.statements.open_linear(
-                REGISTER, {begin}, {end}, [7] * len(slots.starts), bytes(48)
+                REGISTER, begin, end, [7] * len(slots.starts), bytes(48)
             ).value
 
         def pass_on(self, service: int, request: bytes) -> bytes:
@@ -256,9 +262,11 @@ class Home:
 
 
 @contextmanager
-def new_home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
+def new_home(
+    tmp_path: Path, machine: AppletMachine, now: Callable[[], int] = lambda: APRIL
+) -> Iterator[Home]:
     description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
-    with Device.create(tmp_path / "hub", description, now=lambda: APRIL) as device:
+    with Device.create(tmp_path / "hub", description, now=now) as device:
         pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
         readings = SyntheticHousehold("Europe/Berlin").readings(date(2025, 3, 1), date(2025, 4, 4))

@@ -86,6 +86,19 @@ def test_a_year_is_compared_with_the_one_before(folder: Path) -> None:
     assert both["energy_difference_wh"] is None  # nothing is known of the year before
 
 
+def test_a_consent_is_narrowed_to_more_days_with_as_many_answers_and_not_to_fewer(
+    folder: Path,
+) -> None:
+    consents = "inspect", "consents"
+    wider = run_meterlet(*consents, "narrow", "--hub", folder, 1, "--within-days", 7)
+    assert (wider.returncode, "would allow more" in wider.stderr) == (1, True)
+    assert run_meterlet(*consents, "narrow", "--hub", folder, 1).returncode == 2
+    done = run_meterlet(*consents, "narrow", "--hub", folder, 1, "--within-days", 62)
+    assert done.returncode == 0, done.stderr
+    [*_, newest] = inspect(folder, "consents", "list")["consents"]
+    assert (newest["replaces"], newest["within_days"]) == (1, 62)
+
+
 def test_a_day_is_shown_between_its_readings(folder: Path) -> None:
     said = inspect(folder, "readings", "--fine", "--from", "2025-03-30")
     whole = inspect(folder, "readings", "--from", "2025-03-30")

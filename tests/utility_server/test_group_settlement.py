@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from protocols.metrology import Period
-from tariffs import UnpricedSlot
+from tariffs import PriceIndex, UnpricedSlot
+from tariffs.energy import PriceSeries
 from tests.applets.settlement.test_settlement import agile
 from tests.homes import SLOT, ZONE, rows_of
 from tests.journeys.conftest import Meterlet, run_meterlet
+from tests.protocols.aggregation.homes import terms
 from utility_server.errors import CannotVerify
-from utility_server.group_settlement import Group, worth_of
+from utility_server.group_settlement import Group, resolution_of, weighting_of, worth_of
 
 JANUARY = Period.month(2013, 1)
 
@@ -81,6 +83,56 @@ def test_a_group_is_worth_what_its_homes_are_one_by_one() -> None:
 def test_what_is_no_verified_sum_is_refused(change: dict[str, Any], why: str) -> None:
     with pytest.raises(CannotVerify, match=why):
         Group.decode(encoded({**SMALL, **change}))
+
+
+SPOT = PriceIndex(
+    "spot", 7, "EUR", "EUR/MWh", "UTC",
+    PriceSeries(1_735_686_000, 3600, tuple(range(-4000, 4760))),
+)  # fmt: skip
+"""2025 in Berlin, hour by hour."""
+
+
+@pytest.mark.parametrize("minutes", [15, 30, 60])
+@pytest.mark.parametrize("month", [3, 10])
+def test_each_slot_of_a_month_has_its_hours_price_whatever_the_clock_does(
+    month: int, minutes: int
+) -> None:
+    period = Period.month(2025, month)
+    begin, end = period.bounds("Europe/Berlin")
+    weighting = weighting_of(SPOT, period, "Europe/Berlin", minutes)
+    about = terms(2048, minutes, period, zone="Europe/Berlin", weighting=weighting)
+    assert about.use_count() == len(weighting.prices)
+    first = (begin - SPOT.prices.begin) // 3600
+    hours = SPOT.prices.prices[first : first + (end - begin) // 3600]
+    assert weighting.prices == tuple(hour for hour in hours for _ in range(60 // minutes))
+    assert (weighting.name, weighting.currency) == ("spot revision 7", "EUR")
+    assert weighting.index == SPOT.between(begin, end).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "zone", "why"),
+    [
+        ({"prices": SPOT.prices.prices[:100]}, "UTC", "there is no price at"),
+        ({"step_seconds": 1800}, "UTC", "has several prices"),
+        ({"prices": (*SPOT.prices.prices[:2000], None) * 4}, "UTC", "no price at"),
+        ({"prices": (1 << 40,) * 8760}, "UTC", "does not fit 4 bytes"),
+        ({}, "Asia/Kathmandu", "has several prices"),  # 5:45 hours before UTC
+        ({}, "Nowhere/Land", "no time zone"),
+    ],
+)
+def test_an_index_without_just_one_price_for_each_slot_settles_nothing(
+    change: dict[str, Any], zone: str, why: str
+) -> None:
+    index = replace(SPOT, prices=replace(SPOT.prices, **change))
+    with pytest.raises(CannotVerify, match=why):
+        weighting_of(index, Period.month(2025, 3), zone, 60)
+
+
+@pytest.mark.parametrize(
+    ("step", "minutes"), [(300, 5), (900, 15), (1800, 30), (3600, 60), (7200, 60), (86_400, 60)]
+)
+def test_an_indexs_step_up_to_an_hour_is_what_has_one_price(step: int, minutes: int) -> None:
+    assert resolution_of(replace(SPOT, prices=replace(SPOT.prices, step_seconds=step))) == minutes
 
 
 @pytest.fixture

@@ -86,7 +86,6 @@ def _hub(place: str, entry: Any) -> Hub:
 class Hubs:
     """Asks hubs' applets; holds nothing of what they say."""
 
-    applet: bytes
     at_once: int
     timeout_seconds: float
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
@@ -122,7 +121,7 @@ class Hubs:
         data: bytes | HeadEndError
         try:
             request = question.request(hub.meter, self.randomness(NONCE_SIZE))
-            answer = head_end.relay(hub.address, self.applet, question.command(request))
+            answer = head_end.relay(hub.address, question.applet, question.command(request))
             data = content_of(request, answer)
         except HeadEndError as error:
             data = error

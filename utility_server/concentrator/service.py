@@ -8,6 +8,7 @@ sum not open. What is wrong with one hub's message is told and counted, and the 
 
     request                    answer
     keys region nonce          keys meter data | absent meter why ...
+    keys region nonce "worth"  the same, for a round with prices
     collect round              absent meter step why | refused meter step why ... | batch data
     points digest              points meter data | absent meter step why ...
     pair digest meter points   pair meter data | absent meter step why
@@ -33,7 +34,7 @@ from protocols.aggregation import (
 from utility_server.concentrator.errors import ConcentratorRefused
 from utility_server.concentrator.hubs import Hub, Hubs, read_hubs
 from utility_server.concentrator.lines import Item, Message
-from utility_server.concentrator.steps import Question
+from utility_server.concentrator.steps import SETTLEMENT_APPLET, Question, applet_for
 
 __all__ = ["Concentrator", "Traffic"]
 
@@ -63,6 +64,11 @@ class _Open:
     hubs: dict[bytes, Hub]
     size: int
 
+    @property
+    def applet(self) -> bytes:
+        """The AID of the hubs' applet that it is for."""
+        return applet_for(self.collector.round.terms)
+
 
 @dataclass(slots=True)
 class Concentrator:
@@ -84,7 +90,9 @@ class Concentrator:
         self._forget_what_is_over()
         match request:
             case "keys", (str(region), bytes(nonce)):
-                answers = self._keys(region, nonce)
+                answers = self._keys(region, Question.keys(nonce))
+            case "keys", (str(region), bytes(nonce), "worth"):
+                answers = self._keys(region, Question.keys(nonce, SETTLEMENT_APPLET))
             case "collect", (bytes(announcement),):
                 answers = self._collect(announcement)
             case "points", (bytes(digest),):
@@ -106,11 +114,11 @@ class Concentrator:
         async for answer in answers:
             yield answer
 
-    async def _keys(self, region: str, nonce: bytes) -> AsyncIterator[Message]:
+    async def _keys(self, region: str, question: Question) -> AsyncIterator[Message]:
         hubs = [hub for hub in read_hubs(self.hubs_file) if hub.region == region]
         if not hubs:
             raise ConcentratorRefused(f"no hub of region {region} is listed")
-        async for hub, data in self._ask(hubs, Question.keys(nonce)):
+        async for hub, data in self._ask(hubs, question):
             if isinstance(data, bytes):
                 yield "keys", (hub.meter, data)
             else:
@@ -122,7 +130,8 @@ class Concentrator:
         for member in collector.round.members:
             if member.meter not in opened.hubs:
                 yield "absent", (member.meter, "contribute", "not among the hubs listed")
-        hubs, question = list(opened.hubs.values()), Question.contribution(announcement)
+        hubs = list(opened.hubs.values())
+        question = Question.contribution(announcement, opened.applet)
         async for answer in self._step(hubs, question, collector.contribute):
             yield answer
         try:
@@ -130,9 +139,10 @@ class Concentrator:
         except RoundRefused as error:
             self._rounds.pop(collector.digest)
             raise ConcentratorRefused(str(error), "void") from None
-        async for answer in self._all(opened, Question.agreement(contributors), collector.agree):
+        question = Question.agreement(contributors, opened.applet)
+        async for answer in self._all(opened, question, collector.agree):
             yield answer
-        question = Question.opening(contributors, collector.agreements)
+        question = Question.opening(contributors, collector.agreements, opened.applet)
         async for answer in self._all(opened, question, collector.open):
             yield answer
         yield "batch", (collector.batch().encode(),)
@@ -172,14 +182,14 @@ class Concentrator:
                 yield "refused", (hub.meter, question.name, str(refused))
 
     async def _points(self, opened: _Open) -> AsyncIterator[Message]:
-        question = Question.points(opened.collector.close())
+        question = Question.points(opened.collector.close(), opened.applet)
         async for hub, data in self._ask(self._contributors(opened), question):
             yield ("points", (hub.meter, data)) if isinstance(data, bytes) else data
 
     async def _pair(self, opened: _Open, meter: bytes, points: bytes) -> AsyncIterator[Message]:
         if meter not in opened.hubs:
             raise ConcentratorRefused(f"meter {meter.hex()} is not of the round")
-        question = Question.pair_key(opened.collector.close(), points)
+        question = Question.pair_key(opened.collector.close(), points, opened.applet)
         async for hub, data in self._ask([opened.hubs[meter]], question):
             yield ("pair", (hub.meter, data)) if isinstance(data, bytes) else data
 

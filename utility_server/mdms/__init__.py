@@ -17,6 +17,7 @@ from utility_server.mdms.forecasts import Accuracy, Forecast, evaluate, forecast
 from utility_server.mdms.pictures import Line, draw
 from utility_server.mdms.privacy import Budget, Mechanism, Published, Publisher
 from utility_server.mdms.store import AggregateStore, Rotation
+from utility_server.mdms.worths import Worth, WorthPlace
 
 __all__ = [
     "Accuracy",
@@ -38,6 +39,8 @@ __all__ = [
     "Publisher",
     "Rotation",
     "Statistics",
+    "Worth",
+    "WorthPlace",
     "balance",
     "draw",
     "evaluate",

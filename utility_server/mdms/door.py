@@ -6,6 +6,8 @@ say who may ask. Framing and messages are those between MDMS and concentrator:
 
     aggregate region register first last zone resolution bits exponent proved
         -> said line ... | outcome JSON
+    settle region register first last zone resolution bits exponent proved index again
+        -> the same, of a round that is weighed with a price index (`tariffs`)
 """
 
 import json
@@ -19,8 +21,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from protocols.aggregation import MalformedMessage, PackingRefused, Terms
+from protocols.aggregation import MalformedMessage, PackingRefused, Terms, Weighting
 from protocols.metrology import GridError, Period
+from tariffs import PriceIndex, TariffError
 from utility_server.concentrator.errors import ConcentratorRefused, LineError
 from utility_server.concentrator.lines import Item, Line, Message, encode, receive
 from utility_server.errors import (
@@ -29,9 +32,11 @@ from utility_server.errors import (
     UtilityError,
     VerificationFailed,
 )
+from utility_server.group_settlement import weighting_of
 from utility_server.head_end import Address
 from utility_server.mdms.office import Mdms
 from utility_server.mdms.rounds import Absence, Outcome, RoundRunner
+from utility_server.mdms.worths import Worth
 
 __all__ = ["SOCKET", "Door", "Request", "ask"]
 
@@ -60,11 +65,16 @@ class Request:
     exponent_bits: int = 0
     """Of the randomness of encryption; 0 for half the key's length."""
     are_ranges_proved: bool = False
+    index: bytes = b""
+    """The document of the price index that uses are weighed with; empty for a load curve."""
+    is_again: bool = False
+    """Whether a round is run although the number at that index is known."""
 
     def message(self) -> Message:
         """Return the request as it goes over the line."""
         days = self.period.first.isoformat(), self.period.last.isoformat()
-        return "aggregate", (
+        weighed = (self.index, int(self.is_again)) if self.index else ()
+        return "settle" if self.index else "aggregate", (
             self.region,
             self.register,
             *days,
@@ -73,11 +83,16 @@ class Request:
             self.value_bits,
             self.exponent_bits,
             int(self.are_ranges_proved),
+            *weighed,
         )
 
     @classmethod
     def of(cls, message: Message) -> "Request":
         """Return the request in a message; raise `LineError` if it is another one."""
+        index, again = b"", 0
+        match message:
+            case "settle", (*rest, bytes(index), (0 | 1) as again) if index:
+                message = "aggregate", tuple(rest)
         match message:
             case "aggregate", (
                 str(region),
@@ -94,7 +109,10 @@ class Request:
                     period = Period(date.fromisoformat(first), date.fromisoformat(last))
                 except (ValueError, GridError) as error:
                     raise LineError(str(error)) from None
-                return cls(region, register, period, zone, resolution, bits, exponent, bool(proved))
+                return cls(
+                    region, register, period, zone, resolution, bits, exponent, bool(proved),
+                    index, bool(again),
+                )  # fmt: skip
             case _:
                 raise LineError("no request that an MDMS knows")
 
@@ -113,9 +131,16 @@ class Request:
                 self.exponent_bits or key.bits // 2,
                 key,
                 self.are_ranges_proved,
+                self._weighting(),
             )
-        except (MalformedMessage, PackingRefused, GridError) as error:
+        except (MalformedMessage, PackingRefused, GridError, TariffError) as error:
             raise CannotVerify(f"no such round: {error}") from None
+
+    def _weighting(self) -> Weighting | None:
+        if not self.index:
+            return None
+        index = PriceIndex.decode(self.index)
+        return weighting_of(index, self.period, self.zone, self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +201,7 @@ class Door:
             trustee = None
             if self.trustee is not None:
                 trustee = stack.enter_context(Line.open(self.trustee, LINE_SECONDS))
-            outcome = RoundRunner(office, line, say, trustee).run(terms)
+            outcome = RoundRunner(office, line, say, trustee, request.is_again).run(terms)
         return outcome_facts(outcome)
 
 
@@ -225,7 +250,7 @@ def _kind(error: UtilityError) -> str:
 def outcome_facts(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as the JSON outputs show it."""
     facts: dict[str, Any] = {
-        "verified": outcome.aggregate is not None,
+        "verified": outcome.aggregate is not None or outcome.worth is not None,
         "roster": outcome.roster,
         "homes": len(outcome.meters),
         "meters": [meter.hex() for meter in outcome.meters],
@@ -252,7 +277,27 @@ def outcome_facts(outcome: Outcome) -> dict[str, Any]:
             "missing_home_slots": outcome.aggregate.missing,
             "round": outcome.aggregate.round.hex(),
         }
+    if outcome.worth is not None:
+        facts |= _worth_facts(outcome.worth, is_known=outcome.is_known)
     return facts
+
+
+def _worth_facts(worth: Worth, *, is_known: bool) -> dict[str, Any]:
+    return {
+        "region": worth.place.region,
+        "begin": worth.place.begin,
+        "end": worth.place.end,
+        "series": worth.series,
+        "revision": worth.revision,
+        "currency": worth.currency,
+        "index": worth.place.index.hex(),
+        "worth": str(worth.value),
+        "homes": worth.homes,
+        "missing_home_slots": worth.missing,
+        "left_out": [meter.hex() for meter in worth.left_out],
+        "round": worth.round.hex(),
+        "known_before": is_known,
+    }
 
 
 def _absence(one: Absence) -> dict[str, Item]:

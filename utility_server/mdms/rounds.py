@@ -3,9 +3,11 @@
 
     keys -> roster, signed -> collect -> batch -> open, check against the certifiers -> store
 
-A sum that does not open exactly what the certifiers have signed is not stored; then the hubs are
-asked about the masks of their pairs, and the one who spoiled it is named (`culprits`). The round
-ends at the concentrator in any case, which forgets the contributions.
+A round with prices opens one number, which is stored likewise; asked for again, it is not run
+again, since hubs count what they help to open. A sum that does not open exactly what the certifiers
+have signed is not stored; then the hubs are asked about the masks of their pairs, and the one who
+spoiled it is named (`culprits`). The round ends at the concentrator in any case, which forgets the
+contributions.
 """
 
 from collections.abc import Callable
@@ -35,6 +37,7 @@ from utility_server.mdms.aggregates import Aggregate, Place
 from utility_server.mdms.inquiry import Inquiry
 from utility_server.mdms.office import Mdms
 from utility_server.mdms.opening import decryptor_of
+from utility_server.mdms.worths import Worth, WorthPlace
 
 __all__ = ["Absence", "Outcome", "RoundRunner"]
 
@@ -59,6 +62,10 @@ class Outcome:
 
     aggregate: Aggregate | None = None
     """The sum, verified; None where it did not open."""
+    worth: Worth | None = None
+    """The number of a round with prices, verified."""
+    is_known: bool = False
+    """Whether it was stored already, and no hub was asked."""
     meters: tuple[bytes, ...] = ()
     """Whose use it is the sum of."""
     roster: int = 0
@@ -86,6 +93,8 @@ class RoundRunner:
     say: Say = lambda line: None
     trustee: Line | None = None
     """To the holder of the key's other share, where it is split."""
+    is_again: bool = False
+    """Whether a round with prices is run although its number is known."""
     outcome: Outcome = field(default_factory=Outcome)
 
     def run(self, terms: Terms) -> Outcome:
@@ -96,9 +105,12 @@ class RoundRunner:
         time is stored already.
         """
         # What cannot be stored must not be asked for: a sum that is opened stays opened.
-        self.office.store.require_free(place_of(terms))
+        if terms.weighting is None:
+            self.office.store.require_free(place_of(terms))
+        elif self._is_known(terms):
+            return self.outcome
         nonce = self.office.randomness(NONCE_SIZE)
-        members = self._members(terms.region, nonce)
+        members = self._members(terms, nonce)
         try:
             announced = Round.announce(
                 terms,
@@ -118,10 +130,20 @@ class RoundRunner:
             self.outcome.sent, self.outcome.received = self.line.sent, self.line.received
         return self.outcome
 
-    def _members(self, region: str, nonce: bytes) -> tuple[Member, ...]:
+    def _is_known(self, terms: Terms) -> bool:
+        """Take the number of a round with prices from the store, if it is to be had there."""
+        found = self.office.store.find_worth(WorthPlace.of(terms))
+        if found is None or self.is_again:
+            return False
+        self.say(f"region {terms.region}: known already; no hub is asked")
+        self.outcome.worth, self.outcome.is_known = found, True
+        return True
+
+    def _members(self, terms: Terms, nonce: bytes) -> tuple[Member, ...]:
         started = perf_counter()
-        known, members = self.office.members.of_region(region), []
-        for name, items in self.line.ask("keys", region, nonce):
+        known, members = self.office.members.of_region(terms.region), []
+        kind = () if terms.weighting is None else ("worth",)
+        for name, items in self.line.ask("keys", terms.region, nonce, *kind):
             match name, items:
                 case "keys", (bytes(meter), bytes(data)):
                     member = self._member(known, meter, nonce, data)
@@ -201,6 +223,13 @@ class RoundRunner:
 
     def _store(self, announced: Round, opened: RegionSum) -> None:
         terms = announced.terms
+        self.outcome.meters = opened.meters
+        if terms.weighting is not None:
+            left = (one.meter for one in self.outcome.absent + self.outcome.refused)
+            asked = (*left, *(member.meter for member in announced.members))
+            self.outcome.worth = Worth.of(announced, opened, asked)
+            self.office.store.put_worth(self.outcome.worth)
+            return
         aggregate = Aggregate(
             place_of(terms),
             terms.zone,
@@ -211,7 +240,7 @@ class RoundRunner:
             announced.digest,
         )
         self.office.store.add(aggregate)
-        self.outcome.aggregate, self.outcome.meters = aggregate, opened.meters
+        self.outcome.aggregate = aggregate
 
 
 def place_of(terms: Terms) -> Place:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store of aggregates, sealed at rest, and how its keys are rotated.
+"""The store of aggregates and worths, sealed at rest, and how its keys are rotated.
 
     aggregate   (region, resolution, begin, end) -> key number, sealed sums
+    worth       (region, begin, end, index) -> key number, sealed worth
     release     digest of a question -> region, ρ spent, key number, sealed noisy answer
     budget      region -> what may be spent, what is spent (nano-ρ)
     member      meter -> region, its certificate
@@ -37,6 +38,7 @@ from utility_server.database import Schema, open_database, reading, schema_table
 from utility_server.errors import StoreError
 from utility_server.mdms.aggregates import Aggregate, Place
 from utility_server.mdms.sealing import DATA_KEY_SIZE, Sealer, WrappingKey
+from utility_server.mdms.worths import Worth, WorthPlace
 
 __all__ = ["MDMS", "AggregateStore", "Rotation", "budget_table", "member_table", "release_table"]
 
@@ -51,6 +53,17 @@ aggregate_table: Final = Table(
     Column("resolution", Integer, primary_key=True, autoincrement=False),
     Column("begin", BigInteger, primary_key=True, autoincrement=False),
     Column("end", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+worth_table: Final = Table(
+    "worth",
+    _metadata,
+    Column("region", String, primary_key=True),
+    Column("begin", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, primary_key=True, autoincrement=False),
+    Column("index", String, primary_key=True),
     Column("key", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
@@ -89,8 +102,16 @@ data_key_table: Final = Table(
     Column("wrapped", LargeBinary, nullable=False),
 )
 
-MDMS: Final = Schema(_metadata, aggregate_table.name, "an MDMS", 1, migrate=lambda connection: None)
-"""There is no earlier version."""
+SCHEMA_VERSION: Final = 2
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring a database of version 1 to this one: it knew load curves only."""
+    worth_table.create(connection)
+    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
+
+
+MDMS: Final = Schema(_metadata, aggregate_table.name, "an MDMS", SCHEMA_VERSION, _migrate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +227,33 @@ class AggregateStore:
             plain = self.sealer.open(aggregate_table.name, row.key, place.parts, row.sealed)
             yield Aggregate.decode(place, plain)
 
+    def put_worth(self, worth: Worth) -> None:
+        """Keep a worth, in the place of one of the same group, period and index."""
+        place = worth.place
+        at = dict(zip(("region", "begin", "end", "index"), place.parts, strict=True))
+        with writing(self.engine) as connection:
+            self.check_keys(connection)
+            connection.execute(
+                delete(worth_table).where(*(worth_table.c[name] == at[name] for name in at))
+            )
+            sealed = self.sealer.seal(worth_table.name, place.parts, worth.encode())
+            connection.execute(
+                insert(worth_table).values(**at, key=self.sealer.current, sealed=sealed)
+            )
+
+    def find_worth(self, place: WorthPlace) -> Worth | None:
+        """Return the worth that is stored at `place`, or None."""
+        table = worth_table.c
+        columns = table.region, table.begin, table.end, table.index
+        pairs = zip(columns, place.parts, strict=True)
+        query = select(worth_table).where(*(column == part for column, part in pairs))
+        with reading(self.engine) as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        plain = self.sealer.open(worth_table.name, row.key, place.parts, row.sealed)
+        return Worth.decode(place, plain)
+
     def check_keys(self, connection: Connection) -> None:
         """Raise `StoreError` if another process has rotated the keys; called before each write."""
         numbers = set(connection.execute(select(data_key_table.c.number)).scalars())
@@ -262,6 +310,7 @@ def _seal_again(connection: Connection, old: Sealer, new: Sealer) -> int:
     count = 0
     for table, columns in (
         (aggregate_table, ("region", "resolution", "begin", "end")),
+        (worth_table, ("region", "begin", "end", "index")),
         (release_table, ("region", "question")),
     ):
         for row in connection.execute(select(table)).all():

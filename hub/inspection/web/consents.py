@@ -163,6 +163,7 @@ def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
         least_days=number("least_days", old.least_days),
         least_minutes=number("least_minutes", old.least_minutes),
         answers=number("answers", old.answers),
+        within_days=number("within_days", old.within_days),
         bits=number("bits", old.bits),
         least_group=number("least_group", old.least_group),
     )

@@ -82,6 +82,8 @@ def _finest(release: Release, kind: str) -> int:
 
 def narrowed(old: Terms, new: Terms) -> list[tuple[str, object, object]]:
     """Return the members in which two terms differ, with both values."""
-    names = ("until", "least_days", "least_minutes", "answers", "bits", "least_group")
+    names = (
+        "until", "least_days", "least_minutes", "answers", "within_days", "bits", "least_group",
+    )  # fmt: skip
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     return [pair for pair in pairs if pair[1] != pair[2]]

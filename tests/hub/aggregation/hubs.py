@@ -29,8 +29,13 @@ NOW = 1_743_500_000
 DAYS = Period(date(2025, 3, 3), date(2025, 3, 4))
 
 
-def package() -> bytes:
-    return build_package(ROOT / "applets" / "aggregation", VENDOR, [ROOT])
+MONTH = Period(date(2025, 2, 1), date(2025, 2, 28))
+SETTLEMENT = "settlement.toml"
+KNOWN = Period(date(2025, 3, 2), date(2025, 3, 6))
+
+
+def package(manifest: str = "manifest.toml") -> bytes:
+    return build_package(ROOT / "applets" / "aggregation", VENDOR, [ROOT], manifest)
 
 
 @dataclass
@@ -71,20 +76,29 @@ class Hub:
         assert response.sw == 0x9000
         return member_of(self.certificate, request, response.data)
 
-    def values(self, resolution: int) -> list[int]:
+    def values(self, resolution: int, period: Period = DAYS) -> list[int]:
         step = resolution // self.device.description.slot_minutes
-        uses = self.device.meter.uses(DAYS)
+        uses = self.device.meter.uses(period)
         return [sum(u.uses[at : at + step]) for u in uses for at in range(0, len(u.uses), step)]
 
 
-def make_hub(folder: Path, number: int, machine: AppletMachine, cap: bytes) -> Hub:
-    description = Description(emulated_meter_id(number), ACTIVE_ENERGY_IMPORT, "Europe/London", 15)
+def make_hub(
+    folder: Path,
+    number: int,
+    machine: AppletMachine,
+    cap: bytes,
+    known: Period = KNOWN,
+    slot_minutes: int = 15,
+) -> Hub:
+    description = Description(
+        emulated_meter_id(number), ACTIVE_ENERGY_IMPORT, "Europe/London", slot_minutes
+    )
     device = Device.create(folder, description, now=lambda: NOW)
     pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
     trust(device, AUTHORITY)
     house = SyntheticHousehold("Europe/London", seed=number)
-    readings = house.readings(date(2025, 3, 2), date(2025, 3, 6))
+    readings = house.readings(known.first, known.last)
     device.meter.vault.append(device.meter.channel, readings)
     device.meter.certify()
     card = device.card(machine)
@@ -105,6 +119,17 @@ def make_templates(folder: Path, count: int, machine: AppletMachine) -> list[Hub
     made = [make_hub(folder / str(number), number, machine, cap) for number in range(count)]
     for hub in made:
         hub.device.close()
+    return made
+
+
+def make_settled(folder: Path, count: int, machine: AppletMachine) -> list[Hub]:
+    """Return closed hubs with a month of hours and the applet that settles groups."""
+    cap, made = package(SETTLEMENT), []
+    known = Period(date(2025, 1, 31), date(2025, 3, 3))
+    for number in range(count):
+        hub = make_hub(folder / str(number), number, machine, cap, known, 60)
+        hub.device.close()
+        made.append(hub)
     return made
 
 

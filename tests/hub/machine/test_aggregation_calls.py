@@ -89,5 +89,5 @@ def test_an_aggregate_names_a_group_of_three_or_more(smallest: str) -> None:
 
 def test_no_other_statement_names_a_group() -> None:
     manifest = MANIFEST.replace('kind = "linear"', 'kind = "linear"\nsmallest_group = 5')
-    with pytest.raises(Exception, match="goes with the kind 'aggregate' alone"):
+    with pytest.raises(Exception, match="goes with sums over households alone"):
         bundle(BODY, manifest=manifest)

@@ -96,7 +96,7 @@ class Home:
     def contribute(self, announced: Round, crypt: Encryptor) -> bytes:
         """Return the contribution of this home's use, or of what a test has put in its place."""
         layout, digest = announced.terms.layout, announced.digest
-        limbs = layout.limbs_of(self.values)
+        limbs = layout.limbs_of(announced.terms.contributed(self.values))
         self.blinding = int.from_bytes(randomness((self.number, digest))(48), "big") % ORDER
         self.load = CertifiedLoad.certify(
             digest, self.meter, bytes(32), 0, commit_limbs(limbs, self.blinding), self.certifier

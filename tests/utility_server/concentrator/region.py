@@ -41,14 +41,20 @@ class Region:
     def terms(self) -> Terms:
         return terms(key=self.office.paillier.public_key)
 
-    def run(self, about: Terms | None = None, trustee: Trustee | None = None) -> Outcome:
+    def run(
+        self,
+        about: Terms | None = None,
+        trustee: Trustee | None = None,
+        *,
+        is_again: bool = False,
+    ) -> Outcome:
         with ExitStack() as stack:
             address = stack.enter_context(running(self.concentrator))
             line, second = stack.enter_context(Line.open(address, 30)), None
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
                 second = stack.enter_context(Line.open(address, 30))
-            runner = RoundRunner(self.office, line, trustee=second)
+            runner = RoundRunner(self.office, line, trustee=second, is_again=is_again)
             return runner.run(about or self.terms)
 
     def split(self) -> Trustee:

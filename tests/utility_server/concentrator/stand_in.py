@@ -38,6 +38,8 @@ class StandIn:
         self.round: Round | None = None
         self.silent: set[Instruction] = set()
         """What it does not answer."""
+        self.applets = {APPLET}
+        """What is installed."""
 
     def answer(self, step: Instruction, parts: Sequence[bytes]) -> bytes:
         home = self.home
@@ -62,7 +64,7 @@ class StandIn:
     def transmit(self, apdu: bytes) -> bytes:
         command = CommandApdu.decode(apdu)
         if command.ins == 0xA4:
-            status = 0x9000 if command.data == APPLET else 0x6A82
+            status = 0x9000 if command.data in self.applets else 0x6A82
             return ResponseApdu(b"", status).encode()
         step = Instruction(command.ins)
         if step in self.silent:
@@ -183,4 +185,4 @@ def listed(path: Path, hubs: Sequence[StandIn], addresses: Sequence[Address]) ->
 
 
 def asking(at_once: int = 8) -> Hubs:
-    return Hubs(APPLET, at_once, 20.0)
+    return Hubs(at_once, 20.0)

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from protocols.metrology import Period
+from tariffs import PriceIndex
+from tariffs.energy import PriceSeries
 from tests.utility_server.mdms.regions import aggregate, new_mdms
 from utility_server.concentrator import LineError
 from utility_server.concentrator.lines import encode
@@ -25,6 +27,11 @@ from utility_server.mdms.door import SOCKET, Door, Request, ask
 ROOT = Path(__file__).resolve().parents[3]
 DAY = Period(date(2025, 5, 5), date(2025, 5, 5))
 REGISTER = bytes.fromhex("0100010800ff")
+NEXT_DAY = Period(date(2025, 5, 6), date(2025, 5, 6))
+SPOT = PriceIndex(
+    "spot", 1, "EUR", "EUR/MWh", "UTC",
+    PriceSeries(NEXT_DAY.bounds("Europe/Berlin")[0] - 3600 * 23, 3600, tuple(range(48))),
+)  # fmt: skip
 NOWHERE = Address("127.0.0.1", 1)
 
 pytestmark = pytest.mark.process
@@ -79,11 +86,25 @@ def test_what_goes_wrong_comes_back_as_what_it_is(folder: Path) -> None:
         list(ask(folder, request(resolution_minutes=7)))
     with pytest.raises(CannotVerify, match="no time zone"):
         list(ask(folder, request(zone="Nowhere/Land")))
+    with pytest.raises(CannotVerify, match="no such round"):
+        list(ask(folder, request(index=b"no index")))
+    with pytest.raises(CannotVerify, match="there is no price at 2025-05-04T22"):
+        list(ask(folder, request(index=SPOT.encode())))
+    with pytest.raises(Exception, match=r"concentrator 127.0.0.1:1: .*refused"):
+        list(ask(folder, request(period=NEXT_DAY, index=SPOT.encode())))
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0", b"\0\0\0\1\xff", encode("aggregate", "North"), encode("open", 1), b"\xff" * 9],
+    [
+        b"",
+        b"\0",
+        b"\0\0\0\1\xff",
+        encode("aggregate", "North"),
+        encode("open", 1),
+        b"\xff" * 9,
+        encode("settle", "North", b"index", 1),
+    ],
 )
 def test_who_does_not_speak_the_protocol_is_hung_up_on_and_the_next_is_served(
     folder: Path, data: bytes
@@ -111,5 +132,6 @@ def test_where_none_serves_it_is_said(tmp_path: Path) -> None:
 
 
 def test_requests_come_back_as_they_went() -> None:
-    for one in (request(), request(are_ranges_proved=True, exponent_bits=256)):
+    weighed = request(index=b"index", is_again=True)
+    for one in (request(), request(are_ranges_proved=True, exponent_bits=256), weighed):
         assert Request.of(one.message()) == one

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.utility_server.mdms.regions import aggregate, new_store, opened
 from utility_server.errors import StoreError
-from utility_server.mdms import AggregateStore
+from utility_server.mdms import AggregateStore, Worth, WorthPlace
 from utility_server.mdms.sealing import WrappingKey
 
 MAY = aggregate(date(2025, 5, 1), 31)
@@ -43,6 +44,60 @@ def test_the_store_gives_back_what_was_added(store: AggregateStore, tmp_path: Pa
     assert list(again.between("North", 30, JUNE.place.begin, JUNE.place.begin + 1)) == [JUNE]
     assert list(again.between("South", 30, 0, 1 << 40)) == []
     again.close()
+
+
+NORTH = WorthPlace("North", MAY.place.begin, MAY.place.end, bytes(32))
+WORTH = Worth(NORTH, "spot", 3, "EUR", -(1 << 70), 60, 2, (b"meter",), bytes(range(32)))
+
+
+def test_a_worth_comes_back_and_the_newer_takes_the_place_of_the_older(
+    store: AggregateStore, tmp_path: Path
+) -> None:
+    assert store.find_worth(NORTH) is None
+    for one in (WORTH, replace(WORTH, value=7, homes=65)):
+        store.put_worth(one)
+        assert store.find_worth(NORTH) == one
+    assert store.find_worth(replace(NORTH, index=bytes(31) + b"1")) is None
+    assert store.find_worth(replace(NORTH, region="South")) is None
+    store.rotate()
+    store.put_worth(WORTH)
+    again = opened(tmp_path)
+    assert again.find_worth(NORTH) == WORTH
+    assert all_of(again) == [MAY]
+    again.close()
+
+
+def test_a_worth_that_is_moved_to_another_period_does_not_open(
+    store: AggregateStore, tmp_path: Path
+) -> None:
+    store.put_worth(WORTH)
+    alter(tmp_path, "UPDATE worth SET begin = begin - 86400")
+    with pytest.raises(StoreError):
+        store.find_worth(replace(NORTH, begin=NORTH.begin - 86_400))
+
+
+def test_what_is_no_worth_is_refused() -> None:
+    assert Worth.decode(NORTH, WORTH.encode()) == WORTH
+    with pytest.raises(StoreError, match="not a worth"):
+        Worth.decode(NORTH, MAY.encode())
+    with pytest.raises(StoreError, match="no homes"):
+        replace(WORTH, homes=0)
+    with pytest.raises(StoreError, match="of a period"):
+        replace(NORTH, end=NORTH.begin)
+
+
+def test_a_store_of_version_1_is_brought_up_to_date(store: AggregateStore, tmp_path: Path) -> None:
+    store.close()
+    with sqlite3.connect(tmp_path / "mdms.db") as connection:
+        connection.execute("DROP TABLE worth")
+        connection.execute("UPDATE schema_version SET version = 1")
+    connection.close()
+    for _ in range(2):
+        newer = opened(tmp_path)
+        assert all_of(newer) == [MAY]
+        newer.put_worth(WORTH)
+        assert newer.find_worth(NORTH) == WORTH
+        newer.close()
 
 
 def test_days_of_a_clock_change_are_kept_whole(store: AggregateStore) -> None:

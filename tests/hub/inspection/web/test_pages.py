@@ -11,9 +11,11 @@ import pytest
 
 import hub.inspection.web
 from hub.device import Device
+from hub.disclosure import AggregateRequest, Weights
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
+from hub.inspection.web.wording import choose
 from hub.installation import InstallationError
 from hub.machine import AppletMachine
 from hub.services import AppletStore
@@ -152,7 +154,9 @@ def test_a_consent_is_narrowed_and_revoked_with_its_effect_shown_first(anna: Bro
     wider = anna.get("/consents/1?change=narrow&least_days=1")
     assert "allow more than the consent does" in wider.text
     assert anna.post("/consents/1/narrow", least_days="1").status_code == 400
-    narrowed = anna.post("/consents/1/narrow", least_days="40")
+    assert anna.post("/consents/1/narrow", within_days="30").status_code == 400
+    narrowed = anna.post("/consents/1/narrow", least_days="40", within_days="62")
+    assert "within any 62 days" in narrowed.text
     number = narrowed.url.path.rpartition("/")[2]
     assert "would be answered" not in anna.get(f"/consents/{number}?change=revoke").text
     assert anna.post(f"/consents/{number}/revoke").url.path == "/consents"
@@ -162,6 +166,24 @@ def test_a_consent_is_narrowed_and_revoked_with_its_effect_shown_first(anna: Bro
     anna.post(f"/consents/applet/{aid}")
     assert "asks for a consent" not in anna.get("/consents").text
     assert anna.happened()[-3:] == ["consent narrowed", "consent revoked", "consent granted"]
+
+
+def test_a_number_over_a_group_is_shown_for_what_it_is_in_every_language(anna: Browser) -> None:
+    weights = Weights("agile revision 3", bytes(32), "GBP", 50, b"prices")
+    request = AggregateRequest(
+        b"applet", b"package", "settlement", "settlement", bytes(32), "Nordstrom", 1_740_787_200,
+        1_743_465_600, 31, 30, 1, 58, weights,
+    )  # fmt: skip
+    with Device.open(anna.folder) as device:
+        device.disclosure.record_aggregate(request)
+        device.disclosure.record_aggregate(replace(request, weights=None, values=1488))
+    for language in LANGUAGES:
+        page = anna.get("/releases", headers={"Accept-Language": language}).text
+        words = choose(language, "", "Europe/Berlin")
+        assert words.t("releases.worth", index="agile revision 3") in text(page)
+        sums = words.t("releases.sums", minutes=30, values=words.number(1488))
+        assert re.sub(r"\s+", " ", sums) in text(page)
+        assert '<dd id="readings-left">0</dd>' in page
 
 
 def test_an_export_for_somebody_needs_a_consent_and_is_on_record(anna: Browser) -> None:

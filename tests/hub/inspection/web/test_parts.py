@@ -177,8 +177,10 @@ def test_every_kind_of_statement_is_put_into_words(kind: str, language: str) -> 
     terms = Terms(
         applet=b"", package=b"", recipient="somebody", purpose="something", statement=kind,
         least_days=28, least_minutes=15, answers=3, bits=64, until=date(2030, 1, 31), least_group=5,
+        within_days=41,
     )  # fmt: skip
     said = str(module.in_words(terms, words.t, words))  # type: ignore[attr-defined]
     assert "somebody" in said
     assert re.search(r"2030", said)
+    assert words.t("terms.within", answers=3, within=41) in said
     assert words.t(f"manifest.kind_{kind}")
