@@ -19,10 +19,10 @@ from tariffs.charges import Charge, FixedCharge, MeteredCharge
 from tariffs.clock import Clock
 from tariffs.demand import DemandCharge
 from tariffs.document import Tariff
-from tariffs.errors import TariffError, UnpricedSlot
+from tariffs.errors import TariffError
 from tariffs.rounding import Rounding, format_decimal, power_of_ten
 from tariffs.steps import Step, Tax
-from tariffs.usage import Line, Part, Usage, utc_text
+from tariffs.usage import Line, Part, Usage
 from tariffs.version import Version
 
 __all__ = [
@@ -209,12 +209,7 @@ class _Piece:
 
 
 def _parts(tariff: Tariff, begin: int, end: int) -> list[_Piece]:
-    if not tariff.begin <= begin < end <= tariff.end:
-        raise UnpricedSlot(
-            f"the period from {utc_text(begin)} to {utc_text(end)} is not within the validity of"
-            f" {tariff.name}, {utc_text(tariff.begin)} to {utc_text(tariff.end)}",
-            start=begin,
-        )
+    tariff.require_validity(begin, end)
     clock, rule = Clock(tariff.zone), tariff.rounding.rule
     return [
         _Piece(version, Part(max(begin, since), min(end, until), begin, end, clock, rule))

@@ -164,6 +164,15 @@ class Tariff:
             start=start,
         )
 
+    def require_validity(self, begin: int, end: int) -> None:
+        """Return if the tariff is valid all through [begin, end); else raise `UnpricedSlot`."""
+        if not self.begin <= begin < end <= self.end:
+            raise UnpricedSlot(
+                f"the period from {utc_text(begin)} to {utc_text(end)} is not within the validity"
+                f" of {self.name}, {utc_text(self.begin)} to {utc_text(self.end)}",
+                start=begin,
+            )
+
     def prices(self, starts: Sequence[int], slot_seconds: int) -> list[int]:
         """Return the price of each slot: micro-units per kWh, net, of all metered charges together.
 

@@ -134,15 +134,15 @@ class Utility:
         second bill for just the same period replaces the first.
         """
         enrolment = self.customers.find(meter, AID)
-        try:
-            verify_signed_tariff(signed_tariff, self.keys.public)
-        except TariffError as error:
-            raise CannotVerify(f"the tariff: {error}") from None
         require_short("the tariff", signed_tariff)
         try:
             begin, end = period.bounds(enrolment.zone)
         except GridError as error:
             raise CannotVerify(f"the period: {error}") from None
+        try:
+            verify_signed_tariff(signed_tariff, self.keys.public).require_validity(begin, end)
+        except TariffError as error:
+            raise CannotVerify(f"the tariff: {error}") from None
         self._replaced(meter, begin, end)
         return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
 

@@ -164,6 +164,12 @@ def test_a_tariff_that_the_supplier_did_not_sign_is_refused(home: Home) -> None:
     assert home.device.disclosure.releases() == []
 
 
+def test_a_tariff_of_another_year_is_refused(home: Home) -> None:
+    source = (ROOT / "examples" / "tariffs" / "gb-economy7-2013.toml").read_text()
+    assert home.ask(home.question(load_toml(source))).sw == 0x6A80
+    assert home.device.disclosure.releases() == []
+
+
 @pytest.mark.parametrize("data", [b"", b"\x76", b"not SML at all", bytes(5000)])
 def test_garbage_gets_a_status_word_and_the_next_question_an_answer(
     home: Home, data: bytes

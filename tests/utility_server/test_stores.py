@@ -19,6 +19,7 @@ from utility_server.customers import Customers
 from utility_server.database import open_database
 from utility_server.errors import (
     AlreadyBilled,
+    CannotVerify,
     EnrolmentRefused,
     LedgerTampered,
     StoreError,
@@ -155,6 +156,14 @@ def test_what_is_billed_in_part_is_not_billed_again(tmp_path: Path) -> None:
         with pytest.raises(AlreadyBilled, match="invoice 1 bills a part"):
             office.question(GOOD.meter, overlapping, signed)
         office.question(GOOD.meter, Period(date(2025, 4, 1), date(2025, 4, 30)), signed)
+
+
+def test_nothing_is_asked_under_a_tariff_of_another_year(tmp_path: Path) -> None:
+    with Utility.create(tmp_path / "utility", now=lambda: 0) as office:
+        office.customers.enrol(GOOD.encode())
+        signed = office.sign(load_toml(TARIFF.read_text()))
+        with pytest.raises(CannotVerify, match="not within the validity of demo-day-night"):
+            office.question(GOOD.meter, Period.month(1999, 12), signed)
 
 
 def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:

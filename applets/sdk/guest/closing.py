@@ -9,6 +9,7 @@ import builtins
 import importlib.resources
 import io
 import sys
+import time
 import warnings
 import zoneinfo
 from collections.abc import Sequence
@@ -35,6 +36,11 @@ SHUT: Final = (
 
 _shut: list[object] = []
 """Keeps alive what is shut: to free it would write to megabytes of the shared snapshot."""
+
+
+_clockless = ModuleType("time", "What `datetime` looks up here to write itself; no clock.")
+_clockless.strftime = time.strftime  # type: ignore[attr-defined]
+_clockless.struct_time = time.struct_time  # type: ignore[attr-defined]
 
 
 class _Refuser:
@@ -80,6 +86,7 @@ def close(stream: io.TextIOBase) -> None:
     for name in ("stdin", "__stdin__", "__stdout__", "__stderr__"):
         setattr(sys, name, None)
     _shut.extend(sys.modules.pop(name, None) for name in SHUT.split())
+    sys.modules["time"] = _clockless
     _shut.append(sys.path_importer_cache)
     sys.path_importer_cache = {}
     sys.path.clear()

@@ -195,8 +195,11 @@ class Hostile(Applet):
     def import_subprocess(self):
         import subprocess
 
-    def import_time(self):
-        import time
+    def import_the_clock(self):
+        from time import time
+
+    def import_sleep(self):
+        from time import sleep
 
     def import_random(self):
         import random

@@ -253,6 +253,22 @@ def process(self, command):
             assert inside == outside.encode() + b"\x90\x00"
 
 
+def test_datetime_writes_itself_though_there_is_no_clock(machine: AppletMachine) -> None:
+    applet, _ = start(
+        machine,
+        """
+def process(self, command):
+    from datetime import UTC, datetime
+    moment = datetime.fromtimestamp(int.from_bytes(command.data, "big"), UTC)
+    text = moment.strftime("%A %d %B %Y %H:%M:%SZ")
+    read = datetime.strptime(text, "%A %d %B %Y %H:%M:%SZ")
+    return Response(f"{text} {read.timetuple().tm_yday} {moment:%j}".encode())
+""",
+    )
+    answer = applet.process(command(data=(1_743_296_400).to_bytes(8, "big")))
+    assert answer == b"Sunday 30 March 2025 01:00:00Z 89 089\x90\x00"
+
+
 def test_a_crash_is_shown_with_its_lines(machine: AppletMachine) -> None:
     applet, _ = start(
         machine,
