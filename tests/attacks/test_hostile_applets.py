@@ -41,10 +41,10 @@ OUTCOMES: Final[dict[FaultKind | bytes, str]] = {
     FaultKind.CRASH: """
         take_it_at_once double_a_string recurse import_os import_socket import_ctypes
         import_subprocess import_the_clock import_sleep import_random import_hub open_a_file
-        write_a_file read_other_memory answer_text answer_a_list answer_bytes_that_are_not raise_exit
-        raise_interrupt raise_base raise_generator_exit raise_what_cannot_be_shown raise_a_group
-        raise_a_chain raise_from_surrogates odd_weights negative_function forged_function
-        delete_everything load_itself_again
+        write_a_file read_other_memory answer_text answer_a_list answer_bytes_that_are_not
+        raise_exit raise_interrupt raise_base raise_generator_exit raise_what_cannot_be_shown
+        raise_a_group raise_a_chain raise_from_surrogates odd_weights negative_function
+        forged_function delete_everything load_itself_again
     """,
     FaultKind.BAD_ANSWER: """
         answer_a_little_too_long answer_too_long answer_text_that_is_no_bytes
