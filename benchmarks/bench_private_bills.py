@@ -27,7 +27,7 @@ from hub.readings import Reading
 from protocols.amounts import Amount, SlotForm, Sum
 from protocols.metrology import CertifiedPeriod, Period, Series
 from protocols.proofs import Source, StatementContext, open_amounts, session, verify_amounts
-from tariffs import Tariff
+from tariffs import Register, Tariff
 from tariffs.source import load_toml
 
 ZONE = "Europe/Berlin"
@@ -141,7 +141,7 @@ def case(name: str) -> Case:
         amounts: tuple[Amount, ...] = (Sum(SlotForm.of(dict(enumerate(prices)))),)
     else:
         plan: Plan = plan_bill(tariff, starts, 900, states, begin, end)
-        amounts = plan.amounts
+        amounts = plan.amounts(Register.IMPORT)
     context = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 15, tariff.digest, RECIPIENT, PURPOSE, bytes(16)
     )

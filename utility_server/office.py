@@ -27,7 +27,7 @@ from applets.billing.statement import VerifiedBill
 from applets.exchange.messages import CLA, NONCE_SIZE
 from protocols.metrology import GridError, Period
 from protocols.secure_channel import CommandApdu
-from tariffs import Tariff, TariffError
+from tariffs import Register, Tariff, TariffError
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from utility_server.customers import Customers
@@ -264,7 +264,7 @@ def require_short(name: str, document: bytes) -> None:
 def _content(verified: VerifiedBill) -> Content:
     """Return what the ledger says of a bill."""
     bill = verified.bill
-    return {
+    facts: dict[str, int | str | bytes] = {
         "begin": bill.begin,
         "end": bill.end,
         "currency": bill.currency,
@@ -274,3 +274,6 @@ def _content(verified: VerifiedBill) -> Content:
         "missing": len(verified.missing),
         "tariff": bill.tariff_digest,
     }
+    if Register.EXPORT in verified.registers:  # entries of older bills stay what they say
+        facts["registers"] = "+".join(verified.registers)
+    return facts

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the log's entries say consents, requests and releases; and releases, read back."""
+"""How the log's entries say consents, requests and releases; and releases, read back.
+
+A request or release that is about another register than the import register says so; entries that
+name none, as all of older releases of this program, are about the import register.
+"""
 
 from collections.abc import Mapping, Sequence
 from struct import Struct
@@ -56,6 +60,7 @@ def request_facts(
     """Return what the log says of a request, whatever becomes of it."""
     if isinstance(request, AggregateRequest):
         return request.facts
+    register = request.form.register
     return {
         "applet": request.applet,
         "package": request.package,
@@ -65,6 +70,7 @@ def request_facts(
         "subject": request.subject,
         "begin": request.form.begin,
         "slot_seconds": request.form.slot_seconds,
+        **({"register": register} if register else {}),
     }
 
 
@@ -102,13 +108,13 @@ def release_of(entry: Entry) -> Release:
     )
 
     def form(weights: bytes, kind: str) -> Form:
-        about = facts["begin"], facts["slot_seconds"]
+        about, register = (facts["begin"], facts["slot_seconds"]), facts.get("register", "")
         if kind == Reading.kind:
             slots, place = _SAMPLE.unpack(weights)
             one = (0,) * place + (1,) + (0,) * (slots - place - 1)
-            return Form(*about, one, is_sample=True)
+            return Form(*about, one, is_sample=True, register=register)
         unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
-        return Form(*about, unpacked, kind == Peaks.kind)
+        return Form(*about, unpacked, kind == Peaks.kind, register=register)
 
     return Release(
         sequence=entry.sequence,

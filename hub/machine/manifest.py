@@ -196,6 +196,7 @@ class Manifest:
             shared=top.take("shared", each("shared", _shared), ()),
         )
         top.finish()
+        _check_statements(manifest)
         _check_sharing(manifest)
         _check_confinement(manifest)
         return manifest
@@ -204,6 +205,13 @@ class Manifest:
         """Return plain tables; `from_tables` reads them back to an equal manifest."""
         tables = _plain(self)
         return {key: value for key, value in tables.items() if value not in (None, [])}
+
+
+def _check_statements(manifest: Manifest) -> None:
+    kinds = [grant.kind for grant in manifest.statements]
+    if len(set(kinds)) != len(kinds):
+        # Consents are by kind: the terms of one would be those of the other's registers, too.
+        raise ManifestError("statements", "two tables name the same kind")
 
 
 def _check_confinement(manifest: Manifest) -> None:
