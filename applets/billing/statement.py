@@ -12,14 +12,14 @@ Where one sum does not make the bill (`charges.is_one_sum`), as it never does wi
 Claim:   each charge comes to the amount that the proof opens, over every slot of the period: sums,
          blocks and peaks as `charges.plan_bill` derives them from the tariff, the slots' starts and
          their states; and the total follows from these amounts.
-Proof:   protocols.proofs.amounts; one for each register that the tariff bills, over its own certified
-         days, in a context of its own: a proof names meter, register, period, tariff and nonce.
+Proof:   protocols.proofs.amounts; one for each register that the tariff bills, over its own
+         certified days and in a context of its own: meter, register, period, tariff, nonce.
 
 The checks, in order, each with the name under which it refuses: `message` (form, and that it
 answers this question), `tariff` (is it the one that was asked under), `days` (form), `signature`,
 `chain` (each day of the period once, in order, of this meter), `proof` (amounts against
-commitments), `total` (amounts against tariff); days and proofs of the import register before those of
-the export register. Nothing of the answer is used before its check.
+commitments), `total` (amounts against tariff); days and proofs of the import register before those
+of the export register. Nothing of the answer is used before its check.
 
 Errors: AnswerRefused
 """

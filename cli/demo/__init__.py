@@ -51,7 +51,7 @@ FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--solar",
     type=click.FloatRange(0.1, 1000),
-    help=f"Panels of the synthetic household, in kW; {DEFAULT_SOLAR} if the tariff credits feed-in.",
+    help=f"Its panels, in kW; {DEFAULT_SOLAR} where the tariff credits feed-in.",
 )
 @click.option("--tamper", type=click.Choice(KINDS), help="Let the hub, or the line, cheat.")
 @click.option(

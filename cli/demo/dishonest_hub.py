@@ -92,7 +92,8 @@ class Lie:
 
     def with_drawn(self, **changes: Any) -> ChargesAnswer:
         """Return an answer of charges that says something else of the import register."""
-        assert isinstance(self.answer, ChargesAnswer) and self.answer.drawn is not None
+        assert isinstance(self.answer, ChargesAnswer)
+        assert self.answer.drawn is not None
         return replace(self.answer, drawn=replace(self.answer.drawn, **changes))
 
     def total(self, amount: int, tariff: Tariff | None = None) -> Decimal:

@@ -26,8 +26,8 @@ so a fine consent counts numbers, about whatever overlaps. What was told under a
 not stand in the way of a coarser one, which is held to its own minutes with all that was told as
 coarsely.
 
-What is drawn and what is fed in are different unknowns: each rule looks at the register that a request
-is about, and at what was told of it.
+What is drawn and what is fed in are different unknowns: each rule looks at the register that a
+request is about, and at what was told of it.
 
 A request for several amounts needs a consent to each kind of number among them, and has to keep
 to all of these. The last two rules are about what all recipients know together

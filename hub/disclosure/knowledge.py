@@ -29,8 +29,8 @@ told each of these sums.
 what they tell once its column is struck out.
 
 *Two registers.* What is drawn and what is fed in are variables of their own: a form is about one
-register, and no form mixes them. So the space is the sum of one for each register: ranks, classes and
-bits add up, the shortest window is that of either.
+register, and no form mixes them. So the space is the sum of one for each register: ranks, classes
+and bits add up, the shortest window is that of either.
 
 *At the very most.* A number of many bits can hide several sums (weights 1, 10^6, 10^12), which
 linear algebra over the rationals does not see. So call two slots alike if every release gives them

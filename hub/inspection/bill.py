@@ -4,8 +4,8 @@
 The billing applet keeps, for the resident, the supplier's key, the signed tariffs it was asked
 under and the invoices it was handed. Here they meet the readings: the tariff's signature and the
 invoice's are checked, and the bill is computed again from every slot. The verdict is one of
-three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits feed-in
-is checked with the readings of both registers.
+three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits
+feed-in is checked with the readings of both registers.
 """
 
 import enum

@@ -4,8 +4,8 @@
 Bytes of a capture, a serial line or a TCP peer are fed in as they come. A telegram counts only
 if its frame and all its messages are intact; what is damaged is reported with its place and
 reason, and never guessed at. A telegram of another meter is refused by name: somebody has
-plugged in the wrong cable. Where the hub is for two registers, of energy drawn and of energy fed in, a
-telegram counts only if one of its lists has both: what was not read at one moment makes no readout.
+plugged in the wrong cable. Where the hub is for two registers, of energy drawn and of energy fed
+in, a telegram counts only if one of its lists has both: a readout is of one moment.
 
 The moment of a reading is the meter's own time stamp if it sends one. Most meters send a count of
 seconds instead; then it is the time of arrival, or for a capture the capture's start plus the

@@ -7,8 +7,8 @@ since the sum itself is kept exact. An empty cell, a missing row and a row marke
 gaps: no reading ends there, and the next one says that the register did not run meanwhile
 (`ReadingFlag.RESUMED`). Gaps are never filled.
 
-A second column may hold what was fed in, in the same unit. A meter sends both registers or none, so a
-row is a gap if either cell is.
+A second column may hold what was fed in, in the same unit. A meter sends both registers or none, so
+a row is a gap if either cell is.
 
 Errors: ReplayError, whose text begins with the file and the line.
 """

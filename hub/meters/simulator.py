@@ -5,8 +5,8 @@ The base load follows the BDEW's dynamised H0 profile (as the oemof.demand packa
 scaled to a part of the year's use. On top come appliances, switched on at random by a seeded
 generator: the same seed gives the same house. It is made up, and is called so wherever it shows.
 
-It may have a photovoltaic system (`hub.meters.solar`). What the house uses of its own power as it is
-made, minute by minute, never passes the meter: the registers show the rest, drawn or fed in.
+It may have a photovoltaic system (`hub.meters.solar`). What the house uses of its own power as it
+is made, minute by minute, never passes the meter: the registers show the rest, drawn or fed in.
 
 The year's use is a target the house lands near, not a promise: appliances are whole events.
 """

@@ -241,7 +241,8 @@ def test_an_answer_with_another_total_kind_or_house_is_refused() -> None:
     cheaper = replace(answer, total=answer.total - Decimal("0.01"))
     assert refused_by(tariff, month, cheaper.encode()) == "total"
     other = answered(tariff, drawn_month(4))
-    assert answer.drawn is not None and other.drawn is not None
+    assert answer.drawn is not None
+    assert other.drawn is not None
     mixed = replace(other, drawn=replace(other.drawn, days=answer.drawn.days))
     assert refused_by(tariff, month, mixed.encode()) == "proof"
     flat = load_toml(FLAT)
