@@ -27,7 +27,7 @@ from applets.billing.statement import VerifiedBill
 from applets.exchange.messages import CLA, NONCE_SIZE
 from protocols.metrology import GridError, Period
 from protocols.secure_channel import CommandApdu
-from tariffs import Register, Tariff, TariffError
+from tariffs import Register, Tariff, TariffError, billed_registers
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from utility_server.customers import Customers
@@ -145,7 +145,7 @@ class Utility:
         """
         enrolment = self.customers.find(meter, AID)
         try:
-            verify_signed_tariff(signed_tariff, self.keys.public)
+            tariff = verify_signed_tariff(signed_tariff, self.keys.public)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
         require_short("the tariff", signed_tariff)
@@ -153,6 +153,10 @@ class Utility:
             begin, end = period.bounds(enrolment.zone)
         except GridError as error:
             raise CannotVerify(f"the period: {error}") from None
+        if enrolment.feed_in_register is None and _credits_feed_in(tariff, begin, end):
+            raise CannotVerify(
+                f"the tariff credits feed-in; meter {meter.hex()} is enrolled without such a register"
+            )
         self._replaced(meter, begin, end)
         return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
 
@@ -250,6 +254,13 @@ class Utility:
         )
         document = invoice.sign(self.keys.signing, key_id(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
+
+
+def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:
+    try:
+        return Register.EXPORT in billed_registers(tariff, begin, end)
+    except TariffError:
+        return False  # of another time: whoever is asked under it says so
 
 
 def require_short(name: str, document: bytes) -> None:

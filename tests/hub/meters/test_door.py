@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     Door,
     DoorError,
@@ -161,3 +162,87 @@ def test_a_register_beyond_any_meters_is_reported(value: int, scaler: int) -> No
 def test_a_reading_that_no_telegram_carries_is_refused(reading: Reading) -> None:
     with pytest.raises(UnsendableReading, match="a telegram's times end in 2106"):
         list(telegrams(METER, [reading]))
+
+
+# Two registers
+
+
+def two(number: int = 5) -> list[Readout]:
+    return [
+        Readout(Reading(NOON + 900 * n, 1000 + 7 * n), Reading(NOON + 900 * n, 50 + 3 * n))
+        for n in range(number)
+    ]
+
+
+def both_ways(**options: int) -> Door:
+    entrance = door(**options)
+    entrance.feed_in_register = ACTIVE_ENERGY_EXPORT
+    return entrance
+
+
+def listed(*entries: ListEntry, sensor_time: Time | None = None) -> bytes:
+    body = GetListRes(server_id=METER, sensor_time=sensor_time, entries=entries)
+    bodies = OpenRes(request_file_id=b"1", server_id=METER), body, CloseRes()
+    return encode_frame(encode_file([Message(transaction_id=b"t", body=b) for b in bodies]))
+
+
+def counted(register: bytes, value: object = 10_000, **fields: object) -> ListEntry:
+    return ListEntry(obis=Obis(register), value=value, unit=30, scaler=-1, **fields)  # type: ignore[arg-type]
+
+
+def test_both_registers_of_a_telegram_make_one_readout() -> None:
+    stream = b"".join(telegrams(METER, two()))
+    assert both_ways().feed(stream) == two()
+    assert drawn(door().feed(stream)) == [readout.drawn for readout in two()]
+
+
+def test_a_solar_household_comes_through_the_door_whole() -> None:
+    house = SyntheticHousehold("Europe/Berlin", solar_watts_peak=5000)
+    readouts = list(house.readouts(date(2025, 3, 30), date(2025, 3, 30)))
+    assert both_ways().feed(b"".join(telegrams(METER, readouts))) == readouts
+
+
+@pytest.mark.parametrize("register", [ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT])
+def test_a_telegram_that_lacks_a_register_gives_nothing_and_is_reported(register: bytes) -> None:
+    frames = list(telegrams(METER, two(3)))
+    frames[1] = listed(counted(register), sensor_time=Time(TimeChoice.TIMESTAMP, NOON + 900))
+    entrance = both_ways()
+    assert entrance.feed(b"".join(frames)) == [two(3)[0], two(3)[2]]
+    assert [(lost.offset, lost.reason) for lost in entrance.lost] == [
+        (len(frames[0]), "it has one of the two registers only")
+    ]
+
+
+def test_a_telegram_of_neither_register_is_no_loss() -> None:
+    entrance = both_ways()
+    assert entrance.feed(listed(counted(bytes.fromhex("0100100700ff")))) == []
+    assert entrance.lost == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("value", [None, -1, 2**63])
+def test_a_telegram_with_one_useless_register_gives_nothing(place: int, value: object) -> None:
+    registers = ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT
+    entries = [counted(one, value if n == place else 5) for n, one in enumerate(registers)]
+    entrance = both_ways()
+    at = Time(TimeChoice.TIMESTAMP, NOON)
+    taken = entrance.feed(listed(*entries, sensor_time=at))
+    if value == 2**63:  # in tenths of a watt-hour it is a register that a meter may have
+        assert len(taken) == 1
+        return
+    assert taken == []
+    assert [lost.reason for lost in entrance.lost] == ["the register is not a count of Wh"]
+
+
+def test_registers_of_two_moments_make_no_readout() -> None:
+    entrance = both_ways(capture_start=500)
+    times = [Time(TimeChoice.SECOND_INDEX, second) for second in (77, 78)]
+    entries = [
+        counted(register, time=time)
+        for register, time in zip((ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT), times, strict=True)
+    ]
+    assert entrance.feed(listed(*entries)) == []
+    assert [lost.reason for lost in entrance.lost] == ["its registers were not read at one moment"]
+    at_once = [counted(one, time=times[0]) for one in (ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT)]
+    (readout,) = both_ways(capture_start=500).feed(listed(*at_once))
+    assert (readout.time, readout.drawn.register_wh) == (500, 1000)
