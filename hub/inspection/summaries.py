@@ -3,10 +3,10 @@
 
     inspection.db: begin ‖ end ‖ subject    in clear, for searching; the subject names the tariffs
                    nonce (12) ‖ AES-256-GCM(bucket)
-                   associated data: "meterlet summary 1" ‖ begin ‖ end ‖ subject ‖ basis (32)
+                   associated data: "meterlet summary 2" ‖ begin ‖ end ‖ subject ‖ basis (32)
 
-The basis is a digest of what the bucket was made from: the last certified day in it, which by the
-chain stands for every day before, and how far the readings went where it is provisional. It is not
+The basis is a digest of what the bucket was made from: the last certified day in it, of each
+register, which by the chain stands for every day before, and how far the readings went where it is provisional. It is not
 stored but known when a bucket is asked for, so that a bucket made from anything else does not open
 and is made again. The file can be deleted at any time.
 """
@@ -43,7 +43,7 @@ SUMMARY_COMPONENT: Final = Component(
     ),
 )
 NONCE_SIZE: Final = 12
-_LABEL: Final = b"meterlet summary 1"
+_LABEL: Final = b"meterlet summary 2"
 INTO_SUMMARY: Final = "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)"
 _TIMES: Final = Struct(">qq")
 
@@ -129,12 +129,13 @@ def _encode(bucket: Bucket) -> bytes:
         _money(bucket.energy_cost),
         _money(bucket.cost),
         bucket.reason,
+        bucket.fed_in_wh,
     ]
     return cbor2.dumps(members)
 
 
 def _decode(place: Place, data: bytes) -> Bucket:
-    energy, states, unknown, unattributed, provisional, peak, bands, price, *costs, reason = (
+    energy, states, unknown, unattributed, provisional, peak, bands, price, *costs, reason, fed_in = (
         cbor2.loads(data)
     )
     energy_cost, cost = (None if one is None else Money(*one) for one in costs)
@@ -152,6 +153,7 @@ def _decode(place: Place, data: bytes) -> Bucket:
         energy_cost=energy_cost,
         cost=cost,
         reason=reason,
+        fed_in_wh=fed_in,
     )
 
 
