@@ -142,9 +142,7 @@ class HubStatements:
             purpose=self.manifest.purpose,
             statement=Sum.kind,
             days=len(days),
-            form=Form(
-                begin, 60 * about.slot_minutes, weights, register=self._form_register(meter)
-            ),
+            form=Form(begin, 60 * about.slot_minutes, weights, register=self._form_register(meter)),
             subject=about.parameters,
         )
         self._permit(request)
@@ -176,9 +174,7 @@ class HubStatements:
             purpose=self.manifest.purpose,
             days=len(days),
             numbers=tuple(
-                number_of(
-                    amount, begin, 60 * about.slot_minutes, slots, self._form_register(meter)
-                )
+                number_of(amount, begin, 60 * about.slot_minutes, slots, self._form_register(meter))
                 for amount in described
             ),
             subject=about.parameters,
@@ -206,16 +202,20 @@ class HubStatements:
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
         series = meter.certifier.series
-        return meter, days, StatementContext(
-            meter=series.meter,
-            register=series.register,
-            begin=begin,
-            end=end,
-            slot_minutes=series.slot_minutes,
-            parameters=parameters,
-            recipient=self.manifest.recipient,
-            purpose=self.manifest.purpose,
-            nonce=nonce,
+        return (
+            meter,
+            days,
+            StatementContext(
+                meter=series.meter,
+                register=series.register,
+                begin=begin,
+                end=end,
+                slot_minutes=series.slot_minutes,
+                parameters=parameters,
+                recipient=self.manifest.recipient,
+                purpose=self.manifest.purpose,
+                nonce=nonce,
+            ),
         )
 
     def _form_register(self, meter: Meter) -> str:

@@ -155,7 +155,7 @@ class Utility:
             raise CannotVerify(f"the period: {error}") from None
         if enrolment.feed_in_register is None and _credits_feed_in(tariff, begin, end):
             raise CannotVerify(
-                f"the tariff credits feed-in; meter {meter.hex()} is enrolled without such a register"
+                f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
         return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)

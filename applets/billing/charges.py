@@ -240,9 +240,7 @@ def _demand_claim(
             )
             for windows in figure.peaks
         ]
-        return _Claim(
-            number, charge.name, Register.IMPORT, Peaks(tuple(groups), highest), nano
-        )
+        return _Claim(number, charge.name, Register.IMPORT, Peaks(tuple(groups), highest), nano)
     except AmountsMalformed:
         raise _refused(charge, "a slot stands in for a missing one in another window") from None
 

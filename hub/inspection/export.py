@@ -2,7 +2,8 @@
 """Readings that leave the house because the resident says so.
 
 An export names a recipient, a purpose, a resolution and a period, and needs a consent to just
-that. It is of what was drawn, not of what was fed in. It is a CSV file as `hub.inspection.copies` writes it, and on record before it is written.
+that. It is a CSV file as `hub.inspection.copies` writes it, of what was drawn and not of what was
+fed in, and on record before it is written.
 """
 
 from dataclasses import dataclass

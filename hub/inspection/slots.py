@@ -119,9 +119,7 @@ def local_date(device: Device, time: int) -> date:
     return datetime.fromtimestamp(time, UTC).astimezone(device.zone).date()
 
 
-def _provisional(
-    device: Device, meter: Meter, certified: date | None, last: date
-) -> list[DayUse]:
+def _provisional(device: Device, meter: Meter, certified: date | None, last: date) -> list[DayUse]:
     """Return the days after the certified ones, up to `last` and the last reading."""
     latest = meter.vault.latest(meter.channel)
     if latest is None:

@@ -6,9 +6,10 @@
                    associated data: "meterlet summary 2" ‖ begin ‖ end ‖ subject ‖ basis (32)
 
 The basis is a digest of what the bucket was made from: the last certified day in it, of each
-register, which by the chain stands for every day before, and how far the readings went where it is provisional. It is not
-stored but known when a bucket is asked for, so that a bucket made from anything else does not open
-and is made again. The file can be deleted at any time.
+register, which by the chain stands for every day before, and how far the readings went where it is
+provisional. It is not stored but known when a bucket is asked for, so that a bucket made from
+anything else, or by an older release, does not open and is made again. The file can be deleted at
+any time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -135,9 +136,9 @@ def _encode(bucket: Bucket) -> bytes:
 
 
 def _decode(place: Place, data: bytes) -> Bucket:
-    energy, states, unknown, unattributed, provisional, peak, bands, price, *costs, reason, fed_in = (
-        cbor2.loads(data)
-    )
+    members = cbor2.loads(data)
+    energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
+    *costs, reason, fed_in = rest
     energy_cost, cost = (None if one is None else Money(*one) for one in costs)
     return Bucket(
         begin=place.begin,

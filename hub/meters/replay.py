@@ -216,14 +216,10 @@ class CsvReplay:
         if not text:
             return None
         if not _DECIMAL.fullmatch(text):
-            raise self._wrong(
-                number, f"{column} is {text[:40]!r}, not a decimal of at least 0"
-            )
+            raise self._wrong(number, f"{column} is {text[:40]!r}, not a decimal of at least 0")
         energy = self.unit.watt_hours(Fraction(text), self.interval_seconds)
         if energy >= LARGEST_WH_PER_SECOND * self.interval_seconds:
-            raise self._wrong(
-                number, f"{column} is {text} {self.unit.value}: no home uses that"
-            )
+            raise self._wrong(number, f"{column} is {text} {self.unit.value}: no home uses that")
         return energy
 
     def _wrong(self, number: int, what: str) -> ReplayError:

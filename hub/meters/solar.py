@@ -4,8 +4,8 @@
 Irradiance on level ground under a clear sky is 1098 · cos z · exp(−0.057 / cos z) W/m² at the
 zenith angle z (Haurwitz, Journal of Meteorology 2, 1945), the sun's declination that of Cooper
 (Solar Energy 12, 1969). The place is the zone's: the meridian of its standard time, and a latitude
-that is given. Clouds are drawn for each day and quarter of an hour from a seeded generator: the same
-seed, day and place give the same power, whatever stretch is asked for.
+that is given. Clouds are drawn for each day and quarter of an hour from a seeded generator: the
+same seed, day and place give the same power, whatever stretch is asked for.
 """
 
 import random

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bill with feed-in, in which one register stands for the other, or feed-in for more than it was.
 
-The forger is the hub or its resident: it has all readings and blindings of both registers, and makes
-proofs at will. What it has not is the certifier's key.
+The forger is the hub or its resident: it has all readings and blindings of both registers, and
+makes proofs at will. What it has not is the certifier's key.
 """
 
 from collections.abc import Callable

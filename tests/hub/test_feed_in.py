@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hub whose meter counts what is drawn and what is fed in: from readouts to a bill that checks."""
+"""A hub whose meter counts what is drawn and what is fed in: from readouts to a checked bill."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -262,9 +262,7 @@ def test_a_readout_is_of_one_moment() -> None:
 def test_the_registers_have_chains_of_days_of_their_own(home: Home) -> None:
     drawn, fed_in = home.device.meters
     for meter in (drawn, fed_in):
-        assert [one.day.content.counter for one in meter.certifications(MARCH)] == [
-            *range(1, 32)
-        ]
+        assert [one.day.content.counter for one in meter.certifications(MARCH)] == [*range(1, 32)]
         assert {one.day.content.register for one in meter.certifications(MARCH)} == {
             meter.channel.register
         }

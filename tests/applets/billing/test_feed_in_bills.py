@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Private bills with feed-in equal the plain ones: drawn and real homes with two registers."""
 
+import csv
+import gzip
 import random
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -21,6 +24,7 @@ from tariffs.errors import UnbillableReadings
 from tests.applets.billing.two_registers import (
     CREDIT,
     ENERGY,
+    SOLAR_HOME,
     Home,
     drawn_home,
     real_home,
@@ -131,11 +135,6 @@ def test_a_real_home_with_panels_is_billed_over_clock_changes(month: Period, zon
 
 
 def test_the_whole_energy_of_the_real_home_is_in_its_registers() -> None:
-    import csv
-    import gzip
-
-    from tests.applets.billing.two_registers import SOLAR_HOME
-
     home = real_home(Period(date(2011, 7, 1), date(2011, 7, 31)))
     with gzip.open(SOLAR_HOME, "rt") as file:
         rows = [row for row in csv.DictReader(file) if row["start"].startswith("2011-07")]
@@ -195,8 +194,6 @@ proved = st.builds(Proved, st.binary(min_size=1, max_size=80), days)
 def test_an_answer_is_read_back_with_the_registers_it_has(
     drawn: Proved | None, fed_in: Proved | None
 ) -> None:
-    from decimal import Decimal
-
     def make() -> ChargesAnswer:
         return ChargesAnswer(
             b"m", 1, 2, bytes(16), Decimal("1.25"), bytes(32), drawn, fed_in

@@ -153,7 +153,7 @@ def drawn_home(
     gaps: Sequence[range] = (),
     period: Period = Period(date(2013, 3, 25), date(2013, 4, 8)),  # noqa: B008 - frozen
     meter: bytes = b"SUN",
-    missing: Mapping[Register, range] = {},  # noqa: B006 - not changed
+    missing: Mapping[Register, range] = {},
 ) -> Home:
     """A home out of the hat, over the clock change in spring.
 
@@ -169,8 +169,8 @@ def drawn_home(
     drawn, fed_in, readouts = 0, 500_000, []
     for place, time in enumerate(range(begin, end + 1, SLOT)):
         if not any(place in gap for gap in gaps):
-            both = read(Register.IMPORT, place, time, drawn), read(Register.EXPORT, place, time, fed_in)
-            readouts.append(Readout(*both))
+            both = {Register.IMPORT: drawn, Register.EXPORT: fed_in}
+            readouts.append(Readout(*(read(one, place, time, wh) for one, wh in both.items())))
         hour = place % 48 // 2
         fed_in += dice.randrange(1500) if 8 <= hour < 17 else 0
         drawn += dice.choice((40, 90, 700)) + dice.randrange(300)

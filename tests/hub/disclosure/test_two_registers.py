@@ -14,6 +14,7 @@ from hub.disclosure import (
     LOG_COMPONENT,
     Disclosure,
     Form,
+    Knowledge,
     ReleaseRefused,
     ReleaseRequest,
     knowledge_of,
@@ -33,6 +34,11 @@ def fed_in(form: Form) -> Form:
 
 def about_feed_in(request: ReleaseRequest) -> ReleaseRequest:
     return replace(request, form=fed_in(request.form))
+
+
+def length(known: Knowledge) -> int | None:
+    window = known.shortest_window
+    return None if window is None else window[1] - window[0]
 
 
 forms = st.lists(
@@ -55,11 +61,8 @@ def test_what_is_known_of_two_registers_is_what_is_known_of_each(
     assert two == knowledge_of(exported)
     for name in ("slots", "rank", "classes", "exposed_slots", "bits", "peaks"):
         assert getattr(both, name) == getattr(one, name) + getattr(two, name), name
-    lengths = [
-        end - begin for k in (one, two) for begin, end in ([k.shortest_window] if k.shortest_window else [])
-    ]  # fmt: skip
-    window = both.shortest_window
-    assert (None if window is None else window[1] - window[0]) == min(lengths, default=None)
+    lengths = [length(known) for known in (one, two) if known.shortest_window]
+    assert length(both) == min(filter(None, lengths), default=None)
     assert set(determined_windows([*drawn, *other])) == {
         *determined_windows(drawn),
         *determined_windows(exported),
