@@ -237,12 +237,13 @@ class _Asked:
         values: tuple[int, ...] = ()
         for register, proved in _proved(answer).items():
             source, amounts = self.certified[register].source(), plan.amounts(register)
+            name = "the bill" if register is Register.IMPORT else "the feed-in of the bill"
             try:
                 opened, _ = verify_amounts(
-                    self._context(register), source, amounts, proved.proof, "the bill"
+                    self._context(register), source, amounts, proved.proof, name
                 )
             except (Malformed, ProofRefused) as error:
-                raise AnswerRefused("proof", f"{register}: {error}") from None
+                raise AnswerRefused("proof", str(error)) from None
             values += tuple(opened)
         return values, plan.bill(values)
 
