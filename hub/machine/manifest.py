@@ -208,10 +208,12 @@ class Manifest:
 
 
 def _check_statements(manifest: Manifest) -> None:
-    kinds = [grant.kind for grant in manifest.statements]
-    if len(set(kinds)) != len(kinds):
-        # Consents are by kind: the terms of one would be those of the other's registers, too.
-        raise ManifestError("statements", "two tables name the same kind")
+    registers: dict[str, set[str]] = {}
+    for grant in manifest.statements:
+        named = set(grant.registers)
+        if registers.setdefault(grant.kind, named) != named:
+            # Consents are by kind: the terms for one register would hold for the other, too.
+            raise ManifestError("statements", "two tables of one kind name different registers")
 
 
 def _check_confinement(manifest: Manifest) -> None:

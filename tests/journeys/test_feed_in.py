@@ -210,5 +210,7 @@ def test_the_pages_show_it_in_a_table_and_the_releases_name_the_register(
             assert page.count(word) == 2, language
         assert "1-0:2.8.0*255" in anna.get("/releases").text
         assert "EEG feed-in" in anna.get("/bill").text
+        days = anna.finish(anna.post("/log/days", page="/log"))
+        assert "62" in days.text, "the days of both registers are checked"
         plain = anna.get("/readings?view=hour&at=2025-03-15&hour=12")
         assert plain.status_code == 200
