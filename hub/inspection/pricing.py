@@ -121,12 +121,12 @@ class Pricing:
 
 
 def bill_of(tariff: Tariff, slots: Slots, *, by_slot: bool = False) -> Bill:
-    """Return the bill for consecutive slots, at least one; raises as `compute_bill` does."""
+    """Return the bill for consecutive slots; raises as `compute_bill` does."""
     states: Sequence[int] = slots.states
-    registers = billed_registers(tariff, slots.starts[0], slots.end)
-    if Register.EXPORT in registers and slots.fed_in_states is not None:
-        drawn = [slots.states] if Register.IMPORT in registers else []
-        states = combine_states([*drawn, slots.fed_in_states])
+    if slots.fed_in_states is not None and len(slots):
+        known = {Register.IMPORT: slots.states, Register.EXPORT: slots.fed_in_states}
+        registers = billed_registers(tariff, slots.starts[0], slots.end)
+        states = combine_states([known[register] for register in registers])
     return compute_bill(
         tariff,
         slots.starts,

@@ -208,6 +208,7 @@ def test_the_pages_show_it_in_a_table_and_the_releases_name_the_register(
                 "/readings?view=month&at=2025-03-15", headers={"Accept-Language": language}
             ).text
             assert page.count(word) == 2, language
+            assert "no price known" not in page
         assert "1-0:2.8.0*255" in anna.get("/releases").text
         assert "EEG feed-in" in anna.get("/bill").text
         days = anna.finish(anna.post("/log/days", page="/log"))
