@@ -223,8 +223,14 @@ class Utility:
         supplier = self.keys.public.public_bytes_raw()
         bundle = BillBundle.of(question.encode(), answer, enrolment, supplier)
         evidence = bundle.encode()
+        now = self.now()
         try:
             _, tariff, verified = verify_bill(bundle)
+            bill = verified.bill
+            replaces = self._replaced(question.meter, bill.begin, bill.end)
+            entry = self.ledger.append(
+                now, "bill", question.meter, _content(verified), evidence, verified.certified
+            )
         except (VerificationFailed, CannotVerify) as error:
             facts: Content = {
                 "begin": question.begin,
@@ -233,10 +239,6 @@ class Utility:
             }
             self.ledger.append(self.now(), "refused", question.meter, facts, evidence)
             raise
-        now = self.now()
-        bill = verified.bill
-        replaces = self._replaced(question.meter, bill.begin, bill.end)
-        entry = self.ledger.append(now, "bill", question.meter, _content(verified), evidence)
         invoice = Invoice(
             number=entry.sequence,
             issued=now,

@@ -25,7 +25,7 @@ Errors: AnswerRefused
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -43,6 +43,7 @@ from applets.billing.messages import (
 )
 from applets.exchange.evidence import AnswerRefused, check_about, check_days, starts_of
 from protocols.metrology import (
+    CertifiedDay,
     CertifiedPeriod,
     Period,
     Series,
@@ -90,6 +91,8 @@ class VerifiedBill:
     substituted: int
     days: int
     slots: int
+    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
+    """The certified days of each register, in order."""
 
 
 def check_bill(
@@ -143,6 +146,7 @@ def check_bill(
         substituted=states.count(SlotState.SUBSTITUTED),
         days=len(asked.any_days.days),
         slots=len(states),
+        certified=tuple(day for period in certified.values() for day in period.days),
     )
 
 
