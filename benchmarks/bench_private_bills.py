@@ -38,7 +38,7 @@ from protocols.proofs import (
     verify_amounts,
 )
 from protocols.proofs import amounts as opened_amounts
-from tariffs import Tariff
+from tariffs import Register, Tariff
 from tariffs.source import load_toml
 
 ZONE = "Europe/Berlin"
@@ -178,7 +178,7 @@ def case(name: str) -> Case:
         amounts: tuple[Amount, ...] = (Sum(SlotForm.of(dict(enumerate(prices)))),)
     else:
         plan: Plan = plan_bill(tariff, starts, 900, states, begin, end)
-        amounts = plan.amounts
+        amounts = plan.amounts(Register.IMPORT)
     context = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 15, tariff.digest, RECIPIENT, PURPOSE, bytes(16)
     )

@@ -35,6 +35,8 @@ __all__ = ["applet"]
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCKED: Final = 0x80
+FED_IN: Final = ":2."
+"""In the OBIS code of a register of what is fed in: value group C is 2."""
 KINDS_IN_WORDS: Final = {
     "blocks": "what the use of some times comes to where prices depend on how much it is",
     "match": "which of several sums of your use is the largest, and not how large they are",
@@ -109,6 +111,7 @@ def install(
         parameters = public_key(recipient).public_bytes_raw()
         if not yes or dry_run:
             asked = [in_words(terms) for terms in consent_terms(read.bundle)]
+            asked += about_feed_in(read.manifest)
             allowed = dealings(read.manifest)
             for sentence in (*asked, *allowed):
                 click.echo(sentence, err=True)
@@ -132,6 +135,21 @@ def install(
         print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
     else:
         click.echo(f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}")
+
+
+def about_feed_in(manifest: Manifest) -> list[str]:
+    """Return which statements an applet may ask for about energy fed in, in a sentence."""
+    kinds = [
+        grant.kind
+        for grant in manifest.statements
+        if any(FED_IN in register for register in grant.registers)
+    ]
+    if not kinds:
+        return []
+    return [
+        "all this of what you draw from the grid; and by itself, on the same terms, of what you"
+        f" feed in, if your meter counts that ({', '.join(kinds)})"
+    ]
 
 
 def dealings(manifest: Manifest) -> list[str]:

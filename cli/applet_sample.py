@@ -18,6 +18,7 @@ from hub.machine import (
     Bundle,
     Confinement,
     Ed25519Signatures,
+    Manifest,
     OutputBoard,
     Platform,
     RawApplet,
@@ -28,9 +29,14 @@ from hub.machine import (
     at_resolution,
 )
 from hub.metering import Meter, PeriodIncomplete
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    SyntheticHousehold,
+    emulated_meter_id,
+)
 from hub.peers import AppletTransactions, CommandStack, RecordedStatements
-from hub.services import AppletStore, HubCalendar, HubClock, HubStatements
+from hub.services import AppletStore, HubCalendar, HubClock, HubStatements, named_feed_in
 from hub.vault import Database
 from protocols.metrology import Period, find_zone
 
@@ -38,6 +44,8 @@ __all__ = ["SampleHub", "Step"]
 
 REGISTER: Final = "1-0:1.8.0*255"
 SLOT_MINUTES: Final = 15
+FED_IN: Final = "1-0:2.8.0*255"
+SAMPLE_WATTS_PEAK: Final = 8000
 HOUR: Final = 3600
 SUCCESS: Final = (0x90, 0x61, 0x62, 0x63)
 NONCE: Final = bytes(range(16))
@@ -144,16 +152,25 @@ class SampleHub:
     def open(
         cls, folder: Path, machine: AppletMachine, bundle: Bundle, period: Period, zone: str
     ) -> Iterator["SampleHub"]:
-        """Make the hub, fill it with the days of `period`, and put the applet into it."""
-        meter = emulated_meter_id(1)
-        description = Description(meter, ACTIVE_ENERGY_IMPORT, zone, SLOT_MINUTES)
+        """Make the hub, fill it with the days of `period`, and put the applet into it.
+
+        The household has panels if the manifest names the register of what is fed in.
+        """
+        meter, fed_in = emulated_meter_id(1), _names_feed_in(bundle.manifest)
+        description = Description(
+            meter,
+            ACTIVE_ENERGY_IMPORT,
+            zone,
+            SLOT_MINUTES,
+            ACTIVE_ENERGY_EXPORT if fed_in else None,
+        )
         end = period.bounds(zone)[1]
         outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT])
         with outputs, Device.create(folder / "hub", description, now=lambda: end) as device:
-            household = SyntheticHousehold(zone)
-            readings = list(household.readings(period.first, period.last, SLOT_MINUTES * 60))
-            device.meter.vault.append(device.meter.channel, readings)
-            device.meter.certify()
+            panels = SAMPLE_WATTS_PEAK if fed_in else 0
+            household = SyntheticHousehold(zone, solar_watts_peak=panels)
+            device.store(list(household.readouts(period.first, period.last, SLOT_MINUTES * 60)))
+            device.certify()
             for terms in consent_terms(bundle):
                 device.disclosure.grant(terms)
             sample = cls(device, bundle, period, end)
@@ -164,15 +181,21 @@ class SampleHub:
         manifest, device = self.bundle.manifest, self.device
         raw = manifest.confinement is Confinement.RAW
         self._stack = CommandStack(device.database)
+        feed_in = named_feed_in(device.feed_in, manifest)
         board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
         platform = Platform(
             statements=RecordedStatements(
                 HubStatements(
-                    manifest.aid, self.bundle.digest, manifest, device.meter, device.disclosure
+                    manifest.aid,
+                    self.bundle.digest,
+                    manifest,
+                    device.meter,
+                    device.disclosure,
+                    feed_in=feed_in,
                 ),
                 self._stack,
             ),
-            calendar=HubCalendar(device.meter),
+            calendar=HubCalendar(device.meter, feed_in),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
@@ -247,3 +270,7 @@ class SampleHub:
             response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"
         usage = self._instance.usage
         return Step(asked, response, usage.fuel, usage.host_calls, tuple(self._lines), broken)
+
+
+def _names_feed_in(manifest: Manifest) -> bool:
+    return any(FED_IN in grant.registers for grant in manifest.statements)

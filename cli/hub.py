@@ -32,6 +32,7 @@ from cli.reader import reader, restore, snapshot
 from hub.device import Description, Device
 from hub.link import serve as serve_link
 from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
     CsvReplay,
     Door,
     EnergyUnit,
@@ -41,6 +42,7 @@ from hub.meters import (
     parse_zone,
     telegrams,
 )
+from hub.readings import Reading, Readout
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 
@@ -48,6 +50,7 @@ __all__ = ["hub"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 LOST_SHOWN: Final = 5
+KILOWATTS: Final = click.FloatRange(0.1, 1000)
 LARGEST_LEAD: Final = 3_600
 """How far a live meter's clock may be ahead of the hub's, in seconds."""
 
@@ -66,6 +69,13 @@ for command in (reader, restore, snapshot):
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
 @click.option("--serial", type=click.IntRange(1, (1 << 40) - 1), help="An emulated meter instead.")
 @click.option("--register", default="1-0:1.8.0*255", show_default=True, help="Its OBIS code.")
+@click.option(
+    "--feed-in-register",
+    metavar="OBIS",
+    is_flag=False,
+    flag_value="1-0:2.8.0*255",
+    help="The meter also counts what is fed in, in this register; alone: 1-0:2.8.0*255.",
+)
 @click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose local days count.")
 @click.option(
     "--slot",
@@ -94,6 +104,7 @@ def init(
     meter: bytes | None,
     serial: int | None,
     register: str,
+    feed_in_register: str | None,
     zone: str,
     slot: str,
     vendors: tuple[Path, ...],
@@ -105,7 +116,8 @@ def init(
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
     try:
         meter_id = meter or b"" if serial is None else emulated_meter_id(serial)
-        description = Description(meter_id, Obis.parse(register).code, zone, int(slot))
+        fed_in = None if feed_in_register is None else Obis.parse(feed_in_register).code
+        description = Description(meter_id, Obis.parse(register).code, zone, int(slot), fed_in)
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
     with one_line_errors():
@@ -139,9 +151,11 @@ def init(
 @click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
 @click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
 @click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
+@click.option("--feed-in-column", help="CSV: the column of what was fed in.")
 @click.option("--from", "first", type=DAY, help="synthetic: the first day.")
 @click.option("--until", "last", type=DAY, help="synthetic: the last day.")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
+@click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
 @json_option
 def ingest(
@@ -154,9 +168,11 @@ def ingest(
     interval: str,
     zone: str,
     suspect_column: str | None,
+    feed_in_column: str | None,
     first: datetime | None,
     last: datetime | None,
     seed: int,
+    solar: float | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -176,22 +192,33 @@ def ingest(
             device.now,
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             every_seconds=every_seconds,
+            feed_in_register=meter.feed_in_register,
         )
-        live, latest = False, device.meter.vault.latest(device.meter.channel)
+        live, latest, latest_fed_in = False, *_latest(device)
+        has_fed_in = meter.feed_in_register is not None
         if source == "synthetic":
             if first is None or last is None:
                 raise click.UsageError("synthetic: say which days, --from and --until")
             days = Period(first.date(), last.date())
-            house = SyntheticHousehold(meter.zone, seed)
+            if has_fed_in and solar is None:
+                raise click.UsageError("synthetic: the meter counts what is fed in; say --solar KW")
+            house = SyntheticHousehold(
+                meter.zone,
+                seed,
+                solar_watts_peak=round(1000 * (solar or 0)),
+                start_feed_in_wh=latest_fed_in,
+            )
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
-            readings = house.readings(days.first, days.last, 60 * meter.slot_minutes)
-            chunks: Iterator[bytes] = telegrams(
-                meter.meter, following(latest, readings), meter.register
-            )
+            readouts = house.readouts(days.first, days.last, 60 * meter.slot_minutes)
+            chunks: Iterator[bytes] = _sent(meter, following(latest, readouts))
         elif source.endswith((".csv", ".csv.gz")):
             if column is None:
                 raise click.UsageError("a CSV file: say which --column")
+            if has_fed_in and feed_in_column is None:
+                raise click.UsageError(
+                    "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+                )
             replay = CsvReplay(
                 Path(source),
                 column,
@@ -200,9 +227,10 @@ def ingest(
                 parse_zone(zone),
                 suspect_column,
                 0 if latest is None else latest.register_wh,
+                feed_in_column,
+                latest_fed_in,
             )
-            readings = following(latest, replay.readings())
-            chunks = telegrams(meter.meter, readings, meter.register)
+            chunks = _sent(meter, following(latest, replay.readouts()))
         elif "://" in source:
             live, chunks = True, live_chunks(source)
         else:
@@ -215,6 +243,20 @@ def ingest(
             with device.database.transaction():  # a file is taken as a whole, or not at all
                 intake.swallow(chunks)
     _report(source, door, intake.stored, intake.days, as_json)
+
+
+def _latest(device: Device) -> tuple[Reading | None, int]:
+    """Return the last reading, and where the register of what is fed in stands."""
+    fed_in = device.feed_in
+    last = None if fed_in is None else fed_in.vault.latest(fed_in.channel)
+    latest = device.meter.vault.latest(device.meter.channel)
+    return latest, 0 if last is None else last.register_wh
+
+
+def _sent(meter: Description, readouts: Iterator[Readout]) -> Iterator[bytes]:
+    """Return the telegrams that an emulated meter sends of its registers."""
+    fed_in = meter.feed_in_register or ACTIVE_ENERGY_EXPORT
+    return telegrams(meter.meter, readouts, meter.register, fed_in)
 
 
 def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
@@ -252,6 +294,7 @@ def status(folder: Path, as_json: bool) -> None:
             "hub": str(folder),
             "meter": channel.meter.hex(),
             "register": str(Obis(channel.register)),
+            **_feed_in_facts(device),
             "zone": device.description.zone,
             "slot_minutes": device.description.slot_minutes,
             "readings": vault.count(channel),
@@ -266,7 +309,19 @@ def status(folder: Path, as_json: bool) -> None:
         print_json("meterlet.hub.status/1", facts)
         return
     for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
+        click.echo(f"{name.replace('_', ' '):17} {'-' if value is None else value}")
+
+
+def _feed_in_facts(device: Device) -> dict[str, object]:
+    """Return what there is to say of the register of what is fed in, if there is one."""
+    meter = device.feed_in
+    if meter is None:
+        return {}
+    span = meter.journal.span()
+    return {
+        "feed_in_register": str(Obis(meter.channel.register)),
+        "feed_in_days": 0 if span is None else span[2],
+    }
 
 
 @hub.command()

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ import rich_click as click
 from cli.common import fail, local_day
 from hub.device import Device
 from hub.meters import Door
-from hub.readings import Reading, ReadingFlag
+from hub.readings import Reading, ReadingFlag, Readout
 
 __all__ = ["Intake", "file_chunks", "following", "live_chunks"]
 
@@ -39,7 +39,7 @@ class Intake:
 
     def swallow(self, chunks: Iterator[bytes]) -> None:
         """Take a whole file."""
-        waiting: list[Reading] = []
+        waiting: list[Readout] = []
         for chunk in chunks:
             waiting += self.door.feed(chunk)
             if len(waiting) >= BATCH:
@@ -48,42 +48,42 @@ class Intake:
                 if self.is_full:
                     break
         self._store(waiting + self.door.close())
-        self.days += self.device.meter.certify()
+        self.days += self.device.certify()
 
     def follow(self, chunks: Iterator[bytes]) -> None:
         """Take readings as they come, each kept at once, until the line or the user ends it."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         zone, today = self.device.zone, None
         with suppress(KeyboardInterrupt):
-            for readings in map(self.door.feed, chunks):
-                self._store(readings)
+            for readouts in map(self.door.feed, chunks):
+                self._store(readouts)
                 if self.is_full:
                     break
-                if readings and local_day(readings[-1].time, zone) != today:
-                    today = local_day(readings[-1].time, zone)
-                    self.days += self.device.meter.certify()
+                if readouts and local_day(readouts[-1].time, zone) != today:
+                    today = local_day(readouts[-1].time, zone)
+                    self.days += self.device.certify()
             else:
                 self._store(self.door.close())
-        self.days += self.device.meter.certify()
+        self.days += self.device.certify()
 
     @property
     def is_full(self) -> bool:
         """Whether the limit is reached."""
         return self.limit is not None and self.stored >= self.limit
 
-    def _store(self, readings: list[Reading]) -> None:
+    def _store(self, readouts: list[Readout]) -> None:
         if self.limit is not None:
-            readings = readings[: self.limit - self.stored]
-        self.stored += self.device.meter.vault.append(self.device.meter.channel, readings)
+            readouts = readouts[: self.limit - self.stored]
+        self.stored += self.device.store(readouts)
 
 
-def following(latest: Reading | None, readings: Iterator[Reading]) -> Iterator[Reading]:
-    """Let an emulated register run on from the hub's last reading; time in between is a gap."""
-    for number, reading in enumerate(readings):
+def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:
+    """Let emulated registers run on from the hub's last reading; time in between is a gap."""
+    for number, readout in enumerate(readouts):
         if number > 0 or latest is None:
-            yield reading
-        elif reading.time != latest.time:
-            yield replace(reading, flags=reading.flags | ReadingFlag.RESUMED)
+            yield readout
+        elif readout.time != latest.time:
+            yield readout.flagged(ReadingFlag.RESUMED)
 
 
 def file_chunks(source: str) -> Iterator[bytes]:

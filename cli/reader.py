@@ -169,6 +169,7 @@ def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
         registry=lambda: card.registry,
         aggregation_secret=device.aggregation_secret,
         authorities=device.authorities,
+        feed_in=device.feed_in,
     )
     storage_key = read_secret(device.folder / "keys" / "vault.key", size=32)
     if Card.exists(device.database):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device: a folder with a database, key files and a description, and the parts joined.
 
-    hub.toml                  which meter, register, zone, slots
+    hub.toml                  which meter, registers, zone, slots
     hub.db                    readings (sealed), days, card, consents, disclosure log
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys
@@ -19,8 +19,9 @@ import shutil
 import sqlite3
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
@@ -37,6 +38,7 @@ from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.machine import OUTPUT_COMPONENT, AppletMachine
 from hub.metering import Meter
+from hub.readings import Readout
 from hub.runtime import MachineRuntime
 from hub.services import STORE_COMPONENT, AppletStore
 from hub.vault import (
@@ -45,11 +47,12 @@ from hub.vault import (
     Channel,
     Database,
     DayJournal,
+    ReadingRefused,
     Vault,
     read_secret,
     write_secret,
 )
-from protocols.metrology import SLOT_MINUTES, GridError, Series, find_zone
+from protocols.metrology import SLOT_MINUTES, GridError, Series, find_zone, is_feed_in_pair
 from protocols.secure_channel import StaticKeys
 
 __all__ = ["Description", "Device", "DeviceError", "key_id", "static_keys"]
@@ -88,34 +91,51 @@ class Description:
     register: bytes
     zone: str
     slot_minutes: int
+    feed_in_register: bytes | None = None
+    """The register of what is fed into the grid, if the meter has one."""
 
     def __post_init__(self) -> None:
         Channel(self.meter, self.register)
+        fed_in = self.feed_in_register
+        if fed_in is not None and not is_feed_in_pair(self.register, fed_in):
+            raise ValueError("the registers are not those of energy drawn and of energy fed in")
         find_zone(self.zone)
         if self.slot_minutes not in SLOT_MINUTES:
             raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
 
     def to_toml(self) -> str:
         """Return the text of hub.toml."""
+        fed_in = self.feed_in_register
         return (
             f'meter = "{self.meter.hex()}"\nregister = "{self.register.hex()}"\n'
-            f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
+            + ("" if fed_in is None else f'feed_in_register = "{fed_in.hex()}"\n')
+            + f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
         )
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
         """Return the description in a hub.toml; raise `ValueError` otherwise."""
         members = tomllib.loads(text)
+        fed_in = members.pop("feed_in_register", None)
         match members:
             case {
                 "meter": str(meter),
                 "register": str(register),
                 "zone": str(zone),
                 "slot_minutes": int(slot_minutes),
-            } if len(members) == 4:
-                return cls(bytes.fromhex(meter), bytes.fromhex(register), zone, slot_minutes)
+            } if len(members) == 4 and isinstance(fed_in, str | None):
+                return cls(
+                    bytes.fromhex(meter),
+                    bytes.fromhex(register),
+                    zone,
+                    slot_minutes,
+                    None if fed_in is None else bytes.fromhex(fed_in),
+                )
             case _:
-                raise ValueError("it needs just meter, register, zone and slot_minutes")
+                raise ValueError(
+                    "it needs just meter, register, zone and slot_minutes,"
+                    " and may have feed_in_register"
+                )
 
 
 @dataclass(slots=True)
@@ -126,6 +146,9 @@ class Device:
     description: Description
     database: Database
     meter: Meter
+    """Of what is drawn from the grid."""
+    feed_in: Meter | None
+    """Of what is fed in, if there is such a register; it shares the other's vault and certifier."""
     disclosure: Disclosure
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
@@ -186,15 +209,20 @@ class Device:
         vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
         certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
         channel = Channel(description.meter, description.register)
-        series = Series(channel.meter, channel.register, description.zone, description.slot_minutes)
         database = Database(folder / "hub.db", COMPONENTS)
+
+        def meter_of(vault: Vault, register: bytes) -> Meter:
+            own = Channel(description.meter, register)
+            series = Series(own.meter, register, description.zone, description.slot_minutes)
+            journal = DayJournal(database, own, vault_key, randomness)
+            return Meter(vault, journal, Certifier(series, certifier_keys))
+
+        fed_in = description.feed_in_register
         try:
             with database.named_errors():
-                meter = Meter(
-                    Vault(database, vault_key, randomness),
-                    DayJournal(database, channel, vault_key, randomness),
-                    Certifier(series, certifier_keys),
-                )
+                vault = Vault(database, vault_key, randomness)
+                meter = meter_of(vault, channel.register)
+                feed_in = None if fed_in is None else meter_of(vault, fed_in)
         except BaseException:
             database.close()
             raise
@@ -206,7 +234,9 @@ class Device:
                 f" readings of {known[0].meter.hex()}"
             )
         disclosure = Disclosure(database, now)
-        return cls(folder, description, database, meter, disclosure, now, randomness, vault_key)
+        return cls(
+            folder, description, database, meter, feed_in, disclosure, now, randomness, vault_key
+        )
 
     def close(self) -> None:
         """Close the database."""
@@ -226,7 +256,8 @@ class Device:
 
         Raises `ForeignDays` where the certifier's key is not the one that signed the days.
         """
-        self.meter.check_key()
+        for meter in self.meters:
+            meter.check_key()
         card: Card
         runtime = MachineRuntime(
             machine,
@@ -239,6 +270,7 @@ class Device:
             registry=lambda: card.registry,
             aggregation_secret=self.aggregation_secret,
             authorities=self.authorities,
+            feed_in=self.feed_in,
         )
         if Card.exists(self.database):
             card = Card(
@@ -253,6 +285,35 @@ class Device:
                 keys=self.issuer_keys(),
             )
         return card
+
+    @property
+    def meters(self) -> tuple[Meter, ...]:
+        """The registers: of what is drawn and, where there is one, of what is fed in."""
+        return (self.meter,) if self.feed_in is None else (self.meter, self.feed_in)
+
+    def store(self, readouts: Sequence[Readout]) -> int:
+        """Store what the meter showed, all of it or nothing; return at how many moments.
+
+        Raises `ReadingRefused` where a register's reading does not follow the one before it, and
+        where a readout has not the registers that this hub is for.
+        """
+        if any((readout.fed_in is None) is not (self.feed_in is None) for readout in readouts):
+            raise ReadingRefused("a readout has not the registers that the hub is for")
+        fed_in = [readout.fed_in for readout in readouts if readout.fed_in is not None]
+        with self.database.transaction():
+            if self.feed_in is not None:
+                self.feed_in.vault.append(self.feed_in.channel, fed_in)
+            return self.meter.vault.append(
+                self.meter.channel, [readout.drawn for readout in readouts]
+            )
+
+    def certify(self, progress: Callable[[date], None] | None = None) -> int:
+        """Certify every day that is over, of each register; return how many days got new ones.
+
+        Raises as `Meter.certify` does.
+        """
+        with self.database.transaction():
+            return max([meter.certify(progress) for meter in self.meters])
 
     def tick(self, card: Card) -> int:
         """Let raw applets do what is due; return how many outputs were released.

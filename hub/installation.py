@@ -175,6 +175,7 @@ class Installer:
             security_domain=_named(manifest.aid, DOMAIN),
             key_version=CHANNEL_KEY_VERSION,
             keys=keys,
+            feed_in_register=description.feed_in_register,
         )
 
     def consent(self, bundle: Bundle) -> list[Consent]:

@@ -7,10 +7,16 @@ run (or was not known) in between.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-__all__ = ["LARGEST_REGISTER_WH", "LARGEST_WH_PER_SECOND", "Reading", "ReadingFlag"]
+__all__ = [
+    "LARGEST_REGISTER_WH",
+    "LARGEST_WH_PER_SECOND",
+    "Reading",
+    "ReadingFlag",
+    "Readout",
+]
 
 LARGEST_REGISTER_WH: Final = 2**63 - 1
 LARGEST_WH_PER_SECOND: Final = 1_000_000
@@ -40,3 +46,33 @@ class Reading:
     def __post_init__(self) -> None:
         if self.register_wh < 0:
             raise ValueError(f"a register cannot be negative: {self.register_wh} Wh")
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """What a meter shows at one moment: energy drawn and, where it counts that, energy fed in."""
+
+    drawn: Reading
+    fed_in: Reading | None = None
+
+    def __post_init__(self) -> None:
+        if self.fed_in is not None and self.fed_in.time != self.drawn.time:
+            raise ValueError("the registers were not read at one moment")
+
+    @property
+    def time(self) -> int:
+        """When it was read."""
+        return self.drawn.time
+
+    @property
+    def flags(self) -> ReadingFlag:
+        """What is known about the reading of either register."""
+        return self.drawn.flags if self.fed_in is None else self.drawn.flags | self.fed_in.flags
+
+    def flagged(self, flag: ReadingFlag) -> "Readout":
+        """Return the readout with a flag on all its readings."""
+        fed_in = self.fed_in
+        return Readout(
+            replace(self.drawn, flags=self.drawn.flags | flag),
+            None if fed_in is None else replace(fed_in, flags=fed_in.flags | flag),
+        )

@@ -56,6 +56,7 @@ from hub.services import (
     HubLog,
     HubReadings,
     HubStatements,
+    named_feed_in,
 )
 from hub.vault import Database
 from protocols.secure_channel import CommandApdu, ResponseApdu
@@ -111,6 +112,8 @@ class MachineRuntime:
     """Of 32 bytes, from which the keys of aggregation rounds are derived."""
     authorities: Callable[[], tuple[bytes, ...]]
     """Returns the keys of the metering authorities that the resident trusts."""
+    feed_in: Meter | None = None
+    """Of what is fed in; `meter` is of what is drawn."""
     _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
@@ -316,7 +319,10 @@ class MachineRuntime:
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
         log = HubLog(self.database, entry.aid, self.now)
-        statements = HubStatements(entry.aid, bundle.digest, manifest, self.meter, self.disclosure)
+        feed_in = named_feed_in(self.feed_in, manifest)
+        statements = HubStatements(
+            entry.aid, bundle.digest, manifest, self.meter, self.disclosure, feed_in=feed_in
+        )
         aggregation = HubAggregation(
             entry.aid, bundle.digest, manifest, self.meter, self.disclosure,
             RoundRecord(self.database), self.aggregation_secret, self.authorities, self.now,
@@ -326,7 +332,7 @@ class MachineRuntime:
             self._firewall = Firewall(self.registry(), self)
         platform = Platform(
             statements=RecordedStatements(statements, self._stack),
-            calendar=HubCalendar(self.meter),
+            calendar=HubCalendar(self.meter, feed_in),
             store=AppletStore(self.database, entry.aid, quota),
             clock=HubClock(self.now),
             signatures=Ed25519Signatures(),

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the hub does for an applet: statements, the calendar, a store, the time.
 
-An applet is given one set of services, cut to it: its own corner of the store, the register its
-manifest names, and statements that pass the release guard before they are proved.
+An applet is given one set of services, cut to it: its own corner of the store, the registers its
+manifest names, and statements that pass the release guard before they are proved. Of a register
+that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,6 +52,7 @@ __all__ = [
     "HubLog",
     "HubReadings",
     "HubStatements",
+    "named_feed_in",
 ]
 
 STORE_COMPONENT: Final = Component(
@@ -89,6 +91,14 @@ _RULES: Final = {
 }
 
 
+def named_feed_in(feed_in: Meter | None, manifest: Manifest) -> Meter | None:
+    """Return the register of what is fed in, if there is one and a statement's grant names it."""
+    if feed_in is None:
+        return None
+    named = {register for grant in manifest.statements for register in grant.registers}
+    return feed_in if _obis_text(feed_in.channel.register) in named else None
+
+
 @dataclass(frozen=True, slots=True)
 class HubStatements:
     """Proves sums, blocks, excesses and peaks over certified days, once the guard has agreed.
@@ -112,12 +122,14 @@ class HubStatements:
     """What the guard has refused since somebody emptied this list."""
     released: list[ReleaseRequest | AmountsRequest] = field(default_factory=list)
     """What it has permitted since somebody emptied this one."""
+    feed_in: Meter | None = None
+    """Of what is fed in; None where there is none, or the manifest does not name it."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
     ) -> Opened:
         """Return Σ weight · use and its proof; raise `Refused` where that may not be."""
-        days, about = self._statement(register, begin, end, context)
+        meter, days, about = self._statement(register, begin, end, context)
         if len(weights) != sum(len(day.use.grid) for day in days):
             raise Refused(Refusal.MALFORMED)
         try:
@@ -131,12 +143,12 @@ class HubStatements:
             purpose=self.manifest.purpose,
             statement=Sum.kind,
             days=len(days),
-            form=Form(begin, 60 * about.slot_minutes, weights),
+            form=Form(begin, 60 * about.slot_minutes, weights, register=self._form_register(meter)),
             subject=about.parameters,
         )
         self._permit(request)
         try:
-            proof = self.meter.certifier.open_linear(statement, days)
+            proof = meter.certifier.open_linear(statement, days)
         except FalseStatement:
             # The answer does not fit 63 bits: the only falsehood that weights alone can bring.
             raise Refused(Refusal.TOO_MUCH) from None
@@ -151,7 +163,7 @@ class HubStatements:
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
         """Return what the amounts come to and the proof; raise `Refused` where that may not be."""
-        days, about = self._statement(register, begin, end, context)
+        meter, days, about = self._statement(register, begin, end, context)
         slots = sum(len(day.use.grid) for day in days)
         described = decode_amounts(amounts)
         if any(form.end > slots for amount in described for form in amount.forms):
@@ -163,12 +175,13 @@ class HubStatements:
             purpose=self.manifest.purpose,
             days=len(days),
             numbers=tuple(
-                number_of(amount, begin, 60 * about.slot_minutes, slots) for amount in described
+                number_of(amount, begin, 60 * about.slot_minutes, slots, self._form_register(meter))
+                for amount in described
             ),
             subject=about.parameters,
         )
         self._permit(request)
-        opening = self.meter.certifier.opening(days)
+        opening = meter.certifier.opening(days)
         source = CertifiedPeriod(tuple(day.day for day in days)).source(opening)
         try:
             values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
@@ -179,27 +192,35 @@ class HubStatements:
 
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
-    ) -> tuple[list[Certification], StatementContext]:
-        period = _period(self.meter, register, begin, end)
+    ) -> tuple[Meter, list[Certification], StatementContext]:
+        meter = _meter((self.meter, self.feed_in), register)
+        period = _period(meter, begin, end)
         parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
         if len(nonce) not in NONCE_SIZES:
             raise Refused(Refusal.MALFORMED)
         try:
-            days = self.meter.certifications(period)
+            days = meter.certifications(period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
-        series = self.meter.certifier.series
-        return days, StatementContext(
-            meter=series.meter,
-            register=series.register,
-            begin=begin,
-            end=end,
-            slot_minutes=series.slot_minutes,
-            parameters=parameters,
-            recipient=self.manifest.recipient,
-            purpose=self.manifest.purpose,
-            nonce=nonce,
+        series = meter.certifier.series
+        return (
+            meter,
+            days,
+            StatementContext(
+                meter=series.meter,
+                register=series.register,
+                begin=begin,
+                end=end,
+                slot_minutes=series.slot_minutes,
+                parameters=parameters,
+                recipient=self.manifest.recipient,
+                purpose=self.manifest.purpose,
+                nonce=nonce,
+            ),
         )
+
+    def _form_register(self, meter: Meter) -> str:
+        return "" if meter is self.meter else _obis_text(meter.channel.register)
 
     def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
         try:
@@ -222,8 +243,7 @@ class HubReadings:
 
         Raises `Refused` (NOT_FOUND) for another register, INCOMPLETE where no day is certified.
         """
-        if register != _obis_text(self.meter.channel.register):
-            raise Refused(Refusal.NOT_FOUND)
+        _meter((self.meter,), register)
         try:
             days = self.meter.certified_between(begin, end)
         except (ValueError, OverflowError, OSError):
@@ -248,6 +268,8 @@ class HubCalendar:
     """Tells an applet which slots a period has and how they are known; no use."""
 
     meter: Meter
+    feed_in: Meter | None = None
+    """Of what is fed in; None where there is none, or the manifest does not name it."""
 
     def grid(self) -> Grid:
         """Return zone and slot length."""
@@ -255,18 +277,24 @@ class HubCalendar:
 
     def slots(self, register: str, begin: int, end: int) -> Slots:
         """Return starts and states of the period's slots; raise `Refused` where there are none."""
-        period = _period(self.meter, register, begin, end)
+        meter = _meter((self.meter, self.feed_in), register)
+        period = _period(meter, begin, end)
         try:
-            uses = self.meter.uses(period)
+            uses = meter.uses(period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
         starts = tuple(time for use in uses for time in use.grid.boundaries()[:-1])
         return Slots(starts, bytes(state for use in uses for state in use.states))
 
 
-def _period(meter: Meter, register: str, begin: int, end: int) -> Period:
-    if register != _obis_text(meter.channel.register):
-        raise Refused(Refusal.NOT_FOUND)
+def _meter(meters: Iterable[Meter | None], register: str) -> Meter:
+    for meter in meters:
+        if meter is not None and register == _obis_text(meter.channel.register):
+            return meter
+    raise Refused(Refusal.NOT_FOUND)
+
+
+def _period(meter: Meter, begin: int, end: int) -> Period:
     try:
         return meter.period(begin, end)
     except (PeriodIncomplete, ValueError, OverflowError, OSError):

@@ -5,8 +5,10 @@ The file holds the keys of the applet's secure channel, so it is as secret as th
 certifier's public key, which tells the recipient whose signatures to believe. JSON, one form:
 
     {"format": "meterlet enrolment 1", "meter": hex, "register": hex, "zone": "Europe/Berlin",
-     "slot_minutes": 15, "certifier": hex (Ed25519), "applet": hex (AID),
+     "feed_in_register": hex, "slot_minutes": 15, "certifier": hex (Ed25519), "applet": hex (AID),
      "security_domain": hex (AID), "keys": {"version": 48, "enc": hex, "mac": hex, "dek": hex}}
+
+A hub without an export register has no member "feed_in_register".
 
 Errors: EnrolmentError
 """
@@ -16,6 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from protocols.metrology.registers import is_feed_in_pair
 from protocols.secure_channel import StaticKeys
 
 __all__ = ["Enrolment", "EnrolmentError"]
@@ -36,6 +39,7 @@ _MEMBERS: Final = frozenset(
         "keys",
     }
 )
+_FEED_IN: Final = "feed_in_register"
 
 
 class EnrolmentError(Exception):
@@ -56,6 +60,8 @@ class Enrolment:
     security_domain: bytes
     key_version: int
     keys: StaticKeys
+    feed_in_register: bytes | None = None
+    """The meter's export register, if the hub certifies one."""
 
     def __post_init__(self) -> None:
         sizes = (
@@ -68,6 +74,9 @@ class Enrolment:
         for name, value, least, most in sizes:
             if not least <= len(value) <= most:
                 raise EnrolmentError(f"{name}: {len(value)} bytes, not {least} to {most}")
+        fed_in = self.feed_in_register
+        if fed_in is not None and not is_feed_in_pair(self.register, fed_in):
+            raise EnrolmentError(f"{_FEED_IN}: not of what the register's meter feeds in")
         if not 1 <= self.key_version <= 0x7F:
             raise EnrolmentError(f"keys.version: {self.key_version} is not 1 to 127")
         if self.slot_minutes not in (5, 15, 30, 60):
@@ -75,10 +84,12 @@ class Enrolment:
 
     def encode(self) -> bytes:
         """Return the file's bytes; they hold secret keys."""
+        fed_in = self.feed_in_register
         members = {
             "format": FORMAT,
             "meter": self.meter.hex(),
             "register": self.register.hex(),
+            **({} if fed_in is None else {_FEED_IN: fed_in.hex()}),
             "zone": self.zone,
             "slot_minutes": self.slot_minutes,
             "certifier": self.certifier.hex(),
@@ -107,7 +118,7 @@ class Enrolment:
             raise EnrolmentError("not JSON") from None
         if not isinstance(members, dict) or members.get("format") != FORMAT:
             raise EnrolmentError(f"not a {FORMAT!r} file")
-        _only(members, _MEMBERS, "")
+        _only(members, _MEMBERS | ({_FEED_IN} & members.keys()), "")
         keys = _take(members, "keys", dict)
         _only(keys, frozenset({"version", "enc", "mac", "dek"}), "keys.")
         enc, mac, dek = (_bytes(keys, name, "keys.") for name in ("enc", "mac", "dek"))
@@ -123,6 +134,7 @@ class Enrolment:
             security_domain=_bytes(members, "security_domain"),
             key_version=_take(keys, "version", int, "keys."),
             keys=StaticKeys(enc, mac, dek),
+            feed_in_register=_bytes(members, _FEED_IN) if _FEED_IN in members else None,
         )
 
 

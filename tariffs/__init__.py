@@ -11,6 +11,8 @@ from typing import Final
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.billing import (
     MeteredPart,
+    billed_registers,
+    combine_states,
     compute_bill,
     metered_parts,
     total_from_amounts,
@@ -30,6 +32,7 @@ from tariffs.errors import (
 )
 from tariffs.price_index import PriceIndex
 from tariffs.rounding import Rounding, Rule
+from tariffs.usage import Register
 
 __all__ = [
     "SANDBOX_MODULES",
@@ -41,6 +44,7 @@ __all__ = [
     "MeteredPart",
     "MissingRule",
     "PriceIndex",
+    "Register",
     "Rounding",
     "Rule",
     "SignatureRefused",
@@ -50,7 +54,9 @@ __all__ = [
     "TariffError",
     "UnbillableReadings",
     "UnpricedSlot",
+    "billed_registers",
     "charged_days",
+    "combine_states",
     "compute_bill",
     "metered_parts",
     "split_signed_tariff",

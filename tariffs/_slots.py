@@ -3,6 +3,9 @@
 
 A slot is missing if its use is None, its state says so, or it is absent between begin and end;
 the tariff's rule for missing slots may put the use of the same slot a week before in its place.
+
+Where a bill depends on two registers, a slot is as well known as the worse of them: one that is
+missing in either is missing for the bill, in both. `combine_states` is that rule.
 """
 
 from collections.abc import Sequence
@@ -14,10 +17,21 @@ from tariffs.document import MissingRule
 from tariffs.errors import UnbillableReadings
 from tariffs.usage import Usage, utc_text
 
-__all__ = ["Slots"]
+__all__ = ["Slots", "combine_states"]
 
 MEASURED, ESTIMATED, SUBSTITUTED, MISSING = range(4)
 WEEK: Final = 7 * 86_400
+
+
+def combine_states(registers: Sequence[Sequence[int]]) -> list[int]:
+    """Return each slot's state for a bill, from its states in the registers the bill depends on.
+
+    Missing in either is missing, else substituted, else estimated in either, else measured. Raises
+    `UnbillableReadings` where the registers have not the same number of slots.
+    """
+    if len({len(states) for states in registers}) > 1:
+        raise UnbillableReadings("the registers have not the same slots")
+    return [max(states) for states in zip(*registers, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from operator import add
 from typing import Final, TypedDict
 
-from tariffs._slots import Slots
+from tariffs._slots import Slots, combine_states
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.charges import Charge, FixedCharge, MeteredCharge
 from tariffs.clock import Clock
@@ -21,12 +21,14 @@ from tariffs.demand import DemandCharge
 from tariffs.document import Tariff
 from tariffs.errors import TariffError
 from tariffs.rounding import Rounding, format_decimal, power_of_ten
-from tariffs.steps import Step, Tax
-from tariffs.usage import Line, Part, Usage
+from tariffs.steps import Cap, Step, Tax
+from tariffs.usage import Line, Part, Register, Usage
 from tariffs.version import Version
 
 __all__ = [
     "MeteredPart",
+    "billed_registers",
+    "combine_states",
     "compute_bill",
     "metered_parts",
     "total_from_amounts",
@@ -173,6 +175,21 @@ def metered_parts(
         MeteredPart(one.version, one.part, slots.usage.between(one.part.begin, one.part.end))
         for one in _parts(tariff, begin, end)
     ]
+
+
+def billed_registers(tariff: Tariff, begin: int, end: int) -> tuple[Register, ...]:
+    """Return the registers that a bill for [begin, end) depends on, import before export.
+
+    A bill that depends on neither is said to be on the import register. Raises `UnpricedSlot` for a
+    period outside the validity.
+    """
+    found: set[Register] = set()
+    for one in _parts(tariff, begin, end):
+        for charge in one.version.metered:
+            found.add(Register.IMPORT if isinstance(charge, DemandCharge) else charge.register)
+        if any(isinstance(step, Cap) and step.per is None for step in one.version.steps):
+            found.add(Register.IMPORT)
+    return tuple(one for one in Register if one in found) or (Register.IMPORT,)
 
 
 class _Heading(TypedDict):

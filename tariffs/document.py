@@ -189,6 +189,20 @@ class Tariff:
             prices += total
         return prices
 
+    def drawn_prices(self, starts: Sequence[int], slot_seconds: int) -> list[int]:
+        """Return the price of each slot for what is drawn, whatever is credited for feed-in.
+
+        Raises as `prices` does, but for feed-in.
+        """
+        prices: list[int] = []
+        for version, part in self.parts(starts, slot_seconds):
+            slots = starts[part]
+            total = [0] * len(slots)
+            for charge in version.linear_on_import:
+                total = list(map(add, total, charge.unit_prices(slots, slot_seconds)))
+            prices += total
+        return prices
+
     def bands(self, starts: Sequence[int], slot_seconds: int) -> list[str]:
         """Return the name of each slot's band, among the charges on what is drawn.
 

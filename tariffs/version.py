@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One version of a tariff: the charges and steps in force on a stretch of days."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -17,6 +17,7 @@ from tariffs.charges import (
     charge_from_canonical,
 )
 from tariffs.clock import day_number
+from tariffs.demand import DemandCharge
 from tariffs.errors import MalformedTariff, TariffError
 from tariffs.rounding import Rounding, Rule
 from tariffs.schedule import Schedule
@@ -109,8 +110,23 @@ class Version:
 
         Raises `TariffError` naming one that is not: such a tariff has no one price for a slot.
         """
+        return self._linear(self.metered)
+
+    @property
+    def linear_on_import(self) -> tuple[LinearCharge, ...]:
+        """As `linear`, but leaving out the charges on what is fed in."""
+        return self._linear(
+            [
+                charge
+                for charge in self.metered
+                if isinstance(charge, DemandCharge) or charge.register is Register.IMPORT
+            ]
+        )
+
+    @staticmethod
+    def _linear(charges: Sequence[MeteredCharge]) -> tuple[LinearCharge, ...]:
         found: list[LinearCharge] = []
-        for charge in self.metered:
+        for charge in charges:
             if not isinstance(charge, LinearCharge) or charge.register is not Register.IMPORT:
                 raise TariffError(
                     "it has no price for a slot by itself", component=f"charge {charge.name}"

@@ -33,6 +33,7 @@ from utility_server.errors import StoreError
 __all__ = [
     "UTILITY",
     "Schema",
+    "chain_table",
     "enrolment_table",
     "evidence_table",
     "ledger_table",
@@ -41,7 +42,7 @@ __all__ = [
     "writing",
 ]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _WRITES: Final = "meterlet_writes"
 
 _metadata: Final = MetaData()
@@ -75,11 +76,28 @@ evidence_table: Final = Table(
 )
 
 
-def _migrate(connection: Connection) -> None:
-    """Bring a database of version 1 to this one.
+chain_table: Final = Table(
+    "certified_chain",
+    _metadata,
+    Column("meter", LargeBinary, primary_key=True),
+    Column("register", LargeBinary, primary_key=True),
+    Column("counter", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+)
+"""The certified days that bills were verified with, since version 3."""
 
-    It knew one applet of each hub, and of whom a ledger entry is only in the entry.
-    """
+
+def _migrate(connection: Connection) -> None:
+    """Bring a database of an earlier version to this one."""
+    if connection.execute(select(schema_table.c.version)).scalar_one() < 2:
+        _know_several_applets(connection)
+    chain_table.create(connection)
+    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
+
+
+def _know_several_applets(connection: Connection) -> None:
+    """Version 1 knew one applet of each hub, and of whom a ledger entry is only in the entry."""
     enrolment_table.create(connection)
     connection.exec_driver_sql(
         "INSERT INTO enrolment (meter, place, sealed) SELECT meter, 0, sealed FROM customer"
@@ -96,7 +114,6 @@ def _migrate(connection: Connection) -> None:
                 connection.execute(update(ledger_table).where(entry).values(meter=meter))
     for index in ledger_table.indexes:
         index.create(connection)
-    connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ _MEANINGS: Final = {
     0x6983: "asked too often",
     0x6985: "the resident's consent does not allow it",
     0x6A80: "the question is not one it takes",
+    0x6A81: "not supported there; for a bill: the hub has no feed-in register",
     0x6A82: "there is no such applet",
     0x6A83: "days of the period are not certified yet",
     0x6A84: "more than the consent or the memory allows",

@@ -10,7 +10,7 @@ kept beside it as evidence under its own digest, so that anyone can verify it ag
 """
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -20,6 +20,8 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from protocols.hash_chain import GENESIS, seal
+from protocols.metrology import CertifiedDay
+from utility_server.chains import extend_chains
 from utility_server.database import evidence_table, ledger_table, reading, writing
 from utility_server.errors import LedgerTampered
 
@@ -52,15 +54,24 @@ class Ledger:
     engine: Engine
 
     def append(
-        self, time: int, kind: str, meter: bytes, content: Content, evidence: bytes
+        self,
+        time: int,
+        kind: str,
+        meter: bytes,
+        content: Content,
+        evidence: bytes,
+        days: Sequence[CertifiedDay] = (),
     ) -> LedgerEntry:
         """Write an entry and its evidence in one transaction; return the entry.
 
-        `content` gets the evidence's SHA-256 under "evidence".
+        `content` gets the evidence's SHA-256 under "evidence". `days` are those that the entry
+        rests on; raises `VerificationFailed`, having written nothing, where they do not fit those
+        of earlier entries.
         """
         evidence_digest = sha256(evidence).digest()
         content = {**content, "evidence": evidence_digest}
         with writing(self.engine) as connection:
+            extend_chains(connection, days)
             last = connection.execute(
                 select(ledger_table.c.sequence, ledger_table.c.digest)
                 .order_by(ledger_table.c.sequence.desc())

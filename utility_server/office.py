@@ -26,7 +26,7 @@ from applets.billing.statement import VerifiedBill
 from applets.exchange.messages import CLA, NONCE_SIZE
 from protocols.metrology import GridError, Period
 from protocols.secure_channel import CommandApdu
-from tariffs import Tariff, TariffError
+from tariffs import Register, Tariff, TariffError, billed_registers
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from utility_server.customers import Customers
@@ -140,9 +140,14 @@ class Utility:
         except GridError as error:
             raise CannotVerify(f"the period: {error}") from None
         try:
-            verify_signed_tariff(signed_tariff, self.keys.public).require_validity(begin, end)
+            tariff = verify_signed_tariff(signed_tariff, self.keys.public)
+            tariff.require_validity(begin, end)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
+        if enrolment.feed_in_register is None and _credits_feed_in(tariff, begin, end):
+            raise CannotVerify(
+                f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
+            )
         self._replaced(meter, begin, end)
         return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
 
@@ -209,8 +214,14 @@ class Utility:
         supplier = self.keys.public.public_bytes_raw()
         bundle = BillBundle.of(question.encode(), answer, enrolment, supplier)
         evidence = bundle.encode()
+        now = self.now()
         try:
             _, tariff, verified = verify_bill(bundle)
+            bill = verified.bill
+            replaces = self._replaced(question.meter, bill.begin, bill.end)
+            entry = self.ledger.append(
+                now, "bill", question.meter, _content(verified), evidence, verified.certified
+            )
         except (VerificationFailed, CannotVerify) as error:
             facts: Content = {
                 "begin": question.begin,
@@ -219,10 +230,6 @@ class Utility:
             }
             self.ledger.append(self.now(), "refused", question.meter, facts, evidence)
             raise
-        now = self.now()
-        bill = verified.bill
-        replaces = self._replaced(question.meter, bill.begin, bill.end)
-        entry = self.ledger.append(now, "bill", question.meter, _content(verified), evidence)
         invoice = Invoice(
             number=entry.sequence,
             issued=now,
@@ -242,6 +249,13 @@ class Utility:
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
 
 
+def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:
+    try:
+        return Register.EXPORT in billed_registers(tariff, begin, end)
+    except TariffError:
+        return False  # of another time: whoever is asked under it says so
+
+
 def require_short(name: str, document: bytes) -> None:
     """Raise `CannotVerify` for a document that no question can carry."""
     if len(document) > MOST_DOCUMENT_BYTES:
@@ -254,7 +268,7 @@ def require_short(name: str, document: bytes) -> None:
 def _content(verified: VerifiedBill) -> Content:
     """Return what the ledger says of a bill."""
     bill = verified.bill
-    return {
+    facts: dict[str, int | str | bytes] = {
         "begin": bill.begin,
         "end": bill.end,
         "currency": bill.currency,
@@ -264,3 +278,6 @@ def _content(verified: VerifiedBill) -> Content:
         "missing": len(verified.missing),
         "tariff": bill.tariff_digest,
     }
+    if Register.EXPORT in verified.registers:  # entries of older bills stay what they say
+        facts["registers"] = "+".join(verified.registers)
+    return facts

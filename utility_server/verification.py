@@ -4,8 +4,10 @@
 A `BillBundle` is everything a third party needs to repeat a verification offline: the question,
 the answer, and the public keys of certifier and supplier. It holds no secret.
 
-    bundle = deterministic CBOR {"answer", "certifier", "format", "question", "register",
-                                 "slot_minutes", "supplier", "zone"}
+    bundle = deterministic CBOR {"answer", "certifier", "feed_in_register", "format", "question",
+                                 "register", "slot_minutes", "supplier", "zone"}
+
+`feed_in_register` is there just for meters that have one.
 
 Whether these keys are the right ones is for the verifier to say: it names the supplier's key it
 trusts, and the certifier's if it knows it.
@@ -23,7 +25,7 @@ from applets.billing.statement import VerifiedBill, check_bill
 from applets.exchange.evidence import AnswerRefused
 from applets.exchange.messages import MessageRefused
 from protocols.enrolment import Enrolment
-from protocols.metrology import GridError, Period, Series, find_zone
+from protocols.metrology import GridError, Period, Series, find_zone, is_feed_in_pair
 from tariffs import Tariff, TariffError
 from tariffs.signing import verify_signed_tariff
 from utility_server.errors import CannotVerify, VerificationFailed
@@ -46,6 +48,8 @@ class BillBundle:
     register: bytes
     zone: str
     slot_minutes: int
+    feed_in_register: bytes | None = None
+    """The meter's export register, if it has one."""
 
     @classmethod
     def of(cls, question: bytes, answer: bytes, enrolment: Enrolment, supplier: bytes) -> Self:
@@ -58,6 +62,7 @@ class BillBundle:
             enrolment.register,
             enrolment.zone,
             enrolment.slot_minutes,
+            enrolment.feed_in_register,
         )
 
     def encode(self) -> bytes:
@@ -72,6 +77,8 @@ class BillBundle:
             "zone": self.zone,
             "slot_minutes": self.slot_minutes,
         }
+        if self.feed_in_register is not None:
+            members["feed_in_register"] = self.feed_in_register
         return cbor2.dumps(members, canonical=True)
 
     @classmethod
@@ -81,6 +88,7 @@ class BillBundle:
             members = cbor2.loads(data)
         except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
             raise CannotVerify("not a bill bundle: not CBOR") from None
+        fed_in = members.get("feed_in_register") if isinstance(members, dict) else None
         match members:
             case {
                 "format": str(found),
@@ -92,9 +100,15 @@ class BillBundle:
                 "zone": str(zone),
                 "slot_minutes": int(slot_minutes),
             } if found == cls.form and len(certifier) == len(supplier) == 32 and len(register) == 6:
-                bundle = cls(question, answer, certifier, supplier, register, zone, slot_minutes)
+                bundle = cls(
+                    question, answer, certifier, supplier, register, zone, slot_minutes, fed_in
+                )
             case _:
                 raise CannotVerify(f"not a {cls.form!r} file")
+        if fed_in is not None and not (
+            isinstance(fed_in, bytes) and is_feed_in_pair(register, fed_in)
+        ):
+            raise CannotVerify("the bundle's registers are not of energy drawn and fed in")
         if bundle.encode() != data:
             raise CannotVerify("not a bill bundle: not in its one encoding")
         return bundle
@@ -119,7 +133,9 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     except TariffError as error:
         raise VerificationFailed("tariff", str(error)) from None
     try:
-        verified = check_bill(question, bundle.answer, tariff, period, series, certifier)
+        verified = check_bill(
+            question, bundle.answer, tariff, period, series, certifier, bundle.feed_in_register
+        )
     except AnswerRefused as refused:
         raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
     except TariffError as error:

@@ -5,10 +5,12 @@ Installed with the supplier's Ed25519 public key (32 bytes) as its parameters. F
 checks that the supplier signed the tariff, asks the calendar which slots the period has, works out
 their prices, and asks the platform for Σ price·use with a proof; or, where that one sum does not
 make the bill, says which slots count together in blocks and which windows have a peak, and asks for
-what each charge comes to. It keeps for the resident, under
+what each charge comes to. Where the tariff credits feed-in it asks for both registers; a hub that
+has no export register answers 6A81. It keeps for the resident, under
 `resident/`, the supplier's key, every tariff it answered under and every invoice it was handed.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Final
@@ -22,20 +24,34 @@ from applets.billing.messages import (
     ChargesAnswer,
     Instruction,
     MessageRefused,
+    Proved,
 )
-from applets.sdk import Applet, AppletError, Command, Response, StatusWord, instruction
+from applets.sdk import (
+    Applet,
+    AppletError,
+    Command,
+    Refusal,
+    Refused,
+    Response,
+    Slots,
+    StatusWord,
+    instruction,
+)
 from protocols.amounts import encode_amounts
 from tariffs import (
+    Register,
     SignatureRefused,
     Tariff,
     TariffError,
+    billed_registers,
+    combine_states,
     split_signed_tariff,
     total_from_energy_amount,
 )
 
 __all__ = ["BillingApplet"]
 
-REGISTER: Final = "1-0:1.8.0*255"
+REGISTERS: Final = {Register.IMPORT: "1-0:1.8.0*255", Register.EXPORT: "1-0:2.8.0*255"}
 SUPPLIER_KEY: Final = b"resident/supplier-key"
 KEY_SIZE: Final = 32
 MOST_INVOICE_BYTES: Final = 4096
@@ -68,24 +84,41 @@ class BillingApplet(Applet):
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
         # Before anything is told: it is taken back if that is refused.
         self.platform.store.put(b"resident/tariff/" + tariff.digest, question.tariff)
-        slots = self.platform.calendar.slots(REGISTER, question.begin, question.end)
-        slot_seconds = 60 * self.platform.calendar.grid().slot_minutes
         try:
-            if is_one_sum(tariff, question.begin, question.end, slots.states):
-                prices = tariff.prices(slots.starts, slot_seconds)
-                answer: Answer = self._one_sum(question, tariff, prices)
-            else:
-                plan = plan_bill(
-                    tariff, slots.starts, slot_seconds, slots.states, question.begin, question.end
-                )
-                answer = self._charges(question, plan)
+            answer = self._answer(question, tariff)
         except TariffError as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
         return answer.encode()
 
+    def _answer(self, question: BillQuestion, tariff: Tariff) -> Answer:
+        begin, end = question.begin, question.end
+        registers = billed_registers(tariff, begin, end)
+        found = [self._slots(register, begin, end) for register in registers]
+        starts, states = found[0].starts, combine_states([slots.states for slots in found])
+        slot_seconds = 60 * self.platform.calendar.grid().slot_minutes
+        if is_one_sum(tariff, begin, end, states):
+            return self._one_sum(question, tariff, tariff.prices(starts, slot_seconds))
+        plan = plan_bill(tariff, starts, slot_seconds, states, begin, end)
+        return self._charges(question, plan, registers)
+
+    def _slots(self, register: Register, begin: int, end: int) -> Slots:
+        try:
+            return self.platform.calendar.slots(REGISTERS[register], begin, end)
+        except Refused as refused:
+            if register is Register.EXPORT and refused.refusal is Refusal.NOT_FOUND:
+                raise AppletError(
+                    StatusWord.FUNCTION_NOT_SUPPORTED,
+                    "the tariff credits feed-in, and the hub has no feed-in register",
+                ) from None
+            raise
+
     def _one_sum(self, question: BillQuestion, tariff: Tariff, prices: list[int]) -> BillAnswer:
         opened = self.platform.statements.open_linear(
-            REGISTER, question.begin, question.end, prices, tariff.digest + question.nonce
+            REGISTERS[Register.IMPORT],
+            question.begin,
+            question.end,
+            prices,
+            tariff.digest + question.nonce,
         )
         bill = total_from_energy_amount(tariff, opened.value, question.begin, question.end)
         return BillAnswer(
@@ -101,23 +134,32 @@ class BillingApplet(Applet):
             days=opened.certified_days,
         )
 
-    def _charges(self, question: BillQuestion, plan: Plan) -> ChargesAnswer:
-        opened = self.platform.statements.open_amounts(
-            REGISTER,
-            question.begin,
-            question.end,
-            encode_amounts(plan.amounts),
-            plan.tariff.digest + question.nonce,
-        )
+    def _charges(
+        self, question: BillQuestion, plan: Plan, registers: Sequence[Register]
+    ) -> ChargesAnswer:
+        opened = {
+            register: self.platform.statements.open_amounts(
+                REGISTERS[register],
+                question.begin,
+                question.end,
+                encode_amounts(plan.amounts(register)),
+                plan.tariff.digest + question.nonce,
+            )
+            for register in registers
+        }
+        values = [value for one in opened.values() for value in one.values]
+        proved = {
+            register: Proved(one.proof, one.certified_days) for register, one in opened.items()
+        }
         return ChargesAnswer(
             meter=question.meter,
             begin=question.begin,
             end=question.end,
             nonce=question.nonce,
-            total=Decimal(plan.bill(opened.values).total),
+            total=Decimal(plan.bill(values).total),
             tariff=plan.tariff.digest,
-            proof=opened.proof,
-            days=opened.certified_days,
+            drawn=proved.get(Register.IMPORT),
+            fed_in=proved.get(Register.EXPORT),
         )
 
     def _tariff(self, document: bytes) -> Tariff:

@@ -7,14 +7,16 @@ charge becomes
     energy, series   one `Sum`: the price is the weight
     blocks           one `Tiered`, or a `Sum` where no bucket has a limit
       up to powers   one `Excess`: each slot by itself, what lies above a limit at another price
+    feed-in          as energy, series or blocks, of the export register
     demand           one `Peaks` for each figure
     standing, ...    nothing: they follow from the period
 
 and a limit by the kilowatt-hour adds the energy of its part as one more `Sum`. Steps (taxes,
 rebates, caps, minima) follow publicly from the charges' amounts.
 
-What cannot be proved so is refused with `TariffError`, which names the charge: feed-in (the hub
-certifies no export register).
+Amounts of the export register are proved by themselves, over its own certified days, and come after
+those of the import register. Both count the same slots: of the states that the bill is worked out
+from, `tariffs.combine_states` makes one for each slot.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,9 +42,11 @@ from tariffs import (
     DemandCharge,
     MeteredPart,
     MissingRule,
+    Register,
     Tariff,
     TariffError,
     UnpricedSlot,
+    billed_registers,
     metered_parts,
     total_from_amounts,
     total_from_energy_amount,
@@ -51,7 +55,6 @@ from tariffs.blocks import BlockBucket, LimitKind
 from tariffs.charges import LinearCharge, MeteredCharge
 from tariffs.demand import DemandFigure
 from tariffs.steps import Cap
-from tariffs.usage import Register
 
 __all__ = ["Plan", "is_one_sum", "plan_bill"]
 
@@ -83,6 +86,7 @@ class _Claim:
 
     part: int
     name: str | None
+    register: Register
     amount: Amount
     nano: Callable[[int], int]
     """From the value to 10^-9 of the currency, or to watt-hours."""
@@ -97,14 +101,14 @@ class Plan:
     end: int
     parts: tuple[MeteredPart, ...]
     claims: tuple[_Claim, ...]
+    """Those of the import register before those of the export register."""
 
-    @property
-    def amounts(self) -> tuple[Amount, ...]:
-        """What is to be proved, in order."""
-        return tuple(claim.amount for claim in self.claims)
+    def amounts(self, register: Register) -> tuple[Amount, ...]:
+        """Return what is to be proved of a register, in order."""
+        return tuple(claim.amount for claim in self.claims if claim.register is register)
 
     def bill(self, values: Sequence[int]) -> Bill:
-        """Return the bill that follows from the amounts' values."""
+        """Return the bill that follows from the amounts' values, import before export."""
         known = [{charge.name: 0 for charge in one.version.metered} for one in self.parts]
         energy = [0] * len(self.parts)
         for claim, value in zip(self.claims, values, strict=True):
@@ -123,7 +127,10 @@ def plan_bill(
     begin: int,
     end: int,
 ) -> Plan:
-    """Return what has to be proved of a period; raise `TariffError` for what cannot be."""
+    """Return what has to be proved of a period; raise `TariffError` for what cannot be.
+
+    `states` are those of the bill: `combine_states` of the registers it depends on.
+    """
     parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
     claims: list[_Claim] = []
     for number, one in enumerate(parts):
@@ -131,12 +138,20 @@ def plan_bill(
             claims += _claims(number, one, charge)
         if any(isinstance(step, Cap) and step.per is None for step in one.version.steps):
             energy = _sum(one, [1] * len(one.places.starts))
-            claims += [_Claim(number, None, energy, int)] if energy else []
-    if not claims:
-        raise TariffError("nothing of the bill depends on what was used")
-    if sum(claim.amount.comparisons for claim in claims) > MOST_COMPARISONS:
-        raise TariffError(f"the bill takes more than {MOST_COMPARISONS} comparisons to prove")
-    return Plan(tariff, begin, end, tuple(parts), tuple(claims))
+            claims += [_Claim(number, None, Register.IMPORT, energy, int)] if energy else []
+    plan = Plan(tariff, begin, end, tuple(parts), _in_order(claims))
+    for register in billed_registers(tariff, begin, end):
+        amounts = plan.amounts(register)
+        if not amounts:
+            what = "used" if register is Register.IMPORT else "fed in"
+            raise TariffError(f"nothing of the bill depends on what was {what}")
+        if sum(amount.comparisons for amount in amounts) > MOST_COMPARISONS:
+            raise TariffError(f"the bill takes more than {MOST_COMPARISONS} comparisons to prove")
+    return plan
+
+
+def _in_order(claims: Sequence[_Claim]) -> tuple[_Claim, ...]:
+    return tuple(claim for one in Register for claim in claims if claim.register is one)
 
 
 def _claims(number: int, one: MeteredPart, charge: MeteredCharge) -> list[_Claim]:
@@ -145,10 +160,8 @@ def _claims(number: int, one: MeteredPart, charge: MeteredCharge) -> list[_Claim
             _demand_claim(number, one, charge, figure)
             for figure in charge.figures(one.part, one.places)
         ]
-    if charge.register is not Register.IMPORT:
-        raise _refused(charge, "the hub certifies no export register")
     amount = _blocks(one, charge) if isinstance(charge, BlockCharge) else _linear(one, charge)
-    return [] if amount is None else [_Claim(number, charge.name, amount, int)]
+    return [] if amount is None else [_Claim(number, charge.name, charge.register, amount, int)]
 
 
 def _refused(charge: MeteredCharge, reason: str) -> TariffError:
@@ -247,7 +260,9 @@ def _demand_claim(
             )
             for windows in figure.peaks
         ]
-        return _Claim(number, charge.name, Peaks(tuple(groups), highest, rate), nano)
+        return _Claim(
+            number, charge.name, Register.IMPORT, Peaks(tuple(groups), highest, rate), nano
+        )
     except AmountsMalformed:
         raise _refused(charge, "a slot stands in for a missing one in another window") from None
 

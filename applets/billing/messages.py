@@ -25,8 +25,12 @@ answer is one of charges, with these entries instead:
     TARIFF          as above
     PROOF           the proof that opens each charge's amount (`protocols.proofs.amounts`)
     CERTIFIED_DAY   as above
+    FEED_IN_PROOF   the proof that opens the amounts of the export register
+    FEED_IN_DAY     a certified day of the export register; once for each day, in order
 
-Which of the two it has to be follows from the question and the certified days (`charges`).
+The last two are there just if the bill depends on the export register, the two before them just if
+it depends on the import register. Which of the two kinds of answer it has to be, with which
+registers, follows from the question and the certified days (`charges`, `billed_registers`).
 
 Decoding is strict: other messages, entries, units, lengths or an order of one's own are refused.
 
@@ -34,6 +38,7 @@ Errors: MessageRefused
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
@@ -65,6 +70,7 @@ __all__ = [
     "ChargesAnswer",
     "Instruction",
     "MessageRefused",
+    "Proved",
     "decode_answer",
 ]
 
@@ -80,6 +86,8 @@ BINDING: Final = Obis(bytes.fromhex("81814d010400"))
 TARIFF: Final = Obis(bytes.fromhex("81814d010500"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d010600"))
 PROOF: Final = Obis(bytes.fromhex("81814d010700"))
+FEED_IN_PROOF: Final = Obis(bytes.fromhex("81814d010800"))
+FEED_IN_DAY: Final = Obis(bytes.fromhex("81814d010900"))
 
 UNIT_CURRENCY: Final = 10
 NANO: Final = -9
@@ -209,6 +217,40 @@ class BillAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """The amounts of one register, proved over its certified days."""
+
+    proof: bytes
+    """Opens the amounts, in the order of `charges.plan_bill`."""
+    days: tuple[bytes, ...]
+    """The certified days."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.days) <= MOST_DAYS:
+            raise MessageRefused(f"{len(self.days)} days, not 1 to {MOST_DAYS}")
+        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
+            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
+
+    def entries(self, proof: Obis, day: Obis) -> list[PeriodEntry]:
+        """Return the entries of an answer."""
+        return [entry(proof, self.proof), *(entry(day, one) for one in self.days)]
+
+    @classmethod
+    def find(cls, entries: Sequence[PeriodEntry], proof: Obis, day: Obis) -> "Proved | None":
+        """Return what those of the entries say that are of these names; None where there is none.
+
+        Raises `MessageRefused` where such entries are not a proof and its days.
+        """
+        found = [one for one in entries if one.obis in (proof, day)]
+        match found:
+            case []:
+                return None
+            case [PeriodEntry(value=bytes(opened)), *days] if found[0] == entry(proof, opened):
+                return cls(opened, certified_days(days, day))
+        raise MessageRefused("not a proof and the days that it is about")
+
+
+@dataclass(frozen=True, slots=True)
 class ChargesAnswer:
     """What is to be paid, and what proves the amount of each charge."""
 
@@ -220,18 +262,16 @@ class ChargesAnswer:
     """What is to be paid, rounded by the tariff's rule."""
     tariff: bytes
     """The tariff's digest."""
-    proof: bytes
-    """Opens the amounts, in the order of `charges.plan_bill`."""
-    days: tuple[bytes, ...]
-    """The certified days."""
+    drawn: Proved | None
+    """Of the import register; None if the bill does not depend on it."""
+    fed_in: Proved | None = None
+    """Of the export register; None if the bill does not depend on it."""
 
     def __post_init__(self) -> None:
         if len(self.nonce) != NONCE_SIZE or len(self.tariff) != DIGEST_SIZE:
             raise MessageRefused("nonce or tariff digest of a wrong size")
-        if not 1 <= len(self.days) <= MOST_DAYS:
-            raise MessageRefused(f"{len(self.days)} days, not 1 to {MOST_DAYS}")
-        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
-            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
+        if self.drawn is None and self.fed_in is None:
+            raise MessageRefused("nothing is proved")
 
     @property
     def about(self) -> About:
@@ -246,8 +286,8 @@ class ChargesAnswer:
             [
                 _total(self.total),
                 entry(TARIFF, self.tariff),
-                entry(PROOF, self.proof),
-                *(entry(CERTIFIED_DAY, day) for day in self.days),
+                *(self.drawn.entries(PROOF, CERTIFIED_DAY) if self.drawn else ()),
+                *(self.fed_in.entries(FEED_IN_PROOF, FEED_IN_DAY) if self.fed_in else ()),
             ],
         )
 
@@ -259,8 +299,7 @@ class ChargesAnswer:
             case [
                 PeriodEntry(value=int(total), scaler=int(scaler)),
                 PeriodEntry(value=bytes(tariff)),
-                PeriodEntry(value=bytes(proof)),
-                *days,
+                *proved,
             ] if -MOST_DECIMALS <= scaler <= 0:
                 answer = cls(
                     meter=about.meter,
@@ -269,8 +308,8 @@ class ChargesAnswer:
                     nonce=about.nonce,
                     total=Decimal(int(total)).scaleb(int(scaler)),
                     tariff=tariff,
-                    proof=proof,
-                    days=certified_days(days, CERTIFIED_DAY),
+                    drawn=Proved.find(proved, PROOF, CERTIFIED_DAY),
+                    fed_in=Proved.find(proved, FEED_IN_PROOF, FEED_IN_DAY),
                 )
             case _:
                 raise MessageRefused("not the entries of a bill by charges")

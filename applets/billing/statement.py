@@ -7,22 +7,25 @@ Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
 Claim:   amount = Σ price[t]·x[t] over every slot of the period, and the total follows from it.
 Proof:   opening = Σ price[t]·r[t] (protocols.proofs.linear).
 
-Where one sum does not make the bill (`charges.is_one_sum`):
+Where one sum does not make the bill (`charges.is_one_sum`), as it never does with feed-in:
 
 Claim:   each charge comes to the amount that the proof opens, over every slot of the period: sums,
          blocks, limits of power and peaks as `charges.plan_bill` derives them from the tariff, the
          slots' starts and their states; and the total follows from these amounts.
-Proof:   protocols.proofs.amounts.
+Proof:   protocols.proofs.amounts; one for each register that the tariff bills, over its own
+         certified days and in a context of its own: meter, register, period, tariff, nonce.
 
 The checks, in order, each with the name under which it refuses: `message` (form, and that it
 answers this question), `tariff` (is it the one that was asked under), `days` (form), `signature`,
 `chain` (each day of the period once, in order, of this meter), `proof` (amounts against
-commitments), `total` (amounts against tariff). Nothing of the answer is used before its check.
+commitments), `total` (amounts against tariff); days and proofs of the import register before those
+of the export register. Nothing of the answer is used before its check.
 
 Errors: AnswerRefused
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -35,10 +38,12 @@ from applets.billing.messages import (
     BillQuestion,
     ChargesAnswer,
     MessageRefused,
+    Proved,
     decode_answer,
 )
 from applets.exchange.evidence import AnswerRefused, check_about, check_days, starts_of
 from protocols.metrology import (
+    CertifiedDay,
     CertifiedPeriod,
     Period,
     Series,
@@ -53,7 +58,15 @@ from protocols.proofs import (
     verify_amounts,
 )
 from protocols.proofs.group import decode_scalar
-from tariffs import Bill, Tariff, total_from_energy_amount
+from tariffs import (
+    Bill,
+    Register,
+    Tariff,
+    TariffError,
+    billed_registers,
+    combine_states,
+    total_from_energy_amount,
+)
 
 __all__ = ["PURPOSE", "RECIPIENT", "VerifiedBill", "check_bill"]
 
@@ -69,13 +82,17 @@ class VerifiedBill:
     """The exact bill that follows from the amount."""
     amounts: tuple[int, ...]
     """What was opened: Σ price·use, in 10^-9 of the currency, or a number for each amount."""
+    registers: tuple[Register, ...]
+    """What it was proved about, import before export."""
     missing: tuple[int, ...]
-    """The starts of the slots whose use is unknown and not billed."""
+    """The starts of the slots that are unknown in a register and not billed."""
     estimated: int
     """How many slots were interpolated between readings."""
     substituted: int
     days: int
     slots: int
+    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
+    """The certified days of each register, in order."""
 
 
 def check_bill(
@@ -85,18 +102,26 @@ def check_bill(
     period: Period,
     series: Series,
     certifier: Ed25519PublicKey,
+    feed_in_register: bytes | None = None,
 ) -> VerifiedBill:
     """Return the bill that `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `tariff` is the one whose signed document the question carried; `period` are the days that the
-    question's begin and end enclose in the series' zone.
+    question's begin and end enclose in the series' zone. `feed_in_register` is the meter's export
+    register, if it has one. Raises `TariffError` where the tariff makes no bill that can be proved.
     """
     answer = _answer(question, data)
     if answer.tariff != tariff.digest:
         raise AnswerRefused("tariff", "the answer was worked out under another tariff")
-    certified = check_days(answer.days, period, series, certifier)
-    asked = _Asked(question, tariff, series, certified)
-    one_sum = is_one_sum(tariff, question.begin, question.end, certified.states)
+    registers = {Register.IMPORT: series}
+    if feed_in_register is not None:
+        registers[Register.EXPORT] = replace(series, register=feed_in_register)
+    certified = {
+        register: check_days(days, period, registers[register], certifier)
+        for register, days in _days(question, tariff, answer, registers).items()
+    }
+    asked = _Asked(question, tariff, registers, certified)
+    one_sum = is_one_sum(tariff, question.begin, question.end, asked.states)
     match answer:
         case BillAnswer() if one_sum:
             amounts, bill = asked.check_one_sum(answer)
@@ -107,19 +132,21 @@ def check_bill(
     if difference := answer.total - Decimal(bill.total):
         reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
         raise AnswerRefused("total", reason, difference)
-    states = certified.states
+    states = asked.states
     return VerifiedBill(
         bill=bill,
         amounts=amounts,
+        registers=tuple(certified),
         missing=tuple(
             start
             for start, state in zip(asked.starts, states, strict=True)
-            if state is SlotState.MISSING
+            if state == SlotState.MISSING
         ),
         estimated=states.count(SlotState.ESTIMATED),
         substituted=states.count(SlotState.SUBSTITUTED),
-        days=len(certified.days),
+        days=len(asked.any_days.days),
         slots=len(states),
+        certified=tuple(day for period in certified.values() for day in period.days),
     )
 
 
@@ -132,29 +159,69 @@ def _answer(question: BillQuestion, data: bytes) -> Answer:
     return answer
 
 
+def _days(
+    question: BillQuestion, tariff: Tariff, answer: Answer, registers: Mapping[Register, Series]
+) -> dict[Register, tuple[bytes, ...]]:
+    """Return the days of each register that the bill depends on: of those and no others."""
+    needed = billed_registers(tariff, question.begin, question.end)
+    if not registers.keys() >= set(needed):
+        raise TariffError("it credits feed-in, and no feed-in register of this meter is enrolled")
+    match answer:
+        case BillAnswer():
+            told: dict[Register, tuple[bytes, ...]] = {Register.IMPORT: answer.days}
+        case ChargesAnswer():
+            told = {register: one.days for register, one in _proved(answer).items()}
+    if tuple(told) != needed:
+        raise AnswerRefused("message", "not about the registers that the tariff bills")
+    return told
+
+
+def _proved(answer: ChargesAnswer) -> dict[Register, Proved]:
+    both = {Register.IMPORT: answer.drawn, Register.EXPORT: answer.fed_in}
+    return {register: one for register, one in both.items() if one is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What an answer is held against."""
 
     question: BillQuestion
     tariff: Tariff
-    series: Series
-    certified: CertifiedPeriod
+    registers: Mapping[Register, Series]
+    certified: Mapping[Register, CertifiedPeriod]
+    """Of the registers that the bill depends on."""
+
+    @property
+    def any_days(self) -> CertifiedPeriod:
+        """The days of one register: those of all have the same slots."""
+        return next(iter(self.certified.values()))
 
     @property
     def starts(self) -> list[int]:
         """When the period's slots start."""
-        return starts_of(self.certified)
+        return starts_of(self.any_days)
+
+    @property
+    def states(self) -> list[int]:
+        """How the slots are known for the bill."""
+        return combine_states([one.states for one in self.certified.values()])
+
+    @property
+    def slot_seconds(self) -> int:
+        """The length of a slot."""
+        return 60 * self.registers[Register.IMPORT].slot_minutes
 
     def check_one_sum(self, answer: BillAnswer) -> tuple[tuple[int, ...], Bill]:
         """Return the proved sum and the bill that follows from it."""
-        prices = self.tariff.prices(self.starts, 60 * self.series.slot_minutes)
-        statement = LinearStatement(self._context(), self.certified.digests, tuple(prices))
+        prices = self.tariff.prices(self.starts, self.slot_seconds)
+        certified = self.certified[Register.IMPORT]
+        about = self._context(Register.IMPORT)
+        statement = LinearStatement(about, certified.digests, tuple(prices))
         try:
             opening = LinearOpening(
                 answer.energy_amount, decode_scalar(answer.opening), answer.binding
             )
-            opening.verify(statement, self.certified.commitments)
+            opening.verify(statement, certified.commitments)
         except (Malformed, ProofRefused) as error:
             raise AnswerRefused("proof", str(error)) from None
         begin, end = self.question.begin, self.question.end
@@ -166,26 +233,32 @@ class _Asked:
         plan = plan_bill(
             self.tariff,
             self.starts,
-            60 * self.series.slot_minutes,
-            self.certified.states,
+            self.slot_seconds,
+            self.states,
             self.question.begin,
             self.question.end,
         )
-        try:
-            values, _ = verify_amounts(
-                self._context(), self.certified.source(), plan.amounts, answer.proof, "the bill"
-            )
-        except (Malformed, ProofRefused) as error:
-            raise AnswerRefused("proof", str(error)) from None
+        values: tuple[int, ...] = ()
+        for register, proved in _proved(answer).items():
+            source, amounts = self.certified[register].source(), plan.amounts(register)
+            name = "the bill" if register is Register.IMPORT else "the feed-in of the bill"
+            try:
+                opened, _ = verify_amounts(
+                    self._context(register), source, amounts, proved.proof, name
+                )
+            except (Malformed, ProofRefused) as error:
+                raise AnswerRefused("proof", str(error)) from None
+            values += tuple(opened)
         return values, plan.bill(values)
 
-    def _context(self) -> StatementContext:
+    def _context(self, register: Register) -> StatementContext:
+        series = self.registers[register]
         return StatementContext(
-            meter=self.series.meter,
-            register=self.series.register,
+            meter=series.meter,
+            register=series.register,
             begin=self.question.begin,
             end=self.question.end,
-            slot_minutes=self.series.slot_minutes,
+            slot_minutes=series.slot_minutes,
             parameters=self.tariff.digest,
             recipient=RECIPIENT,
             purpose=PURPOSE,

@@ -30,6 +30,7 @@ from protocols.amounts import AmountsMalformed, decode_amounts
 __all__ = ["FakePlatform", "Household", "NativeCard"]
 
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
+EXPORT_REGISTER: Final = "1-0:2.8.0*255"
 MISSING: Final = 3
 MAX_PEER_MESSAGE: Final = 65_536
 KEPT: Final = (0x90, 0x61, 0x62, 0x63)
@@ -46,6 +47,8 @@ class Household:
     watt_hours: tuple[int, ...]
     states: bytes
     register: str = IMPORT_REGISTER
+    fed_in_wh: tuple[int, ...] | None = None
+    """What it fed in, in the register `EXPORT_REGISTER`; None: it has none."""
 
     @classmethod
     def constant(
@@ -73,13 +76,15 @@ class Household:
     def between(self, register: str, begin: int, end: int) -> Use:
         """Return what was used in the slots that start in [begin, end)."""
         width = self.slot_minutes * 60
-        if register != self.register or not self.begin <= begin < end <= self.end:
+        registers = {EXPORT_REGISTER: self.fed_in_wh, self.register: self.watt_hours}
+        watt_hours = registers.get(register)
+        if watt_hours is None or not self.begin <= begin < end <= self.end:
             raise Refused(Refusal.NOT_FOUND, "the household has no such register or period")
         if (begin - self.begin) % width or (end - begin) % width:
             raise Refused(Refusal.MALFORMED, "the period does not begin and end with slots")
         chosen = slice((begin - self.begin) // width, (end - self.begin) // width)
         starts = tuple(range(begin, end, width))
-        return Use(starts, self.watt_hours[chosen], self.states[chosen])
+        return Use(starts, watt_hours[chosen], self.states[chosen])
 
 
 @dataclass(slots=True)

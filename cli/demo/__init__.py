@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cli.common import Exit, json_option, month_option, one_line_errors, open_machine, print_json
 from cli.demo.dishonest_hub import KINDS
-from cli.demo.journey import Household, Journey
+from cli.demo.journey import Household, Journey, credits_feed_in
 from cli.inspect.bill import show_bill
 from cli.inspect.releases import show_released
 from cli.lazy import LazyGroup
@@ -26,6 +26,7 @@ DEFAULT_MONTH: Final = Period.month(2025, 3)
 """It has a day of 92 quarter-hours."""
 DEFAULT_ZONE: Final = "Europe/Berlin"
 DEFAULT_SLOT: Final = 15
+DEFAULT_SOLAR: Final = 8
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -47,10 +48,16 @@ FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option("--interval", default="15min", show_default=True, help="What a row covers.")
 @click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
 @click.option("--suspect-column", help="A column whose 1 marks a row as a gap.")
+@click.option("--feed-in-column", help="The column of what was fed in.")
 @click.option("--meter-zone", help="Whose local days are certified; by default --zone.")
 @month_option
 @click.option("--tariff", type=FILE, help="The tariff; by default one of the demonstration's own.")
 @click.option("--seed", default=1, show_default=True, help="Which synthetic household.")
+@click.option(
+    "--solar",
+    type=click.FloatRange(0.1, 1000),
+    help=f"Its panels, in kW; {DEFAULT_SOLAR} where the tariff credits feed-in.",
+)
 @click.option("--tamper", type=click.Choice(KINDS), help="Let the hub, or the line, cheat.")
 @click.option(
     "--keep",
@@ -67,10 +74,12 @@ def demo(
     interval: str,
     zone: str,
     suspect_column: str | None,
+    feed_in_column: str | None,
     meter_zone: str | None,
     month: Period | None,
     tariff: Path | None,
     seed: int,
+    solar: float | None,
     tamper: str | None,
     keep: Path | None,
     as_json: bool,
@@ -83,8 +92,11 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     with one_line_errors():
+        prices = load_tariff(tariff or DEFAULT_TARIFF).tariff
         if readings is None:
-            household = _synthetic(seed, month or DEFAULT_MONTH)
+            if solar is None and credits_feed_in(prices):
+                solar = DEFAULT_SOLAR
+            household = _synthetic(seed, month or DEFAULT_MONTH, round(1000 * (solar or 0)))
         else:
             if column is None or month is None:
                 raise click.UsageError("--readings needs --column and --month")
@@ -95,6 +107,7 @@ def demo(
                 parse_interval(interval),
                 parse_zone(zone),
                 suspect_column,
+                feed_in_column=feed_in_column,
             )
             household = _replayed(replay, month, meter_zone or zone)
         place = (
@@ -104,7 +117,7 @@ def demo(
             journey = Journey(
                 Path(folder),
                 household,
-                load_tariff(tariff or DEFAULT_TARIFF).tariff,
+                prices,
                 open_machine,
                 tamper,
                 say=lambda line: click.echo(line, err=as_json) if not as_json else None,
@@ -124,14 +137,16 @@ def demo(
         raise SystemExit(int(Exit.REFUTED))
 
 
-def _synthetic(seed: int, period: Period) -> Household:
-    house = SyntheticHousehold(DEFAULT_ZONE, seed)
+def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:
+    house = SyntheticHousehold(DEFAULT_ZONE, seed, solar_watts_peak=solar_watts)
+    panels = f", with panels of {solar_watts / 1000:g} kW" if solar_watts else ""
     return Household(
-        readings=lambda: house.readings(period.first, period.last, 60 * DEFAULT_SLOT),
+        readouts=lambda: house.readouts(period.first, period.last, 60 * DEFAULT_SLOT),
         zone=DEFAULT_ZONE,
         slot_minutes=DEFAULT_SLOT,
         period=period,
-        source="synthetic household (BDEW profile H0 and appliances)",
+        source=f"synthetic household (BDEW profile H0 and appliances{panels})",
+        feeds_in=solar_watts > 0,
     )
 
 
@@ -139,9 +154,10 @@ def _replayed(replay: CsvReplay, period: Period, zone: str) -> Household:
     minutes = replay.interval_seconds // 60
     begin, end = period.bounds(zone)
     return Household(
-        readings=lambda: replay.readings(begin, end),
+        readouts=lambda: replay.readouts(begin, end),
         zone=zone,
         slot_minutes=minutes if minutes in SLOT_MINUTES else DEFAULT_SLOT,
         period=period,
         source=f"{replay.path.name}, column {replay.column}",
+        feeds_in=replay.feed_in_column is not None,
     )

@@ -18,13 +18,14 @@ from typing import Any, Final, cast
 import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.billing.charges import plan_bill
+from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import (
     Answer,
     BillAnswer,
     BillQuestion,
     ChargesAnswer,
     Instruction,
+    Proved,
     decode_answer,
 )
 from applets.billing.statement import PURPOSE, RECIPIENT
@@ -42,10 +43,17 @@ from protocols.proofs import (
     commit,
     commit_many,
     open_amounts,
+    verify_amounts,
 )
 from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
 from protocols.secure_channel import CommandApdu, ResponseApdu
-from tariffs import Tariff, split_signed_tariff, total_from_energy_amount
+from tariffs import (
+    Register,
+    Tariff,
+    combine_states,
+    split_signed_tariff,
+    total_from_energy_amount,
+)
 
 __all__ = ["KINDS", "serve"]
 
@@ -65,7 +73,28 @@ class Lie:
     @property
     def days(self) -> list[CertifiedDay]:
         """The answer's days."""
-        return [CertifiedDay.decode(day) for day in self.answer.days]
+        return [CertifiedDay.decode(day) for day in self.drawn.days]
+
+    @property
+    def drawn(self) -> BillAnswer | Proved:
+        """What the answer says of the import register; that is what is lied about."""
+        if isinstance(self.answer, BillAnswer):
+            return self.answer
+        if self.answer.drawn is None:
+            raise ValueError("the bill does not depend on what was used: nothing to lie about")
+        return self.answer.drawn
+
+    def with_days(self, days: tuple[bytes, ...]) -> Answer:
+        """Return the answer with other days of the import register."""
+        if isinstance(self.answer, BillAnswer):
+            return replace(self.answer, days=days)
+        return self.with_drawn(days=days)
+
+    def with_drawn(self, **changes: Any) -> ChargesAnswer:
+        """Return an answer of charges that says something else of the import register."""
+        assert isinstance(self.answer, ChargesAnswer)
+        assert self.answer.drawn is not None
+        return replace(self.answer, drawn=replace(self.answer.drawn, **changes))
 
     def total(self, amount: int, tariff: Tariff | None = None) -> Decimal:
         """What an energy amount comes to."""
@@ -91,7 +120,7 @@ class Lie:
             return answer  # its proof is bound to all of them by its challenges
         statement = LinearStatement(
             self._context(),
-            tuple(CertifiedDay.decode(day).digest for day in answer.days),
+            tuple(day.digest for day in replace(self, answer=answer).days),
             tuple(self.prices()),
         )
         transcript = statement.transcript()
@@ -112,13 +141,34 @@ class Lie:
         opening = meter.certifier.opening(meter.certifications(meter.period(begin, end)))
         certified = CertifiedPeriod(tuple(self.days))
         starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
-        plan = plan_bill(self.tariff, starts, 60 * meter.slot_minutes, certified.states, begin, end)
+        states = combine_states([one.states for one in (certified, *self._fed_in)])
+        plan = plan_bill(self.tariff, starts, 60 * meter.slot_minutes, states, begin, end)
         assert isinstance(opening, SlotOpening)
         false = replace(opening, uses=tuple(uses))
         points = commit_many(false.uses, false.blindings)
         source = replace(certified.source(false), commitment=points)
-        values, proof = open_amounts(self._context(), source, plan.amounts, os.urandom(32))
-        return replace(self.answer, proof=proof, total=Decimal(plan.bill(values).total))
+        amounts = plan.amounts(Register.IMPORT)
+        values, proof = open_amounts(self._context(), source, amounts, os.urandom(32))
+        total = Decimal(plan.bill((*values, *self._credited(plan))).total)
+        return replace(self.with_drawn(proof=proof), total=total)
+
+    @property
+    def _fed_in(self) -> list[CertifiedPeriod]:
+        """The answer's days of the export register, if there are any."""
+        if isinstance(self.answer, BillAnswer) or self.answer.fed_in is None:
+            return []
+        return [CertifiedPeriod(tuple(map(CertifiedDay.decode, self.answer.fed_in.days)))]
+
+    def _credited(self, plan: Plan) -> tuple[int, ...]:
+        """Return what the answer proves of the export register."""
+        if isinstance(self.answer, BillAnswer) or self.answer.fed_in is None:
+            return ()
+        assert self.device.feed_in is not None
+        [certified] = self._fed_in
+        context = replace(self._context(), register=self.device.feed_in.channel.register)
+        proof, amounts = self.answer.fed_in.proof, plan.amounts(Register.EXPORT)
+        values, _ = verify_amounts(context, certified.source(), amounts, proof, "feed-in")
+        return values
 
     def _context(self) -> StatementContext:
         series = self.device.meter.certifier.series
@@ -151,7 +201,7 @@ def other_commitment(lie: Lie) -> Answer:
     points[0] = commit(0, 1)
     forged = replace(first, content=replace(content, commitments=PointVector(points)))
     days = (forged.encode(), *(day.encode() for day in rest))
-    return lie.bound(replace(lie.answer, days=days))
+    return lie.bound(lie.with_days(days))
 
 
 def lower_fee(lie: Lie) -> Answer:
@@ -171,8 +221,9 @@ def cheaper_tariff(lie: Lie) -> Answer:
 def other_proof(lie: Lie) -> Answer:
     """The opening, or the last number of the proof, is off by one."""
     if isinstance(lie.answer, ChargesAnswer):
-        start, last = lie.answer.proof[:-32], decode_scalar(lie.answer.proof[-32:])
-        return replace(lie.answer, proof=start + encode_scalar((last + 1) % ORDER))
+        assert isinstance(lie.drawn, Proved)
+        start, last = lie.drawn.proof[:-32], decode_scalar(lie.drawn.proof[-32:])
+        return lie.with_drawn(proof=start + encode_scalar((last + 1) % ORDER))
     opening = (decode_scalar(lie.answer.opening) + 1) % ORDER
     return lie.bound(replace(lie.answer, opening=encode_scalar(opening)))
 
@@ -182,22 +233,22 @@ def other_signature(lie: Lie) -> Answer:
     *rest, last = lie.days
     forged = CertifiedDay.sign(last.content, Ed25519PrivateKey.generate())
     days = (*(day.encode() for day in rest), forged.encode())
-    return lie.bound(replace(lie.answer, days=days))
+    return lie.bound(lie.with_days(days))
 
 
 def drop_day(lie: Lie) -> Answer:
     """A day is left out."""
-    days = lie.answer.days
+    days = lie.drawn.days
     middle = len(days) // 2
-    return replace(lie.answer, days=days[:middle] + days[middle + 1 :])
+    return lie.with_days(days[:middle] + days[middle + 1 :])
 
 
 def reorder_day(lie: Lie) -> Answer:
     """Two days have changed places."""
-    days = list(lie.answer.days)
+    days = list(lie.drawn.days)
     middle = len(days) // 2
     days[middle], days[middle + 1] = days[middle + 1], days[middle]
-    return replace(lie.answer, days=tuple(days))
+    return lie.with_days(tuple(days))
 
 
 LIES: Final[dict[str, Callable[[Lie], Answer]]] = {

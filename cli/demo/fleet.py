@@ -43,7 +43,7 @@ from hub.meters import (
     parse_zone,
     telegrams,
 )
-from hub.readings import Reading
+from hub.readings import Reading, Readout
 from protocols.metrology import Period
 
 __all__ = ["Home", "Plan"]
@@ -120,12 +120,12 @@ class _Hub:
         shutil.copy(plan.vendor, folder / "vendors" / "meterlet.pem")
         shutil.copy(plan.authority, folder / "authorities" / "authority.pem")
         door = Door(device.meter.channel, device.now)
-        readings: list[Reading] = []
+        readouts: list[Readout] = []
         for telegram in telegrams(description.meter, _readings(home, plan)):
-            readings += door.feed(telegram)
-        readings += door.close()
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+            readouts += door.feed(telegram)
+        readouts += door.close()
+        device.store(readouts)
+        device.certify()
         if home.lies:
             make_liar(device)
         card = device.card(machine)

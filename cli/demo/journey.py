@@ -29,16 +29,23 @@ from hub.inspection import Verdict, check_invoices, releases_view
 from hub.inspection.facts import bill_facts, releases_facts
 from hub.installation import Installer, build_package, consent_terms
 from hub.machine import AppletMachine
-from hub.meters import ACTIVE_ENERGY_IMPORT, Door, ReplayError, emulated_meter_id, telegrams
-from hub.readings import Reading, ReadingFlag
+from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    Door,
+    ReplayError,
+    emulated_meter_id,
+    telegrams,
+)
+from hub.readings import ReadingFlag, Readout
 from protocols.metrology import Period
-from tariffs import Bill, Tariff
+from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
 
-__all__ = ["Household", "Journey", "Result"]
+__all__ = ["Household", "Journey", "Result", "credits_feed_in"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPLET: Final = bytes.fromhex("F04D544C010101")
@@ -50,12 +57,14 @@ LIAR: Final = "from cli.demo.dishonest_hub import serve; serve()"
 class Household:
     """Whose readings the demonstration is about."""
 
-    readings: Callable[[], Iterator[Reading]]
+    readouts: Callable[[], Iterator[Readout]]
     zone: str
     slot_minutes: int
     period: Period
     source: str
     """Said of the readings wherever they show."""
+    feeds_in: bool = False
+    """Whether its meter counts what is fed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +106,9 @@ class Journey:
                 f"meter: {stored:,} readings in {wire:,} bytes of SML, {self.household.source}"
             )
             with self._station("certifier"):
-                days = device.meter.certify()
-            self.say(f"certifier: {days} days committed to and signed, slot by slot")
+                days = device.certify()
+            both = ", energy drawn and energy fed in" if device.feed_in else ""
+            self.say(f"certifier: {days} days committed to and signed, slot by slot{both}")
         with Utility.open(self.folder / "utility") as office:
             billed, traffic = self._bill(office, meter)
         self.say(
@@ -143,7 +153,11 @@ class Journey:
 
     def _new_hub(self, meter: bytes, vendor: Ed25519PrivateKey) -> Device:
         description = Description(
-            meter, ACTIVE_ENERGY_IMPORT, self.household.zone, self.household.slot_minutes
+            meter,
+            ACTIVE_ENERGY_IMPORT,
+            self.household.zone,
+            self.household.slot_minutes,
+            ACTIVE_ENERGY_EXPORT if self.household.feeds_in else None,
         )
         device = Device.create(self.folder / "hub", description)
         pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -164,15 +178,17 @@ class Journey:
         office.customers.enrol(installer.install(package, supplier).encode())
 
     def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
-        door, readings, wire = Door(device.meter.channel, device.now), [], 0
-        for telegram in telegrams(meter, self.household.readings()):
+        fed_in = device.description.feed_in_register
+        door = Door(device.meter.channel, device.now, feed_in_register=fed_in)
+        readouts, wire = [], 0
+        for telegram in telegrams(meter, self.household.readouts()):
             wire += len(telegram)
-            readings += door.feed(telegram)
-        readings += door.close()
-        if all(reading.flags & ReadingFlag.RESUMED for reading in readings[1:]):
+            readouts += door.feed(telegram)
+        readouts += door.close()
+        if all(readout.flags & ReadingFlag.RESUMED for readout in readouts[1:]):
             period = f"{self.household.period.first} to {self.household.period.last}"
             raise ReplayError(f"{self.household.source}: no value from {period}: nothing to bill")
-        return device.meter.vault.append(device.meter.channel, readings), wire
+        return device.store(readouts), wire
 
     def _bill(self, office: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
         head_end = HeadEnd(office.randomness)
@@ -233,6 +249,11 @@ def has_series(tariff: Tariff) -> bool:
         for version in tariff.versions
         for charge in version.metered
     )
+
+
+def credits_feed_in(tariff: Tariff) -> bool:
+    """Tell whether a bill under a tariff depends on what was fed in."""
+    return Register.EXPORT in billed_registers(tariff, tariff.begin, tariff.end)
 
 
 def money(bill: Bill) -> dict[str, Any]:

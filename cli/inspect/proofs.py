@@ -5,7 +5,7 @@ An invoice names its evidence, the SHA-256 of the bundle that the supplier verif
 every part of that bundle: so it can make it again, byte for byte, and nothing else will do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from applets.billing.messages import BillQuestion, MessageRefused, decode_answer
@@ -34,9 +34,9 @@ class BillingProofs:
         for entry in log.entries("message"):
             if entry.facts["applet"] != applet:
                 continue
-            bundle = _bundle(device, log.content(entry), tariff, supplier)
-            if bundle is not None and sha256(bundle).digest() == invoice.evidence:
-                return bundle
+            for bundle in _bundles(device, log.content(entry), tariff, supplier):
+                if sha256(bundle).digest() == invoice.evidence:
+                    return bundle
         raise InspectionError("no answer that left this hub is the evidence the invoice names")
 
     def check(self, device: Device, applet: bytes, invoice: Invoice) -> ProofCheck:
@@ -58,14 +58,17 @@ class BillingProofs:
         return ProofCheck(Verdict.MATCHES, "", *total)
 
 
-def _bundle(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> bytes | None:
-    """Return the bundle of an answer under a tariff, or None if it is no answer to a bill."""
+def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> list[bytes]:
+    """Return the bundles that an answer under a tariff may be in; none if it is no bill's.
+
+    A hub that got its feed-in register after it was enrolled is known to the supplier without.
+    """
     try:
         told = decode_answer(answer)
         question = BillQuestion(told.meter, told.begin, told.end, told.nonce, tariff)
     except MessageRefused:
-        return None
-    return BillBundle(
+        return []
+    enrolled = BillBundle(
         question.encode(),
         answer,
         device.meter.certifier.keys.public_key.public_bytes_raw(),
@@ -73,4 +76,7 @@ def _bundle(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> by
         device.description.register,
         device.description.zone,
         device.description.slot_minutes,
-    ).encode()
+        device.description.feed_in_register,
+    )
+    known = [enrolled, replace(enrolled, feed_in_register=None)]
+    return [bundle.encode() for bundle in known]

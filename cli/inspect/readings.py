@@ -44,7 +44,9 @@ __all__ = ["readings"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 COLUMNS: Final = ("from", "kWh", "bands", "peak W", "state", "cost")
-NUMBERS: Final = ("kWh", "peak W", "cost")
+FED_IN: Final = "kWh fed in"
+"""The last column, where the meter counts that."""
+NUMBERS: Final = ("kWh", "peak W", "cost", FED_IN)
 WIDER: Final = {
     By.SLOT: By.DAY,
     By.HOUR: By.DAY,
@@ -175,16 +177,17 @@ def _last_day(device: Device) -> date:
 def show_view(console: Console, view: ReadingsView) -> None:
     """Print a view as a table."""
     table = Table(title=f"{view.period.first} to {view.period.last}, {view.zone}", show_footer=True)
-    for name, foot in zip(COLUMNS, ("in all", *_line(view.total)), strict=True):
+    columns = (*COLUMNS, FED_IN) if view.feeds_in else COLUMNS
+    for name, foot in zip(columns, ("in all", *_line(view.total, view)), strict=True):
         table.add_column(name, Text(foot), justify="right" if name in NUMBERS else "left")
     for bucket in view.buckets:
-        table.add_row(_when(bucket, view), *map(Text, _line(bucket)))
+        table.add_row(_when(bucket, view), *map(Text, _line(bucket, view)))
     console.print(table)
     if view.total.reason:
         console.print(Text(view.total.reason))
 
 
-def _line(bucket: Bucket) -> tuple[str, ...]:
+def _line(bucket: Bucket, view: ReadingsView) -> tuple[str, ...]:
     bands = [one for one in bucket.bands if one.slots]
     named = (
         ""
@@ -200,6 +203,7 @@ def _line(bucket: Bucket) -> tuple[str, ...]:
         "" if bucket.peak is None else f"{bucket.peak.watts:,}",
         _state(bucket),
         "" if cost is None else f"{cost.rounded()} {cost.currency}",
+        *([_kwh(bucket.fed_in_wh)] if view.feeds_in else []),
     )
 
 

@@ -50,7 +50,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             release["time"],
             plain(release["recipient"]),
             plain(release["purpose"]),
-            f"{release['bits']} bits, {release['first_day']} to {release['last_day']}",
+            f"{release['bits']} bits, {release['first_day']} to {release['last_day']}"
+            + (f", register {plain(release['register'])}" if release["register"] else ""),
             f"{release['bytes']:,}",
         )
     console.print(table)

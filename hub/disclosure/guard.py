@@ -9,14 +9,10 @@ broke; the rules, in order:
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
     count      the same period has not been answered too often; of a consent finer than
-<<<<<<< HEAD
                `LEAST_MINUTES`, each number counts, about whatever overlaps; of what lies above
                limits, no more different ones than that are told about whatever overlaps
-=======
-               `LEAST_MINUTES`, each number counts, about whatever overlaps
     how often  no more answers of its kind are about periods that lie within so many days than the
                consent says (`frequency`)
->>>>>>> weighted-sums
     size       each number fits the consent's bits
     fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
                any means than the sum over so many minutes of slots as the consent says
@@ -32,6 +28,9 @@ be promised, and against clever weights the count and the size of the answers ar
 so a fine consent counts numbers, about whatever overlaps. What was told under a finer consent does
 not stand in the way of a coarser one, which is held to its own minutes with all that was told as
 coarsely.
+
+What is drawn and what is fed in are different unknowns: each rule looks at the register that a
+request is about, and at what was told of it.
 
 A request for several amounts needs a consent to each kind of number among them, and has to keep
 to all of these. The last two rules are about what all recipients know together
@@ -371,6 +370,7 @@ def _check_often(
             (release.form.begin, release.form.end)
             for release in before
             if release.applet == request.applet
+            and release.form.register == request.form.register
             and any(number.kind == kind for number in release.numbers)
         ]
         check_often((request.form.begin, request.form.end), told, one)

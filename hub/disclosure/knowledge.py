@@ -35,6 +35,10 @@ told each of these sums.
 *Samples.* A single slot's use that was told is known; what the others' forms tell of the rest is
 what they tell once its column is struck out.
 
+*Two registers.* What is drawn and what is fed in are variables of their own: a form is about one
+register, and no form mixes them. So the space is the sum of one for each register: ranks, classes
+and bits add up, the shortest window is that of either.
+
 *At the very most.* A number of many bits can hide several sums (weights 1, 10^6, 10^12), which
 linear algebra over the rationals does not see. So call two slots alike if every release gives them
 the same weight, 0 outside its period. Alike slots never occur but summed up: whatever anyone
@@ -88,6 +92,8 @@ class Form:
     """One slot has the weight 1, and its use was asked for by itself."""
     above: int = 0
     """The weights are of what each slot uses above so many watt-hours; 0: of all its use."""
+    register: str = ""
+    """The OBIS code of the register it is about; empty for the import register."""
 
     @property
     def sampled(self) -> int | None:
@@ -135,20 +141,31 @@ def alike_slots(forms: Sequence[Form]) -> Counter[tuple[object, ...]]:
     """Return the classes of alike slots: their weights in each form, and how many slots.
 
     The class of slots that no form weighs is left out: nothing is known of it. The forms have
-    one grid.
+    one grid. Slots of different registers are never alike.
     """
-    return Counter(_classes(forms))
+    return Counter(
+        (register, *column)
+        for register, same in _by_register(forms).items()
+        for column in _classes(same)
+    )
+
+
+def _by_register(forms: Sequence[Form]) -> dict[str, list[Form]]:
+    found: dict[str, list[Form]] = {}
+    for form in forms:
+        found.setdefault(form.register, []).append(form)
+    return found
 
 
 def windows_agree(forms: Sequence[Form]) -> bool:
     """Tell whether any two windows of peaks are the same or have no slot in common."""
     windows = {
-        frozenset(window)
+        frozenset((form.register, place) for place in window)
         for form in forms
         if form.is_peak
         for window in _windows(form, form.begin // form.slot_seconds)
     }
-    return sum(map(len, windows)) == len(frozenset[int]().union(*windows))
+    return sum(map(len, windows)) == len(frozenset[tuple[str, int]]().union(*windows))
 
 
 def _windows(form: Form, first: int) -> list[list[int]]:
@@ -177,8 +194,14 @@ def _classes(forms: Sequence[Form]) -> list[tuple[object, ...]]:
 def determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
     """Yield begin and end of every stretch of slots whose total the forms determine.
 
-    Not of stretches of sampled slots alone: those were asked for as such.
+    Of each register by itself, and not of stretches of sampled slots alone: those were asked for
+    as such.
     """
+    for same in _by_register(forms).values():
+        yield from _determined_windows(same)
+
+
+def _determined_windows(forms: Sequence[Form]) -> Iterator[tuple[int, int]]:
     sampled = {form.sampled for form in forms if form.is_sample}
     forms = [form for form in forms if not (form.is_peak or form.is_sample)]
     if not forms:
@@ -210,7 +233,7 @@ def knowledge_of(forms: Sequence[Form], bits: int | None = None) -> Knowledge:
     windows = determined_windows(forms)
     return Knowledge(
         slots=classes.total(),
-        rank=_rank(forms),
+        rank=sum(map(_rank, _by_register(forms).values())),
         shortest_window=min(windows, key=lambda window: window[1] - window[0], default=None),
         classes=len(classes),
         least_seconds=min(classes.values(), default=0) * forms[0].slot_seconds,

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the log's entries say consents, requests and releases; and releases, read back."""
+"""How the log's entries say consents, requests and releases; and releases, read back.
+
+A request or release that is about another register than the import register says so; entries that
+name none, as all of older releases of this program, are about the import register.
+"""
 
 from collections.abc import Mapping, Sequence
 from struct import Struct
@@ -61,6 +65,7 @@ def request_facts(
     """Return what the log says of a request, whatever becomes of it."""
     if isinstance(request, AggregateRequest):
         return request.facts
+    register = request.form.register
     return {
         "applet": request.applet,
         "package": request.package,
@@ -70,6 +75,7 @@ def request_facts(
         "subject": request.subject,
         "begin": request.form.begin,
         "slot_seconds": request.form.slot_seconds,
+        **({"register": register} if register else {}),
     }
 
 
@@ -107,16 +113,16 @@ def release_of(entry: Entry) -> Release:
     )
 
     def form(weights: bytes, kind: str) -> Form:
-        about = facts["begin"], facts["slot_seconds"]
+        about, register = (facts["begin"], facts["slot_seconds"]), facts.get("register", "")
         if kind == Reading.kind:
             slots, place = _SAMPLE.unpack(weights)
             one = (0,) * place + (1,) + (0,) * (slots - place - 1)
-            return Form(*about, one, is_sample=True)
+            return Form(*about, one, is_sample=True, register=register)
         above = 0
         if kind == Excess.kind:
             (above,), weights = _LIMIT.unpack_from(weights), weights[_LIMIT.size :]
         unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
-        return Form(*about, unpacked, kind == Peaks.kind, above=above)
+        return Form(*about, unpacked, kind == Peaks.kind, above=above, register=register)
 
     return Release(
         sequence=entry.sequence,

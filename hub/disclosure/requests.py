@@ -36,12 +36,14 @@ class Number:
     """What the consent to it says; known once it has been told."""
 
 
-def number_of(amount: Amount, begin: int, slot_seconds: int, slots: int) -> Number:
-    """Return what telling an amount tells, over a period of so many slots."""
+def number_of(
+    amount: Amount, begin: int, slot_seconds: int, slots: int, register: str = ""
+) -> Number:
+    """Return what telling an amount tells, over a period of so many slots of a register."""
 
     def form(weights: SlotForm, *, is_peak: bool = False) -> Form:
         spread = weights.spread(slots)
-        return Form(begin, slot_seconds, tuple(spread), is_peak)
+        return Form(begin, slot_seconds, tuple(spread), is_peak, register=register)
 
     match amount:
         case Sum():
@@ -113,7 +115,7 @@ class AmountsRequest:
     purpose: str
     days: int
     numbers: tuple[Number, ...]
-    """At least one, each with a form; all of one period."""
+    """At least one, each with a form; all of one period of one register."""
     subject: bytes
 
     @property

@@ -70,9 +70,10 @@ def check_limits(told: Sequence[Form], asked: Sequence[Form], most: int) -> None
 
 
 def check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
-    """Refuse samples that start within so many minutes of each other."""
-    starts = sorted({one.sampled for one in samples if one.sampled is not None})
-    nearest = min((after - start for start, after in pairwise(starts)), default=None)
+    """Refuse samples of a register that start within so many minutes of each other."""
+    starts = sorted({(one.register, one.sampled) for one in samples if one.sampled is not None})
+    gaps = (after - before for (a, before), (b, after) in pairwise(starts) if a == b)
+    nearest = min(gaps, default=None)
     if nearest is not None and nearest < least_minutes * _MINUTE:
         raise ReleaseRefused(
             "fineness",
@@ -93,13 +94,13 @@ def check_windows(forms: Sequence[Form], least_days: int) -> None:
 
 
 def is_same_period(one: Form, other: Form) -> bool:
-    """Tell whether two forms are of one period."""
-    return (one.begin, one.end) == (other.begin, other.end)
+    """Tell whether two forms are of one period of one register."""
+    return (one.register, one.begin, one.end) == (other.register, other.begin, other.end)
 
 
 def overlaps(one: Form, other: Form) -> bool:
     """Tell whether two forms have slots in common."""
-    return one.begin < other.end and other.begin < one.end
+    return one.register == other.register and one.begin < other.end and other.begin < one.end
 
 
 def entangled(form: tuple[Form, int], others: Sequence[tuple[Form, int]]) -> list[tuple[Form, int]]:

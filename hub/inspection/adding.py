@@ -49,6 +49,7 @@ def added(buckets: Sequence[Bucket], begin: int, end: int) -> Bucket | None:
     if any(bucket.reason or bucket.cost is None for bucket in filled):
         return None
     energies = [bucket.energy_wh for bucket in filled if bucket.energy_wh is not None]
+    fed_in = [bucket.fed_in_wh for bucket in filled if bucket.fed_in_wh is not None]
     prices = {bucket.price_micro for bucket in filled}
     return Bucket(
         begin=begin,
@@ -68,6 +69,7 @@ def added(buckets: Sequence[Bucket], begin: int, end: int) -> Bucket | None:
         price_micro=prices.pop() if len(prices) == 1 else None,
         energy_cost=Money.total(bucket.energy_cost for bucket in filled if bucket.energy_cost),
         cost=Money.total(bucket.cost for bucket in filled if bucket.cost),
+        fed_in_wh=sum(fed_in) if fed_in else None,
     )
 
 

@@ -141,11 +141,13 @@ RECIPIENT: Final = Parameter(
 
 def _device(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
     device = session.device
+    fed_in = device.description.feed_in_register
     span = device.meter.journal.span()
     latest = device.meter.vault.latest(device.meter.channel)
     return {
         "meter": device.description.meter.hex(),
         "register": device.description.register.hex(),
+        "feed_in_register": None if fed_in is None else fed_in.hex(),
         "zone": device.description.zone,
         "slot_minutes": device.description.slot_minutes,
         "first_day": None if span is None else span[0].isoformat(),

@@ -4,7 +4,8 @@
 The billing applet keeps, for the resident, the supplier's key, the signed tariffs it was asked
 under and the invoices it was handed. Here they meet the readings: the tariff's signature and the
 invoice's are checked, and the bill is computed again from every slot. The verdict is one of
-three: it matches, it differs by so much, or it cannot be told, and why.
+three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits
+feed-in is checked with the readings of both registers.
 """
 
 import enum
@@ -12,11 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from hub.certifier import DayUse
 from hub.device import Device
 from hub.inspection.documents import SupplierDocuments, supplier_documents
 from hub.metering import PeriodIncomplete
 from protocols.metrology import SlotState
-from tariffs import Bill, Tariff, TariffError, compute_bill
+from tariffs import (
+    Bill,
+    Register,
+    Tariff,
+    TariffError,
+    billed_registers,
+    combine_states,
+    compute_bill,
+)
 from tariffs.invoice import Invoice
 
 __all__ = ["CheckedBill", "Verdict", "check_invoice", "check_invoices"]
@@ -90,15 +100,20 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
     if tariff is None:
         return cannot_tell("it names a tariff that was never sent to this hub")
     try:
-        uses = device.meter.uses(device.meter.period(invoice.begin, invoice.end))
-    except PeriodIncomplete as error:
+        registers = billed_registers(tariff, invoice.begin, invoice.end)
+        found = _readings(device, registers, invoice.begin, invoice.end)
+    except (PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
-    starts = [time for use in uses for time in use.grid.boundaries()[:-1]]
-    use_wh = tuple(wh for use in uses for wh in use.uses)
-    states = [state for use in uses for state in use.states]
+    any_register = next(iter(found.values()))
+    starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]
+    energy = {name: tuple(wh for use in uses for wh in use.uses) for name, uses in found.items()}
+    use_wh = energy.get(Register.IMPORT, (0,) * len(starts))
+    states = combine_states([[s for use in uses for s in use.states] for uses in found.values()])
     slot_seconds = 60 * device.meter.slot_minutes
     try:
-        bill = compute_bill(tariff, starts, slot_seconds, use_wh, states)
+        bill = compute_bill(
+            tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT)
+        )
         bands = tuple(tariff.bands(starts, slot_seconds))
     except TariffError as error:
         return cannot_tell(str(error))
@@ -111,3 +126,17 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
         reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
         return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
     return checked
+
+
+def _readings(
+    device: Device, registers: Sequence[Register], begin: int, end: int
+) -> dict[Register, list[DayUse]]:
+    """Return the days of the registers; raise `PeriodIncomplete` where one is not there."""
+    meters = {Register.IMPORT: device.meter, Register.EXPORT: device.feed_in}
+    found = {}
+    for register in registers:
+        meter = meters[register]
+        if meter is None:
+            raise PeriodIncomplete("the tariff credits feed-in, this hub has no register of it")
+        found[register] = meter.uses(meter.period(begin, end))
+    return found

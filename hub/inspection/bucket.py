@@ -82,6 +82,8 @@ class Bucket:
     cost: Money | None
     """What a bill for just this stretch comes to, as far as it is covered; days and longer only."""
     reason: str = ""
+    fed_in_wh: int | None = None
+    """What was fed in, in the slots of which that is known; None where there is none such."""
 
 
 def bucket_of(slots: Slots, pricing: Pricing, begin: int, end: int, *, whole_days: bool) -> Bucket:
@@ -105,7 +107,15 @@ def bucket_of(slots: Slots, pricing: Pricing, begin: int, end: int, *, whole_day
         energy_cost=costs.energy,
         cost=costs.whole,
         reason=costs.reason,
+        fed_in_wh=_fed_in(part),
     )
+
+
+def _fed_in(slots: Slots) -> int | None:
+    if slots.fed_in_wh is None or slots.fed_in_states is None:
+        return None
+    known = any(state is not SlotState.MISSING for state in slots.fed_in_states)
+    return sum(slots.fed_in_wh) if known else None
 
 
 def peak_in(slots: Slots) -> Peak | None:

@@ -6,13 +6,15 @@ A CSV file with UTC and local time,
     start_utc,start_local,energy_wh,state
     2025-03-01T00:00:00Z,2025-03-01T01:00:00+01:00,312,measured
 
-or a Green Button file (`hub.inspection.green_button`), which other software reads.
+with the columns feed_in_wh and feed_in_state more where the meter counts what is fed in, or a Green
+Button file (`hub.inspection.green_button`), which other software reads.
 """
 
 import csv
 import enum
 import io
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -73,16 +75,18 @@ def record_bundle(device: Device, begin: int, end: int, number: int, content: by
 
 def slots_csv(slots: Slots, zone: ZoneInfo) -> str:
     """Return slots as CSV; the energy of a missing one is empty."""
+    columns = [("energy_wh", "state", slots.use_wh, slots.states)]
+    if slots.fed_in_wh is not None and slots.fed_in_states is not None:
+        columns.append(("feed_in_wh", "feed_in_state", slots.fed_in_wh, slots.fed_in_states))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("start_utc", "start_local", "energy_wh", "state"))
-    for start, use, state in zip(slots.starts, slots.use_wh, slots.states, strict=True):
-        writer.writerow(
-            (
-                utc_text(start),
-                local_text(start, zone),
-                "" if state is SlotState.MISSING else use,
-                state.name.lower(),
-            )
-        )
+    names = [name for energy, state, _, _ in columns for name in (energy, state)]
+    writer.writerow(("start_utc", "start_local", *names))
+    for place, start in enumerate(slots.starts):
+        cells = [_cells(energy[place], states[place]) for _, _, energy, states in columns]
+        writer.writerow((utc_text(start), local_text(start, zone), *chain(*cells)))
     return text.getvalue()
+
+
+def _cells(energy_wh: int, state: SlotState) -> tuple[int | str, str]:
+    return "" if state is SlotState.MISSING else energy_wh, state.name.lower()

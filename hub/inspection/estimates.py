@@ -3,13 +3,14 @@
 
 Nothing leaves the hub for either. The forecast's method is `same-weekday means`: a slot to come is
 taken to use what the slots of the same weekday and local time used on average in the four weeks
-before, rounded down; where none of them is known, all days' slots of that time. It is tried on
-months that are over, each from the same day of the month, and how far it was off is said with it.
+before, rounded down; where none of them is known, all days' slots of that time. What is fed in is
+expected likewise. It is tried on months that are over, each from the same day of the month, and how
+far it was off is said with it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -168,23 +169,36 @@ def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
     history = slots_between(device, until - HISTORY_DAYS * DAY, until)
     if len(history) * history.seconds < LEAST_DAYS * DAY:
         raise InspectionError(f"a forecast needs readings of {LEAST_DAYS} days")
-    means = _means(history, device.zone)
     starts = list(range(until, end, known.seconds))
-    expected = _expected(means, starts, device.zone)
-    return Slots(
+
+    def expected(energy: Sequence[int], states: Sequence[SlotState]) -> list[int]:
+        means = _means(history.starts, energy, states, device.zone)
+        return _expected(means, starts, device.zone)
+
+    guessed = [SlotState.ESTIMATED] * len(starts)
+    whole = Slots(
         known.seconds,
         [*known.starts, *starts],
-        [*known.use_wh, *expected],
-        [*known.states, *[SlotState.ESTIMATED] * len(starts)],
+        [*known.use_wh, *expected(history.use_wh, history.states)],
+        [*known.states, *guessed],
         known.certified_until,
+    )
+    if history.fed_in_wh is None or history.fed_in_states is None:
+        return whole
+    return replace(
+        whole,
+        fed_in_wh=[*(known.fed_in_wh or ()), *expected(history.fed_in_wh, history.fed_in_states)],
+        fed_in_states=[*(known.fed_in_states or ()), *guessed],
     )
 
 
-def _means(history: Slots, zone: ZoneInfo) -> Mapping[TimeOfWeek, int]:
+def _means(
+    starts: Sequence[int], energy: Sequence[int], states: Sequence[SlotState], zone: ZoneInfo
+) -> Mapping[TimeOfWeek, int]:
     sums: dict[TimeOfWeek, int] = defaultdict(int)
     counts: dict[TimeOfWeek, int] = defaultdict(int)
-    times = _times_of_week(history.starts, zone)
-    for (weekday, minute), use, state in zip(times, history.use_wh, history.states, strict=True):
+    times = _times_of_week(starts, zone)
+    for (weekday, minute), use, state in zip(times, energy, states, strict=True):
         if state is SlotState.MISSING:
             continue
         for key in ((weekday, minute), (-1, minute)):

@@ -2,7 +2,8 @@
 """Readings that leave the house because the resident says so.
 
 An export names a recipient, a purpose, a resolution and a period, and needs a consent to just
-that. It is a CSV file as `hub.inspection.copies` writes it, and on record before it is written.
+that. It is a CSV file as `hub.inspection.copies` writes it, of what was drawn and not of what was
+fed in, and on record before it is written.
 """
 
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
 def _slots(device: Device, begin: int, end: int, minutes: int) -> Slots:
     """Return the certified slots, merged to the resolution; what is provisional is not exported."""
     slots = slots_between(device, begin, end)
-    slots = slots.between(begin, min(end, slots.certified_until))
+    slots = slots.between(begin, min(end, slots.certified_until)).drawn()
     if not len(slots):
         raise InspectionError("no day of that period is certified")
     return _merged(slots, minutes)

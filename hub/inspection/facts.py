@@ -63,6 +63,7 @@ def bucket_facts(bucket: Bucket, zone: tzinfo) -> dict[str, Any]:
         "local_from": local_text(bucket.begin, zone),
         "local_until": local_text(bucket.end, zone),
         "energy_wh": bucket.energy_wh,
+        "feed_in_wh": bucket.fed_in_wh,
         "slots": {
             "measured": states.measured,
             "estimated": states.estimated,
@@ -169,6 +170,7 @@ def _released(one: RecordedRelease, zone: ZoneInfo) -> dict[str, Any]:
     return {
         **_told(one.release),
         "statement": one.release.statement,
+        "register": one.release.form.register or None,
         **_stretch(one.begin, one.end),
         "first_day": local_day(one.begin, zone),
         "last_day": local_day(one.end - 1, zone),

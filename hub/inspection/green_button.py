@@ -5,6 +5,7 @@
                        -> MeterReading -> ReadingType         watt-hours, differences, forward
                                        -> IntervalBlock ...    one a local day
                                           IntervalReading      one a slot that is known
+                       -> MeterReading -> ReadingType ...      reverse: what was fed in, if metered
 
 A slot that is missing has no IntervalReading. How a value is known is its ReadingQuality: valid,
 estimated by linear interpolation, questionable, and raw where it is not certified yet. Elements
@@ -13,9 +14,10 @@ stand in the order of the standard's schema.
 
 from calendar import monthrange
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
@@ -36,6 +38,8 @@ QUALITIES: Final = {
     SlotState.ESTIMATED: LINEAR,
     SlotState.SUBSTITUTED: QUESTIONABLE,
 }
+FORWARD, REVERSE = 1, 19
+"""Directions of flow: drawn from the grid, and fed into it."""
 NO_RULE: Final = "FFFFFFFF"
 LAST: Final = 7
 """The operator of a daylight saving rule: the month's last such weekday; 2 to 6: first to fifth."""
@@ -51,7 +55,6 @@ def _lines(slots: Slots, description: Description, now: int) -> Iterator[str]:
     zone = find_zone(description.zone)
     home = uuid5(OURS, description.meter.hex() + description.register.hex())
     root = f"UsagePoint/{home}"
-    reading = f"{root}/MeterReading/1"
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield f'<feed xmlns="{ATOM}" xmlns:espi="{ESPI}">'
     yield f"<id>urn:uuid:{uuid5(home, f'feed {now}')}</id>"
@@ -66,17 +69,32 @@ def _lines(slots: Slots, description: Description, now: int) -> Iterator[str]:
     yield from _entry(
         home, now, "LocalTimeParameters/1", [], description.zone, _local_time(zone, year)
     )
-    yield from _entry(
-        home, now, reading, [f"{reading}/IntervalBlock", "ReadingType/1"], "Energy by interval",
-        "<espi:MeterReading/>",
-    )  # fmt: skip
-    yield from _entry(
-        home, now, "ReadingType/1", [], "Watt-hours drawn", _reading_type(slots.seconds)
-    )
-    for number, (day, part) in enumerate(_days(slots, zone), start=1):
-        path = f"{reading}/IntervalBlock/{number}"
-        yield from _entry(home, now, path, [], day, _block(part))
+    for place, register in enumerate(_registers(slots), start=1):
+        reading, kind = f"{root}/MeterReading/{place}", f"ReadingType/{place}"
+        yield from _entry(
+            home, now, reading, [f"{reading}/IntervalBlock", kind], register.title,
+            "<espi:MeterReading/>",
+        )  # fmt: skip
+        read = _reading_type(slots.seconds, register.direction)
+        yield from _entry(home, now, kind, [], register.unit, read)
+        for number, (day, part) in enumerate(_days(register.slots, zone), start=1):
+            path = f"{reading}/IntervalBlock/{number}"
+            yield from _entry(home, now, path, [], day, _block(part))
     yield "</feed>"
+
+
+class _Register(NamedTuple):
+    slots: Slots
+    title: str
+    unit: str
+    direction: int
+
+
+def _registers(slots: Slots) -> Iterator[_Register]:
+    yield _Register(slots.drawn(), "Energy by interval", "Watt-hours drawn", FORWARD)
+    if slots.fed_in_wh is not None and slots.fed_in_states is not None:
+        fed_in = replace(slots.drawn(), use_wh=slots.fed_in_wh, states=slots.fed_in_states)
+        yield _Register(fed_in, "Energy fed in by interval", "Watt-hours fed in", REVERSE)
 
 
 def _entry(
@@ -99,12 +117,12 @@ def _element(name: str, value: int | str) -> str:
     return f"<espi:{name}>{value}</espi:{name}>"
 
 
-def _reading_type(seconds: int) -> str:
+def _reading_type(seconds: int, direction: int) -> str:
     members = (
         ("accumulationBehaviour", 4),  # deltaData
         ("commodity", 1),  # electricity, metered at the customer
         ("dataQualifier", 12),  # normal
-        ("flowDirection", 1),  # forward: drawn from the grid
+        ("flowDirection", direction),
         ("intervalLength", seconds),
         ("kind", 12),  # energy
         ("phase", 0),

@@ -62,8 +62,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": _object(error=TEXT),
     "Money": _object(exact=WHOLE, exact_decimals=WHOLE, rounded=TEXT, currency=TEXT),
     "Device": _object(
-        meter=TEXT, register=TEXT, zone=TEXT, slot_minutes=WHOLE, first_day=_maybe(DAY),
-        last_day=_maybe(DAY), certified_days=WHOLE, last_reading=_maybe(MOMENT), log_entries=WHOLE,
+        meter=TEXT, register=TEXT, feed_in_register=_maybe(TEXT), zone=TEXT, slot_minutes=WHOLE,
+        first_day=_maybe(DAY), last_day=_maybe(DAY), certified_days=WHOLE,
+        last_reading=_maybe(MOMENT), log_entries=WHOLE,
     ),
     "Power": _keyed(
         watts=WHOLE, within_watts=WHOLE, from_=MOMENT, until=MOMENT, register_wh=WHOLE
@@ -71,7 +72,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Peak": _keyed(from_=MOMENT, seconds=WHOLE, energy_wh=WHOLE, watts=WHOLE),
     "Bucket": _keyed(
         from_=MOMENT, until=MOMENT, local_from=MOMENT, local_until=MOMENT,
-        energy_wh=_maybe(WHOLE),
+        energy_wh=_maybe(WHOLE), feed_in_wh=_maybe(WHOLE),
         slots=_object(measured=WHOLE, estimated=WHOLE, substituted=WHOLE, missing=WHOLE),
         unknown_seconds=WHOLE, unattributed_wh=WHOLE, provisional=YES, peak=_maybe(_ref("Peak")),
         bands=_list(_object(band=TEXT, energy_wh=WHOLE, slots=WHOLE)),
@@ -103,8 +104,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Releases": _object(
         released=_list(
             _keyed(
-                time=MOMENT, recipient=TEXT, purpose=TEXT, statement=TEXT, from_=MOMENT,
-                until=MOMENT, first_day=DAY, last_day=DAY, bits=WHOLE, bytes=WHOLE,
+                time=MOMENT, recipient=TEXT, purpose=TEXT, statement=TEXT, register=_maybe(TEXT),
+                from_=MOMENT, until=MOMENT, first_day=DAY, last_day=DAY, bits=WHOLE, bytes=WHOLE,
             )
         ),
         refused=_list(_object(time=MOMENT, recipient=TEXT, purpose=TEXT, why=TEXT)),

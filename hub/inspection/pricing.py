@@ -13,7 +13,15 @@ from typing import Final, NamedTuple
 from hub.inspection.documents import TariffBook
 from hub.inspection.money import Money
 from hub.inspection.slots import Slots
-from tariffs import Bill, Tariff, TariffError, compute_bill
+from tariffs import (
+    Bill,
+    Register,
+    Tariff,
+    TariffError,
+    billed_registers,
+    combine_states,
+    compute_bill,
+)
 
 __all__ = ["Costs", "Pricing", "SlotPrice"]
 
@@ -114,8 +122,19 @@ class Pricing:
 
 def bill_of(tariff: Tariff, slots: Slots, *, by_slot: bool = False) -> Bill:
     """Return the bill for consecutive slots; raises as `compute_bill` does."""
+    states: Sequence[int] = slots.states
+    if slots.fed_in_states is not None and len(slots):
+        known = {Register.IMPORT: slots.states, Register.EXPORT: slots.fed_in_states}
+        registers = billed_registers(tariff, slots.starts[0], slots.end)
+        states = combine_states([known[register] for register in registers])
     return compute_bill(
-        tariff, slots.starts, slots.seconds, slots.use_wh, slots.states, by_slot=by_slot
+        tariff,
+        slots.starts,
+        slots.seconds,
+        slots.use_wh,
+        states,
+        export_wh=slots.fed_in_wh,
+        by_slot=by_slot,
     )
 
 
@@ -127,7 +146,7 @@ def _slot_prices(tariff: Tariff | None, slots: Slots) -> list[SlotPrice]:
     except TariffError:
         bands = [None] * len(slots)
     try:
-        prices: Sequence[int | None] = tariff.prices(slots.starts, slots.seconds)
+        prices: Sequence[int | None] = tariff.drawn_prices(slots.starts, slots.seconds)
     except TariffError:
         prices = [None] * len(slots)
     return list(map(SlotPrice, bands, prices))

@@ -30,6 +30,7 @@ __all__ = ["Comparison", "ReadingsView", "compare", "peak_of", "readings_view", 
 STEP: Final = 300
 """Every slot ends at a multiple of this: zones' clocks are set to quarter-hours."""
 NO_TARIFF: Final = bytes(32)
+NO_DAY: Final = bytes(32)
 _TIMES: Final = Struct(">qq")
 
 
@@ -45,6 +46,8 @@ class ReadingsView:
     total: Bucket
     tariffs: tuple[str, ...]
     """The names of the tariffs that hold in the period."""
+    feeds_in: bool = False
+    """Whether the meter counts what is fed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ def readings_view(
         buckets=tuple(cut[:-1]),
         total=cut[-1],
         tariffs=tuple(dict.fromkeys(tariff.name for _, _, tariff in parts if tariff is not None)),
+        feeds_in=device.feed_in is not None,
     )
 
 
@@ -172,7 +176,7 @@ class _Cutting:
     def _look(self) -> None:
         """Find out what buckets are made from."""
         meter = self.device.meter
-        self._fingerprints = meter.journal.fingerprints(self.period.first, self.period.last)
+        self._fingerprints = self._days(self.period.first, self.period.last)
         span = meter.journal.span()
         self._certified = None if span is None else span[1]
         if self._certified is None or self.period.last > self._certified:
@@ -180,8 +184,16 @@ class _Cutting:
             reached = 0 if latest is None else latest.time // STEP
             last = b""
             if self._certified is not None:
-                last = meter.journal.fingerprints(self._certified, self._certified)[self._certified]
+                last = self._days(self._certified, self._certified)[self._certified]
             self._provisional = last + _TIMES.pack(reached, 0)
+
+    def _days(self, first: date, last: date) -> dict[date, bytes]:
+        """Return a digest of each certified day, of all registers."""
+        drawn = self.device.meter.journal.fingerprints(first, last)
+        if self.device.feed_in is None:
+            return drawn
+        fed_in = self.device.feed_in.journal.fingerprints(first, last)
+        return {day: sha256(one + fed_in.get(day, NO_DAY)).digest() for day, one in drawn.items()}
 
     def _place(self, begin: int, end: int) -> Place:
         subject = sha256()

@@ -6,7 +6,8 @@ y = W·x; of all curves that fit, the one of least squares, x̂ = Wᵀ(W·Wᵀ)�
 the truth on what the sums determine: whatever else x has is orthogonal to every sum, and a guess.
 It is the same for slots that no sum tells apart, so it is worked out for each class of them, in
 exact fractions. A single slot that was told is known, and taken off the sums. How high a peak was
-is not a sum and does not enter; nor do sums over households, of which this one's part is hidden.
+is not a sum and does not enter; nor do sums over households, of which this one's part is hidden,
+nor what was told of feed-in: the curve is that of what was drawn.
 """
 
 from collections import Counter
@@ -93,7 +94,7 @@ def _projected(
         for release in device.disclosure.releases()
         if release.recipient in recipients
         for form in release.forms
-        if not form.is_peak and form.slot_seconds == seconds
+        if not (form.is_peak or form.register) and form.slot_seconds == seconds
     ]
     forms = _entangled(begin, end, forms)
     if not forms:

@@ -11,11 +11,12 @@ the same rule as the certified ones will, but a slot that is missing now may sti
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from hub.certifier import DayUse, slot_uses
 from hub.device import Device
+from hub.metering import Meter
 from protocols.metrology import DayGrid, Period, SlotState
 
 __all__ = ["Slots", "local_date", "slots_between"]
@@ -34,6 +35,9 @@ class Slots:
     """Slots from this moment on are provisional."""
     unattributed: Sequence[tuple[int, int]] = field(default=(), repr=False)
     """Begin of a day, and watt-hours that its register shows for no slot, where not 0."""
+    fed_in_wh: Sequence[int] | None = field(default=None, repr=False)
+    """What was fed in, 0 where that is missing; None: the meter has no register of it."""
+    fed_in_states: Sequence[SlotState] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -53,15 +57,34 @@ class Slots:
             self.states[part],
             self.certified_until,
             [(time, wh) for time, wh in self.unattributed if begin <= time < end],
+            None if self.fed_in_wh is None else self.fed_in_wh[part],
+            None if self.fed_in_states is None else self.fed_in_states[part],
         )
+
+    def drawn(self) -> "Slots":
+        """Return the slots without what was fed in."""
+        return replace(self, fed_in_wh=None, fed_in_states=None)
 
 
 def slots_between(device: Device, begin: int, end: int) -> Slots:
     """Return the slots that begin in [begin, end), as far as there are readings.
 
-    Raises `VaultTampered` where stored bytes are not what was stored.
+    They are those of what was drawn; where nothing is known of what was fed in meanwhile, that is
+    missing. Raises `VaultTampered` where stored bytes are not what was stored.
     """
-    meter, zone = device.meter, device.description.zone
+    slots = _register_slots(device, device.meter, begin, end)
+    if device.feed_in is None:
+        return slots
+    fed_in = _register_slots(device, device.feed_in, begin, end)
+    known = dict(zip(fed_in.starts, zip(fed_in.use_wh, fed_in.states, strict=True), strict=True))
+    both = [known.get(start, (0, SlotState.MISSING)) for start in slots.starts]
+    return replace(
+        slots, fed_in_wh=[wh for wh, _ in both], fed_in_states=[state for _, state in both]
+    )
+
+
+def _register_slots(device: Device, meter: Meter, begin: int, end: int) -> Slots:
+    zone = device.description.zone
     first, last = local_date(device, begin), local_date(device, end - 1)
     span = meter.journal.span()
     days = [DayUse.decode(day.use) for day in meter.journal.between(first, last)]
@@ -69,7 +92,7 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
     if span is not None:
         certified_until = DayGrid(span[1], zone, meter.slot_minutes).end
     if span is None or last > span[1]:
-        days += _provisional(device, None if span is None else span[1], last)
+        days += _provisional(device, meter, None if span is None else span[1], last)
     reached = (
         meter.vault.latest(meter.channel) if days and days[-1].grid.end > certified_until else None
     )
@@ -96,9 +119,8 @@ def local_date(device: Device, time: int) -> date:
     return datetime.fromtimestamp(time, UTC).astimezone(device.zone).date()
 
 
-def _provisional(device: Device, certified: date | None, last: date) -> list[DayUse]:
+def _provisional(device: Device, meter: Meter, certified: date | None, last: date) -> list[DayUse]:
     """Return the days after the certified ones, up to `last` and the last reading."""
-    meter = device.meter
     latest = meter.vault.latest(meter.channel)
     if latest is None:
         return []

@@ -3,12 +3,13 @@
 
     inspection.db: begin ‖ end ‖ subject    in clear, for searching; the subject names the tariffs
                    nonce (12) ‖ AES-256-GCM(bucket)
-                   associated data: "meterlet summary 1" ‖ begin ‖ end ‖ subject ‖ basis (32)
+                   associated data: "meterlet summary 2" ‖ begin ‖ end ‖ subject ‖ basis (32)
 
-The basis is a digest of what the bucket was made from: the last certified day in it, which by the
-chain stands for every day before, and how far the readings went where it is provisional. It is not
-stored but known when a bucket is asked for, so that a bucket made from anything else does not open
-and is made again. The file can be deleted at any time.
+The basis is a digest of what the bucket was made from: the last certified day in it, of each
+register, which by the chain stands for every day before, and how far the readings went where it is
+provisional. It is not stored but known when a bucket is asked for, so that a bucket made from
+anything else, or by an older release, does not open and is made again. The file can be deleted at
+any time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ SUMMARY_COMPONENT: Final = Component(
     ),
 )
 NONCE_SIZE: Final = 12
-_LABEL: Final = b"meterlet summary 1"
+_LABEL: Final = b"meterlet summary 2"
 INTO_SUMMARY: Final = "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)"
 _TIMES: Final = Struct(">qq")
 
@@ -129,14 +130,15 @@ def _encode(bucket: Bucket) -> bytes:
         _money(bucket.energy_cost),
         _money(bucket.cost),
         bucket.reason,
+        bucket.fed_in_wh,
     ]
     return cbor2.dumps(members)
 
 
 def _decode(place: Place, data: bytes) -> Bucket:
-    energy, states, unknown, unattributed, provisional, peak, bands, price, *costs, reason = (
-        cbor2.loads(data)
-    )
+    members = cbor2.loads(data)
+    energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
+    *costs, reason, fed_in = rest
     energy_cost, cost = (None if one is None else Money(*one) for one in costs)
     return Bucket(
         begin=place.begin,
@@ -152,6 +154,7 @@ def _decode(place: Place, data: bytes) -> Bucket:
         energy_cost=energy_cost,
         cost=cost,
         reason=reason,
+        fed_in_wh=fed_in,
     )
 
 

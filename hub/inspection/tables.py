@@ -29,6 +29,8 @@ READINGS_HEADER: Final = (
     "cost",
     "currency",
 )
+FEED_IN: Final = "feed_in_wh"
+"""The last column, where the meter counts what is fed in."""
 
 
 def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
@@ -37,7 +39,7 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
     A bucket with several bands names each with its watt-hours, `F1 120; F2 80`.
     """
     zone = ZoneInfo(view.zone)
-    yield READINGS_HEADER
+    yield (*READINGS_HEADER, FEED_IN) if view.feeds_in else READINGS_HEADER
     for bucket in view.buckets:
         states, money = bucket.states, bucket.cost or bucket.energy_cost
         bands = [f"{one.band} {one.energy_wh}" for one in bucket.bands]
@@ -46,12 +48,13 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
             utc_text(bucket.end),
             local_text(bucket.begin, zone),
             local_text(bucket.end, zone),
-            "" if bucket.energy_wh is None else str(bucket.energy_wh),
+            _whole(bucket.energy_wh),
             *map(str, (states.measured, states.estimated, states.substituted, states.missing)),
             harmless(bucket.bands[0].band if len(bands) == 1 else "; ".join(bands)),
             _exact(bucket.energy_cost),
             _exact(bucket.cost),
             "" if money is None else money.currency,
+            *([_whole(bucket.fed_in_wh)] if view.feeds_in else []),
         )
 
 
@@ -73,6 +76,10 @@ def fine_rows(uses: Iterable[FineUse], zone: ZoneInfo) -> Iterator[tuple[str, ..
 def harmless(cell: str) -> str:
     """Return a stranger's words as a spreadsheet takes for text, never for a formula."""
     return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+def _whole(watt_hours: int | None) -> str:
+    return "" if watt_hours is None else str(watt_hours)
 
 
 def _exact(money: Money | None) -> str:

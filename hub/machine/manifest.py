@@ -201,6 +201,7 @@ class Manifest:
             shared=top.take("shared", each("shared", _shared), ()),
         )
         top.finish()
+        _check_statements(manifest)
         _check_sharing(manifest)
         _check_confinement(manifest)
         return manifest
@@ -209,6 +210,15 @@ class Manifest:
         """Return plain tables; `from_tables` reads them back to an equal manifest."""
         tables = _plain(self)
         return {key: value for key, value in tables.items() if value not in (None, [])}
+
+
+def _check_statements(manifest: Manifest) -> None:
+    registers: dict[str, set[str]] = {}
+    for grant in manifest.statements:
+        named = set(grant.registers)
+        if registers.setdefault(grant.kind, named) != named:
+            # Consents are by kind: the terms for one register would hold for the other, too.
+            raise ManifestError("statements", "two tables of one kind name different registers")
 
 
 def _check_confinement(manifest: Manifest) -> None:

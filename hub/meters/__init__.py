@@ -3,6 +3,7 @@
 
 from hub.meters.door import Door, DoorError, LostTelegram
 from hub.meters.emulated import (
+    ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     UnsendableReading,
     emulated_meter_id,
@@ -12,6 +13,7 @@ from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval
 from hub.meters.simulator import SimulationUnavailable, SyntheticHousehold
 
 __all__ = [
+    "ACTIVE_ENERGY_EXPORT",
     "ACTIVE_ENERGY_IMPORT",
     "CsvReplay",
     "Door",

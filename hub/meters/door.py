@@ -4,7 +4,8 @@
 Bytes of a capture, a serial line or a TCP peer are fed in as they come. A telegram counts only
 if its frame and all its messages are intact; what is damaged is reported with its place and
 reason, and never guessed at. A telegram of another meter is refused by name: somebody has
-plugged in the wrong cable.
+plugged in the wrong cable. Where the hub is for two registers, of energy drawn and of energy fed
+in, a telegram counts only if one of its lists has both: a readout is of one moment.
 
 The moment of a reading is the meter's own time stamp if it sends one. Most meters send a count of
 seconds instead; then it is the time of arrival, or for a capture the capture's start plus the
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hub.meters.emulated import UNIT_WH, flags_of
-from hub.readings import LARGEST_REGISTER_WH, Reading
+from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
 from hub.vault import Channel
 from sml_codec import GetListRes, ListEntry, Obis, StreamDecoder, Telegram, Time, TimeChoice
 
@@ -29,6 +30,10 @@ LARGEST_SCALER: Final = 9
 
 class DoorError(Exception):
     """A telegram cannot belong to the meter that the hub is for."""
+
+
+class _Unusable(Exception):
+    """An intact telegram that no readout can be taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,10 @@ class LostTelegram:
 
 @dataclass(slots=True)
 class Door:
-    """Turns a stream of SML bytes into the readings of one register."""
+    """Turns a stream of SML bytes into what the registers of one meter showed."""
 
     channel: Channel
+    """The meter, and its register of energy drawn."""
     arrival: Callable[[], int]
     """The present time in epoch seconds."""
     capture_start: int | None = None
@@ -54,6 +60,8 @@ class Door:
     ahead_seconds: int | None = None
     """Refuse what is stamped so much later than it arrives: one such reading in an append-only
     vault would keep out all that follow. None: a file may say what it likes."""
+    feed_in_register: bytes | None = None
+    """The register of energy fed in, if the hub is for one."""
     lost: list[LostTelegram] = field(default_factory=list)
     telegrams: int = 0
     """Intact telegrams so far."""
@@ -61,36 +69,41 @@ class Door:
     _first_index: int | None = None
     _last_time: int | None = None
 
-    def feed(self, data: bytes) -> list[Reading]:
-        """Return the readings that `data` completes; raise `DoorError` for another meter's."""
+    def feed(self, data: bytes) -> list[Readout]:
+        """Return the readouts that `data` completes; raise `DoorError` for another meter's."""
         return self._take(self._decoder.feed(data))
 
-    def close(self) -> list[Reading]:
+    def close(self) -> list[Readout]:
         """Return what is left at the end of the stream."""
         return self._take(self._decoder.close())
 
-    def _take(self, telegrams: list[Telegram]) -> list[Reading]:
-        readings = []
+    def _take(self, telegrams: list[Telegram]) -> list[Readout]:
+        readouts = []
         for telegram in telegrams:
             if not telegram.is_intact:
                 self.lost.append(LostTelegram(telegram.frame.offset, _reason(telegram)))
                 continue
             self.telegrams += 1
-            reading = self._reading(telegram)
-            if reading is not None and self._is_due(reading):
-                self._last_time = reading.time
-                readings.append(reading)
-        return readings
+            try:
+                readout = self._readout(telegram)
+            except _Unusable as unusable:
+                self.lost.append(LostTelegram(telegram.frame.offset, str(unusable)))
+                continue
+            if readout is not None and self._is_due(readout):
+                self._last_time = readout.time
+                readouts.append(readout)
+        return readouts
 
-    def _is_due(self, reading: Reading) -> bool:
+    def _is_due(self, readout: Readout) -> bool:
         if self._last_time is None:
             return True
         if self.every_seconds == 0:
-            return reading.time > self._last_time
-        return reading.time // self.every_seconds > self._last_time // self.every_seconds
+            return readout.time > self._last_time
+        return readout.time // self.every_seconds > self._last_time // self.every_seconds
 
-    def _reading(self, telegram: Telegram) -> Reading | None:
-        offset, register = telegram.frame.offset, Obis(self.channel.register)
+    def _readout(self, telegram: Telegram) -> Readout | None:
+        """Return what a telegram says of the registers; None where it says nothing of them."""
+        offset, half = telegram.frame.offset, False
         for message in telegram.file.messages:
             body = message.body
             if not isinstance(body, GetListRes):
@@ -100,19 +113,35 @@ class Door:
                     f"telegram at byte {offset}: of meter {body.server_id.hex()},"
                     f" this hub is for {self.channel.meter.hex()}"
                 )
-            for entry in body.entries:
-                if entry.obis == register:
-                    wh = _watt_hours(entry)
-                    if wh is None or wh > LARGEST_REGISTER_WH:
-                        what = "not a count of Wh" if wh is None else "beyond any meter's"
-                        self.lost.append(LostTelegram(offset, f"the register is {what}"))
-                        return None
-                    moment = self._moment(body.sensor_time or entry.time)
-                    if self._is_ahead(moment):
-                        self.lost.append(LostTelegram(offset, "its clock is ahead of the hub's"))
-                        return None
-                    return Reading(moment, wh, flags_of(body.server_id, entry.status))
+            drawn = _entry(body, self.channel.register)
+            if self.feed_in_register is None:
+                if drawn is not None:
+                    return Readout(self._reading(body, drawn, self._moment_of(body, drawn)))
+                continue
+            fed_in = _entry(body, self.feed_in_register)
+            if drawn is not None and fed_in is not None:
+                if body.sensor_time is None and drawn.time != fed_in.time:
+                    raise _Unusable("its registers were not read at one moment")
+                moment = self._moment_of(body, drawn)
+                return Readout(
+                    self._reading(body, drawn, moment), self._reading(body, fed_in, moment)
+                )
+            half = half or drawn is not None or fed_in is not None
+        if half:
+            raise _Unusable("it has one of the two registers only")
         return None
+
+    def _reading(self, body: GetListRes, entry: ListEntry, moment: int) -> Reading:
+        wh = _watt_hours(entry)
+        if wh is None or wh > LARGEST_REGISTER_WH:
+            what = "not a count of Wh" if wh is None else "beyond any meter's"
+            raise _Unusable(f"the register is {what}")
+        if self._is_ahead(moment):
+            raise _Unusable("its clock is ahead of the hub's")
+        return Reading(moment, wh, flags_of(body.server_id, entry.status))
+
+    def _moment_of(self, body: GetListRes, entry: ListEntry) -> int:
+        return self._moment(body.sensor_time or entry.time)
 
     def _is_ahead(self, moment: int) -> bool:
         return self.ahead_seconds is not None and moment > self.arrival() + self.ahead_seconds
@@ -130,6 +159,10 @@ class Door:
 def _reason(telegram: Telegram) -> str:
     reason = getattr(telegram.frame, "reason", "")
     return str(reason or telegram.file.error or "a message in it is damaged")
+
+
+def _entry(body: GetListRes, register: bytes) -> ListEntry | None:
+    return next((entry for entry in body.entries if entry.obis == Obis(register)), None)
 
 
 def _watt_hours(entry: ListEntry) -> int | None:

@@ -11,7 +11,7 @@ Errors: UnsendableReading
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from hub.readings import Reading, ReadingFlag
+from hub.readings import Reading, ReadingFlag, Readout
 from sml_codec import (
     Body,
     CloseRes,
@@ -27,6 +27,7 @@ from sml_codec import (
 )
 
 __all__ = [
+    "ACTIVE_ENERGY_EXPORT",
     "ACTIVE_ENERGY_IMPORT",
     "UnsendableReading",
     "emulated_meter_id",
@@ -36,6 +37,8 @@ __all__ = [
 
 ACTIVE_ENERGY_IMPORT: Final = bytes.fromhex("0100010800ff")
 """1-0:1.8.0*255."""
+ACTIVE_ENERGY_EXPORT: Final = bytes.fromhex("0100020800ff")
+"""1-0:2.8.0*255."""
 LIST_NAME: Final = bytes.fromhex("0100620affff")
 """1-0:98.10.255*255, the list of current values."""
 UNIT_WH: Final = 30
@@ -61,35 +64,28 @@ def is_emulated(meter: bytes) -> bool:
 
 
 def telegrams(
-    meter: bytes, readings: Iterable[Reading], register: bytes = ACTIVE_ENERGY_IMPORT
+    meter: bytes,
+    readings: Iterable[Reading | Readout],
+    register: bytes = ACTIVE_ENERGY_IMPORT,
+    feed_in_register: bytes = ACTIVE_ENERGY_EXPORT,
 ) -> Iterator[bytes]:
-    """Yield a framed SML telegram for each reading, to the tenth of a watt-hour.
+    """Yield a framed SML telegram for each reading or readout, to the tenth of a watt-hour.
 
     Raises `UnsendableReading` for what does not fit one.
     """
-    for number, reading in enumerate(readings):
-        if not 0 <= reading.time <= LARGEST_TIME or reading.register_wh > LARGEST_SENT_WH:
-            raise UnsendableReading(
-                f"a reading of {reading.register_wh} Wh, {reading.time} s after 1970-01-01:"
-                " a telegram's times end in 2106, its values at 64 bits"
-            )
+    for number, given in enumerate(readings):
+        readout = given if isinstance(given, Readout) else Readout(given)
+        entries = [_entry(register, readout.drawn)]
+        if readout.fed_in is not None:
+            entries.append(_entry(feed_in_register, readout.fed_in))
         serial = number.to_bytes(4, "big")
-        entries = (
-            ListEntry(
-                obis=Obis(register),
-                status=int(reading.flags) << STATUS_SHIFT,
-                unit=UNIT_WH,
-                scaler=-1,
-                value=10 * reading.register_wh,
-            ),
-        )
         bodies: tuple[Body, ...] = (
             OpenRes(request_file_id=serial, server_id=meter),
             GetListRes(
                 server_id=meter,
                 list_name=LIST_NAME,
-                sensor_time=Time(TimeChoice.TIMESTAMP, reading.time),
-                entries=entries,
+                sensor_time=Time(TimeChoice.TIMESTAMP, readout.time),
+                entries=tuple(entries),
             ),
             CloseRes(),
         )
@@ -101,6 +97,21 @@ def telegrams(
                 ]
             )
         )
+
+
+def _entry(register: bytes, reading: Reading) -> ListEntry:
+    if not 0 <= reading.time <= LARGEST_TIME or reading.register_wh > LARGEST_SENT_WH:
+        raise UnsendableReading(
+            f"a reading of {reading.register_wh} Wh, {reading.time} s after 1970-01-01:"
+            " a telegram's times end in 2106, its values at 64 bits"
+        )
+    return ListEntry(
+        obis=Obis(register),
+        status=int(reading.flags) << STATUS_SHIFT,
+        unit=UNIT_WH,
+        scaler=-1,
+        value=10 * reading.register_wh,
+    )
 
 
 def flags_of(meter: bytes, status: int | None) -> ReadingFlag:

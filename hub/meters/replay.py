@@ -7,6 +7,9 @@ since the sum itself is kept exact. An empty cell, a missing row and a row marke
 gaps: no reading ends there, and the next one says that the register did not run meanwhile
 (`ReadingFlag.RESUMED`). Gaps are never filled.
 
+A second column may hold what was fed in, in the same unit. A meter sends both registers or none, so
+a row is a gap if either cell is.
+
 Errors: ReplayError, whose text begins with the file and the line.
 """
 
@@ -15,16 +18,17 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from fractions import Fraction
+from operator import add
 from pathlib import Path
 from typing import Final, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hub.readings import LARGEST_WH_PER_SECOND, Reading, ReadingFlag
+from hub.readings import LARGEST_WH_PER_SECOND, Reading, ReadingFlag, Readout
 
 __all__ = ["CsvReplay", "EnergyUnit", "ReplayError", "parse_interval", "parse_zone"]
 
@@ -78,7 +82,7 @@ def parse_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class CsvReplay:
-    """One column of a CSV file (or .csv.gz) of interval data."""
+    """A column of a CSV file (or .csv.gz) of interval data, or two."""
 
     path: Path
     column: str
@@ -89,39 +93,51 @@ class CsvReplay:
     suspect_column: str | None = None
     """A column whose `1` marks a row as a gap."""
     start_register_wh: int = 0
+    feed_in_column: str | None = None
+    """The column of what was fed in."""
+    start_feed_in_wh: int = 0
 
     def readings(self, begin: int | None = None, end: int | None = None) -> Iterator[Reading]:
-        """Yield the register at the bounds of the intervals in [begin, end).
+        """Yield the register of energy drawn as `readouts` does."""
+        for readout in self.readouts(begin, end):
+            yield readout.drawn
+
+    def readouts(self, begin: int | None = None, end: int | None = None) -> Iterator[Readout]:
+        """Yield the registers at the bounds of the intervals in [begin, end).
 
         Where a bound is given there is a reading at it, so that what the file lacks at either end
         is a gap like any other. The whole file is checked on the way, rows outside the range
         included; rows must be in order and distinct. Raises `ReplayError` at the first line that
         is wrong.
         """
-        register = Fraction(self.start_register_wh)
+        registers = [Fraction(self.start_register_wh)]
+        if self.feed_in_column is not None:
+            registers.append(Fraction(self.start_feed_in_wh))
         previous_end: int | None = None
         if begin is not None:
             previous_end = begin
-            yield Reading(begin, int(register))
+            yield _readout(begin, registers)
         for start, energy in self._intervals():
             outside = (begin is not None and start < begin) or (end is not None and start >= end)
             if energy is None or outside:
                 continue
             if previous_end != start:
                 flags = ReadingFlag.NONE if previous_end is None else ReadingFlag.RESUMED
-                yield Reading(start, int(register), flags)
-            register += energy
+                yield _readout(start, registers, flags)
+            registers = list(map(add, registers, energy))
             previous_end = start + self.interval_seconds
-            yield Reading(previous_end, int(register))
+            yield _readout(previous_end, registers)
         if end is not None and previous_end is not None and previous_end < end:
-            yield Reading(end, int(register), ReadingFlag.RESUMED)
+            yield _readout(end, registers, ReadingFlag.RESUMED)
 
-    def _intervals(self) -> Iterator[tuple[int, Fraction | None]]:
-        """Yield start and energy of each row; None for a gap."""
+    def _intervals(self) -> Iterator[tuple[int, tuple[Fraction, ...] | None]]:
+        """Yield start and energies of each row; None for a gap."""
         with self._open() as text:
             rows = self._rows(text)
             number, header = next(rows, (1, []))
-            place = self._place(header, self.column)
+            fed_in = self.feed_in_column
+            columns = [self.column, *([] if fed_in is None else [fed_in])]
+            places = [(column, self._place(header, column)) for column in columns]
             suspect = (
                 None if self.suspect_column is None else self._place(header, self.suspect_column)
             )
@@ -139,7 +155,7 @@ class CsvReplay:
                     )
                 previous = start
                 marked = suspect is not None and row[suspect].strip() == "1"
-                yield start, None if marked else self._energy(number, row[place].strip())
+                yield start, None if marked else self._energies(number, row, places)
             if previous is None:
                 raise self._wrong(number, "no rows after the header")
 
@@ -189,19 +205,28 @@ class CsvReplay:
             seconds = int(local.replace(fold=1).timestamp())
         return seconds
 
-    def _energy(self, number: int, text: str) -> Fraction | None:
+    def _energies(
+        self, number: int, row: Sequence[str], places: Sequence[tuple[str, int]]
+    ) -> tuple[Fraction, ...] | None:
+        cells = [self._energy(number, row[at].strip(), name) for name, at in places]
+        known = tuple(energy for energy in cells if energy is not None)
+        return known if len(known) == len(cells) else None
+
+    def _energy(self, number: int, text: str, column: str) -> Fraction | None:
         if not text:
             return None
         if not _DECIMAL.fullmatch(text):
-            raise self._wrong(
-                number, f"{self.column} is {text[:40]!r}, not a decimal of at least 0"
-            )
+            raise self._wrong(number, f"{column} is {text[:40]!r}, not a decimal of at least 0")
         energy = self.unit.watt_hours(Fraction(text), self.interval_seconds)
         if energy >= LARGEST_WH_PER_SECOND * self.interval_seconds:
-            raise self._wrong(
-                number, f"{self.column} is {text} {self.unit.value}: no home uses that"
-            )
+            raise self._wrong(number, f"{column} is {text} {self.unit.value}: no home uses that")
         return energy
 
     def _wrong(self, number: int, what: str) -> ReplayError:
         return ReplayError(f"{self.path}: line {number}: {what}")
+
+
+def _readout(
+    time: int, registers: Sequence[Fraction], flags: ReadingFlag = ReadingFlag.NONE
+) -> Readout:
+    return Readout(*(Reading(time, int(register), flags) for register in registers))

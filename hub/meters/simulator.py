@@ -5,6 +5,9 @@ The base load follows the BDEW's dynamised H0 profile (as the oemof.demand packa
 scaled to a part of the year's use. On top come appliances, switched on at random by a seeded
 generator: the same seed gives the same house. It is made up, and is called so wherever it shows.
 
+It may have a photovoltaic system (`hub.meters.solar`). What the house uses of its own power as it
+is made, minute by minute, never passes the meter: the registers show the rest, drawn or fed in.
+
 The year's use is a target the house lands near, not a promise: appliances are whole events.
 """
 
@@ -17,7 +20,8 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from hub.readings import Reading
+from hub.meters.solar import SolarRoof
+from hub.readings import Reading, Readout
 
 __all__ = ["SimulationUnavailable", "SyntheticHousehold"]
 
@@ -61,9 +65,17 @@ class SyntheticHousehold:
     seed: int = 1
     base_kwh_per_year: int = 3500
     start_register_wh: int = 4_217_300
+    solar_watts_peak: int = 0
+    """The rated power of its panels; with any, the meter has a register of energy fed in."""
+    start_feed_in_wh: int = 0
 
     def readings(self, first: date, last: date, step_seconds: int = 900) -> Iterator[Reading]:
-        """Yield the register every `step_seconds` from the start of `first` to the end of `last`.
+        """Yield the register of energy drawn as `readouts` does."""
+        for readout in self.readouts(first, last, step_seconds):
+            yield readout.drawn
+
+    def readouts(self, first: date, last: date, step_seconds: int = 900) -> Iterator[Readout]:
+        """Yield the registers every `step_seconds` from the start of `first` to the end of `last`.
 
         Both are local days. `step_seconds` is a multiple of 60.
         """
@@ -76,18 +88,26 @@ class SyntheticHousehold:
         minutes = (end - begin) // STEP_SECONDS
         load = _appliance_watts(dice, begin, minutes, zone)
         fridge_phase = dice.randrange(55)
-        watt_minutes = 60 * self.start_register_wh
-        yield Reading(begin, watt_minutes // 60)
+        roof = SolarRoof(self.solar_watts_peak, zone, self.seed)
+        drawn, fed_in, sun = 60 * self.start_register_wh, 60 * self.start_feed_in_wh, 0
+        yield self._readout(begin, drawn, fed_in)
         every = step_seconds // STEP_SECONDS
         for minute in range(minutes):
             now = begin + STEP_SECONDS * minute
             if minute % 15 == 0:
                 local = datetime.fromtimestamp(now, zone)
                 base_now = base(local)
+                sun = roof.watts(now) if self.solar_watts_peak else 0
             fridge = 90 if (minute + fridge_phase) % 55 < 19 else 0
-            watt_minutes += base_now + fridge + load[minute] + dice.randrange(40)
+            net = base_now + fridge + load[minute] + dice.randrange(40) - sun
+            drawn, fed_in = drawn + max(net, 0), fed_in + max(-net, 0)
             if (minute + 1) % every == 0:
-                yield Reading(now + STEP_SECONDS, watt_minutes // 60)
+                yield self._readout(now + STEP_SECONDS, drawn, fed_in)
+
+    def _readout(self, time: int, drawn: int, fed_in: int) -> Readout:
+        """Return what the meter shows after so many watt-minutes."""
+        exported = Reading(time, fed_in // 60) if self.solar_watts_peak else None
+        return Readout(Reading(time, drawn // 60), exported)
 
 
 def _base_watts(kwh_per_year: int) -> Callable[[datetime], int]:

@@ -12,6 +12,7 @@ from protocols.metrology.certified_day import (
 )
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
 from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, find_zone
+from protocols.metrology.registers import is_feed_in_pair
 
 __all__ = [
     "NO_DAY",
@@ -29,5 +30,6 @@ __all__ = [
     "Series",
     "SlotState",
     "find_zone",
+    "is_feed_in_pair",
     "verify_days",
 ]

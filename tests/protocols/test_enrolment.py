@@ -29,6 +29,13 @@ def test_an_enrolment_comes_back_as_it_went_out() -> None:
     assert Enrolment.decode(GOOD.encode()) == GOOD
 
 
+@pytest.mark.parametrize("register", ["0100020800ff", "0100020801ff"])
+def test_a_feed_in_register_comes_back(register: str) -> None:
+    both = Enrolment.decode(changed(feed_in_register=register))
+    assert both.feed_in_register == bytes.fromhex(register)
+    assert Enrolment.decode(both.encode()) == both
+
+
 def test_no_key_shows_in_its_repr() -> None:
     assert "eeee" not in repr(GOOD)
     assert (b"e" * 16).hex() not in repr(GOOD)
@@ -46,6 +53,9 @@ def test_no_key_shows_in_its_repr() -> None:
         (changed(meter="0A"), "meter: not lower-case hex"),
         (changed(meter=""), "meter: 0 bytes"),
         (changed(register="01"), "register: 1 bytes"),
+        (changed(feed_in_register="0100010800ff"), "feed_in_register: not of what"),
+        (changed(feed_in_register="01"), "feed_in_register: not of what"),
+        (changed(feed_in_register=None), "feed_in_register: not of type str"),
         (changed(certifier="00"), "certifier: 1 bytes"),
         (changed(slot_minutes=7), "slot_minutes: 7"),
         (changed(slot_minutes="15"), "slot_minutes: not of type int"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tariffs import Tariff, UnbillableReadings, UnpricedSlot, charged_days
+from tariffs import Tariff, TariffError, UnbillableReadings, UnpricedSlot, charged_days
 from tariffs.clock import Clock, date_of, day_number
 from tariffs.source import load_toml
 from tests.tariffs.plans import Plan, local_days_halved, moments, plans
@@ -175,3 +175,22 @@ def test_a_price_is_read_to_the_micro_unit() -> None:
     tariff = load_toml(toml('price = "0.000001"'))
     assert tariff.prices([tariff.begin], 900) == [1]
     assert Fraction(tariff.prices([tariff.begin], 900)[0], 10**6) == Fraction("0.000001")
+
+
+def test_what_is_drawn_has_a_price_whatever_feed_in_is_credited() -> None:
+    head = (
+        'format = 1\nname = "sun"\nrevision = 1\ncurrency = "EUR"\nzone = "Europe/Berlin"\n'
+        "valid_from = 2025-01-01\nvalid_until = 2026-01-01\n"
+        'rounding = { rule = "half-up", decimals = 2 }\n'
+    )
+    energy = '[[charge]]\nname = "energy"\nkind = "energy"\nprice = "0.2"\n'
+    sun = '[[charge]]\nname = "sun"\nkind = "feed-in"\nprice = "0.08"\n'
+    peak = '[[charge]]\nname = "peak"\nkind = "demand"\nprice_per_kw = "4"\n'
+    starts = [1_740_787_200, 1_740_788_100]
+    tariff = load_toml(head + energy + sun)
+    assert tariff.drawn_prices(starts, 900) == [200_000, 200_000]
+    assert tariff.drawn_prices(starts, 900) == load_toml(head + energy).prices(starts, 900)
+    with pytest.raises(TariffError, match="no price for a slot by itself"):
+        tariff.prices(starts, 900)
+    with pytest.raises(TariffError, match="charge peak"):
+        load_toml(head + energy + sun + peak).drawn_prices(starts, 900)

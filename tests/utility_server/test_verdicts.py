@@ -87,7 +87,9 @@ def test_a_wrong_total_differs_by_so_much(
 def test_a_proof_of_something_else_differs_by_nobody_knows_how_much(
     tmp_path: Path, month: Month, tariff: Tariff, answer: ChargesAnswer
 ) -> None:
-    wrong = replace(answer, proof=answer.proof[:-1] + bytes([answer.proof[-1] ^ 1]))
+    assert answer.drawn is not None
+    proof = answer.drawn.proof[:-1] + bytes([answer.drawn.proof[-1] ^ 1])
+    wrong = replace(answer, drawn=replace(answer.drawn, proof=proof))
     code, facts, text = verdict(tmp_path, month, tariff, wrong)
     assert (code, facts["verdict"], facts["where"], facts["by"]) == (3, "differs", "proof", None)
     assert text == "differs at the check of the proof\n"
@@ -99,6 +101,6 @@ def test_what_a_tariff_does_not_let_anyone_prove_cannot_be_told(
     other = load_toml(FLAT + '[[charge]]\nname = "sun"\nkind = "feed-in"\nprice = "0.05"\n')
     code, facts, text = verdict(tmp_path, month, other, replace(answer, tariff=other.digest))
     assert (code, facts["verdict"], text) == (4, "cannot tell", "cannot tell\n")
-    assert "charge sun: it cannot be proved: the hub certifies no export register" in str(
+    assert "it credits feed-in, and no feed-in register of this meter is enrolled" in str(
         facts["why"]
     )

@@ -163,7 +163,7 @@ def band_levels(book: TariffBook, view: ReadingsView) -> dict[str, int]:
         starts = list(range(since, min(tariff.end, since + 8 * 24 * HOUR), view.slot_seconds))
         try:
             bands = tariff.bands(starts, view.slot_seconds)
-            of_slots = tariff.prices(starts, view.slot_seconds)
+            of_slots = tariff.drawn_prices(starts, view.slot_seconds)
         except TariffError:
             continue  # such as blocks: no slot has a price by itself
         for band, price in zip(bands, of_slots, strict=True):

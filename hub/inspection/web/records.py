@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page Log and data quality: the chain checked as it is shown, days checked on request."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -14,6 +15,7 @@ from hub.inspection.web.call import Call, Page
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.residents import Role
 from hub.inspection.web.work import begin_job
+from hub.metering import Meter
 from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_days
 
 __all__ = ["PAGES"]
@@ -32,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class DaysChecked:
-    """What came of checking every certified day."""
+    """What came of checking every certified day, of all registers."""
 
     days: int
     first: date | None
@@ -81,23 +83,32 @@ def check_days(call: Call) -> Response:
 
     def work(tick: Tick) -> DaysChecked:
         with settings.open_device() as device:
-            journal, key = device.meter.journal, device.meter.certifier.keys.public_key
-            span = journal.span()
+            span, done = device.meter.journal.span(), 0
             if span is None:
                 return DaysChecked(0, None, None, "")
-            days = [CertifiedDay.decode(one.certified) for one in journal.between(*span[:2])]
-            before: CertifiedDay | None = None
-            for place, day in enumerate(days):
-                tick(place, len(days))
-                try:
-                    alone = Period(day.day, day.day)
-                    verify_days([day], alone, device.meter.certifier.series, key, after=before)
-                except MetrologyError as error:
-                    return DaysChecked(place, span[0], span[1], str(error))
-                before = day
-            return DaysChecked(len(days), span[0], span[1], "")
+            chains = [(meter, list(_days(meter))) for meter in device.meters]
+            total = sum(len(days) for _, days in chains)
+            for meter, days in chains:
+                series, key = meter.certifier.series, meter.certifier.keys.public_key
+                before: CertifiedDay | None = None
+                for day in days:
+                    tick(done, total)
+                    try:
+                        alone = Period(day.day, day.day)
+                        verify_days([day], alone, series, key, after=before)
+                    except MetrologyError as error:
+                        return DaysChecked(done, span[0], span[1], str(error))
+                    before, done = day, done + 1
+            return DaysChecked(done, span[0], span[1], "")
 
     return begin_job(call, "days", "/log", "days.html", work)
+
+
+def _days(meter: Meter) -> Iterator[CertifiedDay]:
+    span = meter.journal.span()
+    if span is not None:
+        for one in meter.journal.between(*span[:2]):
+            yield CertifiedDay.decode(one.certified)
 
 
 def _line(entry: Entry) -> Line:

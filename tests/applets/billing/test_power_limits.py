@@ -17,7 +17,7 @@ from applets.billing.charges import is_one_sum
 from hub.readings import Reading, ReadingFlag
 from protocols.amounts import Above, Excess, SlotForm, Sum
 from protocols.metrology import Period
-from tariffs import Tariff, compute_bill
+from tariffs import Register, Tariff, TariffError, compute_bill
 from tariffs.source import load_toml
 from tests.applets.billing.test_private_bills import (
     FLAT,
@@ -104,13 +104,13 @@ def test_the_private_bill_is_the_plain_one_for_drawn_limits(seed: int) -> None:
     assert (3 in month.states) == bool(seed % 2 or seed % 3 == 2)
     tariff = drawn(seed)
     assert not is_one_sum(tariff, *month.bounds, month.states)
-    assert any(isinstance(one, Excess) for one in plan_of(tariff, month).amounts)
+    assert any(isinstance(one, Excess) for one in plan_of(tariff, month).amounts(Register.IMPORT))
     require_equal(tariff, month)
 
 
 def test_one_number_is_opened_for_each_charge() -> None:
     plan = plan_of(load_toml(FLAT + LOAD_VARIABLE), drawn_days(1, FORTNIGHT))
-    energy, network = plan.amounts
+    energy, network = plan.amounts(Register.IMPORT)
     assert isinstance(energy, Sum)
     assert isinstance(network, Excess)
     assert [one.limit for one in network.above] == [200, 400, 800]
@@ -122,11 +122,15 @@ def test_one_number_is_opened_for_each_charge() -> None:
 
 def test_a_limit_that_nothing_hangs_on_is_left_out() -> None:
     flat = POWER + 'block = [{ up_to_kw = "1", price = "0.1" }, { price = "0.1" }]\n'
-    (energy, network) = plan_of(load_toml(FLAT + flat), drawn_days(1, FORTNIGHT)).amounts
+    (energy, network) = plan_of(load_toml(FLAT + flat), drawn_days(1, FORTNIGHT)).amounts(
+        Register.IMPORT
+    )
     assert isinstance(energy, Sum)
     assert isinstance(network, Sum)
     free = POWER + 'block = [{ up_to_kw = "1", price = "0" }, { price = "0.1" }]\n'
-    (energy, network) = plan_of(load_toml(FLAT + free), drawn_days(1, FORTNIGHT)).amounts
+    (energy, network) = plan_of(load_toml(FLAT + free), drawn_days(1, FORTNIGHT)).amounts(
+        Register.IMPORT
+    )
     above = (Above(500, SlotForm(((0, 718, 100_000),))),)
     assert network == Excess(SlotForm(()), above)
 
@@ -146,14 +150,16 @@ def test_nothing_above_and_hardly_anything_are_billed(low: tuple[int, ...], high
         FLAT + POWER + 'block = [{ up_to_kw = "0.8", price = "0" }, { price = "9" }]\n'
     )
     require_equal(tariff, month)
-    network = plan_of(tariff, month).amounts[1]
+    network = plan_of(tariff, month).amounts(Register.IMPORT)[1]
     assert network.value_of(month.uses) == 9_000_000 * (high - 400) * month.uses.count(high)
 
 
 def test_a_whole_month_of_limits_is_one_proof_of_two_kilobytes() -> None:
     month = drawn_days(3, Period.month(2013, 3))
     tariff = load_toml(FLAT + LOAD_VARIABLE)
-    assert len(require_equal(tariff, month).proof) < 1_500
+    drawn = require_equal(tariff, month).drawn
+    assert drawn is not None
+    assert len(drawn.proof) < 1_500
 
 
 def test_a_bill_over_a_change_of_limits_is_proved_part_by_part() -> None:
@@ -171,7 +177,9 @@ def test_a_bill_over_a_change_of_limits_is_proved_part_by_part() -> None:
     month = drawn_days(9, Period(date(2013, 4, 2), date(2013, 4, 4)))
     plan = plan_of(tariff, month)
     assert [claim.part for claim in plan.claims] == [0, 0, 1, 1]
-    limits = [one.above[0].limit for one in plan.amounts if isinstance(one, Excess)]
+    limits = [
+        one.above[0].limit for one in plan.amounts(Register.IMPORT) if isinstance(one, Excess)
+    ]
     assert limits == [350, 550]
     require_equal(tariff, month)
 
@@ -188,7 +196,7 @@ def test_a_slot_that_stands_in_for_a_missing_one_keeps_to_both_limits() -> None:
     )
     month = drawn_days(7, FORTNIGHT, (range(400, 420),))
     assert 3 in month.states
-    network = plan_of(tariff, month).amounts[1]
+    network = plan_of(tariff, month).amounts(Register.IMPORT)[1]
     assert isinstance(network, Excess)
     first, then = (set(one.form.places()) for one in network.above)
     assert len(first & then) == 21  # in the week before: the slots that stand in
@@ -201,7 +209,10 @@ def test_answers_that_lie_are_refused_at_the_check_that_is_there_for_it() -> Non
     cheaper = replace(answer, total=answer.total - Decimal("0.01"))
     assert refused_by(tariff, month, cheaper.encode()) == "total"
     other = answered(tariff, drawn_days(4))
-    assert refused_by(tariff, month, replace(other, days=answer.days).encode()) == "proof"
+    assert answer.drawn is not None
+    assert other.drawn is not None
+    mixed = replace(other, drawn=replace(other.drawn, days=answer.drawn.days))
+    assert refused_by(tariff, month, mixed.encode()) == "proof"
     higher = load_toml((FLAT + LOAD_VARIABLE).replace('"0.4"', '"0.6"'))
     moved = replace(answered(higher, month), tariff=tariff.digest)
     assert refused_by(tariff, month, moved.encode()) == "proof"
@@ -210,3 +221,15 @@ def test_answers_that_lie_are_refused_at_the_check_that_is_there_for_it() -> Non
         begin=month.bounds[0], end=month.bounds[1],
     )  # fmt: skip
     assert answer.total == Decimal(plain.total)
+
+
+def test_a_window_of_which_a_part_is_replaced_cannot_be_proved() -> None:
+    """Its slots would be in two windows: the week before's, too."""
+    tariff = load_toml(
+        FLAT.replace("rounding =", 'missing = "week-before"\nrounding =')
+        + '[[charge]]\nname = "peak"\nkind = "demand"\nwindow = "1h"\nprice_per_kw = "1"\n'
+    )
+    whole = drawn_days(7, FORTNIGHT, (range(691, 692),))  # and the slot before the gap
+    require_equal(tariff, whole)
+    with pytest.raises(TariffError, match="charge peak: it cannot be proved: a slot stands in"):
+        plan_of(tariff, drawn_days(7, FORTNIGHT, (range(690, 691),)))

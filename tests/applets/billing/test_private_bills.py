@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from applets.billing.charges import Plan, is_one_sum, plan_bill
-from applets.billing.messages import BillQuestion, ChargesAnswer, decode_answer
+from applets.billing.messages import BillQuestion, ChargesAnswer, Proved, decode_answer
 from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
 from applets.exchange.evidence import AnswerRefused
 from hub.certifier import Certification, Certifier, CertifierKeys
@@ -27,7 +27,7 @@ from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
 from protocols.metrology import CertifiedPeriod, Period, Series
 from protocols.proofs import StatementContext, open_amounts
-from tariffs import Tariff, TariffError, compute_bill
+from tariffs import Register, Tariff, compute_bill
 from tariffs.source import load_toml
 
 SHARED = Path(
@@ -106,11 +106,11 @@ def answered(tariff: Tariff, month: Month) -> ChargesAnswer:
     )
     opening = Certifier(SERIES, KEYS).opening(month.certified)
     source = CertifiedPeriod(tuple(one.day for one in month.certified)).source(opening)
-    values, proof = open_amounts(context, source, plan.amounts, bytes(32))
+    values, proof = open_amounts(context, source, plan.amounts(Register.IMPORT), bytes(32))
     total = Decimal(plan.bill(values).total)
     days = tuple(one.day.encode() for one in month.certified)
     return ChargesAnswer(
-        SERIES.meter, begin, end, NONCE, total, tariff.digest, proof, days
+        SERIES.meter, begin, end, NONCE, total, tariff.digest, Proved(proof, days)
     )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def test_the_mean_of_the_highest_daily_peaks_is_billed_privately(highest: int, f
         '[[charge.band]]\nname = "other"\nprice_per_kw = "0"\n'
     )
     tariff, month = load_toml(FLAT + charge), drawn_month(highest, GAPS)
-    amounts = plan_of(tariff, month).amounts
+    amounts = plan_of(tariff, month).amounts(Register.IMPORT)
     assert [getattr(one, "highest", None) for one in amounts] == [None, highest % 40, highest % 40]
     require_equal(tariff, month)
 
@@ -239,7 +239,8 @@ def test_means_of_peaks_that_make_no_whole_watts_are_billed_privately(
         'price_per_kw = "4.10"\n'
     )
     tariff, month = load_toml(FLAT + charge), drawn_month(8, GAPS)
-    assert any(getattr(one, "rate", (1, 1)) != (1, 1) for one in plan_of(tariff, month).amounts)
+    amounts = plan_of(tariff, month).amounts(Register.IMPORT)
+    assert any(getattr(one, "rate", (1, 1)) != (1, 1) for one in amounts)
     require_equal(tariff, month)
 
 
@@ -263,7 +264,10 @@ def test_an_answer_with_another_total_kind_or_house_is_refused() -> None:
     cheaper = replace(answer, total=answer.total - Decimal("0.01"))
     assert refused_by(tariff, month, cheaper.encode()) == "total"
     other = answered(tariff, drawn_month(4))
-    assert refused_by(tariff, month, replace(other, days=answer.days).encode()) == "proof"
+    assert answer.drawn is not None
+    assert other.drawn is not None
+    mixed = replace(other, drawn=replace(other.drawn, days=answer.drawn.days))
+    assert refused_by(tariff, month, mixed.encode()) == "proof"
     flat = load_toml(FLAT)
     assert is_one_sum(flat, *month.bounds, month.states)
     wrong = replace(answer, tariff=flat.digest)
@@ -303,15 +307,3 @@ def test_a_bill_over_a_price_change_is_proved_part_by_part() -> None:
     month = drawn_month(9)
     assert [claim.part for claim in plan_of(tariff, month).claims] == [0, 0, 1, 1]
     require_equal(tariff, month)
-
-
-@pytest.mark.parametrize(
-    ("charge", "why"),
-    [
-        ('kind = "feed-in"\nprice = "0.05"', "no export register"),
-    ],
-)
-def test_what_cannot_be_proved_says_so(charge: str, why: str) -> None:
-    tariff = load_toml(FLAT + f'[[charge]]\nname = "other"\n{charge}\n')
-    with pytest.raises(TariffError, match=f"charge other: it cannot be proved: .*{why}"):
-        plan_of(tariff, drawn_month(1))

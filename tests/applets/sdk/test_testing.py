@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.sdk import Applet, AppletError, Command, Refusal, Refused, Response, StatusWord
-from applets.sdk.testing import IMPORT_REGISTER, FakePlatform, Household, NativeCard
+from applets.sdk.testing import (
+    EXPORT_REGISTER,
+    IMPORT_REGISTER,
+    FakePlatform,
+    Household,
+    NativeCard,
+)
 
 
 class Sample(Applet):
@@ -211,3 +218,13 @@ def test_transactions_work_natively_as_in_the_hub() -> None:
     assert ask(card, b"open").status == 0x6A80
     assert ask(card, b"abort") == Response()
     assert fake.store == {b"k": b"1"}
+
+
+def test_a_household_that_feeds_in_has_a_second_register() -> None:
+    home = Household.constant(watt_hours=10, days=2)
+    begin, end = home.begin, home.end
+    with pytest.raises(Refused):
+        home.between(EXPORT_REGISTER, begin, end)
+    solar = replace(home, fed_in_wh=(3,) * len(home.watt_hours))
+    assert set(solar.between(EXPORT_REGISTER, begin, end).watt_hours) == {3}
+    assert set(solar.between(IMPORT_REGISTER, begin, end).watt_hours) == {10}

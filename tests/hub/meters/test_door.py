@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     Door,
     DoorError,
@@ -15,7 +16,7 @@ from hub.meters import (
     telegrams,
 )
 from hub.meters.simulator import SyntheticHousehold
-from hub.readings import Reading, ReadingFlag
+from hub.readings import Reading, ReadingFlag, Readout
 from hub.vault import Channel
 from sml_codec import (
     CloseRes,
@@ -43,6 +44,11 @@ def some(number: int = 5) -> list[Reading]:
     return [Reading(NOON + 900 * n, 1000 + 7 * n) for n in range(number)]
 
 
+def drawn(readouts: list[Readout]) -> list[Reading]:
+    assert all(readout.fed_in is None for readout in readouts)
+    return [readout.drawn for readout in readouts]
+
+
 def push(meter: bytes, value: object, **entry: object) -> bytes:
     """A telegram as a meter without a clock sends it."""
     fields: dict[str, object] = {"unit": 30, "scaler": -1, "time": None, **entry}
@@ -61,12 +67,12 @@ def test_a_synthetic_day_comes_through_the_door_whole() -> None:
     readings = list(
         SyntheticHousehold("Europe/Berlin").readings(date(2025, 3, 30), date(2025, 3, 30))
     )
-    assert door().feed(b"".join(telegrams(METER, readings))) == readings
+    assert drawn(door().feed(b"".join(telegrams(METER, readings)))) == readings
 
 
 def test_flags_travel_with_their_readings() -> None:
     readings = [replace(r, flags=ReadingFlag(n % 4)) for n, r in enumerate(some(8))]
-    assert door().feed(b"".join(telegrams(METER, readings))) == readings
+    assert drawn(door().feed(b"".join(telegrams(METER, readings)))) == readings
 
 
 @settings(max_examples=30, deadline=None)
@@ -76,7 +82,7 @@ def test_it_does_not_matter_how_the_line_cuts_the_bytes(cuts: list[int]) -> None
     for cut in cuts:
         taken += entrance.feed(stream[:cut])
         stream = stream[cut:]
-    assert taken + entrance.feed(stream) + entrance.close() == some()
+    assert drawn(taken + entrance.feed(stream) + entrance.close()) == some()
     assert entrance.lost == []
 
 
@@ -85,7 +91,7 @@ def test_a_damaged_telegram_is_named_and_the_rest_is_kept() -> None:
     frames[2] = frames[2][:60] + bytes([frames[2][60] ^ 1]) + frames[2][61:]
     entrance = door()
     taken = entrance.feed(b"".join(frames)) + entrance.close()
-    assert taken == [r for n, r in enumerate(some()) if n != 2]
+    assert drawn(taken) == [r for n, r in enumerate(some()) if n != 2]
     (lost,) = entrance.lost
     assert lost.offset == len(frames[0]) + len(frames[1])
     assert "crc" in lost.reason.lower() or "checksum" in lost.reason.lower()
@@ -94,7 +100,7 @@ def test_a_damaged_telegram_is_named_and_the_rest_is_kept() -> None:
 def test_a_truncated_telegram_gives_no_reading() -> None:
     stream = b"".join(telegrams(METER, some(2)))
     entrance = door()
-    assert entrance.feed(stream[:-5]) + entrance.close() == some(1)
+    assert drawn(entrance.feed(stream[:-5]) + entrance.close()) == some(1)
     assert len(entrance.lost) == 1
 
 
@@ -105,9 +111,9 @@ def test_another_meter_is_refused_by_name() -> None:
 
 def test_a_meter_without_a_clock_is_stamped_on_arrival_or_from_the_captures_start() -> None:
     frames = push(METER, 10_009, second=77) + push(METER, 10_010, second=90)
-    assert door().feed(frames) == [Reading(NOON, 1000)]  # both arrive in the same second
-    assert door(capture_start=500).feed(frames) == [Reading(500, 1000), Reading(513, 1001)]
-    assert door(capture_start=500, every_seconds=60).feed(frames) == [Reading(500, 1000)]
+    assert drawn(door().feed(frames)) == [Reading(NOON, 1000)]  # both arrive in the same second
+    assert drawn(door(capture_start=500).feed(frames)) == [Reading(500, 1000), Reading(513, 1001)]
+    assert drawn(door(capture_start=500, every_seconds=60).feed(frames)) == [Reading(500, 1000)]
 
 
 @pytest.mark.parametrize(
@@ -131,14 +137,14 @@ def test_a_register_that_counts_no_energy_gives_no_reading(telegram: bytes) -> N
 def test_only_our_own_meters_flags_are_believed() -> None:
     real = bytes.fromhex("0901454d480000000001")
     entrance = Door(Channel(real, ACTIVE_ENERGY_IMPORT), lambda: NOON)
-    (reading,) = entrance.feed(push(real, 10_000, status=0x0300))
-    assert reading.flags is ReadingFlag.NONE
+    (readout,) = entrance.feed(push(real, 10_000, status=0x0300))
+    assert readout.flags is ReadingFlag.NONE
 
 
 def test_a_live_telegram_from_the_future_keeps_out_nothing_that_follows() -> None:
     frames = list(telegrams(METER, [Reading(NOON + 3601, 5), Reading(NOON + 3600, 6)]))
     line = door(ahead_seconds=3600)
-    assert line.feed(b"".join(frames)) == [Reading(NOON + 3600, 6)]
+    assert drawn(line.feed(b"".join(frames))) == [Reading(NOON + 3600, 6)]
     assert [lost.reason for lost in line.lost] == ["its clock is ahead of the hub's"]
     assert len(door().feed(b"".join(frames))) == 1  # a file's: as it says, and then nothing earlier
 
@@ -156,3 +162,87 @@ def test_a_register_beyond_any_meters_is_reported(value: int, scaler: int) -> No
 def test_a_reading_that_no_telegram_carries_is_refused(reading: Reading) -> None:
     with pytest.raises(UnsendableReading, match="a telegram's times end in 2106"):
         list(telegrams(METER, [reading]))
+
+
+# Two registers
+
+
+def two(number: int = 5) -> list[Readout]:
+    return [
+        Readout(Reading(NOON + 900 * n, 1000 + 7 * n), Reading(NOON + 900 * n, 50 + 3 * n))
+        for n in range(number)
+    ]
+
+
+def both_ways(**options: int) -> Door:
+    entrance = door(**options)
+    entrance.feed_in_register = ACTIVE_ENERGY_EXPORT
+    return entrance
+
+
+def listed(*entries: ListEntry, sensor_time: Time | None = None) -> bytes:
+    body = GetListRes(server_id=METER, sensor_time=sensor_time, entries=entries)
+    bodies = OpenRes(request_file_id=b"1", server_id=METER), body, CloseRes()
+    return encode_frame(encode_file([Message(transaction_id=b"t", body=b) for b in bodies]))
+
+
+def counted(register: bytes, value: object = 10_000, **fields: object) -> ListEntry:
+    return ListEntry(obis=Obis(register), value=value, unit=30, scaler=-1, **fields)  # type: ignore[arg-type]
+
+
+def test_both_registers_of_a_telegram_make_one_readout() -> None:
+    stream = b"".join(telegrams(METER, two()))
+    assert both_ways().feed(stream) == two()
+    assert drawn(door().feed(stream)) == [readout.drawn for readout in two()]
+
+
+def test_a_solar_household_comes_through_the_door_whole() -> None:
+    house = SyntheticHousehold("Europe/Berlin", solar_watts_peak=5000)
+    readouts = list(house.readouts(date(2025, 3, 30), date(2025, 3, 30)))
+    assert both_ways().feed(b"".join(telegrams(METER, readouts))) == readouts
+
+
+@pytest.mark.parametrize("register", [ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT])
+def test_a_telegram_that_lacks_a_register_gives_nothing_and_is_reported(register: bytes) -> None:
+    frames = list(telegrams(METER, two(3)))
+    frames[1] = listed(counted(register), sensor_time=Time(TimeChoice.TIMESTAMP, NOON + 900))
+    entrance = both_ways()
+    assert entrance.feed(b"".join(frames)) == [two(3)[0], two(3)[2]]
+    assert [(lost.offset, lost.reason) for lost in entrance.lost] == [
+        (len(frames[0]), "it has one of the two registers only")
+    ]
+
+
+def test_a_telegram_of_neither_register_is_no_loss() -> None:
+    entrance = both_ways()
+    assert entrance.feed(listed(counted(bytes.fromhex("0100100700ff")))) == []
+    assert entrance.lost == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("value", [None, -1, 2**63])
+def test_a_telegram_with_one_useless_register_gives_nothing(place: int, value: object) -> None:
+    registers = ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT
+    entries = [counted(one, value if n == place else 5) for n, one in enumerate(registers)]
+    entrance = both_ways()
+    at = Time(TimeChoice.TIMESTAMP, NOON)
+    taken = entrance.feed(listed(*entries, sensor_time=at))
+    if value == 2**63:  # in tenths of a watt-hour it is a register that a meter may have
+        assert len(taken) == 1
+        return
+    assert taken == []
+    assert [lost.reason for lost in entrance.lost] == ["the register is not a count of Wh"]
+
+
+def test_registers_of_two_moments_make_no_readout() -> None:
+    entrance = both_ways(capture_start=500)
+    times = [Time(TimeChoice.SECOND_INDEX, second) for second in (77, 78)]
+    entries = [
+        counted(register, time=time)
+        for register, time in zip((ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT), times, strict=True)
+    ]
+    assert entrance.feed(listed(*entries)) == []
+    assert [lost.reason for lost in entrance.lost] == ["its registers were not read at one moment"]
+    at_once = [counted(one, time=times[0]) for one in (ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT)]
+    (readout,) = both_ways(capture_start=500).feed(listed(*at_once))
+    assert (readout.time, readout.drawn.register_wh) == (500, 1000)

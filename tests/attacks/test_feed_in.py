@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bill with feed-in, in which one register stands for the other, or feed-in for more than it was.
+
+The forger is the hub or its resident: it has all readings and blindings of both registers, and
+makes proofs at will. What it has not is the certifier's key.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from applets.billing.messages import ChargesAnswer, Proved
+from applets.exchange.evidence import AnswerRefused
+from hub.certifier import Certifier
+from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, SlotState
+from protocols.proofs import SlotOpening, commit_many, open_amounts
+from tariffs import Register, TariffError
+from tariffs.signing import sign_tariff
+from tests.applets.billing.two_registers import (
+    CREDIT,
+    ENERGY,
+    KEYS,
+    REGISTERS,
+    Home,
+    drawn_home,
+    series,
+    tariff_of,
+)
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.verification import BillBundle, verify_bill
+
+PERIOD = Period(date(2013, 3, 30), date(2013, 4, 2))
+HOME = drawn_home(1, period=PERIOD)
+NEIGHBOUR = drawn_home(2, period=PERIOD, meter=b"NEXT DOOR")
+LATER = drawn_home(1, period=Period(date(2013, 4, 3), date(2013, 4, 6)))
+BOTH, DRAWN_ALONE = tariff_of(ENERGY, CREDIT), tariff_of(ENERGY)
+HONEST = HOME.answer(BOTH)
+SUPPLIER = Ed25519PrivateKey.from_private_bytes(bytes([7] * 32))
+Forgery = Callable[[], ChargesAnswer]
+
+
+def parts(answer: ChargesAnswer = HONEST) -> tuple[Proved, Proved]:
+    assert answer.drawn is not None
+    assert answer.fed_in is not None
+    return answer.drawn, answer.fed_in
+
+
+def other_days(days: tuple[bytes, ...]) -> ChargesAnswer:
+    return replace(HONEST, fed_in=replace(parts()[1], days=days))
+
+
+def import_days_for_export() -> ChargesAnswer:
+    """What is drawn is to be credited: proved rightly, over the import register's days."""
+    values, proved = HOME.prove(BOTH, Register.EXPORT, days=Register.IMPORT)
+    drawn, _ = HOME.prove(BOTH, Register.IMPORT)
+    total = Decimal(HOME.plan(BOTH).bill((*drawn, *values)).total)
+    assert total != HONEST.total
+    return replace(HONEST, fed_in=proved, total=total)
+
+
+def export_days_for_import() -> ChargesAnswer:
+    _, proved = HOME.prove(BOTH, Register.IMPORT, days=Register.EXPORT)
+    return replace(HONEST, drawn=proved)
+
+
+def of(home: Home) -> ChargesAnswer:
+    _, proved = home.prove(BOTH, Register.EXPORT)
+    return replace(HONEST, fed_in=proved)
+
+
+def swapped_proofs() -> ChargesAnswer:
+    drawn, fed_in = parts()
+    return replace(
+        HONEST,
+        drawn=replace(drawn, proof=fed_in.proof),
+        fed_in=replace(fed_in, proof=drawn.proof),
+    )
+
+
+def swapped_parts() -> ChargesAnswer:
+    drawn, fed_in = parts()
+    return replace(HONEST, drawn=fed_in, fed_in=drawn)
+
+
+def inflated() -> ChargesAnswer:
+    """Twice as much was fed in, says a proof over commitments that fit; the days' do not."""
+    certified = HOME.certified[Register.EXPORT]
+    opening = Certifier(series(HOME.meter, HOME.zone, Register.EXPORT), KEYS).opening(certified)
+    assert isinstance(opening, SlotOpening)
+    more = replace(opening, uses=tuple(2 * wh for wh in opening.uses))
+    source = replace(
+        CertifiedPeriod(tuple(one.day for one in certified)).source(more),
+        commitment=commit_many(more.uses, more.blindings),
+    )
+    plan = HOME.plan(BOTH)
+    values, proof = open_amounts(
+        HOME.context(BOTH, Register.EXPORT), source, plan.amounts(Register.EXPORT), bytes(32)
+    )
+    drawn, _ = HOME.prove(BOTH, Register.IMPORT)
+    total = Decimal(plan.bill((*drawn, *values)).total)
+    assert total < HONEST.total
+    return replace(HONEST, fed_in=replace(parts()[1], proof=proof), total=total)
+
+
+def own_key() -> ChargesAnswer:
+    first, *rest = HOME.certified[Register.EXPORT]
+    forged = CertifiedDay.sign(first.day.content, Ed25519PrivateKey.generate())
+    return other_days((forged.encode(), *(one.day.encode() for one in rest)))
+
+
+def unknown_slots() -> ChargesAnswer:
+    """Dear slots are said to be missing in the export register, and so left out of the bill."""
+    first, *rest = HOME.certified[Register.EXPORT]
+    content = first.day.content
+    states = (SlotState.MISSING,) * len(content.states)
+    forged = replace(first.day, content=replace(content, states=states))
+    return other_days((forged.encode(), *(one.day.encode() for one in rest)))
+
+
+def test_the_honest_answer_is_right() -> None:
+    verified = HOME.check(BOTH, HONEST.encode())
+    assert verified.registers == (Register.IMPORT, Register.EXPORT)
+    assert Decimal(verified.bill.total) == HONEST.total
+
+
+@pytest.mark.parametrize(
+    ("forge", "check"),
+    [
+        (import_days_for_export, "chain"),
+        (export_days_for_import, "chain"),
+        (swapped_parts, "chain"),
+        (lambda: of(NEIGHBOUR), "chain"),
+        (lambda: of(LATER), "chain"),
+        (lambda: other_days(parts()[0].days), "chain"),
+        (lambda: other_days(parts()[1].days[1:]), "chain"),
+        (lambda: other_days((*parts()[1].days, parts()[1].days[-1])), "chain"),
+        (lambda: other_days((*parts()[1].days[1::-1], *parts()[1].days[2:])), "chain"),
+        (own_key, "signature"),
+        (unknown_slots, "signature"),
+        (swapped_proofs, "proof"),
+        (inflated, "proof"),
+        (lambda: replace(HONEST, fed_in=None), "message"),
+        (lambda: replace(HONEST, drawn=None), "message"),
+        (lambda: replace(HONEST, total=HONEST.total - 1), "total"),
+    ],
+)
+def test_a_forged_answer_is_refused(forge: Forgery, check: str) -> None:
+    with pytest.raises(AnswerRefused) as refused:
+        HOME.check(BOTH, forge().encode())
+    assert refused.value.check == check
+
+
+def test_feed_in_where_the_tariff_has_none_is_refused() -> None:
+    """Neither as a second register of an answer, nor in the place of a sum's opening."""
+    blocks = tariff_of(
+        ENERGY,
+        '[[charge]]\nname = "more"\nkind = "blocks"\ninterval = "period"\n'
+        'block = [{ up_to = "3", price = "0.01" }, { price = "0.02" }]\n',
+    )
+    answer = HOME.answer(blocks)
+    HOME.check(blocks, answer.encode())
+    for tariff, added in (
+        (blocks, replace(answer, fed_in=parts()[1])),
+        (DRAWN_ALONE, replace(HONEST, tariff=DRAWN_ALONE.digest)),
+    ):
+        with pytest.raises(AnswerRefused) as refused:
+            HOME.check(tariff, added.encode())
+        assert refused.value.check == "message"
+
+
+def test_a_meter_that_is_enrolled_without_feed_in_is_credited_nothing() -> None:
+    with pytest.raises(TariffError, match="no feed-in register of this meter is enrolled"):
+        HOME.check(BOTH, HONEST.encode(), feed_in=None)
+
+
+def test_another_register_than_the_enrolled_one_is_credited_nothing() -> None:
+    with pytest.raises(AnswerRefused) as refused:
+        HOME.check(BOTH, HONEST.encode(), feed_in=bytes.fromhex("0100020801ff"))
+    assert refused.value.check == "chain"
+
+
+def bundle(**changes: Any) -> BillBundle:
+    question = replace(HOME.question(), tariff=sign_tariff(BOTH, SUPPLIER, b"key"))
+    whole = BillBundle(
+        question.encode(),
+        HONEST.encode(),
+        KEYS.public_key.public_bytes_raw(),
+        SUPPLIER.public_key().public_bytes_raw(),
+        REGISTERS[Register.IMPORT],
+        HOME.zone,
+        30,
+        REGISTERS[Register.EXPORT],
+    )
+    return replace(whole, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused_by"),
+    [
+        ({}, None),
+        ({"feed_in_register": None}, CannotVerify),
+        ({"feed_in_register": REGISTERS[Register.IMPORT]}, CannotVerify),
+        (
+            {
+                "register": REGISTERS[Register.EXPORT],
+                "feed_in_register": REGISTERS[Register.IMPORT],
+            },
+            CannotVerify,
+        ),
+        ({"feed_in_register": b""}, CannotVerify),
+        ({"feed_in_register": "0100020800ff"}, CannotVerify),
+        ({"feed_in_register": bytes.fromhex("0100020801ff")}, VerificationFailed),
+        ({"feed_in_register": bytes.fromhex("0700020800ff")}, CannotVerify),
+    ],
+)
+def test_a_bundle_is_right_with_its_own_registers_only(
+    changes: dict[str, Any], refused_by: type[Exception] | None
+) -> None:
+    data = bundle(**changes).encode()
+    if refused_by is None:
+        _, _, verified = verify_bill(BillBundle.decode(data))
+        assert Decimal(verified.bill.total) == HONEST.total
+        return
+    with pytest.raises(refused_by):
+        verify_bill(BillBundle.decode(data))
+
+
+def test_a_bundle_says_that_there_is_no_register_in_one_way() -> None:
+    members = {**cbor2.loads(bundle().encode()), "feed_in_register": None}
+    with pytest.raises(CannotVerify):
+        BillBundle.decode(cbor2.dumps(members, canonical=True))

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The certified days that bills were verified with: of each register one chain, across all bills.
+
+Each day names the digest of the day before, and counts one up. Within a bill that is checked with
+the days themselves (`protocols.metrology.verify_days`). Here the days of one bill are held against
+those of all others of the same meter and register: whoever puts a hub back to an older state and
+has it certify other readings has two days of one number, and is found when the second is shown.
+
+Errors: VerificationFailed, under the name `chain`
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from sqlalchemy import Connection, insert, select
+
+from protocols.metrology import CertifiedDay
+from utility_server.database import chain_table as table
+from utility_server.errors import VerificationFailed
+
+__all__ = ["extend_chains"]
+
+
+def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
+    """Keep verified days; raise `VerificationFailed` where they do not fit those that are known.
+
+    Each register's days are in order, without a gap.
+    """
+    for (meter, register), chain in _chains(days):
+        first, last = chain[0].content.counter, chain[-1].content.counter
+        rows = connection.execute(
+            select(table.c.counter, table.c.previous, table.c.digest)
+            .where(table.c.meter == meter, table.c.register == register)
+            .where(table.c.counter.between(first - 1, last + 1))
+        )
+        known = {counter: (bytes(previous), bytes(digest)) for counter, previous, digest in rows}
+        digests = {day.content.counter: day.digest for day in chain}
+        for day in chain:
+            there = known.get(day.content.counter)
+            if there is not None and there[1] != digests[day.content.counter]:
+                raise _broken(day, "is not the one that was verified before")
+        before, after = known.get(first - 1), known.get(last + 1)
+        if before is not None and before[1] != chain[0].content.previous:
+            raise _broken(chain[0], "does not follow the day that was verified before it")
+        if after is not None and after[0] != chain[-1].digest:
+            raise _broken(chain[-1], "is not the one that the day after it follows")
+        new = [
+            {
+                "meter": meter,
+                "register": register,
+                "counter": day.content.counter,
+                "previous": day.content.previous,
+                "digest": day.digest,
+            }
+            for day in chain
+            if day.content.counter not in known
+        ]
+        if new:
+            connection.execute(insert(table), new)
+
+
+def _chains(
+    days: Iterable[CertifiedDay],
+) -> Iterator[tuple[tuple[bytes, bytes], Sequence[CertifiedDay]]]:
+    for key, chain in groupby(days, key=lambda day: (day.content.meter, day.content.register)):
+        yield key, list(chain)
+
+
+def _broken(day: CertifiedDay, what: str) -> VerificationFailed:
+    return VerificationFailed("chain", f"{day.day}: the day {what}")
