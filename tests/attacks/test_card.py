@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card, CardConnection
 from protocols.secure_channel import (
@@ -28,6 +30,7 @@ from tests.hub.card.support import (
     KEYS,
     PACKAGE,
     add_applet,
+    domain_parameters,
     open_card,
     runtime_of,
 )
@@ -334,3 +337,18 @@ def test_a_bare_link_in_a_session_ends_it(card: Card) -> None:
     connection, session = opened(card)
     assert sw(connection, CommandApdu(0x80, 0xE6, 0x84, 0x00, bytes(40))) == "6982"
     assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+@pytest.mark.parametrize("kind", [0xB2, 0xB3, 0xB4, 0xB5, 0xB6])
+def test_a_key_on_a_curve_of_the_senders_making_is_refused(card: Card, kind: int) -> None:
+    """With a generator of one's own choice, anyone signs for any public point (CVE-2020-0601)."""
+    honest = ec.generate_private_key(ec.SECP256R1()).public_key()
+    point = honest.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    fields = dict([(0xB0, point), *domain_parameters(0)])
+    # The point itself as the generator makes 1 its private key.
+    fields[kind] = point if kind == 0xB5 else bytes([fields[kind][0] ^ 1]) + fields[kind][1:]
+    data = b"\x73" + b"".join(bytes((tag,)) + encode_lv(value) for tag, value in fields.items())
+    manager = Manager(card)
+    assert manager.sw("80D88001", data[:200]) == "9000"
+    assert manager.sw("80D80001", data[200:] + b"\0") == "6A80"
+    assert card.keys.find(ISSUER, 0x73, 1) is None
