@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card, CardConnection
+from hub.card.profile import S16
 from protocols.secure_channel import (
     CardClient,
     CommandApdu,
@@ -323,6 +324,27 @@ def test_a_chain_protected_as_a_whole_that_is_broken_off_ends_the_session(
     assert sw(connection, CommandApdu(0x84, 0xE6, 0x84, 0x00, bytes(40))) == "9000"
     header = bytes.fromhex(second)
     assert connection.transmit(header + bytes((40,)) + bytes(40)).hex() == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+@pytest.mark.parametrize("second", ["84E88001", "84E80001", "84E88000", "84F28002", "80E88000"])
+def test_a_load_in_links_that_proves_nothing_ends_the_session(tmp_path: Path, second: str) -> None:
+    """Only a card with MACs of 16 bytes takes links of LOAD, and only the whole decides."""
+    card = open_card(tmp_path, profile=S16)
+    connection = card.connect()
+    client = CardClient(connection.transmit, max_data=255)
+    client.select(ISSUER)
+    session = client.open_scp03(KEYS, bytes(16), level=SecurityLevel(0x33))
+    assert sw(connection, CommandApdu(0x84, 0xE8, 0x80, 0x00, bytes(255))) == "9000"
+    header = bytes.fromhex(second)
+    assert connection.transmit(header + bytes((40,)) + bytes(40)).hex() == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+@pytest.mark.parametrize("size", [40, 254, 255])
+def test_a_load_with_a_wrong_mac_ends_the_session_at_once(card: Card, size: int) -> None:
+    connection, session = opened(card)
+    assert sw(connection, CommandApdu(0x84, 0xE8, 0x80, 0x00, bytes(size))) == "6982"
     assert sw(connection, session.wrap_command(LIST)) == "6982"
 
 

@@ -13,7 +13,13 @@ import pytest
 
 from hub.card import Card
 from hub.card.profile import PYSIM, S16
-from protocols.secure_channel import CardClient, CommandApdu, SecurityLevel, StaticKeys
+from protocols.secure_channel import (
+    CardClient,
+    CommandApdu,
+    ResponseApdu,
+    SecurityLevel,
+    StaticKeys,
+)
 from protocols.secure_channel.keys import encrypt_key, key_check_value
 from protocols.secure_channel.tlv import encode_length
 
@@ -147,6 +153,37 @@ def test_globalplatformpro_tries_a_longer_challenge_where_the_card_wants_one(
         client.raw(bytes.fromhex("80500000080000000000000000 00".replace(" ", ""))).hex() == "6700"
     )
     client.open()
+
+
+@pytest.mark.parametrize(("level", "size"), [(0x01, 247), (0x03, 239), (0x33, 239)])
+@pytest.mark.parametrize("bundle", [400, 460, 1500])
+def test_globalplatformpro_cuts_a_load_whose_mac_does_not_fit(
+    tmp_path: Path, level: int, size: int, bundle: int
+) -> None:
+    """It counts 8 bytes of MAC where S16 has 16, and sends what is over with the P1 of the LOAD."""
+    card = open_card(tmp_path, profile=S16)
+    client = Client(card, level, 16)
+    client.open()
+    session = client.client.session
+    assert session is not None
+    client.send("80e60200" + lv(lv(PKG) + "00" * 3 + "00") + "00")
+    code = load_block(bytes(bundle))
+    data = b"\xc4" + encode_length(len(code)) + code
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    for number, piece in enumerate(pieces):
+        p1 = 0x80 if number == len(pieces) - 1 else 0
+        secured = 16 + (len(piece) if level == 0x01 else len(piece) // 16 * 16 + 16)
+        long = secured > 255
+        command = CommandApdu(0x80, 0xE8, p1, number, piece, 256, extended=long)
+        wrapped = session.wrap_command(command)
+        first, rest = wrapped.data[:255], wrapped.data[255:]
+        if rest:
+            link = CommandApdu(wrapped.cla, 0xE8, p1 | 0x80, number, first, 256)
+            assert client.raw(link.encode()).hex() == "9000"
+        last = CommandApdu(wrapped.cla, 0xE8, p1, number, rest or first, 256)
+        answer = ResponseApdu.decode(client.raw(last.encode()))
+        assert session.unwrap_response(answer) == ResponseApdu(b"\0", 0x9000)
+    assert card.bundle(PACKAGE) == bytes(bundle)
 
 
 @pytest.mark.parametrize("level", [0x01, 0x03, 0x11, 0x13, 0x33])
