@@ -23,10 +23,11 @@ from protocols.secure_channel.session import Role
 from protocols.secure_channel.tlv import Tlv
 
 from .channel import Authentication, LogicalChannel
+from .curves import CURVES
 from .entries import CardState
 from .keying import new_key, private_key
 from .keystore import Key, KeySet, KeyType
-from .signatures import CURVES, load_public
+from .signatures import load_public
 from .status import Refusal, Sw
 
 if TYPE_CHECKING:

@@ -37,8 +37,11 @@ INS_GET_RESPONSE: Final = 0xC0
 INS_SELECT: Final = 0xA4
 INS_MANAGE_CHANNEL: Final = 0x70
 FILE_SELECTIONS: Final = frozenset({0x00, 0x01, 0x02, 0x03, 0x08, 0x09})
+INS_LOAD: Final = 0xE8
 LINKED: Final = frozenset({0xE6, 0xE4, 0xD8})
 """INSTALL, DELETE and PUT KEY say in bit 8 of P1 that more follows (GPCS 2.3.1, 11.1.5.1)."""
+FULL: Final = 255
+"""Bytes of data in the first of two links of a LOAD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,7 @@ class CardConnection:
             # The MAC of the whole can no longer come: end here, before anyone tries for another.
             links.clear()
             session.close()
-        linked = command.ins in LINKED and command.is_secured and self._is_domain(channel)
+        linked = self._may_be_link(command, first=not links) and self._is_domain(channel)
         if not session.is_open or not linked or not session.level & SecurityLevel.C_MAC:
             return command
         if not links and (not command.p1 & 0x80 or session.verifies(command)):
@@ -287,11 +290,18 @@ class CardConnection:
             links.clear()
             session.close()
             raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
-        if command.p1 & 0x80:
+        more = command.p1 & 0x80 if command.ins in LINKED else len(links) < 2
+        if more:
             return None
         data = b"".join(link.data for link in links)
         links.clear()
         return replace(command, data=data)
+
+    def _may_be_link(self, command: CommandApdu, *, first: bool) -> bool:
+        """Whether the command is one that may come in links, at most two of a LOAD."""
+        if command.ins == INS_LOAD and self.card.profile.links_loads:
+            return command.is_secured and (not first or len(command.data) == FULL)
+        return command.is_secured and command.ins in LINKED
 
     def _is_domain(self, channel: LogicalChannel) -> bool:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)

@@ -66,6 +66,21 @@ class ContentManager:
             raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
         return entry
 
+    def home(self, performing: Entry, package: bytes) -> Entry:
+        """Return the domain that an instance of `package` becomes associated with (GPCS 7.2).
+
+        That is the package's if it is the one that installs or below it, and else the one that
+        installs: nobody puts an instance into a domain above or beside.
+        """
+        entry = self._registry.find(package)
+        owner = entry and self._registry.find(entry.domain)
+        above = () if owner is None else self._registry.ancestry(owner)
+        if owner is None or all(domain.aid != performing.aid for domain in above):
+            return performing
+        if owner.is_locked:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the package's security domain is locked")
+        return owner
+
     def free_code_memory(self) -> int:
         """Return how many bytes packages may still fill."""
         return self._profile.code_memory - sum(self._registry.content_sizes().values())

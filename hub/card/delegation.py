@@ -7,7 +7,8 @@ generates them, under its key 01 of version 71:
 
     length | length of receipt, receipt | 02, confirmation counter | length, card unique data
 
-and signs everything after the receipt, then the AIDs that the operation is about.
+and signs everything after the receipt, then the AIDs that the operation is about; of a registry
+update all its fields, with the domain that it was of before.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -77,8 +78,8 @@ class Receipts:
         """Return the confirmation counter, two bytes; it counts the receipts."""
         return self._card.registry.find_property("confirmation") or b"\0\0"
 
-    def confirm(self, call: Call, *aids: bytes) -> bytes:
-        """Return the response data of an operation on `aids`: a receipt, or 00 for none."""
+    def confirm(self, call: Call, *fields: bytes) -> bytes:
+        """Return the response data of an operation on `fields`: a receipt, or 00 for none."""
         card = self._card
         if not call.domain.has(Privilege.DELEGATED_MANAGEMENT):
             return NO_RECEIPT
@@ -96,7 +97,7 @@ class Receipts:
             for tag, default in ((0x42, card.profile.issuer), (0x45, card.profile.image))
         )
         confirmation = encode_lv(count.to_bytes(2, "big"), unique)
-        receipt = sign(key, confirmation + encode_lv(*aids))
+        receipt = sign(key, confirmation + encode_lv(*fields))
         if receipt is None:
             return NO_RECEIPT
         body = encode_lv(receipt) + confirmation

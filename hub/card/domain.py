@@ -75,12 +75,13 @@ RULES: Final[Mapping[int, Rule]] = {
     0x24: Rule("CHANGE REFERENCE DATA", change_reference_data),
     0x2C: Rule("RESET RETRY COUNTER", reset_retry_counter),
 }
+GET_RESPONSE: Final = 0xC0
 COUNTED: Final = frozenset({0x20, 0x24, 0x2C})
 """Instructions that write a counter first, in a transaction of their own."""
 NAMES: Final[Mapping[int, str]] = {ins: rule.name for ins, rule in RULES.items()} | {
     0xA4: "SELECT",
     0x70: "MANAGE CHANNEL",
-    0xC0: "GET RESPONSE",
+    GET_RESPONSE: "GET RESPONSE",
     0x50: "INITIALIZE UPDATE",
     0x82: "EXTERNAL AUTHENTICATE",
     0x88: "INTERNAL AUTHENTICATE",
@@ -92,6 +93,10 @@ def perform(card: "Card", call: Call) -> ResponseApdu:
     """Carry out one plain command on the security domain that is selected."""
     command = call.command
     rule = RULES.get(command.ins)
+    if command.ins == GET_RESPONSE:
+        raise Refusal(
+            Sw.CONDITIONS_NOT_SATISFIED, "no answer waits: another command drops what was left"
+        )
     if rule is None:
         raise Refusal(
             Sw.UNKNOWN_INSTRUCTION, f"a security domain knows no instruction {command.ins:02X}"

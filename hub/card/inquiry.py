@@ -30,6 +30,9 @@ def require_authenticated(call: Call) -> None:
 
 # GET DATA
 
+PRODUCTION_PARTS: Final = (0x9F67, 0x9F66)
+"""Pre-personalisation and personalisation: who, when and with which equipment."""
+PRODUCTION_PART: Final = 8
 OID: Final = bytes.fromhex("2A864886FC6B")  # 1.2.840.114283, globalPlatform
 
 
@@ -73,19 +76,28 @@ def capabilities(card: "Card", _: Entry) -> bytes:
 
 
 def production_data(card: "Card", _: Entry) -> bytes:
-    """Return the 42 bytes of CPLC, tag 9F7F (GPCS 2.3.1, annex H.6), those of no real chip."""
+    """Return the 42 bytes of CPLC, tag 9F7F (GPCS 2.3.1, annex H.6), those of no real chip.
+
+    Who prepared and who personalised the card, the last 16 bytes, STORE DATA may tell.
+    """
     serial = card.registry.find_property("serial") or bytes(8)
     fabricator, chip, system = b"\x4d\x45", b"\x54\x45", b"\x52\x4c"
-    return (fabricator + chip + system + bytes(6) + serial).ljust(42, b"\0")
+    made = (fabricator + chip + system + bytes(6) + serial).ljust(26, b"\0")
+    issuer = card.registry.issuer().aid
+    stored = (card.registry.find_object(issuer, tag) for tag in PRODUCTION_PARTS)
+    return made + b"".join(value or bytes(PRODUCTION_PART) for value in stored)
 
 
 def key_information(card: "Card", domain: Entry) -> bytes:
-    """Return the value of tag E0: each key's identifier, version, types and lengths (11.3.3.1)."""
+    """Return the value of tag E0: each key's identifier, version, types and lengths (11.3.3.1).
+
+    A length of 00 is 256, so that most keys have the basic form: not every client reads the other.
+    """
     nodes = []
     for version, identifier, parts in card.keys.describe(domain.aid):
         head = bytes((identifier, version))
-        if all(length < 0x100 for _, length in parts):
-            body = b"".join(bytes((kind, length)) for kind, length in parts)
+        if all(length <= 0x100 for _, length in parts):
+            body = b"".join(bytes((kind, length & 0xFF)) for kind, length in parts)
         else:
             body = b"".join(
                 bytes((0xFF, kind)) + length.to_bytes(2, "big") for kind, length in parts
@@ -161,6 +173,7 @@ SOURCES: Final[Mapping[int, Source]] = {
 }
 AUTHORITIES: Final = frozenset({0xFF33, 0xFF34})
 KEY_REFERENCE: Final = 0x83
+SECURITY_LEVEL: Final = 0xD3
 
 
 def get_data(card: "Card", call: Call) -> ResponseApdu:
@@ -175,7 +188,9 @@ def get_data(card: "Card", call: Call) -> ResponseApdu:
         if command.data and tag != 0x2F00:
             raise Refusal(Sw.WRONG_DATA, f"GET DATA {tag:04X} carries no data")
         source = SOURCES.get(tag)
-        if source is not None:
+        if tag == SECURITY_LEVEL:
+            value = bytes((call.channel.level,))
+        elif source is not None:
             value = source(card, call.domain)
         elif tag in AUTHORITIES:
             value = card.certificates.authorities(call.domain.aid, tag)

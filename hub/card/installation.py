@@ -24,7 +24,7 @@ from .delegation import NO_RECEIPT, authorise
 from .entries import Entry, Kind, LifeCycle, Privilege, check_aid
 from .inquiry import require_authenticated, within
 from .loadfile import LoadFile
-from .signatures import verify
+from .signatures import verify, verify_hash
 from .status import Refusal, Sw
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _check_dap(card: "Card", target: Entry, signatures: dict[bytes, bytes], dige
         key = card.keys.find(aid, DAP_VERSION, DAP_IDENTIFIER)
         if key is None:
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain has no DAP key (73/01)")
-        if not verify(key, digest, signature):
+        if not verify(key, digest, signature) and not verify_hash(key, digest, signature):
             raise Refusal(Sw.SECURITY_NOT_SATISFIED, f"the DAP of {aid.hex().upper()} is wrong")
 
 
@@ -292,12 +292,13 @@ def _for_install(card: "Card", call: Call, data: bytes, p1: int) -> ResponseApdu
     aid = aid or module
     wanted = decode_privileges(privileges)
     card.content.check_privileges(call.domain, wanted)
-    card.content.require_data_memory(call.domain, quotas.volatile or 0, quotas.data or 0)
+    domain = card.content.home(call.domain, package)
+    card.content.require_data_memory(domain, quotas.volatile or 0, quotas.data or 0)
     card.content.install(
         check_aid(aid, "instance"),
         package=package,
         module=module,
-        domain=call.domain.aid,
+        domain=domain.aid,
         privileges=wanted,
         parameters=values.get(APPLICATION_PARAMETERS, b""),
         selectable=bool(p1 & SELECTABLE),
@@ -385,7 +386,8 @@ def _for_registry_update(card: "Card", call: Call, data: bytes) -> ResponseApdu:
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
         changed = replace(changed, domain=target.aid)
     card.content.change(changed)
-    return ResponseApdu(card.receipts.confirm(call, entry.domain, entry.aid), Sw.SUCCESS)
+    receipt = card.receipts.confirm(call, entry.domain, aid, domain, privileges, parameters)
+    return ResponseApdu(receipt, Sw.SUCCESS)
 
 
 def _own_application(card: "Card", call: Call, aid: bytes) -> Entry:

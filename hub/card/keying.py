@@ -5,7 +5,8 @@
     new version | for each key: parts (type, length, value) | length and value of the check value
 
 A secret part is encrypted under the session's DEK, with the key's own length before it
-(`88 11 10 ..`) or without (`88 10 ..`). The answer is the version and the check values.
+(`88 11 10 ..`) or without (`88 10 ..`). The curve of an EC key is a reference (F0) or all its
+domain parameters (B2 to B7). The answer is the version and the check values.
 """
 
 import hmac
@@ -20,10 +21,11 @@ from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_valu
 from protocols.secure_channel.tlv import Cursor, Tlv
 
 from .channel import Call
+from .curves import CURVES, PARAMETERS, reference_of
 from .entries import Kind
 from .inquiry import require_authenticated
 from .keystore import Key, KeyPart, KeyType
-from .signatures import CURVES, load_public, load_rsa_private
+from .signatures import load_public, load_rsa_private
 from .status import Refusal, Sw
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def put_key(card: "Card", call: Call, data: bytes) -> ResponseApdu:
         keys: list[Key] = []
         answer = bytes((version,))
         while not cursor.at_end:
-            key, check = _read_key(call, cursor, version, first + len(keys))
+            key, check = _read_key(call, cursor, (version, first + len(keys)))
             keys.append(key)
             answer += check
     except MalformedTlv as error:
@@ -96,23 +98,31 @@ def store_keys(card: "Card", call: Call, keys: list[Key], replaces: int) -> None
         card.content.personalised(domain)
 
 
-def _read_key(call: Call, cursor: Cursor, version: int, identifier: int) -> tuple[Key, bytes]:
-    if identifier > 0x7F:
+def _read_key(call: Call, cursor: Cursor, name: tuple[int, int]) -> tuple[Key, bytes]:
+    """Return the key of version and identifier `name`, and the check value to answer with."""
+    if name[1] > 0x7F:
         raise Refusal(Sw.WRONG_DATA, "a key identifier is at most 7F")
     parts: list[KeyPart] = []
+    domain: list[tuple[int, bytes]] = []
     check = b""
     while True:
         # A part's type, or else the length of the check value that ends the key.
         if not cursor.rest:
             raise Refusal(Sw.WRONG_DATA, "the key has no check value, not even an empty one")
-        if cursor.rest[0] not in _TYPES:
+        if cursor.rest[0] in PARAMETERS:
+            domain.append((cursor.byte(), cursor.take(_part_length(cursor))))
+        elif cursor.rest[0] in _TYPES:
+            kind = KeyType(cursor.byte())
+            part, check = _read_part(call, kind, cursor.take(_part_length(cursor)), check)
+            parts.append(part)
+        else:
             claimed = cursor.take(cursor.byte())
-            break
-        kind = KeyType(cursor.byte())
-        value = cursor.take(_part_length(cursor))
-        part, check = _read_part(call, kind, value, check)
-        parts.append(part)
-    key = Key(version, identifier, tuple(parts))
+            # GPCS 2.1.1 had a check value, empty for public parts, after each part of a key.
+            if claimed or cursor.at_end or call.command.p2 & SEVERAL:
+                break
+    if domain:
+        parts.append(KeyPart(KeyType.EC_PARAMETERS, bytes((reference_of(domain),))))
+    key = Key(*name, tuple(parts))
     _check_key(key)
     if claimed and (not check or not hmac.compare_digest(claimed, check)):
         raise Refusal(Sw.WRONG_DATA, "the key check value does not match (GPCS B.6)")

@@ -19,7 +19,7 @@ from protocols.secure_channel.tlv import Cursor, Tlv
 from .channel import Call
 from .content import instance_of
 from .entries import check_aid
-from .inquiry import require_authenticated
+from .inquiry import PRODUCTION_PART, PRODUCTION_PARTS, require_authenticated
 from .runtime import AppletContext
 from .status import Refusal, Sw
 
@@ -33,7 +33,9 @@ MAX_DATA: Final = 1 << 16
 """As much as a security domain takes in one go."""
 _BLOCK: Final = 16
 _DOMAIN_DGI: Final = 0x0070
-COMPUTED: Final = frozenset({0x66, 0x67, 0xE0, 0xC1, 0xC2, 0x9F7F, 0xFF21, 0x2F00, 0xFF33, 0xFF34})
+COMPUTED: Final = frozenset(
+    {0x66, 0x67, 0xE0, 0xC1, 0xC2, 0xD3, 0x9F7F, 0xFF21, 0x2F00, 0xFF33, 0xFF34}
+)
 """Objects that the card makes itself and nobody stores."""
 
 
@@ -150,5 +152,7 @@ def _store_nodes(card: "Card", domain: bytes, nodes: list[Tlv]) -> None:
             raise Refusal(Sw.WRONG_DATA, f"object {node.tag:04X} is the card's own")
         elif node.tag == 0xCF and len(node.value) != 10:
             raise Refusal(Sw.WRONG_DATA, "key diversification data have 10 bytes")
+        elif node.tag in PRODUCTION_PARTS and len(node.value) != PRODUCTION_PART:
+            raise Refusal(Sw.WRONG_DATA, "CPLC data of one step of production have 8 bytes")
         else:
             card.registry.set_object(domain, node.tag, node.value)

@@ -39,6 +39,12 @@ class CardProfile:
     """Whether the first own key set takes the place of version FF."""
     restores_keys: bool = False
     """Whether blocked keys are removed, and a card without keys gets its first ones again."""
+    links_loads: bool = False
+    """Whether LOAD may come in two links that are protected as a whole, by bit 8 of P1.
+
+    That bit says of LOAD that it is the last, and the specification chains no LOAD. But
+    GlobalPlatformPro fills its blocks as if every MAC had 8 bytes, and cuts what 16 make too long.
+    """
     attested: bool = False
     """Whether the card is issued with a key for SCP11b, 13/01, and certificates for it."""
     historical: bytes = b"\x58Meterlet"
@@ -53,7 +59,7 @@ class CardProfile:
 
 
 DEFAULT: Final = CardProfile()
-S16: Final = CardProfile(name="s16", option=Option.S16_FULL)
+S16: Final = CardProfile(name="s16", option=Option.S16_FULL, links_loads=True)
 PYSIM: Final = CardProfile(
     name="pysim", aliases=(bytes.fromhex("A000000003000000"),), file_system=True
 )

@@ -2,7 +2,8 @@
 """Signatures of card management: DAP, tokens and receipts (GPCS 2.3.1, B.3 to B.5 and annex C).
 
 RSA up to 1024 bits   PKCS #1 v1.5 with SHA-1 (or SHA-256, which signers use too)
-RSA above             PSS with SHA-256, a salt of 32 bytes
+RSA above             PSS with SHA-256 and a salt of 32 bytes
+RSA above 2048 bits   that, or PSS with SHA-512 and a salt of 64 bytes
 ECDSA                 the curve's hash, r and s of the curve's size one after the other
 AES                   CMAC
 """
@@ -14,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
     decode_dss_signature,
     encode_dss_signature,
 )
@@ -21,21 +23,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from protocols.secure_channel.keys import cmac
 from protocols.secure_channel.scp11 import curve_hash
 
+from .curves import CURVES
 from .keystore import Key, KeyType
 from .status import Refusal, Sw
 
-__all__ = ["CURVES", "curve_of", "load_public", "load_rsa_private", "sign", "verify"]
+__all__ = ["curve_of", "load_public", "load_rsa_private", "sign", "verify", "verify_hash"]
 
-CURVES: Final[dict[int, type[ec.EllipticCurve]]] = {
-    0x00: ec.SECP256R1,
-    0x01: ec.SECP384R1,
-    0x02: ec.SECP521R1,
-    0x03: ec.BrainpoolP256R1,
-    0x05: ec.BrainpoolP384R1,
-    0x07: ec.BrainpoolP512R1,
-}
-"""Key parameter references of GPCS 2.3.1, table B-2."""
 _SMALL_RSA: Final = 1024
+_LARGE_RSA: Final = 2048
 _RSA_EXPONENT: Final = 65537
 
 
@@ -96,7 +91,7 @@ def verify(key: Key, message: bytes, signature: bytes) -> bool:
     try:
         match public:
             case ec.EllipticCurvePublicKey():
-                return _verify_ec(public, message, signature)
+                return _verify_ec(public, message, signature, curve_hash(public.curve))
             case rsa.RSAPublicKey():
                 return _verify_rsa(public, message, signature)
             case _:
@@ -105,27 +100,59 @@ def verify(key: Key, message: bytes, signature: bytes) -> bool:
         return False
 
 
-def _verify_ec(public: ec.EllipticCurvePublicKey, message: bytes, signature: bytes) -> bool:
+def verify_hash(key: Key, digest: bytes, signature: bytes) -> bool:
+    """Return whether an ECDSA `signature` is one of what has `digest`, which is not hashed again.
+
+    A DAP is over the load file's hash. Some signers take that for the message, others for the hash
+    in ECDSA itself; the second is as strong, for whatever else has this hash is the same load file.
+    """
+    public = load_public(key)
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        return False
+    algorithm = curve_hash(public.curve)
+    if len(digest) != algorithm.digest_size:
+        return False
+    try:
+        return _verify_ec(public, digest, signature, Prehashed(algorithm))
+    except (InvalidSignature, ValueError):
+        return False
+
+
+def _verify_ec(
+    public: ec.EllipticCurvePublicKey,
+    message: bytes,
+    signature: bytes,
+    algorithm: hashes.HashAlgorithm | Prehashed,
+) -> bool:
     size = (public.curve.key_size + 7) // 8
     if len(signature) != 2 * size:
         return False
     r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
-    public.verify(encode_dss_signature(r, s), message, ec.ECDSA(curve_hash(public.curve)))
+    public.verify(encode_dss_signature(r, s), message, ec.ECDSA(algorithm))
     return True
 
 
 def _verify_rsa(public: rsa.RSAPublicKey, message: bytes, signature: bytes) -> bool:
+    schemes: list[tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]]
     if public.key_size > _SMALL_RSA:
-        pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
-        public.verify(signature, message, pss, hashes.SHA256())
-        return True
-    for algorithm in (hashes.SHA1(), hashes.SHA256()):  # noqa: S303 - as GPCS B.3.1 has it
+        schemes = [_pss(hashes.SHA256())]
+        if public.key_size > _LARGE_RSA:
+            schemes.append(_pss(hashes.SHA512()))
+    else:
+        algorithms = (hashes.SHA1(), hashes.SHA256())  # noqa: S303 - as GPCS B.3.1 has it
+        schemes = [(padding.PKCS1v15(), algorithm) for algorithm in algorithms]
+    for scheme, algorithm in schemes:
         try:
-            public.verify(signature, message, padding.PKCS1v15(), algorithm)
+            public.verify(signature, message, scheme, algorithm)
         except InvalidSignature:
             continue
         return True
     return False
+
+
+def _pss(algorithm: hashes.HashAlgorithm) -> tuple[padding.PSS, hashes.HashAlgorithm]:
+    """Return PSS with a salt as long as the hash (GPCS B.3.2)."""
+    return padding.PSS(padding.MGF1(algorithm), salt_length=algorithm.digest_size), algorithm
 
 
 def sign(key: Key, message: bytes) -> bytes | None:
@@ -137,8 +164,7 @@ def sign(key: Key, message: bytes) -> bytes | None:
         rsa_key = load_rsa_private(key)
         if rsa_key.key_size <= _SMALL_RSA:
             return rsa_key.sign(message, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - B.3.1
-        pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
-        return rsa_key.sign(message, pss, hashes.SHA256())
+        return rsa_key.sign(message, *_pss(hashes.SHA256()))
     scalar = key.part(KeyType.EC_PRIVATE)
     if scalar is None:
         return None

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card, CardConnection
+from hub.card.profile import S16
 from protocols.secure_channel import (
     CardClient,
     CommandApdu,
@@ -28,6 +31,7 @@ from tests.hub.card.support import (
     KEYS,
     PACKAGE,
     add_applet,
+    domain_parameters,
     open_card,
     runtime_of,
 )
@@ -323,6 +327,27 @@ def test_a_chain_protected_as_a_whole_that_is_broken_off_ends_the_session(
     assert sw(connection, session.wrap_command(LIST)) == "6982"
 
 
+@pytest.mark.parametrize("second", ["84E88001", "84E80001", "84E88000", "84F28002", "80E88000"])
+def test_a_load_in_links_that_proves_nothing_ends_the_session(tmp_path: Path, second: str) -> None:
+    """Only a card with MACs of 16 bytes takes links of LOAD, and only the whole decides."""
+    card = open_card(tmp_path, profile=S16)
+    connection = card.connect()
+    client = CardClient(connection.transmit, max_data=255)
+    client.select(ISSUER)
+    session = client.open_scp03(KEYS, bytes(16), level=SecurityLevel(0x33))
+    assert sw(connection, CommandApdu(0x84, 0xE8, 0x80, 0x00, bytes(255))) == "9000"
+    header = bytes.fromhex(second)
+    assert connection.transmit(header + bytes((40,)) + bytes(40)).hex() == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+@pytest.mark.parametrize("size", [40, 254, 255])
+def test_a_load_with_a_wrong_mac_ends_the_session_at_once(card: Card, size: int) -> None:
+    connection, session = opened(card)
+    assert sw(connection, CommandApdu(0x84, 0xE8, 0x80, 0x00, bytes(size))) == "6982"
+    assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
 def test_a_broken_session_takes_no_links(card: Card) -> None:
     connection, session = opened(card)
     assert sw(connection, LIST) == "6982"
@@ -334,3 +359,18 @@ def test_a_bare_link_in_a_session_ends_it(card: Card) -> None:
     connection, session = opened(card)
     assert sw(connection, CommandApdu(0x80, 0xE6, 0x84, 0x00, bytes(40))) == "6982"
     assert sw(connection, session.wrap_command(LIST)) == "6982"
+
+
+@pytest.mark.parametrize("kind", [0xB2, 0xB3, 0xB4, 0xB5, 0xB6])
+def test_a_key_on_a_curve_of_the_senders_making_is_refused(card: Card, kind: int) -> None:
+    """With a generator of one's own choice, anyone signs for any public point (CVE-2020-0601)."""
+    honest = ec.generate_private_key(ec.SECP256R1()).public_key()
+    point = honest.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    fields = dict([(0xB0, point), *domain_parameters(0)])
+    # The point itself as the generator makes 1 its private key.
+    fields[kind] = point if kind == 0xB5 else bytes([fields[kind][0] ^ 1]) + fields[kind][1:]
+    data = b"\x73" + b"".join(bytes((tag,)) + encode_lv(value) for tag, value in fields.items())
+    manager = Manager(card)
+    assert manager.sw("80D88001", data[:200]) == "9000"
+    assert manager.sw("80D80001", data[200:] + b"\0") == "6A80"
+    assert card.keys.find(ISSUER, 0x73, 1) is None

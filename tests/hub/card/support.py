@@ -4,6 +4,9 @@
 import itertools
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from hub.card import (
     CARD,
     AppletContext,
@@ -12,6 +15,7 @@ from hub.card import (
     Card,
     CardProfile,
 )
+from hub.card.curves import CURVES, NUMBERS
 from hub.vault.database import Database
 from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu, StaticKeys
 
@@ -110,3 +114,15 @@ def client(card: Card, **options: int) -> CardClient:
 def runtime_of(card: Card) -> Echo:
     assert isinstance(card.runtime, Echo)
     return card.runtime
+
+
+def domain_parameters(reference: int) -> list[tuple[int, bytes]]:
+    """Return p, a, b, the generator and the order of a curve, as gpshell spells them out."""
+    numbers, curve = NUMBERS[reference], CURVES[reference]()
+    size = (curve.key_size + 7) // 8
+    p, a, b, n = (
+        value.to_bytes(size, "big") for value in (numbers.p, numbers.a, numbers.b, numbers.n)
+    )
+    one = ec.derive_private_key(1, curve).public_key()
+    generator = one.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return [(0xB2, p), (0xB3, a), (0xB4, b), (0xB5, generator), (0xB6, n)]

@@ -13,7 +13,13 @@ import pytest
 
 from hub.card import Card
 from hub.card.profile import PYSIM, S16
-from protocols.secure_channel import CardClient, CommandApdu, SecurityLevel, StaticKeys
+from protocols.secure_channel import (
+    CardClient,
+    CommandApdu,
+    ResponseApdu,
+    SecurityLevel,
+    StaticKeys,
+)
 from protocols.secure_channel.keys import encrypt_key, key_check_value
 from protocols.secure_channel.tlv import encode_length
 
@@ -96,6 +102,88 @@ def test_globalplatformpro(tmp_path: Path, level: int) -> None:
     client.send("80f08007", "6985")
     client.send("80f0807f")
     client.send("80f0800f")
+
+
+@pytest.mark.parametrize("level", [0x01, 0x33])
+def test_globalplatformpro_with_security_domains(tmp_path: Path, level: int) -> None:
+    """--domain with who may extradite, --install --to, --move, --set-perso, --put-key, --lock."""
+    card = open_card(tmp_path)
+    client = Client(card, level)
+    client.open()
+    sd, package, module = "f0534d480050", "a0000001515350", "a000000151535041"
+    fields = lv(package) + lv(module) + lv(sd)
+    parameters = lv("c90c 8102 0370 8202 2020 8702 2020".replace(" ", ""))
+    client.send("80e60c00" + lv(fields + "0180" + parameters + "00") + "00")
+    client.send("80e60200" + lv(lv(PKG) + lv(sd) + "00" + "00" + "00") + "00")
+    client.load(200)
+    client.send("80e60c00" + lv(lv(PKG) + lv(MOD) + lv(APP) + "0100" + lv("c900") + "00") + "00")
+    assert f"cc{lv(sd)}" in client.send("80f24002" + lv(f"4f{lv(APP)}") + "00")
+    client.send("80e61000" + lv(lv(ISD) + "00" + lv(APP) + "000000") + "00")
+    client.send("80e28100" + lv("9f660802030405060708 09".replace(" ", "")) + "00")
+    client.send("80e28000" + lv("9f67080102030405060708") + "00")
+    assert client.send("80ca9f7f00").endswith("01020304050607080203040506070809")
+    point = (
+        "04"
+        + "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        + ("4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5")
+    )
+    client.send("80d80001" + lv("73" + "b0" + lv(point) + "f00100" + "00") + "00")
+    modulus = "c1" * 256
+    data = "70" + "a1820100" + modulus + "a003010001" + "00"
+    client.send("80d88001" + lv(data[:400]) + "00")
+    client.send("80d80001" + lv(data[400:]) + "00")
+    assert "c0060170a100a003" in client.send("80ca00e000")
+    client.send("80e40000" + lv("4f" + lv(APP)) + "00")
+    longer = StaticKeys(bytes([7] * 32), bytes([8] * 32), bytes([9] * 32))
+    session = client.client.session
+    assert session is not None
+    data = "01"
+    for key in (longer.enc, longer.mac, longer.dek):
+        data += f"882120{encrypt_key(session.dek, key).hex()}03{key_check_value(key).hex()}"
+    client.send("80d80081" + lv(data) + "00")
+    client.open(longer, version=1)
+    client.send("80e40080" + lv("4f" + lv(sd)) + "00")
+
+
+def test_globalplatformpro_tries_a_longer_challenge_where_the_card_wants_one(
+    tmp_path: Path,
+) -> None:
+    client = Client(open_card(tmp_path, profile=S16), 0x01, 16)
+    assert (
+        client.raw(bytes.fromhex("80500000080000000000000000 00".replace(" ", ""))).hex() == "6700"
+    )
+    client.open()
+
+
+@pytest.mark.parametrize(("level", "size"), [(0x01, 247), (0x03, 239), (0x33, 239)])
+@pytest.mark.parametrize("bundle", [400, 460, 1500])
+def test_globalplatformpro_cuts_a_load_whose_mac_does_not_fit(
+    tmp_path: Path, level: int, size: int, bundle: int
+) -> None:
+    """It counts 8 bytes of MAC where S16 has 16, and sends what is over with the P1 of the LOAD."""
+    card = open_card(tmp_path, profile=S16)
+    client = Client(card, level, 16)
+    client.open()
+    session = client.client.session
+    assert session is not None
+    client.send("80e60200" + lv(lv(PKG) + "00" * 3 + "00") + "00")
+    code = load_block(bytes(bundle))
+    data = b"\xc4" + encode_length(len(code)) + code
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    for number, piece in enumerate(pieces):
+        p1 = 0x80 if number == len(pieces) - 1 else 0
+        secured = 16 + (len(piece) if level == 0x01 else len(piece) // 16 * 16 + 16)
+        long = secured > 255
+        command = CommandApdu(0x80, 0xE8, p1, number, piece, 256, extended=long)
+        wrapped = session.wrap_command(command)
+        first, rest = wrapped.data[:255], wrapped.data[255:]
+        if rest:
+            link = CommandApdu(wrapped.cla, 0xE8, p1 | 0x80, number, first, 256)
+            assert client.raw(link.encode()).hex() == "9000"
+        last = CommandApdu(wrapped.cla, 0xE8, p1, number, rest or first, 256)
+        answer = ResponseApdu.decode(client.raw(last.encode()))
+        assert session.unwrap_response(answer) == ResponseApdu(b"\0", 0x9000)
+    assert card.bundle(PACKAGE) == bytes(bundle)
 
 
 @pytest.mark.parametrize("level", [0x01, 0x03, 0x11, 0x13, 0x33])

@@ -114,6 +114,12 @@ def test_another_command_drops_the_rest_of_an_answer(card: Card) -> None:
     assert answers[3] == "9000"  # the applet's echo of nothing, not the rest
 
 
+def test_get_response_after_another_command_finds_nothing(card: Card) -> None:
+    select = "00A4040008" + ISSUER.hex()
+    answers = transmit(card, select, "80CA9F7F10", "80CA004500", "00C0000000")
+    assert [answer[-4:] for answer in answers] == ["9000", "611D", "9000", "6985"]
+
+
 def test_the_sequence_counter_survives_a_restart(card: Card, tmp_path: Path) -> None:
     begin = "80500000080000000000000000"
     first, second = transmit(card, begin, begin)

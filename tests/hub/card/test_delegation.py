@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
     decode_dss_signature,
     encode_dss_signature,
 )
@@ -27,6 +28,7 @@ DELEGATE = bytes.fromhex("F0534D480051")
 AES_KEY = bytes(range(0x60, 0x70))
 RSA_1024 = rsa.generate_private_key(65537, 1024)
 RSA_2048 = rsa.generate_private_key(65537, 2048)
+RSA_3072 = rsa.generate_private_key(65537, 3072)
 EC_256 = ec.generate_private_key(ec.SECP256R1())
 EC_384 = ec.generate_private_key(ec.SECP384R1())
 
@@ -44,6 +46,9 @@ class Signer:
             case "rsa2048":
                 pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
                 return RSA_2048.sign(message, pss, hashes.SHA256())
+            case "rsa3072":
+                pss = padding.PSS(padding.MGF1(hashes.SHA512()), 64)
+                return RSA_3072.sign(message, pss, hashes.SHA512())
             case "ec256":
                 r, s = decode_dss_signature(EC_256.sign(message, ec.ECDSA(hashes.SHA256())))
                 return r.to_bytes(32, "big") + s.to_bytes(32, "big")
@@ -59,8 +64,8 @@ class Signer:
             case "aes":
                 data = b"\x88\x11\x10" + encrypt_key(session.dek, AES_KEY)
                 data += b"\x03" + key_check_value(AES_KEY)
-            case "rsa1024" | "rsa2048":
-                key = RSA_1024 if self.name == "rsa1024" else RSA_2048
+            case "rsa1024" | "rsa2048" | "rsa3072":
+                key = {"rsa1024": RSA_1024, "rsa2048": RSA_2048, "rsa3072": RSA_3072}[self.name]
                 modulus = key.public_key().public_numbers().n
                 size = key.key_size // 8
                 # Tools write the 80 of 128 bytes as it is.
@@ -81,7 +86,7 @@ class Signer:
         assert manager.sw("80D80001", data) == "9000"
 
 
-SIGNERS = [Signer(name) for name in ("aes", "rsa1024", "rsa2048", "ec256", "ec384")]
+SIGNERS = [Signer(name) for name in ("aes", "rsa1024", "rsa2048", "rsa3072", "ec256", "ec384")]
 signers = pytest.mark.parametrize("signer", SIGNERS, ids=lambda signer: signer.name)
 
 
@@ -109,6 +114,21 @@ def test_a_dap_is_demanded_and_checked(card: Card, signer: Signer, privileges: b
     assert manager.load_package(prefix=dap(ISSUER, b"x"), **options) in {"6985", "6A88"}
     assert manager.load_package(prefix=good, digest=b"", **options) == "6A80"
     assert manager.load_package(prefix=good, **options) == "9000"
+
+
+def test_a_dap_may_take_the_hash_as_it_is(card: Card) -> None:
+    manager = Manager(card)
+    manager.install_domain(VERIFIER, b"\xc0")
+    Signer("ec256").put(Manager(card, VERIFIER), 0x73)
+    digest = hashlib.sha256(load_block()).digest()
+
+    def signed(value: bytes) -> bytes:
+        r, s = decode_dss_signature(EC_256.sign(value, ec.ECDSA(Prehashed(hashes.SHA256()))))
+        return dap(VERIFIER, r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+
+    other = hashlib.sha256(load_block(b"another bundle")).digest()
+    assert manager.load_package(prefix=signed(other), domain=VERIFIER) == "6982"
+    assert manager.load_package(prefix=signed(digest), domain=VERIFIER) == "9000"
 
 
 def test_a_dap_of_another_package_is_refused(card: Card) -> None:
@@ -199,6 +219,53 @@ def test_a_delegate_loads_installs_extradites_and_deletes_with_tokens(
     signed, confirmation = receipt(delegate.ok("80E40000", data))
     assert signed == cmac(AES_KEY, confirmation + encode_lv(PACKAGE))
     assert manager.ok("80CA00C2")[2:] == confirmation[1:3] == b"\x00\x04"
+
+
+@pytest.mark.parametrize("digest", [hashes.SHA1(), hashes.SHA512(), hashes.SHA256()])
+def test_a_token_is_not_padded_with_another_hash(
+    card: Card, delegate: Manager, digest: hashes.HashAlgorithm
+) -> None:
+    Signer("rsa2048").put(Manager(card), 0x70)
+    fields = encode_lv(PACKAGE, DELEGATE, hashlib.sha256(load_block()).digest(), b"")
+    message = bytes((2, 0, len(fields))) + fields
+    pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+    signed = encode_lv(RSA_2048.sign(message, pss, digest))
+    sw, _ = send_chained(delegate, 2, fields + signed)
+    assert sw == (0x9000 if digest.name == "sha256" else 0x6982)
+
+
+def test_an_ec_token_binds_the_whole_command_and_not_its_beginning(
+    card: Card, delegate: Manager
+) -> None:
+    """A library that gives ECDSA the message for the hash signs its first 32 bytes alone."""
+    Signer("ec256").put(Manager(card), 0x70)
+    fields = encode_lv(PACKAGE, DELEGATE, hashlib.sha256(load_block()).digest(), b"")
+    first = (bytes((2, 0, len(fields))) + fields)[:32]
+    r, s = decode_dss_signature(EC_256.sign(first, ec.ECDSA(Prehashed(hashes.SHA256()))))
+    signed = encode_lv(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    assert send_chained(delegate, 2, fields + signed)[0] == 0x6982
+
+
+def test_the_receipt_of_a_registry_update_binds_what_was_updated(
+    card: Card, delegate: Manager
+) -> None:
+    signer, manager = Signer("aes"), Manager(card)
+    signer.put(manager, 0x70)
+    signer.put(manager, 0x71)
+    assert manager.load_package(domain=DELEGATE) == "9000"
+    assert manager.install(APPLET) == "9000"
+    updates = (
+        (DELEGATE, (b"", b"", APPLET, b"\x00", b"")),
+        (DELEGATE, (b"", b"", APPLET, b"", bytes.fromhex("EF03CF0101"))),
+        (DELEGATE, (ISSUER, b"", APPLET, b"", b"")),
+    )
+    for before, values in updates:
+        fields = encode_lv(*values)
+        data = fields + encode_lv(token(signer, 0x40, fields))
+        signed, confirmation = receipt(delegate.ok("80E64000", data))
+        new, _, aid, privileges, parameters = values
+        about = encode_lv(before, aid, new, privileges, parameters)
+        assert signed == cmac(AES_KEY, confirmation + about)
 
 
 def test_a_receipt_may_be_signed_on_an_elliptic_curve(card: Card, delegate: Manager) -> None:

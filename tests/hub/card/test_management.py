@@ -494,9 +494,25 @@ def test_a_domain_goes_with_all_it_holds_if_that_is_asked(card: Card) -> None:
     assert runtime_of(card).calls[-2:] == [("uninstall", APPLET), ("unload", PACKAGE)]
 
 
+def test_an_instance_goes_to_the_domain_that_its_package_was_loaded_for(blank: Card) -> None:
+    """`gp --install .. --to` and gpshell's delegation load for a domain and install by another."""
+    manager = Manager(blank)
+    assert manager.install_domain(NEW, b"\xa0") == "9000"
+    assert manager.load_package(domain=NEW) == "9000"
+    assert manager.install(APPLET) == "9000"
+    assert manager.listing("40")[name(APPLET)][0xCC] == NEW
+    # A package of the issuer's is no way up, nor is one beside: what installs has the instance.
+    assert manager.install_domain(DOMAIN) == "9000"
+    assert manager.listing("40")[name(DOMAIN)][0xCC] == ISSUER
+    assert manager.sw("80F060FF", NEW) == "9000"
+    assert manager.install(APPLET + b"\1") == "6985"
+
+
 def test_a_domain_whose_package_others_use_stays(card: Card) -> None:
     manager = Manager(card)
-    assert manager.install(NEW) == "9000"  # in the issuer's domain, of the other's package
+    assert manager.install(NEW) == "9000"
+    moved = encode_lv(ISSUER, b"", NEW, b"", b"", b"")
+    assert manager.sw("80E61000", moved) == "9000"  # into the issuer's, of the other's package
     assert manager.sw("80E40080", Tlv(0x4F, DOMAIN).encode()) == "6985"
     assert manager.state(APPLET) == 0x07
 
