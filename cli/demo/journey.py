@@ -41,7 +41,7 @@ from hub.readings import ReadingFlag, Readout
 from protocols.metrology import Period
 from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
-from utility_server.errors import HeadEndError
+from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address, HeadEnd
 from utility_server.office import BilledPeriod, Utility
 
@@ -202,12 +202,24 @@ class Journey:
                 office.ask(question, head_end, address)
                 question = office.question(meter, self.household.period, question.tariff)
             with self._station("channel, applet and proof"):
-                answer = office.ask(question, head_end, address)
+                try:
+                    answer = office.ask(question, head_end, address)
+                except HubRefused:
+                    self._say_why()
+                    raise
             with self._station("verification and ledger"):
                 billed = office.verify(question, answer)
             with self._station("delivery"):
                 office.deliver(billed, head_end, address)
         return billed, head_end.traffic.sent
+
+    def _say_why(self) -> None:
+        """Say what the resident is told: the utility is told a status word only."""
+        with Device.open(self.folder / "hub") as device:
+            for entry in device.disclosure.log.entries("refusal"):
+                self.say(
+                    f"resident: not told to the {entry.facts['recipient']}: {entry.facts['why']}"
+                )
 
     def _serve(self) -> subprocess.Popen[str]:
         if self.tamper is None:

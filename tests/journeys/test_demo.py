@@ -163,3 +163,12 @@ def test_a_load_variable_tariff_is_billed_privately(meterlet: Meterlet) -> None:
     known = facts["known"]["supplier"]
     assert known["degrees_of_freedom"] == 3  # as if what lies above each limit were a sum
     assert known["nothing_finer_than_minutes"] == 9 * 60  # the shortages of March
+
+
+def test_what_the_guard_refuses_is_said_to_the_resident_alone(meterlet: Meterlet) -> None:
+    """A quarter of Sydney's clock begins within a month of Berlin's: a few hours by themselves."""
+    tariff = ROOT / "examples/tariffs/au-solar-demand-2025.toml"
+    done = meterlet("demo", "--tariff", tariff, "--solar", "6")
+    assert done.returncode == 5
+    assert "resident: not told to the supplier: window: the total of" in done.stdout
+    assert done.stderr.startswith("meterlet: the hub refused: 6985")
