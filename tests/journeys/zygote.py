@@ -137,6 +137,9 @@ def _import_commands() -> None:
 
     for target in (NOUNS | TARGETS).values():
         import_module(target.partition(":")[0])
+    from hub.meters.simulator import _standard_profile
+
+    _standard_profile(2025)  # is kept: most synthetic households live in that year
 
 
 if __name__ == "__main__":
