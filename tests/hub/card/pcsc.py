@@ -29,18 +29,27 @@ MISSING = [
 ]
 
 
+def is_running() -> bool:
+    """Whether pcscd answers."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return SOCKET.exists() and probe.connect_ex(str(SOCKET)) == 0
+
+
 @contextmanager
 def daemon() -> Iterator[None]:
     """Run pcscd, unless one is there already."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        running = SOCKET.exists() and probe.connect_ex(str(SOCKET)) == 0
     process = None
-    if not running:
+    if not is_running():
         assert PCSCD is not None
         SOCKET.parent.mkdir(exist_ok=True)
         process = subprocess.Popen(
             [PCSCD, "--foreground"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        for _ in range(200):
+            assert process.poll() is None, f"pcscd ended with {process.returncode}"
+            if is_running():
+                break
+            time.sleep(0.05)
     try:
         yield
     finally:
