@@ -44,7 +44,7 @@ from protocols.proofs.compare import (
     largest,
     largest_few,
     maximum,
-    require_at_most,
+    require_all_at_most,
     require_largest,
     rounded,
     tiers,
@@ -154,8 +154,7 @@ def _peak(session: Session, label: str, source: Source, group: Group) -> int:
     peak = session.open(label, chosen)
     if not group.floor <= peak < 1 << PEAK_BITS:
         raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
-    for item in items[:-1]:
-        require_at_most(session, label, item, chosen, max(peak.bit_length(), 1))
+    require_all_at_most(session, label, items[:-1], chosen, max(peak.bit_length(), 1))
     return peak
 
 

@@ -35,6 +35,7 @@ from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses, receive_excess, send_excess
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
+from protocols.proofs.many_ranges import are_looked_up, receive_many_ranges, send_many_ranges
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import commit
@@ -181,6 +182,12 @@ class Session(ABC):
     @abstractmethod
     def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity: ...
 
+    def _split_ranges(self) -> tuple[list[_Range], list[_Range]]:
+        """Return which ranges are looked up, and which are proved bit by bit."""
+        whole = are_looked_up([claim.width for claim in self._ranges])
+        pairs = list(zip(self._ranges, whole, strict=True))
+        return [c for c, is_whole in pairs if is_whole], [c for c, is_whole in pairs if not is_whole]
+
     def _say_points(self, commitment: VectorCommitment) -> None:
         self.transcript.append("points", commitment.points.encode())
         self.transcript.append("parts", b"".join(part.label for part in commitment.parts))
@@ -250,15 +257,16 @@ class Prover(Session):
 
     def finish(self) -> bytes:
         """Prove the ranges and return the whole proof."""
-        if self._ranges:
-            values = [claim.quantity.opened() for claim in self._ranges]
-            widths = [claim.width for claim in self._ranges]
-            if sum(widths) > FEW_BITS:
-                send_ranges(self._channel, values, widths, self._nonces)
-                return self._channel.data()
-            for claim, secret in zip(self._ranges, values, strict=True):
-                point = claim.quantity.point
-                send_bits(self._channel, point, secret, claim.width, self._nonces)
+        looked_up, others = self._split_ranges()
+        if looked_up:
+            values, widths = _opened(looked_up)
+            send_many_ranges(self._channel, values, widths, self._nonces)
+        values, widths = _opened(others)
+        if sum(widths) > FEW_BITS:
+            send_ranges(self._channel, values, widths, self._nonces)
+            return self._channel.data()
+        for claim, secret in zip(others, values, strict=True):
+            send_bits(self._channel, claim.quantity.point, secret, claim.width, self._nonces)
         return self._channel.data()
 
     def _commit(self, label: str, value: int, limit: int) -> Quantity:
@@ -345,9 +353,11 @@ class Verifier(Session):
 
     def finish(self, name: str) -> SessionCheck:
         """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
-        labels = "the ranges of " + ", ".join(dict.fromkeys(c.label for c in self._ranges))
-        points = [claim.quantity.point for claim in self._ranges]
-        widths = [claim.width for claim in self._ranges]
+        looked_up, others = self._split_ranges()
+        if looked_up:
+            parts = _labels(looked_up), *_points(looked_up)
+            self._checks.append(receive_many_ranges(self._channel, *parts))
+        labels, (points, widths) = _labels(others), _points(others)
         if sum(widths) > FEW_BITS:
             self._checks.append(receive_ranges(self._channel, labels, points, widths))
         else:
@@ -374,6 +384,18 @@ class Verifier(Session):
         total = Quantity(self._channel.receive_point(label), excesses.limit)
         self._checks += receive_excess(self._channel, label, source, excesses, total.point)
         return total
+
+
+def _opened(ranges: Sequence[_Range]) -> tuple[list[tuple[int, int]], list[int]]:
+    return [claim.quantity.opened() for claim in ranges], [claim.width for claim in ranges]
+
+
+def _points(ranges: Sequence[_Range]) -> tuple[list[Point], list[int]]:
+    return [claim.quantity.point for claim in ranges], [claim.width for claim in ranges]
+
+
+def _labels(ranges: Sequence[_Range]) -> str:
+    return "the ranges of " + ", ".join(dict.fromkeys(claim.label for claim in ranges))
 
 
 def _slot_form(

@@ -27,9 +27,10 @@ from protocols.proofs import (
 from protocols.proofs import excess as statement
 from protocols.proofs.batch import find_refused
 from protocols.proofs.channel import Incoming, Outgoing
-from protocols.proofs.excess import Excesses, _inverses, _send_uses, _Sums, receive_excess
+from protocols.proofs.excess import Excesses, _send_uses, _Sums, receive_excess
 from protocols.proofs.folding import multiply_each
 from protocols.proofs.group import Point, multiply_generator
+from protocols.proofs.lookup import Drawn, inverses_of_table
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.products import Masks, product_generators, send_products
 from tests.protocols.proofs.programmed import Programmed
@@ -101,9 +102,9 @@ def forge(
     channel.send_point("A2", committed(second, 1_234))
     channel.send_point("S", committed((list(masks.left), list(masks.right)), masks.rho))
     u, y, z = (channel.challenge(label) for label in "uyz")
-    inverses = _inverses(lookup, TABLE)
+    inverses = inverses_of_table(lookup, TABLE)
     assert inverses is not None
-    sums = _Sums(excesses, lookup, u, z, inverses)
+    sums = _Sums(excesses, Drawn(lookup, u, z, inverses))
     blinding = _send_uses(channel, SOURCE, sums.by_place(), Nonces(bytes(32)))
     shift = [lookup] * far + [0] * (size - far)
     lefts = [a + s + u * b for a, s, b in zip(left, shift, second[0], strict=True)]

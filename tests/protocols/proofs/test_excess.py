@@ -32,7 +32,7 @@ from protocols.proofs import (
 )
 from protocols.proofs.batch import find_refused
 from protocols.proofs.channel import Incoming, Outgoing
-from protocols.proofs.excess import Excesses, _inverses, _Sums, receive_excess
+from protocols.proofs.excess import Excesses, _Sums, receive_excess
 from protocols.proofs.folding import (
     inner_product,
     multiply_each,
@@ -41,6 +41,7 @@ from protocols.proofs.folding import (
 )
 from protocols.proofs.generators import generators
 from protocols.proofs.group import multiply_generator, sum_points
+from protocols.proofs.lookup import Drawn, inverses_of_table
 from protocols.proofs.products import product_generators
 from tests.protocols.proofs.programmed import Programmed
 
@@ -236,9 +237,9 @@ def test_a_simulator_without_the_uses_makes_accepting_proofs() -> None:
     dice = random.Random(17)
     size = 2 * (excesses.digits + 1) + (1 << excesses.digit_bits)
     far = 2 * excesses.digits
-    inverses = _inverses(lookup, 1 << excesses.digit_bits)
+    inverses = inverses_of_table(lookup, 1 << excesses.digit_bits)
     assert inverses is not None
-    sums = _Sums(excesses, lookup, u, z, inverses)
+    sums = _Sums(excesses, Drawn(lookup, u, z, inverses))
     l_vector, r_vector = ([dice.randrange(ORDER) for _ in range(size)] for _ in range(2))
     t, tau, mu = inner_product(l_vector, r_vector), dice.randrange(ORDER), dice.randrange(ORDER)
     first, second, t2 = multiply_generator(555), multiply_generator(666), multiply_generator(777)
@@ -287,5 +288,5 @@ def test_a_challenge_that_hits_the_table_is_refused_by_both_sides(lookup: int) -
     verifier = Incoming(Programmed([lookup]), PROOF)
     with pytest.raises(ProofRefused, match="challenge"):
         receive_excess(verifier, "it", hidden(SOURCE), SMALL, commit(total, 3))
-    assert _inverses(lookup, 8) is None
-    assert _inverses(ORDER - 8, 8) is not None
+    assert inverses_of_table(lookup, 8) is None
+    assert inverses_of_table(ORDER - 8, 8) is not None
