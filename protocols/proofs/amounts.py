@@ -44,7 +44,7 @@ from protocols.proofs.compare import (
     largest,
     largest_few,
     maximum,
-    require_all_at_most,
+    require_at_most,
     require_largest,
     rounded,
     tiers,
@@ -52,6 +52,7 @@ from protocols.proofs.compare import (
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
+from protocols.proofs.many_ranges import FEW_ITEMS, whole_bytes
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
 
@@ -148,13 +149,22 @@ def _parts(session: Session, label: str, bucket: Bucket, use: Quantity) -> list[
 def _peak(session: Session, label: str, source: Source, group: Group) -> int:
     """Return the peak, opened: the same as `largest`, with ranges of no more bits than it has."""
     items = _candidates(session, label, source, group)
-    chosen = session.choose(
-        label, items, lambda: max(range(len(items)), key=lambda place: items[place].value)
-    )
+    many = len(items) > FEW_ITEMS
+    if many:
+        chosen = session.commit_largest(label, items)
+    else:
+        chosen = session.choose(
+            label, items, lambda: max(range(len(items)), key=lambda place: items[place].value)
+        )
     peak = session.open(label, chosen)
     if not group.floor <= peak < 1 << PEAK_BITS:
         raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
-    require_all_at_most(session, label, items[:-1], chosen, max(peak.bit_length(), 1))
+    width = max(peak.bit_length(), 1)
+    if many:
+        session.require_maximum(label, chosen, items, whole_bytes(width))
+        return peak
+    for item in items[:-1]:
+        require_at_most(session, label, item, chosen, width)
     return peak
 
 

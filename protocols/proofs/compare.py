@@ -17,7 +17,7 @@ small cannot be proved, one whose widths are larger than needed is as sound but 
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from protocols.proofs.many_ranges import roomy_width
+from protocols.proofs.many_ranges import FEW_ITEMS, whole_bytes
 from protocols.proofs.quantity import Quantity
 from protocols.proofs.session import Session
 
@@ -29,7 +29,6 @@ __all__ = [
     "minimum",
     "piecewise_linear",
     "positive_part",
-    "require_all_at_most",
     "require_at_most",
     "require_largest",
     "rounded",
@@ -53,18 +52,6 @@ def require_at_most(
 ) -> None:
     """Prove small ≤ large; their difference is below 2^width."""
     session.require_range(label, large - small, width)
-
-
-def require_all_at_most(
-    session: Session, label: str, items: Sequence[Quantity], large: Quantity, width: int
-) -> None:
-    """Prove item ≤ large for each item; their differences are below 2^width.
-
-    Where there are many, the width is rounded up to what can be looked up.
-    """
-    roomy = roomy_width(width, len(items))
-    for item in items:
-        require_at_most(session, label, item, large, roomy)
 
 
 def minimum(session: Session, label: str, a: Quantity, b: Quantity, width: int) -> Quantity:
@@ -94,8 +81,13 @@ def largest(session: Session, label: str, items: Sequence[Quantity], width: int)
     Size: up to eight items as in `minimum`; above, about 230 bytes for each doubling, and one
     range of `width` bits for each item.
     """
+    if len(items) > FEW_ITEMS:
+        chosen = session.commit_largest(label, items)
+        session.require_maximum(label, chosen, items, whole_bytes(width))
+        return chosen
     chosen = session.choose(label, items, lambda: _place_of_largest(items))
-    require_all_at_most(session, label, items, chosen, width)
+    for item in items:
+        require_at_most(session, label, item, chosen, width)
     return chosen
 
 

@@ -24,7 +24,7 @@ or comparison whose limit comes near n/2 is allowed. So what is proved holds for
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from protocols.proofs._checks import OpenCheck, SessionCheck
@@ -35,7 +35,12 @@ from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses, receive_excess, send_excess
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
-from protocols.proofs.many_ranges import are_looked_up, receive_many_ranges, send_many_ranges
+from protocols.proofs.many_ranges import (
+    are_looked_up,
+    receive_many_ranges,
+    send_many_ranges,
+    whole_bytes,
+)
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import commit
@@ -57,6 +62,8 @@ class _Range:
     label: str
     quantity: Quantity
     width: int
+    group: int | None = None
+    """Which maximum it is part of: one of its ranges is of a 0."""
 
 
 class Session(ABC):
@@ -65,6 +72,7 @@ class Session(ABC):
     def __init__(self, transcript: Transcript) -> None:
         self.transcript = transcript
         self._ranges: list[_Range] = []
+        self._groups = 0
 
     def forms(self, label: str, source: Source, forms: Sequence[Sequence[int]]) -> list[Quantity]:
         """Return Σ form[i]·use[i] for each form, committed."""
@@ -146,6 +154,26 @@ class Session(ABC):
             self.require_range(label, -quantity + high, width)
         return Quantity(quantity.point, max(abs(low), abs(high)), quantity.secret)
 
+    def require_maximum(
+        self, label: str, maximum: Quantity, items: Sequence[Quantity], width: int
+    ) -> None:
+        """Prove that one of many items is `maximum`, and none is larger, hiding which.
+
+        The differences are below 2^width, whole bytes; see `protocols.proofs.many_ranges`.
+        """
+        if not items or width != whole_bytes(width):
+            raise ValueError(f"{label}: a maximum of nothing, or of {width} bits: no whole bytes")
+        self.transcript.append_text("maximum", label)
+        start = len(self._ranges)
+        for item in items:
+            self.require_range(label, maximum - item, width)
+        self._ranges[start:] = [replace(own, group=self._groups) for own in self._ranges[start:]]
+        self._groups += 1
+
+    @abstractmethod
+    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        """Return a new quantity, the largest of `items` if `require_maximum` follows."""
+
     @abstractmethod
     def commit(self, label: str, value: Callable[[], int], width: int) -> Quantity:
         """Return a new quantity, proved to be in [0, 2^width); only the prover calls `value`."""
@@ -184,7 +212,10 @@ class Session(ABC):
 
     def _split_ranges(self) -> tuple[list[_Range], list[_Range]]:
         """Return which ranges are looked up, and which are proved bit by bit."""
-        whole = are_looked_up([claim.width for claim in self._ranges])
+        whole = are_looked_up(
+            [claim.width for claim in self._ranges],
+            [claim.group is not None for claim in self._ranges],
+        )
         pairs = list(zip(self._ranges, whole, strict=True))
         return [c for c, is_whole in pairs if is_whole], [c for c, is_whole in pairs if not is_whole]
 
@@ -215,6 +246,19 @@ class Prover(Session):
         if not 0 <= quantity.opened()[0] < 1 << width:
             raise FalseStatement(f"{label}: the quantity is not in the range of {width} bits")
         return super().require_range(label, quantity, width)
+
+    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        """Commit to the largest."""
+        limit = max(item.limit for item in items)
+        return self._commit(label, max(item.value for item in items), limit)
+
+    def require_maximum(
+        self, label: str, maximum: Quantity, items: Sequence[Quantity], width: int
+    ) -> None:
+        """Raise `FalseStatement` if it is none of the items, or one is larger."""
+        if all(item.value != maximum.value for item in items):
+            raise FalseStatement(f"{label}: the maximum is none of the items")
+        super().require_maximum(label, maximum, items, width)
 
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         """Commit to the option at `pick()` and prove that it is one of them."""
@@ -260,7 +304,7 @@ class Prover(Session):
         looked_up, others = self._split_ranges()
         if looked_up:
             values, widths = _opened(looked_up)
-            send_many_ranges(self._channel, values, widths, self._nonces)
+            send_many_ranges(self._channel, values, widths, _groups(looked_up), self._nonces)
         values, widths = _opened(others)
         if sum(widths) > FEW_BITS:
             send_ranges(self._channel, values, widths, self._nonces)
@@ -315,6 +359,11 @@ class Verifier(Session):
         quantity = Quantity(self._channel.receive_point(label), LARGEST_LIMIT)
         return self.require_range(label, quantity, width)
 
+    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        """Receive the commitment."""
+        limit = max(item.limit for item in items)
+        return Quantity(self._channel.receive_point(label), limit)
+
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         """Receive the commitment and the proof that it is one of the options."""
         limit = max(option.limit for option in options)
@@ -355,7 +404,7 @@ class Verifier(Session):
         """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
         looked_up, others = self._split_ranges()
         if looked_up:
-            parts = _labels(looked_up), *_points(looked_up)
+            parts = _labels(looked_up), *_points(looked_up), _groups(looked_up)
             self._checks.append(receive_many_ranges(self._channel, *parts))
         labels, (points, widths) = _labels(others), _points(others)
         if sum(widths) > FEW_BITS:
@@ -392,6 +441,15 @@ def _opened(ranges: Sequence[_Range]) -> tuple[list[tuple[int, int]], list[int]]
 
 def _points(ranges: Sequence[_Range]) -> tuple[list[Point], list[int]]:
     return [claim.quantity.point for claim in ranges], [claim.width for claim in ranges]
+
+
+def _groups(ranges: Sequence[_Range]) -> list[list[int]]:
+    """Return the places of each maximum's ranges."""
+    places: dict[int, list[int]] = {}
+    for place, claim in enumerate(ranges):
+        if claim.group is not None:
+            places.setdefault(claim.group, []).append(place)
+    return [*places.values()]
 
 
 def _labels(ranges: Sequence[_Range]) -> str:
