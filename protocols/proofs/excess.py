@@ -19,8 +19,8 @@ Proof:   With e = max(0, x − L) and f = max(0, L − x), it has to be shown fo
          this linear form of the days' commitments (`protocols.proofs.vector`).
 
 Sound: the argument shows (1) to (3) and the sum for numbers that are fixed before its challenges.
-(2) and (3) are modulo the order n: x is certified below 2^32 and L below 2^24, so that x − L = e − f
-holds for integers.
+(2) and (3) are modulo the order n: x is certified below 2^32 and L below 2^24, so that
+x − L = e − f holds for integers.
 
 Zero-knowledge: W and Y are uniform; the argument and the linear form have simulators that are
 handed these points.

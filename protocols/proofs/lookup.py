@@ -199,7 +199,10 @@ def send_lookups(
 
 
 def receive_lookups(
-    channel: Incoming, name: str, shape: Shape, weigh: Callable[[Drawn], tuple[LookupSums, Committed]]
+    channel: Incoming,
+    name: str,
+    shape: Shape,
+    weigh: Callable[[Drawn], tuple[LookupSums, Committed]],
 ) -> ProductsCheck:
     """Receive the proof about numbers of this shape; what remains is to check it.
 

@@ -3,8 +3,8 @@
 
 Public:  V_j, width n_j in bits, for many j; groups of some of these j, each in one group at most.
 Secret:  v_j and γ_j with V_j = v_j·H + γ_j·G.
-Claim:   0 ≤ v_j < 2^n_j for each j; in each group, one v_j is 0. So M is the maximum of many x where
-         the v_j of a group are the M − x_j.
+Claim:   0 ≤ v_j < 2^n_j for each j; in each group, one v_j is 0. So M is the maximum of many x
+         where the v_j of a group are the M − x_j.
 Proof:   Each value is cut into digits of b bits, where b divides all widths. Each value of a group
          is paired with a number e_j, which is 1 where the (first) value of 0 is, and 0 elsewhere:
 
@@ -15,10 +15,10 @@ Proof:   Each value is cut into digits of b bits, where b divides all widths. Ea
          sums, times powers of z, in the argument of `protocols.proofs.lookup`, where Σ z^(1+j)·V_j
          is what they come to.
 
-Sound: the argument shows (1) to (4) for digits that are in the table, modulo the order n. A width is
-no more than 128 bits, so that the right side of (1) is below n, and v_j is that integer. By (4) some
-e_j of a group is not 0, so by (2) its f_j is, and by (3) and (1) v_j. Whether v_j is the integer that
-a statement means follows from the limits of `protocols.proofs.quantity`.
+Sound: the argument shows (1) to (4) for digits that are in the table, modulo the order n. A width
+is no more than 128 bits, so that the right side of (1) is below n, and v_j is that integer. By (4)
+some e_j of a group is not 0, so by (2) its f_j is 0, and by (3) and (1) v_j. Whether v_j is the
+integer that a statement means follows from the limits of `protocols.proofs.quantity`.
 
 Zero-knowledge: the argument has a simulator that is handed the V_j and no more.
 
@@ -66,9 +66,12 @@ __all__ = [
 ]
 
 MANY_BITS: Final = 256
-"""Of a statement that has more bits in ranges of whole bytes than these, such ranges are looked up."""
-FEW_ITEMS: Final = 16
-"""The maximum of more items than these is looked up."""
+"""With more bits than these in ranges of whole bytes, a statement looks such ranges up.
+
+Measured: it is quicker and shorter from 160 on. Statements with less keep the proofs they had.
+"""
+FEW_ITEMS: Final = 8
+"""The maximum of more items is looked up. Measured: quicker and shorter from five on, likewise."""
 _BYTE: Final = 8
 
 

@@ -217,7 +217,9 @@ class Session(ABC):
             [claim.group is not None for claim in self._ranges],
         )
         pairs = list(zip(self._ranges, whole, strict=True))
-        return [c for c, is_whole in pairs if is_whole], [c for c, is_whole in pairs if not is_whole]
+        return [c for c, is_whole in pairs if is_whole], [
+            c for c, is_whole in pairs if not is_whole
+        ]
 
     def _say_points(self, commitment: VectorCommitment) -> None:
         self.transcript.append("points", commitment.points.encode())

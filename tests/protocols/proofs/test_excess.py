@@ -14,20 +14,16 @@ from protocols.proofs import (
     ORDER,
     FalseStatement,
     Malformed,
-    PointVector,
     ProofRefused,
     Prover,
     Session,
-    SlotOpening,
     Source,
     Transcript,
     VectorCommitment,
-    VectorOpening,
     VectorPart,
     Verifier,
     commit,
     commit_many,
-    commit_vector,
     verify_all,
 )
 from protocols.proofs.batch import find_refused
@@ -44,29 +40,9 @@ from protocols.proofs.group import multiply_generator, sum_points
 from protocols.proofs.lookup import Drawn, inverses_of_table
 from protocols.proofs.products import product_generators
 from tests.protocols.proofs.programmed import Programmed
+from tests.protocols.proofs.sources import days, hidden, slots
 
 WIDE = 1 << 24
-
-
-def slots(uses: tuple[int, ...]) -> Source:
-    dice = random.Random(5)
-    blindings = tuple(dice.getrandbits(250) for _ in uses)
-    return Source(commit_many(uses, blindings), b"days", SlotOpening(uses, blindings))
-
-
-def days(uses: tuple[int, ...]) -> Source:
-    """The same by the day, of four slots each."""
-    starts = range(0, len(uses), 4)
-    parts = tuple(VectorPart.of_day(1 + s // 4, len(uses[s : s + 4])) for s in starts)
-    points = PointVector(
-        commit_vector(part, uses[s : s + 4], 7 + s) for part, s in zip(parts, starts, strict=True)
-    )
-    opening = VectorOpening(uses, sum(7 + s for s in starts))
-    return Source(VectorCommitment(parts, points), b"days", opening)
-
-
-def hidden(source: Source) -> Source:
-    return Source(source.commitment, source.identity)
 
 
 def above(session: Session, source: Source, excesses: Excesses) -> int:
