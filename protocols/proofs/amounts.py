@@ -53,7 +53,7 @@ from protocols.proofs.compare import (
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
-from protocols.proofs.many_ranges import FEW_ITEMS, whole_bytes
+from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
 
@@ -150,23 +150,24 @@ def _parts(session: Session, label: str, bucket: Bucket, use: Quantity) -> list[
 def _peak(session: Session, label: str, source: Source, group: Group) -> int:
     """Return the peak, opened: the same as `largest`, with ranges as narrow as its bits allow."""
     items = _candidates(session, label, source, group)
-    many = len(items) > FEW_ITEMS
-    if many:
-        chosen = session.commit_largest(label, items)
-    else:
-        chosen = session.choose(
-            label, items, lambda: max(range(len(items)), key=lambda place: items[place].value)
-        )
-    peak = session.open(label, chosen)
-    if not group.floor <= peak < 1 << PEAK_BITS:
-        raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
-    width = max(peak.bit_length(), 1)
-    if many:
-        session.require_maximum(label, chosen, items, whole_bytes(width))
-        return peak
+    told: list[int] = []
+
+    def width(chosen: Quantity) -> int:
+        told.append(peak := session.open(label, chosen))
+        if not group.floor <= peak < 1 << PEAK_BITS:
+            raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
+        return max(peak.bit_length(), 1)
+
+    if len(items) > FEW_ITEMS:
+        session.largest(label, items, width)
+        return told[0]
+    chosen = session.choose(
+        label, items, lambda: max(range(len(items)), key=lambda place: items[place].value)
+    )
+    bits = width(chosen)
     for item in items[:-1]:
-        require_at_most(session, label, item, chosen, width)
-    return peak
+        require_at_most(session, label, item, chosen, bits)
+    return told[0]
 
 
 def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:

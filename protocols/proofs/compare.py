@@ -17,7 +17,7 @@ small cannot be proved, one whose widths are larger than needed is as sound but 
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from protocols.proofs.many_ranges import FEW_ITEMS, whole_bytes
+from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity
 from protocols.proofs.session import Session
 
@@ -82,9 +82,7 @@ def largest(session: Session, label: str, items: Sequence[Quantity], width: int)
     bytes and a part of the one proof that `protocols.proofs.many_ranges` makes of all maxima.
     """
     if len(items) > FEW_ITEMS:
-        chosen = session.commit_largest(label, items)
-        session.require_maximum(label, chosen, items, whole_bytes(width))
-        return chosen
+        return session.largest(label, items, lambda _: width)
     chosen = session.choose(label, items, lambda: _place_of_largest(items))
     for item in items:
         require_at_most(session, label, item, chosen, width)

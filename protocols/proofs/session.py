@@ -14,8 +14,8 @@ can be added, subtracted, multiplied by public integers, ranged, compared and op
 
 Both sides run the same lines, so neither can have rules of its own. On the prover's side a
 quantity knows its value, and a part that does not hold raises `FalseStatement` at once. On the
-verifier's side it is a point; what remains to be checked is gathered, ranges in one proof, and
-comes out of `finish` as one check that can be verified in a batch.
+verifier's side it is a point; what remains to be checked is gathered, ranges in one proof or two,
+and comes out of `finish` as one check that can be verified in a batch.
 
 **Wrap-around.** The group knows numbers modulo its order n only. Each quantity therefore carries
 a public limit of its magnitude, which follows from what was proved or certified; no sum, multiple
@@ -24,28 +24,23 @@ or comparison whose limit comes near n/2 is allowed. So what is proved holds for
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from protocols.proofs._checks import OpenCheck, SessionCheck
+from protocols.proofs._gathered import Range, receive_gathered, send_gathered
 from protocols.proofs.batch import Check
-from protocols.proofs.bits import FEW_BITS, receive_bits, send_bits
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses, receive_excess, send_excess
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
-from protocols.proofs.many_ranges import (
-    are_looked_up,
-    receive_many_ranges,
-    send_many_ranges,
-    whole_bytes,
-)
+from protocols.proofs.many_ranges import whole_bytes
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import commit
 from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
-from protocols.proofs.ranges import LARGEST_WIDTH, receive_ranges, send_ranges
+from protocols.proofs.ranges import LARGEST_WIDTH
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import (
     VectorCommitment,
@@ -57,21 +52,12 @@ from protocols.proofs.vector import (
 __all__ = ["Prover", "Session", "SessionCheck", "Verifier"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    label: str
-    quantity: Quantity
-    width: int
-    group: int | None = None
-    """Which maximum it is part of: one of its ranges is of a 0."""
-
-
 class Session(ABC):
     """What a statement may ask for; see the module's docstring."""
 
     def __init__(self, transcript: Transcript) -> None:
         self.transcript = transcript
-        self._ranges: list[_Range] = []
+        self._ranges: list[Range] = []
         self._groups = 0
 
     def forms(self, label: str, source: Source, forms: Sequence[Sequence[int]]) -> list[Quantity]:
@@ -141,7 +127,7 @@ class Session(ABC):
             raise ValueError(f"{label}: a range of {width} bits")
         self._say(label, quantity)
         self.transcript.append_integer("width", width)
-        self._ranges.append(_Range(label, quantity, width))
+        self._ranges.append(Range(label, quantity, width))
         return Quantity(quantity.point, (1 << width) - 1, quantity.secret)
 
     def require_between(self, label: str, quantity: Quantity, low: int, high: int) -> Quantity:
@@ -154,25 +140,24 @@ class Session(ABC):
             self.require_range(label, -quantity + high, width)
         return Quantity(quantity.point, max(abs(low), abs(high)), quantity.secret)
 
-    def require_maximum(
-        self, label: str, maximum: Quantity, items: Sequence[Quantity], width: int
-    ) -> None:
-        """Prove that one of many items is `maximum`, and none is larger, hiding which.
+    def largest(
+        self, label: str, items: Sequence[Quantity], width: Callable[[Quantity], int]
+    ) -> Quantity:
+        """Return the largest of many items, committed, hiding which it is.
 
-        The differences are below 2^width, whole bytes; see `protocols.proofs.many_ranges`.
+        Its differences to the others are below 2^width, rounded up to whole bytes. The width is
+        asked for once the largest is committed to, so that it may depend on what is opened of it.
+        See `protocols.proofs.many_ranges`.
         """
-        if not items or width != whole_bytes(width):
-            raise ValueError(f"{label}: a maximum of nothing, or of {width} bits: no whole bytes")
-        self.transcript.append_text("maximum", label)
+        largest = self._commit_largest(label, items)
+        rounded_up = whole_bytes(width(largest))
+        self.transcript.append_text("largest", label)
         start = len(self._ranges)
         for item in items:
-            self.require_range(label, maximum - item, width)
+            self.require_range(label, largest - item, rounded_up)
         self._ranges[start:] = [replace(own, group=self._groups) for own in self._ranges[start:]]
         self._groups += 1
-
-    @abstractmethod
-    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
-        """Return a new quantity, the largest of `items` if `require_maximum` follows."""
+        return largest
 
     @abstractmethod
     def commit(self, label: str, value: Callable[[], int], width: int) -> Quantity:
@@ -208,18 +193,10 @@ class Session(ABC):
     ) -> list[Quantity]: ...
 
     @abstractmethod
-    def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity: ...
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity: ...
 
-    def _split_ranges(self) -> tuple[list[_Range], list[_Range]]:
-        """Return which ranges are looked up, and which are proved bit by bit."""
-        whole = are_looked_up(
-            [claim.width for claim in self._ranges],
-            [claim.group is not None for claim in self._ranges],
-        )
-        pairs = list(zip(self._ranges, whole, strict=True))
-        return [c for c, is_whole in pairs if is_whole], [
-            c for c, is_whole in pairs if not is_whole
-        ]
+    @abstractmethod
+    def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity: ...
 
     def _say_points(self, commitment: VectorCommitment) -> None:
         self.transcript.append("points", commitment.points.encode())
@@ -248,19 +225,6 @@ class Prover(Session):
         if not 0 <= quantity.opened()[0] < 1 << width:
             raise FalseStatement(f"{label}: the quantity is not in the range of {width} bits")
         return super().require_range(label, quantity, width)
-
-    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
-        """Commit to the largest."""
-        limit = max(item.limit for item in items)
-        return self._commit(label, max(item.value for item in items), limit)
-
-    def require_maximum(
-        self, label: str, maximum: Quantity, items: Sequence[Quantity], width: int
-    ) -> None:
-        """Raise `FalseStatement` if it is none of the items, or one is larger."""
-        if all(item.value != maximum.value for item in items):
-            raise FalseStatement(f"{label}: the maximum is none of the items")
-        super().require_maximum(label, maximum, items, width)
 
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         """Commit to the option at `pick()` and prove that it is one of them."""
@@ -303,16 +267,7 @@ class Prover(Session):
 
     def finish(self) -> bytes:
         """Prove the ranges and return the whole proof."""
-        looked_up, others = self._split_ranges()
-        if looked_up:
-            values, widths = _opened(looked_up)
-            send_many_ranges(self._channel, values, widths, _groups(looked_up), self._nonces)
-        values, widths = _opened(others)
-        if sum(widths) > FEW_BITS:
-            send_ranges(self._channel, values, widths, self._nonces)
-            return self._channel.data()
-        for claim, secret in zip(others, values, strict=True):
-            send_bits(self._channel, claim.quantity.point, secret, claim.width, self._nonces)
+        send_gathered(self._channel, self._ranges, self._nonces)
         return self._channel.data()
 
     def _commit(self, label: str, value: int, limit: int) -> Quantity:
@@ -320,6 +275,10 @@ class Prover(Session):
         quantity = Quantity(commit(value, blinding), limit, (value, blinding))
         self._channel.send_point(label, quantity.point)
         return quantity
+
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        limit = max(item.limit for item in items)
+        return self._commit(label, max(item.value for item in items), limit)
 
     def _vector_forms(
         self,
@@ -361,11 +320,6 @@ class Verifier(Session):
         quantity = Quantity(self._channel.receive_point(label), LARGEST_LIMIT)
         return self.require_range(label, quantity, width)
 
-    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
-        """Receive the commitment."""
-        limit = max(item.limit for item in items)
-        return Quantity(self._channel.receive_point(label), limit)
-
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         """Receive the commitment and the proof that it is one of the options."""
         limit = max(option.limit for option in options)
@@ -404,19 +358,14 @@ class Verifier(Session):
 
     def finish(self, name: str) -> SessionCheck:
         """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
-        looked_up, others = self._split_ranges()
-        if looked_up:
-            parts = _labels(looked_up), *_points(looked_up), _groups(looked_up)
-            self._checks.append(receive_many_ranges(self._channel, *parts))
-        labels, (points, widths) = _labels(others), _points(others)
-        if sum(widths) > FEW_BITS:
-            self._checks.append(receive_ranges(self._channel, labels, points, widths))
-        else:
-            for point, width in zip(points, widths, strict=True):
-                self._checks += receive_bits(self._channel, labels, point, width)
+        self._checks += receive_gathered(self._channel, self._ranges)
         self._channel.finish()
         merge = self.transcript.challenge("merge")
         return SessionCheck(name, self.transcript.digest(), tuple(self._checks), merge)
+
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        point, limit = self._channel.receive_point(label), max(item.limit for item in items)
+        return Quantity(point, limit)
 
     def _vector_forms(
         self,
@@ -435,27 +384,6 @@ class Verifier(Session):
         total = Quantity(self._channel.receive_point(label), excesses.limit)
         self._checks += receive_excess(self._channel, label, source, excesses, total.point)
         return total
-
-
-def _opened(ranges: Sequence[_Range]) -> tuple[list[tuple[int, int]], list[int]]:
-    return [claim.quantity.opened() for claim in ranges], [claim.width for claim in ranges]
-
-
-def _points(ranges: Sequence[_Range]) -> tuple[list[Point], list[int]]:
-    return [claim.quantity.point for claim in ranges], [claim.width for claim in ranges]
-
-
-def _groups(ranges: Sequence[_Range]) -> list[list[int]]:
-    """Return the places of each maximum's ranges."""
-    places: dict[int, list[int]] = {}
-    for place, claim in enumerate(ranges):
-        if claim.group is not None:
-            places.setdefault(claim.group, []).append(place)
-    return [*places.values()]
-
-
-def _labels(ranges: Sequence[_Range]) -> str:
-    return "the ranges of " + ", ".join(dict.fromkeys(claim.label for claim in ranges))
 
 
 def _slot_form(

@@ -144,14 +144,9 @@ class Liar(Prover):
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         return super().choose(label, options, lambda: self._pick(label, pick()))
 
-    def commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
         highest = max(range(len(items)), key=lambda place: items[place].value)
-        return super().commit_largest(label, [items[self._pick(label, highest)]])
-
-    def require_maximum(
-        self, label: str, maximum: Quantity, items: Sequence[Quantity], width: int
-    ) -> None:
-        Session.require_maximum(self, label, maximum, items, width)
+        return super()._commit_largest(label, [items[self._pick(label, highest)]])
 
     def require_range(self, label: str, quantity: Quantity, width: int) -> Quantity:
         assert quantity.secret is not None

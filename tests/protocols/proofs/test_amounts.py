@@ -215,16 +215,18 @@ def test_a_peak_of_many_that_is_not_the_highest_is_refused(
     ours, theirs = house(USES)
 
     class Sly(Prover):
-        def commit_largest(self, label, items):  # type: ignore[no-untyped-def]
+        def _commit_largest(self, label, items):  # type: ignore[no-untyped-def]
             told = lie(sorted(item.value for item in items))
-            return super().commit_largest(label, [*items, Quantity.constant(told)][-1:])
+            return super()._commit_largest(label, [Quantity.constant(told)])
 
     class Slyer(Sly):
-        """Ranges something else where a difference is negative, or none of them is 0."""
+        """Ranges something else where a difference is negative, and a 0 where there is none."""
 
-        def require_maximum(self, label, maximum, items, width):  # type: ignore[no-untyped-def]
-            held = [item if item.value <= maximum.value else maximum for item in items]
-            super().require_maximum(label, maximum, [maximum, *held[1:]], width)
+        def require_range(self, label, quantity, width):  # type: ignore[no-untyped-def]
+            first = not self._ranges
+            if first or quantity.value < 0:
+                quantity = Quantity.constant(0)
+            return super().require_range(label, quantity, width)
 
     with monkeypatch.context() as patched:
         patched.setattr(statement, "Prover", Sly)

@@ -141,20 +141,10 @@ def test_a_prover_refuses_what_is_out_of_range(values: list[int]) -> None:
         send(values)
 
 
-def test_a_prover_refuses_a_group_without_a_zero_and_what_is_no_maximum() -> None:
+def test_a_prover_refuses_a_group_without_a_zero() -> None:
     assert holds([0, 3, 9], send([0, 3, 9], groups=[(2, 0)]), groups=[(2, 0)])
     with pytest.raises(FalseStatement, match="is 0"):
         send([0, 3, 9], groups=[(0,), (1, 2)])
-    source = slots(tuple(range(9)))
-    prover = Prover(Transcript("t", 1), bytes(32))
-    uses = prover.windows("uses", source, [range(n, n + 1) for n in range(9)])
-    with pytest.raises(FalseStatement, match="none of the items"):
-        prover.require_maximum("peak", uses[8] + 1, uses, 16)
-    with pytest.raises(FalseStatement, match="not in the range"):
-        prover.require_maximum("peak", uses[7], uses, 16)
-    for items, width in (([], 16), (uses, 15)):
-        with pytest.raises(ValueError, match="whole bytes"):
-            Verifier(Transcript("t", 1), b"").require_maximum("peak", uses[8], items, width)
 
 
 @pytest.mark.parametrize("groups", [[(0, 0)], [(0, 1), (1, 2)], [(3,)], [(-1,)]])
