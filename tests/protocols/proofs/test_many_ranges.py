@@ -22,7 +22,9 @@ from protocols.proofs import (
     Transcript,
     Verifier,
     commit,
+    compare,
     largest,
+    many_ranges,
     verify_all,
 )
 from protocols.proofs.batch import find_refused
@@ -199,6 +201,15 @@ def test_a_proof_of_other_uses_days_or_widths_is_refused() -> None:
     assert not refused(SOURCE, PROOF, 16)  # what 11 bits are rounded up to
     lie = Source(SOURCE.commitment, SOURCE.identity, other.opening)
     assert refused(SOURCE, prove(lie))
+
+
+def test_a_proof_as_it_was_before_lookups_is_refused() -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compare, "FEW_ITEMS", 99)
+        patched.setattr(many_ranges, "MANY_BITS", 9_999)
+        before = prove(SOURCE)
+        assert verify(SOURCE, before) == 2_000
+    assert refused(SOURCE, before)
 
 
 @pytest.mark.parametrize("bent", [PROOF[:-1], PROOF + b"\0", b"", PROOF[33:]])
