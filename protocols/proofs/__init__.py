@@ -4,7 +4,8 @@
 From the bottom: `group` (secp256k1), `transcript` (challenges), `pedersen` (commitments slot by
 slot) and `vector` (a point a day), `linear` (weighted sums, opened), `ranges`, `one_of`, `lookup`
 (of which `many_ranges` and `excess` are made), `session` (statements of many parts), `compare`
-(what tariffs need), `batch` (many proofs at once). docs/statements.md lists every statement with its claim.
+(what tariffs need), `batch` (many proofs at once). docs/statements.md lists every statement with
+its claim.
 """
 
 from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts
