@@ -2,9 +2,10 @@
 """Commitments to energy, and proofs of statements about what was committed to.
 
 From the bottom: `group` (secp256k1), `transcript` (challenges), `pedersen` (commitments slot by
-slot) and `vector` (a point a day), `linear` (weighted sums, opened), `ranges`, `one_of` and
-`excess`, `session` (statements of many parts), `compare` (what tariffs need), `batch` (many proofs
-at once). docs/statements.md lists every statement with its claim.
+slot) and `vector` (a point a day), `linear` (weighted sums, opened), `ranges`, `one_of`, `lookup`
+(of which `many_ranges` and `excess` are made), `session` (statements of many parts), `compare`
+(what tariffs need), `batch` (many proofs at once). docs/statements.md lists every statement with
+its claim.
 """
 
 from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts

@@ -13,13 +13,14 @@ Claim:   for each amount, in order, that its value is
            Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
            Reading  x[t] of one slot
 Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
-         `tiers` for each bucket, a one-of-several proof and ranges for each peak, one proof for
-         all slots and limits of an excess (`protocols.proofs.excess`), and openings.
+         `tiers` for each bucket, a maximum for each peak (of a few windows a one-of-several proof
+         and ranges, of many `protocols.proofs.many_ranges`), one proof for all slots and limits of
+         an excess (`protocols.proofs.excess`), and openings.
 
 Nothing is told but the values: not what lies in each block or above each limit, nor when a peak
-was. A single peak is
-opened before its ranges, so that these need no more bits than it has; the bits of a sum of peaks
-are fixed. The best is told with ranges of its differences to the others, and not by how much it is.
+was. A single peak is opened before its ranges, so that these need no more bits than it has, or
+whole bytes; the bits of a sum of peaks are fixed. The best is told with ranges of its differences
+to the others, and not by how much it is.
 """
 
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ from protocols.proofs.compare import (
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
+from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
 
@@ -146,17 +148,26 @@ def _parts(session: Session, label: str, bucket: Bucket, use: Quantity) -> list[
 
 
 def _peak(session: Session, label: str, source: Source, group: Group) -> int:
-    """Return the peak, opened: the same as `largest`, with ranges of no more bits than it has."""
+    """Return the peak, opened: the same as `largest`, with ranges as narrow as its bits allow."""
     items = _candidates(session, label, source, group)
+    told: list[int] = []
+
+    def width(chosen: Quantity) -> int:
+        told.append(peak := session.open(label, chosen))
+        if not group.floor <= peak < 1 << PEAK_BITS:
+            raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
+        return max(peak.bit_length(), 1)
+
+    if len(items) > FEW_ITEMS:
+        session.largest(label, items, width)
+        return told[0]
     chosen = session.choose(
         label, items, lambda: max(range(len(items)), key=lambda place: items[place].value)
     )
-    peak = session.open(label, chosen)
-    if not group.floor <= peak < 1 << PEAK_BITS:
-        raise ProofRefused(f"{label}: the peak is below its floor, or beyond {PEAK_BITS} bits")
+    bits = width(chosen)
     for item in items[:-1]:
-        require_at_most(session, label, item, chosen, max(peak.bit_length(), 1))
-    return peak
+        require_at_most(session, label, item, chosen, bits)
+    return told[0]
 
 
 def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:

@@ -6,7 +6,7 @@ ideas are few:
 
     a ≤ b            b − a is in a range
     m = min(a, b)    m is one of both (one-of-several proof), m ≤ a and m ≤ b
-    M = max(x)       M is one of the x, and x[i] ≤ M for all i
+    M = max(x)       M is one of the x, and x[i] ≤ M for all i; of many, all in one proof
     f(x), piecewise  f(x) = slope·x + Σ change[k]·min(x, break[k])    is linear in minima
     q = round(v/d)   v − d·q is in a range of width d
 
@@ -17,6 +17,7 @@ small cannot be proved, one whose widths are larger than needed is as sound but 
 from collections.abc import Callable, Sequence
 from enum import Enum
 
+from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity
 from protocols.proofs.session import Session
 
@@ -77,9 +78,11 @@ def positive_part(session: Session, label: str, quantity: Quantity, width: int) 
 def largest(session: Session, label: str, items: Sequence[Quantity], width: int) -> Quantity:
     """Return the largest of many quantities, hiding which it is.
 
-    Size: up to eight items as in `minimum`; above, about 230 bytes for each doubling, and one
-    range of `width` bits for each item.
+    Size: up to eight items 97 bytes for each item, and a range of `width` bits for each; above, 33
+    bytes and a part of the one proof that `protocols.proofs.many_ranges` makes of all maxima.
     """
+    if len(items) > FEW_ITEMS:
+        return session.largest(label, items, lambda _: width)
     chosen = session.choose(label, items, lambda: _place_of_largest(items))
     for item in items:
         require_at_most(session, label, item, chosen, width)

@@ -14,8 +14,8 @@ can be added, subtracted, multiplied by public integers, ranged, compared and op
 
 Both sides run the same lines, so neither can have rules of its own. On the prover's side a
 quantity knows its value, and a part that does not hold raises `FalseStatement` at once. On the
-verifier's side it is a point; what remains to be checked is gathered, ranges in one proof, and
-comes out of `finish` as one check that can be verified in a batch.
+verifier's side it is a point; what remains to be checked is gathered, ranges in one proof or two,
+and comes out of `finish` as one check that can be verified in a batch.
 
 **Wrap-around.** The group knows numbers modulo its order n only. Each quantity therefore carries
 a public limit of its magnitude, which follows from what was proved or certified; no sum, multiple
@@ -24,22 +24,23 @@ or comparison whose limit comes near n/2 is allowed. So what is proved holds for
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 
 from protocols.proofs._checks import OpenCheck, SessionCheck
+from protocols.proofs._gathered import Range, receive_gathered, send_gathered
 from protocols.proofs.batch import Check
-from protocols.proofs.bits import FEW_BITS, receive_bits, send_bits
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses, receive_excess, send_excess
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
+from protocols.proofs.many_ranges import whole_bytes
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import commit
 from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
-from protocols.proofs.ranges import LARGEST_WIDTH, receive_ranges, send_ranges
+from protocols.proofs.ranges import LARGEST_WIDTH
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import (
     VectorCommitment,
@@ -51,19 +52,13 @@ from protocols.proofs.vector import (
 __all__ = ["Prover", "Session", "SessionCheck", "Verifier"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    label: str
-    quantity: Quantity
-    width: int
-
-
 class Session(ABC):
     """What a statement may ask for; see the module's docstring."""
 
     def __init__(self, transcript: Transcript) -> None:
         self.transcript = transcript
-        self._ranges: list[_Range] = []
+        self._ranges: list[Range] = []
+        self._groups = 0
 
     def forms(self, label: str, source: Source, forms: Sequence[Sequence[int]]) -> list[Quantity]:
         """Return Σ form[i]·use[i] for each form, committed."""
@@ -132,7 +127,7 @@ class Session(ABC):
             raise ValueError(f"{label}: a range of {width} bits")
         self._say(label, quantity)
         self.transcript.append_integer("width", width)
-        self._ranges.append(_Range(label, quantity, width))
+        self._ranges.append(Range(label, quantity, width))
         return Quantity(quantity.point, (1 << width) - 1, quantity.secret)
 
     def require_between(self, label: str, quantity: Quantity, low: int, high: int) -> Quantity:
@@ -144,6 +139,25 @@ class Session(ABC):
         if high - low != (1 << width) - 1:
             self.require_range(label, -quantity + high, width)
         return Quantity(quantity.point, max(abs(low), abs(high)), quantity.secret)
+
+    def largest(
+        self, label: str, items: Sequence[Quantity], width: Callable[[Quantity], int]
+    ) -> Quantity:
+        """Return the largest of many items, committed, hiding which it is.
+
+        Its differences to the others are below 2^width, rounded up to whole bytes. The width is
+        asked for once the largest is committed to, so that it may depend on what is opened of it.
+        See `protocols.proofs.many_ranges`.
+        """
+        largest = self._commit_largest(label, items)
+        rounded_up = whole_bytes(width(largest))
+        self.transcript.append_text("largest", label)
+        start = len(self._ranges)
+        for item in items:
+            self.require_range(label, largest - item, rounded_up)
+        self._ranges[start:] = [replace(own, group=self._groups) for own in self._ranges[start:]]
+        self._groups += 1
+        return largest
 
     @abstractmethod
     def commit(self, label: str, value: Callable[[], int], width: int) -> Quantity:
@@ -177,6 +191,9 @@ class Session(ABC):
         forms: Sequence[Sequence[int]],
         limits: Sequence[int],
     ) -> list[Quantity]: ...
+
+    @abstractmethod
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity: ...
 
     @abstractmethod
     def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity: ...
@@ -250,15 +267,7 @@ class Prover(Session):
 
     def finish(self) -> bytes:
         """Prove the ranges and return the whole proof."""
-        if self._ranges:
-            values = [claim.quantity.opened() for claim in self._ranges]
-            widths = [claim.width for claim in self._ranges]
-            if sum(widths) > FEW_BITS:
-                send_ranges(self._channel, values, widths, self._nonces)
-                return self._channel.data()
-            for claim, secret in zip(self._ranges, values, strict=True):
-                point = claim.quantity.point
-                send_bits(self._channel, point, secret, claim.width, self._nonces)
+        send_gathered(self._channel, self._ranges, self._nonces)
         return self._channel.data()
 
     def _commit(self, label: str, value: int, limit: int) -> Quantity:
@@ -266,6 +275,10 @@ class Prover(Session):
         quantity = Quantity(commit(value, blinding), limit, (value, blinding))
         self._channel.send_point(label, quantity.point)
         return quantity
+
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        limit = max(item.limit for item in items)
+        return self._commit(label, max(item.value for item in items), limit)
 
     def _vector_forms(
         self,
@@ -345,17 +358,14 @@ class Verifier(Session):
 
     def finish(self, name: str) -> SessionCheck:
         """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
-        labels = "the ranges of " + ", ".join(dict.fromkeys(c.label for c in self._ranges))
-        points = [claim.quantity.point for claim in self._ranges]
-        widths = [claim.width for claim in self._ranges]
-        if sum(widths) > FEW_BITS:
-            self._checks.append(receive_ranges(self._channel, labels, points, widths))
-        else:
-            for point, width in zip(points, widths, strict=True):
-                self._checks += receive_bits(self._channel, labels, point, width)
+        self._checks += receive_gathered(self._channel, self._ranges)
         self._channel.finish()
         merge = self.transcript.challenge("merge")
         return SessionCheck(name, self.transcript.digest(), tuple(self._checks), merge)
+
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        point, limit = self._channel.receive_point(label), max(item.limit for item in items)
+        return Quantity(point, limit)
 
     def _vector_forms(
         self,

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Provers that lie about what lies above limits, each in its own way.
 
-The liar below commits to whatever it is told to, before and after it hears the challenges, and is
-honest in all that follows. Told the truth it is believed, which shows that a lie is what is
-refused.
+The liar (`lookup_forger`) commits to whatever it is told to, before and after it hears the
+challenges, and is honest in all that follows.
 """
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import pytest
 
@@ -27,11 +23,11 @@ from protocols.proofs import (
 from protocols.proofs import excess as statement
 from protocols.proofs.batch import find_refused
 from protocols.proofs.channel import Incoming, Outgoing
-from protocols.proofs.excess import Excesses, _inverses, _send_uses, _Sums, receive_excess
-from protocols.proofs.folding import multiply_each
+from protocols.proofs.excess import Excesses, _send_uses, _Sums, receive_excess
 from protocols.proofs.group import Point, multiply_generator
+from protocols.proofs.lookup import Drawn, LookupSums
 from protocols.proofs.nonces import Nonces
-from protocols.proofs.products import Masks, product_generators, send_products
+from tests.attacks.lookup_forger import Later, Vectors, forge_lookups, no_more
 from tests.protocols.proofs.programmed import Programmed
 
 USES = (7, 2_000, 30, 1_100)
@@ -41,7 +37,6 @@ DIGITS, BITS = EXCESSES.digits, EXCESSES.digit_bits
 TABLE = 1 << BITS
 BLINDINGS = (5, 6, 7, 8)
 SOURCE = Source(commit_many(USES, BLINDINGS), b"days", SlotOpening(USES, BLINDINGS))
-Vectors: TypeAlias = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True)
@@ -61,56 +56,23 @@ class Told:
         sums = [(e + f) % ORDER for e, f in zip(self.over, self.under, strict=True)]
         return [one >> BITS * j & TABLE - 1 for one in sums for j in range(DIGITS)]
 
-    def vectors(self) -> Vectors:
-        digits = self.all_digits
-        counts = self.counts or tuple(digits.count(k) for k in range(TABLE))
-        return [*digits, *self.over, *counts], [*([0] * len(digits)), *self.under, *([0] * TABLE)]
-
-
-def no_more(_told: Told, _lookup: int) -> Vectors | None:
-    return None
-
 
 def forge(
     told: Told,
-    later: Callable[[Told, int], Vectors | None] = no_more,
+    later: Later = no_more,
     on: Transcript | None = None,
     excesses: Excesses = EXCESSES,
 ) -> tuple[Point, bytes]:
     """Return a commitment to the total and the proof; `later` says what A_2 has beside each q."""
-    channel = Outgoing(on or Transcript("t", 1))
-    dice, total = random.Random(7), commit(told.total, 99)
-    left, right = told.vectors()
-    size, far = len(left), len(told.all_digits)
-    masks = Masks.of([dice.randrange(1, ORDER) for _ in range(2 * size + 4)], size)
-    g, h = product_generators(size)
+    channel, total = Outgoing(on or Transcript("t", 1)), commit(told.total, 99)
 
-    def committed(vectors: Vectors, alpha: int) -> Point:
-        both = g.weighted_sum(vectors[0]) + h.weighted_sum(vectors[1])
-        return both + multiply_generator(alpha)
+    def weigh(drawn: Drawn) -> tuple[LookupSums, int]:
+        sums = _Sums(excesses, drawn)
+        blinding = _send_uses(channel, SOURCE, sums.by_place(), Nonces(bytes(32)))
+        return sums, blinding + sums.of_total * 99
 
-    channel.send_point("A1", committed((left, right), masks.alpha))
-    lookup = channel.challenge("lookup")
-    found = [pow(lookup + digit, -1, ORDER) for digit in told.all_digits]
-    second: Vectors = [0] * size, [*found, *([0] * (size - far))]
-    if (extra := later(told, lookup)) is not None:
-        second = (
-            [(a + b) % ORDER for a, b in zip(second[0], extra[0], strict=True)],
-            [(a + b) % ORDER for a, b in zip(second[1], extra[1], strict=True)],
-        )
-    channel.send_point("A2", committed(second, 1_234))
-    channel.send_point("S", committed((list(masks.left), list(masks.right)), masks.rho))
-    u, y, z = (channel.challenge(label) for label in "uyz")
-    inverses = _inverses(lookup, TABLE)
-    assert inverses is not None
-    sums = _Sums(excesses, lookup, u, z, inverses)
-    blinding = _send_uses(channel, SOURCE, sums.by_place(), Nonces(bytes(32)))
-    shift = [lookup] * far + [0] * (size - far)
-    lefts = [a + s + u * b for a, s, b in zip(left, shift, second[0], strict=True)]
-    rights = [a + b for a, b in zip(right, multiply_each([u] * size, second[1]), strict=True)]
-    vectors = sums.start_of_left(lefts, y), sums.start_of_right(rights, y)
-    masks = replace(masks, alpha=masks.alpha + u * 1_234)
-    send_products(channel, y, vectors, masks, blinding + sums.of_total * 99)
+    numbers = told.all_digits, told.over, told.under
+    forge_lookups(channel, BITS, numbers, weigh, told.counts, later)
     return total, channel.data()
 
 
@@ -173,10 +135,10 @@ def test_digits_out_of_the_table_are_refused_whatever_is_counted() -> None:
 def test_counts_that_are_made_up_after_the_challenge_are_refused() -> None:
     """What the table lacks is put into A_2, where it may depend on λ; only u keeps it out."""
 
-    def made_up(guess: int) -> Callable[[Told, int], Vectors]:
-        def later(told: Told, lookup: int) -> Vectors:
-            left, right = told.vectors()
-            poles = sum(pow(lookup + d, -1, ORDER) for d in told.all_digits)
+    def made_up(guess: int) -> Later:
+        def later(first: Vectors, lookup: int) -> Vectors:
+            left, right = first
+            poles = sum(pow(lookup + d, -1, ORDER) for d in NEGATIVE.all_digits)
             table = sum(n * pow(lookup + k, -1, ORDER) for k, n in enumerate(left[-TABLE:]))
             extra = [0] * len(left)
             extra[-TABLE] = (poles - table) * lookup * pow(guess, -1, ORDER) % ORDER
@@ -195,9 +157,9 @@ def test_digits_that_are_moved_after_the_challenge_are_refused() -> None:
     """A_1 has digits of the table, A_2 takes one out of it."""
     inside = replace(NEGATIVE, digits=HONEST_DIGITS)
 
-    def moved(by: int) -> Callable[[Told, int], Vectors]:
-        def later(told: Told, _lookup: int) -> Vectors:
-            left, right = told.vectors()
+    def moved(by: int) -> Later:
+        def later(first: Vectors, _lookup: int) -> Vectors:
+            left, right = first
             return [by % ORDER, *([0] * (len(left) - 1))], [0] * len(right)
 
         return later

@@ -38,6 +38,7 @@ from protocols.proofs import (
     tiers,
     verify_all,
 )
+from protocols.proofs.many_ranges import FEW_ITEMS
 
 DICE = random.Random(31)
 PARTS = (VectorPart.of_day(1, 24), VectorPart.of_day(2, 24))
@@ -94,10 +95,15 @@ def plain_bill() -> int:
     return (total * 119 + 50_000) // 100_000
 
 
-def demand(session: Session, source: Source) -> int:
+def demand(session: Session, source: Source, count: int = 9) -> int:
     """Return the largest of the first nine slots."""
-    forms = [tuple(int(slot == own) for slot in range(48)) for own in range(9)]
+    forms = [tuple(int(slot == own) for slot in range(48)) for own in range(count)]
     return session.open("peak", largest(session, "peak", session.forms("use", source, forms), 12))
+
+
+def demand_of_few(session: Session, source: Source) -> int:
+    """Return the largest of the first eight slots: one is chosen, and none looked up."""
+    return demand(session, source, FEW_ITEMS)
 
 
 def prove(prover: Prover, statement: Statement, source: Source) -> bytes:
@@ -138,6 +144,10 @@ class Liar(Prover):
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         return super().choose(label, options, lambda: self._pick(label, pick()))
 
+    def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity:
+        highest = max(range(len(items)), key=lambda place: items[place].value)
+        return super()._commit_largest(label, [items[self._pick(label, highest)]])
+
     def require_range(self, label: str, quantity: Quantity, width: int) -> Quantity:
         assert quantity.secret is not None
         value, blinding = quantity.secret
@@ -154,6 +164,8 @@ def test_the_honest_bill_is_the_plain_one_and_verifies(source: Callable[..., Sou
     assert check(proof, bill, source()) == plain_bill()
     proof = prove(honest(), demand, source(known=True))
     assert check(proof, demand, source()) == max(USES[:9])
+    proof = prove(honest(), demand_of_few, source(known=True))
+    assert check(proof, demand_of_few, source()) == max(USES[:8])
     # A liar who happens to tell the truth passes: the lies below are what is refused.
     assert check(prove(Liar(), bill, slots(known=True)), bill, slots()) == plain_bill()
 
@@ -166,6 +178,8 @@ def test_the_honest_bill_is_the_plain_one_and_verifies(source: Callable[..., Sou
         (bill, Liar(tell=lambda label, value: value + 1 if label == "rounding" else value)),
         (demand, Liar(pick=lambda _, place: (place + 1) % 9)),
         (demand, Liar(pick=lambda _, place: min(range(9), key=lambda slot: USES[slot]))),
+        (demand_of_few, Liar(pick=lambda _, place: (place + 1) % 8)),
+        (demand_of_few, Liar(pick=lambda _, place: min(range(8), key=lambda slot: USES[slot]))),
     ],
 )
 def test_a_wrong_tier_rounding_or_peak_is_out_of_some_range(

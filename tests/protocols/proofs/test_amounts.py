@@ -2,6 +2,7 @@
 """Opened amounts: what is proved is what they come to, and a prover who lies is refused."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -180,9 +181,12 @@ def test_a_prover_with_other_uses_is_refused(amount: Amount) -> None:
         verify_amounts(CONTEXT, theirs, [amount], proof, "it")
 
 
-def test_a_peak_that_is_not_the_highest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peak_of_few_that_is_not_the_highest_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The lie is a real slot's use, chosen with a sound proof: the ranges are what refuses it."""
     ours, theirs = house(USES)
+    few = Peaks((Group(tuple(slots(n) for n in range(4, 11)), 100),))
 
     class Sly(Prover):
         def choose(self, label, options, pick):  # type: ignore[no-untyped-def]
@@ -192,14 +196,45 @@ def test_a_peak_that_is_not_the_highest_is_refused(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patched:
         patched.setattr(statement, "Prover", Sly)
         with pytest.raises(FalseStatement):
-            open_amounts(CONTEXT, ours, [PEAK], bytes(32))
+            open_amounts(CONTEXT, ours, [few], bytes(32))
 
         def unchecked(session, label, small, large, width):  # type: ignore[no-untyped-def]
             # Ranges something else, at the same place.
             session.require_range(label, Quantity.constant(0), width)
 
         patched.setattr(statement, "require_at_most", unchecked)
-        _, proof = open_amounts(CONTEXT, ours, [PEAK], bytes(32))
+        _, proof = open_amounts(CONTEXT, ours, [few], bytes(32))
+    assert refused(CONTEXT, theirs, [few], proof)
+
+
+@pytest.mark.parametrize("lie", [lambda uses: uses[-2], lambda uses: uses[-1] + 1])
+def test_a_peak_of_many_that_is_not_the_highest_is_refused(
+    monkeypatch: pytest.MonkeyPatch, lie: Callable[[list[int]], int]
+) -> None:
+    """One of the windows that is not the highest, or a height that no window has."""
+    ours, theirs = house(USES)
+
+    class Sly(Prover):
+        def _commit_largest(self, label, items):  # type: ignore[no-untyped-def]
+            told = lie(sorted(item.value for item in items))
+            return super()._commit_largest(label, [Quantity.constant(told)])
+
+    class Slyer(Sly):
+        """Ranges something else where a difference is negative, and a 0 where there is none."""
+
+        def require_range(self, label, quantity, width):  # type: ignore[no-untyped-def]
+            first = not self._ranges
+            if first or quantity.value < 0:
+                quantity = Quantity.constant(0)
+            return super().require_range(label, quantity, width)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(statement, "Prover", Sly)
+        with pytest.raises(FalseStatement):
+            open_amounts(CONTEXT, ours, [PEAK], bytes(32))
+        patched.setattr(statement, "Prover", Slyer)
+        values, proof = open_amounts(CONTEXT, ours, [PEAK], bytes(32))
+    assert values != (PEAK.value_of(USES),)
     assert refused(CONTEXT, theirs, [PEAK], proof)
 
 

@@ -14,25 +14,21 @@ from protocols.proofs import (
     ORDER,
     FalseStatement,
     Malformed,
-    PointVector,
     ProofRefused,
     Prover,
     Session,
-    SlotOpening,
     Source,
     Transcript,
     VectorCommitment,
-    VectorOpening,
     VectorPart,
     Verifier,
     commit,
     commit_many,
-    commit_vector,
     verify_all,
 )
 from protocols.proofs.batch import find_refused
 from protocols.proofs.channel import Incoming, Outgoing
-from protocols.proofs.excess import Excesses, _inverses, _Sums, receive_excess
+from protocols.proofs.excess import Excesses, _Sums, receive_excess
 from protocols.proofs.folding import (
     inner_product,
     multiply_each,
@@ -41,31 +37,12 @@ from protocols.proofs.folding import (
 )
 from protocols.proofs.generators import generators
 from protocols.proofs.group import multiply_generator, sum_points
+from protocols.proofs.lookup import Drawn, inverses_of_table
 from protocols.proofs.products import product_generators
 from tests.protocols.proofs.programmed import Programmed
+from tests.protocols.proofs.sources import days, hidden, slots
 
 WIDE = 1 << 24
-
-
-def slots(uses: tuple[int, ...]) -> Source:
-    dice = random.Random(5)
-    blindings = tuple(dice.getrandbits(250) for _ in uses)
-    return Source(commit_many(uses, blindings), b"days", SlotOpening(uses, blindings))
-
-
-def days(uses: tuple[int, ...]) -> Source:
-    """The same by the day, of four slots each."""
-    starts = range(0, len(uses), 4)
-    parts = tuple(VectorPart.of_day(1 + s // 4, len(uses[s : s + 4])) for s in starts)
-    points = PointVector(
-        commit_vector(part, uses[s : s + 4], 7 + s) for part, s in zip(parts, starts, strict=True)
-    )
-    opening = VectorOpening(uses, sum(7 + s for s in starts))
-    return Source(VectorCommitment(parts, points), b"days", opening)
-
-
-def hidden(source: Source) -> Source:
-    return Source(source.commitment, source.identity)
 
 
 def above(session: Session, source: Source, excesses: Excesses) -> int:
@@ -236,9 +213,9 @@ def test_a_simulator_without_the_uses_makes_accepting_proofs() -> None:
     dice = random.Random(17)
     size = 2 * (excesses.digits + 1) + (1 << excesses.digit_bits)
     far = 2 * excesses.digits
-    inverses = _inverses(lookup, 1 << excesses.digit_bits)
+    inverses = inverses_of_table(lookup, 1 << excesses.digit_bits)
     assert inverses is not None
-    sums = _Sums(excesses, lookup, u, z, inverses)
+    sums = _Sums(excesses, Drawn(lookup, u, z, inverses))
     l_vector, r_vector = ([dice.randrange(ORDER) for _ in range(size)] for _ in range(2))
     t, tau, mu = inner_product(l_vector, r_vector), dice.randrange(ORDER), dice.randrange(ORDER)
     first, second, t2 = multiply_generator(555), multiply_generator(666), multiply_generator(777)
@@ -287,5 +264,5 @@ def test_a_challenge_that_hits_the_table_is_refused_by_both_sides(lookup: int) -
     verifier = Incoming(Programmed([lookup]), PROOF)
     with pytest.raises(ProofRefused, match="challenge"):
         receive_excess(verifier, "it", hidden(SOURCE), SMALL, commit(total, 3))
-    assert _inverses(lookup, 8) is None
-    assert _inverses(ORDER - 8, 8) is not None
+    assert inverses_of_table(lookup, 8) is None
+    assert inverses_of_table(ORDER - 8, 8) is not None
