@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from threading import Thread
+from threading import Timer
 from typing import Final
 
 from anyio import to_thread
@@ -75,6 +75,8 @@ UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
 CODE_SIZE: Final = 5
 MOST_THREADS: Final = 4
 SHORT_TURN_SECONDS: Final = 0.0002
+WARM_AFTER_SECONDS: Final = 1.0
+"""Who has just started the pages wants to see the first."""
 FIRST_TEMPLATES: Final = ("base.html", "sign_in.html", "now.html")
 STATUS_WORDS: Final = {
     400: "error.bad",
@@ -117,8 +119,11 @@ def create_application(parts: Parts) -> ASGIApp:
         # Each thread keeps memory of its own; more of them than this would not be quicker.
         to_thread.current_default_thread_limiter().total_tokens = MOST_THREADS
         await run_in_threadpool(_prepare, parts)
-        Thread(target=_warm, args=(parts,), daemon=True).start()
+        warming = Timer(WARM_AFTER_SECONDS, _warm, (parts,))
+        warming.daemon = True
+        warming.start()
         yield
+        warming.cancel()
         parts.jobs.cancel_all()
         parts.residents.close()
 
@@ -152,12 +157,12 @@ def _prepare(parts: Parts) -> None:
 
 def _warm(parts: Parts) -> None:
     """Keep the sums of all days once, so that the first look at a year is as quick as the next."""
-    for name in parts.templates.list_templates():
-        parts.templates.get_template(name)
     usual = sys.getswitchinterval()
     # Pages come first: each wait of theirs for the interpreter would last the usual 5 ms.
     sys.setswitchinterval(SHORT_TURN_SECONDS)
     try:
+        for name in parts.templates.list_templates():
+            parts.templates.get_template(name)
         with parts.settings.open_device() as device, open_inspection(device) as database:
             warm(device, tariff_book(device), Summaries.of(device, database))
     except (*TOLD_ERRORS, sqlite3.Error) as error:
