@@ -10,7 +10,7 @@ is let through the same attack gets nothing.
 
 import random
 from collections.abc import Iterator, Sequence
-from datetime import date
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,27 +23,16 @@ from hub.disclosure import (
     Form,
     ReleaseRefused,
     ReleaseRequest,
-    Terms,
 )
 from hub.vault import Database
+from tests.hub.disclosure.consented import BILLING
 
 SLOTS = 2976
 MARCH = 1_740_787_200
 TARGETS = (40, 41, 42, 43, 44)
 """The slots around ten in the morning that the attacker is curious about."""
 
-CONSENT = Terms(
-    applet=b"\xf0bill",
-    package=b"package",
-    recipient="supplier",
-    purpose="billing",
-    statement="linear",
-    least_days=28,
-    least_minutes=480,
-    answers=8,
-    bits=64,
-    until=date(2030, 1, 1),
-)
+CONSENT = replace(BILLING, answers=8)
 
 
 @pytest.fixture

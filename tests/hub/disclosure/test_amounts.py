@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,27 +15,16 @@ from hub.disclosure import (
     Form,
     ReleaseRefused,
     ReleaseRequest,
-    Terms,
     number_of,
 )
 from hub.vault import Database
 from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
+from tests.hub.disclosure.consented import BILLING
 
 MARCH = 1_740_787_200
 SLOTS = 2976
 DAY = 96
-TERMS = Terms(
-    applet=b"\xf0bill",
-    package=b"package",
-    recipient="supplier",
-    purpose="billing",
-    statement="linear",
-    least_days=28,
-    least_minutes=480,
-    answers=3,
-    bits=64,
-    until=date(2030, 1, 1),
-)
+TERMS = replace(BILLING, answers=3)
 KINDS = ("linear", "blocks", "demand")
 
 

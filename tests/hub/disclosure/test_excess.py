@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,29 +13,18 @@ from hub.disclosure import (
     AmountsRequest,
     Disclosure,
     ReleaseRefused,
-    Terms,
     number_of,
 )
 from hub.vault import Database
 from protocols.amounts import Above, Amount, Excess, Group, Peaks, SlotForm, Sum
+from tests.hub.disclosure.consented import BILLING
 
 MARCH = 1_740_787_200
 SLOTS, DAY = 2976, 96
 ALL = range(SLOTS)
 EVENING = [slot for slot in ALL if 68 <= slot % DAY < 84]
 REST = [slot for slot in ALL if not 68 <= slot % DAY < 84]
-TERMS = Terms(
-    applet=b"\xf0bill",
-    package=b"package",
-    recipient="supplier",
-    purpose="billing",
-    statement="linear",
-    least_days=28,
-    least_minutes=480,
-    answers=6,
-    bits=64,
-    until=date(2030, 1, 1),
-)
+TERMS = BILLING
 
 
 @pytest.fixture
