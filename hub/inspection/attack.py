@@ -5,6 +5,7 @@ It runs in the hub and tells nobody. What it finds on the raw curve is what woul
 readings were sent; beside it stands what it finds on the best curve each recipient can make.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,16 +45,25 @@ class AttackView:
     """All of them, comparing notes."""
 
 
-def attack(device: Device, period: Period) -> AttackView:
-    """Run the attack on a period; raise `InspectionError` if it has more than 31 days."""
+def attack(
+    device: Device, period: Period, progress: Callable[[int, int], None] = lambda done, total: None
+) -> AttackView:
+    """Run the attack on a period; raise `InspectionError` if it has more than 31 days.
+
+    `progress` is told before each curve how many are done, of how many; it may raise.
+    """
     if (period.last - period.first).days >= MOST_DAYS:
         raise InspectionError(f"the attack looks at {MOST_DAYS} days at most")
     begin, end = period.bounds(device.description.zone)
+    names = releases_view(device).recipients
+    curves = len(names) + 2
+    progress(0, curves)
     own = curve_of_house(device, begin, end)
     seen = tuple(detect(own))
-    names = releases_view(device).recipients
 
-    def result(curve: PowerCurve) -> AttackResult:
+    def result(done: int, who: Sequence[str]) -> AttackResult:
+        progress(done, curves)
+        curve = curve_known_to(device, who, begin, end)
         activations = tuple(detect(curve))
         within = max(120, curve.step_seconds)
         return AttackResult(
@@ -68,6 +78,6 @@ def attack(device: Device, period: Period) -> AttackView:
     return AttackView(
         period=period,
         house=AttackResult(own, seen, len(seen), 0),
-        recipients={name: result(curve_known_to(device, [name], begin, end)) for name in names},
-        together=result(curve_known_to(device, names, begin, end)),
+        recipients={name: result(1 + place, [name]) for place, name in enumerate(names)},
+        together=result(curves - 1, names),
     )

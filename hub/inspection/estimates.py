@@ -9,7 +9,7 @@ far it was off is said with it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -134,8 +134,16 @@ def offers(device: Device, period: Period, tariffs: Sequence[Tariff]) -> list[Of
     return found
 
 
-def forecast(device: Device, book: TariffBook, period: Period) -> Forecast:
+def forecast(
+    device: Device,
+    book: TariffBook,
+    period: Period,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Forecast:
     """Return what a period that has begun, such as this month, will come to.
+
+    `progress` is told before each forecast, of this month and of earlier ones, how many are done,
+    of how many at most; it may raise.
 
     Raises `InspectionError` where no tariff is known for it, it is over, or the readings do not
     reach back a week; `TariffError` where the tariff does not price it.
@@ -149,8 +157,9 @@ def forecast(device: Device, book: TariffBook, period: Period) -> Forecast:
         raise InspectionError(f"there are no readings of {period.first} to {period.last} yet")
     if known.end >= end:
         raise InspectionError(f"{period.first} to {period.last} is over: its bill can be computed")
+    progress(0, 1 + MOST_BACKTESTS)
     whole = _completed(device, known, begin, end)
-    backtests = _backtests(device, tariff, period, known.end - begin)
+    backtests = _backtests(device, tariff, period, known.end - begin, progress)
     return Forecast(
         tariff=tariff,
         period=period,
@@ -235,7 +244,13 @@ def _offset(time: int, zone: ZoneInfo) -> int:
     return int(offset.total_seconds())
 
 
-def _backtests(device: Device, tariff: Tariff, period: Period, elapsed: int) -> list[Backtest]:
+def _backtests(
+    device: Device,
+    tariff: Tariff,
+    period: Period,
+    elapsed: int,
+    progress: Callable[[int, int], None],
+) -> list[Backtest]:
     """Return how forecasts of earlier months, as far into them as now, have done."""
     span = device.meter.journal.span()
     found: list[Backtest] = []
@@ -246,6 +261,7 @@ def _backtests(device: Device, tariff: Tariff, period: Period, elapsed: int) -> 
         since = local_date(device, begin) - timedelta(days=HISTORY_DAYS)
         if since < span[0] or month.last > span[1]:
             break
+        progress(1 + len(found), 1 + MOST_BACKTESTS)
         test = _backtest(device, tariff, month, min(begin + elapsed, end - 1))
         if test is not None:
             found.append(test)

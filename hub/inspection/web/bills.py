@@ -146,8 +146,7 @@ def look_ahead(call: Call) -> Response:
             if latest is None:
                 raise InspectionError("there are no readings yet")
             day = local_date(device, latest.time - 1)
-            tick(0, 1)
-            return forecast(device, look.book, Period.month(day.year, day.month))
+            return forecast(device, look.book, Period.month(day.year, day.month), tick)
 
     return begin_job(call, "forecast", "/bill", "forecast.html", work)
 

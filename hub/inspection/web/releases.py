@@ -130,9 +130,7 @@ def run_attack(call: Call) -> Response:
 
     def work(tick: Tick) -> Attacked:
         with call.device() as device:
-            tick(0, 1)
-            view = attack(device, period)
-            tick(1, 1)
+            view = attack(device, period, tick)
         return Attacked(view, tuple(_attacked(name, result) for name, result in _results(view)))
 
     return begin_job(call, "attack", "/releases", "attack.html", work)

@@ -242,3 +242,17 @@ def test_the_attack_works_on_real_homes(
     measured = score(appliance, found, truth)
     assert measured[0] >= precision, measured
     assert measured[1] >= recall, measured
+
+
+def test_an_attack_says_how_far_it_is_and_stops_when_told_to(minutely: Device) -> None:
+    told: list[tuple[int, int]] = []
+    view = attack(minutely, DAYS, lambda done, total: told.append((done, total)))
+    curves = len(view.recipients) + 2
+    assert told == [(done, curves) for done in range(curves)]
+
+    def stop(done: int, _: int) -> None:
+        if done == 1:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        attack(minutely, DAYS, stop)

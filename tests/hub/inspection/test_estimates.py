@@ -93,7 +93,9 @@ def test_offers_tell_what_others_would_have_asked_and_why_some_cannot(home: Devi
 def test_a_house_whose_weeks_are_alike_is_forecast_to_the_watt_hour(steady: Device) -> None:
     tariff = flat("0.10")
     august = Period.month(2025, 8)
-    guess = forecast(steady, TariffBook.only(tariff), august)
+    told: list[int] = []
+    guess = forecast(steady, TariffBook.only(tariff), august, lambda done, _: told.append(done))
+    assert told == list(range(1 + len(guess.backtests)))
     begin, end = august.bounds("Europe/Berlin")
     assert guess.energy_wh == sum(map(steady_use, range(begin, end, 3600)))
     assert guess.known_until == DayGrid(DAYS[1], "Europe/Berlin", 60).begin + 12 * 3600
