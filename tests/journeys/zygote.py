@@ -144,4 +144,5 @@ def _import_commands() -> None:
 
 if __name__ == "__main__":
     _import_commands()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    with socket.socket(fileno=int(sys.argv[1])) as line_to_tests:
+        _serve(line_to_tests)
