@@ -10,6 +10,7 @@ from cli.common import (
     Hex,
     default_folder,
     fail,
+    folder_option,
     json_option,
     one_line_errors,
     print_json,
@@ -20,15 +21,7 @@ from utility_server.errors import EnrolmentRefused
 
 __all__ = ["authority"]
 
-authority_option = click.option(
-    "--authority",
-    "folder",
-    type=FOLDER,
-    envvar="METERLET_AUTHORITY",
-    default=lambda: default_folder("authority"),
-    show_default="~/.local/share/meterlet/authority, or METERLET_AUTHORITY",
-    help="The authority's folder.",
-)
+authority_option = folder_option("authority", "The authority's folder.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

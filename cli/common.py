@@ -4,7 +4,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = [
     "aid_argument",
     "default_folder",
     "fail",
+    "folder_option",
     "hub_option",
     "json_option",
     "local_day",
@@ -70,24 +71,23 @@ def default_folder(name: str) -> Path:
 
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 
-hub_option = click.option(
-    "--hub",
-    "folder",
-    type=FOLDER,
-    envvar="METERLET_HUB",
-    default=lambda: default_folder("hub"),
-    show_default="~/.local/share/meterlet/hub, or METERLET_HUB",
-    help="The hub's folder.",
-)
-utility_option = click.option(
-    "--utility",
-    "folder",
-    type=FOLDER,
-    envvar="METERLET_UTILITY",
-    default=lambda: default_folder("utility"),
-    show_default="~/.local/share/meterlet/utility, or METERLET_UTILITY",
-    help="The utility's folder.",
-)
+
+def folder_option(noun: str, help_text: str, parameter: str = "folder") -> Callable[[Any], Any]:
+    """Return the option that says where a hub, a utility or another party lives."""
+    variable = f"METERLET_{noun.upper()}"
+    return click.option(
+        f"--{noun}",
+        parameter,
+        type=FOLDER,
+        envvar=variable,
+        default=lambda: default_folder(noun),
+        show_default=f"~/.local/share/meterlet/{noun}, or {variable}",
+        help=help_text,
+    )
+
+
+hub_option = folder_option("hub", "The hub's folder.")
+utility_option = folder_option("utility", "The utility's folder.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 

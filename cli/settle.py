@@ -13,10 +13,9 @@ from rich.progress import Progress
 
 from cli._private_settlement import Asked, PrivateSettlement, regions_of, settle_privately
 from cli.common import (
-    FOLDER,
     Exit,
-    default_folder,
     fail,
+    folder_option,
     json_option,
     month_option,
     one_line_errors,
@@ -61,11 +60,7 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
     "--private", "regions", multiple=True, metavar="SUPPLIER=REGION",
     help="A supplier and the region of its customers: one number of them all is opened.",
 )  # fmt: skip
-@click.option(
-    "--mdms", type=FOLDER, envvar="METERLET_MDMS", default=lambda: default_folder("mdms"),
-    show_default="~/.local/share/meterlet/mdms, or METERLET_MDMS",
-    help="With --private: the folder of the MDMS that runs the rounds.",
-)  # fmt: skip
+@folder_option("mdms", "With --private: the folder of the MDMS that runs the rounds.", "mdms")
 @click.option(
     "--zone", default="Europe/Berlin", show_default=True, help="With --private: whose days."
 )

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import rich_click as click
 
-from cli.common import FOLDER, default_folder, utc_text
+from cli.common import folder_option, utc_text
 from protocols.metrology import Period
 from utility_server.mdms import (
     LoadCurve,
@@ -35,15 +35,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 
-mdms_option = click.option(
-    "--mdms",
-    "folder",
-    type=FOLDER,
-    envvar="METERLET_MDMS",
-    default=lambda: default_folder("mdms"),
-    show_default="~/.local/share/meterlet/mdms, or METERLET_MDMS",
-    help="The MDMS's folder.",
-)
+mdms_option = folder_option("mdms", "The MDMS's folder.")
 
 
 class Rho(click.ParamType[int]):
