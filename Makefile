@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
-SOURCES := applets benchmarks cli dlms_codec hub protocols sml_codec tariffs tests utility_server
+SOURCES := applets benchmarks meterlet dlms_codec hub protocols sml_codec tariffs tests utility_server
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help

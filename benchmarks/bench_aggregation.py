@@ -26,7 +26,7 @@ from protocols.aggregation import (
     open_sum,
     split_key,
 )
-from protocols.aggregation.ranges import prove_ranges, ranges_check
+from protocols.aggregation.load_ranges import prove_ranges, ranges_check
 from protocols.metrology import Period
 from protocols.proofs import verify_all
 from tests.protocols.aggregation.homes import Home, announce, homes, private_key, terms

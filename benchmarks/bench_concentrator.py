@@ -29,8 +29,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
 from protocols.aggregation import Batch, Household, Round, open_sum
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
-from protocols.secure_channel import CommandApdu, ResponseApdu
 from tests.protocols.aggregation.homes import (
     OPERATOR,
     Home,
@@ -40,8 +40,8 @@ from tests.protocols.aggregation.homes import (
     private_key,
     terms,
 )
-from tests.utility_server.concentrator.stand_in import StandIn, listening
-from utility_server.concentrator import Line
+from tests.utility_server.grid.concentrator.stand_in import StandIn, listening
+from utility_server.grid.concentrator import Line
 from utility_server.head_end import Address
 
 HOMES = int(os.environ.get("METERLET_BENCH_HOMES", "10000"))
@@ -173,7 +173,7 @@ def concentrator(
     operator.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     options = ["--hubs", str(listed), "--operator", str(operator), "--port", "0", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "concentrator", "serve", *options],
+        [sys.executable, "-m", "meterlet", "concentrator", "serve", *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},

@@ -23,14 +23,14 @@ from hub.inspection import (
     readings_view,
     slots_between,
 )
-from hub.inspection.green_button import green_button
+from hub.inspection.export.green_button import green_button
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from hub.readings import Reading
 from protocols.metrology import Period
 from tariffs.source import load_toml
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOK = TariffBook.only(load_toml((ROOT / "cli" / "demo" / "tariff.toml").read_text()))
+BOOK = TariffBook.only(load_toml((ROOT / "meterlet" / "demo" / "tariff.toml").read_text()))
 YEARS = Period(date(2024, 1, 1), date(2025, 12, 17))
 MINUTES_FROM = 1_763_420_400
 """2025-11-18, local."""

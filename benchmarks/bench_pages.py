@@ -131,7 +131,7 @@ def build(home: Home, town: Path) -> None:
     )  # fmt: skip
     done("utility", "enrol", "--utility", home.utility, enrolment)
     with like.serving() as address:
-        asked = run_meterlet(*like.request(address, root / "cli" / "demo" / "tariff.toml"))
+        asked = run_meterlet(*like.request(address, root / "meterlet" / "demo" / "tariff.toml"))
         assert asked.returncode == 0, asked.stderr
 
 

@@ -25,11 +25,11 @@ from pathlib import Path
 from applets.profiling.messages import Method, ProfilingRequest
 from applets.profiling.profiles import ProfileSet, ProfilesMalformed
 from applets.profiling.statement import scores_of_sample
-from cli.profile import bdew_profiles
+from meterlet.commands.profile import bdew_profiles
 from protocols.metrology import Period
 from tests.applets.profiling.test_profiling import answered, checked
-from tests.homes import HOMES, SLOT, ZONE, homes, rows_of
-from utility_server.profile_extraction import cluster, profiles_of, shape_of
+from tests.support.homes import HOMES, SLOT, ZONE, homes, rows_of
+from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 
 SPRING = Period(date(2013, 1, 1), date(2013, 4, 30))
 MONTHS = (5, 7, 9, 11)

@@ -31,7 +31,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.aggregation import AGGREGATION_COMPONENT
+from hub.applet_host import AGGREGATION_COMPONENT
+from hub.applet_host.runtime import MachineRuntime
+from hub.applet_host.services import STORE_COMPONENT, AppletStore
 from hub.card import CARD, Card, Kind
 from hub.card.content import instance_of
 from hub.certifier import Certifier, CertifierKeys
@@ -39,8 +41,6 @@ from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.machine import OUTPUT_COMPONENT, AppletMachine
 from hub.metering import Meter
 from hub.readings import Readout
-from hub.runtime import MachineRuntime
-from hub.services import STORE_COMPONENT, AppletStore
 from hub.vault import (
     DAYS_COMPONENT,
     VAULT_COMPONENT,

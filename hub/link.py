@@ -20,7 +20,7 @@ from typing import Final
 from hub.card import Card
 from hub.disclosure import Disclosure
 from hub.vault import DatabaseError, VaultError
-from protocols.secure_channel import FrameDecoder, MalformedFrame, encode_frame
+from protocols.iso7816 import ApduFrameDecoder, MalformedFrame, encode_frame
 
 __all__ = ["serve"]
 
@@ -76,7 +76,7 @@ class _Peers:
     async def _converse(
         self, peer: "_Peer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        connection, frames = self._card.connect(), FrameDecoder()
+        connection, frames = self._card.connect(), ApduFrameDecoder()
         try:
             while True:
                 async with asyncio.timeout_at(peer.last_asked + IDLE_SECONDS):

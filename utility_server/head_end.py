@@ -16,15 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocols.enrolment import Enrolment
-from protocols.secure_channel import (
-    CardClient,
-    CardRefused,
-    CommandApdu,
-    FrameDecoder,
-    RemoteChannelError,
-    SecureChannelError,
-    encode_frame,
-)
+from protocols.iso7816 import ApduFrameDecoder, CommandApdu, WireError, encode_frame
+from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError
 from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
 
 __all__ = ["Address", "HeadEnd", "Traffic"]
@@ -107,7 +100,7 @@ class HeadEnd:
                 raise _refused(refused.sw) from None
             except RemoteChannelError as error:
                 raise ChannelBroken(f"channel: {error}") from None
-            except SecureChannelError as error:
+            except WireError as error:
                 raise HeadEndError(f"{address}: {error}") from None
         if not response.is_success:
             raise _refused(response.sw)
@@ -126,7 +119,7 @@ class HeadEnd:
                 response = client.send(command)
             except CardRefused as refused:
                 raise _refused(refused.sw) from None
-            except SecureChannelError as error:
+            except WireError as error:
                 raise HeadEndError(f"{address}: {error}") from None
         if not response.is_success:
             raise _refused(response.sw)
@@ -152,7 +145,7 @@ class _Line:
     traffic: Traffic
     address: Address
     timeout_seconds: float
-    _frames: FrameDecoder = field(default_factory=FrameDecoder)
+    _frames: ApduFrameDecoder = field(default_factory=ApduFrameDecoder)
 
     def transmit(self, apdu: bytes) -> bytes:
         frame = encode_frame(apdu)

@@ -43,7 +43,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from applets.exchange.messages import (
+from applets.common.questions import (
     CLA,
     DIGEST_SIZE,
     MOST_DAYS,
@@ -57,7 +57,7 @@ from applets.exchange.messages import (
     encode_question,
     entry,
 )
-from applets.exchange.messages import decode_answer as decode_file
+from applets.common.questions import decode_answer as decode_file
 from sml_codec import Obis, PeriodEntry
 
 __all__ = [

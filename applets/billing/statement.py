@@ -41,7 +41,7 @@ from applets.billing.messages import (
     Proved,
     decode_answer,
 )
-from applets.exchange.evidence import AnswerRefused, check_about, check_days, starts_of
+from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,

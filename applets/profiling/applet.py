@@ -9,7 +9,7 @@ key and every request it answered.
 
 from typing import Final
 
-from applets.exchange.messages import CLA, MessageRefused
+from applets.common.questions import CLA, MessageRefused
 from applets.profiling.messages import (
     CONTENT_TYPE,
     Instruction,

@@ -22,7 +22,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from applets.exchange.messages import (
+from applets.common.questions import (
     DIGEST_SIZE,
     About,
     MessageRefused,

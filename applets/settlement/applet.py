@@ -9,7 +9,7 @@ key and every index it answered under.
 
 from typing import Final
 
-from applets.exchange.messages import CLA, MessageRefused
+from applets.common.questions import CLA, MessageRefused
 from applets.sdk import Applet, AppletError, Command, Response, StatusWord, instruction
 from applets.settlement.messages import Instruction, SettlementAnswer, SettlementQuestion
 from tariffs import PriceIndex, SignatureRefused, TariffError

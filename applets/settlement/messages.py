@@ -20,7 +20,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from applets.exchange.messages import (
+from applets.common.questions import (
     DIGEST_SIZE,
     SCALAR_SIZE,
     About,

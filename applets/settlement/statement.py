@@ -19,8 +19,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.exchange.evidence import AnswerRefused, check_about, check_days, starts_of
-from applets.exchange.messages import MessageRefused
+from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
+from applets.common.questions import MessageRefused
 from applets.settlement.messages import SettlementAnswer, SettlementQuestion
 from protocols.metrology import Period, Series, SlotState
 from protocols.proofs import (

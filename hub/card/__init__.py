@@ -6,13 +6,13 @@ APDU is one transaction. Applets run elsewhere: whoever builds the device hands 
 `AppletRuntime`.
 """
 
-from .card import Card
-from .connection import CardConnection, Exchange
-from .entries import CardState, Entry, Kind, LifeCycle, Privilege
-from .profile import CardProfile
-from .registry import CARD
-from .runtime import AppletContext, AppletInstance, AppletRefused, AppletRuntime
-from .status import Refusal, Sw
+from hub.card.applet_runtime import AppletContext, AppletInstance, AppletRefused, AppletRuntime
+from hub.card.connection import CardConnection, Exchange
+from hub.card.entries import CardState, Entry, Kind, LifeCycle, Privilege
+from hub.card.profile import CardProfile
+from hub.card.registry import CARD
+from hub.card.state import Card
+from hub.card.status import Refusal, Sw
 
 __all__ = [
     "CARD",

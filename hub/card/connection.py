@@ -14,20 +14,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from protocols.secure_channel.apdu import MAX_LE, CommandApdu, ResponseApdu
-from protocols.secure_channel.errors import MalformedApdu, RemoteChannelError
+from hub.card.applet_runtime import AppletContext
+from hub.card.commands import scp03 as authentication
+from hub.card.commands import select as selection
+from hub.card.commands.table import COUNTED, perform
+from hub.card.content import instance_of
+from hub.card.entries import Entry
+from hub.card.logical_channel import Authentication, Call, Holder, LogicalChannel
+from hub.card.status import Refusal, Sw
+from protocols.iso7816 import MalformedApdu
+from protocols.iso7816.apdu import MAX_LE, CommandApdu, ResponseApdu
+from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.session import SecurityLevel
 
-from . import authentication, selection
-from .channel import Authentication, Call, Holder, LogicalChannel
-from .content import instance_of
-from .domain import COUNTED, perform
-from .entries import Entry
-from .runtime import AppletContext
-from .status import Refusal, Sw
-
 if TYPE_CHECKING:
-    from .card import Card
+    from hub.card.state import Card
 
 __all__ = ["CardConnection", "Exchange"]
 

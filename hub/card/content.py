@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from .entries import DomainState, Entry, Kind, LifeCycle, Privilege, check_aid
-from .keystore import KeyStore
-from .profile import CardProfile
-from .registry import Registry
-from .runtime import AppletInstance, AppletRuntime
-from .status import Refusal, Sw
+from hub.card.applet_runtime import AppletInstance, AppletRuntime
+from hub.card.entries import DomainState, Entry, Kind, LifeCycle, Privilege, check_aid
+from hub.card.keys.keystore import KeyStore
+from hub.card.profile import CardProfile
+from hub.card.registry import Registry
+from hub.card.status import Refusal, Sw
 
 __all__ = ["ContentManager", "instance_of"]
 

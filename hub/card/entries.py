@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from .status import Refusal, Sw
+from hub.card.status import Refusal, Sw
 
 __all__ = [
     "CardState",

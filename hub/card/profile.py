@@ -4,9 +4,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from hub.card.entries import CardState
 from protocols.secure_channel.scp03 import Option
-
-from .entries import CardState
 
 __all__ = ["DEFAULT", "PROFILES", "PYSIM", "S16", "YUBIKEY", "CardProfile"]
 

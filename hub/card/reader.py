@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from .card import Card
-from .connection import Exchange
+from hub.card.connection import Exchange
+from hub.card.state import Card
 
 __all__ = ["PORT", "Reader", "ReaderError", "answer_to_reset"]
 

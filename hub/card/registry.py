@@ -9,9 +9,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from hub.card.entries import CardState, Entry, Kind, Privilege
 from hub.vault.database import Component, Database
-
-from .entries import CardState, Entry, Kind, Privilege
 
 __all__ = ["CARD", "Registry"]
 

@@ -10,11 +10,11 @@ client cannot find out what is installed.
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from .content import instance_of
-from .entries import Kind
-from .registry import Registry
-from .runtime import AppletInstance, AppletRefused
-from .status import Sw
+from hub.card.applet_runtime import AppletInstance, AppletRefused
+from hub.card.content import instance_of
+from hub.card.entries import Kind
+from hub.card.registry import Registry
+from hub.card.status import Sw
 
 __all__ = ["Firewall", "SharingRuntime"]
 

@@ -7,12 +7,11 @@ parameters of an installation, everything between host and applet) are counted, 
 
 from typing import Final
 
-from protocols.secure_channel.apdu import CommandApdu, ResponseApdu
-from protocols.secure_channel.errors import MalformedApdu
-
-from .connection import Exchange
-from .domain import NAMES
-from .status import Sw
+from hub.card.commands.table import NAMES
+from hub.card.connection import Exchange
+from hub.card.status import Sw
+from protocols.iso7816 import MalformedApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 
 __all__ = ["describe"]
 

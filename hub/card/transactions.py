@@ -8,10 +8,9 @@ ends is taken back, and so is everything if the APDU itself fails.
 from dataclasses import dataclass, field
 from typing import Final
 
+from hub.card.applet_runtime import AppletRefused
+from hub.card.status import Sw
 from hub.vault.database import Database
-
-from .runtime import AppletRefused
-from .status import Sw
 
 __all__ = ["AppletTransaction"]
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import cbor2
 
 from hub.vault.database import Component, Database
-from protocols.hash_chain import GENESIS, seal
+from protocols.canonical.hash_chain import GENESIS, seal
 
 __all__ = ["LOG_COMPONENT", "DisclosureLog", "Entry", "LogTampered"]
 

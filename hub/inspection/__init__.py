@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the resident sees: the bill checked against the readings, and everything that left."""
 
-from hub.inspection.appliances import Activation, Appliance, PowerCurve, detect
-from hub.inspection.attack import AttackResult, AttackView, attack
-from hub.inspection.bill import CheckedBill, Verdict, check_invoices
-from hub.inspection.bucket import BandUse, Bucket, Peak, StateCounts
-from hub.inspection.calendar import By, buckets, calendar_period, period_before
-from hub.inspection.copies import Copy, CopyForm, copy_readings, record_bundle
-from hub.inspection.documents import (
+from hub.inspection.api.tokens import TOKEN_COMPONENT, Scope, Token, TokenRefused, Tokens
+from hub.inspection.attack.appliances import Activation, Appliance, PowerCurve, detect
+from hub.inspection.attack.attack import AttackResult, AttackView, attack
+from hub.inspection.attack.reconstruction import curve_known_to, curve_of_house
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.by_consent import Export, consent_to_export, export_readings
+from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bill import CheckedBill, Verdict, check_invoices
+from hub.inspection.views.bucket import BandUse, Bucket, Peak, StateCounts
+from hub.inspection.views.bucket_cache import SUMMARY_COMPONENT, Summaries
+from hub.inspection.views.calendar import By, buckets, calendar_period, period_before
+from hub.inspection.views.documents import (
     SupplierDocuments,
     TariffBook,
     supplier_documents,
     tariff_book,
 )
-from hub.inspection.errors import InspectionError
-from hub.inspection.estimates import (
+from hub.inspection.views.estimates import (
     FORECAST_METHOD,
     Backtest,
     Forecast,
@@ -23,11 +28,10 @@ from hub.inspection.estimates import (
     forecast,
     offers,
 )
-from hub.inspection.export import Export, consent_to_export, export_readings
-from hub.inspection.money import Money
-from hub.inspection.now import FineUse, PowerNow, fine_uses, power_now, today
-from hub.inspection.proof import BillProofs, ProofCheck
-from hub.inspection.readings import (
+from hub.inspection.views.live import FineUse, PowerNow, fine_uses, power_now, today
+from hub.inspection.views.money import Money
+from hub.inspection.views.proof import BillProofs, ProofCheck
+from hub.inspection.views.readings import (
     Comparison,
     ReadingsView,
     compare,
@@ -35,8 +39,7 @@ from hub.inspection.readings import (
     readings_view,
     warm,
 )
-from hub.inspection.reconstruction import curve_known_to, curve_of_house
-from hub.inspection.releases import (
+from hub.inspection.views.releases import (
     AggregateRecord,
     CopyRecord,
     ExportRecord,
@@ -50,11 +53,8 @@ from hub.inspection.releases import (
     outgoing_message,
     releases_view,
 )
-from hub.inspection.slots import Slots, local_date, slots_between
-from hub.inspection.store import open_inspection
-from hub.inspection.summaries import SUMMARY_COMPONENT, Summaries
-from hub.inspection.tariff_views import PriceRow, TariffColumn, TariffTable, tariff_table
-from hub.inspection.tokens import TOKEN_COMPONENT, Scope, Token, TokenRefused, Tokens
+from hub.inspection.views.slots import Slots, local_date, slots_between
+from hub.inspection.views.tariff_views import PriceRow, TariffColumn, TariffTable, tariff_table
 
 __all__ = [
     "FORECAST_METHOD",

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from hub.device import Device
-from hub.inspection.summaries import SUMMARY_COMPONENT
-from hub.inspection.tokens import TOKEN_COMPONENT
+from hub.inspection.api.tokens import TOKEN_COMPONENT
+from hub.inspection.views.bucket_cache import SUMMARY_COMPONENT
 from hub.vault import Component, Database
 
 __all__ = ["open_inspection"]

@@ -18,22 +18,22 @@ from textual.widgets import DataTable, Footer, Header, Static, TabbedContent, Ta
 
 from hub.device import Device
 from hub.disclosure import Knowledge
-from hub.inspection.bucket import Bucket
-from hub.inspection.calendar import By, calendar_period
-from hub.inspection.documents import tariff_book
 from hub.inspection.locales import Catalogue
-from hub.inspection.now import power_now
-from hub.inspection.readings import ReadingsView, readings_view
-from hub.inspection.releases import (
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bucket import Bucket
+from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.calendar import By, calendar_period
+from hub.inspection.views.documents import tariff_book
+from hub.inspection.views.live import power_now
+from hub.inspection.views.readings import ReadingsView, readings_view
+from hub.inspection.views.releases import (
     ReleasesView,
     decode_message,
     outgoing_message,
     releases_view,
 )
-from hub.inspection.slots import local_date
-from hub.inspection.store import open_inspection
-from hub.inspection.summaries import Summaries
-from hub.moments import printable
+from hub.inspection.views.slots import local_date
+from hub.text import printable
 
 __all__ = ["InspectionTui"]
 

@@ -44,8 +44,8 @@ from hub.machine.platform import (
     Slots,
     Use,
 )
+from hub.machine.python_runtime import Progress
 from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, at_resolution
-from hub.machine.runtime import Progress
 
 __all__ = [
     "AGGREGATE",

@@ -13,7 +13,7 @@ import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component
 
-from hub.machine import host
+from hub.machine import host_calls as host
 from hub.machine._abi import Function, Value
 from hub.machine._clock import EngineClock
 from hub.machine._engine import closed_at_exit

@@ -17,13 +17,14 @@ from typing import Final, Self
 import wasmtime
 from wasmtime import component
 
-from hub.machine import _cache, contract, limits, runtime
+from hub.machine import _cache, contract, limits
+from hub.machine import python_runtime as runtime
 from hub.machine._clock import TICK_SECONDS, EngineClock
 from hub.machine._engine import closed_at_exit, new_engine
 from hub.machine._running import Program, Running
 from hub.machine.bundle import COMPONENT_FILE, Bundle
 from hub.machine.errors import AppletFault, ContractBroken, FaultKind
-from hub.machine.host import Host, define_imports
+from hub.machine.host_calls import Host, define_imports
 from hub.machine.instance import AppletInstance, run_guarded
 from hub.machine.manifest import Runtime
 from hub.machine.platform import Platform

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where readings come from: SML telegrams of a real meter, or of an emulated one."""
 
-from hub.meters.door import Door, DoorError, LostTelegram
 from hub.meters.emulated import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -11,6 +10,7 @@ from hub.meters.emulated import (
 )
 from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
 from hub.meters.simulator import SimulationUnavailable, SyntheticHousehold
+from hub.meters.sml_intake import Door, DoorError, LostTelegram
 
 __all__ = [
     "ACTIVE_ENERGY_EXPORT",

@@ -10,7 +10,8 @@ docs/aggregation.md tells it whole.
 """
 
 from protocols.aggregation.collector import Batch, Collector, Phase
-from protocols.aggregation.culprits import CONCENTRATOR, Accused, Culprit, Investigation
+from protocols.aggregation.decryption import RegionSum, open_sum
+from protocols.aggregation.dispute import CONCENTRATOR, Accused, Culprit, Investigation
 from protocols.aggregation.errors import (
     AggregationError,
     ContributionRefused,
@@ -22,7 +23,6 @@ from protocols.aggregation.errors import (
     RoundRefused,
     SumRefused,
 )
-from protocols.aggregation.halves import Halves
 from protocols.aggregation.household import Household
 from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.members import Member, MemberKeys, MemberSecret, MeterCertificate
@@ -34,7 +34,6 @@ from protocols.aggregation.messages import (
     PairKey,
     PairPoints,
 )
-from protocols.aggregation.opening import RegionSum, open_sum
 from protocols.aggregation.packing import Layout, Packing
 from protocols.aggregation.paillier import (
     SHORT_EXPONENT,
@@ -43,6 +42,7 @@ from protocols.aggregation.paillier import (
     PaillierPrivateKey,
     PaillierPublicKey,
 )
+from protocols.aggregation.partial_decryption import Halves
 from protocols.aggregation.round import (
     DAY_MINUTES,
     RESOLUTIONS,
@@ -51,7 +51,7 @@ from protocols.aggregation.round import (
     values_at_resolution,
 )
 from protocols.aggregation.rules import SMALLEST_GROUP, Released, Rules
-from protocols.aggregation.split import JointDecryptor, KeyShare, split_key
+from protocols.aggregation.split_key import JointDecryptor, KeyShare, split_key
 from protocols.aggregation.trusteeship import require_dispute, require_sum
 from protocols.aggregation.weighting import Weighting
 

@@ -13,8 +13,8 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from protocols._cbor import CborError, Item, decode_array, encode_array
 from protocols.aggregation.errors import MalformedMessage
+from protocols.canonical.cbor import CborError, Item, decode_array, encode_array
 
 __all__ = [
     "DIGEST_SIZE",

@@ -15,7 +15,6 @@ from typing import ClassVar, Self, TypeVar
 
 from gmpy2 import mpz  # type: ignore[import-untyped]  # gmpy2 ships no types
 
-from protocols._cbor import CborError, decode_array, encode_array
 from protocols.aggregation._wire import decode_message, encode_message
 from protocols.aggregation.errors import (
     ContributionRefused,
@@ -23,6 +22,7 @@ from protocols.aggregation.errors import (
     MalformedMessage,
     RoundRefused,
 )
+from protocols.aggregation.load_ranges import ranges_check
 from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.messages import (
     Agreement,
@@ -32,8 +32,8 @@ from protocols.aggregation.messages import (
     Opening,
 )
 from protocols.aggregation.paillier import PaillierPublicKey
-from protocols.aggregation.ranges import ranges_check
 from protocols.aggregation.round import Round
+from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.proofs import ProofError, ProofRefused, verify_all
 
 __all__ = ["Batch", "Collector", "Phase", "ciphertexts_of", "require_ranges"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from protocols.aggregation.errors import RoundRefused
-from protocols.aggregation.exchange import prove_exchange
+from protocols.aggregation.load_ranges import prove_ranges
 from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.masks import pair_key, pair_masks, self_masks, sum_pair_masks
 from protocols.aggregation.members import MemberSecret
@@ -28,8 +28,8 @@ from protocols.aggregation.messages import (
     PairPoints,
 )
 from protocols.aggregation.paillier import Encryptor, RandomBytes
-from protocols.aggregation.ranges import prove_ranges
 from protocols.aggregation.round import Round
+from protocols.aggregation.shared_secret_proof import prove_exchange
 from protocols.proofs import Point, PointVector
 from protocols.proofs.group import ORDER
 from protocols.proofs.nonces import SEED_SIZE

@@ -34,7 +34,7 @@ from protocols.aggregation._wire import (
     sign,
 )
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
-from protocols.aggregation.exchange import is_exchange_key
+from protocols.aggregation.shared_secret_proof import is_exchange_key
 
 __all__ = ["NONCE_SIZE", "Member", "MemberKeys", "MemberSecret", "MeterCertificate"]
 

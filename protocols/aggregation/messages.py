@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Self
 
-from protocols._cbor import Item
 from protocols.aggregation._wire import (
     DIGEST_SIZE,
     KEY_SIZE,
@@ -32,10 +31,11 @@ from protocols.aggregation._wire import (
     sign,
 )
 from protocols.aggregation.errors import MalformedMessage
-from protocols.aggregation.exchange import PROOF_SIZE
 from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.masks import SEED_SIZE
 from protocols.aggregation.round import Round
+from protocols.aggregation.shared_secret_proof import PROOF_SIZE
+from protocols.canonical.cbor import Item
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
 
-from protocols._cbor import Item
 from protocols.aggregation._wire import (
     SIGNATURE_SIZE,
     decode_message,
@@ -34,6 +33,7 @@ from protocols.aggregation.members import NONCE_SIZE, Member, require_region
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
 from protocols.aggregation.weighting import Weighting
+from protocols.canonical.cbor import Item
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
 __all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "Terms", "values_at_resolution"]

@@ -35,7 +35,7 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from protocols._cbor import CborError, Item, decode_array, encode_array
+from protocols.canonical.cbor import CborError, Item, decode_array, encode_array
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay
 from protocols.metrology.grid import DayGrid, Period, SlotState
 from protocols.proofs import (

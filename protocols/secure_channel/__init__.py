@@ -1,41 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between a host and a card: APDUs, TLV, and the secure channels of GlobalPlatform; sans-IO."""
+"""The secure channels of GlobalPlatform between a host and a card; sans-IO."""
 
-from .apdu import CommandApdu, ResponseApdu
-from .errors import (
-    CardRefused,
-    LocalChannelError,
-    MalformedApdu,
-    MalformedFrame,
-    MalformedTlv,
-    RemoteChannelError,
-    SecureChannelError,
-)
-from .framing import FrameDecoder, encode_frame
-from .host import CardClient
-from .keys import StaticKeys
-from .scp03 import Option, Scp03
-from .session import Role, SecureSession, SecurityLevel
-from .tlv import Tlv
+from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.scp03 import Option, Scp03
+from protocols.secure_channel.session import Role, SecureSession, SecurityLevel
 
 __all__ = [
     "CardClient",
     "CardRefused",
-    "CommandApdu",
-    "FrameDecoder",
     "LocalChannelError",
-    "MalformedApdu",
-    "MalformedFrame",
-    "MalformedTlv",
     "Option",
     "RemoteChannelError",
-    "ResponseApdu",
     "Role",
     "Scp03",
-    "SecureChannelError",
     "SecureSession",
     "SecurityLevel",
     "StaticKeys",
-    "Tlv",
-    "encode_frame",
 ]

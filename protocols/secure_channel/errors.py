@@ -1,55 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong between a host and a card.
+"""What can go wrong on a secure channel, beside bytes that are malformed (`protocols.iso7816`).
 
-SecureChannelError
-  MalformedApdu        bytes are not the APDU they claim to be
-  MalformedTlv         bytes are not the TLV they claim to be
-  MalformedFrame       a byte stream does not carry APDU frames
+WireError
   LocalChannelError    our caller broke the protocol: a bug on this side
   RemoteChannelError   the peer did: hostile until proven otherwise; the session is over
   CardRefused          the card answered with a status word that is not a success
 """
 
-__all__ = [
-    "CardRefused",
-    "LocalChannelError",
-    "MalformedApdu",
-    "MalformedFrame",
-    "MalformedTlv",
-    "RemoteChannelError",
-    "SecureChannelError",
-]
+from protocols.iso7816.errors import WireError
+
+__all__ = ["CardRefused", "LocalChannelError", "RemoteChannelError"]
 
 
-class SecureChannelError(Exception):
-    """Base of all errors between a host and a card."""
-
-
-class MalformedApdu(SecureChannelError):
-    """Bytes are not the APDU they claim to be."""
-
-
-class MalformedTlv(SecureChannelError):
-    """Bytes are not the TLV they claim to be."""
-
-    def __init__(self, reason: str, *, offset: int) -> None:
-        super().__init__(f"{reason} (at byte {offset})")
-        self.offset = offset
-
-
-class MalformedFrame(SecureChannelError):
-    """A byte stream does not carry APDU frames."""
-
-
-class LocalChannelError(SecureChannelError):
+class LocalChannelError(WireError):
     """Our caller broke the protocol: a bug on this side."""
 
 
-class RemoteChannelError(SecureChannelError):
+class RemoteChannelError(WireError):
     """The peer broke the protocol; the session is over."""
 
 
-class CardRefused(SecureChannelError):
+class CardRefused(WireError):
     """The card answered with a status word that is not a success."""
 
     def __init__(self, step: str, sw: int) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from .apdu import MAX_DATA, MAX_LE, CommandApdu, ResponseApdu
-from .errors import CardRefused, MalformedApdu, RemoteChannelError
-from .keys import StaticKeys
-from .scp03 import Scp03
-from .session import Role, SecureSession, SecurityLevel
+from protocols.iso7816.apdu import MAX_DATA, MAX_LE, CommandApdu, ResponseApdu
+from protocols.iso7816.errors import MalformedApdu
+from protocols.secure_channel.errors import CardRefused, RemoteChannelError
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.scp03 import Scp03
+from protocols.secure_channel.session import Role, SecureSession, SecurityLevel
 
 __all__ = ["MAX_ANSWER", "CardClient"]
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from .errors import LocalChannelError
+from protocols.secure_channel.errors import LocalChannelError
 
 __all__ = [
     "AES_SIZES",

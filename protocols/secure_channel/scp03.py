@@ -14,10 +14,10 @@ import hmac
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn, Self
 
-from .apdu import CommandApdu, ResponseApdu
-from .errors import CardRefused, LocalChannelError, RemoteChannelError
-from .keys import StaticKeys, pseudo_random_challenge
-from .session import LEVELS, Phase, Role, SecureSession, SecurityLevel, Step
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
+from protocols.secure_channel.keys import StaticKeys, pseudo_random_challenge
+from protocols.secure_channel.session import LEVELS, Phase, Role, SecureSession, SecurityLevel, Step
 
 __all__ = [
     "INS_EXTERNAL_AUTHENTICATE",

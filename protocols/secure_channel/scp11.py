@@ -23,11 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .apdu import CommandApdu, ResponseApdu
-from .errors import CardRefused, LocalChannelError, MalformedTlv, RemoteChannelError
-from .keys import AES_SIZES, SessionKeys, cmac
-from .session import Role, SecureSession, SecurityLevel, Step
-from .tlv import Tlv
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.iso7816.errors import MalformedTlv
+from protocols.iso7816.tlv import Tlv
+from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
+from protocols.secure_channel.keys import AES_SIZES, SessionKeys, cmac
+from protocols.secure_channel.session import Role, SecureSession, SecurityLevel, Step
 
 __all__ = [
     "INS_INTERNAL_AUTHENTICATE",

@@ -29,9 +29,9 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from .apdu import MAX_DATA, CommandApdu, ResponseApdu
-from .errors import LocalChannelError, RemoteChannelError
-from .keys import BLOCK, SessionKeys
+from protocols.iso7816.apdu import MAX_DATA, CommandApdu, ResponseApdu
+from protocols.secure_channel.errors import LocalChannelError, RemoteChannelError
+from protocols.secure_channel.keys import BLOCK, SessionKeys
 
 __all__ = ["Phase", "Role", "SecureSession", "SecurityLevel", "Step"]
 

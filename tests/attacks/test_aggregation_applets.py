@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import CLA, Instruction, StepRequest
-from hub.aggregation import RoundRecord
-from hub.installation import build_package
+from hub.applet_host import RoundRecord
+from hub.installer import build_package
 from hub.machine import AppletMachine
 from protocols.aggregation import Collector, Contribution, Contributors, Round
-from protocols.secure_channel import CommandApdu
-from tests.hub.aggregation.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
+from protocols.iso7816 import CommandApdu
+from tests.hub.applet_host.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
 
 EVIL = b"\xff" * 16
 """The nonce at which the applet fails, once it has what it asked the platform for."""

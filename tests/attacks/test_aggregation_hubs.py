@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.aggregation import HubAggregation, RoundRecord
-from hub.installation import Installer
+from hub.applet_host import HubAggregation, RoundRecord
+from hub.installer import Installer
 from hub.machine import AppletMachine, Refusal, Refused
 from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
 from protocols.metrology import Period
-from tests.hub.aggregation.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
+from tests.hub.applet_host.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
 from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of
 
 NOT_ALLOWED = 0x6982

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from applets.billing.messages import BillAnswer, BillQuestion
 from tests.journeys.conftest import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.office import Utility
-from utility_server.verification import BillBundle, verify_bill
+from utility_server.retail.utility import Utility
+from utility_server.retail.verification import BillBundle, verify_bill
 
 
 @pytest.fixture(scope="module")

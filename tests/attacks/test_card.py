@@ -11,17 +11,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card, CardConnection
 from hub.card.profile import S16
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.tlv import encode_lv
 from protocols.secure_channel import (
     CardClient,
-    CommandApdu,
     LocalChannelError,
-    ResponseApdu,
     Role,
     Scp03,
     SecureSession,
     SecurityLevel,
 )
-from protocols.secure_channel.tlv import encode_lv
 from tests.hub.card.host import Manager, load_block
 from tests.hub.card.support import (
     APPLET,

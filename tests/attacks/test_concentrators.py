@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from cli.demo.dishonest_concentrator import COLLECTORS
+from meterlet.demo.dishonest_concentrator import COLLECTORS
 from protocols.aggregation import (
     CONCENTRATOR,
     Batch,
@@ -24,11 +24,11 @@ from tests.protocols.aggregation.homes import (
     collect,
     public_of,
 )
-from tests.utility_server.concentrator.region import Region, built
-from tests.utility_server.concentrator.stand_in import StandIn, running
-from utility_server.concentrator import ConcentratorRefused, Line
+from tests.utility_server.grid.concentrator.region import Region, built
+from tests.utility_server.grid.concentrator.stand_in import StandIn, running
 from utility_server.errors import CannotVerify
-from utility_server.trustee import Trustee
+from utility_server.grid.concentrator import ConcentratorRefused, Line
+from utility_server.grid.trustee import Trustee
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def region(tmp_path: Path) -> Iterator[Region]:
         yield region
 
 
-# What a concentrator may try (cli.demo.dishonest_concentrator).
+# What a concentrator may try (meterlet.demo.dishonest_concentrator).
 
 
 @pytest.mark.parametrize("kind", ["drop", "repeat", "alter"])

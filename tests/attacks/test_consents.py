@@ -12,10 +12,10 @@ from typing import Final
 import pytest
 
 from hub.device import static_keys
-from hub.installation import Installer
+from hub.installer import Installer
 from hub.machine import AppletMachine
 from protocols.enrolment import Enrolment
-from tests.hub.test_sharing import AIDS, APRIL, Home, new_home
+from tests.hub.applet_host.test_sharing import AIDS, APRIL, Home, new_home
 
 ASK: Final = AIDS["ask"]
 YEAR: Final = 365 * 86_400

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.messages import ChargesAnswer, Proved
-from applets.exchange.evidence import AnswerRefused
+from applets.common.evidence import AnswerRefused
 from hub.certifier import Certifier
 from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, SlotState
 from protocols.proofs import SlotOpening, commit_many, open_amounts
@@ -33,7 +33,7 @@ from tests.applets.billing.two_registers import (
     tariff_of,
 )
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.verification import BillBundle, verify_bill
+from utility_server.retail.verification import BillBundle, verify_bill
 
 PERIOD = Period(date(2013, 3, 30), date(2013, 4, 2))
 HOME = drawn_home(1, period=PERIOD)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
 from hub.inspection import (
     By,
@@ -24,9 +25,8 @@ from hub.inspection import (
     readings_view,
     tariff_book,
 )
-from hub.inspection.tables import readings_rows
+from hub.inspection.export.csv_rows import readings_rows
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
-from hub.services import AppletStore
 from hub.vault import DatabaseError
 from protocols.metrology import Period
 from tariffs import Tariff

@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from hub.applet_host.services import AppletStore
 from hub.device import Device
-from hub.inspection.web.guard import FORM_BYTES, UPLOAD_BYTES
-from hub.installation import build_package
-from hub.services import AppletStore
+from hub.inspection.web.access.request_guard import FORM_BYTES, UPLOAD_BYTES
+from hub.installer import build_package
 from tests.attacks.test_pages import AID, REVOKE, consents_standing
 from tests.hub.inspection.web.support import ORIGIN, Browser, browser
 
@@ -87,7 +87,7 @@ def test_script_in_an_applets_words_stays_words(anna: Browser, tmp_path: Path) -
 
 
 def test_script_in_what_is_asked_or_typed_stays_words(anna: Browser) -> None:
-    tariff = (ROOT / "cli" / "demo" / "tariff.toml").read_text()
+    tariff = (ROOT / "meterlet" / "demo" / "tariff.toml").read_text()
     named = re.sub(r"^name = .*$", f"name = '{SCRIPT}'", tariff, count=1, flags=re.MULTILINE)
     files = {"tariff": ("mine.toml", named.encode())}
     period = {"first": "2025-03-01", "last": "2025-03-31"}

@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from hub.installation import Installer
+from hub.installer import Installer
 from hub.machine import AppletMachine
 from protocols.secure_channel import CardRefused
-from tests.hub.test_sharing import AIDS, Home, new_home
+from tests.hub.applet_host.test_sharing import AIDS, Home, new_home
 
 PROBE: Final = 6
 SIZE: Final = 7

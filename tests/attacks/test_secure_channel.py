@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.secure_channel import (
-    CommandApdu,
     Option,
     RemoteChannelError,
-    ResponseApdu,
     Role,
     Scp03,
     SecurityLevel,

@@ -8,8 +8,8 @@ from datetime import date
 
 import pytest
 
-from applets.exchange.evidence import AnswerRefused
-from applets.exchange.messages import About
+from applets.common.evidence import AnswerRefused
+from applets.common.questions import About
 from applets.settlement.messages import SettlementAnswer, SettlementQuestion
 from applets.settlement.statement import check_settlement
 from hub.certifier import Certifier, CertifierKeys

@@ -11,7 +11,7 @@ import pytest
 
 from hub.machine import AppletMachine
 from protocols.secure_channel import CardRefused
-from tests.hub.test_sharing import Home, new_home
+from tests.hub.applet_host.test_sharing import Home, new_home
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 
 import pytest
 
-from cli.demo.dishonest_hub import KINDS
+from meterlet.demo.dishonest_hub import KINDS
 from tests.journeys.conftest import ROOT, run_meterlet
 
 REFUSED_BY = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from cli.demo.dishonest_concentrator import COLLECTORS
-from hub.installation import Installer
+from hub.installer import Installer
 from hub.machine import AppletMachine
+from meterlet.demo.dishonest_concentrator import COLLECTORS
 from protocols.aggregation import (
     CONCENTRATOR,
     Collector,
@@ -24,7 +24,7 @@ from protocols.aggregation import (
     open_sum,
 )
 from protocols.metrology import Period
-from tests.hub.aggregation.hubs import (
+from tests.hub.applet_host.hubs import (
     MONTH,
     NOW,
     Hub,
@@ -47,8 +47,8 @@ from tests.protocols.aggregation.homes import (
 )
 from tests.protocols.aggregation.homes import announce as announce_homes
 from tests.protocols.aggregation.weighted import plain_worth, weighted_terms
-from tests.utility_server.concentrator.region import Region, built
-from utility_server.concentrator.steps import SETTLEMENT_APPLET
+from tests.utility_server.grid.concentrator.region import Region, built
+from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
 
 NOT_ALLOWED = 0x6982
 NO_CONSENT = 0x6985

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from hub.card import Card, CardState
 from hub.card.profile import YUBIKEY
-from protocols.secure_channel import CommandApdu, SecureChannelError
-from protocols.secure_channel.tlv import encode_lv
+from protocols.iso7816 import CommandApdu, WireError
+from protocols.iso7816.tlv import encode_lv
 from tests.hub.card.host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
 from tests.hub.card.support import APPLET, DOMAIN, ISSUER, MODULE, PACKAGE, add_applet, open_card
 
@@ -136,7 +136,7 @@ def test_a_protected_command_bent_on_the_way_gets_a_status_word(
     for command, place, value in bent:
         try:
             raw = bytearray(session.wrap_command(command).encode())
-        except SecureChannelError:
+        except WireError:
             return
         raw[place % len(raw)] ^= value
         assert len(manager.connection.transmit(bytes(raw))) >= 2

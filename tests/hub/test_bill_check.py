@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
 from hub.inspection import InspectionError, Verdict, check_invoices
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
-from hub.services import AppletStore
 from protocols.metrology import Period
 from tariffs import Tariff, compute_bill
 from tariffs.invoice import Invoice
@@ -27,7 +27,7 @@ SUPPLIER: Final = Ed25519PrivateKey.from_private_bytes(bytes([3] * 32))
 ZONE: Final = "Europe/Berlin"
 NOW: Final = int(datetime(2025, 4, 6, tzinfo=ZoneInfo(ZONE)).timestamp())
 WEEK: Final = Period(date(2025, 3, 24), date(2025, 3, 30))
-SOURCE: Final = Path(__file__).resolve().parents[2] / "cli" / "demo" / "tariff.toml"
+SOURCE: Final = Path(__file__).resolve().parents[2] / "meterlet" / "demo" / "tariff.toml"
 
 
 @pytest.fixture(scope="module")

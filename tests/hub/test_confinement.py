@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card
 from hub.device import Description, Device
-from hub.installation import Installer, build_package
+from hub.installer import Installer, build_package
 from hub.machine import AppletMachine
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.enrolment import Enrolment
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
-from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu
+from protocols.secure_channel import CardClient
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 BERLIN = ZoneInfo("Europe/Berlin")

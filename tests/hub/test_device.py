@@ -14,19 +14,14 @@ from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
 from hub.card import Card, CardConnection
 from hub.device import Description, Device, DeviceError, key_id
-from hub.installation import InstallationError, Installer, build_package
+from hub.installer import InstallationError, Installer, build_package
 from hub.machine import AppletMachine
 from hub.metering import ForeignDays
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.enrolment import Enrolment
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
-from protocols.secure_channel import (
-    CardClient,
-    CardRefused,
-    CommandApdu,
-    ResponseApdu,
-    SecurityLevel,
-)
+from protocols.secure_channel import CardClient, CardRefused, SecurityLevel
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
@@ -35,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MARCH = Period.month(2025, 3)
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 SUPPLIER = Ed25519PrivateKey.from_private_bytes(bytes([2] * 32))
-TARIFF = load_toml((ROOT / "cli" / "demo" / "tariff.toml").read_text())
+TARIFF = load_toml((ROOT / "meterlet" / "demo" / "tariff.toml").read_text())
 NOW = 1_743_500_000
 
 

@@ -14,13 +14,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from applets.billing.messages import CLA, BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill, check_bill
-from cli.applet import about_feed_in
-from cli.applet_sample import SampleHub
+from hub.applet_host.services import (
+    AppletStore,
+    HubCalendar,
+    HubReadings,
+    HubStatements,
+    named_feed_in,
+)
 from hub.card import Card
 from hub.device import Description, Device, DeviceError, key_id
 from hub.disclosure import ReleaseRefused
 from hub.inspection import Verdict, bill_under, check_invoices
-from hub.installation import Installer, build_package, consent_terms
+from hub.installer import Installer, build_package, consent_terms
 from hub.machine import AppletMachine, Manifest, ManifestError, Refusal, Refused
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
@@ -34,11 +39,13 @@ from hub.meters import (
     telegrams,
 )
 from hub.readings import Reading, Readout
-from hub.services import AppletStore, HubCalendar, HubReadings, HubStatements, named_feed_in
 from hub.vault import ReadingRefused
+from meterlet.commands.applet import about_feed_in
+from meterlet.demo.sample_hub import SampleHub
 from protocols.enrolment import Enrolment
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
-from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu
+from protocols.secure_channel import CardClient
 from tariffs import Register, Tariff, compute_bill
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff
@@ -51,7 +58,7 @@ ZONE = "Europe/Berlin"
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 SUPPLIER = Ed25519PrivateKey.from_private_bytes(bytes([2] * 32))
 TARIFF = load_toml((ROOT / "examples/tariffs/de-feed-in-2025.toml").read_text())
-PLAIN = load_toml((ROOT / "cli/demo/tariff.toml").read_text())
+PLAIN = load_toml((ROOT / "meterlet/demo/tariff.toml").read_text())
 MANIFEST = Manifest.from_toml((ROOT / "applets/billing/manifest.toml").read_text())
 DRAWN, FED_IN = "1-0:1.8.0*255", "1-0:2.8.0*255"
 METER = emulated_meter_id(1)

@@ -30,7 +30,7 @@ def run_meterlet(
 def run_meterlet_afresh(*arguments: object, timeout: int = 120) -> "CompletedProcess[str]":
     """Run the command in an interpreter of its own, too."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "cli.main", *map(str, arguments)],
+        [sys.executable, "-W", "error", "-m", "meterlet", *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=timeout,

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from tests.journeys.conftest import ROOT, run_meterlet
 
-PROGRAM = (sys.executable, "-W", "error", "-m", "cli.main")
+PROGRAM = (sys.executable, "-W", "error", "-m", "meterlet")
 
 
 def today() -> date:

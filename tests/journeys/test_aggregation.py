@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cli.demo.region import Region, RegionPlan
+from meterlet.demo.region import Region, RegionPlan
 from protocols.metrology import Period
 from tests.journeys.conftest import run_meterlet
-from tests.utility_server.mdms.regions import LONDON, london_homes
+from tests.utility_server.grid.mdms.regions import LONDON, london_homes
 
 pytestmark = pytest.mark.process
 

@@ -17,7 +17,7 @@ from protocols.metrology import Period, SlotState
 from tests.journeys.conftest import ROOT, run_meterlet
 
 NOON = 1_743_500_000
-TARIFF = (ROOT / "cli" / "demo" / "tariff.toml").read_text()
+TARIFF = (ROOT / "meterlet" / "demo" / "tariff.toml").read_text()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli.bill import bill
-from cli.hub import hub
-from cli.inspect.readings import readings
-from cli.utility import utility
 from hub.device import Device
 from hub.inspection import (
     By,
@@ -31,19 +27,23 @@ from hub.inspection import (
     readings_view,
     slots_between,
 )
-from hub.inspection.facts import readings_facts
-from hub.inspection.openapi import SCHEMAS
-from hub.inspection.reconstruction import curve_known_to
-from hub.inspection.summaries import Summaries
+from hub.inspection.api.json_views import readings_facts
+from hub.inspection.api.openapi import SCHEMAS
+from hub.inspection.attack.reconstruction import curve_known_to
+from hub.inspection.views.bucket_cache import Summaries
 from hub.machine import AppletMachine
 from hub.readings import Readout
+from meterlet.commands.bill import bill
+from meterlet.commands.hub import hub
+from meterlet.commands.inspect.readings import readings
+from meterlet.commands.utility import utility
 from protocols.metrology import Period
 from tariffs.source import load_toml
 from tests.hub.inspection.test_exports import ESPI, number, resources
 from tests.hub.inspection.web.support import browser
 from tests.journeys.conftest import run_meterlet
 from utility_server.errors import CannotVerify
-from utility_server.office import Utility
+from utility_server.retail.utility import Utility
 
 ROOT = Path(__file__).resolve().parents[2]
 FEED_IN = ROOT / "examples/tariffs/de-feed-in-2025.toml"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo.region import REGION, Region, RegionPlan
+from meterlet.demo.region import REGION, Region, RegionPlan
 from protocols.metrology import Period
 from tests.journeys.test_hub_and_utility import done
 

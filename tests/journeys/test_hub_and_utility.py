@@ -20,13 +20,13 @@ import pytest
 
 from hub.meters import emulated_meter_id, telegrams
 from hub.readings import Reading
-from protocols.hash_chain import GENESIS, seal
+from protocols.canonical.hash_chain import GENESIS, seal
 from tests.journeys.conftest import ROOT, run_meterlet
 
 METER = emulated_meter_id(1).hex()
 TARIFF = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"
 LOAD_VARIABLE = TARIFF.with_name("de-load-variable-2025.toml")
-PROGRAM = (sys.executable, "-W", "error", "-m", "cli.main")
+PROGRAM = (sys.executable, "-W", "error", "-m", "meterlet")
 
 
 def done(*arguments: object) -> str:

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
-from cli.inspect.proofs import BillingProofs
-from cli.main import main
 from hub.device import Device
-from hub.inspection.api import create_api
+from hub.inspection.api.application import create_api
+from meterlet.commands.inspect.proofs import BillingProofs
+from meterlet.commands.main import main
 from tests.journeys.conftest import ROOT
 from tests.journeys.conftest import run_meterlet as run_process
 
@@ -157,7 +157,9 @@ def test_readings_are_taken_out_and_that_is_on_record(
 def test_other_tariffs_are_worked_out_and_nobody_is_told(folder: Path) -> None:
     before = inspect(folder, "releases")
     bioraria = ROOT / "examples" / "tariffs" / "it-bioraria-2025.toml"
-    said = inspect(folder, "bill", "--tariff", bioraria, "--tariff", ROOT / "cli/demo/tariff.toml")
+    said = inspect(
+        folder, "bill", "--tariff", bioraria, "--tariff", ROOT / "meterlet/demo/tariff.toml"
+    )
     assert said["now"]["rounded"] == said["offers"][1]["cost"]["rounded"] == "127.46"
     priced = run_meterlet("tariff", "price", bioraria, "--help")
     assert priced.returncode == 0

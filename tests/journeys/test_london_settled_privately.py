@@ -15,12 +15,12 @@ import pytest
 from protocols.aggregation import Terms, open_sum
 from protocols.metrology import Period
 from tests.applets.settlement.test_settlement import agile, answered, checked
-from tests.homes import ZONE, rows_of
-from tests.homes import homes as certified_homes
 from tests.protocols.aggregation.homes import Home, announce, collect, private_key, terms
-from utility_server.group_settlement import resolution_of, weighting_of
-from utility_server.settlement import NANO_PER_PENNY
-from utility_server.shares import round_shares
+from tests.support.homes import ZONE, rows_of
+from tests.support.homes import homes as certified_homes
+from utility_server.retail.group_settlement import resolution_of, weighting_of
+from utility_server.retail.settlement import NANO_PER_PENNY
+from utility_server.retail.shares import round_shares
 
 JANUARY = Period.month(2013, 1)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.main import main
-from tests.utility_server.mdms.regions import aggregate, new_mdms
+from meterlet.commands.main import main
+from tests.utility_server.grid.mdms.regions import aggregate, new_mdms
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from protocols.aggregation import Round, open_sum
 from protocols.metrology import Period
 from tests.protocols.aggregation.homes import Home, announce, collect, plain_sum, private_key, terms
-from tests.utility_server.mdms.regions import london_homes
+from tests.utility_server.grid.mdms.regions import london_homes
 
 MARCH = Period(date(2013, 3, 1), date(2013, 3, 31))
 

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from hub.device import Device
 from hub.inspection import open_inspection
-from hub.inspection.tokens import Scope, Tokens
+from hub.inspection.api.tokens import Scope, Tokens
 from tests.hub.inspection.web.support import Browser, browser
 from tests.journeys.conftest import run_meterlet
 from tests.journeys.serving import Home

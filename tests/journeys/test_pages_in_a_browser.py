@@ -17,10 +17,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from hub.applet_host.services import AppletStore
 from hub.device import Device
 from hub.inspection import peak_of, supplier_documents
-from hub.installation import build_package
-from hub.services import AppletStore
+from hub.installer import build_package
 from protocols.metrology import Period
 from tests.journeys.browser import (
     APPLET,
@@ -173,7 +173,7 @@ def test_after_a_consent_is_revoked_the_next_request_is_refused(own: Home, brows
         asked = run_meterlet(
             "utility", "request", "bill", "--utility", own.utility, "--meter", meter,
             "--month", f"{last_month():%Y-%m}", "--hub", f"{hub['host']}:{hub['port']}",
-            "--tariff", ROOT / "cli" / "demo" / "tariff.toml",
+            "--tariff", ROOT / "meterlet" / "demo" / "tariff.toml",
         )  # fmt: skip
         assert asked.returncode == 5, asked.stderr
         visit.follow("What left the house")

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli._private_settlement import PrivateSettlement
-from cli.demo.region import REGION, Region, RegionPlan
-from cli.index import load_index
-from cli.main import main
 from hub.device import Device
+from meterlet.commands.index import load_index
+from meterlet.commands.main import main
+from meterlet.commands.private_settlement import PrivateSettlement
+from meterlet.demo.region import REGION, Region, RegionPlan
 from protocols.metrology import Period
 from tests.journeys.conftest import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.mdms.door import Request
+from utility_server.grid.mdms.control_socket import Request
 
 pytestmark = pytest.mark.process
 FEBRUARY = Period(date(2025, 2, 1), date(2025, 2, 28))
@@ -147,7 +147,7 @@ def test_a_region_without_a_sum_does_not_keep_others_from_being_settled(
                 raise VerificationFailed("batch", "the concentrator has sent none")
         yield {**FACTS, "index": digest, "region": request.region}
 
-    monkeypatch.setattr("cli._private_settlement.ask", answer)
+    monkeypatch.setattr("meterlet.commands.private_settlement.ask", answer)
     settle = (
         "utility", "settle", "--utility", tmp_path / "grid", "--index", index, "--zone", "UTC",
         "--month", "2025-02", "--private", "A=north",

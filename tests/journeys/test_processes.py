@@ -3,8 +3,8 @@
 
 import pytest
 
-from cli.inspect import TARGETS
-from cli.main import NOUNS
+from meterlet.commands.inspect import TARGETS
+from meterlet.commands.main import NOUNS
 from tests.journeys.conftest import run_meterlet, run_meterlet_afresh
 
 COMMANDS = [[noun] for noun in NOUNS] + [["inspect", name] for name in TARGETS]

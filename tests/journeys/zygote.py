@@ -116,9 +116,9 @@ def _child(arguments: list[str], folder: str, environment: dict[str, str], files
     sys.argv = ["meterlet", *arguments]
     code = 1
     try:
-        from cli.main import main
+        from meterlet.commands.main import main
 
-        main(prog_name="python -m cli.main")
+        main(prog_name="meterlet")
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0
@@ -132,8 +132,8 @@ def _child(arguments: list[str], folder: str, environment: dict[str, str], files
 
 
 def _import_commands() -> None:
-    from cli.inspect import TARGETS
-    from cli.main import NOUNS
+    from meterlet.commands.inspect import TARGETS
+    from meterlet.commands.main import NOUNS
 
     for target in (NOUNS | TARGETS).values():
         import_module(target.partition(":")[0])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols._cbor import CborError, Item, decode_array, encode_array
+from protocols.canonical.cbor import CborError, Item, decode_array, encode_array
 
 items = st.lists(st.one_of(st.integers(0, 2**64 - 1), st.binary(max_size=300), st.text()))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.sml import sml
+from meterlet.commands.sml import sml
 from tests.sml_codec.captures import FOLDER, NAMES, capture, needs_captures, oracle
 
 EXIT_DAMAGED = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.tariff import tariff
+from meterlet.commands.tariff import tariff
 from tariffs import Tariff, compute_bill
 from tariffs.source import load_toml
 

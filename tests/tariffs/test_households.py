@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.tariff import tariff
+from meterlet.commands.tariff import tariff
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("METERLET_SHARED") or ROOT / ".." / "shared")

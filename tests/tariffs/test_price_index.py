@@ -16,7 +16,7 @@ from tariffs.energy import PriceSeries
 from tariffs.index_source import IndexShape, read_index
 from tariffs.signing import sign_index, sign_tariff, verify_signed_index
 from tariffs.source import load_toml
-from tests.homes import SHARED, require_shared
+from tests.support.homes import SHARED, require_shared
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "tariffs"
 HOURLY = IndexShape("price", "ct/kWh", 3600)

@@ -14,7 +14,7 @@ from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
 from babel.numbers import format_currency, format_decimal, format_percent
 
-from hub.inspection.money import Money
+from hub.inspection.views.money import Money
 
 __all__ = ["LANGUAGES", "Catalogue", "UnknownText", "best_language", "catalogue"]
 

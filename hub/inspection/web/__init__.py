@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The resident's pages: server-rendered, on loopback unless told otherwise, from this hub alone."""
 
+from hub.inspection.web.access.incidents import DOOR
+from hub.inspection.web.access.residents import Resident, ResidentError, Residents, Role
 from hub.inspection.web.application import create_application, make_parts
-from hub.inspection.web.incidents import DOOR
 from hub.inspection.web.parts import Parts
-from hub.inspection.web.residents import Resident, ResidentError, Residents, Role
 from hub.inspection.web.settings import LOOPBACK_NAMES, Settings
 
 __all__ = [

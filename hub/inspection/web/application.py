@@ -21,14 +21,23 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
-from hub.inspection.api import create_api
-from hub.inspection.documents import tariff_book
+from hub.inspection.api.application import create_api
 from hub.inspection.locales import LANGUAGES, catalogue
-from hub.inspection.readings import warm
-from hub.inspection.releases import releases_view
 from hub.inspection.store import open_inspection
-from hub.inspection.summaries import Summaries
-from hub.inspection.web import (
+from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.documents import tariff_book
+from hub.inspection.views.readings import warm
+from hub.inspection.views.releases import releases_view
+from hub.inspection.web.access import sign_in
+from hub.inspection.web.access.incidents import Incidents
+from hub.inspection.web.access.request_guard import Guard
+from hub.inspection.web.access.residents import Residents
+from hub.inspection.web.access.sessions import Sessions
+from hub.inspection.web.access.throttle import Throttle
+from hub.inspection.web.assets import Assets
+from hub.inspection.web.jobs import Jobs
+from hub.inspection.web.page_request import TOLD_ERRORS
+from hub.inspection.web.pages import (
     about,
     applets,
     bills,
@@ -36,21 +45,14 @@ from hub.inspection.web import (
     exports,
     now,
     readings,
-    records,
     releases,
-    sign_in,
     work,
 )
-from hub.inspection.web.assets import Assets
-from hub.inspection.web.call import TOLD_ERRORS
-from hub.inspection.web.guard import Guard
-from hub.inspection.web.incidents import Incidents
-from hub.inspection.web.jobs import Jobs
+from hub.inspection.web.pages import (
+    log as records,
+)
 from hub.inspection.web.parts import Parts, make_environment
-from hub.inspection.web.residents import Residents
-from hub.inspection.web.sessions import Sessions
 from hub.inspection.web.settings import Settings
-from hub.inspection.web.throttle import Throttle
 
 __all__ = ["create_application", "make_parts"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from hub.inspection.money import Money
+from hub.inspection.views.money import Money
 from hub.inspection.web.wording import Wording
 from tariffs import Bill
 from tariffs.bill import BillItem

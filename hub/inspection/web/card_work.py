@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hub.device import Device, DeviceError
 from hub.inspection.web.jobs import Tick
-from hub.installation import InstallationError, Installer
+from hub.installer import InstallationError, Installer
 from hub.machine import MachineError
 from hub.metering import ForeignDays
 from hub.vault import DatabaseError, SecretFileError, VaultError, write_secret

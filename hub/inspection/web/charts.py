@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from hub.inspection.bucket import Bucket
+from hub.inspection.views.bucket import Bucket
 
 __all__ = ["Bar", "Block", "Chart", "bar_chart"]
 

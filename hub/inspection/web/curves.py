@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from hub.inspection.appliances import PowerCurve
+from hub.inspection.attack.appliances import PowerCurve
 
 __all__ = ["PowerDrawing", "draw_curves"]
 

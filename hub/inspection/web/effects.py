@@ -15,7 +15,7 @@ from typing import Final
 from hub.device import Device
 from hub.disclosure import Release, Terms
 from hub.disclosure.knowledge import alike_slots
-from hub.inspection.slots import local_date
+from hub.inspection.views.slots import local_date
 
 __all__ = ["Effect", "Outcome", "effects_of", "narrowed"]
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An applet's package, read before anything is done with it."""
 
-from hub.card.package import CapFile, PackageError
+from hub.card.packages.cap_file import CapFile, PackageError
 from hub.device import Device
 from hub.disclosure import Terms
 from hub.inspection.web.installed import Vendor, signer_of
-from hub.installation import InstallationError, consent_terms
+from hub.installer import InstallationError, consent_terms
 from hub.machine import Bundle, BundleError
 
 __all__ = ["read_package"]

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 
+from hub.inspection.web.access.incidents import Incidents
+from hub.inspection.web.access.residents import Residents
+from hub.inspection.web.access.sessions import Session, Sessions
+from hub.inspection.web.access.throttle import Throttle
 from hub.inspection.web.assets import Assets
-from hub.inspection.web.incidents import Incidents
 from hub.inspection.web.jobs import Jobs
-from hub.inspection.web.residents import Residents
-from hub.inspection.web.sessions import Session, Sessions
 from hub.inspection.web.settings import Settings
-from hub.inspection.web.throttle import Throttle
 from hub.inspection.web.wording import Wording, choose
 
 __all__ = ["Parts"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hub.device import Device
-from hub.inspection.proof import BillProofs
+from hub.inspection.views.proof import BillProofs
 
 if TYPE_CHECKING:
     from hub.machine import AppletMachine

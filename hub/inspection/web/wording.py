@@ -11,7 +11,7 @@ from jinja2 import Undefined
 
 from hub.disclosure import LEAST_MINUTES, Terms
 from hub.inspection.locales import LANGUAGES, Catalogue, best_language, catalogue
-from hub.inspection.money import Money
+from hub.inspection.views.money import Money
 from protocols.metrology import Period, find_zone
 
 __all__ = ["LANGUAGES", "Wording", "choose"]

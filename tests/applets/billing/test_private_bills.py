@@ -21,7 +21,7 @@ import pytest
 from applets.billing.charges import Plan, is_one_sum, plan_bill
 from applets.billing.messages import BillQuestion, ChargesAnswer, Proved, decode_answer
 from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
-from applets.exchange.evidence import AnswerRefused
+from applets.common.evidence import AnswerRefused
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from applets.exchange.evidence import AnswerRefused
-from applets.exchange.messages import About, MessageRefused
+from applets.common.evidence import AnswerRefused
+from applets.common.questions import About, MessageRefused
 from applets.profiling.applet import ProfilingApplet
 from applets.profiling.messages import (
     AID,
@@ -40,8 +40,8 @@ from hub.machine import Manifest
 from protocols.metrology import CertifiedPeriod, Period
 from protocols.proofs import StatementContext, open_amounts
 from tariffs.signing import sign_document
-from tests.homes import KEYS, SLOT, Home, homes, series_of
-from utility_server.profile_extraction import cluster, profiles_of, shape_of
+from tests.support.homes import KEYS, SLOT, Home, homes, series_of
+from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 
 FEBRUARY = Period.month(2013, 2)
 NONCE = bytes(range(16))

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from cli.applet_dev import key, new, run
 from hub.machine import AppletMachine, Manifest
+from meterlet.commands.applet_dev import key, new, run
 
 
 def invoke(command: Any, *arguments: object) -> Result:

@@ -108,7 +108,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 @pytest.mark.process
 def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
-    from cli.applet import applet
+    from meterlet.commands.applet import applet
 
     if "run" not in applet.commands:
         pytest.skip("`meterlet applet` does not offer new, key and run yet")

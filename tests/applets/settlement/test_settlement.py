@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.exchange.messages import About, MessageRefused
+from applets.common.questions import About, MessageRefused
 from applets.sdk import Command
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 from applets.settlement.applet import SettlementApplet
@@ -29,9 +29,9 @@ from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tariffs.index_source import IndexShape, read_index
 from tariffs.signing import sign_index
-from tests.homes import KEYS, SLOT, Home, homes, series_of
+from tests.support.homes import KEYS, SLOT, Home, homes, series_of
 from tests.tariffs.test_price_index import price_file
-from utility_server.shares import round_shares, share_out
+from utility_server.retail.shares import round_shares, share_out
 
 JANUARY = Period.month(2013, 1)
 TEN_YEARS = 521 * 7 * 86_400 + 7 * 86_400

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from hub.card import Card
-
-from .support import add_applet, open_card
+from tests.hub.card.support import add_applet, open_card
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from hub.card import (
     Card,
     CardProfile,
 )
-from hub.card.curves import CURVES, NUMBERS
+from hub.card.keys.curves import CURVES, NUMBERS
 from hub.vault.database import Database
-from protocols.secure_channel import CardClient, CommandApdu, ResponseApdu, StaticKeys
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.secure_channel import CardClient, StaticKeys
 
 ISSUER = bytes.fromhex("A000000151000000")
 DOMAIN = bytes.fromhex("F0534D480001")

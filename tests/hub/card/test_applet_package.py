@@ -8,16 +8,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from cli import reader
 from hub.card import Card, Exchange
-from hub.card.package import CapFile, build_cap
+from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.profile import PROFILES
-from hub.installation import build_package
+from hub.installer import build_package
 from hub.machine import AppletMachine
-from protocols.secure_channel import CardRefused, CommandApdu, Tlv
-from protocols.secure_channel.tlv import encode_lv
-
-from .host import Manager
+from meterlet.commands import reader
+from protocols.iso7816 import CommandApdu, Tlv
+from protocols.iso7816.tlv import encode_lv
+from protocols.secure_channel import CardRefused
+from tests.hub.card.host import Manager
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPIENT = Ed25519PrivateKey.generate().public_key().public_bytes_raw()

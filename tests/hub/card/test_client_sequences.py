@@ -13,18 +13,12 @@ import pytest
 
 from hub.card import Card
 from hub.card.profile import PYSIM, S16
-from protocols.secure_channel import (
-    CardClient,
-    CommandApdu,
-    ResponseApdu,
-    SecurityLevel,
-    StaticKeys,
-)
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.tlv import encode_length
+from protocols.secure_channel import CardClient, SecurityLevel, StaticKeys
 from protocols.secure_channel.keys import encrypt_key, key_check_value
-from protocols.secure_channel.tlv import encode_length
-
-from .host import load_block
-from .support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card
+from tests.hub.card.host import load_block
+from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card
 
 NEW_KEYS = StaticKeys(bytes([1] * 16), bytes([2] * 16), bytes([3] * 16))
 ISD, PKG, MOD, APP = (aid.hex() for aid in (ISSUER, PACKAGE, MODULE, APPLET))

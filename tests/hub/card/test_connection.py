@@ -6,15 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.card import Card
-from protocols.secure_channel import (
-    CardRefused,
-    CommandApdu,
-    RemoteChannelError,
-    SecurityLevel,
-    StaticKeys,
-)
-
-from .support import (
+from protocols.iso7816 import CommandApdu
+from protocols.secure_channel import CardRefused, RemoteChannelError, SecurityLevel, StaticKeys
+from tests.hub.card.support import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,

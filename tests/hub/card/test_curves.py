@@ -6,10 +6,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.card.curves import CURVES, NUMBERS, PARAMETERS, reference_of
+from hub.card.keys.curves import CURVES, NUMBERS, PARAMETERS, reference_of
 from hub.card.status import Refusal
-
-from .support import domain_parameters
+from tests.hub.card.support import domain_parameters
 
 references = st.sampled_from(sorted(CURVES))
 

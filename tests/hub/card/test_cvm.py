@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from hub.card import Card
-
-from .host import Manager
-from .support import APPLET, APPLET_KEYS, DOMAIN, open_card, runtime_of
+from tests.hub.card.host import Manager
+from tests.hub.card.support import APPLET, APPLET_KEYS, DOMAIN, open_card, runtime_of
 
 PIN = b"1234"
 

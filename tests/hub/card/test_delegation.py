@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card
-from protocols.secure_channel import StaticKeys, Tlv
+from protocols.iso7816 import Tlv
+from protocols.iso7816.tlv import Cursor, encode_length, encode_lv
+from protocols.secure_channel import StaticKeys
 from protocols.secure_channel.keys import cmac, encrypt_key, key_check_value
-from protocols.secure_channel.tlv import Cursor, encode_length, encode_lv
-
-from .host import Manager, load_block
-from .support import APPLET, ISSUER, MODULE, PACKAGE, open_card
+from tests.hub.card.host import Manager, load_block
+from tests.hub.card.support import APPLET, ISSUER, MODULE, PACKAGE, open_card
 
 VERIFIER = bytes.fromhex("F0534D480050")
 DELEGATE = bytes.fromhex("F0534D480051")

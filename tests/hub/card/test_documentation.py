@@ -3,8 +3,8 @@
 
 from pathlib import Path
 
-from hub.card.domain import NAMES
-from hub.card.inquiry import SOURCES
+from hub.card.commands.get_data import SOURCES
+from hub.card.commands.table import NAMES
 from hub.card.profile import PROFILES
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "card.md").read_text()

@@ -8,13 +8,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card
-from hub.card.curves import CURVES
-from protocols.secure_channel import CommandApdu, ResponseApdu
+from hub.card.keys.curves import CURVES
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.tlv import encode_length, encode_lv
 from protocols.secure_channel.keys import encrypt_key
-from protocols.secure_channel.tlv import encode_length, encode_lv
-
-from .host import Manager
-from .support import ISSUER, domain_parameters, open_card
+from tests.hub.card.host import Manager
+from tests.hub.card.support import ISSUER, domain_parameters, open_card
 
 
 @pytest.fixture

@@ -7,20 +7,12 @@ from pathlib import Path
 import pytest
 
 from hub.card import Card, CardState, Privilege
-from protocols.secure_channel import (
-    CardClient,
-    CardRefused,
-    CommandApdu,
-    RemoteChannelError,
-    ResponseApdu,
-    StaticKeys,
-    Tlv,
-)
+from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv
+from protocols.iso7816.tlv import encode_lv
+from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
 from protocols.secure_channel.keys import encrypt_key
-from protocols.secure_channel.tlv import encode_lv
-
-from .host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
-from .support import (
+from tests.hub.card.host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
+from tests.hub.card.support import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,

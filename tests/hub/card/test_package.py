@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.card.loadfile import LoadFile
-from hub.card.manager import CardManager
-from hub.card.package import CapFile, PackageError, build_cap
+from hub.card.packages.cap_file import CapFile, PackageError, build_cap
+from hub.card.packages.host_tool import CardManager
+from hub.card.packages.load_file import LoadFile
 from hub.card.status import Refusal
 from protocols.secure_channel import CardClient
-
-from .host import load_block
-from .support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
+from tests.hub.card.host import load_block
+from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 
 
 def cap(bundle: bytes = b"bundle") -> bytes:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from hub.card.profile import YUBIKEY
-from protocols.secure_channel import CardClient, CommandApdu, Tlv
-from protocols.secure_channel.tlv import encode_lv
-
-from . import pcsc
-from .host import Manager
-from .support import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
+from protocols.iso7816 import CommandApdu, Tlv
+from protocols.iso7816.tlv import encode_lv
+from protocols.secure_channel import CardClient
+from tests.hub.card import pcsc
+from tests.hub.card.host import Manager
+from tests.hub.card.support import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
 
 pytestmark = [
     pytest.mark.process,

@@ -13,21 +13,23 @@ import pytest
 
 from hub.card import CARD, AppletContext, Card
 from hub.vault.database import Component, Database, NotAHubDatabase
-from protocols.secure_channel import (
-    CommandApdu,
-    RemoteChannelError,
-    ResponseApdu,
-    SecureChannelError,
-    StaticKeys,
-    Tlv,
+from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv, WireError
+from protocols.iso7816.tlv import encode_lv
+from protocols.secure_channel import RemoteChannelError, StaticKeys
+from tests.hub.card.host import Manager
+from tests.hub.card.support import (
+    APPLET,
+    APPLET_KEYS,
+    ISSUER,
+    KEYS,
+    PACKAGE,
+    Dice,
+    Echo,
+    add_applet,
 )
-from protocols.secure_channel.tlv import encode_lv
-
-from .host import Manager
-from .support import APPLET, APPLET_KEYS, ISSUER, KEYS, PACKAGE, Dice, Echo, add_applet
 
 apsw = pytest.importorskip("apsw")
-from . import power  # noqa: E402 - needs apsw
+from tests.hub.card import power  # noqa: E402 - needs apsw
 
 STORE = Component("test_store", ("CREATE TABLE test_store (name INTEGER PRIMARY KEY, value INT);",))
 NEW = bytes.fromhex("F0534D480099")
@@ -200,7 +202,7 @@ def run(folder: Path, operation: Callable[[Card], None]) -> bool:
     try:
         card = opened(folder)
         operation(card)
-    except (sqlite3.Error, AssertionError, SecureChannelError, NotAHubDatabase):
+    except (sqlite3.Error, AssertionError, WireError, NotAHubDatabase):
         return False
     else:
         return True

@@ -12,9 +12,8 @@ from hub.card import Card
 from hub.card.reader import Reader, ReaderError, answer_to_reset
 from hub.card.trace import describe
 from protocols.secure_channel import StaticKeys
-
-from .host import Manager
-from .support import APPLET_KEYS, KEYS
+from tests.hub.card.host import Manager
+from tests.hub.card.support import APPLET_KEYS, KEYS
 
 
 @contextmanager

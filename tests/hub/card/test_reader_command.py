@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import reader
 from hub.card.profile import PROFILES
 from hub.machine import AppletMachine
-
-from .host import Manager
+from meterlet.commands import reader
+from tests.hub.card.host import Manager
 
 
 @pytest.fixture(autouse=True)

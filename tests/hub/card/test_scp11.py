@@ -11,15 +11,23 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card import Card, Refusal
-from hub.card.agreement import Certificate
-from hub.card.keying import private_key
-from hub.card.manager import CardManager
-from protocols.secure_channel import CardClient, CommandApdu, Role, StaticKeys, Tlv
+from hub.card.commands.put_key import private_key
+from hub.card.commands.scp11 import Certificate
+from hub.card.packages.host_tool import CardManager
+from protocols.iso7816 import CommandApdu, Tlv
+from protocols.secure_channel import CardClient, Role, StaticKeys
 from protocols.secure_channel.scp11 import Scp11, Variant
-
-from .host import Manager
-from .support import APPLET, APPLET_KEYS, DOMAIN, ISSUER, add_applet, open_card, runtime_of
-from .test_yubikit import chain_of
+from tests.hub.card.host import Manager
+from tests.hub.card.support import (
+    APPLET,
+    APPLET_KEYS,
+    DOMAIN,
+    ISSUER,
+    add_applet,
+    open_card,
+    runtime_of,
+)
+from tests.hub.card.test_yubikit import chain_of
 
 AUTHORITY = ec.generate_private_key(ec.SECP256R1())
 HOST = ec.generate_private_key(ec.SECP256R1())

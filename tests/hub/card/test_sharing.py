@@ -9,9 +9,8 @@ import pytest
 from hub.card import AppletInstance, AppletRefused, Card
 from hub.card.sharing import MAX_DEPTH, Firewall
 from hub.card.transactions import AppletTransaction
-
-from .host import Manager
-from .support import APPLET, DOMAIN, MODULE, PACKAGE
+from tests.hub.card.host import Manager
+from tests.hub.card.support import APPLET, DOMAIN, MODULE, PACKAGE
 
 NAMES = [APPLET, *(APPLET + bytes((number,)) for number in range(1, 7))]
 

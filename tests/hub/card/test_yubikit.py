@@ -14,8 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from hub.card import Card
 from hub.card.profile import YUBIKEY
-
-from .support import open_card
+from tests.hub.card.support import open_card
 
 smartcard = pytest.importorskip("yubikit.core.smartcard")
 scp = pytest.importorskip("yubikit.core.smartcard.scp")

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
 from hub.inspection import TariffBook, bill_under
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from hub.readings import Reading, ReadingFlag
-from hub.services import AppletStore
 from protocols.metrology import Period
 from tariffs import Tariff
 from tariffs.invoice import Invoice
@@ -64,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 @pytest.fixture(scope="session")
 def tariff() -> Tariff:
-    return load_toml((ROOT / "cli" / "demo" / "tariff.toml").read_text())
+    return load_toml((ROOT / "meterlet" / "demo" / "tariff.toml").read_text())
 
 
 @pytest.fixture(scope="session")

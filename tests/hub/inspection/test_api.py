@@ -11,10 +11,10 @@ from starlette.testclient import TestClient
 from hub.device import Device
 from hub.disclosure import Entry
 from hub.inspection import By, Scope, TariffBook, Tokens, open_inspection, readings_view
-from hub.inspection.api import create_api
-from hub.inspection.api_operations import OPERATIONS
-from hub.inspection.facts import readings_facts
-from hub.inspection.rates import RateLimit
+from hub.inspection.api.application import create_api
+from hub.inspection.api.json_views import readings_facts
+from hub.inspection.api.operations import OPERATIONS
+from hub.inspection.api.rate_limit import RateLimit
 from tariffs import Tariff
 from tests.hub.inspection.conftest import DAYS, NOON, household, put_documents
 from tests.hub.inspection.schemas import faults

@@ -27,7 +27,7 @@ from hub.inspection import (
     export_readings,
     slots_between,
 )
-from hub.inspection.reconstruction import _least_squares
+from hub.inspection.attack.reconstruction import _least_squares
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.metrology import Period
 

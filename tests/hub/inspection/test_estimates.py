@@ -19,7 +19,7 @@ from hub.inspection import (
     slots_between,
     tariff_table,
 )
-from hub.inspection.estimates import _times_of_week
+from hub.inspection.views.estimates import _times_of_week
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
 from hub.readings import Reading
 from protocols.metrology import DayGrid, Period

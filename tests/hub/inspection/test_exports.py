@@ -18,7 +18,7 @@ from hub.inspection import (
     releases_view,
     slots_between,
 )
-from hub.inspection.green_button import dst_rules
+from hub.inspection.export.green_button import dst_rules
 from protocols.metrology import Period, SlotState
 from tests.hub.inspection.conftest import NOON
 

@@ -25,7 +25,7 @@ def placeholders(text: str) -> set[str]:
 
 
 def sources() -> str:
-    folders = (ROOT / "hub" / "inspection", ROOT / "cli")
+    folders = (ROOT / "hub" / "inspection", ROOT / "meterlet")
     return "\n".join(
         path.read_text()
         for folder in folders

@@ -22,9 +22,9 @@ from hub.inspection import (
     slots_between,
     warm,
 )
-from hub.inspection.adding import added, adds_up
-from hub.inspection.facts import readings_facts
-from hub.inspection.tables import readings_rows
+from hub.inspection.api.json_views import readings_facts
+from hub.inspection.export.csv_rows import readings_rows
+from hub.inspection.views.bucket_sums import added, adds_up
 from hub.readings import Reading
 from protocols.metrology import Period
 from tariffs import Tariff, compute_bill

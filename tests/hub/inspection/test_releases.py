@@ -11,7 +11,7 @@ from hub.inspection import (
     outgoing_message,
     releases_view,
 )
-from hub.inspection.facts import releases_facts
+from hub.inspection.api.json_views import releases_facts
 from protocols.metrology import Period
 from tests.hub.inspection.conftest import APPLET
 

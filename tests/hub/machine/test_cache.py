@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from wasmtime import component
 
-from hub.machine import AppletMachine, CacheRefused, Progress, RuntimeNotBuilt, _cache, runtime
+from hub.machine import (
+    AppletMachine,
+    CacheRefused,
+    Progress,
+    RuntimeNotBuilt,
+    _cache,
+)
+from hub.machine import (
+    python_runtime as runtime,
+)
 from hub.machine._engine import new_engine
 
 SMALL = "(component)"

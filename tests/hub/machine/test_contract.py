@@ -12,6 +12,7 @@ from wasmtime import component
 
 import applets.sdk
 from applets.sdk.testing import MAX_PEER_MESSAGE, FakePlatform, Household, NativeCard
+from hub.applet_host.peers import MAX_ANSWER
 from hub.machine import (
     AppletFault,
     AppletMachine,
@@ -22,7 +23,6 @@ from hub.machine import (
     platform,
 )
 from hub.machine._engine import new_engine
-from hub.peers import MAX_ANSWER
 from tests.hub.machine.fakes import Device, bundle, command
 
 WIT: Final = Path(contract.__file__).parent / "wit" / "platform.wit"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.hub import hub
 from hub.device import Device
+from meterlet.commands.hub import hub
 
 ROWS = """start,drawn,fed in
 2025-03-01T00:00:00,0.5,0

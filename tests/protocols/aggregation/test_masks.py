@@ -7,13 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.aggregation import RoundRefused
-from protocols.aggregation.exchange import is_exchange_key, prove_exchange, verify_exchange
 from protocols.aggregation.masks import (
     pair_key,
     pair_masks,
     round_key,
     self_masks,
     sum_pair_masks,
+)
+from protocols.aggregation.shared_secret_proof import (
+    is_exchange_key,
+    prove_exchange,
+    verify_exchange,
 )
 from protocols.proofs.group import ORDER
 from tests.protocols.aggregation.homes import randomness

@@ -19,7 +19,7 @@ from protocols.aggregation import (
     commit_limbs,
     open_sum,
 )
-from protocols.aggregation.ranges import prove_ranges, ranges_check
+from protocols.aggregation.load_ranges import prove_ranges, ranges_check
 from protocols.metrology import Period
 from protocols.proofs import FalseStatement, ProofError, verify_all
 from protocols.proofs.group import ORDER

@@ -14,13 +14,15 @@ from protocols.aggregation import (
     KeyRefused,
     KeyShare,
     RoundRefused,
-    halves,
     open_sum,
     require_sum,
     split_key,
 )
-from protocols.aggregation.halves import prove_halves, verify_halves
-from protocols.aggregation.split import combine
+from protocols.aggregation import (
+    partial_decryption as halves,
+)
+from protocols.aggregation.partial_decryption import prove_halves, verify_halves
+from protocols.aggregation.split_key import combine
 from protocols.proofs import Transcript
 from tests.protocols.aggregation.homes import (
     announce,

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.secure_channel import (
+from protocols.iso7816 import (
+    ApduFrameDecoder,
     CommandApdu,
-    FrameDecoder,
     MalformedApdu,
     MalformedFrame,
     MalformedTlv,
@@ -13,7 +13,7 @@ from protocols.secure_channel import (
     Tlv,
     encode_frame,
 )
-from protocols.secure_channel.tlv import decode_lv, encode_lv
+from protocols.iso7816.tlv import decode_lv, encode_lv
 
 CASES = [
     ("00A40400", CommandApdu(0, 0xA4, 4, 0)),
@@ -136,7 +136,7 @@ def test_fields_survive_length_and_value(fields: list[bytes]) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.integers(1, 9))
 def test_cutting_the_stream_elsewhere_changes_nothing(payloads: list[bytes], step: int) -> None:
     stream = b"".join(map(encode_frame, payloads))
-    decoder, found = FrameDecoder(), []
+    decoder, found = ApduFrameDecoder(), []
     for start in range(0, len(stream), step):
         found += decoder.feed(stream[start : start + step])
     decoder.finish()
@@ -146,11 +146,11 @@ def test_cutting_the_stream_elsewhere_changes_nothing(payloads: list[bytes], ste
 @pytest.mark.parametrize("header", ["00000000", "00020001", "FFFFFFFF"])
 def test_a_frame_of_no_length_or_too_much_is_refused_at_once(header: str) -> None:
     with pytest.raises(MalformedFrame):
-        FrameDecoder().feed(bytes.fromhex(header))
+        ApduFrameDecoder().feed(bytes.fromhex(header))
 
 
 def test_a_stream_that_ends_within_a_frame_is_noticed() -> None:
-    decoder = FrameDecoder()
+    decoder = ApduFrameDecoder()
     assert decoder.feed(encode_frame(b"abc")[:-1]) == []
     with pytest.raises(MalformedFrame, match="ended"):
         decoder.finish()

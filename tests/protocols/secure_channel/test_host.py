@@ -3,13 +3,8 @@
 
 import pytest
 
-from protocols.secure_channel import (
-    CardClient,
-    CardRefused,
-    CommandApdu,
-    RemoteChannelError,
-    ResponseApdu,
-)
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError
 
 COMMAND = CommandApdu(0x80, 0x10, 0, 0, le=256)
 

@@ -5,13 +5,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.secure_channel import (
     CardRefused,
-    CommandApdu,
     LocalChannelError,
     Option,
     RemoteChannelError,
-    ResponseApdu,
     Role,
     Scp03,
     SecureSession,

@@ -12,15 +12,8 @@ from typing import Any
 
 import pytest
 
-from protocols.secure_channel import (
-    CommandApdu,
-    Option,
-    ResponseApdu,
-    Role,
-    Scp03,
-    SecurityLevel,
-    StaticKeys,
-)
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.secure_channel import Option, Role, Scp03, SecurityLevel, StaticKeys
 from protocols.secure_channel.keys import diversify, key_check_value
 
 SHARED = Path(os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[4] / "shared"))

@@ -8,12 +8,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.secure_channel import (
     CardRefused,
-    CommandApdu,
     LocalChannelError,
     RemoteChannelError,
-    ResponseApdu,
     Role,
     SecureSession,
 )

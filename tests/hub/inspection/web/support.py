@@ -12,11 +12,11 @@ from typing import Any
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from cli.inspect.proofs import BillingProofs
 from hub.device import Device
 from hub.disclosure import Entry
 from hub.inspection.web import Parts, Role, Settings, create_application, make_parts
 from hub.machine import AppletMachine
+from meterlet.commands.inspect.proofs import BillingProofs
 
 ORIGIN = "http://127.0.0.1:8321"
 PASSPHRASE = "correct horse battery"

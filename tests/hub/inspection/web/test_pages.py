@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 import hub.inspection.web
+from hub.applet_host.services import AppletStore
 from hub.device import Device
 from hub.disclosure import AggregateRequest, Weights
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
 from hub.inspection.web.wording import choose
-from hub.installation import InstallationError
+from hub.installer import InstallationError
 from hub.machine import AppletMachine
-from hub.services import AppletStore
 from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
 
 PAGES = (
@@ -241,7 +241,7 @@ def test_the_attack_finds_appliances_in_the_readings_and_none_in_the_bill(anna: 
 
 
 def test_what_if_takes_a_tariff_of_the_residents_own(anna: Browser) -> None:
-    tariff = (Path(__file__).parents[4] / "cli" / "demo" / "tariff.toml").read_bytes()
+    tariff = (Path(__file__).parents[4] / "meterlet" / "demo" / "tariff.toml").read_bytes()
     period = {"first": "2025-03-01", "last": "2025-03-31"}
     files = {"tariff": ("mine.toml", tariff, "application/toml")}
     offers = anna.finish(anna.post("/bill/what-if", period, files=files))

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.disclosure import Terms
-from hub.inspection.bucket import BandUse, Bucket, StateCounts
 from hub.inspection.locales import LANGUAGES
+from hub.inspection.views.bucket import BandUse, Bucket, StateCounts
+from hub.inspection.web.access.request_guard import _is_plain
+from hub.inspection.web.access.residents import Residents, Role
+from hub.inspection.web.access.throttle import Throttle, TooManyAttempts
 from hub.inspection.web.assets import Assets
 from hub.inspection.web.charts import HEIGHT, WIDTH, bar_chart
-from hub.inspection.web.guard import _is_plain
 from hub.inspection.web.jobs import Jobs, State, Tick, TooManyJobs
 from hub.inspection.web.parts import make_environment
-from hub.inspection.web.residents import Residents, Role
-from hub.inspection.web.throttle import Throttle, TooManyAttempts
 from hub.inspection.web.wording import choose
 from hub.machine import manifest
 

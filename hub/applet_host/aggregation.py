@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the platform does for an applet that takes part in sums over many households.
+
+The applet relays; it decides nothing. Here are checked: that the operator has announced the round,
+that an authority vouches for every member, that the group is as large as manifest and consent say,
+that no two sums of one time can be subtracted (`protocols.aggregation.rules`), that a round is
+contributed to once, agreed to for one set of contributors, and opened with all their signatures.
+
+Nothing is released before the opening; that is when the disclosure log says so. Of this home's own
+use it tells no bit: the recipient learns a sum over the group, of each slot or, in a round with
+prices, of what the whole period was worth; each needs a consent of its own kind. What an applet was
+told stays on record even if its command fails: by whether it fails, it could tell a bit at a time.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from hub.applet_host.aggregation_record import Participation, RoundRecord
+from hub.certifier import Certification
+from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
+from hub.machine import AGGREGATE, WEIGHTED, Manifest, Refusal, Refused, StatementGrant
+from hub.metering import Meter, PeriodIncomplete
+from protocols.aggregation import (
+    AggregationError,
+    Contribution,
+    Contributors,
+    Encryptor,
+    Household,
+    MalformedMessage,
+    MemberSecret,
+    PackingRefused,
+    PaillierPublicKey,
+    PairPoints,
+    Released,
+    Round,
+    RoundRefused,
+    Rules,
+    Terms,
+)
+
+__all__ = ["HubAggregation"]
+
+NONCE_SIZE: Final = 32
+SIGNATURE_SIZE: Final = 64
+SHORTEST_DAY: Final = 23 * 3600
+
+_RULES: Final = {
+    "consent": Refusal.NO_CONSENT,
+    "period": Refusal.NO_CONSENT,
+    "fineness": Refusal.NO_CONSENT,
+    "group": Refusal.NO_CONSENT,
+    "count": Refusal.TOO_OFTEN,
+    "how often": Refusal.TOO_OFTEN,
+    "size": Refusal.TOO_MUCH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HubAggregation:
+    """`hub.machine.platform.Aggregation` of one applet."""
+
+    applet: bytes
+    package: bytes
+    """The digest of the bundle it was installed from."""
+    manifest: Manifest
+    meter: Meter
+    disclosure: Disclosure
+    record: RoundRecord
+    secret: bytes = field(repr=False)
+    """Of 32 bytes, from which the keys of all rounds are derived."""
+    authorities: Callable[[], tuple[bytes, ...]] = field(repr=False)
+    """Returns the Ed25519 keys of those who say which meters there are."""
+    now: Callable[[], int] = field(repr=False)
+    may_release: Callable[[], bool] = field(default=lambda: True, repr=False)
+    """Whether what is told now stays on record unless the whole command is taken back."""
+    randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    refused: list[tuple[AggregateRequest, ReleaseRefused]] = field(default_factory=list)
+    """What the guard has refused since somebody emptied this list."""
+    taken: list[Callable[[], object]] = field(default_factory=list)
+    """What put the steps taken since somebody emptied this list on record. To be called again where
+    the command is taken back: what an applet has been told stays on record, whatever it does."""
+
+    def tell_keys(self, nonce: bytes) -> bytes:
+        """Return the keys for the round of this nonce, signed by the certifier."""
+        if len(nonce) != NONCE_SIZE:
+            raise Refused(Refusal.MALFORMED, f"a nonce has {NONCE_SIZE} bytes")
+        return self.meter.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
+
+    def contribute(self, operator: bytes, announced: bytes) -> bytes:
+        """Return the contribution; the same one however often a round is asked for."""
+        self._require_record()
+        with _told():
+            round_ = Round.decode(announced)
+            if not round_.is_by(operator):
+                raise RoundRefused("the operator has not announced this round")
+            self.record.forget(self.now())
+            known = self.record.find(round_.digest, self.applet)
+            if known is not None:
+                return known.contribution
+            grant = self._require_terms(round_)
+            with self._noted(round_, len(round_.members)):
+                self._rules(grant).require_round(round_, self.now())
+            household = self._household(round_)
+            self._require_consent(round_, len(round_.members))
+            days = self._days(round_)
+            limbs, load = self.meter.certifier.certify_load(round_, days)
+            blinding = self.meter.certifier.open_load(round_, days)
+            crypt = _encryptor(round_.terms.key, round_.terms.exponent_bits)
+            contribution = household.contribute(
+                limbs, load, crypt, self.randomness, blinding
+            ).encode()
+            made = Participation(round_.digest, self.applet, announced, contribution, None, False)
+            self._take(lambda: self.record.add(made, round_.valid_until))
+            return contribution
+
+    def agree(self, contributors: bytes) -> bytes:
+        """Return the agreement; refused for any other contributors than the first time."""
+        self._require_record()
+        with _told():
+            listed, known, round_ = self._step(contributors)
+            with self._noted(round_, len(listed.indexes)):
+                if known.contributors not in (None, listed.digest):
+                    raise RoundRefused("a sum over other contributors was agreed to")
+                self._require_set(round_, listed)
+            contribution = Contribution.decode(known.contribution).digest
+            agreement = self._household(round_).agree(listed, contribution)
+            self._take(lambda: self.record.agree(round_.digest, listed.digest))
+            return agreement.encode()
+
+    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
+        """Return what opens the sum that was agreed to; it is on record from then on."""
+        self._require_record()
+        with _told():
+            listed, known, round_ = self._step(contributors)
+            if len(agreements) % SIGNATURE_SIZE:
+                raise MalformedMessage("agreements are signatures of 64 bytes")
+            with self._noted(round_, len(listed.indexes)):
+                if known.contributors != listed.digest:
+                    raise RoundRefused("a sum over these was not agreed to")
+                released = self._require_set(round_, listed)
+            signatures = [
+                agreements[at : at + SIGNATURE_SIZE]
+                for at in range(0, len(agreements), SIGNATURE_SIZE)
+            ]
+            blinding = self.meter.certifier.open_load(round_, self._days(round_))
+            opening = self._household(round_).open(listed, signatures, blinding)
+            if not known.is_open:
+                request = self._require_consent(round_, len(listed.indexes))
+                self._take(lambda: self.disclosure.record_aggregate(request))
+                self._take(lambda: self.record.release(round_.digest, released))
+            return opening.encode()
+
+    def show_points(self, contributors: bytes) -> bytes:
+        """Return commitments to the masks of our pairs, of a sum that was opened."""
+        with _told():
+            listed, round_ = self._opened(contributors)
+            return self._household(round_).pair_points(listed).encode()
+
+    def show_key(self, contributors: bytes, points: bytes) -> bytes:
+        """Return the secret of the pair with whom signed wrong points."""
+        with _told():
+            listed, round_ = self._opened(contributors)
+            theirs = PairPoints.decode(points)
+            return self._household(round_).pair_key(listed, theirs).encode()
+
+    def _require_record(self) -> None:
+        """Refuse what could be taken back: an applet that aborts could agree to a second set."""
+        if not self.may_release():
+            raise Refused(Refusal.MALFORMED)
+
+    def _require_terms(self, round_: Round) -> StatementGrant:
+        """Return the manifest's grant for such a round; raise `Refused` if there is none."""
+        terms, (begin, end) = round_.terms, round_.terms.bounds
+        channel = self.meter.channel
+        if terms.register != channel.register or terms.zone != self.meter.zone:
+            raise Refused(Refusal.NOT_FOUND, "another register, or days of another zone")
+        a, b, c, d, e, f = terms.register
+        kind = AGGREGATE if terms.weighting is None else WEIGHTED
+        for grant in self.manifest.statements:
+            if grant.kind == kind and f"{a}-{b}:{c}.{d}.{e}*{f}" in grant.registers:
+                if end - begin < grant.minimum_days * SHORTEST_DAY:
+                    raise Refused(Refusal.NOT_GRANTED, "shorter than the manifest says")
+                return grant
+        raise Refused(Refusal.NOT_GRANTED, "the manifest names no such sum")
+
+    def _rules(self, grant: StatementGrant) -> Rules:
+        authorities = self.authorities()
+        if not authorities:
+            raise RoundRefused("no authority is known to say which meters there are")
+        return Rules(authorities, grant.smallest_group)
+
+    def _require_set(self, round_: Round, listed: Contributors) -> Released:
+        begin, end = round_.terms.bounds
+        rules = self._rules(self._require_terms(round_))
+        return rules.require_set(round_, listed, self.record.releases(begin, end))
+
+    def _step(self, contributors: bytes) -> tuple[Contributors, Participation, Round]:
+        listed = Contributors.decode(contributors)
+        known = self.record.find(listed.round, self.applet)
+        if known is None:
+            raise Refused(Refusal.NOT_FOUND, "no contribution to that round")
+        round_ = Round.decode(known.announced)
+        if self.now() >= round_.valid_until:
+            raise RoundRefused("the round is over")
+        return listed, known, round_
+
+    def _opened(self, contributors: bytes) -> tuple[Contributors, Round]:
+        listed, known, round_ = self._step(contributors)
+        if not known.is_open or known.contributors != listed.digest:
+            raise RoundRefused("the sum over these was not opened")
+        return listed, round_
+
+    def _household(self, round_: Round) -> Household:
+        index = round_.index_of(self.meter.certifier.series.meter)
+        return Household(round_, index, MemberSecret(self.secret, round_.nonce))
+
+    def _days(self, round_: Round) -> list[Certification]:
+        try:
+            return self.meter.certifications(round_.terms.period)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+
+    @contextmanager
+    def _noted(self, round_: Round, group: int) -> Iterator[None]:
+        """Have it recorded for the resident if a rule refuses a round."""
+        try:
+            yield
+        except RoundRefused as error:
+            refused = ReleaseRefused("round", str(error))
+            self.refused.append((self._request(round_, group), refused))
+            raise
+
+    def _take(self, put_on_record: Callable[[], object]) -> None:
+        put_on_record()
+        self.taken.append(put_on_record)
+
+    def _require_consent(self, round_: Round, group: int) -> AggregateRequest:
+        request = self._request(round_, group)
+        try:
+            self.disclosure.require_aggregate(request)
+        except ReleaseRefused as refused:
+            self.refused.append((request, refused))
+            raise Refused(_RULES[refused.rule]) from None
+        return request
+
+    def _request(self, round_: Round, group: int) -> AggregateRequest:
+        terms, (begin, end) = round_.terms, round_.terms.bounds
+        return AggregateRequest(
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            round=round_.digest,
+            region=terms.region,
+            begin=begin,
+            end=end,
+            days=sum(1 for _ in terms.period.days(terms.zone)),
+            resolution_minutes=terms.resolution_minutes,
+            values=terms.value_count(),
+            group=group,
+            weights=_weights(terms),
+        )
+
+
+def _weights(terms: Terms) -> Weights | None:
+    """Return what is told the resident of a round's prices."""
+    weighting = terms.weighting
+    if weighting is None:
+        return None
+    bits = weighting.bits(terms.value_bits)
+    return Weights(
+        weighting.name, weighting.index, weighting.currency, bits, weighting.encode()
+    )  # fmt: skip
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the applet of a round's errors as the contract has them."""
+    try:
+        yield
+    except MalformedMessage as error:
+        raise Refused(Refusal.MALFORMED, str(error)) from None
+    except PackingRefused as error:
+        raise Refused(Refusal.TOO_MUCH, str(error)) from None
+    except AggregationError as error:
+        raise Refused(Refusal.NOT_GRANTED, str(error)) from None
+
+
+@lru_cache(maxsize=2)
+def _encryptor(key: PaillierPublicKey, exponent_bits: int) -> Encryptor:
+    """Return the tables of a key; 17 MB for one of 2048 bits with the long exponent."""
+    return Encryptor(key, exponent_bits)

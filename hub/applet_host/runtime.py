@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joins the card to the machine: an instance in the registry is an applet that runs.
+
+The card decides who is asking and in which transaction; the machine runs the applet; what an
+applet answers over its channel is put on record here, to the byte, before it leaves.
+
+A command that ends in an error keeps nothing, and the applet forgets what it has learned on the
+way: a release that is taken back must not live on in an applet's memory. Only that the guard
+refused something stays on record. A raw applet is never asked: its outputs are, as they were last
+released.
+
+Applets that call each other go through the card's firewall: both manifests name the other, and both
+have the same recipient, so that what one was told stays with whom it was told for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hub.applet_host import HubAggregation, RoundRecord
+from hub.applet_host.peers import (
+    AppletPeers,
+    AppletTransactions,
+    CommandStack,
+    PeerBroke,
+    RecordedStatements,
+)
+from hub.applet_host.services import (
+    AppletStore,
+    HubCalendar,
+    HubClock,
+    HubLog,
+    HubReadings,
+    HubStatements,
+    named_feed_in,
+)
+from hub.card import AppletContext, AppletRefused
+from hub.card import AppletInstance as Entry
+from hub.card.registry import Registry
+from hub.card.sharing import Firewall
+from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
+from hub.machine import (
+    AppletFault,
+    AppletInstance,
+    AppletMachine,
+    Bundle,
+    BundleError,
+    Confinement,
+    Ed25519Signatures,
+    OutputBoard,
+    Platform,
+    RawApplet,
+    Refusal,
+    Refused,
+    Released,
+)
+from hub.metering import Meter
+from hub.vault import Database
+from protocols.iso7816 import CommandApdu, ResponseApdu
+
+__all__ = ["MachineRuntime"]
+
+SW_SUCCESS: Final = 0x9000
+SW_SECURITY: Final = 0x6982
+SW_WRONG_DATA: Final = 0x6A80
+SW_FAILED: Final = 0x6400
+SW_CONDITIONS: Final = 0x6985
+FAULT_LINES: Final = 20
+"""The end of a traceback that an applet's log keeps."""
+LINE_SIZE: Final = 200
+KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
+"""First status bytes of commands that have done something (ISO/IEC 7816-4, 5.6)."""
+
+
+T = TypeVar("T")
+
+
+class _NothingKept(Exception):
+    """Undoes what a command that ended in an error has written."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """An applet and what was made for it."""
+
+    instance: AppletInstance
+    statements: HubStatements
+    aggregation: HubAggregation
+    raw: RawApplet | None
+    board: OutputBoard | None
+
+
+@dataclass(slots=True)
+class MachineRuntime:
+    """Runs the card's applets; implements `hub.card.AppletRuntime` and `SharingRuntime`."""
+
+    machine: AppletMachine
+    database: Database
+    disclosure: Disclosure
+    meter: Meter
+    now: Callable[[], int]
+    vendors: Mapping[bytes, Ed25519PublicKey]
+    """Whose signatures on packages the resident trusts, by key id."""
+    packages: Callable[[bytes], bytes | None]
+    """Returns the bundle of a package in the registry."""
+    registry: Callable[[], Registry]
+    """Returns the card's registry."""
+    aggregation_secret: bytes = field(repr=False)
+    """Of 32 bytes, from which the keys of aggregation rounds are derived."""
+    authorities: Callable[[], tuple[bytes, ...]]
+    """Returns the keys of the metering authorities that the resident trusts."""
+    feed_in: Meter | None = None
+    """Of what is fed in; `meter` is of what is drawn."""
+    _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
+    _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
+    _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
+    """Which applets each connection has turned to."""
+    _stack: CommandStack = field(init=False)
+    _firewall: Firewall | None = field(default=None, init=False)
+    _faults: list[tuple[bytes, AppletFault]] = field(default_factory=list, init=False)
+    """Of the command of the moment."""
+
+    def __post_init__(self) -> None:
+        self._stack = CommandStack(self.database)
+
+    def load(self, package: bytes, bundle: bytes) -> None:
+        """Check a bundle's form and signature; nothing of it runs yet."""
+        self._bundles[package] = self._decode(bundle)
+
+    def unload(self, package: bytes) -> None:
+        """Forget a package."""
+        self._bundles.pop(package, None)
+
+    def install(self, instance: Entry, parameters: bytes) -> None:
+        """Make an instance; refused unless the applet itself agrees."""
+        bundle = self._bundle(instance.package)
+        if bundle.manifest.aid != instance.aid:
+            raise AppletRefused(SW_WRONG_DATA, "the manifest names another AID")
+        running = self._start(instance)
+        if running.board is not None:
+            running.board.install(self.now())
+        response = self._run(instance, lambda applet: applet.install(parameters))
+        if response.sw != SW_SUCCESS:
+            raise AppletRefused(response.sw, "the applet refused to be installed")
+
+    def uninstall(self, instance: Entry) -> None:
+        """Give an applet its last word and clear its corner of the store, whatever it says."""
+        with suppress(AppletRefused):  # what breaks on its way out must not stay for that
+            self._run(instance, lambda applet: applet.uninstall())
+        running = self._running.pop(instance.aid, None)
+        if running is not None and running.board is not None:
+            running.board.uninstall()
+        AppletStore(self.database, instance.aid).clear()
+
+    def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        """Select an applet; all that anyone is told of it is whether it agrees."""
+        self._selected.setdefault(context.connection, set()).add(context.instance.aid)
+        if self._start(context.instance).board is not None:
+            return ResponseApdu(b"", SW_SUCCESS)
+        response = self._run(context.instance, lambda applet: applet.select())
+        return ResponseApdu(b"", response.sw)
+
+    def deselect(self, context: AppletContext) -> None:
+        """Tell an applet that it is no longer selected."""
+        running = self._running.get(context.instance.aid)
+        if running is not None and running.board is None:
+            try:
+                running.instance.deselect()
+            except AppletFault:
+                running.instance.discard()
+
+    def process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        """Run a command that came over the applet's own channel, fully protected.
+
+        Of an applet that only takes part in sums it may come as it is.
+        """
+        manifest = self._bundle(context.instance.package).manifest
+        if not (context.is_protected or manifest.protects_itself):
+            raise AppletRefused(
+                SW_SECURITY, "an applet answers only over its own channel, at level 33"
+            )
+        running, since = self._start(context.instance), self.disclosure.log.length()
+        if running.board is not None:
+            response = ResponseApdu.decode(running.board.answer(command.encode()))
+        else:
+            response = self._process(context, command)
+        if response.data:
+            self.disclosure.record_message(
+                context.instance.aid, manifest.recipient, manifest.purpose, response.data, since
+            )
+        return response
+
+    def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        """Hand an applet the STORE DATA that its domain received for it.
+
+        Whoever sends it is told whether it was taken, and nothing else: what an applet answers
+        leaves over its own channel. A raw applet takes none, or its status words would say what
+        its outputs may not.
+        """
+        if self._start(context.instance).board is not None:
+            raise AppletRefused(SW_CONDITIONS, "a raw applet takes no data but its readings")
+        return ResponseApdu(b"", self._process(context, command).sw)
+
+    def _process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
+        return self._run(
+            context.instance, lambda applet: applet.process(command.encode()), may_release=True
+        )
+
+    def reset(self, connection: int) -> None:
+        """Forget what the applets that a connection turned to hold in memory: it is transient."""
+        for aid in self._selected.pop(connection, ()):
+            running = self._running.get(aid)
+            if running is not None:
+                running.instance.discard()
+
+    def tick(self, applets: Iterable[Entry]) -> int:
+        """Let raw applets do what is due; return how many outputs were released."""
+        released = 0
+        for entry in applets:
+            with suppress(AppletRefused):  # a package that is no longer trusted does nothing
+                raw = self._start(entry).raw
+                if raw is not None:
+                    released += len(raw.tick(self.now()))
+        return released
+
+    def grants(self, server: Entry, client: bytes, interface: int) -> bool:
+        """Ask a server whose manifest names the client whether it shares with it."""
+        ours, theirs = self._start(server), self._running[client]
+        manifest = ours.instance.bundle.manifest
+        named = any(one.service == interface and client in one.clients for one in manifest.shared)
+        if not named or manifest.recipient != theirs.instance.bundle.manifest.recipient:
+            return False
+        return self._serve(server, lambda applet: applet.grants(client, interface))
+
+    def serve(self, server: Entry, client: bytes, interface: int, request: bytes) -> bytes:
+        """Let a server answer; what it writes is part of the client's command."""
+        return self._serve(server, lambda applet: applet.serve(client, interface, request))
+
+    def _serve(self, entry: Entry, call: Callable[[AppletInstance], T]) -> T:
+        instance = self._start(entry).instance
+        try:
+            with self._stack.entered(instance):
+                return call(instance)
+        except AppletFault as fault:
+            self._faults.append((entry.aid, fault))
+            raise PeerBroke(fault.status_word, str(fault)) from None
+
+    def _run(
+        self,
+        entry: Entry,
+        call: Callable[[AppletInstance], bytes],
+        *,
+        may_release: bool = False,
+    ) -> ResponseApdu:
+        running = self._start(entry)
+        statements, aggregation = running.statements, running.aggregation
+        statements.refused.clear()
+        statements.released.clear()
+        aggregation.refused.clear()
+        aggregation.taken.clear()
+        self._faults.clear()
+        response = ResponseApdu(b"", SW_FAILED)
+        entered = self._stack.entered(running.instance, may_release=may_release)
+        try:
+            with self.database.transaction(), entered:
+                response = ResponseApdu.decode(call(running.instance))
+                if response.sw >> 8 not in KEEPING:
+                    raise _NothingKept
+        except _NothingKept:
+            self._stack.forget()
+            self._keep_record(running)
+        except AppletFault as fault:
+            self._stack.forget()
+            self._keep_record(running)
+            self._faults.append((entry.aid, fault))
+            response = ResponseApdu(b"", fault.status_word)
+        except BaseException:
+            self._stack.forget()
+            raise
+        self._keep_faults()
+        told = statements.released or aggregation.taken
+        if told and response.sw >> 8 not in KEEPING:
+            # Which error it is could tell of what was opened: there is one for all.
+            return ResponseApdu(b"", SW_FAILED)
+        return response
+
+    def _keep_faults(self) -> None:
+        for aid, fault in self._faults:
+            log = HubLog(self.database, aid, self.now)
+            for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
+                log.write(_printable(line))
+        self._faults.clear()
+
+    def _keep_record(self, running: _Running) -> None:
+        for request in running.statements.released:
+            self.disclosure.record_release(request)
+        for put_on_record in running.aggregation.taken:
+            put_on_record()
+        for asked, refused in (*running.statements.refused, *running.aggregation.refused):
+            self.disclosure.record_refusal(asked, refused)
+
+    def _start(self, entry: Entry) -> _Running:
+        running = self._running.get(entry.aid)
+        if running is None:
+            bundle = self._bundle(entry.package)
+            running = self._running[entry.aid] = self._new(entry, bundle)
+        return running
+
+    def _new(self, entry: Entry, bundle: Bundle) -> _Running:
+        manifest, board = bundle.manifest, None
+        if manifest.confinement is Confinement.RAW:
+            board = OutputBoard(
+                self.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
+            )
+        quota = manifest.limits.store_bytes
+        if entry.data_quota is not None:
+            quota = min(quota, entry.data_quota)
+        log = HubLog(self.database, entry.aid, self.now)
+        feed_in = named_feed_in(self.feed_in, manifest)
+        statements = HubStatements(
+            entry.aid, bundle.digest, manifest, self.meter, self.disclosure, feed_in=feed_in
+        )
+        aggregation = HubAggregation(
+            entry.aid, bundle.digest, manifest, self.meter, self.disclosure,
+            RoundRecord(self.database), self.aggregation_secret, self.authorities, self.now,
+            lambda: self._stack.may_release,
+        )  # fmt: skip
+        if self._firewall is None:
+            self._firewall = Firewall(self.registry(), self)
+        platform = Platform(
+            statements=RecordedStatements(statements, self._stack),
+            calendar=HubCalendar(self.meter, feed_in),
+            store=AppletStore(self.database, entry.aid, quota),
+            clock=HubClock(self.now),
+            signatures=Ed25519Signatures(),
+            log=log,
+            readings=None
+            if board is None
+            else HubReadings(self.meter, manifest.resolution_minutes or self.meter.slot_minutes),
+            outputs=board,
+            transactions=AppletTransactions(self._stack) if board is None else None,
+            peers=AppletPeers(entry.aid, self._stack, self._firewall) if board is None else None,
+            aggregation=aggregation if board is None else None,
+        )
+        instance = self.machine.instance(bundle, platform)
+        raw = None
+        if board is not None:
+            raw = RawApplet(instance, board, self.database, lambda fault: log.write(str(fault)))
+        return _Running(instance, statements, aggregation, raw, board)
+
+    def _permit(self, entry: Entry, bundle: Bundle, due: Released) -> None:
+        manifest = bundle.manifest
+        try:
+            self.disclosure.permit_output(
+                OutputRequest(
+                    applet=entry.aid,
+                    package=bundle.digest,
+                    recipient=manifest.recipient,
+                    purpose=manifest.purpose,
+                    output=due.output.name,
+                    boundary=due.boundary,
+                    bits=8 * due.output.size,
+                )
+            )
+        except ReleaseRefused:
+            raise Refused(Refusal.NO_CONSENT) from None
+
+    def _bundle(self, package: bytes) -> Bundle:
+        if package not in self._bundles:
+            content = self.packages(package)
+            if content is None:
+                raise AppletRefused(SW_WRONG_DATA, "the package carries nothing to run")
+            self._bundles[package] = self._decode(content)
+        return self._bundles[package]
+
+    def _decode(self, bundle: bytes) -> Bundle:
+        try:
+            return Bundle.decode(bundle, self.vendors)
+        except BundleError as error:
+            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+
+
+def _printable(line: str) -> str:
+    """Return a line of an applet's making, harmless on a terminal and not too long."""
+    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
+    return "".join(marks)[:LINE_SIZE]

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""INSTALL and LOAD: packages and applications come onto the card (GPCS 2.3.1, 11.5 and 11.6).
+
+    INSTALL  P1  02 load, 04 install, 08 make selectable (0C both, 0E combined with a load),
+                 10 extradition, 20 personalization, 40 registry update; bit 8: more follows
+             data  length-value fields, a token the last of them
+    LOAD     P1  00 more follows, 80 the last block     P2  the block's number
+             data  E2 (DAP blocks) ..  C4 length  load file data block
+
+What a load brings is kept in memory until its last block; then all of it is checked, and either
+everything is on the card or nothing.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from hub.card.commands.get_data import require_authenticated, within
+from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise
+from hub.card.entries import Entry, Kind, LifeCycle, Privilege, check_aid
+from hub.card.keys.signatures import verify, verify_hash
+from hub.card.logical_channel import Call
+from hub.card.packages.load_file import LoadFile
+from hub.card.status import Refusal, Sw
+from protocols.iso7816 import MalformedTlv
+from protocols.iso7816.apdu import ResponseApdu
+from protocols.iso7816.tlv import Cursor, Tlv
+
+if TYPE_CHECKING:
+    from hub.card.state import Card
+
+__all__ = ["install", "load"]
+
+LOAD, INSTALL, SELECTABLE, EXTRADITION, PERSONALISATION, REGISTRY = 2, 4, 8, 0x10, 0x20, 0x40
+COMBINED, COMBINED_BEGIN, COMBINED_END = 0x0E, 0x01, 0x03
+MORE: Final = 0x80
+SYSTEM, APPLICATION_PARAMETERS = 0xEF, 0xC9
+CODE, VOLATILE, DATA, IMPLICIT = 0xC6, 0xC7, 0xC8, 0xCF
+DAP_BLOCK, DATA_BLOCK, SIGNATURE = 0xE2, 0xC4, 0xC3
+DAP_VERSION, DAP_IDENTIFIER = 0x73, 0x01
+HASHES: Final = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one INSTALL, and what a token signs of them."""
+
+    values: tuple[bytes, ...]
+    signed: bytes
+    token: bytes
+
+    @classmethod
+    def decode(cls, data: bytes, count: int) -> "Fields":
+        """Read `count` fields and, where there is one more, a token; raise `Refusal` otherwise."""
+        cursor = Cursor(data)
+        try:
+            values = tuple(cursor.take(cursor.length(strict=False)) for _ in range(count))
+            signed = data[: cursor.offset]
+            token = b"" if cursor.at_end else cursor.take(cursor.length(strict=False))
+        except MalformedTlv as error:
+            raise Refusal(Sw.WRONG_DATA, f"INSTALL: {error}") from error
+        if not cursor.at_end:
+            raise Refusal(Sw.WRONG_DATA, f"INSTALL has {len(cursor.rest)} bytes too many")
+        return cls(values, signed, token)
+
+
+@dataclass(slots=True)
+class Loading:
+    """A load that has begun."""
+
+    aid: bytes
+    domain: bytes
+    hash: bytes
+    limit: int | None
+    """The bytes of code that were announced (C6)."""
+    combined: bool
+    blocks: int = 0
+    data: bytearray = field(default_factory=bytearray)
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Memory that the system parameters (EF) ask for."""
+
+    code: int | None
+    volatile: int | None
+    data: int | None
+    implicit: bytes
+
+    @classmethod
+    def decode(cls, parameters: dict[int, bytes]) -> "Quotas":
+        """Read C6, C7, C8 and CF; two or four bytes each of the former."""
+        system = decode_parameters(parameters.get(SYSTEM, b""))
+        sizes: list[int | None] = []
+        for tag in (CODE, VOLATILE, DATA):
+            value = system.get(tag)
+            if value is not None and len(value) not in {2, 4}:
+                raise Refusal(Sw.WRONG_DATA, f"{tag:02X} has two or four bytes (table 11-49)")
+            sizes.append(None if value is None else int.from_bytes(value, "big"))
+        code, volatile, data = sizes
+        return cls(code, volatile, data, system.get(IMPLICIT, b""))
+
+
+def decode_parameters(data: bytes) -> dict[int, bytes]:
+    """Return the parameters by tag; raise `Refusal` where they are no TLV."""
+    try:
+        return Tlv.decode_map(data)
+    except MalformedTlv as error:
+        raise Refusal(Sw.WRONG_DATA, f"parameters: {error}") from error
+
+
+def decode_privileges(data: bytes) -> Privilege:
+    """Return privileges of one byte or three; none at all is none."""
+    if len(data) not in {0, 1, 3}:
+        raise Refusal(Sw.WRONG_DATA, "privileges have one byte or three")
+    value = int.from_bytes(data.ljust(3, b"\0"), "big")
+    if value & 0x0F:
+        raise Refusal(Sw.WRONG_DATA, "the last four privileges are reserved")
+    return Privilege(value)
+
+
+def install(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+    """Carry out one INSTALL; `data` is that of the whole chain."""
+    require_authenticated(call)
+    p1, p2 = call.command.p1 & ~MORE, call.command.p2
+    combined = p1 == COMBINED
+    if p2 and not (combined and p2 in {COMBINED_BEGIN, COMBINED_END}):
+        raise Refusal(Sw.WRONG_P1_P2, "P2 of INSTALL is 00, or 01 and 03 of a combined one")
+    if p1 != COMBINED or p2 != COMBINED_END:
+        call.channel.process = None
+    match p1:
+        case 0x02:
+            return _for_load(card, call, data)
+        case 0x0E if p2 == COMBINED_BEGIN:
+            return _for_load(card, call, data, combined=True)
+        case 0x0E:
+            process, call.channel.process = call.channel.process, None
+            if not isinstance(process, Loading) or not process.done:
+                raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "no combined load has come to its end")
+            return _for_install(card, call, data, INSTALL | SELECTABLE)
+        case 0x04 | 0x0C:
+            return _for_install(card, call, data, p1)
+        case 0x08:
+            return _for_make_selectable(card, call, data)
+        case 0x10:
+            return _for_extradition(card, call, data)
+        case 0x20:
+            return _for_personalisation(card, call, data)
+        case 0x40:
+            return _for_registry_update(card, call, data)
+        case _:
+            raise Refusal(Sw.WRONG_P1_P2, f"no INSTALL has P1 {p1:02X} (table 11-42)")
+
+
+# LOAD
+
+
+def _for_load(card: "Card", call: Call, data: bytes, *, combined: bool = False) -> ResponseApdu:
+    fields = Fields.decode(data, 4)
+    aid, domain, digest, parameters = fields.values
+    authorise(card, call, fields.token, fields.signed)
+    check_aid(aid, "load file")
+    target = card.content.domain(domain or call.domain.aid)
+    if not within(card, call.domain, target):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
+    if target.is_locked:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target security domain is locked")
+    card.content.require_new(aid)
+    if digest and len(digest) not in HASHES:
+        raise Refusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
+    if not digest and not call.domain.has(Privilege.AUTHORIZED_MANAGEMENT):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a load with a token needs the hash (9.3.5)")
+    quotas = Quotas.decode(decode_parameters(parameters))
+    card.content.require_code_memory(target, quotas.code or 0)
+    call.channel.process = Loading(aid, target.aid, digest, quotas.code, combined=combined)
+    return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
+
+
+def load(card: "Card", call: Call) -> ResponseApdu:
+    """Take one block; the last one puts the package onto the card."""
+    require_authenticated(call)
+    command, process = call.command, call.channel.process
+    if not isinstance(process, Loading) or process.done:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "no INSTALL [for load] came before (11.6)")
+    # Whatever goes wrong below ends the load.
+    call.channel.process = None
+    if command.p1 not in {0x00, MORE}:
+        raise Refusal(Sw.WRONG_P1_P2, "P1 of LOAD is 00 or, for the last block, 80")
+    if command.p2 != process.blocks & 0xFF:
+        raise Refusal(
+            Sw.CONDITIONS_NOT_SATISFIED,
+            f"block {command.p2:02X} came, {process.blocks & 0xFF:02X} was expected",
+        )
+    if len(process.data) + len(command.data) > card.content.free_code_memory() + (1 << 16):
+        raise Refusal(Sw.NO_MEMORY, "the load file is larger than the memory left")
+    process.data += command.data
+    process.blocks += 1
+    if not command.p1 & MORE:
+        call.channel.process = process
+        return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
+    _finish_load(card, process)
+    if process.combined:
+        process.done = True
+        process.data.clear()
+        call.channel.process = process
+    receipt = card.receipts.confirm(call, process.aid, process.domain)
+    return ResponseApdu(receipt, Sw.SUCCESS)
+
+
+def _finish_load(card: "Card", process: Loading) -> None:
+    signatures, block = split_load_file(bytes(process.data))
+    target = card.content.domain(process.domain)
+    if process.limit is not None and len(block) > process.limit:
+        raise Refusal(Sw.NO_MEMORY, f"{len(block)} bytes of code, {process.limit} announced (C6)")
+    if process.hash:
+        name = HASHES[len(process.hash)]
+        if hashlib.new(name, block).digest() != process.hash:
+            raise Refusal(Sw.WRONG_DATA, "the load file's hash is not the one announced (9.3.5)")
+    _check_dap(card, target, signatures, process.hash)
+    file = LoadFile.decode(block)
+    if file.aid != process.aid:
+        raise Refusal(
+            Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"
+        )
+    card.content.require_code_memory(target, len(file.bundle))
+    card.content.load(
+        process.aid, file.bundle, file.modules, domain=process.domain, version=file.version
+    )
+
+
+def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
+    """Return DAP signatures by security domain, and the load file data block (11.6.2.3)."""
+    cursor = Cursor(data)
+    signatures: dict[bytes, bytes] = {}
+    try:
+        while True:
+            tag = cursor.tag()
+            value = cursor.take(cursor.length(strict=False))
+            if tag == DATA_BLOCK:
+                break
+            if tag != DAP_BLOCK:
+                raise Refusal(Sw.WRONG_DATA, f"no {tag:X} in a load file: E2.. C4 (11.6.2.3)")
+            fields = Tlv.decode_map(value)
+            if fields.keys() != {0x4F, SIGNATURE}:
+                raise Refusal(Sw.WRONG_DATA, "a DAP block names a domain (4F) and a signature (C3)")
+            signatures[fields[0x4F]] = fields[SIGNATURE]
+    except MalformedTlv as error:
+        raise Refusal(Sw.WRONG_DATA, f"load file: {error}") from error
+    if not cursor.at_end:
+        raise Refusal(Sw.WRONG_DATA, "bytes follow the load file data block")
+    return signatures, value
+
+
+def _check_dap(card: "Card", target: Entry, signatures: dict[bytes, bytes], digest: bytes) -> None:
+    """Check every signature that came, and that those came which must (GPCS 9.2.1)."""
+    required = {
+        entry.aid: "mandated"
+        for entry in card.registry.entries()
+        if entry.is_domain and entry.has(Privilege.MANDATED_DAP)
+    }
+    if target.has(Privilege.DAP_VERIFICATION):
+        required.setdefault(target.aid, "the target's")
+    for aid, kind in required.items():
+        if aid not in signatures:
+            raise Refusal(
+                Sw.CONDITIONS_NOT_SATISFIED, f"{kind} DAP of {aid.hex().upper()} is missing"
+            )
+    if signatures and not digest:
+        raise Refusal(Sw.WRONG_DATA, "a DAP signs the hash, and INSTALL named none (9.3.5)")
+    for aid, signature in signatures.items():
+        domain = card.registry.find(aid)
+        if domain is None or not domain.is_domain or not domain.has(Privilege.DAP_VERIFICATION):
+            raise Refusal(Sw.REFERENCE_NOT_FOUND, f"{aid.hex().upper()} verifies no DAP")
+        key = card.keys.find(aid, DAP_VERSION, DAP_IDENTIFIER)
+        if key is None:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain has no DAP key (73/01)")
+        if not verify(key, digest, signature) and not verify_hash(key, digest, signature):
+            raise Refusal(Sw.SECURITY_NOT_SATISFIED, f"the DAP of {aid.hex().upper()} is wrong")
+
+
+# INSTALL
+
+
+def _for_install(card: "Card", call: Call, data: bytes, p1: int) -> ResponseApdu:
+    fields = Fields.decode(data, 5)
+    package, module, aid, privileges, parameters = fields.values
+    authorise(card, call, fields.token, fields.signed)
+    values = decode_parameters(parameters)
+    quotas = Quotas.decode(values)
+    aid = aid or module
+    wanted = decode_privileges(privileges)
+    card.content.check_privileges(call.domain, wanted)
+    domain = card.content.home(call.domain, package)
+    card.content.require_data_memory(domain, quotas.volatile or 0, quotas.data or 0)
+    card.content.install(
+        check_aid(aid, "instance"),
+        package=package,
+        module=module,
+        domain=domain.aid,
+        privileges=wanted,
+        parameters=values.get(APPLICATION_PARAMETERS, b""),
+        selectable=bool(p1 & SELECTABLE),
+        code_quota=quotas.code,
+        volatile_quota=quotas.volatile,
+        data_quota=quotas.data,
+        implicit=quotas.implicit,
+    )
+    return ResponseApdu(card.receipts.confirm(call, package, aid), Sw.SUCCESS)
+
+
+def _for_make_selectable(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+    fields = Fields.decode(data, 5)
+    aid, privileges = fields.values[2], fields.values[3]
+    authorise(card, call, fields.token, fields.signed)
+    entry = _own_application(card, call, aid)
+    if entry.is_locked:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
+    # It adds the one privilege of being the default to an application (GPCS 11.5.2.3.3).
+    wanted = decode_privileges(privileges) & Privilege.CARD_RESET
+    if entry.life_cycle >= LifeCycle.SELECTABLE and not wanted:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is selectable already")
+    life_cycle = max(entry.life_cycle, LifeCycle.SELECTABLE)
+    quotas = Quotas.decode(decode_parameters(fields.values[4]))
+    card.content.change(
+        replace(
+            entry,
+            life_cycle=life_cycle,
+            privileges=entry.privileges | wanted,
+            implicit=quotas.implicit or entry.implicit,
+        )
+    )
+    return ResponseApdu(card.receipts.confirm(call, entry.package, aid), Sw.SUCCESS)
+
+
+def _for_extradition(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+    fields = Fields.decode(data, 5)
+    domain, _, aid = fields.values[:3]
+    authorise(card, call, fields.token, fields.signed)
+    entry = card.registry.find(aid)
+    if entry is None or entry.kind is Kind.ISSUER_DOMAIN:
+        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"nothing to extradite: {aid.hex().upper()}")
+    if not within(card, call.domain, entry) or entry.aid == call.domain.aid:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+    target = card.content.domain(domain)
+    if target.is_locked or (entry.is_domain and within(card, entry, target)):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
+    before = entry.domain
+    card.content.change(replace(entry, domain=target.aid))
+    return ResponseApdu(card.receipts.confirm(call, before, aid, target.aid), Sw.SUCCESS)
+
+
+def _for_personalisation(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+    fields = Fields.decode(data, 5)
+    aid = fields.values[2]
+    if any(fields.values[index] for index in (0, 1, 3, 4)):
+        raise Refusal(Sw.WRONG_DATA, "only the application is named (table 11-46)")
+    entry = card.registry.find(aid)
+    if entry is None or entry.kind is Kind.PACKAGE:
+        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+    if aid != call.domain.aid and (entry.domain != call.domain.aid or entry.is_domain):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+    if entry.is_locked:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
+    call.channel.target = aid
+    return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
+
+
+def _for_registry_update(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+    fields = Fields.decode(data, 5)
+    domain, _, aid, privileges, parameters = fields.values
+    authorise(card, call, fields.token, fields.signed)
+    entry = _own_application(card, call, aid) if aid else call.domain
+    wanted = entry.privileges
+    if privileges:
+        wanted = decode_privileges(privileges)
+        if entry.is_domain:
+            wanted |= Privilege.SECURITY_DOMAIN
+        card.content.check_privileges(call.domain, wanted & ~entry.privileges)
+    quotas = Quotas.decode(decode_parameters(parameters))
+    changed = replace(entry, privileges=wanted, implicit=quotas.implicit or entry.implicit)
+    if domain and domain != entry.domain:
+        target = card.content.domain(domain)
+        if entry.is_domain and within(card, entry, target):
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
+        changed = replace(changed, domain=target.aid)
+    card.content.change(changed)
+    receipt = card.receipts.confirm(call, entry.domain, aid, domain, privileges, parameters)
+    return ResponseApdu(receipt, Sw.SUCCESS)
+
+
+def _own_application(card: "Card", call: Call, aid: bytes) -> Entry:
+    entry = card.registry.find(aid)
+    if entry is None or entry.kind is Kind.PACKAGE:
+        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+    if not within(card, call.domain, entry):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+    return entry

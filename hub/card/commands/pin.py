@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The global PIN: the one cardholder verification method of the card (GPCS 2.3.1, 8.3).
+
+    VERIFY                00 20 00 00 [PIN]     anyone; without data it tells the tries left (63Cx)
+    CHANGE REFERENCE DATA 80 24 01 00 PIN       a host that has authenticated to a domain with the
+    RESET RETRY COUNTER   80 2C 03 00           CVM management privilege
+
+A try is counted on the disk before the PIN is looked at. That a PIN was right holds for the
+connection, on all its channels, until reset; applets learn it from their context.
+"""
+
+import hmac
+from typing import TYPE_CHECKING, Final
+
+from hub.card.commands.get_data import require_authenticated
+from hub.card.entries import Privilege
+from hub.card.logical_channel import Call
+from hub.card.status import Refusal, Sw
+from protocols.iso7816.apdu import ResponseApdu
+
+if TYPE_CHECKING:
+    from hub.card.state import Card
+
+__all__ = ["change_reference_data", "reset_retry_counter", "verify"]
+
+TRIES: Final = 3
+MIN_SIZE, MAX_SIZE = 4, 16
+_PIN: Final = "global PIN"
+_LEFT: Final = "global PIN tries"
+_TRIES_LEFT: Final = 0x63C0
+
+
+def verify(card: "Card", call: Call) -> ResponseApdu:
+    """Compare a PIN, or tell how many tries are left."""
+    command = call.command
+    if command.p1 or command.p2:
+        raise Refusal(Sw.WRONG_P1_P2, "VERIFY knows the global PIN only, P2 00")
+    sealed = card.registry.find_property(_PIN)
+    if sealed is None:
+        raise Refusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
+    left = _tries_left(card)
+    if not command.data:
+        if call.holder.verified:
+            return ResponseApdu(b"", Sw.SUCCESS)
+        return ResponseApdu(b"", _TRIES_LEFT | left)
+    call.holder.verified = False
+    if not left:
+        raise Refusal(Sw.BLOCKED, "the global PIN is blocked")
+    _set_tries(card, left - 1)
+    (pin,) = card.keys.open_secret(_PIN, sealed)
+    if not hmac.compare_digest(pin.ljust(MAX_SIZE, b"\xff"), command.data.ljust(MAX_SIZE, b"\xff")):
+        raise Refusal(_TRIES_LEFT | left - 1, "the PIN is wrong")
+    _set_tries(card, TRIES)
+    call.holder.verified = True
+    return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def change_reference_data(card: "Card", call: Call) -> ResponseApdu:
+    """Set the PIN; its tries begin anew."""
+    _require_manager(call)
+    command = call.command
+    if (command.p1, command.p2) != (1, 0):
+        raise Refusal(Sw.WRONG_P1_P2, "CHANGE REFERENCE DATA sets a new global PIN: 01 00")
+    if not MIN_SIZE <= len(command.data) <= MAX_SIZE:
+        raise Refusal(Sw.WRONG_LENGTH, f"a PIN has {MIN_SIZE} to {MAX_SIZE} bytes")
+    with card.database.transaction():
+        card.registry.set_property(_PIN, card.keys.seal_secret(_PIN, [command.data]))
+        _set_tries(card, TRIES)
+    call.holder.verified = False
+    return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def reset_retry_counter(card: "Card", call: Call) -> ResponseApdu:
+    """Unblock the PIN."""
+    _require_manager(call)
+    command = call.command
+    if (command.p1, command.p2) != (3, 0) or command.data:
+        raise Refusal(Sw.WRONG_P1_P2, "RESET RETRY COUNTER takes 03 00 and no data")
+    if card.registry.find_property(_PIN) is None:
+        raise Refusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
+    _set_tries(card, TRIES)
+    call.holder.verified = False
+    return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def _require_manager(call: Call) -> None:
+    require_authenticated(call)
+    if not call.domain.has(Privilege.CVM_MANAGEMENT):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain does not manage the CVM (8.3.3)")
+
+
+def _tries_left(card: "Card") -> int:
+    return (card.registry.find_property(_LEFT) or bytes((TRIES,)))[0]
+
+
+def _set_tries(card: "Card", tries: int) -> None:
+    with card.database.transaction():
+        card.registry.set_property(_LEFT, bytes((tries,)))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening secure channels: INITIALIZE UPDATE and EXTERNAL AUTHENTICATE (Amendment D, 7.1).
+
+The security domain of whatever is selected answers; one that has no keys of its own yet lets its
+parent's be used (GPCS 2.3.1, 10.2.1). Counters are written in transactions of their own, before
+anything is computed with them.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from hub.card.commands.scp11 import authenticate, perform_security_operation
+from hub.card.entries import CardState
+from hub.card.keys.keystore import KeySet
+from hub.card.logical_channel import Authentication, LogicalChannel
+from hub.card.status import Refusal, Sw
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.secure_channel.errors import RemoteChannelError
+from protocols.secure_channel.scp03 import (
+    INS_EXTERNAL_AUTHENTICATE,
+    INS_INITIALIZE_UPDATE,
+    Option,
+    Scp03,
+)
+from protocols.secure_channel.scp11 import (
+    INS_INTERNAL_AUTHENTICATE,
+    INS_MUTUAL_AUTHENTICATE,
+    INS_PERFORM_SECURITY_OPERATION,
+)
+from protocols.secure_channel.session import LEVELS, Role
+
+if TYPE_CHECKING:
+    from hub.card.state import Card
+
+__all__ = ["find"]
+
+Opening: TypeAlias = Callable[["Card", LogicalChannel, CommandApdu], ResponseApdu]
+_PROPRIETARY: Final = 0x80
+
+
+def find(card: "Card", channel: LogicalChannel, command: CommandApdu) -> Opening | None:
+    """Return the handler of a command that opens a secure channel; None for any other.
+
+    Any other command within a handshake ends it (GPCS 2.3.1, 10.2.1).
+    """
+    begins = not command.is_secured and command.ins == INS_INITIALIZE_UPDATE
+    if begins and command.plain_class == _PROPRIETARY:
+        return initialize_update
+    if not command.is_secured and command.plain_class == _PROPRIETARY:
+        if command.ins == INS_PERFORM_SECURITY_OPERATION:
+            return perform_security_operation
+        if command.ins in {INS_MUTUAL_AUTHENTICATE, INS_INTERNAL_AUTHENTICATE} and command.p2:
+            return authenticate
+    pending = channel.authentication is not None and channel.authentication.is_pending
+    if pending and command.is_secured and command.ins == INS_EXTERNAL_AUTHENTICATE:
+        return external_authenticate
+    if pending:
+        channel.forget()
+    return None
+
+
+def key_set_for(card: "Card", channel: LogicalChannel, version: int) -> KeySet:
+    """Return the SCP03 key set that speaks for what is selected; 0 is the default one."""
+    entry = None if channel.selected is None else card.registry.find(channel.selected)
+    if entry is None or not entry.is_selectable:
+        raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
+    for domain in card.registry.ancestry(entry):
+        if card.keys.find_set(domain.aid, 0) is None:
+            continue
+        found = card.keys.find_set(domain.aid, version)
+        if found is None:
+            break
+        return found
+    raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no SCP03 key set {version:02X} in the security domain")
+
+
+def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
+    """Answer a host's challenge; whatever secure channel there was ends."""
+    channel.forget()
+    if card.registry.card_state() is CardState.TERMINATED:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
+    profile = card.profile
+    if command.p2 > 1:
+        raise Refusal(Sw.WRONG_P1_P2, "P2 of INITIALIZE UPDATE is 00 (Amendment D, 7.1.1.3)")
+    if len(command.data) != profile.option.size:
+        raise Refusal(
+            Sw.WRONG_LENGTH,
+            f"the host challenge has {profile.option.size} bytes, not {len(command.data)}",
+        )
+    key_set = key_set_for(card, channel, command.p1)
+    card.require_unblocked(key_set)
+    if profile.counts_challenges:
+        card.keys.count_failure(key_set)
+    sequence = card.keys.next_sequence(key_set)
+    session = Scp03(Role.CARD, card.keys.static_keys(key_set), command.data)
+    pseudo = bool(profile.option & Option.PSEUDO_RANDOM)
+    data = session.answer(
+        diversification=card.diversification(key_set.domain),
+        key_version=key_set.version,
+        option=profile.option,
+        sequence=sequence,
+        aid=channel.selected or b"",
+        random=b"" if pseudo else card.random(profile.option.size),
+    )
+    channel.authentication = Authentication(session, key_set.domain, key_set.version)
+    return ResponseApdu(data, Sw.SUCCESS)
+
+
+def external_authenticate(
+    card: "Card", channel: LogicalChannel, command: CommandApdu
+) -> ResponseApdu:
+    """Let the host prove that it knows the keys, and open the session."""
+    pending = channel.authentication
+    assert pending is not None
+    assert isinstance(pending.session, Scp03)
+    size = 2 * card.profile.option.size
+    if command.p1 not in LEVELS or command.p2:
+        channel.forget()
+        raise Refusal(Sw.WRONG_P1_P2, f"no security level {command.p1:02X} (Amendment D, 7.1.2.3)")
+    if len(command.data) != size:
+        channel.forget()
+        raise Refusal(Sw.WRONG_LENGTH, f"EXTERNAL AUTHENTICATE carries {size} bytes")
+    key_set = card.keys.find_set(pending.domain, pending.version)
+    if key_set is None:
+        channel.forget()
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the key set has gone since the challenge")
+    card.require_unblocked(key_set)
+    if not card.profile.counts_challenges:
+        card.keys.count_failure(key_set)
+    try:
+        pending.session.authenticate(command)
+    except RemoteChannelError as error:
+        channel.forget()
+        raise Refusal(Sw.AUTHENTICATION_FAILED, str(error)) from error
+    card.keys.clear_failures(key_set)
+    return ResponseApdu(b"", Sw.SUCCESS)

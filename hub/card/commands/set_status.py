@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SET STATUS: the life cycles of the card, its security domains and its applications.
+
+GPCS 2.3.1, 5.1, 5.3 and 11.10. What may follow what on the card:
+
+    OP_READY -> INITIALIZED -> SECURED <-> LOCKED      and from anywhere -> TERMINATED
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from hub.card.commands.get_data import require_authenticated, within
+from hub.card.entries import LOCKED, CardState, DomainState, Entry, Kind, LifeCycle, Privilege
+from hub.card.logical_channel import Call
+from hub.card.status import Refusal, Sw
+from protocols.iso7816.apdu import ResponseApdu
+
+if TYPE_CHECKING:
+    from hub.card.state import Card
+
+__all__ = ["set_status"]
+
+CARD, APPLICATION, HIERARCHY = 0x80, 0x40, 0x60
+NEXT: Final[Mapping[CardState, frozenset[CardState]]] = {
+    CardState.OP_READY: frozenset({CardState.INITIALIZED, CardState.TERMINATED}),
+    CardState.INITIALIZED: frozenset({CardState.SECURED, CardState.TERMINATED}),
+    CardState.SECURED: frozenset({CardState.LOCKED, CardState.TERMINATED}),
+    CardState.LOCKED: frozenset({CardState.SECURED, CardState.TERMINATED}),
+    CardState.TERMINATED: frozenset(),
+}
+
+
+def set_status(card: "Card", call: Call) -> ResponseApdu:
+    """Change a life cycle; a locked application comes back to the state it had."""
+    require_authenticated(call)
+    command = call.command
+    match command.p1:
+        case 0x80:
+            _set_card(card, call)
+        case 0x40:
+            _set_application(card, call, _target(card, command.data))
+        case 0x60 | 0xC0:
+            # C0 is how some clients name the issuer's domain with all that belongs to it.
+            target = _target(card, command.data or card.registry.issuer().aid)
+            if not target.is_domain:
+                raise Refusal(Sw.WRONG_DATA, "P1 60 names a security domain")
+            if command.p2 not in {0x00, 0x07, 0x0F} and not command.p2 & LOCKED:
+                raise Refusal(Sw.WRONG_P1_P2, "P1 60 locks and unlocks")
+            for entry in card.registry.entries():
+                belongs = entry.kind is not Kind.PACKAGE and within(card, target, entry)
+                spared = entry.kind is Kind.ISSUER_DOMAIN or entry.aid == call.domain.aid
+                locks = bool(command.p2 & LOCKED)
+                if belongs and not spared and entry.is_locked != locks:
+                    _set_application(card, call, entry)
+        case _:
+            raise Refusal(Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60 (table 11-83)")
+    return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def _target(card: "Card", aid: bytes) -> Entry:
+    entry = card.registry.find(aid)
+    if entry is None or entry.kind is Kind.PACKAGE:
+        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+    return entry
+
+
+def _set_card(card: "Card", call: Call) -> None:
+    try:
+        wanted = CardState(call.command.p2)
+    except ValueError as error:
+        raise Refusal(Sw.WRONG_P1_P2, f"the card has no state {call.command.p2:02X}") from error
+    issuer = card.registry.issuer()
+    now = CardState(issuer.life_cycle)
+    if wanted is now:
+        return
+    if wanted not in NEXT[now]:
+        raise Refusal(
+            Sw.CONDITIONS_NOT_SATISFIED,
+            f"the card goes from {now.name} to no {wanted.name} (GPCS 5.1)",
+        )
+    needed = Privilege.NONE
+    if wanted is CardState.TERMINATED:
+        needed = Privilege.CARD_TERMINATE
+    elif CardState.LOCKED in {now, wanted}:
+        needed = Privilege.CARD_LOCK
+    elif call.domain.kind is not Kind.ISSUER_DOMAIN:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain takes the card on")
+    if not call.domain.has(needed):
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the domain lacks {needed.name}")
+    card.registry.update(replace(issuer, life_cycle=int(wanted)))
+
+
+def _set_application(card: "Card", call: Call, entry: Entry) -> None:
+    if entry.kind is Kind.ISSUER_DOMAIN:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the issuer's domain has the card's life cycle")
+    state, domain = call.command.p2, call.domain
+    may = domain.has(Privilege.GLOBAL_LOCK) or within(card, domain, entry)
+    if not may:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+    if state & LOCKED:
+        if entry.aid == domain.aid:
+            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not lock itself")
+        new = entry.life_cycle | LOCKED
+    elif entry.is_locked:
+        new = entry.life_cycle & ~LOCKED
+    else:
+        new = _advance(entry, state)
+    card.registry.update(replace(entry, life_cycle=new))
+
+
+def _advance(entry: Entry, state: int) -> int:
+    """Return the state an entry that is not locked goes to."""
+    if state in {0, entry.life_cycle}:
+        return entry.life_cycle
+    known = state & LifeCycle.SELECTABLE == LifeCycle.SELECTABLE
+    if entry.kind is Kind.DOMAIN:
+        # A domain is personalised by whoever holds its keys (GPCS 5.3.2.3); it never goes back.
+        known = state == DomainState.PERSONALIZED
+    if not known or entry.life_cycle < LifeCycle.SELECTABLE:
+        raise Refusal(
+            Sw.CONDITIONS_NOT_SATISFIED,
+            f"no way from {entry.life_cycle:02X} to {state:02X} (GPCS 5.3)",
+        )
+    return state

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""STORE DATA: a security domain, or an application through it, gets its data (GPCS 2.3.1, 11.11).
+
+    P1  80 last block | 60 encrypted under the DEK | 18 structure: 08 DGI, 10 BER-TLV | 01 answers
+    P2  number of the block, from 00
+
+Blocks of the domain's own data are kept in memory and take effect with the last one, all or
+nothing. After INSTALL [for personalization] each block goes to the application at once.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hub.card.applet_runtime import AppletContext
+from hub.card.commands.get_data import PRODUCTION_PART, PRODUCTION_PARTS, require_authenticated
+from hub.card.content import instance_of
+from hub.card.entries import check_aid
+from hub.card.logical_channel import Call
+from hub.card.status import Refusal, Sw
+from protocols.iso7816 import MalformedTlv
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.iso7816.tlv import Cursor, Tlv
+from protocols.secure_channel.keys import decrypt_key
+
+if TYPE_CHECKING:
+    from hub.card.state import Card
+
+__all__ = ["store_data"]
+
+LAST, ENCRYPTED, STRUCTURE, DGI, TLV = 0x80, 0x60, 0x18, 0x08, 0x10
+MAX_DATA: Final = 1 << 16
+"""As much as a security domain takes in one go."""
+_BLOCK: Final = 16
+_DOMAIN_DGI: Final = 0x0070
+COMPUTED: Final = frozenset(
+    {0x66, 0x67, 0xE0, 0xC1, 0xC2, 0xD3, 0x9F7F, 0xFF21, 0x2F00, 0xFF33, 0xFF34}
+)
+"""Objects that the card makes itself and nobody stores."""
+
+
+@dataclass(slots=True)
+class Storing:
+    """Blocks of STORE DATA that have come so far."""
+
+    structure: int
+    blocks: int = 0
+    data: bytearray = field(default_factory=bytearray)
+
+
+def store_data(card: "Card", call: Call) -> ResponseApdu:
+    """Take one block for the selected domain, or hand it to the application it personalises."""
+    require_authenticated(call)
+    command, channel = call.command, call.channel
+    if command.p1 & STRUCTURE == STRUCTURE:
+        raise Refusal(Sw.WRONG_P1_P2, "STORE DATA carries DGIs, TLVs or neither, not both")
+    storing = channel.process
+    if not isinstance(storing, Storing):
+        storing = Storing(command.p1 & STRUCTURE)
+    if command.p2 != storing.blocks & 0xFF or command.p1 & STRUCTURE != storing.structure:
+        channel.process = None
+        raise Refusal(
+            Sw.CONDITIONS_NOT_SATISFIED,
+            f"block {command.p2:02X} came, {storing.blocks & 0xFF:02X} was expected",
+        )
+    data = _plain(call)
+    last = bool(command.p1 & LAST)
+    if channel.target is not None and channel.target != call.domain.aid:
+        response = _hand_over(card, call, data)
+        storing.blocks += 1
+        channel.process = None if last or not response.is_answer else storing
+        channel.target = None if last else channel.target
+        return response
+    if len(storing.data) + len(data) > MAX_DATA:
+        channel.process = None
+        raise Refusal(Sw.NO_MEMORY, f"STORE DATA takes at most {MAX_DATA} bytes in one go")
+    storing.data += data
+    storing.blocks += 1
+    channel.process = None if last else storing
+    if last:
+        channel.target = None
+        _store(card, call, bytes(storing.data), storing.structure)
+    return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def _plain(call: Call) -> bytes:
+    data = call.command.data
+    if call.command.p1 & ENCRYPTED != ENCRYPTED or not data:
+        return data
+    authentication = call.channel.authentication
+    assert authentication is not None  # require_authenticated has looked
+    if len(data) % _BLOCK:
+        raise Refusal(Sw.WRONG_DATA, "data encrypted under the DEK are whole blocks")
+    plain = decrypt_key(authentication.session.dek, data).rstrip(b"\0")
+    return plain.removesuffix(b"\x80")
+
+
+def _hand_over(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+    assert call.channel.target is not None
+    entry = card.registry.find(call.channel.target)
+    if entry is None or entry.is_locked:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is gone or locked")
+    channel, command = call.channel, call.command
+    context = AppletContext(
+        instance_of(entry),
+        channel.level,
+        channel.authenticated,
+        channel.number,
+        call.connection,
+        call.holder.verified,
+    )
+    plain = CommandApdu(command.cla, command.ins, command.p1, command.p2, data, command.le)
+    return card.runtime.personalise(context, plain)
+
+
+def _store(card: "Card", call: Call, data: bytes, structure: int) -> None:
+    domain = call.domain.aid
+    try:
+        if structure == DGI:
+            for group, value in _data_groups(data):
+                if group == _DOMAIN_DGI:
+                    _store_nodes(card, domain, list(Tlv.decode_all(value)))
+                else:
+                    card.registry.set_object(domain, 0x1000000 | group, value)
+        else:
+            _store_nodes(card, domain, list(Tlv.decode_all(data)))
+    except MalformedTlv as error:
+        raise Refusal(Sw.WRONG_DATA, f"STORE DATA: {error}") from error
+
+
+def _data_groups(data: bytes) -> list[tuple[int, bytes]]:
+    cursor = Cursor(data)
+    groups = []
+    while not cursor.at_end:
+        name = int.from_bytes(cursor.take(2), "big")
+        length = cursor.byte()
+        if length == 0xFF:
+            length = int.from_bytes(cursor.take(2), "big")
+        groups.append((name, cursor.take(length)))
+    return groups
+
+
+def _store_nodes(card: "Card", domain: bytes, nodes: list[Tlv]) -> None:
+    if nodes and nodes[0].tag == 0xA6:
+        card.certificates.store(domain, nodes)
+        return
+    for node in nodes:
+        if node.tag == 0x4F:
+            card.content.rename(domain, check_aid(node.value))
+            domain = node.value
+        elif node.tag in COMPUTED:
+            raise Refusal(Sw.WRONG_DATA, f"object {node.tag:04X} is the card's own")
+        elif node.tag == 0xCF and len(node.value) != 10:
+            raise Refusal(Sw.WRONG_DATA, "key diversification data have 10 bytes")
+        elif node.tag in PRODUCTION_PARTS and len(node.value) != PRODUCTION_PART:
+            raise Refusal(Sw.WRONG_DATA, "CPLC data of one step of production have 8 bytes")
+        else:
+            card.registry.set_object(domain, node.tag, node.value)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the card remembers of one logical channel, until reset and no longer."""
+
+from dataclasses import dataclass, field
+
+from hub.card.entries import Entry
+from protocols.iso7816.apdu import CommandApdu
+from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
+
+__all__ = ["Authentication", "Call", "Holder", "LogicalChannel"]
+
+
+@dataclass(slots=True)
+class Authentication:
+    """A secure channel that is opening, open or broken, and whose keys it uses."""
+
+    session: SecureSession
+    domain: bytes
+    """The security domain that holds the keys."""
+    version: int
+    host_authenticated: bool = True
+    """Whether the host has proved who it is; SCP11b proves only the card."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the host still has to authenticate."""
+        return self.session.phase is Phase.CHALLENGED
+
+
+@dataclass(slots=True)
+class LogicalChannel:
+    """One logical channel: what is selected on it, and how the host has authenticated."""
+
+    number: int
+    selected: bytes | None = None
+    authentication: Authentication | None = None
+    links: list[CommandApdu] = field(default_factory=list)
+    """Links of a command that GlobalPlatform chains by P1 (GPCS 2.3.1, 11.1.5.1)."""
+    process: object = None
+    """A process of several commands that the selected domain is in: a load, a listing."""
+    target: bytes | None = None
+    """The application that the selected domain personalises."""
+
+    host: object = None
+    """Certificates of a host that have come (`agreement.HostChain`)."""
+    certificate: bytearray = field(default_factory=bytearray)
+    """A certificate of a host of which more is to come."""
+    parts: list[bytes] = field(default_factory=list)
+    """Data of plain links that the security domain joins itself."""
+
+    def forget(self) -> None:
+        """End the secure channel and whatever was under way."""
+        if self.authentication is not None:
+            self.authentication.session.close()
+        self.authentication = None
+        self.links.clear()
+        self.parts.clear()
+        self.process = None
+        self.target = None
+        self.host = None
+        self.certificate.clear()
+
+    @property
+    def level(self) -> SecurityLevel:
+        """What the open session protects."""
+        if self.authentication is None or not self.authentication.session.is_open:
+            return SecurityLevel.NONE
+        return self.authentication.session.level
+
+    @property
+    def authenticated(self) -> bytes | None:
+        """The security domain whose keys the host has proved to share; None without a session."""
+        authentication = self.authentication
+        if authentication is None or not authentication.session.is_open:
+            return None
+        return authentication.domain if authentication.host_authenticated else None
+
+
+@dataclass(slots=True)
+class Holder:
+    """Whether the holder of the card has shown the PIN since the last reset."""
+
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One plain command on its way to the security domain that is selected."""
+
+    command: CommandApdu
+    channel: LogicalChannel
+    domain: Entry
+    connection: int
+    holder: Holder

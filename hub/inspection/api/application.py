@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programming interface: the views as JSON, for the resident's own programs, read only.
+
+A Starlette application that the pages mount under `/api`; `/api/openapi.json` describes it
+(OpenAPI 3.1, made from the same table as the routes). Each request names a bearer token
+(RFC 6750) with the scope its operation needs. The hub is opened for each request and closed after
+it, so that whoever writes meanwhile is seen.
+
+    400 a parameter is wrong   401 no token that holds   403 not in the token's scopes
+    404 there is nothing such  409 cannot be computed    429 too often: see Retry-After
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hub.device import Device
+from hub.disclosure import LogTampered
+from hub.inspection.api.openapi import openapi_document
+from hub.inspection.api.operations import OPERATIONS, Operation, Session, WrongParameter
+from hub.inspection.api.rate_limit import RateLimit
+from hub.inspection.api.tokens import Token, TokenRefused, Tokens
+from hub.inspection.errors import InspectionError
+from hub.inspection.store import open_inspection
+from hub.inspection.views.proof import BillProofs
+from hub.metering import PeriodIncomplete
+from hub.vault import VaultTampered
+from protocols.metrology import GridError
+from tariffs import TariffError
+
+__all__ = ["create_api"]
+
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+REQUESTS: Final = RateLimit(burst=60, per_minute=120)
+FAILURES: Final = RateLimit(burst=10, per_minute=6)
+LONGEST_TOKEN: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem(Exception):
+    """An answer that is no view."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    open_device: Callable[[], AbstractContextManager[Device]]
+    proofs: BillProofs | None
+    requests: RateLimit
+    failures: RateLimit
+
+    def answer(self, operation: Operation, request: Request) -> Response:
+        """Return what an operation says, or what is wrong with the request."""
+        try:
+            with self.open_device() as device, open_inspection(device) as database:
+                self._admit(operation, request, Tokens(database, device), device.now())
+                parameters = operation.parse(request.query_params.multi_items())
+                parameters |= request.path_params
+                session = Session(device, database, self.proofs)
+                return JSONResponse(operation.answer(session, parameters), headers=HEADERS)
+        except _Problem as problem:
+            return _refusal(problem.status, problem.reason, problem.headers)
+        except (WrongParameter, GridError) as error:
+            return _refusal(400, str(error))
+        except InspectionError as error:
+            return _refusal(404, str(error))
+        except (PeriodIncomplete, TariffError) as error:
+            return _refusal(409, str(error))
+        except (VaultTampered, LogTampered) as error:
+            return _refusal(500, str(error))
+
+    def _admit(self, operation: Operation, request: Request, tokens: Tokens, now: int) -> None:
+        peer = "" if request.client is None else request.client.host
+        if wait := self.failures.wait(peer, now):
+            raise _Problem(429, "too many wrong tokens", {"Retry-After": str(wait)})
+        token = self._token(request, tokens, peer, now)
+        if wait := self.requests.take(str(token.number), now):
+            raise _Problem(429, "too many requests", {"Retry-After": str(wait)})
+        if operation.scope not in token.scopes:
+            scope = f'Bearer error="insufficient_scope", scope="{operation.scope}"'
+            reason = f"the token is not for {operation.scope}"
+            raise _Problem(403, reason, {"WWW-Authenticate": scope})
+
+    def _token(self, request: Request, tokens: Tokens, peer: str, now: int) -> Token:
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if not text:
+            raise _Problem(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        try:
+            if scheme.lower() != "bearer" or len(text) > LONGEST_TOKEN:
+                raise TokenRefused("not a bearer token")
+            return tokens.authenticate(text)
+        except TokenRefused as refused:
+            self.failures.take(peer, now)
+            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            raise _Problem(401, str(refused), challenge) from None
+
+
+def create_api(
+    open_device: Callable[[], AbstractContextManager[Device]],
+    proofs: BillProofs | None = None,
+    *,
+    requests: RateLimit | None = None,
+    failures: RateLimit | None = None,
+) -> Starlette:
+    """Return the application; `open_device` opens the hub for one request."""
+    api = _Api(
+        open_device,
+        proofs,
+        requests or RateLimit(REQUESTS.burst, REQUESTS.per_minute),
+        failures or RateLimit(FAILURES.burst, FAILURES.per_minute),
+    )
+    document = openapi_document(OPERATIONS)
+
+    def describe(_: Request) -> Response:
+        return JSONResponse(document, headers=HEADERS)
+
+    routes = [Route("/openapi.json", describe, methods=["GET"])]
+    routes += [
+        Route(operation.path, _endpoint(api, operation), methods=["GET"])
+        for operation in OPERATIONS
+    ]
+    handlers: Any = {404: _not_found, 405: _not_found}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def _endpoint(api: _Api, operation: Operation) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        return api.answer(operation, request)
+
+    return endpoint
+
+
+def _not_found(_: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return _refusal(status, "there is no such operation")
+
+
+def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": reason}, status, {**HEADERS, **(headers or {})})

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readings and bills in files, each of them on record."""

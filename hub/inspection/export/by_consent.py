@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readings that leave the house because the resident says so.
+
+An export names a recipient, a purpose, a resolution and a period, and needs a consent to just
+that. It is a CSV file as `hub.inspection.copies` writes it, of what was drawn and not of what was
+fed in, and on record before it is written.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import Final
+
+from hub.device import Device
+from hub.disclosure import Consent, ExportRequest, Terms
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.copies import slots_csv
+from hub.inspection.views.slots import Slots, slots_between
+from protocols.metrology import GridError, Period
+
+__all__ = ["Export", "consent_to_export", "export_readings"]
+
+BITS_A_READING: Final = 17
+"""As the release guard sizes answers: a slot uses at most 131 kWh."""
+MOST_BITS: Final = (1 << 63) - 1
+RESOLUTIONS: Final = (5, 15, 30, 60, 1440)
+STATEMENT: Final = "export "
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Readings ready to be handed over."""
+
+    text: str
+    """CSV."""
+    readings: int
+
+
+def consent_to_export(
+    device: Device, recipient: str, purpose: str, minutes: int, period: Period, until: date
+) -> Consent:
+    """Record the resident's consent to export readings of a period, no finer than `minutes`."""
+    if minutes not in RESOLUTIONS:
+        raise InspectionError(f"{minutes} minutes: only {', '.join(map(str, RESOLUTIONS))}")
+    return device.disclosure.grant(
+        Terms(
+            applet=b"",
+            package=b"",
+            recipient=recipient,
+            purpose=purpose,
+            statement=STATEMENT + _text(period),
+            least_days=1,
+            least_minutes=minutes,
+            answers=1,
+            bits=MOST_BITS,
+            until=until,
+        )
+    )
+
+
+def export_readings(device: Device, number: int, minutes: int | None = None) -> Export:
+    """Return the readings that consent `number` is about, recorded as having left.
+
+    `minutes` may be coarser than the consent. Raises `ReleaseRefused` where the consent does not
+    allow it, `InspectionError` where there is nothing to export, `UnknownConsent`.
+    """
+    terms = device.disclosure.consent(number).terms
+    if not terms.statement.startswith(STATEMENT):
+        raise InspectionError(f"consent {number} is not about an export")
+    named = terms.statement.removeprefix(STATEMENT)
+    period = Period(*map(date.fromisoformat, named.split("/")))
+    try:
+        begin, end = period.bounds(device.description.zone)
+    except GridError as error:
+        raise InspectionError(str(error)) from None
+    minutes = minutes or terms.least_minutes
+    slots = _slots(device, begin, end, minutes)
+    device.disclosure.permit_export(
+        ExportRequest(
+            recipient=terms.recipient,
+            purpose=terms.purpose,
+            resolution_minutes=max(minutes, device.meter.slot_minutes),
+            begin=begin,
+            end=end,
+            period=named,
+            readings=len(slots),
+            bits=BITS_A_READING * len(slots),
+        )
+    )
+    return Export(slots_csv(slots, device.zone), len(slots))
+
+
+def _slots(device: Device, begin: int, end: int, minutes: int) -> Slots:
+    """Return the certified slots, merged to the resolution; what is provisional is not exported."""
+    slots = slots_between(device, begin, end)
+    slots = slots.between(begin, min(end, slots.certified_until)).drawn()
+    if not len(slots):
+        raise InspectionError("no day of that period is certified")
+    return _merged(slots, minutes)
+
+
+def _text(period: Period) -> str:
+    return f"{period.first.isoformat()}/{period.last.isoformat()}"
+
+
+def _merged(slots: Slots, minutes: int) -> Slots:
+    """Return slots that begin in the same `minutes` since the epoch as one; its state is the worst.
+
+    Finer than the slots there is nothing.
+    """
+    seconds = max(60 * minutes, slots.seconds)
+    if seconds == slots.seconds:
+        return slots
+    rows = zip(slots.starts, slots.use_wh, slots.states, strict=True)
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0] // seconds)]
+    return Slots(
+        seconds,
+        [group[0][0] for group in groups],
+        [sum(use for _, use, _ in group) for group in groups],
+        [max(state for _, _, state in group) for group in groups],
+        slots.certified_until,
+        slots.unattributed,
+    )

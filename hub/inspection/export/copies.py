@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies of the readings that the resident takes out for himself, each on record before it is out.
+
+A CSV file with UTC and local time,
+
+    start_utc,start_local,energy_wh,state
+    2025-03-01T00:00:00Z,2025-03-01T01:00:00+01:00,312,measured
+
+with the columns feed_in_wh and feed_in_state more where the meter counts what is fed in, or a Green
+Button file (`hub.inspection.green_button`), which other software reads.
+"""
+
+import csv
+import enum
+import io
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from hub.device import Device
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.green_button import green_button
+from hub.inspection.views.slots import Slots, slots_between
+from hub.text import local_text, utc_text
+from protocols.metrology import Period, SlotState
+
+__all__ = ["Copy", "CopyForm", "copy_readings", "record_bundle", "slots_csv"]
+
+BUNDLE: Final = "bill bundle"
+
+
+class CopyForm(enum.StrEnum):
+    """How a copy is written."""
+
+    CSV = "csv"
+    GREEN_BUTTON = "green button"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file ready to be handed to the resident."""
+
+    name: str
+    media_type: str
+    content: bytes
+    readings: int
+
+
+def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
+    """Return the readings of a period, slot by slot, recorded in the log as taken out.
+
+    Raises `InspectionError` where there are none.
+    """
+    begin, end = period.bounds(device.description.zone)
+    slots = slots_between(device, begin, end)
+    if not len(slots):
+        raise InspectionError(f"there are no readings of {period.first} to {period.last}")
+    name = f"readings-{period.first}-{period.last}"
+    if form is CopyForm.CSV:
+        content = slots_csv(slots, device.zone).encode()
+        copy = Copy(f"{name}.csv", "text/csv; charset=utf-8", content, len(slots))
+    else:
+        content = green_button(slots, device.description, device.now()).encode()
+        copy = Copy(f"{name}.xml", "application/atom+xml", content, len(slots))
+    device.disclosure.record_copy(form.value, begin, end, len(slots), content)
+    return copy
+
+
+def record_bundle(device: Device, begin: int, end: int, number: int, content: bytes) -> Copy:
+    """Return an invoice's bundle, for `meterlet bill verify`, recorded as taken out."""
+    device.disclosure.record_copy(BUNDLE, begin, end, 0, content)
+    return Copy(f"bill-{number}.bundle", "application/octet-stream", content, 0)
+
+
+def slots_csv(slots: Slots, zone: ZoneInfo) -> str:
+    """Return slots as CSV; the energy of a missing one is empty."""
+    columns = [("energy_wh", "state", slots.use_wh, slots.states)]
+    if slots.fed_in_wh is not None and slots.fed_in_states is not None:
+        columns.append(("feed_in_wh", "feed_in_state", slots.fed_in_wh, slots.fed_in_states))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [name for energy, state, _, _ in columns for name in (energy, state)]
+    writer.writerow(("start_utc", "start_local", *names))
+    for place, start in enumerate(slots.starts):
+        cells = [_cells(energy[place], states[place]) for _, _, energy, states in columns]
+        writer.writerow((utc_text(start), local_text(start, zone), *chain(*cells)))
+    return text.getvalue()
+
+
+def _cells(energy_wh: int, state: SlotState) -> tuple[int | str, str]:
+    return "" if state is SlotState.MISSING else energy_wh, state.name.lower()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views as rows of text: what CSV files hold, and the tables behind charts."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from hub.inspection.views.live import FineUse
+from hub.inspection.views.money import Money
+from hub.inspection.views.readings import ReadingsView
+from hub.text import local_text, utc_text
+
+__all__ = ["READINGS_HEADER", "fine_rows", "harmless", "readings_rows"]
+
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+READINGS_HEADER: Final = (
+    "start_utc",
+    "end_utc",
+    "start_local",
+    "end_local",
+    "energy_wh",
+    "measured",
+    "estimated",
+    "substituted",
+    "missing",
+    "band",
+    "energy_cost",
+    "cost",
+    "currency",
+)
+FEED_IN: Final = "feed_in_wh"
+"""The last column, where the meter counts what is fed in."""
+
+
+def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
+    """Yield a header and a row for each bucket; amounts are exact, what is unknown is empty.
+
+    A bucket with several bands names each with its watt-hours, `F1 120; F2 80`.
+    """
+    zone = ZoneInfo(view.zone)
+    yield (*READINGS_HEADER, FEED_IN) if view.feeds_in else READINGS_HEADER
+    for bucket in view.buckets:
+        states, money = bucket.states, bucket.cost or bucket.energy_cost
+        bands = [f"{one.band} {one.energy_wh}" for one in bucket.bands]
+        yield (
+            utc_text(bucket.begin),
+            utc_text(bucket.end),
+            local_text(bucket.begin, zone),
+            local_text(bucket.end, zone),
+            _whole(bucket.energy_wh),
+            *map(str, (states.measured, states.estimated, states.substituted, states.missing)),
+            harmless(bucket.bands[0].band if len(bands) == 1 else "; ".join(bands)),
+            _exact(bucket.energy_cost),
+            _exact(bucket.cost),
+            "" if money is None else money.currency,
+            *([_whole(bucket.fed_in_wh)] if view.feeds_in else []),
+        )
+
+
+def fine_rows(uses: Iterable[FineUse], zone: ZoneInfo) -> Iterator[tuple[str, ...]]:
+    """Yield a header and a row for each stretch between two readings; what is unknown is empty."""
+    yield ("start_utc", "end_utc", "start_local", "energy_wh", "watts", "state")
+    for use in uses:
+        state = "missing" if use.energy_wh is None else "suspect" if use.is_suspect else "read"
+        yield (
+            utc_text(use.begin),
+            utc_text(use.end),
+            local_text(use.begin, zone),
+            "" if use.energy_wh is None else str(use.energy_wh),
+            "" if use.watts is None else str(use.watts),
+            state,
+        )
+
+
+def harmless(cell: str) -> str:
+    """Return a stranger's words as a spreadsheet takes for text, never for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+def _whole(watt_hours: int | None) -> str:
+    return "" if watt_hours is None else str(watt_hours)
+
+
+def _exact(money: Money | None) -> str:
+    return "" if money is None else f"{money.as_decimal().normalize():f}"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The resident's check of a bill: the invoice against a recomputation from raw readings.
+
+The billing applet keeps, for the resident, the supplier's key, the signed tariffs it was asked
+under and the invoices it was handed. Here they meet the readings: the tariff's signature and the
+invoice's are checked, and the bill is computed again from every slot. The verdict is one of
+three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits
+feed-in is checked with the readings of both registers.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from hub.certifier import DayUse
+from hub.device import Device
+from hub.inspection.views.documents import SupplierDocuments, supplier_documents
+from hub.metering import PeriodIncomplete
+from protocols.metrology import SlotState
+from tariffs import (
+    Bill,
+    Register,
+    Tariff,
+    TariffError,
+    billed_registers,
+    combine_states,
+    compute_bill,
+)
+from tariffs.invoice import Invoice
+
+__all__ = ["CheckedBill", "Verdict", "check_invoice", "check_invoices"]
+
+
+class Verdict(enum.Enum):
+    """What the resident is told of an invoice."""
+
+    MATCHES = "matches"
+    DIFFERS = "differs"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBill:
+    """An invoice and what the readings say of it."""
+
+    invoice: Invoice
+    verdict: Verdict
+    reason: str
+    """In a sentence; empty where it matches."""
+    tariff: Tariff | None
+    bill: Bill | None
+    """Recomputed from raw readings; None where that cannot be done."""
+    bands: tuple[str, ...] = ()
+    use_wh: tuple[int, ...] = ()
+
+    @property
+    def difference(self) -> Fraction | None:
+        """How much the invoice asks beyond the recomputed bill, in the currency; None: unknown."""
+        if self.bill is None:
+            return None
+        asked = Fraction(self.invoice.exact, 10**self.invoice.decimals)
+        return asked - Fraction(self.bill.total_exact, 10**self.bill.exact_decimals)
+
+
+def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
+    """Return every invoice the applet was handed, oldest first, each with its verdict.
+
+    Raises `InspectionError` where the applet keeps nothing, or a document in its store is not
+    signed by the supplier.
+    """
+    documents = supplier_documents(device, applet)
+    return [check_invoice(device, documents, invoice) for invoice in documents.invoices]
+
+
+def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
+    """Return one invoice of `documents` with its verdict."""
+    earlier = documents.invoices[: documents.invoices.index(invoice)]
+    return _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
+
+
+def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
+    """Return the check, refuted if the invoice asks again for what an earlier one asks for."""
+    asked = checked.invoice
+    void = {invoice.replaces for invoice in (*earlier, asked)}
+    for other in earlier:
+        overlaps = asked.begin < other.end and other.begin < asked.end
+        if overlaps and other.meter == asked.meter and other.number not in void:
+            reason = f"it bills days that invoice {other.number} bills, and does not replace it"
+            return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
+    return checked
+
+
+def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+    def cannot_tell(reason: str) -> CheckedBill:
+        return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
+
+    if invoice.meter != device.description.meter:
+        return cannot_tell("it is for another meter")
+    if tariff is None:
+        return cannot_tell("it names a tariff that was never sent to this hub")
+    try:
+        registers = billed_registers(tariff, invoice.begin, invoice.end)
+        found = _readings(device, registers, invoice.begin, invoice.end)
+    except (PeriodIncomplete, TariffError) as error:
+        return cannot_tell(f"{error}")
+    any_register = next(iter(found.values()))
+    starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]
+    energy = {name: tuple(wh for use in uses for wh in use.uses) for name, uses in found.items()}
+    use_wh = energy.get(Register.IMPORT, (0,) * len(starts))
+    states = combine_states([[s for use in uses for s in use.states] for uses in found.values()])
+    slot_seconds = 60 * device.meter.slot_minutes
+    try:
+        bill = compute_bill(
+            tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT)
+        )
+        bands = tuple(tariff.bands(starts, slot_seconds))
+    except TariffError as error:
+        return cannot_tell(str(error))
+    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, use_wh)
+    if checked.difference or invoice.total != bill.total:
+        reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
+        return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
+    missing = states.count(SlotState.MISSING)
+    if missing != invoice.missing:
+        reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
+        return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
+    return checked
+
+
+def _readings(
+    device: Device, registers: Sequence[Register], begin: int, end: int
+) -> dict[Register, list[DayUse]]:
+    """Return the days of the registers; raise `PeriodIncomplete` where one is not there."""
+    meters = {Register.IMPORT: device.meter, Register.EXPORT: device.feed_in}
+    found = {}
+    for register in registers:
+        meter = meters[register]
+        if meter is None:
+            raise PeriodIncomplete("the tariff credits feed-in, this hub has no register of it")
+        found[register] = meter.uses(meter.period(begin, end))
+    return found

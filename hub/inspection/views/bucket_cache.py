@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buckets kept so that years need not be opened day by day: sealed like the readings.
+
+    inspection.db: begin ‖ end ‖ subject    in clear, for searching; the subject names the tariffs
+                   nonce (12) ‖ AES-256-GCM(bucket)
+                   associated data: "meterlet summary 2" ‖ begin ‖ end ‖ subject ‖ basis (32)
+
+The basis is a digest of what the bucket was made from: the last certified day in it, of each
+register, which by the chain stands for every day before, and how far the readings went where it is
+provisional. It is not stored but known when a bucket is asked for, so that a bucket made from
+anything else, or by an older release, does not open and is made again. The file can be deleted at
+any time.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Final, NamedTuple
+
+import cbor2
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hub.device import Device
+from hub.inspection.views.bucket import BandUse, Bucket, Peak, StateCounts
+from hub.inspection.views.money import Money
+from hub.vault import Component, Database
+
+__all__ = ["SUMMARY_COMPONENT", "Place", "Summaries"]
+
+SUMMARY_COMPONENT: Final = Component(
+    "summary",
+    (
+        """
+        CREATE TABLE summary (
+            begin INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            subject BLOB NOT NULL,
+            nonce BLOB NOT NULL,
+            sealed BLOB NOT NULL,
+            PRIMARY KEY (begin, until, subject)
+        ) STRICT;
+        """,
+    ),
+)
+NONCE_SIZE: Final = 12
+_LABEL: Final = b"meterlet summary 2"
+INTO_SUMMARY: Final = "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)"
+_TIMES: Final = Struct(">qq")
+
+
+class Place(NamedTuple):
+    """Which bucket, and what it is made from."""
+
+    begin: int
+    end: int
+    subject: bytes
+    basis: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Summaries:
+    """The kept buckets of one hub."""
+
+    database: Database
+    device: Device = field(repr=False)
+    _cipher: AESGCM = field(repr=False)
+
+    @classmethod
+    def of(cls, device: Device, database: Database) -> "Summaries":
+        """Return the buckets in a file that was opened with `SUMMARY_COMPONENT`."""
+        return cls(database, device, AESGCM(device.sealing_key("summaries")))
+
+    def find(self, places: Sequence[Place]) -> dict[Place, Bucket]:
+        """Return those buckets that are kept and were made from just this."""
+        if not places:
+            return {}
+        rows = self.database.connection.execute(
+            "SELECT begin, until, subject, nonce, sealed FROM summary"
+            " WHERE begin >= ? AND until <= ?",
+            (min(place.begin for place in places), max(place.end for place in places)),
+        )
+        kept = {
+            (begin, end, subject): (nonce, sealed) for begin, end, subject, nonce, sealed in rows
+        }
+        found = {}
+        for place in places:
+            row = kept.get(place[:3])
+            bucket = None if row is None else self._open(place, *row)
+            if bucket is not None:
+                found[place] = bucket
+        return found
+
+    def keep(self, buckets: Iterable[tuple[Place, Bucket]]) -> None:
+        """Keep buckets, in the place of older ones."""
+        rows = []
+        for place, bucket in buckets:
+            nonce = self.device.randomness(NONCE_SIZE)
+            sealed = self._cipher.encrypt(nonce, _encode(bucket), _bound(place))
+            rows.append((*place[:3], nonce, sealed))
+        if rows:
+            with self.database.transaction() as connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)", rows
+                )
+
+    def _open(self, place: Place, nonce: bytes, sealed: bytes) -> Bucket | None:
+        try:
+            plain = self._cipher.decrypt(nonce, sealed, _bound(place))
+        except (InvalidTag, ValueError):
+            return None
+        return _decode(place, plain)
+
+
+def _bound(place: Place) -> bytes:
+    return b"".join((_LABEL, _TIMES.pack(place.begin, place.end), place.subject, place.basis))
+
+
+def _encode(bucket: Bucket) -> bytes:
+    peak, states = bucket.peak, bucket.states
+    members = [
+        bucket.energy_wh,
+        [states.measured, states.estimated, states.substituted, states.missing],
+        bucket.unknown_seconds,
+        bucket.unattributed_wh,
+        bucket.is_provisional,
+        None if peak is None else [peak.begin, peak.seconds, peak.energy_wh],
+        [[band.band, band.energy_wh, band.slots] for band in bucket.bands],
+        bucket.price_micro,
+        _money(bucket.energy_cost),
+        _money(bucket.cost),
+        bucket.reason,
+        bucket.fed_in_wh,
+    ]
+    return cbor2.dumps(members)
+
+
+def _decode(place: Place, data: bytes) -> Bucket:
+    members = cbor2.loads(data)
+    energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
+    *costs, reason, fed_in = rest
+    energy_cost, cost = (None if one is None else Money(*one) for one in costs)
+    return Bucket(
+        begin=place.begin,
+        end=place.end,
+        energy_wh=energy,
+        states=StateCounts(*states),
+        unknown_seconds=unknown,
+        unattributed_wh=unattributed,
+        is_provisional=provisional,
+        peak=None if peak is None else Peak(*peak),
+        bands=tuple(BandUse(*band) for band in bands),
+        price_micro=price,
+        energy_cost=energy_cost,
+        cost=cost,
+        reason=reason,
+        fed_in_wh=fed_in,
+    )
+
+
+def _money(money: Money | None) -> list[object] | None:
+    return None if money is None else [money.exact, money.decimals, money.currency]

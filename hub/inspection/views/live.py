@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the meter says now, and minute by minute where the vault has readings that fine.
+
+Registers are whole watt-hours, rounded down, so the use between two readings is right to one
+watt-hour: the power over a minute to 60 W. The power now is taken over enough time to be better.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Final
+
+from hub.device import Device
+from hub.inspection.views.slots import local_date
+from hub.readings import Reading, ReadingFlag
+from protocols.metrology import Period
+
+__all__ = ["FineUse", "PowerNow", "fine_uses", "power_now", "today"]
+
+ENOUGH_WH: Final = 20
+LONGEST_SECONDS: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class PowerNow:
+    """The mean power over the last stretch of readings."""
+
+    watts: int
+    within_watts: int
+    """How far off it can be, since registers are whole watt-hours."""
+    begin: int
+    end: int
+    """The time of the last reading."""
+    register_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class FineUse:
+    """What was used between two readings."""
+
+    begin: int
+    end: int
+    energy_wh: int | None
+    """None where the register did not run, or was not known, in between."""
+    is_suspect: bool = False
+
+    @property
+    def watts(self) -> int | None:
+        """The mean power, rounded down."""
+        return None if self.energy_wh is None else self.energy_wh * 3600 // (self.end - self.begin)
+
+
+def power_now(device: Device) -> PowerNow | None:
+    """Return the power at the last reading; None where the readings do not tell.
+
+    It goes back until 20 Wh were used, or 15 minutes, or to a gap; always by one reading at least.
+    """
+    meter = device.meter
+    latest = meter.vault.latest(meter.channel)
+    if latest is None:
+        return None
+    readings = list(meter.vault.between(meter.channel, latest.time - LONGEST_SECONDS, latest.time))
+    first: Reading | None = None
+    for before, after in reversed(list(pairwise(readings))):
+        if after.flags & ReadingFlag.RESUMED:
+            break
+        if first is not None and latest.time - before.time > LONGEST_SECONDS:
+            break
+        first = before
+        if latest.register_wh - before.register_wh >= ENOUGH_WH:
+            break
+    if first is None:
+        return None
+    seconds = latest.time - first.time
+    used = latest.register_wh - first.register_wh
+    return PowerNow(
+        used * 3600 // seconds, -(-3600 // seconds), first.time, latest.time, latest.register_wh
+    )
+
+
+def fine_uses(device: Device, day: date) -> Iterator[FineUse]:
+    """Yield the use between the readings of a local day, as they are; cut at the day's bounds."""
+    begin, end = Period(day, day).bounds(device.description.zone)
+    readings = device.meter.vault.between(device.meter.channel, begin, end)
+    for before, after in pairwise(readings):
+        if before.time < begin or after.time > end:
+            continue
+        resumed = bool(after.flags & ReadingFlag.RESUMED)
+        used = None if resumed else after.register_wh - before.register_wh
+        yield FineUse(before.time, after.time, used, bool(after.flags & ReadingFlag.SUSPECT))
+
+
+def today(device: Device) -> date:
+    """Return the local day it is."""
+    return local_date(device, device.now())

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request of one resident, as the pages see it, and how a page becomes a route.
+
+A page is a plain function from `Call` to an answer; it runs in a thread of its own. Around it:
+whoever is not signed in, or may not, does not reach it; a form without this session's token does
+not either; what the hub's parts refuse becomes a page that says so in a line.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from hub.certifier import CertifierError
+from hub.device import Device, DeviceError
+from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
+from hub.inspection.errors import InspectionError
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.documents import TariffBook, tariff_book
+from hub.inspection.web.access.request_guard import UPLOAD_BYTES
+from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.sessions import Session
+from hub.inspection.web.errors import BadInput
+from hub.inspection.web.parts import Parts
+from hub.inspection.web.wording import Wording
+from hub.installer import InstallationError
+from hub.machine import MachineError
+from hub.metering import ForeignDays, PeriodIncomplete
+from hub.vault import DatabaseError, SecretFileError, VaultError
+from protocols.metrology import MetrologyError
+from tariffs import TariffError
+
+__all__ = ["TOLD_ERRORS", "BadInput", "Call", "Handler", "Look", "Page", "refuse"]
+
+TOLD_ERRORS: Final = (
+    CertifierError,
+    DatabaseError,
+    DeviceError,
+    ForeignDays,
+    InspectionError,
+    InstallationError,
+    LogTampered,
+    MachineError,
+    MetrologyError,
+    PeriodIncomplete,
+    ReleaseRefused,
+    SecretFileError,
+    TariffError,
+    UnknownConsent,
+    VaultError,
+)
+"""What the hub's parts refuse, each in a line that a resident may read."""
+MOST_FIELDS: Final = 40
+MOST_FILES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The hub, opened to be looked at."""
+
+    device: Device
+    kept: Summaries
+    book: TariffBook
+    """The tariffs the resident knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, who makes it, and what it needs to be answered."""
+
+    parts: Parts
+    request: Request
+    session: Session | None
+    fields: Mapping[str, str]
+    files: Mapping[str, bytes]
+    words: Wording
+
+    def device(self) -> Device:
+        """Open the hub; to be used in a `with`."""
+        return self.parts.settings.open_device()
+
+    @contextmanager
+    def look(self) -> "Iterator[Look]":
+        """Open the hub with what inspection keeps of it."""
+        with self.device() as device, open_inspection(device) as database:
+            try:
+                book = tariff_book(device)
+            except InspectionError:
+                # An applet that keeps rubbish makes costs unknown; it does not hide the readings.
+                book = TariffBook()
+            yield Look(device, Summaries.of(device, database), book)
+
+    @property
+    def resident(self) -> Session:
+        """The session of who is signed in."""
+        assert self.session is not None  # pages without one never ask
+        return self.session
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether who is signed in may change things."""
+        return self.session is not None and self.session.resident.role is Role.OWNER
+
+    def asked(self, name: str, default: str = "") -> str:
+        """Return a field of the address."""
+        return self.request.query_params.get(name, default)
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Return a page."""
+        text = self.parts.templates.get_template(template).render(
+            call=self,
+            t=self.words.t,
+            words=self.words,
+            session=self.session,
+            path=self.request.url.path,
+            **context,
+        )
+        return HTMLResponse(text, status)
+
+    def see(self, path: str) -> Response:
+        """Send the browser to another page."""
+        return RedirectResponse(path, 303)
+
+
+Handler = Callable[[Call], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, and who may see it."""
+
+    path: str
+    handler: Handler
+    role: Role | None
+    """None: everybody, signed in or not."""
+    method: str = "GET"
+
+    def route(self, parts: Parts) -> Route:
+        """Return the route that serves it."""
+
+        async def endpoint(request: Request) -> Response:
+            return await _answer(self, parts, request)
+
+        methods = ["GET", "HEAD"] if self.method == "GET" else [self.method]
+        return Route(self.path, endpoint, methods=methods)
+
+
+async def _answer(page: Page, parts: Parts, request: Request) -> Response:
+    session = parts.session_of(request.cookies.get(parts.cookie), is_idle=_is_poll(request))
+    words = parts.wording(request)
+    form = FormData()
+    if request.method == "POST":
+        form = await request.form(
+            max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=UPLOAD_BYTES
+        )
+    texts = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    files = {
+        name: await value.read()
+        for name, value in form.multi_items()
+        if isinstance(value, UploadFile)
+    }
+    await form.close()
+    call = Call(parts, request, session, texts, files, words)
+    return await run_in_threadpool(_guarded, page, call)
+
+
+def _is_poll(request: Request) -> bool:
+    """Tell whether a page asks by itself, with nobody at it."""
+    return "hx-request" in request.headers
+
+
+def _guarded(page: Page, call: Call) -> Response:
+    if page.role is not None:
+        if call.session is None:
+            if _is_poll(call.request):
+                return Response(status_code=204, headers={"HX-Redirect": "/sign-in"})
+            target = call.request.url.path if call.request.method != "POST" else "/"
+            return call.see(f"/sign-in?next={quote(target, safe='/')}")
+        if page.method == "POST" and not call.session.accepts(call.fields.get("token", "")):
+            return refuse(call, "forged form", 403)
+        if not call.session.resident.role.includes(page.role):
+            return refuse(call, "reader would change", 403)
+    try:
+        return page.handler(call)
+    except BadInput as error:
+        return call.page("error.html", 400, reason=str(error))
+    except TOLD_ERRORS as error:
+        return call.page("error.html", 409, reason=str(error))
+    except sqlite3.Error as error:
+        return call.page("error.html", 503, reason=str(error))
+
+
+def refuse(call: Call, event: str, status: int) -> Response:
+    """Refuse a request, and put that on record."""
+    client = call.request.client
+    facts = {
+        "address": client.host if client else "",
+        "path": call.request.url.path[:80],
+        "resident": call.session.resident.name if call.session else "",
+    }
+    call.parts.incidents.refused(event, facts)
+    reason = call.words.t(f"refused.{event.replace(' ', '-')}")
+    return call.page("error.html", status, reason=reason)

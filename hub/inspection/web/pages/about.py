@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page About: versions, keys, checksums, and what is trusted for what."""
+
+import platform
+import sqlite3
+import ssl
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from starlette.responses import Response
+
+from hub.inspection.web.access.residents import Role
+from hub.inspection.web.assets import HERE
+from hub.inspection.web.installed import installed_applets, vendors_of
+from hub.inspection.web.page_request import Call, Page
+
+__all__ = ["PAGES"]
+
+ROOT: Final = Path(__file__).resolve().parents[4]
+PACKAGES: Final = ("hub", "protocols", "sml_codec", "tariffs")
+LIBRARIES: Final = ("argon2-cffi", "btclib-secp256k1", "cryptography", "starlette", "wasmtime")
+
+
+def show_about(call: Call) -> Response:
+    """Show what the hub is made of and relies on."""
+    with call.device() as device:
+        documents = {
+            name: value
+            for aid in device.document_keepers()
+            for name, value in device.documents(aid).items()
+            if name == b"resident/supplier-key"
+        }
+        return call.page(
+            "about.html",
+            versions=_versions(),
+            programs=_programs(),
+            assets=_assets(),
+            certifier=device.meter.certifier.keys.public_key.public_bytes_raw(),
+            vendors=vendors_of(device),
+            suppliers=list(documents.values()),
+            applets=installed_applets(device),
+            residents=call.parts.residents.all(),
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {
+        "Meterlet": _version("meterlet"),
+        "Python": platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+        "OpenSSL": ssl.OPENSSL_VERSION,
+    }
+    return found | {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "–"
+
+
+@cache
+def _programs() -> dict[str, str]:
+    """Return a SHA-256 over each package's files: path, zero byte, length, content, in order."""
+    found = {}
+    for package in PACKAGES:
+        digest = sha256()
+        for path in sorted((ROOT / package).rglob("*.py")):
+            content = path.read_bytes()
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+            digest.update(len(content).to_bytes(8, "big") + content)
+        found[package] = digest.hexdigest()
+    return found
+
+
+@cache
+def _assets() -> tuple[tuple[str, str], ...]:
+    lines = (HERE / "static" / "vendor" / "SHA256SUMS").read_text().splitlines()
+    pairs = [line.split(maxsplit=1) for line in lines]
+    return tuple((name, digest) for digest, name in pairs)
+
+
+PAGES: Final = (Page("/about", show_about, Role.READER),)

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page Consents: what is allowed, and changing it, each time with its effect shown first."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from starlette.responses import Response
+
+from hub.device import Device
+from hub.disclosure import Consent, Terms
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
+from hub.inspection.views.live import today
+from hub.inspection.web.access.residents import Role
+from hub.inspection.web.effects import effects_of, narrowed
+from hub.inspection.web.forms import date_of, number_of, text_of
+from hub.inspection.web.installed import Installed, installed_applets
+from hub.inspection.web.page_request import BadInput, Call, Page
+from hub.installer import consent_terms
+from protocols.metrology import Period
+
+__all__ = ["PAGES", "asked_terms"]
+
+
+def show_consents(call: Call) -> Response:
+    """Show every consent, those that stand first."""
+    with call.device() as device:
+        day = today(device)
+        given = device.disclosure.consents()
+        standing = [one for one in given if one.revoked is None and one.terms.until >= day]
+        subjects = {one.terms.subject for one in standing}
+        applets = installed_applets(device)
+        names = {applet.aid: applet.name for applet in applets}
+        return call.page(
+            "consents.html",
+            standing=standing,
+            over=[one for one in given if one not in standing],
+            names=names,
+            wanting=[
+                applet
+                for applet in applets
+                if any(terms.subject not in subjects for terms in asked_terms(applet))
+            ],
+            most_bits=MOST_BITS,
+            day=day,
+        )
+
+
+def show_consent(call: Call) -> Response:
+    """Show one consent and, where a change is asked for, what it would do."""
+    with call.device() as device:
+        consent = _consent(call, device)
+        change = call.asked("change")
+        new, problem = consent.terms, ""
+        if change == "narrow":
+            try:
+                new = _narrowed(call.request.query_params, consent.terms)
+            except BadInput as error:
+                problem = str(error)
+        revoking = change == "revoke"
+        changes = narrowed(consent.terms, new)
+        effects = effects_of(device, consent.terms, None if revoking else new, today(device))
+        return call.page(
+            "consent.html",
+            consent=consent,
+            terms=new,
+            change=change if revoking or (changes and not problem) else "",
+            changes=changes,
+            effects=effects,
+            knowledge=device.disclosure.knowledge([consent.terms.recipient]),
+            problem=problem,
+            most_bits=MOST_BITS,
+        )
+
+
+def revoke(call: Call) -> Response:
+    """Withdraw a consent."""
+    with call.device() as device:
+        consent = device.disclosure.revoke(_consent(call, device).number)
+    _record(call, "consent revoked", consent.number)
+    return call.see("/consents")
+
+
+def narrow(call: Call) -> Response:
+    """Put a narrower consent in the place of one."""
+    with call.device() as device:
+        consent = _consent(call, device)
+        try:
+            new = device.disclosure.narrow(consent.number, _narrowed(call.fields, consent.terms))
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+    _record(call, "consent narrowed", new.number)
+    return call.see(f"/consents/{new.number}")
+
+
+def show_grant(call: Call) -> Response:
+    """Show what an applet asks for, before it is granted."""
+    with call.device() as device:
+        applet = _applet(call, device)
+        return call.page("grant.html", applet=applet, asked=asked_terms(applet))
+
+
+def grant(call: Call) -> Response:
+    """Consent to all that an applet asks for and has not."""
+    with call.device() as device:
+        applet, day = _applet(call, device), today(device)
+        standing = {
+            one.terms.subject
+            for one in device.disclosure.consents()
+            if one.revoked is None and one.terms.until >= day
+        }
+        with device.database.transaction():
+            for terms in asked_terms(applet):
+                if terms.subject not in standing:
+                    device.disclosure.grant(terms)
+    _record(call, "consent granted", 0)
+    return call.see("/consents")
+
+
+def grant_export(call: Call) -> Response:
+    """Consent to hand readings to somebody."""
+    fields = call.fields
+    recipient, purpose = text_of(fields, "recipient"), text_of(fields, "purpose")
+    first, last = date_of(fields, "first"), date_of(fields, "last")
+    until = date_of(fields, "until")
+    if last < first:
+        raise BadInput(f"{last} is before {first}")
+    with call.device() as device:
+        consent_to_export(
+            device, recipient, purpose, number_of(fields, "minutes"), Period(first, last), until
+        )
+    _record(call, "consent granted", 0)
+    return call.see("/consents")
+
+
+def asked_terms(applet: Installed) -> list[Terms]:
+    """Return the consents that an installed applet asks for."""
+    return [] if applet.bundle is None else consent_terms(applet.bundle)
+
+
+def _consent(call: Call, device: Device) -> Consent:
+    return device.disclosure.consent(int(call.request.path_params["number"]))
+
+
+def _applet(call: Call, device: Device) -> Installed:
+    aid = call.request.path_params["aid"]
+    for applet in installed_applets(device):
+        if applet.aid.hex() == aid:
+            return applet
+    raise InspectionError(f"there is no applet {aid[:32].upper()}")
+
+
+def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
+    """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
+
+    def number(name: str, before: int) -> int:
+        return number_of(fields, name) if fields.get(name) else before
+
+    new = replace(
+        old,
+        until=date_of(fields, "until") if fields.get("until") else old.until,
+        least_days=number("least_days", old.least_days),
+        least_minutes=number("least_minutes", old.least_minutes),
+        answers=number("answers", old.answers),
+        within_days=number("within_days", old.within_days),
+        bits=number("bits", old.bits),
+        least_group=number("least_group", old.least_group),
+    )
+    if not old.covers(new):
+        raise BadInput("that would allow more than the consent does")
+    return new
+
+
+def _record(call: Call, event: str, number: int) -> None:
+    name = call.resident.resident.name
+    call.parts.incidents.happened(event, {"resident": name, "consent": number})
+
+
+PAGES: Final = (
+    Page("/consents", show_consents, Role.READER),
+    Page("/consents/export", grant_export, Role.OWNER, "POST"),
+    Page("/consents/{number:int}", show_consent, Role.READER),
+    Page("/consents/{number:int}/revoke", revoke, Role.OWNER, "POST"),
+    Page("/consents/{number:int}/narrow", narrow, Role.OWNER, "POST"),
+    Page("/consents/applet/{aid}", show_grant, Role.OWNER),
+    Page("/consents/applet/{aid}", grant, Role.OWNER, "POST"),
+)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page Log and data quality: the chain checked as it is shown, days checked on request."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from hub.disclosure import Entry, LogTampered
+from hub.inspection.views.calendar import By
+from hub.inspection.views.readings import readings_view
+from hub.inspection.web.access.residents import Role
+from hub.inspection.web.jobs import Tick
+from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.pages.work import begin_job
+from hub.metering import Meter
+from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_days
+
+__all__ = ["PAGES"]
+
+A_PAGE: Final = 50
+LONGEST_FACT: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry of the log, as it is shown."""
+
+    entry: Entry
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaysChecked:
+    """What came of checking every certified day, of all registers."""
+
+    days: int
+    first: date | None
+    last: date | None
+    reason: str
+    """Where it broke; empty where all is well."""
+
+
+def show_log(call: Call) -> Response:
+    """Check the chain and show the log's entries, the newest first, and how good the data are."""
+    with call.look() as look:
+        device, log = look.device, look.device.disclosure.log
+        try:
+            length, broken = log.verify(), ""
+        except LogTampered as error:
+            length, broken = 0, str(error)
+        entries = list(log.entries())
+        kinds = sorted({entry.kind for entry in entries})
+        kind = call.asked("kind") if call.asked("kind") in kinds else ""
+        wanted = [entry for entry in reversed(entries) if kind in ("", entry.kind)]
+        asked = call.asked("page", "1")
+        page = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 7 else 1
+        pages = max(1, -(-len(wanted) // A_PAGE))
+        page = min(max(page, 1), pages)
+        span, quality = device.meter.journal.span(), None
+        if span is not None:
+            period = Period(span[0], span[1])
+            quality = readings_view(device, period, By.MONTH, look.book, look.kept)
+        return call.page(
+            "log.html",
+            length=length,
+            broken=broken,
+            lines=[_line(entry) for entry in wanted[(page - 1) * A_PAGE : page * A_PAGE]],
+            kinds=kinds,
+            kind=kind,
+            page=page,
+            pages=pages,
+            span=span,
+            quality=quality,
+        )
+
+
+def check_days(call: Call) -> Response:
+    """Check every certified day: signature, sum, chain."""
+    settings = call.parts.settings
+
+    def work(tick: Tick) -> DaysChecked:
+        with settings.open_device() as device:
+            span, done = device.meter.journal.span(), 0
+            if span is None:
+                return DaysChecked(0, None, None, "")
+            chains = [(meter, list(_days(meter))) for meter in device.meters]
+            total = sum(len(days) for _, days in chains)
+            for meter, days in chains:
+                series, key = meter.certifier.series, meter.certifier.keys.public_key
+                before: CertifiedDay | None = None
+                for day in days:
+                    tick(done, total)
+                    try:
+                        alone = Period(day.day, day.day)
+                        verify_days([day], alone, series, key, after=before)
+                    except MetrologyError as error:
+                        return DaysChecked(done, span[0], span[1], str(error))
+                    before, done = day, done + 1
+            return DaysChecked(done, span[0], span[1], "")
+
+    return begin_job(call, "days", "/log", "days.html", work)
+
+
+def _days(meter: Meter) -> Iterator[CertifiedDay]:
+    span = meter.journal.span()
+    if span is not None:
+        for one in meter.journal.between(*span[:2]):
+            yield CertifiedDay.decode(one.certified)
+
+
+def _line(entry: Entry) -> Line:
+    facts = [(str(name), _text(value)) for name, value in entry.facts.items()]
+    return Line(entry, tuple(facts))
+
+
+def _text(value: Any) -> str:
+    """Return a fact in a line, cut where it is long."""
+    match value:
+        case bytes():
+            text = value.hex()
+        case list():
+            text = f"{len(value)} ..."
+        case _:
+            text = str(value)
+    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
+
+
+PAGES: Final = (
+    Page("/log", show_log, Role.READER),
+    Page("/log/days", check_days, Role.READER, "POST"),
+)

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page Readings: an hour, day, week, month or year, as it was, beside another if wanted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from hub.device import Device
+from hub.inspection.views.bucket import Bucket
+from hub.inspection.views.calendar import By, calendar_period, period_before
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.live import FineUse, fine_uses, today
+from hub.inspection.views.readings import ReadingsView, compare, readings_view
+from hub.inspection.views.slots import local_date
+from hub.inspection.web.access.residents import Role
+from hub.inspection.web.charts import LEVELS, bar_chart
+from hub.inspection.web.forms import parse_date
+from hub.inspection.web.page_request import BadInput, Call, Page
+from hub.inspection.web.wording import Wording
+from protocols.metrology import Period
+from tariffs import TariffError
+
+__all__ = ["PAGES", "band_levels"]
+
+HOUR: Final = 3_600
+WEEK: Final = timedelta(days=7)
+ONE_DAY: Final = timedelta(days=1)
+VIEWS: Final = ("hour", "day", "week", "month", "year")
+CUTS: Final[Mapping[str, tuple[By, ...]]] = {
+    "hour": (By.SLOT,),
+    "day": (By.HOUR, By.SLOT),
+    "week": (By.DAY, By.HOUR),
+    "month": (By.DAY, By.WEEK),
+    "year": (By.MONTH, By.WEEK),
+}
+"""How each view may be cut; the first is what is shown unless asked otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for."""
+
+    view: str
+    at: date
+    hour: int
+    """Of the hour view: how many hours after the day's begin."""
+    by: By
+    beside: date | None
+    """A day in the period to compare with."""
+
+    @property
+    def period(self) -> Period:
+        """The days of the view."""
+        return calendar_period(By.DAY if self.view == "hour" else By(self.view), self.at)
+
+    def link(self, **changes: Any) -> str:
+        """Return the address of the view with some members changed."""
+        view, at = changes.get("view", self.view), changes.get("at", self.at)
+        parts = [f"view={view}", f"at={at}"]
+        if view == "hour":
+            parts.append(f"hour={changes.get('hour', self.hour)}")
+        by = changes.get("by", self.by if view == self.view else CUTS[view][0])
+        if by is not CUTS[view][0]:
+            parts.append(f"by={by}")
+        beside = changes.get("beside", self.beside if view == self.view else None)
+        if beside is not None:
+            parts.append(f"beside={beside}")
+        return "/readings?" + "&".join(parts)
+
+
+def show_readings(call: Call) -> Response:
+    """Show a period."""
+    with call.look() as look:
+        device, book = look.device, look.book
+        asked = _asked(call, device)
+        view = readings_view(device, asked.period, asked.by, book, look.kept)
+        if asked.view == "hour":
+            return _hour(call, device, asked, view, book)
+        other, comparison = None, None
+        if asked.beside is not None:
+            before = calendar_period(By(asked.view), asked.beside)
+            other = readings_view(device, before, asked.by, book, look.kept)
+            comparison = compare(view, other)
+        levels = band_levels(book, view)
+        return call.page(
+            "readings.html",
+            asked=asked,
+            views=VIEWS,
+            cuts=CUTS[asked.view],
+            view=view,
+            levels=levels,
+            chart=_chart(call.words, asked, view.buckets, levels, other),
+            other=other,
+            comparison=comparison,
+            labels=[label(call.words, asked.by, bucket) for bucket in view.buckets],
+            links=[_closer(device, asked, bucket) for bucket in view.buckets],
+            peak=view.total.peak,
+            peak_link=_peak_link(device, asked, view),
+            before=_moved(asked, -1),
+            after=_moved(asked, +1),
+            usual=period_before(asked.period, By(asked.view)).first,
+            minutes=None,
+        )
+
+
+def _hour(
+    call: Call, device: Device, asked: Asked, view: ReadingsView, book: TariffBook
+) -> Response:
+    begin, day_end = asked.period.bounds(view.zone)
+    begin += HOUR * asked.hour
+    if begin >= day_end:
+        raise BadInput(f"{asked.at} has no hour {asked.hour}")
+    buckets = [bucket for bucket in view.buckets if begin <= bucket.begin < begin + HOUR]
+    minutes = [use for use in fine_uses(device, asked.at) if begin <= use.begin < begin + HOUR]
+    known = [bucket.peak for bucket in buckets if bucket.peak is not None]
+    levels = band_levels(book, view)
+    return call.page(
+        "readings.html",
+        asked=asked,
+        views=VIEWS,
+        cuts=CUTS["hour"],
+        view=view,
+        levels=levels,
+        chart=_chart(call.words, asked, buckets, levels, None),
+        other=None,
+        comparison=None,
+        labels=[label(call.words, By.SLOT, bucket) for bucket in buckets],
+        links=[None] * len(buckets),
+        hour_buckets=buckets,
+        peak=max(known, key=lambda peak: peak.energy_wh) if known else None,
+        peak_link=None,
+        before=_hour_moved(device, begin - HOUR),
+        after=_hour_moved(device, begin + HOUR),
+        usual=None,
+        minutes=minutes,
+    )
+
+
+def minutes_of(call: Call) -> Response:
+    """Return a day's readings as they came, for the chart that zooms: times and watts."""
+    with call.device() as device:
+        day = _date(call.asked("at"), today(device))
+        uses: list[FineUse] = list(fine_uses(device, day))
+    return JSONResponse(
+        {
+            "begin": [use.begin for use in uses],
+            "end": [use.end for use in uses],
+            "watts": [use.watts for use in uses],
+        }
+    )
+
+
+def band_levels(book: TariffBook, view: ReadingsView) -> dict[str, int]:
+    """Return each band's temperature, 0 the cheapest, by its price in the week from the view on."""
+    begin, end = view.period.bounds(view.zone)
+    prices: dict[str, int] = {}
+    for since, _, tariff in book.parts(begin, end):
+        if tariff is None:
+            continue
+        starts = list(range(since, min(tariff.end, since + 8 * 24 * HOUR), view.slot_seconds))
+        try:
+            bands = tariff.bands(starts, view.slot_seconds)
+            of_slots = tariff.drawn_prices(starts, view.slot_seconds)
+        except TariffError:
+            continue  # such as blocks: no slot has a price by itself
+        for band, price in zip(bands, of_slots, strict=True):
+            prices[band] = max(prices.get(band, price), price)
+    distinct = sorted(set(prices.values()))
+    most = max(len(distinct) - 1, 1)
+    return {
+        band: (LEVELS - 1) * distinct.index(price) // most if len(distinct) > 1 else 1
+        for band, price in prices.items()
+    }
+
+
+def label(words: Wording, by: By, bucket: Bucket) -> str:
+    """Return what stands under a bucket's bar."""
+    match by:
+        case By.SLOT | By.HOUR:
+            return words.clock(bucket.begin)
+        case By.MONTH:
+            return words.month_name(bucket.begin)
+        case _:
+            return words.short_day(bucket.begin)
+
+
+def _chart(
+    words: Wording,
+    asked: Asked,
+    buckets: Sequence[Bucket],
+    levels: Mapping[str, int],
+    other: ReadingsView | None,
+) -> Any:
+    if not buckets:
+        return None
+    titles = [
+        f"{words.minute(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets
+    ]
+    return bar_chart(
+        words.t("readings.chart", period=words.period(asked.period)),
+        buckets,
+        [label(words, asked.by, bucket) for bucket in buckets],
+        titles,
+        levels,
+        () if other is None else [bucket.energy_wh for bucket in other.buckets],
+    )
+
+
+def _closer(device: Device, asked: Asked, bucket: Bucket) -> str | None:
+    """Return the address of what shows a bucket more finely."""
+    day = local_date(device, bucket.begin)
+    match asked.by:
+        case By.HOUR | By.SLOT:
+            begin = Period(day, day).bounds(device.description.zone)[0]
+            return asked.link(view="hour", at=day, hour=(bucket.begin - begin) // HOUR)
+        case By.DAY | By.WEEK | By.MONTH:
+            return asked.link(view=str(asked.by), at=day)
+        case _:
+            return None
+
+
+def _peak_link(device: Device, asked: Asked, view: ReadingsView) -> str | None:
+    if view.total.peak is None:
+        return None
+    return _hour_moved(device, view.total.peak.begin)
+
+
+def _hour_moved(device: Device, time: int) -> str:
+    day = local_date(device, time)
+    begin = Period(day, day).bounds(device.description.zone)[0]
+    return f"/readings?view=hour&at={day}&hour={(time - begin) // HOUR}"
+
+
+def _moved(asked: Asked, by: int) -> str:
+    period = asked.period
+    at = period.first - ONE_DAY if by < 0 else period.last + ONE_DAY
+    return asked.link(at=calendar_period(By(asked.view), at).first, beside=None)
+
+
+def _asked(call: Call, device: Device) -> Asked:
+    view = call.asked("view", "day")
+    if view not in VIEWS:
+        raise BadInput(f"there is no view of a {view[:20]!r}")
+    latest = device.meter.vault.latest(device.meter.channel)
+    newest = today(device) if latest is None else local_date(device, latest.time - 1)
+    by = call.asked("by", CUTS[view][0])
+    hour = call.asked("hour", "0")
+    if by not in CUTS[view]:
+        raise BadInput(f"a {view} is not shown by {by[:20]!r}")
+    if not (hour.isascii() and hour.isdecimal() and len(hour) <= 2):
+        raise BadInput(f"{hour[:20]!r} is no hour of a day")
+    beside = call.asked("beside")
+    at = _date(call.asked("at"), newest)
+    return Asked(view, at, int(hour), By(by), _date(beside, at) if beside else None)
+
+
+def _date(text: str, default: date) -> date:
+    return parse_date(text) if text else default
+
+
+PAGES: Final = (
+    Page("/readings", show_readings, Role.READER),
+    Page("/readings/minutes", minutes_of, Role.READER),
+)

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Applets onto the hub and off it again, the way any GlobalPlatform tool does it.
+
+    build     a folder -> signed bundle -> CAP file
+    install   SCP03 to the issuer's domain: make the applet's security domain, put its keys, load
+              the package into it, install; then record the resident's consents
+    remove    delete instance, package and domain; revoke the consents
+
+An applet's domain and package are named after it: its AID with one byte put in after the fourth. (A
+byte at the end would make the applet's AID a partial AID of theirs, which SELECT finds, too.)
+Nothing here takes a short cut into the registry: commands go through the card.
+
+Errors: InstallationError
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hub.card import Card, Privilege
+from hub.card.packages.cap_file import CapFile, PackageError, build_cap
+from hub.card.packages.host_tool import CardManager, Listed
+from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
+from hub.disclosure import Consent, Terms
+from hub.machine import Bundle, BundleError, Manifest, build_bundle
+from protocols.enrolment import Enrolment
+from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
+
+__all__ = ["InstallationError", "Installer", "Package", "build_package", "consent_terms"]
+
+DOMAIN: Final = 0xD0
+PACKAGE: Final = 0xE0
+CHANNEL_KEY_VERSION: Final = 0x30
+CHALLENGE_SIZE: Final = 8
+LOAD_BLOCK: Final = 0xEF
+LONGEST_AID: Final = 15
+
+ResultT = TypeVar("ResultT")
+
+
+class InstallationError(Exception):
+    """A package cannot be built, installed or removed; the hub is as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A CAP file whose bundle a trusted vendor has signed."""
+
+    cap: CapFile
+    bundle: Bundle
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the applet is, and all it may do."""
+        return self.bundle.manifest
+
+
+def build_package(
+    folder: Path,
+    signer: Ed25519PrivateKey,
+    search_path: Sequence[Path],
+    manifest: str = "manifest.toml",
+) -> bytes:
+    """Return the CAP file of the applet in `folder`, signed; raise `InstallationError`.
+
+    `search_path` is where the packages that its manifest includes are found; `manifest` is the
+    name of another one, of a program that may be let do more or less.
+    """
+    try:
+        content = build_bundle(folder, signer, key_id(signer.public_key()), search_path, manifest)
+        said = Bundle.decode(content, {key_id(signer.public_key()): signer.public_key()}).manifest
+        major, minor, *_ = (int(part) for part in said.version.split("."))
+        return build_cap(
+            _named(said.aid, PACKAGE),
+            (major, minor),
+            (said.aid,),
+            content,
+            f"com.meterlet.{said.name.replace('-', '_')}",
+        )
+    except (BundleError, PackageError, ValueError) as error:
+        raise InstallationError(f"{folder}: {error}") from None
+
+
+def consent_terms(bundle: Bundle) -> list[Terms]:
+    """Return the consents that a package asks for: one for each statement or output it names."""
+    manifest = bundle.manifest
+    outputs = [
+        Terms(
+            applet=manifest.aid,
+            package=bundle.digest,
+            recipient=manifest.recipient,
+            purpose=manifest.purpose,
+            statement=f"output {output.name}",
+            least_days=1,
+            least_minutes=manifest.resolution_minutes or 1,
+            answers=1,
+            bits=8 * output.size,
+            until=manifest.expires,
+        )
+        for output in manifest.outputs
+    ]
+    return outputs + [
+        Terms(
+            applet=manifest.aid,
+            package=bundle.digest,
+            recipient=manifest.recipient,
+            purpose=manifest.purpose,
+            statement=statement.kind,
+            least_days=statement.minimum_days,
+            least_minutes=statement.least_minutes,
+            answers=statement.at_most,
+            bits=statement.value_bits,
+            until=manifest.expires,
+            least_group=max(1, statement.smallest_group),
+            within_days=statement.within_days,
+        )
+        for statement in manifest.statements
+    ]
+
+
+@dataclass(slots=True)
+class Installer:
+    """The resident's own card manager."""
+
+    device: Device
+    card: Card
+
+    def read(self, content: bytes) -> Package:
+        """Return a package whose form and signature are right; raise `InstallationError`."""
+        try:
+            cap = CapFile.decode(content)
+            return Package(cap, Bundle.decode(cap.file.bundle, self.device.vendors()))
+        except (PackageError, BundleError) as error:
+            raise InstallationError(f"the package: {error}") from None
+
+    def entries(self) -> list[Listed]:
+        """Return what is on the card; raise `InstallationError` if it will not say."""
+        return self._tell(lambda manager: manager.entries())
+
+    def install(
+        self,
+        package: Package,
+        parameters: bytes,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Enrolment:
+        """Install an applet with a security domain and channel keys of its own.
+
+        The resident, who calls this, consents to the statements that the manifest names. Returns
+        what its recipient needs, the channel's secret keys included: they are nowhere else in the
+        clear. Raises `InstallationError`, leaving nothing behind.
+        """
+        manifest = package.manifest
+        if self.card.find(manifest.aid) is not None:
+            raise InstallationError(f"applet {manifest.aid.hex().upper()} is installed already")
+        keys = static_keys(self.device.randomness(3 * CHANNEL_KEY_SIZE))
+        try:
+            self._load(package, keys, parameters, progress)
+        except CardRefused as refused:
+            self._clear(manifest.aid)
+            raise InstallationError(f"the card refused: {refused}") from None
+        with self.device.database.transaction():
+            self.consent(package.bundle)
+        description = self.device.description
+        return Enrolment(
+            meter=description.meter,
+            register=description.register,
+            zone=description.zone,
+            slot_minutes=description.slot_minutes,
+            certifier=self.device.meter.certifier.keys.public_key.public_bytes_raw(),
+            applet=manifest.aid,
+            security_domain=_named(manifest.aid, DOMAIN),
+            key_version=CHANNEL_KEY_VERSION,
+            keys=keys,
+            feed_in_register=description.feed_in_register,
+        )
+
+    def consent(self, bundle: Bundle) -> list[Consent]:
+        """Record the resident's consent to all that a package's manifest names."""
+        return [self.device.disclosure.grant(terms) for terms in consent_terms(bundle)]
+
+    def bundle(self, applet: bytes) -> Bundle:
+        """Return what an applet was installed from; raise `InstallationError` if none is."""
+        entry = self.card.find(applet)
+        content = None if entry is None else self.card.bundle(entry.package)
+        if content is None:
+            raise InstallationError(f"there is no applet {applet.hex().upper()}")
+        try:
+            return Bundle.decode(content, self.device.vendors())
+        except BundleError as error:
+            raise InstallationError(f"applet {applet.hex().upper()}: {error}") from None
+
+    def lock(self, applet: bytes) -> None:
+        """Lock an applet: it answers nobody until it is unlocked."""
+        self._must_have(applet)
+        self._tell(lambda manager: manager.lock(applet))
+
+    def unlock(self, applet: bytes) -> None:
+        """Let a locked applet answer again."""
+        self._must_have(applet)
+        self._tell(lambda manager: manager.unlock(applet))
+
+    def remove(self, applet: bytes) -> None:
+        """Remove an applet, its package, its domain with the channel's keys, and its consents."""
+        self._must_have(applet)
+        self._tell(lambda manager: manager.delete(applet))
+        self._clear(applet)
+        for consent in self.device.disclosure.consents():
+            if consent.terms.applet == applet and consent.revoked is None:
+                self.device.disclosure.revoke(consent.number)
+
+    def _load(
+        self,
+        package: Package,
+        keys: StaticKeys,
+        parameters: bytes,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        profile, aid = self.card.profile, package.manifest.aid
+        domain = _named(aid, DOMAIN)
+        manager = self._manager(profile.issuer_aid)
+        manager.install(
+            domain,
+            package=profile.domain_package,
+            module=profile.domain_module,
+            privileges=Privilege.SECURITY_DOMAIN,
+        )
+        # A new domain takes its parent's keys until it has its own.
+        self._manager(domain).put_keys(CHANNEL_KEY_VERSION, keys)
+        manager.load(package.cap, domain=domain, progress=progress)
+        manager.install(aid, package=package.cap.file.aid, module=aid, parameters=parameters)
+        # Whoever installs an application has it; this one is to hear its recipient alone.
+        manager.extradite(aid, domain)
+
+    def _manager(self, domain: bytes) -> CardManager:
+        client = CardClient(self.card.connect().transmit)
+        client.select(domain)
+        try:
+            client.open_scp03(
+                self.device.issuer_keys(),
+                self.device.randomness(CHALLENGE_SIZE),
+                expected_aid=domain,
+            )
+        except RemoteChannelError as error:
+            raise InstallationError(f"the issuer's key does not open the card: {error}") from None
+        return CardManager(client, LOAD_BLOCK)
+
+    def _must_have(self, applet: bytes) -> None:
+        if self.card.find(applet) is None:
+            raise InstallationError(f"there is no applet {applet.hex().upper()}")
+
+    def _tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
+        try:
+            return command(self._manager(self.card.profile.issuer_aid))
+        except CardRefused as refused:
+            raise InstallationError(f"the card refused: {refused}") from None
+
+    def _clear(self, applet: bytes) -> None:
+        """Delete what was made for an applet, as far as it is there."""
+        manager = self._manager(self.card.profile.issuer_aid)
+        for aid in (applet, _named(applet, PACKAGE), _named(applet, DOMAIN)):
+            with suppress(CardRefused):
+                manager.delete(aid)
+
+
+def _named(applet: bytes, kind: int) -> bytes:
+    """Return the AID of what belongs to an applet."""
+    if len(applet) > LONGEST_AID:
+        raise InstallationError(f"the AID {applet.hex().upper()} leaves no room to name its domain")
+    return applet[:4] + bytes([kind]) + applet[4:]

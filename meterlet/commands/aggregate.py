@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility aggregate`: ask the MDMS for a region's sum."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from meterlet.commands.common import (
+    Exit,
+    fail,
+    json_option,
+    month_option,
+    one_line_errors,
+    print_json,
+    utc_text,
+)
+from meterlet.commands.mdms.options import DAY, mdms_option
+from protocols.aggregation import RESOLUTIONS, SHORT_EXPONENT
+from protocols.metrology import GridError, Period
+from sml_codec import Obis
+from utility_server.grid.mdms.control_socket import Request, ask
+
+__all__ = ["aggregate"]
+
+VALUE_BITS = 20
+SHOWN = 5
+
+
+@click.command()
+@mdms_option
+@click.option("--region", required=True, help="Whose homes are to be added up.")
+@month_option
+@click.option("--from", "first", type=DAY, help="The first local day, instead of --month.")
+@click.option("--until", "last", type=DAY, help="The last local day.")
+@click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose days.")
+@click.option(
+    "--resolution",
+    type=click.Choice([str(minutes) for minutes in RESOLUTIONS]),
+    default="15",
+    show_default=True,
+    help="Minutes of a slot; 1440 for days.",
+)
+@click.option("--register", default="1-0:1.8.0*255", show_default=True, help="Its OBIS code.")
+@click.option(
+    "--bits",
+    type=click.IntRange(8, 32),
+    default=VALUE_BITS,
+    show_default=True,
+    help="No home's use in a slot may reach 2^BITS Wh.",
+)
+@click.option("--short-exponent", is_flag=True, help="Encrypt faster, on one more assumption.")
+@click.option("--prove-ranges", is_flag=True, help="Let homes prove that bound; takes longer.")
+@json_option
+def aggregate(
+    folder: Path,
+    region: str,
+    month: Period | None,
+    first: datetime | None,
+    last: datetime | None,
+    zone: str,
+    resolution: str,
+    register: str,
+    bits: int,
+    short_exponent: bool,
+    prove_ranges: bool,
+    as_json: bool,
+) -> None:
+    """Announce a round for a region and a period, run it, verify the sum, store and print it.
+
+    Needs `meterlet mdms serve` for the same MDMS. Exit code 3 if somebody has spoiled the sum;
+    then the culprit is named.
+    """
+    try:
+        code = Obis.parse(register).code
+    except ValueError as error:
+        raise click.UsageError(f"--register: {error}") from None
+    request = Request(
+        region,
+        code,
+        _period(month, first, last),
+        zone,
+        int(resolution),
+        bits,
+        SHORT_EXPONENT if short_exponent else 0,
+        prove_ranges,
+    )
+    facts: dict[str, Any] = {}
+    with one_line_errors():
+        for said in ask(folder, request):
+            if isinstance(said, str):
+                click.echo(said, err=True)
+            else:
+                facts = said
+    if as_json:
+        print_json("meterlet.utility.aggregate/1", facts)
+    else:
+        _show(region, facts)
+    if facts["void"]:
+        fail(f"region {region}: {facts['void']}")
+    if not facts["verified"] or facts["culprits"]:
+        named = "; ".join(f"{one['who']}: {one['reason']}" for one in facts["culprits"])
+        fail(f"region {region}: {named or 'the sum does not open'}", Exit.REFUTED)
+
+
+def _period(month: Period | None, first: datetime | None, last: datetime | None) -> Period:
+    if (month is None) == (first is None):
+        raise click.UsageError("say which --month, or which days: --from and --until")
+    if month is not None:
+        return month
+    assert first is not None
+    try:
+        return Period(first.date(), (last or first).date())
+    except GridError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _show(region: str, facts: dict[str, Any]) -> None:
+    absent = len(facts["absent"]) + len(facts["refused"])
+    if facts["verified"]:
+        sums = facts["sums_wh"]
+        click.echo(
+            f"{region}: {sum(sums)} Wh of {facts['homes']} homes in {len(sums)} slots from"
+            f" {utc_text(facts['starts'][0])}; verified and stored"
+        )
+    if absent:
+        click.echo(f"  {absent} homes are not in it:")
+    for one in (facts["absent"] + facts["refused"])[:SHOWN]:
+        click.echo(f"    {one['meter']}: {one['step']}: {one['why']}")
+    if absent > SHOWN:
+        click.echo(f"    and {absent - SHOWN} more")

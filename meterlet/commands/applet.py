@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet applet`: build applet packages, install, lock and remove them on a hub."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from hub.card import Kind
+from hub.device import Device
+from hub.disclosure import LEAST_MINUTES, Terms
+from hub.installer import Installer, build_package, consent_terms
+from hub.machine import Manifest
+from hub.vault import write_secret
+from meterlet.commands.applet_dev import key, new, run
+from meterlet.commands.common import (
+    Exit,
+    aid_argument,
+    fail,
+    hub_option,
+    json_option,
+    one_line_errors,
+    open_machine,
+    print_json,
+    private_key,
+    public_key,
+)
+
+__all__ = ["applet"]
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+ROOT: Final = Path(__file__).resolve().parents[2]
+LOCKED: Final = 0x80
+FED_IN: Final = ":2."
+"""In the OBIS code of a register of what is fed in: value group C is 2."""
+KINDS_IN_WORDS: Final = {
+    "blocks": "what the use of some times comes to where prices depend on how much it is",
+    "match": "which of several sums of your use is the largest, and not how large they are",
+    "excess": "what each time by itself used above limits of power comes to at its prices, summed"
+    " over the period, and not when; at no more than {answers} different limits for whatever"
+    " overlaps",
+    "demand": "how high the highest use of some times was, and not when",
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def applet() -> None:
+    """The programs in the hub, each with one recipient and one purpose."""
+
+
+for command in (key, new, run):
+    applet.add_command(command)
+
+
+@applet.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
+)
+@click.option(
+    "--manifest", default="manifest.toml", show_default=True, help="A manifest in FOLDER."
+)
+@click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
+@json_option
+def build(folder: Path, signer: Path, manifest: str, output: Path | None, as_json: bool) -> None:
+    """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
+    output = output or Path(f"{folder.name}.cap")
+    with one_line_errors():
+        content = build_package(
+            folder, private_key(signer), [folder.resolve().parent, ROOT], manifest
+        )
+        output.write_bytes(content)
+    if as_json:
+        print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})
+    else:
+        click.echo(f"packed {folder} as {output}, {len(content):,} bytes")
+
+
+@applet.command()
+@hub_option
+@click.argument("package", type=FILE)
+@click.option(
+    "--recipient", type=FILE, required=True, help="The recipient's public key (PEM, Ed25519)."
+)
+@click.option("--enrolment", type=FILE, required=True, help="Where the recipient's file goes.")
+@click.option("--yes", is_flag=True, help="Consent without being asked.")
+@click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
+@json_option
+def install(
+    folder: Path,
+    package: Path,
+    recipient: Path,
+    enrolment: Path,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Install a PACKAGE with a channel of its own to its recipient.
+
+    Shows what the applet may tell whom and asks the resident to consent. The enrolment file holds
+    the channel's keys: hand it to the recipient and destroy it.
+    """
+    with one_line_errors(), _installer(folder) as installer:
+        read = installer.read(package.read_bytes())
+        if enrolment.exists():
+            fail(f"{enrolment}: exists already")
+        parameters = public_key(recipient).public_bytes_raw()
+        if not yes or dry_run:
+            asked = [in_words(terms) for terms in consent_terms(read.bundle)]
+            asked += about_feed_in(read.manifest)
+            allowed = dealings(read.manifest)
+            for sentence in (*asked, *allowed):
+                click.echo(sentence, err=True)
+            if dry_run:
+                if as_json:
+                    plan = {
+                        "aid": read.manifest.aid.hex().upper(),
+                        "consents": asked,
+                        "peers": allowed,
+                    }
+                    print_json("meterlet.applet.install/1", {**plan, "dry_run": True})
+                return
+            if not click.confirm("Do you consent?", err=True):
+                fail("not installed: no consent was given", Exit.FORBIDDEN)
+        # An applet whose recipient never gets its keys must not stay.
+        with _bar() as progress, installer.device.database.transaction():
+            made = installer.install(read, parameters, progress)
+            write_secret(enrolment, made.encode())
+    aid = made.applet.hex().upper()
+    if as_json:
+        print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
+    else:
+        click.echo(f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}")
+
+
+def about_feed_in(manifest: Manifest) -> list[str]:
+    """Return which statements an applet may ask for about energy fed in, in a sentence."""
+    kinds = [
+        grant.kind
+        for grant in manifest.statements
+        if any(FED_IN in register for register in grant.registers)
+    ]
+    if not kinds:
+        return []
+    return [
+        "all this of what you draw from the grid; and by itself, on the same terms, of what you"
+        f" feed in, if your meter counts that ({', '.join(kinds)})"
+    ]
+
+
+def dealings(manifest: Manifest) -> list[str]:
+    """Return with which other applets one may speak, in sentences."""
+    asks = [
+        f"it may ask the applet {peer.aid.hex().upper()} (services"
+        f" {', '.join(map(str, peer.services))}), which has the same recipient or refuses"
+        for peer in manifest.peers
+    ]
+    return asks + [
+        f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
+        " the same recipient or is refused"
+        for shared in manifest.shared
+        for client in shared.clients
+    ]
+
+
+def in_words(terms: Terms) -> str:
+    """Return what a consent allows, in a sentence or two."""
+    if terms.within_days == 1:
+        return _allowed(terms)
+    return (
+        f"{_allowed(terms)}; no more than {terms.answers} answers about periods that lie within any"
+        f" {terms.within_days} days"
+    )
+
+
+def _allowed(terms: Terms) -> str:
+    if terms.statement.startswith("output "):
+        return (
+            f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
+            f" {terms.bits} bits of whatever the applet makes of readings of"
+            f" {terms.least_minutes} minutes, whenever it is due, until {terms.until}"
+        )
+    if terms.statement == "linear" and terms.least_minutes < LEAST_MINUTES:
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: a sum in which every"
+            f" {terms.least_minutes} minutes of use may count differently, as at prices that change"
+            f" all the time; numbers of at most {terms.bits} bits about a period of"
+            f" {terms.least_days} days or more, no more than {terms.answers} of them for whatever"
+            f" overlaps; with weights chosen for it these bits could tell single"
+            f" {terms.least_minutes} minutes; until {terms.until}"
+        )
+    if terms.statement == "sample":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: single readings, no two of them"
+            f" within {terms.least_minutes} minutes, about a period of {terms.least_days} days or"
+            f" more, {terms.answers} times for whatever overlaps, until {terms.until}"
+        )
+    if terms.statement == "aggregate":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: sums of your use and that of at"
+            f" least {terms.least_group - 1} other households, never yours alone, about a period"
+            f" of {terms.least_days} days or more, {terms.answers} times a period, no finer than"
+            f" {terms.least_minutes} minutes, until {terms.until}"
+        )
+    if terms.statement == "weighted":
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: one number, what your use and that"
+            f" of at least {terms.least_group - 1} other households together was worth at the"
+            f" prices of an index, never yours alone, of at most {terms.bits} bits a household,"
+            f" about a period of {terms.least_days} days or more, {terms.answers} times for"
+            f" whatever overlaps; with prices chosen for it these numbers could tell what all of"
+            f" you together used in single {terms.least_minutes} minutes; until {terms.until}"
+        )
+    if terms.statement in KINDS_IN_WORDS:
+        is_fine = terms.least_minutes < LEAST_MINUTES
+        often = "times for whatever overlaps" if is_fine else "times a period"
+        what = KINDS_IN_WORDS[terms.statement].format(answers=terms.answers)
+        return (
+            f"{terms.recipient} may learn, for {terms.purpose}: {what},"
+            f" in numbers of at most {terms.bits} bits about a period of {terms.least_days} days or"
+            f" more, {terms.answers} {often}, nothing that tells {terms.least_minutes}"
+            f" minutes of use apart, until {terms.until}"
+        )
+    return (
+        f"{terms.recipient} may learn, for {terms.purpose}: one number of at most {terms.bits} bits"
+        f" about a period of {terms.least_days} days or more, {terms.answers} times a period,"
+        f" nothing finer than {terms.least_minutes} minutes of use, until {terms.until}"
+    )
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar for LOAD, on a terminal only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = TextColumn("loading"), BarColumn(), DownloadColumn()
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("loading")
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _installer(folder: Path) -> Iterator[Installer]:
+    with Device.open(folder) as device:
+        yield Installer(device, device.card(open_machine()))
+
+
+@applet.command("list")
+@hub_option
+@json_option
+def list_applets(folder: Path, as_json: bool) -> None:
+    """List what is installed."""
+    with one_line_errors(), _installer(folder) as installer:
+        entries = [
+            {
+                "aid": entry.aid.hex().upper(),
+                "kind": _kind(installer, entry.aid, entry.scope),
+                "state": f"{entry.life_cycle:02X}",
+                "locked": entry.scope == 0x40 and bool(entry.life_cycle & LOCKED),
+                "domain": entry.domain.hex().upper(),
+            }
+            for entry in installer.entries()
+        ]
+    if as_json:
+        print_json("meterlet.applet.list/1", {"entries": entries})
+        return
+    for entry in entries:
+        locked = " locked" if entry["locked"] else ""
+        click.echo(f"{entry['aid']:34} {entry['kind']:16} {entry['state']}{locked}")
+
+
+def _kind(installer: Installer, aid: bytes, scope: int) -> str:
+    entry = installer.card.find(aid)
+    kind = Kind.PACKAGE if entry is None or scope == 0x10 else entry.kind
+    return kind.name.lower().replace("_", " ")
+
+
+@applet.command()
+@hub_option
+@aid_argument
+@json_option
+def lock(folder: Path, aid: bytes, as_json: bool) -> None:
+    """Lock the applet AID: it answers nobody until it is unlocked."""
+    with one_line_errors(), _installer(folder) as installer:
+        installer.lock(aid)
+    _say("locked", aid, as_json)
+
+
+@applet.command()
+@hub_option
+@aid_argument
+@json_option
+def unlock(folder: Path, aid: bytes, as_json: bool) -> None:
+    """Let the applet AID answer again."""
+    with one_line_errors(), _installer(folder) as installer:
+        installer.unlock(aid)
+    _say("unlocked", aid, as_json)
+
+
+@applet.command()
+@hub_option
+@aid_argument
+@json_option
+def delete(folder: Path, aid: bytes, as_json: bool) -> None:
+    """Remove the applet AID, its package, its domain and all it kept."""
+    with one_line_errors(), _installer(folder) as installer:
+        installer.remove(aid)
+    _say("removed", aid, as_json)
+
+
+def _say(done: str, aid: bytes, as_json: bool) -> None:
+    if as_json:
+        print_json("meterlet.applet.change/1", {"aid": aid.hex().upper(), "done": done})
+    else:
+        click.echo(f"{done} {aid.hex().upper()}")

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet authority`: who vouches for the meters that may be members of a sum."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from meterlet.commands.common import (
+    FOLDER,
+    Hex,
+    default_folder,
+    fail,
+    folder_option,
+    json_option,
+    one_line_errors,
+    print_json,
+)
+from meterlet.commands.tariff_files import write_new
+from utility_server.errors import EnrolmentRefused
+from utility_server.grid.authority import Authority
+
+__all__ = ["authority"]
+
+authority_option = folder_option("authority", "The authority's folder.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def authority() -> None:
+    """The metering authority: vouches for meters, sees no reading and no sum."""
+
+
+@authority.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("authority"))
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Make an authority with a new key in FOLDER."""
+    with one_line_errors():
+        public = Authority.create(folder).public.hex()
+    if as_json:
+        print_json("meterlet.authority.init/1", {"authority": str(folder), "public_key": public})
+    else:
+        click.echo(f"made an authority in {folder}; its public key is {folder / 'public.pem'}")
+
+
+@authority.command()
+@authority_option
+@click.option("--region", required=True, help="Where the meter is.")
+@click.option("--meter", type=Hex(), required=True, help="The meter's id.")
+@click.option("--certifier", type=Hex(), required=True, help="Its certifier's key (`hub status`).")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A new file for the certificate.",
+)
+@json_option
+def certify(
+    folder: Path, region: str, meter: bytes, certifier: bytes, output: Path, as_json: bool
+) -> None:
+    """Vouch that a certifier measures a meter of a region."""
+    with one_line_errors():
+        try:
+            certificate = Authority.open(folder).certify(region, meter, certifier)
+        except EnrolmentRefused as refused:
+            fail(str(refused))
+        write_new(output, certificate.encode(), 0o644)
+    if as_json:
+        print_json(
+            "meterlet.authority.certify/1",
+            {"region": region, "meter": meter.hex(), "certificate": str(output)},
+        )
+    else:
+        click.echo(f"wrote the certificate of meter {meter.hex()} to {output}")

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command shares: where things are, exit codes, one line for an error, JSON or text."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import rich_click as click
+from click.exceptions import Exit as ClickExit
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from hub.text import local_day, utc_text
+from protocols.metrology import GridError, Period
+
+if TYPE_CHECKING:
+    from hub.machine import AppletMachine
+
+__all__ = [
+    "Aid",
+    "Exit",
+    "Hex",
+    "KeyFileProblem",
+    "aid_argument",
+    "default_folder",
+    "fail",
+    "folder_option",
+    "hub_option",
+    "json_option",
+    "local_day",
+    "month_option",
+    "one_line_errors",
+    "open_machine",
+    "print_json",
+    "private_key",
+    "public_key",
+    "utc_text",
+    "utility_option",
+]
+
+
+class Exit(IntEnum):
+    """What the exit code of every command means."""
+
+    FINE = 0
+    FAILURE = 1
+    USAGE = 2
+    REFUTED = 3
+    """A verification failed."""
+    UNVERIFIABLE = 4
+    """What would show it right or wrong is missing."""
+    FORBIDDEN = 5
+    """Refused by consent or policy."""
+
+
+class KeyFileProblem(Exception):
+    """A file is not the key it should be."""
+
+
+def default_folder(name: str) -> Path:
+    """Return where a hub or utility lives unless the user says otherwise."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "meterlet" / name
+
+
+FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+
+
+def folder_option(noun: str, help_text: str, parameter: str = "folder") -> Callable[[Any], Any]:
+    """Return the option that says where a hub, a utility or another party lives."""
+    variable = f"METERLET_{noun.upper()}"
+    return click.option(
+        f"--{noun}",
+        parameter,
+        type=FOLDER,
+        envvar=variable,
+        default=lambda: default_folder(noun),
+        show_default=f"~/.local/share/meterlet/{noun}, or {variable}",
+        help=help_text,
+    )
+
+
+hub_option = folder_option("hub", "The hub's folder.")
+utility_option = folder_option("utility", "The utility's folder.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+class Month(click.ParamType[Period]):
+    """A calendar month, written 2025-03."""
+
+    name = "YYYY-MM"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Period:
+        """Return the month's period."""
+        if isinstance(value, Period):
+            return value
+        try:
+            year, month = str(value).split("-")
+            if (len(year), len(month)) != (4, 2):
+                raise ValueError
+            return Period.month(int(year), int(month))
+        except (ValueError, GridError):
+            self.fail(f"{value!r} is not a month; write it as 2025-03", param, ctx)
+
+
+class Aid(click.ParamType[bytes]):
+    """An application identifier, 5 to 16 bytes in hex."""
+
+    name = "AID"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        """Return the identifier."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            aid = bytes.fromhex(str(value))
+        except ValueError:
+            aid = b""
+        if not 5 <= len(aid) <= 16:
+            self.fail(f"{value!r} is not an AID of 5 to 16 bytes in hex", param, ctx)
+        return aid
+
+
+class Hex(click.ParamType[bytes]):
+    """Bytes, written in hex."""
+
+    name = "HEX"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        """Return the bytes."""
+        try:
+            return value if isinstance(value, bytes) else bytes.fromhex(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not hex", param, ctx)
+
+
+aid_argument = click.argument("aid", type=Aid())
+month_option = click.option("--month", type=Month(), help="A calendar month, as 2025-03.")
+
+
+def fail(message: str, code: Exit = Exit.FAILURE) -> NoReturn:
+    """Print one line to stderr and leave with an exit code."""
+    line = " ".join(message.split())
+    click.echo(f"meterlet: {line}", err=True)
+    raise SystemExit(int(code))
+
+
+_NOT_OURS: Final = (
+    BrokenPipeError,  # the reader of our output has had enough: no error of the user's
+    SystemExit,  # an end that was meant, and must not cost the import of all errors there are
+    ClickExit,
+    click.ClickException,
+    click.Abort,
+)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn every error that a user can cause into one line and the right exit code."""
+    try:
+        yield
+    except _NOT_OURS:
+        raise
+    except tuple(_exit_codes()) as error:
+        fail(_text(error), _exit_code(error))
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError):
+        name = error.filename2 or error.filename  # of two, the one that was to be made
+        place = f"{name}: " if name else ""
+        return f"{place}{error.strerror or error}"
+    return str(error)
+
+
+def _exit_code(error: Exception) -> Exit:
+    codes = _exit_codes()
+    match getattr(error, "status_word", None):
+        case 0x6985 | 0x6983:
+            return Exit.FORBIDDEN
+        case 0x6A83:  # days of the period are not certified yet
+            return Exit.UNVERIFIABLE
+    return next(codes[kind] for kind in type(error).__mro__ if kind in codes)
+
+
+def _exit_codes() -> dict[type[Exception], Exit]:
+    # Imported when an error is on its way: a command pays only for what it uses.
+    from hub.card import Refusal
+    from hub.certifier import CertifierError
+    from hub.device import DeviceError
+    from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
+    from hub.inspection import InspectionError
+    from hub.installer import InstallationError
+    from hub.machine import MachineError
+    from hub.metering import ForeignDays, PeriodIncomplete
+    from hub.meters import DoorError, ReplayError, SimulationUnavailable, UnsendableReading
+    from hub.vault import DatabaseError, SecretFileError, VaultError
+    from protocols.metrology import MetrologyError
+    from tariffs import SignatureRefused, TariffError
+    from utility_server.errors import (
+        CannotVerify,
+        ChannelBroken,
+        LedgerTampered,
+        UtilityError,
+        VerificationFailed,
+    )
+    from utility_server.grid.mdms.errors import AggregateMissing, BudgetSpent
+
+    return {
+        AggregateMissing: Exit.UNVERIFIABLE,
+        BudgetSpent: Exit.FORBIDDEN,
+        CannotVerify: Exit.UNVERIFIABLE,
+        CertifierError: Exit.FAILURE,
+        ChannelBroken: Exit.REFUTED,
+        DatabaseError: Exit.FAILURE,
+        DeviceError: Exit.FAILURE,
+        DoorError: Exit.FAILURE,
+        ForeignDays: Exit.REFUTED,
+        InspectionError: Exit.FAILURE,
+        InstallationError: Exit.FAILURE,
+        KeyFileProblem: Exit.FAILURE,
+        LedgerTampered: Exit.REFUTED,
+        LogTampered: Exit.REFUTED,
+        MachineError: Exit.FAILURE,
+        MetrologyError: Exit.FAILURE,
+        OSError: Exit.FAILURE,
+        PeriodIncomplete: Exit.UNVERIFIABLE,
+        Refusal: Exit.FAILURE,
+        ReleaseRefused: Exit.FORBIDDEN,
+        ReplayError: Exit.FAILURE,
+        SecretFileError: Exit.FAILURE,
+        SignatureRefused: Exit.REFUTED,
+        SimulationUnavailable: Exit.FAILURE,
+        TariffError: Exit.FAILURE,
+        UnknownConsent: Exit.FAILURE,
+        UnsendableReading: Exit.FAILURE,
+        UtilityError: Exit.FAILURE,
+        VaultError: Exit.FAILURE,
+        VerificationFailed: Exit.REFUTED,
+    }
+
+
+def print_json(schema: str, data: Mapping[str, Any]) -> None:
+    """Print one JSON object, marked with the name and version of its schema."""
+    click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=2))
+
+
+def public_key(path: Path) -> Ed25519PublicKey:
+    """Return the Ed25519 public key in a PEM file."""
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeyFileProblem(f"{path}: not an Ed25519 public key in PEM")
+    return key
+
+
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the Ed25519 private key in a PEM file that only its owner may read."""
+    data = path.read_bytes()
+    if path.stat().st_mode & 0o077:
+        raise KeyFileProblem(f"{path}: others may read it; its mode must be 0600")
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFileProblem(f"{path}: not an Ed25519 private key in PEM without a password")
+    return key
+
+
+def open_machine() -> "AppletMachine":
+    """Return the applet machine, built and cached on first use with its progress on stderr."""
+    from hub.machine import AppletMachine, Progress
+
+    def show(progress: Progress) -> None:
+        line = f"applet machine, step {progress.index + 1} of {progress.steps}: {progress.step}"
+        if progress.done:
+            click.echo(f"{line}, {progress.seconds:.1f} s", err=True)
+        elif sys.stderr.isatty():
+            click.echo(f"{line} ... {progress.seconds:.0f} s\r", err=True, nl=False)
+
+    return AppletMachine.open(progress=show)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet demo`: the main job end to end, on an embedded household or on your own readings."""
+
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+from rich.console import Console
+
+from hub.meters import CsvReplay, EnergyUnit, SyntheticHousehold, parse_interval, parse_zone
+from meterlet.commands.common import (
+    Exit,
+    json_option,
+    month_option,
+    one_line_errors,
+    open_machine,
+    print_json,
+)
+from meterlet.commands.inspect.bill import show_bill
+from meterlet.commands.inspect.releases import show_released
+from meterlet.commands.lazy import LazyGroup
+from meterlet.commands.tariff_files import load_tariff
+from meterlet.demo.dishonest_hub import KINDS
+from meterlet.demo.journey import Household, Journey, credits_feed_in
+from protocols.metrology import SLOT_MINUTES, Period
+
+__all__ = ["demo"]
+
+DEFAULT_TARIFF: Final = Path(__file__).resolve().parents[1] / "demo" / "tariff.toml"
+DEFAULT_MONTH: Final = Period.month(2025, 3)
+"""It has a day of 92 quarter-hours."""
+DEFAULT_ZONE: Final = "Europe/Berlin"
+DEFAULT_SLOT: Final = 15
+DEFAULT_SOLAR: Final = 8
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(
+    cls=LazyGroup,
+    targets={"aggregation": "meterlet.commands.demo_aggregation:aggregation"},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--readings", type=FILE, help="A CSV file of interval data (.csv, .csv.gz).")
+@click.option("--column", help="Its column.")
+@click.option(
+    "--unit",
+    type=click.Choice([unit.value for unit in EnergyUnit]),
+    default="kWh",
+    show_default=True,
+    help="What a cell counts.",
+)
+@click.option("--interval", default="15min", show_default=True, help="What a row covers.")
+@click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
+@click.option("--suspect-column", help="A column whose 1 marks a row as a gap.")
+@click.option("--feed-in-column", help="The column of what was fed in.")
+@click.option("--meter-zone", help="Whose local days are certified; by default --zone.")
+@month_option
+@click.option("--tariff", type=FILE, help="The tariff; by default one of the demonstration's own.")
+@click.option("--seed", default=1, show_default=True, help="Which synthetic household.")
+@click.option(
+    "--solar",
+    type=click.FloatRange(0.1, 1000),
+    help=f"Its panels, in kW; {DEFAULT_SOLAR} where the tariff credits feed-in.",
+)
+@click.option("--tamper", type=click.Choice(KINDS), help="Let the hub, or the line, cheat.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep hub and utility in this new folder.",
+)
+@json_option
+@click.pass_context
+def demo(
+    context: click.Context,
+    readings: Path | None,
+    column: str | None,
+    unit: str,
+    interval: str,
+    zone: str,
+    suspect_column: str | None,
+    feed_in_column: str | None,
+    meter_zone: str | None,
+    month: Period | None,
+    tariff: Path | None,
+    seed: int,
+    solar: float | None,
+    tamper: str | None,
+    keep: Path | None,
+    as_json: bool,
+) -> None:
+    """Go the whole way of a reading: meter, hub, private bill, utility, resident.
+
+    Without --readings a synthetic household stands in. With --tamper somebody cheats, and the
+    exit code is 3 with the check that found it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    with one_line_errors():
+        prices = load_tariff(tariff or DEFAULT_TARIFF).tariff
+        if readings is None:
+            if solar is None and credits_feed_in(prices):
+                solar = DEFAULT_SOLAR
+            household = _synthetic(seed, month or DEFAULT_MONTH, round(1000 * (solar or 0)))
+        else:
+            if column is None or month is None:
+                raise click.UsageError("--readings needs --column and --month")
+            replay = CsvReplay(
+                readings,
+                column,
+                EnergyUnit(unit),
+                parse_interval(interval),
+                parse_zone(zone),
+                suspect_column,
+                feed_in_column=feed_in_column,
+            )
+            household = _replayed(replay, month, meter_zone or zone)
+        place = (
+            tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
+        )
+        with place as folder:
+            journey = Journey(
+                Path(folder),
+                household,
+                prices,
+                open_machine,
+                tamper,
+                say=lambda line: click.echo(line, err=as_json) if not as_json else None,
+            )
+            result = journey.run()
+    if as_json:
+        print_json("meterlet.demo/1", result.facts)
+    else:
+        console = Console()
+        show_bill(console, result.inspection)
+        show_released(console, result.inspection)
+        console.print(
+            "seconds: "
+            + ", ".join(f"{name} {took:.2f}" for name, took in result.facts["timings"].items())
+        )
+    if not result.facts["verified"]:
+        raise SystemExit(int(Exit.REFUTED))
+
+
+def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:
+    house = SyntheticHousehold(DEFAULT_ZONE, seed, solar_watts_peak=solar_watts)
+    panels = f", with panels of {solar_watts / 1000:g} kW" if solar_watts else ""
+    return Household(
+        readouts=lambda: house.readouts(period.first, period.last, 60 * DEFAULT_SLOT),
+        zone=DEFAULT_ZONE,
+        slot_minutes=DEFAULT_SLOT,
+        period=period,
+        source=f"synthetic household (BDEW profile H0 and appliances{panels})",
+        feeds_in=solar_watts > 0,
+    )
+
+
+def _replayed(replay: CsvReplay, period: Period, zone: str) -> Household:
+    minutes = replay.interval_seconds // 60
+    begin, end = period.bounds(zone)
+    return Household(
+        readouts=lambda: replay.readouts(begin, end),
+        zone=zone,
+        slot_minutes=minutes if minutes in SLOT_MINUTES else DEFAULT_SLOT,
+        period=period,
+        source=f"{replay.path.name}, column {replay.column}",
+        feeds_in=replay.feed_in_column is not None,
+    )

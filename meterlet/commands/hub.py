@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet hub`: make a hub, let readings in, serve its applets."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hub.device import Description, Device
+from hub.link import serve as serve_link
+from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
+    CsvReplay,
+    Door,
+    EnergyUnit,
+    SyntheticHousehold,
+    emulated_meter_id,
+    parse_interval,
+    parse_zone,
+    telegrams,
+)
+from hub.readings import Reading, Readout
+from meterlet.commands.common import (
+    FOLDER,
+    Exit,
+    Hex,
+    default_folder,
+    fail,
+    hub_option,
+    json_option,
+    one_line_errors,
+    open_machine,
+    print_json,
+    public_key,
+    utc_text,
+)
+from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
+from meterlet.commands.reader import reader, restore, snapshot
+from protocols.metrology import GridError, Period
+from sml_codec import Obis
+
+__all__ = ["hub"]
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+LOST_SHOWN: Final = 5
+KILOWATTS: Final = click.FloatRange(0.1, 1000)
+LARGEST_LEAD: Final = 3_600
+"""How far a live meter's clock may be ahead of the hub's, in seconds."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def hub() -> None:
+    """The device at home: readings in, answers of its applets out."""
+
+
+for command in (reader, restore, snapshot):
+    hub.add_command(command)
+
+
+@hub.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
+@click.option("--meter", type=Hex(), help="The meter's server identification.")
+@click.option("--serial", type=click.IntRange(1, (1 << 40) - 1), help="An emulated meter instead.")
+@click.option("--register", default="1-0:1.8.0*255", show_default=True, help="Its OBIS code.")
+@click.option(
+    "--feed-in-register",
+    metavar="OBIS",
+    is_flag=False,
+    flag_value="1-0:2.8.0*255",
+    help="The meter also counts what is fed in, in this register; alone: 1-0:2.8.0*255.",
+)
+@click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose local days count.")
+@click.option(
+    "--slot",
+    type=click.Choice(["5", "15", "30", "60"]),
+    default="15",
+    show_default=True,
+    help="Minutes of a slot.",
+)
+@click.option(
+    "--vendor",
+    "vendors",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) of a vendor whose applets are trusted.",
+)
+@click.option(
+    "--authority",
+    "authorities",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) of who says which meters there are, for sums over households.",
+)
+@json_option
+def init(
+    folder: Path,
+    meter: bytes | None,
+    serial: int | None,
+    register: str,
+    feed_in_register: str | None,
+    zone: str,
+    slot: str,
+    vendors: tuple[Path, ...],
+    authorities: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Make a hub with new keys in FOLDER, which must be new or empty."""
+    if (meter is None) == (serial is None):
+        raise click.UsageError("say which meter: either --meter HEX or --serial N")
+    try:
+        meter_id = meter or b"" if serial is None else emulated_meter_id(serial)
+        fed_in = None if feed_in_register is None else Obis.parse(feed_in_register).code
+        description = Description(meter_id, Obis.parse(register).code, zone, int(slot), fed_in)
+    except (ValueError, GridError) as error:
+        raise click.UsageError(str(error)) from None
+    with one_line_errors():
+        trusted = [("vendors", path, public_key(path)) for path in vendors]
+        trusted += [("authorities", path, public_key(path)) for path in authorities]
+    with one_line_errors(), Device.create(folder, description) as device:
+        for number, (kind, path, key) in enumerate(trusted):
+            pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (folder / kind / f"{number}-{path.stem}.pem").write_bytes(pem)
+        certifier = device.meter.certifier.keys.public_key.public_bytes_raw().hex()
+    if as_json:
+        made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
+        print_json("meterlet.hub.init/1", made)
+    else:
+        click.echo(f"made a hub for meter {meter_id.hex()} in {folder}")
+
+
+@hub.command()
+@hub_option
+@click.argument("source")
+@click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
+@click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
+@click.option("--column", help="CSV: the column to replay.")
+@click.option(
+    "--unit",
+    type=click.Choice([unit.value for unit in EnergyUnit]),
+    default="kWh",
+    show_default=True,
+    help="CSV: what a cell counts.",
+)
+@click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
+@click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
+@click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
+@click.option("--feed-in-column", help="CSV: the column of what was fed in.")
+@click.option("--from", "first", type=DAY, help="synthetic: the first day.")
+@click.option("--until", "last", type=DAY, help="synthetic: the last day.")
+@click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
+@click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
+@json_option
+def ingest(
+    folder: Path,
+    source: str,
+    start: datetime | None,
+    every: str,
+    column: str | None,
+    unit: str,
+    interval: str,
+    zone: str,
+    suspect_column: str | None,
+    feed_in_column: str | None,
+    first: datetime | None,
+    last: datetime | None,
+    seed: int,
+    solar: float | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Let readings in, and certify the days that are over.
+
+    SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
+    data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
+    (tcp://HOST:PORT), or `synthetic`. Intervals go on where the last reading left the register;
+    time between is a gap. Damaged telegrams are reported and left out; what is intact
+    is kept, and the exit code is 1.
+    """
+    with one_line_errors(), Device.open(folder) as device:
+        meter = device.description
+        every_seconds = 0 if every == "0s" else parse_interval(every)
+        door = Door(
+            device.meter.channel,
+            device.now,
+            capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
+            every_seconds=every_seconds,
+            feed_in_register=meter.feed_in_register,
+        )
+        live, latest, latest_fed_in = False, *_latest(device)
+        has_fed_in = meter.feed_in_register is not None
+        if source == "synthetic":
+            if first is None or last is None:
+                raise click.UsageError("synthetic: say which days, --from and --until")
+            days = Period(first.date(), last.date())
+            if has_fed_in and solar is None:
+                raise click.UsageError("synthetic: the meter counts what is fed in; say --solar KW")
+            house = SyntheticHousehold(
+                meter.zone,
+                seed,
+                solar_watts_peak=round(1000 * (solar or 0)),
+                start_feed_in_wh=latest_fed_in,
+            )
+            if latest is not None:
+                house = replace(house, start_register_wh=latest.register_wh)
+            readouts = house.readouts(days.first, days.last, 60 * meter.slot_minutes)
+            chunks: Iterator[bytes] = _sent(meter, following(latest, readouts))
+        elif source.endswith((".csv", ".csv.gz")):
+            if column is None:
+                raise click.UsageError("a CSV file: say which --column")
+            if has_fed_in and feed_in_column is None:
+                raise click.UsageError(
+                    "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+                )
+            replay = CsvReplay(
+                Path(source),
+                column,
+                EnergyUnit(unit),
+                parse_interval(interval),
+                parse_zone(zone),
+                suspect_column,
+                0 if latest is None else latest.register_wh,
+                feed_in_column,
+                latest_fed_in,
+            )
+            chunks = _sent(meter, following(latest, replay.readouts()))
+        elif "://" in source:
+            live, chunks = True, live_chunks(source)
+        else:
+            chunks = file_chunks(source)
+        intake = Intake(device, door, limit)
+        if live:
+            door.ahead_seconds = LARGEST_LEAD
+            intake.follow(chunks)
+        else:
+            with device.database.transaction():  # a file is taken as a whole, or not at all
+                intake.swallow(chunks)
+    _report(source, door, intake.stored, intake.days, as_json)
+
+
+def _latest(device: Device) -> tuple[Reading | None, int]:
+    """Return the last reading, and where the register of what is fed in stands."""
+    fed_in = device.feed_in
+    last = None if fed_in is None else fed_in.vault.latest(fed_in.channel)
+    latest = device.meter.vault.latest(device.meter.channel)
+    return latest, 0 if last is None else last.register_wh
+
+
+def _sent(meter: Description, readouts: Iterator[Readout]) -> Iterator[bytes]:
+    """Return the telegrams that an emulated meter sends of its registers."""
+    fed_in = meter.feed_in_register or ACTIVE_ENERGY_EXPORT
+    return telegrams(meter.meter, readouts, meter.register, fed_in)
+
+
+def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            "meterlet.hub.ingest/1",
+            {
+                "readings": stored,
+                "telegrams": door.telegrams,
+                "days_certified": days,
+                "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
+            },
+        )
+    else:
+        click.echo(f"{stored} readings stored, {days} days certified")
+    for lost in door.lost[:LOST_SHOWN]:
+        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
+    if len(door.lost) > LOST_SHOWN:
+        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
+    if door.lost:
+        raise SystemExit(int(Exit.FAILURE))
+    if not door.telegrams:
+        fail(f"{source}: no SML telegram in it")
+
+
+@hub.command()
+@hub_option
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Say what the hub holds."""
+    with one_line_errors(), Device.open(folder) as device:
+        vault, channel = device.meter.vault, device.meter.channel
+        latest, span = vault.latest(channel), device.meter.journal.span()
+        facts = {
+            "hub": str(folder),
+            "meter": channel.meter.hex(),
+            "register": str(Obis(channel.register)),
+            **_feed_in_facts(device),
+            "zone": device.description.zone,
+            "slot_minutes": device.description.slot_minutes,
+            "readings": vault.count(channel),
+            "last_reading": None if latest is None else utc_text(latest.time),
+            "certified_days": 0 if span is None else span[2],
+            "first_day": None if span is None else span[0].isoformat(),
+            "last_day": None if span is None else span[1].isoformat(),
+            "certifier": device.meter.certifier.keys.public_key.public_bytes_raw().hex(),
+            "log_entries": device.disclosure.log.verify(),
+        }
+    if as_json:
+        print_json("meterlet.hub.status/1", facts)
+        return
+    for name, value in facts.items():
+        click.echo(f"{name.replace('_', ' '):17} {'-' if value is None else value}")
+
+
+def _feed_in_facts(device: Device) -> dict[str, object]:
+    """Return what there is to say of the register of what is fed in, if there is one."""
+    meter = device.feed_in
+    if meter is None:
+        return {}
+    span = meter.journal.span()
+    return {
+        "feed_in_register": str(Obis(meter.channel.register)),
+        "feed_in_days": 0 if span is None else span[2],
+    }
+
+
+@hub.command()
+@hub_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7816, show_default=True)
+@json_option
+def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
+    """Answer recipients' questions to the applets until interrupted."""
+    with one_line_errors(), Device.open(folder) as device:
+        card = device.card(open_machine())
+
+        def ready(address: str, chosen: int) -> None:
+            if as_json:
+                print_json("meterlet.hub.serve/1", {"host": address, "port": chosen})
+            else:
+                click.echo(f"listening on {address}:{chosen}; Ctrl-C ends it")
+            sys.stdout.flush()
+
+        async def run() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await serve_link(
+                card,
+                device.disclosure,
+                host,
+                port,
+                ready,
+                stop,
+                tick=lambda: device.tick(card),
+                complain=lambda line: click.echo(f"meterlet: {line}", err=True),
+            )
+
+        asyncio.run(run())

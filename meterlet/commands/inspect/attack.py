@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect attack`: what could be inferred from your curve, and from what was told."""
+
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from hub.device import Device
+from hub.inspection import Appliance, AttackResult, AttackView, attack
+from hub.inspection.api.json_views import attack_facts
+from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+from protocols.metrology import Period
+
+__all__ = ["attack_command"]
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command("attack")
+@hub_option
+@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
+@click.option("--until", "last", type=DAY, help="The last local day; by default the first.")
+@json_option
+def attack_command(folder: Path, first: datetime, last: datetime | None, as_json: bool) -> None:
+    """Look for appliances in your own curve, and in the best that each recipient can know of it.
+
+    It runs here and tells nobody.
+    """
+    with one_line_errors(), Device.open(folder) as device:
+        view = attack(device, Period(first.date(), (last or first).date()))
+    if as_json:
+        print_json("meterlet.inspect.attack/1", attack_facts(view))
+    else:
+        show_attack(Console(), view)
+
+
+def show_attack(console: Console, view: AttackView) -> None:
+    """Print what the attack finds on each curve."""
+    table = Table("on the curve of", Column("every", justify="right"), title=_title(view))
+    for appliance in Appliance:
+        table.add_column(appliance.replace("_", " "), justify="right")
+    table.add_column("of yours", justify="right")
+    table.add_row("the house itself", *_cells(view.house), "")
+    results = dict(view.recipients)
+    if len(results) > 1:
+        results["all of them together"] = view.together
+    for name, result in results.items():
+        of_yours = f"{result.found} of {view.house.found}, {result.wrong} wrong"
+        table.add_row(Text(name), *_cells(result), of_yours)
+    console.print(table)
+
+
+def _title(view: AttackView) -> str:
+    return f"What the attack finds, {view.period.first} to {view.period.last}"
+
+
+def _cells(result: AttackResult) -> list[str]:
+    counts = Counter(one.appliance for one in result.activations)
+    known = any(watts is not None for watts in result.curve.watts)
+    step = f"{result.curve.step_seconds // 60} min" if known else "nothing"
+    return [step, *(str(counts[appliance]) for appliance in Appliance)]

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect bill`: the resident's check of a bill."""
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import rich_click as click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from hub.device import Device
+from hub.inspection import (
+    FORECAST_METHOD,
+    By,
+    InspectionError,
+    Money,
+    Verdict,
+    check_invoices,
+    forecast,
+    local_date,
+    offers,
+    readings_view,
+    releases_view,
+    tariff_book,
+    tariff_table,
+)
+from hub.inspection.api.json_views import (
+    bill_facts,
+    forecast_facts,
+    offer_facts,
+    proof_facts,
+    releases_facts,
+    tariff_table_facts,
+)
+from meterlet.commands.common import (
+    Aid,
+    Exit,
+    hub_option,
+    json_option,
+    month_option,
+    one_line_errors,
+    print_json,
+    utc_text,
+)
+from meterlet.commands.inspect.proofs import BillingProofs
+from meterlet.commands.inspect.releases import show_released
+from meterlet.commands.tariff_files import load_tariff
+from protocols.metrology import Period
+from tariffs import Tariff
+
+__all__ = ["inspect_bill", "show_bill", "tariffs"]
+
+BILLING: Final = "F04D544C010101"
+VERDICT_EXITS: Final = {
+    Verdict.MATCHES: Exit.FINE,
+    Verdict.DIFFERS: Exit.REFUTED,
+    Verdict.CANNOT_TELL: Exit.UNVERIFIABLE,
+}
+WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
+
+
+@click.command("bill")
+@hub_option
+@click.option("--applet", "aid", type=Aid(), default=BILLING, show_default=True, help="Whose bill.")
+@click.option("--proof", "with_proof", is_flag=True, help="Check the supplier's proof as well.")
+@click.option(
+    "--tariff",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead: what you would have paid under this tariff. Can be given several times.",
+)
+@month_option
+@click.option("--forecast", "ahead", is_flag=True, help="Instead: what this month will come to.")
+@json_option
+def inspect_bill(
+    folder: Path,
+    aid: bytes,
+    with_proof: bool,
+    files: tuple[Path, ...],
+    month: Period | None,
+    ahead: bool,
+    as_json: bool,
+) -> None:
+    """Check the last invoice against your own readings.
+
+    With --tariff, work out what the month (the last whole one, or --month) would have cost under
+    other tariffs; with --forecast, what this month will come to. Neither tells anybody anything.
+    """
+    if (ahead and (files or with_proof or month)) or (files and with_proof):
+        raise click.UsageError("--proof, --tariff and --forecast each ask for something else")
+    if month is not None and not files:
+        raise click.UsageError("--month goes with --tariff")
+    with one_line_errors(), Device.open(folder) as device:
+        if ahead:
+            day = local_date(device, _last_time(device))
+            show_forecast(device, Period.month(day.year, day.month), as_json=as_json)
+        elif files:
+            period = month or _last_month(device)
+            show_offers(
+                device, period, [load_tariff(path).tariff for path in files], as_json=as_json
+            )
+        else:
+            _check(device, aid, with_proof=with_proof, as_json=as_json)
+
+
+def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> None:
+    checked = check_invoices(device, aid)
+    if not checked:
+        raise InspectionError("no invoice has arrived yet")
+    last = checked[-1]
+    proof = BillingProofs().check(device, aid, last.invoice) if with_proof else None
+    facts = {
+        **bill_facts(last, device.zone),
+        **({} if proof is None else {"proof": proof_facts(proof)}),
+        **releases_facts(releases_view(device), device.zone),
+    }
+    if as_json:
+        print_json("meterlet.inspect.bill/1", facts)
+    else:
+        console = Console()
+        show_bill(console, facts)
+        if proof is not None:
+            console.print(
+                Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())
+            )
+        show_released(console, facts)
+    verdicts = {last.verdict} if proof is None else {last.verdict, proof.verdict}
+    worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
+    raise SystemExit(int(VERDICT_EXITS[worst]))
+
+
+def _last_time(device: Device) -> int:
+    latest = device.meter.vault.latest(device.meter.channel)
+    if latest is None:
+        raise InspectionError("there are no readings yet")
+    return latest.time
+
+
+def _last_month(device: Device) -> Period:
+    """Return the last month that is certified to its end."""
+    span = device.meter.journal.span()
+    if span is None:
+        raise InspectionError("no day is certified yet")
+    month = Period.month(span[1].year, span[1].month)
+    if month.last > span[1]:
+        before = month.first - timedelta(days=1)
+        month = Period.month(before.year, before.month)
+    return month
+
+
+def show_offers(device: Device, period: Period, tariffs: list[Tariff], *, as_json: bool) -> None:
+    """Print what a period cost under the tariffs that hold, and would have cost under others."""
+    view = readings_view(device, period, By.MONTH, tariff_book(device))
+    found = offers(device, period, tariffs)
+    if as_json:
+        print_json(
+            "meterlet.inspect.offers/1",
+            {
+                "first_day": period.first.isoformat(),
+                "last_day": period.last.isoformat(),
+                "energy_wh": view.total.energy_wh,
+                "now": None if view.total.cost is None else view.total.cost.as_json(),
+                "offers": [offer_facts(offer) for offer in found],
+            },
+        )
+        return
+    table = Table("tariff", Column("cost", justify="right"), Column("difference", justify="right"))
+    now = view.total.cost
+    if now is not None:
+        table.add_row(Text(f"{', '.join(view.tariffs)} (yours)"), _money(now), "")
+    for offer in found:
+        more = ""
+        if now is not None and offer.cost is not None and offer.cost.currency == now.currency:
+            more = _money(offer.cost.minus(now))
+        table.add_row(Text(offer.tariff.name), _money(offer.cost) or Text(offer.reason), more)
+    console = Console()
+    console.print(f"{period.first} to {period.last}")
+    console.print(table)
+
+
+def show_forecast(device: Device, period: Period, *, as_json: bool) -> None:
+    """Print what a month will come to, and how well such forecasts did."""
+    guess = forecast(device, tariff_book(device), period)
+    if as_json:
+        print_json("meterlet.inspect.forecast/1", forecast_facts(guess))
+        return
+    console = Console()
+    console.print(f"{period.first} to {period.last}, known until {utc_text(guess.known_until)}")
+    console.print(f"so far {_money(guess.so_far)}; in all about {_money(guess.cost)}")
+    console.print(f"by {FORECAST_METHOD}")
+    if guess.mean_error_ppm is None or guess.worst_error_ppm is None:
+        console.print("how far off that is cannot be told: no earlier month is whole")
+        return
+    mean, worst = map(_percent, (guess.mean_error_ppm, guess.worst_error_ppm))
+    console.print(
+        f"for {len(guess.backtests)} earlier months it was off by {mean} on average,"
+        f" {worst} at most"
+    )
+
+
+def _percent(ppm: int) -> str:
+    return f"{Decimal(ppm).scaleb(-4):.1f} %"
+
+
+def _money(money: Money | None) -> str:
+    return "" if money is None else f"{money.rounded()} {money.currency}"
+
+
+@click.command("tariffs")
+@hub_option
+@json_option
+def tariffs(folder: Path, as_json: bool) -> None:
+    """Show the versions of your tariffs side by side."""
+    with one_line_errors(), Device.open(folder) as device:
+        table = tariff_table(tariff_book(device))
+    if as_json:
+        print_json("meterlet.inspect.tariffs/1", tariff_table_facts(table))
+        return
+    shown = Table("", "band", "when")
+    for column in table.columns:
+        title = f"{column.name} {column.revision}\n{column.first_day} to {column.last_day}"
+        shown.add_column(Text(title), justify="right")
+    for row in table.rows:
+        style = "bold" if row.changes else ""
+        words = map(Text, (row.component, row.band, row.when, *row.prices))
+        shown.add_row(*words, style=style)
+    Console().print(shown)
+
+
+def show_bill(console: Console, facts: dict[str, Any]) -> None:
+    """Print line items and the verdict."""
+    title = f"Invoice {facts['invoice']}, {facts['first_day']} to {facts['last_day']}"
+    table = Table(title=title)
+    for name in ("", "quantity", "price", "amount"):
+        table.add_column(name, justify="left" if not name else "right")
+    for item in facts["items"]:
+        amount = Decimal(item["amount_exact"]).scaleb(-facts["exact_decimals"])
+        table.add_row(
+            Text(f"{item['component']} {item['label']}".strip()),
+            _quantity(item),
+            _price(item, facts["currency"]),
+            f"{amount:,.4f} {facts['currency']}",
+        )
+    console.print(table)
+    total = f"invoiced {facts['invoiced']}, recomputed {facts['recomputed']} {facts['currency']}"
+    console.print(f"{total}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}")
+    if facts["missing_slots"]:
+        console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
+
+
+def _quantity(item: dict[str, Any]) -> str:
+    if item["quantity"] is None:
+        return ""
+    if item["unit"] == "Wh":
+        return f"{Decimal(item['quantity']).scaleb(-3):,.3f} kWh"
+    return f"{item['quantity']} {item['unit']}"
+
+
+def _price(item: dict[str, Any], currency: str) -> str:
+    if item["rate"] is None:
+        return ""
+    if item["kind"] == "tax":
+        return f"{Decimal(item['rate']).scaleb(-4).normalize():f} %"
+    unit = {"Wh": "kWh", "W": "kW"}.get(item["unit"], item["unit"])
+    return f"{Decimal(item['rate']).scaleb(-6):.6f} {currency}/{unit}"

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect consents`: what the resident has allowed."""
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+
+from hub.device import Device
+from hub.inspection import consent_to_export
+from hub.installer import Installer, consent_terms
+from meterlet.commands.applet import dealings
+from meterlet.commands.applet import in_words as terms_in_words
+from meterlet.commands.common import (
+    Exit,
+    aid_argument,
+    fail,
+    hub_option,
+    json_option,
+    one_line_errors,
+    open_machine,
+    print_json,
+    utc_text,
+)
+from protocols.metrology import Period
+
+__all__ = ["consents"]
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+
+
+@click.group()
+def consents() -> None:
+    """What you have allowed."""
+
+
+@consents.command()
+@hub_option
+@aid_argument
+@click.option("--yes", is_flag=True, help="Consent without being asked.")
+def grant(folder: Path, aid: bytes, yes: bool) -> None:
+    """Consent to all that the manifest of the installed applet AID asks for."""
+    with one_line_errors(), Device.open(folder) as device:
+        installer = Installer(device, device.card(open_machine()))
+        bundle = installer.bundle(aid)
+        for terms in consent_terms(bundle):
+            click.echo(terms_in_words(terms), err=True)
+        for sentence in dealings(bundle.manifest):
+            click.echo(sentence, err=True)
+        if not yes and not click.confirm("Do you consent?", err=True):
+            fail("nothing was granted", Exit.FORBIDDEN)
+        given = installer.consent(bundle)
+    for consent in given:
+        click.echo(f"consent {consent.number} is given")
+
+
+@consents.command()
+@hub_option
+@click.argument("number", type=int)
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="An earlier last day.")
+@click.option("--least-days", type=int, help="A longer shortest period, in days.")
+@click.option("--least-minutes", type=int, help="More minutes of slots that must be mixed.")
+@click.option("--answers", type=int, help="Fewer answers about the same period.")
+@click.option("--within-days", type=int, help="More days that hold no more answers than that.")
+@click.option("--bits", type=int, help="Smaller answers.")
+@click.option("--least-group", type=int, help="Sums over more households.")
+def narrow(
+    folder: Path,
+    number: int,
+    until: datetime | None,
+    least_days: int | None,
+    least_minutes: int | None,
+    answers: int | None,
+    within_days: int | None,
+    bits: int | None,
+    least_group: int | None,
+) -> None:
+    """Put a narrower consent in the place of consent NUMBER."""
+    asked = until, least_days, least_minutes, answers, within_days, bits, least_group
+    if not any(asked):
+        raise click.UsageError("say what to narrow")
+    with one_line_errors(), Device.open(folder) as device:
+        old = device.disclosure.consent(number).terms
+        terms = replace(
+            old,
+            until=old.until if until is None else until.date(),
+            least_days=least_days or old.least_days,
+            least_minutes=least_minutes or old.least_minutes,
+            answers=answers or old.answers,
+            within_days=within_days or old.within_days,
+            bits=bits or old.bits,
+            least_group=least_group or old.least_group,
+        )
+        try:
+            new = device.disclosure.narrow(number, terms)
+        except ValueError as error:
+            fail(str(error))
+    click.echo(f"consent {new.number} takes the place of {number}")
+
+
+@consents.command("export")
+@hub_option
+@click.option("--recipient", required=True, help="Who may have the readings.")
+@click.option("--purpose", required=True, help="What for.")
+@click.option("--minutes", type=int, default=60, show_default=True, help="How fine at most.")
+@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
+@click.option("--to", "last", type=DAY, required=True, help="The last local day.")
+@click.option("--until", type=DAY, required=True, help="The last day on which it holds.")
+def consent_export(
+    folder: Path,
+    recipient: str,
+    purpose: str,
+    minutes: int,
+    first: datetime,
+    last: datetime,
+    until: datetime,
+) -> None:
+    """Consent to hand readings themselves to somebody."""
+    with one_line_errors(), Device.open(folder) as device:
+        period = Period(first.date(), last.date())
+        consent = consent_to_export(device, recipient, purpose, minutes, period, until.date())
+    click.echo(
+        f"consent {consent.number} is given; `inspect export consent {consent.number}` uses it"
+    )
+
+
+@consents.command("list")
+@hub_option
+@json_option
+def list_consents(folder: Path, as_json: bool) -> None:
+    """List every consent there ever was."""
+    with one_line_errors(), Device.open(folder) as device:
+        given = device.disclosure.consents()
+    lines = [
+        {
+            "number": consent.number,
+            "recipient": consent.terms.recipient,
+            "purpose": consent.terms.purpose,
+            "statement": consent.terms.statement,
+            "least_days": consent.terms.least_days,
+            "least_minutes": consent.terms.least_minutes,
+            "answers": consent.terms.answers,
+            "within_days": consent.terms.within_days,
+            "bits": consent.terms.bits,
+            "least_group": consent.terms.least_group,
+            "until": consent.terms.until.isoformat(),
+            "replaces": consent.replaces,
+            "revoked": None if consent.revoked is None else utc_text(consent.revoked),
+        }
+        for consent in given
+    ]
+    if as_json:
+        print_json("meterlet.inspect.consents/1", {"consents": lines})
+        return
+    for line in lines:
+        state = f"revoked {line['revoked']}" if line["revoked"] else f"until {line['until']}"
+        click.echo(
+            f"{line['number']:3} {line['recipient']} for {line['purpose']}:"
+            f" {line['statement']}, {state}"
+        )
+
+
+@consents.command()
+@hub_option
+@click.argument("number", type=int)
+def revoke(folder: Path, number: int) -> None:
+    """Withdraw consent NUMBER; the next request under it is refused."""
+    with one_line_errors(), Device.open(folder) as device:
+        device.disclosure.revoke(number)
+    click.echo(f"consent {number} is revoked")

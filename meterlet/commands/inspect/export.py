@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect export`: readings and bills in files, each of them on record."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+
+from hub.device import Device
+from hub.inspection import (
+    Copy,
+    CopyForm,
+    InspectionError,
+    copy_readings,
+    export_readings,
+    record_bundle,
+    supplier_documents,
+)
+from meterlet.commands.common import Aid, Exit, fail, hub_option, one_line_errors
+from meterlet.commands.inspect.proofs import BillingProofs
+from protocols.metrology import Period
+
+__all__ = ["export"]
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+FORMS: Final = {"csv": CopyForm.CSV, "green-button": CopyForm.GREEN_BUTTON}
+output_option = click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), required=True
+)
+yes_option = click.option("--yes", is_flag=True, help="Export without being asked.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def export() -> None:
+    """Readings and bills in files; each export is on record in the log."""
+
+
+@export.command("readings")
+@hub_option
+@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
+@click.option("--until", "last", type=DAY, required=True, help="The last local day.")
+@click.option("--format", "form", type=click.Choice(list(FORMS)), default="csv", show_default=True)
+@output_option
+@yes_option
+def own_readings(
+    folder: Path, first: datetime, last: datetime, form: str, output: Path, *, yes: bool
+) -> None:
+    """Take out a copy of your own readings: CSV, or Green Button (ESPI) XML."""
+    with one_line_errors(), Device.open(folder) as device:
+        period = Period(first.date(), last.date())
+        _ask(f"Write all readings of {period.first} to {period.last} to {output}?", output, yes=yes)
+        _write(output, copy_readings(device, period, FORMS[form]))
+
+
+@export.command("bill")
+@hub_option
+@click.option("--applet", "aid", type=Aid(), default="F04D544C010101", show_default=True)
+@click.option("--invoice", "number", type=int, help="Its number; by default the last one.")
+@output_option
+@yes_option
+def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, yes: bool) -> None:
+    """Take out the proof of an invoice, for `meterlet bill verify`, which needs no hub."""
+    with one_line_errors(), Device.open(folder) as device:
+        invoices = supplier_documents(device, aid).invoices
+        found = [invoice for invoice in invoices if number in (None, invoice.number)]
+        if not found:
+            raise InspectionError("there is no such invoice")
+        invoice = found[-1]
+        bundle = BillingProofs().bundle(device, aid, invoice)
+        _ask(f"Write the proof of invoice {invoice.number} to {output}?", output, yes=yes)
+        _write(output, record_bundle(device, invoice.begin, invoice.end, invoice.number, bundle))
+
+
+@export.command("consent")
+@hub_option
+@click.argument("number", type=int)
+@output_option
+@click.option("--minutes", type=int, help="Coarser than the consent allows.")
+def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> None:
+    """Write the readings that export consent NUMBER is about to a CSV file for its recipient."""
+    with one_line_errors(), Device.open(folder) as device:
+        _free(output)
+        made = export_readings(device, number, minutes)
+        output.write_text(made.text)
+    click.echo(f"{made.readings:,} readings are in {output}, and on record as having left")
+
+
+def _free(output: Path) -> None:
+    if output.exists():
+        fail(f"{output}: exists already")
+
+
+def _ask(question: str, output: Path, *, yes: bool) -> None:
+    _free(output)
+    if not yes and not click.confirm(f"{question} It is on record then.", err=True):
+        fail("nothing was written", Exit.FORBIDDEN)
+
+
+def _write(output: Path, copy: Copy) -> None:
+    with output.open("xb") as file:
+        output.chmod(0o600)
+        file.write(copy.content)
+    what = f"{copy.readings:,} readings" if copy.readings else "the proof"
+    click.echo(f"{what} in {output}: {len(copy.content):,} bytes, on record as a copy")

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect serve` and `users`: the resident's pages, and who may see them.
+
+A module of its own, so that nothing else pays for the web server's imports.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EINVAL
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+import rich_click as click
+
+from hub.device import Device
+from meterlet.commands.common import (
+    KeyFileProblem,
+    fail,
+    hub_option,
+    json_option,
+    one_line_errors,
+    open_machine,
+    print_json,
+    utc_text,
+)
+from meterlet.commands.inspect.proofs import BillingProofs
+
+if TYPE_CHECKING:
+    from hub.inspection.web import Residents
+
+__all__ = ["serve", "users"]
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
+MOST_CONNECTIONS: Final = 64
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
+NEEDED: Final = ("argon2", "babel", "jinja2", "python_multipart", "starlette", "uvicorn")
+
+
+@click.command()
+@hub_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8321, show_default=True)
+@click.option("--name", "names", multiple=True, help="A further name browsers may use for it.")
+@click.option("--certificate", type=FILE, help="TLS: the certificate and its chain (PEM).")
+@click.option("--key", type=FILE, help="TLS: its private key (PEM, mode 0600).")
+@json_option
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    certificate: Path | None,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the household's data, consents and bills as web pages, until interrupted.
+
+    On loopback unless --host says otherwise, and then over TLS only. At the first start it prints
+    the code with which the first owner is made.
+    """
+    if (certificate is None) != (key is None):
+        raise click.UsageError("TLS needs both --certificate and --key")
+    if certificate is None and not _is_loopback(host):
+        raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
+    if host in EVERYWHERE and not names:
+        raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
+    _require_pages()
+    with one_line_errors():
+        tls = None if certificate is None or key is None else _tls(certificate, key)
+        with Device.open(folder):  # says what is wrong before anything listens
+            pass
+        listener = _listen(host, port)
+        try:
+            asyncio.run(_serve(folder, listener, host, names, tls, as_json))
+        finally:
+            listener.close()
+
+
+async def _serve(
+    folder: Path,
+    listener: socket.socket,
+    host: str,
+    names: tuple[str, ...],
+    tls: ssl.SSLContext | None,
+    as_json: bool,
+) -> None:
+    import uvicorn
+
+    from hub.inspection.web import LOOPBACK_NAMES, Settings, create_application, make_parts
+
+    port = listener.getsockname()[1]
+    own = LOOPBACK_NAMES if _is_loopback(host) else (_bracketed(host),)
+    settings = Settings(
+        folder,
+        Settings.origins_of((*own, *names), port, is_secure=tls is not None),
+        open_machine,
+        BillingProofs(),
+        complain=lambda line: click.echo(f"meterlet: {line}", err=True),
+    )
+    parts = make_parts(settings)
+    config = uvicorn.Config(
+        create_application(parts),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        limit_concurrency=MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=16 * 1024,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+    )
+
+    class Server(uvicorn.Server):
+        """Ended by a signal, it ends well: uvicorn's own would raise the signal again."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Leave the signals to us."""
+            yield
+
+    server = Server(config)
+
+    def end() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    address = f"{'http' if tls is None else 'https'}://{_bracketed(host)}:{port}/"
+    code = None if parts.residents.all() else parts.welcome_code
+    _announce(address, code, as_json)
+    await server.serve(sockets=[listener])
+
+
+def _announce(address: str, code: str | None, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            "meterlet.inspect.serve/1", {"address": address, "code": code, "process": os.getpid()}
+        )
+    else:
+        click.echo(f"the pages are at {address}; Ctrl-C ends them")
+        if code is not None:
+            click.echo(
+                f"nobody may see them yet: the first owner is made there with the code {code}"
+            )
+    sys.stdout.flush()
+
+
+def _require_pages() -> None:
+    """End with a line where the extra that the pages need is not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        fail(f"the pages need {', '.join(missing)}: pip install 'meterlet[pages]'")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raise `OSError`, naming the address, if it is not free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        number = error.errno if isinstance(error, OSError) else None
+        is_name = isinstance(error, socket.gaierror) or number is None
+        reason = "no host can have that name" if is_name else os.strerror(number or EINVAL)
+        raise OSError(number or EINVAL, reason, f"{host}:{port}") from None
+    listener.listen(MOST_CONNECTIONS)
+    return listener
+
+
+def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
+    if key.stat().st_mode & 0o077:
+        raise KeyFileProblem(f"{key}: others may read it; its mode must be 0600")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError):
+        raise KeyFileProblem(f"{certificate}, {key}: not a certificate and its key") from None
+    return context
+
+
+@click.group()
+def users() -> None:
+    """The residents who may sign in to the pages."""
+
+
+@contextmanager
+def _residents(folder: Path) -> Iterator["Residents"]:
+    _require_pages()
+    from hub.inspection.web import Residents
+
+    with (
+        one_line_errors(),
+        Device.open(folder) as device,
+        Residents.open(folder, device.now, os.urandom) as residents,
+    ):
+        yield residents
+
+
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.File("r", encoding="utf-8"),
+    help="Where the passphrase is (its first line; - is standard input); asked for otherwise.",
+)
+
+
+def _passphrase(file: TextIO | None) -> str:
+    if file is not None:
+        return file.readline().rstrip("\r\n")
+    asked: str = click.prompt(
+        "PIN or passphrase", hide_input=True, confirmation_prompt=True, err=True
+    )
+    return asked
+
+
+@users.command()
+@hub_option
+@click.argument("name")
+@click.option("--role", type=click.Choice(["owner", "reader"]), default="reader", show_default=True)
+@passphrase_option
+@json_option
+def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
+    """Add the resident NAME. An owner may do everything; a reader looks and checks."""
+    _require_pages()
+    from hub.inspection.web import Role
+
+    passphrase = _passphrase(passphrase_file)
+    with _residents(folder) as residents:
+        residents.add(name, Role(role), passphrase)
+        _record(folder, "resident added", name)
+    _say("added", name, as_json)
+
+
+@users.command()
+@hub_option
+@click.argument("name")
+@passphrase_option
+@json_option
+def passphrase(folder: Path, name: str, passphrase_file: TextIO | None, as_json: bool) -> None:
+    """Give the resident NAME another PIN or passphrase."""
+    new = _passphrase(passphrase_file)
+    with _residents(folder) as residents:
+        residents.change(name, new)
+        _record(folder, "passphrase changed", name)
+    _say("changed", name, as_json)
+
+
+@users.command()
+@hub_option
+@click.argument("name")
+@json_option
+def remove(folder: Path, name: str, as_json: bool) -> None:
+    """Remove the resident NAME; whoever is signed in so is signed out."""
+    with _residents(folder) as residents:
+        residents.remove(name)
+        _record(folder, "resident removed", name)
+    _say("removed", name, as_json)
+
+
+@users.command("list")
+@hub_option
+@json_option
+def list_users(folder: Path, as_json: bool) -> None:
+    """List the residents."""
+    with _residents(folder) as residents:
+        found = [
+            {"name": one.name, "role": str(one.role), "added": utc_text(one.added)}
+            for one in residents.all()
+        ]
+    if as_json:
+        print_json("meterlet.inspect.users/1", {"users": found})
+        return
+    for one in found:
+        click.echo(f"{one['name']:20} {one['role']:8} since {one['added']}")
+
+
+def _record(folder: Path, event: str, name: str) -> None:
+    from hub.inspection.web import DOOR
+
+    with Device.open(folder) as device:
+        facts = {"event": event, "resident": name, "address": "console"}
+        device.disclosure.log.append(device.now(), DOOR, facts)
+
+
+def _say(done: str, name: str, as_json: bool) -> None:
+    if as_json:
+        print_json("meterlet.inspect.users.change/1", {"name": name, "done": done})
+    else:
+        click.echo(f"{done} {name}")

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proof behind an invoice: put together from what the hub keeps, and verified like any other.
+
+An invoice names its evidence, the SHA-256 of the bundle that the supplier verified. The hub has
+every part of that bundle: so it can make it again, byte for byte, and nothing else will do.
+"""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from applets.billing.messages import BillQuestion, MessageRefused, decode_answer
+from hub.device import Device
+from hub.inspection import InspectionError, ProofCheck, Verdict, supplier_documents
+from tariffs.invoice import Invoice
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.retail.verification import BillBundle, verify_bill
+
+__all__ = ["BillingProofs"]
+
+TARIFF = b"resident/tariff/"
+
+
+@dataclass(frozen=True, slots=True)
+class BillingProofs:
+    """Knows the billing applet; a `hub.inspection.BillProofs`."""
+
+    def bundle(self, device: Device, applet: bytes, invoice: Invoice) -> bytes:
+        """Return the bundle that an invoice names as its evidence; see `BillProofs`."""
+        tariff = device.documents(applet).get(TARIFF + invoice.tariff)
+        if tariff is None:
+            raise InspectionError("the invoice names a tariff that was never sent to this hub")
+        supplier = supplier_documents(device, applet).supplier
+        log = device.disclosure.log
+        for entry in log.entries("message"):
+            if entry.facts["applet"] != applet:
+                continue
+            for bundle in _bundles(device, log.content(entry), tariff, supplier):
+                if sha256(bundle).digest() == invoice.evidence:
+                    return bundle
+        raise InspectionError("no answer that left this hub is the evidence the invoice names")
+
+    def check(self, device: Device, applet: bytes, invoice: Invoice) -> ProofCheck:
+        """Return whether the proof shows just this invoice; see `BillProofs`."""
+        try:
+            bundle = self.bundle(device, applet, invoice)
+            _, _, verified = verify_bill(BillBundle.decode(bundle))
+        except (InspectionError, CannotVerify) as error:
+            return ProofCheck(Verdict.CANNOT_TELL, str(error))
+        except VerificationFailed as error:
+            return ProofCheck(Verdict.DIFFERS, str(error))
+        bill = verified.bill
+        total = (bill.total, bill.currency)
+        shown = (bill.total, bill.total_exact, bill.exact_decimals, bill.currency, bill.begin)
+        named = (invoice.total, invoice.exact, invoice.decimals, invoice.currency, invoice.begin)
+        if shown != named or bill.end != invoice.end:
+            reason = f"the proof shows {bill.total} {bill.currency}, the invoice {invoice.total}"
+            return ProofCheck(Verdict.DIFFERS, reason, *total)
+        return ProofCheck(Verdict.MATCHES, "", *total)
+
+
+def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> list[bytes]:
+    """Return the bundles that an answer under a tariff may be in; none if it is no bill's.
+
+    A hub that got its feed-in register after it was enrolled is known to the supplier without.
+    """
+    try:
+        told = decode_answer(answer)
+        question = BillQuestion(told.meter, told.begin, told.end, told.nonce, tariff)
+    except MessageRefused:
+        return []
+    enrolled = BillBundle(
+        question.encode(),
+        answer,
+        device.meter.certifier.keys.public_key.public_bytes_raw(),
+        supplier,
+        device.description.register,
+        device.description.zone,
+        device.description.slot_minutes,
+        device.description.feed_in_register,
+    )
+    known = [enrolled, replace(enrolled, feed_in_register=None)]
+    return [bundle.encode() for bundle in known]

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect readings`: what was used when, and what it cost."""
+
+import csv
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hub.device import Device
+from hub.inspection import (
+    Bucket,
+    By,
+    Comparison,
+    InspectionError,
+    Money,
+    PowerNow,
+    ReadingsView,
+    Summaries,
+    TariffBook,
+    calendar_period,
+    compare,
+    fine_uses,
+    open_inspection,
+    period_before,
+    power_now,
+    readings_view,
+    tariff_book,
+)
+from hub.inspection.api.json_views import comparison_facts, fine_facts, power_facts, readings_facts
+from hub.inspection.export.csv_rows import fine_rows, readings_rows
+from hub.text import local_text
+from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+from meterlet.commands.tariff_files import load_tariff
+from protocols.metrology import Period
+
+__all__ = ["readings"]
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+COLUMNS: Final = ("from", "kWh", "bands", "peak W", "state", "cost")
+FED_IN: Final = "kWh fed in"
+"""The last column, where the meter counts that."""
+NUMBERS: Final = ("kWh", "peak W", "cost", FED_IN)
+WIDER: Final = {
+    By.SLOT: By.DAY,
+    By.HOUR: By.DAY,
+    By.DAY: By.MONTH,
+    By.WEEK: By.YEAR,
+    By.MONTH: By.YEAR,
+    By.YEAR: By.YEAR,
+}
+"""What is shown if no period is named: the last one of this length."""
+
+
+@click.command()
+@hub_option
+@click.option("--from", "first", type=DAY, help="The first local day.")
+@click.option("--until", "last", type=DAY, help="The last local day.")
+@click.option(
+    "--by",
+    type=click.Choice([by.value for by in By]),
+    default=By.DAY.value,
+    show_default=True,
+    help="How finely.",
+)
+@click.option("--compare", "with_before", is_flag=True, help="Beside the period before it.")
+@click.option(
+    "--tariff",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Price under this tariff instead of those your supplier sent.",
+)
+@click.option("--fine", is_flag=True, help="One day between its readings, as finely as they are.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the buckets as CSV.")
+@json_option
+def readings(
+    folder: Path,
+    first: datetime | None,
+    last: datetime | None,
+    by: str,
+    with_before: bool,
+    tariff: Path | None,
+    fine: bool,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Show what was used, by slots, hours, days, weeks, months or years, and what it cost.
+
+    Gaps are shown as gaps. Without --from and --until it is the last day, month or year there are
+    readings of.
+    """
+    if as_csv and (as_json or with_before):
+        raise click.UsageError("--csv goes with neither --json nor --compare")
+    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+        unit, kept = By(by), Summaries.of(device, database)
+        book, period = _book(device, tariff), _period(device, unit, first, last)
+        if fine:
+            show_fine(device, period, as_csv=as_csv, as_json=as_json)
+            return
+        view = readings_view(device, period, unit, book, kept)
+        both = None
+        if with_before:
+            before = readings_view(device, period_before(period), unit, book, kept)
+            both = compare(view, before)
+        power = power_now(device)
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(readings_rows(view))
+    elif as_json:
+        facts = readings_facts(view) if both is None else comparison_facts(both)
+        print_json("meterlet.inspect.readings/1", {"power": power_facts(power), **facts})
+    else:
+        show_all(view, both, power)
+
+
+def show_all(view: ReadingsView, both: Comparison | None, power: PowerNow | None) -> None:
+    """Print a view, how it compares, and the power now."""
+    console = Console()
+    show_view(console, view)
+    if both is not None:
+        show_comparison(console, both)
+    if power is not None:
+        when = local_text(power.end, ZoneInfo(view.zone))
+        console.print(f"{power.watts:,} W (within {power.within_watts} W) at {when}")
+
+
+def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) -> None:
+    """Print a day between its readings, as the meter sent them."""
+    if period.first != period.last:
+        raise click.UsageError("--fine shows one day")
+    uses = list(fine_uses(device, period.first))
+    if not uses:
+        raise InspectionError(f"there are no readings of {period.first}")
+    if as_json:
+        listed = [fine_facts(use) for use in uses]
+        day = period.first.isoformat()
+        print_json("meterlet.inspect.readings.fine/1", {"day": day, "uses": listed})
+        return
+    rows = fine_rows(uses, device.zone)
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    table = Table(*next(rows))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _book(device: Device, tariff: Path | None) -> TariffBook:
+    if tariff is not None:
+        return TariffBook.only(load_tariff(tariff).tariff)
+    book = tariff_book(device)
+    for problem in book.problems:
+        click.echo(f"meterlet: {problem}", err=True)
+    return book
+
+
+def _period(device: Device, by: By, first: datetime | None, last: datetime | None) -> Period:
+    if first is not None:
+        return Period(first.date(), first.date() if last is None else last.date())
+    if last is not None:
+        raise click.UsageError("--until goes with --from")
+    return calendar_period(WIDER[by], _last_day(device))
+
+
+def _last_day(device: Device) -> date:
+    span = device.meter.journal.span()
+    if span is None:
+        raise InspectionError("no day is certified yet")
+    return span[1]
+
+
+def show_view(console: Console, view: ReadingsView) -> None:
+    """Print a view as a table."""
+    table = Table(title=f"{view.period.first} to {view.period.last}, {view.zone}", show_footer=True)
+    columns = (*COLUMNS, FED_IN) if view.feeds_in else COLUMNS
+    for name, foot in zip(columns, ("in all", *_line(view.total, view)), strict=True):
+        table.add_column(name, Text(foot), justify="right" if name in NUMBERS else "left")
+    for bucket in view.buckets:
+        table.add_row(_when(bucket, view), *map(Text, _line(bucket, view)))
+    console.print(table)
+    if view.total.reason:
+        console.print(Text(view.total.reason))
+
+
+def _line(bucket: Bucket, view: ReadingsView) -> tuple[str, ...]:
+    bands = [one for one in bucket.bands if one.slots]
+    named = (
+        ""
+        if len(bands) < 2 and not any(one.band for one in bands)
+        else ", ".join(
+            f"{one.band} {_kwh(one.energy_wh)}" if len(bands) > 1 else one.band for one in bands
+        )
+    )
+    cost = bucket.cost or bucket.energy_cost
+    return (
+        _kwh(bucket.energy_wh),
+        named,
+        "" if bucket.peak is None else f"{bucket.peak.watts:,}",
+        _state(bucket),
+        "" if cost is None else f"{cost.rounded()} {cost.currency}",
+        *([_kwh(bucket.fed_in_wh)] if view.feeds_in else []),
+    )
+
+
+def _when(bucket: Bucket, view: ReadingsView) -> str:
+    text = local_text(bucket.begin, ZoneInfo(view.zone))
+    return text[:10] if view.by.is_of_days else f"{text[:10]} {text[11:16]}{text[19:]}"
+
+
+def _kwh(watt_hours: int | None) -> str:
+    return "–" if watt_hours is None else f"{watt_hours // 1000:,}.{watt_hours % 1000:03}"
+
+
+def _state(bucket: Bucket) -> str:
+    states = bucket.states
+    if not states.known and not states.missing:
+        return "no readings"
+    said = [
+        f"{count:,} {name}"
+        for name in ("estimated", "substituted", "missing")
+        if (count := getattr(states, name))
+    ]
+    return ", ".join(said + (["not certified yet"] if bucket.is_provisional else []))
+
+
+def show_comparison(console: Console, comparison: Comparison) -> None:
+    """Print how a period differs from the one before."""
+    before = comparison.before
+    line = f"{before.period.first} to {before.period.last}: {_kwh(before.total.energy_wh)} kWh"
+    if comparison.energy_difference_wh is not None:
+        sign = "-" if comparison.energy_difference_wh < 0 else "+"
+        line += f"; now {sign}{_kwh(abs(comparison.energy_difference_wh))} kWh"
+    if comparison.energy_ratio_ppm is not None:
+        sign, tenths = (
+            "+-"[comparison.energy_ratio_ppm < 0],
+            abs(comparison.energy_ratio_ppm) // 1000,
+        )
+        line += f" ({sign}{tenths // 10}.{tenths % 10} %)"
+    if comparison.cost_difference is not None:
+        line += f", {_signed(comparison.cost_difference)}"
+    console.print(line)
+
+
+def _signed(money: Money) -> str:
+    text = money.rounded()
+    return f"{text if text.startswith('-') else '+' + text} {money.currency}"

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect releases`: what left the house."""
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hub.device import Device
+from hub.inspection import decode_message, outgoing_message, releases_view
+from hub.inspection.api.json_views import message_facts, releases_facts
+from hub.text import printable
+from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+
+__all__ = ["in_words", "releases", "show_released"]
+
+
+def in_words(known: dict[str, Any]) -> str:
+    """Return what somebody knows, in a line."""
+    window = known["shortest_window"]
+    span = (
+        "no stretch of time by itself"
+        if window is None
+        else f"nothing shorter than {window['days']:g} days"
+    )
+    return (
+        f"{known['degrees_of_freedom']} of {known['slots']:,} degrees of freedom,"
+        f" {known['bits']} bits, {span}; at the very most"
+        f" {known['degrees_of_freedom_at_most']} sums, each over"
+        f" {known['nothing_finer_than_minutes'] / 60:g} h of slots or more"
+        + (f"; and how high {known['peaks']} peaks were, not when" if known["peaks"] else "")
+    )
+
+
+def plain(text: str) -> str:
+    """Return a stranger's words without markup and control characters."""
+    return escape(printable(text))
+
+
+def show_released(console: Console, facts: dict[str, Any]) -> None:
+    """Print what left the house."""
+    table = Table(title="What left the house")
+    for name in ("when", "to", "for", "what", "bytes"):
+        table.add_column(name, justify="right" if name == "bytes" else "left")
+    for release in facts["released"]:
+        table.add_row(
+            release["time"],
+            plain(release["recipient"]),
+            plain(release["purpose"]),
+            f"{release['bits']} bits, {release['first_day']} to {release['last_day']}"
+            + (f", register {plain(release['register'])}" if release["register"] else ""),
+            f"{release['bytes']:,}",
+        )
+    console.print(table)
+    for name, known in facts["known"].items():
+        console.print(f"{plain(name)} knows {in_words(known)}")
+    for output in facts["outputs"]:
+        console.print(
+            f"{plain(output['recipient'])} got {plain(output['output'])}, {output['bits']} bits,"
+            f" at {output['time']}"
+        )
+    for export in facts["exports"]:
+        console.print(
+            f"{plain(export['recipient'])} got {export['readings']:,} readings of"
+            f" {export['resolution_minutes']} min at {export['time']}"
+        )
+    for part in facts["aggregates"]:
+        what = f"{part['values']} sums"
+        if part["index"] is not None:
+            what = f"one number, the worth at {plain(part['index'])},"
+        console.print(
+            f"{plain(part['recipient'])} got {what} over {part['households']} households at"
+            f" {part['time']}: nothing of this one alone"
+        )
+    for copy in facts["copies"]:
+        console.print(
+            f"you took out a copy at {copy['time']}: {copy['form']}, {copy['size']:,} bytes"
+        )
+    for refusal in facts["refused"]:
+        who, why = plain(refusal["recipient"]), plain(refusal["why"])
+        console.print(f"refused {who} at {refusal['time']}: {why}")
+    console.print(
+        f"{facts['bytes_left_house']:,} bytes on the wire in all,"
+        f" {facts['raw_readings_left_house']} readings among them"
+    )
+
+
+@click.command()
+@hub_option
+@click.option("--recipient", help="Only what went to this one.")
+@click.option("--bytes", "with_bytes", is_flag=True, help="Show every message, decoded and raw.")
+@json_option
+def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: bool) -> None:
+    """List what left the house, and what each recipient knows, alone and together."""
+    with one_line_errors(), Device.open(folder) as device:
+        view = releases_view(device, recipient)
+        facts = releases_facts(view, device.zone)
+        if with_bytes:
+            contents = [outgoing_message(device, one.sequence) for one in view.messages]
+            facts["messages"] = [
+                message_facts(message, content, decode_message(content))
+                for message, content in contents
+            ]
+    if as_json:
+        print_json("meterlet.inspect.releases/1", facts)
+        return
+    show_released(Console(), facts)
+    for message in facts.get("messages", ()):
+        recipient = printable(message["recipient"])
+        click.echo(f"\n{message['time']} to {recipient}: {message['size']:,} bytes")
+        for field in message["fields"]:
+            click.echo(printable(f"  {field['name']:24} {field['value']}"))
+        click.echo(f"  {message['bytes']}")

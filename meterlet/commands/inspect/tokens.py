@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect tokens`: which of your programs may read along."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import rich_click as click
+
+from hub.device import Device
+from hub.inspection import Scope, Token, Tokens, open_inspection
+from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json, utc_text
+
+__all__ = ["tokens"]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def tokens() -> None:
+    """Tokens for programs that read along: one a program, for what it needs."""
+
+
+@tokens.command()
+@hub_option
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="What it may read; can be given several times.",
+)
+@json_option
+def create(folder: Path, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Make a token for the program NAME and print it, this once."""
+    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+        token, text = Tokens(database, device).create(name, [Scope(scope) for scope in scopes])
+    if as_json:
+        print_json("meterlet.inspect.tokens.create/1", {**_facts(token), "token": text})
+    else:
+        click.echo(text)
+        click.echo(f"token {token.number} for {name}; it is not shown again", err=True)
+
+
+@tokens.command("list")
+@hub_option
+@json_option
+def list_tokens(folder: Path, as_json: bool) -> None:
+    """List every token there ever was, without its secret."""
+    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+        found = [_facts(token) for token in Tokens(database, device).all()]
+    if as_json:
+        print_json("meterlet.inspect.tokens/1", {"tokens": found})
+        return
+    for token in found:
+        state = f"revoked {token['revoked']}" if token["revoked"] else "holds"
+        used = f"last used {token['last_day']}" if token["last_day"] else "never used"
+        click.echo(
+            f"{token['number']:3} {token['name']}: {', '.join(token['scopes'])}; {state}, {used}"
+        )
+
+
+@tokens.command()
+@hub_option
+@click.argument("number", type=int)
+def revoke(folder: Path, number: int) -> None:
+    """Withdraw token NUMBER; the next request with it is refused."""
+    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+        Tokens(database, device).revoke(number)
+    click.echo(f"token {number} is revoked")
+
+
+def _facts(token: Token) -> dict[str, Any]:
+    last = None
+    if token.last_day is not None:
+        last = (EPOCH + timedelta(days=token.last_day)).date().isoformat()
+    return {
+        "number": token.number,
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "created": utc_text(token.created),
+        "revoked": None if token.revoked is None else utc_text(token.revoked),
+        "last_day": last,
+    }

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet inspect tui`: your readings in the terminal."""
+
+import os
+from pathlib import Path
+
+import rich_click as click
+
+from hub.device import Device
+from meterlet.commands.common import fail, hub_option, one_line_errors
+
+__all__ = ["tui"]
+
+
+@click.command()
+@hub_option
+@click.option(
+    "--language",
+    type=click.Choice(["en", "de", "it", "fr"]),
+    help="By default that of your environment (LC_ALL, LC_MESSAGES, LANG).",
+)
+def tui(folder: Path, language: str | None) -> None:
+    """Show now, readings and what left the house in the terminal; quit with q."""
+    try:
+        from hub.inspection.locales import best_language, catalogue
+        from hub.inspection.tui import InspectionTui
+    except ImportError:
+        fail("the terminal view needs Textual and Babel: pip install 'meterlet[tui]'")
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    wanted = next(filter(None, names), "").partition("_")[0]
+    words = catalogue(language or best_language(wanted))
+    with one_line_errors():
+        with Device.open(folder):
+            pass  # an error is told before the screen is taken
+        InspectionTui(lambda: Device.open(folder), words).run()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `meterlet hub ingest` does with bytes: from a file or a live line into the vault."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from errno import EIO
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import rich_click as click
+
+from hub.device import Device
+from hub.meters import Door
+from hub.readings import Reading, ReadingFlag, Readout
+from meterlet.commands.common import fail, local_day
+
+__all__ = ["Intake", "file_chunks", "following", "live_chunks"]
+
+CHUNK: Final = 1 << 14
+BATCH: Final = 4096
+"""Readings of a file that are held in memory at a time."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """What comes through the door goes into the vault, and days that are over are certified."""
+
+    device: Device
+    door: Door
+    limit: int | None
+    stored: int = 0
+    days: int = 0
+
+    def swallow(self, chunks: Iterator[bytes]) -> None:
+        """Take a whole file."""
+        waiting: list[Readout] = []
+        for chunk in chunks:
+            waiting += self.door.feed(chunk)
+            if len(waiting) >= BATCH:
+                self._store(waiting)
+                waiting = []
+                if self.is_full:
+                    break
+        self._store(waiting + self.door.close())
+        self.days += self.device.certify()
+
+    def follow(self, chunks: Iterator[bytes]) -> None:
+        """Take readings as they come, each kept at once, until the line or the user ends it."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        zone, today = self.device.zone, None
+        with suppress(KeyboardInterrupt):
+            for readouts in map(self.door.feed, chunks):
+                self._store(readouts)
+                if self.is_full:
+                    break
+                if readouts and local_day(readouts[-1].time, zone) != today:
+                    today = local_day(readouts[-1].time, zone)
+                    self.days += self.device.certify()
+            else:
+                self._store(self.door.close())
+        self.days += self.device.certify()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.limit is not None and self.stored >= self.limit
+
+    def _store(self, readouts: list[Readout]) -> None:
+        if self.limit is not None:
+            readouts = readouts[: self.limit - self.stored]
+        self.stored += self.device.store(readouts)
+
+
+def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:
+    """Let emulated registers run on from the hub's last reading; time in between is a gap."""
+    for number, readout in enumerate(readouts):
+        if number > 0 or latest is None:
+            yield readout
+        elif readout.time != latest.time:
+            yield readout.flagged(ReadingFlag.RESUMED)
+
+
+def file_chunks(source: str) -> Iterator[bytes]:
+    """Yield the bytes of a file, or of standard input for `-`."""
+    if source == "-":
+        while chunk := os.read(sys.stdin.fileno(), CHUNK):
+            yield chunk
+        return
+    with Path(source).open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def live_chunks(source: str) -> Iterator[bytes]:
+    """Yield what a TCP peer or a serial line sends; raise `OSError` naming it."""
+    try:
+        yield from _line(source)
+    except OSError as error:
+        raise OSError(error.errno or EIO, error.strerror or str(error), source) from None
+
+
+def _line(source: str) -> Iterator[bytes]:
+    where = urlsplit(source)
+    try:
+        if where.scheme == "tcp" and where.hostname and where.port:
+            with socket.create_connection((where.hostname, where.port)) as line:
+                while chunk := line.recv(CHUNK):
+                    yield chunk
+            return
+    except ValueError as error:
+        raise click.UsageError(f"{source}: {error}") from None
+    if where.scheme != "serial" or not where.path:
+        raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
+    try:
+        import serial
+    except ImportError:
+        fail("a serial line needs pyserial: pip install 'meterlet[serial]'")
+    baud = parse_qs(where.query).get("baud", ["9600"])[0]
+    if not baud.isdigit():
+        raise click.UsageError(f"{source}: baud={baud} is no number")
+    with serial.Serial(where.path, int(baud), timeout=None) as port:
+        while True:
+            yield port.read(port.in_waiting or 1)

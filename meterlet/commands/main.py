@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `meterlet` command: nouns, then verbs; a module for each noun, loaded when it is used."""
+
+from importlib.metadata import version
+from typing import Any, Final
+
+import rich_click as click
+
+from meterlet.commands.lazy import LazyGroup
+
+__all__ = ["main"]
+
+NOUNS: Final = {
+    "applet": "meterlet.commands.applet:applet",
+    "authority": "meterlet.commands.authority:authority",
+    "bill": "meterlet.commands.bill:bill",
+    "concentrator": "meterlet.commands.concentrator:concentrator",
+    "demo": "meterlet.commands.demo:demo",
+    "hub": "meterlet.commands.hub:hub",
+    "index": "meterlet.commands.index:index",
+    "inspect": "meterlet.commands.inspect:inspect",
+    "mdms": "meterlet.commands.mdms:mdms",
+    "profile": "meterlet.commands.profile:profile",
+    "sml": "meterlet.commands.sml:sml",
+    "tariff": "meterlet.commands.tariff:tariff",
+    "trustee": "meterlet.commands.trustee:trustee",
+    "utility": "meterlet.commands.utility:utility",
+}
+
+
+class Main(LazyGroup):
+    """The command itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what goes wrong outside its own care is one line, too."""
+        from meterlet.commands.common import one_line_errors
+
+        with one_line_errors():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Main, targets=NOUNS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("meterlet"), prog_name="meterlet")
+def main() -> None:
+    """Meterlet: an in-home metering hub that proves bills and sums instead of sending readings.
+
+    Exit codes: 0 fine, 1 failure, 2 usage, 3 verification failed, 4 cannot be verified,
+    5 refused by consent or policy.
+    """
+
+
+if __name__ == "__main__":
+    main()

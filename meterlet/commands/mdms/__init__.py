@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet mdms`: sums of regions, what they come to, and what is published of them."""
+
+import rich_click as click
+
+from meterlet.commands.mdms.query import balance, forecast, plot, query
+from meterlet.commands.mdms.serve import admit, serve
+from meterlet.commands.mdms.store import budget, init, notice, rotate
+
+__all__ = ["mdms"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def mdms() -> None:
+    """The grid operator's store of sums: it opens sums only, never a home."""
+
+
+for command in (init, admit, serve, rotate, budget, notice, query, forecast, plot, balance):
+    mdms.add_command(command)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands of `meterlet mdms` share: which region, which of its days, what noise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, TypeVar
+
+import rich_click as click
+
+from meterlet.commands.common import folder_option, utc_text
+from protocols.metrology import Period
+from utility_server.grid.mdms import LoadCurve, Mechanism, Published, Publisher, load_curve
+from utility_server.grid.mdms.publishing import NANO, parse_rho
+from utility_server.grid.mdms.workspace import Mdms
+
+__all__ = [
+    "DAY",
+    "Asked",
+    "Rho",
+    "asked",
+    "asked_options",
+    "curve_facts",
+    "mdms_option",
+    "noise_facts",
+]
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+
+mdms_option = folder_option("mdms", "The MDMS's folder.")
+
+
+class Rho(click.ParamType[int]):
+    """What a release costs, in ρ of zero-concentrated differential privacy."""
+
+    name = "RHO"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return billionths."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_rho(str(value))
+        except (ValueError, ZeroDivisionError) as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which curve, and how much noise is wanted in it."""
+
+    region: str
+    first: date | None
+    last: date | None
+    resolution_minutes: int | None
+    nano_rho: int | None
+    mechanism: Mechanism
+
+    def exact(self, office: Mdms) -> LoadCurve:
+        """Return the curve as it is stored."""
+        begin = end = None
+        if self.first is not None or self.last is not None:
+            # Whose days they are is known once something of the region is.
+            zone = load_curve(office.store, self.region).zone
+            if self.first is not None:
+                begin, _ = Period(self.first, self.first).bounds(zone)
+            if self.last is not None:
+                _, end = Period(self.last, self.last).bounds(zone)
+            if begin is not None and end is not None and begin >= end:
+                raise click.UsageError("--until is before --from")
+        return load_curve(office.store, self.region, begin, end, self.resolution_minutes)
+
+    def curve(self, office: Mdms) -> tuple[LoadCurve, Published | None]:
+        """Return the curve to be shown, with noise where that is asked for."""
+        exact = self.exact(office)
+        if self.nano_rho is None:
+            return exact, None
+        published = Publisher(office.store).publish(exact, self.nano_rho, self.mechanism)
+        return published.curve, published
+
+
+def asked_options(command: CommandT) -> CommandT:
+    """Add the options that make an `Asked`."""
+    for option in reversed(
+        [
+            click.option("--region", required=True, help="Whose homes' sum."),
+            click.option("--from", "first", type=DAY, help="The first local day."),
+            click.option("--until", "last", type=DAY, help="The last local day."),
+            click.option(
+                "--resolution",
+                "resolution_minutes",
+                type=int,
+                help="Minutes of a slot; by default the finest there is.",
+            ),
+            click.option(
+                "--rho",
+                "nano_rho",
+                type=Rho(),
+                help="Add noise worth so much of the region's privacy budget.",
+            ),
+            click.option(
+                "--mechanism",
+                type=click.Choice([one.value for one in Mechanism]),
+                default=Mechanism.GAUSSIAN.value,
+                show_default=True,
+                help="Whose noise.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def asked(
+    region: str,
+    first: datetime | None,
+    last: datetime | None,
+    resolution_minutes: int | None,
+    nano_rho: int | None,
+    mechanism: str,
+) -> Asked:
+    """Return what the options of `asked_options` say."""
+    return Asked(
+        region,
+        None if first is None else first.date(),
+        None if last is None else last.date(),
+        resolution_minutes,
+        nano_rho,
+        Mechanism(mechanism),
+    )
+
+
+def curve_facts(curve: LoadCurve) -> dict[str, Any]:
+    """Return a curve as the JSON outputs show it."""
+    return {
+        "region": curve.region,
+        "zone": curve.zone,
+        "resolution_minutes": curve.resolution_minutes,
+        "from": utc_text(curve.begin),
+        "until": utc_text(curve.end),
+        "homes": {"fewest": curve.fewest_homes, "most": curve.most_homes},
+        "missing_home_slots": curve.missing,
+        "gaps": [[utc_text(begin), utc_text(end)] for begin, end in curve.gaps],
+        "slots": [
+            {"start": utc_text(begin), "wh": wh}
+            for (begin, _), wh in zip(curve.slots, curve.uses_wh, strict=True)
+        ],
+    }
+
+
+def noise_facts(published: Published | None) -> dict[str, Any] | None:
+    """Return what noise a curve has, or None."""
+    if published is None:
+        return None
+    return {
+        "mechanism": published.mechanism.value,
+        "rho": f"{published.nano_rho / NANO:.9f}",
+        "deviation_wh": published.deviation_wh,
+        "published_before": published.was_known,
+    }

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet mdms serve|admit`: the MDMS's process, and the meters that it may aggregate."""
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from meterlet.commands.common import fail, json_option, one_line_errors, print_json
+from meterlet.commands.mdms.options import mdms_option
+from utility_server.errors import EnrolmentRefused
+from utility_server.grid.mdms.control_socket import Door
+from utility_server.grid.mdms.workspace import Mdms
+from utility_server.head_end import Address
+
+__all__ = ["admit", "serve"]
+
+
+@click.command()
+@mdms_option
+@click.argument(
+    "certificates",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+)
+@json_option
+def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
+    """Let meters be members of sums, by the CERTIFICATES of a trusted authority."""
+    admitted = []
+    with one_line_errors(), Mdms.open(folder) as office:
+        for path in certificates:
+            try:
+                certificate = office.members.admit(path.read_bytes())
+            except EnrolmentRefused as refused:
+                fail(f"{path}: {refused}")
+            admitted.append({"meter": certificate.meter.hex(), "region": certificate.region})
+    if as_json:
+        print_json("meterlet.mdms.admit/1", {"admitted": admitted})
+    else:
+        click.echo(f"{len(admitted)} meters may be members of sums")
+
+
+@click.command()
+@mdms_option
+@click.option(
+    "--concentrator", "address", default="127.0.0.1:7817", show_default=True, help="HOST:PORT"
+)
+@click.option("--trustee", help="HOST:PORT of the holder of the key's other share.")
+@json_option
+def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> None:
+    """Run rounds for `meterlet utility aggregate`, until interrupted."""
+
+    def ready(path: Path) -> None:
+        if as_json:
+            print_json("meterlet.mdms.serve/1", {"socket": str(path)})
+        else:
+            click.echo(f"listening on {path}; Ctrl-C ends it")
+        sys.stdout.flush()
+
+    with one_line_errors():
+        second = None if trustee is None else Address.parse(trustee)
+        Door(folder, Address.parse(address), second).serve(ready)

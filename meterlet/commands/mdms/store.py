@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet mdms init|rotate|budget`: the store and its keys."""
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from meterlet.commands.common import (
+    FOLDER,
+    default_folder,
+    json_option,
+    one_line_errors,
+    print_json,
+    public_key,
+)
+from meterlet.commands.mdms.options import Rho, mdms_option
+from meterlet.commands.tariff_files import write_new
+from utility_server.grid.mdms import Budget, Publisher
+from utility_server.grid.mdms.notices import PrivacyNotice
+from utility_server.grid.mdms.publishing import DELTA, NANO
+from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
+
+__all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
+
+
+@click.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("mdms"))
+@click.option(
+    "--authority",
+    "authorities",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Public key (PEM) of an authority whose meters may be aggregated.",
+)
+@click.option(
+    "--paillier",
+    "bits",
+    type=click.Choice([str(bits) for bits in PAILLIER_BITS]),
+    default=str(PAILLIER_BITS[0]),
+    show_default=True,
+    help="Bits of the Paillier key.",
+)
+@click.option(
+    "--trustee-share",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Split the key; a new file for the other share, which goes to a trustee.",
+)
+@json_option
+def init(
+    folder: Path,
+    authorities: tuple[Path, ...],
+    bits: str,
+    trustee_share: Path | None,
+    as_json: bool,
+) -> None:
+    """Make an MDMS with new keys in FOLDER, which must be new or empty."""
+    with one_line_errors():
+        trusted = [public_key(path) for path in authorities]
+    with (
+        one_line_errors(),
+        Mdms.create(
+            folder, trusted, paillier_bits=int(bits), trustee_share=trustee_share
+        ) as office,
+    ):
+        public = office.signing.public_key().public_bytes_raw().hex()
+    if as_json:
+        print_json("meterlet.mdms.init/1", {"mdms": str(folder), "public_key": public})
+    else:
+        click.echo(f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}")
+
+
+@click.command()
+@mdms_option
+@json_option
+def rotate(folder: Path, as_json: bool) -> None:
+    """Seal all that is stored under new keys, and destroy the old ones."""
+    with one_line_errors(), Mdms.open(folder) as office:
+        done = office.store.rotate()
+    facts = {
+        "wrapping_key": done.wrapping.hex(),
+        "data_key": done.data_key,
+        "rows_sealed": done.rows,
+        "wrapping_keys_destroyed": done.retired,
+    }
+    if as_json:
+        print_json("meterlet.mdms.rotate/1", facts)
+    else:
+        click.echo(f"{done.rows} rows sealed under data key {done.data_key}; old keys destroyed")
+
+
+@click.command()
+@mdms_option
+@click.option("--region", required=True, help="Whose homes' sum.")
+@click.option("--rho", "nano_rho", type=Rho(), help="Grant so much in all; else it is only shown.")
+@json_option
+def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> None:
+    """Show or set what may be published of a region: the privacy budget of each of its homes."""
+    with one_line_errors(), Mdms.open(folder) as office:
+        publisher = Publisher(office.store)
+        found = publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
+    facts = budget_facts(found)
+    if as_json:
+        print_json("meterlet.mdms.budget/1", {"region": region, "budget": facts})
+    else:
+        click.echo(f"{region}: {budget_line(found)}")
+
+
+@click.command()
+@mdms_option
+@click.option("--region", required=True, help="Whose homes' sum.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A new file for the notice.",
+)
+@json_option
+def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
+    """Tell residents, signed, what has been published of their region and what it may cost."""
+    with one_line_errors(), Mdms.open(folder) as office:
+        publisher = Publisher(office.store)
+        said = PrivacyNotice(publisher.budget(region), office.now(), publisher.releases(region))
+        write_new(output, said.sign(office.signing), 0o644)
+    if as_json:
+        facts = {"notice": str(output), "region": region, "budget": budget_facts(said.budget)}
+        print_json("meterlet.mdms.notice/1", facts)
+    else:
+        click.echo(f"{region}: {budget_line(said.budget)}; signed as {output}")
+
+
+def budget_facts(found: Budget) -> dict[str, Any]:
+    """Return a budget as the JSON outputs show it; ρ as decimals, exactly."""
+    return {
+        "rho": _decimal(found.nano_rho),
+        "rho_spent": _decimal(found.spent),
+        "rho_left": _decimal(found.left),
+        "epsilon_spent": found.epsilon,
+        "delta": DELTA,
+    }
+
+
+def budget_line(found: Budget) -> str:
+    """Return a budget as a line of text."""
+    return (
+        f"privacy budget ρ = {_decimal(found.nano_rho)}, {_decimal(found.spent)} spent"
+        f" (ε = {found.epsilon:g} at δ = {DELTA:g}), {_decimal(found.left)} left"
+    )
+
+
+def _decimal(nano: int) -> str:
+    return f"{nano // NANO}.{nano % NANO:09d}".rstrip("0").rstrip(".")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility settle --private`: one number of each supplier's customers, no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import rich_click as click
+
+from meterlet.commands.common import Exit, fail
+from protocols.metrology import GridError, Period
+from sml_codec import Obis
+from tariffs import PriceIndex, TariffError
+from utility_server.errors import CannotVerify, StoreError, VerificationFailed
+from utility_server.grid.concentrator.errors import ConcentratorRefused
+from utility_server.grid.mdms.control_socket import Request, ask
+from utility_server.retail.group_settlement import resolution_of
+
+__all__ = ["Asked", "PrivateSettlement", "regions_of", "settle_privately"]
+
+REGISTER: Final = Obis.parse("1-0:1.8.0*255").code
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operator wants to have settled, and how."""
+
+    regions: Sequence[tuple[str, str]]
+    """A supplier, and a region of its customers; of each supplier one or more."""
+    period: Period
+    zone: str
+    resolution_minutes: int | None
+    """None: of the index."""
+    value_bits: int
+    is_again: bool
+
+    def part_of(self, index: PriceIndex) -> PriceIndex:
+        """Return what the period needs of an index; raise `CannotVerify` if it has not all."""
+        try:
+            return index.between(*self.period.bounds(self.zone))
+        except (GridError, TariffError) as error:
+            raise CannotVerify(f"the period: {error}") from None
+
+    def request(self, part: PriceIndex, region: str) -> Request:
+        """Return what the MDMS is asked about a region, at a part of an index."""
+        return Request(
+            region,
+            REGISTER,
+            self.period,
+            self.zone,
+            self.resolution_minutes or resolution_of(part),
+            self.value_bits,
+            index=part.encode(),
+            is_again=self.is_again,
+        )
+
+
+@dataclass(slots=True)
+class PrivateSettlement:
+    """What came of it, by supplier."""
+
+    exact: dict[str, int] = field(default_factory=dict)
+    homes: dict[str, int] = field(default_factory=dict)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    missing: int = 0
+    unsettled: list[dict[str, Any]] = field(default_factory=list)
+    """Meters that are in no sum, and why."""
+    spoiled: list[str] = field(default_factory=list)
+    """Why a supplier's sum is not right, or who has tried to spoil it."""
+    unopened: list[str] = field(default_factory=list)
+    """Why a supplier's sum was not opened."""
+
+    def take(self, supplier: str, index: bytes, facts: dict[str, Any]) -> None:
+        """Take what the MDMS says of a supplier's customers, asked at the index of this digest.
+
+        Raises `VerificationFailed` where it is about another one.
+        """
+        told = (*facts["absent"], *facts["refused"])
+        why = {one["meter"]: f"{one['step']}: {one['why']}" for one in told}
+        # Of a number that was known already, it is not known again why somebody is missing.
+        left = facts["left_out"] if facts["verified"] else why
+        self.unsettled += [{"meter": m, "why": why.get(m, "not in the sum")} for m in left]
+        self.spoiled += [f"{supplier}: {one['who']}: {one['reason']}" for one in facts["culprits"]]
+        if not facts["verified"]:
+            what = facts["void"] or "the sum does not open"
+            (self.unopened if facts["void"] else self.spoiled).append(f"{supplier}: {what}")
+            return
+        if facts["index"] != index.hex():
+            raise VerificationFailed("index", f"{supplier}: settled at another index than asked")
+        self.exact[supplier] = self.exact.get(supplier, 0) + int(facts["worth"])
+        self.homes[supplier] = self.homes.get(supplier, 0) + facts["homes"]
+        self.missing += facts["missing_home_slots"]
+        names = ("region", "round", "homes", "known_before", "bytes_sent", "bytes_received")
+        self.groups.append({"supplier": supplier, **{name: facts[name] for name in names}})
+
+    def complain(self) -> None:
+        """Leave with the exit code that fits, if anything is wrong."""
+        if self.spoiled:
+            fail("; ".join(self.spoiled), Exit.REFUTED)
+        if self.unopened:
+            fail("; ".join(self.unopened), Exit.UNVERIFIABLE)
+        if self.unsettled:
+            first = self.unsettled[0]
+            fail(
+                f"{len(self.unsettled)} customers are not settled; {first['meter']}:"
+                f" {first['why']}",
+                Exit.UNVERIFIABLE,
+            )
+
+
+def settle_privately(mdms: Path, index: PriceIndex, asked: Asked) -> PrivateSettlement:
+    """Have the MDMS run a round for each region; what it says meanwhile goes to stderr.
+
+    A region of which there is no sum does not keep the others from being settled. Raises
+    `CannotVerify` where the index has not all prices, `LineError` where no MDMS serves.
+    """
+    done, part = PrivateSettlement(), asked.part_of(index)
+    for supplier, region in asked.regions:
+        try:
+            for said in ask(mdms, asked.request(part, region)):
+                if isinstance(said, str):
+                    click.echo(said, err=True)
+                else:
+                    done.take(supplier, part.digest, said)
+        except VerificationFailed as failed:
+            done.spoiled.append(f"{supplier}: region {region}: {failed}")
+        except (CannotVerify, ConcentratorRefused, StoreError) as error:
+            done.unopened.append(f"{supplier}: {error}")
+    return done
+
+
+def regions_of(texts: Sequence[str], most_name: int) -> tuple[tuple[str, str], ...]:
+    """Return supplier and region of each SUPPLIER=REGION; raise `click.UsageError`."""
+    found: list[tuple[str, str]] = []
+    for text in texts:
+        name, equals, region = text.partition("=")
+        is_known = region in (other for _, other in found)
+        if not equals or not region or not 1 <= len(name) <= most_name or is_known:
+            raise click.UsageError(f"--private {text!r}: write SUPPLIER=REGION, each region once")
+        found.append((name, region))
+    return tuple(sorted(found))

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet profile`: sets of load profiles, from the BDEW or out of a population."""
+
+import csv
+import gzip
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import Progress
+
+from applets.profiling.statement import Profile, ProfileSet, ProfilesMalformed
+from hub.meters import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.readings import ReadingFlag
+from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
+from meterlet.commands.tariff_files import write_new
+from protocols.metrology import Period
+from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
+
+__all__ = ["load_profiles", "profile"]
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+BDEW: Final = ("h0", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "l0", "l1", "l2")
+PRECISION: Final = 10**9
+SUNDAY: Final = 6
+QUARTERS: Final = 96
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def profile() -> None:
+    """Load profiles that households are compared with."""
+
+
+@profile.command("bdew")
+@click.option("--month", type=Month(), required=True, help="For which month, as 2025-03.")
+@click.option(
+    "--minutes", type=click.Choice(["15", "30", "60"]), default="15", show_default=True,
+    help="The meters' slots.",
+)  # fmt: skip
+@click.option("--output", "-o", type=FILE, required=True, help="A new file for the set.")
+@json_option
+def from_bdew(month: Period, minutes: str, output: Path, as_json: bool) -> None:
+    """Make a set of the BDEW's eleven standard load profiles (needs meterlet[simulation])."""
+    with one_line_errors():
+        made = bdew_profiles(month, int(minutes))
+        write_new(output, made.encode(), 0o644)
+    _show(made, as_json=as_json)
+
+
+@profile.command()
+@click.argument("readings", type=FILE)
+@click.option("--classes", type=click.IntRange(2, 12), required=True, help="How many profiles.")
+@click.option("--name", required=True, help="The name of the set.")
+@click.option("--interval", default="15min", show_default=True, help="What a row covers.")
+@click.option(
+    "--unit", type=click.Choice([unit.value for unit in EnergyUnit]), default="kWh",
+    show_default=True, help="What a cell counts.",
+)  # fmt: skip
+@click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
+@click.option("--local-zone", help="Whose local days the profiles are of; by default --zone.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first local day.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last local day.")
+@click.option("--seed", default=1, show_default=True, help="Where the search starts.")
+@click.option("--output", "-o", type=FILE, required=True, help="A new file for the set.")
+@json_option
+def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
+    """Find profiles in the READINGS of many homes: a CSV file (.csv, .csv.gz), a column a home.
+
+    This sees readings: use those of test homes, or of homes that have consented to it.
+    """
+    zone, first, last = said["local_zone"] or said["zone"], said["first"], said["last"]
+    if (first is None) != (last is None):
+        raise click.UsageError("--from and --to go together")
+    seconds = None
+    with one_line_errors():
+        seconds = parse_interval(said["interval"])
+        period = None if first is None else Period(first.date(), last.date()).bounds(zone)
+        shapes = {}
+        with _bar() as bars:
+            columns = _columns(readings)
+            for column in bars.track(columns, description="homes"):
+                replay = CsvReplay(
+                    readings, column, EnergyUnit(said["unit"]), seconds, parse_zone(said["zone"])
+                )
+                try:
+                    shapes[column] = shape_of(_uses(replay, period), zone, seconds)
+                except ValueError:
+                    click.echo(f"{column}: left out, it has too few readings", err=True)
+        try:
+            centres, members = cluster(list(shapes.values()), said["classes"], said["seed"])
+            names = [f"class {number}" for number in range(1, len(centres) + 1)]
+            made = profiles_of(centres, names, said["name"], zone)
+        except (ValueError, ProfilesMalformed) as error:
+            fail(f"{readings}: {error}")
+        write_new(output, made.encode(), 0o644)
+    sizes = {name: members.count(place) for place, name in enumerate(names)}
+    _show(made, as_json=as_json, homes=sizes)
+
+
+@profile.command()
+@click.argument("profiles", type=FILE)
+@json_option
+def show(profiles: Path, as_json: bool) -> None:
+    """Show what a set of PROFILES holds."""
+    with one_line_errors():
+        _show(load_profiles(profiles), as_json=as_json)
+
+
+def load_profiles(path: Path) -> ProfileSet:
+    """Return the set in a file, or leave with one line that names it."""
+    try:
+        return ProfileSet.decode(path.read_bytes())
+    except ProfilesMalformed as error:
+        fail(f"{path}: {error}")
+
+
+def bdew_profiles(month: Period, minutes: int) -> ProfileSet:
+    """Return the standard load profiles as they are in a month, holidays apart."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package's own, about its data frames
+            from oemof.demand import bdew
+
+            frame = bdew.ElecSlp(month.first.year).get_profiles(*BDEW)
+    except ImportError:
+        fail("the BDEW's profiles need oemof.demand: pip install 'meterlet[simulation]'")
+    before = (month.first - date(month.first.year, 1, 1)).days
+    group = minutes // 15
+    profiles = []
+    for name in BDEW:
+        shares = [float(share) for share in frame[name]]
+        sums = [[0.0] * (QUARTERS // group) for _ in range(3)]
+        counts = [0, 0, 0]
+        for offset in range((month.last - month.first).days + 1):
+            kind = max(0, date.fromordinal(month.first.toordinal() + offset).weekday() - 4)
+            counts[kind] += 1
+            for quarter in range(QUARTERS):
+                sums[kind][quarter // group] += shares[QUARTERS * (before + offset) + quarter]
+        days = tuple(
+            tuple(round(PRECISION * total / count) for total in row)
+            for row, count in zip(sums, counts, strict=True)
+        )
+        profiles.append(Profile(name, days))
+    return ProfileSet(f"bdew {month.first:%Y-%m}", 1, "Europe/Berlin", (), tuple(profiles))
+
+
+def _uses(replay: CsvReplay, period: tuple[int, int] | None) -> Mapping[int, int]:
+    begin, end = period or (None, None)
+    return {
+        before.time: after.register_wh - before.register_wh
+        for before, after in pairwise(replay.readings(begin, end))
+        if not after.flags & ReadingFlag.RESUMED
+    }
+
+
+def _columns(path: Path) -> list[str]:
+    with _open(path) as file:
+        header = next(csv.reader(file), [])
+    if len(header) < 3:
+        fail(f"{path}: there are no columns of two homes")
+    return header[1:]
+
+
+def _open(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield bars
+
+
+def _show(found: ProfileSet, *, as_json: bool, homes: Mapping[str, int] | None = None) -> None:
+    facts = {
+        "name": found.name,
+        "version": found.version,
+        "zone": found.zone,
+        "slot_minutes": found.slot_seconds // 60,
+        "profiles": list(found.names),
+        "digest": found.digest.hex(),
+    }
+    if homes is not None:
+        facts["homes"] = dict(homes)
+    if as_json:
+        print_json("meterlet.profile/1", facts)
+        return
+    click.echo(
+        f"{found.name}: {len(found.names)} profiles of {facts['slot_minutes']} minutes in"
+        f" {found.zone}: {', '.join(found.names)}"
+    )
+    for name, count in (homes or {}).items():
+        click.echo(f"  {name}: {count} homes")

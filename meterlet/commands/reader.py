@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet hub reader`, `snapshot` and `restore`: the card for testers and their tools.
+
+Without `--hub` the reader serves a card for tests, one for each profile, that is kept beside the
+hub. Its keys are the well-known 404142..4F, as on every card that is sold for tests: whoever loads
+real applets serves the real hub, whose keys are its own.
+"""
+
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, cast
+
+import rich_click as click
+
+from hub.applet_host.runtime import MachineRuntime
+from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
+from hub.card.profile import PROFILES
+from hub.card.reader import PORT, Reader, ReaderError
+from hub.card.trace import describe
+from hub.device import Description, Device
+from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
+from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
+from hub.vault import DatabaseError, read_secret, write_secret
+from hub.vault.database import APPLICATION_ID
+from meterlet.commands.common import (
+    FOLDER,
+    default_folder,
+    fail,
+    hub_option,
+    one_line_errors,
+    open_machine,
+)
+from protocols.secure_channel import StaticKeys
+
+__all__ = ["reader", "restore", "snapshot"]
+
+TEST_KEY: Final = bytes(range(0x40, 0x50))
+RETRY_SECONDS: Final = 0.2
+
+
+@click.command()
+@click.option("--host", default="localhost", show_default=True, help="Where vpcd listens.")
+@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(PROFILES)),
+    default="default",
+    show_default=True,
+    help="How the card presents itself.",
+)
+@click.option("--fresh", is_flag=True, help="Begin with a new test card; the old one is deleted.")
+@click.option("--trace", is_flag=True, help="Print each command, answer and reason to stderr.")
+@click.option(
+    "--vendor",
+    "vendors",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) of a vendor whose applets the test card takes.",
+)
+@click.option(
+    "--hub", "folder", type=FOLDER, envvar="METERLET_HUB_READER",
+    help="Serve this hub's own card instead of a test card.",
+)  # fmt: skip
+def reader(
+    host: str,
+    port: int,
+    profile: str,
+    fresh: bool,
+    trace: bool,
+    vendors: tuple[Path, ...],
+    folder: Path | None,
+) -> None:
+    """Put the card into a virtual reader, so that PC/SC clients can manage it."""
+    if folder is not None and (fresh or vendors):
+        raise click.UsageError("--fresh and --vendor are for test cards, not for a hub")
+    with one_line_errors():
+        device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
+        with device:
+            card = card_of(device, PROFILES[profile], secret=folder is not None)
+            observer = print_exchange if trace else None
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.default_int_handler)
+            try:
+                _serve(card, host, port, observer)
+            except ReaderError as error:
+                fail(str(error))
+            except KeyboardInterrupt:
+                click.echo("the card is out of the reader", err=True)
+
+
+def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None] | None) -> None:
+    """Serve until interrupted; a reader that was there once may go and come back."""
+    inside = Reader(card, host, port, observer=observer)
+    while True:
+        click.echo(f"{card.profile.name}: in the reader at {host}:{port}; Ctrl-C ends it", err=True)
+        inside.run()
+        click.echo("the reader has gone; waiting for it", err=True)
+        while True:
+            time.sleep(RETRY_SECONDS)
+            try:
+                inside = Reader(card, host, port, observer=observer)
+            except ReaderError:
+                continue
+            break
+
+
+def print_exchange(exchange: Exchange) -> None:
+    """Print one APDU in words to stderr."""
+    print(describe(exchange), file=sys.stderr, flush=True)  # noqa: T201 - faster than click
+
+
+def open_test_card(profile: str, fresh: bool, vendors: tuple[Path, ...]) -> Device:
+    """Open the test card of a profile, made anew if it is not there or `fresh`."""
+    folder = default_folder("reader") / profile
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    if folder.exists():
+        device = Device.open(folder)
+    else:
+        description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "UTC", 15)
+        device = Device.create(folder, description)
+        (folder / "keys" / "issuer.key").unlink()
+        write_secret(folder / "keys" / "issuer.key", 3 * TEST_KEY)
+    for number, vendor in enumerate(vendors):
+        (folder / "vendors" / f"{number}-{vendor.stem}.pem").write_bytes(vendor.read_bytes())
+    return device
+
+
+class MachineInTheMaking:
+    """The applet machine, opened while the card is in the reader already.
+
+    On a fresh computer it takes a quarter of a minute to build, and no client of a card waits that
+    long for it to be there. Whoever needs an applet waits.
+    """
+
+    def __init__(self) -> None:
+        pool = ThreadPoolExecutor(1)
+        self._machine = pool.submit(open_machine)
+        pool.shutdown(wait=False)
+
+    def instance(self, bundle: Bundle, platform: Platform) -> AppletInstance:
+        """Return what `AppletMachine.instance` does, or raise `AppletRefused`."""
+        return self._opened().instance(bundle, platform)
+
+    def compile(self, bundle: Bundle) -> None:
+        """Do what `AppletMachine.compile` does, or raise `AppletRefused`."""
+        self._opened().compile(bundle)
+
+    def _opened(self) -> AppletMachine:
+        try:
+            return self._machine.result()
+        except MachineError as error:
+            raise AppletRefused(Sw.FUNCTION_NOT_SUPPORTED, f"no applet machine: {error}") from error
+
+
+def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
+    """Return the card of a device, presenting itself as `profile`."""
+    machine = cast("AppletMachine", MachineInTheMaking())
+    if secret and profile.name == "default":
+        return device.card(machine)
+    card: Card
+    runtime = MachineRuntime(
+        machine,
+        device.database,
+        device.disclosure,
+        device.meter,
+        device.now,
+        device.vendors(),
+        packages=lambda aid: card.bundle(aid),
+        registry=lambda: card.registry,
+        aggregation_secret=device.aggregation_secret,
+        authorities=device.authorities,
+        feed_in=device.feed_in,
+    )
+    storage_key = read_secret(device.folder / "keys" / "vault.key", size=32)
+    if Card.exists(device.database):
+        card = Card(
+            device.database,
+            storage_key=storage_key,
+            random=device.randomness,
+            runtime=runtime,
+            profile=profile,
+        )
+    else:
+        keys = read_secret(device.folder / "keys" / "issuer.key", size=48)
+        card = Card.create(
+            device.database,
+            storage_key=storage_key,
+            random=device.randomness,
+            runtime=runtime,
+            keys=StaticKeys(keys[:16], keys[16:32], keys[32:]),
+            profile=profile,
+        )
+    return card
+
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+profile_option = click.option(
+    "--profile", type=click.Choice(sorted(PROFILES)), help="The test card of a profile instead."
+)
+
+
+def _folder(hub: Path, profile: str | None) -> Path:
+    return default_folder("reader") / profile if profile else hub
+
+
+@click.command()
+@hub_option
+@profile_option
+@click.argument("file", type=FILE)
+def snapshot(folder: Path, profile: str | None, file: Path) -> None:
+    """Copy the hub's database to FILE, at one moment between two transactions.
+
+    For testers: whoever can restore a snapshot can turn counters back. The file is as secret as
+    the database; the key files are not in it.
+    """
+    with one_line_errors(), Device.open(_folder(folder, profile)) as device:
+        if file.exists():
+            fail(f"{file}: exists already")
+        file.touch(mode=0o600)
+        with sqlite3.connect(file) as copy:
+            device.database.connection.backup(copy)
+        copy.close()
+    click.echo(f"the hub's database is in {file}")
+
+
+@click.command()
+@hub_option
+@profile_option
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def restore(folder: Path, profile: str | None, file: Path) -> None:
+    """Put the database of FILE, a snapshot of this hub, in the place of the present one."""
+    hub = _folder(folder, profile)
+    with one_line_errors():
+        _check_snapshot(file)
+        with Device.open(hub) as device, sqlite3.connect(f"file:{file}?mode=ro", uri=True) as copy:
+            copy.backup(device.database.connection)
+        copy.close()
+        with Device.open(hub):
+            click.echo(f"the hub is as it was in {file}")
+
+
+def _check_snapshot(file: Path) -> None:
+    """Return if `file` is a sound database of a hub; leave with one line otherwise."""
+    try:
+        copy = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        try:
+            (identity,) = copy.execute("PRAGMA application_id").fetchone()
+            (sound,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            copy.close()
+    except sqlite3.DatabaseError as error:
+        fail(f"{file}: not a snapshot of a hub: {error}")
+    if identity != APPLICATION_ID or sound != "ok":
+        raise DatabaseError(f"{file}: not a snapshot of a hub")

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility settle`: what suppliers' customers used, at the grid's prices, to the penny."""
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import Progress
+
+from meterlet.commands.common import (
+    Exit,
+    fail,
+    folder_option,
+    json_option,
+    month_option,
+    one_line_errors,
+    print_json,
+    utc_text,
+    utility_option,
+)
+from meterlet.commands.index import load_index
+from meterlet.commands.private_settlement import (
+    Asked,
+    PrivateSettlement,
+    regions_of,
+    settle_privately,
+)
+from meterlet.commands.tariff_files import write_new
+from protocols.metrology import SLOT_MINUTES, Period
+from tariffs import PriceIndex
+from utility_server.errors import CannotVerify, ChannelBroken, HubRefused, VerificationFailed
+from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.group_settlement import Group, worth_of
+from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
+from utility_server.retail.settlement import settle as settle_all
+from utility_server.retail.shares import round_shares
+from utility_server.retail.utility import Utility
+
+__all__ = ["settle"]
+
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+COLUMNS: Final = ["meter", "supplier", "hub"]
+MOST_NAME: Final = 60
+VALUE_BITS: Final = 20
+WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
+
+
+@click.command()
+@utility_option
+@month_option
+@click.option("--index", "index_file", type=FILE, required=True, help="The price index.")
+@click.option(
+    "--customers", type=FILE,
+    help="A CSV file: meter (hex), supplier, hub (HOST:PORT). Every one is asked.",
+)  # fmt: skip
+@click.option(
+    "--sums", "groups", multiple=True, metavar="SUPPLIER=FILE",
+    help="What a supplier's customers used together: the JSON of `utility aggregate`.",
+)  # fmt: skip
+@click.option(
+    "--private", "regions", multiple=True, metavar="SUPPLIER=REGION",
+    help="A supplier and the region of its customers: one number of them all is opened.",
+)  # fmt: skip
+@folder_option("mdms", "With --private: the folder of the MDMS that runs the rounds.", "mdms")
+@click.option(
+    "--zone", default="Europe/Berlin", show_default=True, help="With --private: whose days."
+)
+@click.option(
+    "--resolution", type=click.Choice([str(minutes) for minutes in SLOT_MINUTES]),
+    help="With --private: minutes that have one price; the index's step unless given.",
+)  # fmt: skip
+@click.option(
+    "--bits", type=click.IntRange(8, 32), default=VALUE_BITS, show_default=True,
+    help="With --private: no customer's use in a slot may reach 2^BITS Wh.",
+)  # fmt: skip
+@click.option(
+    "--again", is_flag=True,
+    help="With --private: ask the hubs although the number is known; they count it.",
+)  # fmt: skip
+@click.option(
+    "--bundles", type=click.Path(path_type=Path, file_okay=False),
+    help="A new folder for what others need to verify each customer's part offline.",
+)  # fmt: skip
+@json_option
+def settle(
+    folder: Path,
+    month: Period | None,
+    index_file: Path,
+    customers: Path | None,
+    groups: tuple[str, ...],
+    regions: tuple[str, ...],
+    mdms: Path,
+    zone: str,
+    resolution: str | None,
+    bits: int,
+    again: bool,
+    bundles: Path | None,
+    as_json: bool,
+) -> None:
+    """Settle at a price index: verify, and share the sum out to the suppliers, to the penny.
+
+    Each customer's hub is asked about a --month and proves its part; or, --private, all of a
+    supplier's customers together tell one number and no customer's part is known; or the --sums of
+    suppliers' customers are known slot by slot. Exit code 3 if an answer is wrong, 4 if one is not
+    to be had, 5 if (with --customers) a consent is lacking; what could be settled is printed all
+    the same, as provisional.
+    """
+    if sum((customers is not None, bool(regions), bool(groups))) != 1 or bool(groups) != (
+        month is None
+    ):
+        raise click.UsageError("say --customers or --private with --month, or --sums")
+    if customers is None and bundles is not None:
+        raise click.UsageError("--bundles goes with --customers")
+    with one_line_errors(), Utility.open(folder) as office:
+        found, signature = load_index(index_file)
+        if signature != "not signed":
+            load_index(index_file, office.folder / "public.pem")
+        if month is None:
+            _print(_group_facts(found, groups), as_json=as_json)
+            return
+        if customers is None:
+            minutes = None if resolution is None else int(resolution)
+            asked = Asked(regions_of(regions, MOST_NAME), month, zone, minutes, bits, again)
+            private = settle_privately(mdms, found, asked)
+            _print(_private_facts(found, asked, private), as_json=as_json)
+            private.complain()
+            return
+        members, head_end = _members(customers), HeadEnd(office.randomness)
+        if bundles is not None:
+            bundles.mkdir()  # questions count at the hubs: ask none in vain
+        with _bar(len(members)) as progress:
+            done = settle_all(office, found, month, members, head_end, progress)
+    _hand_out(done, bundles)
+    facts = _facts(done, month)
+    facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
+    _print(facts, as_json=as_json)
+    _complain(done)
+
+
+def _hand_out(done: Settlement, bundles: Path | None) -> None:
+    if bundles is not None:
+        with one_line_errors():
+            for one in done.settled:
+                name = f"{one.member.meter.hex()}.bundle"
+                write_new(bundles / name, one.bundle.encode(), 0o644)
+
+
+def _complain(done: Settlement) -> None:
+    if done.unsettled:
+        first = done.unsettled[0]
+        fail(
+            f"{len(done.unsettled)} customers are not settled; {first.member.meter.hex()}:"
+            f" {first.error}",
+            max(map(_code, done.unsettled), key=WORST.index),
+        )
+
+
+def _print(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json("meterlet.utility.settle/1", facts)
+    else:
+        _show(facts)
+
+
+def _group_facts(index: PriceIndex, said: tuple[str, ...]) -> dict[str, Any]:
+    groups = {}
+    for text in said:
+        name, equals, path = text.partition("=")
+        if not equals or not 1 <= len(name) <= MOST_NAME or name in groups:
+            raise click.UsageError(f"--sums {text!r}: write SUPPLIER=FILE, each supplier once")
+        try:
+            groups[name] = Group.decode(Path(path).read_bytes())
+        except CannotVerify as error:
+            raise CannotVerify(f"{path}: {error}") from None
+    exact = {name: worth_of(group, index) for name, group in sorted(groups.items())}
+    homes = {name: group.homes for name, group in groups.items()}
+    return {
+        "from": utc_text(min(group.starts[0] for group in groups.values())),
+        "until": utc_text(max(g.starts[-1] + g.slot_seconds for g in groups.values())),
+        **_money_facts(index, exact, homes),
+        "missing_slots": sum(group.missing for group in groups.values()),
+        "unsettled": [],
+        "provisional": any(group.missing for group in groups.values()),
+    }
+
+
+def _private_facts(index: PriceIndex, asked: Asked, done: PrivateSettlement) -> dict[str, Any]:
+    return {
+        "from": str(asked.period.first),
+        "until": str(asked.period.last),
+        **_money_facts(index, done.exact, done.homes),
+        "missing_slots": done.missing,
+        "unsettled": done.unsettled,
+        "provisional": bool(
+            done.unsettled or done.missing or len(done.groups) < len(asked.regions)
+        ),
+        "groups": done.groups,
+    }
+
+
+def _money_facts(index: PriceIndex, exact: dict[str, int], homes: dict[str, int]) -> dict[str, Any]:
+    shares = round_shares(exact, NANO_PER_PENNY)
+    return {
+        "series": index.series,
+        "revision": index.version,
+        "currency": index.currency,
+        "suppliers": {
+            name: {
+                "share": _money(shares[name]),
+                "exact": str(exact[name]),
+                "customers": homes[name],
+            }
+            for name in exact
+        },
+        "total": _money(sum(shares.values())),
+        "total_exact": str(sum(exact.values())),
+        "exact_decimals": 9,
+        "settled": sum(homes.values()),
+    }
+
+
+def _code(one: Unsettled) -> Exit:
+    if isinstance(one.error, VerificationFailed | ChannelBroken):
+        return Exit.REFUTED
+    if isinstance(one.error, HubRefused) and one.error.status_word in (0x6985, 0x6983):
+        return Exit.FORBIDDEN
+    return Exit.UNVERIFIABLE
+
+
+def _members(path: Path) -> list[Member]:
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            rows = list(csv.reader(file, strict=True))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise CannotVerify(f"{path}: not CSV: {error}") from None
+    if not rows or rows[0] != COLUMNS:
+        raise CannotVerify(f"{path}:1: the header is {','.join(COLUMNS)}")
+    members = []
+    for number, row in enumerate(rows[1:], 2):
+        try:
+            meter, supplier, hub = row
+            if not 1 <= len(supplier) <= MOST_NAME or not supplier.isprintable():
+                raise ValueError
+            members.append(Member(bytes.fromhex(meter), supplier, Address.parse(hub)))
+        except ValueError:
+            raise CannotVerify(f"{path}:{number}: not meter, supplier, hub") from None
+    return members
+
+
+def _facts(done: Settlement, month: Period) -> dict[str, Any]:
+    names = [one.member.supplier for one in done.settled]
+    return {
+        "from": str(month.first),
+        "until": str(month.last),
+        **_money_facts(done.index, done.exact, {name: names.count(name) for name in names}),
+        "missing_slots": sum(len(one.period.missing) for one in done.settled),
+        "unsettled": [
+            {"meter": one.member.meter.hex(), "why": str(one.error)} for one in done.unsettled
+        ],
+        "provisional": bool(done.unsettled) or any(one.period.missing for one in done.settled),
+    }
+
+
+def _money(pennies: int) -> str:
+    sign = "-" if pennies < 0 else ""
+    return f"{sign}{abs(pennies) // 100}.{abs(pennies) % 100:02}"
+
+
+def _show(facts: dict[str, Any]) -> None:
+    for name, share in facts["suppliers"].items():
+        click.echo(f"{name}: {share['share']} {facts['currency']}, {share['customers']} customers")
+    click.echo(
+        f"verified: {facts['settled']} customers, {facts['total']} {facts['currency']} at"
+        f" {facts['series']} revision {facts['revision']} from {facts['from']} to {facts['until']}"
+    )
+    if facts["provisional"]:
+        click.echo(
+            f"provisional: {len(facts['unsettled'])} customers are left out,"
+            f" {facts['missing_slots']} slots are missing"
+        )
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("settling", total=total)
+        yield lambda done: bars.update(task, completed=done)

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet tariff`: check, show, sign, import tariffs, and price readings with them."""
+
+import errno
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import rich_click as click
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
+from hub.readings import Reading, ReadingFlag
+from meterlet.commands.common import json_option, print_json, private_key, utc_text
+from meterlet.commands.tariff_files import (
+    PROBLEMS,
+    errors_at,
+    key_id_of,
+    load_tariff,
+    problem,
+    read_bytes,
+    write_new,
+)
+from meterlet.commands.tariff_tables import print_bill, print_tariff
+from tariffs import TariffError, compute_bill
+from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
+from tariffs.clock import Clock, day_number
+from tariffs.importers import IMPORTERS, slug
+from tariffs.importers.transcribed import import_transcribed
+from tariffs.signing import sign_tariff
+
+__all__ = ["tariff"]
+
+DAY: Final = click.DateTime(["%Y-%m-%d"])
+FILE: Final = click.Path(path_type=Path)
+UNITS: Final = {unit.value: unit for unit in EnergyUnit}
+
+key_option = click.option(
+    "--key",
+    "public_key",
+    type=FILE,
+    help="Public key (PEM) of the tariff's signer.",
+)
+from_option = click.option(
+    "--from", "first", type=DAY, help="First day of the period, in the tariff's zone."
+)
+until_option = click.option("--until", type=DAY, help="The day before which the period ends.")
+
+
+@click.group()
+def tariff() -> None:
+    """Check, show, sign and apply tariffs."""
+
+
+@tariff.command()
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@key_option
+@json_option
+@click.pass_context
+def check(
+    context: click.Context, files: tuple[Path, ...], public_key: Path | None, as_json: bool
+) -> None:
+    """Check tariff FILES: sources, documents or signed documents.
+
+    Every file is checked; the exit code is that of the worst: 0 all are fine, 1 one is not a
+    tariff, 3 a signature is wrong.
+    """
+    results: list[dict[str, Any]] = []
+    worst = 0
+    for path in files:
+        try:
+            found = load_tariff(path, public_key)
+        except PROBLEMS as error:
+            message, code = problem(error, path)
+            worst = max(worst, int(code))
+            click.echo(f"meterlet: {message}", err=True)
+            results.append({"file": str(path), "ok": False, "error": message})
+            continue
+        results.append({"file": str(path), "ok": True, **found.heading()})
+        if not as_json:
+            click.echo(f"{path}: ok: {found.summary()}")
+    if as_json:
+        print_json("meterlet.tariff.check/1", {"files": results})
+    context.exit(worst)
+
+
+def _plain(value: object) -> object:
+    """Return a document's tree for JSON: byte strings as hexadecimal."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+@tariff.command()
+@click.argument("file", type=FILE)
+@key_option
+@json_option
+def show(file: Path, public_key: Path | None, as_json: bool) -> None:
+    """Show what the tariff FILE charges."""
+    with errors_at(file):
+        found = load_tariff(file, public_key)
+    if as_json:
+        document = found.tariff.canonical()
+        print_json("meterlet.tariff.show/1", {**found.heading(), "document": _plain(document)})
+        return
+    print_tariff(found.tariff, found.summary())
+
+
+@tariff.command()
+@click.argument("tariff_file", metavar="TARIFF", type=FILE)
+@click.argument("readings", type=FILE)
+@click.option("--column", required=True, help="Column of READINGS that holds the energy drawn.")
+@click.option("--export-column", help="Column that holds the energy fed in.")
+@click.option("--unit", type=click.Choice(list(UNITS)), default="kWh", show_default=True)
+@click.option("--interval", default="15min", show_default=True, help="30min, 1h, 300s ...")
+@click.option("--zone", default="UTC", show_default=True, help="Clock of READINGS (IANA name).")
+@click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
+@from_option
+@until_option
+@key_option
+@json_option
+def price(
+    tariff_file: Path,
+    readings: Path,
+    column: str,
+    export_column: str | None,
+    unit: str,
+    interval: str,
+    zone: str,
+    slots: bool,
+    first: datetime | None,
+    until: datetime | None,
+    public_key: Path | None,
+    as_json: bool,
+) -> None:
+    """Bill the CSV file READINGS under TARIFF, exactly.
+
+    READINGS has a header; its first column holds the start of each interval. Without --from and
+    --until the bill is for all of it. Slots without a reading are listed, not guessed.
+    """
+    with errors_at(tariff_file):
+        tariff = load_tariff(tariff_file, public_key).tariff
+        begin, end = _period(Clock(tariff.zone), first, until)
+    with errors_at(readings):
+        seconds = parse_interval(interval)
+
+        def use_of(name: str) -> dict[int, int]:
+            replay = CsvReplay(readings, name, UNITS[unit], seconds, parse_zone(zone))
+            found = _slot_use(replay, begin, end)
+            if not found:
+                raise ReplayError(f"{readings}: no readings in the period")
+            return found
+
+        use = use_of(column)
+        export = None if export_column is None else use_of(export_column)
+        bill = compute_bill(
+            tariff,
+            list(use),
+            seconds,
+            list(use.values()),
+            export_wh=None if export is None else list(map(export.get, use)),
+            begin=begin,
+            end=end,
+            by_slot=slots and as_json,
+        )
+    if as_json:
+        print_json("meterlet.tariff.price/1", bill.as_json())
+    else:
+        print_bill(bill, tariff)
+    if bill.missing_slots:
+        click.echo(
+            f"meterlet: {len(bill.missing_slots)} slots have no reading and are not billed",
+            err=True,
+        )
+
+
+def _period(
+    clock: Clock, first: datetime | None, until: datetime | None
+) -> tuple[int | None, int | None]:
+    begin, end = (
+        clock.day_begin(day_number(day.date())) if day else None for day in (first, until)
+    )
+    if begin is not None and end is not None and end <= begin:
+        raise click.UsageError("--until must be after --from")
+    return begin, end
+
+
+def _slot_use(replay: CsvReplay, begin: int | None, end: int | None) -> dict[int, int]:
+    """Return the watt-hours of each interval that has a reading at both its ends."""
+    use: dict[int, int] = {}
+    before: Reading | None = None
+    for reading in replay.readings(begin, end):
+        if before is not None and not reading.flags & ReadingFlag.RESUMED:
+            use[before.time] = reading.register_wh - before.register_wh
+        before = reading
+    return use
+
+
+@tariff.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--key",
+    "key",
+    required=True,
+    type=FILE,
+    help="Private key (PEM) of `meterlet tariff keygen`.",
+)
+@click.option("--out", required=True, type=FILE, help="File to create.")
+@click.option("--dry-run", is_flag=True, help="Do all but write.")
+@json_option
+def sign(file: Path, key: Path, out: Path, dry_run: bool, as_json: bool) -> None:
+    """Compile the tariff FILE and sign it: COSE_Sign1 with Ed25519."""
+    with errors_at(file):
+        secret = private_key(key)
+        found = load_tariff(file)
+        key_id = key_id_of(secret.public_key())
+        document = sign_tariff(found.tariff, secret, key_id)
+    with errors_at(out):
+        if not dry_run:
+            write_new(out, document, 0o644)
+    if as_json:
+        heading = {**found.heading(), "signature": "verified", "key_id": key_id.hex()}
+        file_name = None if dry_run else str(out)
+        print_json("meterlet.tariff.sign/1", {**heading, "bytes": len(document), "file": file_name})
+    else:
+        done = "would write" if dry_run else "wrote"
+        click.echo(f"{done} {out}: {found.tariff.name}, {len(document)} bytes, key {key_id.hex()}")
+
+
+@tariff.command()
+@click.option(
+    "--out",
+    required=True,
+    type=FILE,
+    help="Private key to create (mode 0600); the public one gets the suffix .pub.",
+)
+@json_option
+def keygen(out: Path, as_json: bool) -> None:
+    """Create a key pair for signing tariffs; existing files are left alone."""
+    secret = Ed25519PrivateKey.generate()
+    public_key = secret.public_key()
+    public = out.with_name(f"{out.name}.pub")
+    with errors_at(out):
+        if public.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(public))
+        pem = secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        write_new(out, pem, 0o600)
+        pem = public_key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        write_new(public, pem, 0o644)
+    key_id = key_id_of(public_key).hex()
+    if as_json:
+        files = {"private_key": str(out), "public_key": str(public)}
+        print_json("meterlet.tariff.keygen/1", {**files, "key_id": key_id})
+    else:
+        click.echo(f"wrote {out} (keep it secret) and {public}, key {key_id}")
+
+
+@tariff.command("import")
+@click.argument("form", metavar="FORMAT", type=click.Choice(sorted(IMPORTERS)))
+@click.argument("file", type=FILE)
+@click.option("--name", help="Only the tariff of this name, or whose name begins so.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What FILE lacks.")
+@click.option("--out", type=FILE, help="Folder for the sources; else one is printed, or a list.")
+@json_option
+def import_(
+    form: str,
+    file: Path,
+    name: str | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn another project's tariff FILE into TOML sources.
+
+    Every source is checked. Files that exist are left alone.
+    """
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {setting}: write KEY=VALUE")
+        options[key] = value
+    with errors_at(file):
+        importer = IMPORTERS[form]
+        if importer is import_transcribed:
+            options["files"] = lambda named: read_bytes(file.parent / named).decode()
+        try:
+            sources = importer(read_bytes(file).decode(), **options)
+        except (TypeError, UnicodeDecodeError) as error:
+            raise TariffError(f"cannot be imported so: {error}") from None
+        chosen = {key: text for key, text in sources.items() if key.startswith(name or "")}
+        if not chosen:
+            raise TariffError(f"no tariff {name!r}; there are {', '.join(sources)}")
+    written = {}
+    if out is not None:
+        with errors_at(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for key, text in chosen.items():
+                path = out / f"{slug(key)}.toml"
+                write_new(path, text.encode(), 0o644)
+                written[key] = str(path)
+    if as_json:
+        sources_json = [{"name": key, "file": written.get(key)} for key in chosen]
+        print_json("meterlet.tariff.import/1", {"sources": sources_json})
+    elif len(chosen) == 1 and out is None:
+        click.echo(next(iter(chosen.values())), nl=False)
+    else:
+        for key in chosen:
+            click.echo(written.get(key, key))
+
+
+@tariff.command()
+@click.argument("supplier", type=FILE)
+@click.argument("readings", type=FILE)
+@click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
+@from_option
+@until_option
+@json_option
+def registers(
+    supplier: Path,
+    readings: Path,
+    as_trudi: bool,
+    first: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
+    """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
+
+    SUPPLIER and READINGS are files of VDE-AR-E 2418-6. Energy that belongs to no one stage is in
+    register 63. Days are those of Europe/Berlin.
+    """
+    with errors_at(supplier):
+        stages = read_stage_tariff(read_bytes(supplier), as_trudi=as_trudi)
+    with errors_at(readings):
+        series = read_meter_series(read_bytes(readings))
+        times = [value.time for one in series for value in one.values]
+        if not times:
+            raise TariffError("no readings")
+        begin, end = _period(Clock("Europe/Berlin"), first, until)
+        begin, end = begin if begin is not None else min(times), end or max(times)
+        amounts = register_amounts(stages, series, begin, end)
+        scalers = {one.obis[4:6]: one.scaler for one in series}
+    found = [
+        {"obis": _obis_text(obis), "amount": amount, "scaler": scalers.get(obis[4:6], 0)}
+        for obis, amount in sorted(amounts.items())
+    ]
+    if as_json:
+        period = {"from": utc_text(begin), "until": utc_text(end)}
+        print_json("meterlet.tariff.registers/1", {**period, "registers": found})
+        return
+    for one in found:
+        click.echo(f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh")
+
+
+def _obis_text(obis: str) -> str:
+    a, b, c, d, e, f = bytes.fromhex(obis)
+    return f"{a}-{b}:{c}.{d}.{e}*{f}"

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet trustee`: the holder of the other share of an MDMS's key."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from meterlet.commands.common import json_option, one_line_errors, public_key
+from meterlet.commands.concentrator import run
+from protocols.aggregation import SMALLEST_GROUP
+from utility_server.grid.trustee import Trustee
+
+__all__ = ["trustee"]
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def trustee() -> None:
+    """Holds a share of the key; without it an MDMS opens nothing, with it sums only."""
+
+
+@trustee.command()
+@click.option("--share", type=FILE, required=True, help="The share that `mdms init` wrote.")
+@click.option("--operator", type=FILE, required=True, help="The MDMS's public key (PEM).")
+@click.option(
+    "--authority",
+    "authorities",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="Public key (PEM) of an authority whose meters count.",
+)
+@click.option("--smallest-group", type=click.IntRange(3), default=SMALLEST_GROUP, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7818, show_default=True)
+@json_option
+def serve(
+    share: Path,
+    operator: Path,
+    authorities: tuple[Path, ...],
+    smallest_group: int,
+    host: str,
+    port: int,
+    as_json: bool,
+) -> None:
+    """Help the MDMS to open sums over groups that are large enough, until interrupted."""
+    with one_line_errors():
+        trusted = tuple(public_key(path).public_bytes_raw() for path in authorities)
+        made = Trustee.open(share, public_key(operator).public_bytes_raw(), trusted, smallest_group)
+        run(made, host, port, "meterlet.trustee.serve/1" if as_json else None)

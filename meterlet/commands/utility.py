@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from applets.profiling.messages import Method, ProfilingRequest
+from meterlet.commands.aggregate import aggregate
+from meterlet.commands.common import (
+    FOLDER,
+    Hex,
+    default_folder,
+    fail,
+    json_option,
+    month_option,
+    one_line_errors,
+    print_json,
+    utc_text,
+    utility_option,
+)
+from meterlet.commands.profile import load_profiles
+from meterlet.commands.settle import settle
+from meterlet.commands.tariff_files import load_tariff, write_new
+from protocols.metrology import Period
+from utility_server.errors import EnrolmentRefused, HeadEndError
+from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.audit import check_entry
+from utility_server.retail.profiling import profile_customer
+from utility_server.retail.utility import BilledPeriod, Utility
+
+__all__ = ["utility"]
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+METHODS = [method.value for method in Method]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def utility() -> None:
+    """The supplier: tariffs out, bills in, each one verified; sums of regions, too."""
+
+
+utility.add_command(aggregate)
+
+
+utility.add_command(settle)
+
+
+@utility.command()
+@click.argument("folder", type=FOLDER, default=lambda: default_folder("utility"))
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Make a utility with new keys in FOLDER, which must be new or empty."""
+    with one_line_errors(), Utility.create(folder) as office:
+        public = office.keys.public.public_bytes_raw().hex()
+    if as_json:
+        print_json("meterlet.utility.init/1", {"utility": str(folder), "public_key": public})
+    else:
+        click.echo(f"made a utility in {folder}; its public key is {folder / 'public.pem'}")
+
+
+@utility.command()
+@utility_option
+@click.argument("enrolment", type=FILE)
+@json_option
+def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
+    """Add the customer of an ENROLMENT file, which the hub's installer has written."""
+    with one_line_errors(), Utility.open(folder) as office:
+        try:
+            customer = office.customers.enrol(enrolment.read_bytes())
+        except EnrolmentRefused as refused:
+            fail(f"{enrolment}: {refused}")
+    if as_json:
+        facts = {"meter": customer.meter.hex(), "applet": customer.applet.hex()}
+        print_json("meterlet.utility.enrol/1", facts)
+    else:
+        click.echo(f"enrolled meter {customer.meter.hex()}; destroy {enrolment} now")
+
+
+@utility.command()
+@utility_option
+@click.argument("tariff", type=FILE)
+@click.option("--output", "-o", type=FILE, required=True, help="A new file for the document.")
+@json_option
+def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
+    """Sign a TARIFF, so that customers' hubs accept it."""
+    with one_line_errors(), Utility.open(folder) as office:
+        loaded = load_tariff(tariff)
+        write_new(output, office.sign(loaded.tariff), 0o644)
+    if as_json:
+        facts = {"signed": str(output), "tariff_digest": loaded.tariff.digest.hex()}
+        print_json("meterlet.utility.sign/1", facts)
+    else:
+        click.echo(f"signed {tariff} as {output}")
+
+
+@utility.group()
+def request() -> None:
+    """Ask a customer's hub."""
+
+
+@request.command("bill")
+@utility_option
+@month_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
+@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
+@json_option
+def request_bill(
+    folder: Path,
+    month: Period | None,
+    meter: bytes,
+    tariff: Path,
+    address: str,
+    bundle: Path | None,
+    as_json: bool,
+) -> None:
+    """Ask for a month's bill, verify it, enter it in the ledger and deliver the invoice."""
+    if month is None:
+        raise click.UsageError("say which --month")
+    if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
+        fail(f"{bundle}: exists already")
+    with one_line_errors(), Utility.open(folder) as office:
+        question = office.question(meter, month, _signed(office, tariff))
+        where, head_end = Address.parse(address), HeadEnd(office.randomness)
+        billed = office.verify(question, office.ask(question, head_end, where))
+        if bundle is not None:
+            write_new(bundle, billed.bundle.encode(), 0o644)
+        try:
+            office.deliver(billed, head_end, where)
+        except HeadEndError as error:
+            number = billed.invoice.number
+            raise HeadEndError(
+                f"invoice {number} is in the ledger, not delivered: {error}"
+            ) from None
+    facts = bill_facts(billed)
+    facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
+    if as_json:
+        print_json("meterlet.utility.bill/1", facts)
+        return
+    click.echo(
+        f"verified: {facts['total']} {facts['currency']} for {month.first} to {month.last},"
+        f" invoice {facts['invoice']}"
+        + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
+    )
+    if facts["missing_slots"]:
+        click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
+
+
+@request.command("profile")
+@utility_option
+@month_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@click.option("--profiles", type=FILE, required=True, help="The set of profiles.")
+@click.option(
+    "--method", type=click.Choice(METHODS), default=Method.MATCH.value, show_default=True,
+    help="What the hub tells: the best match alone, a score for each, or a sample.",
+)  # fmt: skip
+@click.option("--one-in", type=click.IntRange(2, 10_000), help="sample: one reading in so many.")
+@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@json_option
+def request_profile(
+    folder: Path,
+    month: Period | None,
+    meter: bytes,
+    profiles: Path,
+    method: str,
+    one_in: int | None,
+    address: str,
+    as_json: bool,
+) -> None:
+    """Ask which of given profiles a customer's month is most like, verify it and enter it."""
+    if month is None:
+        raise click.UsageError("say which --month")
+    if (method == Method.SAMPLE) != (one_in is not None):
+        raise click.UsageError("--one-in says how much is sampled, and nothing else")
+    asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
+    with one_line_errors(), Utility.open(folder) as office:
+        where, head_end = Address.parse(address), HeadEnd(office.randomness)
+        found = profile_customer(office, asked, month, meter, head_end, where)
+    facts = {
+        "entry": found.entry.sequence,
+        "meter": found.entry.meter.hex(),
+        "profiles": asked.profiles.name,
+        "method": method,
+        "best": found.period.best,
+        "scores": dict(found.period.scores),
+        "readings": found.period.readings,
+        "slots": found.period.slots,
+        "missing_slots": found.period.missing,
+        "bytes_sent": head_end.traffic.sent,
+        "bytes_received": head_end.traffic.received,
+        "verified": True,
+    }
+    if as_json:
+        print_json("meterlet.utility.profile/1", facts)
+    else:
+        click.echo(f"verified: {facts['best']}, by {method}, entry {facts['entry']}")
+
+
+def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
+    """Return a verified bill as the JSON outputs show it."""
+    bill = billed.verified.bill
+    return {
+        "invoice": billed.invoice.number,
+        "replaces": billed.invoice.replaces or None,
+        "meter": billed.invoice.meter.hex(),
+        "from": utc_text(bill.begin),
+        "until": utc_text(bill.end),
+        "tariff": bill.tariff_name,
+        "tariff_digest": bill.tariff_digest.hex(),
+        "currency": bill.currency,
+        "total": bill.total,
+        "total_exact": str(bill.total_exact),
+        "exact_decimals": bill.exact_decimals,
+        "days": billed.verified.days,
+        "slots": billed.verified.slots,
+        "missing_slots": [utc_text(start) for start in billed.verified.missing],
+        "estimated_slots": billed.verified.estimated,
+        "substituted_slots": billed.verified.substituted,
+        "verified": True,
+    }
+
+
+def _signed(office: Utility, tariff: Path) -> bytes:
+    """Return the document in a file; a source is signed now, another's document is refused."""
+    loaded = load_tariff(tariff)
+    if loaded.key_id is None:
+        return office.sign(loaded.tariff)
+    load_tariff(tariff, office.folder / "public.pem")
+    return tariff.read_bytes()
+
+
+@utility.command()
+@utility_option
+@json_option
+def ledger(folder: Path, as_json: bool) -> None:
+    """Check the ledger's chain, verify every bill in it again, and list it."""
+    with one_line_errors(), Utility.open(folder) as office:
+        lines = []
+        for entry in office.ledger.entries():
+            check_entry(office, entry)
+            line: dict[str, Any] = {
+                "number": entry.sequence,
+                "time": utc_text(entry.time),
+                "kind": entry.kind,
+                "meter": entry.meter.hex(),
+            }
+            for name, value in entry.content.items():
+                line[name] = value.hex() if isinstance(value, bytes) else value
+            lines.append(line)
+    if as_json:
+        print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
+        return
+    for line in lines:
+        what = _in_words(line)
+        click.echo(f"{line['number']:5} {line['time']} {line['meter']} {line['kind']}: {what}")
+    click.echo(f"{len(lines)} entries; the chain and every entry verify")
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    match line["kind"]:
+        case "bill":
+            return f"{line['total']} {line['currency']}"
+        case "settlement":
+            return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
+        case "profile":
+            return f"{line['best']}, by {line['method']}"
+        case _:
+            return str(line["why"])

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A concentrator that cheats: it holds all that an honest one holds, and uses it in one wrong way.
+
+drop        multiplies without a contribution that it lists
+repeat      multiplies a contribution twice
+alter       multiplies by a ciphertext of its own
+leave-out   hands out a batch without a contributor that all have agreed on
+swap        gives a contribution another home's certified load
+peek        asks for the opening of a sum over too few homes
+split       tells some homes of other contributors than the rest
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from meterlet.commands.common import public_key
+from meterlet.commands.concentrator import run
+from protocols.aggregation import Batch, Collector, Contributors
+from utility_server.grid.concentrator import Concentrator, Hubs
+
+__all__ = ["COLLECTORS", "KINDS", "serve"]
+
+VICTIM: Final = 0
+FEW: Final = 2
+
+
+class _Cheat(Collector):
+    """What the cheats share."""
+
+    def _times(self, batch: Batch, factors: Sequence[int]) -> Batch:
+        key = self.round.terms.key
+        products = key.multiply(self._ciphertexts(batch.products), factors)
+        data = b"".join(int(c).to_bytes(key.ciphertext_size, "big") for c in products)
+        return replace(batch, products=data)
+
+    def _ciphertexts(self, data: bytes) -> list[int]:
+        size = self.round.terms.key.ciphertext_size
+        return [int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size)]
+
+    def _contributed(self) -> list[int]:
+        return self._ciphertexts(self.evidence()[VICTIM].ciphertexts)
+
+
+class _Drop(_Cheat):
+    def batch(self) -> Batch:
+        square = self.round.terms.key.modulus**2
+        return self._times(super().batch(), [pow(c, -1, square) for c in self._contributed()])
+
+
+class _Repeat(_Cheat):
+    def batch(self) -> Batch:
+        return self._times(super().batch(), self._contributed())
+
+
+class _Alter(_Cheat):
+    def batch(self) -> Batch:
+        batch, modulus = super().batch(), self.round.terms.key.modulus
+        ones = [1] * (len(self._ciphertexts(batch.products)) - 1)
+        return self._times(batch, [1 + 1000 * modulus, *ones])  # 1000 Wh in the first slot
+
+
+class _LeaveOut(_Cheat):
+    def batch(self) -> Batch:
+        batch = super().batch()
+        return replace(
+            batch,
+            contributors=_without(batch.contributors, VICTIM),
+            loads=batch.loads[1:],
+            openings=batch.openings[1:],
+            range_proofs=batch.range_proofs[1:],
+        )
+
+
+class _Swap(_Cheat):
+    def batch(self) -> Batch:
+        batch = super().batch()
+        first, second, *others = batch.loads
+        return replace(batch, loads=(second, first, *others))
+
+
+class _Peek(_Cheat):
+    def close(self) -> Contributors:
+        whole = super().close()
+        return Contributors(whole.round, whole.indexes[:FEW], whole.contributions[:FEW])
+
+
+class _Split(_Cheat):
+    _told: int = 0
+
+    def close(self) -> Contributors:
+        whole = super().close()
+        self._told += 1
+        return whole if self._told == 1 else _without(whole, len(whole.indexes) - 1)
+
+
+def _without(whole: Contributors, place: int) -> Contributors:
+    keep = [n for n in range(len(whole.indexes)) if n != place]
+    return Contributors(
+        whole.round,
+        tuple(whole.indexes[n] for n in keep),
+        tuple(whole.contributions[n] for n in keep),
+    )
+
+
+COLLECTORS: Final[Mapping[str, type[Collector]]] = {
+    "drop": _Drop,
+    "repeat": _Repeat,
+    "alter": _Alter,
+    "leave-out": _LeaveOut,
+    "swap": _Swap,
+    "peek": _Peek,
+    "split": _Split,
+}
+KINDS: Final = tuple(COLLECTORS)
+
+
+def serve() -> None:
+    """Serve as `meterlet concentrator serve --json` does; arguments: kind, hubs, operator."""
+    kind, hubs, operator = sys.argv[1:]
+    made = Concentrator(
+        Path(hubs),
+        public_key(Path(operator)).public_bytes_raw(),
+        Hubs(16, 60.0),
+        collector=COLLECTORS[kind],
+    )
+    run(made, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

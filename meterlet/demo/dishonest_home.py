@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Homes that spoil a sum: one that vanishes in the middle of a round, one that lies.
+
+The liar's certifier signs the truth, since it is sealed; what is encrypted is something else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from applets.aggregation.messages import Instruction
+from hub.card import Card, CardConnection
+from hub.certifier import Certification, Certifier
+from hub.device import Device
+from protocols.aggregation import CertifiedLoad, Round
+from protocols.iso7816 import CommandApdu
+
+__all__ = ["make_liar", "vanishing"]
+
+SHIFT: Final = 512
+"""The bit of its first slot's watt-hours that the liar turns over."""
+
+
+class _LyingCertifier(Certifier):
+    """Signs what was used, hands out something else to encrypt."""
+
+    __slots__ = ()
+
+    def certify_load(
+        self, announced: Round, certifications: Sequence[Certification]
+    ) -> tuple[list[int], CertifiedLoad]:
+        """Return the signed load, and limbs that it does not commit to."""
+        limbs, load = Certifier.certify_load(self, announced, certifications)
+        return [limbs[0] ^ SHIFT, *limbs[1:]], load
+
+
+class _VanishingConnection:
+    def __init__(self, connection: CardConnection) -> None:
+        self._connection = connection
+
+    def transmit(self, apdu: bytes) -> bytes:
+        if CommandApdu.decode(apdu).ins == Instruction.CONTRIBUTE:
+            raise ConnectionError("the home has dropped out")
+        return self._connection.transmit(apdu)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class _VanishingCard:
+    def __init__(self, card: Card) -> None:
+        self._card = card
+
+    def connect(self) -> CardConnection:
+        return cast("CardConnection", _VanishingConnection(self._card.connect()))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._card, name)
+
+
+def vanishing(card: Card) -> Card:
+    """Return a card that hangs up on whoever asks for a contribution."""
+    return cast("Card", _VanishingCard(card))
+
+
+def make_liar(device: Device) -> None:
+    """Let a device encrypt something else than its certifier signs."""
+    certifier = device.meter.certifier
+    liar = _LyingCertifier(certifier.series, certifier.keys)
+    device.meter = replace(device.meter, certifier=liar)

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub that lies: serves like an honest one, except for one kind of answer.
+
+It holds everything a dishonest resident or vendor would hold, readings and blindings included,
+and lies as consistently as that allows; only the certifier, which is sealed, is out of its reach.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, cast
+
+import rich_click as click
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from applets.billing.charges import Plan, plan_bill
+from applets.billing.messages import (
+    Answer,
+    BillAnswer,
+    BillQuestion,
+    ChargesAnswer,
+    Instruction,
+    Proved,
+    decode_answer,
+)
+from applets.billing.statement import PURPOSE, RECIPIENT
+from hub.card import Card, CardConnection
+from hub.device import Device
+from hub.link import serve as serve_link
+from hub.machine import AppletInstance, AppletMachine, Bundle, Platform
+from meterlet.commands.common import hub_option, open_machine, print_json
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.metrology import CertifiedDay, CertifiedPeriod
+from protocols.proofs import (
+    LinearStatement,
+    PointVector,
+    SlotOpening,
+    StatementContext,
+    commit,
+    commit_many,
+    open_amounts,
+    verify_amounts,
+)
+from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
+from tariffs import (
+    Register,
+    Tariff,
+    combine_states,
+    split_signed_tariff,
+    total_from_energy_amount,
+)
+
+__all__ = ["KINDS", "serve"]
+
+LONG_ANSWER: Final = 1000
+"""Only the bill's answer is as long; a bit flipped there hits the message, not the handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """What a lie has to work with."""
+
+    question: BillQuestion
+    answer: Answer
+    tariff: Tariff
+    device: Device
+
+    @property
+    def days(self) -> list[CertifiedDay]:
+        """The answer's days."""
+        return [CertifiedDay.decode(day) for day in self.drawn.days]
+
+    @property
+    def drawn(self) -> BillAnswer | Proved:
+        """What the answer says of the import register; that is what is lied about."""
+        if isinstance(self.answer, BillAnswer):
+            return self.answer
+        if self.answer.drawn is None:
+            raise ValueError("the bill does not depend on what was used: nothing to lie about")
+        return self.answer.drawn
+
+    def with_days(self, days: tuple[bytes, ...]) -> Answer:
+        """Return the answer with other days of the import register."""
+        if isinstance(self.answer, BillAnswer):
+            return replace(self.answer, days=days)
+        return self.with_drawn(days=days)
+
+    def with_drawn(self, **changes: Any) -> ChargesAnswer:
+        """Return an answer of charges that says something else of the import register."""
+        assert isinstance(self.answer, ChargesAnswer)
+        assert self.answer.drawn is not None
+        return replace(self.answer, drawn=replace(self.answer.drawn, **changes))
+
+    def total(self, amount: int, tariff: Tariff | None = None) -> Decimal:
+        """What an energy amount comes to."""
+        bill = total_from_energy_amount(
+            tariff or self.tariff, amount, self.question.begin, self.question.end
+        )
+        return Decimal(bill.total)
+
+    def prices(self, tariff: Tariff | None = None) -> list[int]:
+        """The slots' prices."""
+        starts = [t for day in self.days for t in day.content.grid.boundaries()[:-1]]
+        return (tariff or self.tariff).prices(starts, 60 * self.device.meter.slot_minutes)
+
+    @property
+    def uses(self) -> list[int]:
+        """What each slot used."""
+        period = self.device.meter.period(self.question.begin, self.question.end)
+        return [wh for use in self.device.meter.uses(period) for wh in use.uses]
+
+    def bound(self, answer: Answer) -> Answer:
+        """Return the answer with the binding that fits its other fields: anyone can compute it."""
+        if isinstance(answer, ChargesAnswer):
+            return answer  # its proof is bound to all of them by its challenges
+        statement = LinearStatement(
+            self._context(),
+            tuple(day.digest for day in replace(self, answer=answer).days),
+            tuple(self.prices()),
+        )
+        transcript = statement.transcript()
+        transcript.append_integer("value", answer.energy_amount)
+        transcript.append_scalar("opening", decode_scalar(answer.opening))
+        return replace(answer, binding=transcript.digest())
+
+    def from_uses(self, uses: list[int]) -> Answer:
+        """Return the answer that these uses would make, with the true blindings.
+
+        A proof is over commitments that fit the uses; those in the certified days do not.
+        """
+        if isinstance(self.answer, BillAnswer):
+            amount = sum(p * wh for p, wh in zip(self.prices(), uses, strict=True))
+            lower = replace(self.answer, energy_amount=amount, total=self.total(amount))
+            return self.bound(lower)
+        meter, begin, end = self.device.meter, self.question.begin, self.question.end
+        opening = meter.certifier.opening(meter.certifications(meter.period(begin, end)))
+        certified = CertifiedPeriod(tuple(self.days))
+        starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
+        states = combine_states([one.states for one in (certified, *self._fed_in)])
+        plan = plan_bill(self.tariff, starts, 60 * meter.slot_minutes, states, begin, end)
+        assert isinstance(opening, SlotOpening)
+        false = replace(opening, uses=tuple(uses))
+        points = commit_many(false.uses, false.blindings)
+        source = replace(certified.source(false), commitment=points)
+        amounts = plan.amounts(Register.IMPORT)
+        values, proof = open_amounts(self._context(), source, amounts, os.urandom(32))
+        total = Decimal(plan.bill((*values, *self._credited(plan))).total)
+        return replace(self.with_drawn(proof=proof), total=total)
+
+    @property
+    def _fed_in(self) -> list[CertifiedPeriod]:
+        """The answer's days of the export register, if there are any."""
+        if isinstance(self.answer, BillAnswer) or self.answer.fed_in is None:
+            return []
+        return [CertifiedPeriod(tuple(map(CertifiedDay.decode, self.answer.fed_in.days)))]
+
+    def _credited(self, plan: Plan) -> tuple[int, ...]:
+        """Return what the answer proves of the export register."""
+        if isinstance(self.answer, BillAnswer) or self.answer.fed_in is None:
+            return ()
+        assert self.device.feed_in is not None
+        [certified] = self._fed_in
+        context = replace(self._context(), register=self.device.feed_in.channel.register)
+        proof, amounts = self.answer.fed_in.proof, plan.amounts(Register.EXPORT)
+        values, _ = verify_amounts(context, certified.source(), amounts, proof, "feed-in")
+        return values
+
+    def _context(self) -> StatementContext:
+        series = self.device.meter.certifier.series
+        return StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=self.question.begin,
+            end=self.question.end,
+            slot_minutes=series.slot_minutes,
+            parameters=self.tariff.digest,
+            recipient=RECIPIENT,
+            purpose=PURPOSE,
+            nonce=self.question.nonce,
+        )
+
+
+def lower_reading(lie: Lie) -> Answer:
+    """One reading is changed after it was certified; everything else follows from it."""
+    uses = lie.uses
+    slot = max(range(len(uses)), key=uses.__getitem__)
+    uses[slot] -= uses[slot] // 2 + 1
+    return lie.from_uses(uses)
+
+
+def other_commitment(lie: Lie) -> Answer:
+    """One commitment is replaced by one to 0 Wh; amount, opening and binding follow from it."""
+    first, *rest = lie.days
+    content = first.content
+    points = list(content.commitments)
+    points[0] = commit(0, 1)
+    forged = replace(first, content=replace(content, commitments=PointVector(points)))
+    days = (forged.encode(), *(day.encode() for day in rest))
+    return lie.bound(lie.with_days(days))
+
+
+def lower_fee(lie: Lie) -> Answer:
+    """The amount is a tenth lower, and the total follows from it."""
+    if isinstance(lie.answer, ChargesAnswer):
+        return lie.from_uses([wh * 9 // 10 for wh in lie.uses])
+    amount = lie.answer.energy_amount * 9 // 10
+    return lie.bound(replace(lie.answer, energy_amount=amount, total=lie.total(amount)))
+
+
+def cheaper_tariff(lie: Lie) -> Answer:
+    """The bill is right, but under another tariff than the one that was asked under."""
+    other = replace(lie.tariff, revision=lie.tariff.revision + 1)
+    return replace(lie.answer, tariff=other.digest)
+
+
+def other_proof(lie: Lie) -> Answer:
+    """The opening, or the last number of the proof, is off by one."""
+    if isinstance(lie.answer, ChargesAnswer):
+        assert isinstance(lie.drawn, Proved)
+        start, last = lie.drawn.proof[:-32], decode_scalar(lie.drawn.proof[-32:])
+        return lie.with_drawn(proof=start + encode_scalar((last + 1) % ORDER))
+    opening = (decode_scalar(lie.answer.opening) + 1) % ORDER
+    return lie.bound(replace(lie.answer, opening=encode_scalar(opening)))
+
+
+def other_signature(lie: Lie) -> Answer:
+    """The last day is signed with a key of the hub's own."""
+    *rest, last = lie.days
+    forged = CertifiedDay.sign(last.content, Ed25519PrivateKey.generate())
+    days = (*(day.encode() for day in rest), forged.encode())
+    return lie.bound(lie.with_days(days))
+
+
+def drop_day(lie: Lie) -> Answer:
+    """A day is left out."""
+    days = lie.drawn.days
+    middle = len(days) // 2
+    return lie.with_days(days[:middle] + days[middle + 1 :])
+
+
+def reorder_day(lie: Lie) -> Answer:
+    """Two days have changed places."""
+    days = list(lie.drawn.days)
+    middle = len(days) // 2
+    days[middle], days[middle + 1] = days[middle + 1], days[middle]
+    return lie.with_days(tuple(days))
+
+
+LIES: Final[dict[str, Callable[[Lie], Answer]]] = {
+    "reading": lower_reading,
+    "commitment": other_commitment,
+    "fee": lower_fee,
+    "tariff": cheaper_tariff,
+    "proof": other_proof,
+    "signature": other_signature,
+    "drop-day": drop_day,
+    "reorder-day": reorder_day,
+}
+KINDS: Final = (*LIES, "replay", "message")
+
+
+@dataclass(slots=True)
+class LyingInstance:
+    """An applet whose answers to questions are changed on their way out."""
+
+    honest: AppletInstance
+    kind: str
+    device: Device
+    _recorded: bytes | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+    def process(self, command: bytes) -> bytes:
+        """Answer honestly, or nearly so."""
+        raw = self.honest.process(command)
+        apdu, response = CommandApdu.decode(command), ResponseApdu.decode(raw)
+        if apdu.ins != Instruction.ASK or not response.is_success:
+            return raw
+        if self.kind == "replay":
+            self._recorded = self._recorded or raw
+            return self._recorded
+        if self.kind not in LIES:
+            return raw
+        question = BillQuestion.decode(apdu.data)
+        tariff = Tariff.decode(split_signed_tariff(question.tariff).payload)
+        lie = Lie(question, decode_answer(response.data), tariff, self.device)
+        return ResponseApdu(LIES[self.kind](lie).encode(), response.sw).encode()
+
+
+@dataclass(slots=True)
+class LyingMachine:
+    """A machine whose applets lie."""
+
+    honest: AppletMachine
+    kind: str
+    device: Device
+
+    def instance(self, bundle: Bundle, platform: Platform) -> LyingInstance:
+        """Return an applet that lies."""
+        return LyingInstance(self.honest.instance(bundle, platform), self.kind, self.device)
+
+
+@dataclass(slots=True)
+class FlippingConnection:
+    """A line on which one bit of a long answer falls over."""
+
+    honest: CardConnection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+    def transmit(self, apdu: bytes) -> bytes:
+        """Carry an APDU there and the answer back, nearly."""
+        answer = self.honest.transmit(apdu)
+        if len(answer) < LONG_ANSWER:
+            return answer
+        place = len(answer) // 2
+        return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
+
+
+@dataclass(slots=True)
+class FlippingCard:
+    """A card at the end of such a line."""
+
+    honest: Card
+
+    def connect(self) -> FlippingConnection:
+        """Begin a conversation."""
+        return FlippingConnection(self.honest.connect())
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@hub_option
+@click.option("--port", type=int, default=0)
+@click.option("--json", "_as_json", is_flag=True)
+def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
+    """Serve like a hub, and lie."""
+    with Device.open(folder) as device:
+        machine = cast("AppletMachine", LyingMachine(open_machine(), kind, device))
+        honest = device.card(machine)
+        card = cast("Card", FlippingCard(honest)) if kind == "message" else honest
+
+        def ready(host: str, chosen: int) -> None:
+            print_json("meterlet.hub.serve/1", {"host": host, "port": chosen})
+            sys.stdout.flush()
+
+        async def run() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await serve_link(
+                card,
+                device.disclosure,
+                "127.0.0.1",
+                port,
+                ready,
+                stop,
+                tick=lambda: device.tick(honest),
+                complain=lambda line: click.echo(line, err=True),
+            )
+
+        asyncio.run(run())

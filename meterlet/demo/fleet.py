@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process with some homes' hubs in it, each a device of its own with a folder and a port.
+
+    python -m meterlet.demo.fleet PLAN
+
+PLAN is a JSON file (`Plan`). The process makes the devices, installs the aggregation applet in
+each, lets its readings in as SML telegrams, certifies the days, and then serves until terminated.
+Homes share the process for the computer's sake only: nothing passes between them.
+"""
+
+import asyncio
+import csv
+import gzip
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+import rich_click as click
+
+from hub.card import Card
+from hub.device import Description, Device
+from hub.installer import Installer
+from hub.link import serve as serve_link
+from hub.machine import AppletMachine
+from hub.meters import (
+    ACTIVE_ENERGY_IMPORT,
+    CsvReplay,
+    Door,
+    EnergyUnit,
+    ReplayError,
+    SyntheticHousehold,
+    emulated_meter_id,
+    parse_zone,
+    telegrams,
+)
+from hub.readings import Reading, Readout
+from meterlet.commands.common import one_line_errors, open_machine, print_json
+from meterlet.demo.dishonest_home import make_liar, vanishing
+from protocols.metrology import Period
+
+__all__ = ["Home", "Plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One home of the demonstration."""
+
+    serial: int
+    folder: str
+    column: str
+    """Of the CSV file; empty for a synthetic household, whose seed is the serial number."""
+    vanishes: bool = False
+    """Whether it drops out once it has told its keys."""
+    lies: bool = False
+    """Whether it encrypts something else than its certifier signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the process has to know."""
+
+    homes: list[Home]
+    readings: str
+    """A CSV file, or empty."""
+    unit: str
+    interval_seconds: int
+    readings_zone: str
+    zone: str
+    slot_minutes: int
+    first: str
+    last: str
+    package: str
+    """The applet's CAP file."""
+    vendor: str
+    authority: str
+    operator: str
+    """The operator's public key, in hex."""
+
+    @property
+    def period(self) -> Period:
+        """The days whose readings come in."""
+        return Period(date.fromisoformat(self.first), date.fromisoformat(self.last))
+
+    def write(self, path: Path) -> None:
+        """Keep the plan in a file."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        """Return the plan in a file."""
+        members: dict[str, Any] = json.loads(path.read_text())
+        homes = [Home(**home) for home in members.pop("homes")]
+        return cls(homes=homes, **members)
+
+
+@dataclass(slots=True)
+class _Hub:
+    """A home's hub, made and ready."""
+
+    home: Home
+    device: Device
+    card: Card
+
+    @classmethod
+    def make(cls, home: Home, plan: Plan, machine: AppletMachine) -> "_Hub":
+        """Make the device, let its readings in, install the applet."""
+        folder = Path(home.folder)
+        description = Description(
+            emulated_meter_id(home.serial), ACTIVE_ENERGY_IMPORT, plan.zone, plan.slot_minutes
+        )
+        device = Device.create(folder, description)
+        shutil.copy(plan.vendor, folder / "vendors" / "meterlet.pem")
+        shutil.copy(plan.authority, folder / "authorities" / "authority.pem")
+        door = Door(device.meter.channel, device.now)
+        readouts: list[Readout] = []
+        for telegram in telegrams(description.meter, _readings(home, plan)):
+            readouts += door.feed(telegram)
+        readouts += door.close()
+        device.store(readouts)
+        device.certify()
+        if home.lies:
+            make_liar(device)
+        card = device.card(machine)
+        installer = Installer(device, card)
+        package = installer.read(Path(plan.package).read_bytes())
+        installer.install(package, bytes.fromhex(plan.operator))
+        return cls(home, device, vanishing(card) if home.vanishes else card)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what the outside needs to know of the home."""
+        device = self.device
+        return {
+            "serial": self.home.serial,
+            "meter": device.description.meter.hex(),
+            "certifier": device.meter.certifier.keys.public_key.public_bytes_raw().hex(),
+        }
+
+
+def _readings(home: Home, plan: Plan) -> Iterator[Reading]:
+    period = plan.period
+    if not home.column:
+        house = SyntheticHousehold(plan.zone, home.serial)
+        return house.readings(period.first, period.last, 60 * plan.slot_minutes)
+    replay = CsvReplay(
+        _file_of(home),
+        home.column,
+        EnergyUnit(plan.unit),
+        plan.interval_seconds,
+        parse_zone(plan.readings_zone),
+    )
+    return replay.readings(*period.bounds(plan.zone))
+
+
+def _file_of(home: Home) -> Path:
+    return Path(f"{home.folder}.csv")
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
+            yield text
+    else:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            yield text
+
+
+def _split(plan: Plan) -> None:
+    """Give each home a file of its own with its column of the days in question."""
+    one_day = timedelta(days=1)
+    first, last = plan.period.first - one_day, plan.period.last + one_day
+    path = Path(plan.readings)
+    with ExitStack() as stack:
+        text = stack.enter_context(_text(path))
+        rows = csv.reader(text, strict=True)
+        header = next(rows)
+        columns = [
+            (header.index(home.column), stack.enter_context(_file_of(home).open("w")))
+            for home in plan.homes
+        ]
+        for place, file in columns:
+            file.write(f"start,{header[place]}\n")
+        for row in rows:
+            if len(row) != len(header):
+                raise ReplayError(f"{path}: line {rows.line_num}: {len(row)} cells")
+            if first.isoformat() <= row[0][:10] <= last.isoformat():
+                for place, file in columns:
+                    file.write(f"{row[0]},{row[place]}\n")
+
+
+async def _serve(hubs: Sequence[_Hub], stop: asyncio.Event) -> None:
+    """Let every hub answer on a port of its own until `stop` is set; print where."""
+    places: dict[int, dict[str, Any]] = {}
+
+    def ready(hub: _Hub, host: str, port: int) -> None:
+        places[hub.home.serial] = {**hub.facts, "address": f"{host}:{port}"}
+        if len(places) == len(hubs):
+            print_json("meterlet.demo.fleet/1", {"homes": list(places.values())})
+            sys.stdout.flush()
+
+    def complain(hub: _Hub, line: str) -> None:
+        click.echo(f"meterlet: home {hub.home.serial}: {line}", err=True)
+
+    await asyncio.gather(
+        *(
+            serve_link(
+                hub.card,
+                hub.device.disclosure,
+                "127.0.0.1",
+                0,
+                partial(ready, hub),
+                stop,
+                tick=lambda: None,
+                complain=partial(complain, hub),
+            )
+            for hub in hubs
+        )
+    )
+
+
+def main() -> None:
+    """Make and serve the homes of a plan."""
+    with one_line_errors(), ExitStack() as stack:
+        plan = Plan.read(Path(sys.argv[1]))
+        if plan.readings:
+            _split(plan)
+        machine, hubs = open_machine(), []
+        for home in plan.homes:
+            hub = _Hub.make(home, plan, machine)
+            stack.enter_context(hub.device)
+            hubs.append(hub)
+            click.echo(f"home {home.serial}", err=True)
+
+        async def run() -> None:
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await _serve(hubs, stop)
+
+        asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of a reading, from the meter to the resident's check, in a folder of its own.
+
+    meter --SML--> hub (vault, certifier) <--TCP, SCP03--> utility (verify, ledger, invoice)
+                                     └--> resident (recompute, what left the house)
+
+The hub answers from a process of its own; everything else happens here, through the same
+functions that the other commands use.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hub.device import Description, Device
+from hub.inspection import Verdict, check_invoices, releases_view
+from hub.inspection.api.json_views import bill_facts, releases_facts
+from hub.installer import Installer, build_package, consent_terms
+from hub.machine import AppletMachine
+from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    Door,
+    ReplayError,
+    emulated_meter_id,
+    telegrams,
+)
+from hub.readings import ReadingFlag, Readout
+from meterlet.commands.applet import in_words
+from meterlet.commands.common import local_day, utc_text
+from protocols.metrology import Period
+from tariffs import Bill, Register, Tariff, billed_registers
+from tariffs.energy import SeriesCharge
+from utility_server.errors import HeadEndError, HubRefused
+from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.utility import BilledPeriod, Utility
+
+__all__ = ["Household", "Journey", "Result", "credits_feed_in"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+APPLET: Final = bytes.fromhex("F04D544C010101")
+START_SECONDS: Final = 60
+LIAR: Final = "from meterlet.demo.dishonest_hub import serve; serve()"
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """Whose readings the demonstration is about."""
+
+    readouts: Callable[[], Iterator[Readout]]
+    zone: str
+    slot_minutes: int
+    period: Period
+    source: str
+    """Said of the readings wherever they show."""
+    feeds_in: bool = False
+    """Whether its meter counts what is fed in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it."""
+
+    facts: dict[str, Any]
+    inspection: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Journey:
+    """One household's month, end to end."""
+
+    folder: Path
+    household: Household
+    tariff: Tariff
+    open_machine: Callable[[], AppletMachine]
+    tamper: str | None = None
+    say: Callable[[str], None] = lambda line: None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> Result:
+        """Go the whole way; raise what refuses on it."""
+        meter = emulated_meter_id(1)
+        vendor = Ed25519PrivateKey.generate()
+        with self._station("machine"):
+            machine = self.open_machine()
+        with (
+            self._station("set-up"),
+            Utility.create(self.folder / "utility") as office,
+            self._new_hub(meter, vendor) as device,
+        ):
+            self._install(device, office, machine, vendor)
+        with Device.open(self.folder / "hub") as device:
+            with self._station("meter"):
+                stored, wire = self._read(device, meter)
+            self.say(
+                f"meter: {stored:,} readings in {wire:,} bytes of SML, {self.household.source}"
+            )
+            with self._station("certifier"):
+                days = device.certify()
+            both = ", energy drawn and energy fed in" if device.feed_in else ""
+            self.say(f"certifier: {days} days committed to and signed, slot by slot{both}")
+        with Utility.open(self.folder / "utility") as office:
+            billed, traffic = self._bill(office, meter)
+        self.say(
+            f"utility: verified, {billed.verified.bill.total} {billed.verified.bill.currency}"
+            f" for {billed.verified.slots:,} slots; invoice {billed.invoice.number}"
+        )
+        with Device.open(self.folder / "hub") as device, self._station("inspection"):
+            checked = check_invoices(device, APPLET)[-1]
+            inspection = {
+                **bill_facts(checked, device.zone),
+                **releases_facts(releases_view(device), device.zone),
+            }
+        facts = {
+            "household": self.household.source,
+            "readings": stored,
+            "days": days,
+            "first_day": local_day(billed.verified.bill.begin, device.zone),
+            "last_day": local_day(billed.verified.bill.end - 1, device.zone),
+            "slots": billed.verified.slots,
+            "missing_slots": [utc_text(start) for start in billed.verified.missing],
+            "estimated_slots": billed.verified.estimated,
+            "tariff": self.tariff.name,
+            "fee": money(billed.verified.bill),
+            "fee_recomputed": None if checked.bill is None else money(checked.bill),
+            "verdict": checked.verdict.value,
+            "verified": checked.verdict is Verdict.MATCHES,
+            "items": inspection["items"],
+            "released": inspection["released"],
+            "known": inspection["known"],
+            "bytes_left_house": inspection["bytes_left_house"],
+            "bytes_entered_house": traffic,
+            "raw_readings_left_house": inspection["raw_readings_left_house"],
+            "timings": {name: round(seconds, 4) for name, seconds in self.timings.items()},
+        }
+        return Result(facts, inspection)
+
+    @contextmanager
+    def _station(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - begin
+
+    def _new_hub(self, meter: bytes, vendor: Ed25519PrivateKey) -> Device:
+        description = Description(
+            meter,
+            ACTIVE_ENERGY_IMPORT,
+            self.household.zone,
+            self.household.slot_minutes,
+            ACTIVE_ENERGY_EXPORT if self.household.feeds_in else None,
+        )
+        device = Device.create(self.folder / "hub", description)
+        pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (device.folder / "vendors" / "meterlet.pem").write_bytes(pem)
+        return device
+
+    def _install(
+        self, device: Device, office: Utility, machine: AppletMachine, vendor: Ed25519PrivateKey
+    ) -> None:
+        installer = Installer(device, device.card(machine))
+        manifest = "dynamic.toml" if has_series(self.tariff) else "manifest.toml"
+        built = build_package(ROOT / "applets" / "billing", vendor, [ROOT], manifest)
+        package = installer.read(built)
+        if has_series(self.tariff):
+            self.say("resident: prices that change from slot to slot take this consent:")
+            self.say(f"  {in_words(consent_terms(package.bundle)[0])}")
+        supplier = office.keys.public.public_bytes_raw()
+        office.customers.enrol(installer.install(package, supplier).encode())
+
+    def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
+        fed_in = device.description.feed_in_register
+        door = Door(device.meter.channel, device.now, feed_in_register=fed_in)
+        readouts, wire = [], 0
+        for telegram in telegrams(meter, self.household.readouts()):
+            wire += len(telegram)
+            readouts += door.feed(telegram)
+        readouts += door.close()
+        if all(readout.flags & ReadingFlag.RESUMED for readout in readouts[1:]):
+            period = f"{self.household.period.first} to {self.household.period.last}"
+            raise ReplayError(f"{self.household.source}: no value from {period}: nothing to bill")
+        return device.store(readouts), wire
+
+    def _bill(self, office: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
+        head_end = HeadEnd(office.randomness)
+        question = office.question(meter, self.household.period, office.sign(self.tariff))
+        hub = self._serve()
+        with hub, _stopped(hub):
+            with self._station("start of the hub's process"):
+                address = self._address(hub)
+            if self.tamper == "replay":
+                # The hub answers this one honestly, and the next one with what it said here.
+                office.ask(question, head_end, address)
+                question = office.question(meter, self.household.period, question.tariff)
+            with self._station("channel, applet and proof"):
+                try:
+                    answer = office.ask(question, head_end, address)
+                except HubRefused:
+                    self._say_why()
+                    raise
+            with self._station("verification and ledger"):
+                billed = office.verify(question, answer)
+            with self._station("delivery"):
+                office.deliver(billed, head_end, address)
+        return billed, head_end.traffic.sent
+
+    def _say_why(self) -> None:
+        """Say what the resident is told: the utility is told a status word only."""
+        with Device.open(self.folder / "hub") as device:
+            for entry in device.disclosure.log.entries("refusal"):
+                self.say(
+                    f"resident: not told to the {entry.facts['recipient']}: {entry.facts['why']}"
+                )
+
+    def _serve(self) -> subprocess.Popen[str]:
+        if self.tamper is None:
+            program = ["-m", "meterlet", "hub", "serve"]
+        else:
+            program = ["-c", LIAR, self.tamper]
+        command = [sys.executable, *program, "--hub", str(self.folder / "hub")]
+        return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
+            [*command, "--port", "0", "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def _address(self, hub: subprocess.Popen[str]) -> Address:
+        assert hub.stdout is not None
+        lines = ""
+        for line in hub.stdout:
+            lines += line
+            if line == "}\n":
+                where = json.loads(lines)
+                return Address(where["host"], where["port"])
+        raise HeadEndError(f"the hub's process ended with {hub.wait()} before it listened")
+
+
+@contextmanager
+def _stopped(hub: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        hub.terminate()
+        hub.wait(START_SECONDS)
+
+
+def has_series(tariff: Tariff) -> bool:
+    """Tell whether a tariff has prices that change from slot to slot."""
+    return any(
+        isinstance(charge, SeriesCharge)
+        for version in tariff.versions
+        for charge in version.metered
+    )
+
+
+def credits_feed_in(tariff: Tariff) -> bool:
+    """Tell whether a bill under a tariff depends on what was fed in."""
+    return Register.EXPORT in billed_registers(tariff, tariff.begin, tariff.end)
+
+
+def money(bill: Bill) -> dict[str, Any]:
+    """Return an amount as the JSON outputs show it: exact integer, its scale, rounded text."""
+    return {
+        "exact": bill.total_exact,
+        "exact_decimals": bill.exact_decimals,
+        "rounded": bill.total,
+        "currency": bill.currency,
+    }

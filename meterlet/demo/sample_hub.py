@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub to try an applet on: real parts, a synthetic household, and everything said aloud."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from hub.applet_host.peers import AppletTransactions, CommandStack, RecordedStatements
+from hub.applet_host.services import (
+    AppletStore,
+    HubCalendar,
+    HubClock,
+    HubStatements,
+    named_feed_in,
+)
+from hub.device import Description, Device
+from hub.installer import consent_terms
+from hub.machine import (
+    OUTPUT_COMPONENT,
+    AppletFault,
+    AppletInstance,
+    AppletMachine,
+    Bundle,
+    Confinement,
+    Ed25519Signatures,
+    Manifest,
+    OutputBoard,
+    Platform,
+    RawApplet,
+    Refusal,
+    Refused,
+    Released,
+    Use,
+    at_resolution,
+)
+from hub.metering import Meter, PeriodIncomplete
+from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    SyntheticHousehold,
+    emulated_meter_id,
+)
+from hub.vault import Database
+from protocols.metrology import Period, find_zone
+
+__all__ = ["SampleHub", "Step"]
+
+REGISTER: Final = "1-0:1.8.0*255"
+SLOT_MINUTES: Final = 15
+FED_IN: Final = "1-0:2.8.0*255"
+SAMPLE_WATTS_PEAK: Final = 8000
+HOUR: Final = 3600
+SUCCESS: Final = (0x90, 0x61, 0x62, 0x63)
+NONCE: Final = bytes(range(16))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was asked of the applet, and what came of it."""
+
+    asked: str
+    response: bytes
+    """With its status word; empty if the applet was not to answer."""
+    fuel: int
+    host_calls: int
+    log: tuple[str, ...]
+    fault: str | None = None
+    """What broke: a traceback or a trap."""
+    released: tuple[Released, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """The status word, in hexadecimal."""
+        return self.response[-2:].hex().upper()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the step as the JSON output shows it."""
+        return {
+            "asked": self.asked,
+            "status": self.status,
+            "data": self.response[:-2].hex(),
+            "fuel": self.fuel,
+            "host_calls": self.host_calls,
+            "log": list(self.log),
+            "fault": self.fault,
+            "released": [
+                {"output": one.output.name, "boundary": one.boundary, "value": one.value.hex()}
+                for one in self.released
+            ],
+        }
+
+
+class _NothingKept(Exception):
+    """Undoes the transaction of a command that ended in an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """Readings at the manifest's resolution."""
+
+    meter: Meter
+    resolution_minutes: int
+
+    def read(self, register: str, begin: int, end: int) -> Use:
+        if register != REGISTER:
+            raise Refused(Refusal.NOT_FOUND)
+        home = find_zone(self.meter.zone)
+        first, last = (
+            datetime.fromtimestamp(time, UTC).astimezone(home).date() for time in (begin, end - 1)
+        )
+        try:
+            days = self.meter.uses(Period(first, last))
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+        rows = [
+            (start, watt_hours, int(state))
+            for day in days
+            for start, watt_hours, state in zip(
+                day.grid.boundaries()[:-1], day.uses, day.states, strict=True
+            )
+            if begin <= start < end
+        ]
+        use = Use(
+            tuple(row[0] for row in rows),
+            tuple(row[1] for row in rows),
+            bytes(row[2] for row in rows),
+        )
+        return at_resolution(use, self.meter.slot_minutes, self.resolution_minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    lines: list[str]
+
+    def write(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@dataclass(slots=True)
+class SampleHub:
+    """A hub in a folder of its own, with a synthetic household's days in it."""
+
+    device: Device
+    bundle: Bundle
+    period: Period
+    _time: int
+    _lines: list[str] = field(default_factory=list)
+    _instance: AppletInstance = field(init=False)
+    _stack: CommandStack = field(init=False)
+    _raw: RawApplet | None = field(default=None, init=False)
+    _faults: list[AppletFault] = field(default_factory=list, init=False)
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, folder: Path, machine: AppletMachine, bundle: Bundle, period: Period, zone: str
+    ) -> Iterator["SampleHub"]:
+        """Make the hub, fill it with the days of `period`, and put the applet into it.
+
+        The household has panels if the manifest names the register of what is fed in.
+        """
+        meter, fed_in = emulated_meter_id(1), _names_feed_in(bundle.manifest)
+        description = Description(
+            meter,
+            ACTIVE_ENERGY_IMPORT,
+            zone,
+            SLOT_MINUTES,
+            ACTIVE_ENERGY_EXPORT if fed_in else None,
+        )
+        end = period.bounds(zone)[1]
+        outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT])
+        with outputs, Device.create(folder / "hub", description, now=lambda: end) as device:
+            panels = SAMPLE_WATTS_PEAK if fed_in else 0
+            household = SyntheticHousehold(zone, solar_watts_peak=panels)
+            device.store(list(household.readouts(period.first, period.last, SLOT_MINUTES * 60)))
+            device.certify()
+            for terms in consent_terms(bundle):
+                device.disclosure.grant(terms)
+            sample = cls(device, bundle, period, end)
+            sample._start(machine, outputs)
+            yield sample
+
+    def _start(self, machine: AppletMachine, outputs: Database) -> None:
+        manifest, device = self.bundle.manifest, self.device
+        raw = manifest.confinement is Confinement.RAW
+        self._stack = CommandStack(device.database)
+        feed_in = named_feed_in(device.feed_in, manifest)
+        board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
+        platform = Platform(
+            statements=RecordedStatements(
+                HubStatements(
+                    manifest.aid,
+                    self.bundle.digest,
+                    manifest,
+                    device.meter,
+                    device.disclosure,
+                    feed_in=feed_in,
+                ),
+                self._stack,
+            ),
+            calendar=HubCalendar(device.meter, feed_in),
+            store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
+            clock=HubClock(lambda: self._time),
+            signatures=Ed25519Signatures(),
+            log=_Lines(self._lines),
+            readings=_Readings(device.meter, manifest.resolution_minutes or 0) if raw else None,
+            outputs=board if raw else None,
+            transactions=None if raw else AppletTransactions(self._stack),
+        )
+        self._instance = machine.instance(self.bundle, platform)
+        if raw:
+            board.install(self._first_tick)
+            self._raw = RawApplet(self._instance, board, outputs, self._faults.append)
+
+    @property
+    def _first_tick(self) -> int:
+        second_day = Period(self.period.first + timedelta(days=1), self.period.last)
+        return second_day.bounds(self.device.meter.zone)[0]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What commands may name in braces: the period's bounds and a nonce, in hexadecimal."""
+        begin, end = self.period.bounds(self.device.meter.zone)
+        return {
+            "begin": begin.to_bytes(8, "big").hex(),
+            "end": end.to_bytes(8, "big").hex(),
+            "nonce": NONCE.hex(),
+        }
+
+    def install(self, parameters: bytes) -> Step:
+        """Install the applet."""
+        return self._step("install", lambda: self._instance.install(parameters))
+
+    def select(self) -> Step:
+        """Turn to the applet."""
+        return self._step("select", self._instance.select)
+
+    def send(self, command: bytes) -> Step:
+        """Send a command, as if it had come over the applet's own channel."""
+        return self._step(
+            command.hex().upper(), lambda: self._instance.process(command), may_release=True
+        )
+
+    def tick(self, hours: int) -> Step:
+        """Let a raw applet's time pass: `hours` after the sample period's first day."""
+        assert self._raw is not None
+        self._time = self._first_tick + hours * HOUR
+        self._lines.clear()
+        self._faults.clear()
+        released = tuple(self._raw.tick(self._time))
+        return Step(
+            f"update at {datetime.fromtimestamp(self._time, UTC):%Y-%m-%dT%H:%MZ}",
+            b"",
+            self._instance.usage.fuel,
+            self._instance.usage.host_calls,
+            tuple(self._lines),
+            self._faults[0].detail if self._faults else None,
+            released,
+        )
+
+    def _step(self, asked: str, ask: Callable[[], bytes], *, may_release: bool = False) -> Step:
+        self._lines.clear()
+        response, broken = b"", None
+        try:
+            entered = self._stack.entered(self._instance, may_release=may_release)
+            with self.device.database.transaction(), entered:
+                response = ask()
+                if response[-2] not in SUCCESS:
+                    raise _NothingKept
+        except _NothingKept:
+            pass
+        except AppletFault as fault:
+            response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"
+        usage = self._instance.usage
+        return Step(asked, response, usage.fuel, usage.host_calls, tuple(self._lines), broken)
+
+
+def _names_feed_in(manifest: Manifest) -> bool:
+    return any(FED_IN in grant.registers for grant in manifest.statements)

@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installed applets that call each other in the machine, and their own transactions."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from textwrap import dedent
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from hub.applet_host.services import AppletStore
+from hub.card import Card
+from hub.device import Description, Device
+from hub.installer import Installer, build_package
+from hub.machine import AppletMachine
+from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from meterlet.commands.applet import applet
+from protocols.enrolment import Enrolment
+from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.metrology import Period
+from protocols.secure_channel import CardClient
+
+VENDOR: Final = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
+APRIL: Final = int(datetime(2025, 4, 1, 9, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
+NAMES: Final = ("ask", "bee", "cat", "dog", "elk")
+AIDS: Final = {name: bytes.fromhex("F04D544C02") + name.encode() for name in NAMES}
+REFUSED: Final = 0x6982
+
+MANIFEST: Final = """
+    aid = "{aid}"
+    name = "{name}"
+    version = "0.1.0"
+    vendor = "A vendor"
+    recipient = "{recipient}"
+    purpose = "planning"
+    confinement = "statement"
+    expires = 2035-12-31
+
+    [code]
+    runtime = "python"
+    package = "{name}"
+
+    [[statements]]
+    kind = "linear"
+    registers = ["1-0:1.8.0*255"]
+    minimum_days = 28
+    at_most = 4
+    within_days = 31
+
+    [limits]
+    fuel = 5_000_000_000
+    """
+PASSING: Final = """
+    from applets.sdk import Applet, AppletError, Command, Refused, Response
+
+    REGISTER = "1-0:1.8.0*255"
+
+    class Passing(Applet):
+        served = 0
+
+        def select(self) -> bytes:
+            return bytes([self.open()]) if self.store.get(b"eager") else b""
+
+        def process(self, command: Command) -> Response:
+            match command.ins:
+                case 1:
+                    return Response(self.pass_on(command.p1, command.data))
+                case 2:
+                    return Response(bytes([self.served]))
+                case 3:
+                    self.store.put(b"mine", b"1")
+                    try:
+                        self.pass_on(command.p1, command.data)
+                    except Refused as refused:
+                        return Response(refused.refusal.value.encode())
+                case 4:
+                    self.pass_on(command.p1, command.data)
+                    raise AppletError(0x6A80)
+                case 6:
+                    try:
+                        self.platform.peers.call(command.data, command.p1, b"")
+                    except Refused as refused:
+                        return Response(refused.refusal.value.encode())
+                    return Response(b"answered")
+                case 7:
+                    return Response(self.pass_on(1, bytes(int(command.data)))[-20:])
+                case _:
+                    self.steps(command.data.decode())
+            return Response()
+
+        def steps(self, steps: str) -> None:
+            transactions = self.platform.transactions
+            for number, step in enumerate(steps.split()):
+                match step:
+                    case "put":
+                        self.store.put(b"mine", bytes([number]))
+                    case "raise":
+                        try:
+                            with transactions:
+                                self.store.put(b"mine", b"never")
+                                raise ValueError
+                        except ValueError:
+                            pass
+                    case "with":
+                        with transactions:
+                            self.store.put(b"mine", bytes([number]))
+                    case "ask":
+                        self.platform.peers.call(bytes.fromhex("{next}"), 1, b"count")
+                    case "open":
+                        self.open()
+                    case "eager":
+                        self.store.put(b"eager", b"1")
+                    case "crash":
+                        1 // 0
+                    case _ if step.startswith("day"):
+                        self.open(int(step[3:]))
+                    case _ if step.startswith("sw"):
+                        raise AppletError(int(step[2:], 16))
+                    case _:
+                        getattr(transactions, step)()
+
+        @property
+        def store(self):
+            return self.platform.store
+
+        def open(self, shift: int | None = None) -> int:
+            begin, end = {begin}, {end}
+            if shift is not None:
+                begin += shift * 86400
+                end = begin + 28 * 86400
+            slots = self.platform.calendar.slots(REGISTER, begin, end)
+            return self.platform.statements.open_linear(
+                REGISTER, begin, end, [7] * len(slots.starts), bytes(48)
+            ).value
+
+        def pass_on(self, service: int, request: bytes) -> bytes:
+            return self.platform.peers.call(bytes.fromhex("{next}"), service, request)
+
+        def grants(self, client: bytes, service: int) -> bool:
+            return client == bytes.fromhex("{friend}") and service in (1, 2)
+
+        def serve(self, client: bytes, service: int, request: bytes) -> bytes:
+            self.served += 1
+            self.store.put(b"served", bytes([self.served]))
+            match request:
+                case b"crash":
+                    1 // 0
+                case b"loop":
+                    while True:
+                        pass
+                case b"long":
+                    return bytes(65_537)
+                case b"text":
+                    return "text"
+                case b"open":
+                    self.open()
+                case b"longest":
+                    return bytes(65_536)
+                case b"begin":
+                    self.platform.transactions.begin()
+                    self.store.put(b"served", b"never")
+                case b"pass" if "{next}":
+                    return self.pass_on(1, b"pass")
+                case b"pass a crash":
+                    return self.pass_on(1, b"crash")
+            return client + self.served.to_bytes(1, "big") + request[:100]
+    """
+
+
+@dataclass(slots=True)
+class Home:
+    device: Device
+    card: Card
+    folder: Path
+    enrolments: dict[str, Enrolment] = field(default_factory=dict)
+    packages: dict[str, bytes] = field(default_factory=dict)
+
+    def install(
+        self,
+        name: str,
+        *,
+        following: str = "",
+        friend: str = "",
+        services: str = "[1, 2, 3]",
+        recipient: str = "grid",
+        clients: str | None = None,
+        extra: str = "",
+    ) -> None:
+        """Install an applet that passes requests on to `following`; it serves `friend`."""
+        self.build(
+            name,
+            following=following,
+            friend=friend,
+            services=services,
+            recipient=recipient,
+            clients=clients,
+            extra=extra,
+        )
+        installer = Installer(self.device, self.card)
+        package = installer.read(self.packages[name])
+        self.enrolments[name] = installer.install(package, bytes(32))
+
+    def build(
+        self,
+        name: str,
+        *,
+        following: str = "",
+        friend: str = "",
+        services: str = "[1, 2, 3]",
+        recipient: str = "grid",
+        clients: str | None = None,
+        extra: str = "",
+    ) -> bytes:
+        """Make a package and keep it."""
+        manifest = MANIFEST.format(aid=AIDS[name].hex().upper(), name=name, recipient=recipient)
+        manifest += extra
+        if following:
+            aid = AIDS[following].hex().upper()
+            manifest += f'\n    [[peers]]\n    aid = "{aid}"\n    services = {services}\n'
+        if friend or clients:
+            named = clients or AIDS[friend].hex().upper()
+            for service in (1, 3):
+                manifest += (
+                    f'\n    [[shared]]\n    service = {service}\n    clients = ["{named}"]\n'
+                )
+        begin, end = Period.month(2025, 3).bounds("Europe/Berlin")
+        source = PASSING
+        for key, value in (
+            ("next", AIDS[following].hex() if following else ""),
+            ("friend", AIDS[friend].hex() if friend else ""),
+            ("begin", str(begin)),
+            ("end", str(end)),
+        ):
+            source = source.replace("{" + key + "}", value)
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "manifest.toml").write_text(dedent(manifest))
+        (folder / "applet.py").write_text(dedent(source))
+        self.packages[name] = build_package(folder, VENDOR, [self.folder])
+        return self.packages[name]
+
+    def send(self, name: str, ins: int, data: bytes = b"", service: int = 1) -> ResponseApdu:
+        enrolment = self.enrolments[name]
+        client = CardClient(self.card.connect().transmit)
+        client.select(enrolment.applet)
+        client.open_scp03(enrolment.keys, bytes(8))
+        return client.send(CommandApdu(0x80, ins, service, 0, data, le=65_536))
+
+    def kept(self, name: str, key: bytes) -> bytes | None:
+        return AppletStore(self.device.database, AIDS[name]).get(key)
+
+    def served(self, name: str) -> int:
+        """Return how often an applet remembers to have served."""
+        return self.send(name, 2).data[0]
+
+
+@contextmanager
+def new_home(
+    tmp_path: Path, machine: AppletMachine, now: Callable[[], int] = lambda: APRIL
+) -> Iterator[Home]:
+    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    with Device.create(tmp_path / "hub", description, now=now) as device:
+        pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
+        readings = SyntheticHousehold("Europe/Berlin").readings(date(2025, 3, 1), date(2025, 4, 4))
+        device.meter.vault.append(device.meter.channel, readings)
+        device.meter.certify()
+        yield Home(device, device.card(machine), tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
+    with new_home(tmp_path, machine) as made:
+        yield made
+
+
+@pytest.fixture
+def pair(home: Home) -> Home:
+    """A client, ask, and a server, bee."""
+    home.install("ask", following="bee")
+    home.install("bee", friend="ask")
+    return home
+
+
+def test_a_server_answers_the_client_that_it_grants(pair: Home) -> None:
+    answer = pair.send("ask", 1, b"hello")
+    assert (answer.sw, answer.data) == (0x9000, AIDS["ask"] + b"\x01hello")
+    assert pair.kept("bee", b"served") == b"\x01"
+    assert pair.served("bee") == 1
+
+
+def test_services_are_granted_one_by_one(pair: Home) -> None:
+    assert pair.send("ask", 1, b"", 2).sw == REFUSED  # not in the server's manifest
+    assert pair.send("ask", 1, b"", 3).sw == REFUSED  # there, but `grants` says no
+    assert pair.send("ask", 1, b"", 4).sw == REFUSED  # not in the client's manifest
+    assert pair.kept("bee", b"served") is None
+
+
+def test_another_client_is_refused(pair: Home) -> None:
+    pair.install("cat", following="bee")
+    assert pair.send("cat", 1, b"hello").sw == REFUSED
+    assert pair.send("ask", 1, b"hello").sw == 0x9000
+
+
+def test_a_client_whose_manifest_names_nobody_is_refused(home: Home) -> None:
+    home.install("ask", following="bee", services="[2]")
+    home.install("bee", friend="ask")
+    assert home.send("ask", 1, b"hello").sw == REFUSED
+
+
+def test_what_one_recipient_may_hear_is_not_passed_to_another_ones_applet(home: Home) -> None:
+    home.install("ask", following="bee", recipient="somebody-else")
+    home.install("bee", friend="ask")
+    assert home.send("ask", 1, b"hello").sw == REFUSED
+
+
+def test_a_locked_or_deleted_server_is_refused_alike(pair: Home) -> None:
+    installer = Installer(pair.device, pair.card)
+    installer.lock(AIDS["bee"])
+    assert pair.send("ask", 1, b"hello").sw == REFUSED
+    installer.unlock(AIDS["bee"])
+    assert pair.send("ask", 1, b"hello").sw == 0x9000
+    installer.remove(AIDS["bee"])
+    assert pair.send("ask", 1, b"hello").sw == REFUSED
+
+
+def test_no_applet_is_entered_twice(home: Home) -> None:
+    home.install("ask", following="bee", friend="bee")
+    home.install("bee", following="ask", friend="ask")
+    assert home.send("ask", 1, b"pass").sw == REFUSED
+    assert home.send("ask", 1, b"hello").sw == 0x9000
+    assert home.send("bee", 1, b"hello").sw == 0x9000
+
+
+def test_four_applets_at_most_are_at_work(home: Home) -> None:
+    for before, name, after in zip(("", *NAMES), NAMES, (*NAMES[1:], ""), strict=False):
+        home.install(name, following=after, friend=before)
+    answer = home.send("bee", 1, b"pass")
+    assert (answer.sw, answer.data) == (0x9000, AIDS["dog"] + b"\x01pass")
+    assert home.send("ask", 1, b"pass").sw == REFUSED
+    assert home.send("ask", 3, b"pass").data == b"not-granted"
+    assert [home.kept(name, b"served") for name in ("cat", "dog", "elk")] == [b"\x01"] * 3
+    assert home.kept("bee", b"served") is None
+
+
+@pytest.mark.parametrize("how", [b"crash", b"loop", b"long", b"text", b"open"])
+def test_a_server_that_breaks_is_a_refusal_and_forgets(pair: Home, how: bytes) -> None:
+    assert pair.send("ask", 1, b"once").data[-5:-4] == b"\x01"
+    answer = pair.send("ask", 3, how)
+    assert (answer.sw, answer.data) == (0x9000, b"not-granted")
+    assert pair.kept("bee", b"served") == b"\x01"
+    assert pair.kept("ask", b"mine") == b"1"
+    assert pair.served("bee") == 0
+    assert pair.device.disclosure.releases() == []
+
+
+def test_a_servers_traceback_is_in_its_log(pair: Home) -> None:
+    pair.send("ask", 1, b"crash")
+    rows = pair.device.database.connection.execute("SELECT * FROM applet_log").fetchall()
+    assert any("ZeroDivisionError" in str(row) for row in rows)
+
+
+def test_what_is_below_a_server_that_breaks_is_taken_back(home: Home) -> None:
+    home.install("ask", following="bee")
+    home.install("bee", following="cat", friend="ask")
+    home.install("cat", friend="bee")
+    assert home.send("ask", 3, b"pass").sw == 0x9000
+    assert (home.served("bee"), home.served("cat")) == (1, 1)
+    assert home.send("ask", 3, b"pass a crash").data == b"not-granted"
+    assert (home.served("bee"), home.served("cat")) == (0, 0)
+    assert (home.kept("bee", b"served"), home.kept("cat", b"served")) == (b"\x01", b"\x01")
+
+
+def test_a_server_forgets_with_a_client_that_fails(pair: Home) -> None:
+    """Else a client could tell it what it learned by a release that is taken back."""
+    assert pair.send("ask", 4, b"hello").sw == 0x6A80
+    assert pair.kept("bee", b"served") is None
+    assert pair.served("bee") == 0
+
+
+def test_a_servers_open_transaction_is_taken_back_when_it_returns(pair: Home) -> None:
+    assert pair.send("ask", 1, b"begin").sw == 0x9000
+    assert pair.kept("bee", b"served") == b"\x01"
+    assert pair.send("ask", 5, b"begin put commit").sw == 0x9000
+
+
+STEPS: Final = {
+    "put begin put commit": 2,
+    "put begin put abort": 0,
+    "put begin put": 0,
+    "begin commit begin put commit": 3,
+    "put with": 1,
+    "put raise": 0,
+    "begin put commit begin put": 1,
+}
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_a_transaction_keeps_what_is_committed(pair: Home, steps: str) -> None:
+    assert pair.send("ask", 5, steps.encode()).sw == 0x9000
+    assert pair.kept("ask", b"mine") == bytes([STEPS[steps]])
+
+
+@pytest.mark.parametrize(
+    ("steps", "sw"),
+    [
+        ("put commit", 0x6A80),
+        ("put abort", 0x6A80),
+        ("begin put begin", 0x6A80),
+        ("begin put commit commit", 0x6A80),
+        ("begin put commit crash", 0x6400),
+        ("begin put crash", 0x6400),
+    ],
+)
+def test_out_of_order_or_in_a_command_that_fails_nothing_is_kept(
+    pair: Home, steps: str, sw: int
+) -> None:
+    assert pair.send("ask", 5, steps.encode()).sw == sw
+    assert pair.kept("ask", b"mine") is None
+    assert pair.send("ask", 5, b"begin put commit").sw == 0x9000
+
+
+def test_an_abort_takes_back_what_servers_did_and_remember(pair: Home) -> None:
+    assert pair.send("ask", 5, b"begin ask ask commit").sw == 0x9000
+    assert (pair.kept("bee", b"served"), pair.served("bee")) == (b"\x02", 2)
+    assert pair.send("ask", 5, b"begin ask abort").sw == 0x9000
+    assert (pair.kept("bee", b"served"), pair.served("bee")) == (b"\x02", 0)
+
+
+def test_a_release_cannot_be_taken_back_by_an_abort(pair: Home) -> None:
+    """Else an applet would have learned without a record, and could tell in its answer."""
+    assert pair.send("ask", 5, b"begin open").sw == 0x6A80
+    assert pair.device.disclosure.releases() == []
+    assert pair.send("ask", 5, b"open begin put abort").sw == 0x9000
+    assert len(pair.device.disclosure.releases()) == 1
+
+
+def test_the_resident_is_shown_with_whom_an_applet_has_dealings(home: Home, tmp_path: Path) -> None:
+    home.install("bee", following="cat", friend="ask", services="[1, 7]")
+    Installer(home.device, home.card).remove(AIDS["bee"])
+    (tmp_path / "bee.cap").write_bytes(home.packages["bee"])
+    raw = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "grid.pub").write_bytes(VENDOR.public_key().public_bytes(*raw))
+    arguments = ["--hub", str(home.device.folder), "--recipient", str(tmp_path / "grid.pub")]
+    arguments += ["--enrolment", str(tmp_path / "grid.enrolment"), str(tmp_path / "bee.cap")]
+    shown = CliRunner().invoke(applet, ["install", *arguments, "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert f"may ask the applet {AIDS['cat'].hex().upper()} (services 1, 7)" in shown.output
+    assert f"may answer the applet {AIDS['ask'].hex().upper()} (service 1)" in shown.output

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A region over real sockets: stand-in hubs, a concentrator's server, an MDMS's runner."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from protocols.aggregation import (
+    Collector,
+    PaillierPrivateKey,
+    Round,
+    Terms,
+    split_key,
+)
+from tests.protocols.aggregation.homes import (
+    AUTHORITY,
+    homes,
+    plain_sum,
+    private_key,
+    public_of,
+    terms,
+)
+from tests.utility_server.grid.concentrator.stand_in import (
+    StandIn,
+    asking,
+    listed,
+    listening,
+    running,
+)
+from tests.utility_server.grid.mdms.regions import new_mdms
+from utility_server.grid.concentrator import Concentrator, Line
+from utility_server.grid.mdms.rounds import Outcome, RoundRunner
+from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.trustee import Trustee
+
+
+class Region:
+    """Hubs, a concentrator and an MDMS that know each other."""
+
+    def __init__(self, office: Mdms, hubs: list[StandIn], concentrator: Concentrator) -> None:
+        self.office, self.hubs, self.concentrator = office, hubs, concentrator
+
+    @property
+    def terms(self) -> Terms:
+        return terms(key=self.office.paillier.public_key)
+
+    def run(
+        self,
+        about: Terms | None = None,
+        trustee: Trustee | None = None,
+        *,
+        is_again: bool = False,
+    ) -> Outcome:
+        with ExitStack() as stack:
+            address = stack.enter_context(running(self.concentrator))
+            line, second = stack.enter_context(Line.open(address, 30)), None
+            if trustee is not None:
+                address = stack.enter_context(running(trustee))
+                second = stack.enter_context(Line.open(address, 30))
+            runner = RoundRunner(self.office, line, trustee=second, is_again=is_again)
+            return runner.run(about or self.terms)
+
+    def split(self) -> Trustee:
+        """Split the MDMS's key; return the trustee with the other share."""
+        assert isinstance(self.office.paillier, PaillierPrivateKey)
+        self.office.paillier, share = split_key(self.office.paillier, os.urandom)
+        operator = self.office.signing.public_key().public_bytes_raw()
+        return Trustee(share, operator, (public_of(AUTHORITY),), 5)
+
+    def expected(self, *dropped: int) -> tuple[int, ...]:
+        return plain_sum([hub.home for n, hub in enumerate(self.hubs) if n not in dropped])
+
+
+@contextmanager
+def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> Iterator[Region]:
+    hubs = [StandIn(home) for home in homes(7, 24)]
+    authority = Ed25519PublicKey.from_public_bytes(public_of(AUTHORITY))
+    with ExitStack() as stack:
+        office = stack.enter_context(new_mdms(folder / "mdms", authority))
+        office.paillier = private_key()  # a short one: quicker to make
+        for hub in hubs:
+            office.members.admit(hub.home.member().certificate.encode())
+        addresses = stack.enter_context(listening(hubs))
+        concentrator = Concentrator(
+            listed(folder / "hubs.json", hubs, addresses),
+            office.signing.public_key().public_bytes_raw(),
+            asking(),
+            now=lambda: 1_362_000_000,
+            collector=collector,
+        )
+        office.now = lambda: 1_362_000_000
+        stack.callback(concentrator.hubs.close)
+        yield Region(office, hubs, concentrator)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.utility_server.grid.concentrator.stand_in import asking, running
+from utility_server.grid.concentrator import (
+    Concentrator,
+    ConcentratorError,
+    ConcentratorRefused,
+    Line,
+    LineError,
+    read_hubs,
+)
+from utility_server.grid.rpc import LARGEST_FRAME, decode, encode, read_message
+from utility_server.head_end import Address
+
+GOOD = {"meter": "0a0b", "region": "North", "address": "127.0.0.1:7816"}
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
+    try:
+        name, items = decode(data)
+    except LineError:
+        return
+    assert encode(name, *items)[4:] == data
+
+
+@given(st.text(max_size=20), st.lists(st.binary() | st.text() | st.integers(-(2**63), 2**64 - 1)))
+def test_messages_come_back_as_they_went(name: str, items: list[bytes | str | int]) -> None:
+    assert decode(encode(name, *items)[4:]) == (name, tuple(items))
+
+
+@pytest.mark.parametrize(
+    "items", [[], ["a", None], ["a", True], ["a", 1.5], ["a", ["b"]], [b"a"], "a"]
+)
+def test_what_is_no_message_is_refused(items: object) -> None:
+    with pytest.raises(LineError, match="no message"):
+        decode(cbor2.dumps(items))
+
+
+def test_a_message_has_one_encoding() -> None:
+    assert decode(bytes.fromhex("82616101")) == ("a", (1,))
+    with pytest.raises(LineError):
+        decode(bytes.fromhex("8261611801"))
+
+
+def read(*chunks: bytes) -> object:
+    async def main() -> object:
+        reader = asyncio.StreamReader()
+        for chunk in chunks:
+            reader.feed_data(chunk)
+        reader.feed_eof()
+        return await read_message(reader)
+
+    return asyncio.run(main())
+
+
+def test_a_stream_may_end_between_messages_only() -> None:
+    frame = encode("status")
+    assert read() is None
+    assert read(frame[:3], frame[3:]) == ("status", ())
+    for end in range(1, len(frame)):
+        with pytest.raises(LineError, match="within a message"):
+            read(frame[:end])
+
+
+@pytest.mark.parametrize("size", [0, LARGEST_FRAME + 1, 0xFFFFFFFF])
+def test_frames_of_other_sizes_are_refused_before_they_come(size: int) -> None:
+    with pytest.raises(LineError, match="limit"):
+        read(size.to_bytes(4, "big"))
+
+
+@pytest.fixture
+def concentrator(tmp_path: Path) -> Concentrator:
+    path = tmp_path / "hubs.json"
+    path.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [GOOD]}))
+    return Concentrator(path, bytes(32), asking())
+
+
+def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_served(
+    concentrator: Concentrator,
+) -> None:
+    with running(concentrator) as address:
+        with socket.create_connection((address.host, address.port), 10) as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert peer.recv(100) == b""
+        with Line.open(address, 10) as line:
+            assert [name for name, _ in line.ask("status")] == ["status", "done"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (("collect", b"?"), "announcement"),
+        (("collect", 1), "no such request"),
+        (("keys", "South", bytes(32)), "no hub of region South"),
+        (("evidence", bytes(32)), "no such round"),
+        (("points", bytes(32)), "no such round"),
+        (("pair", bytes(32), b"m", b"p"), "no such round"),
+        (("open", bytes(32)), "no such request"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_and_the_line_stays(
+    concentrator: Concentrator, request_: tuple[str, str | int | bytes], why: str
+) -> None:
+    with running(concentrator) as address, Line.open(address, 10) as line:
+        with pytest.raises(ConcentratorRefused, match=why):
+            list(line.ask(*request_))
+        assert [name for name, _ in line.ask("status")] == ["status", "done"]
+
+
+def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    entry = {**GOOD, "address": f"127.0.0.1:{port}"}
+    concentrator.hubs_file.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [entry]}))
+    with running(concentrator) as address, Line.open(address, 10) as line:
+        (name, items), _ = line.ask("keys", "North", bytes(32))
+    assert (name, items[:2]) == ("absent", (b"\x0a\x0b", "tell keys"))
+    assert "refused" in str(items[2])
+
+
+def test_a_concentrator_that_is_not_there_is_named() -> None:
+    with (
+        pytest.raises(LineError, match=r"concentrator 127.0.0.1:1: "),
+        Line.open(Address("127.0.0.1", 1), 5),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a file of"),
+        ('{"format": "meterlet hubs 2", "hubs": []}', "not a file of"),
+        ([{**GOOD, "more": 1}], "hub 1: it needs just"),
+        ([GOOD, GOOD], "twice"),
+        ([GOOD, {**GOOD, "meter": "xy"}], "hub 2"),
+        ([{**GOOD, "address": "127.0.0.1"}], "hub 1.*HOST:PORT"),
+        ([{**GOOD, "region": 7}], "hub 1"),
+    ],
+)
+def test_a_list_of_hubs_is_read_strictly(tmp_path: Path, content: object, why: str) -> None:
+    path = tmp_path / "hubs.json"
+    text = content
+    if not isinstance(content, str):
+        text = json.dumps({"format": "meterlet hubs 1", "hubs": content})
+    path.write_text(str(text))
+    with pytest.raises(ConcentratorError, match=why):
+        read_hubs(path)

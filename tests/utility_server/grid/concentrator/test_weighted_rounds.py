@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds with prices over real sockets: one number for the MDMS, stored and not asked for twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from applets.aggregation.messages import Instruction
+from protocols.aggregation import Terms
+from tests.protocols.aggregation.weighted import plain_worth, weighted_terms
+from tests.utility_server.grid.concentrator.region import Region, built
+from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
+from utility_server.grid.mdms import WorthPlace
+
+PRICES = [3_000 * hour - 20_000 for hour in range(24)]
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Iterator[Region]:
+    with built(tmp_path) as region:
+        for hub in region.hubs:
+            hub.applets = {SETTLEMENT_APPLET}
+        yield region
+
+
+def about(region: Region, prices: list[int] = PRICES) -> Terms:
+    return replace(region.terms, weighting=weighted_terms(prices).weighting)
+
+
+def worth(region: Region, *dropped: int) -> int:
+    homes = [hub.home for place, hub in enumerate(region.hubs) if place not in dropped]
+    return plain_worth(PRICES, homes)
+
+
+def test_the_number_is_right_and_stored_and_no_load_curve_is(region: Region) -> None:
+    outcome = region.run(about(region))
+    assert outcome.worth is not None
+    assert (outcome.worth.value, outcome.worth.homes) == (worth(region), 7)
+    assert (outcome.worth.series, outcome.worth.revision, outcome.worth.currency) == (
+        "spot",
+        1,
+        "EUR",
+    )
+    store = region.office.store
+    assert store.find_worth(WorthPlace.of(about(region))) == outcome.worth
+    assert store.places() == []
+    assert outcome.aggregate is None
+    assert outcome.meters == tuple(hub.home.meter for hub in region.hubs)
+
+
+def test_a_number_that_is_known_is_told_without_asking_a_hub(region: Region) -> None:
+    first = region.run(about(region))
+    taken = region.concentrator.traffic.taken
+    again = region.run(about(region))
+    assert (again.worth, again.is_known) == (first.worth, True)
+    assert region.concentrator.traffic.taken == taken
+    forced = region.run(about(region), is_again=True)
+    assert forced.worth is not None
+    assert (forced.worth.value, forced.is_known) == (worth(region), False)
+    assert forced.worth.round != first.worth.round  # type: ignore[union-attr]
+    assert region.office.store.find_worth(WorthPlace.of(about(region))) == forced.worth
+    assert region.concentrator.traffic.taken == 2 * taken
+
+
+def test_homes_that_drop_out_are_left_out_and_told(region: Region) -> None:
+    region.hubs[2].silent = {Instruction.CONTRIBUTE}
+    region.hubs[5].silent = set(Instruction)
+    outcome = region.run(about(region))
+    assert outcome.worth is not None
+    assert (outcome.worth.value, outcome.worth.homes) == (worth(region, 2, 5), 5)
+    assert outcome.worth.left_out == tuple(region.hubs[place].home.meter for place in (2, 5))
+    assert region.run(about(region)).worth == outcome.worth
+
+
+def test_a_split_key_opens_the_number_with_the_trustees_help(region: Region) -> None:
+    trustee = region.split()
+    outcome = region.run(about(region), trustee=trustee)
+    assert outcome.worth is not None
+    assert outcome.worth.value == worth(region)
+
+
+def test_a_home_that_opens_wrongly_is_named_and_nothing_is_stored(region: Region) -> None:
+    liar, answer = region.hubs[5], region.hubs[5].answer
+
+    def lie(step: Instruction, parts: tuple[bytes, ...]) -> bytes:
+        if step is Instruction.OPEN:
+            liar.home.blinding += 1
+        return answer(step, parts)
+
+    liar.answer = lie  # type: ignore[assignment]
+    outcome = region.run(about(region))
+    assert [one.meter for one in outcome.culprits] == [liar.home.meter]
+    assert outcome.worth is None
+    assert region.office.store.find_worth(WorthPlace.of(about(region))) is None

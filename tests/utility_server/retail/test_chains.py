@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A customer's certified days are one chain for each register, whichever bills they came with."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from hub.certifier import Certification, Certifier
+from hub.readings import Reading
+from protocols.metrology import CertifiedDay, Period
+from tariffs import Register
+from tests.applets.billing.two_registers import KEYS, series
+from utility_server.database import chain_table, open_database, writing
+from utility_server.errors import VerificationFailed
+from utility_server.retail.chains import extend_chains
+from utility_server.retail.ledger import Ledger
+
+WEEK = Period(date(2013, 4, 1), date(2013, 4, 7))
+
+
+def chain(register: Register = Register.IMPORT, other_from: int = 99) -> list[CertifiedDay]:
+    """A week's days; those from the given place on are of other readings."""
+    begin, end = WEEK.bounds("Europe/London")
+    readings = [
+        Reading(time, place * 100 + (7 if place > 48 * other_from else 0))
+        for place, time in enumerate(range(begin, end + 1, 1800))
+    ]
+    certifier, done = (
+        Certifier(series(b"SUN", "Europe/London", register), KEYS),
+        list[Certification](),
+    )
+    for day in WEEK.days("Europe/London"):
+        done.append(certifier.certify(day, readings, done[-1] if done else None))
+    return [one.day for one in done]
+
+
+DRAWN, FED_IN = chain(), chain(Register.EXPORT)
+FORKED = chain(other_from=3)
+"""As DRAWN for three days; then the hub was put back and certified something else."""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(tmp_path / "utility.db")
+    yield engine
+    engine.dispose()
+
+
+def extend(engine: Engine, days: Sequence[CertifiedDay]) -> None:
+    with writing(engine) as connection:
+        extend_chains(connection, days)
+
+
+def known(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(chain_table)).scalar_one())
+
+
+def test_bills_in_any_order_and_again_make_one_chain_a_register(engine: Engine) -> None:
+    for days in (DRAWN[2:4], FED_IN[:5], DRAWN[4:], DRAWN[:2], DRAWN, [*DRAWN, *FED_IN]):
+        extend(engine, days)
+    assert known(engine) == 14
+    assert FORKED[:3] == DRAWN[:3]
+    assert FORKED[3].digest != DRAWN[3].digest
+
+
+@pytest.mark.parametrize(
+    ("before", "shown", "what"),
+    [
+        (DRAWN, FORKED[2:5], "is not the one that was verified before"),
+        (DRAWN[:4], FORKED[4:], "does not follow the day that was verified before it"),
+        (FORKED[4:], DRAWN[:4], "is not the one that the day after it follows"),
+        (DRAWN, [*FED_IN, *FORKED], "is not the one that was verified before"),
+    ],
+)
+def test_a_second_version_of_days_is_refused_and_nothing_of_it_is_kept(
+    engine: Engine, before: list[CertifiedDay], shown: list[CertifiedDay], what: str
+) -> None:
+    ledger = Ledger(engine)
+    ledger.append(1, "bill", b"SUN", {}, b"first", before)
+    with pytest.raises(VerificationFailed, match=f"chain: .*{what}") as refused:
+        ledger.append(2, "bill", b"SUN", {}, b"second", shown)
+    assert refused.value.check == "chain"
+    assert [entry.time for entry in ledger.entries()] == [1]
+    assert known(engine) == len(before)
+
+
+def test_the_registers_are_chains_of_their_own(engine: Engine) -> None:
+    extend(engine, DRAWN)
+    extend(engine, FED_IN)
+    assert known(engine) == 14
+
+
+def test_a_database_of_version_2_gets_its_chains(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    engine = open_database(path)
+    Ledger(engine).append(1, "bill", b"SUN", {}, b"first")
+    engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE certified_chain")
+        connection.execute("UPDATE schema_version SET version = 2")
+    connection.close()
+    for _ in range(2):
+        engine = open_database(path)
+        extend(engine, DRAWN)
+        assert known(engine) == 7
+        assert [entry.time for entry in Ledger(engine).entries()] == [1]
+        engine.dispose()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hubs that a concentrator reaches, and how it asks many of them at once.
+
+    {"format": "meterlet hubs 1",
+     "hubs": [{"meter": hex, "region": "North", "address": "10.0.0.7:7816"}, ...]}
+
+Some hubs are asked at a time, each in a thread, since what they do takes long and their lines are
+slow; an answer is handed on before the next hub is asked, so that answers do not pile up.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from applets.aggregation.messages import MessageRefused
+from applets.aggregation.statement import AnswerRefused, content_of
+from utility_server.errors import HeadEndError
+from utility_server.grid.concentrator.errors import ConcentratorError
+from utility_server.grid.concentrator.round_commands import Question
+from utility_server.head_end import Address, HeadEnd
+
+__all__ = ["Answer", "Hub", "Hubs", "read_hubs"]
+
+FORMAT: Final = "meterlet hubs 1"
+LARGEST_FILE: Final = 1 << 26
+NONCE_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A hub and where it listens."""
+
+    meter: bytes
+    region: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a hub said, or why it said nothing."""
+
+    hub: Hub
+    data: bytes | HeadEndError
+    sent: int
+    received: int
+
+
+def read_hubs(path: Path) -> tuple[Hub, ...]:
+    """Return the hubs of a file; raise `ConcentratorError` naming what is wrong in it."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise ConcentratorError(f"{path}: too long for a list of hubs")
+    try:
+        members = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ConcentratorError(f"{path}: not JSON: {error}") from None
+    match members:
+        case {"format": "meterlet hubs 1", "hubs": list(entries)} if len(members) == 2:
+            hubs = tuple(_hub(f"{path}: hub {n}", entry) for n, entry in enumerate(entries, 1))
+        case _:
+            raise ConcentratorError(f"{path}: not a file of {FORMAT!r}")
+    if len({hub.meter for hub in hubs}) != len(hubs):
+        raise ConcentratorError(f"{path}: a meter is in it twice")
+    return hubs
+
+
+def _hub(place: str, entry: Any) -> Hub:
+    match entry:
+        case {"meter": str(meter), "region": str(region), "address": str(address)} if (
+            len(entry) == 3
+        ):
+            try:
+                return Hub(bytes.fromhex(meter), region, Address.parse(address))
+            except (ValueError, HeadEndError) as error:
+                raise ConcentratorError(f"{place}: {error}") from None
+        case _:
+            raise ConcentratorError(f"{place}: it needs just meter, region and address")
+
+
+@dataclass(slots=True)
+class Hubs:
+    """Asks hubs' applets; holds nothing of what they say."""
+
+    at_once: int
+    timeout_seconds: float
+    randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    """For the nonces of requests; there is nothing secret here."""
+    _threads: ThreadPoolExecutor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(self.at_once, "hub")
+
+    def close(self) -> None:
+        """Let go of the threads; hubs that are being asked are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, hubs: Sequence[Hub], question: Question) -> AsyncIterator[Answer]:
+        """Yield each hub's answer as it comes."""
+        loop, waiting = asyncio.get_running_loop(), iter(hubs)
+
+        def ask_next(count: int) -> set[asyncio.Future[Answer]]:
+            return {
+                loop.run_in_executor(self._threads, self._one, hub, question)
+                for hub in islice(waiting, count)
+            }
+
+        asked = ask_next(self.at_once)
+        while asked:
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            for answered in done:
+                yield answered.result()
+            asked |= ask_next(len(done))
+
+    def _one(self, hub: Hub, question: Question) -> Answer:
+        head_end = HeadEnd(self.randomness, self.timeout_seconds)
+        data: bytes | HeadEndError
+        try:
+            request = question.request(hub.meter, self.randomness(NONCE_SIZE))
+            answer = head_end.relay(hub.address, question.applet, question.command(request))
+            data = content_of(request, answer)
+        except HeadEndError as error:
+            data = error
+        except (MessageRefused, AnswerRefused) as error:
+            data = HeadEndError(f"{hub.address}: {error}")
+        return Answer(hub, data, head_end.traffic.sent, head_end.traffic.received)

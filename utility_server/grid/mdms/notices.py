@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What residents are told of a region's privacy budget: a notice, signed by the operator.
+
+    notice = CBOR [message, Ed25519 signature over message]
+    message = CBOR ["meterlet privacy notice 1", region, time, ρ granted, ρ spent, releases]
+
+ρ in billionths. Both encodings are deterministic; a notice has no other one.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import cbor2
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.grid.mdms.publishing import Budget
+
+__all__ = ["PrivacyNotice"]
+
+LABEL: Final = "meterlet privacy notice 1"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyNotice:
+    """How much has been told of each home of a region, at most, and how much may be."""
+
+    budget: Budget
+    time: int
+    """Epoch seconds at which that was so."""
+    releases: int
+    """How many answers were published."""
+
+    def sign(self, key: Ed25519PrivateKey) -> bytes:
+        """Return the notice."""
+        message = self._message()
+        return cbor2.dumps([message, key.sign(message)], canonical=True)
+
+    @classmethod
+    def verify(cls, data: bytes, operator: Ed25519PublicKey) -> Self:
+        """Return what a notice says; raise `VerificationFailed` if the operator did not sign it.
+
+        Raises `CannotVerify` for what is no notice.
+        """
+        try:
+            match cbor2.loads(data):
+                case [bytes(message), bytes(signature)]:
+                    operator.verify(signature, message)
+                    notice = cls._of(message)
+                case _:
+                    raise CannotVerify("not a privacy notice")
+        except InvalidSignature:
+            raise VerificationFailed("notice", "not signed with this operator's key") from None
+        except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
+            raise CannotVerify("not a privacy notice: not CBOR") from None
+        if cbor2.dumps([notice._message(), signature], canonical=True) != data:
+            raise CannotVerify("not a privacy notice: not in its one encoding")
+        return notice
+
+    def _message(self) -> bytes:
+        budget = self.budget
+        items = [LABEL, budget.region, self.time, budget.nano_rho, budget.spent, self.releases]
+        return cbor2.dumps(items, canonical=True)
+
+    @classmethod
+    def _of(cls, message: bytes) -> Self:
+        match cbor2.loads(message):
+            case [str(label), str(region), int(time), int(rho), int(spent), int(releases)] if (
+                label == LABEL and 0 <= spent <= rho and min(time, releases) >= 0
+            ):
+                return cls(Budget(region, rho, spent), time, releases)
+            case _:
+                raise CannotVerify("not a privacy notice")

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's side of a round: announce it, let the concentrator run it, verify, store.
+
+    keys -> roster, signed -> collect -> batch -> open, check against the certifiers -> store
+
+A round with prices opens one number, which is stored likewise; asked for again, it is not run
+again, since hubs count what they help to open. A sum that does not open exactly what the certifiers
+have signed is not stored; then the hubs are asked about the masks of their pairs, and the one who
+spoiled it is named (`culprits`). The round ends at the concentrator in any case, which forgets the
+contributions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Final
+
+from protocols.aggregation import (
+    AggregationError,
+    Batch,
+    Culprit,
+    MalformedMessage,
+    Member,
+    MemberKeys,
+    MeterCertificate,
+    RegionSum,
+    Round,
+    RoundRefused,
+    SumRefused,
+    Terms,
+    open_sum,
+)
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.grid.concentrator.errors import ConcentratorRefused
+from utility_server.grid.mdms.aggregates import Aggregate, Place
+from utility_server.grid.mdms.decryptor import decryptor_of
+from utility_server.grid.mdms.dispute_inquiry import Inquiry
+from utility_server.grid.mdms.group_value import Worth, WorthPlace
+from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.rpc import Line
+
+__all__ = ["Absence", "Outcome", "RoundRunner"]
+
+ROUND_SECONDS: Final = 3600
+NONCE_SIZE: Final = 32
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A meter that is not in the sum, and why."""
+
+    meter: bytes
+    step: str
+    why: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a round came to."""
+
+    aggregate: Aggregate | None = None
+    """The sum, verified; None where it did not open."""
+    worth: Worth | None = None
+    """The number of a round with prices, verified."""
+    is_known: bool = False
+    """Whether it was stored already, and no hub was asked."""
+    meters: tuple[bytes, ...] = ()
+    """Whose use it is the sum of."""
+    roster: int = 0
+    absent: list[Absence] = field(default_factory=list)
+    """Who did not answer: drop-outs."""
+    refused: list[Absence] = field(default_factory=list)
+    """Whose messages were not taken."""
+    culprits: list[Culprit] = field(default_factory=list)
+    """Who spoiled the sum, and how."""
+    silent: list[bytes] = field(default_factory=list)
+    """Meters that would not say, or were not let say, what would name a culprit."""
+    void: str = ""
+    """Why nothing was opened, where a home was named and then did not go on."""
+    sent: int = 0
+    received: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RoundRunner:
+    """Runs one round over a line to the concentrator."""
+
+    office: Mdms
+    line: Line
+    say: Say = lambda line: None
+    trustee: Line | None = None
+    """To the holder of the key's other share, where it is split."""
+    is_again: bool = False
+    """Whether a round with prices is run although its number is known."""
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def run(self, terms: Terms) -> Outcome:
+        """Return what the round of these terms came to; the sum is stored if it verifies.
+
+        Raises `CannotVerify` where too few take part, `VerificationFailed` where the concentrator
+        hands out no batch, `ConcentratorError` where it gives up, `StoreError` where a sum of this
+        time is stored already.
+        """
+        # What cannot be stored must not be asked for: a sum that is opened stays opened.
+        if terms.weighting is None:
+            self.office.store.require_free(place_of(terms))
+        elif self._is_known(terms):
+            return self.outcome
+        nonce = self.office.randomness(NONCE_SIZE)
+        members = self._members(terms, nonce)
+        try:
+            announced = Round.announce(
+                terms,
+                nonce,
+                self.office.now() + ROUND_SECONDS,
+                members,
+                self.office.signing.private_bytes_raw(),
+            )
+        except AggregationError as error:
+            raise CannotVerify(f"region {terms.region}: no round: {error}") from None
+        self.outcome.roster = len(members)
+        self.say(f"round {announced.digest.hex()[:16]}: {len(members)} homes announced")
+        try:
+            self._collect_and_open(announced)
+        finally:
+            list(self.line.ask("end", announced.digest))
+            self.outcome.sent, self.outcome.received = self.line.sent, self.line.received
+        return self.outcome
+
+    def _is_known(self, terms: Terms) -> bool:
+        """Take the number of a round with prices from the store, if it is to be had there."""
+        found = self.office.store.find_worth(WorthPlace.of(terms))
+        if found is None or self.is_again:
+            return False
+        self.say(f"region {terms.region}: known already; no hub is asked")
+        self.outcome.worth, self.outcome.is_known = found, True
+        return True
+
+    def _members(self, terms: Terms, nonce: bytes) -> tuple[Member, ...]:
+        started = perf_counter()
+        known, members = self.office.members.of_region(terms.region), []
+        kind = () if terms.weighting is None else ("worth",)
+        for name, items in self.line.ask("keys", terms.region, nonce, *kind):
+            match name, items:
+                case "keys", (bytes(meter), bytes(data)):
+                    member = self._member(known, meter, nonce, data)
+                    if member is not None:
+                        members.append(member)
+                case "absent", (bytes(meter), str(step), str(why)):
+                    self.outcome.absent.append(Absence(meter, step, why))
+        for one in self.outcome.absent + self.outcome.refused:
+            self.say(f"meter {one.meter.hex()}: {one.step}: {one.why}")
+        self.outcome.timings["keys"] = perf_counter() - started
+        return tuple(members)
+
+    def _member(
+        self, known: dict[bytes, MeterCertificate], meter: bytes, nonce: bytes, data: bytes
+    ) -> Member | None:
+        try:
+            keys = MemberKeys.decode(data)
+            if meter not in known or keys.meter != meter or keys.nonce != nonce:
+                raise RoundRefused("not the keys of a meter that the MDMS knows")
+            member = Member(known[meter], keys)
+            member.verify(self.office.authorities)
+        except (MalformedMessage, RoundRefused) as error:
+            self.outcome.refused.append(Absence(meter, "tell keys", str(error)))
+            return None
+        return member
+
+    def _collect_and_open(self, announced: Round) -> None:
+        started = perf_counter()
+        try:
+            batch = self._collect(announced)
+        except ConcentratorRefused as refused:
+            if refused.kind != "void":
+                raise
+            self.outcome.void = refused.reason
+            self.say(f"nothing is opened: {refused.reason}")
+            return
+        finally:
+            self.outcome.timings["collection"] = perf_counter() - started
+        started = perf_counter()
+        self._open(announced, batch)
+        self.outcome.timings["opening"] = perf_counter() - started
+
+    def _collect(self, announced: Round) -> bytes:
+        batch = None
+        for name, items in self.line.ask("collect", announced.encode()):
+            match name, items:
+                case "batch", (bytes(data),):
+                    batch = data
+                case "absent" | "refused", (bytes(meter), str(step), str(why)):
+                    absences = self.outcome.absent if name == "absent" else self.outcome.refused
+                    absences.append(Absence(meter, step, why))
+                    self.say(f"meter {meter.hex()}: {step}: {why}")
+        if batch is None:
+            raise VerificationFailed("batch", "the concentrator has sent none")
+        return batch
+
+    def _open(self, announced: Round, data: bytes) -> None:
+        try:
+            batch = Batch.decode(data)
+        except MalformedMessage as error:
+            raise VerificationFailed("batch", str(error)) from None
+        decryptor = decryptor_of(self.office, self.line, self.trustee, announced)
+        try:
+            self._store(announced, open_sum(announced, batch, decryptor))
+        except SumRefused as refused:
+            self.say(f"the sum is refused: {refused}")
+            inquiry = Inquiry(self.line, announced, batch, decryptor)
+            opened = inquiry.run(refused)
+            self.outcome.culprits += inquiry.culprits
+            self.outcome.silent += inquiry.silent
+            for culprit in inquiry.culprits:
+                self.say(f"culprit: {culprit}")
+            if inquiry.obstacle:
+                self.say(f"no home can be named: {inquiry.obstacle}")
+            if opened is not None:
+                self._store(announced, opened)
+
+    def _store(self, announced: Round, opened: RegionSum) -> None:
+        terms = announced.terms
+        self.outcome.meters = opened.meters
+        if terms.weighting is not None:
+            left = (one.meter for one in self.outcome.absent + self.outcome.refused)
+            asked = (*left, *(member.meter for member in announced.members))
+            self.outcome.worth = Worth.of(announced, opened, asked)
+            self.office.store.put_worth(self.outcome.worth)
+            return
+        aggregate = Aggregate(
+            place_of(terms),
+            terms.zone,
+            opened.values,
+            len(opened.meters),
+            opened.missing_slots,
+            terms.value_bits,
+            announced.digest,
+        )
+        self.office.store.add(aggregate)
+        self.outcome.aggregate = aggregate
+
+
+def place_of(terms: Terms) -> Place:
+    """Return where the sum of these terms is stored."""
+    begin, end = terms.bounds
+    return Place(terms.region, terms.resolution_minutes, begin, end)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MDMS's folder.
+
+mdms.db                  sums of regions and what was published of them, sealed
+keys/*.wrap.pem          wraps the data keys of mdms.db
+keys/signing.key         signs rosters and rounds
+public.pem               the signing key's public half, for hubs and concentrators
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+
+from protocols.aggregation import KeyRefused, KeyShare, PaillierPrivateKey, split_key
+from utility_server.errors import StoreError
+from utility_server.folders import new_folder
+from utility_server.grid.mdms.admitted_meters import Members
+from utility_server.grid.mdms.store import AggregateStore
+from utility_server.keys import read_secret, write_secret
+
+__all__ = ["PAILLIER_BITS", "Mdms"]
+
+PAILLIER_BITS: Final = (2048, 3072)
+_SEED_SIZE: Final = 32
+
+
+@dataclass(slots=True)
+class Mdms:
+    """An opened MDMS; close it when done."""
+
+    folder: Path
+    signing: Ed25519PrivateKey = field(repr=False)
+    paillier: PaillierPrivateKey | KeyShare = field(repr=False)
+    authorities: tuple[bytes, ...]
+    """The Ed25519 keys of the metering authorities that it trusts."""
+    store: AggregateStore
+    now: Callable[[], int] = field(repr=False)
+    randomness: Callable[[int], bytes] = field(repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        authorities: Sequence[Ed25519PublicKey] = (),
+        *,
+        paillier_bits: int = PAILLIER_BITS[0],
+        trustee_share: Path | None = None,
+        randomness: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> Self:
+        """Make an MDMS with new keys in an empty or new folder; raise `StoreError` in any other.
+
+        With `trustee_share` the Paillier key is split: the other share goes to that new file, for
+        the trustee, and nobody keeps the whole. Where it cannot be made, nothing of it stays.
+        """
+        with new_folder(folder, "an MDMS"):
+            _fill(folder, authorities, randomness)
+            paillier = PaillierPrivateKey.generate(paillier_bits, randomness)
+            _keep(folder / "keys", paillier, trustee_share, randomness)
+            return cls.open(folder, randomness=randomness, now=now)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        randomness: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], int] = lambda: int(time.time()),
+    ) -> Self:
+        """Open the MDMS in `folder`; raise `StoreError` where there is none."""
+        if not (folder / "mdms.db").exists():
+            raise StoreError(f"{folder}: there is no MDMS; `meterlet mdms init` makes one")
+        seed = read_secret(folder / "keys" / "signing.key", _SEED_SIZE)
+        paillier = _paillier(folder / "keys")
+        authorities = tuple(map(_authority, sorted((folder / "authorities").glob("*.pem"))))
+        store = AggregateStore.open(folder / "mdms.db", folder / "keys", randomness)
+        signing = Ed25519PrivateKey.from_private_bytes(seed)
+        return cls(folder, signing, paillier, authorities, store, now, randomness)
+
+    @property
+    def members(self) -> Members:
+        """The meters that may be aggregated."""
+        return Members(self.store.engine, self.authorities)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _fill(
+    folder: Path, authorities: Sequence[Ed25519PublicKey], randomness: Callable[[int], bytes]
+) -> None:
+    """Make the signing key, authorities and store."""
+    keys = folder / "keys"
+    keys.mkdir(mode=0o700, parents=True)
+    folder.chmod(0o700)
+    seed = randomness(_SEED_SIZE)
+    write_secret(keys / "signing.key", seed)
+    (folder / "public.pem").write_bytes(
+        _pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
+    )
+    (folder / "authorities").mkdir(mode=0o700)
+    for number, authority in enumerate(authorities):
+        (folder / "authorities" / f"{number}.pem").write_bytes(_pem(authority))
+    AggregateStore.create(folder / "mdms.db", keys, randomness).close()
+
+
+def _keep(
+    keys: Path,
+    paillier: PaillierPrivateKey,
+    trustee_share: Path | None,
+    randomness: Callable[[int], bytes],
+) -> None:
+    """Write the key, or one share here and the other to the trustee's file: never the whole."""
+    if trustee_share is None:
+        write_secret(keys / "paillier.key", paillier.encode())
+        return
+    ours, theirs = split_key(paillier, randomness)
+    write_secret(keys / "paillier.share", ours.encode())
+    write_secret(trustee_share, theirs.encode())
+
+
+def _paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
+    whole, share = keys / "paillier.key", keys / "paillier.share"
+    try:
+        if share.exists():
+            return KeyShare.decode(read_secret(share))
+        return PaillierPrivateKey.decode(read_secret(whole))
+    except KeyRefused as error:
+        raise StoreError(f"{share if share.exists() else whole}: {error}") from None
+
+
+def _pem(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _authority(path: Path) -> bytes:
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise StoreError(f"{path}: not an Ed25519 public key in PEM")
+    return key.public_bytes_raw()

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The utility's ledger: what was verified and billed, each entry sealed by the one after it.
+
+    digest(n) = seal("meterlet ledger 1", digest(n−1), body(n))      as protocols.hash_chain has it
+    body(n)   = deterministic CBOR [n, time, kind, meter, content]
+
+An entry that is changed, dropped or moved breaks the chain from there on; whoever keeps the last
+digest can tell that none was cut off the end. What an entry rests on (a hub's whole answer) is
+kept beside it as evidence under its own digest, so that anyone can verify it again.
+"""
+
+import hmac
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import cbor2
+from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from protocols.canonical.hash_chain import GENESIS, seal
+from protocols.metrology import CertifiedDay
+from utility_server.database import evidence_table, ledger_table, reading, writing
+from utility_server.errors import LedgerTampered
+from utility_server.retail.chains import extend_chains
+
+__all__ = ["Content", "Ledger", "LedgerEntry"]
+
+_LABEL: Final = b"meterlet ledger 1"
+
+Content = Mapping[str, int | str | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One line of the ledger."""
+
+    sequence: int
+    """1 for the first."""
+    time: int
+    """Epoch seconds at which it was written."""
+    kind: str
+    meter: bytes
+    content: Content
+    digest: bytes
+    """Seals this entry and all before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The entries of one database, in order."""
+
+    engine: Engine
+
+    def append(
+        self,
+        time: int,
+        kind: str,
+        meter: bytes,
+        content: Content,
+        evidence: bytes,
+        days: Sequence[CertifiedDay] = (),
+    ) -> LedgerEntry:
+        """Write an entry and its evidence in one transaction; return the entry.
+
+        `content` gets the evidence's SHA-256 under "evidence". `days` are those that the entry
+        rests on; raises `VerificationFailed`, having written nothing, where they do not fit those
+        of earlier entries.
+        """
+        evidence_digest = sha256(evidence).digest()
+        content = {**content, "evidence": evidence_digest}
+        with writing(self.engine) as connection:
+            extend_chains(connection, days)
+            last = connection.execute(
+                select(ledger_table.c.sequence, ledger_table.c.digest)
+                .order_by(ledger_table.c.sequence.desc())
+                .limit(1)
+            ).one_or_none()
+            sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
+            sequence += 1
+            body = cbor2.dumps([sequence, time, kind, meter, content], canonical=True)
+            digest = seal(_LABEL, previous, body)
+            known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
+            if not connection.execute(known).scalar_one():
+                connection.execute(
+                    insert(evidence_table).values(
+                        digest=evidence_digest, kind=kind, content=evidence
+                    )
+                )
+            connection.execute(
+                insert(ledger_table).values(
+                    sequence=sequence, meter=meter, body=body, digest=digest
+                )
+            )
+        return LedgerEntry(sequence, time, kind, meter, content, digest)
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
+        previous = GENESIS
+        query = select(ledger_table).order_by(ledger_table.c.sequence)
+        with self.engine.connect() as connection:
+            try:
+                rows = connection.execute(query).all()
+            except DBAPIError as error:
+                raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
+            except TypeError:
+                raise LedgerTampered("ledger: not readable: text among its bytes") from None
+        for expected, row in enumerate(rows, start=1):
+            if row.sequence != expected:
+                raise LedgerTampered(f"ledger: entry {expected} is missing")
+            previous = seal(_LABEL, previous, row.body)
+            if not hmac.compare_digest(previous, row.digest):
+                raise LedgerTampered(f"ledger: entry {expected} is not what was written")
+            yield _entry(expected, row.body, previous)
+
+    def bills(self, meter: bytes) -> list[LedgerEntry]:
+        """Return the bills of one meter, oldest first; the chain between them is not checked."""
+        query = (
+            select(ledger_table)
+            .where(ledger_table.c.meter == meter)
+            .order_by(ledger_table.c.sequence)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        entries = [_entry(row.sequence, row.body, row.digest) for row in rows]
+        return [entry for entry in entries if entry.kind == "bill" and entry.meter == meter]
+
+    def evidence(self, entry: LedgerEntry) -> bytes:
+        """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""
+        digest = entry.content["evidence"]
+        with reading(self.engine) as connection:
+            content = connection.execute(
+                select(evidence_table.c.content).where(evidence_table.c.digest == digest)
+            ).scalar_one_or_none()
+        if content is None or sha256(content).digest() != digest:
+            raise LedgerTampered(f"ledger: the evidence of entry {entry.sequence} is not there")
+        return bytes(content)
+
+
+def _entry(sequence: int, body: bytes, digest: bytes) -> LedgerEntry:
+    try:
+        members = cbor2.loads(body)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
+        members = None
+    match members:
+        case [
+            int(number),
+            int(time),
+            str(kind),
+            bytes(meter),
+            {"evidence": bytes()} as content,
+        ] if number == sequence:
+            return LedgerEntry(sequence, time, kind, meter, content, digest)
+        case _:
+            raise LedgerTampered(f"ledger: entry {sequence} is none that this program writes")

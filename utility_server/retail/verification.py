@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verifies what hubs answer, alone from what was asked, signed and enrolled.
+
+A `BillBundle` is everything a third party needs to repeat a verification offline: the question,
+the answer, and the public keys of certifier and supplier. It holds no secret.
+
+    bundle = deterministic CBOR {"answer", "certifier", "feed_in_register", "format", "question",
+                                 "register", "slot_minutes", "supplier", "zone"}
+
+`feed_in_register` is there just for meters that have one.
+
+Whether these keys are the right ones is for the verifier to say: it names the supplier's key it
+trusts, and the certifier's if it knows it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, Self
+
+import cbor2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from applets.billing.messages import BillQuestion
+from applets.billing.statement import VerifiedBill, check_bill
+from applets.common.evidence import AnswerRefused
+from applets.common.questions import MessageRefused
+from protocols.enrolment import Enrolment
+from protocols.metrology import GridError, Period, Series, find_zone, is_feed_in_pair
+from tariffs import Tariff, TariffError
+from tariffs.signing import verify_signed_tariff
+from utility_server.errors import CannotVerify, VerificationFailed
+
+__all__ = ["BillBundle", "verify_bill"]
+
+
+@dataclass(frozen=True, slots=True)
+class BillBundle:
+    """A question, its answer, and whose signatures they rest on."""
+
+    form: ClassVar[str] = "meterlet bill bundle 1"
+
+    question: bytes
+    answer: bytes
+    certifier: bytes
+    """The certifier's Ed25519 public key."""
+    supplier: bytes
+    """The supplier's Ed25519 public key, which signed the tariff."""
+    register: bytes
+    zone: str
+    slot_minutes: int
+    feed_in_register: bytes | None = None
+    """The meter's export register, if it has one."""
+
+    @classmethod
+    def of(cls, question: bytes, answer: bytes, enrolment: Enrolment, supplier: bytes) -> Self:
+        """Return the bundle for a customer's answer."""
+        return cls(
+            question,
+            answer,
+            enrolment.certifier,
+            supplier,
+            enrolment.register,
+            enrolment.zone,
+            enrolment.slot_minutes,
+            enrolment.feed_in_register,
+        )
+
+    def encode(self) -> bytes:
+        """Return the bundle's one encoding."""
+        members = {
+            "format": self.form,
+            "question": self.question,
+            "answer": self.answer,
+            "certifier": self.certifier,
+            "supplier": self.supplier,
+            "register": self.register,
+            "zone": self.zone,
+            "slot_minutes": self.slot_minutes,
+        }
+        if self.feed_in_register is not None:
+            members["feed_in_register"] = self.feed_in_register
+        return cbor2.dumps(members, canonical=True)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the bundle in `data`; raise `CannotVerify` for anything else."""
+        try:
+            members = cbor2.loads(data)
+        except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
+            raise CannotVerify("not a bill bundle: not CBOR") from None
+        fed_in = members.get("feed_in_register") if isinstance(members, dict) else None
+        match members:
+            case {
+                "format": str(found),
+                "question": bytes(question),
+                "answer": bytes(answer),
+                "certifier": bytes(certifier),
+                "supplier": bytes(supplier),
+                "register": bytes(register),
+                "zone": str(zone),
+                "slot_minutes": int(slot_minutes),
+            } if found == cls.form and len(certifier) == len(supplier) == 32 and len(register) == 6:
+                bundle = cls(
+                    question, answer, certifier, supplier, register, zone, slot_minutes, fed_in
+                )
+            case _:
+                raise CannotVerify(f"not a {cls.form!r} file")
+        if fed_in is not None and not (
+            isinstance(fed_in, bytes) and is_feed_in_pair(register, fed_in)
+        ):
+            raise CannotVerify("the bundle's registers are not of energy drawn and fed in")
+        if bundle.encode() != data:
+            raise CannotVerify("not a bill bundle: not in its one encoding")
+        return bundle
+
+
+def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]:
+    """Return question, tariff and bill of a bundle whose answer is right.
+
+    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
+    question itself makes no sense.
+    """
+    try:
+        question = BillQuestion.decode(bundle.question)
+        series = Series(question.meter, bundle.register, bundle.zone, bundle.slot_minutes)
+        period = period_of(question.begin, question.end, bundle.zone)
+    except (MessageRefused, GridError) as error:
+        raise CannotVerify(f"the question: {error}") from None
+    supplier = Ed25519PublicKey.from_public_bytes(bundle.supplier)
+    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
+    try:
+        tariff = verify_signed_tariff(question.tariff, supplier)
+    except TariffError as error:
+        raise VerificationFailed("tariff", str(error)) from None
+    try:
+        verified = check_bill(
+            question, bundle.answer, tariff, period, series, certifier, bundle.feed_in_register
+        )
+    except AnswerRefused as refused:
+        raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
+    except TariffError as error:
+        raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None
+    return question, tariff, verified
+
+
+def period_of(begin: int, end: int, zone: str) -> Period:
+    """Return the local days that fill [begin, end); raise `GridError` if none do just that."""
+    info = find_zone(zone)
+    first, last = (
+        datetime.fromtimestamp(time, UTC).astimezone(info).date() for time in (begin, end - 1)
+    )
+    period = Period(first, last)
+    if period.bounds(zone) != (begin, end):
+        raise GridError(f"{begin} to {end} are not whole days in {zone}")
+    return period
