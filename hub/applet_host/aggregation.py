@@ -23,7 +23,7 @@ from hub.applet_host.aggregation_record import Participation, RoundRecord
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
 from hub.machine import AGGREGATE, WEIGHTED, Manifest, Refusal, Refused, StatementGrant
-from hub.metering import Meter, PeriodIncomplete
+from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.aggregation import (
     AggregationError,
     Contribution,
@@ -67,7 +67,7 @@ class HubAggregation:
     package: bytes
     """The digest of the bundle it was installed from."""
     manifest: Manifest
-    meter: Meter
+    meter: MeteredRegister
     disclosure: Disclosure
     record: RoundRecord
     secret: bytes = field(repr=False)

@@ -57,7 +57,7 @@ from hub.machine import (
     Refused,
     Released,
 )
-from hub.metering import Meter
+from hub.metering import MeteredRegister
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
 
@@ -100,7 +100,7 @@ class MachineRuntime:
     machine: AppletMachine
     database: Database
     disclosure: Disclosure
-    meter: Meter
+    meter: MeteredRegister
     now: Callable[[], int]
     vendors: Mapping[bytes, Ed25519PublicKey]
     """Whose signatures on packages the resident trusts, by key id."""
@@ -112,7 +112,7 @@ class MachineRuntime:
     """Of 32 bytes, from which the keys of aggregation rounds are derived."""
     authorities: Callable[[], tuple[bytes, ...]]
     """Returns the keys of the metering authorities that the resident trusts."""
-    feed_in: Meter | None = None
+    feed_in: MeteredRegister | None = None
     """Of what is fed in; `meter` is of what is drawn."""
     _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)

@@ -31,7 +31,7 @@ from hub.machine import (
     Use,
     at_resolution,
 )
-from hub.metering import Meter, PeriodIncomplete
+from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault import Component, Database
 from protocols.amounts import Sum, decode_amounts
 from protocols.metrology import CertifiedPeriod, Period
@@ -91,7 +91,7 @@ _RULES: Final = {
 }
 
 
-def named_feed_in(feed_in: Meter | None, manifest: Manifest) -> Meter | None:
+def named_feed_in(feed_in: MeteredRegister | None, manifest: Manifest) -> MeteredRegister | None:
     """Return the register of what is fed in, if there is one and a statement's grant names it."""
     if feed_in is None:
         return None
@@ -112,7 +112,7 @@ class HubStatements:
     package: bytes
     """The digest of the bundle it was installed from."""
     manifest: Manifest
-    meter: Meter
+    meter: MeteredRegister
     disclosure: Disclosure
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
@@ -122,7 +122,7 @@ class HubStatements:
     """What the guard has refused since somebody emptied this list."""
     released: list[ReleaseRequest | AmountsRequest] = field(default_factory=list)
     """What it has permitted since somebody emptied this one."""
-    feed_in: Meter | None = None
+    feed_in: MeteredRegister | None = None
     """Of what is fed in; None where there is none, or the manifest does not name it."""
 
     def open_linear(
@@ -192,7 +192,7 @@ class HubStatements:
 
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
-    ) -> tuple[Meter, list[Certification], StatementContext]:
+    ) -> tuple[MeteredRegister, list[Certification], StatementContext]:
         meter = _meter((self.meter, self.feed_in), register)
         period = _period(meter, begin, end)
         parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
@@ -219,7 +219,7 @@ class HubStatements:
             ),
         )
 
-    def _form_register(self, meter: Meter) -> str:
+    def _form_register(self, meter: MeteredRegister) -> str:
         return "" if meter is self.meter else _obis_text(meter.channel.register)
 
     def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
@@ -235,7 +235,7 @@ class HubStatements:
 class HubReadings:
     """What slots used, for raw applets: no finer than their manifest says."""
 
-    meter: Meter
+    meter: MeteredRegister
     resolution_minutes: int
 
     def read(self, register: str, begin: int, end: int) -> Use:
@@ -267,8 +267,8 @@ class HubReadings:
 class HubCalendar:
     """Tells an applet which slots a period has and how they are known; no use."""
 
-    meter: Meter
-    feed_in: Meter | None = None
+    meter: MeteredRegister
+    feed_in: MeteredRegister | None = None
     """Of what is fed in; None where there is none, or the manifest does not name it."""
 
     def grid(self) -> Grid:
@@ -287,14 +287,14 @@ class HubCalendar:
         return Slots(starts, bytes(state for use in uses for state in use.states))
 
 
-def _meter(meters: Iterable[Meter | None], register: str) -> Meter:
+def _meter(meters: Iterable[MeteredRegister | None], register: str) -> MeteredRegister:
     for meter in meters:
         if meter is not None and register == _obis_text(meter.channel.register):
             return meter
     raise Refused(Refusal.NOT_FOUND)
 
 
-def _period(meter: Meter, begin: int, end: int) -> Period:
+def _period(meter: MeteredRegister, begin: int, end: int) -> Period:
     try:
         return meter.period(begin, end)
     except (PeriodIncomplete, ValueError, OverflowError, OSError):

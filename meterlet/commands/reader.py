@@ -123,7 +123,7 @@ def open_test_card(profile: str, fresh: bool, vendors: tuple[Path, ...]) -> Devi
     if folder.exists():
         device = Device.open(folder)
     else:
-        description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "UTC", 15)
+        description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "UTC", 15)
         device = Device.create(folder, description)
         (folder / "keys" / "issuer.key").unlink()
         write_secret(folder / "keys" / "issuer.key", 3 * TEST_KEY)
@@ -169,7 +169,7 @@ def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
         machine,
         device.database,
         device.disclosure,
-        device.meter,
+        device.main,
         device.now,
         device.vendors(),
         packages=lambda aid: card.bundle(aid),

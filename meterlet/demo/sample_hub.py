@@ -36,7 +36,7 @@ from hub.machine import (
     Use,
     at_resolution,
 )
-from hub.metering import Meter, PeriodIncomplete
+from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -101,7 +101,7 @@ class _NothingKept(Exception):
 class _Readings:
     """Readings at the manifest's resolution."""
 
-    meter: Meter
+    meter: MeteredRegister
     resolution_minutes: int
 
     def read(self, register: str, begin: int, end: int) -> Use:
@@ -162,14 +162,9 @@ class SampleHub:
 
         The household has panels if the manifest names the register of what is fed in.
         """
-        meter, fed_in = emulated_meter_id(1), _names_feed_in(bundle.manifest)
-        description = Description(
-            meter,
-            ACTIVE_ENERGY_IMPORT,
-            zone,
-            SLOT_MINUTES,
-            ACTIVE_ENERGY_EXPORT if fed_in else None,
-        )
+        fed_in = _names_feed_in(bundle.manifest)
+        registers = (ACTIVE_ENERGY_IMPORT, *([ACTIVE_ENERGY_EXPORT] if fed_in else []))
+        description = Description(emulated_meter_id(1), registers, zone, SLOT_MINUTES)
         end = period.bounds(zone)[1]
         outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT])
         with outputs, Device.create(folder / "hub", description, now=lambda: end) as device:
@@ -195,18 +190,18 @@ class SampleHub:
                     manifest.aid,
                     self.bundle.digest,
                     manifest,
-                    device.meter,
+                    device.main,
                     device.disclosure,
                     feed_in=feed_in,
                 ),
                 self._stack,
             ),
-            calendar=HubCalendar(device.meter, feed_in),
+            calendar=HubCalendar(device.main, feed_in),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
             log=_Lines(self._lines),
-            readings=_Readings(device.meter, manifest.resolution_minutes or 0) if raw else None,
+            readings=_Readings(device.main, manifest.resolution_minutes or 0) if raw else None,
             outputs=board if raw else None,
             transactions=None if raw else AppletTransactions(self._stack),
         )
@@ -218,12 +213,12 @@ class SampleHub:
     @property
     def _first_tick(self) -> int:
         second_day = Period(self.period.first + timedelta(days=1), self.period.last)
-        return second_day.bounds(self.device.meter.zone)[0]
+        return second_day.bounds(self.device.main.zone)[0]
 
     @property
     def values(self) -> dict[str, str]:
         """What commands may name in braces: the period's bounds and a nonce, in hexadecimal."""
-        begin, end = self.period.bounds(self.device.meter.zone)
+        begin, end = self.period.bounds(self.device.main.zone)
         return {
             "begin": begin.to_bytes(8, "big").hex(),
             "end": end.to_bytes(8, "big").hex(),

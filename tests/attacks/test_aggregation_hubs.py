@@ -220,7 +220,7 @@ def service_of(hub: Hub, *, may_release: bool) -> HubAggregation:
         hub.enrolment.applet,
         bundle.digest,
         bundle.manifest,
-        hub.device.meter,
+        hub.device.main,
         hub.device.disclosure,
         RoundRecord(hub.device.database),
         hub.device.aggregation_secret,

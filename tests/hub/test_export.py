@@ -18,12 +18,12 @@ NOW = 1_743_500_000
 
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Device]:
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     with Device.create(tmp_path / "hub", description, now=lambda: NOW) as device:
         house = SyntheticHousehold("Europe/Berlin")
         readings = house.readings(date(2025, 3, 20), date(2025, 3, 31))
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings)
+        device.main.certify()
         yield device
 
 
@@ -32,7 +32,7 @@ def test_readings_leave_by_a_consent_to_just_that_and_are_on_record(device: Devi
     export = export_readings(device, consent.number)
     rows = list(csv.DictReader(export.text.splitlines()))
     assert export.readings == len(rows) == 7 * 24 - 1  # the clock goes forward on the 30th
-    total = sum(sum(use.uses) for use in device.meter.uses(WEEK))
+    total = sum(sum(use.uses) for use in device.main.uses(WEEK))
     assert sum(int(row["energy_wh"]) for row in rows) == total
     assert rows[0]["start_local"] == "2025-03-24T00:00:00+01:00"
     assert rows[-1]["start_local"] == "2025-03-30T23:00:00+02:00"

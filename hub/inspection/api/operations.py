@@ -142,8 +142,8 @@ RECIPIENT: Final = Parameter(
 def _device(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
     device = session.device
     fed_in = device.description.feed_in_register
-    span = device.meter.journal.span()
-    latest = device.meter.vault.latest(device.meter.channel)
+    span = device.main.journal.span()
+    latest = device.main.vault.latest(device.main.channel)
     return {
         "meter": device.description.meter.hex(),
         "register": device.description.register.hex(),
@@ -222,7 +222,7 @@ def _tariffs(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _forecast(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
-    latest = session.device.meter.vault.latest(session.device.meter.channel)
+    latest = session.device.main.vault.latest(session.device.main.channel)
     if latest is None:
         raise InspectionError("there are no readings yet")
     day = local_date(session.device, latest.time)

@@ -79,7 +79,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
         ExportRequest(
             recipient=terms.recipient,
             purpose=terms.purpose,
-            resolution_minutes=max(minutes, device.meter.slot_minutes),
+            resolution_minutes=max(minutes, device.main.slot_minutes),
             begin=begin,
             end=end,
             period=named,

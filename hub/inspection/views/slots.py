@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from hub.certifier import DayUse, slot_uses
 from hub.device import Device
-from hub.metering import Meter
+from hub.metering import MeteredRegister
 from protocols.metrology import DayGrid, Period, SlotState
 
 __all__ = ["Slots", "local_date", "slots_between"]
@@ -72,7 +72,7 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
     They are those of what was drawn; where nothing is known of what was fed in meanwhile, that is
     missing. Raises `VaultTampered` where stored bytes are not what was stored.
     """
-    slots = _register_slots(device, device.meter, begin, end)
+    slots = _register_slots(device, device.main, begin, end)
     if device.feed_in is None:
         return slots
     fed_in = _register_slots(device, device.feed_in, begin, end)
@@ -83,7 +83,7 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
     )
 
 
-def _register_slots(device: Device, meter: Meter, begin: int, end: int) -> Slots:
+def _register_slots(device: Device, meter: MeteredRegister, begin: int, end: int) -> Slots:
     zone = device.description.zone
     first, last = local_date(device, begin), local_date(device, end - 1)
     span = meter.journal.span()
@@ -119,7 +119,9 @@ def local_date(device: Device, time: int) -> date:
     return datetime.fromtimestamp(time, UTC).astimezone(device.zone).date()
 
 
-def _provisional(device: Device, meter: Meter, certified: date | None, last: date) -> list[DayUse]:
+def _provisional(
+    device: Device, meter: MeteredRegister, certified: date | None, last: date
+) -> list[DayUse]:
     """Return the days after the certified ones, up to `last` and the last reading."""
     latest = meter.vault.latest(meter.channel)
     if latest is None:

@@ -244,7 +244,7 @@ def _asked(call: Call, device: Device) -> Asked:
     view = call.asked("view", "day")
     if view not in VIEWS:
         raise BadInput(f"there is no view of a {view[:20]!r}")
-    latest = device.meter.vault.latest(device.meter.channel)
+    latest = device.main.vault.latest(device.main.channel)
     newest = today(device) if latest is None else local_date(device, latest.time - 1)
     by = call.asked("by", CUTS[view][0])
     hour = call.asked("hour", "0")
