@@ -19,7 +19,7 @@ from hub.device import Device
 from hub.metering import MeteredRegister
 from protocols.metrology import DayGrid, Period, SlotState
 
-__all__ = ["Slots", "local_date", "slots_between"]
+__all__ = ["Slots", "local_date", "register_slots", "slots_between"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
     They are those of what was drawn; where nothing is known of what was fed in meanwhile, that is
     missing. Raises `VaultTampered` where stored bytes are not what was stored.
     """
-    slots = _register_slots(device, device.main, begin, end)
+    slots = register_slots(device, device.description.register, begin, end)
     if device.feed_in is None:
         return slots
-    fed_in = _register_slots(device, device.feed_in, begin, end)
+    fed_in = register_slots(device, device.feed_in.channel.register, begin, end)
     known = dict(zip(fed_in.starts, zip(fed_in.use_wh, fed_in.states, strict=True), strict=True))
     both = [known.get(start, (0, SlotState.MISSING)) for start in slots.starts]
     return replace(
@@ -83,7 +83,9 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
     )
 
 
-def _register_slots(device: Device, meter: MeteredRegister, begin: int, end: int) -> Slots:
+def register_slots(device: Device, register: bytes, begin: int, end: int) -> Slots:
+    """Return the slots of one register by its OBIS code, as far as there are readings."""
+    meter = device.registers[register]
     zone = device.description.zone
     first, last = local_date(device, begin), local_date(device, end - 1)
     span = meter.journal.span()
