@@ -20,6 +20,7 @@ from hub.machine.errors import ManifestError
 
 __all__ = [
     "AGGREGATE",
+    "STATEMENT_KINDS",
     "SUMS",
     "WEIGHTED",
     "Code",
@@ -45,7 +46,10 @@ LEAST_GROUP: Final = 3
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
-_STATEMENT: Final = re.compile("linear|blocks|demand|excess|match|sample|aggregate|weighted")
+STATEMENT_KINDS: Final = (
+    "linear", "blocks", "demand", "excess", "match", "sample", "aggregate", "weighted",
+)  # fmt: skip
+_STATEMENT: Final = re.compile("|".join(STATEMENT_KINDS))
 """Kinds of statements, as `protocols.amounts` names them, and of sums."""
 _REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Description, Device
+from hub.disclosure.wording import consent_in_words
 from hub.inspection import Verdict, check_invoices, releases_view
 from hub.inspection.api.json_views import bill_facts, releases_facts
 from hub.installer import Installer, build_package, consent_terms
@@ -36,7 +37,6 @@ from hub.meters import (
     telegrams,
 )
 from hub.readings import ReadingFlag, Readout
-from meterlet.commands.applet import in_words
 from meterlet.commands.common import local_day, utc_text
 from protocols.metrology import Period
 from tariffs import Bill, Register, Tariff, billed_registers
@@ -173,7 +173,7 @@ class Journey:
         package = installer.read(built)
         if has_series(self.tariff):
             self.say("resident: prices that change from slot to slot take this consent:")
-            self.say(f"  {in_words(consent_terms(package.bundle)[0])}")
+            self.say(f"  {consent_in_words(consent_terms(package.bundle)[0])}")
         supplier = office.keys.public.public_bytes_raw()
         office.customers.enrol(installer.install(package, supplier).encode())
 
