@@ -201,7 +201,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
     from hub.certifier import CertifierError
     from hub.device import DeviceError
     from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
-    from hub.inspection import InspectionError
+    from hub.inspection.errors import InspectionError
     from hub.installer import InstallationError
     from hub.machine import MachineError
     from hub.metering import ForeignDays, PeriodIncomplete

@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Description, Device
 from hub.disclosure.wording import consent_in_words
-from hub.inspection import Verdict, check_invoices, releases_view
-from hub.inspection.api.json_views import bill_facts, releases_facts
+from hub.inspection.api.json_views import disclosed_json, invoice_json
+from hub.inspection.views.bill import Verdict, check_invoices
+from hub.inspection.views.releases import releases_view
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine import AppletMachine
 from hub.meters import (
@@ -118,8 +119,8 @@ class Journey:
         with Device.open(self.folder / "hub") as device, self._station("inspection"):
             checked = check_invoices(device, APPLET)[-1]
             inspection = {
-                **bill_facts(checked, device.zone),
-                **releases_facts(releases_view(device), device.zone),
+                **invoice_json(checked, device.zone).as_json(),
+                **disclosed_json(releases_view(device), device.zone).as_json(),
             }
         facts = {
             "household": self.household.source,

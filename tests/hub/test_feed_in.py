@@ -24,7 +24,8 @@ from hub.applet_host.services import (
 from hub.card import Card
 from hub.device import Description, Device, DeviceError, key_id
 from hub.disclosure import ReleaseRefused
-from hub.inspection import Verdict, bill_under, check_invoices
+from hub.inspection.views.bill import Verdict, check_invoices
+from hub.inspection.views.estimates import bill_under
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine import AppletMachine, Manifest, ManifestError, Refusal, Refused
 from hub.meters import (

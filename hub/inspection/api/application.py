@@ -22,8 +22,9 @@ from starlette.routing import Route
 
 from hub.device import Device
 from hub.disclosure import LogTampered
+from hub.inspection.api.json_views import ErrorJson
 from hub.inspection.api.openapi import openapi_document
-from hub.inspection.api.operations import OPERATIONS, Operation, Session, WrongParameter
+from hub.inspection.api.operations import OPERATIONS, ApiSession, Operation, WrongParameter
 from hub.inspection.api.rate_limit import RateLimit
 from hub.inspection.api.tokens import Token, TokenRefused, Tokens
 from hub.inspection.errors import InspectionError
@@ -63,10 +64,9 @@ class _Api:
         try:
             with self.open_device() as device, open_inspection(device) as database:
                 self._admit(operation, request, Tokens(database, device), device.now())
-                parameters = operation.parse(request.query_params.multi_items())
-                parameters |= request.path_params
-                session = Session(device, database, self.proofs)
-                return JSONResponse(operation.answer(session, parameters), headers=HEADERS)
+                query = operation.parse(request.query_params.multi_items(), request.path_params)
+                session = ApiSession(device, database, self.proofs)
+                return JSONResponse(operation.answer(session, query).as_json(), headers=HEADERS)
         except _Problem as problem:
             return _refusal(problem.status, problem.reason, problem.headers)
         except (WrongParameter, GridError) as error:
@@ -145,4 +145,4 @@ def _not_found(_: Request, error: Exception) -> Response:
 
 
 def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": reason}, status, {**HEADERS, **(headers or {})})
+    return JSONResponse(ErrorJson(error=reason).as_json(), status, {**HEADERS, **(headers or {})})

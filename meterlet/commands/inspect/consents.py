@@ -10,7 +10,7 @@ import rich_click as click
 
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
-from hub.inspection import consent_to_export
+from hub.inspection.export.by_consent import consent_to_export
 from hub.installer import Installer, consent_terms
 from meterlet.commands.applet import dealings
 from meterlet.commands.common import (

@@ -15,19 +15,12 @@ from hypothesis import strategies as st
 
 from hub.device import Description, Device
 from hub.disclosure import AmountsRequest, Form, Number, ReleaseRequest, Terms
-from hub.inspection import (
-    Activation,
-    Appliance,
-    InspectionError,
-    PowerCurve,
-    attack,
-    consent_to_export,
-    curve_known_to,
-    detect,
-    export_readings,
-    slots_between,
-)
-from hub.inspection.attack.reconstruction import _least_squares
+from hub.inspection.attack.appliances import Activation, Appliance, PowerCurve, detect
+from hub.inspection.attack.attack import attack
+from hub.inspection.attack.reconstruction import _least_squares, curve_known_to
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.by_consent import consent_to_export, export_readings
+from hub.inspection.views.slots import slots_between
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.metrology import Period
 

@@ -9,16 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hub.device import Device
-from hub.inspection import (
-    By,
-    CopyForm,
-    InspectionError,
-    copy_readings,
-    readings_view,
-    releases_view,
-    slots_between,
-)
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.copies import CopyForm, copy_readings
 from hub.inspection.export.green_button import dst_rules
+from hub.inspection.views.calendar import By
+from hub.inspection.views.readings import readings_view
+from hub.inspection.views.releases import releases_view
+from hub.inspection.views.slots import slots_between
 from protocols.metrology import Period, SlotState
 from tests.hub.inspection.conftest import NOON
 

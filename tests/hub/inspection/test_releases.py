@@ -5,13 +5,9 @@ import pytest
 
 from hub.device import Device
 from hub.disclosure import Form, LogTampered, ReleaseRequest, Terms
-from hub.inspection import (
-    InspectionError,
-    decode_message,
-    outgoing_message,
-    releases_view,
-)
-from hub.inspection.api.json_views import releases_facts
+from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from protocols.metrology import Period
 from tests.hub.inspection.conftest import APPLET
 
@@ -68,7 +64,7 @@ def test_each_recipient_s_knowledge_and_all_of_them_together(device: Device) -> 
     view = releases_view(device)
     assert view.recipients == ("operator", "supplier")
     assert (view.known["supplier"].rank, view.together.rank) == (1, 2)
-    facts = releases_facts(view, device.zone)
+    facts = disclosed_json(view, device.zone).as_json()
     assert facts["known"]["supplier"]["shortest_window"]["days"] == 5
     assert facts["known"]["operator"]["shortest_window"]["days"] == 6.96  # the clock went forward
     assert facts["known"]["all of them together"]["degrees_of_freedom"] == 2

@@ -9,9 +9,10 @@ from textual.widgets import DataTable, Static, TabbedContent
 
 from hub.device import Device
 from hub.disclosure import Form, ReleaseRequest, Terms
-from hub.inspection import By, readings_view
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
+from hub.inspection.views.calendar import By
+from hub.inspection.views.readings import readings_view
 from protocols.metrology import Period
 from tariffs import Tariff
 from tests.hub.inspection.conftest import NOON, household, put_documents

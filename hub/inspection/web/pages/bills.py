@@ -12,7 +12,7 @@ from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import CheckedBill, check_invoice
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
-from hub.inspection.views.estimates import Forecast, Offer, forecast, offers
+from hub.inspection.views.estimates import BillForecast, TariffOffer, forecast, offers
 from hub.inspection.views.proof import ProofCheck
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
@@ -55,7 +55,7 @@ class Compared:
     """What a period would have cost."""
 
     period: Period
-    offers: tuple[Offer, ...]
+    offers: tuple[TariffOffer, ...]
 
 
 def show_bill(call: Call) -> Response:
@@ -139,7 +139,7 @@ def what_if(call: Call) -> Response:
 def look_ahead(call: Call) -> Response:
     """Work out what this month will come to."""
 
-    def work(tick: Tick) -> Forecast:
+    def work(tick: Tick) -> BillForecast:
         with call.look() as look:
             device = look.device
             latest = device.meter.vault.latest(device.meter.channel)
