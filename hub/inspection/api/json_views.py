@@ -18,7 +18,7 @@ from hub.disclosure import Knowledge
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
 from hub.inspection.views.bill import CheckedBill, Verdict
-from hub.inspection.views.bucket import BandUse, Bucket, StateCounts
+from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.views.calendar import By
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.live import FineUse
@@ -433,7 +433,7 @@ def readings_json(view: ReadingsView) -> ReadingsJson:
     )
 
 
-def _bucket(bucket: Bucket, zone: ZoneInfo) -> _Bucket:
+def _bucket(bucket: UseBucket, zone: ZoneInfo) -> _Bucket:
     return _Bucket.of(
         bucket,
         local_from=local_text(bucket.begin, zone),

@@ -15,7 +15,7 @@ from hub.device import Device
 from hub.disclosure import Consent, ExportRequest, Terms
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.copies import slots_csv
-from hub.inspection.views.slots import Slots, slots_between
+from hub.inspection.views.slots import SlotRun, slots_between
 from protocols.metrology import GridError, Period
 
 __all__ = ["Export", "consent_to_export", "export_readings"]
@@ -90,7 +90,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     return Export(slots_csv(slots, device.zone), len(slots))
 
 
-def _slots(device: Device, begin: int, end: int, minutes: int) -> Slots:
+def _slots(device: Device, begin: int, end: int, minutes: int) -> SlotRun:
     """Return the certified slots, merged to the resolution; what is provisional is not exported."""
     slots = slots_between(device, begin, end)
     slots = slots.between(begin, min(end, slots.certified_until)).drawn()
@@ -103,7 +103,7 @@ def _text(period: Period) -> str:
     return f"{period.first.isoformat()}/{period.last.isoformat()}"
 
 
-def _merged(slots: Slots, minutes: int) -> Slots:
+def _merged(slots: SlotRun, minutes: int) -> SlotRun:
     """Return slots that begin in the same `minutes` since the epoch as one; its state is the worst.
 
     Finer than the slots there is nothing.
@@ -113,7 +113,7 @@ def _merged(slots: Slots, minutes: int) -> Slots:
         return slots
     rows = zip(slots.starts, slots.use_wh, slots.states, strict=True)
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0] // seconds)]
-    return Slots(
+    return SlotRun(
         seconds,
         [group[0][0] for group in groups],
         [sum(use for _, use, _ in group) for group in groups],

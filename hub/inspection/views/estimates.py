@@ -20,7 +20,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import bill_of
-from hub.inspection.views.slots import Slots, local_date, slots_between
+from hub.inspection.views.slots import SlotRun, local_date, slots_between
 from protocols.metrology import Period, SlotState
 from tariffs import Bill, Tariff, TariffError
 
@@ -172,7 +172,7 @@ def forecast(
     )
 
 
-def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
+def _completed(device: Device, known: SlotRun, begin: int, end: int) -> SlotRun:
     """Return the slots of [begin, end): the known ones, and after them what is expected."""
     until = known.end if len(known) else begin
     history = slots_between(device, until - HISTORY_DAYS * DAY, until)
@@ -185,7 +185,7 @@ def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
         return _expected(means, starts, device.zone)
 
     guessed = [SlotState.ESTIMATED] * len(starts)
-    whole = Slots(
+    whole = SlotRun(
         known.seconds,
         [*known.starts, *starts],
         [*known.use_wh, *expected(history.use_wh, history.states)],

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application: all pages behind one guard.
 
-Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a template
+Guard -> routes -> Page (session, form token, role) -> a function of `PageRequest` -> a template
 """
 
 import base64

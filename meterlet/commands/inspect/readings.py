@@ -18,7 +18,7 @@ from hub.inspection.api.json_views import PowerJson, comparison_json, fine_json,
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import fine_rows, readings_rows
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket import Bucket
+from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook, tariff_book
@@ -176,7 +176,7 @@ def show_view(console: Console, view: ReadingsView) -> None:
         console.print(Text(view.total.reason))
 
 
-def _line(bucket: Bucket, view: ReadingsView) -> tuple[str, ...]:
+def _line(bucket: UseBucket, view: ReadingsView) -> tuple[str, ...]:
     bands = [one for one in bucket.bands if one.slots]
     named = (
         ""
@@ -196,7 +196,7 @@ def _line(bucket: Bucket, view: ReadingsView) -> tuple[str, ...]:
     )
 
 
-def _when(bucket: Bucket, view: ReadingsView) -> str:
+def _when(bucket: UseBucket, view: ReadingsView) -> str:
     text = local_text(bucket.begin, ZoneInfo(view.zone))
     return text[:10] if view.by.is_of_days else f"{text[:10]} {text[11:16]}{text[19:]}"
 
@@ -205,7 +205,7 @@ def _kwh(watt_hours: int | None) -> str:
     return "–" if watt_hours is None else f"{watt_hours // 1000:,}.{watt_hours % 1000:03}"
 
 
-def _state(bucket: Bucket) -> str:
+def _state(bucket: UseBucket) -> str:
     states = bucket.states
     if not states.known and not states.missing:
         return "no readings"

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from hub.device import Device
 from hub.disclosure import Entry
-from hub.inspection.web import Parts, Role, Settings, create_application, make_parts
+from hub.inspection.web import Parts, ResidentRole, Settings, create_application, make_parts
 from hub.machine import AppletMachine
 from meterlet.commands.inspect.proofs import BillingProofs
 
@@ -90,7 +90,7 @@ class Browser:
 
 
 @contextmanager
-def browser(folder: Path, role: Role | None = Role.OWNER) -> Iterator[Browser]:
+def browser(folder: Path, role: ResidentRole | None = ResidentRole.OWNER) -> Iterator[Browser]:
     """Open the pages of a hub; with a role, signed in as anna."""
     clock = Clock()
 

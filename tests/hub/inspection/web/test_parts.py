@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hub.disclosure import Terms
 from hub.inspection.locales import LANGUAGES
-from hub.inspection.views.bucket import BandUse, Bucket, StateCounts
+from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.web.access.request_guard import _is_plain
-from hub.inspection.web.access.residents import Residents, Role
+from hub.inspection.web.access.residents import ResidentRole, Residents
 from hub.inspection.web.access.throttle import Throttle, TooManyAttempts
 from hub.inspection.web.assets import Assets
 from hub.inspection.web.charts import HEIGHT, WIDTH, bar_chart
@@ -26,9 +26,9 @@ from hub.machine import manifest
 
 def bucket(
     wh: int, *, missing: int = 0, estimated: int = 0, bands: tuple[BandUse, ...] = ()
-) -> Bucket:
+) -> UseBucket:
     states = StateCounts(4 - missing - estimated, estimated, 0, missing)
-    return Bucket(0, 3600, wh, states, 0, 0, False, None, bands, None, None, None)
+    return UseBucket(0, 3600, wh, states, 0, 0, False, None, bands, None, None, None)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=400))
@@ -156,14 +156,14 @@ def test_a_stranger_cannot_lock_a_resident_out_for_long(tmp_path: Path) -> None:
 
 
 def test_roles_are_what_they_say(tmp_path: Path) -> None:
-    assert Role.OWNER.includes(Role.READER)
-    assert not Role.READER.includes(Role.OWNER)
+    assert ResidentRole.OWNER.includes(ResidentRole.READER)
+    assert not ResidentRole.READER.includes(ResidentRole.OWNER)
     with Residents.open(tmp_path, lambda: 7, lambda size: bytes(size)) as residents:
-        residents.add("anna", Role.OWNER, "correct horse")
+        residents.add("anna", ResidentRole.OWNER, "correct horse")
         assert residents.verify("anna", "correct horse") is not None
         assert residents.verify("anna", "correct  horse") is None
         # The same letters, composed otherwise.
-        residents.add("zoe", Role.READER, "caf\u00e9 cr\u00e8me")
+        residents.add("zoe", ResidentRole.READER, "caf\u00e9 cr\u00e8me")
         assert residents.verify("zoe", "cafe\u0301 cre\u0300me") is not None
     assert (tmp_path / "residents.db").stat().st_mode & 0o077 == 0
 
