@@ -25,7 +25,7 @@ from hub.inspection.views.live import FineUse
 from hub.inspection.views.proof import ProofCheck
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
-from hub.inspection.views.tariff_views import PriceRow, TariffTable
+from hub.inspection.views.tariff_views import PriceRow, TariffColumn
 from hub.text import local_day, local_text
 from protocols.metrology import Period
 
@@ -42,6 +42,7 @@ __all__ = [
     "PowerJson",
     "ReadingsJson",
     "ReleasesJson",
+    "TariffsJson",
     "attack_json",
     "comparison_json",
     "disclosed_json",
@@ -51,7 +52,6 @@ __all__ = [
     "message_json",
     "offers_json",
     "readings_json",
-    "tariffs_json",
 ]
 
 DAY_SECONDS: Final = 86_400
@@ -364,18 +364,10 @@ class BillsJson(JsonView, frozen=True):
     bills: list[BillJson]
 
 
-class _TariffColumn(JsonView, frozen=True):
-    name: str
-    revision: int
-    digest: str
-    first_day: date
-    last_day: date
-
-
 class TariffsJson(JsonView, frozen=True):
     """Tariff versions side by side."""
 
-    columns: list[_TariffColumn]
+    columns: list[TariffColumn]
     rows: list[PriceRow]
 
 
@@ -459,10 +451,16 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
         view,
         released=[_release(record, zone) for record in view.releases],
         known={name: _known(knowledge, zone) for name, knowledge in known.items()},
+        refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
+        outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
+        exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
         aggregates=[
-            _Aggregate.of(record, index=record.index or None) for record in view.aggregates
+            _Aggregate.of(entry, **{"index": None, **entry.facts}) for entry in view.aggregates
         ],
-        copies=[_Copy.of(record, sha256=record.digest.hex()) for record in view.copies],
+        copies=[
+            _Copy.of(entry, **entry.facts, sha256=entry.facts["copy"].hex())
+            for entry in view.copies
+        ],
     )
 
 
@@ -539,12 +537,6 @@ def invoice_json(
         energy_wh=sum(checked.use_wh),
         proof=proof or UNSET,
     )
-
-
-def tariffs_json(table: TariffTable) -> TariffsJson:
-    """Return tariff versions side by side."""
-    columns = [_TariffColumn.of(column, digest=column.digest.hex()) for column in table.columns]
-    return TariffsJson.of(table, columns=columns)
 
 
 def offers_json(view: ReadingsView, offers: Iterable[TariffOffer]) -> OffersJson:

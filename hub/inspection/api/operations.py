@@ -16,30 +16,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert, fi
 from msgspec.structs import fields
 
 from hub.device import Device
-from hub.inspection.api.json_views import (
-    AttackJson,
-    BillJson,
-    BillsJson,
-    ComparisonJson,
-    DeviceJson,
-    FineJson,
-    ForecastJson,
-    JsonView,
-    MessageJson,
-    PowerJson,
-    ReadingsJson,
-    ReleasesJson,
-    TariffsJson,
-    attack_json,
-    comparison_json,
-    disclosed_json,
-    fine_json,
-    forecast_json,
-    invoice_json,
-    message_json,
-    readings_json,
-    tariffs_json,
-)
+from hub.inspection.api import json_views as views
+from hub.inspection.api.json_views import JsonView
 from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
 from hub.inspection.errors import InspectionError
@@ -200,13 +178,13 @@ def _value(name: str, text: str, kind: Any) -> object:
     raise WrongParameter(f"{name}: {text[:LONGEST_TEXT]!r} is not one {what}")
 
 
-def _device(session: ApiSession, query: Query) -> DeviceJson:
+def _device(session: ApiSession, query: Query) -> views.DeviceJson:
     """Which meter, and how far its days go."""
     device, about = session.device, session.device.description
     span = device.meter.journal.span()
     latest = device.meter.vault.latest(device.meter.channel)
     first, last, days = span or (None, None, 0)
-    return DeviceJson.of(
+    return views.DeviceJson.of(
         about,
         meter=about.meter.hex(),
         register=about.register.hex(),
@@ -219,50 +197,52 @@ def _device(session: ApiSession, query: Query) -> DeviceJson:
     )
 
 
-def _power(session: ApiSession, query: Query) -> PowerJson:
+def _power(session: ApiSession, query: Query) -> views.PowerJson:
     """The power at the last reading."""
     power = power_now(session.device)
     if power is None:
         raise InspectionError("the readings do not tell the power")
-    return PowerJson.of(power)
+    return views.PowerJson.of(power)
 
 
-def _readings(session: ApiSession, query: ReadingsQuery) -> ReadingsJson | ComparisonJson:
+def _readings(
+    session: ApiSession, query: ReadingsQuery
+) -> views.ReadingsJson | views.ComparisonJson:
     """What was used, in buckets of local time."""
     period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
     book, kept = session.book, session.kept
     view = readings_view(session.device, period, query.by, book, kept)
     if not query.compare:
-        return readings_json(view)
+        return views.readings_json(view)
     before = readings_view(session.device, period_before(period), query.by, book, kept)
-    return comparison_json(compare(view, before))
+    return views.comparison_json(compare(view, before))
 
 
-def _fine(session: ApiSession, query: DayQuery) -> FineJson:
+def _fine(session: ApiSession, query: DayQuery) -> views.FineJson:
     """A day as the meter read it, minute by minute where it did."""
-    return fine_json(query.day, fine_uses(session.device, query.day))
+    return views.fine_json(query.day, fine_uses(session.device, query.day))
 
 
-def _releases(session: ApiSession, query: RecipientQuery) -> ReleasesJson:
+def _releases(session: ApiSession, query: RecipientQuery) -> views.ReleasesJson:
     """What left the house, and what each recipient knows."""
     recipient = None if query.recipient is UNSET else query.recipient
     view = releases_view(session.device, recipient)
     messages = [message.sequence for message in view.messages]
-    return ReleasesJson.of(disclosed_json(view, session.device.zone), messages=messages)
+    return views.ReleasesJson.of(views.disclosed_json(view, session.device.zone), messages=messages)
 
 
-def _message(session: ApiSession, query: EntryQuery) -> MessageJson:
+def _message(session: ApiSession, query: EntryQuery) -> views.MessageJson:
     """A message that left, to the byte, by its entry in the log."""
     message, content = outgoing_message(session.device, query.entry)
-    return message_json(message, content, decode_message(content))
+    return views.message_json(message, content, decode_message(content))
 
 
-def _attack(session: ApiSession, query: PeriodQuery) -> AttackJson:
+def _attack(session: ApiSession, query: PeriodQuery) -> views.AttackJson:
     """Which appliances could be inferred from which curve; 31 days at most."""
-    return attack_json(attack(session.device, query.period(MOST_ATTACKED_DAYS)))
+    return views.attack_json(attack(session.device, query.period(MOST_ATTACKED_DAYS)))
 
 
-def _bills(session: ApiSession, query: BillsQuery) -> BillsJson:
+def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
     """Every invoice, recomputed, with its verdict."""
     device, proofs = session.device, session.proofs if query.proofs else None
     bills = []
@@ -271,23 +251,27 @@ def _bills(session: ApiSession, query: BillsQuery) -> BillsJson:
             continue
         for checked in check_invoices(device, applet):
             proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
-            invoice = invoice_json(checked, device.zone, proof)
-            bills.append(BillJson.of(invoice, applet=applet.hex().upper(), proof=invoice.proof))
-    return BillsJson(bills=bills)
+            invoice = views.invoice_json(checked, device.zone, proof)
+            bills.append(
+                views.BillJson.of(invoice, applet=applet.hex().upper(), proof=invoice.proof)
+            )
+    return views.BillsJson(bills=bills)
 
 
-def _tariffs(session: ApiSession, query: Query) -> TariffsJson:
+def _tariffs(session: ApiSession, query: Query) -> views.TariffsJson:
     """Your tariffs' versions side by side."""
-    return tariffs_json(tariff_table(session.book))
+    return views.TariffsJson.of(tariff_table(session.book))
 
 
-def _forecast(session: ApiSession, query: Query) -> ForecastJson:
+def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
     """What this month will come to."""
     latest = session.device.meter.vault.latest(session.device.meter.channel)
     if latest is None:
         raise InspectionError("there are no readings yet")
     day = local_date(session.device, latest.time)
-    return forecast_json(forecast(session.device, session.book, Period.month(day.year, day.month)))
+    return views.forecast_json(
+        forecast(session.device, session.book, Period.month(day.year, day.month))
+    )
 
 
 OPERATIONS: Final = (

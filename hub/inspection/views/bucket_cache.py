@@ -13,7 +13,7 @@ any time.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -117,21 +117,7 @@ def _bound(key: BucketKey) -> bytes:
 
 
 def _encode(bucket: UseBucket) -> bytes:
-    peak, states = bucket.peak, bucket.states
-    members = [
-        bucket.energy_wh,
-        [states.measured, states.estimated, states.substituted, states.missing],
-        bucket.unknown_seconds,
-        bucket.unattributed_wh,
-        bucket.is_provisional,
-        None if peak is None else [peak.begin, peak.seconds, peak.energy_wh],
-        [[band.band, band.energy_wh, band.slots] for band in bucket.bands],
-        bucket.price_micro,
-        _money(bucket.energy_cost),
-        _money(bucket.cost),
-        bucket.reason,
-        bucket.fed_in_wh,
-    ]
+    _, _, *members = astuple(bucket)  # the key has its bounds
     return cbor2.dumps(members)
 
 
@@ -156,7 +142,3 @@ def _decode(key: BucketKey, data: bytes) -> UseBucket:
         reason=reason,
         fed_in_wh=fed_in,
     )
-
-
-def _money(money: Money | None) -> list[object] | None:
-    return None if money is None else [money.exact, money.decimals, money.currency]

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from hub.device import Device
 from hub.inspection.api.json_views import (
+    TariffsJson,
     disclosed_json,
     forecast_json,
     invoice_json,
     offers_json,
-    tariffs_json,
 )
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import Verdict, check_invoices
@@ -203,7 +203,7 @@ def tariffs(folder: Path, as_json: bool) -> None:
     with one_line_errors(), Device.open(folder) as device:
         table = tariff_table(tariff_book(device))
     if as_json:
-        print_json("meterlet.inspect.tariffs/1", tariffs_json(table).as_json())
+        print_json("meterlet.inspect.tariffs/1", TariffsJson.of(table).as_json())
         return
     shown = Table("", "band", "when")
     for column in table.columns:

@@ -89,12 +89,6 @@ class Sessions:
         with self._lock:
             self._open.pop(_key(token or ""), None)
 
-    def end_all_of(self, name: str) -> None:
-        """End the sessions of a resident."""
-        with self._lock:
-            for key in [key for key, one in self._open.items() if one.resident.name == name]:
-                del self._open[key]
-
     def _drop_old(self) -> None:
         now = self.now()
         for key, session in list(self._open.items()):
