@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import convert
+
 from hub.device import Device
 from hub.disclosure import Entry, Knowledge, Release
 from hub.inspection.errors import InspectionError
@@ -199,14 +201,5 @@ def _left_with(
 
 
 def _message(entry: Entry) -> OutgoingMessage:
-    facts = entry.facts
-    releases = facts.get("releases")
-    return OutgoingMessage(
-        entry.sequence,
-        entry.time,
-        facts["applet"],
-        facts["recipient"],
-        facts["purpose"],
-        facts["size"],
-        None if releases is None else frozenset(releases),
-    )
+    facts = {**entry.facts, "sequence": entry.sequence, "time": entry.time}
+    return convert(facts, OutgoingMessage)

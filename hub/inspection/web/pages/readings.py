@@ -74,15 +74,23 @@ class ViewChoice:
 def show_readings(request: PageRequest) -> Response:
     """Show a period."""
     with request.look() as look:
-        device, book = look.device, look.book
+        device, book, words = look.device, look.book, request.words
         choice = _choice(request, device)
         view = readings_view(device, choice.period, choice.by, book, look.kept)
-        if choice.view == "hour":
-            return _hour(request, device, choice, view, book)
-        other, comparison = None, None
-        if choice.beside is not None:
-            before = calendar_period(By(choice.view), choice.beside)
-            other = readings_view(device, before, choice.by, book, look.kept)
+        buckets, peak, minutes, other, comparison = view.buckets, view.total.peak, None, None, None
+        if is_hour := choice.view == "hour":
+            begin = _hour_begin(view, choice)
+            hour = range(begin, begin + HOUR)
+            buckets = tuple(bucket for bucket in buckets if bucket.begin in hour)
+            minutes = [use for use in fine_uses(device, choice.at) if use.begin in hour]
+            peaks = [bucket.peak for bucket in buckets if bucket.peak is not None]
+            peak = max(peaks, key=lambda peak: peak.energy_wh, default=None)
+            before, after = _hour_link(device, begin - HOUR), _hour_link(device, begin + HOUR)
+        else:
+            before, after = _moved(choice, -1), _moved(choice, +1)
+        if choice.beside is not None and not is_hour:
+            period = calendar_period(By(choice.view), choice.beside)
+            other = readings_view(device, period, choice.by, book, look.kept)
             comparison = compare(view, other)
         levels = band_levels(book, view)
         return request.page(
@@ -91,52 +99,27 @@ def show_readings(request: PageRequest) -> Response:
             views=VIEWS,
             cuts=CUTS[choice.view],
             view=view,
+            rows=buckets,
             levels=levels,
-            chart=_chart(request.words, choice, view.buckets, levels, other),
+            chart=_chart(words, choice, buckets, levels, other),
             other=other,
             comparison=comparison,
-            labels=[label(request.words, choice.by, bucket) for bucket in view.buckets],
-            links=[_closer(device, choice, bucket) for bucket in view.buckets],
-            peak=view.total.peak,
-            peak_link=_peak_link(device, choice, view),
-            before=_moved(choice, -1),
-            after=_moved(choice, +1),
-            usual=period_before(choice.period, By(choice.view)).first,
-            minutes=None,
+            labels=[label(words, choice.by, bucket) for bucket in buckets],
+            links=[None if is_hour else _closer(device, choice, bucket) for bucket in buckets],
+            peak=peak,
+            peak_link=_hour_link(device, peak.begin) if peak else None,
+            before=before,
+            after=after,
+            usual=None if is_hour else period_before(choice.period, By(choice.view)).first,
+            minutes=minutes,
         )
 
 
-def _hour(
-    request: PageRequest, device: Device, choice: ViewChoice, view: ReadingsView, book: TariffBook
-) -> Response:
-    begin, day_end = choice.period.bounds(view.zone)
-    begin += HOUR * choice.hour
-    if begin >= day_end:
+def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
+    begin, end = view.period.bounds(view.zone)
+    if begin + HOUR * choice.hour >= end:
         raise BadInput(f"{choice.at} has no hour {choice.hour}")
-    buckets = [bucket for bucket in view.buckets if begin <= bucket.begin < begin + HOUR]
-    minutes = [use for use in fine_uses(device, choice.at) if begin <= use.begin < begin + HOUR]
-    known = [bucket.peak for bucket in buckets if bucket.peak is not None]
-    levels = band_levels(book, view)
-    return request.page(
-        "readings.html",
-        choice=choice,
-        views=VIEWS,
-        cuts=CUTS["hour"],
-        view=view,
-        levels=levels,
-        chart=_chart(request.words, choice, buckets, levels, None),
-        other=None,
-        comparison=None,
-        labels=[label(request.words, By.SLOT, bucket) for bucket in buckets],
-        links=[None] * len(buckets),
-        hour_buckets=buckets,
-        peak=max(known, key=lambda peak: peak.energy_wh) if known else None,
-        peak_link=None,
-        before=_hour_moved(device, begin - HOUR),
-        after=_hour_moved(device, begin + HOUR),
-        usual=None,
-        minutes=minutes,
-    )
+    return begin + HOUR * choice.hour
 
 
 def minutes_of(request: PageRequest) -> Response:
@@ -222,13 +205,7 @@ def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str | None
             return None
 
 
-def _peak_link(device: Device, choice: ViewChoice, view: ReadingsView) -> str | None:
-    if view.total.peak is None:
-        return None
-    return _hour_moved(device, view.total.peak.begin)
-
-
-def _hour_moved(device: Device, time: int) -> str:
+def _hour_link(device: Device, time: int) -> str:
     day = local_date(device, time)
     begin = Period(day, day).bounds(device.description.zone)[0]
     return f"/readings?view=hour&at={day}&hour={(time - begin) // HOUR}"
