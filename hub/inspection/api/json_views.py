@@ -455,7 +455,8 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
         outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
         exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
         aggregates=[
-            _Aggregate.of(entry, **{"index": None, **entry.facts}) for entry in view.aggregates
+            _Aggregate.of(entry, **{**entry.facts, "index": entry.facts.get("index") or None})
+            for entry in view.aggregates
         ],
         copies=[
             _Copy.of(entry, **entry.facts, sha256=entry.facts["copy"].hex())
