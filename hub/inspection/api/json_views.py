@@ -8,6 +8,7 @@ is made from the same models, each under its class's name without `Json`.
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
@@ -57,6 +58,7 @@ __all__ = [
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
 Moment = Annotated[datetime, Meta(tz=True)]
+_fields = cache(fields)  # looked up for every bucket
 
 
 class JsonView(
@@ -78,7 +80,7 @@ class JsonView(
             member.encode_name: members[member.name]
             if member.name in members
             else getattr(view, member.name)
-            for member in fields(cls)
+            for member in _fields(cls)
             if members.get(member.name, member.default) is not UNSET
         }
         # Not strict: epoch seconds become moments.

@@ -24,7 +24,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import check_invoices
 from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.calendar import By, period_before
-from hub.inspection.views.documents import SUPPLIER_KEY, TariffBook, tariff_book
+from hub.inspection.views.documents import SUPPLIER_KEY, tariff_book
 from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses, power_now
 from hub.inspection.views.proof import BillProofs
@@ -56,16 +56,6 @@ class ApiSession:
     device: Device
     database: Database
     proofs: BillProofs | None
-
-    @property
-    def kept(self) -> Summaries:
-        """The kept buckets."""
-        return Summaries.of(self.device, self.database)
-
-    @property
-    def book(self) -> TariffBook:
-        """The tariffs the resident knows."""
-        return tariff_book(self.device)
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -210,7 +200,7 @@ def _readings(
 ) -> views.ReadingsJson | views.ComparisonJson:
     """What was used, in buckets of local time."""
     period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
-    book, kept = session.book, session.kept
+    book, kept = tariff_book(session.device), Summaries.of(session.device, session.database)
     view = readings_view(session.device, period, query.by, book, kept)
     if not query.compare:
         return views.readings_json(view)
@@ -260,7 +250,7 @@ def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
 
 def _tariffs(session: ApiSession, query: Query) -> views.TariffsJson:
     """Your tariffs' versions side by side."""
-    return views.TariffsJson.of(tariff_table(session.book))
+    return views.TariffsJson.of(tariff_table(tariff_book(session.device)))
 
 
 def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
@@ -268,10 +258,8 @@ def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
     latest = session.device.meter.vault.latest(session.device.meter.channel)
     if latest is None:
         raise InspectionError("there are no readings yet")
-    day = local_date(session.device, latest.time)
-    return views.forecast_json(
-        forecast(session.device, session.book, Period.month(day.year, day.month))
-    )
+    day, book = local_date(session.device, latest.time), tariff_book(session.device)
+    return views.forecast_json(forecast(session.device, book, Period.month(day.year, day.month)))
 
 
 OPERATIONS: Final = (

@@ -88,6 +88,20 @@ def test_the_document_describes_just_the_routes_there_are(client: TestClient) ->
     assert len(set(identifiers)) == len(identifiers) == len(OPERATIONS)
 
 
+def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
+    client: TestClient,
+) -> None:
+    schemas = client.get("/api/openapi.json").json()["components"]["schemas"]
+    optional = set()
+    for name, schema in schemas.items():
+        if "enum" in schema:
+            assert schema["type"] == "string"
+            continue
+        assert schema["additionalProperties"] is False
+        optional |= {(name, member) for member in set(schema["properties"]) - {*schema["required"]}}
+    assert optional == {("Bill", "proof")}
+
+
 def _references(tree: object) -> Iterator[str]:
     if isinstance(tree, dict):
         for key, value in tree.items():
