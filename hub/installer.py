@@ -25,7 +25,7 @@ from hub.card import Card, Privilege
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
 from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
-from hub.disclosure import Consent, Terms
+from hub.disclosure import Consent, ConsentTerms
 from hub.machine import Bundle, BundleError, Manifest, build_bundle
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
@@ -85,11 +85,11 @@ def build_package(
         raise InstallationError(f"{folder}: {error}") from None
 
 
-def consent_terms(bundle: Bundle) -> list[Terms]:
+def consent_terms(bundle: Bundle) -> list[ConsentTerms]:
     """Return the consents that a package asks for: one for each statement or output it names."""
     manifest = bundle.manifest
     outputs = [
-        Terms(
+        ConsentTerms(
             applet=manifest.aid,
             package=bundle.digest,
             recipient=manifest.recipient,
@@ -104,7 +104,7 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
         for output in manifest.outputs
     ]
     return outputs + [
-        Terms(
+        ConsentTerms(
             applet=manifest.aid,
             package=bundle.digest,
             recipient=manifest.recipient,

@@ -34,7 +34,7 @@ _CHUNK: Final = 1 << 16
 
 
 @dataclass(slots=True)
-class _Peer:
+class _OpenConnection:
     """An open connection."""
 
     task: asyncio.Task[None]
@@ -46,12 +46,12 @@ class _Peer:
     is_over: bool = False
 
 
-class _Peers:
+class _OpenConnections:
     """The open connections, counted."""
 
     def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
         self._card, self._disclosure, self._complain = card, disclosure, complain
-        self._open: dict[asyncio.StreamWriter, _Peer] = {}
+        self._open: dict[asyncio.StreamWriter, _OpenConnection] = {}
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
@@ -59,7 +59,7 @@ class _Peers:
         if task is None or address is None or not self._has_room():
             writer.transport.abort()
             return
-        peer = self._open[writer] = _Peer(task, str(address[0]))
+        peer = self._open[writer] = _OpenConnection(task, str(address[0]))
         try:
             await self._converse(peer, reader, writer)
         except (TimeoutError, ConnectionError, MalformedFrame):
@@ -74,7 +74,7 @@ class _Peers:
                 await writer.wait_closed()
 
     async def _converse(
-        self, peer: "_Peer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, peer: "_OpenConnection", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         connection, frames = self._card.connect(), ApduFrameDecoder()
         try:
@@ -134,7 +134,7 @@ async def serve(
     due without anybody asking; `complain` is told when the hub's own database stops a conversation.
     Raises `OSError`, naming the address, if it is not free.
     """
-    peers = _Peers(card, disclosure, complain)
+    peers = _OpenConnections(card, disclosure, complain)
     try:
         server = await asyncio.start_server(peers.attend, host, port)
     except (OSError, UnicodeError) as error:

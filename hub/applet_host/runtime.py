@@ -37,8 +37,7 @@ from hub.applet_host.services import (
     HubStatements,
     named_feed_in,
 )
-from hub.card import AppletContext, AppletRefused
-from hub.card import AppletInstance as Entry
+from hub.card import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
@@ -134,7 +133,7 @@ class MachineRuntime:
         """Forget a package."""
         self._bundles.pop(package, None)
 
-    def install(self, instance: Entry, parameters: bytes) -> None:
+    def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
         """Make an instance; refused unless the applet itself agrees."""
         bundle = self._bundle(instance.package)
         if bundle.manifest.aid != instance.aid:
@@ -146,7 +145,7 @@ class MachineRuntime:
         if response.sw != SW_SUCCESS:
             raise AppletRefused(response.sw, "the applet refused to be installed")
 
-    def uninstall(self, instance: Entry) -> None:
+    def uninstall(self, instance: RegisteredApplet) -> None:
         """Give an applet its last word and clear its corner of the store, whatever it says."""
         with suppress(AppletRefused):  # what breaks on its way out must not stay for that
             self._run(instance, lambda applet: applet.uninstall())
@@ -216,7 +215,7 @@ class MachineRuntime:
             if running is not None:
                 running.instance.discard()
 
-    def tick(self, applets: Iterable[Entry]) -> int:
+    def tick(self, applets: Iterable[RegisteredApplet]) -> int:
         """Let raw applets do what is due; return how many outputs were released."""
         released = 0
         for entry in applets:
@@ -226,7 +225,7 @@ class MachineRuntime:
                     released += len(raw.tick(self.now()))
         return released
 
-    def grants(self, server: Entry, client: bytes, interface: int) -> bool:
+    def grants(self, server: RegisteredApplet, client: bytes, interface: int) -> bool:
         """Ask a server whose manifest names the client whether it shares with it."""
         ours, theirs = self._start(server), self._running[client]
         manifest = ours.instance.bundle.manifest
@@ -235,11 +234,13 @@ class MachineRuntime:
             return False
         return self._serve(server, lambda applet: applet.grants(client, interface))
 
-    def serve(self, server: Entry, client: bytes, interface: int, request: bytes) -> bytes:
+    def serve(
+        self, server: RegisteredApplet, client: bytes, interface: int, request: bytes
+    ) -> bytes:
         """Let a server answer; what it writes is part of the client's command."""
         return self._serve(server, lambda applet: applet.serve(client, interface, request))
 
-    def _serve(self, entry: Entry, call: Callable[[AppletInstance], T]) -> T:
+    def _serve(self, entry: RegisteredApplet, call: Callable[[AppletInstance], T]) -> T:
         instance = self._start(entry).instance
         try:
             with self._stack.entered(instance):
@@ -250,7 +251,7 @@ class MachineRuntime:
 
     def _run(
         self,
-        entry: Entry,
+        entry: RegisteredApplet,
         call: Callable[[AppletInstance], bytes],
         *,
         may_release: bool = False,
@@ -302,14 +303,14 @@ class MachineRuntime:
         for asked, refused in (*running.statements.refused, *running.aggregation.refused):
             self.disclosure.record_refusal(asked, refused)
 
-    def _start(self, entry: Entry) -> _Running:
+    def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
         if running is None:
             bundle = self._bundle(entry.package)
             running = self._running[entry.aid] = self._new(entry, bundle)
         return running
 
-    def _new(self, entry: Entry, bundle: Bundle) -> _Running:
+    def _new(self, entry: RegisteredApplet, bundle: Bundle) -> _Running:
         manifest, board = bundle.manifest, None
         if manifest.confinement is Confinement.RAW:
             board = OutputBoard(
@@ -351,7 +352,7 @@ class MachineRuntime:
             raw = RawApplet(instance, board, self.database, lambda fault: log.write(str(fault)))
         return _Running(instance, statements, aggregation, raw, board)
 
-    def _permit(self, entry: Entry, bundle: Bundle, due: Released) -> None:
+    def _permit(self, entry: RegisteredApplet, bundle: Bundle, due: Released) -> None:
         manifest = bundle.manifest
         try:
             self.disclosure.permit_output(

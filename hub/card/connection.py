@@ -19,8 +19,8 @@ from hub.card.commands import scp03 as authentication
 from hub.card.commands import select as selection
 from hub.card.commands.table import COUNTED, perform
 from hub.card.content import instance_of
-from hub.card.entries import Entry
-from hub.card.logical_channel import Authentication, Call, Holder, LogicalChannel
+from hub.card.entries import RegistryEntry
+from hub.card.logical_channel import Authentication, CardCall, Holder, LogicalChannel
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedApdu
 from protocols.iso7816.apdu import MAX_LE, CommandApdu, ResponseApdu
@@ -324,11 +324,11 @@ class CardConnection:
                 raise Refusal(Sw.WRONG_LENGTH, str(error)) from error
 
     def _to_domain(
-        self, channel: LogicalChannel, command: CommandApdu, entry: Entry
+        self, channel: LogicalChannel, command: CommandApdu, entry: RegistryEntry
     ) -> ResponseApdu:
-        return perform(self.card, Call(command, channel, entry, self.number, self._holder))
+        return perform(self.card, CardCall(command, channel, entry, self.number, self._holder))
 
-    def _current(self, channel: LogicalChannel) -> Entry:
+    def _current(self, channel: LogicalChannel) -> RegistryEntry:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)
         if entry is None or not entry.is_selectable:
             channel.selected = None
@@ -338,7 +338,7 @@ class CardConnection:
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the card is {state.name}")
         return entry
 
-    def context(self, channel: LogicalChannel, entry: Entry) -> AppletContext:
+    def context(self, channel: LogicalChannel, entry: RegistryEntry) -> AppletContext:
         """Return what an applet is told of whoever speaks on `channel`."""
         return AppletContext(
             instance_of(entry),

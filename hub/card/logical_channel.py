@@ -3,11 +3,11 @@
 
 from dataclasses import dataclass, field
 
-from hub.card.entries import Entry
+from hub.card.entries import RegistryEntry
 from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
 
-__all__ = ["Authentication", "Call", "Holder", "LogicalChannel"]
+__all__ = ["Authentication", "CardCall", "Holder", "LogicalChannel"]
 
 
 @dataclass(slots=True)
@@ -84,11 +84,11 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CardCall:
     """One plain command on its way to the security domain that is selected."""
 
     command: CommandApdu
     channel: LogicalChannel
-    domain: Entry
+    domain: RegistryEntry
     connection: int
     holder: Holder

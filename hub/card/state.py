@@ -17,7 +17,7 @@ from hub.card.commands.attestation import issue_attested_key
 from hub.card.commands.tokens_receipts import Receipts
 from hub.card.connection import CardConnection
 from hub.card.content import ContentManager
-from hub.card.entries import ISSUER_PRIVILEGES, Entry, Kind, LifeCycle, Privilege, check_aid
+from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.certificates import Certificates
 from hub.card.keys.keystore import KeySet, KeyStore
 from hub.card.profile import DEFAULT, CardProfile
@@ -79,7 +79,7 @@ class Card:
 
     def _issue(self) -> None:
         aid, profile = self.profile.issuer_aid, self.profile
-        issuer = Entry(
+        issuer = RegistryEntry(
             aid,
             Kind.ISSUER_DOMAIN,
             profile.state,
@@ -90,7 +90,7 @@ class Card:
         )
         self.registry.add(issuer)
         self.registry.add(
-            Entry(
+            RegistryEntry(
                 profile.domain_package,
                 Kind.PACKAGE,
                 LifeCycle.LOADED,
@@ -153,12 +153,12 @@ class Card:
 
     # For the hub itself; over the wire the same happens through INSTALL, LOAD and DELETE
 
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[RegistryEntry]:
         """Return the registry, oldest entry first."""
         with self._turn:
             return tuple(self.registry.entries())
 
-    def find(self, aid: bytes) -> Entry | None:
+    def find(self, aid: bytes) -> RegistryEntry | None:
         """Return the entry with this AID, or None."""
         with self._turn:
             return self.registry.find(aid)
@@ -176,7 +176,7 @@ class Card:
         key_version: int = 0x01,
         parent: bytes | None = None,
         privileges: Privilege = Privilege.SECURITY_DOMAIN,
-    ) -> Entry:
+    ) -> RegistryEntry:
         """Add a security domain under `parent` (the issuer's); with keys it is personalised."""
         with self._turn, self.database.transaction():
             entry = self.content.install(
@@ -200,7 +200,7 @@ class Card:
         *,
         domain: bytes | None = None,
         version: bytes = b"\x01\x00",
-    ) -> Entry:
+    ) -> RegistryEntry:
         """Add a package whose content the runtime accepts."""
         with self._turn, self.database.transaction():
             return self.content.load(
@@ -216,7 +216,7 @@ class Card:
         domain: bytes,
         privileges: Privilege = Privilege.NONE,
         parameters: bytes = b"",
-    ) -> Entry:
+    ) -> RegistryEntry:
         """Install an applet of a loaded package and make it selectable."""
         with self._turn, self.database.transaction():
             return self.content.install(

@@ -205,7 +205,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
     from hub.installer import InstallationError
     from hub.machine import MachineError
     from hub.metering import ForeignDays, PeriodIncomplete
-    from hub.meters import DoorError, ReplayError, SimulationUnavailable, UnsendableReading
+    from hub.meters import ReplayError, SimulationUnavailable, SmlIntakeError, UnsendableReading
     from hub.vault import DatabaseError, SecretFileError, VaultError
     from protocols.metrology import MetrologyError
     from tariffs import SignatureRefused, TariffError
@@ -226,7 +226,7 @@ def _exit_codes() -> dict[type[Exception], Exit]:
         ChannelBroken: Exit.REFUTED,
         DatabaseError: Exit.FAILURE,
         DeviceError: Exit.FAILURE,
-        DoorError: Exit.FAILURE,
+        SmlIntakeError: Exit.FAILURE,
         ForeignDays: Exit.REFUTED,
         InspectionError: Exit.FAILURE,
         InstallationError: Exit.FAILURE,

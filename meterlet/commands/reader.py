@@ -21,7 +21,7 @@ import rich_click as click
 from hub.applet_host.runtime import MachineRuntime
 from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
 from hub.card.profile import PROFILES
-from hub.card.reader import PORT, Reader, ReaderError
+from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
 from hub.device import Description, Device
 from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
@@ -96,7 +96,7 @@ def reader(
 
 def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None] | None) -> None:
     """Serve until interrupted; a reader that was there once may go and come back."""
-    inside = Reader(card, host, port, observer=observer)
+    inside = VirtualReader(card, host, port, observer=observer)
     while True:
         click.echo(f"{card.profile.name}: in the reader at {host}:{port}; Ctrl-C ends it", err=True)
         inside.run()
@@ -104,7 +104,7 @@ def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None
         while True:
             time.sleep(RETRY_SECONDS)
             try:
-                inside = Reader(card, host, port, observer=observer)
+                inside = VirtualReader(card, host, port, observer=observer)
             except ReaderError:
                 continue
             break

@@ -31,8 +31,8 @@ from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     CsvReplay,
-    Door,
     EnergyUnit,
+    SmlIntake,
     SyntheticHousehold,
     emulated_meter_id,
     parse_zone,
@@ -111,7 +111,7 @@ def make_home(
             device = stack.enter_context(Device.create(folder, description, now=lambda: NOW))
             pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "vendors" / "vendor.pem").write_bytes(pem)
-            door = Door(
+            door = SmlIntake(
                 device.meter.channel, device.now, feed_in_register=description.feed_in_register
             )
             house = SyntheticHousehold(ZONE, solar_watts_peak=8000)

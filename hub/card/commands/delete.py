@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from hub.card.commands.get_data import require_authenticated, within
 from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise
 from hub.card.entries import Kind, Privilege
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
@@ -22,7 +22,7 @@ AID, TOKEN, REFERENCE, KEY, VERSION = 0x4F, 0x9E, 0xB6, 0xD0, 0xD2
 _SCP03: Final = frozenset({1, 2, 3})
 
 
-def delete(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def delete(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
     """Delete an object (4F) or keys (D0, D2); `data` is that of the whole chain."""
     require_authenticated(call)
     try:
@@ -40,7 +40,9 @@ def delete(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return _delete_keys(card, call, fields)
 
 
-def _delete_object(card: "Card", call: Call, fields: dict[int, bytes], data: bytes) -> ResponseApdu:
+def _delete_object(
+    card: "Card", call: CardCall, fields: dict[int, bytes], data: bytes
+) -> ResponseApdu:
     aid, token = fields[AID], fields.get(TOKEN, b"")
     entry = card.registry.find(aid)
     if entry is None:
@@ -58,7 +60,7 @@ def _delete_object(card: "Card", call: Call, fields: dict[int, bytes], data: byt
     return ResponseApdu(card.receipts.confirm(call, aid), Sw.SUCCESS)
 
 
-def _delete_keys(card: "Card", call: Call, fields: dict[int, bytes]) -> ResponseApdu:
+def _delete_keys(card: "Card", call: CardCall, fields: dict[int, bytes]) -> ResponseApdu:
     identifier, version = (fields.get(tag, b"\0")[0] for tag in (KEY, VERSION))
     domain = call.domain.aid
     held = [(v, k) for v, k, _ in card.keys.describe(domain)]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 from hub.card.commands.get_data import require_authenticated, within
 from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise
-from hub.card.entries import Entry, Kind, LifeCycle, Privilege, check_aid
+from hub.card.entries import Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.signatures import verify, verify_hash
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.packages.load_file import LoadFile
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
@@ -42,7 +42,7 @@ HASHES: Final = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class InstallFields:
     """The fields of one INSTALL, and what a token signs of them."""
 
     values: tuple[bytes, ...]
@@ -50,7 +50,7 @@ class Fields:
     token: bytes
 
     @classmethod
-    def decode(cls, data: bytes, count: int) -> "Fields":
+    def decode(cls, data: bytes, count: int) -> "InstallFields":
         """Read `count` fields and, where there is one more, a token; raise `Refusal` otherwise."""
         cursor = Cursor(data)
         try:
@@ -120,7 +120,7 @@ def decode_privileges(data: bytes) -> Privilege:
     return Privilege(value)
 
 
-def install(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def install(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
     """Carry out one INSTALL; `data` is that of the whole chain."""
     require_authenticated(call)
     p1, p2 = call.command.p1 & ~MORE, call.command.p2
@@ -156,8 +156,8 @@ def install(card: "Card", call: Call, data: bytes) -> ResponseApdu:
 # LOAD
 
 
-def _for_load(card: "Card", call: Call, data: bytes, *, combined: bool = False) -> ResponseApdu:
-    fields = Fields.decode(data, 4)
+def _for_load(card: "Card", call: CardCall, data: bytes, *, combined: bool = False) -> ResponseApdu:
+    fields = InstallFields.decode(data, 4)
     aid, domain, digest, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     check_aid(aid, "load file")
@@ -177,7 +177,7 @@ def _for_load(card: "Card", call: Call, data: bytes, *, combined: bool = False) 
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
 
-def load(card: "Card", call: Call) -> ResponseApdu:
+def load(card: "Card", call: CardCall) -> ResponseApdu:
     """Take one block; the last one puts the package onto the card."""
     require_authenticated(call)
     command, process = call.command, call.channel.process
@@ -252,7 +252,9 @@ def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
     return signatures, value
 
 
-def _check_dap(card: "Card", target: Entry, signatures: dict[bytes, bytes], digest: bytes) -> None:
+def _check_dap(
+    card: "Card", target: RegistryEntry, signatures: dict[bytes, bytes], digest: bytes
+) -> None:
     """Check every signature that came, and that those came which must (GPCS 9.2.1)."""
     required = {
         entry.aid: "mandated"
@@ -282,8 +284,8 @@ def _check_dap(card: "Card", target: Entry, signatures: dict[bytes, bytes], dige
 # INSTALL
 
 
-def _for_install(card: "Card", call: Call, data: bytes, p1: int) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_install(card: "Card", call: CardCall, data: bytes, p1: int) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     package, module, aid, privileges, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     values = decode_parameters(parameters)
@@ -309,8 +311,8 @@ def _for_install(card: "Card", call: Call, data: bytes, p1: int) -> ResponseApdu
     return ResponseApdu(card.receipts.confirm(call, package, aid), Sw.SUCCESS)
 
 
-def _for_make_selectable(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_make_selectable(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     aid, privileges = fields.values[2], fields.values[3]
     authorise(card, call, fields.token, fields.signed)
     entry = _own_application(card, call, aid)
@@ -333,8 +335,8 @@ def _for_make_selectable(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(card.receipts.confirm(call, entry.package, aid), Sw.SUCCESS)
 
 
-def _for_extradition(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_extradition(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     domain, _, aid = fields.values[:3]
     authorise(card, call, fields.token, fields.signed)
     entry = card.registry.find(aid)
@@ -350,8 +352,8 @@ def _for_extradition(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(card.receipts.confirm(call, before, aid, target.aid), Sw.SUCCESS)
 
 
-def _for_personalisation(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_personalisation(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     aid = fields.values[2]
     if any(fields.values[index] for index in (0, 1, 3, 4)):
         raise Refusal(Sw.WRONG_DATA, "only the application is named (table 11-46)")
@@ -366,8 +368,8 @@ def _for_personalisation(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
 
-def _for_registry_update(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_registry_update(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     domain, _, aid, privileges, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     entry = _own_application(card, call, aid) if aid else call.domain
@@ -389,7 +391,7 @@ def _for_registry_update(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(receipt, Sw.SUCCESS)
 
 
-def _own_application(card: "Card", call: Call, aid: bytes) -> Entry:
+def _own_application(card: "Card", call: CardCall, aid: bytes) -> RegistryEntry:
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
         raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from hub.card.commands.get_data import require_authenticated
 from hub.card.entries import Privilege
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
@@ -30,7 +30,7 @@ _LEFT: Final = "global PIN tries"
 _TRIES_LEFT: Final = 0x63C0
 
 
-def verify(card: "Card", call: Call) -> ResponseApdu:
+def verify(card: "Card", call: CardCall) -> ResponseApdu:
     """Compare a PIN, or tell how many tries are left."""
     command = call.command
     if command.p1 or command.p2:
@@ -55,7 +55,7 @@ def verify(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def change_reference_data(card: "Card", call: Call) -> ResponseApdu:
+def change_reference_data(card: "Card", call: CardCall) -> ResponseApdu:
     """Set the PIN; its tries begin anew."""
     _require_manager(call)
     command = call.command
@@ -70,7 +70,7 @@ def change_reference_data(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def reset_retry_counter(card: "Card", call: Call) -> ResponseApdu:
+def reset_retry_counter(card: "Card", call: CardCall) -> ResponseApdu:
     """Unblock the PIN."""
     _require_manager(call)
     command = call.command
@@ -83,7 +83,7 @@ def reset_retry_counter(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _require_manager(call: Call) -> None:
+def _require_manager(call: CardCall) -> None:
     require_authenticated(call)
     if not call.domain.has(Privilege.CVM_MANAGEMENT):
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain does not manage the CVM (8.3.3)")

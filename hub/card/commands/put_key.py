@@ -20,7 +20,7 @@ from hub.card.entries import Kind
 from hub.card.keys.curves import CURVES, PARAMETERS, reference_of
 from hub.card.keys.keystore import Key, KeyPart, KeyType
 from hub.card.keys.signatures import load_public, load_rsa_private
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
@@ -43,7 +43,7 @@ _BLOCK: Final = 16
 _TYPES: Final = frozenset(int(kind) for kind in KeyType)
 
 
-def put_key(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def put_key(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
     """Add or replace keys; `data` is that of the whole chain."""
     require_authenticated(call)
     replaces, first = call.command.p1 & 0x7F, call.command.p2 & 0x7F
@@ -66,7 +66,7 @@ def put_key(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(answer, Sw.SUCCESS)
 
 
-def store_keys(card: "Card", call: Call, keys: list[Key], replaces: int) -> None:
+def store_keys(card: "Card", call: CardCall, keys: list[Key], replaces: int) -> None:
     """Check versions and identifiers, and keep the keys."""
     domain, version = call.domain, keys[0].version
     if not 1 <= version <= 0x7F:
@@ -97,7 +97,7 @@ def store_keys(card: "Card", call: Call, keys: list[Key], replaces: int) -> None
         card.content.personalised(domain)
 
 
-def _read_key(call: Call, cursor: Cursor, name: tuple[int, int]) -> tuple[Key, bytes]:
+def _read_key(call: CardCall, cursor: Cursor, name: tuple[int, int]) -> tuple[Key, bytes]:
     """Return the key of version and identifier `name`, and the check value to answer with."""
     if name[1] > 0x7F:
         raise Refusal(Sw.WRONG_DATA, "a key identifier is at most 7F")
@@ -135,7 +135,7 @@ def _part_length(cursor: Cursor) -> int:
     return cursor.length(strict=False)
 
 
-def _read_part(call: Call, kind: KeyType, value: bytes, check: bytes) -> tuple[KeyPart, bytes]:
+def _read_part(call: CardCall, kind: KeyType, value: bytes, check: bytes) -> tuple[KeyPart, bytes]:
     if kind not in SECRET:
         return KeyPart(kind, value), check
     authentication = call.channel.authentication
@@ -193,7 +193,7 @@ def public_point(key: Key) -> bytes:
     return public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
-def generate_key(card: "Card", call: Call) -> ResponseApdu:
+def generate_key(card: "Card", call: CardCall) -> ResponseApdu:
     """Make an EC key on the card and answer with its public point (INS F1)."""
     require_authenticated(call)
     data = call.command.data

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from hub.card.entries import CardState, Entry, Privilege
+from hub.card.entries import CardState, Privilege, RegistryEntry
 from hub.card.logical_channel import LogicalChannel
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
@@ -49,7 +49,9 @@ def select(
     return response
 
 
-def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: CardState) -> Entry:
+def _search(
+    card: "Card", channel: LogicalChannel, command: CommandApdu, state: CardState
+) -> RegistryEntry:
     name, issuer = command.data, card.registry.issuer()
     if len(name) > 16:
         raise Refusal(Sw.WRONG_LENGTH, "an AID has at most 16 bytes")
@@ -77,7 +79,7 @@ def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: 
     return found[0]
 
 
-def reachable(entry: Entry, state: CardState) -> bool:
+def reachable(entry: RegistryEntry, state: CardState) -> bool:
     """Whether the card's state lets anyone talk to the application (GPCS 5.1.1)."""
     return state < CardState.LOCKED or entry.has(Privilege.FINAL_APPLICATION)
 
@@ -92,7 +94,10 @@ def _leave(connection: "CardConnection", channel: LogicalChannel) -> None:
 
 
 def _enter(
-    connection: "CardConnection", channel: LogicalChannel, entry: Entry, command: CommandApdu
+    connection: "CardConnection",
+    channel: LogicalChannel,
+    entry: RegistryEntry,
+    command: CommandApdu,
 ) -> ResponseApdu:
     channel.selected = entry.aid
     wants_nothing = command.p2 & _NO_DATA == _NO_DATA
@@ -107,7 +112,7 @@ def _enter(
     return ResponseApdu(Tlv(0x6F, Tlv(0x84, entry.aid).encode()).encode(), response.sw)
 
 
-def domain_information(entry: Entry) -> bytes:
+def domain_information(entry: RegistryEntry) -> bytes:
     """Return a security domain's FCI: its AID and the longest command data (GPCS 11.9.3.1)."""
     proprietary = Tlv.of(0xA5, [Tlv(0x9F65, b"\xff")])
     return Tlv.of(0x6F, [Tlv(0x84, entry.aid), proprietary]).encode()

@@ -15,7 +15,7 @@ from hub.card.applet_runtime import AppletContext
 from hub.card.commands.get_data import PRODUCTION_PART, PRODUCTION_PARTS, require_authenticated
 from hub.card.content import instance_of
 from hub.card.entries import check_aid
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
@@ -47,7 +47,7 @@ class Storing:
     data: bytearray = field(default_factory=bytearray)
 
 
-def store_data(card: "Card", call: Call) -> ResponseApdu:
+def store_data(card: "Card", call: CardCall) -> ResponseApdu:
     """Take one block for the selected domain, or hand it to the application it personalises."""
     require_authenticated(call)
     command, channel = call.command, call.channel
@@ -82,7 +82,7 @@ def store_data(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _plain(call: Call) -> bytes:
+def _plain(call: CardCall) -> bytes:
     data = call.command.data
     if call.command.p1 & ENCRYPTED != ENCRYPTED or not data:
         return data
@@ -94,7 +94,7 @@ def _plain(call: Call) -> bytes:
     return plain.removesuffix(b"\x80")
 
 
-def _hand_over(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def _hand_over(card: "Card", call: CardCall, data: bytes) -> ResponseApdu:
     assert call.channel.target is not None
     entry = card.registry.find(call.channel.target)
     if entry is None or entry.is_locked:
@@ -112,7 +112,7 @@ def _hand_over(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return card.runtime.personalise(context, plain)
 
 
-def _store(card: "Card", call: Call, data: bytes, structure: int) -> None:
+def _store(card: "Card", call: CardCall, data: bytes, structure: int) -> None:
     domain = call.domain.aid
     try:
         if structure == DGI:

@@ -13,9 +13,9 @@ update all its fields, with the domain that it was of before.
 
 from typing import TYPE_CHECKING, Final
 
-from hub.card.entries import Entry, Privilege
+from hub.card.entries import Privilege, RegistryEntry
 from hub.card.keys.signatures import sign, verify
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
@@ -31,7 +31,7 @@ KEY_IDENTIFIER: Final = 0x01
 NO_RECEIPT: Final = b"\0"
 
 
-def authorise(card: "Card", call: Call, token: bytes, signed: bytes) -> None:
+def authorise(card: "Card", call: CardCall, token: bytes, signed: bytes) -> None:
     """Return if the selected domain may do what `signed` (the data before the token) says.
 
     Raises `Refusal` for a domain without the privilege and for a token that is missing or wrong.
@@ -61,7 +61,7 @@ def _token_message(command: CommandApdu, signed: bytes) -> bytes:
     return bytes((command.p1, command.p2)) + lc + signed
 
 
-def _privileged(card: "Card", domain: Entry, privilege: Privilege) -> Entry | None:
+def _privileged(card: "Card", domain: RegistryEntry, privilege: Privilege) -> RegistryEntry | None:
     """Return the nearest domain above that has `privilege`."""
     above = card.registry.ancestry(domain)[1:]
     return next((entry for entry in above if entry.has(privilege)), None)
@@ -77,7 +77,7 @@ class Receipts:
         """Return the confirmation counter, two bytes; it counts the receipts."""
         return self._card.registry.find_property("confirmation") or b"\0\0"
 
-    def confirm(self, call: Call, *fields: bytes) -> bytes:
+    def confirm(self, call: CardCall, *fields: bytes) -> bytes:
         """Return the response data of an operation on `fields`: a receipt, or 00 for none."""
         card = self._card
         if not call.domain.has(Privilege.DELEGATED_MANAGEMENT):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Entry, Knowledge, Release
+from hub.disclosure import Knowledge, LogEntry, Release
 from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
@@ -188,7 +188,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
     together = device.disclosure.knowledge(names)
     exported = device.disclosure.exported_readings(None if recipient is None else [recipient])
 
-    def records(kind: str) -> list[Entry]:
+    def records(kind: str) -> list[LogEntry]:
         return [
             entry
             for entry in log.entries(kind)
@@ -268,7 +268,7 @@ def _left_with(
     return None
 
 
-def _message(entry: Entry) -> OutgoingMessage:
+def _message(entry: LogEntry) -> OutgoingMessage:
     facts = entry.facts
     releases = facts.get("releases")
     return OutgoingMessage(
@@ -282,19 +282,19 @@ def _message(entry: Entry) -> OutgoingMessage:
     )
 
 
-def _refusal(entry: Entry) -> RefusalRecord:
+def _refusal(entry: LogEntry) -> RefusalRecord:
     facts = entry.facts
     return RefusalRecord(entry.time, facts["recipient"], facts["purpose"], facts["why"])
 
 
-def _output(entry: Entry) -> OutputRecord:
+def _output(entry: LogEntry) -> OutputRecord:
     facts = entry.facts
     return OutputRecord(
         entry.time, facts["recipient"], facts["purpose"], facts["output"], facts["bits"]
     )
 
 
-def _export(entry: Entry) -> ExportRecord:
+def _export(entry: LogEntry) -> ExportRecord:
     facts = entry.facts
     return ExportRecord(
         entry.time,
@@ -307,7 +307,7 @@ def _export(entry: Entry) -> ExportRecord:
     )
 
 
-def _aggregate(entry: Entry) -> AggregateRecord:
+def _aggregate(entry: LogEntry) -> AggregateRecord:
     facts = entry.facts
     return AggregateRecord(
         entry.time,
@@ -323,7 +323,7 @@ def _aggregate(entry: Entry) -> AggregateRecord:
     )
 
 
-def _copy(entry: Entry) -> CopyRecord:
+def _copy(entry: LogEntry) -> CopyRecord:
     facts = entry.facts
     return CopyRecord(
         entry.time,

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.card import (
     CARD,
     AppletContext,
-    AppletInstance,
     AppletRefused,
     Card,
     CardProfile,
+    RegisteredApplet,
 )
 from hub.card.keys.curves import CURVES, NUMBERS
 from hub.vault.database import Database
@@ -44,12 +44,12 @@ class Echo:
     def unload(self, package: bytes) -> None:
         self.calls.append(("unload", package))
 
-    def install(self, instance: AppletInstance, parameters: bytes) -> None:
+    def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
         self.calls.append(("install", (instance.aid, parameters)))
         if parameters == b"bad":
             raise AppletRefused(0x6A80, "the parameters are bad")
 
-    def uninstall(self, instance: AppletInstance) -> None:
+    def uninstall(self, instance: RegisteredApplet) -> None:
         self.calls.append(("uninstall", instance.aid))
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:

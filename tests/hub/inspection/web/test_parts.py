@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.disclosure import Terms
+from hub.disclosure import ConsentTerms
 from hub.inspection.locales import LANGUAGES
 from hub.inspection.views.bucket import BandUse, Bucket, StateCounts
 from hub.inspection.web.access.request_guard import _is_plain
@@ -174,7 +174,7 @@ def test_every_kind_of_statement_is_put_into_words(kind: str, language: str) -> 
     words = choose(language, "", "Europe/Berlin")
     environment = make_environment(Assets.load())
     module = environment.get_template("_terms.html").module
-    terms = Terms(
+    terms = ConsentTerms(
         applet=b"", package=b"", recipient="somebody", purpose="something", statement=kind,
         least_days=28, least_minutes=15, answers=3, bits=64, until=date(2030, 1, 31), least_group=5,
         within_days=41,
