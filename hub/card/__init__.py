@@ -9,9 +9,9 @@ APDU is one transaction. Applets run elsewhere: whoever builds the device hands 
 from hub.card.applet_runtime import AppletContext, AppletRefused, AppletRuntime, RegisteredApplet
 from hub.card.connection import CardConnection, Exchange
 from hub.card.entries import CardState, Kind, LifeCycle, Privilege, RegistryEntry
+from hub.card.open import Card
 from hub.card.profile import CardProfile
 from hub.card.registry import CARD
-from hub.card.state import Card
 from hub.card.status import Refusal, Sw
 
 __all__ = [

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from hub.card.connection import Exchange
-from hub.card.state import Card
+from hub.card.open import Card
 
 __all__ = ["PORT", "ReaderError", "VirtualReader", "answer_to_reset"]
 

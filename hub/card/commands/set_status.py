@@ -8,7 +8,7 @@ GPCS 2.3.1, 5.1, 5.3 and 11.10. What may follow what on the card:
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
 from hub.card.entries import (
@@ -21,11 +21,9 @@ from hub.card.entries import (
     RegistryEntry,
 )
 from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["set_status"]
 
@@ -39,7 +37,7 @@ NEXT: Final[Mapping[CardState, frozenset[CardState]]] = {
 }
 
 
-def set_status(card: "Card", call: CardCall) -> ResponseApdu:
+def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
     """Change a life cycle; a locked application comes back to the state it had."""
     require_authenticated(call)
     command = call.command
@@ -66,14 +64,14 @@ def set_status(card: "Card", call: CardCall) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _target(card: "Card", aid: bytes) -> RegistryEntry:
+def _target(card: CardParts, aid: bytes) -> RegistryEntry:
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
         raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
     return entry
 
 
-def _set_card(card: "Card", call: CardCall) -> None:
+def _set_card(card: CardParts, call: CardCall) -> None:
     try:
         wanted = CardState(call.command.p2)
     except ValueError as error:
@@ -99,7 +97,7 @@ def _set_card(card: "Card", call: CardCall) -> None:
     card.registry.update(replace(issuer, life_cycle=int(wanted)))
 
 
-def _set_application(card: "Card", call: CardCall, entry: RegistryEntry) -> None:
+def _set_application(card: CardParts, call: CardCall, entry: RegistryEntry) -> None:
     if entry.kind is Kind.ISSUER_DOMAIN:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the issuer's domain has the card's life cycle")
     state, domain = call.command.p2, call.domain

@@ -6,7 +6,7 @@ GPCS 2.3.1, table 11-1, as one table.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from hub.card.commands.delete import delete
 from hub.card.commands.get_data import get_data, get_status
@@ -17,16 +17,14 @@ from hub.card.commands.set_status import set_status
 from hub.card.commands.store_data import store_data
 from hub.card.entries import CardState
 from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
-if TYPE_CHECKING:
-    from hub.card.state import Card
-
 __all__ = ["COUNTED", "NAMES", "perform"]
 
-Handler: TypeAlias = Callable[["Card", CardCall], ResponseApdu]
-LinkedHandler: TypeAlias = Callable[["Card", CardCall, bytes], ResponseApdu]
+Handler: TypeAlias = Callable[[CardParts, CardCall], ResponseApdu]
+LinkedHandler: TypeAlias = Callable[[CardParts, CardCall, bytes], ResponseApdu]
 MORE: Final = 0x80
 _MAX_LINKED: Final = 1 << 16
 
@@ -44,7 +42,7 @@ class CommandRule:
 def linked(handler: LinkedHandler) -> Handler:
     """Join the links of a command that bit 8 of P1 chains (GPCS 2.3.1, 11.1.5.1)."""
 
-    def join(card: "Card", call: CardCall) -> ResponseApdu:
+    def join(card: CardParts, call: CardCall) -> ResponseApdu:
         parts, command = call.channel.parts, call.command
         if command.p1 & MORE and command.p1 != 0xFF:
             parts.append(command.data)
@@ -88,7 +86,7 @@ NAMES: Final[Mapping[int, str]] = {ins: rule.name for ins, rule in RULES.items()
 }
 
 
-def perform(card: "Card", call: CardCall) -> ResponseApdu:
+def perform(card: CardParts, call: CardCall) -> ResponseApdu:
     """Carry out one plain command on the security domain that is selected."""
     command = call.command
     rule = RULES.get(command.ins)
