@@ -38,6 +38,7 @@ from hub.card import CARD, Card, Kind
 from hub.card.content import instance_of
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.errors import HubError
 from hub.machine import OUTPUT_COMPONENT, AppletMachine
 from hub.metering import Meter
 from hub.readings import Readout
@@ -74,7 +75,7 @@ RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
 
 
-class DeviceError(Exception):
+class DeviceError(HubError):
     """The hub's folder is not one, or a part of it is not usable."""
 
 

@@ -26,6 +26,7 @@ from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
 from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
 from hub.disclosure import Consent, ConsentTerms
+from hub.errors import HubError
 from hub.machine import Bundle, BundleError, Manifest, build_bundle
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
@@ -42,7 +43,7 @@ LONGEST_AID: Final = 15
 ResultT = TypeVar("ResultT")
 
 
-class InstallationError(Exception):
+class InstallationError(HubError):
     """A package cannot be built, installed or removed; the hub is as it was."""
 
 

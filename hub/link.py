@@ -19,7 +19,7 @@ from typing import Final
 
 from hub.card import Card
 from hub.disclosure import Disclosure
-from hub.vault import DatabaseError, VaultError
+from hub.errors import HubError
 from protocols.iso7816 import ApduFrameDecoder, MalformedFrame, encode_frame
 
 __all__ = ["serve"]
@@ -29,7 +29,6 @@ PATIENCE_SECONDS: Final = 2
 """How long a peer that has asked nothing keeps its place when others want it."""
 MOST_CONNECTIONS: Final = 16
 TICK_SECONDS: Final = 30
-DATABASE_ERRORS: Final = (sqlite3.Error, DatabaseError, VaultError)
 _CHUNK: Final = 1 << 16
 
 
@@ -64,7 +63,7 @@ class _OpenConnections:
             await self._converse(peer, reader, writer)
         except (TimeoutError, ConnectionError, MalformedFrame):
             pass  # the peer left, fell silent or does not speak the protocol: nothing to answer
-        except DATABASE_ERRORS as error:
+        except (HubError, sqlite3.Error) as error:
             self._complain(f"{peer.host}: hung up: {error}")
         finally:
             del self._open[writer]
@@ -148,7 +147,7 @@ async def serve(
         while not stop.is_set():
             try:
                 tick()
-            except DATABASE_ERRORS as error:
+            except (HubError, sqlite3.Error) as error:
                 complain(str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_SECONDS)

@@ -77,7 +77,7 @@ KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
 T = TypeVar("T")
 
 
-class _NothingKept(Exception):
+class CommandFailed(Exception):
     """Undoes what a command that ended in an error has written."""
 
 
@@ -269,8 +269,8 @@ class MachineRuntime:
             with self.database.transaction(), entered:
                 response = ResponseApdu.decode(call(running.instance))
                 if response.sw >> 8 not in KEEPING:
-                    raise _NothingKept
-        except _NothingKept:
+                    raise CommandFailed
+        except CommandFailed:
             self._stack.forget()
             self._keep_record(running)
         except AppletFault as fault:

@@ -166,7 +166,7 @@ class CardConnection:
 
     def _refuse(self, refusal: Refusal) -> ResponseApdu:
         self._reason = refusal.reason
-        return ResponseApdu(b"", refusal.sw)
+        return ResponseApdu(b"", refusal.status_word)
 
     # Commands
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from hub.card.connection import Exchange
 from hub.card.open import Card
+from hub.errors import HubError
 
 __all__ = ["PORT", "ReaderError", "VirtualReader", "answer_to_reset"]
 
@@ -25,7 +26,7 @@ _MAX_FRAME: Final = 0xFFFF
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
-class ReaderError(Exception):
+class ReaderError(HubError):
     """The reader cannot be reached."""
 
 

@@ -7,10 +7,12 @@ CertifierError
   KeyFileError       a key file is missing, readable by others, or not a key file
 """
 
+from hub.errors import HubError
+
 __all__ = ["CertifierError", "KeyFileError", "OutOfOrder", "ReadingsRefused"]
 
 
-class CertifierError(Exception):
+class CertifierError(HubError):
     """Base of all errors of the certifier."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from hub.errors import HubError
 from hub.vault.database import Component, Database
 
 __all__ = ["CONSENT_COMPONENT", "LEAST_MINUTES", "Consent", "ConsentTerms", "UnknownConsent"]
@@ -38,7 +39,7 @@ CONSENT_COMPONENT: Final = Component(
 )
 
 
-class UnknownConsent(Exception):
+class UnknownConsent(HubError):
     """There is no consent of that number."""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import cbor2
 
+from hub.errors import HubError
 from hub.vault.database import Component, Database
 from protocols.canonical.hash_chain import GENESIS, seal
 
@@ -46,8 +47,10 @@ LOG_COMPONENT: Final = Component(
 )
 
 
-class LogTampered(Exception):
+class LogTampered(HubError):
     """An entry of the disclosure log is not what was written."""
+
+    exit_code, http_status = 3, 500
 
 
 @dataclass(frozen=True, slots=True)

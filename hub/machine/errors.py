@@ -14,6 +14,8 @@ MachineError
 import enum
 from typing import Final
 
+from hub.errors import HubError
+
 __all__ = [
     "AppletFault",
     "BundleError",
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-class MachineError(Exception):
+class MachineError(HubError):
     """Base of what can go wrong around applets."""
 
 
@@ -77,7 +79,7 @@ class FaultKind(enum.Enum):
 class AppletFault(MachineError):
     """An applet broke. Its instance is gone; undo what the command did and answer `response`."""
 
-    status_word: Final = 0x6400
+    status_word = 0x6400
     """No specific diagnosis (GlobalPlatform 2.3.1, 11.1.3): the peer learns no more than that."""
     response: Final = b"\x64\x00"
 

@@ -11,6 +11,7 @@ Errors: UnsendableReading
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from hub.errors import HubError
 from hub.readings import Reading, ReadingFlag, Readout
 from sml_codec import (
     Body,
@@ -49,7 +50,7 @@ LARGEST_TIME: Final = 2**32 - 1
 LARGEST_SENT_WH: Final = (2**63 - 1) // 10
 
 
-class UnsendableReading(Exception):
+class UnsendableReading(HubError):
     """A reading that no SML telegram can carry."""
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from hub.errors import HubError
 from hub.meters.emulated import UNIT_WH, flags_of
 from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
 from hub.vault import Channel
@@ -28,7 +29,7 @@ __all__ = ["LostTelegram", "SmlIntake", "SmlIntakeError"]
 LARGEST_SCALER: Final = 9
 
 
-class SmlIntakeError(Exception):
+class SmlIntakeError(HubError):
     """A telegram cannot belong to the meter that the hub is for."""
 
 

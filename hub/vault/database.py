@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from hub.errors import HubError
+
 __all__ = ["Component", "Database", "DatabaseError", "NotAHubDatabase", "SchemaTooNew"]
 
 APPLICATION_ID: Final = 0x4D54524C
@@ -27,8 +29,10 @@ WAIT_SECONDS: Final = 30
 """How long to wait for another process that writes, such as one that takes in a year at once."""
 
 
-class DatabaseError(Exception):
+class DatabaseError(HubError):
     """Base of what can be wrong with the hub's file."""
+
+    status_word = 0x6581  # memory failure
 
 
 class NotAHubDatabase(DatabaseError):

@@ -8,13 +8,17 @@ import os
 import stat
 from pathlib import Path
 
+from hub.errors import HubError
+
 __all__ = ["SecretFileError", "read_secret", "write_secret"]
 
 LARGEST_SECRET = 1 << 20
 
 
-class SecretFileError(Exception):
+class SecretFileError(HubError):
     """A secret's file is missing, readable by others, or not what it should be."""
+
+    status_word = 0x6581  # memory failure
 
 
 def write_secret(path: Path, secret: bytes) -> None:

@@ -28,6 +28,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hub.errors import HubError
 from hub.readings import (
     LARGEST_REGISTER_WH,
     LARGEST_WH_PER_SECOND,
@@ -77,8 +78,10 @@ VAULT_COMPONENT: Final = Component(
 )
 
 
-class VaultError(Exception):
+class VaultError(HubError):
     """Base of what the vault refuses."""
+
+    status_word = 0x6581  # memory failure
 
 
 class ReadingRefused(VaultError):
@@ -87,6 +90,8 @@ class ReadingRefused(VaultError):
 
 class VaultTampered(VaultError):
     """What is stored is not what was stored, or the key belongs to another vault."""
+
+    http_status = 500
 
 
 @dataclass(frozen=True, slots=True)

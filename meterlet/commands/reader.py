@@ -88,8 +88,6 @@ def reader(
                 signal.signal(number, signal.default_int_handler)
             try:
                 _serve(card, host, port, observer)
-            except ReaderError as error:
-                fail(str(error))
             except KeyboardInterrupt:
                 click.echo("the card is out of the reader", err=True)
 

@@ -23,6 +23,7 @@ from typing import Final, Self
 
 from hub.card.packages.load_file import COMPONENTS, LoadFile, build_components
 from hub.card.status import Refusal
+from hub.errors import HubError
 
 __all__ = ["CapFile", "PackageError", "build_cap"]
 
@@ -46,7 +47,7 @@ _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _MOMENT: Final = (2025, 1, 1, 0, 0, 0)  # the same bytes whenever it is built
 
 
-class PackageError(Exception):
+class PackageError(HubError):
     """A file is not a CAP file with a bundle for this machine."""
 
 

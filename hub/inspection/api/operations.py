@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, Final
 
 from hub.device import Device
+from hub.errors import HubError
 from hub.inspection.api import json_views as facts
 from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
@@ -36,8 +37,10 @@ LONGEST_TEXT: Final = 200
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-class WrongParameter(Exception):
+class WrongParameter(HubError):
     """A parameter of a request is missing, unknown or not what it should be."""
+
+    http_status = 400
 
 
 @dataclass(frozen=True, slots=True)

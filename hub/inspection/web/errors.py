@@ -4,8 +4,12 @@
 Errors: BadInput
 """
 
+from hub.errors import HubError
+
 __all__ = ["BadInput"]
 
 
-class BadInput(Exception):
+class BadInput(HubError):
     """What was sent is not what the page's form sends; the text is for the resident."""
+
+    http_status = 400
