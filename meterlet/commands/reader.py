@@ -18,7 +18,6 @@ from typing import Final, cast
 
 import rich_click as click
 
-from hub.applet_host.runtime import MachineRuntime
 from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
 from hub.card.profile import PROFILES
 from hub.card.reader import PORT, ReaderError, VirtualReader
@@ -26,7 +25,7 @@ from hub.card.trace import describe
 from hub.device import Description, Device
 from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
-from hub.vault import DatabaseError, read_secret, write_secret
+from hub.vault import DatabaseError, write_secret
 from hub.vault.database import APPLICATION_ID
 from meterlet.commands.common import (
     FOLDER,
@@ -36,7 +35,6 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
 )
-from protocols.secure_channel import StaticKeys
 
 __all__ = ["reader", "restore", "snapshot"]
 
@@ -82,7 +80,7 @@ def reader(
     with one_line_errors():
         device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
         with device:
-            card = card_of(device, PROFILES[profile], secret=folder is not None)
+            card = card_of(device, PROFILES[profile])
             observer = print_exchange if trace else None
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.default_int_handler)
@@ -157,45 +155,9 @@ class MachineInTheMaking:
             raise AppletRefused(Sw.FUNCTION_NOT_SUPPORTED, f"no applet machine: {error}") from error
 
 
-def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
+def card_of(device: Device, profile: CardProfile) -> Card:
     """Return the card of a device, presenting itself as `profile`."""
-    machine = cast("AppletMachine", MachineInTheMaking())
-    if secret and profile.name == "default":
-        return device.card(machine)
-    card: Card
-    runtime = MachineRuntime(
-        machine,
-        device.database,
-        device.disclosure,
-        device.meter,
-        device.now,
-        device.vendors(),
-        packages=lambda aid: card.bundle(aid),
-        registry=lambda: card.registry,
-        aggregation_secret=device.aggregation_secret,
-        authorities=device.authorities,
-        feed_in=device.feed_in,
-    )
-    storage_key = read_secret(device.folder / "keys" / "vault.key", size=32)
-    if Card.exists(device.database):
-        card = Card(
-            device.database,
-            storage_key=storage_key,
-            random=device.randomness,
-            runtime=runtime,
-            profile=profile,
-        )
-    else:
-        keys = read_secret(device.folder / "keys" / "issuer.key", size=48)
-        card = Card.create(
-            device.database,
-            storage_key=storage_key,
-            random=device.randomness,
-            runtime=runtime,
-            keys=StaticKeys(keys[:16], keys[16:32], keys[32:]),
-            profile=profile,
-        )
-    return card
+    return device.card(cast("AppletMachine", MachineInTheMaking()), profile)
 
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from hub.applet_host.peers import AppletTransactions, CommandStack, RecordedStatements
+from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
+from hub.applet_host.peers import AppletTransactions
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
@@ -91,10 +92,6 @@ class Step:
                 for one in self.released
             ],
         }
-
-
-class _NothingKept(Exception):
-    """Undoes the transaction of a command that ended in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +187,14 @@ class SampleHub:
         feed_in = named_feed_in(device.feed_in, manifest)
         board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
         platform = Platform(
-            statements=RecordedStatements(
-                HubStatements(
-                    manifest.aid,
-                    self.bundle.digest,
-                    manifest,
-                    device.meter,
-                    device.disclosure,
-                    feed_in=feed_in,
-                ),
+            statements=HubStatements(
+                manifest.aid,
+                self.bundle.digest,
+                manifest,
+                device.meter,
+                device.disclosure,
                 self._stack,
+                feed_in=feed_in,
             ),
             calendar=HubCalendar(device.meter, feed_in),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
@@ -265,12 +260,13 @@ class SampleHub:
         self._lines.clear()
         response, broken = b"", None
         try:
-            entered = self._stack.entered(self._instance, may_release=may_release)
+            record = CommandRecord()
+            entered = self._stack.entered(record, self._instance, may_release=may_release)
             with self.device.database.transaction(), entered:
                 response = ask()
                 if response[-2] not in SUCCESS:
-                    raise _NothingKept
-        except _NothingKept:
+                    raise CommandFailed
+        except CommandFailed:
             pass
         except AppletFault as fault:
             response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"
