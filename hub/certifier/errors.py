@@ -1,11 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps a day from being certified.
-
-CertifierError
-  ReadingsRefused    readings of which no honest day can be made; the message says where
-  OutOfOrder         another day is due: days are certified once and one after the other
-  KeyFileError       a key file is missing, readable by others, or not a key file
-"""
+"""What keeps a day from being certified; `hub.errors` has the tree."""
 
 from hub.errors import HubError
 

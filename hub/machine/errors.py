@@ -1,15 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong around applets.
-
-MachineError
-  RuntimeNotBuilt   there is no compiled runtime, and nothing to build it with
-  CacheRefused      the cached native code is not what was written there
-  ManifestError     a manifest says something it may not; names the key
-  BundleError       a bundle is malformed, or not its vendor's
-  ContractBroken    a component does not fit the platform's contract
-  AppletFault       an applet broke; only its own instance is gone
-  Refused           the platform does not do what an applet asked; the applet is told why
-"""
+"""What can go wrong around applets; `hub.errors` has the tree."""
 
 import enum
 from typing import Final

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages themselves refuse.
-
-Errors: BadInput
-"""
+"""What the pages themselves refuse."""
 
 from hub.errors import HubError
 
