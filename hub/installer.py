@@ -9,8 +9,6 @@
 An applet's domain and package are named after it: its AID with one byte put in after the fourth. (A
 byte at the end would make the applet's AID a partial AID of theirs, which SELECT finds, too.)
 Nothing here takes a short cut into the registry: commands go through the card.
-
-Errors: InstallationError
 """
 
 from collections.abc import Callable, Sequence

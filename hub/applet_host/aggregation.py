@@ -49,16 +49,6 @@ NONCE_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 SHORTEST_DAY: Final = 23 * 3600
 
-_RULES: Final = {
-    "consent": Refusal.NO_CONSENT,
-    "period": Refusal.NO_CONSENT,
-    "fineness": Refusal.NO_CONSENT,
-    "group": Refusal.NO_CONSENT,
-    "count": Refusal.TOO_OFTEN,
-    "how often": Refusal.TOO_OFTEN,
-    "size": Refusal.TOO_MUCH,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class HubAggregation:
@@ -235,8 +225,7 @@ class HubAggregation:
         try:
             self.disclosure.require_aggregate(request)
         except ReleaseRefused as refused:
-            self.stack.record.refused.append((request, refused))
-            raise Refused(_RULES[refused.rule]) from None
+            raise self.stack.refuse(request, refused) from None
         return request
 
     def _request(self, round_: Round, group: int) -> AggregateRequest:

@@ -11,7 +11,7 @@ command itself fails, all that took part forget; what was opened stays on record
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hub.card.transactions import AppletTransaction
 from hub.disclosure import AggregateRequest, AmountsRequest, ReleaseRefused, ReleaseRequest
@@ -20,6 +20,17 @@ from hub.vault import Database
 
 __all__ = ["CommandFailed", "CommandRecord", "CommandStack"]
 
+_REFUSALS: Final = {
+    "consent": Refusal.NO_CONSENT,
+    "period": Refusal.NO_CONSENT,
+    "fineness": Refusal.NO_CONSENT,
+    "window": Refusal.NO_CONSENT,
+    "group": Refusal.NO_CONSENT,
+    "count": Refusal.TOO_OFTEN,
+    "how often": Refusal.TOO_OFTEN,
+    "size": Refusal.TOO_MUCH,
+}
+"""What an applet is told of the rules that the guard refuses by."""
 Request: TypeAlias = ReleaseRequest | AmountsRequest | AggregateRequest
 
 
@@ -102,6 +113,11 @@ class CommandStack:
         # Only of the applet that was asked itself, outside a transaction of its own.
         if len(self._frames) != 1 or not self._frames[0].may_release or self.is_open:
             raise Refused(Refusal.MALFORMED)
+
+    def refuse(self, request: Request, refused: ReleaseRefused) -> Refused:
+        """Note what the guard has refused, and return the error for the applet."""
+        self.record.refused.append((request, refused))
+        return Refused(_REFUSALS[refused.rule])
 
     def begin(self) -> None:
         """Begin a transaction of the applet that is at work."""

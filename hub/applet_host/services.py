@@ -82,16 +82,6 @@ LOG_LINES: Final = 1000
 NONCE_SIZES: Final = range(16, 65)
 SEED_SIZE: Final = 32
 
-_RULES: Final = {
-    "consent": Refusal.NO_CONSENT,
-    "period": Refusal.NO_CONSENT,
-    "count": Refusal.TOO_OFTEN,
-    "how often": Refusal.TOO_OFTEN,
-    "size": Refusal.TOO_MUCH,
-    "fineness": Refusal.NO_CONSENT,
-    "window": Refusal.NO_CONSENT,
-}
-
 
 def named_feed_in(feed_in: Meter | None, manifest: Manifest) -> Meter | None:
     """Return the register of what is fed in, if there is one and a statement's grant names it."""
@@ -225,8 +215,7 @@ class HubStatements:
         try:
             self.disclosure.permit(request)
         except ReleaseRefused as refused:
-            self.stack.record.refused.append((request, refused))
-            raise Refused(_RULES[refused.rule]) from None
+            raise self.stack.refuse(request, refused) from None
         self.stack.record.permitted.append(partial(self.disclosure.record_release, request))
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The card: how it is made, the connections that talk to it, and what the hub itself does to it.
+"""The card: how it is made, the connections that talk to it, and what the hub itself may look at.
 
 A `Card` holds no conversation; `connect` begins one. APDUs of all connections take turns, and
-each is one transaction. What management commands do to the registry is in `content`, also for
-the hub's own installer.
+each is one transaction. What management commands do to the registry is in `content`; the hub's
+own installer uses these commands, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import Self
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.commands.issued_keys import issue_keys
 from hub.card.connection import CardConnection
-from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry, check_aid
+from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.state import CardParts
 from hub.vault.database import Database
@@ -79,8 +79,6 @@ class Card(CardParts):
         """Begin a conversation: the card is inserted, the default application selected."""
         return CardConnection(self)
 
-    # For the hub itself; over the wire the same happens through INSTALL, LOAD and DELETE
-
     def entries(self) -> Sequence[RegistryEntry]:
         """Return the registry, oldest entry first."""
         with self.turn():
@@ -95,69 +93,3 @@ class Card(CardParts):
         """Return what a package carries for the runtime, or None where there is no such one."""
         with self.turn():
             return self.registry.content(package)
-
-    def create_security_domain(
-        self,
-        aid: bytes,
-        keys: StaticKeys | None,
-        *,
-        key_version: int = 0x01,
-        parent: bytes | None = None,
-        privileges: Privilege = Privilege.SECURITY_DOMAIN,
-    ) -> RegistryEntry:
-        """Add a security domain under `parent` (the issuer's); with keys it is personalised."""
-        with self.turn(), self.database.transaction():
-            entry = self.content.install(
-                check_aid(aid),
-                package=self.profile.domain_package,
-                module=self.profile.domain_module,
-                domain=parent or self.registry.issuer().aid,
-                privileges=privileges | Privilege.SECURITY_DOMAIN,
-                selectable=True,
-            )
-            if keys is not None:
-                self.keys.put_static(aid, key_version, keys)
-                entry = self.content.personalised(entry)
-            return entry
-
-    def add_package(
-        self,
-        aid: bytes,
-        content: bytes,
-        modules: Sequence[bytes],
-        *,
-        domain: bytes | None = None,
-        version: bytes = b"\x01\x00",
-    ) -> RegistryEntry:
-        """Add a package whose content the runtime accepts."""
-        with self.turn(), self.database.transaction():
-            return self.content.load(
-                aid, content, modules, domain=domain or self.registry.issuer().aid, version=version
-            )
-
-    def register_application(
-        self,
-        aid: bytes,
-        *,
-        package: bytes,
-        module: bytes,
-        domain: bytes,
-        privileges: Privilege = Privilege.NONE,
-        parameters: bytes = b"",
-    ) -> RegistryEntry:
-        """Install an applet of a loaded package and make it selectable."""
-        with self.turn(), self.database.transaction():
-            return self.content.install(
-                check_aid(aid),
-                package=package,
-                module=module,
-                domain=domain,
-                privileges=privileges,
-                parameters=parameters,
-                selectable=True,
-            )
-
-    def delete(self, aid: bytes, *, related: bool = False) -> None:
-        """Delete an application, a domain or a package, with what was made from it if asked."""
-        with self.turn(), self.database.transaction():
-            self.content.delete(aid, related=related)

@@ -4,8 +4,6 @@
 What replayed and synthetic readings say beside their value travels in the status word of the
 register's entry. Those bits are ours; the receiving end looks at them only where the server
 identification is one of ours, too: 0A 01 'MTL' and a serial number.
-
-Errors: UnsendableReading
 """
 
 from collections.abc import Iterable, Iterator

@@ -10,8 +10,6 @@ in, a telegram counts only if one of its lists has both: a readout is of one mom
 The moment of a reading is the meter's own time stamp if it sends one. Most meters send a count of
 seconds instead; then it is the time of arrival, or for a capture the capture's start plus the
 seconds counted since.
-
-Errors: SmlIntakeError
 """
 
 from collections.abc import Callable

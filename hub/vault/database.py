@@ -5,10 +5,6 @@ Every part of the hub that keeps state brings a `Component`: a name and its migr
 A file that a newer release has written is refused untouched. Outermost transactions take the
 write lock at once (`BEGIN IMMEDIATE`), inner ones are savepoints, so that an applet's
 begin/commit/abort nests inside the one transaction of its APDU.
-
-Errors: DatabaseError
-          NotAHubDatabase   the file is something else, or damaged
-          SchemaTooNew      a newer release wrote it
 """
 
 import sqlite3

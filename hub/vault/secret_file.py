@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets in files of their own: mode 0600, apart from the database, written once.
-
-Errors: SecretFileError
-"""
+"""Secrets in files of their own: mode 0600, apart from the database, written once."""
 
 import os
 import stat

@@ -11,10 +11,6 @@ A row holds one reading of one register:
 The associated data ties a row to its meter, register, place and moment: a row that is swapped,
 moved, edited or left out is found when it is read. Triggers refuse every UPDATE and DELETE, so
 that a bug of ours cannot thin out history either.
-
-Errors: VaultError
-          ReadingRefused    a reading that cannot be added (time or register run backwards, a leap)
-          VaultTampered     stored bytes are not what was stored, or the key is another one
 """
 
 import hmac

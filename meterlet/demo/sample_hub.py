@@ -14,6 +14,7 @@ from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
     HubClock,
+    HubReadings,
     HubStatements,
     named_feed_in,
 )
@@ -31,13 +32,8 @@ from hub.machine import (
     OutputBoard,
     Platform,
     RawApplet,
-    Refusal,
-    Refused,
     Released,
-    Use,
-    at_resolution,
 )
-from hub.metering import Meter, PeriodIncomplete
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -45,7 +41,7 @@ from hub.meters import (
     emulated_meter_id,
 )
 from hub.vault import Database
-from protocols.metrology import Period, find_zone
+from protocols.metrology import Period
 
 __all__ = ["SampleHub", "Step"]
 
@@ -92,40 +88,6 @@ class Step:
                 for one in self.released
             ],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Readings:
-    """Readings at the manifest's resolution."""
-
-    meter: Meter
-    resolution_minutes: int
-
-    def read(self, register: str, begin: int, end: int) -> Use:
-        if register != REGISTER:
-            raise Refused(Refusal.NOT_FOUND)
-        home = find_zone(self.meter.zone)
-        first, last = (
-            datetime.fromtimestamp(time, UTC).astimezone(home).date() for time in (begin, end - 1)
-        )
-        try:
-            days = self.meter.uses(Period(first, last))
-        except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
-        rows = [
-            (start, watt_hours, int(state))
-            for day in days
-            for start, watt_hours, state in zip(
-                day.grid.boundaries()[:-1], day.uses, day.states, strict=True
-            )
-            if begin <= start < end
-        ]
-        use = Use(
-            tuple(row[0] for row in rows),
-            tuple(row[1] for row in rows),
-            bytes(row[2] for row in rows),
-        )
-        return at_resolution(use, self.meter.slot_minutes, self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +163,7 @@ class SampleHub:
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
             log=_Lines(self._lines),
-            readings=_Readings(device.meter, manifest.resolution_minutes or 0) if raw else None,
+            readings=HubReadings(device.meter, manifest.resolution_minutes or 0) if raw else None,
             outputs=board if raw else None,
             transactions=None if raw else AppletTransactions(self._stack),
         )

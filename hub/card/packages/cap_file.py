@@ -8,8 +8,6 @@
 Loaders send the components whose names they know, one file after the other, and no others. So the
 custom components with the bundle stand behind the RefLocation component in the file of that name,
 the last one that all loaders send: `loadfile` reads a sequence of components and finds them.
-
-Errors: PackageError
 """
 
 import hashlib

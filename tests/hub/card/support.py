@@ -13,6 +13,7 @@ from hub.card import (
     AppletRefused,
     Card,
     CardProfile,
+    Privilege,
     RegisteredApplet,
 )
 from hub.card.keys.curves import CURVES, NUMBERS
@@ -103,9 +104,45 @@ def open_card(
 
 def add_applet(card: Card) -> None:
     """Put the echo applet into a security domain of its own."""
-    card.create_security_domain(DOMAIN, APPLET_KEYS)
-    card.add_package(PACKAGE, b"bundle", [MODULE], domain=DOMAIN)
-    card.register_application(APPLET, package=PACKAGE, module=MODULE, domain=DOMAIN)
+    add_domain(card, DOMAIN)
+    with card.turn(), card.database.transaction():
+        card.keys.put_static(DOMAIN, 0x01, APPLET_KEYS)
+        card.content.personalised(card.content.domain(DOMAIN))
+        card.content.load(PACKAGE, b"bundle", [MODULE], domain=DOMAIN, version=b"\x01\x00")
+    add_instance(card, APPLET)
+
+
+def add_domain(card: Card, aid: bytes, parent: bytes | None = None) -> None:
+    """Add a security domain without keys under `parent`, the issuer's if there is none."""
+    with card.turn(), card.database.transaction():
+        card.content.install(
+            aid,
+            package=card.profile.domain_package,
+            module=card.profile.domain_module,
+            domain=parent or card.registry.issuer().aid,
+            privileges=Privilege.SECURITY_DOMAIN,
+            selectable=True,
+        )
+
+
+def add_instance(card: Card, aid: bytes) -> None:
+    """Install the echo applet once more, as `aid`, and make it selectable."""
+    with card.turn(), card.database.transaction():
+        card.content.install(
+            aid,
+            package=PACKAGE,
+            module=MODULE,
+            domain=DOMAIN,
+            privileges=Privilege.NONE,
+            selectable=True,
+        )
+
+
+def delete(card: Card, *aids: bytes) -> None:
+    """Delete what has these names."""
+    with card.turn(), card.database.transaction():
+        for aid in aids:
+            card.content.delete(aid, related=False)
 
 
 def client(card: Card, **options: int) -> CardClient:

@@ -10,7 +10,7 @@ from hub.card import AppletRefused, Card, RegisteredApplet
 from hub.card.sharing import MAX_DEPTH, Firewall
 from hub.card.transactions import AppletTransaction
 from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET, DOMAIN, MODULE, PACKAGE
+from tests.hub.card.support import APPLET, DOMAIN, PACKAGE, add_instance
 
 NAMES = [APPLET, *(APPLET + bytes((number,)) for number in range(1, 7))]
 
@@ -40,7 +40,7 @@ class Sharing:
 @pytest.fixture
 def sharing(card: Card) -> Sharing:
     for aid in NAMES[1:]:
-        card.register_application(aid, package=PACKAGE, module=MODULE, domain=DOMAIN)
+        add_instance(card, aid)
     friends = {server: client for client, server in pairwise(NAMES)}
     made = Sharing(friends)
     made.firewall = Firewall(card.registry, made)
