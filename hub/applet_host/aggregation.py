@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Final
 
 from hub.applet_host.aggregation_record import Participation, RoundRecord
+from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
 from hub.machine import AGGREGATE, WEIGHTED, Manifest, Refusal, Refused, StatementGrant
@@ -48,16 +49,6 @@ NONCE_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 SHORTEST_DAY: Final = 23 * 3600
 
-_RULES: Final = {
-    "consent": Refusal.NO_CONSENT,
-    "period": Refusal.NO_CONSENT,
-    "fineness": Refusal.NO_CONSENT,
-    "group": Refusal.NO_CONSENT,
-    "count": Refusal.TOO_OFTEN,
-    "how often": Refusal.TOO_OFTEN,
-    "size": Refusal.TOO_MUCH,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class HubAggregation:
@@ -75,14 +66,9 @@ class HubAggregation:
     authorities: Callable[[], tuple[bytes, ...]] = field(repr=False)
     """Returns the Ed25519 keys of those who say which meters there are."""
     now: Callable[[], int] = field(repr=False)
-    may_release: Callable[[], bool] = field(default=lambda: True, repr=False)
-    """Whether what is told now stays on record unless the whole command is taken back."""
+    stack: CommandStack
+    """Of the applets at work: says whether a step stays on record, and has the record."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
-    refused: list[tuple[AggregateRequest, ReleaseRefused]] = field(default_factory=list)
-    """What the guard has refused since somebody emptied this list."""
-    taken: list[Callable[[], object]] = field(default_factory=list)
-    """What put the steps taken since somebody emptied this list on record. To be called again where
-    the command is taken back: what an applet has been told stays on record, whatever it does."""
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
@@ -92,7 +78,7 @@ class HubAggregation:
 
     def contribute(self, operator: bytes, announced: bytes) -> bytes:
         """Return the contribution; the same one however often a round is asked for."""
-        self._require_record()
+        self.stack.require_record()
         with _told():
             round_ = Round.decode(announced)
             if not round_.is_by(operator):
@@ -119,7 +105,8 @@ class HubAggregation:
 
     def agree(self, contributors: bytes) -> bytes:
         """Return the agreement; refused for any other contributors than the first time."""
-        self._require_record()
+        # An applet that takes it back could agree to a second set.
+        self.stack.require_record()
         with _told():
             listed, known, round_ = self._step(contributors)
             with self._noted(round_, len(listed.indexes)):
@@ -133,7 +120,7 @@ class HubAggregation:
 
     def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
         """Return what opens the sum that was agreed to; it is on record from then on."""
-        self._require_record()
+        self.stack.require_record()
         with _told():
             listed, known, round_ = self._step(contributors)
             if len(agreements) % SIGNATURE_SIZE:
@@ -166,11 +153,6 @@ class HubAggregation:
             listed, round_ = self._opened(contributors)
             theirs = PairPoints.decode(points)
             return self._household(round_).pair_key(listed, theirs).encode()
-
-    def _require_record(self) -> None:
-        """Refuse what could be taken back: an applet that aborts could agree to a second set."""
-        if not self.may_release():
-            raise Refused(Refusal.MALFORMED)
 
     def _require_terms(self, round_: Round) -> StatementGrant:
         """Return the manifest's grant for such a round; raise `Refused` if there is none."""
@@ -231,20 +213,19 @@ class HubAggregation:
             yield
         except RoundRefused as error:
             refused = ReleaseRefused("round", str(error))
-            self.refused.append((self._request(round_, group), refused))
+            self.stack.record.refused.append((self._request(round_, group), refused))
             raise
 
     def _take(self, put_on_record: Callable[[], object]) -> None:
         put_on_record()
-        self.taken.append(put_on_record)
+        self.stack.record.permitted.append(put_on_record)
 
     def _require_consent(self, round_: Round, group: int) -> AggregateRequest:
         request = self._request(round_, group)
         try:
             self.disclosure.require_aggregate(request)
         except ReleaseRefused as refused:
-            self.refused.append((request, refused))
-            raise Refused(_RULES[refused.rule]) from None
+            raise self.stack.refuse(request, refused) from None
         return request
 
     def _request(self, round_: Round, group: int) -> AggregateRequest:

@@ -9,8 +9,10 @@ that a manifest does not name, an applet is not told whether there is one.
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import (
     AmountsRequest,
@@ -80,16 +82,6 @@ LOG_LINES: Final = 1000
 NONCE_SIZES: Final = range(16, 65)
 SEED_SIZE: Final = 32
 
-_RULES: Final = {
-    "consent": Refusal.NO_CONSENT,
-    "period": Refusal.NO_CONSENT,
-    "count": Refusal.TOO_OFTEN,
-    "how often": Refusal.TOO_OFTEN,
-    "size": Refusal.TOO_MUCH,
-    "fineness": Refusal.NO_CONSENT,
-    "window": Refusal.NO_CONSENT,
-}
-
 
 def named_feed_in(feed_in: Meter | None, manifest: Manifest) -> Meter | None:
     """Return the register of what is fed in, if there is one and a statement's grant names it."""
@@ -114,14 +106,10 @@ class HubStatements:
     manifest: Manifest
     meter: Meter
     disclosure: Disclosure
+    stack: CommandStack
+    """Of the applets at work: says whether a release stays on record, and has the record."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
-    refused: list[tuple[ReleaseRequest | AmountsRequest, ReleaseRefused]] = field(
-        default_factory=list
-    )
-    """What the guard has refused since somebody emptied this list."""
-    released: list[ReleaseRequest | AmountsRequest] = field(default_factory=list)
-    """What it has permitted since somebody emptied this one."""
     feed_in: Meter | None = None
     """Of what is fed in; None where there is none, or the manifest does not name it."""
 
@@ -193,6 +181,7 @@ class HubStatements:
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
     ) -> tuple[Meter, list[Certification], StatementContext]:
+        self.stack.require_record()
         meter = _meter((self.meter, self.feed_in), register)
         period = _period(meter, begin, end)
         parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
@@ -226,9 +215,8 @@ class HubStatements:
         try:
             self.disclosure.permit(request)
         except ReleaseRefused as refused:
-            self.refused.append((request, refused))
-            raise Refused(_RULES[refused.rule]) from None
-        self.released.append(request)
+            raise self.stack.refuse(request, refused) from None
+        self.stack.record.permitted.append(partial(self.disclosure.record_release, request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from hub.disclosure.consents import LEAST_MINUTES, Terms
+from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 
 __all__ = ["WORDED_LANGUAGES", "consent_in_words", "consent_words"]
 
@@ -33,7 +33,7 @@ def consent_words(language: str) -> Mapping[str, Any]:
 
 
 def consent_in_words(
-    terms: Terms, language: str = "en", day: Callable[[date], str] = date.isoformat
+    terms: ConsentTerms, language: str = "en", day: Callable[[date], str] = date.isoformat
 ) -> str:
     """Return what a consent allows, in a few short sentences.
 
@@ -61,7 +61,7 @@ def consent_in_words(
     return " ".join(parts)
 
 
-def _limits(kind: str, terms: Terms) -> list[str]:
+def _limits(kind: str, terms: ConsentTerms) -> list[str]:
     """Return which limits a consent has, by the names of their sentences."""
     if kind in _WITH_PAYLOAD:
         return ["until"]

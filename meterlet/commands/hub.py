@@ -18,8 +18,8 @@ from hub.link import serve as serve_link
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     CsvReplay,
-    Door,
     EnergyUnit,
+    SmlIntake,
     SyntheticHousehold,
     emulated_meter_id,
     parse_interval,
@@ -187,7 +187,7 @@ def ingest(
     with one_line_errors(), Device.open(folder) as device:
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
-        door = Door(
+        door = SmlIntake(
             device.meter.channel,
             device.now,
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
@@ -259,7 +259,7 @@ def _sent(meter: Description, readouts: Iterator[Readout]) -> Iterator[bytes]:
     return telegrams(meter.meter, readouts, meter.register, fed_in)
 
 
-def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
+def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
     if as_json:
         print_json(
             "meterlet.hub.ingest/1",

@@ -32,8 +32,8 @@ from hub.machine import AppletMachine
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
-    Door,
     ReplayError,
+    SmlIntake,
     emulated_meter_id,
     telegrams,
 )
@@ -180,7 +180,7 @@ class Journey:
 
     def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
         fed_in = device.description.feed_in_register
-        door = Door(device.meter.channel, device.now, feed_in_register=fed_in)
+        door = SmlIntake(device.meter.channel, device.now, feed_in_register=fed_in)
         readouts, wire = [], 0
         for telegram in telegrams(meter, self.household.readouts()):
             wire += len(telegram)

@@ -32,8 +32,8 @@ from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     CsvReplay,
-    Door,
     EnergyUnit,
+    SmlIntake,
     SyntheticHousehold,
     emulated_meter_id,
     parse_zone,
@@ -52,6 +52,7 @@ from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
 from tests.applets.billing.two_registers import CREDIT, ENERGY, SOLAR_HOME, tariff_of
+from tests.hub.applet_host.commands import at_work
 
 ROOT = Path(__file__).resolve().parents[2]
 MARCH = Period.month(2025, 3)
@@ -112,7 +113,7 @@ def make_home(
             device = stack.enter_context(Device.create(folder, description, now=lambda: NOW))
             pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "vendors" / "vendor.pem").write_bytes(pem)
-            door = Door(
+            door = SmlIntake(
                 device.meter.channel, device.now, feed_in_register=description.feed_in_register
             )
             house = SyntheticHousehold(ZONE, solar_watts_peak=8000)
@@ -276,19 +277,20 @@ def test_an_applet_is_given_the_registers_that_its_manifest_names(home: Home) ->
     assert named_feed_in(None, MANIFEST) is None
     both = HubCalendar(device.meter, device.feed_in)
     assert both.slots(FED_IN, *bounds).starts == both.slots(DRAWN, *bounds).starts
-    narrow = HubStatements(
-        MANIFEST.aid, b"", without_feed_in(), device.meter, device.disclosure
-    )  # fmt: skip
-    for refused in (
-        lambda: HubCalendar(device.meter).slots(FED_IN, *bounds),
-        lambda: narrow.open_linear(FED_IN, *bounds, (1,) * 2972, bytes(48)),
-        lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
-        lambda: both.slots("1-0:2.8.1*255", *bounds),
-        lambda: HubReadings(device.meter, 15).read(FED_IN, *bounds),
-    ):
-        with pytest.raises(Refused) as raised:
-            refused()
-        assert raised.value.refusal is Refusal.NOT_FOUND
+    with at_work(device.database) as stack:
+        narrow = HubStatements(
+            MANIFEST.aid, b"", without_feed_in(), device.meter, device.disclosure, stack
+        )
+        for refused in (
+            lambda: HubCalendar(device.meter).slots(FED_IN, *bounds),
+            lambda: narrow.open_linear(FED_IN, *bounds, (1,) * 2972, bytes(48)),
+            lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
+            lambda: both.slots("1-0:2.8.1*255", *bounds),
+            lambda: HubReadings(device.meter, 15).read(FED_IN, *bounds),
+        ):
+            with pytest.raises(Refused) as raised:
+                refused()
+            assert raised.value.refusal is Refusal.NOT_FOUND
 
 
 def test_a_kind_of_statement_has_the_same_registers_in_all_of_a_manifest() -> None:
@@ -307,21 +309,23 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     device = home.device
     package = Installer(device, home.card).read(bundle)
     assert {terms.answers for terms in consent_terms(package.bundle)} == {6}
-    statements = HubStatements(
-        MANIFEST.aid, package.bundle.digest, MANIFEST, device.meter, device.disclosure,
-        feed_in=device.feed_in,
-    )  # fmt: skip
     bounds = MARCH.bounds(ZONE)
     weights = (1,) * 2972
     told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
-    for _ in range(6 - len(told)):
-        statements.open_linear(FED_IN, *bounds, weights, bytes(48))
-    with pytest.raises(Refused):
-        statements.open_linear(FED_IN, *bounds, weights, bytes(48))
-    _, refused = statements.refused[-1]
-    assert isinstance(refused, ReleaseRefused)
-    assert refused.rule == "count"
-    assert statements.open_linear(DRAWN, *bounds, weights, bytes(48)).value > 0
+    with at_work(device.database) as stack:
+        statements = HubStatements(
+            MANIFEST.aid, package.bundle.digest, MANIFEST, device.meter, device.disclosure, stack,
+            feed_in=device.feed_in,
+        )  # fmt: skip
+        for _ in range(6 - len(told)):
+            statements.open_linear(FED_IN, *bounds, weights, bytes(48))
+        with pytest.raises(Refused):
+            statements.open_linear(FED_IN, *bounds, weights, bytes(48))
+        _, refused = stack.record.refused[-1]
+        assert isinstance(refused, ReleaseRefused)
+        assert refused.rule == "count"
+        assert statements.open_linear(DRAWN, *bounds, weights, bytes(48)).value > 0
+        assert len(stack.record.permitted) == 7 - len(told)
 
 
 # What the hub keeps

@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert, fi
 from msgspec.structs import fields
 
 from hub.device import Device
+from hub.errors import HubError
 from hub.inspection.api import json_views as views
 from hub.inspection.api.json_views import JsonView
 from hub.inspection.api.tokens import Scope
@@ -45,8 +46,10 @@ LONGEST_TEXT: Final = 200
 FLAGS: Final = {"true": True, "false": False}
 
 
-class WrongParameter(Exception):
+class WrongParameter(HubError):
     """A parameter of a request is missing, unknown or not what it should be."""
+
+    http_status = 400
 
 
 @dataclass(frozen=True, slots=True)

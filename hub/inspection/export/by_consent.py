@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Consent, ExportRequest, Terms
+from hub.disclosure import Consent, ConsentTerms, ExportRequest
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.copies import slots_csv
 from hub.inspection.views.slots import SlotRun, slots_between
@@ -43,7 +43,7 @@ def consent_to_export(
     if minutes not in RESOLUTIONS:
         raise InspectionError(f"{minutes} minutes: only {', '.join(map(str, RESOLUTIONS))}")
     return device.disclosure.grant(
-        Terms(
+        ConsentTerms(
             applet=b"",
             package=b"",
             recipient=recipient,

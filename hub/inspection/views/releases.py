@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import convert
 
 from hub.device import Device
-from hub.disclosure import Entry, Knowledge, Release
+from hub.disclosure import Knowledge, LogEntry, Release
 from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
@@ -83,14 +83,14 @@ class ReleasesView:
 
     releases: tuple[RecordedRelease, ...]
     messages: tuple[OutgoingMessage, ...]
-    refusals: tuple[Entry, ...]
-    outputs: tuple[Entry, ...]
+    refusals: tuple[LogEntry, ...]
+    outputs: tuple[LogEntry, ...]
     """Of raw applets."""
-    exports: tuple[Entry, ...]
+    exports: tuple[LogEntry, ...]
     """Readings that were handed over as such."""
-    aggregates: tuple[Entry, ...]
+    aggregates: tuple[LogEntry, ...]
     """Sums over households that this one had a part in; no bit of its own was told."""
-    copies: tuple[Entry, ...]
+    copies: tuple[LogEntry, ...]
     """The resident's own, whichever recipient the view is about."""
     known: dict[str, Knowledge]
     """By recipient, in order of name."""
@@ -120,7 +120,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
     together = device.disclosure.knowledge(names)
     exported = device.disclosure.exported_readings(None if recipient is None else [recipient])
 
-    def records(kind: str) -> tuple[Entry, ...]:
+    def records(kind: str) -> tuple[LogEntry, ...]:
         return tuple(
             entry
             for entry in log.entries(kind)
@@ -200,6 +200,6 @@ def _left_with(
     return None
 
 
-def _message(entry: Entry) -> OutgoingMessage:
+def _message(entry: LogEntry) -> OutgoingMessage:
     facts = {**entry.facts, "sequence": entry.sequence, "time": entry.time}
     return convert(facts, OutgoingMessage)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Release, Terms
+from hub.disclosure import ConsentTerms, Release
 from hub.disclosure.knowledge import alike_slots
 from hub.inspection.views.slots import local_date
 
@@ -45,7 +45,9 @@ class Effect:
     outcome: EffectOutcome
 
 
-def effects_of(device: Device, old: Terms, new: Terms | None, today: date) -> list[Effect]:
+def effects_of(
+    device: Device, old: ConsentTerms, new: ConsentTerms | None, today: date
+) -> list[Effect]:
     """Return the effect on each release under `old`; `new` is None where it is revoked."""
     return [
         Effect(release, _outcome(device, release, new, today))
@@ -55,7 +57,9 @@ def effects_of(device: Device, old: Terms, new: Terms | None, today: date) -> li
     ]
 
 
-def _outcome(device: Device, release: Release, terms: Terms | None, today: date) -> EffectOutcome:
+def _outcome(
+    device: Device, release: Release, terms: ConsentTerms | None, today: date
+) -> EffectOutcome:
     if terms is None:
         return EffectOutcome.REVOKED
     if terms.until < today:
@@ -80,7 +84,7 @@ def _finest(release: Release, kind: str) -> int:
     return min(alike_slots(forms).values(), default=0) * release.form.slot_seconds
 
 
-def narrowed(old: Terms, new: Terms) -> list[tuple[str, object, object]]:
+def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, object]]:
     """Return the members in which two terms differ, with both values."""
     names = (
         "until", "least_days", "least_minutes", "answers", "within_days", "bits", "least_group",

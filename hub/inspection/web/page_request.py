@@ -19,10 +19,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from hub.certifier import CertifierError
-from hub.device import Device, DeviceError
-from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
-from hub.inspection.errors import InspectionError
+from hub.device import Device
+from hub.errors import HubError
+from hub.inspection.errors import SHOWN_ERRORS, InspectionError
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.documents import TariffBook, tariff_book
@@ -32,33 +31,9 @@ from hub.inspection.web.access.sessions import ResidentSession
 from hub.inspection.web.errors import BadInput
 from hub.inspection.web.parts import Parts
 from hub.inspection.web.wording import Wording
-from hub.installer import InstallationError
-from hub.machine import MachineError
-from hub.metering import ForeignDays, PeriodIncomplete
-from hub.vault import DatabaseError, SecretFileError, VaultError
-from protocols.metrology import MetrologyError
-from tariffs import TariffError
 
-__all__ = ["TOLD_ERRORS", "BadInput", "Handler", "Look", "Page", "PageRequest", "refuse"]
+__all__ = ["BadInput", "Handler", "Look", "Page", "PageRequest", "refuse"]
 
-TOLD_ERRORS: Final = (
-    CertifierError,
-    DatabaseError,
-    DeviceError,
-    ForeignDays,
-    InspectionError,
-    InstallationError,
-    LogTampered,
-    MachineError,
-    MetrologyError,
-    PeriodIncomplete,
-    ReleaseRefused,
-    SecretFileError,
-    TariffError,
-    UnknownConsent,
-    VaultError,
-)
-"""What the hub's parts refuse, each in a line that a resident may read."""
 MOST_FIELDS: Final = 40
 MOST_FILES: Final = 3
 
@@ -191,10 +166,10 @@ def _guarded(page: Page, request: PageRequest) -> Response:
             return refuse(request, "reader would change", 403)
     try:
         return page.handler(request)
-    except BadInput as error:
-        return request.page("error.html", 400, reason=str(error))
-    except TOLD_ERRORS as error:
-        return request.page("error.html", 409, reason=str(error))
+    except SHOWN_ERRORS as error:
+        # The page is there, whatever the programming interface says of such an error: never 404.
+        status = BadInput.http_status if isinstance(error, BadInput) else HubError.http_status
+        return request.page("error.html", status, reason=str(error))
     except sqlite3.Error as error:
         return request.page("error.html", 503, reason=str(error))
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from babel.dates import format_date, get_month_names
 from jinja2 import Undefined
 
-from hub.disclosure import Terms
+from hub.disclosure import ConsentTerms
 from hub.disclosure.wording import consent_in_words
 from hub.inspection.locales import LANGUAGES, Catalogue, best_language, catalogue
 from hub.inspection.views.money import Money
@@ -136,7 +136,7 @@ class Wording:
             return str(first.year)
         return f"{self.day(first)} – {self.day(last)}"
 
-    def consent(self, terms: Terms) -> str:
+    def consent(self, terms: ConsentTerms) -> str:
         """Return what a consent allows."""
         return consent_in_words(terms, self.language, self.day)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from hub.disclosure import LEAST_MINUTES, Terms
+from hub.disclosure import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.wording import WORDED_LANGUAGES, consent_in_words, consent_words
 from hub.inspection.locales import LANGUAGES
 from hub.machine.manifest import STATEMENT_KINDS
 
-TERMS = Terms(
+TERMS = ConsentTerms(
     applet=b"", package=b"", recipient="supplier", purpose="billing", statement="linear",
     least_days=28, least_minutes=LEAST_MINUTES, answers=3, bits=63, until=date(2030, 12, 31),
     within_days=31, least_group=5,

@@ -9,7 +9,7 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from hub.device import Device
-from hub.disclosure import Entry
+from hub.disclosure import LogEntry
 from hub.inspection.api.application import create_api
 from hub.inspection.api.json_views import readings_json
 from hub.inspection.api.operations import OPERATIONS
@@ -69,7 +69,7 @@ def token(device: Device, *scopes: Scope) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
-def entries(device: Device, kind: str) -> list[Entry]:
+def entries(device: Device, kind: str) -> list[LogEntry]:
     return list(device.disclosure.log.entries(kind))
 
 

@@ -4,7 +4,7 @@ from datetime import date
 import pytest
 
 from hub.device import Device
-from hub.disclosure import Form, LogTampered, ReleaseRequest, Terms
+from hub.disclosure import ConsentTerms, Form, LogTampered, ReleaseRequest
 from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
@@ -18,7 +18,7 @@ def tell(device: Device, period: Period, recipient: str = "supplier") -> int:
     """Release a sum over a period; the entry's number."""
     subject = (APPLET, b"package", recipient, "billing", "linear")
     if not any(one.terms.subject == subject for one in device.disclosure.consents()):
-        device.disclosure.grant(Terms(*subject, 1, 60, 9, 64, date(2030, 1, 1)))
+        device.disclosure.grant(ConsentTerms(*subject, 1, 60, 9, 64, date(2030, 1, 1)))
     begin, end = period.bounds("Europe/Berlin")
     form = Form(begin, 900, (1,) * ((end - begin) // 900))
     days = (period.last - period.first).days + 1

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
-    Door,
-    DoorError,
+    SmlIntake,
+    SmlIntakeError,
     UnsendableReading,
     emulated_meter_id,
     telegrams,
@@ -36,8 +36,8 @@ CHANNEL = Channel(METER, ACTIVE_ENERGY_IMPORT)
 NOON = 1_743_500_000
 
 
-def door(**options: int) -> Door:
-    return Door(CHANNEL, lambda: NOON, **options)  # type: ignore[arg-type]  # ints by name
+def door(**options: int) -> SmlIntake:
+    return SmlIntake(CHANNEL, lambda: NOON, **options)  # type: ignore[arg-type]  # ints by name
 
 
 def some(number: int = 5) -> list[Reading]:
@@ -105,7 +105,7 @@ def test_a_truncated_telegram_gives_no_reading() -> None:
 
 
 def test_another_meter_is_refused_by_name() -> None:
-    with pytest.raises(DoorError, match=f"at byte 0: of meter {emulated_meter_id(2).hex()}"):
+    with pytest.raises(SmlIntakeError, match=f"at byte 0: of meter {emulated_meter_id(2).hex()}"):
         door().feed(push(emulated_meter_id(2), 10))
 
 
@@ -136,7 +136,7 @@ def test_a_register_that_counts_no_energy_gives_no_reading(telegram: bytes) -> N
 
 def test_only_our_own_meters_flags_are_believed() -> None:
     real = bytes.fromhex("0901454d480000000001")
-    entrance = Door(Channel(real, ACTIVE_ENERGY_IMPORT), lambda: NOON)
+    entrance = SmlIntake(Channel(real, ACTIVE_ENERGY_IMPORT), lambda: NOON)
     (readout,) = entrance.feed(push(real, 10_000, status=0x0300))
     assert readout.flags is ReadingFlag.NONE
 
@@ -174,7 +174,7 @@ def two(number: int = 5) -> list[Readout]:
     ]
 
 
-def both_ways(**options: int) -> Door:
+def both_ways(**options: int) -> SmlIntake:
     entrance = door(**options)
     entrance.feed_in_register = ACTIVE_ENERGY_EXPORT
     return entrance

@@ -3,8 +3,6 @@
 
 They are kept in `residents.db` in the hub's folder, apart from the readings, so that signing in
 never waits for a hub that is taking in a year. Of a passphrase only its Argon2id hash is stored.
-
-Errors: ResidentError, an InspectionError
 """
 
 import enum

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from starlette.responses import Response
 
 from hub.device import Device
-from hub.disclosure import Terms
+from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.card_work import Change, carry_out, enrolment_path
@@ -52,7 +52,7 @@ class OfferedPackage:
     recipient: bytes
     bundle: Bundle
     vendor: Vendor
-    asked: tuple[Terms, ...]
+    asked: tuple[ConsentTerms, ...]
 
 
 def show_applets(request: PageRequest) -> Response:

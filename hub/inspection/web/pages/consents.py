@@ -8,7 +8,7 @@ from typing import Final
 from starlette.responses import Response
 
 from hub.device import Device
-from hub.disclosure import Consent, Terms
+from hub.disclosure import Consent, ConsentTerms
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
 from hub.inspection.views.live import today
@@ -134,7 +134,7 @@ def grant_export(request: PageRequest) -> Response:
     return request.see("/consents")
 
 
-def asked_terms(applet: Installed) -> list[Terms]:
+def asked_terms(applet: Installed) -> list[ConsentTerms]:
     """Return the consents that an installed applet asks for."""
     return [] if applet.bundle is None else consent_terms(applet.bundle)
 
@@ -151,7 +151,7 @@ def _applet(request: PageRequest, device: Device) -> Installed:
     raise InspectionError(f"there is no applet {aid[:32].upper()}")
 
 
-def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
+def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
 
     def number(name: str, before: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from hub.disclosure import Entry, LogTampered
+from hub.disclosure import LogEntry, LogTampered
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
 from hub.inspection.web.access.residents import ResidentRole
@@ -28,7 +28,7 @@ LONGEST_FACT: Final = 80
 class LogLine:
     """An entry of the log, as it is shown."""
 
-    entry: Entry
+    entry: LogEntry
     facts: tuple[tuple[str, str], ...]
 
 
@@ -111,7 +111,7 @@ def _days(meter: Meter) -> Iterator[CertifiedDay]:
             yield CertifiedDay.decode(one.certified)
 
 
-def _line(entry: Entry) -> LogLine:
+def _line(entry: LogEntry) -> LogLine:
     facts = [(str(name), _text(value)) for name, value in entry.facts.items()]
     return LogLine(entry, tuple(facts))
 

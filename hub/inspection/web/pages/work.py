@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hub.inspection.errors import InspectionError
 from hub.inspection.web.access.residents import ResidentRole
-from hub.inspection.web.jobs import Job, State, Tick, TooManyJobs
+from hub.inspection.web.jobs import Job, State, Tick
 from hub.inspection.web.page_request import Page, PageRequest
 
 __all__ = ["PAGES", "begin_job"]
@@ -20,10 +20,7 @@ def begin_job(
     request: PageRequest, kind: str, back: str, template: str, work: Callable[[Tick], Any]
 ) -> Response:
     """Begin work and send the browser to its page."""
-    try:
-        job = request.parts.jobs.begin(kind, request.resident.resident.name, back, template, work)
-    except TooManyJobs as error:
-        raise InspectionError(str(error)) from None
+    job = request.parts.jobs.begin(kind, request.resident.resident.name, back, template, work)
     return request.see(f"/work/{job.name}")
 
 
