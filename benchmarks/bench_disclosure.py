@@ -19,17 +19,17 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
+    ConsentTerms,
     Disclosure,
     Form,
     ReleaseRequest,
-    Terms,
     knowledge_of,
 )
 from hub.vault import Database
 
 SLOTS = 2976
 EARLIER = 60
-TERMS = Terms(
+TERMS = ConsentTerms(
     applet=b"\xf0bill",
     package=b"package",
     recipient="supplier",

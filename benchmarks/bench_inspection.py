@@ -12,18 +12,16 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from hub.device import Description, Device
-from hub.inspection import (
-    By,
-    Summaries,
-    TariffBook,
-    attack,
-    fine_uses,
-    forecast,
-    open_inspection,
-    readings_view,
-    slots_between,
-)
+from hub.inspection.attack.attack import attack
 from hub.inspection.export.green_button import green_button
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.estimates import forecast
+from hub.inspection.views.live import fine_uses
+from hub.inspection.views.readings import readings_view
+from hub.inspection.views.slots import slots_between
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from hub.readings import Reading
 from protocols.metrology import Period

@@ -21,7 +21,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from hub.device import Device
-from hub.inspection.web import Residents, Role
+from hub.inspection.web import ResidentRole, Residents
 from hub.meters import SyntheticHousehold
 from hub.readings import Reading
 from tests.journeys.browser import CHROMIUM, NAME, PASSPHRASE, sync_api, visiting
@@ -107,7 +107,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = Home(town / "kept")
     build(home, town)
     with Residents.open(home.hub, lambda: int(time.time()), os.urandom) as residents:
-        residents.add(NAME, Role.OWNER, PASSPHRASE)
+        residents.add(NAME, ResidentRole.OWNER, PASSPHRASE)
     with home.running("inspect", "serve") as serving:
         yield Server(serving["address"], serving["process"], sign_in(serving["address"]))
 

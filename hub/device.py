@@ -22,6 +22,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
@@ -34,10 +35,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hub.applet_host import AGGREGATION_COMPONENT
 from hub.applet_host.runtime import MachineRuntime
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
-from hub.card import CARD, Card, Kind
+from hub.card import CARD, Card, CardProfile, Kind
 from hub.card.content import instance_of
+from hub.card.profile import DEFAULT
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.errors import HubError
 from hub.machine import OUTPUT_COMPONENT, AppletMachine
 from hub.metering import MeteredRegister
 from hub.readings import Readout
@@ -82,7 +85,7 @@ RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
 
 
-class DeviceError(Exception):
+class DeviceError(HubError):
     """The hub's folder is not one, or a part of it is not usable."""
 
 
@@ -266,40 +269,23 @@ class Device:
             with self.database.named_errors():
                 raise error
 
-    def card(self, machine: AppletMachine) -> Card:
+    def card(self, machine: AppletMachine, profile: CardProfile = DEFAULT) -> Card:
         """Return the card with its applets in `machine`; made at the first call ever.
+
+        It presents itself as `profile`.
 
         Raises `ForeignDays` where the certifier's key is not the one that signed the days.
         """
         for register in self.registers.values():
             register.check_key()
-        card: Card
-        runtime = MachineRuntime(
-            machine,
+        make = Card if Card.exists(self.database) else partial(Card.create, keys=self.issuer_keys())
+        return make(
             self.database,
-            self.disclosure,
-            self.main,
-            self.now,
-            self.vendors(),
-            packages=lambda aid: card.bundle(aid),
-            registry=lambda: card.registry,
-            aggregation_secret=self.aggregation_secret,
-            authorities=self.authorities,
-            feed_in=self.feed_in,
+            storage_key=self._vault_key,
+            random=self.randomness,
+            runtime=MachineRuntime(machine, self, self.vendors()),
+            profile=profile,
         )
-        if Card.exists(self.database):
-            card = Card(
-                self.database, storage_key=self._vault_key, random=self.randomness, runtime=runtime
-            )
-        else:
-            card = Card.create(
-                self.database,
-                storage_key=self._vault_key,
-                random=self.randomness,
-                runtime=runtime,
-                keys=self.issuer_keys(),
-            )
-        return card
 
     @property
     def main(self) -> MeteredRegister:

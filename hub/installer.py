@@ -9,8 +9,6 @@
 An applet's domain and package are named after it: its AID with one byte put in after the fourth. (A
 byte at the end would make the applet's AID a partial AID of theirs, which SELECT finds, too.)
 Nothing here takes a short cut into the registry: commands go through the card.
-
-Errors: InstallationError
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +23,8 @@ from hub.card import Card, Privilege
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
 from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
-from hub.disclosure import Consent, Terms
+from hub.disclosure import Consent, ConsentTerms
+from hub.errors import HubError
 from hub.machine import Bundle, BundleError, Manifest, build_bundle
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
@@ -42,7 +41,7 @@ LONGEST_AID: Final = 15
 ResultT = TypeVar("ResultT")
 
 
-class InstallationError(Exception):
+class InstallationError(HubError):
     """A package cannot be built, installed or removed; the hub is as it was."""
 
 
@@ -85,11 +84,11 @@ def build_package(
         raise InstallationError(f"{folder}: {error}") from None
 
 
-def consent_terms(bundle: Bundle) -> list[Terms]:
+def consent_terms(bundle: Bundle) -> list[ConsentTerms]:
     """Return the consents that a package asks for: one for each statement or output it names."""
     manifest = bundle.manifest
     outputs = [
-        Terms(
+        ConsentTerms(
             applet=manifest.aid,
             package=bundle.digest,
             recipient=manifest.recipient,
@@ -104,7 +103,7 @@ def consent_terms(bundle: Bundle) -> list[Terms]:
         for output in manifest.outputs
     ]
     return outputs + [
-        Terms(
+        ConsentTerms(
             applet=manifest.aid,
             package=bundle.digest,
             recipient=manifest.recipient,

@@ -19,7 +19,7 @@ from typing import Final
 
 from hub.card import Card
 from hub.disclosure import Disclosure
-from hub.vault import DatabaseError, VaultError
+from hub.errors import HubError
 from protocols.iso7816 import ApduFrameDecoder, MalformedFrame, encode_frame
 
 __all__ = ["serve"]
@@ -29,12 +29,11 @@ PATIENCE_SECONDS: Final = 2
 """How long a peer that has asked nothing keeps its place when others want it."""
 MOST_CONNECTIONS: Final = 16
 TICK_SECONDS: Final = 30
-DATABASE_ERRORS: Final = (sqlite3.Error, DatabaseError, VaultError)
 _CHUNK: Final = 1 << 16
 
 
 @dataclass(slots=True)
-class _Peer:
+class _OpenConnection:
     """An open connection."""
 
     task: asyncio.Task[None]
@@ -46,12 +45,12 @@ class _Peer:
     is_over: bool = False
 
 
-class _Peers:
+class _OpenConnections:
     """The open connections, counted."""
 
     def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
         self._card, self._disclosure, self._complain = card, disclosure, complain
-        self._open: dict[asyncio.StreamWriter, _Peer] = {}
+        self._open: dict[asyncio.StreamWriter, _OpenConnection] = {}
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
@@ -59,12 +58,12 @@ class _Peers:
         if task is None or address is None or not self._has_room():
             writer.transport.abort()
             return
-        peer = self._open[writer] = _Peer(task, str(address[0]))
+        peer = self._open[writer] = _OpenConnection(task, str(address[0]))
         try:
             await self._converse(peer, reader, writer)
         except (TimeoutError, ConnectionError, MalformedFrame):
             pass  # the peer left, fell silent or does not speak the protocol: nothing to answer
-        except DATABASE_ERRORS as error:
+        except (HubError, sqlite3.Error) as error:
             self._complain(f"{peer.host}: hung up: {error}")
         finally:
             del self._open[writer]
@@ -74,7 +73,7 @@ class _Peers:
                 await writer.wait_closed()
 
     async def _converse(
-        self, peer: "_Peer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, peer: "_OpenConnection", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         connection, frames = self._card.connect(), ApduFrameDecoder()
         try:
@@ -134,7 +133,7 @@ async def serve(
     due without anybody asking; `complain` is told when the hub's own database stops a conversation.
     Raises `OSError`, naming the address, if it is not free.
     """
-    peers = _Peers(card, disclosure, complain)
+    peers = _OpenConnections(card, disclosure, complain)
     try:
         server = await asyncio.start_server(peers.attend, host, port)
     except (OSError, UnicodeError) as error:
@@ -148,7 +147,7 @@ async def serve(
         while not stop.is_set():
             try:
                 tick()
-            except DATABASE_ERRORS as error:
+            except (HubError, sqlite3.Error) as error:
                 complain(str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_SECONDS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from hub.certifier import Certification, Certifier, DayUse
+from hub.errors import HubError
 from hub.vault import Channel, DayJournal, JournalledDay, Vault
 from protocols.metrology import (
     CertifiedDay,
@@ -25,12 +26,16 @@ __all__ = ["ForeignDays", "MeteredRegister", "PeriodIncomplete"]
 _DAY = timedelta(days=1)
 
 
-class ForeignDays(Exception):
+class ForeignDays(HubError):
     """The certified days were signed with another key than the certifier's."""
 
+    exit_code = 3
 
-class PeriodIncomplete(Exception):
+
+class PeriodIncomplete(HubError):
     """A period has days that are not certified, or its bounds are not those of days."""
+
+    exit_code, status_word = 4, 0x6A83
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ UtilityError
 """
 
 from decimal import Decimal
+from typing import Final
 
 __all__ = [
     "AlreadyBilled",
@@ -30,9 +31,20 @@ __all__ = [
     "VerificationFailed",
 ]
 
+_EXIT_CODES: Final = {
+    0x6985: 5,  # the resident has not consented to it
+    0x6983: 5,  # not so often
+    0x6A83: 4,  # days of the period are not certified yet
+}
+"""How a command ends that a hub's applet answered with one of these status words."""
+
 
 class UtilityError(Exception):
     """Base of all errors at the utility."""
+
+    exit_code: int = 1
+    """With which a command ends: 1 failure, 3 a verification failed, 4 it cannot be verified,
+    5 refused by consent or policy."""
 
 
 class StoreError(UtilityError):
@@ -41,6 +53,8 @@ class StoreError(UtilityError):
 
 class LedgerTampered(StoreError):
     """An entry was changed, dropped or put in another place."""
+
+    exit_code = 3
 
 
 class UnknownCustomer(UtilityError):
@@ -61,14 +75,19 @@ class HubRefused(HeadEndError):
     def __init__(self, status_word: int, meaning: str) -> None:
         super().__init__(f"the hub refused: {status_word:04X} ({meaning})")
         self.status_word = status_word
+        self.exit_code = _EXIT_CODES.get(status_word, UtilityError.exit_code)
 
 
 class ChannelBroken(HeadEndError):
     """The secure channel refused what came: altered, replayed, or of another hub's keys."""
 
+    exit_code = 3
+
 
 class VerificationFailed(UtilityError):
     """An answer is wrong."""
+
+    exit_code = 3
 
     def __init__(self, check: str, reason: str, difference: Decimal | None = None) -> None:
         super().__init__(f"{check}: {reason}")
@@ -80,6 +99,8 @@ class VerificationFailed(UtilityError):
 
 class CannotVerify(UtilityError):
     """What would show an answer to be right or wrong is missing."""
+
+    exit_code = 4
 
 
 class AlreadyBilled(UtilityError):

@@ -13,13 +13,14 @@ told stays on record even if its command fails: by whether it fails, it could te
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
 from hub.applet_host.aggregation_record import Participation, RoundRecord
+from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
 from hub.machine import AGGREGATE, WEIGHTED, Manifest, Refusal, Refused, StatementGrant
@@ -41,22 +42,13 @@ from protocols.aggregation import (
     Rules,
     Terms,
 )
+from sml_codec import Obis
 
 __all__ = ["HubAggregation"]
 
 NONCE_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 SHORTEST_DAY: Final = 23 * 3600
-
-_RULES: Final = {
-    "consent": Refusal.NO_CONSENT,
-    "period": Refusal.NO_CONSENT,
-    "fineness": Refusal.NO_CONSENT,
-    "group": Refusal.NO_CONSENT,
-    "count": Refusal.TOO_OFTEN,
-    "how often": Refusal.TOO_OFTEN,
-    "size": Refusal.TOO_MUCH,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,8 @@ class HubAggregation:
     package: bytes
     """The digest of the bundle it was installed from."""
     manifest: Manifest
-    meter: MeteredRegister
+    registers: Mapping[str, MeteredRegister]
+    """Those that the manifest names, the main one first (`granted_registers`)."""
     disclosure: Disclosure
     record: RoundRecord
     secret: bytes = field(repr=False)
@@ -75,24 +68,19 @@ class HubAggregation:
     authorities: Callable[[], tuple[bytes, ...]] = field(repr=False)
     """Returns the Ed25519 keys of those who say which meters there are."""
     now: Callable[[], int] = field(repr=False)
-    may_release: Callable[[], bool] = field(default=lambda: True, repr=False)
-    """Whether what is told now stays on record unless the whole command is taken back."""
+    stack: CommandStack
+    """Of the applets at work: says whether a step stays on record, and has the record."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
-    refused: list[tuple[AggregateRequest, ReleaseRefused]] = field(default_factory=list)
-    """What the guard has refused since somebody emptied this list."""
-    taken: list[Callable[[], object]] = field(default_factory=list)
-    """What put the steps taken since somebody emptied this list on record. To be called again where
-    the command is taken back: what an applet has been told stays on record, whatever it does."""
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
         if len(nonce) != NONCE_SIZE:
             raise Refused(Refusal.MALFORMED, f"a nonce has {NONCE_SIZE} bytes")
-        return self.meter.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
+        return self._main.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
 
     def contribute(self, operator: bytes, announced: bytes) -> bytes:
         """Return the contribution; the same one however often a round is asked for."""
-        self._require_record()
+        self.stack.require_record()
         with _told():
             round_ = Round.decode(announced)
             if not round_.is_by(operator):
@@ -107,8 +95,9 @@ class HubAggregation:
             household = self._household(round_)
             self._require_consent(round_, len(round_.members))
             days = self._days(round_)
-            limbs, load = self.meter.certifier.certify_load(round_, days)
-            blinding = self.meter.certifier.open_load(round_, days)
+            certifier = self._register(round_).certifier
+            limbs, load = certifier.certify_load(round_, days)
+            blinding = certifier.open_load(round_, days)
             crypt = _encryptor(round_.terms.key, round_.terms.exponent_bits)
             contribution = household.contribute(
                 limbs, load, crypt, self.randomness, blinding
@@ -119,7 +108,8 @@ class HubAggregation:
 
     def agree(self, contributors: bytes) -> bytes:
         """Return the agreement; refused for any other contributors than the first time."""
-        self._require_record()
+        # An applet that takes it back could agree to a second set.
+        self.stack.require_record()
         with _told():
             listed, known, round_ = self._step(contributors)
             with self._noted(round_, len(listed.indexes)):
@@ -133,7 +123,7 @@ class HubAggregation:
 
     def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
         """Return what opens the sum that was agreed to; it is on record from then on."""
-        self._require_record()
+        self.stack.require_record()
         with _told():
             listed, known, round_ = self._step(contributors)
             if len(agreements) % SIGNATURE_SIZE:
@@ -146,7 +136,7 @@ class HubAggregation:
                 agreements[at : at + SIGNATURE_SIZE]
                 for at in range(0, len(agreements), SIGNATURE_SIZE)
             ]
-            blinding = self.meter.certifier.open_load(round_, self._days(round_))
+            blinding = self._register(round_).certifier.open_load(round_, self._days(round_))
             opening = self._household(round_).open(listed, signatures, blinding)
             if not known.is_open:
                 request = self._require_consent(round_, len(listed.indexes))
@@ -167,25 +157,29 @@ class HubAggregation:
             theirs = PairPoints.decode(points)
             return self._household(round_).pair_key(listed, theirs).encode()
 
-    def _require_record(self) -> None:
-        """Refuse what could be taken back: an applet that aborts could agree to a second set."""
-        if not self.may_release():
-            raise Refused(Refusal.MALFORMED)
-
     def _require_terms(self, round_: Round) -> StatementGrant:
         """Return the manifest's grant for such a round; raise `Refused` if there is none."""
         terms, (begin, end) = round_.terms, round_.terms.bounds
-        channel = self.meter.channel
-        if terms.register != channel.register or terms.zone != self.meter.zone:
-            raise Refused(Refusal.NOT_FOUND, "another register, or days of another zone")
-        a, b, c, d, e, f = terms.register
+        if terms.zone != self._register(round_).zone:
+            raise Refused(Refusal.NOT_FOUND, "days of another zone")
+        register = str(Obis(terms.register))
         kind = AGGREGATE if terms.weighting is None else WEIGHTED
         for grant in self.manifest.statements:
-            if grant.kind == kind and f"{a}-{b}:{c}.{d}.{e}*{f}" in grant.registers:
+            if grant.kind == kind and register in grant.registers:
                 if end - begin < grant.minimum_days * SHORTEST_DAY:
                     raise Refused(Refusal.NOT_GRANTED, "shorter than the manifest says")
                 return grant
         raise Refused(Refusal.NOT_GRANTED, "the manifest names no such sum")
+
+    @property
+    def _main(self) -> MeteredRegister:
+        return next(iter(self.registers.values()))
+
+    def _register(self, round_: Round) -> MeteredRegister:
+        name = str(Obis(round_.terms.register))
+        if name not in self.registers:
+            raise Refused(Refusal.NOT_FOUND, "another register")
+        return self.registers[name]
 
     def _rules(self, grant: StatementGrant) -> Rules:
         authorities = self.authorities()
@@ -215,12 +209,12 @@ class HubAggregation:
         return listed, round_
 
     def _household(self, round_: Round) -> Household:
-        index = round_.index_of(self.meter.certifier.series.meter)
+        index = round_.index_of(self._main.certifier.series.meter)
         return Household(round_, index, MemberSecret(self.secret, round_.nonce))
 
     def _days(self, round_: Round) -> list[Certification]:
         try:
-            return self.meter.certifications(round_.terms.period)
+            return self._register(round_).certifications(round_.terms.period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
 
@@ -231,20 +225,19 @@ class HubAggregation:
             yield
         except RoundRefused as error:
             refused = ReleaseRefused("round", str(error))
-            self.refused.append((self._request(round_, group), refused))
+            self.stack.record.refused.append((self._request(round_, group), refused))
             raise
 
     def _take(self, put_on_record: Callable[[], object]) -> None:
         put_on_record()
-        self.taken.append(put_on_record)
+        self.stack.record.permitted.append(put_on_record)
 
     def _require_consent(self, round_: Round, group: int) -> AggregateRequest:
         request = self._request(round_, group)
         try:
             self.disclosure.require_aggregate(request)
         except ReleaseRefused as refused:
-            self.refused.append((request, refused))
-            raise Refused(_RULES[refused.rule]) from None
+            raise self.stack.refuse(request, refused) from None
         return request
 
     def _request(self, round_: Round, group: int) -> AggregateRequest:

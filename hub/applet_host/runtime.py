@@ -15,19 +15,14 @@ have the same recipient, so that what one was told stays with whom it was told f
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.applet_host import HubAggregation, RoundRecord
-from hub.applet_host.peers import (
-    AppletPeers,
-    AppletTransactions,
-    CommandStack,
-    PeerBroke,
-    RecordedStatements,
-)
+from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
+from hub.applet_host.peers import AppletPeers, AppletTransactions, PeerBroke
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
@@ -35,10 +30,9 @@ from hub.applet_host.services import (
     HubLog,
     HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
-from hub.card import AppletContext, AppletRefused
-from hub.card import AppletInstance as Entry
+from hub.card import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
@@ -61,7 +55,7 @@ from hub.metering import MeteredRegister
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
 
-__all__ = ["MachineRuntime"]
+__all__ = ["HubParts", "MachineRuntime"]
 
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
@@ -78,19 +72,36 @@ KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
 T = TypeVar("T")
 
 
-class _NothingKept(Exception):
-    """Undoes what a command that ended in an error has written."""
-
-
 @dataclass(slots=True)
 class _Running:
     """An applet and what was made for it."""
 
     instance: AppletInstance
-    statements: HubStatements
-    aggregation: HubAggregation
     raw: RawApplet | None
     board: OutputBoard | None
+
+
+class HubParts(Protocol):
+    """What the services of applets work with: the parts of the hub that a device joins."""
+
+    database: Database
+    disclosure: Disclosure
+    registers: Mapping[bytes, MeteredRegister]
+    """By OBIS code; the first is the main one."""
+
+    @property
+    def main(self) -> MeteredRegister:
+        """The main register."""
+
+    def now(self) -> int:
+        """Return epoch seconds."""
+
+    @property
+    def aggregation_secret(self) -> bytes:
+        """What the keys of aggregation rounds are derived from: 32 bytes."""
+
+    def authorities(self) -> tuple[bytes, ...]:
+        """Return the keys of the metering authorities that the resident trusts."""
 
 
 @dataclass(slots=True)
@@ -98,33 +109,21 @@ class MachineRuntime:
     """Runs the card's applets; implements `hub.card.AppletRuntime` and `SharingRuntime`."""
 
     machine: AppletMachine
-    database: Database
-    disclosure: Disclosure
-    meter: MeteredRegister
-    now: Callable[[], int]
+    hub: HubParts
     vendors: Mapping[bytes, Ed25519PublicKey]
     """Whose signatures on packages the resident trusts, by key id."""
-    packages: Callable[[bytes], bytes | None]
-    """Returns the bundle of a package in the registry."""
-    registry: Callable[[], Registry]
-    """Returns the card's registry."""
-    aggregation_secret: bytes = field(repr=False)
-    """Of 32 bytes, from which the keys of aggregation rounds are derived."""
-    authorities: Callable[[], tuple[bytes, ...]]
-    """Returns the keys of the metering authorities that the resident trusts."""
-    feed_in: MeteredRegister | None = None
-    """Of what is fed in; `meter` is of what is drawn."""
+    _registry: Registry = field(init=False)
+    _firewall: Firewall = field(init=False)
+    _stack: CommandStack = field(init=False)
     _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
     """Which applets each connection has turned to."""
-    _stack: CommandStack = field(init=False)
-    _firewall: Firewall | None = field(default=None, init=False)
-    _faults: list[tuple[bytes, AppletFault]] = field(default_factory=list, init=False)
-    """Of the command of the moment."""
 
     def __post_init__(self) -> None:
-        self._stack = CommandStack(self.database)
+        self._registry = Registry(self.hub.database)
+        self._firewall = Firewall(self._registry, self)
+        self._stack = CommandStack(self.hub.database)
 
     def load(self, package: bytes, bundle: bytes) -> None:
         """Check a bundle's form and signature; nothing of it runs yet."""
@@ -134,26 +133,26 @@ class MachineRuntime:
         """Forget a package."""
         self._bundles.pop(package, None)
 
-    def install(self, instance: Entry, parameters: bytes) -> None:
+    def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
         """Make an instance; refused unless the applet itself agrees."""
         bundle = self._bundle(instance.package)
         if bundle.manifest.aid != instance.aid:
             raise AppletRefused(SW_WRONG_DATA, "the manifest names another AID")
         running = self._start(instance)
         if running.board is not None:
-            running.board.install(self.now())
+            running.board.install(self.hub.now())
         response = self._run(instance, lambda applet: applet.install(parameters))
         if response.sw != SW_SUCCESS:
             raise AppletRefused(response.sw, "the applet refused to be installed")
 
-    def uninstall(self, instance: Entry) -> None:
+    def uninstall(self, instance: RegisteredApplet) -> None:
         """Give an applet its last word and clear its corner of the store, whatever it says."""
         with suppress(AppletRefused):  # what breaks on its way out must not stay for that
             self._run(instance, lambda applet: applet.uninstall())
         running = self._running.pop(instance.aid, None)
         if running is not None and running.board is not None:
             running.board.uninstall()
-        AppletStore(self.database, instance.aid).clear()
+        AppletStore(self.hub.database, instance.aid).clear()
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Select an applet; all that anyone is told of it is whether it agrees."""
@@ -182,13 +181,13 @@ class MachineRuntime:
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
             )
-        running, since = self._start(context.instance), self.disclosure.log.length()
+        running, since = self._start(context.instance), self.hub.disclosure.log.length()
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
             response = self._process(context, command)
         if response.data:
-            self.disclosure.record_message(
+            self.hub.disclosure.record_message(
                 context.instance.aid, manifest.recipient, manifest.purpose, response.data, since
             )
         return response
@@ -216,17 +215,17 @@ class MachineRuntime:
             if running is not None:
                 running.instance.discard()
 
-    def tick(self, applets: Iterable[Entry]) -> int:
+    def tick(self, applets: Iterable[RegisteredApplet]) -> int:
         """Let raw applets do what is due; return how many outputs were released."""
         released = 0
         for entry in applets:
             with suppress(AppletRefused):  # a package that is no longer trusted does nothing
                 raw = self._start(entry).raw
                 if raw is not None:
-                    released += len(raw.tick(self.now()))
+                    released += len(raw.tick(self.hub.now()))
         return released
 
-    def grants(self, server: Entry, client: bytes, interface: int) -> bool:
+    def grants(self, server: RegisteredApplet, client: bytes, interface: int) -> bool:
         """Ask a server whose manifest names the client whether it shares with it."""
         ours, theirs = self._start(server), self._running[client]
         manifest = ours.instance.bundle.manifest
@@ -235,126 +234,118 @@ class MachineRuntime:
             return False
         return self._serve(server, lambda applet: applet.grants(client, interface))
 
-    def serve(self, server: Entry, client: bytes, interface: int, request: bytes) -> bytes:
+    def serve(
+        self, server: RegisteredApplet, client: bytes, interface: int, request: bytes
+    ) -> bytes:
         """Let a server answer; what it writes is part of the client's command."""
         return self._serve(server, lambda applet: applet.serve(client, interface, request))
 
-    def _serve(self, entry: Entry, call: Callable[[AppletInstance], T]) -> T:
-        instance = self._start(entry).instance
+    def _serve(self, entry: RegisteredApplet, call: Callable[[AppletInstance], T]) -> T:
+        instance, record = self._start(entry).instance, self._stack.record
         try:
-            with self._stack.entered(instance):
+            with self._stack.entered(record, instance):
                 return call(instance)
         except AppletFault as fault:
-            self._faults.append((entry.aid, fault))
+            record.faults.append((entry.aid, fault))
             raise PeerBroke(fault.status_word, str(fault)) from None
 
     def _run(
         self,
-        entry: Entry,
+        entry: RegisteredApplet,
         call: Callable[[AppletInstance], bytes],
         *,
         may_release: bool = False,
     ) -> ResponseApdu:
-        running = self._start(entry)
-        statements, aggregation = running.statements, running.aggregation
-        statements.refused.clear()
-        statements.released.clear()
-        aggregation.refused.clear()
-        aggregation.taken.clear()
-        self._faults.clear()
+        instance, record = self._start(entry).instance, CommandRecord()
         response = ResponseApdu(b"", SW_FAILED)
-        entered = self._stack.entered(running.instance, may_release=may_release)
+        entered = self._stack.entered(record, instance, may_release=may_release)
         try:
-            with self.database.transaction(), entered:
-                response = ResponseApdu.decode(call(running.instance))
+            with self.hub.database.transaction(), entered:
+                response = ResponseApdu.decode(call(instance))
                 if response.sw >> 8 not in KEEPING:
-                    raise _NothingKept
-        except _NothingKept:
-            self._stack.forget()
-            self._keep_record(running)
+                    raise CommandFailed
+        except CommandFailed:
+            self._take_back(record)
         except AppletFault as fault:
-            self._stack.forget()
-            self._keep_record(running)
-            self._faults.append((entry.aid, fault))
+            self._take_back(record)
+            record.faults.append((entry.aid, fault))
             response = ResponseApdu(b"", fault.status_word)
         except BaseException:
-            self._stack.forget()
+            record.forget()
             raise
-        self._keep_faults()
-        told = statements.released or aggregation.taken
-        if told and response.sw >> 8 not in KEEPING:
+        self._keep_faults(record)
+        if record.permitted and response.sw >> 8 not in KEEPING:
             # Which error it is could tell of what was opened: there is one for all.
             return ResponseApdu(b"", SW_FAILED)
         return response
 
-    def _keep_faults(self) -> None:
-        for aid, fault in self._faults:
-            log = HubLog(self.database, aid, self.now)
+    def _take_back(self, record: CommandRecord) -> None:
+        """Let all that took part forget a command; what was opened or refused stays on record."""
+        record.forget()
+        for put_on_record in record.permitted:
+            put_on_record()
+        for request, refused in record.refused:
+            self.hub.disclosure.record_refusal(request, refused)
+
+    def _keep_faults(self, record: CommandRecord) -> None:
+        for aid, fault in record.faults:
+            log = HubLog(self.hub.database, aid, self.hub.now)
             for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
                 log.write(_printable(line))
-        self._faults.clear()
 
-    def _keep_record(self, running: _Running) -> None:
-        for request in running.statements.released:
-            self.disclosure.record_release(request)
-        for put_on_record in running.aggregation.taken:
-            put_on_record()
-        for asked, refused in (*running.statements.refused, *running.aggregation.refused):
-            self.disclosure.record_refusal(asked, refused)
-
-    def _start(self, entry: Entry) -> _Running:
+    def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
         if running is None:
             bundle = self._bundle(entry.package)
             running = self._running[entry.aid] = self._new(entry, bundle)
         return running
 
-    def _new(self, entry: Entry, bundle: Bundle) -> _Running:
-        manifest, board = bundle.manifest, None
+    def _new(self, entry: RegisteredApplet, bundle: Bundle) -> _Running:
+        hub, manifest, board = self.hub, bundle.manifest, None
         if manifest.confinement is Confinement.RAW:
             board = OutputBoard(
-                self.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
+                self.hub.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
             )
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
-        log = HubLog(self.database, entry.aid, self.now)
-        feed_in = named_feed_in(self.feed_in, manifest)
-        statements = HubStatements(
-            entry.aid, bundle.digest, manifest, self.meter, self.disclosure, feed_in=feed_in
-        )
-        aggregation = HubAggregation(
-            entry.aid, bundle.digest, manifest, self.meter, self.disclosure,
-            RoundRecord(self.database), self.aggregation_secret, self.authorities, self.now,
-            lambda: self._stack.may_release,
-        )  # fmt: skip
-        if self._firewall is None:
-            self._firewall = Firewall(self.registry(), self)
+        log = HubLog(hub.database, entry.aid, hub.now)
+        registers = granted_registers(hub.registers, manifest)
         platform = Platform(
-            statements=RecordedStatements(statements, self._stack),
-            calendar=HubCalendar(self.meter, feed_in),
-            store=AppletStore(self.database, entry.aid, quota),
-            clock=HubClock(self.now),
+            statements=HubStatements(
+                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack,
+            ),
+            calendar=HubCalendar(registers),
+            store=AppletStore(hub.database, entry.aid, quota),
+            clock=HubClock(hub.now),
             signatures=Ed25519Signatures(),
             log=log,
-            readings=None
-            if board is None
-            else HubReadings(self.meter, manifest.resolution_minutes or self.meter.slot_minutes),
-            outputs=board,
-            transactions=AppletTransactions(self._stack) if board is None else None,
-            peers=AppletPeers(entry.aid, self._stack, self._firewall) if board is None else None,
-            aggregation=aggregation if board is None else None,
-        )
+        )  # fmt: skip
+        if board is not None:
+            minutes = manifest.resolution_minutes or hub.main.slot_minutes
+            readings = HubReadings(registers, minutes)
+            platform = replace(platform, readings=readings, outputs=board)
+        else:
+            platform = replace(
+                platform,
+                transactions=AppletTransactions(self._stack),
+                peers=AppletPeers(entry.aid, self._stack, self._firewall),
+                aggregation=HubAggregation(
+                    entry.aid, bundle.digest, manifest, registers, hub.disclosure,
+                    RoundRecord(hub.database), hub.aggregation_secret, hub.authorities, hub.now,
+                    self._stack,
+                ),
+            )  # fmt: skip
         instance = self.machine.instance(bundle, platform)
         raw = None
         if board is not None:
-            raw = RawApplet(instance, board, self.database, lambda fault: log.write(str(fault)))
-        return _Running(instance, statements, aggregation, raw, board)
+            raw = RawApplet(instance, board, self.hub.database, lambda fault: log.write(str(fault)))
+        return _Running(instance, raw, board)
 
-    def _permit(self, entry: Entry, bundle: Bundle, due: Released) -> None:
+    def _permit(self, entry: RegisteredApplet, bundle: Bundle, due: Released) -> None:
         manifest = bundle.manifest
         try:
-            self.disclosure.permit_output(
+            self.hub.disclosure.permit_output(
                 OutputRequest(
                     applet=entry.aid,
                     package=bundle.digest,
@@ -370,7 +361,7 @@ class MachineRuntime:
 
     def _bundle(self, package: bytes) -> Bundle:
         if package not in self._bundles:
-            content = self.packages(package)
+            content = self._registry.content(package)
             if content is None:
                 raise AppletRefused(SW_WRONG_DATA, "the package carries nothing to run")
             self._bundles[package] = self._decode(content)

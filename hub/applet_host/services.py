@@ -7,10 +7,12 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import (
     AmountsRequest,
@@ -43,6 +45,7 @@ from protocols.proofs import (
 )
 from protocols.proofs.group import encode_scalar
 from protocols.proofs.transcript import DIGEST_SIZE
+from sml_codec import Obis
 
 __all__ = [
     "STORE_COMPONENT",
@@ -52,7 +55,7 @@ __all__ = [
     "HubLog",
     "HubReadings",
     "HubStatements",
-    "named_feed_in",
+    "granted_registers",
 ]
 
 STORE_COMPONENT: Final = Component(
@@ -80,23 +83,23 @@ LOG_LINES: Final = 1000
 NONCE_SIZES: Final = range(16, 65)
 SEED_SIZE: Final = 32
 
-_RULES: Final = {
-    "consent": Refusal.NO_CONSENT,
-    "period": Refusal.NO_CONSENT,
-    "count": Refusal.TOO_OFTEN,
-    "how often": Refusal.TOO_OFTEN,
-    "size": Refusal.TOO_MUCH,
-    "fineness": Refusal.NO_CONSENT,
-    "window": Refusal.NO_CONSENT,
-}
 
+def granted_registers(
+    registers: Mapping[bytes, MeteredRegister], manifest: Manifest
+) -> dict[str, MeteredRegister]:
+    """Return the hub's registers that a manifest names, by OBIS code in text.
 
-def named_feed_in(feed_in: MeteredRegister | None, manifest: Manifest) -> MeteredRegister | None:
-    """Return the register of what is fed in, if there is one and a statement's grant names it."""
-    if feed_in is None:
-        return None
+    The first of the hub's, its main one, is always among them and first: what may be asked of it,
+    each call's grant says.
+    """
     named = {register for grant in manifest.statements for register in grant.registers}
-    return feed_in if _obis_text(feed_in.channel.register) in named else None
+    named |= set(manifest.registers)
+    main = next(iter(registers))
+    return {
+        name: register
+        for code, register in registers.items()
+        if (name := str(Obis(code))) in named or code == main
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +115,13 @@ class HubStatements:
     package: bytes
     """The digest of the bundle it was installed from."""
     manifest: Manifest
-    meter: MeteredRegister
+    registers: Mapping[str, MeteredRegister]
+    """Those that the manifest names, the main one first (`granted_registers`)."""
     disclosure: Disclosure
+    stack: CommandStack
+    """Of the applets at work: says whether a release stays on record, and has the record."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
-    refused: list[tuple[ReleaseRequest | AmountsRequest, ReleaseRefused]] = field(
-        default_factory=list
-    )
-    """What the guard has refused since somebody emptied this list."""
-    released: list[ReleaseRequest | AmountsRequest] = field(default_factory=list)
-    """What it has permitted since somebody emptied this one."""
-    feed_in: MeteredRegister | None = None
-    """Of what is fed in; None where there is none, or the manifest does not name it."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
@@ -143,7 +141,7 @@ class HubStatements:
             purpose=self.manifest.purpose,
             statement=Sum.kind,
             days=len(days),
-            form=Form(begin, 60 * about.slot_minutes, weights, register=self._form_register(meter)),
+            form=Form(begin, 60 * about.slot_minutes, weights, register=self._named(register)),
             subject=about.parameters,
         )
         self._permit(request)
@@ -175,7 +173,7 @@ class HubStatements:
             purpose=self.manifest.purpose,
             days=len(days),
             numbers=tuple(
-                number_of(amount, begin, 60 * about.slot_minutes, slots, self._form_register(meter))
+                number_of(amount, begin, 60 * about.slot_minutes, slots, self._named(register))
                 for amount in described
             ),
             subject=about.parameters,
@@ -193,7 +191,8 @@ class HubStatements:
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
     ) -> tuple[MeteredRegister, list[Certification], StatementContext]:
-        meter = _meter((self.meter, self.feed_in), register)
+        self.stack.require_record()
+        meter = _register(self.registers, register)
         period = _period(meter, begin, end)
         parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
         if len(nonce) not in NONCE_SIZES:
@@ -219,23 +218,23 @@ class HubStatements:
             ),
         )
 
-    def _form_register(self, meter: MeteredRegister) -> str:
-        return "" if meter is self.meter else _obis_text(meter.channel.register)
+    def _named(self, register: str) -> str:
+        """Return how the guard names a register: the main one by no name."""
+        return "" if register == next(iter(self.registers)) else register
 
     def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
         try:
             self.disclosure.permit(request)
         except ReleaseRefused as refused:
-            self.refused.append((request, refused))
-            raise Refused(_RULES[refused.rule]) from None
-        self.released.append(request)
+            raise self.stack.refuse(request, refused) from None
+        self.stack.record.permitted.append(partial(self.disclosure.record_release, request))
 
 
 @dataclass(frozen=True, slots=True)
 class HubReadings:
     """What slots used, for raw applets: no finer than their manifest says."""
 
-    meter: MeteredRegister
+    registers: Mapping[str, MeteredRegister]
     resolution_minutes: int
 
     def read(self, register: str, begin: int, end: int) -> Use:
@@ -243,9 +242,9 @@ class HubReadings:
 
         Raises `Refused` (NOT_FOUND) for another register, INCOMPLETE where no day is certified.
         """
-        _meter((self.meter,), register)
+        meter = _register(self.registers, register)
         try:
-            days = self.meter.certified_between(begin, end)
+            days = meter.certified_between(begin, end)
         except (ValueError, OverflowError, OSError):
             raise Refused(Refusal.MALFORMED) from None
         rows = [
@@ -260,24 +259,24 @@ class HubReadings:
             raise Refused(Refusal.INCOMPLETE)
         starts, watt_hours, states = zip(*rows, strict=True)
         use = Use(starts, watt_hours, bytes(states))
-        return at_resolution(use, self.meter.slot_minutes, self.resolution_minutes)
+        return at_resolution(use, meter.slot_minutes, self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)
 class HubCalendar:
     """Tells an applet which slots a period has and how they are known; no use."""
 
-    meter: MeteredRegister
-    feed_in: MeteredRegister | None = None
-    """Of what is fed in; None where there is none, or the manifest does not name it."""
+    registers: Mapping[str, MeteredRegister]
+    """Those that the manifest names, the main one first (`granted_registers`)."""
 
     def grid(self) -> Grid:
         """Return zone and slot length."""
-        return Grid(self.meter.zone, self.meter.slot_minutes)
+        main = next(iter(self.registers.values()))
+        return Grid(main.zone, main.slot_minutes)
 
     def slots(self, register: str, begin: int, end: int) -> Slots:
         """Return starts and states of the period's slots; raise `Refused` where there are none."""
-        meter = _meter((self.meter, self.feed_in), register)
+        meter = _register(self.registers, register)
         period = _period(meter, begin, end)
         try:
             uses = meter.uses(period)
@@ -287,11 +286,10 @@ class HubCalendar:
         return Slots(starts, bytes(state for use in uses for state in use.states))
 
 
-def _meter(meters: Iterable[MeteredRegister | None], register: str) -> MeteredRegister:
-    for meter in meters:
-        if meter is not None and register == _obis_text(meter.channel.register):
-            return meter
-    raise Refused(Refusal.NOT_FOUND)
+def _register(registers: Mapping[str, MeteredRegister], name: str) -> MeteredRegister:
+    if name not in registers:
+        raise Refused(Refusal.NOT_FOUND)
+    return registers[name]
 
 
 def _period(meter: MeteredRegister, begin: int, end: int) -> Period:
@@ -299,11 +297,6 @@ def _period(meter: MeteredRegister, begin: int, end: int) -> Period:
         return meter.period(begin, end)
     except (PeriodIncomplete, ValueError, OverflowError, OSError):
         raise Refused(Refusal.MALFORMED) from None
-
-
-def _obis_text(register: bytes) -> str:
-    a, b, c, d, e, f = register
-    return f"{a}-{b}:{c}.{d}.{e}*{f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,29 +6,29 @@ APDU is one transaction. Applets run elsewhere: whoever builds the device hands 
 `AppletRuntime`.
 """
 
-from hub.card.applet_runtime import AppletContext, AppletInstance, AppletRefused, AppletRuntime
+from hub.card.applet_runtime import AppletContext, AppletRefused, AppletRuntime, RegisteredApplet
 from hub.card.connection import CardConnection, Exchange
-from hub.card.entries import CardState, Entry, Kind, LifeCycle, Privilege
+from hub.card.entries import CardState, Kind, LifeCycle, Privilege, RegistryEntry
+from hub.card.open import Card
 from hub.card.profile import CardProfile
 from hub.card.registry import CARD
-from hub.card.state import Card
 from hub.card.status import Refusal, Sw
 
 __all__ = [
     "CARD",
     "AppletContext",
-    "AppletInstance",
     "AppletRefused",
     "AppletRuntime",
     "Card",
     "CardConnection",
     "CardProfile",
     "CardState",
-    "Entry",
     "Exchange",
     "Kind",
     "LifeCycle",
     "Privilege",
     "Refusal",
+    "RegisteredApplet",
+    "RegistryEntry",
     "Sw",
 ]

@@ -13,7 +13,7 @@ from hub.card.status import Refusal
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.session import SecurityLevel
 
-__all__ = ["AppletContext", "AppletInstance", "AppletRefused", "AppletRuntime"]
+__all__ = ["AppletContext", "AppletRefused", "AppletRuntime", "RegisteredApplet"]
 
 
 class AppletRefused(Refusal):
@@ -21,7 +21,7 @@ class AppletRefused(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class AppletInstance:
+class RegisteredApplet:
     """An application in the registry."""
 
     aid: bytes
@@ -38,7 +38,7 @@ class AppletInstance:
 class AppletContext:
     """Who is asking, and how well protected the question came."""
 
-    instance: AppletInstance
+    instance: RegisteredApplet
     level: SecurityLevel
     """What the session protects; NONE without one, and in one that protects nothing."""
     authenticated: bytes | None
@@ -69,10 +69,10 @@ class AppletRuntime(Protocol):
     def unload(self, package: bytes) -> None:
         """Forget a package; no instance of it is left."""
 
-    def install(self, instance: AppletInstance, parameters: bytes) -> None:
+    def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
         """Make an instance; `parameters` is what INSTALL's tag C9 carried."""
 
-    def uninstall(self, instance: AppletInstance) -> None:
+    def uninstall(self, instance: RegisteredApplet) -> None:
         """Give the instance its last word, then remove its data; raise to forbid it."""
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:

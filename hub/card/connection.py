@@ -10,25 +10,20 @@ counters that must not go back.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hub.card.applet_runtime import AppletContext
-from hub.card.commands import scp03 as authentication
-from hub.card.commands import select as selection
+from hub.card.commands import scp03, select
 from hub.card.commands.table import COUNTED, perform
-from hub.card.content import instance_of
-from hub.card.entries import Entry
-from hub.card.logical_channel import Authentication, Call, Holder, LogicalChannel
+from hub.card.entries import RegistryEntry
+from hub.card.logical_channel import Authentication, CardCall, Conversation, LogicalChannel
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedApdu
 from protocols.iso7816.apdu import MAX_LE, CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.session import SecurityLevel
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["CardConnection", "Exchange"]
 
@@ -60,13 +55,12 @@ class Exchange:
 class CardConnection:
     """A host's conversation with the card, from insertion to removal."""
 
-    def __init__(self, card: "Card", number: int) -> None:
+    def __init__(self, card: CardParts) -> None:
         self.card = card
-        self.number = number
+        self.number = next(card.connection_numbers)
         self.observer: Callable[[Exchange], None] | None = None
         self.max_answer = MAX_LE
         """The most data one response carries, whatever Le allows; the reader sets it."""
-        self._channels: dict[int, LogicalChannel] = {}
         self._begin()
 
     # The life of a conversation
@@ -101,13 +95,13 @@ class CardConnection:
     def _begin(self) -> None:
         self._pending: tuple[int, bytes, int] | None = None
         self._chain: list[CommandApdu] = []
-        self._holder = Holder()
-        self._channels = {0: LogicalChannel(0, selection.default(self.card))}
+        basic = LogicalChannel(0, select.default(self.card))
+        self._conversation = Conversation(self.number, {0: basic})
 
     def _end(self) -> None:
-        for channel in self._channels.values():
+        for channel in self._conversation.channels.values():
             channel.forget()
-        self._channels = {}
+        self._conversation = Conversation(self.number)
         self._pending, self._chain = None, []
         with self.card.database.transaction():
             self.card.runtime.reset(self.number)
@@ -131,7 +125,7 @@ class CardConnection:
         return self._fit(response, command)
 
     def _channel(self, number: int) -> LogicalChannel:
-        channel = self._channels.get(number)
+        channel = self._conversation.channels.get(number)
         if channel is None:
             raise Refusal(Sw.CHANNEL_NOT_SUPPORTED, f"logical channel {number} is not open")
         return channel
@@ -172,7 +166,7 @@ class CardConnection:
 
     def _refuse(self, refusal: Refusal) -> ResponseApdu:
         self._reason = refusal.reason
-        return ResponseApdu(b"", refusal.sw)
+        return ResponseApdu(b"", refusal.status_word)
 
     # Commands
 
@@ -185,7 +179,7 @@ class CardConnection:
                 response = self._by_open(channel, command)
                 if response is not None:
                     return response
-            opening = authentication.find(self.card, channel, command)
+            opening = scp03.find(self.card, channel, command)
             if opening is not None:
                 self._plain = command
                 return opening(self.card, channel, command)
@@ -200,11 +194,11 @@ class CardConnection:
         if command.cla & 0x80:
             return None
         if command.ins == INS_SELECT and command.p1 == 4:
-            return selection.select(self, channel, command)
+            return select.select(self.card, self._conversation, channel, command)
         if command.ins == INS_SELECT and self._is_file(channel, command):
-            return selection.select_file(self.card, command)
+            return select.select_file(self.card, command)
         if command.ins == INS_MANAGE_CHANNEL:
-            return selection.manage_channel(self, channel, command)
+            return select.manage_channel(self.card, self._conversation, channel, command)
         return None
 
     def _is_file(self, channel: LogicalChannel, command: CommandApdu) -> bool:
@@ -316,7 +310,7 @@ class CardConnection:
             entry = self._current(channel)
             if entry.is_domain:
                 return self._to_domain(channel, command, entry)
-            context = self.context(channel, entry)
+            context = self._conversation.context(channel, entry)
             try:
                 return self.card.runtime.process(context, command)
             except MalformedApdu as error:
@@ -324,41 +318,19 @@ class CardConnection:
                 raise Refusal(Sw.WRONG_LENGTH, str(error)) from error
 
     def _to_domain(
-        self, channel: LogicalChannel, command: CommandApdu, entry: Entry
+        self, channel: LogicalChannel, command: CommandApdu, entry: RegistryEntry
     ) -> ResponseApdu:
-        return perform(self.card, Call(command, channel, entry, self.number, self._holder))
+        return perform(self.card, CardCall(command, channel, entry, self._conversation))
 
-    def _current(self, channel: LogicalChannel) -> Entry:
+    def _current(self, channel: LogicalChannel) -> RegistryEntry:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)
         if entry is None or not entry.is_selectable:
             channel.selected = None
             raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
         state = self.card.registry.card_state()
-        if not selection.reachable(entry, state):
+        if not select.reachable(entry, state):
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the card is {state.name}")
         return entry
-
-    def context(self, channel: LogicalChannel, entry: Entry) -> AppletContext:
-        """Return what an applet is told of whoever speaks on `channel`."""
-        return AppletContext(
-            instance_of(entry),
-            channel.level,
-            channel.authenticated,
-            channel.number,
-            self.number,
-            self._holder.verified,
-        )
-
-    # For `selection`
-
-    @property
-    def channels(self) -> dict[int, LogicalChannel]:
-        """The open logical channels."""
-        return self._channels
-
-    def others(self, channel: LogicalChannel) -> Iterable[LogicalChannel]:
-        """Return the open channels but this one."""
-        return (other for other in self._channels.values() if other is not channel)
 
 
 def check_class(command: CommandApdu) -> None:

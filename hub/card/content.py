@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from hub.card.applet_runtime import AppletInstance, AppletRuntime
-from hub.card.entries import DomainState, Entry, Kind, LifeCycle, Privilege, check_aid
+from hub.card.applet_runtime import AppletRuntime, RegisteredApplet
+from hub.card.entries import DomainState, Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.keystore import KeyStore
 from hub.card.profile import CardProfile
 from hub.card.registry import Registry
@@ -42,9 +42,9 @@ _ISSUERS_ONLY: Final = (
 )
 
 
-def instance_of(entry: Entry) -> AppletInstance:
+def instance_of(entry: RegistryEntry) -> RegisteredApplet:
     """Return what the runtime is told of an application."""
-    return AppletInstance(
+    return RegisteredApplet(
         entry.aid, entry.package, entry.module, entry.domain, entry.privileges, entry.data_quota
     )
 
@@ -58,7 +58,7 @@ class ContentManager:
         self._registry, self._keys = registry, keys
         self._runtime, self._profile = runtime, profile
 
-    def domain(self, aid: bytes) -> Entry:
+    def domain(self, aid: bytes) -> RegistryEntry:
         """Return a security domain; raise `Refusal` where there is none of this AID."""
         entry = self._registry.issuer() if aid in self._profile.aliases else None
         entry = entry or self._registry.find(aid)
@@ -66,7 +66,7 @@ class ContentManager:
             raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
         return entry
 
-    def home(self, performing: Entry, package: bytes) -> Entry:
+    def home(self, performing: RegistryEntry, package: bytes) -> RegistryEntry:
         """Return the domain that an instance of `package` becomes associated with (GPCS 7.2).
 
         That is the package's if it is the one that installs or below it, and else the one that
@@ -85,7 +85,7 @@ class ContentManager:
         """Return how many bytes packages may still fill."""
         return self._profile.code_memory - sum(self._registry.content_sizes().values())
 
-    def require_code_memory(self, domain: Entry, size: int) -> None:
+    def require_code_memory(self, domain: RegistryEntry, size: int) -> None:
         """Return if `size` bytes more fit below `domain`; raise `Refusal` (6A84) otherwise."""
         sizes = self._registry.content_sizes()
         if size > self._profile.code_memory - sum(sizes.values()):
@@ -99,7 +99,7 @@ class ContentManager:
                     Sw.NO_MEMORY, f"the quota of {above.code_quota} bytes of code (C6) is used up"
                 )
 
-    def require_data_memory(self, domain: Entry, volatile: int, data: int) -> None:
+    def require_data_memory(self, domain: RegistryEntry, volatile: int, data: int) -> None:
         """Return if an instance may reserve that much below `domain`; raise `Refusal` otherwise."""
         for name, size, total in (
             ("volatile_quota", volatile, self._profile.volatile_memory),
@@ -120,14 +120,14 @@ class ContentManager:
                 if used + size > quota:
                     raise Refusal(Sw.NO_MEMORY, f"the {name} of {quota} bytes is used up")
 
-    def _below(self, domain: Entry) -> list[Entry]:
+    def _below(self, domain: RegistryEntry) -> list[RegistryEntry]:
         return [
             entry
             for entry in self._registry.entries()
             if any(above.aid == domain.aid for above in self._registry.ancestry(entry))
         ]
 
-    def check_privileges(self, domain: Entry, wanted: Privilege) -> None:
+    def check_privileges(self, domain: RegistryEntry, wanted: Privilege) -> None:
         """Return if `domain` may grant them together; raise `Refusal` otherwise (GPCS 6.6)."""
         if wanted & _DOMAINS_ONLY and not wanted & Privilege.SECURITY_DOMAIN:
             raise Refusal(Sw.WRONG_DATA, "the privileges are for security domains only")
@@ -141,7 +141,7 @@ class ContentManager:
                 Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain grants these privileges"
             )
 
-    def change(self, entry: Entry) -> None:
+    def change(self, entry: RegistryEntry) -> None:
         """Write a changed entry; there is one default application at most."""
         if entry.kind is Kind.APPLICATION and entry.has(Privilege.CARD_RESET):
             for other in self._registry.entries():
@@ -168,7 +168,7 @@ class ContentManager:
         *,
         domain: bytes,
         version: bytes,
-    ) -> Entry:
+    ) -> RegistryEntry:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
         check_aid(aid, "package")
         self.require_new(aid)
@@ -177,7 +177,7 @@ class ContentManager:
         if len(set(modules)) != len(modules) or not modules:
             raise Refusal(Sw.WRONG_DATA, "a package has one module or more, all different")
         self.require_code_memory(self.domain(domain), len(content))
-        entry = Entry(
+        entry = RegistryEntry(
             aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
         )
         self._registry.add(entry)
@@ -199,7 +199,7 @@ class ContentManager:
         volatile_quota: int | None = None,
         data_quota: int | None = None,
         implicit: bytes = b"",
-    ) -> Entry:
+    ) -> RegistryEntry:
         """Make an instance of a module (GPCS 9.3.6): an application or a security domain."""
         self.domain(domain)
         self.require_new(aid)
@@ -214,7 +214,7 @@ class ContentManager:
                 Sw.WRONG_DATA,
                 "the security domain privilege goes with the security domain package",
             )
-        entry = Entry(
+        entry = RegistryEntry(
             aid,
             Kind.DOMAIN if is_domain else Kind.APPLICATION,
             LifeCycle.SELECTABLE if selectable else LifeCycle.INSTALLED,
@@ -233,7 +233,7 @@ class ContentManager:
             self._runtime.install(instance_of(entry), parameters)
         return entry
 
-    def personalised(self, domain: Entry) -> Entry:
+    def personalised(self, domain: RegistryEntry) -> RegistryEntry:
         """Take a supplementary domain that got keys of its own to PERSONALIZED (GPCS 5.3.2.3)."""
         if domain.kind is not Kind.DOMAIN or domain.life_cycle != LifeCycle.SELECTABLE:
             return domain
@@ -241,7 +241,7 @@ class ContentManager:
         self._registry.update(entry)
         return entry
 
-    def delete(self, aid: bytes, *, related: bool) -> list[Entry]:
+    def delete(self, aid: bytes, *, related: bool) -> list[RegistryEntry]:
         """Delete an entry, with what was made from it if `related`; return what went (GPCS 9.5)."""
         entry = self._registry.find(aid)
         if entry is None:
@@ -269,7 +269,7 @@ class ContentManager:
             self._remove(item)
         return gone
 
-    def _related(self, entry: Entry, others: list[Entry]) -> list[Entry]:
+    def _related(self, entry: RegistryEntry, others: list[RegistryEntry]) -> list[RegistryEntry]:
         """Return what goes with an entry: instances before packages, a domain at the end."""
         if entry.kind is Kind.PACKAGE:
             return [*(other for other in others if other.package == entry.aid), entry]
@@ -279,7 +279,7 @@ class ContentManager:
         packages = [other for other in below if other.kind is Kind.PACKAGE]
         return [*(other for other in below if other.kind is not Kind.PACKAGE), *packages, entry]
 
-    def _remove(self, entry: Entry) -> None:
+    def _remove(self, entry: RegistryEntry) -> None:
         if entry.kind is Kind.APPLICATION:
             self._runtime.uninstall(instance_of(entry))
         elif entry.kind is Kind.PACKAGE:

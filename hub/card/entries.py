@@ -14,10 +14,10 @@ from hub.card.status import Refusal, Sw
 __all__ = [
     "CardState",
     "DomainState",
-    "Entry",
     "Kind",
     "LifeCycle",
     "Privilege",
+    "RegistryEntry",
     "check_aid",
 ]
 
@@ -92,7 +92,7 @@ ISSUER_PRIVILEGES: Final = Privilege(0x9EFE80)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegistryEntry:
     """One row of the registry."""
 
     aid: bytes

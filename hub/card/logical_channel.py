@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the card remembers of one logical channel, until reset and no longer."""
+"""What the card remembers of one connection and its logical channels, until reset."""
 
 from dataclasses import dataclass, field
 
-from hub.card.entries import Entry
+from hub.card.applet_runtime import AppletContext
+from hub.card.content import instance_of
+from hub.card.entries import RegistryEntry
 from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
 
-__all__ = ["Authentication", "Call", "Holder", "LogicalChannel"]
+__all__ = ["Authentication", "CardCall", "Conversation", "LogicalChannel"]
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class LogicalChannel:
     """The application that the selected domain personalises."""
 
     host: object = None
-    """Certificates of a host that have come (`agreement.HostChain`)."""
+    """Certificates of a host that have come (`commands.scp11.HostChain`)."""
     certificate: bytearray = field(default_factory=bytearray)
     """A certificate of a host of which more is to come."""
     parts: list[bytes] = field(default_factory=list)
@@ -77,18 +79,33 @@ class LogicalChannel:
 
 
 @dataclass(slots=True)
-class Holder:
-    """Whether the holder of the card has shown the PIN since the last reset."""
+class Conversation:
+    """What the card remembers of one connection since it was last reset."""
 
-    verified: bool = False
+    number: int
+    """Which connection."""
+    channels: dict[int, LogicalChannel] = field(default_factory=dict)
+    """The open logical channels."""
+    holder_verified: bool = False
+    """Whether the holder of the card has shown the PIN."""
+
+    def context(self, channel: LogicalChannel, entry: RegistryEntry) -> AppletContext:
+        """Return what an applet is told of whoever speaks on `channel`."""
+        return AppletContext(
+            instance_of(entry),
+            channel.level,
+            channel.authenticated,
+            channel.number,
+            self.number,
+            self.holder_verified,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CardCall:
     """One plain command on its way to the security domain that is selected."""
 
     command: CommandApdu
     channel: LogicalChannel
-    domain: Entry
-    connection: int
-    holder: Holder
+    domain: RegistryEntry
+    conversation: Conversation

@@ -16,16 +16,17 @@ from contextlib import suppress
 from typing import Final
 
 from hub.card.connection import Exchange
-from hub.card.state import Card
+from hub.card.open import Card
+from hub.errors import HubError
 
-__all__ = ["PORT", "Reader", "ReaderError", "answer_to_reset"]
+__all__ = ["PORT", "ReaderError", "VirtualReader", "answer_to_reset"]
 
 PORT: Final = 35963
 _MAX_FRAME: Final = 0xFFFF
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
-class ReaderError(Exception):
+class ReaderError(HubError):
     """The reader cannot be reached."""
 
 
@@ -53,7 +54,7 @@ def answer_to_reset(card: Card) -> bytes:
     return b"\x3b" + body + bytes((check,))
 
 
-class Reader:
+class VirtualReader:
     """The card in vpcd's reader, from connecting to taking it out."""
 
     def __init__(

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from hub.card.entries import CardState, Entry, Kind, Privilege
+from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
 from hub.vault.database import Component, Database
 
 __all__ = ["CARD", "Registry"]
@@ -100,7 +100,7 @@ class Registry:
 
     # Entries
 
-    def find(self, aid: bytes) -> Entry | None:
+    def find(self, aid: bytes) -> RegistryEntry | None:
         """Return the entry with exactly this AID, or None."""
         row = self._connection.execute(
             f"SELECT {_COLUMNS} FROM card_entry WHERE aid = ?",  # noqa: S608 - constant names
@@ -108,12 +108,12 @@ class Registry:
         ).fetchone()
         return None if row is None else _entry(row)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[RegistryEntry]:
         """Return every entry, oldest first: the issuer's domain leads."""
         query = f"SELECT {_COLUMNS} FROM card_entry ORDER BY number"  # noqa: S608
         return [_entry(row) for row in self._connection.execute(query)]
 
-    def issuer(self) -> Entry:
+    def issuer(self) -> RegistryEntry:
         """Return the issuer security domain."""
         query = f"SELECT {_COLUMNS} FROM card_entry WHERE kind = 1"  # noqa: S608
         return _entry(self._connection.execute(query).fetchone())
@@ -122,7 +122,7 @@ class Registry:
         """Return the card's life cycle."""
         return CardState(self.issuer().life_cycle)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: RegistryEntry) -> None:
         """Add an entry whose AID is new."""
         self._connection.execute(
             f"INSERT INTO card_entry ({_COLUMNS})"  # noqa: S608 - constant names
@@ -130,7 +130,7 @@ class Registry:
             _row(entry),
         )
 
-    def update(self, entry: Entry) -> None:
+    def update(self, entry: RegistryEntry) -> None:
         """Write what has changed in the entry with this AID."""
         self._connection.execute(
             "UPDATE card_entry SET aid = ?, kind = ?, life_cycle = ?, privileges = ?, domain = ?,"
@@ -147,7 +147,7 @@ class Registry:
         """Remove an entry and what hangs on it: keys, objects, content."""
         self._connection.execute("DELETE FROM card_entry WHERE aid = ?", (aid,))
 
-    def ancestry(self, entry: Entry) -> list[Entry]:
+    def ancestry(self, entry: RegistryEntry) -> list[RegistryEntry]:
         """Return the security domains from the entry's own (or itself) up to the issuer's.
 
         A domain that was extradited to itself heads a hierarchy of its own and ends the list.
@@ -159,7 +159,7 @@ class Registry:
             chain.append(here)
         return chain
 
-    def _domain_of(self, entry: Entry) -> Entry:
+    def _domain_of(self, entry: RegistryEntry) -> RegistryEntry:
         found = self.find(entry.domain)
         assert found is not None  # a foreign key
         return found
@@ -230,7 +230,7 @@ class Registry:
         return None if row is None else row[0]
 
 
-def _row(entry: Entry) -> tuple[bytes | int | None, ...]:
+def _row(entry: RegistryEntry) -> tuple[bytes | int | None, ...]:
     return (
         entry.aid, int(entry.kind), entry.life_cycle, int(entry.privileges), entry.domain,
         entry.package, entry.module, entry.version, entry.implicit, entry.code_quota,
@@ -238,6 +238,6 @@ def _row(entry: Entry) -> tuple[bytes | int | None, ...]:
     )  # fmt: skip
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> RegistryEntry:
     aid, kind, life_cycle, privileges, *rest = row
-    return Entry(aid, Kind(kind), life_cycle, Privilege(privileges), *rest)
+    return RegistryEntry(aid, Kind(kind), life_cycle, Privilege(privileges), *rest)

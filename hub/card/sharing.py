@@ -10,7 +10,7 @@ client cannot find out what is installed.
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from hub.card.applet_runtime import AppletInstance, AppletRefused
+from hub.card.applet_runtime import AppletRefused, RegisteredApplet
 from hub.card.content import instance_of
 from hub.card.entries import Kind
 from hub.card.registry import Registry
@@ -24,10 +24,12 @@ MAX_DEPTH: Final = 4
 class SharingRuntime(Protocol):
     """What the firewall asks of whoever runs the applets."""
 
-    def grants(self, server: AppletInstance, client: bytes, interface: int) -> bool:
+    def grants(self, server: RegisteredApplet, client: bytes, interface: int) -> bool:
         """Ask a server whether it shares an interface with the client of that AID."""
 
-    def serve(self, server: AppletInstance, client: bytes, interface: int, request: bytes) -> bytes:
+    def serve(
+        self, server: RegisteredApplet, client: bytes, interface: int, request: bytes
+    ) -> bytes:
         """Let a server answer a request that it has granted."""
 
 

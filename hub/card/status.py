@@ -8,6 +8,8 @@ the second to whoever traces the card. Secrets never stand in a reason.
 
 import enum
 
+from hub.errors import HubError
+
 __all__ = ["Refusal", "Sw"]
 
 
@@ -39,10 +41,10 @@ class Sw(enum.IntEnum):
     NOT_SELECTED = 0x6999
 
 
-class Refusal(Exception):
+class Refusal(HubError):
     """The card will not do it: a status word and the rule behind it."""
 
     def __init__(self, sw: int, reason: str) -> None:
         super().__init__(f"{sw:04X}: {reason}")
-        self.sw = sw
+        self.status_word = sw
         self.reason = reason

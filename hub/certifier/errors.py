@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps a day from being certified.
+"""What keeps a day from being certified; `hub.errors` has the tree."""
 
-CertifierError
-  ReadingsRefused    readings of which no honest day can be made; the message says where
-  OutOfOrder         another day is due: days are certified once and one after the other
-  KeyFileError       a key file is missing, readable by others, or not a key file
-"""
+from hub.errors import HubError
 
 __all__ = ["CertifierError", "KeyFileError", "OutOfOrder", "ReadingsRefused"]
 
 
-class CertifierError(Exception):
+class CertifierError(HubError):
     """Base of all errors of the certifier."""
 
 

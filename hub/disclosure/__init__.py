@@ -5,12 +5,12 @@ from hub.disclosure.consents import (
     CONSENT_COMPONENT,
     LEAST_MINUTES,
     Consent,
-    Terms,
+    ConsentTerms,
     UnknownConsent,
 )
 from hub.disclosure.guard import Disclosure, ReleaseRefused
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
-from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, Entry, LogTampered
+from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered
 from hub.disclosure.requests import (
     AggregateRequest,
     AmountsRequest,
@@ -30,19 +30,19 @@ __all__ = [
     "AggregateRequest",
     "AmountsRequest",
     "Consent",
+    "ConsentTerms",
     "Disclosure",
     "DisclosureLog",
-    "Entry",
     "ExportRequest",
     "Form",
     "Knowledge",
+    "LogEntry",
     "LogTampered",
     "Number",
     "OutputRequest",
     "Release",
     "ReleaseRefused",
     "ReleaseRequest",
-    "Terms",
     "UnknownConsent",
     "Weights",
     "knowledge_of",

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from hub.errors import HubError
 from hub.vault.database import Component, Database
 
-__all__ = ["CONSENT_COMPONENT", "LEAST_MINUTES", "Consent", "Terms", "UnknownConsent"]
+__all__ = ["CONSENT_COMPONENT", "LEAST_MINUTES", "Consent", "ConsentTerms", "UnknownConsent"]
 
 LEAST_MINUTES: Final = 8 * 60
 """What a consent lets be worked out at the finest, unless it says so in as many words."""
@@ -38,12 +39,12 @@ CONSENT_COMPONENT: Final = Component(
 )
 
 
-class UnknownConsent(Exception):
+class UnknownConsent(HubError):
     """There is no consent of that number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ConsentTerms:
     """What one consent allows."""
 
     applet: bytes
@@ -81,7 +82,7 @@ class Terms:
         """Who may tell whom what, and what for: what a request has to match."""
         return self.applet, self.package, self.recipient, self.purpose, self.statement
 
-    def covers(self, other: "Terms") -> bool:
+    def covers(self, other: "ConsentTerms") -> bool:
         """Tell whether `other` asks for no more than this allows."""
         return (
             self.subject == other.subject
@@ -100,7 +101,7 @@ class Consent:
     """Terms the resident has agreed to."""
 
     number: int
-    terms: Terms
+    terms: ConsentTerms
     replaces: int | None = None
     """The wider consent that this one has taken the place of."""
     revoked: int | None = None
@@ -113,7 +114,7 @@ class ConsentTable:
 
     database: Database
 
-    def add(self, terms: Terms, replaces: int | None = None) -> Consent:
+    def add(self, terms: ConsentTerms, replaces: int | None = None) -> Consent:
         """Store new terms."""
         with self.database.transaction() as connection:
             cursor = connection.execute(
@@ -160,7 +161,7 @@ class ConsentTable:
         consents = []
         for number, *who, days, minutes, answers, bits, until, old, revoked, group, within in rows:
             applet, package, recipient, purpose, statement = who
-            terms = Terms(
+            terms = ConsentTerms(
                 applet=applet,
                 package=package,
                 recipient=recipient,

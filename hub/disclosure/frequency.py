@@ -12,7 +12,7 @@ A longer period than those days lies in no such stretch; there the rule `count` 
 from collections.abc import Iterable
 from typing import Final
 
-from hub.disclosure.consents import Terms
+from hub.disclosure.consents import ConsentTerms
 from hub.disclosure.rules import ReleaseRefused
 
 __all__ = ["Span", "check_often"]
@@ -25,7 +25,7 @@ Span = tuple[int, int]
 """A period, in epoch seconds: its begin and its end."""
 
 
-def check_often(asked: Span, told: Iterable[Span], terms: Terms) -> None:
+def check_often(asked: Span, told: Iterable[Span], terms: ConsentTerms) -> None:
     """Refuse an answer that would be one too many within the consent's days.
 
     `told` are the periods of the answers of this kind so far, each as often as it was answered.

@@ -48,7 +48,7 @@ from hub.disclosure.consents import (
     LEAST_MINUTES,
     Consent,
     ConsentTable,
-    Terms,
+    ConsentTerms,
     UnknownConsent,
 )
 from hub.disclosure.frequency import check_often
@@ -56,7 +56,7 @@ from hub.disclosure.knowledge import (
     Knowledge,
     knowledge_of,
 )
-from hub.disclosure.log import DisclosureLog, Entry
+from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
     AggregateRequest,
@@ -101,14 +101,14 @@ class Disclosure:
     def _consents(self) -> ConsentTable:
         return ConsentTable(self.database)
 
-    def grant(self, terms: Terms) -> Consent:
+    def grant(self, terms: ConsentTerms) -> Consent:
         """Record the resident's consent to these terms."""
         with self.database.transaction():
             consent = self._consents.add(terms)
             self.log.append(self.now(), "consent", {"number": consent.number, **terms_facts(terms)})
         return consent
 
-    def narrow(self, number: int, terms: Terms) -> Consent:
+    def narrow(self, number: int, terms: ConsentTerms) -> Consent:
         """Put a narrower consent in the place of one that stands.
 
         Raises `UnknownConsent` where none of that number stands, `ValueError` if the terms allow
@@ -141,7 +141,7 @@ class Disclosure:
         """Return every consent there ever was, oldest first."""
         return self._consents.all()
 
-    def permit(self, request: ReleaseRequest | AmountsRequest) -> Entry:
+    def permit(self, request: ReleaseRequest | AmountsRequest) -> LogEntry:
         """Record the release and return its entry, or record the refusal and raise.
 
         Raises `ReleaseRefused` with the first rule that the request breaks.
@@ -153,14 +153,14 @@ class Disclosure:
             raise
         return self.record_release(request)
 
-    def record_release(self, request: ReleaseRequest | AmountsRequest) -> Entry:
+    def record_release(self, request: ReleaseRequest | AmountsRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
         facts = {**request_facts(request), **number_facts(request, self._minutes(request))}
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
         self, request: ReleaseRequest | AmountsRequest | AggregateRequest, refused: ReleaseRefused
-    ) -> Entry:
+    ) -> LogEntry:
         """Record a refusal again, where the transaction that it was recorded in was undone."""
         facts = {**request_facts(request), "why": str(refused)}
         return self.log.append(self.now(), "refusal", facts)
@@ -176,12 +176,12 @@ class Disclosure:
             self.record_refusal(request, refused)
             raise
 
-    def record_aggregate(self, request: AggregateRequest) -> Entry:
+    def record_aggregate(self, request: AggregateRequest) -> LogEntry:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
         prices = None if request.weights is None else request.weights.prices
         return self.log.append(self.now(), "aggregate", request.facts, prices)
 
-    def permit_output(self, request: OutputRequest) -> Entry:
+    def permit_output(self, request: OutputRequest) -> LogEntry:
         """Record the release of a raw applet's output, or record the refusal and raise.
 
         What it says is the applet's secret: all its bits count. Raises `ReleaseRefused`.
@@ -206,7 +206,7 @@ class Disclosure:
             raise
         return self.log.append(self.now(), "output", facts)
 
-    def permit_export(self, request: ExportRequest) -> Entry:
+    def permit_export(self, request: ExportRequest) -> LogEntry:
         """Record the export of readings themselves, or record the refusal and raise.
 
         Allowed by a consent to just this recipient, purpose and resolution, for a period inside
@@ -239,7 +239,9 @@ class Disclosure:
             raise
         return self.log.append(self.now(), "export", facts)
 
-    def record_copy(self, form: str, begin: int, end: int, readings: int, content: bytes) -> Entry:
+    def record_copy(
+        self, form: str, begin: int, end: int, readings: int, content: bytes
+    ) -> LogEntry:
         """Record a copy that the resident takes out for himself: its period, size and SHA-256.
 
         What the resident does with it is beyond the hub; so it counts for no recipient.
@@ -264,7 +266,7 @@ class Disclosure:
 
     def record_message(
         self, applet: bytes, recipient: str, purpose: str, content: bytes, since: int | None = None
-    ) -> Entry:
+    ) -> LogEntry:
         """Record an answer that leaves the house, to the byte, as it is before protection.
 
         `since` is the log's length when the command began: releases from then on left with it.
@@ -274,7 +276,7 @@ class Disclosure:
             facts["releases"] = [entry.sequence for entry in self.log.since(since, "release")]
         return self.log.append(self.now(), "message", facts, content)
 
-    def record_connection(self, peer: str, received: int, sent: int) -> Entry:
+    def record_connection(self, peer: str, received: int, sent: int) -> LogEntry:
         """Record how many bytes a connection carried in all, protection and framing included."""
         facts = {"peer": peer, "received": received, "sent": sent}
         return self.log.append(self.now(), "connection", facts)
@@ -349,7 +351,7 @@ class Disclosure:
         terms = self._standing_terms(request.wanted)
         check_sum(request, terms, self.log.entries("aggregate"))
 
-    def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> Terms:
+    def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> ConsentTerms:
         """Return the terms of the newest consent to this; raise `ReleaseRefused` if none stands."""
         today = datetime.fromtimestamp(self.now(), UTC).date()
         given = [consent for consent in self.consents() if consent.terms.subject == wanted]
@@ -364,7 +366,9 @@ class Disclosure:
 
 
 def _check_often(
-    request: ReleaseRequest | AmountsRequest, terms: Mapping[str, Terms], before: Sequence[Release]
+    request: ReleaseRequest | AmountsRequest,
+    terms: Mapping[str, ConsentTerms],
+    before: Sequence[Release],
 ) -> None:
     for kind, one in terms.items():
         told = [
@@ -378,7 +382,9 @@ def _check_often(
 
 
 def _check_count(
-    request: ReleaseRequest | AmountsRequest, terms: Mapping[str, Terms], before: Sequence[Release]
+    request: ReleaseRequest | AmountsRequest,
+    terms: Mapping[str, ConsentTerms],
+    before: Sequence[Release],
 ) -> None:
     own = [release for release in before if release.applet == request.applet]
     near = [release for release in own if overlaps(release.form, request.form)]

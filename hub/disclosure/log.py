@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import cbor2
 
+from hub.errors import HubError
 from hub.vault.database import Component, Database
 from protocols.canonical.hash_chain import GENESIS, seal
 
-__all__ = ["LOG_COMPONENT", "DisclosureLog", "Entry", "LogTampered"]
+__all__ = ["LOG_COMPONENT", "DisclosureLog", "LogEntry", "LogTampered"]
 
 _LABEL: Final = b"meterlet disclosure 1"
 
@@ -46,12 +47,14 @@ LOG_COMPONENT: Final = Component(
 )
 
 
-class LogTampered(Exception):
+class LogTampered(HubError):
     """An entry of the disclosure log is not what was written."""
+
+    exit_code, http_status = 3, 500
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One line of the log."""
 
     sequence: int
@@ -68,7 +71,7 @@ class DisclosureLog:
 
     def append(
         self, time: int, kind: str, facts: Mapping[str, Any], content: bytes | None = None
-    ) -> Entry:
+    ) -> LogEntry:
         """Write an entry; with `content`, keep these bytes and their digest under "content"."""
         if content is not None:
             facts = {**facts, "content": sha256(content).digest(), "size": len(content)}
@@ -88,9 +91,9 @@ class DisclosureLog:
                     "INSERT OR IGNORE INTO disclosure_bytes VALUES (?, ?)",
                     (facts["content"], content),
                 )
-        return Entry(sequence, time, kind, facts)
+        return LogEntry(sequence, time, kind, facts)
 
-    def entries(self, kind: str | None = None) -> Iterator[Entry]:
+    def entries(self, kind: str | None = None) -> Iterator[LogEntry]:
         """Yield the entries, of one kind or all, oldest first; the chain is not checked.
 
         Raises `LogTampered` at one that cannot be read.
@@ -109,15 +112,15 @@ class DisclosureLog:
         ).fetchone()
         return int(last)
 
-    def since(self, sequence: int, kind: str) -> list[Entry]:
+    def since(self, sequence: int, kind: str) -> list[LogEntry]:
         """Return the entries of one kind after that number."""
         rows = self.database.connection.execute(
             "SELECT body FROM disclosure_entry WHERE kind = ? AND sequence > ? ORDER BY sequence",
             (kind, sequence),
         )
-        return [Entry(*cbor2.loads(body)) for (body,) in rows]
+        return [LogEntry(*cbor2.loads(body)) for (body,) in rows]
 
-    def content(self, entry: Entry) -> bytes:
+    def content(self, entry: LogEntry) -> bytes:
         """Return the bytes kept with an entry; raise `LogTampered` if they are not those."""
         row = self.database.connection.execute(
             "SELECT content FROM disclosure_bytes WHERE digest = ?", (entry.facts["content"],)
@@ -142,11 +145,11 @@ class DisclosureLog:
         return expected
 
 
-def _read(body: bytes) -> Entry:
+def _read(body: bytes) -> LogEntry:
     try:
         match cbor2.loads(body):
             case [int(sequence), int(time), str(kind), dict(facts)]:
-                return Entry(sequence, time, kind, facts)
+                return LogEntry(sequence, time, kind, facts)
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError):
         pass
     raise LogTampered("disclosure log: an entry cannot be read; it is not what was written")

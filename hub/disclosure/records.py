@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
-from hub.disclosure.consents import LEAST_MINUTES, Terms
+from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.knowledge import Form
-from hub.disclosure.log import Entry
+from hub.disclosure.log import LogEntry
 from hub.disclosure.requests import (
     AggregateRequest,
     AmountsRequest,
@@ -41,7 +41,7 @@ def _packed(form: Form, kind: str) -> bytes:
     return _pack(form.weights)
 
 
-def terms_facts(terms: Terms) -> dict[str, int | str | bytes]:
+def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
     """Return what the log says of a consent."""
     return {
         "applet": terms.applet,
@@ -104,7 +104,7 @@ def number_facts(
     }
 
 
-def release_of(entry: Entry) -> Release:
+def release_of(entry: LogEntry) -> Release:
     """Return the release that an entry records."""
     facts = entry.facts
     parts: Sequence[Mapping[str, Any]] = facts.get(

@@ -7,6 +7,7 @@ from typing import Final
 
 from hub.disclosure.knowledge import Form, alike_slots, determined_windows, windows_agree
 from hub.disclosure.requests import Number
+from hub.errors import HubError
 
 __all__ = [
     "ReleaseRefused",
@@ -26,8 +27,10 @@ _CLOCK_CHANGE: Final = 2 * 3_600
 _LARGEST_WEIGHT: Final = (1 << 63) - 1
 
 
-class ReleaseRefused(Exception):
+class ReleaseRefused(HubError):
     """A release would break a rule; nothing was told, and the refusal is on record."""
+
+    exit_code, status_word = 5, 0x6985
 
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(f"{rule}: {reason}")

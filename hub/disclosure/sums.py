@@ -3,16 +3,16 @@
 
 from collections.abc import Iterable, Sequence
 
-from hub.disclosure.consents import Terms
+from hub.disclosure.consents import ConsentTerms
 from hub.disclosure.frequency import Span, check_often
-from hub.disclosure.log import Entry
+from hub.disclosure.log import LogEntry
 from hub.disclosure.requests import AggregateRequest
 from hub.disclosure.rules import ReleaseRefused
 
 __all__ = ["check_sum"]
 
 
-def check_sum(request: AggregateRequest, terms: Terms, opened: Iterable[Entry]) -> None:
+def check_sum(request: AggregateRequest, terms: ConsentTerms, opened: Iterable[LogEntry]) -> None:
     """Refuse a part in a sum that a consent does not allow.
 
     `opened` are the log's entries of all sums so far. Raises `ReleaseRefused`.
@@ -44,14 +44,14 @@ def check_sum(request: AggregateRequest, terms: Terms, opened: Iterable[Entry]) 
     check_often((request.begin, request.end), before, terms)
 
 
-def _check_curve(request: AggregateRequest, terms: Terms, before: Sequence[Span]) -> None:
+def _check_curve(request: AggregateRequest, terms: ConsentTerms, before: Sequence[Span]) -> None:
     same = before.count((request.begin, request.end))
     if same >= terms.answers:
         raise ReleaseRefused("count", f"this period was answered {same} times already")
 
 
 def _check_number(
-    request: AggregateRequest, bits: int, terms: Terms, before: Sequence[Span]
+    request: AggregateRequest, bits: int, terms: ConsentTerms, before: Sequence[Span]
 ) -> None:
     # Prices could be chosen to tell the group's use of single slots: every number counts.
     near = sum(begin < request.end and request.begin < end for begin, end in before)

@@ -20,7 +20,7 @@ from hub.device import Device
 from hub.disclosure import Knowledge
 from hub.inspection.locales import Catalogue
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket import Bucket
+from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.calendar import By, calendar_period
 from hub.inspection.views.documents import tariff_book
@@ -187,7 +187,7 @@ class InspectionTui(App[None]):
         for bucket in view.buckets:
             table.add_row(*map(Text, self._row(bucket, view, zone, most)))
 
-    def _row(self, bucket: Bucket, view: ReadingsView, zone: ZoneInfo, most: int) -> list[str]:
+    def _row(self, bucket: UseBucket, view: ReadingsView, zone: ZoneInfo, most: int) -> list[str]:
         words = self._words
         bar = "█" * (BAR * (bucket.energy_wh or 0) // most) if most else ""
         return [
@@ -199,12 +199,12 @@ class InspectionTui(App[None]):
             words.money(bucket.cost or bucket.energy_cost),
         ]
 
-    def _when(self, bucket: Bucket, by: By, zone: ZoneInfo) -> str:
+    def _when(self, bucket: UseBucket, by: By, zone: ZoneInfo) -> str:
         if by is By.HOUR:
             return self._words.clock(bucket.begin, zone)
         return self._words.moment(bucket.begin, zone).partition(",")[0]
 
-    def _state(self, bucket: Bucket) -> str:
+    def _state(self, bucket: UseBucket) -> str:
         words, states = self._words, bucket.states
         if not states.known and not states.missing:
             return words.t("tui.no_readings")

@@ -7,42 +7,23 @@ afterwards for what it burnt. So over any time t an applet burns at most t times
 bucket and one command more.
 """
 
-from typing import Final
+from hub.token_bucket import TokenBucket
 
 __all__ = ["Allowance"]
 
-MINUTE: Final = 60
-
-
-class _Bucket:
-    """Holds up to a minute's worth; levels are in sixtieths, so that seconds divide exactly."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._rate = per_minute
-        self.level = self._full = per_minute * MINUTE
-
-    def fill(self, seconds: int) -> None:
-        self.level = min(self._full, self.level + self._rate * seconds)
-
-    def take(self, amount: int) -> None:
-        self.level -= amount * MINUTE
-
 
 class Allowance:
-    """One applet's buckets; times are the hub's clock, in seconds."""
+    """One applet's buckets, each of a minute's worth; times are the hub's clock, in seconds."""
 
     def __init__(self, commands_per_minute: int, fuel_per_minute: int) -> None:
-        self._commands, self._fuel = _Bucket(commands_per_minute), _Bucket(fuel_per_minute)
-        self._filled: int | None = None
+        self._commands = TokenBucket(commands_per_minute, commands_per_minute)
+        self._fuel = TokenBucket(fuel_per_minute, fuel_per_minute)
 
     def admit(self, now: int) -> bool:
         """Count a command and return True, or return False if the applet has to wait."""
-        # A clock that is set back fills nothing; one that is set forward fills them once.
-        elapsed = 0 if self._filled is None else max(0, now - self._filled)
-        self._filled = now
-        for bucket in (self._commands, self._fuel):
-            bucket.fill(min(elapsed, MINUTE * MINUTE))
-        if self._commands.level < MINUTE or self._fuel.level <= 0:
+        self._commands.fill(now)
+        self._fuel.fill(now)
+        if self._commands.wait or self._fuel.is_empty:
             return False
         self._commands.take(1)
         return True

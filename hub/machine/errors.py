@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong around applets.
-
-MachineError
-  RuntimeNotBuilt   there is no compiled runtime, and nothing to build it with
-  CacheRefused      the cached native code is not what was written there
-  ManifestError     a manifest says something it may not; names the key
-  BundleError       a bundle is malformed, or not its vendor's
-  ContractBroken    a component does not fit the platform's contract
-  AppletFault       an applet broke; only its own instance is gone
-  Refused           the platform does not do what an applet asked; the applet is told why
-"""
+"""What can go wrong around applets; `hub.errors` has the tree."""
 
 import enum
 from typing import Final
+
+from hub.errors import HubError
 
 __all__ = [
     "AppletFault",
@@ -28,7 +20,7 @@ __all__ = [
 ]
 
 
-class MachineError(Exception):
+class MachineError(HubError):
     """Base of what can go wrong around applets."""
 
 
@@ -77,7 +69,7 @@ class FaultKind(enum.Enum):
 class AppletFault(MachineError):
     """An applet broke. Its instance is gone; undo what the command did and answer `response`."""
 
-    status_word: Final = 0x6400
+    status_word = 0x6400
     """No specific diagnosis (GlobalPlatform 2.3.1, 11.1.3): the peer learns no more than that."""
     response: Final = b"\x64\x00"
 

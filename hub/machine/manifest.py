@@ -20,6 +20,7 @@ from hub.machine.errors import ManifestError
 
 __all__ = [
     "AGGREGATE",
+    "STATEMENT_KINDS",
     "SUMS",
     "WEIGHTED",
     "Code",
@@ -45,7 +46,10 @@ LEAST_GROUP: Final = 3
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
-_STATEMENT: Final = re.compile("linear|blocks|demand|excess|match|sample|aggregate|weighted")
+STATEMENT_KINDS: Final = (
+    "linear", "blocks", "demand", "excess", "match", "sample", "aggregate", "weighted",
+)  # fmt: skip
+_STATEMENT: Final = re.compile("|".join(STATEMENT_KINDS))
 """Kinds of statements, as `protocols.amounts` names them, and of sums."""
 _REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
 
@@ -157,6 +161,8 @@ class Manifest:
     limits: Limits = Limits()
     resolution_minutes: int | None = None
     """The finest slots a raw applet reads."""
+    registers: tuple[str, ...] = ()
+    """Which registers a raw applet reads beside the main one; others name theirs by statement."""
     peers: tuple[Peer, ...] = ()
     shared: tuple[Shared, ...] = ()
 
@@ -197,6 +203,7 @@ class Manifest:
             outputs=top.take("outputs", each("outputs", _output), ()),
             limits=top.take("limits", _limits, Limits()),
             resolution_minutes=top.take("resolution_minutes", between(5, 1440), None),
+            registers=top.take("registers", names(_REGISTER), ()),
             peers=top.take("peers", each("peers", _peer), ()),
             shared=top.take("shared", each("shared", _shared), ()),
         )
@@ -227,6 +234,8 @@ def _check_confinement(manifest: Manifest) -> None:
             raise ManifestError("outputs", "only a raw applet has outputs")
         if manifest.resolution_minutes is not None:
             raise ManifestError("resolution_minutes", "only a raw applet reads readings")
+        if manifest.registers:
+            raise ManifestError("registers", "only a raw applet reads readings")
         return
     if manifest.statements:
         raise ManifestError("statements", "a raw applet makes no statements")

@@ -4,13 +4,12 @@
 What replayed and synthetic readings say beside their value travels in the status word of the
 register's entry. Those bits are ours; the receiving end looks at them only where the server
 identification is one of ours, too: 0A 01 'MTL' and a serial number.
-
-Errors: UnsendableReading
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from hub.errors import HubError
 from hub.readings import Reading, ReadingFlag, Readout
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from sml_codec import (
@@ -44,7 +43,7 @@ LARGEST_TIME: Final = 2**32 - 1
 LARGEST_SENT_WH: Final = (2**63 - 1) // 10
 
 
-class UnsendableReading(Exception):
+class UnsendableReading(HubError):
     """A reading that no SML telegram can carry."""
 
 

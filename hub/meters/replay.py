@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hub.errors import HubError
 from hub.readings import LARGEST_WH_PER_SECOND, Reading, ReadingFlag, Readout
 
 __all__ = ["CsvReplay", "EnergyUnit", "ReplayError", "parse_interval", "parse_zone"]
@@ -39,7 +40,7 @@ _YEARS: Final = range(1971, 2106)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
 
 
-class ReplayError(Exception):
+class ReplayError(HubError):
     """A file cannot be replayed; nothing of it was taken."""
 
 

@@ -20,6 +20,7 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from hub.errors import HubError
 from hub.meters.solar import SolarRoof
 from hub.readings import Reading, Readout
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT
@@ -31,7 +32,7 @@ _PROFILE_SLOTS: Final = 96
 _BASE_SHARE_PERCENT: Final = 55
 
 
-class SimulationUnavailable(Exception):
+class SimulationUnavailable(HubError):
     """The package with the standard load profiles is not installed."""
 
 

@@ -10,24 +10,23 @@ of its lists has them all: a readout is of one moment.
 The moment of a reading is the meter's own time stamp if it sends one. Most meters send a count of
 seconds instead; then it is the time of arrival, or for a capture the capture's start plus the
 seconds counted since.
-
-Errors: DoorError
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from hub.errors import HubError
 from hub.meters.emulated import UNIT_WH, flags_of
 from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
 from sml_codec import GetListRes, ListEntry, Obis, StreamDecoder, Telegram, Time, TimeChoice
 
-__all__ = ["Door", "DoorError", "LostTelegram"]
+__all__ = ["LostTelegram", "SmlIntake", "SmlIntakeError"]
 
 LARGEST_SCALER: Final = 9
 
 
-class DoorError(Exception):
+class SmlIntakeError(HubError):
     """A telegram cannot belong to the meter that the hub is for."""
 
 
@@ -45,7 +44,7 @@ class LostTelegram:
 
 
 @dataclass(slots=True)
-class Door:
+class SmlIntake:
     """Turns a stream of SML bytes into what the registers of one meter showed."""
 
     meter: bytes
@@ -69,7 +68,7 @@ class Door:
     _last_time: int | None = None
 
     def feed(self, data: bytes) -> list[Readout]:
-        """Return the readouts that `data` completes; raise `DoorError` for another meter's."""
+        """Return the readouts that `data` completes; raise `SmlIntakeError` for another meter's."""
         return self._take(self._decoder.feed(data))
 
     def close(self) -> list[Readout]:
@@ -108,7 +107,7 @@ class Door:
             if not isinstance(body, GetListRes):
                 continue
             if body.server_id != self.meter:
-                raise DoorError(
+                raise SmlIntakeError(
                     f"telegram at byte {offset}: of meter {body.server_id.hex()},"
                     f" this hub is for {self.meter.hex()}"
                 )

@@ -8,7 +8,7 @@ from hub.vault.database import (
     NotAHubDatabase,
     SchemaTooNew,
 )
-from hub.vault.days import DAYS_COMPONENT, DayJournal, DayRefused, JournalledDay
+from hub.vault.days import DAYS_COMPONENT, DayAlreadyJournalled, DayJournal, JournalledDay
 from hub.vault.secret_file import SecretFileError, read_secret, write_secret
 from hub.vault.vault import (
     VAULT_COMPONENT,
@@ -26,8 +26,8 @@ __all__ = [
     "Component",
     "Database",
     "DatabaseError",
+    "DayAlreadyJournalled",
     "DayJournal",
-    "DayRefused",
     "JournalledDay",
     "NotAHubDatabase",
     "ReadingRefused",

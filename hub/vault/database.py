@@ -5,10 +5,6 @@ Every part of the hub that keeps state brings a `Component`: a name and its migr
 A file that a newer release has written is refused untouched. Outermost transactions take the
 write lock at once (`BEGIN IMMEDIATE`), inner ones are savepoints, so that an applet's
 begin/commit/abort nests inside the one transaction of its APDU.
-
-Errors: DatabaseError
-          NotAHubDatabase   the file is something else, or damaged
-          SchemaTooNew      a newer release wrote it
 """
 
 import sqlite3
@@ -19,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from hub.errors import HubError
+
 __all__ = ["Component", "Database", "DatabaseError", "NotAHubDatabase", "SchemaTooNew"]
 
 APPLICATION_ID: Final = 0x4D54524C
@@ -27,8 +25,10 @@ WAIT_SECONDS: Final = 30
 """How long to wait for another process that writes, such as one that takes in a year at once."""
 
 
-class DatabaseError(Exception):
+class DatabaseError(HubError):
     """Base of what can be wrong with the hub's file."""
+
+    status_word = 0x6581  # memory failure
 
 
 class NotAHubDatabase(DatabaseError):

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.vault.database import Component, Database
 from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
-__all__ = ["DAYS_COMPONENT", "DayJournal", "DayRefused", "JournalledDay"]
+__all__ = ["DAYS_COMPONENT", "DayAlreadyJournalled", "DayJournal", "JournalledDay"]
 
 _LABEL: Final = b"meterlet day 1"
 
@@ -48,7 +48,7 @@ DAYS_COMPONENT: Final = Component(
 )
 
 
-class DayRefused(VaultError):
+class DayAlreadyJournalled(VaultError):
     """A day is in the journal already: the certifier signs each day once."""
 
 
@@ -73,7 +73,7 @@ class DayJournal:
     randomness: Callable[[int], bytes] = field(repr=False)
 
     def append(self, day: date, counter: int, certified: bytes, use: bytes) -> None:
-        """Add a day; raise `DayRefused` if it, or its counter, is there already."""
+        """Add a day; raise `DayAlreadyJournalled` if it, or its counter, is there already."""
         nonce = self.randomness(NONCE_SIZE)
         sealed = AESGCM(self.key).encrypt(nonce, use, self._label(day.isoformat()))
         try:
@@ -83,7 +83,7 @@ class DayJournal:
                     (*self._key, day.isoformat(), counter, certified, nonce, sealed),
                 )
         except sqlite3.IntegrityError:
-            raise DayRefused(f"{day}: certified already (counter {counter})") from None
+            raise DayAlreadyJournalled(f"{day}: certified already (counter {counter})") from None
 
     def latest(self) -> JournalledDay | None:
         """Return the day with the highest counter, or None."""

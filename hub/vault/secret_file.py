@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets in files of their own: mode 0600, apart from the database, written once.
-
-Errors: SecretFileError
-"""
+"""Secrets in files of their own: mode 0600, apart from the database, written once."""
 
 import os
 import stat
 from pathlib import Path
+
+from hub.errors import HubError
 
 __all__ = ["SecretFileError", "read_secret", "write_secret"]
 
 LARGEST_SECRET = 1 << 20
 
 
-class SecretFileError(Exception):
+class SecretFileError(HubError):
     """A secret's file is missing, readable by others, or not what it should be."""
+
+    status_word = 0x6581  # memory failure
 
 
 def write_secret(path: Path, secret: bytes) -> None:

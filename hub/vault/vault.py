@@ -11,10 +11,6 @@ A row holds one reading of one register:
 The associated data ties a row to its meter, register, place and moment: a row that is swapped,
 moved, edited or left out is found when it is read. Triggers refuse every UPDATE and DELETE, so
 that a bug of ours cannot thin out history either.
-
-Errors: VaultError
-          ReadingRefused    a reading that cannot be added (time or register run backwards, a leap)
-          VaultTampered     stored bytes are not what was stored, or the key is another one
 """
 
 import hmac
@@ -28,6 +24,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hub.errors import HubError
 from hub.readings import (
     LARGEST_REGISTER_WH,
     LARGEST_WH_PER_SECOND,
@@ -77,8 +74,10 @@ VAULT_COMPONENT: Final = Component(
 )
 
 
-class VaultError(Exception):
+class VaultError(HubError):
     """Base of what the vault refuses."""
+
+    status_word = 0x6581  # memory failure
 
 
 class ReadingRefused(VaultError):
@@ -87,6 +86,8 @@ class ReadingRefused(VaultError):
 
 class VaultTampered(VaultError):
     """What is stored is not what was stored, or the key belongs to another vault."""
+
+    http_status = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from hub.card import Kind
 from hub.device import Device
-from hub.disclosure import LEAST_MINUTES, Terms
+from hub.disclosure.wording import consent_in_words
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine import Manifest
 from hub.vault import write_secret
@@ -37,14 +37,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 LOCKED: Final = 0x80
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
-KINDS_IN_WORDS: Final = {
-    "blocks": "what the use of some times comes to where prices depend on how much it is",
-    "match": "which of several sums of your use is the largest, and not how large they are",
-    "excess": "what each time by itself used above limits of power comes to at its prices, summed"
-    " over the period, and not when; at no more than {answers} different limits for whatever"
-    " overlaps",
-    "demand": "how high the highest use of some times was, and not when",
-}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,7 +102,7 @@ def install(
             fail(f"{enrolment}: exists already")
         parameters = public_key(recipient).public_bytes_raw()
         if not yes or dry_run:
-            asked = [in_words(terms) for terms in consent_terms(read.bundle)]
+            asked = [consent_in_words(terms) for terms in consent_terms(read.bundle)]
             asked += about_feed_in(read.manifest)
             allowed = dealings(read.manifest)
             for sentence in (*asked, *allowed):
@@ -153,82 +145,22 @@ def about_feed_in(manifest: Manifest) -> list[str]:
 
 
 def dealings(manifest: Manifest) -> list[str]:
-    """Return with which other applets one may speak, in sentences."""
+    """Return which more registers an applet reads, and with which applets it may speak."""
+    reads = [f"it also reads the registers {', '.join(manifest.registers)}"]
     asks = [
         f"it may ask the applet {peer.aid.hex().upper()} (services"
         f" {', '.join(map(str, peer.services))}), which has the same recipient or refuses"
         for peer in manifest.peers
     ]
-    return asks + [
-        f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
-        " the same recipient or is refused"
-        for shared in manifest.shared
-        for client in shared.clients
-    ]
-
-
-def in_words(terms: Terms) -> str:
-    """Return what a consent allows, in a sentence or two."""
-    if terms.within_days == 1:
-        return _allowed(terms)
     return (
-        f"{_allowed(terms)}; no more than {terms.answers} answers about periods that lie within any"
-        f" {terms.within_days} days"
-    )
-
-
-def _allowed(terms: Terms) -> str:
-    if terms.statement.startswith("output "):
-        return (
-            f"{terms.recipient} may get, for {terms.purpose}: the {terms.statement},"
-            f" {terms.bits} bits of whatever the applet makes of readings of"
-            f" {terms.least_minutes} minutes, whenever it is due, until {terms.until}"
-        )
-    if terms.statement == "linear" and terms.least_minutes < LEAST_MINUTES:
-        return (
-            f"{terms.recipient} may learn, for {terms.purpose}: a sum in which every"
-            f" {terms.least_minutes} minutes of use may count differently, as at prices that change"
-            f" all the time; numbers of at most {terms.bits} bits about a period of"
-            f" {terms.least_days} days or more, no more than {terms.answers} of them for whatever"
-            f" overlaps; with weights chosen for it these bits could tell single"
-            f" {terms.least_minutes} minutes; until {terms.until}"
-        )
-    if terms.statement == "sample":
-        return (
-            f"{terms.recipient} may learn, for {terms.purpose}: single readings, no two of them"
-            f" within {terms.least_minutes} minutes, about a period of {terms.least_days} days or"
-            f" more, {terms.answers} times for whatever overlaps, until {terms.until}"
-        )
-    if terms.statement == "aggregate":
-        return (
-            f"{terms.recipient} may learn, for {terms.purpose}: sums of your use and that of at"
-            f" least {terms.least_group - 1} other households, never yours alone, about a period"
-            f" of {terms.least_days} days or more, {terms.answers} times a period, no finer than"
-            f" {terms.least_minutes} minutes, until {terms.until}"
-        )
-    if terms.statement == "weighted":
-        return (
-            f"{terms.recipient} may learn, for {terms.purpose}: one number, what your use and that"
-            f" of at least {terms.least_group - 1} other households together was worth at the"
-            f" prices of an index, never yours alone, of at most {terms.bits} bits a household,"
-            f" about a period of {terms.least_days} days or more, {terms.answers} times for"
-            f" whatever overlaps; with prices chosen for it these numbers could tell what all of"
-            f" you together used in single {terms.least_minutes} minutes; until {terms.until}"
-        )
-    if terms.statement in KINDS_IN_WORDS:
-        is_fine = terms.least_minutes < LEAST_MINUTES
-        often = "times for whatever overlaps" if is_fine else "times a period"
-        what = KINDS_IN_WORDS[terms.statement].format(answers=terms.answers)
-        return (
-            f"{terms.recipient} may learn, for {terms.purpose}: {what},"
-            f" in numbers of at most {terms.bits} bits about a period of {terms.least_days} days or"
-            f" more, {terms.answers} {often}, nothing that tells {terms.least_minutes}"
-            f" minutes of use apart, until {terms.until}"
-        )
-    return (
-        f"{terms.recipient} may learn, for {terms.purpose}: one number of at most {terms.bits} bits"
-        f" about a period of {terms.least_days} days or more, {terms.answers} times a period,"
-        f" nothing finer than {terms.least_minutes} minutes of use, until {terms.until}"
+        (reads if manifest.registers else [])
+        + asks
+        + [
+            f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
+            " the same recipient or is refused"
+            for shared in manifest.shared
+            for client in shared.clients
+        ]
     )
 
 

@@ -16,8 +16,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from hub.errors import HubError
 from hub.text import local_day, utc_text
-from protocols.metrology import GridError, Period
+from protocols.metrology import GridError, MetrologyError, Period
 
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
@@ -173,7 +174,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except _NOT_OURS:
         raise
-    except tuple(_exit_codes()) as error:
+    except _roots() as error:
         fail(_text(error), _exit_code(error))
 
 
@@ -185,71 +186,19 @@ def _text(error: Exception) -> str:
     return str(error)
 
 
-def _exit_code(error: Exception) -> Exit:
-    codes = _exit_codes()
-    match getattr(error, "status_word", None):
-        case 0x6985 | 0x6983:
-            return Exit.FORBIDDEN
-        case 0x6A83:  # days of the period are not certified yet
-            return Exit.UNVERIFIABLE
-    return next(codes[kind] for kind in type(error).__mro__ if kind in codes)
-
-
-def _exit_codes() -> dict[type[Exception], Exit]:
+def _roots() -> tuple[type[Exception], ...]:
     # Imported when an error is on its way: a command pays only for what it uses.
-    from hub.card import Refusal
-    from hub.certifier import CertifierError
-    from hub.device import DeviceError
-    from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
-    from hub.inspection import InspectionError
-    from hub.installer import InstallationError
-    from hub.machine import MachineError
-    from hub.metering import ForeignDays, PeriodIncomplete
-    from hub.meters import DoorError, ReplayError, SimulationUnavailable, UnsendableReading
-    from hub.vault import DatabaseError, SecretFileError, VaultError
-    from protocols.metrology import MetrologyError
-    from tariffs import SignatureRefused, TariffError
-    from utility_server.errors import (
-        CannotVerify,
-        ChannelBroken,
-        LedgerTampered,
-        UtilityError,
-        VerificationFailed,
-    )
-    from utility_server.grid.mdms.errors import AggregateMissing, BudgetSpent
+    from tariffs import TariffError
+    from utility_server.errors import UtilityError
 
-    return {
-        AggregateMissing: Exit.UNVERIFIABLE,
-        BudgetSpent: Exit.FORBIDDEN,
-        CannotVerify: Exit.UNVERIFIABLE,
-        CertifierError: Exit.FAILURE,
-        ChannelBroken: Exit.REFUTED,
-        DatabaseError: Exit.FAILURE,
-        DeviceError: Exit.FAILURE,
-        DoorError: Exit.FAILURE,
-        ForeignDays: Exit.REFUTED,
-        InspectionError: Exit.FAILURE,
-        InstallationError: Exit.FAILURE,
-        KeyFileProblem: Exit.FAILURE,
-        LedgerTampered: Exit.REFUTED,
-        LogTampered: Exit.REFUTED,
-        MachineError: Exit.FAILURE,
-        MetrologyError: Exit.FAILURE,
-        OSError: Exit.FAILURE,
-        PeriodIncomplete: Exit.UNVERIFIABLE,
-        Refusal: Exit.FAILURE,
-        ReleaseRefused: Exit.FORBIDDEN,
-        ReplayError: Exit.FAILURE,
-        SecretFileError: Exit.FAILURE,
-        SignatureRefused: Exit.REFUTED,
-        SimulationUnavailable: Exit.FAILURE,
-        TariffError: Exit.FAILURE,
-        UnknownConsent: Exit.FAILURE,
-        UnsendableReading: Exit.FAILURE,
-        UtilityError: Exit.FAILURE,
-        VaultError: Exit.FAILURE,
-        VerificationFailed: Exit.REFUTED,
-    }
+    return HubError, KeyFileProblem, MetrologyError, OSError, TariffError, UtilityError
+
+
+def _exit_code(error: Exception) -> Exit:
+    from tariffs import SignatureRefused
+
+    default = Exit.REFUTED if isinstance(error, SignatureRefused) else Exit.FAILURE
+    return Exit(getattr(error, "exit_code", default))
 
 
 def print_json(schema: str, data: Mapping[str, Any]) -> None:

@@ -20,8 +20,8 @@ from hub.metering import MeteredRegister
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     CsvReplay,
-    Door,
     EnergyUnit,
+    SmlIntake,
     SyntheticHousehold,
     emulated_meter_id,
     parse_interval,
@@ -208,7 +208,7 @@ def ingest(
     with one_line_errors(), Device.open(folder) as device:
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
-        door = Door(
+        door = SmlIntake(
             meter.meter,
             meter.registers,
             device.now,
@@ -301,7 +301,7 @@ def _columns(
     return {register: chosen[register] for register in meter.registers}
 
 
-def _report(source: str, door: Door, stored: int, days: int, as_json: bool) -> None:
+def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
     if as_json:
         print_json(
             "meterlet.hub.ingest/1",

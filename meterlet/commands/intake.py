@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import rich_click as click
 
 from hub.device import Device
-from hub.meters import Door
+from hub.meters import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import fail, local_day
 
@@ -32,7 +32,7 @@ class Intake:
     """What comes through the door goes into the vault, and days that are over are certified."""
 
     device: Device
-    door: Door
+    door: SmlIntake
     limit: int | None
     stored: int = 0
     days: int = 0

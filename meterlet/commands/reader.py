@@ -18,15 +18,14 @@ from typing import Final, cast
 
 import rich_click as click
 
-from hub.applet_host.runtime import MachineRuntime
 from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
 from hub.card.profile import PROFILES
-from hub.card.reader import PORT, Reader, ReaderError
+from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
 from hub.device import Description, Device
 from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
-from hub.vault import DatabaseError, read_secret, write_secret
+from hub.vault import DatabaseError, write_secret
 from hub.vault.database import APPLICATION_ID
 from meterlet.commands.common import (
     FOLDER,
@@ -36,7 +35,6 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
 )
-from protocols.secure_channel import StaticKeys
 
 __all__ = ["reader", "restore", "snapshot"]
 
@@ -82,21 +80,19 @@ def reader(
     with one_line_errors():
         device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
         with device:
-            card = card_of(device, PROFILES[profile], secret=folder is not None)
+            card = card_of(device, PROFILES[profile])
             observer = print_exchange if trace else None
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.default_int_handler)
             try:
                 _serve(card, host, port, observer)
-            except ReaderError as error:
-                fail(str(error))
             except KeyboardInterrupt:
                 click.echo("the card is out of the reader", err=True)
 
 
 def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None] | None) -> None:
     """Serve until interrupted; a reader that was there once may go and come back."""
-    inside = Reader(card, host, port, observer=observer)
+    inside = VirtualReader(card, host, port, observer=observer)
     while True:
         click.echo(f"{card.profile.name}: in the reader at {host}:{port}; Ctrl-C ends it", err=True)
         inside.run()
@@ -104,7 +100,7 @@ def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None
         while True:
             time.sleep(RETRY_SECONDS)
             try:
-                inside = Reader(card, host, port, observer=observer)
+                inside = VirtualReader(card, host, port, observer=observer)
             except ReaderError:
                 continue
             break
@@ -159,45 +155,9 @@ class MachineInTheMaking:
             raise AppletRefused(Sw.FUNCTION_NOT_SUPPORTED, f"no applet machine: {error}") from error
 
 
-def card_of(device: Device, profile: CardProfile, *, secret: bool) -> Card:
+def card_of(device: Device, profile: CardProfile) -> Card:
     """Return the card of a device, presenting itself as `profile`."""
-    machine = cast("AppletMachine", MachineInTheMaking())
-    if secret and profile.name == "default":
-        return device.card(machine)
-    card: Card
-    runtime = MachineRuntime(
-        machine,
-        device.database,
-        device.disclosure,
-        device.main,
-        device.now,
-        device.vendors(),
-        packages=lambda aid: card.bundle(aid),
-        registry=lambda: card.registry,
-        aggregation_secret=device.aggregation_secret,
-        authorities=device.authorities,
-        feed_in=device.feed_in,
-    )
-    storage_key = read_secret(device.folder / "keys" / "vault.key", size=32)
-    if Card.exists(device.database):
-        card = Card(
-            device.database,
-            storage_key=storage_key,
-            random=device.randomness,
-            runtime=runtime,
-            profile=profile,
-        )
-    else:
-        keys = read_secret(device.folder / "keys" / "issuer.key", size=48)
-        card = Card.create(
-            device.database,
-            storage_key=storage_key,
-            random=device.randomness,
-            runtime=runtime,
-            keys=StaticKeys(keys[:16], keys[16:32], keys[32:]),
-            profile=profile,
-        )
-    return card
+    return device.card(cast("AppletMachine", MachineInTheMaking()), profile)
 
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)

@@ -32,7 +32,7 @@ from meterlet.commands.private_settlement import (
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import SLOT_MINUTES, Period
 from tariffs import PriceIndex
-from utility_server.errors import CannotVerify, ChannelBroken, HubRefused, VerificationFailed
+from utility_server.errors import CannotVerify
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.group_settlement import Group, worth_of
 from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
@@ -224,11 +224,8 @@ def _money_facts(index: PriceIndex, exact: dict[str, int], homes: dict[str, int]
 
 
 def _code(one: Unsettled) -> Exit:
-    if isinstance(one.error, VerificationFailed | ChannelBroken):
-        return Exit.REFUTED
-    if isinstance(one.error, HubRefused) and one.error.status_word in (0x6985, 0x6983):
-        return Exit.FORBIDDEN
-    return Exit.UNVERIFIABLE
+    code = Exit(one.error.exit_code)
+    return Exit.UNVERIFIABLE if code is Exit.FAILURE else code
 
 
 def _members(path: Path) -> list[Member]:

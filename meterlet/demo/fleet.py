@@ -33,9 +33,9 @@ from hub.machine import AppletMachine
 from hub.meters import (
     ACTIVE_ENERGY_IMPORT,
     CsvReplay,
-    Door,
     EnergyUnit,
     ReplayError,
+    SmlIntake,
     SyntheticHousehold,
     emulated_meter_id,
     parse_zone,
@@ -119,7 +119,7 @@ class _Hub:
         device = Device.create(folder, description)
         shutil.copy(plan.vendor, folder / "vendors" / "meterlet.pem")
         shutil.copy(plan.authority, folder / "authorities" / "authority.pem")
-        door = Door(description.meter, description.registers, device.now)
+        door = SmlIntake(description.meter, description.registers, device.now)
         readouts: list[Readout] = []
         for telegram in telegrams(description.meter, _readings(home, plan)):
             readouts += door.feed(telegram)

@@ -23,19 +23,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Description, Device
-from hub.inspection import Verdict, check_invoices, releases_view
-from hub.inspection.api.json_views import bill_facts, releases_facts
+from hub.disclosure.wording import consent_in_words
+from hub.inspection.api.json_views import disclosed_json, invoice_json
+from hub.inspection.views.bill import Verdict, check_invoices
+from hub.inspection.views.releases import releases_view
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine import AppletMachine
 from hub.meters import (
     ACTIVE_ENERGY_IMPORT,
-    Door,
     ReplayError,
+    SmlIntake,
     emulated_meter_id,
     telegrams,
 )
 from hub.readings import ReadingFlag, Readout
-from meterlet.commands.applet import in_words
 from meterlet.commands.common import local_day, utc_text
 from protocols.metrology import Period
 from tariffs import Bill, Register, Tariff, billed_registers
@@ -117,8 +118,8 @@ class Journey:
         with Device.open(self.folder / "hub") as device, self._station("inspection"):
             checked = check_invoices(device, APPLET)[-1]
             inspection = {
-                **bill_facts(checked, device.zone),
-                **releases_facts(releases_view(device), device.zone),
+                **invoice_json(checked, device.zone).as_json(),
+                **disclosed_json(releases_view(device), device.zone).as_json(),
             }
         facts = {
             "household": self.household.source,
@@ -167,12 +168,12 @@ class Journey:
         package = installer.read(built)
         if has_series(self.tariff):
             self.say("resident: prices that change from slot to slot take this consent:")
-            self.say(f"  {in_words(consent_terms(package.bundle)[0])}")
+            self.say(f"  {consent_in_words(consent_terms(package.bundle)[0])}")
         supplier = office.keys.public.public_bytes_raw()
         office.customers.enrol(installer.install(package, supplier).encode())
 
     def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
-        door = Door(meter, device.description.registers, device.now)
+        door = SmlIntake(meter, device.description.registers, device.now)
         readouts, wire = [], 0
         for telegram in telegrams(meter, self.household.readouts()):
             wire += len(telegram)

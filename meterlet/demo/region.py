@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Device
-from hub.inspection.api.json_views import releases_facts
+from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.installer import build_package
 from hub.meters import ACTIVE_ENERGY_IMPORT
@@ -276,7 +276,7 @@ class Region:
         members, rows, released = set(outcome["meters"]), [], []
         for serial in range(1, len(self.plan.columns) + 1):
             with self._device(serial) as device:
-                released.append(releases_facts(releases_view(device), device.zone))
+                released.append(disclosed_json(releases_view(device), device.zone).as_json())
                 if device.description.meter.hex() in members:
                     days = device.main.uses(self.plan.period)
                     rows.append(self._at_resolution([day.uses for day in days]))

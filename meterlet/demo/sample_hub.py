@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from hub.applet_host.peers import AppletTransactions, CommandStack, RecordedStatements
+from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
+from hub.applet_host.peers import AppletTransactions
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
     HubClock,
+    HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
 from hub.device import Description, Device
 from hub.installer import consent_terms
@@ -30,13 +32,8 @@ from hub.machine import (
     OutputBoard,
     Platform,
     RawApplet,
-    Refusal,
-    Refused,
     Released,
-    Use,
-    at_resolution,
 )
-from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -44,7 +41,7 @@ from hub.meters import (
     emulated_meter_id,
 )
 from hub.vault import Database
-from protocols.metrology import Period, find_zone
+from protocols.metrology import Period
 
 __all__ = ["SampleHub", "Step"]
 
@@ -91,44 +88,6 @@ class Step:
                 for one in self.released
             ],
         }
-
-
-class _NothingKept(Exception):
-    """Undoes the transaction of a command that ended in an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Readings:
-    """Readings at the manifest's resolution."""
-
-    meter: MeteredRegister
-    resolution_minutes: int
-
-    def read(self, register: str, begin: int, end: int) -> Use:
-        if register != REGISTER:
-            raise Refused(Refusal.NOT_FOUND)
-        home = find_zone(self.meter.zone)
-        first, last = (
-            datetime.fromtimestamp(time, UTC).astimezone(home).date() for time in (begin, end - 1)
-        )
-        try:
-            days = self.meter.uses(Period(first, last))
-        except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
-        rows = [
-            (start, watt_hours, int(state))
-            for day in days
-            for start, watt_hours, state in zip(
-                day.grid.boundaries()[:-1], day.uses, day.states, strict=True
-            )
-            if begin <= start < end
-        ]
-        use = Use(
-            tuple(row[0] for row in rows),
-            tuple(row[1] for row in rows),
-            bytes(row[2] for row in rows),
-        )
-        return at_resolution(use, self.meter.slot_minutes, self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,26 +141,23 @@ class SampleHub:
         manifest, device = self.bundle.manifest, self.device
         raw = manifest.confinement is Confinement.RAW
         self._stack = CommandStack(device.database)
-        feed_in = named_feed_in(device.feed_in, manifest)
+        registers = granted_registers(device.registers, manifest)
         board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
         platform = Platform(
-            statements=RecordedStatements(
-                HubStatements(
-                    manifest.aid,
-                    self.bundle.digest,
-                    manifest,
-                    device.main,
-                    device.disclosure,
-                    feed_in=feed_in,
-                ),
+            statements=HubStatements(
+                manifest.aid,
+                self.bundle.digest,
+                manifest,
+                registers,
+                device.disclosure,
                 self._stack,
             ),
-            calendar=HubCalendar(device.main, feed_in),
+            calendar=HubCalendar(registers),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
             log=_Lines(self._lines),
-            readings=_Readings(device.main, manifest.resolution_minutes or 0) if raw else None,
+            readings=HubReadings(registers, manifest.resolution_minutes or 0) if raw else None,
             outputs=board if raw else None,
             transactions=None if raw else AppletTransactions(self._stack),
         )
@@ -260,12 +216,13 @@ class SampleHub:
         self._lines.clear()
         response, broken = b"", None
         try:
-            entered = self._stack.entered(self._instance, may_release=may_release)
+            record = CommandRecord()
+            entered = self._stack.entered(record, self._instance, may_release=may_release)
             with self.device.database.transaction(), entered:
                 response = ask()
                 if response[-2] not in SUCCESS:
-                    raise _NothingKept
-        except _NothingKept:
+                    raise CommandFailed
+        except CommandFailed:
             pass
         except AppletFault as fault:
             response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"

@@ -10,10 +10,13 @@ import pytest
 
 from applets.aggregation.messages import Instruction
 from hub.applet_host import HubAggregation, RoundRecord
+from hub.applet_host.command import CommandStack
+from hub.applet_host.services import granted_registers
 from hub.installer import Installer
 from hub.machine import AppletMachine, Refusal, Refused
 from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
 from protocols.metrology import Period
+from tests.hub.applet_host.commands import at_work
 from tests.hub.applet_host.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
 from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of
 
@@ -213,20 +216,20 @@ def test_garbage_is_refused_as_such(hubs: list[Hub]) -> None:
         assert answer(hubs[0], step, *parts) == WRONG
 
 
-def service_of(hub: Hub, *, may_release: bool) -> HubAggregation:
+def service_of(hub: Hub, stack: CommandStack) -> HubAggregation:
     """The service behind the hub's applet, for an applet that would take things back."""
     bundle = Installer(hub.device, hub.card).bundle(hub.enrolment.applet)
     return HubAggregation(
         hub.enrolment.applet,
         bundle.digest,
         bundle.manifest,
-        hub.device.main,
+        granted_registers(hub.device.registers, bundle.manifest),
         hub.device.disclosure,
         RoundRecord(hub.device.database),
         hub.device.aggregation_secret,
         hub.device.authorities,
         hub.device.now,
-        lambda: may_release,
+        stack,
     )
 
 
@@ -235,16 +238,20 @@ def test_an_applet_gets_no_step_that_it_could_take_back(hubs: list[Hub]) -> None
     announced = announce(hubs, bytes(32))
     collector, contributors = run(announced, hubs)
     listed, signatures = contributors.encode(), b"".join(collector.agreements)
-    safe, unsafe = (service_of(hubs[0], may_release=sure) for sure in (True, False))
-    assert safe.agree(listed)
-    assert safe.open_sum(listed, signatures)
+    database = hubs[0].device.database
+    with at_work(database) as stack:
+        safe = service_of(hubs[0], stack)
+        assert safe.agree(listed)
+        assert safe.open_sum(listed, signatures)
     second = announce(hubs, b"2" * 32)
     steps: list[Callable[[], bytes]] = [
         lambda: unsafe.contribute(public_of(OPERATOR), second.encode()),
         lambda: unsafe.agree(listed),
         lambda: unsafe.open_sum(listed, signatures),
     ]
-    for step in steps:
-        with pytest.raises(Refused) as refused:
-            step()
-        assert refused.value.refusal is Refusal.MALFORMED
+    with at_work(database, may_release=False) as stack:
+        unsafe = service_of(hubs[0], stack)
+        for step in steps:
+            with pytest.raises(Refused) as refused:
+                step()
+            assert refused.value.refusal is Refusal.MALFORMED

@@ -30,6 +30,7 @@ from tests.hub.card.support import (
     KEYS,
     PACKAGE,
     add_applet,
+    delete,
     domain_parameters,
     open_card,
     runtime_of,
@@ -243,8 +244,7 @@ def test_blocked_keys_stay_blocked_whoever_asks(card: Card) -> None:
     "order", [[1, 0], [0, 2], [0, 0], [255]], ids=["swapped", "skipped", "twice", "last first"]
 )
 def test_blocks_of_a_load_in_another_order_load_nothing(card: Card, order: list[int]) -> None:
-    card.delete(APPLET)
-    card.delete(PACKAGE)
+    delete(card, APPLET, PACKAGE)
     manager = Manager(card)
     block = load_block()
     data = b"\xc4\x82" + len(block).to_bytes(2, "big") + block
@@ -261,8 +261,7 @@ def test_blocks_of_a_load_in_another_order_load_nothing(card: Card, order: list[
     "tail", [b"", b"\x00", b"\xc4\x00", b"\xe2\x00"], ids=["cut", "more", "twice", "late"]
 )
 def test_a_load_file_that_does_not_end_where_it_says_loads_nothing(card: Card, tail: bytes) -> None:
-    card.delete(APPLET)
-    card.delete(PACKAGE)
+    delete(card, APPLET, PACKAGE)
     manager = Manager(card)
     block = load_block()
     data = b"\xc4\x82" + len(block).to_bytes(2, "big") + block

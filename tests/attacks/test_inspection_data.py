@@ -11,21 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
-from hub.inspection import (
-    By,
-    InspectionError,
-    Scope,
-    Summaries,
-    TariffBook,
-    TokenRefused,
-    Tokens,
-    attack,
-    check_invoices,
-    open_inspection,
-    readings_view,
-    tariff_book,
-)
+from hub.inspection.api.tokens import Scope, TokenRefused, Tokens
+from hub.inspection.attack.attack import attack
+from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import readings_rows
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bill import check_invoices
+from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import TariffBook, tariff_book
+from hub.inspection.views.readings import readings_view
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from hub.vault import DatabaseError
 from protocols.metrology import Period

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
-from hub.inspection import InspectionError, Verdict, check_invoices
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.bill import Verdict, check_invoices
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.metrology import Period
 from tariffs import Tariff, compute_bill

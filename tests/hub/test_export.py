@@ -8,7 +8,8 @@ import pytest
 
 from hub.device import Description, Device
 from hub.disclosure import ReleaseRefused, UnknownConsent
-from hub.inspection import InspectionError, consent_to_export, export_readings
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.by_consent import consent_to_export, export_readings
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,

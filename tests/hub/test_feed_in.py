@@ -19,20 +19,21 @@ from hub.applet_host.services import (
     HubCalendar,
     HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
 from hub.card import Card
 from hub.device import Description, Device, DeviceError, key_id
 from hub.disclosure import ReleaseRefused
-from hub.inspection import Verdict, bill_under, check_invoices
+from hub.inspection.views.bill import Verdict, check_invoices
+from hub.inspection.views.estimates import bill_under
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine import AppletMachine, Manifest, ManifestError, Refusal, Refused
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     CsvReplay,
-    Door,
     EnergyUnit,
+    SmlIntake,
     SyntheticHousehold,
     emulated_meter_id,
     parse_zone,
@@ -51,6 +52,7 @@ from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
 from tests.applets.billing.two_registers import CREDIT, ENERGY, SOLAR_HOME, tariff_of
+from tests.hub.applet_host.commands import at_work
 
 ROOT = Path(__file__).resolve().parents[2]
 MARCH = Period.month(2025, 3)
@@ -111,7 +113,7 @@ def make_home(
             device = stack.enter_context(Device.create(folder, description, now=lambda: NOW))
             pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "vendors" / "vendor.pem").write_bytes(pem)
-            door = Door(METER, description.registers, device.now)
+            door = SmlIntake(METER, description.registers, device.now)
             house = SyntheticHousehold(ZONE, solar_watts_peak=8000)
             sent = telegrams(METER, readouts or house.readouts(MARCH.first, MARCH.last))
             device.store(door.feed(b"".join(sent)) + door.close())
@@ -268,24 +270,30 @@ def without_feed_in(manifest: Manifest = MANIFEST) -> Manifest:
 
 def test_an_applet_is_given_the_registers_that_its_manifest_names(home: Home) -> None:
     device, bounds = home.device, MARCH.bounds(ZONE)
-    assert named_feed_in(device.feed_in, MANIFEST) is device.feed_in
-    assert named_feed_in(device.feed_in, without_feed_in()) is None
-    assert named_feed_in(None, MANIFEST) is None
-    both = HubCalendar(device.main, device.feed_in)
+    registers = granted_registers(device.registers, MANIFEST)
+    assert registers == {DRAWN: device.main, FED_IN: device.feed_in}
+    only = granted_registers(device.registers, without_feed_in())
+    assert only == {DRAWN: device.main}
+    assert granted_registers({ACTIVE_ENERGY_IMPORT: device.main}, MANIFEST) == only
+    raw = replace(without_feed_in(), registers=(FED_IN,))
+    assert granted_registers(device.registers, raw) == registers
+    both = HubCalendar(registers)
     assert both.slots(FED_IN, *bounds).starts == both.slots(DRAWN, *bounds).starts
-    narrow = HubStatements(
-        MANIFEST.aid, b"", without_feed_in(), device.main, device.disclosure
-    )  # fmt: skip
-    for refused in (
-        lambda: HubCalendar(device.main).slots(FED_IN, *bounds),
-        lambda: narrow.open_linear(FED_IN, *bounds, (1,) * 2972, bytes(48)),
-        lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
-        lambda: both.slots("1-0:2.8.1*255", *bounds),
-        lambda: HubReadings(device.main, 15).read(FED_IN, *bounds),
-    ):
-        with pytest.raises(Refused) as raised:
-            refused()
-        assert raised.value.refusal is Refusal.NOT_FOUND
+    with at_work(device.database) as stack:
+        narrow = HubStatements(MANIFEST.aid, b"", without_feed_in(), only, device.disclosure, stack)
+        for refused in (
+            lambda: HubCalendar(only).slots(FED_IN, *bounds),
+            lambda: narrow.open_linear(FED_IN, *bounds, (1,) * 2972, bytes(48)),
+            lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
+            lambda: both.slots("1-0:2.8.1*255", *bounds),
+            lambda: HubReadings(only, 15).read(FED_IN, *bounds),
+        ):
+            with pytest.raises(Refused) as raised:
+                refused()
+            assert raised.value.refusal is Refusal.NOT_FOUND
+    use = HubReadings(registers, 15).read(FED_IN, *bounds)
+    assert device.feed_in is not None
+    assert sum(use.watt_hours) == sum(wh for day in device.feed_in.uses(MARCH) for wh in day.uses)
 
 
 def test_a_kind_of_statement_has_the_same_registers_in_all_of_a_manifest() -> None:
@@ -304,21 +312,23 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     device = home.device
     package = Installer(device, home.card).read(bundle)
     assert {terms.answers for terms in consent_terms(package.bundle)} == {6}
-    statements = HubStatements(
-        MANIFEST.aid, package.bundle.digest, MANIFEST, device.main, device.disclosure,
-        feed_in=device.feed_in,
-    )  # fmt: skip
     bounds = MARCH.bounds(ZONE)
     weights = (1,) * 2972
     told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
-    for _ in range(6 - len(told)):
-        statements.open_linear(FED_IN, *bounds, weights, bytes(48))
-    with pytest.raises(Refused):
-        statements.open_linear(FED_IN, *bounds, weights, bytes(48))
-    _, refused = statements.refused[-1]
-    assert isinstance(refused, ReleaseRefused)
-    assert refused.rule == "count"
-    assert statements.open_linear(DRAWN, *bounds, weights, bytes(48)).value > 0
+    with at_work(device.database) as stack:
+        statements = HubStatements(
+            MANIFEST.aid, package.bundle.digest, MANIFEST,
+            granted_registers(device.registers, MANIFEST), device.disclosure, stack,
+        )  # fmt: skip
+        for _ in range(6 - len(told)):
+            statements.open_linear(FED_IN, *bounds, weights, bytes(48))
+        with pytest.raises(Refused):
+            statements.open_linear(FED_IN, *bounds, weights, bytes(48))
+        _, refused = stack.record.refused[-1]
+        assert isinstance(refused, ReleaseRefused)
+        assert refused.rule == "count"
+        assert statements.open_linear(DRAWN, *bounds, weights, bytes(48)).value > 0
+        assert len(stack.record.permitted) == 7 - len(told)
 
 
 # What the hub keeps

@@ -115,7 +115,7 @@ def test_a_london_home_pays_agile_to_the_penny(
 def test_the_embedded_example_says_what_it_takes(meterlet: Meterlet) -> None:
     ran = meterlet("demo", "--tariff", ROOT / "examples/tariffs/de-spot-2025-03.toml")
     assert ran.returncode == 0, ran.stderr
-    assert "every 15 minutes of use may count differently" in ran.stdout
+    assert "every 15 minutes may have a price of their own" in ran.stdout
     assert "prices that change from slot to slot take this consent" in ran.stdout
 
 

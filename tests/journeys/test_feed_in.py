@@ -16,21 +16,18 @@ import pytest
 from click.testing import CliRunner
 
 from hub.device import Device
-from hub.inspection import (
-    By,
-    CopyForm,
-    TariffBook,
-    bill_under,
-    copy_readings,
-    forecast,
-    open_inspection,
-    readings_view,
-    slots_between,
-)
-from hub.inspection.api.json_views import readings_facts
-from hub.inspection.api.openapi import SCHEMAS
+from hub.inspection.api.json_views import readings_json
+from hub.inspection.api.openapi import openapi_document
+from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.attack.reconstruction import curve_known_to
+from hub.inspection.export.copies import CopyForm, copy_readings
+from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.estimates import bill_under, forecast
+from hub.inspection.views.readings import readings_view
+from hub.inspection.views.slots import slots_between
 from hub.machine import AppletMachine
 from hub.readings import Readout
 from meterlet.commands.bill import bill
@@ -140,9 +137,10 @@ def test_readings_show_feed_in_beside_use(device: Device) -> None:
             whole = bill_under(device, TARIFF, MARCH)
             assert view.total.cost.exact == whole.total_exact
             assert view.buckets[0].price_micro == 299_500, "what is drawn has one price"
-    facts = readings_facts(view)["total"]
+    facts = readings_json(view).as_json()["total"]
     assert facts["feed_in_wh"] == fed_in_wh(device)
-    assert "feed_in_wh" in SCHEMAS["Bucket"]["properties"]
+    schemas = openapi_document(OPERATIONS)["components"]["schemas"]
+    assert "feed_in_wh" in schemas["Bucket"]["properties"]
 
 
 def test_the_command_line_shows_it_as_table_and_csv(demo: tuple[Path, dict[str, Any]]) -> None:

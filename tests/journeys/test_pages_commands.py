@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from hub.device import Device
-from hub.inspection import open_inspection
 from hub.inspection.api.tokens import Scope, Tokens
+from hub.inspection.store import open_inspection
 from tests.hub.inspection.web.support import Browser, browser
 from tests.journeys.conftest import run_meterlet
 from tests.journeys.serving import Home

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.applet_host.services import AppletStore
 from hub.device import Device
-from hub.inspection import peak_of, supplier_documents
+from hub.inspection.views.documents import supplier_documents
+from hub.inspection.views.readings import peak_of
 from hub.installer import build_package
 from protocols.metrology import Period
 from tests.journeys.browser import (

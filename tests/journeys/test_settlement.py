@@ -147,6 +147,6 @@ def test_the_resident_is_told_how_fine_the_sum_is_and_can_refuse(
     )  # fmt: skip
     plan = json.loads(done(*install, "--dry-run", "--json"))
     (sentence,) = plan["consents"]
-    assert "every 15 minutes of use may count differently" in sentence
-    assert "no more than 3 of them for whatever overlaps" in sentence
+    assert "every 15 minutes may have a price of their own" in sentence
+    assert "At most 3 answers are about periods that overlap" in sentence
     assert not (folder / "careful.json").exists()

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """DELETE: applications, domains, packages and keys go (GPCS 2.3.1, 9.5 and 11.2)."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
-from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise
+from hub.card.commands.issued_keys import restore_keys
+from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, Privilege
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Tlv
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["delete"]
 
@@ -22,7 +21,7 @@ AID, TOKEN, REFERENCE, KEY, VERSION = 0x4F, 0x9E, 0xB6, 0xD0, 0xD2
 _SCP03: Final = frozenset({1, 2, 3})
 
 
-def delete(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def delete(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     """Delete an object (4F) or keys (D0, D2); `data` is that of the whole chain."""
     require_authenticated(call)
     try:
@@ -40,7 +39,9 @@ def delete(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return _delete_keys(card, call, fields)
 
 
-def _delete_object(card: "Card", call: Call, fields: dict[int, bytes], data: bytes) -> ResponseApdu:
+def _delete_object(
+    card: CardParts, call: CardCall, fields: dict[int, bytes], data: bytes
+) -> ResponseApdu:
     aid, token = fields[AID], fields.get(TOKEN, b"")
     entry = card.registry.find(aid)
     if entry is None:
@@ -55,10 +56,10 @@ def _delete_object(card: "Card", call: Call, fields: dict[int, bytes], data: byt
     if entry.aid == call.domain.aid:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not delete itself")
     card.content.delete(aid, related=bool(call.command.p2 & RELATED))
-    return ResponseApdu(card.receipts.confirm(call, aid), Sw.SUCCESS)
+    return ResponseApdu(confirm(card, call, aid), Sw.SUCCESS)
 
 
-def _delete_keys(card: "Card", call: Call, fields: dict[int, bytes]) -> ResponseApdu:
+def _delete_keys(card: CardParts, call: CardCall, fields: dict[int, bytes]) -> ResponseApdu:
     identifier, version = (fields.get(tag, b"\0")[0] for tag in (KEY, VERSION))
     domain = call.domain.aid
     held = [(v, k) for v, k, _ in card.keys.describe(domain)]
@@ -81,5 +82,5 @@ def _delete_keys(card: "Card", call: Call, fields: dict[int, bytes]) -> Response
     for v, k in gone:
         card.certificates.forget(domain, k, v)
     if card.profile.restores_keys and not card.keys.describe(domain):
-        card.restore_keys()
+        restore_keys(card)
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)

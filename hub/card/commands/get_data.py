@@ -3,17 +3,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from hub.card.entries import Entry, Kind, Privilege
-from hub.card.logical_channel import Call, LogicalChannel
+from hub.card.commands.tokens_receipts import confirmation_counter
+from hub.card.entries import Kind, Privilege, RegistryEntry
+from hub.card.logical_channel import CardCall, LogicalChannel
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["get_data", "get_status", "require_authenticated", "within"]
 
@@ -21,7 +20,7 @@ PAGE: Final = 239
 """As much as fits a short response at the highest level and S16: 240 encrypted, 16 of MAC."""
 
 
-def require_authenticated(call: Call) -> None:
+def require_authenticated(call: CardCall) -> None:
     """Return if the host has proved that it knows the domain's keys; raise `Refusal` otherwise."""
     if call.channel.authenticated is None:
         raise Refusal(Sw.SECURITY_NOT_SATISFIED, "the host has not authenticated (GPCS 11.1.2)")
@@ -35,7 +34,7 @@ PRODUCTION_PART: Final = 8
 OID: Final = bytes.fromhex("2A864886FC6B")  # 1.2.840.114283, globalPlatform
 
 
-def card_data(card: "Card", _: Entry) -> bytes:
+def card_data(card: CardParts, _: RegistryEntry) -> bytes:
     """Return the value of tag 66: what the card is and which secure channels it speaks (H.2)."""
 
     def oid(tail: str) -> Tlv:
@@ -55,7 +54,7 @@ def card_data(card: "Card", _: Entry) -> bytes:
     return recognition.encode()
 
 
-def capabilities(card: "Card", _: Entry) -> bytes:
+def capabilities(card: CardParts, _: RegistryEntry) -> bytes:
     """Return the value of tag 67: protocols, privileges and algorithms (H.4)."""
     scp03 = [Tlv(0x80, b"\x03"), Tlv(0x81, bytes((card.profile.option,))), Tlv(0x82, b"\x07")]
     parts = [Tlv.of(0xA0, scp03)]
@@ -74,7 +73,7 @@ def capabilities(card: "Card", _: Entry) -> bytes:
     return b"".join(part.encode() for part in parts)
 
 
-def production_data(card: "Card", _: Entry) -> bytes:
+def production_data(card: CardParts, _: RegistryEntry) -> bytes:
     """Return the 42 bytes of CPLC, tag 9F7F (GPCS 2.3.1, annex H.6), those of no real chip.
 
     Who prepared and who personalised the card, the last 16 bytes, STORE DATA may tell.
@@ -87,7 +86,7 @@ def production_data(card: "Card", _: Entry) -> bytes:
     return made + b"".join(value or bytes(PRODUCTION_PART) for value in stored)
 
 
-def key_information(card: "Card", domain: Entry) -> bytes:
+def key_information(card: CardParts, domain: RegistryEntry) -> bytes:
     """Return the value of tag E0: each key's identifier, version, types and lengths (11.3.3.1).
 
     A length of 00 is 256, so that most keys have the basic form: not every client reads the other.
@@ -106,7 +105,7 @@ def key_information(card: "Card", domain: Entry) -> bytes:
     return b"".join(node.encode() for node in nodes)
 
 
-def resources(card: "Card", _: Entry) -> bytes:
+def resources(card: CardParts, _: RegistryEntry) -> bytes:
     """Return the value of tag FF21: installed applications and memory left (ETSI TS 102 226)."""
     applications = sum(entry.kind is Kind.APPLICATION for entry in card.registry.entries())
     free = min(card.content.free_code_memory(), 0xFFFFFFFF)
@@ -118,7 +117,7 @@ def resources(card: "Card", _: Entry) -> bytes:
     return b"".join(part.encode() for part in parts)
 
 
-def sequence_counter(card: "Card", domain: Entry) -> bytes:
+def sequence_counter(card: CardParts, domain: RegistryEntry) -> bytes:
     """Return the value of tag C1: the sequence counter of the default key set."""
     for ancestor in card.registry.ancestry(domain):
         key_set = card.keys.find_set(ancestor.aid, 0)
@@ -127,7 +126,7 @@ def sequence_counter(card: "Card", domain: Entry) -> bytes:
     return b""
 
 
-def applications(card: "Card", _: Entry) -> bytes:
+def applications(card: CardParts, _: RegistryEntry) -> bytes:
     """Return the value of tag 2F00: the applications that can be selected (11.3.3.1)."""
     return b"".join(
         Tlv.of(0x61, [Tlv(0x4F, entry.aid)]).encode()
@@ -136,27 +135,22 @@ def applications(card: "Card", _: Entry) -> bytes:
     )
 
 
-def issuer_number(card: "Card", domain: Entry) -> bytes:
+def issuer_number(card: CardParts, domain: RegistryEntry) -> bytes:
     """Return the value of tag 42, the issuer identification number."""
     return card.registry.find_object(domain.aid, 0x42) or card.profile.issuer
 
 
-def image_number(card: "Card", domain: Entry) -> bytes:
+def image_number(card: CardParts, domain: RegistryEntry) -> bytes:
     """Return the value of tag 45, the card image number."""
     return card.registry.find_object(domain.aid, 0x45) or card.profile.image
 
 
-def confirmation_counter(card: "Card", _: Entry) -> bytes:
-    """Return the value of tag C2: how many receipts there have been."""
-    return card.receipts.counter()
-
-
-def diversification_data(card: "Card", domain: Entry) -> bytes:
+def diversification_data(card: CardParts, domain: RegistryEntry) -> bytes:
     """Return the value of tag CF: what the domain's keys were diversified with."""
     return card.diversification(domain.aid)
 
 
-Source: TypeAlias = Callable[["Card", Entry], bytes]
+Source: TypeAlias = Callable[[CardParts, RegistryEntry], bytes]
 SOURCES: Final[Mapping[int, Source]] = {
     0x42: issuer_number,
     0x45: image_number,
@@ -164,7 +158,7 @@ SOURCES: Final[Mapping[int, Source]] = {
     0x67: capabilities,
     0x9F7F: production_data,
     0xC1: sequence_counter,
-    0xC2: confirmation_counter,
+    0xC2: lambda card, _: confirmation_counter(card),
     0xCF: diversification_data,
     0xE0: key_information,
     0x2F00: applications,
@@ -175,7 +169,7 @@ KEY_REFERENCE: Final = 0x83
 SECURITY_LEVEL: Final = 0xD3
 
 
-def get_data(card: "Card", call: Call) -> ResponseApdu:
+def get_data(card: CardParts, call: CardCall) -> ResponseApdu:
     """Answer GET DATA: the value alone with class 00, the whole TLV with class 80."""
     command = call.command
     tag = command.p1 << 8 | command.p2
@@ -215,12 +209,12 @@ class Listing:
     items: list[bytes]
 
 
-def within(card: "Card", domain: Entry, entry: Entry) -> bool:
+def within(card: CardParts, domain: RegistryEntry, entry: RegistryEntry) -> bool:
     """Whether `entry` is `domain` or belongs to it, directly or through others."""
     return any(ancestor.aid == domain.aid for ancestor in card.registry.ancestry(entry))
 
 
-def get_status(card: "Card", call: Call) -> ResponseApdu:
+def get_status(card: CardParts, call: CardCall) -> ResponseApdu:
     """List what the registry holds of one kind, in pages (6310 says that more follows)."""
     require_authenticated(call)
     command, channel = call.command, call.channel
@@ -251,7 +245,7 @@ def _page(channel: LogicalChannel, listing: Listing) -> ResponseApdu:
     return ResponseApdu(bytes(page), Sw.MORE_ENTRIES if listing.items else Sw.SUCCESS)
 
 
-def _items(card: "Card", call: Call) -> Iterable[bytes]:
+def _items(card: CardParts, call: CardCall) -> Iterable[bytes]:
     command = call.command
     prefix, tags = _criteria(command)
     for entry in card.registry.entries():
@@ -267,7 +261,7 @@ def _items(card: "Card", call: Call) -> Iterable[bytes]:
             yield _describe_shortly(entry, modules, listed_modules=command.p1 == MODULES)
 
 
-def _listed(scope: int, entry: Entry) -> bool:
+def _listed(scope: int, entry: RegistryEntry) -> bool:
     match scope:
         case 0x80:
             return entry.kind is Kind.ISSUER_DOMAIN
@@ -294,7 +288,7 @@ def _criteria(command: CommandApdu) -> tuple[bytes, frozenset[int] | None]:
     return prefix, frozenset(tags) if 0x5C in fields else None
 
 
-def _describe(entry: Entry, modules: Iterable[bytes], tags: frozenset[int] | None) -> bytes:
+def _describe(entry: RegistryEntry, modules: Iterable[bytes], tags: frozenset[int] | None) -> bytes:
     package = entry.kind is Kind.PACKAGE
     values: list[tuple[int, bytes]] = [
         (0x4F, entry.aid),
@@ -314,7 +308,7 @@ def _describe(entry: Entry, modules: Iterable[bytes], tags: frozenset[int] | Non
     return Tlv.of(0xE3, wanted).encode()
 
 
-def _describe_shortly(entry: Entry, modules: list[bytes], *, listed_modules: bool) -> bytes:
+def _describe_shortly(entry: RegistryEntry, modules: list[bytes], *, listed_modules: bool) -> bytes:
     """Return the old form: lengths and values, one byte of privileges (table 11-35)."""
     privileges = 0 if entry.kind is Kind.PACKAGE else entry.privileges >> 16
     item = bytes((len(entry.aid),)) + entry.aid + bytes((entry.life_cycle, privileges))

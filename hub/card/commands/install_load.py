@@ -13,21 +13,19 @@ everything is on the card or nothing.
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
-from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise
-from hub.card.entries import Entry, Kind, LifeCycle, Privilege, check_aid
+from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
+from hub.card.entries import Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.signatures import verify, verify_hash
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
 from hub.card.packages.load_file import LoadFile
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["install", "load"]
 
@@ -42,7 +40,7 @@ HASHES: Final = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class InstallFields:
     """The fields of one INSTALL, and what a token signs of them."""
 
     values: tuple[bytes, ...]
@@ -50,7 +48,7 @@ class Fields:
     token: bytes
 
     @classmethod
-    def decode(cls, data: bytes, count: int) -> "Fields":
+    def decode(cls, data: bytes, count: int) -> "InstallFields":
         """Read `count` fields and, where there is one more, a token; raise `Refusal` otherwise."""
         cursor = Cursor(data)
         try:
@@ -120,7 +118,7 @@ def decode_privileges(data: bytes) -> Privilege:
     return Privilege(value)
 
 
-def install(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def install(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     """Carry out one INSTALL; `data` is that of the whole chain."""
     require_authenticated(call)
     p1, p2 = call.command.p1 & ~MORE, call.command.p2
@@ -156,8 +154,10 @@ def install(card: "Card", call: Call, data: bytes) -> ResponseApdu:
 # LOAD
 
 
-def _for_load(card: "Card", call: Call, data: bytes, *, combined: bool = False) -> ResponseApdu:
-    fields = Fields.decode(data, 4)
+def _for_load(
+    card: CardParts, call: CardCall, data: bytes, *, combined: bool = False
+) -> ResponseApdu:
+    fields = InstallFields.decode(data, 4)
     aid, domain, digest, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     check_aid(aid, "load file")
@@ -177,7 +177,7 @@ def _for_load(card: "Card", call: Call, data: bytes, *, combined: bool = False) 
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
 
-def load(card: "Card", call: Call) -> ResponseApdu:
+def load(card: CardParts, call: CardCall) -> ResponseApdu:
     """Take one block; the last one puts the package onto the card."""
     require_authenticated(call)
     command, process = call.command, call.channel.process
@@ -204,11 +204,11 @@ def load(card: "Card", call: Call) -> ResponseApdu:
         process.done = True
         process.data.clear()
         call.channel.process = process
-    receipt = card.receipts.confirm(call, process.aid, process.domain)
+    receipt = confirm(card, call, process.aid, process.domain)
     return ResponseApdu(receipt, Sw.SUCCESS)
 
 
-def _finish_load(card: "Card", process: Loading) -> None:
+def _finish_load(card: CardParts, process: Loading) -> None:
     signatures, block = split_load_file(bytes(process.data))
     target = card.content.domain(process.domain)
     if process.limit is not None and len(block) > process.limit:
@@ -252,7 +252,9 @@ def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
     return signatures, value
 
 
-def _check_dap(card: "Card", target: Entry, signatures: dict[bytes, bytes], digest: bytes) -> None:
+def _check_dap(
+    card: CardParts, target: RegistryEntry, signatures: dict[bytes, bytes], digest: bytes
+) -> None:
     """Check every signature that came, and that those came which must (GPCS 9.2.1)."""
     required = {
         entry.aid: "mandated"
@@ -282,8 +284,8 @@ def _check_dap(card: "Card", target: Entry, signatures: dict[bytes, bytes], dige
 # INSTALL
 
 
-def _for_install(card: "Card", call: Call, data: bytes, p1: int) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_install(card: CardParts, call: CardCall, data: bytes, p1: int) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     package, module, aid, privileges, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     values = decode_parameters(parameters)
@@ -306,11 +308,11 @@ def _for_install(card: "Card", call: Call, data: bytes, p1: int) -> ResponseApdu
         data_quota=quotas.data,
         implicit=quotas.implicit,
     )
-    return ResponseApdu(card.receipts.confirm(call, package, aid), Sw.SUCCESS)
+    return ResponseApdu(confirm(card, call, package, aid), Sw.SUCCESS)
 
 
-def _for_make_selectable(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_make_selectable(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     aid, privileges = fields.values[2], fields.values[3]
     authorise(card, call, fields.token, fields.signed)
     entry = _own_application(card, call, aid)
@@ -330,11 +332,11 @@ def _for_make_selectable(card: "Card", call: Call, data: bytes) -> ResponseApdu:
             implicit=quotas.implicit or entry.implicit,
         )
     )
-    return ResponseApdu(card.receipts.confirm(call, entry.package, aid), Sw.SUCCESS)
+    return ResponseApdu(confirm(card, call, entry.package, aid), Sw.SUCCESS)
 
 
-def _for_extradition(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     domain, _, aid = fields.values[:3]
     authorise(card, call, fields.token, fields.signed)
     entry = card.registry.find(aid)
@@ -347,11 +349,11 @@ def _for_extradition(card: "Card", call: Call, data: bytes) -> ResponseApdu:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
     before = entry.domain
     card.content.change(replace(entry, domain=target.aid))
-    return ResponseApdu(card.receipts.confirm(call, before, aid, target.aid), Sw.SUCCESS)
+    return ResponseApdu(confirm(card, call, before, aid, target.aid), Sw.SUCCESS)
 
 
-def _for_personalisation(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_personalisation(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     aid = fields.values[2]
     if any(fields.values[index] for index in (0, 1, 3, 4)):
         raise Refusal(Sw.WRONG_DATA, "only the application is named (table 11-46)")
@@ -366,8 +368,8 @@ def _for_personalisation(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
 
-def _for_registry_update(card: "Card", call: Call, data: bytes) -> ResponseApdu:
-    fields = Fields.decode(data, 5)
+def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
+    fields = InstallFields.decode(data, 5)
     domain, _, aid, privileges, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     entry = _own_application(card, call, aid) if aid else call.domain
@@ -385,11 +387,11 @@ def _for_registry_update(card: "Card", call: Call, data: bytes) -> ResponseApdu:
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
         changed = replace(changed, domain=target.aid)
     card.content.change(changed)
-    receipt = card.receipts.confirm(call, entry.domain, aid, domain, privileges, parameters)
+    receipt = confirm(card, call, entry.domain, aid, domain, privileges, parameters)
     return ResponseApdu(receipt, Sw.SUCCESS)
 
 
-def _own_application(card: "Card", call: Call, aid: bytes) -> Entry:
+def _own_application(card: CardParts, call: CardCall, aid: bytes) -> RegistryEntry:
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
         raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")

@@ -10,16 +10,14 @@ connection, on all its channels, until reset; applets learn it from their contex
 """
 
 import hmac
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hub.card.commands.get_data import require_authenticated
 from hub.card.entries import Privilege
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["change_reference_data", "reset_retry_counter", "verify"]
 
@@ -30,7 +28,7 @@ _LEFT: Final = "global PIN tries"
 _TRIES_LEFT: Final = 0x63C0
 
 
-def verify(card: "Card", call: Call) -> ResponseApdu:
+def verify(card: CardParts, call: CardCall) -> ResponseApdu:
     """Compare a PIN, or tell how many tries are left."""
     command = call.command
     if command.p1 or command.p2:
@@ -40,10 +38,10 @@ def verify(card: "Card", call: Call) -> ResponseApdu:
         raise Refusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
     left = _tries_left(card)
     if not command.data:
-        if call.holder.verified:
+        if call.conversation.holder_verified:
             return ResponseApdu(b"", Sw.SUCCESS)
         return ResponseApdu(b"", _TRIES_LEFT | left)
-    call.holder.verified = False
+    call.conversation.holder_verified = False
     if not left:
         raise Refusal(Sw.BLOCKED, "the global PIN is blocked")
     _set_tries(card, left - 1)
@@ -51,11 +49,11 @@ def verify(card: "Card", call: Call) -> ResponseApdu:
     if not hmac.compare_digest(pin.ljust(MAX_SIZE, b"\xff"), command.data.ljust(MAX_SIZE, b"\xff")):
         raise Refusal(_TRIES_LEFT | left - 1, "the PIN is wrong")
     _set_tries(card, TRIES)
-    call.holder.verified = True
+    call.conversation.holder_verified = True
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def change_reference_data(card: "Card", call: Call) -> ResponseApdu:
+def change_reference_data(card: CardParts, call: CardCall) -> ResponseApdu:
     """Set the PIN; its tries begin anew."""
     _require_manager(call)
     command = call.command
@@ -66,11 +64,11 @@ def change_reference_data(card: "Card", call: Call) -> ResponseApdu:
     with card.database.transaction():
         card.registry.set_property(_PIN, card.keys.seal_secret(_PIN, [command.data]))
         _set_tries(card, TRIES)
-    call.holder.verified = False
+    call.conversation.holder_verified = False
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def reset_retry_counter(card: "Card", call: Call) -> ResponseApdu:
+def reset_retry_counter(card: CardParts, call: CardCall) -> ResponseApdu:
     """Unblock the PIN."""
     _require_manager(call)
     command = call.command
@@ -79,20 +77,20 @@ def reset_retry_counter(card: "Card", call: Call) -> ResponseApdu:
     if card.registry.find_property(_PIN) is None:
         raise Refusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
     _set_tries(card, TRIES)
-    call.holder.verified = False
+    call.conversation.holder_verified = False
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _require_manager(call: Call) -> None:
+def _require_manager(call: CardCall) -> None:
     require_authenticated(call)
     if not call.domain.has(Privilege.CVM_MANAGEMENT):
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain does not manage the CVM (8.3.3)")
 
 
-def _tries_left(card: "Card") -> int:
+def _tries_left(card: CardParts) -> int:
     return (card.registry.find_property(_LEFT) or bytes((TRIES,)))[0]
 
 
-def _set_tries(card: "Card", tries: int) -> None:
+def _set_tries(card: CardParts, tries: int) -> None:
     with card.database.transaction():
         card.registry.set_property(_LEFT, bytes((tries,)))

@@ -10,7 +10,7 @@ domain parameters (B2 to B7). The answer is the version and the check values.
 """
 
 import hmac
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,15 +20,13 @@ from hub.card.entries import Kind
 from hub.card.keys.curves import CURVES, PARAMETERS, reference_of
 from hub.card.keys.keystore import Key, KeyPart, KeyType
 from hub.card.keys.signatures import load_public, load_rsa_private
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_value
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["generate_key", "put_key"]
 
@@ -43,7 +41,7 @@ _BLOCK: Final = 16
 _TYPES: Final = frozenset(int(kind) for kind in KeyType)
 
 
-def put_key(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def put_key(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     """Add or replace keys; `data` is that of the whole chain."""
     require_authenticated(call)
     replaces, first = call.command.p1 & 0x7F, call.command.p2 & 0x7F
@@ -66,7 +64,7 @@ def put_key(card: "Card", call: Call, data: bytes) -> ResponseApdu:
     return ResponseApdu(answer, Sw.SUCCESS)
 
 
-def store_keys(card: "Card", call: Call, keys: list[Key], replaces: int) -> None:
+def store_keys(card: CardParts, call: CardCall, keys: list[Key], replaces: int) -> None:
     """Check versions and identifiers, and keep the keys."""
     domain, version = call.domain, keys[0].version
     if not 1 <= version <= 0x7F:
@@ -97,7 +95,7 @@ def store_keys(card: "Card", call: Call, keys: list[Key], replaces: int) -> None
         card.content.personalised(domain)
 
 
-def _read_key(call: Call, cursor: Cursor, name: tuple[int, int]) -> tuple[Key, bytes]:
+def _read_key(call: CardCall, cursor: Cursor, name: tuple[int, int]) -> tuple[Key, bytes]:
     """Return the key of version and identifier `name`, and the check value to answer with."""
     if name[1] > 0x7F:
         raise Refusal(Sw.WRONG_DATA, "a key identifier is at most 7F")
@@ -135,7 +133,7 @@ def _part_length(cursor: Cursor) -> int:
     return cursor.length(strict=False)
 
 
-def _read_part(call: Call, kind: KeyType, value: bytes, check: bytes) -> tuple[KeyPart, bytes]:
+def _read_part(call: CardCall, kind: KeyType, value: bytes, check: bytes) -> tuple[KeyPart, bytes]:
     if kind not in SECRET:
         return KeyPart(kind, value), check
     authentication = call.channel.authentication
@@ -193,7 +191,7 @@ def public_point(key: Key) -> bytes:
     return public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
-def generate_key(card: "Card", call: Call) -> ResponseApdu:
+def generate_key(card: CardParts, call: CardCall) -> ResponseApdu:
     """Make an EC key on the card and answer with its public point (INS F1)."""
     require_authenticated(call)
     data = call.command.data
@@ -209,7 +207,7 @@ def generate_key(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(Tlv(KeyType.EC_PUBLIC, public_point(key)).encode(), Sw.SUCCESS)
 
 
-def new_key(card: "Card", version: int, identifier: int, reference: bytes) -> Key:
+def new_key(card: CardParts, version: int, identifier: int, reference: bytes) -> Key:
     """Return a fresh EC private key on the curve that `reference` names."""
     curve = CURVES.get(int.from_bytes(reference, "big"))
     if curve is None or len(reference) != 1:

@@ -7,12 +7,14 @@ anything is computed with them.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
+from hub.card.commands.issued_keys import require_unblocked
 from hub.card.commands.scp11 import authenticate, perform_security_operation
 from hub.card.entries import CardState
 from hub.card.keys.keystore import KeySet
 from hub.card.logical_channel import Authentication, LogicalChannel
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import RemoteChannelError
@@ -29,16 +31,13 @@ from protocols.secure_channel.scp11 import (
 )
 from protocols.secure_channel.session import LEVELS, Role
 
-if TYPE_CHECKING:
-    from hub.card.state import Card
-
 __all__ = ["find"]
 
-Opening: TypeAlias = Callable[["Card", LogicalChannel, CommandApdu], ResponseApdu]
+Opening: TypeAlias = Callable[[CardParts, LogicalChannel, CommandApdu], ResponseApdu]
 _PROPRIETARY: Final = 0x80
 
 
-def find(card: "Card", channel: LogicalChannel, command: CommandApdu) -> Opening | None:
+def find(card: CardParts, channel: LogicalChannel, command: CommandApdu) -> Opening | None:
     """Return the handler of a command that opens a secure channel; None for any other.
 
     Any other command within a handshake ends it (GPCS 2.3.1, 10.2.1).
@@ -59,7 +58,7 @@ def find(card: "Card", channel: LogicalChannel, command: CommandApdu) -> Opening
     return None
 
 
-def key_set_for(card: "Card", channel: LogicalChannel, version: int) -> KeySet:
+def key_set_for(card: CardParts, channel: LogicalChannel, version: int) -> KeySet:
     """Return the SCP03 key set that speaks for what is selected; 0 is the default one."""
     entry = None if channel.selected is None else card.registry.find(channel.selected)
     if entry is None or not entry.is_selectable:
@@ -74,7 +73,9 @@ def key_set_for(card: "Card", channel: LogicalChannel, version: int) -> KeySet:
     raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no SCP03 key set {version:02X} in the security domain")
 
 
-def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
+def initialize_update(
+    card: CardParts, channel: LogicalChannel, command: CommandApdu
+) -> ResponseApdu:
     """Answer a host's challenge; whatever secure channel there was ends."""
     channel.forget()
     if card.registry.card_state() is CardState.TERMINATED:
@@ -88,7 +89,7 @@ def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApd
             f"the host challenge has {profile.option.size} bytes, not {len(command.data)}",
         )
     key_set = key_set_for(card, channel, command.p1)
-    card.require_unblocked(key_set)
+    require_unblocked(card, key_set)
     if profile.counts_challenges:
         card.keys.count_failure(key_set)
     sequence = card.keys.next_sequence(key_set)
@@ -107,7 +108,7 @@ def initialize_update(card: "Card", channel: LogicalChannel, command: CommandApd
 
 
 def external_authenticate(
-    card: "Card", channel: LogicalChannel, command: CommandApdu
+    card: CardParts, channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
     """Let the host prove that it knows the keys, and open the session."""
     pending = channel.authentication
@@ -124,7 +125,7 @@ def external_authenticate(
     if key_set is None:
         channel.forget()
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the key set has gone since the challenge")
-    card.require_unblocked(key_set)
+    require_unblocked(card, key_set)
     if not card.profile.counts_challenges:
         card.keys.count_failure(key_set)
     try:

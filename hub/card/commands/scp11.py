@@ -9,19 +9,21 @@ serial numbers is how a certificate is taken out of use.
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from hub.card.commands.issued_keys import require_unblocked
 from hub.card.commands.put_key import new_key, private_key
 from hub.card.entries import CardState
 from hub.card.keys.curves import CURVES
 from hub.card.keys.keystore import Key, KeySet, KeyType
 from hub.card.keys.signatures import load_public
 from hub.card.logical_channel import Authentication, LogicalChannel
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
@@ -29,9 +31,6 @@ from protocols.iso7816.tlv import Tlv
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.scp11 import Scp11, Variant, curve_hash
 from protocols.secure_channel.session import Role
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["authenticate", "perform_security_operation"]
 
@@ -121,7 +120,7 @@ class Certificate:
             raise Refusal(Sw.WRONG_DATA, "the certificate's signature is wrong") from error
 
 
-def _find_key(card: "Card", channel: LogicalChannel, command: CommandApdu) -> tuple[bytes, Key]:
+def _find_key(card: CardParts, channel: LogicalChannel, command: CommandApdu) -> tuple[bytes, Key]:
     """Return a key that the command's P1 and P2 name, and the domain that holds it."""
     if card.registry.card_state() is CardState.TERMINATED:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
@@ -136,7 +135,7 @@ def _find_key(card: "Card", channel: LogicalChannel, command: CommandApdu) -> tu
     raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X}")
 
 
-def _authority_for(card: "Card", domain: bytes, key: Key) -> Key:
+def _authority_for(card: CardParts, domain: bytes, key: Key) -> Key:
     """Return the CA key that is meant: some clients name the card's key of SCP11 instead."""
     if key.identifier in AUTHORITIES:
         return key
@@ -149,16 +148,16 @@ def _authority_for(card: "Card", domain: bytes, key: Key) -> Key:
     return found
 
 
-def _begin(card: "Card", domain: bytes, key: Key) -> KeySet:
+def _begin(card: CardParts, domain: bytes, key: Key) -> KeySet:
     """Count an attempt before it is looked at; raise `Refusal` where there are none left."""
     key_set = card.keys.set_of(domain, key)
-    card.require_unblocked(key_set)
+    require_unblocked(card, key_set)
     card.keys.count_failure(key_set)
     return key_set
 
 
 def perform_security_operation(
-    card: "Card", channel: LogicalChannel, command: CommandApdu
+    card: CardParts, channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
     """Take one certificate of a host; P2's bit 8 says that more come, P1's that more of it does."""
     channel.certificate += command.data
@@ -201,7 +200,7 @@ def perform_security_operation(
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def authenticate(card: "Card", channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
+def authenticate(card: CardParts, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
     """Agree keys with a host; whatever secure channel there was ends."""
     chain = channel.host
     channel.forget()

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """SELECT and MANAGE CHANNEL: what the card's OPEN does itself (GPCS 2.3.1, 6.4, 11.7, 11.9)."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hub.card.entries import CardState, Entry, Privilege
-from hub.card.logical_channel import LogicalChannel
+from hub.card.entries import CardState, Privilege, RegistryEntry
+from hub.card.logical_channel import Conversation, LogicalChannel
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv
-
-if TYPE_CHECKING:
-    from hub.card.connection import CardConnection
-    from hub.card.state import Card
 
 __all__ = ["default", "manage_channel", "reachable", "select", "select_file"]
 
@@ -20,7 +17,7 @@ _NO_DATA: Final = 0x0C
 MASTER_FILE: Final = b"\x3f\x00"
 
 
-def default(card: "Card") -> bytes:
+def default(card: CardParts) -> bytes:
     """Return the AID that is selected without being asked for, on a channel that opens."""
     issuer = card.registry.issuer()
     if issuer.life_cycle < CardState.LOCKED:
@@ -31,25 +28,26 @@ def default(card: "Card") -> bytes:
 
 
 def select(
-    connection: "CardConnection", channel: LogicalChannel, command: CommandApdu
+    card: CardParts, conversation: Conversation, channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
     """Select an application by its AID or the beginning of it; a secure channel ends."""
     if command.p2 & ~(_NO_DATA | NEXT):
         raise Refusal(Sw.WRONG_P1_P2, "SELECT knows the first and the next occurrence only")
-    card = connection.card
     with card.database.transaction():
         state = card.registry.card_state()
         if state is CardState.TERMINATED:
             raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
         entry = _search(card, channel, command, state)
-        _leave(connection, channel)
-        response = _enter(connection, channel, entry, command)
+        _leave(card, conversation, channel)
+        response = _enter(card, conversation, channel, entry, command)
     if state is CardState.LOCKED and response.is_success:
         return ResponseApdu(response.data, Sw.CARD_IS_LOCKED)
     return response
 
 
-def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: CardState) -> Entry:
+def _search(
+    card: CardParts, channel: LogicalChannel, command: CommandApdu, state: CardState
+) -> RegistryEntry:
     name, issuer = command.data, card.registry.issuer()
     if len(name) > 16:
         raise Refusal(Sw.WRONG_LENGTH, "an AID has at most 16 bytes")
@@ -77,28 +75,31 @@ def _search(card: "Card", channel: LogicalChannel, command: CommandApdu, state: 
     return found[0]
 
 
-def reachable(entry: Entry, state: CardState) -> bool:
+def reachable(entry: RegistryEntry, state: CardState) -> bool:
     """Whether the card's state lets anyone talk to the application (GPCS 5.1.1)."""
     return state < CardState.LOCKED or entry.has(Privilege.FINAL_APPLICATION)
 
 
-def _leave(connection: "CardConnection", channel: LogicalChannel) -> None:
-    card = connection.card
+def _leave(card: CardParts, conversation: Conversation, channel: LogicalChannel) -> None:
     entry = None if channel.selected is None else card.registry.find(channel.selected)
     if entry is not None and not entry.is_domain:
-        card.runtime.deselect(connection.context(channel, entry))
+        card.runtime.deselect(conversation.context(channel, entry))
     channel.forget()
     channel.selected = None
 
 
 def _enter(
-    connection: "CardConnection", channel: LogicalChannel, entry: Entry, command: CommandApdu
+    card: CardParts,
+    conversation: Conversation,
+    channel: LogicalChannel,
+    entry: RegistryEntry,
+    command: CommandApdu,
 ) -> ResponseApdu:
     channel.selected = entry.aid
     wants_nothing = command.p2 & _NO_DATA == _NO_DATA
     if entry.is_domain:
         return ResponseApdu(b"" if wants_nothing else domain_information(entry), Sw.SUCCESS)
-    response = connection.card.runtime.select(connection.context(channel, entry), command)
+    response = card.runtime.select(conversation.context(channel, entry), command)
     if not response.is_answer:
         channel.selected = None
         return response
@@ -107,13 +108,13 @@ def _enter(
     return ResponseApdu(Tlv(0x6F, Tlv(0x84, entry.aid).encode()).encode(), response.sw)
 
 
-def domain_information(entry: Entry) -> bytes:
+def domain_information(entry: RegistryEntry) -> bytes:
     """Return a security domain's FCI: its AID and the longest command data (GPCS 11.9.3.1)."""
     proprietary = Tlv.of(0xA5, [Tlv(0x9F65, b"\xff")])
     return Tlv.of(0x6F, [Tlv(0x84, entry.aid), proprietary]).encode()
 
 
-def select_file(card: "Card", command: CommandApdu) -> ResponseApdu:
+def select_file(card: CardParts, command: CommandApdu) -> ResponseApdu:
     """Answer SELECT by file identifier: only clients of SIM cards look for a master file."""
     if card.profile.file_system and command.data in {b"", MASTER_FILE}:
         nodes = [Tlv(0x82, b"\x78\x21"), Tlv(0x83, MASTER_FILE), Tlv(0x8A, b"\x05")]
@@ -122,45 +123,47 @@ def select_file(card: "Card", command: CommandApdu) -> ResponseApdu:
 
 
 def manage_channel(
-    connection: "CardConnection", channel: LogicalChannel, command: CommandApdu
+    card: CardParts, conversation: Conversation, channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
     """Open or close a logical channel (GPCS 2.3.1, 11.7; ISO/IEC 7816-4, 11.1.2)."""
     if command.data:
         raise Refusal(Sw.WRONG_LENGTH, "MANAGE CHANNEL carries no data")
     match command.p1:
         case 0x00:
-            return _open(connection, command)
+            return _open(card, conversation, command)
         case 0x80:
-            return _close(connection, channel, command.p2)
+            return _close(card, conversation, channel, command.p2)
         case _:
             raise Refusal(Sw.WRONG_P1_P2, "MANAGE CHANNEL opens (00) or closes (80)")
 
 
-def _open(connection: "CardConnection", command: CommandApdu) -> ResponseApdu:
-    if connection.card.registry.card_state() in {CardState.LOCKED, CardState.TERMINATED}:
+def _open(card: CardParts, conversation: Conversation, command: CommandApdu) -> ResponseApdu:
+    if card.registry.card_state() in {CardState.LOCKED, CardState.TERMINATED}:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a locked card opens no channels")
-    limit, number = connection.card.profile.channels, command.p2
+    limit, number = card.profile.channels, command.p2
     if not number:
-        free = (n for n in range(1, limit) if n not in connection.channels)
+        free = (n for n in range(1, limit) if n not in conversation.channels)
         number = next(free, limit)
         if number == limit:
             raise Refusal(Sw.FUNCTION_NOT_SUPPORTED, f"all {limit} channels are open")
         answer = bytes((number,))
     else:
-        if number >= limit or number in connection.channels:
+        if number >= limit or number in conversation.channels:
             raise Refusal(Sw.WRONG_P1_P2, f"channel {number} is open or does not exist")
         answer = b""
-    connection.channels[number] = LogicalChannel(number, default(connection.card))
+    conversation.channels[number] = LogicalChannel(number, default(card))
     return ResponseApdu(answer, Sw.SUCCESS)
 
 
-def _close(connection: "CardConnection", channel: LogicalChannel, number: int) -> ResponseApdu:
+def _close(
+    card: CardParts, conversation: Conversation, channel: LogicalChannel, number: int
+) -> ResponseApdu:
     if not number:
         raise Refusal(Sw.WRONG_P1_P2, "the basic channel cannot be closed")
-    closing = connection.channels.get(number)
+    closing = conversation.channels.get(number)
     if closing is None:
         raise Refusal(Sw.WRONG_P1_P2, f"channel {number} is not open")
-    with connection.card.database.transaction():
-        _leave(connection, closing)
-    del connection.channels[number]
+    with card.database.transaction():
+        _leave(card, conversation, closing)
+    del conversation.channels[number]
     return ResponseApdu(b"", Sw.SUCCESS)

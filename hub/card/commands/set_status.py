@@ -8,16 +8,22 @@ GPCS 2.3.1, 5.1, 5.3 and 11.10. What may follow what on the card:
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
-from hub.card.entries import LOCKED, CardState, DomainState, Entry, Kind, LifeCycle, Privilege
-from hub.card.logical_channel import Call
+from hub.card.entries import (
+    LOCKED,
+    CardState,
+    DomainState,
+    Kind,
+    LifeCycle,
+    Privilege,
+    RegistryEntry,
+)
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["set_status"]
 
@@ -31,7 +37,7 @@ NEXT: Final[Mapping[CardState, frozenset[CardState]]] = {
 }
 
 
-def set_status(card: "Card", call: Call) -> ResponseApdu:
+def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
     """Change a life cycle; a locked application comes back to the state it had."""
     require_authenticated(call)
     command = call.command
@@ -58,14 +64,14 @@ def set_status(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _target(card: "Card", aid: bytes) -> Entry:
+def _target(card: CardParts, aid: bytes) -> RegistryEntry:
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
         raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
     return entry
 
 
-def _set_card(card: "Card", call: Call) -> None:
+def _set_card(card: CardParts, call: CardCall) -> None:
     try:
         wanted = CardState(call.command.p2)
     except ValueError as error:
@@ -91,7 +97,7 @@ def _set_card(card: "Card", call: Call) -> None:
     card.registry.update(replace(issuer, life_cycle=int(wanted)))
 
 
-def _set_application(card: "Card", call: Call, entry: Entry) -> None:
+def _set_application(card: CardParts, call: CardCall, entry: RegistryEntry) -> None:
     if entry.kind is Kind.ISSUER_DOMAIN:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the issuer's domain has the card's life cycle")
     state, domain = call.command.p2, call.domain
@@ -109,7 +115,7 @@ def _set_application(card: "Card", call: Call, entry: Entry) -> None:
     card.registry.update(replace(entry, life_cycle=new))
 
 
-def _advance(entry: Entry, state: int) -> int:
+def _advance(entry: RegistryEntry, state: int) -> int:
     """Return the state an entry that is not locked goes to."""
     if state in {0, entry.life_cycle}:
         return entry.life_cycle

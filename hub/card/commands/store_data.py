@@ -9,21 +9,17 @@ nothing. After INSTALL [for personalization] each block goes to the application 
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hub.card.applet_runtime import AppletContext
 from hub.card.commands.get_data import PRODUCTION_PART, PRODUCTION_PARTS, require_authenticated
-from hub.card.content import instance_of
 from hub.card.entries import check_aid
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 from protocols.secure_channel.keys import decrypt_key
-
-if TYPE_CHECKING:
-    from hub.card.state import Card
 
 __all__ = ["store_data"]
 
@@ -47,7 +43,7 @@ class Storing:
     data: bytearray = field(default_factory=bytearray)
 
 
-def store_data(card: "Card", call: Call) -> ResponseApdu:
+def store_data(card: CardParts, call: CardCall) -> ResponseApdu:
     """Take one block for the selected domain, or hand it to the application it personalises."""
     require_authenticated(call)
     command, channel = call.command, call.channel
@@ -82,7 +78,7 @@ def store_data(card: "Card", call: Call) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _plain(call: Call) -> bytes:
+def _plain(call: CardCall) -> bytes:
     data = call.command.data
     if call.command.p1 & ENCRYPTED != ENCRYPTED or not data:
         return data
@@ -94,25 +90,17 @@ def _plain(call: Call) -> bytes:
     return plain.removesuffix(b"\x80")
 
 
-def _hand_over(card: "Card", call: Call, data: bytes) -> ResponseApdu:
+def _hand_over(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     assert call.channel.target is not None
     entry = card.registry.find(call.channel.target)
     if entry is None or entry.is_locked:
         raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is gone or locked")
-    channel, command = call.channel, call.command
-    context = AppletContext(
-        instance_of(entry),
-        channel.level,
-        channel.authenticated,
-        channel.number,
-        call.connection,
-        call.holder.verified,
-    )
+    command, context = call.command, call.conversation.context(call.channel, entry)
     plain = CommandApdu(command.cla, command.ins, command.p1, command.p2, data, command.le)
     return card.runtime.personalise(context, plain)
 
 
-def _store(card: "Card", call: Call, data: bytes, structure: int) -> None:
+def _store(card: CardParts, call: CardCall, data: bytes, structure: int) -> None:
     domain = call.domain.aid
     try:
         if structure == DGI:
@@ -139,7 +127,7 @@ def _data_groups(data: bytes) -> list[tuple[int, bytes]]:
     return groups
 
 
-def _store_nodes(card: "Card", domain: bytes, nodes: list[Tlv]) -> None:
+def _store_nodes(card: CardParts, domain: bytes, nodes: list[Tlv]) -> None:
     if nodes and nodes[0].tag == 0xA6:
         card.certificates.store(domain, nodes)
         return

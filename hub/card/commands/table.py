@@ -6,7 +6,7 @@ GPCS 2.3.1, table 11-1, as one table.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from hub.card.commands.delete import delete
 from hub.card.commands.get_data import get_data, get_status
@@ -16,23 +16,21 @@ from hub.card.commands.put_key import generate_key, put_key
 from hub.card.commands.set_status import set_status
 from hub.card.commands.store_data import store_data
 from hub.card.entries import CardState
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
-if TYPE_CHECKING:
-    from hub.card.state import Card
-
 __all__ = ["COUNTED", "NAMES", "perform"]
 
-Handler: TypeAlias = Callable[["Card", Call], ResponseApdu]
-LinkedHandler: TypeAlias = Callable[["Card", Call, bytes], ResponseApdu]
+Handler: TypeAlias = Callable[[CardParts, CardCall], ResponseApdu]
+LinkedHandler: TypeAlias = Callable[[CardParts, CardCall, bytes], ResponseApdu]
 MORE: Final = 0x80
 _MAX_LINKED: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CommandRule:
     """An instruction: its name, what carries it out, and the states that allow it."""
 
     name: str
@@ -44,7 +42,7 @@ class Rule:
 def linked(handler: LinkedHandler) -> Handler:
     """Join the links of a command that bit 8 of P1 chains (GPCS 2.3.1, 11.1.5.1)."""
 
-    def join(card: "Card", call: Call) -> ResponseApdu:
+    def join(card: CardParts, call: CardCall) -> ResponseApdu:
         parts, command = call.channel.parts, call.command
         if command.p1 & MORE and command.p1 != 0xFF:
             parts.append(command.data)
@@ -59,20 +57,20 @@ def linked(handler: LinkedHandler) -> Handler:
     return join
 
 
-RULES: Final[Mapping[int, Rule]] = {
-    0xCA: Rule("GET DATA", get_data, when_locked=True, when_terminated=True),
-    0xCB: Rule("GET DATA", get_data, when_locked=True, when_terminated=True),
-    0xF2: Rule("GET STATUS", get_status, when_locked=True),
-    0xF0: Rule("SET STATUS", set_status, when_locked=True),
-    0xE6: Rule("INSTALL", linked(install)),
-    0xE8: Rule("LOAD", load),
-    0xE4: Rule("DELETE", linked(delete)),
-    0xD8: Rule("PUT KEY", linked(put_key)),
-    0xF1: Rule("GENERATE KEY", generate_key),
-    0xE2: Rule("STORE DATA", store_data),
-    0x20: Rule("VERIFY", verify),
-    0x24: Rule("CHANGE REFERENCE DATA", change_reference_data),
-    0x2C: Rule("RESET RETRY COUNTER", reset_retry_counter),
+RULES: Final[Mapping[int, CommandRule]] = {
+    0xCA: CommandRule("GET DATA", get_data, when_locked=True, when_terminated=True),
+    0xCB: CommandRule("GET DATA", get_data, when_locked=True, when_terminated=True),
+    0xF2: CommandRule("GET STATUS", get_status, when_locked=True),
+    0xF0: CommandRule("SET STATUS", set_status, when_locked=True),
+    0xE6: CommandRule("INSTALL", linked(install)),
+    0xE8: CommandRule("LOAD", load),
+    0xE4: CommandRule("DELETE", linked(delete)),
+    0xD8: CommandRule("PUT KEY", linked(put_key)),
+    0xF1: CommandRule("GENERATE KEY", generate_key),
+    0xE2: CommandRule("STORE DATA", store_data),
+    0x20: CommandRule("VERIFY", verify),
+    0x24: CommandRule("CHANGE REFERENCE DATA", change_reference_data),
+    0x2C: CommandRule("RESET RETRY COUNTER", reset_retry_counter),
 }
 GET_RESPONSE: Final = 0xC0
 COUNTED: Final = frozenset({0x20, 0x24, 0x2C})
@@ -88,7 +86,7 @@ NAMES: Final[Mapping[int, str]] = {ins: rule.name for ins, rule in RULES.items()
 }
 
 
-def perform(card: "Card", call: Call) -> ResponseApdu:
+def perform(card: CardParts, call: CardCall) -> ResponseApdu:
     """Carry out one plain command on the security domain that is selected."""
     command = call.command
     rule = RULES.get(command.ins)

@@ -11,19 +11,17 @@ and signs everything after the receipt, then the AIDs that the operation is abou
 update all its fields, with the domain that it was of before.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hub.card.entries import Entry, Privilege
+from hub.card.entries import Privilege, RegistryEntry
 from hub.card.keys.signatures import sign, verify
-from hub.card.logical_channel import Call
+from hub.card.logical_channel import CardCall
+from hub.card.state import CardParts
 from hub.card.status import Refusal, Sw
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
 
-if TYPE_CHECKING:
-    from hub.card.state import Card
-
-__all__ = ["Receipts", "authorise"]
+__all__ = ["NO_RECEIPT", "authorise", "confirm", "confirmation_counter"]
 
 TOKEN_VERSION: Final = 0x70
 RECEIPT_VERSION: Final = 0x71
@@ -31,7 +29,7 @@ KEY_IDENTIFIER: Final = 0x01
 NO_RECEIPT: Final = b"\0"
 
 
-def authorise(card: "Card", call: Call, token: bytes, signed: bytes) -> None:
+def authorise(card: CardParts, call: CardCall, token: bytes, signed: bytes) -> None:
     """Return if the selected domain may do what `signed` (the data before the token) says.
 
     Raises `Refusal` for a domain without the privilege and for a token that is missing or wrong.
@@ -61,43 +59,39 @@ def _token_message(command: CommandApdu, signed: bytes) -> bytes:
     return bytes((command.p1, command.p2)) + lc + signed
 
 
-def _privileged(card: "Card", domain: Entry, privilege: Privilege) -> Entry | None:
+def _privileged(
+    card: CardParts, domain: RegistryEntry, privilege: Privilege
+) -> RegistryEntry | None:
     """Return the nearest domain above that has `privilege`."""
     above = card.registry.ancestry(domain)[1:]
     return next((entry for entry in above if entry.has(privilege)), None)
 
 
-class Receipts:
-    """Confirms what a delegated domain has done."""
+def confirmation_counter(card: CardParts) -> bytes:
+    """Return the value of tag C2, two bytes: how many receipts there have been."""
+    return card.registry.find_property("confirmation") or b"\0\0"
 
-    def __init__(self, card: "Card") -> None:
-        self._card = card
 
-    def counter(self) -> bytes:
-        """Return the confirmation counter, two bytes; it counts the receipts."""
-        return self._card.registry.find_property("confirmation") or b"\0\0"
-
-    def confirm(self, call: Call, *fields: bytes) -> bytes:
-        """Return the response data of an operation on `fields`: a receipt, or 00 for none."""
-        card = self._card
-        if not call.domain.has(Privilege.DELEGATED_MANAGEMENT):
-            return NO_RECEIPT
-        generator = _privileged(card, call.domain, Privilege.RECEIPT_GENERATION)
-        key = generator and card.keys.find(generator.aid, RECEIPT_VERSION, KEY_IDENTIFIER)
-        if not key:
-            return NO_RECEIPT
-        count = int.from_bytes(self.counter(), "big") + 1
-        if count > 0xFFFF:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the confirmation counter is at its end")
-        card.registry.set_property("confirmation", count.to_bytes(2, "big"))
-        issuer = card.registry.issuer().aid
-        unique = b"".join(
-            card.registry.find_object(issuer, tag) or default
-            for tag, default in ((0x42, card.profile.issuer), (0x45, card.profile.image))
-        )
-        confirmation = encode_lv(count.to_bytes(2, "big"), unique)
-        receipt = sign(key, confirmation + encode_lv(*fields))
-        if receipt is None:
-            return NO_RECEIPT
-        body = encode_lv(receipt) + confirmation
-        return encode_length(len(body)) + body
+def confirm(card: CardParts, call: CardCall, *fields: bytes) -> bytes:
+    """Return the response data of an operation on `fields`: a receipt, or 00 for none."""
+    if not call.domain.has(Privilege.DELEGATED_MANAGEMENT):
+        return NO_RECEIPT
+    generator = _privileged(card, call.domain, Privilege.RECEIPT_GENERATION)
+    key = generator and card.keys.find(generator.aid, RECEIPT_VERSION, KEY_IDENTIFIER)
+    if not key:
+        return NO_RECEIPT
+    count = int.from_bytes(confirmation_counter(card), "big") + 1
+    if count > 0xFFFF:
+        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the confirmation counter is at its end")
+    card.registry.set_property("confirmation", count.to_bytes(2, "big"))
+    issuer = card.registry.issuer().aid
+    unique = b"".join(
+        card.registry.find_object(issuer, tag) or default
+        for tag, default in ((0x42, card.profile.issuer), (0x45, card.profile.image))
+    )
+    confirmation = encode_lv(count.to_bytes(2, "big"), unique)
+    receipt = sign(key, confirmation + encode_lv(*fields))
+    if receipt is None:
+        return NO_RECEIPT
+    body = encode_lv(receipt) + confirmation
+    return encode_length(len(body)) + body

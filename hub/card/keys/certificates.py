@@ -6,14 +6,12 @@ issuer of a CA key, serials allowed) and the key's identifier and version.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from hub.card.registry import Registry
 from hub.card.status import Refusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.tlv import Tlv
-
-if TYPE_CHECKING:
-    from hub.card.registry import Registry
 
 __all__ = ["Certificates"]
 
@@ -28,7 +26,7 @@ CARD_KEYS: Final = frozenset({0x11, 0x13, 0x15})
 class Certificates:
     """Bundles, CA identifiers and allow lists, by key."""
 
-    def __init__(self, registry: "Registry") -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def get(self, domain: bytes, reference: bytes) -> bytes:

@@ -8,8 +8,6 @@
 Loaders send the components whose names they know, one file after the other, and no others. So the
 custom components with the bundle stand behind the RefLocation component in the file of that name,
 the last one that all loaders send: `loadfile` reads a sequence of components and finds them.
-
-Errors: PackageError
 """
 
 import hashlib
@@ -23,6 +21,7 @@ from typing import Final, Self
 
 from hub.card.packages.load_file import COMPONENTS, LoadFile, build_components
 from hub.card.status import Refusal
+from hub.errors import HubError
 
 __all__ = ["CapFile", "PackageError", "build_cap"]
 
@@ -46,7 +45,7 @@ _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _MOMENT: Final = (2025, 1, 1, 0, 0, 0)  # the same bytes whenever it is built
 
 
-class PackageError(Exception):
+class PackageError(HubError):
     """A file is not a CAP file with a bundle for this machine."""
 
 

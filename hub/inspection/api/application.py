@@ -12,7 +12,7 @@ it, so that whoever writes meanwhile is seen.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -21,18 +21,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hub.device import Device
-from hub.disclosure import LogTampered
+from hub.errors import HubError
+from hub.inspection.api.json_views import ErrorJson
 from hub.inspection.api.openapi import openapi_document
-from hub.inspection.api.operations import OPERATIONS, Operation, Session, WrongParameter
+from hub.inspection.api.operations import OPERATIONS, ApiSession, Operation
 from hub.inspection.api.rate_limit import RateLimit
 from hub.inspection.api.tokens import Token, TokenRefused, Tokens
-from hub.inspection.errors import InspectionError
+from hub.inspection.errors import SHOWN_ERRORS, http_status
 from hub.inspection.store import open_inspection
 from hub.inspection.views.proof import BillProofs
-from hub.metering import PeriodIncomplete
-from hub.vault import VaultTampered
-from protocols.metrology import GridError
-from tariffs import TariffError
 
 __all__ = ["create_api"]
 
@@ -42,13 +39,12 @@ FAILURES: Final = RateLimit(burst=10, per_minute=6)
 LONGEST_TOKEN: Final = 128
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem(Exception):
-    """An answer that is no view."""
+class ApiRefused(HubError):
+    """A request that is answered with no view: `headers` go with the refusal."""
 
-    status: int
-    reason: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str]) -> None:
+        super().__init__(reason)
+        self.http_status, self.headers = status, headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +59,30 @@ class _Api:
         try:
             with self.open_device() as device, open_inspection(device) as database:
                 self._admit(operation, request, Tokens(database, device), device.now())
-                parameters = operation.parse(request.query_params.multi_items())
-                parameters |= request.path_params
-                session = Session(device, database, self.proofs)
-                return JSONResponse(operation.answer(session, parameters), headers=HEADERS)
-        except _Problem as problem:
-            return _refusal(problem.status, problem.reason, problem.headers)
-        except (WrongParameter, GridError) as error:
-            return _refusal(400, str(error))
-        except InspectionError as error:
-            return _refusal(404, str(error))
-        except (PeriodIncomplete, TariffError) as error:
-            return _refusal(409, str(error))
-        except (VaultTampered, LogTampered) as error:
-            return _refusal(500, str(error))
+                query = operation.parse(request.query_params.multi_items(), request.path_params)
+                session = ApiSession(device, database, self.proofs)
+                return JSONResponse(operation.answer(session, query).as_json(), headers=HEADERS)
+        except ApiRefused as refused:
+            return _refusal(refused.http_status, str(refused), refused.headers)
+        except SHOWN_ERRORS as error:
+            return _refusal(http_status(error), str(error))
 
     def _admit(self, operation: Operation, request: Request, tokens: Tokens, now: int) -> None:
         peer = "" if request.client is None else request.client.host
         if wait := self.failures.wait(peer, now):
-            raise _Problem(429, "too many wrong tokens", {"Retry-After": str(wait)})
+            raise ApiRefused(429, "too many wrong tokens", {"Retry-After": str(wait)})
         token = self._token(request, tokens, peer, now)
         if wait := self.requests.take(str(token.number), now):
-            raise _Problem(429, "too many requests", {"Retry-After": str(wait)})
+            raise ApiRefused(429, "too many requests", {"Retry-After": str(wait)})
         if operation.scope not in token.scopes:
             scope = f'Bearer error="insufficient_scope", scope="{operation.scope}"'
             reason = f"the token is not for {operation.scope}"
-            raise _Problem(403, reason, {"WWW-Authenticate": scope})
+            raise ApiRefused(403, reason, {"WWW-Authenticate": scope})
 
     def _token(self, request: Request, tokens: Tokens, peer: str, now: int) -> Token:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if not text:
-            raise _Problem(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+            raise ApiRefused(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
         try:
             if scheme.lower() != "bearer" or len(text) > LONGEST_TOKEN:
                 raise TokenRefused("not a bearer token")
@@ -101,7 +90,7 @@ class _Api:
         except TokenRefused as refused:
             self.failures.take(peer, now)
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            raise _Problem(401, str(refused), challenge) from None
+            raise ApiRefused(401, str(refused), challenge) from None
 
 
 def create_api(
@@ -145,4 +134,4 @@ def _not_found(_: Request, error: Exception) -> Response:
 
 
 def _refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": reason}, status, {**HEADERS, **(headers or {})})
+    return JSONResponse(ErrorJson(error=reason).as_json(), status, {**HEADERS, **(headers or {})})

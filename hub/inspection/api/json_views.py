@@ -1,377 +1,580 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The views as JSON has them: one shape for the command line, the pages' data and the interface."""
+"""The views as JSON has them: typed models for the command line, the pages and the interface.
 
-from datetime import tzinfo
-from typing import Any, Final, Protocol
+A model takes its members from the attributes of a view and converts them: moments from epoch
+seconds, buckets and records one by one. `as_json` is what is printed or sent. The OpenAPI document
+is made from the same models, each under its class's name without `Json`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
+from msgspec import UNSET, Meta, Struct, UnsetType, convert, field, to_builtins
+from msgspec.structs import fields
+
 from hub.disclosure import Knowledge
+from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
-from hub.inspection.views.bill import CheckedBill
-from hub.inspection.views.bucket import Bucket, Peak
-from hub.inspection.views.estimates import FORECAST_METHOD, Forecast, Offer
-from hub.inspection.views.live import FineUse, PowerNow
-from hub.inspection.views.money import Money
+from hub.inspection.views.bill import CheckedBill, Verdict
+from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
+from hub.inspection.views.calendar import By
+from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
+from hub.inspection.views.live import FineUse
 from hub.inspection.views.proof import ProofCheck
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
-from hub.inspection.views.tariff_views import TariffTable
-from hub.text import local_day, local_text, utc_text
+from hub.inspection.views.tariff_views import PriceRow, TariffColumn
+from hub.text import local_day, local_text
+from protocols.metrology import Period
 
 __all__ = [
-    "attack_facts",
-    "bill_facts",
-    "bucket_facts",
-    "comparison_facts",
-    "fine_facts",
-    "forecast_facts",
-    "known_facts",
-    "message_facts",
-    "offer_facts",
-    "power_facts",
-    "proof_facts",
-    "readings_facts",
-    "releases_facts",
-    "tariff_table_facts",
+    "BillJson",
+    "BillsJson",
+    "ComparisonJson",
+    "DeviceJson",
+    "DisclosedJson",
+    "ErrorJson",
+    "FineJson",
+    "InvoiceJson",
+    "JsonView",
+    "PowerJson",
+    "ReadingsJson",
+    "ReleasesJson",
+    "TariffsJson",
+    "attack_json",
+    "comparison_json",
+    "disclosed_json",
+    "fine_json",
+    "forecast_json",
+    "invoice_json",
+    "message_json",
+    "offers_json",
+    "readings_json",
 ]
 
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
+Moment = Annotated[datetime, Meta(tz=True)]
+_fields = cache(fields)  # looked up for every bucket
 
 
-def readings_facts(view: ReadingsView) -> dict[str, Any]:
+class JsonView(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"begin": "from", "end": "until"},
+):
+    """A view as JSON has it."""
+
+    @classmethod
+    def of(cls, view: object, **members: object) -> Self:
+        """Return the model of a view: some members as given here, the others its attributes.
+
+        Raises `msgspec.ValidationError` where one is not what the model says.
+        """
+        values = {
+            member.encode_name: members[member.name]
+            if member.name in members
+            else getattr(view, member.name)
+            for member in _fields(cls)
+            if members.get(member.name, member.default) is not UNSET
+        }
+        # Not strict: epoch seconds become moments.
+        return convert(values, cls, strict=False, from_attributes=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the members by name; whole numbers are of any length."""
+        members: dict[str, Any] = to_builtins(self)
+        return members
+
+
+class ErrorJson(JsonView, frozen=True):
+    """Why there is no answer."""
+
+    error: str
+
+
+class _Money(JsonView, frozen=True):
+    exact: int
+    decimals: int = field(name="exact_decimals")
+    to_cents: str = field(name="rounded")
+    currency: str
+
+
+class DeviceJson(JsonView, frozen=True):
+    """A meter, and how far its days go."""
+
+    meter: str
+    register: str
+    feed_in_register: str | None
+    zone: str
+    slot_minutes: int
+    first_day: date | None
+    last_day: date | None
+    certified_days: int
+    last_reading: Moment | None
+    log_entries: int
+
+
+class PowerJson(JsonView, frozen=True):
+    """The mean power over the last stretch of readings."""
+
+    watts: int
+    within_watts: int
+    begin: Moment
+    end: Moment
+    register_wh: int
+
+
+class _Peak(JsonView, frozen=True):
+    begin: Moment
+    seconds: int
+    energy_wh: int
+    watts: int
+
+
+class _Bucket(JsonView, frozen=True):
+    begin: Moment
+    end: Moment
+    local_from: Moment
+    local_until: Moment
+    energy_wh: int | None
+    fed_in_wh: int | None = field(name="feed_in_wh")
+    states: StateCounts = field(name="slots")
+    unknown_seconds: int
+    unattributed_wh: int
+    is_provisional: bool = field(name="provisional")
+    peak: _Peak | None
+    bands: list[BandUse]
+    price_micro: int | None
+    energy_cost: _Money | None
+    cost: _Money | None
+    reason: str = field(name="no_cost_because")
+
+
+class ReadingsJson(JsonView, frozen=True):
+    """A period in buckets."""
+
+    zone: str
+    slot_seconds: int
+    first_day: date
+    last_day: date
+    by: By
+    tariffs: list[str]
+    total: _Bucket
+    buckets: list[_Bucket]
+
+
+class ComparisonJson(JsonView, frozen=True):
+    """Two periods and their difference."""
+
+    now: ReadingsJson
+    before: ReadingsJson
+    energy_difference_wh: int | None
+    energy_ratio_ppm: int | None
+    cost_difference: _Money | None
+
+
+class _FineUse(JsonView, frozen=True):
+    begin: Moment
+    end: Moment
+    energy_wh: int | None
+    watts: int | None
+    is_suspect: bool = field(name="suspect")
+
+
+class FineJson(JsonView, frozen=True):
+    """A day between its readings."""
+
+    day: date
+    uses: list[_FineUse]
+
+
+class _Window(JsonView, frozen=True):
+    first_day: date
+    last_day: date
+    days: float
+
+
+class _Known(JsonView, frozen=True):
+    slots: int
+    rank: int = field(name="degrees_of_freedom")
+    classes: int = field(name="degrees_of_freedom_at_most")
+    bits: int
+    shortest_window: _Window | None
+    nothing_finer_than_minutes: int
+    peaks: int
+
+
+class _Recorded(JsonView, frozen=True):
+    time: Moment
+    recipient: str
+    purpose: str
+
+
+class _Release(_Recorded, frozen=True):
+    statement: str
+    register: str | None
+    begin: Moment
+    end: Moment
+    first_day: date
+    last_day: date
+    bits: int
+    size: int = field(name="bytes")
+
+
+class _Refusal(_Recorded, frozen=True):
+    why: str
+
+
+class _Output(_Recorded, frozen=True):
+    output: str
+    bits: int
+
+
+class _Export(_Recorded, frozen=True):
+    resolution_minutes: int
+    readings: int
+
+
+class _Aggregate(_Recorded, frozen=True):
+    begin: Moment
+    end: Moment
+    region: str
+    resolution_minutes: int
+    values: int
+    group: int = field(name="households")
+    index: str | None
+
+
+class _Copy(JsonView, frozen=True):
+    time: Moment
+    form: str
+    begin: Moment
+    end: Moment
+    readings: int
+    size: int
+    sha256: str
+
+
+class DisclosedJson(JsonView, frozen=True):
+    """What left the house."""
+
+    released: list[_Release]
+    refusals: list[_Refusal] = field(name="refused")
+    known: dict[str, _Known]
+    bytes_left_house: int
+    outputs: list[_Output]
+    exports: list[_Export]
+    aggregates: list[_Aggregate]
+    copies: list[_Copy]
+    readings_left_house: int = field(name="raw_readings_left_house")
+
+
+class ReleasesJson(DisclosedJson, frozen=True):
+    """What left the house, and the log's entries of the messages."""
+
+    messages: list[int]
+
+
+class MessageJson(JsonView, frozen=True):
+    """A message that left, to the byte, and what can be read in it without its applet."""
+
+    sequence: int = field(name="entry")
+    time: Moment
+    recipient: str
+    purpose: str
+    applet: str
+    size: int
+    fields: list[Field]
+    content: str = field(name="bytes")
+
+
+class _Activation(JsonView, frozen=True):
+    appliance: Appliance
+    begin: Moment
+    end: Moment
+    watts: int
+
+
+class _Attacked(JsonView, frozen=True):
+    step_seconds: int
+    known_steps: int
+    found: int
+    wrong: int
+    activations: list[_Activation]
+
+
+class AttackJson(JsonView, frozen=True):
+    """What an attacker could infer from each curve."""
+
+    first_day: date
+    last_day: date
+    house: _Attacked
+    recipients: dict[str, _Attacked]
+    together: _Attacked
+
+
+class _Item(JsonView, frozen=True):
+    component: str
+    kind: str
+    label: str
+    begin: Moment
+    end: Moment
+    quantity: int | None
+    unit: str
+    rate: int | None
+    amount_exact: int
+
+
+class InvoiceJson(JsonView, frozen=True):
+    """An invoice, and what the readings say of it."""
+
+    number: int = field(name="invoice")
+    replaces: int | None
+    issued: Moment
+    begin: Moment
+    end: Moment
+    zone: str
+    first_day: date
+    last_day: date
+    currency: str
+    total: str = field(name="invoiced")
+    recomputed: str | None
+    verdict: Verdict
+    reason: str
+    items: list[_Item]
+    exact_decimals: int | None
+    missing_slots: list[Moment]
+    energy_wh: int
+    proof: ProofCheck | UnsetType = UNSET
+
+
+class BillJson(InvoiceJson, frozen=True, kw_only=True):
+    """An invoice that an applet keeps."""
+
+    applet: str
+
+
+class BillsJson(JsonView, frozen=True):
+    """All invoices."""
+
+    bills: list[BillJson]
+
+
+class TariffsJson(JsonView, frozen=True):
+    """Tariff versions side by side."""
+
+    columns: list[TariffColumn]
+    rows: list[PriceRow]
+
+
+class _Offer(JsonView, frozen=True):
+    tariff: str
+    revision: int
+    cost: _Money | None
+    bill: dict[str, Any] | None
+    reason: str = field(name="no_cost_because")
+
+
+class OffersJson(JsonView, frozen=True):
+    """What a period cost, and would have cost under other tariffs."""
+
+    first_day: date
+    last_day: date
+    energy_wh: int | None
+    now: _Money | None
+    offers: list[_Offer]
+
+
+class _Backtest(JsonView, frozen=True):
+    first_day: date
+    forecast: _Money
+    actual: _Money
+    error_ppm: int
+
+
+class ForecastJson(JsonView, frozen=True):
+    """What a month will come to, and how earlier forecasts did."""
+
+    method: str
+    tariff: str
+    first_day: date
+    last_day: date
+    known_until: Moment
+    known_wh: int
+    energy_wh: int
+    so_far: _Money | None
+    cost: _Money
+    bill: dict[str, Any]
+    mean_error_ppm: int | None
+    worst_error_ppm: int | None
+    backtests: list[_Backtest]
+
+
+def readings_json(view: ReadingsView) -> ReadingsJson:
     """Return a readings view."""
     zone = ZoneInfo(view.zone)
-    return {
-        "zone": view.zone,
-        "slot_seconds": view.slot_seconds,
-        "first_day": view.period.first.isoformat(),
-        "last_day": view.period.last.isoformat(),
-        "by": view.by.value,
-        "tariffs": list(view.tariffs),
-        "total": bucket_facts(view.total, zone),
-        "buckets": [bucket_facts(bucket, zone) for bucket in view.buckets],
-    }
+    return ReadingsJson.of(
+        view,
+        **_days(view.period),
+        total=_bucket(view.total, zone),
+        buckets=[_bucket(bucket, zone) for bucket in view.buckets],
+    )
 
 
-def bucket_facts(bucket: Bucket, zone: tzinfo) -> dict[str, Any]:
-    """Return one bucket."""
-    states = bucket.states
-    return {
-        "from": utc_text(bucket.begin),
-        "until": utc_text(bucket.end),
-        "local_from": local_text(bucket.begin, zone),
-        "local_until": local_text(bucket.end, zone),
-        "energy_wh": bucket.energy_wh,
-        "feed_in_wh": bucket.fed_in_wh,
-        "slots": {
-            "measured": states.measured,
-            "estimated": states.estimated,
-            "substituted": states.substituted,
-            "missing": states.missing,
-        },
-        "unknown_seconds": bucket.unknown_seconds,
-        "unattributed_wh": bucket.unattributed_wh,
-        "provisional": bucket.is_provisional,
-        "peak": _peak(bucket.peak),
-        "bands": [
-            {"band": one.band, "energy_wh": one.energy_wh, "slots": one.slots}
-            for one in bucket.bands
-        ],
-        "price_micro": bucket.price_micro,
-        "energy_cost": _money(bucket.energy_cost),
-        "cost": _money(bucket.cost),
-        "no_cost_because": bucket.reason,
-    }
+def _bucket(bucket: UseBucket, zone: ZoneInfo) -> _Bucket:
+    return _Bucket.of(
+        bucket,
+        local_from=local_text(bucket.begin, zone),
+        local_until=local_text(bucket.end, zone),
+    )
 
 
-def comparison_facts(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: Comparison) -> ComparisonJson:
     """Return two views and their difference."""
-    return {
-        "now": readings_facts(comparison.now),
-        "before": readings_facts(comparison.before),
-        "energy_difference_wh": comparison.energy_difference_wh,
-        "energy_ratio_ppm": comparison.energy_ratio_ppm,
-        "cost_difference": _money(comparison.cost_difference),
-    }
+    now, before = map(readings_json, (comparison.now, comparison.before))
+    return ComparisonJson.of(comparison, now=now, before=before)
 
 
-def power_facts(power: PowerNow | None) -> dict[str, Any] | None:
-    """Return the power now."""
-    if power is None:
-        return None
-    return {
-        "watts": power.watts,
-        "within_watts": power.within_watts,
-        "from": utc_text(power.begin),
-        "until": utc_text(power.end),
-        "register_wh": power.register_wh,
-    }
+def fine_json(day: date, uses: Iterable[FineUse]) -> FineJson:
+    """Return a day between its readings."""
+    return FineJson.of(None, day=day, uses=list(uses))
 
 
-def fine_facts(use: FineUse) -> dict[str, Any]:
-    """Return what was used between two readings."""
-    return {
-        "from": utc_text(use.begin),
-        "until": utc_text(use.end),
-        "energy_wh": use.energy_wh,
-        "watts": use.watts,
-        "suspect": use.is_suspect,
-    }
-
-
-def releases_facts(view: ReleasesView, zone: ZoneInfo) -> dict[str, Any]:
+def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
     """Return what left the house."""
-    known = {name: known_facts(knowledge, zone) for name, knowledge in view.known.items()}
-    if len(view.known) > 1:
-        known[TOGETHER] = known_facts(view.together, zone)
-    return {
-        "released": [_released(one, zone) for one in view.releases],
-        "refused": [{**_told(one), "why": one.why} for one in view.refusals],
-        "known": known,
-        "bytes_left_house": view.bytes_left_house,
-        "outputs": [{**_told(one), "output": one.output, "bits": one.bits} for one in view.outputs],
-        "exports": [
-            {
-                **_told(one),
-                "resolution_minutes": one.resolution_minutes,
-                "readings": one.readings,
-            }
-            for one in view.exports
+    known = view.known | ({TOGETHER: view.together} if len(view.known) > 1 else {})
+    return DisclosedJson.of(
+        view,
+        released=[_release(record, zone) for record in view.releases],
+        known={name: _known(knowledge, zone) for name, knowledge in known.items()},
+        refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
+        outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
+        exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
+        aggregates=[
+            _Aggregate.of(entry, **{**entry.facts, "index": entry.facts.get("index") or None})
+            for entry in view.aggregates
         ],
-        "aggregates": [
-            {
-                **_told(one),
-                **_stretch(one.begin, one.end),
-                "region": one.region,
-                "resolution_minutes": one.resolution_minutes,
-                "values": one.values,
-                "households": one.group,
-                "index": one.index or None,
-            }
-            for one in view.aggregates
+        copies=[
+            _Copy.of(entry, **entry.facts, sha256=entry.facts["copy"].hex())
+            for entry in view.copies
         ],
-        "copies": [
-            {
-                "time": utc_text(one.time),
-                "form": one.form,
-                **_stretch(one.begin, one.end),
-                "readings": one.readings,
-                "size": one.size,
-                "sha256": one.digest.hex(),
-            }
-            for one in view.copies
-        ],
-        "raw_readings_left_house": view.readings_left_house,
-    }
+    )
 
 
-def _released(one: RecordedRelease, zone: ZoneInfo) -> dict[str, Any]:
-    return {
-        **_told(one.release),
-        "statement": one.release.statement,
-        "register": one.release.form.register or None,
-        **_stretch(one.begin, one.end),
-        "first_day": local_day(one.begin, zone),
-        "last_day": local_day(one.end - 1, zone),
-        "bits": one.release.bits,
-        "bytes": one.size,
-    }
+def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
+    return _Release.of(
+        record.release,
+        register=record.release.form.register or None,
+        begin=record.begin,
+        end=record.end,
+        **_local_days(record.begin, record.end, zone),
+        size=record.size,
+    )
 
 
-class _Told(Protocol):
-    """What every record of something told has."""
-
-    @property
-    def time(self) -> int: ...
-    @property
-    def recipient(self) -> str: ...
-    @property
-    def purpose(self) -> str: ...
-
-
-def _told(one: _Told) -> dict[str, Any]:
-    return {"time": utc_text(one.time), "recipient": one.recipient, "purpose": one.purpose}
-
-
-def _stretch(begin: int, end: int) -> dict[str, Any]:
-    return {"from": utc_text(begin), "until": utc_text(end)}
-
-
-def known_facts(knowledge: Knowledge, zone: ZoneInfo) -> dict[str, Any]:
-    """Return what somebody knows."""
+def _known(knowledge: Knowledge, zone: ZoneInfo) -> _Known:
     window = knowledge.shortest_window
-    shown = None
-    if window is not None:
-        shown = {
-            "first_day": local_day(window[0], zone),
-            "last_day": local_day(window[1] - 1, zone),
+    return _Known.of(
+        knowledge,
+        shortest_window=window
+        and {
+            **_local_days(*window, zone),
             "days": round((window[1] - window[0]) / DAY_SECONDS, 2),
-        }
-    return {
-        "slots": knowledge.slots,
-        "degrees_of_freedom": knowledge.rank,
-        "degrees_of_freedom_at_most": knowledge.classes,
-        "bits": knowledge.bits,
-        "shortest_window": shown,
-        "nothing_finer_than_minutes": knowledge.least_seconds // 60,
-        "peaks": knowledge.peaks,
-    }
+        },
+        nothing_finer_than_minutes=knowledge.least_seconds // 60,
+    )
 
 
-def message_facts(
-    message: OutgoingMessage, content: bytes, fields: tuple[Field, ...]
-) -> dict[str, Any]:
+def message_json(message: OutgoingMessage, content: bytes, decoded: Sequence[Field]) -> MessageJson:
     """Return an outgoing message to the byte, and what can be read in it without its applet."""
-    return {
-        "entry": message.sequence,
-        "time": utc_text(message.time),
-        "recipient": message.recipient,
-        "purpose": message.purpose,
-        "applet": message.applet.hex().upper(),
-        "size": len(content),
-        "fields": [{"name": field.name, "value": field.value} for field in fields],
-        "bytes": content.hex(),
-    }
+    return MessageJson.of(
+        message,
+        applet=message.applet.hex().upper(),
+        size=len(content),
+        fields=decoded,
+        content=content.hex(),
+    )
 
 
-def offer_facts(offer: Offer) -> dict[str, Any]:
-    """Return what a period would have cost under a tariff."""
-    return {
-        "tariff": offer.tariff.name,
-        "revision": offer.tariff.revision,
-        "cost": _money(offer.cost),
-        "bill": None if offer.bill is None else offer.bill.as_json(),
-        "no_cost_because": offer.reason,
-    }
-
-
-def forecast_facts(guess: Forecast) -> dict[str, Any]:
-    """Return a forecast and how earlier ones did."""
-    return {
-        "method": FORECAST_METHOD,
-        "tariff": guess.tariff.name,
-        "first_day": guess.period.first.isoformat(),
-        "last_day": guess.period.last.isoformat(),
-        "known_until": utc_text(guess.known_until),
-        "known_wh": guess.known_wh,
-        "energy_wh": guess.energy_wh,
-        "so_far": _money(guess.so_far),
-        "cost": _money(guess.cost),
-        "bill": guess.bill.as_json(),
-        "mean_error_ppm": guess.mean_error_ppm,
-        "worst_error_ppm": guess.worst_error_ppm,
-        "backtests": [
-            {
-                "first_day": test.period.first.isoformat(),
-                "forecast": _money(test.forecast),
-                "actual": _money(test.actual),
-                "error_ppm": test.error_ppm,
-            }
-            for test in guess.backtests
-        ],
-    }
-
-
-def tariff_table_facts(table: TariffTable) -> dict[str, Any]:
-    """Return tariff versions side by side."""
-    return {
-        "columns": [
-            {
-                "name": column.name,
-                "revision": column.revision,
-                "digest": column.digest.hex(),
-                "first_day": column.first_day.isoformat(),
-                "last_day": column.last_day.isoformat(),
-            }
-            for column in table.columns
-        ],
-        "rows": [
-            {
-                "component": row.component,
-                "band": row.band,
-                "when": row.when,
-                "prices": list(row.prices),
-                "changes": row.changes,
-            }
-            for row in table.rows
-        ],
-    }
-
-
-def proof_facts(proof: ProofCheck) -> dict[str, Any]:
-    """Return the verdict on a bill's proof."""
-    return {
-        "verdict": proof.verdict.value,
-        "reason": proof.reason,
-        "total": proof.total,
-        "currency": proof.currency,
-    }
-
-
-def bill_facts(checked: CheckedBill, zone: ZoneInfo) -> dict[str, Any]:
-    """Return a checked invoice as the JSON outputs show it."""
-    invoice, bill = checked.invoice, checked.bill
-    return {
-        "invoice": invoice.number,
-        "replaces": invoice.replaces or None,
-        "issued": utc_text(invoice.issued),
-        "from": utc_text(invoice.begin),
-        "until": utc_text(invoice.end),
-        "zone": zone.key,
-        "first_day": local_day(invoice.begin, zone),
-        "last_day": local_day(invoice.end - 1, zone),
-        "currency": invoice.currency,
-        "invoiced": invoice.total,
-        "recomputed": None if bill is None else bill.total,
-        "verdict": checked.verdict.value,
-        "reason": checked.reason,
-        "items": [] if bill is None else bill.as_json()["items"],
-        "exact_decimals": None if bill is None else bill.exact_decimals,
-        "missing_slots": [] if bill is None else [utc_text(s) for s in bill.missing_slots],
-        "energy_wh": sum(checked.use_wh),
-    }
-
-
-def attack_facts(view: AttackView) -> dict[str, Any]:
+def attack_json(view: AttackView) -> AttackJson:
     """Return what an attacker could infer from each curve."""
-    return {
-        "first_day": view.period.first.isoformat(),
-        "last_day": view.period.last.isoformat(),
-        "house": _attacked(view.house),
-        "recipients": {name: _attacked(result) for name, result in view.recipients.items()},
-        "together": _attacked(view.together),
-    }
+    return AttackJson.of(
+        view,
+        **_days(view.period),
+        house=_attacked(view.house),
+        recipients={name: _attacked(result) for name, result in view.recipients.items()},
+        together=_attacked(view.together),
+    )
 
 
-def _attacked(result: AttackResult) -> dict[str, Any]:
-    return {
-        "step_seconds": result.curve.step_seconds,
-        "known_steps": sum(watts is not None for watts in result.curve.watts),
-        "found": result.found,
-        "wrong": result.wrong,
-        "activations": [
-            {
-                "appliance": one.appliance.value,
-                "from": utc_text(one.begin),
-                "until": utc_text(one.end),
-                "watts": one.watts,
-            }
-            for one in result.activations
+def _attacked(result: AttackResult) -> _Attacked:
+    return _Attacked.of(
+        result,
+        step_seconds=result.curve.step_seconds,
+        known_steps=sum(watts is not None for watts in result.curve.watts),
+    )
+
+
+def invoice_json(
+    checked: CheckedBill, zone: ZoneInfo, proof: ProofCheck | None = None
+) -> InvoiceJson:
+    """Return a checked invoice, and what is said of its proof if that was checked."""
+    invoice, bill = checked.invoice, checked.bill
+    return InvoiceJson.of(
+        invoice,
+        replaces=invoice.replaces or None,
+        zone=zone.key,
+        **_local_days(invoice.begin, invoice.end, zone),
+        recomputed=bill and bill.total,
+        verdict=checked.verdict,
+        reason=checked.reason,
+        items=bill.items if bill else [],
+        exact_decimals=bill and bill.exact_decimals,
+        missing_slots=bill.missing_slots if bill else [],
+        energy_wh=sum(checked.use_wh),
+        proof=proof or UNSET,
+    )
+
+
+def offers_json(view: ReadingsView, offers: Iterable[TariffOffer]) -> OffersJson:
+    """Return what a period cost, and would have cost under other tariffs."""
+    return OffersJson.of(
+        view.total,
+        **_days(view.period),
+        now=view.total.cost,
+        offers=[
+            _Offer.of(
+                offer,
+                tariff=offer.tariff.name,
+                revision=offer.tariff.revision,
+                bill=offer.bill and offer.bill.as_json(),
+            )
+            for offer in offers
         ],
-    }
+    )
 
 
-def _peak(peak: Peak | None) -> dict[str, Any] | None:
-    if peak is None:
-        return None
-    return {
-        "from": utc_text(peak.begin),
-        "seconds": peak.seconds,
-        "energy_wh": peak.energy_wh,
-        "watts": peak.watts,
-    }
+def forecast_json(forecast: BillForecast) -> ForecastJson:
+    """Return a forecast and how earlier ones did."""
+    return ForecastJson.of(
+        forecast,
+        method=FORECAST_METHOD,
+        tariff=forecast.tariff.name,
+        **_days(forecast.period),
+        bill=forecast.bill.as_json(),
+        backtests=[_Backtest.of(test, first_day=test.period.first) for test in forecast.backtests],
+    )
 
 
-def _money(money: Money | None) -> dict[str, Any] | None:
-    return None if money is None else money.as_json()
+def _days(period: Period) -> dict[str, date]:
+    return {"first_day": period.first, "last_day": period.last}
+
+
+def _local_days(begin: int, end: int, zone: ZoneInfo) -> dict[str, str]:
+    return {"first_day": local_day(begin, zone), "last_day": local_day(end - 1, zone)}

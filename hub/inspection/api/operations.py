@@ -1,21 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programming interface can be asked: one table of operations, each answered by a view."""
+"""What the programming interface can be asked: one table of operations, each answered by a view.
 
-import re
+An operation is a function: its docstring, the model of its parameters and the model of its answer
+make the route, the parser and the OpenAPI document.
+"""
+
+import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Annotated, Any, Final, get_args, get_type_hints
+
+from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert, field
+from msgspec.structs import fields
 
 from hub.device import Device
-from hub.inspection.api import json_views as facts
+from hub.errors import HubError
+from hub.inspection.api import json_views as views
+from hub.inspection.api.json_views import JsonView
 from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import check_invoices
 from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.calendar import By, period_before
-from hub.inspection.views.documents import SUPPLIER_KEY, TariffBook, tariff_book
+from hub.inspection.views.documents import SUPPLIER_KEY, tariff_book
 from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses, power_now
 from hub.inspection.views.proof import BillProofs
@@ -23,55 +33,86 @@ from hub.inspection.views.readings import compare, readings_view
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
-from hub.text import utc_text
 from hub.vault import Database
 from protocols.metrology import Period
 
-__all__ = ["OPERATIONS", "Operation", "Parameter", "Session", "WrongParameter"]
+__all__ = ["OPERATIONS", "ApiSession", "Operation", "WrongParameter"]
 
 MOST_DAYS: Final = 3_700
 MOST_FINE_DAYS: Final = 92
 """By the hour or slot."""
+MOST_ATTACKED_DAYS: Final = 31
 LONGEST_TEXT: Final = 200
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+FLAGS: Final = {"true": True, "false": False}
 
 
-class WrongParameter(Exception):
+class WrongParameter(HubError):
     """A parameter of a request is missing, unknown or not what it should be."""
+
+    http_status = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ApiSession:
     """What an operation works on."""
 
     device: Device
     database: Database
     proofs: BillProofs | None
 
-    @property
-    def kept(self) -> Summaries:
-        """The kept buckets."""
-        return Summaries.of(self.device, self.database)
 
-    @property
-    def book(self) -> TariffBook:
-        """The tariffs the resident knows."""
-        return tariff_book(self.device)
+class Query(Struct, frozen=True, kw_only=True):
+    """The parameters of an operation; these are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A query parameter."""
+class PeriodQuery(Query, frozen=True):
+    """Some local days."""
 
-    name: str
-    schema: Mapping[str, Any]
-    """Its JSON Schema."""
-    parse: Callable[[str], Any]
-    required: bool = False
-    summary: str = ""
+    first: Annotated[date, Meta(description="The first local day.")] = field(name="from")
+    last: Annotated[date, Meta(description="The last local day.")] = field(name="until")
+
+    def period(self, most_days: int) -> Period:
+        """Return the days; raise `WrongParameter` for more than `most_days`."""
+        period = Period(self.first, self.last)
+        if (period.last - period.first).days >= most_days:
+            raise WrongParameter(f"from, until: {most_days} days at most")
+        return period
 
 
-Answer = Callable[[Session, Mapping[str, Any]], Mapping[str, Any]]
+class ReadingsQuery(PeriodQuery, frozen=True):
+    """A period, and how it is shown."""
+
+    by: Annotated[By, Meta(description="How finely; by slot or hour 92 days at most.")] = By.DAY
+    compare: Annotated[bool, Meta(description="Whether to set the period before it beside it.")] = (
+        False
+    )
+
+
+class DayQuery(Query, frozen=True):
+    """A local day."""
+
+    day: Annotated[date, Meta(description="The local day.")]
+
+
+class RecipientQuery(Query, frozen=True):
+    """Somebody who was told something."""
+
+    recipient: Annotated[str, Meta(description="Only what went to this one.")] | UnsetType = UNSET
+
+
+class EntryQuery(Query, frozen=True):
+    """An entry of the log."""
+
+    entry: Annotated[int, Meta(description="The message's entry in the log.")]
+
+
+class BillsQuery(Query, frozen=True):
+    """How far bills are checked."""
+
+    proofs: Annotated[
+        bool,
+        Meta(description="Whether to check the supplier's proofs as well; that takes a while."),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,194 +122,158 @@ class Operation:
     path: str
     name: str
     scope: Scope
-    summary: str
-    schema: str
-    """The name of what it answers, in the document's schemas."""
-    answer: Answer
-    parameters: Sequence[Parameter] = field(default=())
+    answer: Callable[[ApiSession, Any], JsonView]
 
-    def parse(self, given: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """Return the parameters of a query; raise `WrongParameter` for any that is wrong."""
-        known = {parameter.name: parameter for parameter in self.parameters}
-        found: dict[str, Any] = {}
+    @property
+    def summary(self) -> str:
+        """What it answers, in a line."""
+        return str(self.answer.__doc__)
+
+    @property
+    def query(self) -> type[Query]:
+        """The model of its parameters, in the address and the path."""
+        query: type[Query] = get_type_hints(self.answer)["query"]
+        return query
+
+    @property
+    def answers(self) -> tuple[type[JsonView], ...]:
+        """The models of its answers."""
+        answer = get_type_hints(self.answer)["return"]
+        return get_args(answer) or (answer,)
+
+    def parse(self, given: Sequence[tuple[str, str]], path: Mapping[str, Any]) -> Query:
+        """Return the parameters of a request; raise `WrongParameter` for any that is wrong."""
+        members = dict(path)
+        known = {member.encode_name: member for member in fields(self.query)}
         for name, text in given:
-            if name not in known:
+            if name not in known or name in path:
                 raise WrongParameter(f"there is no parameter {name[:LONGEST_TEXT]!r}")
-            if name in found:
+            if name in members:
                 raise WrongParameter(f"{name} is given twice")
-            try:
-                found[name] = known[name].parse(text)
-            except ValueError:
-                raise WrongParameter(f"{name}: {text[:LONGEST_TEXT]!r} is not one") from None
-        for parameter in self.parameters:
-            if parameter.required and parameter.name not in found:
-                raise WrongParameter(f"{parameter.name} is needed")
-        return found
+            members[name] = _value(name, text, known[name].type)
+        for name, member in known.items():
+            if member.required and name not in members:
+                raise WrongParameter(f"{name} is needed")
+        return convert(members, self.query)
 
 
-def _day(text: str) -> date:
-    if not _DAY.fullmatch(text):
-        raise ValueError(text)
-    return date.fromisoformat(text)
+def _value(name: str, text: str, kind: Any) -> object:
+    for value in (text, FLAGS.get(text)):
+        with suppress(ValidationError):
+            converted: object = convert(value, kind)
+            return converted
+    plain, *_ = get_args(kind)
+    what = "of true, false"
+    if plain is date:
+        what = "that is written like 2025-03-31"
+    elif issubclass(plain, enum.Enum):
+        what = "of " + ", ".join(member.value for member in plain)
+    raise WrongParameter(f"{name}: {text[:LONGEST_TEXT]!r} is not one {what}")
 
 
-def _flag(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValueError(text)
-    return text == "true"
-
-
-DATE: Final[Mapping[str, Any]] = {"type": "string", "format": "date"}
-FROM: Final = Parameter("from", DATE, _day, required=True, summary="The first local day.")
-UNTIL: Final = Parameter("until", DATE, _day, required=True, summary="The last local day.")
-BY: Final = Parameter(
-    "by", {"type": "string", "enum": [by.value for by in By], "default": "day"}, By,
-    summary="How finely; by slot or hour 92 days at most.",
-)  # fmt: skip
-COMPARE: Final = Parameter(
-    "compare", {"type": "boolean", "default": False}, _flag,
-    summary="Whether to set the period before it beside it.",
-)  # fmt: skip
-DAY: Final = Parameter("day", DATE, _day, required=True, summary="The local day.")
-PROOFS: Final = Parameter(
-    "proofs", {"type": "boolean", "default": False}, _flag,
-    summary="Whether to check the supplier's proofs as well; that takes a while.",
-)  # fmt: skip
-RECIPIENT: Final = Parameter(
-    "recipient", {"type": "string"}, str, summary="Only what went to this one."
-)
-
-
-def _device(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
-    device = session.device
-    fed_in = device.description.feed_in_register
+def _device(session: ApiSession, query: Query) -> views.DeviceJson:
+    """Which meter, and how far its days go."""
+    device, about = session.device, session.device.description
     span = device.main.journal.span()
     latest = device.main.vault.latest(device.main.channel)
-    return {
-        "meter": device.description.meter.hex(),
-        "register": device.description.register.hex(),
-        "feed_in_register": None if fed_in is None else fed_in.hex(),
-        "zone": device.description.zone,
-        "slot_minutes": device.description.slot_minutes,
-        "first_day": None if span is None else span[0].isoformat(),
-        "last_day": None if span is None else span[1].isoformat(),
-        "certified_days": 0 if span is None else span[2],
-        "last_reading": None if latest is None else utc_text(latest.time),
-        "log_entries": device.disclosure.log.verify(),
-    }
+    first, last, days = span or (None, None, 0)
+    return views.DeviceJson.of(
+        about,
+        meter=about.meter.hex(),
+        register=about.register.hex(),
+        feed_in_register=about.feed_in_register and about.feed_in_register.hex(),
+        first_day=first,
+        last_day=last,
+        certified_days=days,
+        last_reading=latest and latest.time,
+        log_entries=device.disclosure.log.verify(),
+    )
 
 
-def _power(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = facts.power_facts(power_now(session.device))
-    if found is None:
+def _power(session: ApiSession, query: Query) -> views.PowerJson:
+    """The power at the last reading."""
+    power = power_now(session.device)
+    if power is None:
         raise InspectionError("the readings do not tell the power")
-    return found
+    return views.PowerJson.of(power)
 
 
-def _period(given: Mapping[str, Any], most_days: int) -> Period:
-    period = Period(given["from"], given["until"])
-    if (period.last - period.first).days >= most_days:
-        raise WrongParameter(f"from, until: {most_days} days at most")
-    return period
+def _readings(
+    session: ApiSession, query: ReadingsQuery
+) -> views.ReadingsJson | views.ComparisonJson:
+    """What was used, in buckets of local time."""
+    period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
+    book, kept = tariff_book(session.device), Summaries.of(session.device, session.database)
+    view = readings_view(session.device, period, query.by, book, kept)
+    if not query.compare:
+        return views.readings_json(view)
+    before = readings_view(session.device, period_before(period), query.by, book, kept)
+    return views.comparison_json(compare(view, before))
 
 
-def _readings(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    by = given.get("by", By.DAY)
-    period = _period(given, MOST_DAYS if by.is_of_days else MOST_FINE_DAYS)
-    book, kept = session.book, session.kept
-    view = readings_view(session.device, period, by, book, kept)
-    if not given.get("compare"):
-        return facts.readings_facts(view)
-    before = readings_view(session.device, period_before(period), by, book, kept)
-    return facts.comparison_facts(compare(view, before))
+def _fine(session: ApiSession, query: DayQuery) -> views.FineJson:
+    """A day as the meter read it, minute by minute where it did."""
+    return views.fine_json(query.day, fine_uses(session.device, query.day))
 
 
-def _fine(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    uses = fine_uses(session.device, given["day"])
-    return {"day": given["day"].isoformat(), "uses": [facts.fine_facts(use) for use in uses]}
+def _releases(session: ApiSession, query: RecipientQuery) -> views.ReleasesJson:
+    """What left the house, and what each recipient knows."""
+    recipient = None if query.recipient is UNSET else query.recipient
+    view = releases_view(session.device, recipient)
+    messages = [message.sequence for message in view.messages]
+    return views.ReleasesJson.of(views.disclosed_json(view, session.device.zone), messages=messages)
 
 
-def _releases(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    view = releases_view(session.device, given.get("recipient"))
-    listed = facts.releases_facts(view, session.device.zone)
-    return {**listed, "messages": [one.sequence for one in view.messages]}
+def _message(session: ApiSession, query: EntryQuery) -> views.MessageJson:
+    """A message that left, to the byte, by its entry in the log."""
+    message, content = outgoing_message(session.device, query.entry)
+    return views.message_json(message, content, decode_message(content))
 
 
-def _message(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    message, content = outgoing_message(session.device, int(given["entry"]))
-    return facts.message_facts(message, content, decode_message(content))
+def _attack(session: ApiSession, query: PeriodQuery) -> views.AttackJson:
+    """Which appliances could be inferred from which curve; 31 days at most."""
+    return views.attack_json(attack(session.device, query.period(MOST_ATTACKED_DAYS)))
 
 
-def _attack(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    return facts.attack_facts(attack(session.device, _period(given, 31)))
-
-
-def _bills(session: Session, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    device, bills = session.device, []
+def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
+    """Every invoice, recomputed, with its verdict."""
+    device, proofs = session.device, session.proofs if query.proofs else None
+    bills = []
     for applet in device.document_keepers():
         if SUPPLIER_KEY not in device.documents(applet):
             continue
         for checked in check_invoices(device, applet):
-            bill = facts.bill_facts(checked, device.zone)
-            if given.get("proofs") and session.proofs is not None:
-                proof = session.proofs.check(device, applet, checked.invoice)
-                bill["proof"] = facts.proof_facts(proof)
-            bills.append({"applet": applet.hex().upper(), **bill})
-    return {"bills": bills}
+            proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
+            invoice = views.invoice_json(checked, device.zone, proof)
+            bills.append(
+                views.BillJson.of(invoice, applet=applet.hex().upper(), proof=invoice.proof)
+            )
+    return views.BillsJson(bills=bills)
 
 
-def _tariffs(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
-    return facts.tariff_table_facts(tariff_table(session.book))
+def _tariffs(session: ApiSession, query: Query) -> views.TariffsJson:
+    """Your tariffs' versions side by side."""
+    return views.TariffsJson.of(tariff_table(tariff_book(session.device)))
 
 
-def _forecast(session: Session, _: Mapping[str, Any]) -> Mapping[str, Any]:
+def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
+    """What this month will come to."""
     latest = session.device.main.vault.latest(session.device.main.channel)
     if latest is None:
         raise InspectionError("there are no readings yet")
-    day = local_date(session.device, latest.time)
-    month = Period.month(day.year, day.month)
-    return facts.forecast_facts(forecast(session.device, session.book, month))
+    day, book = local_date(session.device, latest.time), tariff_book(session.device)
+    return views.forecast_json(forecast(session.device, book, Period.month(day.year, day.month)))
 
 
 OPERATIONS: Final = (
-    Operation(
-        "/v1/device", "device", Scope.DEVICE, "Which meter, and how far its days go.", "Device",
-        _device,
-    ),
-    Operation(
-        "/v1/power", "power", Scope.READINGS, "The power at the last reading.", "Power", _power
-    ),
-    Operation(
-        "/v1/readings", "readings", Scope.READINGS, "What was used, in buckets of local time.",
-        "ReadingsOrComparison", _readings, (FROM, UNTIL, BY, COMPARE),
-    ),
-    Operation(
-        "/v1/readings/fine", "fineReadings", Scope.READINGS,
-        "A day as the meter read it, minute by minute where it did.", "Fine", _fine, (DAY,),
-    ),
-    Operation(
-        "/v1/releases", "releases", Scope.RELEASES,
-        "What left the house, and what each recipient knows.", "Releases", _releases, (RECIPIENT,),
-    ),
-    Operation(
-        "/v1/messages/{entry:int}", "message", Scope.RELEASES,
-        "A message that left, to the byte, by its entry in the log.", "Message", _message,
-    ),
-    Operation(
-        "/v1/attack", "attack", Scope.RELEASES,
-        "Which appliances could be inferred from which curve; 31 days at most.", "Attack", _attack,
-        (FROM, UNTIL),
-    ),
-    Operation(
-        "/v1/bills", "bills", Scope.BILLS, "Every invoice, recomputed, with its verdict.", "Bills",
-        _bills, (PROOFS,),
-    ),
-    Operation(
-        "/v1/tariffs", "tariffs", Scope.BILLS, "Your tariffs' versions side by side.", "Tariffs",
-        _tariffs,
-    ),
-    Operation(
-        "/v1/forecast", "forecast", Scope.BILLS, "What this month will come to.", "Forecast",
-        _forecast,
-    ),
-)  # fmt: skip
+    Operation("/v1/device", "device", Scope.DEVICE, _device),
+    Operation("/v1/power", "power", Scope.READINGS, _power),
+    Operation("/v1/readings", "readings", Scope.READINGS, _readings),
+    Operation("/v1/readings/fine", "fineReadings", Scope.READINGS, _fine),
+    Operation("/v1/releases", "releases", Scope.RELEASES, _releases),
+    Operation("/v1/messages/{entry:int}", "message", Scope.RELEASES, _message),
+    Operation("/v1/attack", "attack", Scope.RELEASES, _attack),
+    Operation("/v1/bills", "bills", Scope.BILLS, _bills),
+    Operation("/v1/tariffs", "tariffs", Scope.BILLS, _tariffs),
+    Operation("/v1/forecast", "forecast", Scope.BILLS, _forecast),
+)

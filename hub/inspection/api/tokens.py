@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Final
 
 from hub.device import Device
+from hub.errors import HubError
 from hub.inspection.errors import InspectionError
 from hub.vault import Component, Database
 
@@ -53,8 +54,10 @@ class Scope(enum.StrEnum):
     BILLS = "bills"
 
 
-class TokenRefused(Exception):
+class TokenRefused(HubError):
     """A token is not one, or it was revoked; which of them is not said."""
+
+    http_status = 401
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from flint import fmpq, fmpq_mat
 from hub.device import Device
 from hub.disclosure import Form
 from hub.inspection.attack.appliances import FINEST_SECONDS, PowerCurve
-from hub.inspection.views.slots import Slots, slots_between
+from hub.inspection.views.slots import SlotRun, slots_between
 from hub.readings import ReadingFlag
 from protocols.metrology import SlotState
 
@@ -60,7 +60,7 @@ def curve_known_to(device: Device, recipients: Collection[str], begin: int, end:
     return PowerCurve(begin, slots.seconds, watts)
 
 
-def _curve_of(slots: Slots, begin: int, end: int) -> PowerCurve:
+def _curve_of(slots: SlotRun, begin: int, end: int) -> PowerCurve:
     watts: list[int | None] = [None] * ((end - begin) // slots.seconds)
     for start, use, state in zip(slots.starts, slots.use_wh, slots.states, strict=True):
         if state is not SlotState.MISSING:
@@ -69,7 +69,7 @@ def _curve_of(slots: Slots, begin: int, end: int) -> PowerCurve:
 
 
 def _put_exported(
-    watts: list[int | None], slots: Slots, begin: int, since: int, until: int, width: int
+    watts: list[int | None], slots: SlotRun, begin: int, since: int, until: int, width: int
 ) -> None:
     """Write what an export told over a curve: means over its resolution."""
     told = slots.between(since, until)

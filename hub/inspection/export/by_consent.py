@@ -14,10 +14,10 @@ from itertools import groupby
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Consent, ExportRequest, Terms
+from hub.disclosure import Consent, ConsentTerms, ExportRequest
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.copies import slots_csv
-from hub.inspection.views.slots import Slots, register_slots
+from hub.inspection.views.slots import SlotRun, register_slots
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 
@@ -59,7 +59,7 @@ def consent_to_export(
     is_main = register in (None, device.description.register)
     named = "" if is_main or register is None else f"{Obis(register)} "
     return device.disclosure.grant(
-        Terms(
+        ConsentTerms(
             applet=b"",
             package=b"",
             recipient=recipient,
@@ -111,7 +111,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     return Export(slots_csv(slots, device.zone), len(slots))
 
 
-def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> Slots:
+def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> SlotRun:
     """Return the certified slots, merged to the resolution; what is provisional is not exported."""
     slots = register_slots(device, register, begin, end)
     slots = slots.between(begin, min(end, slots.certified_until))
@@ -124,7 +124,7 @@ def _text(period: Period) -> str:
     return f"{period.first.isoformat()}/{period.last.isoformat()}"
 
 
-def _merged(slots: Slots, minutes: int) -> Slots:
+def _merged(slots: SlotRun, minutes: int) -> SlotRun:
     """Return slots that begin in the same `minutes` since the epoch as one; its state is the worst.
 
     Finer than the slots there is nothing.
@@ -134,7 +134,7 @@ def _merged(slots: Slots, minutes: int) -> Slots:
         return slots
     rows = zip(slots.starts, slots.use_wh, slots.states, strict=True)
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0] // seconds)]
-    return Slots(
+    return SlotRun(
         seconds,
         [group[0][0] for group in groups],
         [sum(use for _, use, _ in group) for group in groups],

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.green_button import green_button
-from hub.inspection.views.slots import Slots, slots_between
+from hub.inspection.views.slots import SlotRun, slots_between
 from hub.text import local_text, utc_text
 from protocols.metrology import Period, SlotState
 
@@ -73,7 +73,7 @@ def record_bundle(device: Device, begin: int, end: int, number: int, content: by
     return Copy(f"bill-{number}.bundle", "application/octet-stream", content, 0)
 
 
-def slots_csv(slots: Slots, zone: ZoneInfo) -> str:
+def slots_csv(slots: SlotRun, zone: ZoneInfo) -> str:
     """Return slots as CSV; the energy of a missing one is empty."""
     columns = [("energy_wh", "state", slots.use_wh, slots.states)]
     if slots.fed_in_wh is not None and slots.fed_in_states is not None:

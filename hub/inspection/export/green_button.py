@@ -23,7 +23,7 @@ from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 from hub.device import Description
-from hub.inspection.views.slots import Slots
+from hub.inspection.views.slots import SlotRun
 from hub.text import local_day, utc_text
 from protocols.metrology import SlotState, find_zone
 
@@ -46,12 +46,12 @@ LAST: Final = 7
 YEARS_LOOKED_AT: Final = 8
 
 
-def green_button(slots: Slots, description: Description, now: int) -> str:
+def green_button(slots: SlotRun, description: Description, now: int) -> str:
     """Return the feed; `now` is its time of publication. Ends in a newline."""
     return "\n".join(_lines(slots, description, now)) + "\n"
 
 
-def _lines(slots: Slots, description: Description, now: int) -> Iterator[str]:
+def _lines(slots: SlotRun, description: Description, now: int) -> Iterator[str]:
     zone = find_zone(description.zone)
     home = uuid5(OURS, description.meter.hex() + description.register.hex())
     root = f"UsagePoint/{home}"
@@ -84,13 +84,13 @@ def _lines(slots: Slots, description: Description, now: int) -> Iterator[str]:
 
 
 class _Register(NamedTuple):
-    slots: Slots
+    slots: SlotRun
     title: str
     unit: str
     direction: int
 
 
-def _registers(slots: Slots) -> Iterator[_Register]:
+def _registers(slots: SlotRun) -> Iterator[_Register]:
     yield _Register(slots.drawn(), "Energy by interval", "Watt-hours drawn", FORWARD)
     if slots.fed_in_wh is not None and slots.fed_in_states is not None:
         fed_in = replace(slots.drawn(), use_wh=slots.fed_in_wh, states=slots.fed_in_states)
@@ -134,13 +134,13 @@ def _reading_type(seconds: int, direction: int) -> str:
     return f"<espi:ReadingType>{inside}</espi:ReadingType>"
 
 
-def _days(slots: Slots, zone: ZoneInfo) -> Iterator[tuple[str, Slots]]:
+def _days(slots: SlotRun, zone: ZoneInfo) -> Iterator[tuple[str, SlotRun]]:
     for day, group in groupby(slots.starts, key=lambda start: local_day(start, zone)):
         starts = list(group)
         yield day, slots.between(starts[0], starts[-1] + 1)
 
 
-def _block(slots: Slots) -> str:
+def _block(slots: SlotRun) -> str:
     begin = slots.starts[0]
     parts = [f"<espi:IntervalBlock>{_interval('interval', begin, slots.end - begin)}"]
     for start, use, state in zip(slots.starts, slots.use_wh, slots.states, strict=True):

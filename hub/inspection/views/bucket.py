@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import Pricing, SlotPrice
-from hub.inspection.views.slots import Slots
+from hub.inspection.views.slots import SlotRun
 from protocols.metrology import SlotState
 
-__all__ = ["BandUse", "Bucket", "Peak", "StateCounts", "bucket_of", "peak_in"]
+__all__ = ["BandUse", "Peak", "StateCounts", "UseBucket", "bucket_of", "peak_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class BandUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class UseBucket:
     """A stretch of time and what was used in it."""
 
     begin: int
@@ -86,14 +86,16 @@ class Bucket:
     """What was fed in, in the slots of which that is known; None where there is none such."""
 
 
-def bucket_of(slots: Slots, pricing: Pricing, begin: int, end: int, *, whole_days: bool) -> Bucket:
+def bucket_of(
+    slots: SlotRun, pricing: Pricing, begin: int, end: int, *, whole_days: bool
+) -> UseBucket:
     """Return the bucket of the slots that begin in [begin, end); whole days have a bill."""
     part = slots.between(begin, end)
     states = StateCounts.of(part.states)
     prices = pricing.slots(begin, end)
     costs = pricing.bill(part) if whole_days else pricing.energy(part)
     distinct = {price.micro for price in prices}
-    return Bucket(
+    return UseBucket(
         begin=begin,
         end=end,
         energy_wh=sum(part.use_wh) if states.known else None,
@@ -111,14 +113,14 @@ def bucket_of(slots: Slots, pricing: Pricing, begin: int, end: int, *, whole_day
     )
 
 
-def _fed_in(slots: Slots) -> int | None:
+def _fed_in(slots: SlotRun) -> int | None:
     if slots.fed_in_wh is None or slots.fed_in_states is None:
         return None
     known = any(state is not SlotState.MISSING for state in slots.fed_in_states)
     return sum(slots.fed_in_wh) if known else None
 
 
-def peak_in(slots: Slots) -> Peak | None:
+def peak_in(slots: SlotRun) -> Peak | None:
     """Return the slot of the highest use, or None where none is known."""
     known = [
         (use, -start)
@@ -131,7 +133,7 @@ def peak_in(slots: Slots) -> Peak | None:
     return Peak(-start, slots.seconds, use)
 
 
-def _bands(slots: Slots, prices: Sequence[SlotPrice]) -> tuple[BandUse, ...]:
+def _bands(slots: SlotRun, prices: Sequence[SlotPrice]) -> tuple[BandUse, ...]:
     energy: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for use, price in zip(slots.use_wh, prices, strict=True):

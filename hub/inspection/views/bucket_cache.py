@@ -13,7 +13,7 @@ any time.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -22,11 +22,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.device import Device
-from hub.inspection.views.bucket import BandUse, Bucket, Peak, StateCounts
+from hub.inspection.views.bucket import BandUse, Peak, StateCounts, UseBucket
 from hub.inspection.views.money import Money
 from hub.vault import Component, Database
 
-__all__ = ["SUMMARY_COMPONENT", "Place", "Summaries"]
+__all__ = ["SUMMARY_COMPONENT", "BucketKey", "Summaries"]
 
 SUMMARY_COMPONENT: Final = Component(
     "summary",
@@ -49,7 +49,7 @@ INTO_SUMMARY: Final = "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)"
 _TIMES: Final = Struct(">qq")
 
 
-class Place(NamedTuple):
+class BucketKey(NamedTuple):
     """Which bucket, and what it is made from."""
 
     begin: int
@@ -71,78 +71,64 @@ class Summaries:
         """Return the buckets in a file that was opened with `SUMMARY_COMPONENT`."""
         return cls(database, device, AESGCM(device.sealing_key("summaries")))
 
-    def find(self, places: Sequence[Place]) -> dict[Place, Bucket]:
+    def find(self, keys: Sequence[BucketKey]) -> dict[BucketKey, UseBucket]:
         """Return those buckets that are kept and were made from just this."""
-        if not places:
+        if not keys:
             return {}
         rows = self.database.connection.execute(
             "SELECT begin, until, subject, nonce, sealed FROM summary"
             " WHERE begin >= ? AND until <= ?",
-            (min(place.begin for place in places), max(place.end for place in places)),
+            (min(key.begin for key in keys), max(key.end for key in keys)),
         )
         kept = {
             (begin, end, subject): (nonce, sealed) for begin, end, subject, nonce, sealed in rows
         }
         found = {}
-        for place in places:
-            row = kept.get(place[:3])
-            bucket = None if row is None else self._open(place, *row)
+        for key in keys:
+            row = kept.get(key[:3])
+            bucket = None if row is None else self._open(key, *row)
             if bucket is not None:
-                found[place] = bucket
+                found[key] = bucket
         return found
 
-    def keep(self, buckets: Iterable[tuple[Place, Bucket]]) -> None:
+    def keep(self, buckets: Iterable[tuple[BucketKey, UseBucket]]) -> None:
         """Keep buckets, in the place of older ones."""
         rows = []
-        for place, bucket in buckets:
+        for key, bucket in buckets:
             nonce = self.device.randomness(NONCE_SIZE)
-            sealed = self._cipher.encrypt(nonce, _encode(bucket), _bound(place))
-            rows.append((*place[:3], nonce, sealed))
+            sealed = self._cipher.encrypt(nonce, _encode(bucket), _bound(key))
+            rows.append((*key[:3], nonce, sealed))
         if rows:
             with self.database.transaction() as connection:
                 connection.executemany(
                     "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)", rows
                 )
 
-    def _open(self, place: Place, nonce: bytes, sealed: bytes) -> Bucket | None:
+    def _open(self, key: BucketKey, nonce: bytes, sealed: bytes) -> UseBucket | None:
         try:
-            plain = self._cipher.decrypt(nonce, sealed, _bound(place))
+            plain = self._cipher.decrypt(nonce, sealed, _bound(key))
         except (InvalidTag, ValueError):
             return None
-        return _decode(place, plain)
+        return _decode(key, plain)
 
 
-def _bound(place: Place) -> bytes:
-    return b"".join((_LABEL, _TIMES.pack(place.begin, place.end), place.subject, place.basis))
+def _bound(key: BucketKey) -> bytes:
+    return b"".join((_LABEL, _TIMES.pack(key.begin, key.end), key.subject, key.basis))
 
 
-def _encode(bucket: Bucket) -> bytes:
-    peak, states = bucket.peak, bucket.states
-    members = [
-        bucket.energy_wh,
-        [states.measured, states.estimated, states.substituted, states.missing],
-        bucket.unknown_seconds,
-        bucket.unattributed_wh,
-        bucket.is_provisional,
-        None if peak is None else [peak.begin, peak.seconds, peak.energy_wh],
-        [[band.band, band.energy_wh, band.slots] for band in bucket.bands],
-        bucket.price_micro,
-        _money(bucket.energy_cost),
-        _money(bucket.cost),
-        bucket.reason,
-        bucket.fed_in_wh,
-    ]
+def _encode(bucket: UseBucket) -> bytes:
+    _, _, *members = astuple(bucket)  # the key has its bounds
     return cbor2.dumps(members)
 
 
-def _decode(place: Place, data: bytes) -> Bucket:
+def _decode(key: BucketKey, data: bytes) -> UseBucket:
     members = cbor2.loads(data)
     energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
     *costs, reason, fed_in = rest
     energy_cost, cost = (None if one is None else Money(*one) for one in costs)
-    return Bucket(
-        begin=place.begin,
-        end=place.end,
+    return UseBucket(
+        begin=key.begin,
+        end=key.end,
         energy_wh=energy,
         states=StateCounts(*states),
         unknown_seconds=unknown,
@@ -156,7 +142,3 @@ def _decode(place: Place, data: bytes) -> Bucket:
         reason=reason,
         fed_in_wh=fed_in,
     )
-
-
-def _money(money: Money | None) -> list[object] | None:
-    return None if money is None else [money.exact, money.decimals, money.currency]

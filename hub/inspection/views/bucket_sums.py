@@ -8,7 +8,7 @@ caps and the like are of a period as a whole, and so are rules for missing slots
 
 from collections.abc import Sequence
 
-from hub.inspection.views.bucket import BandUse, Bucket, Peak, StateCounts
+from hub.inspection.views.bucket import BandUse, Peak, StateCounts, UseBucket
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
 from tariffs import MissingRule, Tariff
@@ -40,7 +40,7 @@ def _is_by_kwh_and_day(tariff: Tariff) -> bool:
     )
 
 
-def added(buckets: Sequence[Bucket], begin: int, end: int) -> Bucket | None:
+def added(buckets: Sequence[UseBucket], begin: int, end: int) -> UseBucket | None:
     """Return the bucket of [begin, end), which `buckets` fill in order.
 
     None where one of them has slots but no cost: then why is for the whole to say.
@@ -51,7 +51,7 @@ def added(buckets: Sequence[Bucket], begin: int, end: int) -> Bucket | None:
     energies = [bucket.energy_wh for bucket in filled if bucket.energy_wh is not None]
     fed_in = [bucket.fed_in_wh for bucket in filled if bucket.fed_in_wh is not None]
     prices = {bucket.price_micro for bucket in filled}
-    return Bucket(
+    return UseBucket(
         begin=begin,
         end=end,
         energy_wh=sum(energies) if energies else None,
@@ -73,12 +73,12 @@ def added(buckets: Sequence[Bucket], begin: int, end: int) -> Bucket | None:
     )
 
 
-def _highest(buckets: Sequence[Bucket]) -> Peak | None:
+def _highest(buckets: Sequence[UseBucket]) -> Peak | None:
     peaks = [bucket.peak for bucket in buckets if bucket.peak is not None]
     return max(peaks, key=lambda peak: (peak.energy_wh, -peak.begin), default=None)
 
 
-def _bands(buckets: Sequence[Bucket]) -> tuple[BandUse, ...]:
+def _bands(buckets: Sequence[UseBucket]) -> tuple[BandUse, ...]:
     found: dict[str, BandUse] = {}
     for one in (band for bucket in buckets for band in bucket.bands):
         before = found.get(one.band, BandUse(one.band, 0, 0))

@@ -20,15 +20,15 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import bill_of
-from hub.inspection.views.slots import Slots, local_date, slots_between
+from hub.inspection.views.slots import SlotRun, local_date, slots_between
 from protocols.metrology import Period, SlotState
 from tariffs import Bill, Tariff, TariffError
 
 __all__ = [
     "FORECAST_METHOD",
     "Backtest",
-    "Forecast",
-    "Offer",
+    "BillForecast",
+    "TariffOffer",
     "bill_under",
     "forecast",
     "offers",
@@ -48,7 +48,7 @@ TimeOfWeek = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class TariffOffer:
     """What a period would have cost under a tariff."""
 
     tariff: Tariff
@@ -79,7 +79,7 @@ class Backtest:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class BillForecast:
     """What a period will come to."""
 
     tariff: Tariff
@@ -123,14 +123,14 @@ def bill_under(device: Device, tariff: Tariff, period: Period) -> Bill:
     return bill_of(tariff, slots)
 
 
-def offers(device: Device, period: Period, tariffs: Sequence[Tariff]) -> list[Offer]:
+def offers(device: Device, period: Period, tariffs: Sequence[Tariff]) -> list[TariffOffer]:
     """Return what a period would have cost under each tariff."""
     found = []
     for tariff in tariffs:
         try:
-            found.append(Offer(tariff, bill_under(device, tariff, period)))
+            found.append(TariffOffer(tariff, bill_under(device, tariff, period)))
         except TariffError as error:
-            found.append(Offer(tariff, None, str(error)))
+            found.append(TariffOffer(tariff, None, str(error)))
     return found
 
 
@@ -139,7 +139,7 @@ def forecast(
     book: TariffBook,
     period: Period,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Forecast:
+) -> BillForecast:
     """Return what a period that has begun, such as this month, will come to.
 
     `progress` is told before each forecast, of this month and of earlier ones, how many are done,
@@ -160,7 +160,7 @@ def forecast(
     progress(0, 1 + MOST_BACKTESTS)
     whole = _completed(device, known, begin, end)
     backtests = _backtests(device, tariff, period, known.end - begin, progress)
-    return Forecast(
+    return BillForecast(
         tariff=tariff,
         period=period,
         known_until=known.end,
@@ -172,7 +172,7 @@ def forecast(
     )
 
 
-def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
+def _completed(device: Device, known: SlotRun, begin: int, end: int) -> SlotRun:
     """Return the slots of [begin, end): the known ones, and after them what is expected."""
     until = known.end if len(known) else begin
     history = slots_between(device, until - HISTORY_DAYS * DAY, until)
@@ -185,7 +185,7 @@ def _completed(device: Device, known: Slots, begin: int, end: int) -> Slots:
         return _expected(means, starts, device.zone)
 
     guessed = [SlotState.ESTIMATED] * len(starts)
-    whole = Slots(
+    whole = SlotRun(
         known.seconds,
         [*known.starts, *starts],
         [*known.use_wh, *expected(history.use_wh, history.states)],

@@ -58,11 +58,7 @@ class Money:
         """Return the exact amount in the currency's unit."""
         return Decimal(self.exact).scaleb(-self.decimals)
 
-    def as_json(self) -> dict[str, object]:
-        """Return the amount as all JSON outputs have it."""
-        return {
-            "exact": self.exact,
-            "exact_decimals": self.decimals,
-            "rounded": self.rounded(),
-            "currency": self.currency,
-        }
+    @property
+    def to_cents(self) -> str:
+        """The amount to two decimals, as the JSON outputs show it."""
+        return self.rounded()

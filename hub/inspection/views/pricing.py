@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
-from hub.inspection.views.slots import Slots
+from hub.inspection.views.slots import SlotRun
 from tariffs import (
     Bill,
     Register,
@@ -56,7 +56,7 @@ class Pricing:
     """Prices for the slots of one view."""
 
     book: TariffBook
-    view: Slots = field(repr=False)
+    view: SlotRun = field(repr=False)
     _prices: list[SlotPrice] = field(init=False, repr=False)
     _amounts: dict[int, Money] | None = field(default=None, init=False, repr=False)
     _reason: str = field(default="", init=False)
@@ -71,7 +71,7 @@ class Pricing:
         starts = self.view.starts
         return self._prices[bisect_left(starts, begin) : bisect_left(starts, end)]
 
-    def bill(self, part: Slots) -> Costs:
+    def bill(self, part: SlotRun) -> Costs:
         """Return what a bill for consecutive slots, by themselves, comes to."""
         bills = []
         for slots, tariff in self._parts(part):
@@ -89,7 +89,7 @@ class Pricing:
         ]
         return Costs(Money.total(energy), Money.total(map(Money.of_bill, bills)))
 
-    def energy(self, part: Slots) -> Costs:
+    def energy(self, part: SlotRun) -> Costs:
         """Return what the charges by energy ask for slots, as parts of the whole view."""
         amounts = self._slot_amounts()
         found = [amounts[start] for start in part.starts if start in amounts]
@@ -112,7 +112,7 @@ class Pricing:
                     self._amounts[slot.start] = amount
         return self._amounts
 
-    def _parts(self, slots: Slots) -> list[tuple[Slots, Tariff | None]]:
+    def _parts(self, slots: SlotRun) -> list[tuple[SlotRun, Tariff | None]]:
         if not len(slots):
             return []
         parts = self.book.parts(slots.starts[0], slots.end)
@@ -120,7 +120,7 @@ class Pricing:
         return [(part, tariff) for part, tariff in cut if len(part)]
 
 
-def bill_of(tariff: Tariff, slots: Slots, *, by_slot: bool = False) -> Bill:
+def bill_of(tariff: Tariff, slots: SlotRun, *, by_slot: bool = False) -> Bill:
     """Return the bill for consecutive slots; raises as `compute_bill` does."""
     states: Sequence[int] = slots.states
     if slots.fed_in_states is not None and len(slots):
@@ -138,7 +138,7 @@ def bill_of(tariff: Tariff, slots: Slots, *, by_slot: bool = False) -> Bill:
     )
 
 
-def _slot_prices(tariff: Tariff | None, slots: Slots) -> list[SlotPrice]:
+def _slot_prices(tariff: Tariff | None, slots: SlotRun) -> list[SlotPrice]:
     if tariff is None:
         return [NOTHING] * len(slots)
     try:

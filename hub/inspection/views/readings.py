@@ -15,8 +15,8 @@ from struct import Struct
 from typing import Final
 
 from hub.device import Device
-from hub.inspection.views.bucket import Bucket, Peak, bucket_of, peak_in
-from hub.inspection.views.bucket_cache import Place, Summaries
+from hub.inspection.views.bucket import Peak, UseBucket, bucket_of, peak_in
+from hub.inspection.views.bucket_cache import BucketKey, Summaries
 from hub.inspection.views.bucket_sums import added, adds_up
 from hub.inspection.views.calendar import By, buckets, calendar_period
 from hub.inspection.views.documents import TariffBook
@@ -42,8 +42,8 @@ class ReadingsView:
     slot_seconds: int
     period: Period
     by: By
-    buckets: tuple[Bucket, ...]
-    total: Bucket
+    buckets: tuple[UseBucket, ...]
+    total: UseBucket
     tariffs: tuple[str, ...]
     """The names of the tariffs that hold in the period."""
     feeds_in: bool = False
@@ -137,7 +137,7 @@ class _Cutting:
     _certified: date | None = field(init=False, default=None)
     _provisional: bytes = field(init=False, default=b"")
 
-    def cut(self, pieces: Sequence[tuple[int, int]], whole: tuple[int, int]) -> list[Bucket]:
+    def cut(self, pieces: Sequence[tuple[int, int]], whole: tuple[int, int]) -> list[UseBucket]:
         """Return the bucket of each piece, and last that of the whole."""
         of_days = self.by.is_of_days
         if self.kept is None:
@@ -153,18 +153,18 @@ class _Cutting:
         total = added(cut, *whole) or self._kept(self.kept, [whole])[0]
         return [*cut, total]
 
-    def _kept(self, kept: Summaries, pieces: Sequence[tuple[int, int]]) -> list[Bucket]:
+    def _kept(self, kept: Summaries, pieces: Sequence[tuple[int, int]]) -> list[UseBucket]:
         """Return buckets of days, made and kept where they are not."""
-        places = [self._place(*bounds) for bounds in pieces]
-        found = kept.find(places)
-        missing = [place for place in places if place not in found]
-        made = self._make([((place.begin, place.end), True) for place in missing])
+        keys = [self._key(*bounds) for bounds in pieces]
+        found = kept.find(keys)
+        missing = [key for key in keys if key not in found]
+        made = self._make([((key.begin, key.end), True) for key in missing])
         fresh = list(zip(missing, made, strict=True))
         kept.keep(fresh)
         found |= dict(fresh)
-        return [found[place] for place in places]
+        return [found[key] for key in keys]
 
-    def _make(self, wanted: Sequence[tuple[tuple[int, int], bool]]) -> list[Bucket]:
+    def _make(self, wanted: Sequence[tuple[tuple[int, int], bool]]) -> list[UseBucket]:
         if not wanted:
             return []
         begin = min(begin for (begin, _), _ in wanted)
@@ -195,12 +195,12 @@ class _Cutting:
         fed_in = self.device.feed_in.journal.fingerprints(first, last)
         return {day: sha256(one + fed_in.get(day, NO_DAY)).digest() for day, one in drawn.items()}
 
-    def _place(self, begin: int, end: int) -> Place:
+    def _key(self, begin: int, end: int) -> BucketKey:
         subject = sha256()
         for since, until, tariff in self.book.parts(begin, end):
             digest = NO_TARIFF if tariff is None else tariff.digest
             subject.update(_TIMES.pack(since, until) + digest)
         last = local_date(self.device, end - 1)
         if self._certified is not None and last <= self._certified:
-            return Place(begin, end, subject.digest(), self._fingerprints.get(last, NO_TARIFF))
-        return Place(begin, end, subject.digest(), sha256(self._provisional).digest())
+            return BucketKey(begin, end, subject.digest(), self._fingerprints.get(last, NO_TARIFF))
+        return BucketKey(begin, end, subject.digest(), sha256(self._provisional).digest())

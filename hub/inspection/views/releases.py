@@ -9,20 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import convert
+
 from hub.device import Device
-from hub.disclosure import Entry, Knowledge, Release
+from hub.disclosure import Knowledge, LogEntry, Release
 from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 __all__ = [
-    "AggregateRecord",
-    "CopyRecord",
-    "ExportRecord",
     "Field",
     "OutgoingMessage",
-    "OutputRecord",
     "RecordedRelease",
-    "RefusalRecord",
     "ReleasesView",
     "decode_message",
     "outgoing_message",
@@ -81,84 +78,19 @@ class RecordedRelease:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalRecord:
-    """A request that was refused."""
-
-    time: int
-    recipient: str
-    purpose: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRecord:
-    """An output of a raw applet that was released."""
-
-    time: int
-    recipient: str
-    purpose: str
-    output: str
-    bits: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRecord:
-    """Readings that were handed over as such."""
-
-    time: int
-    recipient: str
-    purpose: str
-    begin: int
-    end: int
-    resolution_minutes: int
-    readings: int
-
-
-@dataclass(frozen=True, slots=True)
-class AggregateRecord:
-    """A sum over households that this one had a part in; no bit of its own was told."""
-
-    time: int
-    recipient: str
-    purpose: str
-    begin: int
-    end: int
-    region: str
-    resolution_minutes: int
-    values: int
-    """How many numbers the sum has."""
-    group: int
-    """Over how many households it goes."""
-    index: str = ""
-    """At whose prices it is one number, what the use was worth; empty for a load curve."""
-
-
-@dataclass(frozen=True, slots=True)
-class CopyRecord:
-    """A copy that the resident took out for himself."""
-
-    time: int
-    form: str
-    """`csv`, `green button` or `bill bundle`."""
-    begin: int
-    end: int
-    readings: int
-    size: int
-    digest: bytes
-    """SHA-256 of the file."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReleasesView:
     """What left the house, to one recipient or to all."""
 
     releases: tuple[RecordedRelease, ...]
     messages: tuple[OutgoingMessage, ...]
-    refusals: tuple[RefusalRecord, ...]
-    outputs: tuple[OutputRecord, ...]
-    exports: tuple[ExportRecord, ...]
-    aggregates: tuple[AggregateRecord, ...]
-    copies: tuple[CopyRecord, ...]
+    refusals: tuple[LogEntry, ...]
+    outputs: tuple[LogEntry, ...]
+    """Of raw applets."""
+    exports: tuple[LogEntry, ...]
+    """Readings that were handed over as such."""
+    aggregates: tuple[LogEntry, ...]
+    """Sums over households that this one had a part in; no bit of its own was told."""
+    copies: tuple[LogEntry, ...]
     """The resident's own, whichever recipient the view is about."""
     known: dict[str, Knowledge]
     """By recipient, in order of name."""
@@ -188,12 +120,12 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
     together = device.disclosure.knowledge(names)
     exported = device.disclosure.exported_readings(None if recipient is None else [recipient])
 
-    def records(kind: str) -> list[Entry]:
-        return [
+    def records(kind: str) -> tuple[LogEntry, ...]:
+        return tuple(
             entry
             for entry in log.entries(kind)
             if recipient is None or entry.facts["recipient"] in wanted
-        ]
+        )
 
     return ReleasesView(
         releases=tuple(
@@ -201,11 +133,11 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
             for release in releases
         ),
         messages=messages,
-        refusals=tuple(map(_refusal, records("refusal"))),
-        outputs=tuple(map(_output, records("output"))),
-        exports=tuple(map(_export, records("export"))),
-        aggregates=tuple(map(_aggregate, records("aggregate"))),
-        copies=tuple(map(_copy, log.entries("copy"))),
+        refusals=records("refusal"),
+        outputs=records("output"),
+        exports=records("export"),
+        aggregates=records("aggregate"),
+        copies=tuple(log.entries("copy")),
         known={name: device.disclosure.knowledge([name]) for name in names},
         together=together,
         bytes_left_house=sum(entry.facts["sent"] for entry in log.entries("connection")),
@@ -268,69 +200,6 @@ def _left_with(
     return None
 
 
-def _message(entry: Entry) -> OutgoingMessage:
-    facts = entry.facts
-    releases = facts.get("releases")
-    return OutgoingMessage(
-        entry.sequence,
-        entry.time,
-        facts["applet"],
-        facts["recipient"],
-        facts["purpose"],
-        facts["size"],
-        None if releases is None else frozenset(releases),
-    )
-
-
-def _refusal(entry: Entry) -> RefusalRecord:
-    facts = entry.facts
-    return RefusalRecord(entry.time, facts["recipient"], facts["purpose"], facts["why"])
-
-
-def _output(entry: Entry) -> OutputRecord:
-    facts = entry.facts
-    return OutputRecord(
-        entry.time, facts["recipient"], facts["purpose"], facts["output"], facts["bits"]
-    )
-
-
-def _export(entry: Entry) -> ExportRecord:
-    facts = entry.facts
-    return ExportRecord(
-        entry.time,
-        facts["recipient"],
-        facts["purpose"],
-        facts["begin"],
-        facts["end"],
-        facts["resolution_minutes"],
-        facts["readings"],
-    )
-
-
-def _aggregate(entry: Entry) -> AggregateRecord:
-    facts = entry.facts
-    return AggregateRecord(
-        entry.time,
-        facts["recipient"],
-        facts["purpose"],
-        facts["begin"],
-        facts["end"],
-        facts["region"],
-        facts["resolution_minutes"],
-        facts["values"],
-        facts["group"],
-        facts.get("index", ""),
-    )
-
-
-def _copy(entry: Entry) -> CopyRecord:
-    facts = entry.facts
-    return CopyRecord(
-        entry.time,
-        facts["form"],
-        facts["begin"],
-        facts["end"],
-        facts["readings"],
-        facts["size"],
-        facts["copy"],
-    )
+def _message(entry: LogEntry) -> OutgoingMessage:
+    facts = {**entry.facts, "sequence": entry.sequence, "time": entry.time}
+    return convert(facts, OutgoingMessage)

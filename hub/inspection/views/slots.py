@@ -19,11 +19,11 @@ from hub.device import Device
 from hub.metering import MeteredRegister
 from protocols.metrology import DayGrid, Period, SlotState
 
-__all__ = ["Slots", "local_date", "register_slots", "slots_between"]
+__all__ = ["SlotRun", "local_date", "register_slots", "slots_between"]
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class SlotRun:
     """Consecutive slots, in columns."""
 
     seconds: int
@@ -47,10 +47,10 @@ class Slots:
         """The end of the last slot; 0 where there is none."""
         return self.starts[-1] + self.seconds if self.starts else 0
 
-    def between(self, begin: int, end: int) -> "Slots":
+    def between(self, begin: int, end: int) -> "SlotRun":
         """Return the slots that begin in [begin, end)."""
         part = slice(bisect_left(self.starts, begin), bisect_left(self.starts, end))
-        return Slots(
+        return SlotRun(
             self.seconds,
             self.starts[part],
             self.use_wh[part],
@@ -61,12 +61,12 @@ class Slots:
             None if self.fed_in_states is None else self.fed_in_states[part],
         )
 
-    def drawn(self) -> "Slots":
+    def drawn(self) -> "SlotRun":
         """Return the slots without what was fed in."""
         return replace(self, fed_in_wh=None, fed_in_states=None)
 
 
-def slots_between(device: Device, begin: int, end: int) -> Slots:
+def slots_between(device: Device, begin: int, end: int) -> SlotRun:
     """Return the slots that begin in [begin, end), as far as there are readings.
 
     They are those of what was drawn; where nothing is known of what was fed in meanwhile, that is
@@ -83,7 +83,7 @@ def slots_between(device: Device, begin: int, end: int) -> Slots:
     )
 
 
-def register_slots(device: Device, register: bytes, begin: int, end: int) -> Slots:
+def register_slots(device: Device, register: bytes, begin: int, end: int) -> SlotRun:
     """Return the slots of one register by its OBIS code, as far as there are readings."""
     meter = device.registers[register]
     zone = device.description.zone
@@ -112,7 +112,7 @@ def register_slots(device: Device, register: bytes, begin: int, end: int) -> Slo
         states += use.states[:count]
         if use.unattributed_wh and count == len(whole):
             unattributed.append((use.grid.begin, use.unattributed_wh))
-    slots = Slots(60 * meter.slot_minutes, starts, use_wh, states, certified_until, unattributed)
+    slots = SlotRun(60 * meter.slot_minutes, starts, use_wh, states, certified_until, unattributed)
     return slots.between(begin, end)
 
 

@@ -19,7 +19,7 @@ class TariffColumn:
 
     name: str
     revision: int
-    digest: bytes
+    digest: str
     first_day: date
     last_day: date
 
@@ -71,7 +71,7 @@ def _column(tariff: Tariff, version: Version) -> TariffColumn:
     return TariffColumn(
         tariff.name,
         tariff.revision,
-        tariff.digest,
+        tariff.digest.hex(),
         date_of(version.valid_from),
         date_of(version.valid_until) - timedelta(days=1),
     )

@@ -2,7 +2,7 @@
 """The resident's pages: server-rendered, on loopback unless told otherwise, from this hub alone."""
 
 from hub.inspection.web.access.incidents import DOOR
-from hub.inspection.web.access.residents import Resident, ResidentError, Residents, Role
+from hub.inspection.web.access.residents import Resident, ResidentError, ResidentRole, Residents
 from hub.inspection.web.application import create_application, make_parts
 from hub.inspection.web.parts import Parts
 from hub.inspection.web.settings import LOOPBACK_NAMES, Settings
@@ -13,8 +13,8 @@ __all__ = [
     "Parts",
     "Resident",
     "ResidentError",
+    "ResidentRole",
     "Residents",
-    "Role",
     "Settings",
     "create_application",
     "make_parts",

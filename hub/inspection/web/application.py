@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application: all pages behind one guard.
 
-Guard -> routes -> Page (session, form token, role) -> a function of `Call` -> a template
+Guard -> routes -> Page (session, form token, role) -> a function of `PageRequest` -> a template
 """
 
 import base64
@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from hub.inspection.api.application import create_api
+from hub.inspection.errors import SHOWN_ERRORS
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import Summaries
@@ -36,7 +37,6 @@ from hub.inspection.web.access.sessions import Sessions
 from hub.inspection.web.access.throttle import Throttle
 from hub.inspection.web.assets import Assets
 from hub.inspection.web.jobs import Jobs
-from hub.inspection.web.page_request import TOLD_ERRORS
 from hub.inspection.web.pages import (
     about,
     applets,
@@ -100,7 +100,7 @@ def make_parts(settings: Settings) -> Parts:
         throttle=Throttle(residents.database),
         sessions=Sessions(settings.now, settings.randomness),
         incidents=Incidents(settings.open_device, settings.now, settings.complain),
-        jobs=Jobs(settings.randomness, TOLD_ERRORS, settings.complain),
+        jobs=Jobs(settings.randomness, SHOWN_ERRORS, settings.complain),
         assets=assets,
         templates=make_environment(assets),
         welcome_code=base64.b32encode(settings.randomness(CODE_SIZE)).decode().lower(),
@@ -153,7 +153,7 @@ def _prepare(parts: Parts) -> None:
         with parts.settings.open_device() as device:
             releases_view(device)
             tariff_book(device)
-    except (*TOLD_ERRORS, sqlite3.Error) as error:
+    except (*SHOWN_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"the pages will not show all: {error}")
 
 
@@ -167,7 +167,7 @@ def _warm(parts: Parts) -> None:
             parts.templates.get_template(name)
         with parts.settings.open_device() as device, open_inspection(device) as database:
             warm(device, tariff_book(device), Summaries.of(device, database))
-    except (*TOLD_ERRORS, sqlite3.Error) as error:
+    except (*SHOWN_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"sums not kept: {error}")
     finally:
         sys.setswitchinterval(usual)

@@ -10,7 +10,7 @@ from hub.inspection.web.wording import Wording
 from tariffs import Bill
 from tariffs.bill import BillItem
 
-__all__ = ["Line", "bill_lines"]
+__all__ = ["BillLine", "bill_lines"]
 
 PPM_DECIMALS: Final = 4
 SHOWN_DECIMALS: Final = 4
@@ -18,7 +18,7 @@ RATE_UNITS: Final = {"Wh": "kWh", "W": "kW"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BillLine:
     """A line of a bill."""
 
     what: str
@@ -28,10 +28,10 @@ class Line:
     amount: str
 
 
-def bill_lines(words: Wording, bill: Bill) -> list[Line]:
+def bill_lines(words: Wording, bill: Bill) -> list[BillLine]:
     """Return a bill's items, in its order."""
     return [
-        Line(
+        BillLine(
             f"{item.component} {item.label}".strip(),
             words.span(item.begin, item.end),
             _quantity(words, item),

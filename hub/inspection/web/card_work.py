@@ -14,12 +14,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hub.device import Device, DeviceError
+from hub.device import Device
+from hub.errors import HubError
 from hub.inspection.web.jobs import Tick
 from hub.installer import InstallationError, Installer
-from hub.machine import MachineError
-from hub.metering import ForeignDays
-from hub.vault import DatabaseError, SecretFileError, VaultError, write_secret
+from hub.vault import write_secret
 
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
@@ -28,16 +27,6 @@ __all__ = ["Change", "carry_out", "enrolment_path"]
 
 ENROLMENTS: Final = "enrolments"
 LOOK_SECONDS: Final = 0.2
-REFUSALS: Final = (
-    DatabaseError,
-    DeviceError,
-    ForeignDays,
-    InstallationError,
-    MachineError,
-    SecretFileError,
-    VaultError,
-    sqlite3.Error,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +88,7 @@ def _work(change: Change, connection: Connection) -> None:
         machine = change.open_machine()
         with Device.open(change.folder) as device:
             _apply(Installer(device, device.card(machine)), change, connection)
-    except REFUSALS as error:
+    except (HubError, sqlite3.Error) as error:
         told = str(error)
     connection.send(told)
 

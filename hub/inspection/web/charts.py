@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from hub.inspection.views.bucket import Bucket
+from hub.inspection.views.bucket import UseBucket
 
 __all__ = ["Bar", "Block", "Chart", "bar_chart"]
 
@@ -73,7 +73,7 @@ class Chart:
 
 def bar_chart(
     title: str,
-    buckets: Sequence[Bucket],
+    buckets: Sequence[UseBucket],
     labels: Sequence[str],
     titles: Sequence[str],
     levels: Mapping[str, int],
@@ -115,7 +115,7 @@ def bar_chart(
 
 
 def _stack(
-    bucket: Bucket, left: int, right: int, height: int, levels: Mapping[str, int]
+    bucket: UseBucket, left: int, right: int, height: int, levels: Mapping[str, int]
 ) -> list[Block]:
     """Return a bucket's bar: its bands from the floor upwards, the cheapest first."""
     gap = 1 if right - left < 12 else (right - left) // 6
@@ -140,7 +140,7 @@ def _stack(
     return blocks
 
 
-def _missing(bucket: Bucket, left: int, right: int) -> list[Block]:
+def _missing(bucket: UseBucket, left: int, right: int) -> list[Block]:
     slots = bucket.states.known + bucket.states.missing
     if not bucket.states.missing or not slots:
         return []

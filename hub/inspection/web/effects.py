@@ -13,11 +13,11 @@ from itertools import pairwise
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Release, Terms
+from hub.disclosure import ConsentTerms, Release
 from hub.disclosure.knowledge import alike_slots
 from hub.inspection.views.slots import local_date
 
-__all__ = ["Effect", "Outcome", "effects_of", "narrowed"]
+__all__ = ["Effect", "EffectOutcome", "effects_of", "narrowed"]
 
 MINUTE: Final = 60
 SAMPLE: Final = "sample"
@@ -25,7 +25,7 @@ FAR_APART: Final = 1 << 62
 """One sample alone is next to none."""
 
 
-class Outcome(enum.StrEnum):
+class EffectOutcome(enum.StrEnum):
     """What would become of a question like one that was answered."""
 
     ANSWERED = "answered"
@@ -42,10 +42,12 @@ class Effect:
     """A release on record, and what would become of the same question from now on."""
 
     release: Release
-    outcome: Outcome
+    outcome: EffectOutcome
 
 
-def effects_of(device: Device, old: Terms, new: Terms | None, today: date) -> list[Effect]:
+def effects_of(
+    device: Device, old: ConsentTerms, new: ConsentTerms | None, today: date
+) -> list[Effect]:
     """Return the effect on each release under `old`; `new` is None where it is revoked."""
     return [
         Effect(release, _outcome(device, release, new, today))
@@ -55,20 +57,22 @@ def effects_of(device: Device, old: Terms, new: Terms | None, today: date) -> li
     ]
 
 
-def _outcome(device: Device, release: Release, terms: Terms | None, today: date) -> Outcome:
+def _outcome(
+    device: Device, release: Release, terms: ConsentTerms | None, today: date
+) -> EffectOutcome:
     if terms is None:
-        return Outcome.REVOKED
+        return EffectOutcome.REVOKED
     if terms.until < today:
-        return Outcome.EXPIRED
+        return EffectOutcome.EXPIRED
     first = local_date(device, release.form.begin)
     last = local_date(device, release.form.end - 1)
     if (last - first).days + 1 < terms.least_days:
-        return Outcome.PERIOD
+        return EffectOutcome.PERIOD
     if any(n.bits > terms.bits for n in release.numbers if n.kind == terms.statement):
-        return Outcome.SIZE
+        return EffectOutcome.SIZE
     if _finest(release, terms.statement) < terms.least_minutes * MINUTE:
-        return Outcome.FINENESS
-    return Outcome.ANSWERED
+        return EffectOutcome.FINENESS
+    return EffectOutcome.ANSWERED
 
 
 def _finest(release: Release, kind: str) -> int:
@@ -80,7 +84,7 @@ def _finest(release: Release, kind: str) -> int:
     return min(alike_slots(forms).values(), default=0) * release.form.slot_seconds
 
 
-def narrowed(old: Terms, new: Terms) -> list[tuple[str, object, object]]:
+def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, object]]:
     """Return the members in which two terms differ, with both values."""
     names = (
         "until", "least_days", "least_minutes", "answers", "within_days", "bits", "least_group",

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages themselves refuse.
+"""What the pages themselves refuse."""
 
-Errors: BadInput
-"""
+from hub.errors import HubError
 
 __all__ = ["BadInput"]
 
 
-class BadInput(Exception):
+class BadInput(HubError):
     """What was sent is not what the page's form sends; the text is for the resident."""
+
+    http_status = 400

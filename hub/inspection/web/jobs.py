@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
+from hub.errors import HubError
+
 __all__ = ["Cancelled", "Job", "Jobs", "State", "Tick", "TooManyJobs"]
 
 MOST_RUNNING: Final = 2
@@ -22,8 +24,10 @@ class Cancelled(Exception):
     """The job was cancelled."""
 
 
-class TooManyJobs(Exception):
+class TooManyJobs(HubError):
     """So much is being worked on already that more would only be slower."""
+
+    http_status = 429
 
 
 class State(enum.StrEnum):

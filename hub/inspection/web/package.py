@@ -3,7 +3,7 @@
 
 from hub.card.packages.cap_file import CapFile, PackageError
 from hub.device import Device
-from hub.disclosure import Terms
+from hub.disclosure import ConsentTerms
 from hub.inspection.web.installed import Vendor, signer_of
 from hub.installer import InstallationError, consent_terms
 from hub.machine import Bundle, BundleError
@@ -11,7 +11,7 @@ from hub.machine import Bundle, BundleError
 __all__ = ["read_package"]
 
 
-def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[Terms]]:
+def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[ConsentTerms]]:
     """Return a package's bundle, who signed it, and the consents it asks for.
 
     Raises `InstallationError` where its form or its signature is not right.

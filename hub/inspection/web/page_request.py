@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request of one resident, as the pages see it, and how a page becomes a route.
 
-A page is a plain function from `Call` to an answer; it runs in a thread of its own. Around it:
-whoever is not signed in, or may not, does not reach it; a form without this session's token does
-not either; what the hub's parts refuse becomes a page that says so in a line.
+A page is a plain function from `PageRequest` to an answer; it runs in a thread of its own. Whoever
+is not signed in, or may not, does not reach it; a form without this session's token does not
+either; what the hub's parts refuse becomes a page that says so in a line.
 """
 
 import sqlite3
@@ -19,46 +19,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from hub.certifier import CertifierError
-from hub.device import Device, DeviceError
-from hub.disclosure import LogTampered, ReleaseRefused, UnknownConsent
-from hub.inspection.errors import InspectionError
+from hub.device import Device
+from hub.errors import HubError
+from hub.inspection.errors import SHOWN_ERRORS, InspectionError
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.web.access.request_guard import UPLOAD_BYTES
-from hub.inspection.web.access.residents import Role
-from hub.inspection.web.access.sessions import Session
+from hub.inspection.web.access.residents import ResidentRole
+from hub.inspection.web.access.sessions import ResidentSession
 from hub.inspection.web.errors import BadInput
 from hub.inspection.web.parts import Parts
 from hub.inspection.web.wording import Wording
-from hub.installer import InstallationError
-from hub.machine import MachineError
-from hub.metering import ForeignDays, PeriodIncomplete
-from hub.vault import DatabaseError, SecretFileError, VaultError
-from protocols.metrology import MetrologyError
-from tariffs import TariffError
 
-__all__ = ["TOLD_ERRORS", "BadInput", "Call", "Handler", "Look", "Page", "refuse"]
+__all__ = ["BadInput", "Handler", "Look", "Page", "PageRequest", "refuse"]
 
-TOLD_ERRORS: Final = (
-    CertifierError,
-    DatabaseError,
-    DeviceError,
-    ForeignDays,
-    InspectionError,
-    InstallationError,
-    LogTampered,
-    MachineError,
-    MetrologyError,
-    PeriodIncomplete,
-    ReleaseRefused,
-    SecretFileError,
-    TariffError,
-    UnknownConsent,
-    VaultError,
-)
-"""What the hub's parts refuse, each in a line that a resident may read."""
 MOST_FIELDS: Final = 40
 MOST_FILES: Final = 3
 
@@ -74,12 +49,12 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PageRequest:
     """A request, who makes it, and what it needs to be answered."""
 
     parts: Parts
-    request: Request
-    session: Session | None
+    http: Request
+    session: ResidentSession | None
     fields: Mapping[str, str]
     files: Mapping[str, bytes]
     words: Wording
@@ -100,7 +75,7 @@ class Call:
             yield Look(device, Summaries.of(device, database), book)
 
     @property
-    def resident(self) -> Session:
+    def resident(self) -> ResidentSession:
         """The session of who is signed in."""
         assert self.session is not None  # pages without one never ask
         return self.session
@@ -108,20 +83,20 @@ class Call:
     @property
     def is_owner(self) -> bool:
         """Whether who is signed in may change things."""
-        return self.session is not None and self.session.resident.role is Role.OWNER
+        return self.session is not None and self.session.resident.role is ResidentRole.OWNER
 
-    def asked(self, name: str, default: str = "") -> str:
+    def query(self, name: str, default: str = "") -> str:
         """Return a field of the address."""
-        return self.request.query_params.get(name, default)
+        return self.http.query_params.get(name, default)
 
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """Return a page."""
         text = self.parts.templates.get_template(template).render(
-            call=self,
+            request=self,
             t=self.words.t,
             words=self.words,
             session=self.session,
-            path=self.request.url.path,
+            path=self.http.url.path,
             **context,
         )
         return HTMLResponse(text, status)
@@ -131,7 +106,7 @@ class Call:
         return RedirectResponse(path, 303)
 
 
-Handler = Callable[[Call], Response]
+Handler = Callable[[PageRequest], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +115,26 @@ class Page:
 
     path: str
     handler: Handler
-    role: Role | None
+    role: ResidentRole | None
     """None: everybody, signed in or not."""
     method: str = "GET"
 
     def route(self, parts: Parts) -> Route:
         """Return the route that serves it."""
 
-        async def endpoint(request: Request) -> Response:
-            return await _answer(self, parts, request)
+        async def endpoint(http: Request) -> Response:
+            return await _answer(self, parts, http)
 
         methods = ["GET", "HEAD"] if self.method == "GET" else [self.method]
         return Route(self.path, endpoint, methods=methods)
 
 
-async def _answer(page: Page, parts: Parts, request: Request) -> Response:
-    session = parts.session_of(request.cookies.get(parts.cookie), is_idle=_is_poll(request))
-    words = parts.wording(request)
+async def _answer(page: Page, parts: Parts, http: Request) -> Response:
+    session = parts.session_of(http.cookies.get(parts.cookie), is_idle=_is_poll(http))
+    words = parts.wording(http)
     form = FormData()
-    if request.method == "POST":
-        form = await request.form(
+    if http.method == "POST":
+        form = await http.form(
             max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=UPLOAD_BYTES
         )
     texts = {name: value for name, value in form.multi_items() if isinstance(value, str)}
@@ -169,44 +144,44 @@ async def _answer(page: Page, parts: Parts, request: Request) -> Response:
         if isinstance(value, UploadFile)
     }
     await form.close()
-    call = Call(parts, request, session, texts, files, words)
-    return await run_in_threadpool(_guarded, page, call)
+    request = PageRequest(parts, http, session, texts, files, words)
+    return await run_in_threadpool(_guarded, page, request)
 
 
-def _is_poll(request: Request) -> bool:
+def _is_poll(http: Request) -> bool:
     """Tell whether a page asks by itself, with nobody at it."""
-    return "hx-request" in request.headers
+    return "hx-request" in http.headers
 
 
-def _guarded(page: Page, call: Call) -> Response:
+def _guarded(page: Page, request: PageRequest) -> Response:
     if page.role is not None:
-        if call.session is None:
-            if _is_poll(call.request):
+        if request.session is None:
+            if _is_poll(request.http):
                 return Response(status_code=204, headers={"HX-Redirect": "/sign-in"})
-            target = call.request.url.path if call.request.method != "POST" else "/"
-            return call.see(f"/sign-in?next={quote(target, safe='/')}")
-        if page.method == "POST" and not call.session.accepts(call.fields.get("token", "")):
-            return refuse(call, "forged form", 403)
-        if not call.session.resident.role.includes(page.role):
-            return refuse(call, "reader would change", 403)
+            target = request.http.url.path if request.http.method != "POST" else "/"
+            return request.see(f"/sign-in?next={quote(target, safe='/')}")
+        if page.method == "POST" and not request.session.accepts(request.fields.get("token", "")):
+            return refuse(request, "forged form", 403)
+        if not request.session.resident.role.includes(page.role):
+            return refuse(request, "reader would change", 403)
     try:
-        return page.handler(call)
-    except BadInput as error:
-        return call.page("error.html", 400, reason=str(error))
-    except TOLD_ERRORS as error:
-        return call.page("error.html", 409, reason=str(error))
+        return page.handler(request)
+    except SHOWN_ERRORS as error:
+        # The page is there, whatever the programming interface says of such an error: never 404.
+        status = BadInput.http_status if isinstance(error, BadInput) else HubError.http_status
+        return request.page("error.html", status, reason=str(error))
     except sqlite3.Error as error:
-        return call.page("error.html", 503, reason=str(error))
+        return request.page("error.html", 503, reason=str(error))
 
 
-def refuse(call: Call, event: str, status: int) -> Response:
+def refuse(request: PageRequest, event: str, status: int) -> Response:
     """Refuse a request, and put that on record."""
-    client = call.request.client
+    client = request.http.client
     facts = {
         "address": client.host if client else "",
-        "path": call.request.url.path[:80],
-        "resident": call.session.resident.name if call.session else "",
+        "path": request.http.url.path[:80],
+        "resident": request.session.resident.name if request.session else "",
     }
-    call.parts.incidents.refused(event, facts)
-    reason = call.words.t(f"refused.{event.replace(' ', '-')}")
-    return call.page("error.html", status, reason=reason)
+    request.parts.incidents.refused(event, facts)
+    reason = request.words.t(f"refused.{event.replace(' ', '-')}")
+    return request.page("error.html", status, reason=reason)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from hub.inspection.web.access.incidents import Incidents
 from hub.inspection.web.access.residents import Residents
-from hub.inspection.web.access.sessions import Session, Sessions
+from hub.inspection.web.access.sessions import ResidentSession, Sessions
 from hub.inspection.web.access.throttle import Throttle
 from hub.inspection.web.assets import Assets
 from hub.inspection.web.jobs import Jobs
@@ -40,7 +40,7 @@ class Parts:
         """The name of the session's cookie."""
         return "__Host-meterlet" if self.settings.is_secure else "meterlet"
 
-    def session_of(self, token: str | None, *, is_idle: bool = False) -> Session | None:
+    def session_of(self, token: str | None, *, is_idle: bool = False) -> ResidentSession | None:
         """Return the session of a cookie; None if it has ended, or its resident has."""
         session = self.sessions.find(token, is_idle=is_idle)
         if session is not None and self.residents.find(session.resident.name) != session.resident:

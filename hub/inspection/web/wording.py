@@ -9,7 +9,8 @@ from fractions import Fraction
 from babel.dates import format_date, get_month_names
 from jinja2 import Undefined
 
-from hub.disclosure import LEAST_MINUTES, Terms
+from hub.disclosure import ConsentTerms
+from hub.disclosure.wording import consent_in_words
 from hub.inspection.locales import LANGUAGES, Catalogue, best_language, catalogue
 from hub.inspection.views.money import Money
 from protocols.metrology import Period, find_zone
@@ -135,9 +136,9 @@ class Wording:
             return str(first.year)
         return f"{self.day(first)} – {self.day(last)}"
 
-    def is_fine(self, terms: Terms) -> bool:
-        """Tell whether a consent to sums lets prices, and so weights, change all the time."""
-        return terms.statement == "linear" and terms.least_minutes < LEAST_MINUTES
+    def consent(self, terms: ConsentTerms) -> str:
+        """Return what a consent allows."""
+        return consent_in_words(terms, self.language, self.day)
 
     def span(self, begin: int, end: int) -> str:
         """Return the days that [begin, end) touches."""

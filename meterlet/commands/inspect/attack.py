@@ -12,8 +12,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hub.device import Device
-from hub.inspection import Appliance, AttackResult, AttackView, attack
-from hub.inspection.api.json_views import attack_facts
+from hub.inspection.api.json_views import attack_json
+from hub.inspection.attack.appliances import Appliance
+from hub.inspection.attack.attack import AttackResult, AttackView, attack
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 from protocols.metrology import Period
 
@@ -35,7 +36,7 @@ def attack_command(folder: Path, first: datetime, last: datetime | None, as_json
     with one_line_errors(), Device.open(folder) as device:
         view = attack(device, Period(first.date(), (last or first).date()))
     if as_json:
-        print_json("meterlet.inspect.attack/1", attack_facts(view))
+        print_json("meterlet.inspect.attack/1", attack_json(view).as_json())
     else:
         show_attack(Console(), view)
 

@@ -13,29 +13,23 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hub.device import Device
-from hub.inspection import (
-    FORECAST_METHOD,
-    By,
-    InspectionError,
-    Money,
-    Verdict,
-    check_invoices,
-    forecast,
-    local_date,
-    offers,
-    readings_view,
-    releases_view,
-    tariff_book,
-    tariff_table,
-)
 from hub.inspection.api.json_views import (
-    bill_facts,
-    forecast_facts,
-    offer_facts,
-    proof_facts,
-    releases_facts,
-    tariff_table_facts,
+    TariffsJson,
+    disclosed_json,
+    forecast_json,
+    invoice_json,
+    offers_json,
 )
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.bill import Verdict, check_invoices
+from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import tariff_book
+from hub.inspection.views.estimates import FORECAST_METHOD, forecast, offers
+from hub.inspection.views.money import Money
+from hub.inspection.views.readings import readings_view
+from hub.inspection.views.releases import releases_view
+from hub.inspection.views.slots import local_date
+from hub.inspection.views.tariff_views import tariff_table
 from meterlet.commands.common import (
     Aid,
     Exit,
@@ -115,9 +109,8 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
     last = checked[-1]
     proof = BillingProofs().check(device, aid, last.invoice) if with_proof else None
     facts = {
-        **bill_facts(last, device.zone),
-        **({} if proof is None else {"proof": proof_facts(proof)}),
-        **releases_facts(releases_view(device), device.zone),
+        **invoice_json(last, device.zone, proof).as_json(),
+        **disclosed_json(releases_view(device), device.zone).as_json(),
     }
     if as_json:
         print_json("meterlet.inspect.bill/1", facts)
@@ -158,16 +151,7 @@ def show_offers(device: Device, period: Period, tariffs: list[Tariff], *, as_jso
     view = readings_view(device, period, By.MONTH, tariff_book(device))
     found = offers(device, period, tariffs)
     if as_json:
-        print_json(
-            "meterlet.inspect.offers/1",
-            {
-                "first_day": period.first.isoformat(),
-                "last_day": period.last.isoformat(),
-                "energy_wh": view.total.energy_wh,
-                "now": None if view.total.cost is None else view.total.cost.as_json(),
-                "offers": [offer_facts(offer) for offer in found],
-            },
-        )
+        print_json("meterlet.inspect.offers/1", offers_json(view, found).as_json())
         return
     table = Table("tariff", Column("cost", justify="right"), Column("difference", justify="right"))
     now = view.total.cost
@@ -187,7 +171,7 @@ def show_forecast(device: Device, period: Period, *, as_json: bool) -> None:
     """Print what a month will come to, and how well such forecasts did."""
     guess = forecast(device, tariff_book(device), period)
     if as_json:
-        print_json("meterlet.inspect.forecast/1", forecast_facts(guess))
+        print_json("meterlet.inspect.forecast/1", forecast_json(guess).as_json())
         return
     console = Console()
     console.print(f"{period.first} to {period.last}, known until {utc_text(guess.known_until)}")
@@ -219,7 +203,7 @@ def tariffs(folder: Path, as_json: bool) -> None:
     with one_line_errors(), Device.open(folder) as device:
         table = tariff_table(tariff_book(device))
     if as_json:
-        print_json("meterlet.inspect.tariffs/1", tariff_table_facts(table))
+        print_json("meterlet.inspect.tariffs/1", TariffsJson.of(table).as_json())
         return
     shown = Table("", "band", "when")
     for column in table.columns:

@@ -9,10 +9,10 @@ from typing import Final
 import rich_click as click
 
 from hub.device import Device
-from hub.inspection import consent_to_export
+from hub.disclosure.wording import consent_in_words
+from hub.inspection.export.by_consent import consent_to_export
 from hub.installer import Installer, consent_terms
 from meterlet.commands.applet import dealings
-from meterlet.commands.applet import in_words as terms_in_words
 from meterlet.commands.common import (
     Exit,
     aid_argument,
@@ -47,7 +47,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
         installer = Installer(device, device.card(open_machine()))
         bundle = installer.bundle(aid)
         for terms in consent_terms(bundle):
-            click.echo(terms_in_words(terms), err=True)
+            click.echo(consent_in_words(terms), err=True)
         for sentence in dealings(bundle.manifest):
             click.echo(sentence, err=True)
         if not yes and not click.confirm("Do you consent?", err=True):

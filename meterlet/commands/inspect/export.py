@@ -8,15 +8,10 @@ from typing import Final
 import rich_click as click
 
 from hub.device import Device
-from hub.inspection import (
-    Copy,
-    CopyForm,
-    InspectionError,
-    copy_readings,
-    export_readings,
-    record_bundle,
-    supplier_documents,
-)
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.by_consent import export_readings
+from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
+from hub.inspection.views.documents import supplier_documents
 from meterlet.commands.common import Aid, Exit, fail, hub_option, one_line_errors
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import Period

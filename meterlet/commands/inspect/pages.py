@@ -247,11 +247,11 @@ def _passphrase(file: TextIO | None) -> str:
 def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
     """Add the resident NAME. An owner may do everything; a reader looks and checks."""
     _require_pages()
-    from hub.inspection.web import Role
+    from hub.inspection.web import ResidentRole
 
     passphrase = _passphrase(passphrase_file)
     with _residents(folder) as residents:
-        residents.add(name, Role(role), passphrase)
+        residents.add(name, ResidentRole(role), passphrase)
         _record(folder, "resident added", name)
     _say("added", name, as_json)
 

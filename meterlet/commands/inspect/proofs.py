@@ -10,7 +10,10 @@ from hashlib import sha256
 
 from applets.billing.messages import BillQuestion, MessageRefused, decode_answer
 from hub.device import Device
-from hub.inspection import InspectionError, ProofCheck, Verdict, supplier_documents
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.bill import Verdict
+from hub.inspection.views.documents import supplier_documents
+from hub.inspection.views.proof import ProofCheck
 from tariffs.invoice import Invoice
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.verification import BillBundle, verify_bill

@@ -14,27 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from hub.device import Device
-from hub.inspection import (
-    Bucket,
-    By,
-    Comparison,
-    InspectionError,
-    Money,
-    PowerNow,
-    ReadingsView,
-    Summaries,
-    TariffBook,
-    calendar_period,
-    compare,
-    fine_uses,
-    open_inspection,
-    period_before,
-    power_now,
-    readings_view,
-    tariff_book,
-)
-from hub.inspection.api.json_views import comparison_facts, fine_facts, power_facts, readings_facts
+from hub.inspection.api.json_views import PowerJson, comparison_json, fine_json, readings_json
+from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import fine_rows, readings_rows
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bucket import UseBucket
+from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.calendar import By, calendar_period, period_before
+from hub.inspection.views.documents import TariffBook, tariff_book
+from hub.inspection.views.live import PowerNow, fine_uses, power_now
+from hub.inspection.views.money import Money
+from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 from meterlet.commands.tariff_files import load_tariff
@@ -111,8 +101,9 @@ def readings(
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(readings_rows(view))
     elif as_json:
-        facts = readings_facts(view) if both is None else comparison_facts(both)
-        print_json("meterlet.inspect.readings/1", {"power": power_facts(power), **facts})
+        shown = readings_json(view) if both is None else comparison_json(both)
+        now = None if power is None else PowerJson.of(power).as_json()
+        print_json("meterlet.inspect.readings/1", {"power": now, **shown.as_json()})
     else:
         show_all(view, both, power)
 
@@ -136,9 +127,7 @@ def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) ->
     if not uses:
         raise InspectionError(f"there are no readings of {period.first}")
     if as_json:
-        listed = [fine_facts(use) for use in uses]
-        day = period.first.isoformat()
-        print_json("meterlet.inspect.readings.fine/1", {"day": day, "uses": listed})
+        print_json("meterlet.inspect.readings.fine/1", fine_json(period.first, uses).as_json())
         return
     rows = fine_rows(uses, device.zone)
     if as_csv:
@@ -187,7 +176,7 @@ def show_view(console: Console, view: ReadingsView) -> None:
         console.print(Text(view.total.reason))
 
 
-def _line(bucket: Bucket, view: ReadingsView) -> tuple[str, ...]:
+def _line(bucket: UseBucket, view: ReadingsView) -> tuple[str, ...]:
     bands = [one for one in bucket.bands if one.slots]
     named = (
         ""
@@ -207,7 +196,7 @@ def _line(bucket: Bucket, view: ReadingsView) -> tuple[str, ...]:
     )
 
 
-def _when(bucket: Bucket, view: ReadingsView) -> str:
+def _when(bucket: UseBucket, view: ReadingsView) -> str:
     text = local_text(bucket.begin, ZoneInfo(view.zone))
     return text[:10] if view.by.is_of_days else f"{text[:10]} {text[11:16]}{text[19:]}"
 
@@ -216,7 +205,7 @@ def _kwh(watt_hours: int | None) -> str:
     return "–" if watt_hours is None else f"{watt_hours // 1000:,}.{watt_hours % 1000:03}"
 
 
-def _state(bucket: Bucket) -> str:
+def _state(bucket: UseBucket) -> str:
     states = bucket.states
     if not states.known and not states.missing:
         return "no readings"

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hub.device import Device
-from hub.inspection import decode_message, outgoing_message, releases_view
-from hub.inspection.api.json_views import message_facts, releases_facts
+from hub.inspection.api.json_views import disclosed_json, message_json
+from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import printable
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 
@@ -97,11 +97,11 @@ def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: boo
     """List what left the house, and what each recipient knows, alone and together."""
     with one_line_errors(), Device.open(folder) as device:
         view = releases_view(device, recipient)
-        facts = releases_facts(view, device.zone)
+        facts = disclosed_json(view, device.zone).as_json()
         if with_bytes:
             contents = [outgoing_message(device, one.sequence) for one in view.messages]
             facts["messages"] = [
-                message_facts(message, content, decode_message(content))
+                message_json(message, content, decode_message(content)).as_json()
                 for message, content in contents
             ]
     if as_json:

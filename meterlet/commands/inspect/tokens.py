@@ -8,7 +8,8 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.device import Device
-from hub.inspection import Scope, Token, Tokens, open_inspection
+from hub.inspection.api.tokens import Scope, Token, Tokens
+from hub.inspection.store import open_inspection
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json, utc_text
 
 __all__ = ["tokens"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.inspection.api.json_views import releases_facts
+from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.machine import AppletMachine
 from protocols.aggregation import Weighting, open_sum
@@ -68,7 +68,7 @@ def test_the_log_says_one_number_and_no_bit_of_this_home_and_keeps_the_prices(
 def test_what_the_resident_is_shown_says_what_was_told_and_of_whom(hubs: list[Hub]) -> None:
     run(announce(hubs, bytes(32), ABOUT), hubs)
     device = hubs[0].device
-    facts = releases_facts(releases_view(device), device.zone)
+    facts = disclosed_json(releases_view(device), device.zone).as_json()
     [part] = facts["aggregates"]
     assert (part["values"], part["households"], part["index"]) == (1, 6, "spot revision 1")
     assert part["recipient"] == "settlement"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hub.card import Card
-from hub.card.reader import PORT, Reader, ReaderError
+from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
 
 PCSCD = shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -58,11 +58,11 @@ def daemon() -> Iterator[None]:
             process.wait(10)
 
 
-def connected(card: Card, trace: list[str]) -> Reader:
+def connected(card: Card, trace: list[str]) -> VirtualReader:
     """Wait for the reader and put `card` into it."""
     for _ in range(200):
         try:
-            return Reader(
+            return VirtualReader(
                 card,
                 "127.0.0.1",
                 PORT,

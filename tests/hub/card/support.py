@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.card import (
     CARD,
     AppletContext,
-    AppletInstance,
     AppletRefused,
     Card,
     CardProfile,
+    Privilege,
+    RegisteredApplet,
 )
 from hub.card.keys.curves import CURVES, NUMBERS
 from hub.vault.database import Database
@@ -44,12 +45,12 @@ class Echo:
     def unload(self, package: bytes) -> None:
         self.calls.append(("unload", package))
 
-    def install(self, instance: AppletInstance, parameters: bytes) -> None:
+    def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
         self.calls.append(("install", (instance.aid, parameters)))
         if parameters == b"bad":
             raise AppletRefused(0x6A80, "the parameters are bad")
 
-    def uninstall(self, instance: AppletInstance) -> None:
+    def uninstall(self, instance: RegisteredApplet) -> None:
         self.calls.append(("uninstall", instance.aid))
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
@@ -103,9 +104,45 @@ def open_card(
 
 def add_applet(card: Card) -> None:
     """Put the echo applet into a security domain of its own."""
-    card.create_security_domain(DOMAIN, APPLET_KEYS)
-    card.add_package(PACKAGE, b"bundle", [MODULE], domain=DOMAIN)
-    card.register_application(APPLET, package=PACKAGE, module=MODULE, domain=DOMAIN)
+    add_domain(card, DOMAIN)
+    with card.turn(), card.database.transaction():
+        card.keys.put_static(DOMAIN, 0x01, APPLET_KEYS)
+        card.content.personalised(card.content.domain(DOMAIN))
+        card.content.load(PACKAGE, b"bundle", [MODULE], domain=DOMAIN, version=b"\x01\x00")
+    add_instance(card, APPLET)
+
+
+def add_domain(card: Card, aid: bytes, parent: bytes | None = None) -> None:
+    """Add a security domain without keys under `parent`, the issuer's if there is none."""
+    with card.turn(), card.database.transaction():
+        card.content.install(
+            aid,
+            package=card.profile.domain_package,
+            module=card.profile.domain_module,
+            domain=parent or card.registry.issuer().aid,
+            privileges=Privilege.SECURITY_DOMAIN,
+            selectable=True,
+        )
+
+
+def add_instance(card: Card, aid: bytes) -> None:
+    """Install the echo applet once more, as `aid`, and make it selectable."""
+    with card.turn(), card.database.transaction():
+        card.content.install(
+            aid,
+            package=PACKAGE,
+            module=MODULE,
+            domain=DOMAIN,
+            privileges=Privilege.NONE,
+            selectable=True,
+        )
+
+
+def delete(card: Card, *aids: bytes) -> None:
+    """Delete what has these names."""
+    with card.turn(), card.database.transaction():
+        for aid in aids:
+            card.content.delete(aid, related=False)
 
 
 def client(card: Card, **options: int) -> CardClient:

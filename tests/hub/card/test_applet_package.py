@@ -46,7 +46,7 @@ def card(
     public = vendor.public_key()
     trusted.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     with reader.open_test_card("default", False, (trusted,)) as device:
-        yield reader.card_of(device, PROFILES["default"], secret=False)
+        yield reader.card_of(device, PROFILES["default"])
 
 
 def load(manager: Manager, cap: CapFile) -> str:

@@ -14,7 +14,9 @@ from tests.hub.card.support import (
     DOMAIN,
     ISSUER,
     KEYS,
+    add_domain,
     client,
+    delete,
     open_card,
     runtime_of,
 )
@@ -73,8 +75,8 @@ def test_the_issuers_keys_do_not_open_an_applet_whose_domain_has_its_own(card: C
 
 def test_a_domain_without_keys_is_opened_with_its_parents(card: Card) -> None:
     child, grandchild = DOMAIN + b"\x01", DOMAIN + b"\x02"
-    card.create_security_domain(child, None, parent=DOMAIN)
-    card.create_security_domain(grandchild, None, parent=child)
+    add_domain(card, child, DOMAIN)
+    add_domain(card, grandchild, child)
     host = client(card)
     host.select(grandchild)
     host.open_scp03(APPLET_KEYS, bytes(8), expected_aid=grandchild)
@@ -202,7 +204,7 @@ def test_an_applet_that_fails_answers_with_a_status_word_and_the_session_lives(c
 def test_an_applet_that_is_deleted_answers_no_more(card: Card) -> None:
     host = client(card)
     host.select(APPLET)
-    card.delete(APPLET)
+    delete(card, APPLET)
     with pytest.raises(CardRefused, match="6999"):
         host.call("echo", ECHO)
 

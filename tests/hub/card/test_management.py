@@ -20,6 +20,7 @@ from tests.hub.card.support import (
     KEYS,
     MODULE,
     PACKAGE,
+    add_domain,
     open_card,
     runtime_of,
 )
@@ -478,7 +479,7 @@ def test_privileges_have_the_bits_of_the_standard() -> None:
 def test_a_domain_goes_with_all_it_holds_if_that_is_asked(card: Card) -> None:
     manager = Manager(card)
     below = DOMAIN + b"\x01"
-    card.create_security_domain(below, None, parent=DOMAIN)
+    add_domain(card, below, DOMAIN)
     assert manager.sw("80E40000", Tlv(0x4F, DOMAIN).encode()) == "6985"
     assert manager.sw("80E40080", Tlv(0x4F, DOMAIN).encode()) == "9000"
     assert manager.listing("40") == {}

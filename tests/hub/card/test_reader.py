@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from hub.card import Card
-from hub.card.reader import Reader, ReaderError, answer_to_reset
+from hub.card.reader import ReaderError, VirtualReader, answer_to_reset
 from hub.card.trace import describe
 from protocols.secure_channel import StaticKeys
 from tests.hub.card.host import Manager
@@ -19,7 +19,7 @@ from tests.hub.card.support import APPLET_KEYS, KEYS
 @contextmanager
 def reader(card: Card) -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        inside = Reader(card, "127.0.0.1", server.getsockname()[1])
+        inside = VirtualReader(card, "127.0.0.1", server.getsockname()[1])
         thread = threading.Thread(target=inside.run)
         thread.start()
         stream, _ = server.accept()
@@ -79,7 +79,7 @@ def test_a_reader_that_is_not_there_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(ReaderError, match=f"no reader .* at 127.0.0.1:{port}"):
-        Reader(None, "127.0.0.1", port)  # type: ignore[arg-type]  # it does not come that far
+        VirtualReader(None, "127.0.0.1", port)  # type: ignore[arg-type]  # it does not come that far
 
 
 def test_a_reader_that_goes_away_takes_the_card_out(card: Card) -> None:

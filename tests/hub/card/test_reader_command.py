@@ -26,7 +26,7 @@ def run(command: object, *arguments: str) -> tuple[int, str]:
 
 def iin() -> str:
     with reader.open_test_card("default", False, ()) as device:
-        card = reader.card_of(device, PROFILES["default"], secret=False)
+        card = reader.card_of(device, PROFILES["default"])
         return card.connect().transmit(bytes.fromhex("00CA004200")).hex()
 
 
@@ -50,7 +50,7 @@ def test_a_snapshot_brings_the_card_back(tmp_path: Path) -> None:
     assert run(reader.snapshot, "--profile", "default", str(kept))[0] == 0
     assert kept.stat().st_mode & 0o777 == 0o600
     with reader.open_test_card("default", False, ()) as device:
-        card = reader.card_of(device, PROFILES["default"], secret=False)
+        card = reader.card_of(device, PROFILES["default"])
         assert Manager(card).sw("80E29000", bytes.fromhex("420411223344")) == "9000"
     assert iin() == "112233449000"
     assert run(reader.restore, "--profile", "default", str(kept))[0] == 0
@@ -71,7 +71,7 @@ def test_what_is_no_snapshot_is_refused_and_nothing_changes(tmp_path: Path, cont
 
 def test_fresh_begins_anew(tmp_path: Path) -> None:
     with reader.open_test_card("default", False, ()) as device:
-        card = reader.card_of(device, PROFILES["default"], secret=False)
+        card = reader.card_of(device, PROFILES["default"])
         assert Manager(card).sw("80E29000", bytes.fromhex("420411223344")) == "9000"
     reader.open_test_card("default", True, ()).close()
     assert iin() != "112233449000"
@@ -80,5 +80,5 @@ def test_fresh_begins_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_every_profile_makes_a_card(profile: str) -> None:
     with reader.open_test_card(profile, True, ()) as device:
-        card = reader.card_of(device, PROFILES[profile], secret=False)
+        card = reader.card_of(device, PROFILES[profile])
         assert card.connect().transmit(bytes.fromhex("00A4040000")).hex().endswith("9000")

@@ -243,5 +243,5 @@ def test_a_damaged_certificate_is_refused_with_a_status_word(card: Card) -> None
                 bad[place] ^= flip
                 with pytest.raises(Refusal) as refused:
                     Certificate.decode(bytes(bad)).check(AUTHORITY.public_key())
-                assert refused.value.sw == 0x6A80
+                assert refused.value.status_word == 0x6A80
     assert send_certificate(client, own_certificate(HOST, AUTHORITY)) == [0x9000]

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from hub.card import AppletInstance, AppletRefused, Card
+from hub.card import AppletRefused, Card, RegisteredApplet
 from hub.card.sharing import MAX_DEPTH, Firewall
 from hub.card.transactions import AppletTransaction
 from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET, DOMAIN, MODULE, PACKAGE
+from tests.hub.card.support import APPLET, DOMAIN, PACKAGE, add_instance
 
 NAMES = [APPLET, *(APPLET + bytes((number,)) for number in range(1, 7))]
 
@@ -23,11 +23,13 @@ class Sharing:
     firewall: Firewall | None = None
     asked: list[tuple[bytes, bytes, int]] = field(default_factory=list)
 
-    def grants(self, server: AppletInstance, client: bytes, interface: int) -> bool:
+    def grants(self, server: RegisteredApplet, client: bytes, interface: int) -> bool:
         self.asked.append((server.aid, client, interface))
         return interface == 1 and self.friends.get(server.aid) == client
 
-    def serve(self, server: AppletInstance, client: bytes, interface: int, request: bytes) -> bytes:
+    def serve(
+        self, server: RegisteredApplet, client: bytes, interface: int, request: bytes
+    ) -> bytes:
         if not request:
             return server.aid
         assert self.firewall is not None
@@ -38,7 +40,7 @@ class Sharing:
 @pytest.fixture
 def sharing(card: Card) -> Sharing:
     for aid in NAMES[1:]:
-        card.register_application(aid, package=PACKAGE, module=MODULE, domain=DOMAIN)
+        add_instance(card, aid)
     friends = {server: client for client, server in pairwise(NAMES)}
     made = Sharing(friends)
     made.firewall = Firewall(card.registry, made)

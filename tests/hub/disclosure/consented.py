@@ -3,9 +3,9 @@
 
 from datetime import date
 
-from hub.disclosure import Terms
+from hub.disclosure import ConsentTerms
 
-BILLING = Terms(
+BILLING = ConsentTerms(
     applet=b"\xf0bill",
     package=b"package",
     recipient="supplier",

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
+    ConsentTerms,
     Disclosure,
     Form,
     LogTampered,
     ReleaseRefused,
     ReleaseRequest,
-    Terms,
     UnknownConsent,
     knowledge_of,
 )
@@ -28,7 +28,7 @@ from hub.vault import Database
 NOW = 1_743_500_000  # 2025-04-01
 MARCH = 1_740_787_200
 DAY_SLOTS = 96
-TERMS = Terms(
+TERMS = ConsentTerms(
     applet=b"\xf0bill",
     package=b"package",
     recipient="Stadtwerke",

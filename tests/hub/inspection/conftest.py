@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
-from hub.inspection import TariffBook, bill_under
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.estimates import bill_under
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from hub.readings import Reading, ReadingFlag
 from protocols.metrology import Period

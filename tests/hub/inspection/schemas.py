@@ -19,6 +19,7 @@ DATE = r"\d{4}-\d\d-\d\d"
 MOMENT = DATE + r"T\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)"
 KEYWORDS = {
     "type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref", "format",
+    "enum", "description",
 }  # fmt: skip
 
 
@@ -31,6 +32,8 @@ def faults(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any], at
     if "anyOf" in schema:
         tried = [faults(value, one, schemas, at) for one in schema["anyOf"]]
         return [] if [] in tried else min(tried, key=len)
+    if "enum" in schema:
+        return [] if value in schema["enum"] else [f"{at}: {value!r} is none of {schema['enum']}"]
     kind = schema["type"]
     fits: bool = isinstance(value, TYPES[kind])
     if not fits or (isinstance(value, bool) and kind != "boolean"):

@@ -9,12 +9,16 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from hub.device import Device
-from hub.disclosure import Entry
-from hub.inspection import By, Scope, TariffBook, Tokens, open_inspection, readings_view
+from hub.disclosure import LogEntry
 from hub.inspection.api.application import create_api
-from hub.inspection.api.json_views import readings_facts
+from hub.inspection.api.json_views import readings_json
 from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.api.rate_limit import RateLimit
+from hub.inspection.api.tokens import Scope, Tokens
+from hub.inspection.store import open_inspection
+from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.readings import readings_view
 from tariffs import Tariff
 from tests.hub.inspection.conftest import DAYS, NOON, household, put_documents
 from tests.hub.inspection.schemas import faults
@@ -65,7 +69,7 @@ def token(device: Device, *scopes: Scope) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
-def entries(device: Device, kind: str) -> list[Entry]:
+def entries(device: Device, kind: str) -> list[LogEntry]:
     return list(device.disclosure.log.entries(kind))
 
 
@@ -82,6 +86,20 @@ def test_the_document_describes_just_the_routes_there_are(client: TestClient) ->
     assert {name.rpartition("/")[2] for name in named} == set(schemas)
     identifiers = [path["get"]["operationId"] for path in document["paths"].values()]
     assert len(set(identifiers)) == len(identifiers) == len(OPERATIONS)
+
+
+def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
+    client: TestClient,
+) -> None:
+    schemas = client.get("/api/openapi.json").json()["components"]["schemas"]
+    optional = set()
+    for name, schema in schemas.items():
+        if "enum" in schema:
+            assert schema["type"] == "string"
+            continue
+        assert schema["additionalProperties"] is False
+        optional |= {(name, member) for member in set(schema["properties"]) - {*schema["required"]}}
+    assert optional == {("Bill", "proof")}
 
 
 def _references(tree: object) -> Iterator[str]:
@@ -117,7 +135,7 @@ def test_every_answer_is_as_the_document_says(
 def test_the_same_numbers_as_the_view(client: TestClient, billed: Device, tariff: Tariff) -> None:
     answer = client.get(f"/api/v1/readings?{SPAN}", headers=token(billed)).json()
     view = readings_view(billed, DAYS, By.DAY, TariffBook.only(tariff))
-    assert answer == json.loads(json.dumps(readings_facts(view)))
+    assert answer == json.loads(json.dumps(readings_json(view).as_json()))
     both = client.get(f"/api/v1/readings?{SPAN}&compare=true", headers=token(billed)).json()
     assert both["now"] == answer
     bills = client.get("/api/v1/bills", headers=token(billed)).json()["bills"]
@@ -129,9 +147,13 @@ def test_the_same_numbers_as_the_view(client: TestClient, billed: Device, tariff
     ("query", "reason"),
     [
         ("until=2025-03-31", "from is needed"),
-        ("from=2025-03-01&until=2025-03-32", "until: '2025-03-32' is not one"),
+        (
+            "from=2025-03-01&until=2025-03-32",
+            "until: '2025-03-32' is not one that is written like 2025-03-31",
+        ),
         ("from=20250301&until=2025-03-31", "from: '20250301' is not one"),
-        (f"{SPAN}&by=minute", "by: 'minute' is not one"),
+        (f"{SPAN}&by=minute", "by: 'minute' is not one of slot, hour, day, week, month, year"),
+        (f"{SPAN}&compare=1", "compare: '1' is not one of true, false"),
         (f"{SPAN}&from=2025-03-01", "from is given twice"),
         (f"{SPAN}&applet=x", "there is no parameter 'applet'"),
         ("from=2025-03-31&until=2025-03-01", "the period's first day"),

@@ -14,20 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.device import Description, Device
-from hub.disclosure import AmountsRequest, Form, Number, ReleaseRequest, Terms
-from hub.inspection import (
-    Activation,
-    Appliance,
-    InspectionError,
-    PowerCurve,
-    attack,
-    consent_to_export,
-    curve_known_to,
-    detect,
-    export_readings,
-    slots_between,
-)
-from hub.inspection.attack.reconstruction import _least_squares
+from hub.disclosure import AmountsRequest, ConsentTerms, Form, Number, ReleaseRequest
+from hub.inspection.attack.appliances import Activation, Appliance, PowerCurve, detect
+from hub.inspection.attack.attack import attack
+from hub.inspection.attack.reconstruction import _least_squares, curve_known_to
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.by_consent import consent_to_export, export_readings
+from hub.inspection.views.slots import slots_between
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.metrology import Period
 
@@ -51,7 +44,7 @@ def minutely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 def tell(device: Device, recipient: str, forms: Sequence[tuple[int, ...]], minutes: int) -> None:
     """Release weighted sums over all days to a recipient."""
-    terms = Terms(
+    terms = ConsentTerms(
         b"applet", b"package", recipient, "billing", "linear", 1, minutes, 99, 64, date(2030, 1, 1)
     )
     device.disclosure.grant(terms)
@@ -102,7 +95,9 @@ def test_a_slot_that_was_told_by_itself_is_taken_off_the_sums(minutely: Device) 
     whole = Number("linear", (Form(begin, 900, (1,) * count),), 30)
     sample = Number("sample", (Form(begin, 900, lone, is_sample=True),), 17)
     for kind, minutes in (("linear", 60), ("sample", 1)):
-        terms = Terms(b"a", b"p", "trader", "trade", kind, 1, minutes, 9, 64, date(2030, 1, 1))
+        terms = ConsentTerms(
+            b"a", b"p", "trader", "trade", kind, 1, minutes, 9, 64, date(2030, 1, 1)
+        )
         minutely.disclosure.grant(terms)
     for number in (whole, sample):
         minutely.disclosure.permit(

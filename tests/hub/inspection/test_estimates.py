@@ -7,19 +7,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hub.device import Description, Device
-from hub.inspection import (
-    By,
-    InspectionError,
-    Money,
-    TariffBook,
-    bill_under,
-    forecast,
-    offers,
-    readings_view,
-    slots_between,
-    tariff_table,
-)
-from hub.inspection.views.estimates import _times_of_week
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.estimates import _times_of_week, bill_under, forecast, offers
+from hub.inspection.views.money import Money
+from hub.inspection.views.readings import readings_view
+from hub.inspection.views.slots import slots_between
+from hub.inspection.views.tariff_views import tariff_table
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
 from hub.readings import Reading
 from protocols.metrology import DayGrid, Period

@@ -9,16 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hub.device import Device
-from hub.inspection import (
-    By,
-    CopyForm,
-    InspectionError,
-    copy_readings,
-    readings_view,
-    releases_view,
-    slots_between,
-)
+from hub.inspection.errors import InspectionError
+from hub.inspection.export.copies import CopyForm, copy_readings
 from hub.inspection.export.green_button import dst_rules
+from hub.inspection.views.calendar import By
+from hub.inspection.views.readings import readings_view
+from hub.inspection.views.releases import releases_view
+from hub.inspection.views.slots import slots_between
 from protocols.metrology import Period, SlotState
 from tests.hub.inspection.conftest import NOON
 
@@ -148,10 +145,11 @@ def test_each_copy_is_in_the_log_with_its_digest(device: Device, form: CopyForm)
     copy = copy_readings(device, DAYS, form)
     view = releases_view(device)
     [record] = view.copies
-    assert record.form == form.value
-    assert (record.begin, record.end) == DAYS.bounds("Europe/Berlin")
-    assert (record.readings, record.size) == (copy.readings, len(copy.content))
-    assert record.digest == sha256(copy.content).digest()
+    facts = record.facts
+    assert facts["form"] == form.value
+    assert (facts["begin"], facts["end"]) == DAYS.bounds("Europe/Berlin")
+    assert (facts["readings"], facts["size"]) == (copy.readings, len(copy.content))
+    assert facts["copy"] == sha256(copy.content).digest()
     assert record.time == NOON
     assert view.readings_left_house == 0  # nobody else was told
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.inspection import Money
 from hub.inspection.locales import LANGUAGES, UnknownText, best_language, catalogue
+from hub.inspection.views.money import Money
 
 ROOT = Path(__file__).resolve().parents[3]
 BERLIN = ZoneInfo("Europe/Berlin")

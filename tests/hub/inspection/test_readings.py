@@ -5,26 +5,17 @@ from itertools import pairwise
 import pytest
 
 from hub.device import Device
-from hub.inspection import (
-    By,
-    Money,
-    Summaries,
-    TariffBook,
-    buckets,
-    calendar_period,
-    compare,
-    fine_uses,
-    open_inspection,
-    peak_of,
-    period_before,
-    power_now,
-    readings_view,
-    slots_between,
-    warm,
-)
-from hub.inspection.api.json_views import readings_facts
+from hub.inspection.api.json_views import readings_json
 from hub.inspection.export.csv_rows import readings_rows
+from hub.inspection.store import open_inspection
+from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.bucket_sums import added, adds_up
+from hub.inspection.views.calendar import By, buckets, calendar_period, period_before
+from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.live import fine_uses, power_now
+from hub.inspection.views.money import Money
+from hub.inspection.views.readings import compare, peak_of, readings_view, warm
+from hub.inspection.views.slots import slots_between
 from hub.readings import Reading
 from protocols.metrology import Period
 from tariffs import Tariff, compute_bill
@@ -217,7 +208,7 @@ def test_what_is_kept_of_today_gives_way_as_readings_come_in(
 
 def test_json_and_csv_say_the_same(home: Device, book: TariffBook) -> None:
     view = readings_view(home, MARCH, By.DAY, book)
-    facts = readings_facts(view)
+    facts = readings_json(view).as_json()
     header, *rows = readings_rows(view)
     for bucket, row in zip(facts["buckets"], rows, strict=True):
         line = dict(zip(header, row, strict=True))

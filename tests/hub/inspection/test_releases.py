@@ -4,14 +4,10 @@ from datetime import date
 import pytest
 
 from hub.device import Device
-from hub.disclosure import Form, LogTampered, ReleaseRequest, Terms
-from hub.inspection import (
-    InspectionError,
-    decode_message,
-    outgoing_message,
-    releases_view,
-)
-from hub.inspection.api.json_views import releases_facts
+from hub.disclosure import ConsentTerms, Form, LogTampered, ReleaseRequest
+from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from protocols.metrology import Period
 from tests.hub.inspection.conftest import APPLET
 
@@ -22,7 +18,7 @@ def tell(device: Device, period: Period, recipient: str = "supplier") -> int:
     """Release a sum over a period; the entry's number."""
     subject = (APPLET, b"package", recipient, "billing", "linear")
     if not any(one.terms.subject == subject for one in device.disclosure.consents()):
-        device.disclosure.grant(Terms(*subject, 1, 60, 9, 64, date(2030, 1, 1)))
+        device.disclosure.grant(ConsentTerms(*subject, 1, 60, 9, 64, date(2030, 1, 1)))
     begin, end = period.bounds("Europe/Berlin")
     form = Form(begin, 900, (1,) * ((end - begin) // 900))
     days = (period.last - period.first).days + 1
@@ -68,7 +64,7 @@ def test_each_recipient_s_knowledge_and_all_of_them_together(device: Device) -> 
     view = releases_view(device)
     assert view.recipients == ("operator", "supplier")
     assert (view.known["supplier"].rank, view.together.rank) == (1, 2)
-    facts = releases_facts(view, device.zone)
+    facts = disclosed_json(view, device.zone).as_json()
     assert facts["known"]["supplier"]["shortest_window"]["days"] == 5
     assert facts["known"]["operator"]["shortest_window"]["days"] == 6.96  # the clock went forward
     assert facts["known"]["all of them together"]["degrees_of_freedom"] == 2

@@ -8,10 +8,11 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static, TabbedContent
 
 from hub.device import Device
-from hub.disclosure import Form, ReleaseRequest, Terms
-from hub.inspection import By, readings_view
+from hub.disclosure import ConsentTerms, Form, ReleaseRequest
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
+from hub.inspection.views.calendar import By
+from hub.inspection.views.readings import readings_view
 from protocols.metrology import Period
 from tariffs import Tariff
 from tests.hub.inspection.conftest import NOON, household, put_documents
@@ -26,7 +27,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, tariff: Tariff) -> Device:
         put_documents(device, tariff)
         name = "[red]supplier[/red]\x1b[2J"
         device.disclosure.grant(
-            Terms(b"a", b"p", name, "billing", "linear", 1, 60, 9, 64, date(2030, 1, 1))
+            ConsentTerms(b"a", b"p", name, "billing", "linear", 1, 60, 9, 64, date(2030, 1, 1))
         )
         begin, end = Period(date(2025, 3, 20), date(2025, 3, 31)).bounds("Europe/Berlin")
         form = Form(begin, 900, (1,) * ((end - begin) // 900))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
-    Door,
-    DoorError,
+    SmlIntake,
+    SmlIntakeError,
     UnsendableReading,
     emulated_meter_id,
     telegrams,
@@ -36,8 +36,8 @@ BOTH = ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT
 NOON = 1_743_500_000
 
 
-def door(registers: Sequence[bytes] = BOTH[:1], **options: int) -> Door:
-    return Door(METER, registers, lambda: NOON, **options)  # type: ignore[arg-type]  # ints by name
+def door(registers: Sequence[bytes] = BOTH[:1], **options: int) -> SmlIntake:
+    return SmlIntake(METER, registers, lambda: NOON, **options)  # type: ignore[arg-type]  # ints
 
 
 def some(number: int = 5) -> list[Reading]:
@@ -105,7 +105,7 @@ def test_a_truncated_telegram_gives_no_reading() -> None:
 
 
 def test_another_meter_is_refused_by_name() -> None:
-    with pytest.raises(DoorError, match=f"at byte 0: of meter {emulated_meter_id(2).hex()}"):
+    with pytest.raises(SmlIntakeError, match=f"at byte 0: of meter {emulated_meter_id(2).hex()}"):
         door().feed(push(emulated_meter_id(2), 10))
 
 
@@ -136,7 +136,7 @@ def test_a_register_that_counts_no_energy_gives_no_reading(telegram: bytes) -> N
 
 def test_only_our_own_meters_flags_are_believed() -> None:
     real = bytes.fromhex("0901454d480000000001")
-    entrance = Door(real, BOTH[:1], lambda: NOON)
+    entrance = SmlIntake(real, BOTH[:1], lambda: NOON)
     (readout,) = entrance.feed(push(real, 10_000, status=0x0300))
     assert readout.flags is ReadingFlag.NONE
 
@@ -179,7 +179,7 @@ def two(number: int = 5) -> list[Readout]:
     ]
 
 
-def both_ways(**options: int) -> Door:
+def both_ways(**options: int) -> SmlIntake:
     return door(BOTH, **options)
 
 

@@ -11,8 +11,8 @@ from hub.vault import (
     DAYS_COMPONENT,
     Channel,
     Database,
+    DayAlreadyJournalled,
     DayJournal,
-    DayRefused,
     JournalledDay,
     SecretFileError,
     VaultTampered,
@@ -34,9 +34,9 @@ def test_a_day_is_journalled_once_and_for_ever(tmp_path: Path) -> None:
         assert journal.latest() == days[2]
         assert journal.between(date(2025, 3, 2), date(2025, 4, 1)) == days[1:]
         assert journal.span() == (date(2025, 3, 1), date(2025, 3, 3), 3)
-        with pytest.raises(DayRefused, match="2025-03-02"):
+        with pytest.raises(DayAlreadyJournalled, match="2025-03-02"):
             journal.append(date(2025, 3, 2), 9, b"another", b"use")
-        with pytest.raises(DayRefused, match="counter 3"):
+        with pytest.raises(DayAlreadyJournalled, match="counter 3"):
             journal.append(date(2025, 3, 9), 3, b"another", b"use")
         for statement in ("DELETE FROM certified_day", "UPDATE certified_day SET counter = 9"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):

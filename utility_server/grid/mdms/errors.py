@@ -19,9 +19,13 @@ class MdmsError(UtilityError):
 class AggregateMissing(MdmsError):
     """What was asked for has not been aggregated."""
 
+    exit_code = 4
+
 
 class BudgetSpent(MdmsError):
     """The region's privacy budget does not cover what was asked for."""
+
+    exit_code = 5
 
 
 class ForecastImpossible(MdmsError):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
-from hub.device import Device, DeviceError
-from hub.vault import DatabaseError
+from hub.device import Device
+from hub.errors import HubError
 
 __all__ = ["DOOR", "Incidents"]
 
@@ -52,5 +52,5 @@ class Incidents:
             return
         try:
             self.happened(event, {**facts, "count": count})
-        except (DeviceError, DatabaseError, sqlite3.Error) as error:
+        except (HubError, sqlite3.Error) as error:
             self.complain(f"not on record: {event}: {error}")

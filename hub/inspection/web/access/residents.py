@@ -3,8 +3,6 @@
 
 They are kept in `residents.db` in the hub's folder, apart from the readings, so that signing in
 never waits for a hub that is taking in a year. Of a passphrase only its Argon2id hash is stored.
-
-Errors: ResidentError, an InspectionError
 """
 
 import enum
@@ -23,7 +21,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from hub.inspection.errors import InspectionError
 from hub.vault import Component, Database
 
-__all__ = ["Resident", "ResidentError", "Residents", "Role"]
+__all__ = ["Resident", "ResidentError", "ResidentRole", "Residents"]
 
 FILE: Final = "residents.db"
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
@@ -56,7 +54,7 @@ class ResidentError(InspectionError):
     """A resident cannot be added, found or removed."""
 
 
-class Role(enum.StrEnum):
+class ResidentRole(enum.StrEnum):
     """What a resident may do."""
 
     OWNER = "owner"
@@ -64,9 +62,9 @@ class Role(enum.StrEnum):
     READER = "reader"
     """Look and check; neither consents, nor applets, nor exports."""
 
-    def includes(self, other: "Role") -> bool:
+    def includes(self, other: "ResidentRole") -> bool:
         """Tell whether whoever has this role may do what `other` may."""
-        return self is Role.OWNER or other is Role.READER
+        return self is ResidentRole.OWNER or other is ResidentRole.READER
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class Resident:
     """Somebody who may sign in."""
 
     name: str
-    role: Role
+    role: ResidentRole
     added: int
     """When, in epoch seconds; or when the passphrase was changed last."""
 
@@ -114,13 +112,13 @@ class Residents:
         rows = self.database.connection.execute(
             "SELECT name, role, added FROM resident ORDER BY name"
         )
-        return [Resident(name, Role(role), added) for name, role, added in rows]
+        return [Resident(name, ResidentRole(role), added) for name, role, added in rows]
 
     def find(self, name: str) -> Resident | None:
         """Return the resident of that name, or None."""
         return next((one for one in self.all() if one.name == name), None)
 
-    def add(self, name: str, role: Role, passphrase: str) -> Resident:
+    def add(self, name: str, role: ResidentRole, passphrase: str) -> Resident:
         """Add a resident; raise `ResidentError` for a name that is taken or a weak passphrase."""
         if not NAME.fullmatch(name):
             raise ResidentError(
@@ -141,7 +139,7 @@ class Residents:
         with self.database.transaction():
             if self.all():
                 raise ResidentError("this hub has an owner already")
-            return self.add(name, Role.OWNER, passphrase)
+            return self.add(name, ResidentRole.OWNER, passphrase)
 
     def change(self, name: str, passphrase: str) -> Resident:
         """Give a resident another passphrase; who is signed in so is signed out."""
@@ -164,7 +162,7 @@ class Residents:
             resident = self.find(name)
             if resident is None:
                 raise ResidentError(f"there is no resident {name}")
-            owners = [one.name for one in self.all() if one.role is Role.OWNER]
+            owners = [one.name for one in self.all() if one.role is ResidentRole.OWNER]
             if owners == [name]:
                 raise ResidentError(f"{name} is the last owner; add another one first")
             connection.execute("DELETE FROM resident WHERE name = ?", (name,))

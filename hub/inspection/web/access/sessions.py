@@ -14,7 +14,7 @@ from typing import Final
 
 from hub.inspection.web.access.residents import Resident
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["ResidentSession", "Sessions"]
 
 IDLE_SECONDS: Final = 15 * 60
 LIFE_SECONDS: Final = 12 * 3600
@@ -25,7 +25,7 @@ _FORM: Final = b"meterlet form 1"
 
 
 @dataclass(slots=True)
-class Session:
+class ResidentSession:
     """One browser that has signed in."""
 
     resident: Resident
@@ -51,18 +51,18 @@ class Sessions:
     life_seconds: int = LIFE_SECONDS
     door_key: bytes = field(init=False, repr=False)
     """Answers for the forms of who is not signed in yet; new with each start."""
-    _open: dict[bytes, Session] = field(default_factory=dict, repr=False)
+    _open: dict[bytes, ResidentSession] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.door_key = self.randomness(TOKEN_SIZE)
 
-    def begin(self, resident: Resident) -> tuple[str, Session]:
+    def begin(self, resident: Resident) -> tuple[str, ResidentSession]:
         """Return a new session and the token of its cookie."""
         token = self.randomness(TOKEN_SIZE).hex()
         now = self.now()
         form_token = hmac.new(token.encode(), _FORM, sha256).hexdigest()
-        session = Session(resident, now, now, form_token)
+        session = ResidentSession(resident, now, now, form_token)
         with self._lock:
             self._drop_old()
             while len(self._open) >= MOST_SESSIONS:
@@ -70,7 +70,7 @@ class Sessions:
             self._open[_key(token)] = session
         return token, session
 
-    def find(self, token: str | None, *, is_idle: bool = False) -> Session | None:
+    def find(self, token: str | None, *, is_idle: bool = False) -> ResidentSession | None:
         """Return the session of a cookie; None if it has ended.
 
         It counts as seen now, unless the page asks by itself while its resident is idle.
@@ -88,12 +88,6 @@ class Sessions:
         """End a session, if it is one."""
         with self._lock:
             self._open.pop(_key(token or ""), None)
-
-    def end_all_of(self, name: str) -> None:
-        """End the sessions of a resident."""
-        with self._lock:
-            for key in [key for key, one in self._open.items() if one.resident.name == name]:
-                del self._open[key]
 
     def _drop_old(self) -> None:
         now = self.now()

@@ -11,9 +11,9 @@ from typing import Final
 
 from starlette.responses import Response
 
-from hub.inspection.web.access.residents import LONGEST, ResidentError, Role
+from hub.inspection.web.access.residents import LONGEST, ResidentError, ResidentRole
 from hub.inspection.web.access.throttle import TooManyAttempts
-from hub.inspection.web.page_request import BadInput, Call, Page, refuse
+from hub.inspection.web.page_request import BadInput, Page, PageRequest, refuse
 from hub.inspection.web.wording import LANGUAGES
 
 __all__ = ["PAGES"]
@@ -24,72 +24,74 @@ YEAR: Final = 365 * 86_400
 WELCOME: Final = "welcome"
 
 
-def _door_token(call: Call, cookie: str) -> str:
-    return hmac.new(call.parts.sessions.door_key, _DOOR + cookie.encode(), sha256).hexdigest()
+def _door_token(request: PageRequest, cookie: str) -> str:
+    return hmac.new(request.parts.sessions.door_key, _DOOR + cookie.encode(), sha256).hexdigest()
 
 
-def _with_door(call: Call, template: str, status: int = 200, **context: object) -> Response:
+def _with_door(
+    request: PageRequest, template: str, status: int = 200, **context: object
+) -> Response:
     """Return a page with a form for somebody who is not signed in."""
-    cookie = call.request.cookies.get(DOOR_COOKIE) or call.parts.settings.randomness(16).hex()
-    answer = call.page(template, status, token=_door_token(call, cookie), **context)
-    _set_cookie(call, answer, DOOR_COOKIE, cookie)
+    cookie = request.http.cookies.get(DOOR_COOKIE) or request.parts.settings.randomness(16).hex()
+    answer = request.page(template, status, token=_door_token(request, cookie), **context)
+    _set_cookie(request, answer, DOOR_COOKIE, cookie)
     return answer
 
 
 def _set_cookie(
-    call: Call, answer: Response, name: str, value: str, seconds: int | None = None
+    request: PageRequest, answer: Response, name: str, value: str, seconds: int | None = None
 ) -> None:
     answer.set_cookie(
         name,
         value,
         max_age=seconds,
         path="/",
-        secure=call.parts.settings.is_secure,
+        secure=request.parts.settings.is_secure,
         httponly=True,
         samesite="strict",
     )
 
 
-def _came_from_door(call: Call) -> bool:
-    cookie = call.request.cookies.get(DOOR_COOKIE, "")
+def _came_from_door(request: PageRequest) -> bool:
+    cookie = request.http.cookies.get(DOOR_COOKIE, "")
     return bool(cookie) and hmac.compare_digest(
-        call.fields.get("token", "").encode(), _door_token(call, cookie).encode()
+        request.fields.get("token", "").encode(), _door_token(request, cookie).encode()
     )
 
 
-def show_sign_in(call: Call) -> Response:
+def show_sign_in(request: PageRequest) -> Response:
     """Ask who it is."""
-    if call.session is not None:
-        return call.see("/")
-    if not call.parts.residents.all():
-        return call.see("/welcome")
-    return _with_door(call, "sign_in.html", next=_inside(call.asked("next", "/")), problem="")
+    if request.session is not None:
+        return request.see("/")
+    if not request.parts.residents.all():
+        return request.see("/welcome")
+    return _with_door(request, "sign_in.html", next=_inside(request.query("next", "/")), problem="")
 
 
-def sign_in(call: Call) -> Response:
+def sign_in(request: PageRequest) -> Response:
     """Begin a session for whoever knows a resident's passphrase."""
-    if not _came_from_door(call):
-        return refuse(call, "forged form", 403)
-    name = call.fields.get("name", "").strip().lower()[:64]
-    target = _inside(call.fields.get("next", "/"))
-    parts, address = call.parts, _address(call)
+    if not _came_from_door(request):
+        return refuse(request, "forged form", 403)
+    name = request.fields.get("name", "").strip().lower()[:64]
+    target = _inside(request.fields.get("next", "/"))
+    parts, address = request.parts, _address(request)
     try:
         parts.throttle.require(address, name, parts.settings.now())
     except TooManyAttempts as error:
         parts.incidents.refused("sign-in too soon", {"address": address, "name": ascii(name)})
-        problem = call.words.t("sign_in.wait", seconds=error.seconds)
-        return _with_door(call, "sign_in.html", 429, next=target, problem=problem)
-    resident = parts.residents.verify(name, call.fields.get("passphrase", "")[: 2 * LONGEST])
+        problem = request.words.t("sign_in.wait", seconds=error.seconds)
+        return _with_door(request, "sign_in.html", 429, next=target, problem=problem)
+    resident = parts.residents.verify(name, request.fields.get("passphrase", "")[: 2 * LONGEST])
     if resident is None:
-        _failed(call, address, name)
-        problem = call.words.t("sign_in.wrong")
-        return _with_door(call, "sign_in.html", 403, next=target, problem=problem)
+        _failed(request, address, name)
+        problem = request.words.t("sign_in.wrong")
+        return _with_door(request, "sign_in.html", 403, next=target, problem=problem)
     parts.throttle.succeeded(address, name)
-    return _begin(call, name, "sign-in", target)
+    return _begin(request, name, "sign-in", target)
 
 
-def _failed(call: Call, address: str, name: str) -> None:
-    parts = call.parts
+def _failed(request: PageRequest, address: str, name: str) -> None:
+    parts = request.parts
     tried, turned_away = parts.throttle.failed(address, name, parts.settings.now())
     parts.incidents.refused(
         "wrong passphrase",
@@ -97,71 +99,75 @@ def _failed(call: Call, address: str, name: str) -> None:
     )
 
 
-def _begin(call: Call, name: str, event: str, target: str) -> Response:
-    resident = call.parts.residents.find(name)
+def _begin(request: PageRequest, name: str, event: str, target: str) -> Response:
+    resident = request.parts.residents.find(name)
     assert resident is not None
-    call.parts.sessions.end(call.request.cookies.get(call.parts.cookie))
-    token, _ = call.parts.sessions.begin(resident)
-    call.parts.incidents.happened(event, {"resident": name, "address": _address(call)})
-    answer = call.see(target)
-    _set_cookie(call, answer, call.parts.cookie, token)
+    request.parts.sessions.end(request.http.cookies.get(request.parts.cookie))
+    token, _ = request.parts.sessions.begin(resident)
+    request.parts.incidents.happened(event, {"resident": name, "address": _address(request)})
+    answer = request.see(target)
+    _set_cookie(request, answer, request.parts.cookie, token)
     return answer
 
 
-def show_welcome(call: Call) -> Response:
+def show_welcome(request: PageRequest) -> Response:
     """Ask for the first owner."""
-    if call.parts.residents.all():
-        return call.see("/sign-in")
-    return _with_door(call, "welcome.html", problem="")
+    if request.parts.residents.all():
+        return request.see("/sign-in")
+    return _with_door(request, "welcome.html", problem="")
 
 
-def welcome(call: Call) -> Response:
+def welcome(request: PageRequest) -> Response:
     """Make the first owner, for whoever reads the code on the console."""
-    if not _came_from_door(call):
-        return refuse(call, "forged form", 403)
-    parts, address = call.parts, _address(call)
+    if not _came_from_door(request):
+        return refuse(request, "forged form", 403)
+    parts, address = request.parts, _address(request)
     if parts.residents.all():
-        return call.see("/sign-in")
+        return request.see("/sign-in")
     try:
         parts.throttle.require(address, WELCOME, parts.settings.now())
     except TooManyAttempts as error:
-        problem = call.words.t("sign_in.wait", seconds=error.seconds)
-        return _with_door(call, "welcome.html", 429, problem=problem)
-    code = call.fields.get("code", "").strip().lower()
+        problem = request.words.t("sign_in.wait", seconds=error.seconds)
+        return _with_door(request, "welcome.html", 429, problem=problem)
+    code = request.fields.get("code", "").strip().lower()
     if not hmac.compare_digest(code.encode(), parts.welcome_code.encode()):
-        _failed(call, address, WELCOME)
-        return _with_door(call, "welcome.html", 403, problem=call.words.t("welcome.wrong_code"))
+        _failed(request, address, WELCOME)
+        return _with_door(
+            request, "welcome.html", 403, problem=request.words.t("welcome.wrong_code")
+        )
     name, passphrase = (
-        call.fields.get("name", "").strip().lower(),
-        call.fields.get("passphrase", ""),
+        request.fields.get("name", "").strip().lower(),
+        request.fields.get("passphrase", ""),
     )
-    if passphrase != call.fields.get("again", ""):
-        return _with_door(call, "welcome.html", 400, problem=call.words.t("welcome.not_twice"))
+    if passphrase != request.fields.get("again", ""):
+        return _with_door(
+            request, "welcome.html", 400, problem=request.words.t("welcome.not_twice")
+        )
     try:
         parts.residents.add_first(name, passphrase)
     except ResidentError as error:
-        return _with_door(call, "welcome.html", 400, problem=str(error))
+        return _with_door(request, "welcome.html", 400, problem=str(error))
     parts.throttle.succeeded(address, WELCOME)
-    return _begin(call, name, "first owner", "/")
+    return _begin(request, name, "first owner", "/")
 
 
-def sign_out(call: Call) -> Response:
+def sign_out(request: PageRequest) -> Response:
     """End the session."""
-    call.parts.sessions.end(call.request.cookies.get(call.parts.cookie))
-    facts = {"resident": call.resident.resident.name, "address": _address(call)}
-    call.parts.incidents.happened("sign-out", facts)
-    answer = call.see("/sign-in")
-    answer.delete_cookie(call.parts.cookie, path="/")
+    request.parts.sessions.end(request.http.cookies.get(request.parts.cookie))
+    facts = {"resident": request.resident.resident.name, "address": _address(request)}
+    request.parts.incidents.happened("sign-out", facts)
+    answer = request.see("/sign-in")
+    answer.delete_cookie(request.parts.cookie, path="/")
     return answer
 
 
-def choose_language(call: Call) -> Response:
+def choose_language(request: PageRequest) -> Response:
     """Remember a browser's language."""
-    language = call.fields.get("language", "")
+    language = request.fields.get("language", "")
     if language not in LANGUAGES:
         raise BadInput("no such language")
-    answer = call.see(_inside(call.fields.get("next", "/")))
-    _set_cookie(call, answer, "language", language, YEAR)
+    answer = request.see(_inside(request.fields.get("next", "/")))
+    _set_cookie(request, answer, "language", language, YEAR)
     return answer
 
 
@@ -171,8 +177,8 @@ def _inside(target: str) -> str:
     return target if plain and target.isascii() and target.isprintable() else "/"
 
 
-def _address(call: Call) -> str:
-    return call.request.client.host if call.request.client else ""
+def _address(request: PageRequest) -> str:
+    return request.http.client.host if request.http.client else ""
 
 
 PAGES: Final = (
@@ -180,6 +186,6 @@ PAGES: Final = (
     Page("/sign-in", sign_in, None, "POST"),
     Page("/welcome", show_welcome, None),
     Page("/welcome", welcome, None, "POST"),
-    Page("/sign-out", sign_out, Role.READER, "POST"),
-    Page("/language", choose_language, Role.READER, "POST"),
+    Page("/sign-out", sign_out, ResidentRole.READER, "POST"),
+    Page("/language", choose_language, ResidentRole.READER, "POST"),
 )

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from hub.errors import HubError
 from hub.vault import Database
 
 __all__ = ["Throttle", "TooManyAttempts"]
 
 
-class TooManyAttempts(Exception):
+class TooManyAttempts(HubError):
     """Nothing was checked: it is too soon after the last failures."""
+
+    http_status = 429
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many attempts; try again in {seconds} s")

@@ -12,10 +12,10 @@ from typing import Final
 
 from starlette.responses import Response
 
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.assets import HERE
 from hub.inspection.web.installed import installed_applets, vendors_of
-from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.page_request import Page, PageRequest
 
 __all__ = ["PAGES"]
 
@@ -24,16 +24,16 @@ PACKAGES: Final = ("hub", "protocols", "sml_codec", "tariffs")
 LIBRARIES: Final = ("argon2-cffi", "btclib-secp256k1", "cryptography", "starlette", "wasmtime")
 
 
-def show_about(call: Call) -> Response:
+def show_about(request: PageRequest) -> Response:
     """Show what the hub is made of and relies on."""
-    with call.device() as device:
+    with request.device() as device:
         documents = {
             name: value
             for aid in device.document_keepers()
             for name, value in device.documents(aid).items()
             if name == b"resident/supplier-key"
         }
-        return call.page(
+        return request.page(
             "about.html",
             versions=_versions(),
             programs=_programs(),
@@ -42,7 +42,7 @@ def show_about(call: Call) -> Response:
             vendors=vendors_of(device),
             suppliers=list(documents.values()),
             applets=installed_applets(device),
-            residents=call.parts.residents.all(),
+            residents=request.parts.residents.all(),
         )
 
 
@@ -84,4 +84,4 @@ def _assets() -> tuple[tuple[str, str], ...]:
     return tuple((name, digest) for digest, name in pairs)
 
 
-PAGES: Final = (Page("/about", show_about, Role.READER),)
+PAGES: Final = (Page("/about", show_about, ResidentRole.READER),)

@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from starlette.responses import Response
 
 from hub.device import Device
-from hub.disclosure import Terms
+from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.card_work import Change, carry_out, enrolment_path
 from hub.inspection.web.errors import BadInput
 from hub.inspection.web.installed import Installed, Vendor, installed_applets, vendors_of
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.package import read_package
-from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.work import begin_job
 from hub.machine import Bundle
 from hub.vault import read_secret
@@ -45,21 +45,21 @@ class Touched:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class OfferedPackage:
     """A package that was read and may be installed."""
 
     content: bytes
     recipient: bytes
     bundle: Bundle
     vendor: Vendor
-    asked: tuple[Terms, ...]
+    asked: tuple[ConsentTerms, ...]
 
 
-def show_applets(call: Call) -> Response:
+def show_applets(request: PageRequest) -> Response:
     """Show what is installed, and the form for more."""
-    with call.device() as device:
+    with request.device() as device:
         applets = installed_applets(device)
-        return call.page(
+        return request.page(
             "applets.html",
             applets=applets,
             touched={applet.aid: _touched(device, applet.aid) for applet in applets},
@@ -72,30 +72,35 @@ def show_applets(call: Call) -> Response:
         )
 
 
-def offer_package(call: Call) -> Response:
+def offer_package(request: PageRequest) -> Response:
     """Read a package and show what it asks for; nothing is changed."""
-    content, pem = call.files.get("package", b""), call.files.get("recipient", b"")
+    content, pem = request.files.get("package", b""), request.files.get("recipient", b"")
     if not content:
-        raise BadInput(call.words.t("applets.no_package"))
+        raise BadInput(request.words.t("applets.no_package"))
     key = _public_key(pem)
     if key is None:
-        raise BadInput(call.words.t("applets.no_recipient"))
-    with call.device() as device:
+        raise BadInput(request.words.t("applets.no_recipient"))
+    with request.device() as device:
         bundle, vendor, asked = read_package(device, content)
         there = any(one.aid == bundle.manifest.aid for one in installed_applets(device))
     if there:
         raise InspectionError(f"applet {bundle.manifest.aid.hex().upper()} is installed already")
-    call.resident.offer = Offer(content, key.public_bytes_raw(), bundle, vendor, tuple(asked))
-    return call.page("offer.html", offer=call.resident.offer)
+    request.resident.offer = OfferedPackage(
+        content, key.public_bytes_raw(), bundle, vendor, tuple(asked)
+    )
+    return request.page("offer.html", offer=request.resident.offer)
 
 
-def install(call: Call) -> Response:
+def install(request: PageRequest) -> Response:
     """Install the package that was shown, with the consents that were shown."""
-    offer = call.resident.offer
-    if not isinstance(offer, Offer) or call.fields.get("digest") != offer.bundle.digest.hex():
-        raise BadInput(call.words.t("applets.offer_gone"))
-    call.resident.offer = None
-    settings, name = call.parts.settings, call.resident.resident.name
+    offer = request.resident.offer
+    if (
+        not isinstance(offer, OfferedPackage)
+        or request.fields.get("digest") != offer.bundle.digest.hex()
+    ):
+        raise BadInput(request.words.t("applets.offer_gone"))
+    request.resident.offer = None
+    settings, name = request.parts.settings, request.resident.resident.name
 
     aid = offer.bundle.manifest.aid
     change = Change(
@@ -105,60 +110,60 @@ def install(call: Call) -> Response:
     def work(tick: Tick) -> str:
         carry_out(change, tick)
         facts = {"resident": name, "applet": aid.hex(), "vendor": offer.vendor.name}
-        call.parts.incidents.happened("applet installed", facts)
+        request.parts.incidents.happened("applet installed", facts)
         return aid.hex()
 
-    return begin_job(call, "install", "/applets", "installed.html", work)
+    return begin_job(request, "install", "/applets", "installed.html", work)
 
 
-def hand_over(call: Call) -> Response:
+def hand_over(request: PageRequest) -> Response:
     """Return the file that an applet's recipient needs."""
-    with call.device() as device:
-        applet = _applet(call, device).aid
+    with request.device() as device:
+        applet = _applet(request, device).aid
         content = read_secret(enrolment_path(device.folder, applet))
     aid = applet.hex()
-    facts = {"resident": call.resident.resident.name, "applet": aid}
-    call.parts.incidents.happened("enrolment handed over", facts)
+    facts = {"resident": request.resident.resident.name, "applet": aid}
+    request.parts.incidents.happened("enrolment handed over", facts)
     headers = {"Content-Disposition": f'attachment; filename="{aid}.enrolment"'}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
-def forget_enrolment(call: Call) -> Response:
+def forget_enrolment(request: PageRequest) -> Response:
     """Destroy the file once the recipient has it."""
-    with call.device() as device:
-        enrolment_path(device.folder, _applet(call, device).aid).unlink(missing_ok=True)
-    return call.see("/applets")
+    with request.device() as device:
+        enrolment_path(device.folder, _applet(request, device).aid).unlink(missing_ok=True)
+    return request.see("/applets")
 
 
-def show_removal(call: Call) -> Response:
+def show_removal(request: PageRequest) -> Response:
     """Ask before an applet is removed."""
-    with call.device() as device:
-        return call.page("removal.html", applet=_applet(call, device))
+    with request.device() as device:
+        return request.page("removal.html", applet=_applet(request, device))
 
 
-def lock(call: Call) -> Response:
+def lock(request: PageRequest) -> Response:
     """Lock an applet: it answers nobody."""
-    return _manage(call, "lock", "applet locked")
+    return _manage(request, "lock", "applet locked")
 
 
-def unlock(call: Call) -> Response:
+def unlock(request: PageRequest) -> Response:
     """Let an applet answer again."""
-    return _manage(call, "unlock", "applet unlocked")
+    return _manage(request, "unlock", "applet unlocked")
 
 
-def remove(call: Call) -> Response:
+def remove(request: PageRequest) -> Response:
     """Remove an applet, all it kept, and its consents."""
-    return _manage(call, "remove", "applet removed")
+    return _manage(request, "remove", "applet removed")
 
 
-def _manage(call: Call, what: str, event: str) -> Response:
-    settings = call.parts.settings
-    with call.device() as device:
-        aid = _applet(call, device).aid
+def _manage(request: PageRequest, what: str, event: str) -> Response:
+    settings = request.parts.settings
+    with request.device() as device:
+        aid = _applet(request, device).aid
     carry_out(Change(settings.folder, settings.open_machine, what, aid), lambda done, total: None)
-    facts = {"resident": call.resident.resident.name, "applet": aid.hex()}
-    call.parts.incidents.happened(event, facts)
-    return call.see("/applets")
+    facts = {"resident": request.resident.resident.name, "applet": aid.hex()}
+    request.parts.incidents.happened(event, facts)
+    return request.see("/applets")
 
 
 def _touched(device: Device, aid: bytes) -> Touched:
@@ -176,8 +181,8 @@ def _touched(device: Device, aid: bytes) -> Touched:
     )
 
 
-def _applet(call: Call, device: Device) -> Installed:
-    aid = call.request.path_params["aid"]
+def _applet(request: PageRequest, device: Device) -> Installed:
+    aid = request.http.path_params["aid"]
     for applet in installed_applets(device):
         if applet.aid.hex() == aid:
             return applet
@@ -193,13 +198,13 @@ def _public_key(pem: bytes) -> Ed25519PublicKey | None:
 
 
 PAGES: Final = (
-    Page("/applets", show_applets, Role.READER),
-    Page("/applets/package", offer_package, Role.OWNER, "POST"),
-    Page("/applets/install", install, Role.OWNER, "POST"),
-    Page("/applets/{aid}/remove", show_removal, Role.OWNER),
-    Page("/applets/{aid}/remove", remove, Role.OWNER, "POST"),
-    Page("/applets/{aid}/lock", lock, Role.OWNER, "POST"),
-    Page("/applets/{aid}/unlock", unlock, Role.OWNER, "POST"),
-    Page("/applets/{aid}/enrolment", hand_over, Role.OWNER, "POST"),
-    Page("/applets/{aid}/enrolment/forget", forget_enrolment, Role.OWNER, "POST"),
+    Page("/applets", show_applets, ResidentRole.READER),
+    Page("/applets/package", offer_package, ResidentRole.OWNER, "POST"),
+    Page("/applets/install", install, ResidentRole.OWNER, "POST"),
+    Page("/applets/{aid}/remove", show_removal, ResidentRole.OWNER),
+    Page("/applets/{aid}/remove", remove, ResidentRole.OWNER, "POST"),
+    Page("/applets/{aid}/lock", lock, ResidentRole.OWNER, "POST"),
+    Page("/applets/{aid}/unlock", unlock, ResidentRole.OWNER, "POST"),
+    Page("/applets/{aid}/enrolment", hand_over, ResidentRole.OWNER, "POST"),
+    Page("/applets/{aid}/enrolment/forget", forget_enrolment, ResidentRole.OWNER, "POST"),
 )

@@ -12,16 +12,16 @@ from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import CheckedBill, check_invoice
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
-from hub.inspection.views.estimates import Forecast, Offer, forecast, offers
+from hub.inspection.views.estimates import BillForecast, TariffOffer, forecast, offers
 from hub.inspection.views.proof import ProofCheck
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
-from hub.inspection.web.access.residents import Role
-from hub.inspection.web.bill_words import Line, bill_lines
+from hub.inspection.web.access.residents import ResidentRole
+from hub.inspection.web.bill_words import BillLine, bill_lines
 from hub.inspection.web.errors import BadInput
 from hub.inspection.web.forms import date_of
 from hub.inspection.web.jobs import Tick
-from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
 from tariffs.invoice import Invoice
@@ -43,7 +43,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Proved:
+class CheckedProof:
     """What came of a proof."""
 
     invoice: Invoice
@@ -55,32 +55,32 @@ class Compared:
     """What a period would have cost."""
 
     period: Period
-    offers: tuple[Offer, ...]
+    offers: tuple[TariffOffer, ...]
 
 
-def show_bill(call: Call) -> Response:
+def show_bill(request: PageRequest) -> Response:
     """Show an invoice, the last one unless another is asked for, checked against the readings."""
-    with call.device() as device:
+    with request.device() as device:
         sent = invoices_of(device)
-        shown = _asked(call.asked("applet"), call.asked("number"), sent)
+        shown = _asked(request.query("applet"), request.query("number"), sent)
         checked = None if shown is None else check_invoice(device, shown.documents, shown.invoice)
         latest = device.main.vault.latest(device.main.channel)
         day = None if latest is None else local_date(device, latest.time - 1)
-        return call.page(
+        return request.page(
             "bill.html",
             sent=sent,
             shown=shown,
             checked=checked,
-            lines=_lines(call, checked),
+            lines=_lines(request, checked),
             bands=_bands(checked),
             this_month=None if day is None else Period.month(day.year, day.month),
             last_month=None if day is None else _month_before(Period.month(day.year, day.month)),
         )
 
 
-def recompute(call: Call) -> Response:
+def recompute(request: PageRequest) -> Response:
     """Compute every invoice again."""
-    settings = call.parts.settings
+    settings = request.parts.settings
 
     def work(tick: Tick) -> list[CheckedBill]:
         with settings.open_device() as device:
@@ -90,14 +90,14 @@ def recompute(call: Call) -> Response:
                 found.append(check_invoice(device, one.documents, one.invoice))
             return found
 
-    return begin_job(call, "bill", "/bill", "recomputed.html", work)
+    return begin_job(request, "bill", "/bill", "recomputed.html", work)
 
 
-def check_proof(call: Call) -> Response:
+def check_proof(request: PageRequest) -> Response:
     """Verify what the supplier was proved."""
-    settings, fields = call.parts.settings, call.fields
+    settings, fields = request.parts.settings, request.fields
 
-    def work(tick: Tick) -> Proved:
+    def work(tick: Tick) -> CheckedProof:
         with settings.open_device() as device:
             shown = _asked(fields.get("applet", ""), fields.get("number", ""), invoices_of(device))
             if shown is None:
@@ -105,27 +105,27 @@ def check_proof(call: Call) -> Response:
             tick(0, 1)
             check = settings.proofs.check(device, shown.applet, shown.invoice)
             tick(1, 1)
-            return Proved(shown.invoice, check)
+            return CheckedProof(shown.invoice, check)
 
-    return begin_job(call, "proof", "/bill", "proof.html", work)
+    return begin_job(request, "proof", "/bill", "proof.html", work)
 
 
-def what_if(call: Call) -> Response:
+def what_if(request: PageRequest) -> Response:
     """Work out what a period would have cost under a tariff of the resident's own."""
-    first, last = date_of(call.fields, "first"), date_of(call.fields, "last")
+    first, last = date_of(request.fields, "first"), date_of(request.fields, "last")
     if not 0 <= (last - first).days < LONGEST_PERIOD:
-        raise BadInput(call.words.t("bill.period_bounds", n=LONGEST_PERIOD))
-    content = call.files.get("tariff", b"")
+        raise BadInput(request.words.t("bill.period_bounds", n=LONGEST_PERIOD))
+    content = request.files.get("tariff", b"")
     if not content or len(content) > LARGEST_TARIFF:
-        raise BadInput(call.words.t("bill.no_tariff"))
+        raise BadInput(request.words.t("bill.no_tariff"))
     try:
-        tariff = load_toml(content.decode(), source=call.words.t("bill.your_tariff"))
+        tariff = load_toml(content.decode(), source=request.words.t("bill.your_tariff"))
     except UnicodeDecodeError:
-        raise BadInput(call.words.t("bill.no_tariff")) from None
+        raise BadInput(request.words.t("bill.no_tariff")) from None
     period = Period(first, last)
 
     def work(tick: Tick) -> Compared:
-        with call.look() as look:
+        with request.look() as look:
             known = [*look.book.tariffs, tariff]
             found = []
             for place, one in enumerate(known):
@@ -133,14 +133,14 @@ def what_if(call: Call) -> Response:
                 found += offers(look.device, period, [one])
             return Compared(period, tuple(found))
 
-    return begin_job(call, "what_if", "/bill", "what_if.html", work)
+    return begin_job(request, "what_if", "/bill", "what_if.html", work)
 
 
-def look_ahead(call: Call) -> Response:
+def look_ahead(request: PageRequest) -> Response:
     """Work out what this month will come to."""
 
-    def work(tick: Tick) -> Forecast:
-        with call.look() as look:
+    def work(tick: Tick) -> BillForecast:
+        with request.look() as look:
             device = look.device
             latest = device.main.vault.latest(device.main.channel)
             if latest is None:
@@ -148,13 +148,13 @@ def look_ahead(call: Call) -> Response:
             day = local_date(device, latest.time - 1)
             return forecast(device, look.book, Period.month(day.year, day.month), tick)
 
-    return begin_job(call, "forecast", "/bill", "forecast.html", work)
+    return begin_job(request, "forecast", "/bill", "forecast.html", work)
 
 
-def show_tariffs(call: Call) -> Response:
+def show_tariffs(request: PageRequest) -> Response:
     """Show the tariffs the resident knows, side by side."""
-    with call.look() as look:
-        return call.page("tariffs.html", table=tariff_table(look.book))
+    with request.look() as look:
+        return request.page("tariffs.html", table=tariff_table(look.book))
 
 
 def invoices_of(device: Device) -> list[Sent]:
@@ -175,10 +175,10 @@ def _asked(applet: str, number: str, sent: list[Sent]) -> Sent | None:
     raise BadInput("there is no such invoice")
 
 
-def _lines(call: Call, checked: CheckedBill | None) -> list[Line]:
+def _lines(request: PageRequest, checked: CheckedBill | None) -> list[BillLine]:
     if checked is None or checked.bill is None:
         return []
-    return bill_lines(call.words, checked.bill)
+    return bill_lines(request.words, checked.bill)
 
 
 def _bands(checked: CheckedBill | None) -> list[tuple[str, int, int]]:
@@ -198,10 +198,10 @@ def _month_before(month: Period) -> Period:
 
 
 PAGES: Final = (
-    Page("/bill", show_bill, Role.READER),
-    Page("/bill/recompute", recompute, Role.READER, "POST"),
-    Page("/bill/proof", check_proof, Role.READER, "POST"),
-    Page("/bill/what-if", what_if, Role.READER, "POST"),
-    Page("/bill/forecast", look_ahead, Role.READER, "POST"),
-    Page("/bill/tariffs", show_tariffs, Role.READER),
+    Page("/bill", show_bill, ResidentRole.READER),
+    Page("/bill/recompute", recompute, ResidentRole.READER, "POST"),
+    Page("/bill/proof", check_proof, ResidentRole.READER, "POST"),
+    Page("/bill/what-if", what_if, ResidentRole.READER, "POST"),
+    Page("/bill/forecast", look_ahead, ResidentRole.READER, "POST"),
+    Page("/bill/tariffs", show_tariffs, ResidentRole.READER),
 )

@@ -8,31 +8,31 @@ from typing import Final
 from starlette.responses import Response
 
 from hub.device import Device
-from hub.disclosure import Consent, Terms
+from hub.disclosure import Consent, ConsentTerms
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
 from hub.inspection.views.live import today
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.effects import effects_of, narrowed
 from hub.inspection.web.forms import date_of, number_of, text_of
 from hub.inspection.web.installed import Installed, installed_applets
-from hub.inspection.web.page_request import BadInput, Call, Page
+from hub.inspection.web.page_request import BadInput, Page, PageRequest
 from hub.installer import consent_terms
 from protocols.metrology import Period
 
 __all__ = ["PAGES", "asked_terms"]
 
 
-def show_consents(call: Call) -> Response:
+def show_consents(request: PageRequest) -> Response:
     """Show every consent, those that stand first."""
-    with call.device() as device:
+    with request.device() as device:
         day = today(device)
         given = device.disclosure.consents()
         standing = [one for one in given if one.revoked is None and one.terms.until >= day]
         subjects = {one.terms.subject for one in standing}
         applets = installed_applets(device)
         names = {applet.aid: applet.name for applet in applets}
-        return call.page(
+        return request.page(
             "consents.html",
             standing=standing,
             over=[one for one in given if one not in standing],
@@ -47,21 +47,21 @@ def show_consents(call: Call) -> Response:
         )
 
 
-def show_consent(call: Call) -> Response:
+def show_consent(request: PageRequest) -> Response:
     """Show one consent and, where a change is asked for, what it would do."""
-    with call.device() as device:
-        consent = _consent(call, device)
-        change = call.asked("change")
+    with request.device() as device:
+        consent = _consent(request, device)
+        change = request.query("change")
         new, problem = consent.terms, ""
         if change == "narrow":
             try:
-                new = _narrowed(call.request.query_params, consent.terms)
+                new = _narrowed(request.http.query_params, consent.terms)
             except BadInput as error:
                 problem = str(error)
         revoking = change == "revoke"
         changes = narrowed(consent.terms, new)
         effects = effects_of(device, consent.terms, None if revoking else new, today(device))
-        return call.page(
+        return request.page(
             "consent.html",
             consent=consent,
             terms=new,
@@ -74,37 +74,37 @@ def show_consent(call: Call) -> Response:
         )
 
 
-def revoke(call: Call) -> Response:
+def revoke(request: PageRequest) -> Response:
     """Withdraw a consent."""
-    with call.device() as device:
-        consent = device.disclosure.revoke(_consent(call, device).number)
-    _record(call, "consent revoked", consent.number)
-    return call.see("/consents")
+    with request.device() as device:
+        consent = device.disclosure.revoke(_consent(request, device).number)
+    _record(request, "consent revoked", consent.number)
+    return request.see("/consents")
 
 
-def narrow(call: Call) -> Response:
+def narrow(request: PageRequest) -> Response:
     """Put a narrower consent in the place of one."""
-    with call.device() as device:
-        consent = _consent(call, device)
+    with request.device() as device:
+        consent = _consent(request, device)
         try:
-            new = device.disclosure.narrow(consent.number, _narrowed(call.fields, consent.terms))
+            new = device.disclosure.narrow(consent.number, _narrowed(request.fields, consent.terms))
         except ValueError as error:
             raise BadInput(str(error)) from None
-    _record(call, "consent narrowed", new.number)
-    return call.see(f"/consents/{new.number}")
+    _record(request, "consent narrowed", new.number)
+    return request.see(f"/consents/{new.number}")
 
 
-def show_grant(call: Call) -> Response:
+def show_grant(request: PageRequest) -> Response:
     """Show what an applet asks for, before it is granted."""
-    with call.device() as device:
-        applet = _applet(call, device)
-        return call.page("grant.html", applet=applet, asked=asked_terms(applet))
+    with request.device() as device:
+        applet = _applet(request, device)
+        return request.page("grant.html", applet=applet, asked=asked_terms(applet))
 
 
-def grant(call: Call) -> Response:
+def grant(request: PageRequest) -> Response:
     """Consent to all that an applet asks for and has not."""
-    with call.device() as device:
-        applet, day = _applet(call, device), today(device)
+    with request.device() as device:
+        applet, day = _applet(request, device), today(device)
         standing = {
             one.terms.subject
             for one in device.disclosure.consents()
@@ -114,44 +114,44 @@ def grant(call: Call) -> Response:
             for terms in asked_terms(applet):
                 if terms.subject not in standing:
                     device.disclosure.grant(terms)
-    _record(call, "consent granted", 0)
-    return call.see("/consents")
+    _record(request, "consent granted", 0)
+    return request.see("/consents")
 
 
-def grant_export(call: Call) -> Response:
+def grant_export(request: PageRequest) -> Response:
     """Consent to hand readings to somebody."""
-    fields = call.fields
+    fields = request.fields
     recipient, purpose = text_of(fields, "recipient"), text_of(fields, "purpose")
     first, last = date_of(fields, "first"), date_of(fields, "last")
     until = date_of(fields, "until")
     if last < first:
         raise BadInput(f"{last} is before {first}")
-    with call.device() as device:
+    with request.device() as device:
         consent_to_export(
             device, recipient, purpose, number_of(fields, "minutes"), Period(first, last), until
         )
-    _record(call, "consent granted", 0)
-    return call.see("/consents")
+    _record(request, "consent granted", 0)
+    return request.see("/consents")
 
 
-def asked_terms(applet: Installed) -> list[Terms]:
+def asked_terms(applet: Installed) -> list[ConsentTerms]:
     """Return the consents that an installed applet asks for."""
     return [] if applet.bundle is None else consent_terms(applet.bundle)
 
 
-def _consent(call: Call, device: Device) -> Consent:
-    return device.disclosure.consent(int(call.request.path_params["number"]))
+def _consent(request: PageRequest, device: Device) -> Consent:
+    return device.disclosure.consent(int(request.http.path_params["number"]))
 
 
-def _applet(call: Call, device: Device) -> Installed:
-    aid = call.request.path_params["aid"]
+def _applet(request: PageRequest, device: Device) -> Installed:
+    aid = request.http.path_params["aid"]
     for applet in installed_applets(device):
         if applet.aid.hex() == aid:
             return applet
     raise InspectionError(f"there is no applet {aid[:32].upper()}")
 
 
-def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
+def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
 
     def number(name: str, before: int) -> int:
@@ -172,17 +172,17 @@ def _narrowed(fields: Mapping[str, str], old: Terms) -> Terms:
     return new
 
 
-def _record(call: Call, event: str, number: int) -> None:
-    name = call.resident.resident.name
-    call.parts.incidents.happened(event, {"resident": name, "consent": number})
+def _record(request: PageRequest, event: str, number: int) -> None:
+    name = request.resident.resident.name
+    request.parts.incidents.happened(event, {"resident": name, "consent": number})
 
 
 PAGES: Final = (
-    Page("/consents", show_consents, Role.READER),
-    Page("/consents/export", grant_export, Role.OWNER, "POST"),
-    Page("/consents/{number:int}", show_consent, Role.READER),
-    Page("/consents/{number:int}/revoke", revoke, Role.OWNER, "POST"),
-    Page("/consents/{number:int}/narrow", narrow, Role.OWNER, "POST"),
-    Page("/consents/applet/{aid}", show_grant, Role.OWNER),
-    Page("/consents/applet/{aid}", grant, Role.OWNER, "POST"),
+    Page("/consents", show_consents, ResidentRole.READER),
+    Page("/consents/export", grant_export, ResidentRole.OWNER, "POST"),
+    Page("/consents/{number:int}", show_consent, ResidentRole.READER),
+    Page("/consents/{number:int}/revoke", revoke, ResidentRole.OWNER, "POST"),
+    Page("/consents/{number:int}/narrow", narrow, ResidentRole.OWNER, "POST"),
+    Page("/consents/applet/{aid}", show_grant, ResidentRole.OWNER),
+    Page("/consents/applet/{aid}", grant, ResidentRole.OWNER, "POST"),
 )

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from hub.disclosure import Entry, LogTampered
+from hub.disclosure import LogEntry, LogTampered
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.jobs import Tick
-from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.work import begin_job
 from hub.metering import MeteredRegister
 from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_days
@@ -25,10 +25,10 @@ LONGEST_FACT: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """An entry of the log, as it is shown."""
 
-    entry: Entry
+    entry: LogEntry
     facts: tuple[tuple[str, str], ...]
 
 
@@ -43,9 +43,9 @@ class DaysChecked:
     """Where it broke; empty where all is well."""
 
 
-def show_log(call: Call) -> Response:
+def show_log(request: PageRequest) -> Response:
     """Check the chain and show the log's entries, the newest first, and how good the data are."""
-    with call.look() as look:
+    with request.look() as look:
         device, log = look.device, look.device.disclosure.log
         try:
             length, broken = log.verify(), ""
@@ -53,9 +53,9 @@ def show_log(call: Call) -> Response:
             length, broken = 0, str(error)
         entries = list(log.entries())
         kinds = sorted({entry.kind for entry in entries})
-        kind = call.asked("kind") if call.asked("kind") in kinds else ""
+        kind = request.query("kind") if request.query("kind") in kinds else ""
         wanted = [entry for entry in reversed(entries) if kind in ("", entry.kind)]
-        asked = call.asked("page", "1")
+        asked = request.query("page", "1")
         page = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 7 else 1
         pages = max(1, -(-len(wanted) // A_PAGE))
         page = min(max(page, 1), pages)
@@ -63,7 +63,7 @@ def show_log(call: Call) -> Response:
         if span is not None:
             period = Period(span[0], span[1])
             quality = readings_view(device, period, By.MONTH, look.book, look.kept)
-        return call.page(
+        return request.page(
             "log.html",
             length=length,
             broken=broken,
@@ -77,9 +77,9 @@ def show_log(call: Call) -> Response:
         )
 
 
-def check_days(call: Call) -> Response:
+def check_days(request: PageRequest) -> Response:
     """Check every certified day: signature, sum, chain."""
-    settings = call.parts.settings
+    settings = request.parts.settings
 
     def work(tick: Tick) -> DaysChecked:
         with settings.open_device() as device:
@@ -101,7 +101,7 @@ def check_days(call: Call) -> Response:
                     before, done = day, done + 1
             return DaysChecked(done, span[0], span[1], "")
 
-    return begin_job(call, "days", "/log", "days.html", work)
+    return begin_job(request, "days", "/log", "days.html", work)
 
 
 def _days(meter: MeteredRegister) -> Iterator[CertifiedDay]:
@@ -111,9 +111,9 @@ def _days(meter: MeteredRegister) -> Iterator[CertifiedDay]:
             yield CertifiedDay.decode(one.certified)
 
 
-def _line(entry: Entry) -> Line:
+def _line(entry: LogEntry) -> LogLine:
     facts = [(str(name), _text(value)) for name, value in entry.facts.items()]
-    return Line(entry, tuple(facts))
+    return LogLine(entry, tuple(facts))
 
 
 def _text(value: Any) -> str:
@@ -129,6 +129,6 @@ def _text(value: Any) -> str:
 
 
 PAGES: Final = (
-    Page("/log", show_log, Role.READER),
-    Page("/log/days", check_days, Role.READER, "POST"),
+    Page("/log", show_log, ResidentRole.READER),
+    Page("/log/days", check_days, ResidentRole.READER, "POST"),
 )

@@ -9,9 +9,9 @@ from hub.inspection.views.calendar import By
 from hub.inspection.views.live import power_now, today
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import releases_view
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.installed import installed_applets
-from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.page_request import Page, PageRequest
 from protocols.metrology import Period
 from sml_codec import Obis
 
@@ -21,15 +21,15 @@ LATE_SECONDS: Final = 3_600
 """After so long without a reading the page says so."""
 
 
-def show_now(call: Call) -> Response:
+def show_now(request: PageRequest) -> Response:
     """Show what is happening."""
-    with call.look() as look:
+    with request.look() as look:
         device = look.device
         day = today(device)
         view = readings_view(device, Period(day, day), By.DAY, look.book, look.kept)
         power = power_now(device)
         releases = releases_view(device)
-        return call.page(
+        return request.page(
             "now.html",
             view=view,
             power=power,
@@ -44,4 +44,4 @@ def show_now(call: Call) -> Response:
         )
 
 
-PAGES: Final = (Page("/", show_now, Role.READER),)
+PAGES: Final = (Page("/", show_now, ResidentRole.READER),)

@@ -9,16 +9,16 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from hub.device import Device
-from hub.inspection.views.bucket import Bucket
+from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.live import FineUse, fine_uses, today
 from hub.inspection.views.readings import ReadingsView, compare, readings_view
 from hub.inspection.views.slots import local_date
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
 from hub.inspection.web.forms import parse_date
-from hub.inspection.web.page_request import BadInput, Call, Page
+from hub.inspection.web.page_request import BadInput, Page, PageRequest
 from hub.inspection.web.wording import Wording
 from protocols.metrology import Period
 from tariffs import TariffError
@@ -36,12 +36,12 @@ CUTS: Final[Mapping[str, tuple[By, ...]]] = {
     "month": (By.DAY, By.WEEK),
     "year": (By.MONTH, By.WEEK),
 }
-"""How each view may be cut; the first is what is shown unless asked otherwise."""
+"""How each view may be cut; the first is what is shown unless another is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the address asks for."""
+class ViewChoice:
+    """What the address chooses."""
 
     view: str
     at: date
@@ -71,78 +71,61 @@ class Asked:
         return "/readings?" + "&".join(parts)
 
 
-def show_readings(call: Call) -> Response:
+def show_readings(request: PageRequest) -> Response:
     """Show a period."""
-    with call.look() as look:
-        device, book = look.device, look.book
-        asked = _asked(call, device)
-        view = readings_view(device, asked.period, asked.by, book, look.kept)
-        if asked.view == "hour":
-            return _hour(call, device, asked, view, book)
-        other, comparison = None, None
-        if asked.beside is not None:
-            before = calendar_period(By(asked.view), asked.beside)
-            other = readings_view(device, before, asked.by, book, look.kept)
+    with request.look() as look:
+        device, book, words = look.device, look.book, request.words
+        choice = _choice(request, device)
+        view = readings_view(device, choice.period, choice.by, book, look.kept)
+        buckets, peak, minutes, other, comparison = view.buckets, view.total.peak, None, None, None
+        if is_hour := choice.view == "hour":
+            begin = _hour_begin(view, choice)
+            hour = range(begin, begin + HOUR)
+            buckets = tuple(bucket for bucket in buckets if bucket.begin in hour)
+            minutes = [use for use in fine_uses(device, choice.at) if use.begin in hour]
+            peaks = [bucket.peak for bucket in buckets if bucket.peak is not None]
+            peak = max(peaks, key=lambda peak: peak.energy_wh, default=None)
+            before, after = _hour_link(device, begin - HOUR), _hour_link(device, begin + HOUR)
+        else:
+            before, after = _moved(choice, -1), _moved(choice, +1)
+        if choice.beside is not None and not is_hour:
+            period = calendar_period(By(choice.view), choice.beside)
+            other = readings_view(device, period, choice.by, book, look.kept)
             comparison = compare(view, other)
         levels = band_levels(book, view)
-        return call.page(
+        return request.page(
             "readings.html",
-            asked=asked,
+            choice=choice,
             views=VIEWS,
-            cuts=CUTS[asked.view],
+            cuts=CUTS[choice.view],
             view=view,
+            rows=buckets,
             levels=levels,
-            chart=_chart(call.words, asked, view.buckets, levels, other),
+            chart=_chart(words, choice, buckets, levels, other),
             other=other,
             comparison=comparison,
-            labels=[label(call.words, asked.by, bucket) for bucket in view.buckets],
-            links=[_closer(device, asked, bucket) for bucket in view.buckets],
-            peak=view.total.peak,
-            peak_link=_peak_link(device, asked, view),
-            before=_moved(asked, -1),
-            after=_moved(asked, +1),
-            usual=period_before(asked.period, By(asked.view)).first,
-            minutes=None,
+            labels=[label(words, choice.by, bucket) for bucket in buckets],
+            links=[None if is_hour else _closer(device, choice, bucket) for bucket in buckets],
+            peak=peak,
+            peak_link=_hour_link(device, peak.begin) if peak else None,
+            before=before,
+            after=after,
+            usual=None if is_hour else period_before(choice.period, By(choice.view)).first,
+            minutes=minutes,
         )
 
 
-def _hour(
-    call: Call, device: Device, asked: Asked, view: ReadingsView, book: TariffBook
-) -> Response:
-    begin, day_end = asked.period.bounds(view.zone)
-    begin += HOUR * asked.hour
-    if begin >= day_end:
-        raise BadInput(f"{asked.at} has no hour {asked.hour}")
-    buckets = [bucket for bucket in view.buckets if begin <= bucket.begin < begin + HOUR]
-    minutes = [use for use in fine_uses(device, asked.at) if begin <= use.begin < begin + HOUR]
-    known = [bucket.peak for bucket in buckets if bucket.peak is not None]
-    levels = band_levels(book, view)
-    return call.page(
-        "readings.html",
-        asked=asked,
-        views=VIEWS,
-        cuts=CUTS["hour"],
-        view=view,
-        levels=levels,
-        chart=_chart(call.words, asked, buckets, levels, None),
-        other=None,
-        comparison=None,
-        labels=[label(call.words, By.SLOT, bucket) for bucket in buckets],
-        links=[None] * len(buckets),
-        hour_buckets=buckets,
-        peak=max(known, key=lambda peak: peak.energy_wh) if known else None,
-        peak_link=None,
-        before=_hour_moved(device, begin - HOUR),
-        after=_hour_moved(device, begin + HOUR),
-        usual=None,
-        minutes=minutes,
-    )
+def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
+    begin, end = view.period.bounds(view.zone)
+    if begin + HOUR * choice.hour >= end:
+        raise BadInput(f"{choice.at} has no hour {choice.hour}")
+    return begin + HOUR * choice.hour
 
 
-def minutes_of(call: Call) -> Response:
+def minutes_of(request: PageRequest) -> Response:
     """Return a day's readings as they came, for the chart that zooms: times and watts."""
-    with call.device() as device:
-        day = _date(call.asked("at"), today(device))
+    with request.device() as device:
+        day = _date(request.query("at"), today(device))
         uses: list[FineUse] = list(fine_uses(device, day))
     return JSONResponse(
         {
@@ -176,7 +159,7 @@ def band_levels(book: TariffBook, view: ReadingsView) -> dict[str, int]:
     }
 
 
-def label(words: Wording, by: By, bucket: Bucket) -> str:
+def label(words: Wording, by: By, bucket: UseBucket) -> str:
     """Return what stands under a bucket's bar."""
     match by:
         case By.SLOT | By.HOUR:
@@ -189,8 +172,8 @@ def label(words: Wording, by: By, bucket: Bucket) -> str:
 
 def _chart(
     words: Wording,
-    asked: Asked,
-    buckets: Sequence[Bucket],
+    choice: ViewChoice,
+    buckets: Sequence[UseBucket],
     levels: Mapping[str, int],
     other: ReadingsView | None,
 ) -> Any:
@@ -200,61 +183,55 @@ def _chart(
         f"{words.minute(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets
     ]
     return bar_chart(
-        words.t("readings.chart", period=words.period(asked.period)),
+        words.t("readings.chart", period=words.period(choice.period)),
         buckets,
-        [label(words, asked.by, bucket) for bucket in buckets],
+        [label(words, choice.by, bucket) for bucket in buckets],
         titles,
         levels,
         () if other is None else [bucket.energy_wh for bucket in other.buckets],
     )
 
 
-def _closer(device: Device, asked: Asked, bucket: Bucket) -> str | None:
+def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str | None:
     """Return the address of what shows a bucket more finely."""
     day = local_date(device, bucket.begin)
-    match asked.by:
+    match choice.by:
         case By.HOUR | By.SLOT:
             begin = Period(day, day).bounds(device.description.zone)[0]
-            return asked.link(view="hour", at=day, hour=(bucket.begin - begin) // HOUR)
+            return choice.link(view="hour", at=day, hour=(bucket.begin - begin) // HOUR)
         case By.DAY | By.WEEK | By.MONTH:
-            return asked.link(view=str(asked.by), at=day)
+            return choice.link(view=str(choice.by), at=day)
         case _:
             return None
 
 
-def _peak_link(device: Device, asked: Asked, view: ReadingsView) -> str | None:
-    if view.total.peak is None:
-        return None
-    return _hour_moved(device, view.total.peak.begin)
-
-
-def _hour_moved(device: Device, time: int) -> str:
+def _hour_link(device: Device, time: int) -> str:
     day = local_date(device, time)
     begin = Period(day, day).bounds(device.description.zone)[0]
     return f"/readings?view=hour&at={day}&hour={(time - begin) // HOUR}"
 
 
-def _moved(asked: Asked, by: int) -> str:
-    period = asked.period
+def _moved(choice: ViewChoice, by: int) -> str:
+    period = choice.period
     at = period.first - ONE_DAY if by < 0 else period.last + ONE_DAY
-    return asked.link(at=calendar_period(By(asked.view), at).first, beside=None)
+    return choice.link(at=calendar_period(By(choice.view), at).first, beside=None)
 
 
-def _asked(call: Call, device: Device) -> Asked:
-    view = call.asked("view", "day")
+def _choice(request: PageRequest, device: Device) -> ViewChoice:
+    view = request.query("view", "day")
     if view not in VIEWS:
         raise BadInput(f"there is no view of a {view[:20]!r}")
     latest = device.main.vault.latest(device.main.channel)
     newest = today(device) if latest is None else local_date(device, latest.time - 1)
-    by = call.asked("by", CUTS[view][0])
-    hour = call.asked("hour", "0")
+    by = request.query("by", CUTS[view][0])
+    hour = request.query("hour", "0")
     if by not in CUTS[view]:
         raise BadInput(f"a {view} is not shown by {by[:20]!r}")
     if not (hour.isascii() and hour.isdecimal() and len(hour) <= 2):
         raise BadInput(f"{hour[:20]!r} is no hour of a day")
-    beside = call.asked("beside")
-    at = _date(call.asked("at"), newest)
-    return Asked(view, at, int(hour), By(by), _date(beside, at) if beside else None)
+    beside = request.query("beside")
+    at = _date(request.query("at"), newest)
+    return ViewChoice(view, at, int(hour), By(by), _date(beside, at) if beside else None)
 
 
 def _date(text: str, default: date) -> date:
@@ -262,6 +239,6 @@ def _date(text: str, default: date) -> date:
 
 
 PAGES: Final = (
-    Page("/readings", show_readings, Role.READER),
-    Page("/readings/minutes", minutes_of, Role.READER),
+    Page("/readings", show_readings, ResidentRole.READER),
+    Page("/readings/minutes", minutes_of, ResidentRole.READER),
 )

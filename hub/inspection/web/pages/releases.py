@@ -21,12 +21,12 @@ from hub.inspection.views.releases import (
     releases_view,
 )
 from hub.inspection.views.slots import local_date
-from hub.inspection.web.access.residents import Role
+from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import Chart, bar_chart
 from hub.inspection.web.curves import PowerDrawing, draw_curves
 from hub.inspection.web.forms import date_of
 from hub.inspection.web.jobs import Tick
-from hub.inspection.web.page_request import Call, Look, Page
+from hub.inspection.web.page_request import Look, Page, PageRequest
 from hub.inspection.web.pages.readings import band_levels, label
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
@@ -69,15 +69,15 @@ class Attacked:
         return draw_curves([result.curve for result in results])
 
 
-def show_releases(call: Call) -> Response:
+def show_releases(request: PageRequest) -> Response:
     """Show what left, to one recipient or to all."""
-    recipient = call.asked("recipient") or None
-    with call.device() as device:
+    recipient = request.query("recipient") or None
+    with request.device() as device:
         everything = releases_view(device)
         if recipient is not None and recipient not in everything.recipients:
             raise InspectionError(f"nothing is on record of a recipient {recipient[:63]!r}")
         view = everything if recipient is None else releases_view(device, recipient)
-        return call.page(
+        return request.page(
             "releases.html",
             view=view,
             recipient=recipient,
@@ -91,10 +91,10 @@ def _attacked_first(view: ReleasesView) -> int:
     return view.releases[-1].begin if view.releases else 0
 
 
-def show_message(call: Call) -> Response:
+def show_message(request: PageRequest) -> Response:
     """Show one message: its bytes, what they say, and the curve it was made from."""
-    sequence = int(call.request.path_params["sequence"])
-    with call.look() as look:
+    sequence = int(request.http.path_params["sequence"])
+    with request.look() as look:
         message, content = outgoing_message(look.device, sequence)
         view = releases_view(look.device, message.recipient)
         releases = [
@@ -102,38 +102,38 @@ def show_message(call: Call) -> Response:
             for one in view.releases
             if one.message is not None and one.message.sequence == sequence
         ]
-        return call.page(
+        return request.page(
             "message.html",
             message=message,
             fields=decode_message(content),
             shown=content[:BYTES_SHOWN].hex(" ", 2),
             is_cut=len(content) > BYTES_SHOWN,
             releases=releases,
-            curves=[_curve(call, look, release) for release in releases],
+            curves=[_curve(request, look, release) for release in releases],
             known=view.known.get(message.recipient),
         )
 
 
-def message_bytes(call: Call) -> Response:
+def message_bytes(request: PageRequest) -> Response:
     """Return a message's exact bytes as a file."""
-    sequence = int(call.request.path_params["sequence"])
-    with call.device() as device:
+    sequence = int(request.http.path_params["sequence"])
+    with request.device() as device:
         _, content = outgoing_message(device, sequence)
     headers = {"Content-Disposition": f'attachment; filename="message-{sequence}.sml"'}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
-def run_attack(call: Call) -> Response:
+def run_attack(request: PageRequest) -> Response:
     """Attack the readings and what each recipient knows, for a week of the resident's choice."""
-    first = date_of(call.fields, "first")
+    first = date_of(request.fields, "first")
     period = Period(first, first + timedelta(days=ATTACKED_DAYS - 1))
 
     def work(tick: Tick) -> Attacked:
-        with call.device() as device:
+        with request.device() as device:
             view = attack(device, period, tick)
         return Attacked(view, tuple(_attacked(name, result) for name, result in _results(view)))
 
-    return begin_job(call, "attack", "/releases", "attack.html", work)
+    return begin_job(request, "attack", "/releases", "attack.html", work)
 
 
 def _results(view: AttackView) -> list[tuple[str, AttackResult]]:
@@ -147,9 +147,11 @@ def _attacked(name: str, result: AttackResult) -> Attack:
     return Attack(name, result, {str(one): counts[one] for one in Appliance})
 
 
-def _curve(call: Call, look: Look, release: RecordedRelease) -> tuple[Chart, dict[str, int]]:
+def _curve(
+    request: PageRequest, look: Look, release: RecordedRelease
+) -> tuple[Chart, dict[str, int]]:
     """Return the readings of a release's period, drawn, and the temperature of each band."""
-    device, words = look.device, call.words
+    device, words = look.device, request.words
     period = Period(local_date(device, release.begin), local_date(device, release.end - 1))
     days = (period.last - period.first).days + 1
     by = By.HOUR if days <= 2 else By.DAY if days <= MOST_DAYS else By.MONTH
@@ -165,8 +167,8 @@ def _curve(call: Call, look: Look, release: RecordedRelease) -> tuple[Chart, dic
 
 
 PAGES: Final = (
-    Page("/releases", show_releases, Role.READER),
-    Page("/releases/attack", run_attack, Role.READER, "POST"),
-    Page("/releases/{sequence:int}", show_message, Role.READER),
-    Page("/releases/{sequence:int}/bytes", message_bytes, Role.READER),
+    Page("/releases", show_releases, ResidentRole.READER),
+    Page("/releases/attack", run_attack, ResidentRole.READER, "POST"),
+    Page("/releases/{sequence:int}", show_message, ResidentRole.READER),
+    Page("/releases/{sequence:int}/bytes", message_bytes, ResidentRole.READER),
 )

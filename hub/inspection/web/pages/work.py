@@ -7,9 +7,9 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from hub.inspection.errors import InspectionError
-from hub.inspection.web.access.residents import Role
-from hub.inspection.web.jobs import Job, State, Tick, TooManyJobs
-from hub.inspection.web.page_request import Call, Page
+from hub.inspection.web.access.residents import ResidentRole
+from hub.inspection.web.jobs import Job, State, Tick
+from hub.inspection.web.page_request import Page, PageRequest
 
 __all__ = ["PAGES", "begin_job"]
 
@@ -17,43 +17,40 @@ REFRESH_SECONDS: Final = "1"
 
 
 def begin_job(
-    call: Call, kind: str, back: str, template: str, work: Callable[[Tick], Any]
+    request: PageRequest, kind: str, back: str, template: str, work: Callable[[Tick], Any]
 ) -> Response:
     """Begin work and send the browser to its page."""
-    try:
-        job = call.parts.jobs.begin(kind, call.resident.resident.name, back, template, work)
-    except TooManyJobs as error:
-        raise InspectionError(str(error)) from None
-    return call.see(f"/work/{job.name}")
+    job = request.parts.jobs.begin(kind, request.resident.resident.name, back, template, work)
+    return request.see(f"/work/{job.name}")
 
 
-def show_job(call: Call) -> Response:
+def show_job(request: PageRequest) -> Response:
     """Show how far it is, or what came of it."""
-    job = _job(call)
+    job = _job(request)
     state = job.state  # read once: the work may end while the page is made
     if state is State.DONE:
-        return call.page(job.template, job=job, result=job.result)
-    answer = call.page("job.html", job=job, state=state)
+        return request.page(job.template, job=job, result=job.result)
+    answer = request.page("job.html", job=job, state=state)
     if state is State.RUNNING:
         answer.headers["Refresh"] = REFRESH_SECONDS  # without JavaScript, too
     return answer
 
 
-def cancel_job(call: Call) -> Response:
+def cancel_job(request: PageRequest) -> Response:
     """Stop the work at its next step."""
-    job = _job(call)
+    job = _job(request)
     job.cancel()
-    return call.see(f"/work/{job.name}")
+    return request.see(f"/work/{job.name}")
 
 
-def _job(call: Call) -> Job:
-    job = call.parts.jobs.find(call.request.path_params["name"], call.resident.resident.name)
+def _job(request: PageRequest) -> Job:
+    job = request.parts.jobs.find(request.http.path_params["name"], request.resident.resident.name)
     if job is None:
         raise InspectionError("that work is not known any more")
     return job
 
 
 PAGES: Final = (
-    Page("/work/{name}", show_job, Role.READER),
-    Page("/work/{name}/cancel", cancel_job, Role.READER, "POST"),
+    Page("/work/{name}", show_job, ResidentRole.READER),
+    Page("/work/{name}/cancel", cancel_job, ResidentRole.READER, "POST"),
 )

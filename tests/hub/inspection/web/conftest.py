@@ -5,7 +5,7 @@ from shutil import copytree
 
 import pytest
 
-from hub.inspection.web import Role
+from hub.inspection.web import ResidentRole
 from tests.hub.inspection.web.support import Browser, browser
 
 
@@ -32,5 +32,5 @@ def reader(demo_home: Path, tmp_path: Path) -> Iterator[Browser]:
     """A resident who may only look."""
     folder = tmp_path / "hub"
     copytree(demo_home, folder)
-    with browser(folder, role=Role.READER) as someone:
+    with browser(folder, role=ResidentRole.READER) as someone:
         yield someone

@@ -13,8 +13,8 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from hub.device import Device
-from hub.disclosure import Entry
-from hub.inspection.web import Parts, Role, Settings, create_application, make_parts
+from hub.disclosure import LogEntry
+from hub.inspection.web import Parts, ResidentRole, Settings, create_application, make_parts
 from hub.machine import AppletMachine
 from meterlet.commands.inspect.proofs import BillingProofs
 
@@ -79,7 +79,7 @@ class Browser:
             answer = self.get(answer.url.path)
         raise AssertionError("the work does not end")
 
-    def events(self) -> list[Entry]:
+    def events(self) -> list[LogEntry]:
         """What the log has about the door."""
         with Device.open(self.folder) as device:
             device.disclosure.log.verify()
@@ -90,7 +90,7 @@ class Browser:
 
 
 @contextmanager
-def browser(folder: Path, role: Role | None = Role.OWNER) -> Iterator[Browser]:
+def browser(folder: Path, role: ResidentRole | None = ResidentRole.OWNER) -> Iterator[Browser]:
     """Open the pages of a hub; with a role, signed in as anna."""
     clock = Clock()
 

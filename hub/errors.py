@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The root of what the hub's parts refuse or cannot do.
+
+The text of each error is one line that a resident may read. What a command, a page or an applet's
+peer makes of it stands in the class: nobody keeps a list of errors beside this tree.
+
+HubError
+  CertifierError              what keeps a day from being certified
+    KeyFileError              the certifier's keys cannot be read
+    OutOfOrder                another day is due
+    ReadingsRefused           readings of which no honest day can be made
+  DatabaseError               the hub's database cannot be used
+    NotAHubDatabase           the file is none of the hub's
+    SchemaTooNew              a later version of the hub has written it
+  DeviceError                 the hub's folder is not one, or a part of it is not usable
+  ForeignDays                 days were signed with another key than the certifier's
+  InspectionError             there is nothing to inspect, or it cannot be read
+    ResidentError             a resident cannot be added or changed as was asked
+  InstallationError           a package cannot be built, installed or removed
+  LogTampered                 the disclosure log is not what was written
+  MachineError                around applets
+    AppletFault               an applet broke; only its own instance is gone
+    BundleError               a bundle is malformed, or not its vendor's
+    CacheRefused              the cached native code is not what was written there
+    ContractBroken            a component does not fit the platform's contract
+    ManifestError             a manifest says something it may not
+    Refused                   the platform does not do what an applet asked
+    RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
+  PackageError                a file is not a CAP file with a bundle for this machine
+  PeriodIncomplete            days of a period are not certified yet
+  ReaderError                 the virtual reader cannot be reached
+  Refusal                     the card will not do it
+    AppletRefused             an applet, or the runtime for it, will not
+      PeerBroke               an applet that another one called broke
+  ReleaseRefused              a release would break a rule
+  ReplayError                 a file of readings cannot be replayed
+  SecretFileError             a key file is missing, or not a secret
+  SimulationUnavailable       there is nothing to simulate a household with
+  SmlIntakeError              a telegram is not of the meter that the hub is for
+  UnknownConsent              no consent has this number
+  UnsendableReading           no meter can send such a reading
+  VaultError                  the sealed readings cannot be used
+    DayAlreadyJournalled      a day is certified once
+    ReadingRefused            a reading does not follow the one before it
+    VaultTampered             what is sealed is not what was written
+  ApiRefused                  the programming interface answers no request like this
+  BadInput                    what was sent is not what the page's form sends
+  TokenRefused                a token is not one, or it was revoked
+  TooManyAttempts             it is too soon after the last wrong passphrases
+  TooManyJobs                 so much is being worked on that more would only be slower
+  WrongParameter              a parameter of a request is not what it should be
+"""
+
+__all__ = ["HubError"]
+
+
+class HubError(Exception):
+    """Base of all errors of the hub."""
+
+    exit_code: int = 1
+    """With which a command ends: 1 failure, 2 wrong use, 3 a verification failed, 4 it cannot be
+    verified, 5 refused by consent or policy."""
+    http_status: int = 409
+    """With which a page or the programming interface answers."""
+    status_word: int = 0x6F00
+    """With which the card answers (ISO/IEC 7816-4, 5.6); this one gives no diagnosis."""

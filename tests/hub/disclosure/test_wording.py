@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One wording of consents, made from the terms that the guard enforces."""
+
+from dataclasses import replace
+from datetime import date
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from hub.disclosure import LEAST_MINUTES, ConsentTerms
+from hub.disclosure.wording import WORDED_LANGUAGES, consent_in_words, consent_words
+from hub.inspection.locales import LANGUAGES
+from hub.machine.manifest import STATEMENT_KINDS
+
+TERMS = ConsentTerms(
+    applet=b"", package=b"", recipient="supplier", purpose="billing", statement="linear",
+    least_days=28, least_minutes=LEAST_MINUTES, answers=3, bits=63, until=date(2030, 12, 31),
+    within_days=31, least_group=5,
+)  # fmt: skip
+STATEMENTS = (*STATEMENT_KINDS, "output daily", "export 2025-03-01/2025-03-31")
+
+
+def flat(words: Any, prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in words.items():
+        found |= (
+            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return found
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def test_a_plain_consent_reads_as_the_resident_would_say_it() -> None:
+    assert consent_in_words(TERMS) == (
+        "supplier may learn, for billing: a sum of your use, in which some times may"
+        " count more than others."
+        " Each number has at most 63 bits and is about 28 days or more."
+        " At most 3 answers are about the same period."
+        " At most 3 answers are about periods within any 31 days."
+        " Nothing finer than 480 minutes of your use can be worked out from it."
+        " This holds until 2030-12-31."
+    )
+
+
+@pytest.mark.parametrize("language", WORDED_LANGUAGES)
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("minutes", [15, LEAST_MINUTES])
+def test_every_consent_has_words_in_every_language(
+    language: str, statement: str, minutes: int
+) -> None:
+    terms = replace(TERMS, statement=statement, least_minutes=minutes)
+    text = consent_in_words(terms, language)
+    assert "supplier" in text
+    assert "billing" in text
+    assert "{" not in text
+    assert text.endswith("2030-12-31.")
+    counted = "export" not in statement and "output" not in statement
+    assert (str(terms.answers) in text) is counted or not counted
+
+
+@pytest.mark.parametrize("language", WORDED_LANGUAGES)
+def test_every_language_has_the_same_sentences(language: str) -> None:
+    english, other = flat(consent_words("en")), flat(consent_words(language))
+    assert other.keys() == english.keys()
+    for key, text in other.items():
+        assert placeholders(text) == placeholders(english[key]), key
+
+
+def test_the_pages_languages_are_those_of_consents() -> None:
+    assert set(WORDED_LANGUAGES) == set(LANGUAGES)
+    with pytest.raises(KeyError, match="'xx'"):
+        consent_words("xx")
+
+
+@pytest.mark.parametrize(
+    ("statement", "minutes", "overlapping"),
+    [
+        ("linear", LEAST_MINUTES, False),
+        ("linear", 15, True),
+        ("demand", LEAST_MINUTES, False),
+        ("demand", 15, True),
+        ("sample", LEAST_MINUTES, True),
+        ("weighted", LEAST_MINUTES, True),
+        ("aggregate", 15, False),
+    ],
+)
+def test_the_words_count_answers_as_the_guard_does(
+    statement: str, minutes: int, overlapping: bool
+) -> None:
+    text = consent_in_words(replace(TERMS, statement=statement, least_minutes=minutes))
+    assert ("periods that overlap" in text) is overlapping
+    assert ("the same period" in text) is not overlapping

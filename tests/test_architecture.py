@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may import whom: every sentence is a contract, every contract can be broken; no circles."""
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from grimp import ImportGraph, build_graph
+from importlinter.api import read_configuration
+from importlinter.contracts.forbidden import ForbiddenContract
+from importlinter.contracts.independence import IndependenceContract
+from importlinter.contracts.layers import LayersContract
+from importlinter.contracts.protected import ProtectedContract
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+TYPES: Final[Mapping[str, Any]] = {
+    "forbidden": ForbiddenContract,
+    "independence": IndependenceContract,
+    "layers": LayersContract,
+    "protected": ProtectedContract,
+}
+CONFIGURATION: Final = read_configuration(str(ROOT / "pyproject.toml"))
+CONTRACTS: Final = {options["name"]: options for options in CONFIGURATION["contracts_options"]}
+ANNOTATED: Final = ("sml_codec.errors", "sml_codec.messages")
+"""The one import, of an annotation, that still closes a circle."""
+
+BREACHES: Final = {
+    "Nothing imports the command but the command itself": [
+        ("hub.device", "meterlet.commands.common"),
+        ("utility_server.head_end", "meterlet.demo.fleet"),
+        ("applets.billing.messages", "meterlet.commands.main"),
+        ("protocols.enrolment", "meterlet.commands.main"),
+    ],
+    "Codecs, tariffs and protocols do not import each other": [
+        ("tariffs.document", "protocols.proofs.group"),
+        ("protocols.enrolment", "tariffs.document"),
+        ("sml_codec.codec", "protocols.enrolment"),
+    ],
+    "Codecs, tariffs and protocols import no other package of ours": [
+        ("tariffs.document", "hub.errors"),
+        ("protocols.enrolment", "utility_server.errors"),
+        ("sml_codec.codec", "applets.common.questions"),
+    ],
+    "Tariffs and protocols import no socket, clock, file, database or random source": [
+        ("tariffs.source", "pathlib"),
+        ("protocols.enrolment", "time"),
+        ("protocols.proofs.amounts", "secrets"),
+        ("protocols.iso7816.apdu", "socket"),
+        ("tariffs.document", "sqlite3"),
+    ],
+    "Of sml_codec only its sources, its client and its server import sockets and files": [
+        ("sml_codec.codec", "asyncio"),
+        ("sml_codec.frames", "pathlib"),
+        ("sml_codec.stream", "socket"),
+    ],
+    "The hub imports neither applets nor the utility": [
+        ("hub.applet_host.services", "applets.billing.messages"),
+        ("hub.inspection.views.bill", "utility_server.retail.ledger"),
+    ],
+    "Of the hub only inspection imports tariffs": [
+        ("hub.disclosure.guard", "tariffs.document"),
+        ("hub.text", "tariffs"),
+    ],
+    "The hub has layers": [
+        ("hub.vault.vault", "hub.certifier.certifier"),
+        ("hub.disclosure.guard", "hub.card.registry"),
+        ("hub.card.state", "hub.machine.machine"),
+        ("hub.device", "hub.installer"),
+        ("hub.errors", "hub.readings"),
+    ],
+    "The card has layers": [
+        ("hub.card.state", "hub.card.connection"),
+        ("hub.card.commands.select", "hub.card.connection"),
+        ("hub.card.commands.delete", "hub.card.open"),
+    ],
+    "Inspection has layers": [
+        ("hub.inspection.views.bill", "hub.inspection.web.parts"),
+        ("hub.inspection.attack.attack", "hub.inspection.export.copies"),
+        ("hub.inspection.api.operations", "hub.inspection.tui"),
+    ],
+    "The pages have layers": [
+        ("hub.inspection.web.access.sessions", "hub.inspection.web.pages.bills"),
+        ("hub.inspection.web.pages.bills", "hub.inspection.web.application"),
+    ],
+    "An applet does not import another; all share common and sdk, which import none of them": [
+        ("applets.billing.applet", "applets.profiling.messages"),
+        ("applets.settlement.statement", "applets.billing.statement"),
+        ("applets.common.questions", "applets.billing.messages"),
+        ("applets.sdk.errors", "applets.common.questions"),
+    ],
+    "Applets import neither the hub nor the utility": [
+        ("applets.sdk.testing", "hub.machine.platform"),
+        ("applets.aggregation.statement", "utility_server.errors"),
+    ],
+    "What runs in the hub does not import the statement that its recipient checks": [
+        ("applets.billing.applet", "applets.billing.statement"),
+        ("applets.settlement.messages", "applets.settlement.statement"),
+    ],
+    "The utility imports of applets only statements, messages and what they have in common": [
+        ("utility_server.retail.settlement", "applets.billing.applet"),
+        ("utility_server.retail.ledger", "applets.profiling.profiles"),
+        ("utility_server.head_end", "applets.sdk.errors"),
+    ],
+    "The utility imports nothing of the hub": [
+        ("utility_server.head_end", "hub.card.status"),
+        ("utility_server.errors", "hub.errors"),
+    ],
+    "The utility has layers": [
+        ("utility_server.retail.ledger", "utility_server.grid.rpc"),
+        ("utility_server.keys", "utility_server.head_end"),
+    ],
+}
+"""Imports that nobody may add, by the contract that forbids them."""
+
+
+@pytest.fixture(scope="module")
+def graph() -> ImportGraph:
+    packages = CONFIGURATION["session_options"]["root_packages"]
+    return build_graph(*packages, include_external_packages=True, cache_dir=None)
+
+
+def is_kept(options: dict[str, Any], graph: ImportGraph) -> bool:
+    contract = TYPES[options["type"]](options["name"], CONFIGURATION["session_options"], options)
+    kept: bool = contract.check(deepcopy(graph), verbose=False).kept
+    return kept
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_a_contract_is_kept_and_each_import_against_it_breaks_it(
+    name: str, graph: ImportGraph
+) -> None:
+    assert is_kept(CONTRACTS[name], graph)
+    for importer, imported in BREACHES[name]:
+        assert importer in graph.modules
+        broken = deepcopy(graph)
+        broken.add_import(importer=importer, imported=imported)
+        assert not is_kept(CONTRACTS[name], broken), (importer, imported)
+
+
+def test_the_sentences_of_the_architecture_are_the_contracts() -> None:
+    section = (ROOT / "ARCHITECTURE.md").read_text().split("## Who may import whom")[1]
+    text = re.sub(r"\s+", " ", section.split("\n## ")[0].replace("`", ""))
+    said = re.findall(r"\* (.+?)[.:](?= |$)", text)
+    assert said == list(CONTRACTS)
+    assert BREACHES.keys() == CONTRACTS.keys()
+
+
+def layers_said() -> Iterator[str]:
+    section = (ROOT / "ARCHITECTURE.md").read_text().split("## Who may import whom")[1]
+    for line in section.split("\n## ")[0].splitlines():
+        if line.startswith("      "):
+            yield line.strip()
+
+
+def test_the_layers_of_the_architecture_are_those_of_the_contracts() -> None:
+    layers = (options.get("layers", []) for options in CONTRACTS.values())
+    assert list(layers_said()) == [layer for contract in layers for layer in contract]
+
+
+def circle(graph: ImportGraph) -> list[str]:
+    """Return modules that import each other in a circle; imports for type checkers count, too."""
+    packages = CONFIGURATION["session_options"]["root_packages"]
+    imports = {
+        module: graph.find_modules_directly_imported_by(module)
+        for module in graph.modules
+        if module.partition(".")[0] in packages
+    }
+    importer, imported = ANNOTATED
+    imports[importer].discard(imported)
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_by_way_of_others(graph: ImportGraph) -> None:
+    assert circle(graph) == []
+    broken = deepcopy(graph)
+    broken.add_import(importer="hub.card.state", imported="hub.card.connection")
+    assert {"hub.card.state", "hub.card.connection"} <= set(circle(broken))
