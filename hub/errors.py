@@ -10,6 +10,7 @@ HubError
     OutOfOrder                another day is due
     ReadingsRefused           readings of which no honest day can be made
   DatabaseError               the hub's database cannot be used
+    DatabaseBusy              another process holds the database and does not let go
     NotAHubDatabase           the file is none of the hub's
     SchemaTooNew              a later version of the hub has written it
   DeviceError                 the hub's folder is not one, or a part of it is not usable

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The utility's tables: SQLite in a file, or PostgreSQL where there are many customers."""
+"""The utility's tables: SQLite in a file, or PostgreSQL where there are many customers.
 
+In SQLite a transaction that writes takes the write lock before it reads anything, so that none has
+to give up half way. Where another process holds the lock, it waits, `PATIENCE_SECONDS` at most.
+"""
+
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import cbor2
 from sqlalchemy import (
@@ -28,14 +34,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from utility_server.errors import StoreError
+from utility_server.errors import StoreBusy, StoreError
 
 __all__ = [
     "UTILITY",
     "Schema",
+    "busy",
     "chain_table",
     "enrolment_table",
     "evidence_table",
+    "is_busy",
     "ledger_table",
     "open_database",
     "reading",
@@ -43,6 +51,10 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 3
+PATIENCE_SECONDS: Final = 60.0
+"""How long to wait for another process that holds the database."""
+TURN_SECONDS: Final = 1.0
+"""SQLite waits so long at a time for the write lock; between two turns Ctrl-C is heard."""
 _WRITES: Final = "meterlet_writes"
 
 _metadata: Final = MetaData()
@@ -132,11 +144,14 @@ class Schema:
 UTILITY: Final = Schema(_metadata, ledger_table.name, "a utility", SCHEMA_VERSION, _migrate)
 
 
-def open_database(location: Path | str | URL, schema: Schema = UTILITY) -> Engine:
+def open_database(
+    location: Path | str | URL, schema: Schema = UTILITY, patience: float = PATIENCE_SECONDS
+) -> Engine:
     """Open (and create where it is new) the database at a path or SQLAlchemy URL.
 
-    A new file gets mode 0600. Raises `StoreError`, having written nothing, where the database is
-    something else or of a newer schema.
+    A new file gets mode 0600. `patience` is how many seconds a transaction on SQLite waits for
+    another process's. Raises `StoreError`, having written nothing, where the database is something
+    else or of a newer schema, or busy.
     """
     if isinstance(location, Path):
         if not location.exists():
@@ -144,10 +159,13 @@ def open_database(location: Path | str | URL, schema: Schema = UTILITY) -> Engin
         location = URL.create("sqlite", database=str(location))
     engine = create_engine(location)
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, patience)
     try:
-        with writing(engine) as connection:
-            _check_schema(connection, schema, str(engine.url.database))
+        with reading(engine) as connection:
+            is_current = _is_current(connection, schema)
+        if not is_current:  # whoever only looks waits for no one who writes
+            with writing(engine) as connection:
+                _check_schema(connection, schema, str(engine.url.database))
     except StoreError:
         engine.dispose()
         raise
@@ -158,7 +176,7 @@ def open_database(location: Path | str | URL, schema: Schema = UTILITY) -> Engin
 def writing(engine: Engine) -> Iterator[Connection]:
     """Run the block as one transaction that takes the write lock before it reads.
 
-    Raises `StoreError` where the database is damaged, locked or full; then nothing is written.
+    Raises `StoreError` where the database is damaged, busy or full; then nothing is written.
     """
     with (
         _named_errors(engine),
@@ -180,9 +198,21 @@ def _named_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if is_busy(error.orig):
+            raise busy(engine) from error
         raise StoreError(f"{engine.url.database}: {error.orig}") from error
+    except sqlite3.Error as error:  # of what `_prepare_sqlite` says to the driver itself
+        raise StoreError(f"{engine.url.database}: {error}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{engine.url.database}: not what this program writes") from error
+
+
+def _is_current(connection: Connection, schema: Schema) -> bool:
+    tables = inspect(connection).get_table_names()
+    versions = schema.metadata.tables[schema_table.name]
+    if versions.name not in tables or schema.marker not in tables:
+        return False
+    return connection.execute(select(versions.c.version)).scalars().all() == [schema.version]
 
 
 def _check_schema(connection: Connection, schema: Schema, name: str) -> None:
@@ -203,17 +233,54 @@ def _check_schema(connection: Connection, schema: Schema, name: str) -> None:
         schema.migrate(connection)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, patience: float) -> None:
     # The driver would begin transactions late and commit before DDL; we say when, ourselves.
     @event.listens_for(engine, "connect")
-    def on_connect(connection: object, _record: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3.Connection
-        cursor = connection.cursor()  # type: ignore[attr-defined]  # sqlite3.Connection
-        cursor.execute("PRAGMA trusted_schema = OFF")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.close()
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = FULL")
+        _wait_at_most(connection, patience)
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+        if not connection.get_execution_options().get(_WRITES, False):
+            driver.execute("BEGIN")
+        elif not _took_write_lock(driver, patience):
+            raise busy(engine)
+
+
+def _took_write_lock(connection: sqlite3.Connection, patience: float) -> bool:
+    """Begin a transaction that writes; return whether that went before the patience had passed."""
+    deadline = time.monotonic() + patience
+    _wait_at_most(connection, min(TURN_SECONDS, patience))
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return True
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    return False
+    finally:
+        _wait_at_most(connection, patience)
+
+
+def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Tell whether SQLite gave up because another process holds the file."""
+    code: int = getattr(error, "sqlite_errorcode", 0)  # other databases' errors have none
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the upper bits say more exactly why
+
+
+def busy(engine: Engine) -> StoreBusy:
+    """Return the error that says so, in a line."""
+    return StoreBusy(
+        f"the database {engine.url.database} is busy; another meterlet process holds it"
+    )

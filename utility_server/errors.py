@@ -51,6 +51,10 @@ class StoreError(UtilityError):
     """The database or a key file is missing, damaged, or of another kind."""
 
 
+class StoreBusy(StoreError):
+    """Another process holds the database and does not let go; nothing was written."""
+
+
 class LedgerTampered(StoreError):
     """An entry was changed, dropped or put in another place."""
 

@@ -4,6 +4,7 @@
 from hub.vault.database import (
     Component,
     Database,
+    DatabaseBusy,
     DatabaseError,
     NotAHubDatabase,
     SchemaTooNew,
@@ -25,6 +26,7 @@ __all__ = [
     "Channel",
     "Component",
     "Database",
+    "DatabaseBusy",
     "DatabaseError",
     "DayAlreadyJournalled",
     "DayJournal",

@@ -4,11 +4,13 @@
 Every part of the hub that keeps state brings a `Component`: a name and its migrations in order.
 A file that a newer release has written is refused untouched. Outermost transactions take the
 write lock at once (`BEGIN IMMEDIATE`), inner ones are savepoints, so that an applet's
-begin/commit/abort nests inside the one transaction of its APDU.
+begin/commit/abort nests inside the one transaction of its APDU. Where another process holds that
+lock, a transaction waits for it, `PATIENCE_SECONDS` at most.
 """
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +19,21 @@ from typing import Final, Self
 
 from hub.errors import HubError
 
-__all__ = ["Component", "Database", "DatabaseError", "NotAHubDatabase", "SchemaTooNew"]
+__all__ = [
+    "Component",
+    "Database",
+    "DatabaseBusy",
+    "DatabaseError",
+    "NotAHubDatabase",
+    "SchemaTooNew",
+]
 
 APPLICATION_ID: Final = 0x4D54524C
 """`MTRL`, in SQLite's header: tells a hub's file from any other."""
-WAIT_SECONDS: Final = 30
+PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that writes, such as one that takes in a year at once."""
+TURN_SECONDS: Final = 1.0
+"""SQLite waits so long at a time for the write lock; between two turns Ctrl-C is heard."""
 
 
 class DatabaseError(HubError):
@@ -39,6 +50,15 @@ class SchemaTooNew(DatabaseError):
     """The file was written by a newer release; it has been left as it was."""
 
 
+class DatabaseBusy(DatabaseError, sqlite3.OperationalError):
+    """Another process has held the write lock for all of the patience; nothing was written."""
+
+    http_status = 503
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the database {path} is busy; another meterlet process holds it")
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
     """A part of the hub that keeps tables of its own."""
@@ -51,13 +71,17 @@ class Component:
 class Database:
     """A connection to the hub's file; one a process writes, any number read."""
 
-    def __init__(self, path: Path, components: Sequence[Component]) -> None:
+    def __init__(
+        self, path: Path, components: Sequence[Component], patience: float = PATIENCE_SECONDS
+    ) -> None:
         """Open or create the file at `path` and bring the components' tables up to date.
 
-        The file is created with mode 0600. Raises `NotAHubDatabase` or `SchemaTooNew`; in both
-        cases nothing has been written.
+        The file is created with mode 0600. `patience` is how many seconds a transaction waits for
+        another process's. Raises `NotAHubDatabase`, `SchemaTooNew` or `DatabaseBusy`; in each case
+        nothing has been written.
         """
         self.path = path
+        self._patience = patience
         self._lock = threading.RLock()
         self._depth = 0
         fresh = not path.exists() or path.stat().st_size == 0
@@ -65,18 +89,20 @@ class Database:
             path.touch(mode=0o600)
         try:
             self._connection = sqlite3.connect(
-                path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                path, timeout=patience, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise DatabaseError(f"{path}: {error}") from error
         try:
             self._migrate(fresh, components)
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise NotAHubDatabase(f"{path}: {error}") from error
         except DatabaseError:
             self._connection.close()
             raise
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            if is_busy(error):
+                raise DatabaseBusy(path) from error
+            raise NotAHubDatabase(f"{path}: {error}") from error
 
     def _migrate(self, fresh: bool, components: Sequence[Component]) -> None:
         connection = self._connection
@@ -127,9 +153,29 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
 
+    def _begin(self) -> None:
+        """Take the write lock, or raise `DatabaseBusy` once the patience has passed."""
+        connection, deadline = self._connection, time.monotonic() + self._patience
+        self._wait_at_most(min(TURN_SECONDS, self._patience))
+        try:
+            while True:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error):
+                        raise
+                    if time.monotonic() >= deadline:
+                        raise DatabaseBusy(self.path) from error
+        finally:
+            self._wait_at_most(self._patience)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             yield
         except BaseException:
@@ -146,16 +192,17 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the block as one transaction, or as a savepoint of the one that is open.
 
-        Commits when the block ends, rolls back when it raises. Threads take turns.
+        Commits when the block ends, rolls back when it raises. Threads take turns. Raises
+        `DatabaseBusy`, before the block, where another process does not let go.
         """
         with self._lock:
             if self._depth == 0:
-                opening, closing, undoing = "BEGIN IMMEDIATE", "COMMIT", ["ROLLBACK"]
+                closing, undoing = "COMMIT", ["ROLLBACK"]
+                self._begin()
             else:
                 name = f"level_{self._depth}"
-                opening, closing = f"SAVEPOINT {name}", f"RELEASE {name}"
-                undoing = [f"ROLLBACK TO {name}", f"RELEASE {name}"]
-            self._connection.execute(opening)
+                closing, undoing = f"RELEASE {name}", [f"ROLLBACK TO {name}", f"RELEASE {name}"]
+                self._connection.execute(f"SAVEPOINT {name}")
             self._depth += 1
             try:
                 yield self._connection
@@ -173,7 +220,11 @@ class Database:
         """Give what SQLite says of a full disk, a lock or damage the file's name."""
         try:
             yield
+        except DatabaseBusy:
+            raise
         except sqlite3.Error as error:
+            if is_busy(error):
+                raise DatabaseBusy(self.path) from error
             raise DatabaseError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
@@ -185,6 +236,12 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite gave up because another process holds the file."""
+    code: int = getattr(error, "sqlite_errorcode", 0)  # our own errors have none
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the upper bits say more exactly why
 
 
 def _statements(script: str) -> Iterator[str]:

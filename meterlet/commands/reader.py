@@ -25,8 +25,8 @@ from hub.card.trace import describe
 from hub.device import Description, Device
 from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
-from hub.vault import DatabaseError, write_secret
-from hub.vault.database import APPLICATION_ID
+from hub.vault import DatabaseBusy, DatabaseError, write_secret
+from hub.vault.database import APPLICATION_ID, PATIENCE_SECONDS
 from meterlet.commands.common import (
     FOLDER,
     default_folder,
@@ -200,7 +200,14 @@ def restore(folder: Path, profile: str | None, file: Path) -> None:
     with one_line_errors():
         _check_snapshot(file)
         with Device.open(hub) as device, sqlite3.connect(f"file:{file}?mode=ro", uri=True) as copy:
-            copy.backup(device.database.connection)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+
+            def wait(status: int, _remaining: int, _total: int) -> None:
+                # The driver would try again for ever while another process holds the hub.
+                if status == sqlite3.SQLITE_BUSY and time.monotonic() >= deadline:
+                    raise DatabaseBusy(device.database.path)
+
+            copy.backup(device.database.connection, progress=wait)
         copy.close()
         with Device.open(hub):
             click.echo(f"the hub is as it was in {file}")

@@ -21,7 +21,14 @@ from sqlalchemy.exc import DBAPIError
 
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.metrology import CertifiedDay
-from utility_server.database import evidence_table, ledger_table, reading, writing
+from utility_server.database import (
+    busy,
+    evidence_table,
+    is_busy,
+    ledger_table,
+    reading,
+    writing,
+)
 from utility_server.errors import LedgerTampered
 from utility_server.retail.chains import extend_chains
 
@@ -103,6 +110,8 @@ class Ledger:
             try:
                 rows = connection.execute(query).all()
             except DBAPIError as error:
+                if is_busy(error.orig):
+                    raise busy(self.engine) from error
                 raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
             except TypeError:
                 raise LedgerTampered("ledger: not readable: text among its bytes") from None

@@ -166,12 +166,12 @@ def _guarded(page: Page, request: PageRequest) -> Response:
             return refuse(request, "reader would change", 403)
     try:
         return page.handler(request)
+    except sqlite3.Error as error:  # a busy database among them: later it may go
+        return request.page("error.html", 503, reason=str(error))
     except SHOWN_ERRORS as error:
         # The page is there, whatever the programming interface says of such an error: never 404.
         status = BadInput.http_status if isinstance(error, BadInput) else HubError.http_status
         return request.page("error.html", status, reason=str(error))
-    except sqlite3.Error as error:
-        return request.page("error.html", 503, reason=str(error))
 
 
 def refuse(request: PageRequest, event: str, status: int) -> Response:

@@ -140,9 +140,10 @@ def test_terms_are_wider_where_the_same_answers_may_be_had_within_fewer_days() -
         replace(OFTEN, within_days=0)
 
 
-def test_consents_of_an_older_hub_say_what_they_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_consents_of_an_older_hub_say_what_they_said(tmp_path: Path, version: int) -> None:
     path = tmp_path / "hub.db"
-    before = Component(CONSENT_COMPONENT.name, CONSENT_COMPONENT.migrations[:2])
+    before = Component(CONSENT_COMPONENT.name, CONSENT_COMPONENT.migrations[:version])
     with Database(path, [before, LOG_COMPONENT]):
         pass
     with sqlite3.connect(path) as connection:

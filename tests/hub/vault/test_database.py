@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from hub.vault import Component, Database, DatabaseError, NotAHubDatabase, SchemaTooNew
+from hub.vault import (
+    Component,
+    Database,
+    DatabaseBusy,
+    DatabaseError,
+    NotAHubDatabase,
+    SchemaTooNew,
+)
+from tests.support.locks import held
 
 ONE = Component("part", ("CREATE TABLE a (x INTEGER) STRICT;",))
 TWO = Component(
@@ -75,3 +83,27 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub.db" / "something").touch()
     with pytest.raises(DatabaseError, match=r"hub\.db: unable to open database file"):
         Database(tmp_path / "hub.db", [ONE])
+
+
+def test_a_writer_waits_for_another_process_that_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    with Database(path, [ONE]) as database, held(path, seconds=2):
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO a VALUES (7)")
+        assert rows(database) == [7]
+
+
+def test_a_holder_that_never_lets_go_is_said_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    line = f"the database {path} is busy; another meterlet process holds it"
+    with Database(path, [ONE], patience=0.2) as database, held(path):
+        with pytest.raises(DatabaseBusy) as caught, database.transaction():
+            pytest.fail("the block has run without the lock")
+        assert str(caught.value) == line
+        with pytest.raises(DatabaseBusy) as caught:  # to be migrated, which takes the lock, too
+            Database(path, [TWO], patience=0.2)
+        assert str(caught.value) == line
+        with pytest.raises(DatabaseBusy), database.named_errors(), database.transaction():
+            pass
+    with Database(path, [TWO]) as database, database.transaction():
+        assert rows(database) == []

@@ -15,12 +15,14 @@ from protocols.canonical.hash_chain import seal
 from protocols.metrology import Period
 from tariffs.source import load_toml
 from tests.protocols.test_enrolment import GOOD
-from utility_server.database import open_database
+from tests.support.locks import held
+from utility_server.database import open_database, reading, writing
 from utility_server.errors import (
     AlreadyBilled,
     CannotVerify,
     EnrolmentRefused,
     LedgerTampered,
+    StoreBusy,
     StoreError,
     UnknownCustomer,
 )
@@ -270,3 +272,35 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
         assert ledger.bills(b"meter") == list(ledger.entries())
         assert len(ledger.bills(b"meter")) == 4
         engine.dispose()
+
+
+def test_a_writer_waits_for_another_process_that_lets_go(tmp_path: Path) -> None:
+    engine = open_database(tmp_path / "utility.db")
+    with held(tmp_path / "utility.db", seconds=2):
+        filled(engine)
+    assert len(list(Ledger(engine).entries())) == 4
+    engine.dispose()
+
+
+def test_a_holder_that_never_lets_go_is_said_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    engine = open_database(path, patience=0.2)
+    filled(engine)
+    with held(path):
+        with pytest.raises(StoreBusy) as caught, writing(engine):
+            pytest.fail("the block has run without the lock")
+        line = f"the database {path} is busy; another meterlet process holds it"
+        assert str(caught.value) == line
+        open_database(path, patience=0.2).dispose()  # to look needs no lock
+        assert len(list(Ledger(engine).entries())) == 4
+    with held(path, mode="EXCLUSIVE"):
+        with pytest.raises(StoreBusy) as caught:
+            list(Ledger(engine).entries())
+        assert str(caught.value) == line
+        with pytest.raises(StoreBusy):
+            Ledger(engine).bills(b"meter")
+        with pytest.raises(StoreBusy):
+            open_database(path, patience=0.2)
+    with writing(engine), reading(engine):
+        pass
+    engine.dispose()
