@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What earlier releases have stored is opened, shown as it was, and gone on with; nothing is lost.
+
+The archives are described in README.md beside this file.
+"""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hub.device import Device
+from hub.inspection import Tokens, open_inspection
+from hub.machine import AppletMachine
+from meterlet.commands.main import main
+from protocols.aggregation import KeyShare
+from tests.journeys.conftest import ROOT
+from tests.stored.make import METERS, PASSPHRASE, SHOWN
+from utility_server.grid.concentrator import read_hubs
+from utility_server.grid.mdms.workspace import Mdms
+from utility_server.keys import read_secret
+
+HERE = Path(__file__).parent
+RELEASES = sorted(path.name for path in HERE.iterdir() if path.name[0].isdigit())
+NEVER_LOST = {
+    "hub.db": (
+        "reading", "certified_day", "consent", "disclosure_entry", "disclosure_bytes",
+        "card_package", "aggregation_release",
+    ),
+    "residents.db": ("resident",),
+    "inspection.db": ("api_token",),
+    "utility.db": ("ledger_entry", "evidence", "enrolment", "certified_chain"),
+    "mdms.db": ("aggregate", "worth", "release", "budget", "member"),
+}  # fmt: skip
+"""Tables whose rows stay, byte by byte, by the file that they are in."""
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that a release has stored; to be copied, not used."""
+    folder = tmp_path_factory.mktemp(f"stored-{request.param}")
+    for archive in sorted((HERE / request.param).glob("*.tar.xz")):
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def town(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the working folder."""
+    copytree(stored, tmp_path / "town")
+    monkeypatch.chdir(tmp_path / "town")
+    return tmp_path / "town"
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    """Run a command in this process, for speed; return what it printed."""
+    done = CliRunner().invoke(main, [*map(str, arguments)], env={"NO_COLOR": "1"})
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+def rows(folder: Path) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """Return what is in the tables whose rows stay, by file and table."""
+    found = {}
+    for name, tables in NEVER_LOST.items():
+        for path in sorted(folder.rglob(name)):
+            with closing(sqlite3.connect(path)) as connection:
+                for table in tables:
+                    content = connection.execute(f"SELECT * FROM {table}").fetchall()
+                    found[str(path.relative_to(folder)), table] = content
+    return found
+
+
+def key_files(folder: Path) -> dict[Path, bytes]:
+    """Return the files of keys and settings, which nobody but their owner's command changes."""
+    paths = [
+        path
+        for pattern in ("*.key", "*.pem", "*.share", "hub.toml")
+        for path in folder.rglob(pattern)
+    ]
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
+
+
+def holds(new: Any, old: Any) -> bool:
+    """Tell whether all that an old answer says is said by a new one; it may say more."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(name in new and holds(new[name], value) for name, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(new) == len(old) and all(map(holds, new, old))
+    return bool(new == old)
+
+
+@contextmanager
+def serving(hub: str) -> Iterator[str]:
+    """Serve a hub in a process of its own; its address is yielded."""
+    command = [sys.executable, "-W", "error", "-m", "meterlet", "hub", "serve", "--hub"]
+    command += [str(Path(hub).resolve()), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        assert server.stdout is not None
+        try:
+            text = ""
+            while not text.endswith("}\n"):
+                line = server.stdout.readline()
+                assert line, text
+                text += line
+            where = json.loads(text)
+            yield f"{where['host']}:{where['port']}"
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) == 0
+
+
+def test_all_is_shown_as_the_release_has_shown_it_and_nothing_is_lost(
+    town: Path, machine: AppletMachine
+) -> None:
+    """The ledger, and bundles, are verified again on the way."""
+    assert machine is not None  # built before a command would build it
+    before, keys = rows(town), key_files(town)
+    stored_tables = {table for (_, table), content in before.items() if content}
+    assert stored_tables == {table for tables in NEVER_LOST.values() for table in tables}
+    for name, command in SHOWN.items():
+        old = json.loads((town / "shown" / f"{name}.json").read_text())
+        new = json.loads(run(*command, "--json"))
+        assert holds(new, old), (name, new, old)
+    after = rows(town)
+    for table, content in before.items():
+        width = len(content[0]) if content else 0  # a migration adds columns at the end
+        assert [row[:width] for row in after[table]] == content, table
+    assert key_files(town) == keys
+
+
+def test_a_hub_answers_new_questions_and_the_resident_sees_them(
+    town: Path, machine: AppletMachine
+) -> None:
+    assert machine is not None
+    ask = "utility", "request", "bill", "--utility", "utility", "--month", "2025-03", "--json"
+    for hub, tariff in (("home", "plain"), ("solar", "feed-in")):
+        before = json.loads((town / "shown" / f"{hub}-releases.json").read_text())
+        first = json.loads((town / "shown" / f"{tariff}-bundle.json").read_text())
+        with serving(hub) as address:
+            where = "--meter", METERS[hub], "--hub", address, "--tariff", f"{tariff}.cose"
+            billed = json.loads(run(*ask, *where, "--bundle", "new.bundle"))
+        assert billed["total"] == first["total"]
+        assert billed["replaces"]
+        run("bill", "verify", "new.bundle", "--supplier", "utility/public.pem")
+        (town / "new.bundle").unlink()
+        after = json.loads(run("inspect", "releases", "--hub", hub, "--json"))
+        assert len(after["released"]) > len(before["released"])
+        shown = json.loads(run("inspect", "bill", "--hub", hub, "--proof", "--json"))
+        assert (shown["verdict"], shown["invoice"]) == ("matches", billed["invoice"])
+    entries = json.loads(run("utility", "ledger", "--utility", "utility", "--json"))["entries"]
+    old = json.loads((town / "shown" / "ledger.json").read_text())["entries"]
+    assert len(entries) == len(old) + 2
+
+
+def test_readings_go_on_where_they_ended(town: Path) -> None:
+    for hub, more in (("home", ()), ("solar", ("--solar", "5"))):
+        days = "synthetic", "--from", "2025-04-01", "--until", "2025-04-03"
+        run("hub", "ingest", "--hub", hub, *days, *more)
+        status = json.loads(run("hub", "status", "--hub", hub, "--json"))
+        assert (status["certified_days"], status["last_day"]) == (34, "2025-04-03")
+
+
+def test_residents_tokens_and_consents_are_as_they_were(town: Path) -> None:
+    from hub.inspection.web import Residents, Role
+
+    with Residents.open(town / "home", lambda: 2_000_000_000, bytes) as residents:
+        assert [(one.name, one.role) for one in residents.all()] == [
+            ("anna", Role.OWNER),
+            ("ben", Role.READER),
+        ]
+        assert residents.verify("anna", PASSPHRASE) is not None
+    text = json.loads((town / "token.json").read_text())["token"]
+    with Device.open(town / "home") as device, open_inspection(device) as database:
+        assert Tokens(database, device).authenticate(text).name == "display"
+    run("inspect", "consents", "revoke", "--hub", "home", 1)
+    given = json.loads(run("inspect", "consents", "list", "--hub", "home", "--json"))["consents"]
+    assert given[0]["revoked"]
+
+
+def test_a_snapshot_of_the_card_is_restored(town: Path, machine: AppletMachine) -> None:
+    assert machine is not None
+    listed = json.loads((town / "shown" / "home-applets.json").read_text())
+    aid = "F04D544C010103"
+    run("applet", "delete", "--hub", "home", aid)
+    assert aid not in run("applet", "list", "--hub", "home", "--json")
+    run("hub", "restore", "--hub", "home", "home.snapshot")
+    assert holds(json.loads(run("applet", "list", "--hub", "home", "--json")), listed)
+
+
+def test_packages_are_installed_on_a_new_hub(town: Path, machine: AppletMachine) -> None:
+    assert machine is not None
+    run("hub", "init", "new", "--serial", 9, "--vendor", "vendor.key.pub")
+    for name in ("billing", "settlement", "profiling", "aggregation", "busiest-hour"):
+        run("applet", "install", "--hub", "new", f"{name}.cap", "--yes",
+            "--recipient", "utility/public.pem", "--enrolment", f"new-{name}.json")  # fmt: skip
+    for name in ("home-billing", "solar-billing", "home-settlement", "compared-profiling"):
+        run("utility", "init", f"for-{name}")
+        run("utility", "enrol", "--utility", f"for-{name}", f"{name}.json")
+
+
+def test_the_operators_go_on(town: Path) -> None:
+    region = "--mdms", "curves/mdms", "--region", "Demonstration"
+    run("mdms", "query", *region, "--rho", "0.2", "--json")
+    left = json.loads(run("mdms", "budget", *region, "--json"))["budget"]["rho_left"]
+    assert left == "0.2"
+    for name, rows_sealed in (("curves", 3), ("worths", 1)):  # each row is opened on the way
+        rotated = json.loads(run("mdms", "rotate", "--mdms", f"{name}/mdms", "--json"))
+        assert rotated["rows_sealed"] == rows_sealed
+    curve = json.loads((town / "shown" / "curve.json").read_text())
+    assert holds(json.loads(run("mdms", "query", *region, "--json"))["slots"], curve["slots"])
+    meter = "0a014d544c0000000009"
+    run("authority", "certify", "--authority", "curves/authority", "--region", "Demonstration",
+        "--meter", meter, "--certifier", "11" * 32, "-o", "meter.certificate")  # fmt: skip
+    run("mdms", "admit", "--mdms", "curves/mdms", "meter.certificate")
+    with Mdms.open(town / "curves/mdms") as mdms:
+        assert len(mdms.members.of_region("Demonstration")) == 6
+        ours, theirs = mdms.paillier, read_secret(town / "curves" / "trustee.share")
+        assert isinstance(ours, KeyShare)
+        assert KeyShare.decode(theirs).public_key == ours.public_key
+    assert len(read_hubs(town / "curves" / "hubs.json")) == 5
+
+
+NEWER = {
+    "home/hub.db": (("hub", "status", "--hub", "home"), "component = 'vault'"),
+    "home/inspection.db": (("inspect", "tokens", "list", "--hub", "home"), "1"),
+    "home/residents.db": (("inspect", "users", "list", "--hub", "home"), "1"),
+    "utility/utility.db": (("utility", "ledger", "--utility", "utility"), "1"),
+    "curves/mdms/mdms.db": (("mdms", "rotate", "--mdms", "curves/mdms"), "1"),
+}
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_a_file_of_a_newer_release_is_refused_in_a_line_and_left_as_it_was(
+    town: Path, name: str
+) -> None:
+    command, which = NEWER[name]
+    with closing(sqlite3.connect(town / name)) as connection:
+        connection.execute(f"UPDATE schema_version SET version = 99 WHERE {which}")
+        connection.commit()
+    before = (town / name).read_bytes()
+    done = CliRunner().invoke(main, [*command])
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert Path(name).name in line
+    assert "version 99, this release knows" in line
+    assert (town / name).read_bytes() == before
+
+
+def test_a_description_of_a_newer_release_is_refused_in_a_line(town: Path) -> None:
+    path = town / "home" / "hub.toml"
+    path.write_text("format = 2\n" + path.read_text())
+    done = CliRunner().invoke(main, ["hub", "status", "--hub", "home"])
+    assert done.exit_code == 1
+    line = f"meterlet: {Path('home/hub.toml')}: its format is 2, this release knows 1\n"
+    assert done.stderr == line
