@@ -78,6 +78,8 @@ COMPONENTS: Final = (
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
 )
+FORMAT: Final = 2
+"""Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
@@ -127,7 +129,7 @@ class Description:
         """Return the text of hub.toml."""
         registers = "".join(f'    "{Obis(register)}",\n' for register in self.registers)
         return (
-            f'meter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
+            f'format = {FORMAT}\nmeter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
             f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
         )
 
@@ -138,6 +140,9 @@ class Description:
         Hubs made before 0.2 have `register` and perhaps `feed_in_register`, in hex.
         """
         members = tomllib.loads(text)
+        version = members.pop("format", None)
+        if version is not None and (type(version) is not int or version != FORMAT):
+            raise ValueError(f"its format is {version!r}, this release knows {FORMAT}")
         fed_in = members.pop("feed_in_register", None)
         match members:
             case {
@@ -153,13 +158,13 @@ class Description:
                 "register": str(register),
                 "zone": str(zone),
                 "slot_minutes": int(slot_minutes),
-            } if len(members) == 4 and isinstance(fed_in, str | None):
+            } if len(members) == 4 and version is None and isinstance(fed_in, str | None):
                 registers = tuple(bytes.fromhex(code) for code in (register, fed_in) if code)
                 if len(registers) == 2 and not is_feed_in_pair(*registers):
                     raise ValueError("feed_in_register: not of what the meter feeds in")
                 return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
             case _:
-                raise ValueError("it needs just meter, registers, zone and slot_minutes")
+                raise ValueError("it needs just format, meter, registers, zone and slot_minutes")
 
 
 @dataclass(slots=True)
@@ -252,7 +257,11 @@ class Device:
                 f"{folder / 'hub.toml'}: of meter {description.meter.hex()}, the database holds"
                 f" readings of {known[0].meter.hex()}"
             )
-        _migrate_description(folder / "hub.toml", description)
+        try:
+            _migrate_description(folder / "hub.toml", description, database)
+        except BaseException:
+            database.close()
+            raise
         disclosure = Disclosure(database, now)
         return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
 
@@ -385,14 +394,15 @@ def static_keys(secret: bytes) -> StaticKeys:
     return StaticKeys(secret[:size], secret[size : 2 * size], secret[2 * size :])
 
 
-def _migrate_description(path: Path, description: Description) -> None:
+def _migrate_description(path: Path, description: Description, database: Database) -> None:
     """Write a hub.toml of an older form anew; the old one stays whole until the new one is."""
-    if "registers" in tomllib.loads(path.read_text()):
+    if tomllib.loads(path.read_text()).get("format") == FORMAT:
         return
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(description.to_toml())
-        partial.replace(path)
+        with database.transaction():  # another process that opens the hub writes the same
+            partial.write_text(description.to_toml())
+            partial.replace(path)
     except OSError as error:
         raise DeviceError(f"{path}: {error.strerror}") from error
 
