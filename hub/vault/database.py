@@ -46,10 +46,6 @@ class NotAHubDatabase(DatabaseError):
     """The file is not a hub's database, or it is damaged."""
 
 
-class SchemaTooNew(DatabaseError):
-    """The file was written by a newer release; it has been left as it was."""
-
-
 class DatabaseBusy(DatabaseError, sqlite3.OperationalError):
     """Another process has held the write lock for all of the patience; nothing was written."""
 
@@ -66,6 +62,16 @@ class Component:
     name: str
     migrations: tuple[str, ...]
     """SQL scripts; the schema's version is how many of them have run."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The file was written by a newer release; it has been left as it was."""
+
+    def __init__(self, path: Path, component: Component, version: int) -> None:
+        super().__init__(
+            f"{path}: the tables of {component.name} have version {version},"
+            f" this release knows {len(component.migrations)}"
+        )
 
 
 class Database:
@@ -125,10 +131,7 @@ class Database:
                 done = versions.get(component.name, 0)
                 known = len(component.migrations)
                 if done > known:
-                    raise SchemaTooNew(
-                        f"{self.path}: the tables of {component.name} have version {done},"
-                        f" this release knows {known}"
-                    )
+                    raise SchemaTooNew(self.path, component, done)
                 for script in component.migrations[done:]:
                     for statement in _statements(script):
                         connection.execute(statement)

@@ -22,10 +22,10 @@ from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
 from hub.card.profile import PROFILES
 from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
-from hub.device import Description, Device
+from hub.device import COMPONENTS, Description, Device
 from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
-from hub.vault import DatabaseBusy, DatabaseError, write_secret
+from hub.vault import DatabaseBusy, DatabaseError, SchemaTooNew, write_secret
 from hub.vault.database import APPLICATION_ID, PATIENCE_SECONDS
 from meterlet.commands.common import (
     FOLDER,
@@ -207,6 +207,7 @@ def restore(folder: Path, profile: str | None, file: Path) -> None:
                 if status == sqlite3.SQLITE_BUSY and time.monotonic() >= deadline:
                     raise DatabaseBusy(device.database.path)
 
+            device.database.connection.execute("PRAGMA busy_timeout = 0")  # `wait` does it
             copy.backup(device.database.connection, progress=wait)
         copy.close()
         with Device.open(hub):
@@ -220,9 +221,15 @@ def _check_snapshot(file: Path) -> None:
         try:
             (identity,) = copy.execute("PRAGMA application_id").fetchone()
             (sound,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+            known = identity == APPLICATION_ID
+            rows = copy.execute("SELECT component, version FROM schema_version") if known else ()
+            versions: dict[str, int] = dict(rows)
         finally:
             copy.close()
     except sqlite3.DatabaseError as error:
         fail(f"{file}: not a snapshot of a hub: {error}")
     if identity != APPLICATION_ID or sound != "ok":
         raise DatabaseError(f"{file}: not a snapshot of a hub")
+    for component in COMPONENTS:  # a newer one would be in the hub's place before it is refused
+        if (version := versions.get(component.name, 0)) > len(component.migrations):
+            raise SchemaTooNew(file, component, version)

@@ -26,6 +26,7 @@ from meterlet.commands.main import main
 from protocols.aggregation import KeyShare
 from tests.journeys.conftest import ROOT
 from tests.stored.make import METERS, PASSPHRASE, SHOWN
+from tests.support.locks import held
 from utility_server.grid.concentrator import read_hubs
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.keys import read_secret
@@ -235,6 +236,7 @@ def test_the_operators_go_on(town: Path) -> None:
 NEWER = {
     "home/hub.db": (("hub", "status", "--hub", "home"), "component = 'vault'"),
     "home/inspection.db": (("inspect", "tokens", "list", "--hub", "home"), "1"),
+    "home.snapshot": (("hub", "restore", "--hub", "home", "home.snapshot"), "component = 'card'"),
     "home/residents.db": (("inspect", "users", "list", "--hub", "home"), "1"),
     "utility/utility.db": (("utility", "ledger", "--utility", "utility"), "1"),
     "curves/mdms/mdms.db": (("mdms", "rotate", "--mdms", "curves/mdms"), "1"),
@@ -249,13 +251,14 @@ def test_a_file_of_a_newer_release_is_refused_in_a_line_and_left_as_it_was(
     with closing(sqlite3.connect(town / name)) as connection:
         connection.execute(f"UPDATE schema_version SET version = 99 WHERE {which}")
         connection.commit()
-    before = (town / name).read_bytes()
+    before, hub = (town / name).read_bytes(), (town / "home" / "hub.db").read_bytes()
     done = CliRunner().invoke(main, [*command])
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert Path(name).name in line
     assert "version 99, this release knows" in line
     assert (town / name).read_bytes() == before
+    assert (town / "home" / "hub.db").read_bytes() == hub
 
 
 def test_a_description_of_a_newer_release_is_refused_in_a_line(town: Path) -> None:
@@ -265,3 +268,14 @@ def test_a_description_of_a_newer_release_is_refused_in_a_line(town: Path) -> No
     assert done.exit_code == 1
     line = f"meterlet: {Path('home/hub.toml')}: its format is 2, this release knows 1\n"
     assert done.stderr == line
+
+
+def test_a_snapshot_is_not_restored_under_another_process(
+    town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meterlet.commands.reader.PATIENCE_SECONDS", 0.5)
+    with held(town / "home" / "hub.db"):
+        done = CliRunner().invoke(main, ["hub", "restore", "--hub", "home", "home.snapshot"])
+    line = "meterlet: the database home/hub.db is busy; another meterlet process holds it\n"
+    assert (done.exit_code, done.stderr) == (1, line)
+    run("hub", "restore", "--hub", "home", "home.snapshot")
