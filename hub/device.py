@@ -180,6 +180,8 @@ class Device:
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
     _vault_key: bytes = field(repr=False)
+    _runtimes: list[MachineRuntime] = field(default_factory=list, init=False, repr=False)
+    """Of the cards that were asked for."""
 
     @classmethod
     def create(
@@ -266,7 +268,9 @@ class Device:
         return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and let the card's applets lose their memory."""
+        for runtime in self._runtimes:
+            runtime.close()
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -287,12 +291,14 @@ class Device:
         """
         for register in self.registers.values():
             register.check_key()
+        runtime = MachineRuntime(machine, self, self.vendors())
+        self._runtimes.append(runtime)
         make = Card if Card.exists(self.database) else partial(Card.create, keys=self.issuer_keys())
         return make(
             self.database,
             storage_key=self._vault_key,
             random=self.randomness,
-            runtime=MachineRuntime(machine, self, self.vendors()),
+            runtime=runtime,
             profile=profile,
         )
 

@@ -215,6 +215,11 @@ class MachineRuntime:
             if running is not None:
                 running.instance.discard()
 
+    def close(self) -> None:
+        """Let all applets lose their memory, as when the card's power goes."""
+        for running in self._running.values():
+            running.instance.discard()
+
     def tick(self, applets: Iterable[RegisteredApplet]) -> int:
         """Let raw applets do what is due; return how many outputs were released."""
         released = 0

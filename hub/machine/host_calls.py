@@ -11,6 +11,7 @@ import ctypes
 import struct
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from wasmtime import _ffi as ffi
 from wasmtime import component
@@ -293,8 +294,9 @@ _ENTRIES: Final[list[tuple[Function, Callable[..., Any]]]] = [
     for functions in known.imports.values()
     for name, function in functions.items()
 ]
-_HOSTS: Final[dict[int, Host]] = {}
-"""The host behind each live store, by the address of the store's context."""
+_HOSTS: Final[WeakValueDictionary[int, Host]] = WeakValueDictionary()
+"""The host behind each live store, by the address of the store's context. Weak: by its platform a
+host holds the whole card, whose memory would else stay where nobody has closed the store."""
 
 
 def attach(context: Any, host: Host) -> int:

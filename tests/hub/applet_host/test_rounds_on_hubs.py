@@ -117,3 +117,12 @@ def test_hubs_settle_a_dispute_and_the_liar_is_named(hubs: list[Hub]) -> None:
     inquiry.settle(pair, [PairKey.decode(key)])
     inquiry.bisect()
     assert {culprit.meter for culprit in inquiry.found} == {liar.meter}
+
+
+def test_a_hub_that_is_closed_leaves_no_applet_in_memory(hubs: list[Hub]) -> None:
+    hubs[0].member(bytes(32))
+    (runtime,) = hubs[0].device._runtimes
+    (running,) = runtime._running.values()
+    assert running.instance.is_started
+    hubs[0].device.close()
+    assert not running.instance.is_started

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import datetime
+import gc
 import struct
+import weakref
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -48,6 +50,19 @@ def test_any_bytes_come_back_as_they_went_in(machine: AppletMachine, data: bytes
 def test_an_answer_may_be_long(machine: AppletMachine) -> None:
     applet, _ = start(machine, "def process(self, command): return Response(bytes(200_000))")
     assert applet.process(command()) == bytes(200_000) + b"\x90\x00"
+
+
+def test_an_instance_that_nobody_holds_any_more_gives_back_its_memory(
+    machine: AppletMachine,
+) -> None:
+    """Its platform leads back to it, as that of a card's applet does."""
+    applet, device = start(machine, ECHO)
+    applet.process(command())
+    device.household.__dict__["applet"] = applet
+    gone = weakref.ref(applet)
+    del applet, device
+    gc.collect()
+    assert gone() is None
 
 
 def test_memory_lasts_until_the_instance_is_discarded(machine: AppletMachine) -> None:
