@@ -45,15 +45,13 @@ from hub.machine import (
     Confinement,
     Ed25519Signatures,
     OutputBoard,
-    Platform,
     RawApplet,
-    Refusal,
-    Refused,
     Released,
 )
 from hub.metering import Meter
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.platform import Platform, Refusal, Refused
 
 __all__ = ["HubParts", "MachineRuntime"]
 

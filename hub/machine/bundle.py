@@ -39,7 +39,13 @@ EMPTY_MAP: Final = b"\xa0"
 
 _MODULE_PATH: Final = re.compile(r"(?:[a-z_][a-z0-9_]*/)+[a-z_][a-z0-9_]*\.py", re.ASCII)
 _RESERVED: Final = frozenset(sys.stdlib_module_names) | {"hub", "sml_codec", "wit_world"}
-_RESERVED_PREFIXES: Final = ("applets/sdk/", "applets/__init__.py", "componentize_py_")
+_RESERVED_PREFIXES: Final = (
+    "applets/__init__.py",
+    "applets/sdk/",
+    "componentize_py_",
+    "protocols/iso7816/",
+    "protocols/platform/",
+)
 
 
 @dataclass(frozen=True, slots=True)

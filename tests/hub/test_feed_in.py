@@ -27,7 +27,7 @@ from hub.disclosure import ReleaseRefused
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.estimates import bill_under
 from hub.installer import Installer, build_package, consent_terms
-from hub.machine import AppletMachine, Manifest, ManifestError, Refusal, Refused
+from hub.machine import AppletMachine, Manifest, ManifestError
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -46,6 +46,7 @@ from meterlet.demo.sample_hub import SampleHub
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
+from protocols.platform import Refusal, Refused
 from protocols.secure_channel import CardClient
 from tariffs import Register, Tariff, compute_bill
 from tariffs.invoice import Invoice
