@@ -33,17 +33,15 @@ from hub.machine._abi import (
 )
 from hub.machine.errors import ContractBroken
 from protocols.platform import Refusal
-from protocols.platform.rows import Leaf
 from protocols.platform.table import (
     EXPORTS,
     IMPORTS,
-    Kind,
-    ListType,
-    OptionType,
+    Leaf,
     PlatformCall,
     PlatformInterface,
     RecordType,
-)
+    kebab,
+)  # fmt: skip
 
 __all__ = ["PLATFORM", "PYTHON", "Contract", "python_wit", "require"]
 
@@ -51,7 +49,6 @@ PUBLIC: Final = "meterlet:platform"
 PRIVATE: Final = "meterlet:python"
 VERSION: Final = "@0.1.0"
 
-_LEAVES: Final = {Leaf.STRING: STRING, Leaf.S64: S64, Leaf.U32: U32, Leaf.BOOL: BOOL}
 _ERRORS: Final = {
     "refusal": Enumeration(tuple(refusal.value for refusal in Refusal)),
     "string": STRING,
@@ -76,34 +73,30 @@ class Contract:
         raise KeyError(function)
 
 
-Tables = dict[str, Mapping[str, Function]]
-
-
-def _tables(package: str, interfaces: Iterable[PlatformInterface]) -> Tables:
+def _tables(
+    package: str, interfaces: Iterable[PlatformInterface]
+) -> dict[str, Mapping[str, Function]]:
     raw = BYTES if package == PUBLIC else TEXT_BYTES
+    types: dict[Leaf, WitType] = {
+        Leaf.STRING: STRING, Leaf.S64: S64, Leaf.U32: U32, Leaf.BOOL: BOOL, Leaf.BYTES: raw,
+        Leaf.PACKED: raw, Leaf.OPTION: Option(raw), Leaf.LIST: ListOf(raw), Leaf.TUPLE: ListOf(raw),
+    }  # fmt: skip
+
+    def function(call: PlatformCall) -> Function:
+        result: WitType | None = None
+        if isinstance(call.result, RecordType):
+            parts = call.result.fields
+            result = Record(tuple((kebab(name), types[leaf]) for name, leaf in parts))
+        elif call.result is not None:
+            result = types[call.result]
+        if call.error is not None:
+            result = Result(result, _ERRORS[call.error])
+        return Function(tuple(types[leaf] for leaf in call.parameters.values()), result)
+
     return {
-        f"{package}/{one.name}{VERSION}": {call.name: _function(call, raw) for call in one.calls}
+        f"{package}/{one.name}{VERSION}": {name: function(call) for name, call in one.calls.items()}
         for one in interfaces
     }
-
-
-def _function(call: PlatformCall, raw: WitType) -> Function:
-    result = None if call.result is None else _wit_type(call.result, raw)
-    if call.error is not None:
-        result = Result(result, _ERRORS[call.error])
-    return Function(tuple(_wit_type(one.kind, raw) for one in call.parameters), result)
-
-
-def _wit_type(kind: Kind, raw: WitType) -> WitType:
-    match kind:
-        case ListType():
-            return ListOf(_wit_type(kind.element, raw))
-        case OptionType():
-            return Option(_wit_type(kind.some, raw))
-        case RecordType():
-            return Record(tuple((name, _wit_type(part, raw)) for name, part in kind.wit_fields))
-        case _:
-            return _LEAVES.get(kind, raw)
 
 
 PLATFORM: Final = Contract(

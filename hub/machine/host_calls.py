@@ -9,7 +9,7 @@ the applet's call with a trap and is kept in `pending`, for the instance to tell
 
 import ctypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from wasmtime import _ffi as ffi
@@ -21,29 +21,14 @@ from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.manifest import SUMS, Confinement, Manifest
 from protocols.amounts import AmountsMalformed, decode_amounts
 from protocols.platform import Platform, Refusal, Refused
-from protocols.platform.rows import Leaf, Needs, Size
-from protocols.platform.table import IMPORTS, PlatformCall, pack, reader, unpack, writer
+from protocols.platform.rows import Needs
+from protocols.platform.table import IMPORTS, Kind, Leaf, PlatformCall, pack, unpack, writer
 
 __all__ = ["Host", "define_imports"]
 
 SHORTEST_DAY: Final = 23 * 3600
 NEVER: Final = 1 << 40
 """Beyond any date that a hub will see."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Where a call arrives, in one of the contracts."""
-
-    function: Function
-    call: PlatformCall
-    readers: tuple[Callable[[Any], Any], ...]
-    write: Callable[[Any], Any]
-
-    @classmethod
-    def of(cls, function: Function, call: PlatformCall) -> "_Entry":
-        readers = tuple(reader(one.kind, {Leaf.PACKED: unpack}) for one in call.parameters)
-        return cls(function, call, readers, writer(call.result, {Leaf.PACKED: pack}))
 
 
 class Host:
@@ -72,24 +57,29 @@ class Host:
         """Return the fault of this host's applet."""
         return AppletFault(self._manifest.name, kind, detail)
 
-    def answer(self, entry: _Entry, crossed: list[Any]) -> Any:
+    def answer(self, call: PlatformCall, crossed: list[Any]) -> Any:
         """Return what the platform answers, as it crosses; raise `Refused`."""
-        call = entry.call
         # A line may be logged while the applet is loaded, when it has no other service yet.
         service = self if call.interface == "log" else getattr(self._services, call.interface)
-        sized = {
-            parameter.name: value if parameter.size is None else _sized(call, parameter.size, value)
-            for parameter, value in zip(call.parameters, crossed, strict=True)
-        }
+        sized = dict(zip(call.parameters, crossed, strict=True))
+        for name, size in call.sizes.items():
+            if not size.least <= len(sized[name]) <= size.most:
+                if call.refusals:
+                    raise Refused(size.refusal)
+                sized[name] = sized[name][: size.most + 1]  # nobody's; none need see it whole
         if "begin" in sized and not 0 <= sized["begin"] < sized["end"] <= NEVER:
             raise Refused(Refusal.MALFORMED, "a period begins before it ends")
-        self._require(call.row.needs, sized)
-        values = (read(value) for read, value in zip(entry.readers, sized.values(), strict=True))
-        return entry.write(getattr(service, call.method)(*values))
+        self._require(call.needs, sized)
+        leaves = call.parameters.values()
+        values = (
+            unpack(value) if leaf is Leaf.PACKED else value
+            for leaf, value in zip(leaves, sized.values(), strict=True)
+        )
+        return _writer(call.result)(getattr(service, call.method)(*values))
 
     def _require(self, needs: Needs, sized: Mapping[str, Any]) -> None:
         """Return if the manifest says what a row needs; raise `Refused` otherwise."""
-        manifest, granted = self._manifest, True
+        manifest, granted = self._manifest, needs is Needs.NOTHING
         match needs:
             case Needs.LINEAR:
                 granted = self._grants("linear", sized)
@@ -97,16 +87,18 @@ class Host:
                 granted = self._grants_amounts(sized)
             case Needs.SUMS:
                 granted = any(grant.kind in SUMS for grant in manifest.statements)
-            case Needs.ROOM if len(sized["value"]) > manifest.limits.store_bytes:
-                raise Refused(Refusal.TOO_MUCH)
+            case Needs.ROOM:
+                if len(sized["value"]) > manifest.limits.store_bytes:
+                    raise Refused(Refusal.TOO_MUCH)
+                granted = True
             case Needs.PEER:
                 granted = any(
                     sized["peer"] == peer.aid and sized["service"] in peer.services
                     for peer in manifest.peers
                 )
-            case Needs.RAW | Needs.OUTPUT if manifest.confinement is not Confinement.RAW:
-                granted = False
-            case Needs.OUTPUT:
+            case Needs.RAW:
+                granted = manifest.confinement is Confinement.RAW
+            case Needs.OUTPUT if manifest.confinement is Confinement.RAW:
                 sizes = {output.name: output.size for output in manifest.outputs}
                 granted = sized["name"] in sizes
                 if granted and len(sized["value"]) != sizes[sized["name"]]:
@@ -147,21 +139,17 @@ def _shown(line: str) -> str:
     return "".join(marks)
 
 
-def _sized(call: PlatformCall, size: Size, value: Any) -> Any:
-    if size.least <= len(value) <= size.most:
-        return value
-    if call.row.refusals:
-        raise Refused(size.refusal)
-    return value[: size.most + 1]  # nobody's: the service need not see it whole
+@cache
+def _writer(kind: Kind) -> Callable[[Any], Any]:
+    return writer(kind, {Leaf.PACKED: pack})
 
 
 _ENTRIES: Final = [
-    _Entry.of(functions[call.name], call)
+    (functions[name], call)
     for known in (contract.PLATFORM, contract.PYTHON)
     for interface, functions in zip(IMPORTS, known.imports.values(), strict=True)
-    for call in interface.calls
+    for name, call in interface.calls.items()
 ]
-_ARRIVALS: Final = [(entry.function, entry.call) for entry in _ENTRIES]
 _HOSTS: Final[dict[int, Host]] = {}
 """The host behind each live store, by the address of the store's context."""
 
@@ -184,12 +172,11 @@ def _arrive(
 ) -> int:
     host = _HOSTS[ctypes.addressof(context.contents)]
     try:
-        arrived = _ENTRIES[entry or 0]
-        function = arrived.function
+        function, call = _ENTRIES[entry or 0]
         lifted = _lift(host, function, arguments)
         host.calls += 1
         _charge(host, context, sum(map(_size, lifted)))
-        value = _answered(host, arrived, lifted)
+        value = _answered(host, call, lifted)
         if function.result is not None:
             _charge(host, context, _size(value))
             function.result.lower(value, results[0])
@@ -206,10 +193,10 @@ def _lift(host: Host, function: Function, arguments: Any) -> list[Any]:
         raise host.fault(FaultKind.TRAP, str(error)) from None
 
 
-def _answered(host: Host, entry: _Entry, lifted: list[Any]) -> Any:
-    reasons = entry.call.row.refusals
+def _answered(host: Host, call: PlatformCall, lifted: list[Any]) -> Any:
+    reasons = call.refusals
     try:
-        value = host.answer(entry, lifted)
+        value = host.answer(call, lifted)
     except Refused as refused:
         if not reasons:
             raise host.fault(FaultKind.TRAP, str(refused)) from None
@@ -253,14 +240,14 @@ def define_imports(linker: component.Linker, known: contract.Contract) -> None:
     with linker.root() as root:
         for interface, (name, functions) in zip(IMPORTS, known.imports.items(), strict=True):
             with root.add_instance(name) as instance:
-                for call in interface.calls:
-                    raw, arrival = call.name.encode(), (functions[call.name], call)
+                for call_name, call in interface.calls.items():
+                    raw = call_name.encode()
                     error = ffi.wasmtime_component_linker_instance_add_func(
                         instance.ptr(),
                         ctypes.create_string_buffer(raw),
                         len(raw),
                         _arrive,
-                        _ARRIVALS.index(arrival),
+                        _ENTRIES.index((functions[call_name], call)),
                         _NO_FINALIZER,
                     )
-                    assert not error, f"{name}: {call.name} is defined twice"
+                    assert not error, f"{name}: {call_name} is defined twice"

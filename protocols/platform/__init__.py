@@ -14,17 +14,21 @@ from protocols.platform.services import (
     Aggregation,
     Calendar,
     Clock,
+    Grid,
     Log,
+    Opened,
+    OpenedAmounts,
     Outputs,
     Peers,
     Platform,
     Readings,
     Signatures,
+    Slots,
     Statements,
     Store,
     Transactions,
+    Use,
 )
-from protocols.platform.values import Grid, Opened, OpenedAmounts, Slots, Use
 
 __all__ = [
     "MAX_AMOUNTS",

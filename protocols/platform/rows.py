@@ -13,26 +13,9 @@ from typing import Final, TypeVar
 
 from protocols.platform.errors import Refusal
 
-__all__ = ["ROWS", "Leaf", "Needs", "Row", "Size", "refusable"]
+__all__ = ["ROWS", "Needs", "Size", "refusable"]
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
-
-
-class Leaf(enum.Enum):
-    """A type without parts, as WIT spells it."""
-
-    STRING = "string"
-    S64 = "s64"
-    U32 = "u32"
-    BOOL = "bool"
-    BYTES = "list<u8>"
-    PACKED = "packed"
-    """Integers of 64 bits in a `list<u8>`."""
-
-    @property
-    def wit(self) -> str:
-        """The type in WIT."""
-        return Leaf.BYTES.value if self is Leaf.PACKED else self.value
 
 
 class Needs(enum.Enum):
@@ -60,24 +43,15 @@ class Size:
     least: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What decorates a method of a service."""
-
-    refusals: tuple[Refusal, ...] = ()
-    """Empty: the call cannot be refused."""
-    needs: Needs = Needs.NOTHING
-
-
-ROWS: Final[dict[object, Row]] = {}
-"""Rows of the methods that may be refused."""
+ROWS: Final[dict[object, tuple[tuple[Refusal, ...], Needs]]] = {}
+"""Of the methods that may be refused: why, and what they need."""
 
 
 def refusable(*refusals: Refusal, needs: Needs = Needs.NOTHING) -> Callable[[FunctionT], FunctionT]:
     """Let a call be refused for these reasons; any other one reaches the applet as the first."""
 
     def note(function: FunctionT) -> FunctionT:
-        ROWS[function] = Row(refusals, needs)
+        ROWS[function] = refusals, needs
         return function
 
     return note

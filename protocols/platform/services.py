@@ -3,7 +3,7 @@
 
 From these methods are made the WIT file, the types that a component is held to, what takes calls
 in the hub, and what makes them inside the machine (`protocols.platform.table`). The hub and the
-test double of the SDK implement them. Docstrings go into the WIT file.
+test double of the SDK implement them. Results are records. Docstrings go into the WIT file.
 
 Times are seconds since 1970-01-01T00:00:00Z, energy is whole watt-hours, a period is [begin, end).
 Whatever is refused raises `Refused`. Any other exception of a service is a bug of the hub's.
@@ -11,11 +11,10 @@ Whatever is refused raises `Refused`. Any other exception of a service is a bug 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NoReturn, Protocol
+from typing import Annotated, Any, ClassVar, Final, NoReturn, Protocol
 
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.rows import Needs, Size, refusable
-from protocols.platform.values import U32, Grid, Opened, OpenedAmounts, Slots, Use
 
 MAX_AMOUNTS: Final = 1 << 20
 """Bytes that describe amounts."""
@@ -30,6 +29,71 @@ Key = Annotated[bytes, Size(256, Refusal.MALFORMED, least=1)]
 Name = Annotated[str, Size(128, Refusal.NOT_FOUND)]
 RoundMessage = Annotated[bytes, Size(1 << 18)]
 """An announcement to a thousand members fits."""
+
+
+U32 = Annotated[int, "u32"]
+"""A whole number of 32 bits; an `int` has 64 and a sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Σ weight·use over a period, and what proves it.
+
+    opening           Σ weight·blinding modulo the group's order: 32 bytes, big-endian
+    certified days    the period's, in order, as the certifier signed them
+    digest            what the disclosure ledger calls this release: 32 bytes
+    """
+
+    value: int
+    opening: bytes
+    certified_days: tuple[bytes, ...]
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAmounts:
+    """What several amounts come to over a period, and what proves it.
+
+    certified days    the period's, in order, as the certifier signed them
+    """
+
+    values: tuple[int, ...]
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How time is cut into slots, which fill the local days of an IANA zone."""
+
+    record: ClassVar = "slot-grid"
+
+    zone: str
+    slot_minutes: U32
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """When a period's slots start, in order, and their states.
+
+    A state is a byte: 0 measured, 1 estimated, 2 substituted, 3 missing.
+    """
+
+    record: ClassVar = "slot-list"
+
+    starts: tuple[int, ...]
+    states: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What was used in a period's slots; starts and states are those of slots."""
+
+    record: ClassVar = "slot-use"
+
+    starts: tuple[int, ...]
+    watt_hours: tuple[int, ...]
+    states: bytes
 
 
 class Statements(Protocol):

@@ -15,9 +15,8 @@ import sml_codec  # noqa: F401  (part of the snapshot: applets import it for not
 from applets.sdk import Applet as AppletBase
 from applets.sdk import AppletError, Command, Response
 from applets.sdk.guest import closing, loading, services
-from protocols.platform.rows import Leaf
 from protocols.platform.services import AppletExports, PythonExports, SharingExports
-from protocols.platform.table import EXPORTS, PlatformCall, PlatformInterface, reader, writer
+from protocols.platform.table import EXPORTS, Leaf, PlatformCall, PlatformInterface, reader, writer
 
 MAX_TRACEBACK: Final = 8_000
 
@@ -86,12 +85,12 @@ def _exported(
     interface: PlatformInterface, answers: AppletExports | SharingExports | PythonExports
 ) -> type:
     """Return the class that the hub's calls of an interface arrive at."""
-    methods = {call.method: _answering(call, answers) for call in interface.calls}
+    methods = {call.method: _answering(call, answers) for call in interface.calls.values()}
     return type(interface.name.title(), (), methods)
 
 
 def _answering(call: PlatformCall, answers: object) -> Any:
-    readers = [reader(parameter.kind, services.INWARD) for parameter in call.parameters]
+    readers = [reader(leaf, services.INWARD) for leaf in call.parameters.values()]
     write = writer(call.result, {Leaf.BYTES: services.text_of})
     method = getattr(answers, call.method)
     has_status = call.interface == "applet" and call.result is Leaf.BYTES

@@ -15,9 +15,9 @@ from componentize_py_types import Err  # type: ignore[import-not-found]
 from wit_world.imports import log, types  # type: ignore[import-not-found]  # noqa: F401
 
 from protocols.platform import Platform, Refusal, Refused
-from protocols.platform.rows import Leaf
 from protocols.platform.table import (
     IMPORTS,
+    Leaf,
     Leaves,
     PlatformCall,
     PlatformInterface,
@@ -52,13 +52,22 @@ def _packed(values: tuple[int, ...]) -> str:
         raise Refused(Refusal.MALFORMED, "not all are 64-bit integers") from None
 
 
-OUTWARD: Final[Leaves] = {Leaf.BYTES: text_of, Leaf.PACKED: _packed, Leaf.STRING: printable}
-INWARD: Final[Leaves] = {Leaf.BYTES: bytes_of, Leaf.PACKED: lambda packed: unpack(bytes_of(packed))}
-"""What the leaves of a value are, on the edge and inside."""
+OUTWARD: Final[Leaves] = {
+    Leaf.STRING: printable, Leaf.BYTES: text_of, Leaf.PACKED: _packed,
+}  # fmt: skip
+"""What crosses for a leaf."""
+INWARD: Final[Leaves] = {
+    Leaf.BYTES: bytes_of,
+    Leaf.PACKED: lambda packed: unpack(bytes_of(packed)),
+    Leaf.OPTION: lambda value: None if value is None else bytes_of(value),
+    Leaf.LIST: lambda values: list(map(bytes_of, values)),
+    Leaf.TUPLE: lambda values: tuple(map(bytes_of, values)),
+}
+"""What a leaf that has crossed is in Python."""
 
 
 def _asking(call: PlatformCall, method: Callable[..., Any], ask: Callable[..., Any]) -> Any:
-    writers = [writer(parameter.kind, OUTWARD) for parameter in call.parameters]
+    writers = [writer(leaf, OUTWARD) for leaf in call.parameters.values()]
     read, bind = reader(call.result, INWARD), signature(method).bind
 
     def asked(self: object, *arguments: Any, **named: Any) -> Any:
@@ -80,7 +89,7 @@ def _service(interface: PlatformInterface) -> Any:
         call.method: _asking(
             call, getattr(interface.service, call.method), getattr(imports, call.method)
         )
-        for call in interface.calls
+        for call in interface.calls.values()
     }
     return type(interface.service.__name__, (interface.service,), methods)()
 

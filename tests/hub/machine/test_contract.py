@@ -110,11 +110,11 @@ SERVICES: Final[list[tuple[str, type]]] = [
 def not_as_its_row(interface: PlatformInterface, service: type) -> list[str]:
     """Return the calls that a service lacks, or takes other parameters for."""
     wrong = []
-    for call in interface.calls:
+    for name, call in interface.calls.items():
         method = getattr(service, call.method, None)
-        names = ["self", *(parameter.name for parameter in call.parameters)]
+        names = ["self", *call.parameters]
         if method is None or list(inspect.signature(method).parameters) != names:
-            wrong.append(call.name)
+            wrong.append(name)
     return wrong
 
 
@@ -133,8 +133,8 @@ def test_the_hubs_services_and_the_doubles_cover_the_table() -> None:
 
 
 def test_every_call_arrives_at_the_host_from_either_contract() -> None:
-    calls = [call for interface in IMPORTS for call in interface.calls]
-    assert [call for _, call in host_calls._ARRIVALS] == 2 * calls
+    calls = [call for interface in IMPORTS for call in interface.calls.values()]
+    assert [call for _, call in host_calls._ENTRIES] == 2 * calls
 
 
 LISTING: Final = """
@@ -150,7 +150,7 @@ def process(self, command):
 
 
 def listed(imports: Sequence[PlatformInterface]) -> bytes:
-    calls = {one.name: sorted(call.method for call in one.calls) for one in imports}
+    calls = {one.name: sorted(call.method for call in one.calls.values()) for one in imports}
     return repr(calls).encode() + b"\x90\x00"
 
 
@@ -235,7 +235,7 @@ class RewordedGet(Protocol):
 @pytest.mark.parametrize("service", [WiderGet, CertainGet, RewordedGet])
 def test_size_type_and_words_of_a_row_are_all_in_the_wit(service: type) -> None:
     def text(rows: type) -> str:
-        return platform_wit((PlatformInterface.of("store", rows),), ())
+        return platform_wit([PlatformInterface.of("store", rows)])
 
     row = text(Get).partition("interface store {\n")[2].partition("}")[0]
     assert row in WIT.read_text()
