@@ -69,7 +69,8 @@ class Host:
                 sized[name] = sized[name][: size.most + 1]  # nobody's; none need see it whole
         if "begin" in sized and not 0 <= sized["begin"] < sized["end"] <= NEVER:
             raise Refused(Refusal.MALFORMED, "a period begins before it ends")
-        self._require(call.needs, sized)
+        if call.needs is not Needs.NOTHING:
+            self._require(call.needs, sized)
         leaves = call.parameters.values()
         values = (
             unpack(value) if leaf is Leaf.PACKED else value
@@ -79,7 +80,7 @@ class Host:
 
     def _require(self, needs: Needs, sized: Mapping[str, Any]) -> None:
         """Return if the manifest says what a row needs; raise `Refused` otherwise."""
-        manifest, granted = self._manifest, needs is Needs.NOTHING
+        manifest, granted = self._manifest, False
         match needs:
             case Needs.LINEAR:
                 granted = self._grants("linear", sized)

@@ -73,12 +73,12 @@ def _asking(call: PlatformCall, method: Callable[..., Any], ask: Callable[..., A
     def asked(self: object, *arguments: Any, **named: Any) -> Any:
         if named or len(arguments) != len(writers):
             arguments = bind(self, *arguments, **named).args[1:]
-        crossing = [write(value) for write, value in zip(writers, arguments, strict=True)]
         try:
-            answer = ask(*crossing)
+            return read(
+                ask(*(write(value) for write, value in zip(writers, arguments, strict=True)))
+            )
         except Err as error:
             raise Refused(_REFUSALS[error.value.value]) from None
-        return read(answer)
 
     return asked
 

@@ -103,6 +103,8 @@ GOOD = {"files": dict(SAMPLE.files), "format": 1, "manifest": TEXT}
         {**GOOD, "files": {"sample/applet.py": b"", "top.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "json/decoder.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "applets/sdk/applet.py": b""}},
+        {**GOOD, "files": {"sample/applet.py": b"", "protocols/platform/table.py": b""}},
+        {**GOOD, "files": {"sample/applet.py": b"", "protocols/iso7816/apdu.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "sml_codec/crc.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "sample/applet.wasm": b""}},
         {**GOOD, "files": {f"sample/m{n}.py": b"" for n in range(600)}},
