@@ -15,7 +15,7 @@ from wasmtime import component
 import applets.sdk
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 from hub.applet_host.aggregation import HubAggregation
-from hub.applet_host.peers import AppletPeers, AppletTransactions, RecordedStatements
+from hub.applet_host.peers import AppletPeers, AppletTransactions
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
@@ -93,7 +93,6 @@ def test_the_sdk_hands_out_the_platforms_own_names() -> None:
 
 SERVICES: Final[list[tuple[str, type]]] = [
     ("statements", HubStatements),
-    ("statements", RecordedStatements),
     ("calendar", HubCalendar),
     ("store", AppletStore),
     ("clock", HubClock),
