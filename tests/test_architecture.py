@@ -90,10 +90,10 @@ BREACHES: Final = {
         ("applets.billing.applet", "applets.profiling.messages"),
         ("applets.settlement.statement", "applets.billing.statement"),
         ("applets.common.questions", "applets.billing.messages"),
-        ("applets.sdk.errors", "applets.common.questions"),
+        ("applets.sdk.apdu", "applets.common.questions"),
     ],
     "Applets import neither the hub nor the utility": [
-        ("applets.sdk.testing", "hub.machine.platform"),
+        ("applets.sdk.testing", "hub.machine.manifest"),
         ("applets.aggregation.statement", "utility_server.errors"),
     ],
     "What runs in the hub does not import the statement that its recipient checks": [
@@ -103,7 +103,7 @@ BREACHES: Final = {
     "The utility imports of applets only statements, messages and what they have in common": [
         ("utility_server.retail.settlement", "applets.billing.applet"),
         ("utility_server.retail.ledger", "applets.profiling.profiles"),
-        ("utility_server.head_end", "applets.sdk.errors"),
+        ("utility_server.head_end", "applets.sdk.apdu"),
     ],
     "The utility imports nothing of the hub": [
         ("utility_server.head_end", "hub.card.status"),
