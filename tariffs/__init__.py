@@ -66,8 +66,7 @@ __all__ = [
 
 SANDBOX_MODULES: Final = (
     "__init__.py",
-    "_canonical.py",
-    "_fields.py",
+    "_document_reader.py",
     "_slots.py",
     "bill.py",
     "billing.py",

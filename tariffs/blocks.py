@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
 from tariffs.periods import Interval, Stretch, days_of, stretches
@@ -215,7 +215,7 @@ class BlockCharge:
         charged = part.clock.days_charged(stretch.begin, stretch.end)
         return sum(1 for day in charged if day in touched)
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {
             "timetable": self.timetable.canonical(),
@@ -226,11 +226,11 @@ class BlockCharge:
         }
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "BlockCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "BlockCharge":
         """Return the charge that a document holds."""
         return cls(
             name,
-            timetable_from_canonical(fields.map("timetable")),
+            timetable_from_canonical(fields.value("timetable")),
             fields.pairs_of_each("blocks"),
             fields.choice("limits", LimitKind),
             fields.choice("interval", Interval),

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.clock import date_of
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
@@ -207,7 +207,7 @@ class DemandCharge:
         day = part.clock.day_of(start)
         return day if self.figure is Figure.DAILY else date_of(day).replace(day=1)
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {
             "timetable": self.timetable.canonical(),
@@ -222,11 +222,11 @@ class DemandCharge:
         }
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "DemandCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "DemandCharge":
         """Return the charge that a document holds."""
         return cls(
             name=name,
-            timetable=timetable_from_canonical(fields.map("timetable")),
+            timetable=timetable_from_canonical(fields.value("timetable")),
             scales=fields.pairs_of_each("scales"),
             stepped=fields.flag("stepped"),
             figure=fields.choice("figure", Figure),

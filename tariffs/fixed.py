@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff
 from tariffs.periods import Interval, share
@@ -49,12 +49,12 @@ class StandingCharge:
         nano = share_of(self.price * NANO_PER_MICRO, times, part.rule)
         return [Line("", whole, self.per, self.price, nano)]
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {"price": self.price, "per": self.per}
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "StandingCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "StandingCharge":
         """Return the charge that a document holds."""
         return cls(name, fields.integer("price"), fields.choice("per", Interval))
 
@@ -81,12 +81,12 @@ class CapacityCharge:
         nano = share_of(self.price * self.watts, share(self.per, part), part.rule)
         return [Line("", self.watts, "W", self.price, nano)]
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {"watts": self.watts, "price": self.price, "per": self.per}
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "CapacityCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "CapacityCharge":
         """Return the charge that a document holds."""
         return cls(
             name, fields.integer("watts"), fields.integer("price"), fields.choice("per", Interval)

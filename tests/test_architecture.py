@@ -35,10 +35,20 @@ BREACHES: Final = {
         ("applets.billing.messages", "meterlet.commands.main"),
         ("protocols.enrolment", "meterlet.commands.main"),
     ],
-    "Codecs, tariffs and protocols do not import each other": [
+    "Codecs, tariffs and protocols do not import each other, but tariffs the canonical encoding": [
         ("tariffs.document", "protocols.proofs.group"),
         ("protocols.enrolment", "tariffs.document"),
         ("sml_codec.codec", "protocols.enrolment"),
+        ("sml_codec.codec", "protocols.canonical.cbor"),
+        ("protocols.canonical.cose", "tariffs.errors"),
+    ],
+    "The canonical encoding imports no other protocol": [
+        ("protocols.canonical.signing", "protocols.enrolment"),
+        ("protocols.canonical.cbor", "protocols.proofs.group"),
+    ],
+    "What an applet carries of the canonical encoding imports no library": [
+        ("protocols.canonical.cbor", "cbor2"),
+        ("protocols.canonical.cose", "protocols.canonical.signing"),
     ],
     "Codecs, tariffs and protocols import no other package of ours": [
         ("tariffs.document", "hub.errors"),

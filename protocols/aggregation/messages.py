@@ -35,7 +35,7 @@ from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.masks import SEED_SIZE
 from protocols.aggregation.round import Round
 from protocols.aggregation.shared_secret_proof import PROOF_SIZE
-from protocols.canonical.cbor import Item
+from protocols.canonical.cbor import CborItem
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 
@@ -85,11 +85,11 @@ class MemberMessage:
         """Return message and signature."""
         return encode_signed(self.message, self.signature)
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         raise NotImplementedError
 
     @classmethod
-    def _read(cls, data: bytes) -> tuple[bytes, int, bytes, list[Item]]:
+    def _read(cls, data: bytes) -> tuple[bytes, int, bytes, list[CborItem]]:
         """Return round, index, signature, and what the message says besides."""
         message, signature = decode_signed(data)
         match decode_message(message, cls.LABEL):
@@ -129,7 +129,7 @@ class Contribution(MemberMessage):
         """Return the contribution, not signed yet."""
         return cls(about, index, UNSIGNED, key_id, load, ciphertexts, range_proof)
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         load = self.load
         return (
             self.key_id, load.days, load.missing, load.commitment.encode(), load.signature,
@@ -208,7 +208,7 @@ class Agreement(MemberMessage):
         """Return the agreement, not signed yet."""
         return cls(about, index, UNSIGNED, contributors)
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         require_size("contributors", self.contributors, DIGEST_SIZE)
         return (self.contributors,)
 
@@ -252,7 +252,7 @@ class Opening(MemberMessage):
         keys = tuple(dropped_keys)
         return cls(about, index, UNSIGNED, contributors, blinding, mask_seed, keys)
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         blinding = encode_scalar(self.blinding)
         return self.contributors, blinding, self.mask_seed, b"".join(self.dropped_keys)
 
@@ -297,7 +297,7 @@ class PairPoints(MemberMessage):
             and self.is_by(announced.members[self.index].keys.signing)
         )
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         return self.contributors, self.points.encode(_POINT_SIZE)
 
     @classmethod
@@ -327,7 +327,7 @@ class PairKey(MemberMessage):
         """Return the key, not signed yet."""
         return cls(about, index, UNSIGNED, other, proof)
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         return self.other, self.proof
 
     @classmethod

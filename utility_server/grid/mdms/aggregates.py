@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
-import cbor2
-
+from protocols.canonical import cbor
 from protocols.metrology import SLOT_MINUTES, GridError, Period, find_zone
 from utility_server.errors import StoreError
 
@@ -104,7 +103,7 @@ class Aggregate:
 
     def encode(self) -> bytes:
         """Return what is sealed of it; its place is bound, not repeated."""
-        members = [
+        members: list[cbor.CborValue] = [
             self.zone,
             list(self.sums_wh),
             self.homes,
@@ -112,12 +111,12 @@ class Aggregate:
             self.value_bits,
             self.round,
         ]
-        return cbor2.dumps(members, canonical=True)
+        return cbor.encode(members)
 
     @classmethod
     def decode(cls, place: Place, data: bytes) -> Self:
         """Return the aggregate that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor2.loads(data):
+        match cbor.decode(data):
             case [
                 str(zone),
                 list(sums),

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
-import cbor2
-
 from protocols.aggregation import RegionSum, Round, Terms
+from protocols.canonical import cbor
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
 
@@ -84,7 +83,7 @@ class Worth:
 
     def encode(self) -> bytes:
         """Return what is sealed of it; its place is bound, not repeated."""
-        members = [
+        members: list[cbor.CborValue] = [
             self.series,
             self.revision,
             self.currency,
@@ -94,12 +93,12 @@ class Worth:
             list(self.left_out),
             self.round,
         ]
-        return cbor2.dumps(members, canonical=True)
+        return cbor.encode(members)
 
     @classmethod
     def decode(cls, place: WorthPlace, data: bytes) -> Self:
         """Return the worth that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor2.loads(data):
+        match cbor.decode(data):
             case [
                 str(series), int(revision), str(currency), int(value), int(homes), int(missing),
                 list(left), bytes(identification),
