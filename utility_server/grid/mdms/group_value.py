@@ -93,12 +93,12 @@ class Worth:
             list(self.left_out),
             self.round,
         ]
-        return cbor.encode(members)
+        return cbor.encode(members, wide=True)
 
     @classmethod
     def decode(cls, place: WorthPlace, data: bytes) -> Self:
         """Return the worth that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor.decode(data):
+        match cbor.decode(data, wide=True):
             case [
                 str(series), int(revision), str(currency), int(value), int(homes), int(missing),
                 list(left), bytes(identification),
