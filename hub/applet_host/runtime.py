@@ -52,6 +52,7 @@ from hub.machine import (
     Released,
 )
 from hub.metering import Meter
+from hub.text import printable
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
 
@@ -289,7 +290,7 @@ class MachineRuntime:
         for aid, fault in record.faults:
             log = HubLog(self.hub.database, aid, self.hub.now)
             for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
-                log.write(_printable(line))
+                log.write(printable(line)[:LINE_SIZE])
 
     def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
@@ -370,9 +371,3 @@ class MachineRuntime:
             return Bundle.decode(bundle, self.vendors)
         except BundleError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
-
-
-def _printable(line: str) -> str:
-    """Return a line of an applet's making, harmless on a terminal and not too long."""
-    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
-    return "".join(marks)[:LINE_SIZE]

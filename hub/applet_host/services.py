@@ -45,6 +45,7 @@ from protocols.proofs import (
 )
 from protocols.proofs.group import encode_scalar
 from protocols.proofs.transcript import DIGEST_SIZE
+from sml_codec import Obis
 
 __all__ = [
     "STORE_COMPONENT",
@@ -88,7 +89,7 @@ def named_feed_in(feed_in: Meter | None, manifest: Manifest) -> Meter | None:
     if feed_in is None:
         return None
     named = {register for grant in manifest.statements for register in grant.registers}
-    return feed_in if _obis_text(feed_in.channel.register) in named else None
+    return feed_in if str(Obis(feed_in.channel.register)) in named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ class HubStatements:
         )
 
     def _form_register(self, meter: Meter) -> str:
-        return "" if meter is self.meter else _obis_text(meter.channel.register)
+        return "" if meter is self.meter else str(Obis(meter.channel.register))
 
     def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
         try:
@@ -277,7 +278,7 @@ class HubCalendar:
 
 def _meter(meters: Iterable[Meter | None], register: str) -> Meter:
     for meter in meters:
-        if meter is not None and register == _obis_text(meter.channel.register):
+        if meter is not None and register == str(Obis(meter.channel.register)):
             return meter
     raise Refused(Refusal.NOT_FOUND)
 
@@ -287,11 +288,6 @@ def _period(meter: Meter, begin: int, end: int) -> Period:
         return meter.period(begin, end)
     except (PeriodIncomplete, ValueError, OverflowError, OSError):
         raise Refused(Refusal.MALFORMED) from None
-
-
-def _obis_text(register: bytes) -> str:
-    a, b, c, d, e, f = register
-    return f"{a}-{b}:{c}.{d}.{e}*{f}"
 
 
 @dataclass(frozen=True, slots=True)

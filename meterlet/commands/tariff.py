@@ -17,13 +17,14 @@ from meterlet.commands.common import json_option, print_json, private_key, utc_t
 from meterlet.commands.tariff_files import (
     PROBLEMS,
     errors_at,
-    key_id_of,
     load_tariff,
     problem,
     read_bytes,
     write_new,
 )
 from meterlet.commands.tariff_tables import print_bill, print_tariff
+from protocols.canonical.signing import key_id_of
+from sml_codec import Obis
 from tariffs import TariffError, compute_bill
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import Clock, day_number
@@ -353,7 +354,11 @@ def registers(
         amounts = register_amounts(stages, series, begin, end)
         scalers = {one.obis[4:6]: one.scaler for one in series}
     found = [
-        {"obis": _obis_text(obis), "amount": amount, "scaler": scalers.get(obis[4:6], 0)}
+        {
+            "obis": str(Obis(bytes.fromhex(obis))),
+            "amount": amount,
+            "scaler": scalers.get(obis[4:6], 0),
+        }
         for obis, amount in sorted(amounts.items())
     ]
     if as_json:
@@ -362,8 +367,3 @@ def registers(
         return
     for one in found:
         click.echo(f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh")
-
-
-def _obis_text(obis: str) -> str:
-    a, b, c, d, e, f = bytes.fromhex(obis)
-    return f"{a}-{b}:{c}.{d}.{e}*{f}"

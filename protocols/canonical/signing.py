@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signs and verifies documents (`protocols.canonical.cose`) with Ed25519."""
 
+from hashlib import sha256
 from hmac import compare_digest
 
 from cryptography.exceptions import InvalidSignature
@@ -8,7 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocols.canonical.cose import CoseRefused, SignedParts, sig_structure
 
-__all__ = ["sign_document", "verify_document"]
+__all__ = ["key_id_of", "sign_document", "verify_document"]
+
+
+def key_id_of(public_key: Ed25519PublicKey) -> bytes:
+    """Return the short name of a public key: the first 8 bytes of its SHA-256."""
+    return sha256(public_key.public_bytes_raw()).digest()[:8]
 
 
 def sign_document(

@@ -11,7 +11,7 @@ from protocols.metrology.certified_day import (
     verify_days,
 )
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
-from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, find_zone
+from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, date_at, find_zone
 from protocols.metrology.registers import is_feed_in_pair
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Period",
     "Series",
     "SlotState",
+    "date_at",
     "find_zone",
     "is_feed_in_pair",
     "verify_days",

@@ -22,7 +22,7 @@ from hub.applet_host.services import (
     named_feed_in,
 )
 from hub.card import Card
-from hub.device import Description, Device, DeviceError, key_id
+from hub.device import Description, Device, DeviceError
 from hub.disclosure import ReleaseRefused
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.estimates import bill_under
@@ -43,6 +43,7 @@ from hub.readings import Reading, Readout
 from hub.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
 from meterlet.demo.sample_hub import SampleHub
+from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
@@ -78,7 +79,7 @@ class Home:
 
     def question(self, tariff: Tariff = TARIFF) -> BillQuestion:
         self.asked += 1
-        document = sign_tariff(tariff, SUPPLIER, key_id(SUPPLIER.public_key()))
+        document = sign_tariff(tariff, SUPPLIER, key_id_of(SUPPLIER.public_key()))
         return BillQuestion(METER, *MARCH.bounds(ZONE), self.asked.to_bytes(16, "big"), document)
 
     def ask(self, question: BillQuestion) -> ResponseApdu:
@@ -237,9 +238,9 @@ def test_an_invoice_is_checked_with_both_registers_or_it_cannot_be_told_why(
         ),
     ):
         store = AppletStore(hub.device.database, MANIFEST.aid, quota=1 << 18)
-        document = sign_tariff(TARIFF, SUPPLIER, key_id(SUPPLIER.public_key()))
+        document = sign_tariff(TARIFF, SUPPLIER, key_id_of(SUPPLIER.public_key()))
         store.put(b"resident/tariff/" + TARIFF.digest, document)
-        store.put(b"resident/invoice/1", sent.sign(SUPPLIER, key_id(SUPPLIER.public_key())))
+        store.put(b"resident/invoice/1", sent.sign(SUPPLIER, key_id_of(SUPPLIER.public_key())))
         (checked,) = check_invoices(hub.device, MANIFEST.aid)
         assert (checked.verdict, checked.reason) == (verdict, reason)
         store.delete(b"resident/invoice/1")

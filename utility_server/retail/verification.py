@@ -14,7 +14,6 @@ trusts, and the certifier's if it knows it.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import ClassVar, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -26,7 +25,7 @@ from applets.common.questions import MessageRefused
 from protocols.canonical import cbor
 from protocols.canonical.reader import MapReader
 from protocols.enrolment import Enrolment
-from protocols.metrology import GridError, Period, Series, find_zone, is_feed_in_pair
+from protocols.metrology import GridError, Period, Series, is_feed_in_pair
 from tariffs import Tariff, TariffError
 from tariffs.signing import verify_signed_tariff
 from utility_server.errors import CannotVerify, VerificationFailed
@@ -124,7 +123,7 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     try:
         question = BillQuestion.decode(bundle.question)
         series = Series(question.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = period_of(question.begin, question.end, bundle.zone)
+        period = Period.filling(question.begin, question.end, bundle.zone)
     except (MessageRefused, GridError) as error:
         raise CannotVerify(f"the question: {error}") from None
     supplier = Ed25519PublicKey.from_public_bytes(bundle.supplier)
@@ -142,15 +141,3 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     except TariffError as error:
         raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None
     return question, tariff, verified
-
-
-def period_of(begin: int, end: int, zone: str) -> Period:
-    """Return the local days that fill [begin, end); raise `GridError` if none do just that."""
-    info = find_zone(zone)
-    first, last = (
-        datetime.fromtimestamp(time, UTC).astimezone(info).date() for time in (begin, end - 1)
-    )
-    period = Period(first, last)
-    if period.bounds(zone) != (begin, end):
-        raise GridError(f"{begin} to {end} are not whole days in {zone}")
-    return period
