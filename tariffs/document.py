@@ -28,7 +28,7 @@ from typing import Final
 
 from protocols.canonical.cbor import CborValue, encode
 from tariffs._document_reader import TariffReader, decode_document
-from tariffs.clock import Clock, date_of, day_number
+from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
 from tariffs.rounding import Rounding
@@ -84,7 +84,7 @@ class Tariff:
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.revision, self.currency)
-        Clock(self.zone)
+        ZoneClock(self.zone)
         if not self.versions:
             raise MalformedTariff("there is no version")
         if len(self.versions) > MAX_VERSIONS:
@@ -113,7 +113,7 @@ class Tariff:
     @cached_property
     def boundaries(self) -> tuple[int, ...]:
         """The moments at which the versions begin, and the one at which the last ends."""
-        clock = Clock(self.zone)
+        clock = ZoneClock(self.zone)
         days = [version.valid_from for version in self.versions]
         return tuple(map(clock.day_begin, [*days, self.versions[-1].valid_until]))
 

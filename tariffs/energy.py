@@ -15,7 +15,7 @@ from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
-from tariffs.usage import Line, Part, Register, Usage, utc_text
+from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 
 __all__ = ["EnergyCharge", "PriceSeries", "SeriesCharge", "check_price"]
 
@@ -63,7 +63,7 @@ class EnergyCharge:
         names = self.timetable.names
         return [names[band] for band in self.bands_of(starts, slot_seconds)]
 
-    def lines(self, part: Part, usage: Usage) -> list[Line]:
+    def lines(self, part: Part, usage: KnownUsage) -> list[ChargeLine]:
         """Return a line for each band in which a slot lies."""
         energy: dict[int, int] = {}
         bands = self.bands_of(usage.starts, usage.seconds)
@@ -71,11 +71,11 @@ class EnergyCharge:
             energy[band] = energy.get(band, 0) + use
         names, prices = self.timetable.names, self.prices
         return [
-            Line(names[band], energy[band], "Wh", prices[band], energy[band] * prices[band])
+            ChargeLine(names[band], energy[band], "Wh", prices[band], energy[band] * prices[band])
             for band in sorted(energy)
         ]
 
-    def slot_amounts(self, part: Part, usage: Usage) -> list[int]:
+    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
         """Return the amount of each slot."""
         prices = self.unit_prices(usage.starts, usage.seconds)
         energy = usage.energy(self.register)
@@ -195,18 +195,18 @@ class SeriesCharge:
         """Return no names: a series has no bands."""
         return [""] * len(starts)
 
-    def slot_amounts(self, part: Part, usage: Usage) -> list[int]:
+    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
         """Return the amount of each slot."""
         prices = self.unit_prices(usage.starts, usage.seconds)
         energy = usage.energy(self.register)
         return [price * use for price, use in zip(prices, energy, strict=True)]
 
-    def lines(self, part: Part, usage: Usage) -> list[Line]:
+    def lines(self, part: Part, usage: KnownUsage) -> list[ChargeLine]:
         """Return one line: the prices are too many to list."""
         if not usage.starts:
             return []
         energy = sum(usage.energy(self.register))
-        return [Line("", energy, "Wh", None, sum(self.slot_amounts(part, usage)))]
+        return [ChargeLine("", energy, "Wh", None, sum(self.slot_amounts(part, usage)))]
 
     def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""

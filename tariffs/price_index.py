@@ -19,7 +19,7 @@ from typing import Final
 
 from protocols.canonical.cbor import encode
 from tariffs._document_reader import TariffReader, decode_document
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.document import check_heading
 from tariffs.energy import PriceSeries
 from tariffs.errors import MalformedTariff, UnpricedSlot
@@ -51,7 +51,7 @@ class PriceIndex:
         check_heading(self.series, self.version, self.currency)
         if not UNIT.fullmatch(self.unit):
             raise MalformedTariff(f"{self.unit!r} is no unit of an index such as EUR/MWh")
-        Clock(self.zone)
+        ZoneClock(self.zone)
 
     @property
     def end(self) -> int:

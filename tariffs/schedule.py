@@ -18,7 +18,7 @@ from typing import Final
 
 from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
-from tariffs.clock import DAY, Clock, date_of, day_number
+from tariffs.clock import DAY, ZoneClock, date_of, day_number
 from tariffs.errors import MalformedTariff
 
 __all__ = [
@@ -137,7 +137,7 @@ def _clock(minute: int) -> str:
 class Schedule:
     """Bands by time of day, weekday, date and holiday, without hole or overlap."""
 
-    clock: Clock
+    clock: ZoneClock
     names: tuple[str, ...]
     """The bands."""
     rules: tuple[tuple[When, ...], ...]
@@ -183,7 +183,7 @@ class Schedule:
         return sum(rule_effort(len(rule.dates)) for rules in self.rules for rule in rules)
 
     @classmethod
-    def flat(cls, clock: Clock, name: str) -> "Schedule":
+    def flat(cls, clock: ZoneClock, name: str) -> "Schedule":
         """Return the schedule of one band."""
         return cls(clock, (name,), ((),))
 
@@ -304,7 +304,7 @@ class Schedule:
     def from_canonical(cls, value: CborValue) -> "Schedule":
         """Return the schedule that a document holds."""
         fields = TariffReader(value, "schedule")
-        clock = Clock(fields.text("zone"), fields.flag("standard"))
+        clock = ZoneClock(fields.text("zone"), fields.flag("standard"))
         names, rules = [], []
         for item in fields.items("bands"):
             band = TariffReader(item, "band")

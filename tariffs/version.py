@@ -19,7 +19,7 @@ from tariffs.charges import (
 from tariffs.clock import day_number
 from tariffs.demand import DemandCharge
 from tariffs.errors import MalformedTariff, TariffError
-from tariffs.rounding import Rounding, Rule
+from tariffs.rounding import Rounding, RoundingRule
 from tariffs.schedule import Schedule
 from tariffs.steps import Step, step_canonical, step_from_canonical
 from tariffs.timetable import Exceptions
@@ -190,6 +190,6 @@ def rounding_canonical(rounding: Rounding) -> CborValue:
 def rounding_from_canonical(value: CborValue) -> Rounding:
     """Return the rounding that a document holds."""
     fields = TariffReader(value, "rounding")
-    rounding = Rounding(fields.choice("rule", Rule), fields.integer("decimals"))
+    rounding = Rounding(fields.choice("rule", RoundingRule), fields.integer("decimals"))
     fields.done()
     return rounding

@@ -27,7 +27,7 @@ from protocols.canonical.signing import key_id_of
 from sml_codec import Obis
 from tariffs import TariffError, compute_bill
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
-from tariffs.clock import Clock, day_number
+from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS, slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.signing import sign_tariff
@@ -147,7 +147,7 @@ def price(
     """
     with errors_at(tariff_file):
         tariff = load_tariff(tariff_file, public_key).tariff
-        begin, end = _period(Clock(tariff.zone), first, until)
+        begin, end = _period(ZoneClock(tariff.zone), first, until)
     with errors_at(readings):
         seconds = parse_interval(interval)
 
@@ -182,7 +182,7 @@ def price(
 
 
 def _period(
-    clock: Clock, first: datetime | None, until: datetime | None
+    clock: ZoneClock, first: datetime | None, until: datetime | None
 ) -> tuple[int | None, int | None]:
     begin, end = (
         clock.day_begin(day_number(day.date())) if day else None for day in (first, until)
@@ -349,7 +349,7 @@ def registers(
         times = [value.time for one in series for value in one.values]
         if not times:
             raise TariffError("no readings")
-        begin, end = _period(Clock("Europe/Berlin"), first, until)
+        begin, end = _period(ZoneClock("Europe/Berlin"), first, until)
         begin, end = begin if begin is not None else min(times), end or max(times)
         amounts = register_amounts(stages, series, begin, end)
         scalers = {one.obis[4:6]: one.scaler for one in series}
