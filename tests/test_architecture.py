@@ -25,8 +25,6 @@ TYPES: Final[Mapping[str, Any]] = {
 }
 CONFIGURATION: Final = read_configuration(str(ROOT / "pyproject.toml"))
 CONTRACTS: Final = {options["name"]: options for options in CONFIGURATION["contracts_options"]}
-ANNOTATED: Final = ("sml_codec.errors", "sml_codec.messages")
-"""The one import, of an annotation, that still closes a circle."""
 
 BREACHES: Final = {
     "Nothing imports the command but the command itself": [
@@ -179,8 +177,6 @@ def circle(graph: ImportGraph) -> list[str]:
         for module in graph.modules
         if module.partition(".")[0] in packages
     }
-    importer, imported = ANNOTATED
-    imports[importer].discard(imported)
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:

@@ -20,6 +20,7 @@ from hub.machine._abi import Err, Function, Malformed, Ok, Result
 from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
 from hub.machine.manifest import SUMS, Confinement, Manifest, StatementGrant
 from hub.machine.platform import Aggregation, Platform, Transactions
+from hub.text import printable
 from protocols.amounts import AmountsMalformed, decode_amounts
 
 __all__ = ["Host", "define_imports"]
@@ -208,7 +209,7 @@ class Host:
         if self._platform is None or self._log_left <= 0:
             return
         for line in text[: self._log_left].splitlines():
-            self._platform.log.write(_shown(line))
+            self._platform.log.write(printable(line))
         self._log_left -= len(text) + 1
         if self._log_left <= 0:
             self._platform.log.write("(the rest of the log was dropped)")
@@ -235,11 +236,6 @@ class Host:
                 outputs.set(name, value)
                 return
         raise Refused(Refusal.NOT_GRANTED, "the manifest names no such output")
-
-
-def _shown(line: str) -> str:
-    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
-    return "".join(marks)
 
 
 def _require_name(name: str) -> None:
