@@ -171,7 +171,7 @@ class Installer:
             register=description.register,
             zone=description.zone,
             slot_minutes=description.slot_minutes,
-            certifier=self.device.meter.certifier.keys.public_key.public_bytes_raw(),
+            certifier=self.device.main.certifier.keys.public_key.public_bytes_raw(),
             applet=manifest.aid,
             security_domain=_named(manifest.aid, DOMAIN),
             key_version=CHANNEL_KEY_VERSION,

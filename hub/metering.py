@@ -22,7 +22,7 @@ from protocols.metrology import (
     find_zone,
 )
 
-__all__ = ["ForeignDays", "Meter", "PeriodIncomplete"]
+__all__ = ["ForeignDays", "MeteredRegister", "PeriodIncomplete"]
 
 _DAY = timedelta(days=1)
 
@@ -40,7 +40,7 @@ class PeriodIncomplete(HubError):
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class MeteredRegister:
     """A register, its readings and its certified days."""
 
     vault: Vault

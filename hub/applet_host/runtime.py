@@ -30,7 +30,7 @@ from hub.applet_host.services import (
     HubLog,
     HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
 from hub.card import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.registry import Registry
@@ -51,7 +51,7 @@ from hub.machine import (
     Refused,
     Released,
 )
-from hub.metering import Meter
+from hub.metering import MeteredRegister
 from hub.text import printable
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
@@ -87,10 +87,12 @@ class HubParts(Protocol):
 
     database: Database
     disclosure: Disclosure
-    meter: Meter
-    """Of what is drawn from the grid."""
-    feed_in: Meter | None
-    """Of what is fed in, if there is such a register."""
+    registers: Mapping[bytes, MeteredRegister]
+    """By OBIS code; the first is the main one."""
+
+    @property
+    def main(self) -> MeteredRegister:
+        """The main register."""
 
     def now(self) -> int:
         """Return epoch seconds."""
@@ -309,28 +311,28 @@ class MachineRuntime:
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
         log = HubLog(hub.database, entry.aid, hub.now)
-        feed_in = named_feed_in(hub.feed_in, manifest)
+        registers = granted_registers(hub.registers, manifest)
         platform = Platform(
             statements=HubStatements(
-                entry.aid, bundle.digest, manifest, hub.meter, hub.disclosure, self._stack,
-                feed_in=feed_in,
+                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack,
             ),
-            calendar=HubCalendar(hub.meter, feed_in),
+            calendar=HubCalendar(registers),
             store=AppletStore(hub.database, entry.aid, quota),
             clock=HubClock(hub.now),
             signatures=Ed25519Signatures(),
             log=log,
         )  # fmt: skip
         if board is not None:
-            minutes = manifest.resolution_minutes or hub.meter.slot_minutes
-            platform = replace(platform, readings=HubReadings(hub.meter, minutes), outputs=board)
+            minutes = manifest.resolution_minutes or hub.main.slot_minutes
+            readings = HubReadings(registers, minutes)
+            platform = replace(platform, readings=readings, outputs=board)
         else:
             platform = replace(
                 platform,
                 transactions=AppletTransactions(self._stack),
                 peers=AppletPeers(entry.aid, self._stack, self._firewall),
                 aggregation=HubAggregation(
-                    entry.aid, bundle.digest, manifest, hub.meter, hub.disclosure,
+                    entry.aid, bundle.digest, manifest, registers, hub.disclosure,
                     RoundRecord(hub.database), hub.aggregation_secret, hub.authorities, hub.now,
                     self._stack,
                 ),

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from hub.errors import HubError
 from hub.vault.database import Component, Database
-from protocols.canonical import cbor
+from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
+from protocols.canonical.stored import decode_row, encode_row
 
 __all__ = ["LOG_COMPONENT", "DisclosureLog", "LogEntry", "LogTampered"]
 
@@ -80,7 +81,7 @@ class DisclosureLog:
             ).fetchone()
             sequence, previous = (0, GENESIS) if row is None else row
             sequence += 1
-            body = cbor.encode([sequence, time, kind, facts])
+            body = encode_row([sequence, time, kind, facts])
             digest = seal(_LABEL, previous, body)
             connection.execute(
                 "INSERT INTO disclosure_entry VALUES (?, ?, ?, ?)", (sequence, kind, body, digest)
@@ -146,9 +147,9 @@ class DisclosureLog:
 
 def _read(body: bytes) -> LogEntry:
     try:
-        match cbor.decode(body):
+        match decode_row(body):
             case [int(sequence), int(time), str(kind), dict(facts)]:
                 return LogEntry(sequence, time, kind, facts)
-    except cbor.CborError:
+    except CborError:
         pass
     raise LogTampered("disclosure log: an entry cannot be read; it is not what was written")

@@ -24,6 +24,7 @@ from meterlet.commands.tariff_files import (
 )
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from protocols.canonical.signing import key_id_of
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from sml_codec import Obis
 from tariffs import TariffError, compute_bill
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
@@ -152,7 +153,9 @@ def price(
         seconds = parse_interval(interval)
 
         def use_of(name: str) -> dict[int, int]:
-            replay = CsvReplay(readings, name, UNITS[unit], seconds, parse_zone(zone))
+            replay = CsvReplay(
+                readings, {ACTIVE_ENERGY_IMPORT: name}, UNITS[unit], seconds, parse_zone(zone)
+            )
             found = _slot_use(replay, begin, end)
             if not found:
                 raise ReplayError(f"{readings}: no readings in the period")

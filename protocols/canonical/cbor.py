@@ -4,8 +4,7 @@
 Integers of up to 64 bits, byte strings, UTF-8 text, arrays, and maps whose keys are integers or
 text, as RFC 8949 section 4.2.1 ("core deterministic encoding") writes them: shortest heads,
 definite lengths, keys in the order of their encodings. Whatever is signed, hashed or sent is
-written this way, so that a document has one digest. What a program keeps for itself may be `wide`:
-it holds truth values, None and larger integers (big numbers, section 3.4.3) as well.
+written this way, so that a document has one digest.
 
 Written here rather than borrowed because it runs inside the applet machine too. A general decoder
 (tags, big numbers, dates, regular expressions) would be attack surface without a use there.
@@ -18,29 +17,25 @@ __all__ = ["CborError", "CborItem", "CborValue", "decode", "decode_array", "enco
 
 CborItem: TypeAlias = int | bytes | str
 """What a flat array holds; its integers are unsigned."""
-CborValue: TypeAlias = "CborItem | Sequence[CborValue] | Mapping[Any, CborValue] | None"
-"""A map's keys are `int | str`. None and truth values are for wide encodings only."""
+CborValue: TypeAlias = "CborItem | Sequence[CborValue] | Mapping[Any, CborValue]"
+"""A map's keys are `int | str`."""
 
 MAX_DEPTH: Final = 16
 """How many arrays and maps may lie within each other."""
 
 _POWERS: Final = (0, 1, 2, 2, 3, 3, 3, 3)
 """An argument of 1 to 8 bytes is written in 1, 2, 4 or 8: as a power of two."""
-_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
-_BIG: Final = 2
-"""The tag of a big number from 0 on; one more is that of a negative one."""
-_FALSE, _TRUE, _NULL = 20, 21, 22
-_SIMPLE_VALUES: Final = {_FALSE: False, _TRUE: True, _NULL: None}
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
 
 
 class CborError(ValueError):
     """A value has no deterministic encoding, or bytes are none."""
 
 
-def encode(value: CborValue, *, wide: bool = False) -> bytes:
+def encode(value: CborValue) -> bytes:
     """Return the one encoding of `value`; raise `CborError`, or `TypeError` for another type."""
     out = bytearray()
-    _write(out, value, MAX_DEPTH, wide)
+    _write(out, value, MAX_DEPTH)
     return bytes(out)
 
 
@@ -49,13 +44,13 @@ def encode_array(items: Sequence[CborItem]) -> bytes:
     out = bytearray()
     _write_head(out, _ARRAY, len(items))
     for item in items:
-        _write(out, item, 0, False)
+        _write(out, item, 0)
         if isinstance(item, int) and item < 0:
             raise CborError("a flat array holds no negative number")
     return bytes(out)
 
 
-def _write(out: bytearray, value: CborValue, depth: int, wide: bool) -> None:
+def _write(out: bytearray, value: CborValue, depth: int) -> None:
     if isinstance(value, bytes):
         _write_head(out, _BYTES, len(value))
         out += value
@@ -65,37 +60,21 @@ def _write(out: bytearray, value: CborValue, depth: int, wide: bool) -> None:
         out += text
     elif isinstance(value, int):
         if isinstance(value, bool):
-            _write_simple(out, _TRUE if value else _FALSE, wide)
-            return
-        major, argument = (_UNSIGNED, value) if value >= 0 else (_NEGATIVE, -1 - value)
-        if wide and argument >> 64:
-            _write_head(out, _TAG, _BIG + major)
-            content = argument.to_bytes((argument.bit_length() + 7) // 8, "big")
-            _write_head(out, _BYTES, len(content))
-            out += content
-        else:
-            _write_head(out, major, argument)
-    elif value is None:
-        _write_simple(out, _NULL, wide)
+            raise TypeError("truth values have no encoding here")
+        _write_head(out, *((_UNSIGNED, value) if value >= 0 else (_NEGATIVE, -1 - value)))
     elif not depth:
         raise CborError("nested too deeply")
     elif isinstance(value, Mapping):
         _write_head(out, _MAP, len(value))
         for key, item in sorted([(_key(key), item) for key, item in value.items()], key=_first):
             out += key
-            _write(out, item, depth - 1, wide)
+            _write(out, item, depth - 1)
     elif isinstance(value, Sequence):
         _write_head(out, _ARRAY, len(value))
         for item in value:
-            _write(out, item, depth - 1, wide)
+            _write(out, item, depth - 1)
     else:
         raise TypeError(f"{type(value).__name__} has no encoding here")
-
-
-def _write_simple(out: bytearray, value: int, wide: bool) -> None:
-    if not wide:
-        raise TypeError("truth values and None have no encoding here")
-    _write_head(out, _SIMPLE, value)
 
 
 def _key(key: int | str) -> bytes:
@@ -119,12 +98,12 @@ def _write_head(out: bytearray, major: int, argument: int) -> None:
         raise CborError("an integer exceeds 64 bits")
 
 
-def decode(data: bytes, *, wide: bool = False) -> CborValue:
+def decode(data: bytes) -> CborValue:
     """Return the value that `data` encodes; raise `CborError` for any other bytes.
 
     What it returns encodes to `data` again. Time and memory are proportional to the data's size.
     """
-    cursor = _Cursor(data, wide)
+    cursor = _Cursor(data)
     value = cursor.value(MAX_DEPTH)
     if cursor.offset != len(data):
         raise cursor.refuse(f"{len(data) - cursor.offset} bytes follow after its end")
@@ -145,8 +124,8 @@ def decode_array(data: bytes) -> list[CborItem]:
 class _Cursor:
     """Reads items in order and never past the end."""
 
-    def __init__(self, data: bytes, wide: bool) -> None:
-        self._data, self._wide = data, wide
+    def __init__(self, data: bytes) -> None:
+        self._data = data
         self.offset = 0
 
     def refuse(self, reason: str, offset: int | None = None) -> CborError:
@@ -187,10 +166,6 @@ class _Cursor:
             except UnicodeDecodeError:
                 raise self.refuse("text is not UTF-8", start) from None
         if major > _MAP:
-            if self._wide and major == _SIMPLE and argument in _SIMPLE_VALUES:
-                return _SIMPLE_VALUES[argument]
-            if self._wide and major == _TAG and argument in (_BIG, _BIG + 1):
-                return self._big(argument, start)
             raise self.refuse(
                 "neither number, bytes, text, array nor map: tags, floats and simple values have"
                 " no place here",
@@ -203,14 +178,6 @@ class _Cursor:
         if major == _ARRAY:
             return [self.value(depth - 1) for _ in range(argument)]
         return self._map(argument, depth - 1)
-
-    def _big(self, tag: int, start: int) -> int:
-        content = self.value(0)
-        # RFC 8949, 3.4.3: without leading zeros, and only what fits no plain integer.
-        if not isinstance(content, bytes) or len(content) <= 8 or content[0] == 0:
-            raise self.refuse("not a big number in its shortest form", start)
-        number = int.from_bytes(content, "big")
-        return number if tag == _BIG else -1 - number
 
     def _map(self, count: int, depth: int) -> dict[int | str, CborValue]:
         items: dict[int | str, CborValue] = {}

@@ -12,9 +12,16 @@ from protocols.metrology.certified_day import (
 )
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
 from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, date_at, find_zone
-from protocols.metrology.registers import is_feed_in_pair
+from protocols.metrology.registers import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    feed_in_of,
+    is_feed_in_pair,
+)
 
 __all__ = [
+    "ACTIVE_ENERGY_EXPORT",
+    "ACTIVE_ENERGY_IMPORT",
     "NO_DAY",
     "SLOT_MINUTES",
     "CertifiedDay",
@@ -30,6 +37,7 @@ __all__ = [
     "Series",
     "SlotState",
     "date_at",
+    "feed_in_of",
     "find_zone",
     "is_feed_in_pair",
     "verify_days",

@@ -18,8 +18,9 @@ from typing import Final
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from protocols.canonical import cbor
+from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
+from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import CertifiedDay
 from utility_server.database import evidence_table, ledger_table, reading, writing
 from utility_server.errors import LedgerTampered
@@ -79,7 +80,7 @@ class Ledger:
             ).one_or_none()
             sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence += 1
-            body = cbor.encode([sequence, time, kind, meter, content])
+            body = encode_row([sequence, time, kind, meter, content])
             digest = seal(_LABEL, previous, body)
             known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
             if not connection.execute(known).scalar_one():
@@ -140,11 +141,11 @@ class Ledger:
 
 def _entry(sequence: int, body: bytes, digest: bytes) -> LedgerEntry:
     try:
-        match cbor.decode(body):
+        match decode_row(body):
             case [int(number), int(time), str(kind), bytes(meter), dict(content)] if (
                 number == sequence and isinstance(content.get("evidence"), bytes)
             ):
                 return LedgerEntry(sequence, time, kind, meter, content, digest)
-    except cbor.CborError:
+    except CborError:
         pass
     raise LedgerTampered(f"ledger: entry {sequence} is none that this program writes")

@@ -15,7 +15,7 @@ any time.
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,7 +24,7 @@ from hub.device import Device
 from hub.inspection.views.bucket import BandUse, Peak, StateCounts, UseBucket
 from hub.inspection.views.money import Money
 from hub.vault import Component, Database
-from protocols.canonical import cbor
+from protocols.canonical.stored import decode_row, encode_row
 
 __all__ = ["SUMMARY_COMPONENT", "BucketKey", "Summaries"]
 
@@ -118,11 +118,11 @@ def _bound(key: BucketKey) -> bytes:
 
 def _encode(bucket: UseBucket) -> bytes:
     _, _, *members = astuple(bucket)  # the key has its bounds
-    return cbor.encode(members, wide=True)
+    return encode_row(members)
 
 
 def _decode(key: BucketKey, data: bytes) -> UseBucket:
-    members: Any = cbor.decode(data, wide=True)
+    members = decode_row(data)
     energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
     *costs, reason, fed_in = rest
     energy_cost, cost = (None if one is None else Money(*one) for one in costs)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-from protocols.canonical import cbor
+from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import SLOT_MINUTES, Period
 from utility_server.errors import StoreError
 
@@ -93,7 +93,7 @@ class Aggregate:
 
     def encode(self) -> bytes:
         """Return what is sealed of it; its place is bound, not repeated."""
-        members: list[cbor.CborValue] = [
+        members = [
             self.zone,
             list(self.sums_wh),
             self.homes,
@@ -101,12 +101,12 @@ class Aggregate:
             self.value_bits,
             self.round,
         ]
-        return cbor.encode(members)
+        return encode_row(members)
 
     @classmethod
     def decode(cls, place: Place, data: bytes) -> Self:
         """Return the aggregate that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor.decode(data):
+        match decode_row(data):
             case [
                 str(zone),
                 list(sums),

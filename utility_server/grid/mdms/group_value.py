@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from protocols.aggregation import RegionSum, Round, Terms
-from protocols.canonical import cbor
+from protocols.canonical.stored import decode_row, encode_row
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
 
@@ -83,7 +83,7 @@ class Worth:
 
     def encode(self) -> bytes:
         """Return what is sealed of it; its place is bound, not repeated."""
-        members: list[cbor.CborValue] = [
+        members = [
             self.series,
             self.revision,
             self.currency,
@@ -93,12 +93,12 @@ class Worth:
             list(self.left_out),
             self.round,
         ]
-        return cbor.encode(members, wide=True)
+        return encode_row(members)
 
     @classmethod
     def decode(cls, place: WorthPlace, data: bytes) -> Self:
         """Return the worth that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor.decode(data, wide=True):
+        match decode_row(data):
             case [
                 str(series), int(revision), str(currency), int(value), int(homes), int(missing),
                 list(left), bytes(identification),
