@@ -51,10 +51,10 @@ def readings() -> Iterator[Reading]:
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     with Device.create(tmp_path_factory.mktemp("years") / "hub", description) as device:
-        device.meter.vault.append(device.meter.channel, readings())
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings())
+        device.main.certify()
         yield device
 
 

@@ -97,8 +97,8 @@ def fill(home: Home) -> None:
     shift = quarters[-1].register_wh - minutes[0].register_wh
     fine = [Reading(one.time, one.register_wh + shift) for one in minutes[1:]]
     with Device.open(home.hub) as device:
-        device.meter.vault.append(device.meter.channel, [*quarters, *fine])
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, [*quarters, *fine])
+        device.main.certify()
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,10 @@ import shutil
 import sqlite3
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 from zoneinfo import ZoneInfo
@@ -42,7 +41,7 @@ from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.errors import HubError
 from hub.machine import OUTPUT_COMPONENT, AppletMachine
-from hub.metering import Meter
+from hub.metering import MeteredRegister
 from hub.readings import Readout
 from hub.vault import (
     DAYS_COMPONENT,
@@ -55,10 +54,19 @@ from hub.vault import (
     read_secret,
     write_secret,
 )
-from protocols.metrology import SLOT_MINUTES, GridError, Series, find_zone, is_feed_in_pair
+from protocols.canonical.signing import key_id_of
+from protocols.metrology import (
+    SLOT_MINUTES,
+    GridError,
+    Series,
+    feed_in_of,
+    find_zone,
+    is_feed_in_pair,
+)
 from protocols.secure_channel import StaticKeys
+from sml_codec import Obis
 
-__all__ = ["Description", "Device", "DeviceError", "key_id", "static_keys"]
+__all__ = ["Description", "Device", "DeviceError", "static_keys"]
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
@@ -81,64 +89,72 @@ class DeviceError(HubError):
     """The hub's folder is not one, or a part of it is not usable."""
 
 
-def key_id(public_key: Ed25519PublicKey) -> bytes:
-    """Return the short name of a public key: the first 8 bytes of its SHA-256."""
-    return sha256(public_key.public_bytes_raw()).digest()[:8]
-
-
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Which meter the hub is for."""
+    """Which meter the hub is for, and which of its registers."""
 
     meter: bytes
-    register: bytes
+    registers: tuple[bytes, ...]
+    """OBIS codes, distinct and at least one; the first is the main one, which bills are about."""
     zone: str
     slot_minutes: int
-    feed_in_register: bytes | None = None
-    """The register of what is fed into the grid, if the meter has one."""
 
     def __post_init__(self) -> None:
-        Channel(self.meter, self.register)
-        fed_in = self.feed_in_register
-        if fed_in is not None and not is_feed_in_pair(self.register, fed_in):
-            raise ValueError("the registers are not those of energy drawn and of energy fed in")
+        if not self.registers or len(set(self.registers)) != len(self.registers):
+            raise ValueError("a hub is for at least one register, and for each once")
+        for register in self.registers:
+            Channel(self.meter, register)
         find_zone(self.zone)
         if self.slot_minutes not in SLOT_MINUTES:
             raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
 
+    @property
+    def register(self) -> bytes:
+        """The main register."""
+        return self.registers[0]
+
+    @property
+    def feed_in_register(self) -> bytes | None:
+        """The register of what is fed in beside the main one, or None."""
+        return feed_in_of(self.register, self.registers)
+
     def to_toml(self) -> str:
         """Return the text of hub.toml."""
-        fed_in = self.feed_in_register
+        registers = "".join(f'    "{Obis(register)}",\n' for register in self.registers)
         return (
-            f'meter = "{self.meter.hex()}"\nregister = "{self.register.hex()}"\n'
-            + ("" if fed_in is None else f'feed_in_register = "{fed_in.hex()}"\n')
-            + f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
+            f'meter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
+            f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
         )
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
-        """Return the description in a hub.toml; raise `ValueError` otherwise."""
+        """Return the description in a hub.toml; raise `ValueError` otherwise.
+
+        Hubs made before 0.2 have `register` and perhaps `feed_in_register`, in hex.
+        """
         members = tomllib.loads(text)
         fed_in = members.pop("feed_in_register", None)
         match members:
+            case {
+                "meter": str(meter),
+                "registers": [*codes],
+                "zone": str(zone),
+                "slot_minutes": int(slot_minutes),
+            } if len(members) == 4 and fed_in is None:
+                registers = tuple(Obis.parse(str(code)).code for code in codes)
+                return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
             case {
                 "meter": str(meter),
                 "register": str(register),
                 "zone": str(zone),
                 "slot_minutes": int(slot_minutes),
             } if len(members) == 4 and isinstance(fed_in, str | None):
-                return cls(
-                    bytes.fromhex(meter),
-                    bytes.fromhex(register),
-                    zone,
-                    slot_minutes,
-                    None if fed_in is None else bytes.fromhex(fed_in),
-                )
+                registers = tuple(bytes.fromhex(code) for code in (register, fed_in) if code)
+                if len(registers) == 2 and not is_feed_in_pair(*registers):
+                    raise ValueError("feed_in_register: not of what the meter feeds in")
+                return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
             case _:
-                raise ValueError(
-                    "it needs just meter, register, zone and slot_minutes,"
-                    " and may have feed_in_register"
-                )
+                raise ValueError("it needs just meter, registers, zone and slot_minutes")
 
 
 @dataclass(slots=True)
@@ -148,10 +164,8 @@ class Device:
     folder: Path
     description: Description
     database: Database
-    meter: Meter
-    """Of what is drawn from the grid."""
-    feed_in: Meter | None
-    """Of what is fed in, if there is such a register; it shares the other's vault and certifier."""
+    registers: Mapping[bytes, MeteredRegister]
+    """By OBIS code, in the description's order; they share one vault and the certifier's keys."""
     disclosure: Disclosure
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
@@ -211,35 +225,31 @@ class Device:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
         vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
         certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
-        channel = Channel(description.meter, description.register)
         database = Database(folder / "hub.db", COMPONENTS)
 
-        def meter_of(vault: Vault, register: bytes) -> Meter:
-            own = Channel(description.meter, register)
-            series = Series(own.meter, register, description.zone, description.slot_minutes)
-            journal = DayJournal(database, own, vault_key, randomness)
-            return Meter(vault, journal, Certifier(series, certifier_keys))
+        def metered(vault: Vault, register: bytes) -> MeteredRegister:
+            channel = Channel(description.meter, register)
+            series = Series(channel.meter, register, description.zone, description.slot_minutes)
+            journal = DayJournal(database, channel, vault_key, randomness)
+            return MeteredRegister(vault, journal, Certifier(series, certifier_keys))
 
-        fed_in = description.feed_in_register
         try:
             with database.named_errors():
                 vault = Vault(database, vault_key, randomness)
-                meter = meter_of(vault, channel.register)
-                feed_in = None if fed_in is None else meter_of(vault, fed_in)
+                registers = {code: metered(vault, code) for code in description.registers}
         except BaseException:
             database.close()
             raise
-        known = meter.vault.channels()
-        if known and channel not in known:
+        known = vault.channels()
+        if known and Channel(description.meter, description.register) not in known:
             database.close()
             raise DeviceError(
-                f"{folder / 'hub.toml'}: of meter {channel.meter.hex()}, the database holds"
+                f"{folder / 'hub.toml'}: of meter {description.meter.hex()}, the database holds"
                 f" readings of {known[0].meter.hex()}"
             )
+        _migrate_description(folder / "hub.toml", description)
         disclosure = Disclosure(database, now)
-        return cls(
-            folder, description, database, meter, feed_in, disclosure, now, randomness, vault_key
-        )
+        return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
 
     def close(self) -> None:
         """Close the database."""
@@ -261,8 +271,8 @@ class Device:
 
         Raises `ForeignDays` where the certifier's key is not the one that signed the days.
         """
-        for meter in self.meters:
-            meter.check_key()
+        for register in self.registers.values():
+            register.check_key()
         make = Card if Card.exists(self.database) else partial(Card.create, keys=self.issuer_keys())
         return make(
             self.database,
@@ -273,9 +283,15 @@ class Device:
         )
 
     @property
-    def meters(self) -> tuple[Meter, ...]:
-        """The registers: of what is drawn and, where there is one, of what is fed in."""
-        return (self.meter,) if self.feed_in is None else (self.meter, self.feed_in)
+    def main(self) -> MeteredRegister:
+        """The main register, which bills are about."""
+        return self.registers[self.description.register]
+
+    @property
+    def feed_in(self) -> MeteredRegister | None:
+        """The register of what is fed in beside the main one, or None."""
+        code = self.description.feed_in_register
+        return None if code is None else self.registers[code]
 
     def store(self, readouts: Sequence[Readout]) -> int:
         """Store what the meter showed, all of it or nothing; return at how many moments.
@@ -283,23 +299,22 @@ class Device:
         Raises `ReadingRefused` where a register's reading does not follow the one before it, and
         where a readout has not the registers that this hub is for.
         """
-        if any((readout.fed_in is None) is not (self.feed_in is None) for readout in readouts):
+        if any(readout.readings.keys() != self.registers.keys() for readout in readouts):
             raise ReadingRefused("a readout has not the registers that the hub is for")
-        fed_in = [readout.fed_in for readout in readouts if readout.fed_in is not None]
         with self.database.transaction():
-            if self.feed_in is not None:
-                self.feed_in.vault.append(self.feed_in.channel, fed_in)
-            return self.meter.vault.append(
-                self.meter.channel, [readout.drawn for readout in readouts]
-            )
+            for code, register in self.registers.items():
+                register.vault.append(
+                    register.channel, [readout.readings[code] for readout in readouts]
+                )
+        return len(readouts)
 
     def certify(self, progress: Callable[[date], None] | None = None) -> int:
         """Certify every day that is over, of each register; return how many days got new ones.
 
-        Raises as `Meter.certify` does.
+        Raises as `MeteredRegister.certify` does.
         """
         with self.database.transaction():
-            return max([meter.certify(progress) for meter in self.meters])
+            return max([register.certify(progress) for register in self.registers.values()])
 
     def tick(self, card: Card) -> int:
         """Let raw applets do what is due; return how many outputs were released.
@@ -317,7 +332,7 @@ class Device:
         keys = {}
         for path in sorted((self.folder / "vendors").glob("*.pem")):
             key = _public_key(path)
-            keys[key_id(key)] = key
+            keys[key_id_of(key)] = key
         return keys
 
     @property
@@ -363,6 +378,18 @@ def static_keys(secret: bytes) -> StaticKeys:
     """Return the key set in 48 bytes: Key-ENC, Key-MAC, Key-DEK."""
     size = CHANNEL_KEY_SIZE
     return StaticKeys(secret[:size], secret[size : 2 * size], secret[2 * size :])
+
+
+def _migrate_description(path: Path, description: Description) -> None:
+    """Write a hub.toml of an older form anew; the old one stays whole until the new one is."""
+    if "registers" in tomllib.loads(path.read_text()):
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(description.to_toml())
+        partial.replace(path)
+    except OSError as error:
+        raise DeviceError(f"{path}: {error.strerror}") from error
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:

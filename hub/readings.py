@@ -7,7 +7,10 @@ run (or was not known) in between.
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Final
 
 __all__ = [
@@ -50,29 +53,30 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What a meter shows at one moment: energy drawn and, where it counts that, energy fed in."""
+    """What registers of a meter show at one moment."""
 
-    drawn: Reading
-    fed_in: Reading | None = None
+    readings: Mapping[bytes, Reading]
+    """By OBIS code, of 6 bytes; at least one."""
 
     def __post_init__(self) -> None:
-        if self.fed_in is not None and self.fed_in.time != self.drawn.time:
+        if len({reading.time for reading in self.readings.values()}) != 1:
             raise ValueError("the registers were not read at one moment")
 
     @property
     def time(self) -> int:
         """When it was read."""
-        return self.drawn.time
+        return next(iter(self.readings.values())).time
 
     @property
     def flags(self) -> ReadingFlag:
-        """What is known about the reading of either register."""
-        return self.drawn.flags if self.fed_in is None else self.drawn.flags | self.fed_in.flags
+        """What is known about the reading of any of the registers."""
+        return reduce(or_, (reading.flags for reading in self.readings.values()))
 
     def flagged(self, flag: ReadingFlag) -> "Readout":
         """Return the readout with a flag on all its readings."""
-        fed_in = self.fed_in
         return Readout(
-            replace(self.drawn, flags=self.drawn.flags | flag),
-            None if fed_in is None else replace(fed_in, flags=fed_in.flags | flag),
+            {
+                register: replace(reading, flags=reading.flags | flag)
+                for register, reading in self.readings.items()
+            }
         )

@@ -13,6 +13,7 @@ are not imported here.
 
 from sml_codec.codec import FileReader, decode_file, encode_file, encode_message, read_file
 from sml_codec.crc import Crc
+from sml_codec.dialogue import RequestRefused
 from sml_codec.elements import Element
 from sml_codec.errors import (
     ChecksumMismatch,
@@ -20,7 +21,6 @@ from sml_codec.errors import (
     EncodingError,
     LimitExceeded,
     MalformedSml,
-    RequestRefused,
     SessionError,
     SmlError,
     UnsupportedVersion,
@@ -54,10 +54,10 @@ from sml_codec.messages import (
     ProfileHeader,
     ProfilePeriod,
     ProfileValue,
-    Quantity,
     SetCosemReq,
     SetCosemRes,
     SetProcParameterReq,
+    SmlQuantity,
     Time,
     TimeChoice,
     Tree,
@@ -86,7 +86,7 @@ from sml_codec.numbers import (
     Unsigned64,
 )
 from sml_codec.obis import Obis
-from sml_codec.options import Limits, Quirk
+from sml_codec.options import Quirk, SmlLimits
 from sml_codec.stream import StreamDecoder, decode_frame, decode_stream
 from sml_codec.transport import FrameDecoder
 from sml_codec.units import UNIT_SYMBOLS, unit_symbol
@@ -128,7 +128,6 @@ __all__ = [
     "Integer56",
     "Integer64",
     "LimitExceeded",
-    "Limits",
     "ListEntry",
     "MalformedSml",
     "Message",
@@ -141,7 +140,6 @@ __all__ = [
     "ProfileHeader",
     "ProfilePeriod",
     "ProfileValue",
-    "Quantity",
     "Quirk",
     "RequestRefused",
     "SessionError",
@@ -151,6 +149,8 @@ __all__ = [
     "SizedInt",
     "SmlError",
     "SmlFile",
+    "SmlLimits",
+    "SmlQuantity",
     "StreamDecoder",
     "Telegram",
     "Time",

@@ -17,7 +17,7 @@ from sml_codec.dialogue import Enquiry, Request
 from sml_codec.errors import ConnectionLost, SessionError
 from sml_codec.frames import encode_frame
 from sml_codec.messages import Body
-from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.options import DEFAULT_LIMITS, Quirk, SmlLimits
 from sml_codec.stream import StreamDecoder
 
 PIECE: Final = 1 << 16
@@ -37,7 +37,7 @@ class SmlClient:
         client_id: bytes,
         username: bytes | None = None,
         password: bytes | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: SmlLimits = DEFAULT_LIMITS,
         quirks: Quirk = Quirk.ALL,
     ) -> None:
         self._reader = reader
@@ -107,7 +107,7 @@ async def connect(
     client_id: bytes = b"sml_codec",
     username: bytes | None = None,
     password: bytes | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: SmlLimits = DEFAULT_LIMITS,
 ) -> SmlClient:
     """Return a client of the server at a TCP address; raise OSError where there is none."""
     reader, writer = await asyncio.open_connection(host, port)

@@ -24,15 +24,15 @@ from threading import get_ident
 from typing import Final
 
 from sml_codec import _make as make
-from sml_codec._layouts import Layout, learn
+from sml_codec._layouts import SmlLayout, learn
 from sml_codec._schema import BODIES, TAGS, ShapeError
 from sml_codec.crc import REFLECTED, Crc
-from sml_codec.elements import LIST, Element, Reader, encode
+from sml_codec.elements import LIST, Element, ElementReader, encode
 from sml_codec.errors import ChecksumMismatch, EncodingError, MalformedSml, SmlError
 from sml_codec.files import SmlFile
 from sml_codec.messages import Body, GetListRes, Message, UnknownBody
 from sml_codec.numbers import SizedInt, Unsigned16
-from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.options import DEFAULT_LIMITS, Quirk, SmlLimits
 from sml_codec.quirks import corrected_list
 
 MOST_KINDS: Final = 16
@@ -48,12 +48,12 @@ class FileReader:
     It learns the layout of the messages it sees. One reader for each meter is best.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+    def __init__(self, *, limits: SmlLimits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
         self._limits = limits
         self._quirks = quirks
-        self._layouts: dict[bytes, list[Layout]] = {}
+        self._layouts: dict[bytes, list[SmlLayout]] = {}
         self._met: set[tuple[bytes, int]] = set()
-        self._last: Layout | None = None
+        self._last: SmlLayout | None = None
 
     def read(self, data: bytes) -> SmlFile:
         """Return what an SML file, perhaps damaged, contains; never raises."""
@@ -69,7 +69,7 @@ class FileReader:
                 messages.append(message)
                 offset += len(message.wire)
                 continue
-            reader = Reader(data, offset, limits=self._limits, quirks=self._quirks)
+            reader = ElementReader(data, offset, limits=self._limits, quirks=self._quirks)
             try:
                 message, intact = _message(reader)
             except MalformedSml as reason:
@@ -131,7 +131,7 @@ def _kind(data: bytes, offset: int) -> bytes:
 
 
 def decode_file(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+    data: bytes, *, limits: SmlLimits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> list[Message]:
     """Return the messages of an SML file without transport framing.
 
@@ -148,14 +148,14 @@ def decode_file(
 
 
 def read_file(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+    data: bytes, *, limits: SmlLimits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> SmlFile:
     """Return what an SML file, perhaps damaged, contains; never raises."""
     return shared_reader(limits, quirks, get_ident()).read(data)
 
 
 @lru_cache(maxsize=8)
-def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> FileReader:
+def shared_reader(limits: SmlLimits, quirks: Quirk, thread: int) -> FileReader:
     """Return what this thread has learned so far from files read with these options."""
     return FileReader(limits=limits, quirks=quirks)
 
@@ -196,7 +196,7 @@ def encode_message(message: Message) -> bytes:
 
 def _encode_like(wire: bytes, parts: tuple[Element, ...], crc: Crc) -> bytes:
     """Return a message in the form of `wire`."""
-    template = Reader(wire)
+    template = ElementReader(wire)
     while wire[template.offset] == 0:
         template.offset += 1
     start = template.offset
@@ -206,7 +206,7 @@ def _encode_like(wire: bytes, parts: tuple[Element, ...], crc: Crc) -> bytes:
     return wire[:start] + data + encode(checksum, template) + b"\0"
 
 
-def _message(reader: Reader) -> tuple[Message, bool]:
+def _message(reader: ElementReader) -> tuple[Message, bool]:
     """Read a message and the zero bytes before it; return it and whether its checksum is right."""
     data, before = reader.data, reader.offset
     while data[reader.offset] == 0:
@@ -240,13 +240,13 @@ def _message(reader: Reader) -> tuple[Message, bool]:
     return message, crc is not None
 
 
-def _expect_list(reader: Reader, length: int, what: str) -> None:
+def _expect_list(reader: ElementReader, length: int, what: str) -> None:
     start = reader.offset
     if reader.field() != (LIST, length):
         raise MalformedSml(f"no {what} starts with 0x{reader.data[start]:02x}", offset=start)
 
 
-def _is_checksum(checksum: SizedInt, reader: Reader) -> bool:
+def _is_checksum(checksum: SizedInt, reader: ElementReader) -> bool:
     return checksum.size == 2 or (checksum.size == 1 and Quirk.SHORT_CHECKSUM in reader.quirks)
 
 

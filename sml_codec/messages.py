@@ -102,7 +102,7 @@ class PeriodEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
+class SmlQuantity:
     """A unit, a scaler and a value, as a tupel entry repeats them."""
 
     unit: int | None = None
@@ -117,13 +117,13 @@ class TupelEntry:
     server_id: bytes
     second_index: Time | None
     status: int | None
-    active_plus: Quantity
-    reactive_1: Quantity
-    reactive_4: Quantity
+    active_plus: SmlQuantity
+    reactive_1: SmlQuantity
+    reactive_4: SmlQuantity
     signature_plus: bytes | None
-    active_minus: Quantity
-    reactive_2: Quantity
-    reactive_3: Quantity
+    active_minus: SmlQuantity
+    reactive_2: SmlQuantity
+    reactive_3: SmlQuantity
     signature_minus: bytes | None
 
 

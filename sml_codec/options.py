@@ -50,7 +50,7 @@ class Quirk(enum.Flag):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SmlLimits:
     """The most that a decoder takes from a stranger; beyond it raises `LimitExceeded`.
 
     `frame` bounds what a stream decoder buffers, in bytes; `octets` one octet string, in bytes;
@@ -63,4 +63,4 @@ class Limits:
     depth: int = 64
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = SmlLimits()

@@ -13,7 +13,7 @@ from typing import Final
 from sml_codec.codec import encode_file
 from sml_codec.dialogue import Responder
 from sml_codec.frames import encode_frame
-from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.options import DEFAULT_LIMITS, Quirk, SmlLimits
 from sml_codec.stream import StreamDecoder
 
 PIECE: Final = 1 << 16
@@ -25,7 +25,7 @@ async def serve(
     port: int,
     *,
     idle_seconds: float = 300.0,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: SmlLimits = DEFAULT_LIMITS,
     quirks: Quirk = Quirk.ALL,
 ) -> asyncio.Server:
     """Return a server that answers every file of requests; close it to stop.

@@ -11,7 +11,7 @@ from sml_codec.errors import ChecksumMismatch, MalformedSml, UnsupportedVersion
 from sml_codec.files import Telegram
 from sml_codec.frames import START, Damage, DamageKind, Frame
 from sml_codec.messages import Message
-from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.options import DEFAULT_LIMITS, Quirk, SmlLimits
 from sml_codec.transport import FrameDecoder
 
 
@@ -25,7 +25,7 @@ class StreamDecoder:
     def __init__(
         self,
         *,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: SmlLimits = DEFAULT_LIMITS,
         quirks: Quirk = Quirk.ALL,
         reader: FileReader | None = None,
     ) -> None:
@@ -46,7 +46,7 @@ class StreamDecoder:
 
 
 def decode_stream(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+    data: bytes, *, limits: SmlLimits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> list[Telegram]:
     """Return the telegrams of a whole capture, intact and damaged, in order."""
     reader = shared_reader(limits, quirks, get_ident())
@@ -55,7 +55,7 @@ def decode_stream(
 
 
 def decode_frame(
-    data: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
+    data: bytes, *, limits: SmlLimits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> list[Message]:
     """Return the messages of exactly one frame.
 

@@ -14,7 +14,7 @@ from typing import Final
 from sml_codec import _make as make
 from sml_codec.crc import REFLECTED, X25_RESIDUE, Crc
 from sml_codec.frames import END, ESCAPE, START, START_V2, Damage, DamageKind, Event, Frame
-from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.options import DEFAULT_LIMITS, Quirk, SmlLimits
 
 RETRIES: Final = 8
 """How many starts within a damaged frame are tried; bounds the work on hostile bytes."""
@@ -29,7 +29,7 @@ class FrameDecoder:
     the stream is cut.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+    def __init__(self, *, limits: SmlLimits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
         self._longest = limits.frame
         self._quirks = quirks
         self._buffer: bytes | bytearray = bytearray()

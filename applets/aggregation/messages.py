@@ -34,7 +34,6 @@ from sml_codec import (
     CloseReq,
     CloseRes,
     GetProcParameterRes,
-    Limits,
     Message,
     Obis,
     OpenReq,
@@ -42,6 +41,7 @@ from sml_codec import (
     PlainValue,
     SetProcParameterReq,
     SmlError,
+    SmlLimits,
     Tree,
     decode_file,
     encode_file,
@@ -53,7 +53,7 @@ CLA: Final = 0x80
 NONCE_SIZE: Final = 16
 PART: Final = Obis(bytes.fromhex("81814d020000"))
 """129-129:77.2.0*0: group A and B from the manufacturers' range, as are all here."""
-LIMITS: Final = Limits(octets=1 << 18, elements=64, depth=8)
+LIMITS: Final = SmlLimits(octets=1 << 18, elements=64, depth=8)
 
 
 class Instruction(enum.IntEnum):

@@ -21,7 +21,6 @@ from sml_codec import (
     CloseRes,
     GetProfileListReq,
     GetProfileListRes,
-    Limits,
     Message,
     Obis,
     OpenReq,
@@ -29,6 +28,7 @@ from sml_codec import (
     PeriodEntry,
     PlainValue,
     SmlError,
+    SmlLimits,
     Time,
     TimeChoice,
     Tree,
@@ -58,7 +58,7 @@ NONCE_SIZE: Final = 16
 SCALAR_SIZE: Final = 32
 DIGEST_SIZE: Final = 32
 MOST_DAYS: Final = 400
-LIMITS: Final = Limits(octets=1 << 18, elements=1024, depth=8)
+LIMITS: Final = SmlLimits(octets=1 << 18, elements=1024, depth=8)
 
 
 class MessageRefused(Exception):

@@ -13,7 +13,7 @@ told stays on record even if its command fails: by whether it fails, it could te
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,7 +24,7 @@ from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
 from hub.machine import AGGREGATE, WEIGHTED, Manifest, StatementGrant
-from hub.metering import Meter, PeriodIncomplete
+from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.aggregation import (
     AggregationError,
     Contribution,
@@ -43,6 +43,7 @@ from protocols.aggregation import (
     Terms,
 )
 from protocols.platform import Refusal, Refused
+from sml_codec import Obis
 
 __all__ = ["HubAggregation"]
 
@@ -59,7 +60,8 @@ class HubAggregation:
     package: bytes
     """The digest of the bundle it was installed from."""
     manifest: Manifest
-    meter: Meter
+    registers: Mapping[str, MeteredRegister]
+    """Those that the manifest names, the main one first (`granted_registers`)."""
     disclosure: Disclosure
     record: RoundRecord
     secret: bytes = field(repr=False)
@@ -75,7 +77,7 @@ class HubAggregation:
         """Return the keys for the round of this nonce, signed by the certifier."""
         if len(nonce) != NONCE_SIZE:
             raise Refused(Refusal.MALFORMED, f"a nonce has {NONCE_SIZE} bytes")
-        return self.meter.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
+        return self._main.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
 
     def contribute(self, operator: bytes, announced: bytes) -> bytes:
         """Return the contribution; the same one however often a round is asked for."""
@@ -94,8 +96,9 @@ class HubAggregation:
             household = self._household(round_)
             self._require_consent(round_, len(round_.members))
             days = self._days(round_)
-            limbs, load = self.meter.certifier.certify_load(round_, days)
-            blinding = self.meter.certifier.open_load(round_, days)
+            certifier = self._register(round_).certifier
+            limbs, load = certifier.certify_load(round_, days)
+            blinding = certifier.open_load(round_, days)
             crypt = _encryptor(round_.terms.key, round_.terms.exponent_bits)
             contribution = household.contribute(
                 limbs, load, crypt, self.randomness, blinding
@@ -134,7 +137,7 @@ class HubAggregation:
                 agreements[at : at + SIGNATURE_SIZE]
                 for at in range(0, len(agreements), SIGNATURE_SIZE)
             ]
-            blinding = self.meter.certifier.open_load(round_, self._days(round_))
+            blinding = self._register(round_).certifier.open_load(round_, self._days(round_))
             opening = self._household(round_).open(listed, signatures, blinding)
             if not known.is_open:
                 request = self._require_consent(round_, len(listed.indexes))
@@ -158,17 +161,26 @@ class HubAggregation:
     def _require_terms(self, round_: Round) -> StatementGrant:
         """Return the manifest's grant for such a round; raise `Refused` if there is none."""
         terms, (begin, end) = round_.terms, round_.terms.bounds
-        channel = self.meter.channel
-        if terms.register != channel.register or terms.zone != self.meter.zone:
-            raise Refused(Refusal.NOT_FOUND, "another register, or days of another zone")
-        a, b, c, d, e, f = terms.register
+        if terms.zone != self._register(round_).zone:
+            raise Refused(Refusal.NOT_FOUND, "days of another zone")
+        register = str(Obis(terms.register))
         kind = AGGREGATE if terms.weighting is None else WEIGHTED
         for grant in self.manifest.statements:
-            if grant.kind == kind and f"{a}-{b}:{c}.{d}.{e}*{f}" in grant.registers:
+            if grant.kind == kind and register in grant.registers:
                 if end - begin < grant.minimum_days * SHORTEST_DAY:
                     raise Refused(Refusal.NOT_GRANTED, "shorter than the manifest says")
                 return grant
         raise Refused(Refusal.NOT_GRANTED, "the manifest names no such sum")
+
+    @property
+    def _main(self) -> MeteredRegister:
+        return next(iter(self.registers.values()))
+
+    def _register(self, round_: Round) -> MeteredRegister:
+        name = str(Obis(round_.terms.register))
+        if name not in self.registers:
+            raise Refused(Refusal.NOT_FOUND, "another register")
+        return self.registers[name]
 
     def _rules(self, grant: StatementGrant) -> Rules:
         authorities = self.authorities()
@@ -198,12 +210,12 @@ class HubAggregation:
         return listed, round_
 
     def _household(self, round_: Round) -> Household:
-        index = round_.index_of(self.meter.certifier.series.meter)
+        index = round_.index_of(self._main.certifier.series.meter)
         return Household(round_, index, MemberSecret(self.secret, round_.nonce))
 
     def _days(self, round_: Round) -> list[Certification]:
         try:
-            return self.meter.certifications(round_.terms.period)
+            return self._register(round_).certifications(round_.terms.period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
 

@@ -30,7 +30,7 @@ from hub.applet_host.services import (
     HubLog,
     HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
 from hub.card import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.registry import Registry
@@ -48,7 +48,8 @@ from hub.machine import (
     RawApplet,
     Released,
 )
-from hub.metering import Meter
+from hub.metering import MeteredRegister
+from hub.text import printable
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.platform import Platform, Refusal, Refused
@@ -84,10 +85,12 @@ class HubParts(Protocol):
 
     database: Database
     disclosure: Disclosure
-    meter: Meter
-    """Of what is drawn from the grid."""
-    feed_in: Meter | None
-    """Of what is fed in, if there is such a register."""
+    registers: Mapping[bytes, MeteredRegister]
+    """By OBIS code; the first is the main one."""
+
+    @property
+    def main(self) -> MeteredRegister:
+        """The main register."""
 
     def now(self) -> int:
         """Return epoch seconds."""
@@ -287,7 +290,7 @@ class MachineRuntime:
         for aid, fault in record.faults:
             log = HubLog(self.hub.database, aid, self.hub.now)
             for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
-                log.write(_printable(line))
+                log.write(printable(line)[:LINE_SIZE])
 
     def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
@@ -306,28 +309,28 @@ class MachineRuntime:
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
         log = HubLog(hub.database, entry.aid, hub.now)
-        feed_in = named_feed_in(hub.feed_in, manifest)
+        registers = granted_registers(hub.registers, manifest)
         platform = Platform(
             statements=HubStatements(
-                entry.aid, bundle.digest, manifest, hub.meter, hub.disclosure, self._stack,
-                feed_in=feed_in,
+                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack,
             ),
-            calendar=HubCalendar(hub.meter, feed_in),
+            calendar=HubCalendar(registers),
             store=AppletStore(hub.database, entry.aid, quota),
             clock=HubClock(hub.now),
             signatures=Ed25519Signatures(),
             log=log,
         )  # fmt: skip
         if board is not None:
-            minutes = manifest.resolution_minutes or hub.meter.slot_minutes
-            platform = replace(platform, readings=HubReadings(hub.meter, minutes), outputs=board)
+            minutes = manifest.resolution_minutes or hub.main.slot_minutes
+            readings = HubReadings(registers, minutes)
+            platform = replace(platform, readings=readings, outputs=board)
         else:
             platform = replace(
                 platform,
                 transactions=AppletTransactions(self._stack),
                 peers=AppletPeers(entry.aid, self._stack, self._firewall),
                 aggregation=HubAggregation(
-                    entry.aid, bundle.digest, manifest, hub.meter, hub.disclosure,
+                    entry.aid, bundle.digest, manifest, registers, hub.disclosure,
                     RoundRecord(hub.database), hub.aggregation_secret, hub.authorities, hub.now,
                     self._stack,
                 ),
@@ -368,9 +371,3 @@ class MachineRuntime:
             return Bundle.decode(bundle, self.vendors)
         except BundleError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
-
-
-def _printable(line: str) -> str:
-    """Return a line of an applet's making, harmless on a terminal and not too long."""
-    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
-    return "".join(marks)[:LINE_SIZE]

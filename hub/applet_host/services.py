@@ -7,7 +7,7 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -23,7 +23,7 @@ from hub.disclosure import (
     number_of,
 )
 from hub.machine import Manifest, at_resolution
-from hub.metering import Meter, PeriodIncomplete
+from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault import Component, Database
 from protocols.amounts import Sum, decode_amounts
 from protocols.metrology import CertifiedPeriod, Period
@@ -36,6 +36,7 @@ from protocols.proofs import (
 )
 from protocols.proofs.group import encode_scalar
 from protocols.proofs.transcript import DIGEST_SIZE
+from sml_codec import Obis
 
 __all__ = [
     "STORE_COMPONENT",
@@ -45,7 +46,7 @@ __all__ = [
     "HubLog",
     "HubReadings",
     "HubStatements",
-    "named_feed_in",
+    "granted_registers",
 ]
 
 STORE_COMPONENT: Final = Component(
@@ -74,12 +75,22 @@ NONCE_SIZES: Final = range(16, 65)
 SEED_SIZE: Final = 32
 
 
-def named_feed_in(feed_in: Meter | None, manifest: Manifest) -> Meter | None:
-    """Return the register of what is fed in, if there is one and a statement's grant names it."""
-    if feed_in is None:
-        return None
+def granted_registers(
+    registers: Mapping[bytes, MeteredRegister], manifest: Manifest
+) -> dict[str, MeteredRegister]:
+    """Return the hub's registers that a manifest names, by OBIS code in text.
+
+    The first of the hub's, its main one, is always among them and first: what may be asked of it,
+    each call's grant says.
+    """
     named = {register for grant in manifest.statements for register in grant.registers}
-    return feed_in if _obis_text(feed_in.channel.register) in named else None
+    named |= set(manifest.registers)
+    main = next(iter(registers))
+    return {
+        name: register
+        for code, register in registers.items()
+        if (name := str(Obis(code))) in named or code == main
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +106,13 @@ class HubStatements:
     package: bytes
     """The digest of the bundle it was installed from."""
     manifest: Manifest
-    meter: Meter
+    registers: Mapping[str, MeteredRegister]
+    """Those that the manifest names, the main one first (`granted_registers`)."""
     disclosure: Disclosure
     stack: CommandStack
     """Of the applets at work: says whether a release stays on record, and has the record."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
-    feed_in: Meter | None = None
-    """Of what is fed in; None where there is none, or the manifest does not name it."""
 
     def open_linear(
         self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
@@ -125,7 +135,7 @@ class HubStatements:
             statement=Sum.kind,
             days=len(days),
             form=Form(
-                begin, 60 * about.slot_minutes, tuple(weights), register=self._form_register(meter)
+                begin, 60 * about.slot_minutes, tuple(weights), register=self._named(register)
             ),
             subject=about.parameters,
         )
@@ -158,7 +168,7 @@ class HubStatements:
             purpose=self.manifest.purpose,
             days=len(days),
             numbers=tuple(
-                number_of(amount, begin, 60 * about.slot_minutes, slots, self._form_register(meter))
+                number_of(amount, begin, 60 * about.slot_minutes, slots, self._named(register))
                 for amount in described
             ),
             subject=about.parameters,
@@ -175,9 +185,9 @@ class HubStatements:
 
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
-    ) -> tuple[Meter, list[Certification], StatementContext]:
+    ) -> tuple[MeteredRegister, list[Certification], StatementContext]:
         self.stack.require_record()
-        meter = _meter((self.meter, self.feed_in), register)
+        meter = _register(self.registers, register)
         period = _period(meter, begin, end)
         parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
         if len(nonce) not in NONCE_SIZES:
@@ -203,8 +213,9 @@ class HubStatements:
             ),
         )
 
-    def _form_register(self, meter: Meter) -> str:
-        return "" if meter is self.meter else _obis_text(meter.channel.register)
+    def _named(self, register: str) -> str:
+        """Return how the guard names a register: the main one by no name."""
+        return "" if register == next(iter(self.registers)) else register
 
     def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
         try:
@@ -218,7 +229,7 @@ class HubStatements:
 class HubReadings:
     """What slots used, for raw applets: no finer than their manifest says."""
 
-    meter: Meter
+    registers: Mapping[str, MeteredRegister]
     resolution_minutes: int
 
     def read(self, register: str, begin: int, end: int) -> Use:
@@ -226,9 +237,9 @@ class HubReadings:
 
         Raises `Refused` (NOT_FOUND) for another register, INCOMPLETE where no day is certified.
         """
-        _meter((self.meter,), register)
+        meter = _register(self.registers, register)
         try:
-            days = self.meter.certified_between(begin, end)
+            days = meter.certified_between(begin, end)
         except (ValueError, OverflowError, OSError):
             raise Refused(Refusal.MALFORMED) from None
         rows = [
@@ -243,24 +254,24 @@ class HubReadings:
             raise Refused(Refusal.INCOMPLETE)
         starts, watt_hours, states = zip(*rows, strict=True)
         use = Use(starts, watt_hours, bytes(states))
-        return at_resolution(use, self.meter.slot_minutes, self.resolution_minutes)
+        return at_resolution(use, meter.slot_minutes, self.resolution_minutes)
 
 
 @dataclass(frozen=True, slots=True)
 class HubCalendar:
     """Tells an applet which slots a period has and how they are known; no use."""
 
-    meter: Meter
-    feed_in: Meter | None = None
-    """Of what is fed in; None where there is none, or the manifest does not name it."""
+    registers: Mapping[str, MeteredRegister]
+    """Those that the manifest names, the main one first (`granted_registers`)."""
 
     def grid(self) -> Grid:
         """Return zone and slot length."""
-        return Grid(self.meter.zone, self.meter.slot_minutes)
+        main = next(iter(self.registers.values()))
+        return Grid(main.zone, main.slot_minutes)
 
     def slots(self, register: str, begin: int, end: int) -> Slots:
         """Return starts and states of the period's slots; raise `Refused` where there are none."""
-        meter = _meter((self.meter, self.feed_in), register)
+        meter = _register(self.registers, register)
         period = _period(meter, begin, end)
         try:
             uses = meter.uses(period)
@@ -270,23 +281,17 @@ class HubCalendar:
         return Slots(starts, bytes(state for use in uses for state in use.states))
 
 
-def _meter(meters: Iterable[Meter | None], register: str) -> Meter:
-    for meter in meters:
-        if meter is not None and register == _obis_text(meter.channel.register):
-            return meter
-    raise Refused(Refusal.NOT_FOUND)
+def _register(registers: Mapping[str, MeteredRegister], name: str) -> MeteredRegister:
+    if name not in registers:
+        raise Refused(Refusal.NOT_FOUND)
+    return registers[name]
 
 
-def _period(meter: Meter, begin: int, end: int) -> Period:
+def _period(meter: MeteredRegister, begin: int, end: int) -> Period:
     try:
         return meter.period(begin, end)
     except (PeriodIncomplete, ValueError, OverflowError, OSError):
         raise Refused(Refusal.MALFORMED) from None
-
-
-def _obis_text(register: bytes) -> str:
-    a, b, c, d, e, f = register
-    return f"{a}-{b}:{c}.{d}.{e}*{f}"
 
 
 @dataclass(frozen=True, slots=True)

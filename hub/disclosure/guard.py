@@ -220,6 +220,7 @@ class Disclosure:
             "end": request.end,
             "readings": request.readings,
             "bits": request.bits,
+            **({"register": request.register} if request.register else {}),
         }
         try:
             terms = self._standing_terms(request.wanted)

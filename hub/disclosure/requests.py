@@ -243,15 +243,18 @@ class ExportRequest:
     resolution_minutes: int
     begin: int
     end: int
-    period: str
-    """The period of the consent, `2025-03-01/2025-03-31`, which [begin, end) lies in."""
+    subject: str
+    """What the consent is about: `2025-03-01/2025-03-31`, which [begin, end) lies in, after the
+    OBIS code and a space where it is not about the main register."""
     readings: int
     bits: int
+    register: str = ""
+    """The OBIS code; empty for the main register."""
 
     @property
     def wanted(self) -> Wanted:
         """What a consent has to be about."""
-        return b"", b"", self.recipient, self.purpose, f"export {self.period}"
+        return b"", b"", self.recipient, self.purpose, f"export {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class InspectionTui(App[None]):
         told = ("time", "recipient", "purpose", "bits", "bytes")
         self._table("releases").add_columns(*(say(f"tui.{name}") for name in told))
         with self._open_device() as device:
-            latest = device.meter.vault.latest(device.meter.channel)
+            latest = device.main.vault.latest(device.main.channel)
             self._day = local_date(device, device.now() if latest is None else latest.time - 1)
         self.action_reload()
         self.set_interval(REFRESH_SECONDS, self.action_reload)
@@ -138,7 +138,7 @@ class InspectionTui(App[None]):
 
     def _now(self, device: Device, kept: Summaries) -> Text:
         words, zone, book = self._words, device.zone, tariff_book(device)
-        power, span = power_now(device), device.meter.journal.span()
+        power, span = power_now(device), device.main.journal.span()
         told = words.t("tui.no_power")
         if power is not None:
             told = words.t(

@@ -19,6 +19,7 @@ from hub.machine import contract, limits
 from hub.machine._abi import Err, Function, Malformed, Ok
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.manifest import SUMS, Confinement, Manifest
+from hub.text import printable
 from protocols.amounts import AmountsMalformed, decode_amounts
 from protocols.platform import Platform, Refusal, Refused
 from protocols.platform.rows import Needs
@@ -129,15 +130,10 @@ class Host:
         if self._platform is None or self._log_left <= 0:
             return
         for line in text[: self._log_left].splitlines():
-            self._platform.log.write(_shown(line))
+            self._platform.log.write(printable(line))
         self._log_left -= len(text) + 1
         if self._log_left <= 0:
             self._platform.log.write("(the rest of the log was dropped)")
-
-
-def _shown(line: str) -> str:
-    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
-    return "".join(marks)
 
 
 @cache

@@ -161,6 +161,8 @@ class Manifest:
     limits: Limits = Limits()
     resolution_minutes: int | None = None
     """The finest slots a raw applet reads."""
+    registers: tuple[str, ...] = ()
+    """Which registers a raw applet reads beside the main one; others name theirs by statement."""
     peers: tuple[Peer, ...] = ()
     shared: tuple[Shared, ...] = ()
 
@@ -201,6 +203,7 @@ class Manifest:
             outputs=top.take("outputs", each("outputs", _output), ()),
             limits=top.take("limits", _limits, Limits()),
             resolution_minutes=top.take("resolution_minutes", between(5, 1440), None),
+            registers=top.take("registers", names(_REGISTER), ()),
             peers=top.take("peers", each("peers", _peer), ()),
             shared=top.take("shared", each("shared", _shared), ()),
         )
@@ -231,6 +234,8 @@ def _check_confinement(manifest: Manifest) -> None:
             raise ManifestError("outputs", "only a raw applet has outputs")
         if manifest.resolution_minutes is not None:
             raise ManifestError("resolution_minutes", "only a raw applet reads readings")
+        if manifest.registers:
+            raise ManifestError("registers", "only a raw applet reads readings")
         return
     if manifest.statements:
         raise ManifestError("statements", "a raw applet makes no statements")

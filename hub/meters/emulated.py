@@ -11,6 +11,7 @@ from typing import Final
 
 from hub.errors import HubError
 from hub.readings import Reading, ReadingFlag, Readout
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from sml_codec import (
     Body,
     CloseRes,
@@ -26,18 +27,12 @@ from sml_codec import (
 )
 
 __all__ = [
-    "ACTIVE_ENERGY_EXPORT",
-    "ACTIVE_ENERGY_IMPORT",
     "UnsendableReading",
     "emulated_meter_id",
     "is_emulated",
     "telegrams",
 ]
 
-ACTIVE_ENERGY_IMPORT: Final = bytes.fromhex("0100010800ff")
-"""1-0:1.8.0*255."""
-ACTIVE_ENERGY_EXPORT: Final = bytes.fromhex("0100020800ff")
-"""1-0:2.8.0*255."""
 LIST_NAME: Final = bytes.fromhex("0100620affff")
 """1-0:98.10.255*255, the list of current values."""
 UNIT_WH: Final = 30
@@ -63,20 +58,14 @@ def is_emulated(meter: bytes) -> bool:
 
 
 def telegrams(
-    meter: bytes,
-    readings: Iterable[Reading | Readout],
-    register: bytes = ACTIVE_ENERGY_IMPORT,
-    feed_in_register: bytes = ACTIVE_ENERGY_EXPORT,
+    meter: bytes, readings: Iterable[Reading | Readout], register: bytes = ACTIVE_ENERGY_IMPORT
 ) -> Iterator[bytes]:
-    """Yield a framed SML telegram for each reading or readout, to the tenth of a watt-hour.
+    """Yield a framed SML telegram for each readout, to the tenth of a watt-hour.
 
-    Raises `UnsendableReading` for what does not fit one.
+    A reading by itself is one of `register`. Raises `UnsendableReading` for what does not fit one.
     """
     for number, given in enumerate(readings):
-        readout = given if isinstance(given, Readout) else Readout(given)
-        entries = [_entry(register, readout.drawn)]
-        if readout.fed_in is not None:
-            entries.append(_entry(feed_in_register, readout.fed_in))
+        readout = given if isinstance(given, Readout) else Readout({register: given})
         serial = number.to_bytes(4, "big")
         bodies: tuple[Body, ...] = (
             OpenRes(request_file_id=serial, server_id=meter),
@@ -84,7 +73,7 @@ def telegrams(
                 server_id=meter,
                 list_name=LIST_NAME,
                 sensor_time=Time(TimeChoice.TIMESTAMP, readout.time),
-                entries=tuple(entries),
+                entries=tuple(_entry(obis, reading) for obis, reading in readout.readings.items()),
             ),
             CloseRes(),
         )

@@ -18,8 +18,8 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from fractions import Fraction
@@ -83,25 +83,25 @@ def parse_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class CsvReplay:
-    """A column of a CSV file (or .csv.gz) of interval data, or two."""
+    """Columns of a CSV file (or .csv.gz) of interval data."""
 
     path: Path
-    column: str
+    columns: Mapping[bytes, str]
+    """What was counted by which register, by OBIS code; at least one."""
     unit: EnergyUnit
     interval_seconds: int
     zone: ZoneInfo
     """The clock of the first column where it states no offset of its own."""
     suspect_column: str | None = None
     """A column whose `1` marks a row as a gap."""
-    start_register_wh: int = 0
-    feed_in_column: str | None = None
-    """The column of what was fed in."""
-    start_feed_in_wh: int = 0
+    start_wh: Mapping[bytes, int] = field(default_factory=dict)
+    """Where registers stand before the first row, where not at 0."""
 
     def readings(self, begin: int | None = None, end: int | None = None) -> Iterator[Reading]:
-        """Yield the register of energy drawn as `readouts` does."""
+        """Yield the first register as `readouts` does."""
+        first = next(iter(self.columns))
         for readout in self.readouts(begin, end):
-            yield readout.drawn
+            yield readout.readings[first]
 
     def readouts(self, begin: int | None = None, end: int | None = None) -> Iterator[Readout]:
         """Yield the registers at the bounds of the intervals in [begin, end).
@@ -111,34 +111,30 @@ class CsvReplay:
         included; rows must be in order and distinct. Raises `ReplayError` at the first line that
         is wrong.
         """
-        registers = [Fraction(self.start_register_wh)]
-        if self.feed_in_column is not None:
-            registers.append(Fraction(self.start_feed_in_wh))
+        registers = [Fraction(self.start_wh.get(register, 0)) for register in self.columns]
         previous_end: int | None = None
         if begin is not None:
             previous_end = begin
-            yield _readout(begin, registers)
+            yield self._readout(begin, registers)
         for start, energy in self._intervals():
             outside = (begin is not None and start < begin) or (end is not None and start >= end)
             if energy is None or outside:
                 continue
             if previous_end != start:
                 flags = ReadingFlag.NONE if previous_end is None else ReadingFlag.RESUMED
-                yield _readout(start, registers, flags)
+                yield self._readout(start, registers, flags)
             registers = list(map(add, registers, energy))
             previous_end = start + self.interval_seconds
-            yield _readout(previous_end, registers)
+            yield self._readout(previous_end, registers)
         if end is not None and previous_end is not None and previous_end < end:
-            yield _readout(end, registers, ReadingFlag.RESUMED)
+            yield self._readout(end, registers, ReadingFlag.RESUMED)
 
     def _intervals(self) -> Iterator[tuple[int, tuple[Fraction, ...] | None]]:
         """Yield start and energies of each row; None for a gap."""
         with self._open() as text:
             rows = self._rows(text)
             number, header = next(rows, (1, []))
-            fed_in = self.feed_in_column
-            columns = [self.column, *([] if fed_in is None else [fed_in])]
-            places = [(column, self._place(header, column)) for column in columns]
+            places = [(column, self._place(header, column)) for column in self.columns.values()]
             suspect = (
                 None if self.suspect_column is None else self._place(header, self.suspect_column)
             )
@@ -223,11 +219,11 @@ class CsvReplay:
             raise self._wrong(number, f"{column} is {text} {self.unit.value}: no home uses that")
         return energy
 
+    def _readout(
+        self, time: int, registers: Sequence[Fraction], flags: ReadingFlag = ReadingFlag.NONE
+    ) -> Readout:
+        values = zip(self.columns, registers, strict=True)
+        return Readout({obis: Reading(time, int(wh), flags) for obis, wh in values})
+
     def _wrong(self, number: int, what: str) -> ReplayError:
         return ReplayError(f"{self.path}: line {number}: {what}")
-
-
-def _readout(
-    time: int, registers: Sequence[Fraction], flags: ReadingFlag = ReadingFlag.NONE
-) -> Readout:
-    return Readout(*(Reading(time, int(register), flags) for register in registers))

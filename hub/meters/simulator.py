@@ -15,7 +15,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 from hub.errors import HubError
 from hub.meters.solar import SolarRoof
 from hub.readings import Reading, Readout
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, date_at
 
 __all__ = ["SimulationUnavailable", "SyntheticHousehold"]
 
@@ -69,11 +70,13 @@ class SyntheticHousehold:
     solar_watts_peak: int = 0
     """The rated power of its panels; with any, the meter has a register of energy fed in."""
     start_feed_in_wh: int = 0
+    registers: tuple[bytes, bytes] = (ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT)
+    """The OBIS codes of energy drawn and energy fed in."""
 
     def readings(self, first: date, last: date, step_seconds: int = 900) -> Iterator[Reading]:
         """Yield the register of energy drawn as `readouts` does."""
         for readout in self.readouts(first, last, step_seconds):
-            yield readout.drawn
+            yield readout.readings[self.registers[0]]
 
     def readouts(self, first: date, last: date, step_seconds: int = 900) -> Iterator[Readout]:
         """Yield the registers every `step_seconds` from the start of `first` to the end of `last`.
@@ -107,8 +110,10 @@ class SyntheticHousehold:
 
     def _readout(self, time: int, drawn: int, fed_in: int) -> Readout:
         """Return what the meter shows after so many watt-minutes."""
-        exported = Reading(time, fed_in // 60) if self.solar_watts_peak else None
-        return Readout(Reading(time, drawn // 60), exported)
+        shown = {self.registers[0]: Reading(time, drawn // 60)}
+        if self.solar_watts_peak:
+            shown[self.registers[1]] = Reading(time, fed_in // 60)
+        return Readout(shown)
 
 
 def _base_watts(kwh_per_year: int) -> Callable[[datetime], int]:
@@ -145,7 +150,7 @@ def _appliance_watts(dice: random.Random, begin: int, minutes: int, zone: ZoneIn
     weeks = max(1, -(-minutes // (7 * 24 * 60)))
     for appliance in APPLIANCES:
         for _ in range(appliance.runs_a_week * weeks):
-            day = datetime.fromtimestamp(begin, UTC).astimezone(zone).date()
+            day = date_at(begin, zone)
             moment = datetime.combine(
                 day + timedelta(days=dice.randrange(7 * weeks)),
                 time(dice.choice(appliance.hours), dice.randrange(60)),

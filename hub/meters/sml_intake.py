@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way by which readings come in: SML telegrams of one meter, whatever carried them.
+"""Readings come in: SML telegrams of one meter, whatever carried them.
 
 Bytes of a capture, a serial line or a TCP peer are fed in as they come. A telegram counts only
 if its frame and all its messages are intact; what is damaged is reported with its place and
 reason, and never guessed at. A telegram of another meter is refused by name: somebody has
-plugged in the wrong cable. Where the hub is for two registers, of energy drawn and of energy fed
-in, a telegram counts only if one of its lists has both: a readout is of one moment.
+plugged in the wrong cable. Where the hub is for several registers, a telegram counts only if one
+of its lists has them all: a readout is of one moment.
 
 The moment of a reading is the meter's own time stamp if it sends one. Most meters send a count of
 seconds instead; then it is the time of arrival, or for a capture the capture's start plus the
 seconds counted since.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from hub.errors import HubError
 from hub.meters.emulated import UNIT_WH, flags_of
 from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
-from hub.vault import Channel
 from sml_codec import GetListRes, ListEntry, Obis, StreamDecoder, Telegram, Time, TimeChoice
 
 __all__ = ["LostTelegram", "SmlIntake", "SmlIntakeError"]
@@ -48,8 +47,10 @@ class LostTelegram:
 class SmlIntake:
     """Turns a stream of SML bytes into what the registers of one meter showed."""
 
-    channel: Channel
-    """The meter, and its register of energy drawn."""
+    meter: bytes
+    """The meter's identification."""
+    registers: Sequence[bytes]
+    """The OBIS codes of those of its registers that the hub is for."""
     arrival: Callable[[], int]
     """The present time in epoch seconds."""
     capture_start: int | None = None
@@ -59,8 +60,6 @@ class SmlIntake:
     ahead_seconds: int | None = None
     """Refuse what is stamped so much later than it arrives: one such reading in an append-only
     vault would keep out all that follow. None: a file may say what it likes."""
-    feed_in_register: bytes | None = None
-    """The register of energy fed in, if the hub is for one."""
     lost: list[LostTelegram] = field(default_factory=list)
     telegrams: int = 0
     """Intact telegrams so far."""
@@ -102,33 +101,36 @@ class SmlIntake:
 
     def _readout(self, telegram: Telegram) -> Readout | None:
         """Return what a telegram says of the registers; None where it says nothing of them."""
-        offset, half = telegram.frame.offset, False
+        offset, lacks_some = telegram.frame.offset, False
         for message in telegram.file.messages:
             body = message.body
             if not isinstance(body, GetListRes):
                 continue
-            if body.server_id != self.channel.meter:
+            if body.server_id != self.meter:
                 raise SmlIntakeError(
                     f"telegram at byte {offset}: of meter {body.server_id.hex()},"
-                    f" this hub is for {self.channel.meter.hex()}"
+                    f" this hub is for {self.meter.hex()}"
                 )
-            drawn = _entry(body, self.channel.register)
-            if self.feed_in_register is None:
-                if drawn is not None:
-                    return Readout(self._reading(body, drawn, self._moment_of(body, drawn)))
-                continue
-            fed_in = _entry(body, self.feed_in_register)
-            if drawn is not None and fed_in is not None:
-                if body.sensor_time is None and drawn.time != fed_in.time:
-                    raise _Unusable("its registers were not read at one moment")
-                moment = self._moment_of(body, drawn)
-                return Readout(
-                    self._reading(body, drawn, moment), self._reading(body, fed_in, moment)
-                )
-            half = half or drawn is not None or fed_in is not None
-        if half:
-            raise _Unusable("it has one of the two registers only")
+            entries = {
+                register: entry
+                for register in self.registers
+                if (entry := _entry(body, register)) is not None
+            }
+            if len(entries) == len(self.registers):
+                return self._read(body, entries)
+            lacks_some = lacks_some or bool(entries)
+        if lacks_some:
+            raise _Unusable("it has some of the registers only")
         return None
+
+    def _read(self, body: GetListRes, entries: Mapping[bytes, ListEntry]) -> Readout:
+        times = [entry.time for entry in entries.values()]
+        if body.sensor_time is None and any(time != times[0] for time in times):
+            raise _Unusable("its registers were not read at one moment")
+        moment = self._moment(body.sensor_time or times[0])
+        return Readout(
+            {register: self._reading(body, entry, moment) for register, entry in entries.items()}
+        )
 
     def _reading(self, body: GetListRes, entry: ListEntry, moment: int) -> Reading:
         wh = _watt_hours(entry)
@@ -138,9 +140,6 @@ class SmlIntake:
         if self._is_ahead(moment):
             raise _Unusable("its clock is ahead of the hub's")
         return Reading(moment, wh, flags_of(body.server_id, entry.status))
-
-    def _moment_of(self, body: GetListRes, entry: ListEntry) -> int:
-        return self._moment(body.sensor_time or entry.time)
 
     def _is_ahead(self, moment: int) -> bool:
         return self.ahead_seconds is not None and moment > self.arrival() + self.ahead_seconds

@@ -145,18 +145,23 @@ def about_feed_in(manifest: Manifest) -> list[str]:
 
 
 def dealings(manifest: Manifest) -> list[str]:
-    """Return with which other applets one may speak, in sentences."""
+    """Return which more registers an applet reads, and with which applets it may speak."""
+    reads = [f"it also reads the registers {', '.join(manifest.registers)}"]
     asks = [
         f"it may ask the applet {peer.aid.hex().upper()} (services"
         f" {', '.join(map(str, peer.services))}), which has the same recipient or refuses"
         for peer in manifest.peers
     ]
-    return asks + [
-        f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
-        " the same recipient or is refused"
-        for shared in manifest.shared
-        for client in shared.clients
-    ]
+    return (
+        (reads if manifest.registers else [])
+        + asks
+        + [
+            f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
+            " the same recipient or is refused"
+            for shared in manifest.shared
+            for client in shared.clients
+        ]
+    )
 
 
 @contextmanager

@@ -9,7 +9,15 @@ from typing import Final
 import rich_click as click
 from rich.console import Console
 
-from hub.meters import CsvReplay, EnergyUnit, SyntheticHousehold, parse_interval, parse_zone
+from hub.meters import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    CsvReplay,
+    EnergyUnit,
+    SyntheticHousehold,
+    parse_interval,
+    parse_zone,
+)
 from meterlet.commands.common import (
     Exit,
     json_option,
@@ -107,14 +115,16 @@ def demo(
         else:
             if column is None or month is None:
                 raise click.UsageError("--readings needs --column and --month")
+            columns = {ACTIVE_ENERGY_IMPORT: column}
+            if feed_in_column is not None:
+                columns[ACTIVE_ENERGY_EXPORT] = feed_in_column
             replay = CsvReplay(
                 readings,
-                column,
+                columns,
                 EnergyUnit(unit),
                 parse_interval(interval),
                 parse_zone(zone),
                 suspect_column,
-                feed_in_column=feed_in_column,
             )
             household = _replayed(replay, month, meter_zone or zone)
         place = (
@@ -153,7 +163,7 @@ def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:
         slot_minutes=DEFAULT_SLOT,
         period=period,
         source=f"synthetic household (BDEW profile H0 and appliances{panels})",
-        feeds_in=solar_watts > 0,
+        registers=house.registers if solar_watts else house.registers[:1],
     )
 
 
@@ -165,6 +175,6 @@ def _replayed(replay: CsvReplay, period: Period, zone: str) -> Household:
         zone=zone,
         slot_minutes=minutes if minutes in SLOT_MINUTES else DEFAULT_SLOT,
         period=period,
-        source=f"{replay.path.name}, column {replay.column}",
-        feeds_in=replay.feed_in_column is not None,
+        source=f"{replay.path.name}, column {replay.columns[ACTIVE_ENERGY_IMPORT]}",
+        registers=tuple(replay.columns),
     )

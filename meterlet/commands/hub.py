@@ -2,6 +2,7 @@
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Description, Device
 from hub.link import serve as serve_link
+from hub.metering import MeteredRegister
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     CsvReplay,
@@ -26,7 +28,6 @@ from hub.meters import (
     parse_zone,
     telegrams,
 )
-from hub.readings import Reading, Readout
 from meterlet.commands.common import (
     FOLDER,
     Exit,
@@ -43,11 +44,12 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot
-from protocols.metrology import GridError, Period
+from protocols.metrology import GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
 __all__ = ["hub"]
 
+_OBIS: Final = re.compile(r"[\d.:*-]+")
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 LOST_SHOWN: Final = 5
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
@@ -68,13 +70,21 @@ for command in (reader, restore, snapshot):
 @click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
 @click.option("--serial", type=click.IntRange(1, (1 << 40) - 1), help="An emulated meter instead.")
-@click.option("--register", default="1-0:1.8.0*255", show_default=True, help="Its OBIS code.")
+@click.option(
+    "--register",
+    "registers",
+    metavar="OBIS",
+    multiple=True,
+    default=["1-0:1.8.0*255"],
+    show_default=True,
+    help="A register that the hub is for; the first is the one that bills are about. Repeatable.",
+)
 @click.option(
     "--feed-in-register",
     metavar="OBIS",
     is_flag=False,
     flag_value="1-0:2.8.0*255",
-    help="The meter also counts what is fed in, in this register; alone: 1-0:2.8.0*255.",
+    help="Also the register of what is fed in; without OBIS: 1-0:2.8.0*255.",
 )
 @click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose local days count.")
 @click.option(
@@ -103,7 +113,7 @@ def init(
     folder: Path,
     meter: bytes | None,
     serial: int | None,
-    register: str,
+    registers: tuple[str, ...],
     feed_in_register: str | None,
     zone: str,
     slot: str,
@@ -116,8 +126,13 @@ def init(
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
     try:
         meter_id = meter or b"" if serial is None else emulated_meter_id(serial)
-        fed_in = None if feed_in_register is None else Obis.parse(feed_in_register).code
-        description = Description(meter_id, Obis.parse(register).code, zone, int(slot), fed_in)
+        codes = [Obis.parse(register).code for register in registers]
+        if feed_in_register is not None:
+            fed_in = Obis.parse(feed_in_register).code
+            if not is_feed_in_pair(codes[0], fed_in):
+                raise ValueError("the registers are not those of energy drawn and of energy fed in")
+            codes.append(fed_in)
+        description = Description(meter_id, tuple(codes), zone, int(slot))
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
     with one_line_errors():
@@ -127,7 +142,7 @@ def init(
         for number, (kind, path, key) in enumerate(trusted):
             pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / kind / f"{number}-{path.stem}.pem").write_bytes(pem)
-        certifier = device.meter.certifier.keys.public_key.public_bytes_raw().hex()
+        certifier = device.main.certifier.keys.public_key.public_bytes_raw().hex()
     if as_json:
         made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
         print_json("meterlet.hub.init/1", made)
@@ -140,7 +155,13 @@ def init(
 @click.argument("source")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
-@click.option("--column", help="CSV: the column to replay.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="[OBIS=]NAME",
+    help="CSV: the column to replay; OBIS=NAME for another register than the main one. Repeatable.",
+)
 @click.option(
     "--unit",
     type=click.Choice([unit.value for unit in EnergyUnit]),
@@ -163,7 +184,7 @@ def ingest(
     source: str,
     start: datetime | None,
     every: str,
-    column: str | None,
+    columns: tuple[str, ...],
     unit: str,
     interval: str,
     zone: str,
@@ -188,49 +209,45 @@ def ingest(
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         door = SmlIntake(
-            device.meter.channel,
+            meter.meter,
+            meter.registers,
             device.now,
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             every_seconds=every_seconds,
-            feed_in_register=meter.feed_in_register,
         )
-        live, latest, latest_fed_in = False, *_latest(device)
-        has_fed_in = meter.feed_in_register is not None
+        live, latest = False, device.main.vault.latest(device.main.channel)
+        start_wh = _registers_stand(device)
         if source == "synthetic":
             if first is None or last is None:
                 raise click.UsageError("synthetic: say which days, --from and --until")
             days = Period(first.date(), last.date())
-            if has_fed_in and solar is None:
+            fed_in = meter.feed_in_register
+            if fed_in is not None and solar is None:
                 raise click.UsageError("synthetic: the meter counts what is fed in; say --solar KW")
+            if set(meter.registers) - {meter.register, fed_in}:
+                raise click.UsageError("synthetic: only energy drawn and fed in can be made up")
             house = SyntheticHousehold(
                 meter.zone,
                 seed,
                 solar_watts_peak=round(1000 * (solar or 0)),
-                start_feed_in_wh=latest_fed_in,
+                start_feed_in_wh=0 if fed_in is None else start_wh.get(fed_in, 0),
+                registers=(meter.register, fed_in or ACTIVE_ENERGY_EXPORT),
             )
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
             readouts = house.readouts(days.first, days.last, 60 * meter.slot_minutes)
-            chunks: Iterator[bytes] = _sent(meter, following(latest, readouts))
+            chunks: Iterator[bytes] = telegrams(meter.meter, following(latest, readouts))
         elif source.endswith((".csv", ".csv.gz")):
-            if column is None:
-                raise click.UsageError("a CSV file: say which --column")
-            if has_fed_in and feed_in_column is None:
-                raise click.UsageError(
-                    "a CSV file: the meter counts what is fed in; say which --feed-in-column"
-                )
             replay = CsvReplay(
                 Path(source),
-                column,
+                _columns(meter, columns, feed_in_column),
                 EnergyUnit(unit),
                 parse_interval(interval),
                 parse_zone(zone),
                 suspect_column,
-                0 if latest is None else latest.register_wh,
-                feed_in_column,
-                latest_fed_in,
+                start_wh,
             )
-            chunks = _sent(meter, following(latest, replay.readouts()))
+            chunks = telegrams(meter.meter, following(latest, replay.readouts()))
         elif "://" in source:
             live, chunks = True, live_chunks(source)
         else:
@@ -245,18 +262,43 @@ def ingest(
     _report(source, door, intake.stored, intake.days, as_json)
 
 
-def _latest(device: Device) -> tuple[Reading | None, int]:
-    """Return the last reading, and where the register of what is fed in stands."""
-    fed_in = device.feed_in
-    last = None if fed_in is None else fed_in.vault.latest(fed_in.channel)
-    latest = device.meter.vault.latest(device.meter.channel)
-    return latest, 0 if last is None else last.register_wh
+def _registers_stand(device: Device) -> dict[bytes, int]:
+    """Return where each register stood at its last reading, in watt-hours."""
+    latest = {
+        code: register.vault.latest(register.channel) for code, register in device.registers.items()
+    }
+    return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
 
 
-def _sent(meter: Description, readouts: Iterator[Readout]) -> Iterator[bytes]:
-    """Return the telegrams that an emulated meter sends of its registers."""
-    fed_in = meter.feed_in_register or ACTIVE_ENERGY_EXPORT
-    return telegrams(meter.meter, readouts, meter.register, fed_in)
+def _columns(
+    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
+) -> dict[bytes, str]:
+    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
+    chosen: dict[bytes, str] = {}
+    for text in columns:
+        code, _, name = text.rpartition("=")
+        register = meter.register
+        if code and _OBIS.fullmatch(code):
+            register = Obis.parse(code).code
+        else:
+            name = text
+        if register not in meter.registers or register in chosen:
+            raise click.UsageError(f"--column {text}: the hub has no such register left")
+        chosen[register] = name
+    if feed_in_column is not None:
+        if meter.feed_in_register is None:
+            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
+        chosen[meter.feed_in_register] = feed_in_column
+    if meter.register not in chosen:
+        raise click.UsageError("a CSV file: say which --column")
+    for register in meter.registers:
+        if register == meter.feed_in_register and register not in chosen:
+            raise click.UsageError(
+                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+            )
+        if register not in chosen:
+            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
+    return {register: chosen[register] for register in meter.registers}
 
 
 def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
@@ -288,39 +330,48 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
 def status(folder: Path, as_json: bool) -> None:
     """Say what the hub holds."""
     with one_line_errors(), Device.open(folder) as device:
-        vault, channel = device.meter.vault, device.meter.channel
-        latest, span = vault.latest(channel), device.meter.journal.span()
+        vault, channel = device.main.vault, device.main.channel
+        latest, span = vault.latest(channel), device.main.journal.span()
         facts = {
             "hub": str(folder),
             "meter": channel.meter.hex(),
             "register": str(Obis(channel.register)),
+            "registers": [
+                {"register": str(Obis(code)), "certified_days": _certified_days(register)}
+                for code, register in device.registers.items()
+            ],
             **_feed_in_facts(device),
             "zone": device.description.zone,
             "slot_minutes": device.description.slot_minutes,
             "readings": vault.count(channel),
             "last_reading": None if latest is None else utc_text(latest.time),
-            "certified_days": 0 if span is None else span[2],
+            "certified_days": _certified_days(device.main),
             "first_day": None if span is None else span[0].isoformat(),
             "last_day": None if span is None else span[1].isoformat(),
-            "certifier": device.meter.certifier.keys.public_key.public_bytes_raw().hex(),
+            "certifier": device.main.certifier.keys.public_key.public_bytes_raw().hex(),
             "log_entries": device.disclosure.log.verify(),
         }
+        codes = device.description.registers
     if as_json:
         print_json("meterlet.hub.status/1", facts)
         return
+    facts["registers"] = ", ".join(map(str, map(Obis, codes)))
     for name, value in facts.items():
         click.echo(f"{name.replace('_', ' '):17} {'-' if value is None else value}")
 
 
+def _certified_days(register: MeteredRegister) -> int:
+    span = register.journal.span()
+    return 0 if span is None else span[2]
+
+
 def _feed_in_facts(device: Device) -> dict[str, object]:
     """Return what there is to say of the register of what is fed in, if there is one."""
-    meter = device.feed_in
-    if meter is None:
+    if device.feed_in is None:
         return {}
-    span = meter.journal.span()
     return {
-        "feed_in_register": str(Obis(meter.channel.register)),
-        "feed_in_days": 0 if span is None else span[2],
+        "feed_in_register": str(Obis(device.feed_in.channel.register)),
+        "feed_in_days": _certified_days(device.feed_in),
     }
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from applets.profiling.statement import Profile, ProfileSet, ProfilesMalformed
-from hub.meters import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters import ACTIVE_ENERGY_IMPORT, CsvReplay, EnergyUnit, parse_interval, parse_zone
 from hub.readings import ReadingFlag
 from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
 from meterlet.commands.tariff_files import write_new
@@ -86,7 +86,11 @@ def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
             columns = _columns(readings)
             for column in bars.track(columns, description="homes"):
                 replay = CsvReplay(
-                    readings, column, EnergyUnit(said["unit"]), seconds, parse_zone(said["zone"])
+                    readings,
+                    {ACTIVE_ENERGY_IMPORT: column},
+                    EnergyUnit(said["unit"]),
+                    seconds,
+                    parse_zone(said["zone"]),
                 )
                 try:
                     shapes[column] = shape_of(_uses(replay, period), zone, seconds)

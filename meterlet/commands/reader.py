@@ -120,7 +120,7 @@ def open_test_card(profile: str, fresh: bool, vendors: tuple[Path, ...]) -> Devi
     if folder.exists():
         device = Device.open(folder)
     else:
-        description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "UTC", 15)
+        description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "UTC", 15)
         device = Device.create(folder, description)
         (folder / "keys" / "issuer.key").unlink()
         write_secret(folder / "keys" / "issuer.key", 3 * TEST_KEY)

@@ -17,13 +17,13 @@ from sml_codec import (
     EncodingError,
     Frame,
     GetListRes,
-    Limits,
     ListEntry,
     Message,
     Obis,
     OpenRes,
     PeriodEntry,
     SmlFile,
+    SmlLimits,
     StreamDecoder,
     Telegram,
     UnknownBody,
@@ -80,7 +80,7 @@ def decode(
     """
     for file in files:
         if stream:
-            limits = _limits(max_frame or Limits().frame)
+            limits = _limits(max_frame or SmlLimits().frame)
             index = -1
             for index, telegram in enumerate(_arriving(file, limits)):
                 _show([telegram], index, as_json, salvage)
@@ -171,11 +171,11 @@ async def _watch(source: str, login: str | None, count: int | None, as_json: boo
             return
 
 
-def _limits(longest: int) -> Limits:
-    return Limits(frame=longest, octets=longest)
+def _limits(longest: int) -> SmlLimits:
+    return SmlLimits(frame=longest, octets=longest)
 
 
-def _arriving(file: IO[bytes], limits: Limits) -> Iterator[Telegram]:
+def _arriving(file: IO[bytes], limits: SmlLimits) -> Iterator[Telegram]:
     """Yield the telegrams of a file while it is read."""
     decoder = StreamDecoder(limits=limits)
     read = getattr(file, "read1", file.read)  # does not wait for a whole piece

@@ -65,6 +65,6 @@ def vanishing(card: Card) -> Card:
 
 def make_liar(device: Device) -> None:
     """Let a device encrypt something else than its certifier signs."""
-    certifier = device.meter.certifier
+    certifier = device.main.certifier
     liar = _LyingCertifier(certifier.series, certifier.keys)
-    device.meter = replace(device.meter, certifier=liar)
+    device.registers = {device.description.register: replace(device.main, certifier=liar)}

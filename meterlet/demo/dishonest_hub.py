@@ -107,13 +107,13 @@ class Lie:
     def prices(self, tariff: Tariff | None = None) -> list[int]:
         """The slots' prices."""
         starts = [t for day in self.days for t in day.content.grid.boundaries()[:-1]]
-        return (tariff or self.tariff).prices(starts, 60 * self.device.meter.slot_minutes)
+        return (tariff or self.tariff).prices(starts, 60 * self.device.main.slot_minutes)
 
     @property
     def uses(self) -> list[int]:
         """What each slot used."""
-        period = self.device.meter.period(self.question.begin, self.question.end)
-        return [wh for use in self.device.meter.uses(period) for wh in use.uses]
+        period = self.device.main.period(self.question.begin, self.question.end)
+        return [wh for use in self.device.main.uses(period) for wh in use.uses]
 
     def bound(self, answer: Answer) -> Answer:
         """Return the answer with the binding that fits its other fields: anyone can compute it."""
@@ -138,7 +138,7 @@ class Lie:
             amount = sum(p * wh for p, wh in zip(self.prices(), uses, strict=True))
             lower = replace(self.answer, energy_amount=amount, total=self.total(amount))
             return self.bound(lower)
-        meter, begin, end = self.device.meter, self.question.begin, self.question.end
+        meter, begin, end = self.device.main, self.question.begin, self.question.end
         opening = meter.certifier.opening(meter.certifications(meter.period(begin, end)))
         certified = CertifiedPeriod(tuple(self.days))
         starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
@@ -172,7 +172,7 @@ class Lie:
         return values
 
     def _context(self) -> StatementContext:
-        series = self.device.meter.certifier.series
+        series = self.device.main.certifier.series
         return StatementContext(
             meter=series.meter,
             register=series.register,

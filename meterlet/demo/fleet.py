@@ -114,12 +114,12 @@ class _Hub:
         """Make the device, let its readings in, install the applet."""
         folder = Path(home.folder)
         description = Description(
-            emulated_meter_id(home.serial), ACTIVE_ENERGY_IMPORT, plan.zone, plan.slot_minutes
+            emulated_meter_id(home.serial), (ACTIVE_ENERGY_IMPORT,), plan.zone, plan.slot_minutes
         )
         device = Device.create(folder, description)
         shutil.copy(plan.vendor, folder / "vendors" / "meterlet.pem")
         shutil.copy(plan.authority, folder / "authorities" / "authority.pem")
-        door = SmlIntake(device.meter.channel, device.now)
+        door = SmlIntake(description.meter, description.registers, device.now)
         readouts: list[Readout] = []
         for telegram in telegrams(description.meter, _readings(home, plan)):
             readouts += door.feed(telegram)
@@ -141,7 +141,7 @@ class _Hub:
         return {
             "serial": self.home.serial,
             "meter": device.description.meter.hex(),
-            "certifier": device.meter.certifier.keys.public_key.public_bytes_raw().hex(),
+            "certifier": device.main.certifier.keys.public_key.public_bytes_raw().hex(),
         }
 
 
@@ -152,7 +152,7 @@ def _readings(home: Home, plan: Plan) -> Iterator[Reading]:
         return house.readings(period.first, period.last, 60 * plan.slot_minutes)
     replay = CsvReplay(
         _file_of(home),
-        home.column,
+        {ACTIVE_ENERGY_IMPORT: home.column},
         EnergyUnit(plan.unit),
         plan.interval_seconds,
         parse_zone(plan.readings_zone),

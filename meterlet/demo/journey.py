@@ -30,7 +30,6 @@ from hub.inspection.views.releases import releases_view
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine import AppletMachine
 from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
     ReplayError,
     SmlIntake,
@@ -64,8 +63,8 @@ class Household:
     period: Period
     source: str
     """Said of the readings wherever they show."""
-    feeds_in: bool = False
-    """Whether its meter counts what is fed in."""
+    registers: tuple[bytes, ...] = (ACTIVE_ENERGY_IMPORT,)
+    """What its meter counts, by OBIS code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +152,8 @@ class Journey:
         self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - begin
 
     def _new_hub(self, meter: bytes, vendor: Ed25519PrivateKey) -> Device:
-        description = Description(
-            meter,
-            ACTIVE_ENERGY_IMPORT,
-            self.household.zone,
-            self.household.slot_minutes,
-            ACTIVE_ENERGY_EXPORT if self.household.feeds_in else None,
-        )
+        home = self.household
+        description = Description(meter, home.registers, home.zone, home.slot_minutes)
         device = Device.create(self.folder / "hub", description)
         pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (device.folder / "vendors" / "meterlet.pem").write_bytes(pem)
@@ -179,8 +173,7 @@ class Journey:
         office.customers.enrol(installer.install(package, supplier).encode())
 
     def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
-        fed_in = device.description.feed_in_register
-        door = SmlIntake(device.meter.channel, device.now, feed_in_register=fed_in)
+        door = SmlIntake(meter, device.description.registers, device.now)
         readouts, wire = [], 0
         for telegram in telegrams(meter, self.household.readouts()):
             wire += len(telegram)

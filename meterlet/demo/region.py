@@ -149,7 +149,7 @@ class Region:
         found = Needles()
         for serial in range(1, len(self.plan.columns) + 1):
             with self._device(serial) as device:
-                days = device.meter.uses(self.plan.period)
+                days = device.main.uses(self.plan.period)
                 uses = [wh for day in days for wh in day.uses]
                 found.add(f"home {serial}", uses, days[0].start_wh)
         return found
@@ -278,7 +278,7 @@ class Region:
             with self._device(serial) as device:
                 released.append(disclosed_json(releases_view(device), device.zone).as_json())
                 if device.description.meter.hex() in members:
-                    days = device.meter.uses(self.plan.period)
+                    days = device.main.uses(self.plan.period)
                     rows.append(self._at_resolution([day.uses for day in days]))
         return [sum(slot) for slot in zip(*rows, strict=True)], released
 

@@ -16,7 +16,7 @@ from hub.applet_host.services import (
     HubClock,
     HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
 from hub.device import Description, Device
 from hub.installer import consent_terms
@@ -121,14 +121,9 @@ class SampleHub:
 
         The household has panels if the manifest names the register of what is fed in.
         """
-        meter, fed_in = emulated_meter_id(1), _names_feed_in(bundle.manifest)
-        description = Description(
-            meter,
-            ACTIVE_ENERGY_IMPORT,
-            zone,
-            SLOT_MINUTES,
-            ACTIVE_ENERGY_EXPORT if fed_in else None,
-        )
+        fed_in = _names_feed_in(bundle.manifest)
+        registers = (ACTIVE_ENERGY_IMPORT, *([ACTIVE_ENERGY_EXPORT] if fed_in else []))
+        description = Description(emulated_meter_id(1), registers, zone, SLOT_MINUTES)
         end = period.bounds(zone)[1]
         outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT])
         with outputs, Device.create(folder / "hub", description, now=lambda: end) as device:
@@ -146,24 +141,23 @@ class SampleHub:
         manifest, device = self.bundle.manifest, self.device
         raw = manifest.confinement is Confinement.RAW
         self._stack = CommandStack(device.database)
-        feed_in = named_feed_in(device.feed_in, manifest)
+        registers = granted_registers(device.registers, manifest)
         board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
         platform = Platform(
             statements=HubStatements(
                 manifest.aid,
                 self.bundle.digest,
                 manifest,
-                device.meter,
+                registers,
                 device.disclosure,
                 self._stack,
-                feed_in=feed_in,
             ),
-            calendar=HubCalendar(device.meter, feed_in),
+            calendar=HubCalendar(registers),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
             log=_Lines(self._lines),
-            readings=HubReadings(device.meter, manifest.resolution_minutes or 0)
+            readings=HubReadings(registers, manifest.resolution_minutes or 0)
             if raw
             else NOT_OFFERED,
             outputs=board if raw else NOT_OFFERED,
@@ -177,12 +171,12 @@ class SampleHub:
     @property
     def _first_tick(self) -> int:
         second_day = Period(self.period.first + timedelta(days=1), self.period.last)
-        return second_day.bounds(self.device.meter.zone)[0]
+        return second_day.bounds(self.device.main.zone)[0]
 
     @property
     def values(self) -> dict[str, str]:
         """What commands may name in braces: the period's bounds and a nonce, in hexadecimal."""
-        begin, end = self.period.bounds(self.device.meter.zone)
+        begin, end = self.period.bounds(self.device.main.zone)
         return {
             "begin": begin.to_bytes(8, "big").hex(),
             "end": end.to_bytes(8, "big").hex(),

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sml_codec.files import Telegram
-from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.options import DEFAULT_LIMITS, Quirk, SmlLimits
 from sml_codec.sources.file import read_file
 from sml_codec.sources.http import poll_http
 from sml_codec.sources.serial import SerialLine, read_serial
@@ -40,7 +40,7 @@ HTTP_INTERVAL: Final = 1.0
 async def telegrams(
     source: AsyncIterator[bytes],
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: SmlLimits = DEFAULT_LIMITS,
     quirks: Quirk = Quirk.ALL,
 ) -> AsyncIterator[Telegram]:
     """Yield the telegrams of a source, intact and damaged, until it ends."""

@@ -11,6 +11,7 @@ import pytest
 from applets.aggregation.messages import Instruction
 from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.command import CommandStack
+from hub.applet_host.services import granted_registers
 from hub.installer import Installer
 from hub.machine import AppletMachine
 from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
@@ -223,7 +224,7 @@ def service_of(hub: Hub, stack: CommandStack) -> HubAggregation:
         hub.enrolment.applet,
         bundle.digest,
         bundle.manifest,
-        hub.device.meter,
+        granted_registers(hub.device.registers, bundle.manifest),
         hub.device.disclosure,
         RoundRecord(hub.device.database),
         hub.device.aggregation_secret,

@@ -62,11 +62,11 @@ def tariff(band: str = "day") -> Tariff:
 
 
 def new_hub(folder: Path, seed: int) -> Device:
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     device = Device.create(folder, description, now=lambda: 1_741_500_000)
     readings = SyntheticHousehold("Europe/Berlin", seed).readings(DAYS.first, DAYS.last)
-    device.meter.vault.append(device.meter.channel, readings)
-    device.meter.certify()
+    device.main.vault.append(device.main.channel, readings)
+    device.main.certify()
     return device
 
 
@@ -105,8 +105,8 @@ def test_a_sum_kept_before_the_days_were_certified_otherwise_is_not_believed(
         connection.execute("DELETE FROM reading")
         connection.execute("DELETE FROM certified_day")
         readings = SyntheticHousehold("Europe/Berlin", 9).readings(DAYS.first, DAYS.last)
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings)
+        device.main.certify()
         right = readings_view(device, DAYS, By.DAY)
         with open_inspection(device) as database:
             kept = Summaries.of(device, database)

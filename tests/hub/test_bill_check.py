@@ -33,12 +33,12 @@ SOURCE: Final = Path(__file__).resolve().parents[2] / "meterlet" / "demo" / "tar
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, ZONE, 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), ZONE, 15)
     folder = tmp_path_factory.mktemp("home") / "hub"
     with Device.create(folder, description, now=lambda: NOW) as made:
         readings = SyntheticHousehold(ZONE).readings(date(2025, 3, 20), date(2025, 4, 4))
-        made.meter.vault.append(made.meter.channel, readings)
-        made.meter.certify()
+        made.main.vault.append(made.main.channel, readings)
+        made.main.certify()
         yield made
 
 
@@ -64,7 +64,7 @@ def right(device: Device, tariff: Tariff) -> Invoice:
 
 def invoice_for(device: Device, tariff: Tariff, period: Period) -> Invoice:
     begin, end = period.bounds(ZONE)
-    days = device.meter.uses(period)
+    days = device.main.uses(period)
     bill = compute_bill(
         tariff,
         [time for day in days for time in day.grid.boundaries()[:-1]],

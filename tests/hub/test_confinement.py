@@ -129,14 +129,14 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
     time = [APRIL]
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     with Device.create(tmp_path / "hub", description, now=lambda: time[0]) as device:
         pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
         house = SyntheticHousehold("Europe/Berlin")
         readings = house.readings(date(2025, 3, 1), date(2025, 4, 4))
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings)
+        device.main.certify()
         yield Home(device, device.card(machine), time)
 
 
@@ -156,7 +156,7 @@ def test_an_output_leaves_at_its_hour_and_the_applet_is_never_asked(
     period = Period(date(2025, 3, 30), date(2025, 4, 1))
     hourly = [
         sum(use.uses[place : place + 4])
-        for use in home.device.meter.uses(period)
+        for use in home.device.main.uses(period)
         for place in range(0, len(use.uses), 4)
     ]
     assert int.from_bytes(answer.data[8:], "big") in hourly

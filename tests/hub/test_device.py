@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
 from hub.card import Card, CardConnection
-from hub.device import Description, Device, DeviceError, key_id
+from hub.device import Description, Device, DeviceError
 from hub.installer import InstallationError, Installer, build_package
 from hub.machine import AppletMachine
 from hub.metering import ForeignDays
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
@@ -58,7 +59,7 @@ class Home:
         self, tariff: Tariff = TARIFF, signer: Ed25519PrivateKey = SUPPLIER
     ) -> BillQuestion:
         begin, end = MARCH.bounds(self.device.description.zone)
-        document = sign_tariff(tariff, signer, key_id(signer.public_key()))
+        document = sign_tariff(tariff, signer, key_id_of(signer.public_key()))
         return BillQuestion(self.enrolment.meter, begin, end, sure(16), document)
 
     def ask(self, question: BillQuestion | bytes) -> ResponseApdu:
@@ -79,16 +80,18 @@ def make_home(
     opened: list[Device] = []
 
     def make() -> Home:
-        description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+        description = Description(
+            emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15
+        )
         device = Device.create(tmp_path / "hub", description, now=lambda: NOW)
         opened.append(device)
         pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
         house = SyntheticHousehold("Europe/Berlin")
-        device.meter.vault.append(
-            device.meter.channel, house.readings(date(2025, 3, 1), date(2025, 3, 31))
+        device.main.vault.append(
+            device.main.channel, house.readings(date(2025, 3, 1), date(2025, 3, 31))
         )
-        device.meter.certify()
+        device.main.certify()
         card = device.card(machine)
         installer, supplier = Installer(device, card), SUPPLIER.public_key().public_bytes_raw()
         return Home(device, card, installer.install(installer.read(bundle), supplier))
@@ -107,10 +110,10 @@ def test_the_applet_answers_with_a_bill_that_checks(home: Home) -> None:
     question = home.question()
     response = home.ask(question)
     assert response.sw == 0x9000
-    series = home.device.meter.certifier.series
-    certifier = home.device.meter.certifier.keys.public_key
+    series = home.device.main.certifier.series
+    certifier = home.device.main.certifier.keys.public_key
     verified = check_bill(question, response.data, TARIFF, MARCH, series, certifier)
-    uses = [wh for use in home.device.meter.uses(MARCH) for wh in use.uses]
+    uses = [wh for use in home.device.main.uses(MARCH) for wh in use.uses]
     begin, end = question.begin, question.end
     prices = TARIFF.prices(range(begin, end, 900), 900)
     assert verified.amounts == (sum(p * wh for p, wh in zip(prices, uses, strict=True)),)
@@ -192,7 +195,7 @@ def test_everything_survives_a_restart(home: Home, machine: AppletMachine) -> No
         again = Home(device, device.card(machine), home.enrolment)
         assert again.ask(again.question()).sw == first.sw == 0x9000
         assert len(device.disclosure.releases()) == 2
-        assert device.meter.certify() == 0
+        assert device.main.certify() == 0
 
 
 def test_an_applet_is_installed_once_and_removed_whole(home: Home, bundle: bytes) -> None:
@@ -249,7 +252,7 @@ def test_a_hub_with_another_hubs_parts_is_refused(
     home: Home, machine: AppletMachine, tmp_path: Path
 ) -> None:
     folder = home.device.folder
-    other = Description(emulated_meter_id(2), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    other = Description(emulated_meter_id(2), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     with Device.create(tmp_path / "other", other):
         pass
     right = (folder / "hub.toml").read_text()
@@ -270,6 +273,6 @@ def test_a_hub_with_another_hubs_parts_is_refused(
     (folder / "keys" / name).write_bytes((tmp_path / "other" / "keys" / name).read_bytes())
     with Device.open(folder) as device:
         with pytest.raises(ForeignDays, match="not the certifier's key"):
-            device.meter.certify()
+            device.main.certify()
         with pytest.raises(ForeignDays, match="not the certifier's key"):
             device.card(machine)

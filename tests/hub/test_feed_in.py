@@ -19,10 +19,10 @@ from hub.applet_host.services import (
     HubCalendar,
     HubReadings,
     HubStatements,
-    named_feed_in,
+    granted_registers,
 )
 from hub.card import Card
-from hub.device import Description, Device, DeviceError, key_id
+from hub.device import Description, Device, DeviceError
 from hub.disclosure import ReleaseRefused
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.estimates import bill_under
@@ -43,6 +43,7 @@ from hub.readings import Reading, Readout
 from hub.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
 from meterlet.demo.sample_hub import SampleHub
+from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
@@ -65,8 +66,8 @@ PLAIN = load_toml((ROOT / "meterlet/demo/tariff.toml").read_text())
 MANIFEST = Manifest.from_toml((ROOT / "applets/billing/manifest.toml").read_text())
 DRAWN, FED_IN = "1-0:1.8.0*255", "1-0:2.8.0*255"
 METER = emulated_meter_id(1)
-ONE = Description(METER, ACTIVE_ENERGY_IMPORT, ZONE, 15)
-TWO = replace(ONE, feed_in_register=ACTIVE_ENERGY_EXPORT)
+ONE = Description(METER, (ACTIVE_ENERGY_IMPORT,), ZONE, 15)
+TWO = replace(ONE, registers=(ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT))
 NOW = 1_743_500_000
 
 
@@ -79,7 +80,7 @@ class Home:
 
     def question(self, tariff: Tariff = TARIFF) -> BillQuestion:
         self.asked += 1
-        document = sign_tariff(tariff, SUPPLIER, key_id(SUPPLIER.public_key()))
+        document = sign_tariff(tariff, SUPPLIER, key_id_of(SUPPLIER.public_key()))
         return BillQuestion(METER, *MARCH.bounds(ZONE), self.asked.to_bytes(16, "big"), document)
 
     def ask(self, question: BillQuestion) -> ResponseApdu:
@@ -91,8 +92,8 @@ class Home:
         )
 
     def check(self, question: BillQuestion, data: bytes, tariff: Tariff = TARIFF) -> VerifiedBill:
-        series = self.device.meter.certifier.series
-        certifier = self.device.meter.certifier.keys.public_key
+        series = self.device.main.certifier.series
+        certifier = self.device.main.certifier.keys.public_key
         return check_bill(
             question, data, tariff, MARCH, series, certifier, self.enrolment.feed_in_register
         )
@@ -114,9 +115,7 @@ def make_home(
             device = stack.enter_context(Device.create(folder, description, now=lambda: NOW))
             pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / "vendors" / "vendor.pem").write_bytes(pem)
-            door = SmlIntake(
-                device.meter.channel, device.now, feed_in_register=description.feed_in_register
-            )
+            door = SmlIntake(METER, description.registers, device.now)
             house = SyntheticHousehold(ZONE, solar_watts_peak=8000)
             sent = telegrams(METER, readouts or house.readouts(MARCH.first, MARCH.last))
             device.store(door.feed(b"".join(sent)) + door.close())
@@ -141,7 +140,7 @@ def test_the_hub_answers_with_a_bill_whose_feed_in_is_proved(home: Home) -> None
     device = home.device
     assert device.feed_in is not None
     drawn, fed_in = (
-        [wh for use in meter.uses(MARCH) for wh in use.uses] for meter in device.meters
+        [wh for use in meter.uses(MARCH) for wh in use.uses] for meter in device.registers.values()
     )
     begin, end = MARCH.bounds(ZONE)
     plain = compute_bill(TARIFF, range(begin, end, 900), 900, drawn, export_wh=fed_in)
@@ -192,23 +191,23 @@ def test_a_real_home_is_billed_by_the_hubs_own_parts_over_a_clock_change(
         pytest.skip(f"NO REAL DATA: {SOLAR_HOME} is not there; set METERLET_SHARED to run this")
     month, zone = Period.month(2011, 10), "Australia/Sydney"
     begin, end = month.bounds(zone)
-    replay = CsvReplay(
-        SOLAR_HOME, "consumption_kWh", EnergyUnit.KWH, 1800, parse_zone("Etc/GMT-10"),
-        feed_in_column="pv_generation_kWh",
-    )  # fmt: skip
-    description = Description(METER, ACTIVE_ENERGY_IMPORT, zone, 30, ACTIVE_ENERGY_EXPORT)
+    columns = {ACTIVE_ENERGY_IMPORT: "consumption_kWh", ACTIVE_ENERGY_EXPORT: "pv_generation_kWh"}
+    zone_of_file = parse_zone("Etc/GMT-10")
+    replay = CsvReplay(SOLAR_HOME, columns, EnergyUnit.KWH, 1800, zone_of_file)
+    description = Description(METER, (ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT), zone, 30)
     home = make_home(description, list(replay.readouts(begin, end)))
     tariff = tariff_of(ENERGY, CREDIT, zone=zone)
     question = replace(home.question(tariff), begin=begin, end=end)
     response = home.ask(question)
     assert response.sw == 0x9000
     verified = check_bill(
-        question, response.data, tariff, month, home.device.meter.certifier.series,
-        home.device.meter.certifier.keys.public_key, ACTIVE_ENERGY_EXPORT,
+        question, response.data, tariff, month, home.device.main.certifier.series,
+        home.device.main.certifier.keys.public_key, ACTIVE_ENERGY_EXPORT,
     )  # fmt: skip
     assert (verified.days, verified.slots, verified.missing) == (31, 1486, ())
     drawn, fed_in = (
-        sum(wh for use in meter.uses(month) for wh in use.uses) for meter in home.device.meters
+        sum(wh for use in meter.uses(month) for wh in use.uses)
+        for meter in home.device.registers.values()
     )
     owed = Fraction(drawn, 1000) * Fraction("0.2") - Fraction(fed_in, 1000) * Fraction("0.0794")
     assert Fraction(verified.bill.total_exact, 10**verified.bill.exact_decimals) == owed
@@ -238,9 +237,9 @@ def test_an_invoice_is_checked_with_both_registers_or_it_cannot_be_told_why(
         ),
     ):
         store = AppletStore(hub.device.database, MANIFEST.aid, quota=1 << 18)
-        document = sign_tariff(TARIFF, SUPPLIER, key_id(SUPPLIER.public_key()))
+        document = sign_tariff(TARIFF, SUPPLIER, key_id_of(SUPPLIER.public_key()))
         store.put(b"resident/tariff/" + TARIFF.digest, document)
-        store.put(b"resident/invoice/1", sent.sign(SUPPLIER, key_id(SUPPLIER.public_key())))
+        store.put(b"resident/invoice/1", sent.sign(SUPPLIER, key_id_of(SUPPLIER.public_key())))
         (checked,) = check_invoices(hub.device, MANIFEST.aid)
         assert (checked.verdict, checked.reason) == (verdict, reason)
         store.delete(b"resident/invoice/1")
@@ -273,25 +272,30 @@ def without_feed_in(manifest: Manifest = MANIFEST) -> Manifest:
 
 def test_an_applet_is_given_the_registers_that_its_manifest_names(home: Home) -> None:
     device, bounds = home.device, MARCH.bounds(ZONE)
-    assert named_feed_in(device.feed_in, MANIFEST) is device.feed_in
-    assert named_feed_in(device.feed_in, without_feed_in()) is None
-    assert named_feed_in(None, MANIFEST) is None
-    both = HubCalendar(device.meter, device.feed_in)
+    registers = granted_registers(device.registers, MANIFEST)
+    assert registers == {DRAWN: device.main, FED_IN: device.feed_in}
+    only = granted_registers(device.registers, without_feed_in())
+    assert only == {DRAWN: device.main}
+    assert granted_registers({ACTIVE_ENERGY_IMPORT: device.main}, MANIFEST) == only
+    raw = replace(without_feed_in(), registers=(FED_IN,))
+    assert granted_registers(device.registers, raw) == registers
+    both = HubCalendar(registers)
     assert both.slots(FED_IN, *bounds).starts == both.slots(DRAWN, *bounds).starts
     with at_work(device.database) as stack:
-        narrow = HubStatements(
-            MANIFEST.aid, b"", without_feed_in(), device.meter, device.disclosure, stack
-        )
+        narrow = HubStatements(MANIFEST.aid, b"", without_feed_in(), only, device.disclosure, stack)
         for refused in (
-            lambda: HubCalendar(device.meter).slots(FED_IN, *bounds),
+            lambda: HubCalendar(only).slots(FED_IN, *bounds),
             lambda: narrow.open_linear(FED_IN, *bounds, (1,) * 2972, bytes(48)),
             lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
             lambda: both.slots("1-0:2.8.1*255", *bounds),
-            lambda: HubReadings(device.meter, 15).read(FED_IN, *bounds),
+            lambda: HubReadings(only, 15).read(FED_IN, *bounds),
         ):
             with pytest.raises(Refused) as raised:
                 refused()
             assert raised.value.refusal is Refusal.NOT_FOUND
+    use = HubReadings(registers, 15).read(FED_IN, *bounds)
+    assert device.feed_in is not None
+    assert sum(use.watt_hours) == sum(wh for day in device.feed_in.uses(MARCH) for wh in day.uses)
 
 
 def test_a_kind_of_statement_has_the_same_registers_in_all_of_a_manifest() -> None:
@@ -315,8 +319,8 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
     with at_work(device.database) as stack:
         statements = HubStatements(
-            MANIFEST.aid, package.bundle.digest, MANIFEST, device.meter, device.disclosure, stack,
-            feed_in=device.feed_in,
+            MANIFEST.aid, package.bundle.digest, MANIFEST,
+            granted_registers(device.registers, MANIFEST), device.disclosure, stack,
         )  # fmt: skip
         for _ in range(6 - len(told)):
             statements.open_linear(FED_IN, *bounds, weights, bytes(48))
@@ -333,7 +337,10 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
 
 
 def readout(time: int, drawn: int, fed_in: int | None) -> Readout:
-    return Readout(Reading(time, drawn), None if fed_in is None else Reading(time, fed_in))
+    shown = {ACTIVE_ENERGY_IMPORT: Reading(time, drawn)}
+    return Readout(
+        shown if fed_in is None else shown | {ACTIVE_ENERGY_EXPORT: Reading(time, fed_in)}
+    )
 
 
 def test_a_readout_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -345,7 +352,7 @@ def test_a_readout_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
                 device.store([readout(NOW + 1800, 1015, 56), readout(NOW + 2700, drawn, fed_in)])
         with pytest.raises(ReadingRefused, match="not the registers"):
             device.store([readout(NOW + 1800, 1020, None)])
-        for meter in device.meters:
+        for meter in device.registers.values():
             assert meter.vault.count(meter.channel) == 2
     with (
         Device.create(tmp_path / "one", ONE, now=lambda: NOW) as device,
@@ -356,11 +363,11 @@ def test_a_readout_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_readout_is_of_one_moment() -> None:
     with pytest.raises(ValueError, match="one moment"):
-        Readout(Reading(NOW, 1), Reading(NOW + 1, 1))
+        Readout({ACTIVE_ENERGY_IMPORT: Reading(NOW, 1), ACTIVE_ENERGY_EXPORT: Reading(NOW + 1, 1)})
 
 
 def test_the_registers_have_chains_of_days_of_their_own(home: Home) -> None:
-    drawn, fed_in = home.device.meters
+    drawn, fed_in = home.device.registers.values()
     for meter in (drawn, fed_in):
         assert [one.day.content.counter for one in meter.certifications(MARCH)] == [*range(1, 32)]
         assert {one.day.content.register for one in meter.certifications(MARCH)} == {
@@ -376,23 +383,72 @@ def test_a_description_is_read_back(description: Description) -> None:
     assert Description.from_toml(description.to_toml()) == description
 
 
-def test_the_description_of_an_older_hub_has_no_feed_in(tmp_path: Path) -> None:
-    assert "feed_in" not in ONE.to_toml()
+def test_a_register_can_be_added_to_a_hub(tmp_path: Path) -> None:
     with Device.create(tmp_path / "hub", ONE, now=lambda: NOW) as device:
         device.store([readout(NOW, 1000, None)])
     # The meter is replaced by one that counts both: from then on both are kept.
     (tmp_path / "hub" / "hub.toml").write_text(TWO.to_toml())
     with Device.open(tmp_path / "hub", now=lambda: NOW) as device:
         device.store([readout(NOW + 900, 1000, 3)])
-        assert [meter.vault.count(meter.channel) for meter in device.meters] == [2, 1]
+        counts = [meter.vault.count(meter.channel) for meter in device.registers.values()]
+        assert counts == [2, 1]
+
+
+@pytest.mark.parametrize("description", [ONE, TWO])
+def test_a_description_of_release_0_1_is_read_and_written_anew(
+    tmp_path: Path, description: Description
+) -> None:
+    with Device.create(tmp_path / "hub", description, now=lambda: NOW):
+        pass
+    path = tmp_path / "hub" / "hub.toml"
+    fed_in = description.feed_in_register
+    path.write_text(
+        f'meter = "{METER.hex()}"\nregister = "{ACTIVE_ENERGY_IMPORT.hex()}"\n'
+        + (f'feed_in_register = "{fed_in.hex()}"\n' if fed_in else "")
+        + f'zone = "{ZONE}"\nslot_minutes = 15\n'
+    )
+    with Device.open(tmp_path / "hub", now=lambda: NOW) as device:
+        assert device.description == description
+    assert path.read_text() == description.to_toml()
+
+
+GAS = bytes.fromhex("0700030000ff")
+
+
+def test_a_hub_is_for_any_registers(tmp_path: Path) -> None:
+    """A third register costs a row in the description, and nothing else."""
+    description = replace(TWO, registers=(*TWO.registers, GAS))
+    with Device.create(tmp_path / "hub", description, now=lambda: NOW) as device:
+        begin = 1_743_372_000  # midnight in Berlin
+        for step in range(97):
+            values = {
+                code: Reading(begin + 900 * step, 1000 * place + place * step)
+                for place, code in enumerate(description.registers, 1)
+            }
+            device.store([Readout(values)])
+        assert device.certify() == 1
+        for place, (code, register) in enumerate(device.registers.items(), 1):
+            (day,) = register.certified_between(begin, begin + 86_400)
+            assert (register.channel.register, set(day.uses)) == (code, {place})
+    assert Description.from_toml(description.to_toml()) == description
+
+
+@pytest.mark.parametrize("registers", [(), (GAS, GAS), (b"gas",)])
+def test_registers_are_distinct_codes_and_at_least_one(registers: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="register|OBIS"):
+        replace(ONE, registers=registers)
 
 
 @pytest.mark.parametrize("feed_in", ["0100010800ff", "0100030800ff", "0100", "zz", "0700020800ff"])
-def test_only_a_register_of_feed_in_is_one(tmp_path: Path, feed_in: str) -> None:
+def test_only_a_register_of_feed_in_is_one_in_an_older_description(
+    tmp_path: Path, feed_in: str
+) -> None:
     with Device.create(tmp_path / "hub", ONE, now=lambda: NOW):
         pass
-    toml = tmp_path / "hub" / "hub.toml"
-    toml.write_text(ONE.to_toml() + f'feed_in_register = "{feed_in}"\n')
+    (tmp_path / "hub" / "hub.toml").write_text(
+        f'meter = "{METER.hex()}"\nregister = "{ACTIVE_ENERGY_IMPORT.hex()}"\n'
+        f'feed_in_register = "{feed_in}"\nzone = "{ZONE}"\nslot_minutes = 15\n'
+    )
     with pytest.raises(DeviceError, match="hub.toml"):
         Device.open(tmp_path / "hub", now=lambda: NOW)
 

@@ -299,7 +299,7 @@ def test_months_of_intervals_follow_each_other_and_what_lies_between_is_missing(
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     with Device.open(hub) as device:
-        uses = device.meter.uses(Period(date(2025, 1, 1), date(2025, 3, 2)))
+        uses = device.main.uses(Period(date(2025, 1, 1), date(2025, 3, 2)))
     states = [state for use in uses for state in use.states]
     assert states.count(SlotState.MISSING) == 96 * (28 + 28)
     assert sum(sum(use.uses) for use in uses) == 5 * 24 * 500

@@ -174,13 +174,17 @@ def test_own_copies_have_both_registers(device: Device) -> None:
 def test_a_forecast_expects_feed_in_too(device: Device, tmp_path: Path) -> None:
     copytree(device.folder, tmp_path / "hub")
     with Device.open(tmp_path / "hub") as later:
-        last = later.meter.vault.latest(later.meter.channel)
+        last = later.main.vault.latest(later.main.channel)
         assert last is not None
         assert later.feed_in is not None
         exported = later.feed_in.vault.latest(later.feed_in.channel)
         assert exported is not None
         after = last.time + 900
-        later.store([Readout(replace(last, time=after), replace(exported, time=after))])
+        shown = {
+            later.main.channel.register: replace(last, time=after),
+            later.feed_in.channel.register: replace(exported, time=after),
+        }
+        later.store([Readout(shown)])
         april = Period(date(2025, 4, 1), date(2025, 4, 30))
         guess = forecast(later, TariffBook.only(TARIFF), april)
         credit = next(item for item in guess.bill.items if item.component == "EEG feed-in")
@@ -191,7 +195,7 @@ def test_a_forecast_expects_feed_in_too(device: Device, tmp_path: Path) -> None:
 def test_what_was_told_of_feed_in_is_no_part_of_the_curve_of_use(device: Device) -> None:
     begin, end = MARCH.bounds("Europe/Berlin")
     known = curve_known_to(device, ["supplier"], begin, end)
-    use = sum(wh for day in device.meter.uses(MARCH) for wh in day.uses)
+    use = sum(wh for day in device.main.uses(MARCH) for wh in day.uses)
     mean = use * 3600 // (end - begin)
     assert set(known.watts) == {mean}
 

@@ -91,7 +91,7 @@ def test_one_number_of_all_is_settled_and_nothing_else_is_known_to_anyone(tmp_pa
     for serial in range(1, 7):
         with Device.open(tmp_path / "homes" / f"{serial:04}") as device:
             told += sum(1 for _ in device.disclosure.log.entries("aggregate"))
-            uses = [wh for day in device.meter.uses(FEBRUARY) for wh in day.uses]
+            uses = [wh for day in device.main.uses(FEBRUARY) for wh in day.uses]
             if serial != vanished:
                 worth += sum(1000 * price * wh for price, wh in zip(SPOT, uses, strict=True))
     assert facts["suppliers"]["Nordstrom"]["exact"] == str(worth)

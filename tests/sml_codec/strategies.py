@@ -33,10 +33,10 @@ from sml_codec import (
     ProfileHeader,
     ProfilePeriod,
     ProfileValue,
-    Quantity,
     SetCosemReq,
     SetCosemRes,
     SetProcParameterReq,
+    SmlQuantity,
     Time,
     TimeChoice,
     Tree,
@@ -104,7 +104,9 @@ period_entries = st.builds(
     value=elements,
     signature=optional_octets,
 )
-quantities = st.builds(Quantity, unit=units, scaler=scalers, value=maybe(integers(8, signed=True)))
+quantities = st.builds(
+    SmlQuantity, unit=units, scaler=scalers, value=maybe(integers(8, signed=True))
+)
 tupel_entries = st.builds(
     TupelEntry,
     server_id=octets,

@@ -407,7 +407,7 @@ def test_a_bill_of_megabytes_fits_with_limits_to_match() -> None:
     assert len(data) > 2_000_000
     assert decode_file(data) == [message]
     with pytest.raises(MalformedSml):
-        decode_file(data, limits=sml_codec.Limits(octets=99_999))
+        decode_file(data, limits=sml_codec.SmlLimits(octets=99_999))
 
 
 # The package

@@ -15,10 +15,10 @@ from sml_codec import (
     Frame,
     FrameDecoder,
     LimitExceeded,
-    Limits,
     MalformedSml,
     Message,
     Quirk,
+    SmlLimits,
     StreamDecoder,
     UnsupportedVersion,
     decode_file,
@@ -133,7 +133,7 @@ def test_every_damage_is_reported_with_its_place_and_reason() -> None:
 
 
 def events_of(stream: bytes, longest: int = 1 << 20) -> list[Frame | Damage]:
-    decoder = FrameDecoder(limits=Limits(frame=longest))
+    decoder = FrameDecoder(limits=SmlLimits(frame=longest))
     return decoder.feed(stream) + decoder.close()
 
 
@@ -168,7 +168,7 @@ def test_a_frame_longer_than_allowed_is_given_up() -> None:
 def test_a_hundred_megabytes_of_rubbish_are_read_in_bounded_memory() -> None:
     piece = random.Random(1).randbytes(1 << 20)
     starts = (START + piece[:5000]) * 200
-    decoder = StreamDecoder(limits=Limits(frame=1 << 16))
+    decoder = StreamDecoder(limits=SmlLimits(frame=1 << 16))
     decoder.feed(piece)
     tracemalloc.start()
     try:
@@ -183,7 +183,7 @@ def test_a_hundred_megabytes_of_rubbish_are_read_in_bounded_memory() -> None:
 
 
 def test_a_frame_that_never_ends_is_read_in_bounded_memory() -> None:
-    decoder = FrameDecoder(limits=Limits(frame=1 << 16))
+    decoder = FrameDecoder(limits=SmlLimits(frame=1 << 16))
     decoder.feed(START)
     tracemalloc.start()
     try:
@@ -201,10 +201,10 @@ def test_hostile_sizes_and_depths_are_refused() -> None:
         decode_file(deep + b"\x01")
     long_list = b"\x76\x02a\x62\x00\x62\x00\x72\x63\x0b\x01\xf1\x80\x80\x80\x00" + b"\x01" * 70000
     with pytest.raises(LimitExceeded, match="list of 65536"):
-        decode_file(long_list, limits=Limits(elements=65535))
+        decode_file(long_list, limits=SmlLimits(elements=65535))
     octets = b"\x76\x8a\x80\x80\x05" + b"x" * 40961
     with pytest.raises(LimitExceeded, match="octet string"):
-        decode_file(octets, limits=Limits(octets=1000))
+        decode_file(octets, limits=SmlLimits(octets=1000))
     with pytest.raises(MalformedSml, match="beyond the end"):
         decode_file(b"\x76\x8f\x8f\x8f\x8f\x8f\x8f\x0f" + bytes(100) + b"v")
     with pytest.raises(MalformedSml, match="more than 8 bytes"):

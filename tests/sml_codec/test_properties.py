@@ -13,9 +13,9 @@ from sml_codec import (
     FileReader,
     Frame,
     FrameDecoder,
-    Limits,
     Message,
     SmlError,
+    SmlLimits,
     decode_file,
     decode_frame,
     decode_stream,
@@ -24,7 +24,7 @@ from sml_codec import (
     encode_message,
     read_file,
 )
-from sml_codec.elements import Reader, encode
+from sml_codec.elements import ElementReader, encode
 from sml_codec.frames import ESCAPE, START
 from tests.sml_codec.strategies import elements, messages
 
@@ -39,10 +39,10 @@ telling = st.lists(
 @given(elements)
 def test_every_element_comes_back_as_it_was(element: Element) -> None:
     data = encode(element)
-    reader = Reader(data)
+    reader = ElementReader(data)
     assert reader.element() == element
     assert reader.offset == len(data)
-    assert encode(element, Reader(data)) == data
+    assert encode(element, ElementReader(data)) == data
 
 
 @given(st.lists(messages, max_size=4))
@@ -144,7 +144,7 @@ def test_cutting_a_stream_elsewhere_changes_nothing(
     data: bytes, cuts: list[int], longest: int
 ) -> None:
     stream = data + encode_frame(data) + data
-    limits = Limits(frame=longest)
+    limits = SmlLimits(frame=longest)
     whole = FrameDecoder(limits=limits)
     expected = whole.feed(stream) + whole.close()
     decoder = FrameDecoder(limits=limits)
@@ -171,7 +171,7 @@ def test_a_frame_after_one_that_was_cut_off_is_found(
 @given(telling, st.binary(max_size=60))
 def test_a_frame_after_one_that_is_too_long_is_found(start: bytes, payload: bytes) -> None:
     intact = encode_frame(payload)
-    decoder = FrameDecoder(limits=Limits(frame=len(intact)))
+    decoder = FrameDecoder(limits=SmlLimits(frame=len(intact)))
     stream = START + start + ESCAPE + intact
     assert payload in [e.payload for e in decoder.feed(stream) if isinstance(e, Frame)]
 

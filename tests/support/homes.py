@@ -14,7 +14,7 @@ import pytest
 
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
-from protocols.metrology import Period, Series
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
 
 SHARED = Path(
     os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
@@ -89,7 +89,9 @@ def homes(period: Period, folder: Path) -> Iterator[Home]:
             for start, wh in sorted(rows.items())
         ]
         path.write_text("start,home\n" + "\n".join(lines) + "\n")
-        replay = CsvReplay(path, "home", EnergyUnit.WH, SLOT, parse_zone("UTC"))
+        replay = CsvReplay(
+            path, {ACTIVE_ENERGY_IMPORT: "home"}, EnergyUnit.WH, SLOT, parse_zone("UTC")
+        )
         readings = list(replay.readings(begin, end))
         certifier, previous, done = Certifier(series_of(name), KEYS), None, []
         for day in days:

@@ -174,8 +174,8 @@ def _value(name: str, text: str, kind: Any) -> object:
 def _device(session: ApiSession, query: Query) -> views.DeviceJson:
     """Which meter, and how far its days go."""
     device, about = session.device, session.device.description
-    span = device.meter.journal.span()
-    latest = device.meter.vault.latest(device.meter.channel)
+    span = device.main.journal.span()
+    latest = device.main.vault.latest(device.main.channel)
     first, last, days = span or (None, None, 0)
     return views.DeviceJson.of(
         about,
@@ -258,7 +258,7 @@ def _tariffs(session: ApiSession, query: Query) -> views.TariffsJson:
 
 def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
     """What this month will come to."""
-    latest = session.device.meter.vault.latest(session.device.meter.channel)
+    latest = session.device.main.vault.latest(session.device.main.channel)
     if latest is None:
         raise InspectionError("there are no readings yet")
     day, book = local_date(session.device, latest.time), tariff_book(session.device)

@@ -33,7 +33,7 @@ Column = tuple[int, ...]
 
 def curve_of_house(device: Device, begin: int, end: int) -> PowerCurve:
     """Return the curve as the vault has it: by the minute if readings are that fine, or slots."""
-    meter = device.meter
+    meter = device.main
     readings = list(meter.vault.between(meter.channel, begin, end))
     spans = [after.time - before.time for before, after in pairwise(readings)]
     if not spans or sorted(spans)[len(spans) // 2] > FINEST_SECONDS:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readings that leave the house because the resident says so.
 
-An export names a recipient, a purpose, a resolution and a period, and needs a consent to just
-that. It is a CSV file as `hub.inspection.copies` writes it, of what was drawn and not of what was
-fed in, and on record before it is written.
+An export names a recipient, a purpose, a register, a resolution and a period, and needs a consent
+to just that. It is a CSV file as `hub.inspection.copies` writes it, of one register (by default the
+main one), and on record before it is written.
+
+    statement of the consent = "export " [OBIS " "] first "/" last      OBIS: not the main register
 """
 
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms, ExportRequest
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.copies import slots_csv
-from hub.inspection.views.slots import SlotRun, slots_between
+from hub.inspection.views.slots import SlotRun, register_slots
 from protocols.metrology import GridError, Period
+from sml_codec import Obis
 
 __all__ = ["Export", "consent_to_export", "export_readings"]
 
@@ -37,18 +40,31 @@ class Export:
 
 
 def consent_to_export(
-    device: Device, recipient: str, purpose: str, minutes: int, period: Period, until: date
+    device: Device,
+    recipient: str,
+    purpose: str,
+    minutes: int,
+    period: Period,
+    until: date,
+    register: bytes | None = None,
 ) -> Consent:
-    """Record the resident's consent to export readings of a period, no finer than `minutes`."""
+    """Record the resident's consent to export a register's readings, no finer than `minutes`.
+
+    `register` is an OBIS code of the hub's, by default the main one. Raises `InspectionError`.
+    """
     if minutes not in RESOLUTIONS:
         raise InspectionError(f"{minutes} minutes: only {', '.join(map(str, RESOLUTIONS))}")
+    if register is not None and register not in device.registers:
+        raise InspectionError(f"{Obis(register)}: the hub has no such register")
+    is_main = register in (None, device.description.register)
+    named = "" if is_main or register is None else f"{Obis(register)} "
     return device.disclosure.grant(
         ConsentTerms(
             applet=b"",
             package=b"",
             recipient=recipient,
             purpose=purpose,
-            statement=STATEMENT + _text(period),
+            statement=f"{STATEMENT}{named}{_text(period)}",
             least_days=1,
             least_minutes=minutes,
             answers=1,
@@ -68,21 +84,26 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     if not terms.statement.startswith(STATEMENT):
         raise InspectionError(f"consent {number} is not about an export")
     named = terms.statement.removeprefix(STATEMENT)
-    period = Period(*map(date.fromisoformat, named.split("/")))
+    obis, _, days = named.rpartition(" ")
+    register = Obis.parse(obis).code if obis else device.description.register
+    if register not in device.registers:
+        raise InspectionError(f"{obis}: the hub has this register no more")
+    period = Period(*map(date.fromisoformat, days.split("/")))
     try:
         begin, end = period.bounds(device.description.zone)
     except GridError as error:
         raise InspectionError(str(error)) from None
     minutes = minutes or terms.least_minutes
-    slots = _slots(device, begin, end, minutes)
+    slots = _slots(device, register, begin, end, minutes)
     device.disclosure.permit_export(
         ExportRequest(
             recipient=terms.recipient,
             purpose=terms.purpose,
-            resolution_minutes=max(minutes, device.meter.slot_minutes),
+            resolution_minutes=max(minutes, device.main.slot_minutes),
             begin=begin,
             end=end,
-            period=named,
+            subject=named,
+            register=obis,
             readings=len(slots),
             bits=BITS_A_READING * len(slots),
         )
@@ -90,10 +111,10 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     return Export(slots_csv(slots, device.zone), len(slots))
 
 
-def _slots(device: Device, begin: int, end: int, minutes: int) -> SlotRun:
+def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> SlotRun:
     """Return the certified slots, merged to the resolution; what is provisional is not exported."""
-    slots = slots_between(device, begin, end)
-    slots = slots.between(begin, min(end, slots.certified_until)).drawn()
+    slots = register_slots(device, register, begin, end)
+    slots = slots.between(begin, min(end, slots.certified_until))
     if not len(slots):
         raise InspectionError("no day of that period is certified")
     return _merged(slots, minutes)

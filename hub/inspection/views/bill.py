@@ -109,7 +109,7 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
     energy = {name: tuple(wh for use in uses for wh in use.uses) for name, uses in found.items()}
     use_wh = energy.get(Register.IMPORT, (0,) * len(starts))
     states = combine_states([[s for use in uses for s in use.states] for uses in found.values()])
-    slot_seconds = 60 * device.meter.slot_minutes
+    slot_seconds = 60 * device.main.slot_minutes
     try:
         bill = compute_bill(
             tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT)
@@ -132,7 +132,7 @@ def _readings(
     device: Device, registers: Sequence[Register], begin: int, end: int
 ) -> dict[Register, list[DayUse]]:
     """Return the days of the registers; raise `PeriodIncomplete` where one is not there."""
-    meters = {Register.IMPORT: device.meter, Register.EXPORT: device.feed_in}
+    meters = {Register.IMPORT: device.main, Register.EXPORT: device.feed_in}
     found = {}
     for register in registers:
         meter = meters[register]

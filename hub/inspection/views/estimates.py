@@ -252,7 +252,7 @@ def _backtests(
     progress: Callable[[int, int], None],
 ) -> list[Backtest]:
     """Return how forecasts of earlier months, as far into them as now, have done."""
-    span = device.meter.journal.span()
+    span = device.main.journal.span()
     found: list[Backtest] = []
     last = period.first - timedelta(days=1)
     while span is not None and len(found) < MOST_BACKTESTS:

@@ -56,7 +56,7 @@ def power_now(device: Device) -> PowerNow | None:
 
     It goes back until 20 Wh were used, or 15 minutes, or to a gap; always by one reading at least.
     """
-    meter = device.meter
+    meter = device.main
     latest = meter.vault.latest(meter.channel)
     if latest is None:
         return None
@@ -82,7 +82,7 @@ def power_now(device: Device) -> PowerNow | None:
 def fine_uses(device: Device, day: date) -> Iterator[FineUse]:
     """Yield the use between the readings of a local day, as they are; cut at the day's bounds."""
     begin, end = Period(day, day).bounds(device.description.zone)
-    readings = device.meter.vault.between(device.meter.channel, begin, end)
+    readings = device.main.vault.between(device.main.channel, begin, end)
     for before, after in pairwise(readings):
         if before.time < begin or after.time > end:
             continue

@@ -73,7 +73,7 @@ def readings_view(
 
     Raises `VaultTampered` where stored bytes are not what was stored.
     """
-    zone, minutes = device.description.zone, device.meter.slot_minutes
+    zone, minutes = device.description.zone, device.main.slot_minutes
     view = _Cutting(device, tariffs or TariffBook(), period, by, kept)
     bounds = period.bounds(zone)
     cut = view.cut(list(buckets(period, by, zone, minutes)), bounds)
@@ -92,7 +92,7 @@ def readings_view(
 
 def warm(device: Device, tariffs: TariffBook, kept: Summaries) -> None:
     """Make and keep every day, week, month and year there are readings of."""
-    span = device.meter.journal.span()
+    span = device.main.journal.span()
     if span is None:
         return
     for year in range(span[0].year, span[1].year + 1):
@@ -175,7 +175,7 @@ class _Cutting:
 
     def _look(self) -> None:
         """Find out what buckets are made from."""
-        meter = self.device.meter
+        meter = self.device.main
         self._fingerprints = self._days(self.period.first, self.period.last)
         span = meter.journal.span()
         self._certified = None if span is None else span[1]
@@ -189,7 +189,7 @@ class _Cutting:
 
     def _days(self, first: date, last: date) -> dict[date, bytes]:
         """Return a digest of each certified day, of all registers."""
-        drawn = self.device.meter.journal.fingerprints(first, last)
+        drawn = self.device.main.journal.fingerprints(first, last)
         if self.device.feed_in is None:
             return drawn
         fed_in = self.device.feed_in.journal.fingerprints(first, last)

@@ -12,14 +12,14 @@ the same rule as the certified ones will, but a slot that is missing now may sti
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from hub.certifier import DayUse, slot_uses
 from hub.device import Device
-from hub.metering import Meter
-from protocols.metrology import DayGrid, Period, SlotState
+from hub.metering import MeteredRegister
+from protocols.metrology import DayGrid, Period, SlotState, date_at
 
-__all__ = ["SlotRun", "local_date", "slots_between"]
+__all__ = ["SlotRun", "local_date", "register_slots", "slots_between"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def slots_between(device: Device, begin: int, end: int) -> SlotRun:
     They are those of what was drawn; where nothing is known of what was fed in meanwhile, that is
     missing. Raises `VaultTampered` where stored bytes are not what was stored.
     """
-    slots = _register_slots(device, device.meter, begin, end)
+    slots = register_slots(device, device.description.register, begin, end)
     if device.feed_in is None:
         return slots
-    fed_in = _register_slots(device, device.feed_in, begin, end)
+    fed_in = register_slots(device, device.feed_in.channel.register, begin, end)
     known = dict(zip(fed_in.starts, zip(fed_in.use_wh, fed_in.states, strict=True), strict=True))
     both = [known.get(start, (0, SlotState.MISSING)) for start in slots.starts]
     return replace(
@@ -83,7 +83,9 @@ def slots_between(device: Device, begin: int, end: int) -> SlotRun:
     )
 
 
-def _register_slots(device: Device, meter: Meter, begin: int, end: int) -> SlotRun:
+def register_slots(device: Device, register: bytes, begin: int, end: int) -> SlotRun:
+    """Return the slots of one register by its OBIS code, as far as there are readings."""
+    meter = device.registers[register]
     zone = device.description.zone
     first, last = local_date(device, begin), local_date(device, end - 1)
     span = meter.journal.span()
@@ -116,10 +118,12 @@ def _register_slots(device: Device, meter: Meter, begin: int, end: int) -> SlotR
 
 def local_date(device: Device, time: int) -> date:
     """Return the local day of a moment."""
-    return datetime.fromtimestamp(time, UTC).astimezone(device.zone).date()
+    return date_at(time, device.zone)
 
 
-def _provisional(device: Device, meter: Meter, certified: date | None, last: date) -> list[DayUse]:
+def _provisional(
+    device: Device, meter: MeteredRegister, certified: date | None, last: date
+) -> list[DayUse]:
     """Return the days after the certified ones, up to `last` and the last reading."""
     latest = meter.vault.latest(meter.channel)
     if latest is None:

@@ -128,7 +128,7 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
 
 
 def _last_time(device: Device) -> int:
-    latest = device.meter.vault.latest(device.meter.channel)
+    latest = device.main.vault.latest(device.main.channel)
     if latest is None:
         raise InspectionError("there are no readings yet")
     return latest.time
@@ -136,7 +136,7 @@ def _last_time(device: Device) -> int:
 
 def _last_month(device: Device) -> Period:
     """Return the last month that is certified to its end."""
-    span = device.meter.journal.span()
+    span = device.main.journal.span()
     if span is None:
         raise InspectionError("no day is certified yet")
     month = Period.month(span[1].year, span[1].month)

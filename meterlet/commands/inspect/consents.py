@@ -25,6 +25,7 @@ from meterlet.commands.common import (
     utc_text,
 )
 from protocols.metrology import Period
+from sml_codec import Obis
 
 __all__ = ["consents"]
 
@@ -108,6 +109,7 @@ def narrow(
 @click.option("--from", "first", type=DAY, required=True, help="The first local day.")
 @click.option("--to", "last", type=DAY, required=True, help="The last local day.")
 @click.option("--until", type=DAY, required=True, help="The last day on which it holds.")
+@click.option("--register", metavar="OBIS", help="Which register; by default the main one.")
 def consent_export(
     folder: Path,
     recipient: str,
@@ -116,11 +118,16 @@ def consent_export(
     first: datetime,
     last: datetime,
     until: datetime,
+    register: str | None,
 ) -> None:
     """Consent to hand readings themselves to somebody."""
     with one_line_errors(), Device.open(folder) as device:
         period = Period(first.date(), last.date())
-        consent = consent_to_export(device, recipient, purpose, minutes, period, until.date())
+        try:
+            code = None if register is None else Obis.parse(register).code
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        consent = consent_to_export(device, recipient, purpose, minutes, period, until.date(), code)
     click.echo(
         f"consent {consent.number} is given; `inspect export consent {consent.number}` uses it"
     )

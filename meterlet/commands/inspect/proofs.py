@@ -74,7 +74,7 @@ def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> l
     enrolled = BillBundle(
         question.encode(),
         answer,
-        device.meter.certifier.keys.public_key.public_bytes_raw(),
+        device.main.certifier.keys.public_key.public_bytes_raw(),
         supplier,
         device.description.register,
         device.description.zone,

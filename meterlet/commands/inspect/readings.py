@@ -157,7 +157,7 @@ def _period(device: Device, by: By, first: datetime | None, last: datetime | Non
 
 
 def _last_day(device: Device) -> date:
-    span = device.meter.journal.span()
+    span = device.main.journal.span()
     if span is None:
         raise InspectionError("no day is certified yet")
     return span[1]

@@ -25,7 +25,7 @@ from applets.common.evidence import AnswerRefused
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
-from protocols.metrology import CertifiedPeriod, Period, Series
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, CertifiedPeriod, Period, Series
 from protocols.proofs import StatementContext, open_amounts
 from tariffs import Register, Tariff, compute_bill
 from tariffs.source import load_toml
@@ -72,7 +72,9 @@ def certified(readings: Sequence[Reading], period: Period) -> Month:
 def real_month(column: str, period: Period) -> Month:
     if not HOMES.exists():
         pytest.skip(f"NO REAL DATA: {HOMES} is not there; set METERLET_SHARED to run this test")
-    replay = CsvReplay(HOMES, column, EnergyUnit.KWH, 1800, parse_zone("UTC"), None)
+    replay = CsvReplay(
+        HOMES, {ACTIVE_ENERGY_IMPORT: column}, EnergyUnit.KWH, 1800, parse_zone("UTC"), None
+    )
     begin, end = period.bounds(SERIES.zone)
     return certified(list(replay.readings(begin, end)), period)
 

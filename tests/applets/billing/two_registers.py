@@ -17,7 +17,13 @@ from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bi
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading, ReadingFlag, Readout
-from protocols.metrology import CertifiedPeriod, Period, Series
+from protocols.metrology import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    CertifiedPeriod,
+    Period,
+    Series,
+)
 from protocols.proofs import StatementContext, open_amounts
 from tariffs import Bill, Register, Tariff, billed_registers, combine_states, compute_bill
 from tariffs.source import load_toml
@@ -49,6 +55,9 @@ ENERGY = '[[charge]]\nname = "energy"\nkind = "energy"\nprice = "0.2"\n'
 
 def series(meter: bytes, zone: str, register: Register) -> Series:
     return Series(meter, REGISTERS[register], zone, SLOT // 60)
+
+
+OBIS = {Register.IMPORT: ACTIVE_ENERGY_IMPORT, Register.EXPORT: ACTIVE_ENERGY_EXPORT}
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,8 @@ class Home:
 def certified(home: Home, readouts: Sequence[Readout]) -> Home:
     """Return the home with every day of its period certified from what its meter showed."""
     columns = {
-        Register.IMPORT: [one.drawn for one in readouts],
-        Register.EXPORT: [one.fed_in for one in readouts if one.fed_in is not None],
+        register: [readout.readings[obis] for readout in readouts]
+        for register, obis in OBIS.items()
     }
     done: dict[Register, tuple[Certification, ...]] = {}
     for register, readings in columns.items():
@@ -170,7 +179,9 @@ def drawn_home(
     for place, time in enumerate(range(begin, end + 1, SLOT)):
         if not any(place in gap for gap in gaps):
             both = {Register.IMPORT: drawn, Register.EXPORT: fed_in}
-            readouts.append(Readout(*(read(one, place, time, wh) for one, wh in both.items())))
+            readouts.append(
+                Readout({OBIS[one]: read(one, place, time, wh) for one, wh in both.items()})
+            )
         hour = place % 48 // 2
         fed_in += dice.randrange(1500) if 8 <= hour < 17 else 0
         drawn += dice.choice((40, 90, 700)) + dice.randrange(300)
@@ -182,10 +193,9 @@ def real_home(period: Period, zone: str = "Australia/Sydney") -> Home:
     if not SOLAR_HOME.exists():
         pytest.skip(f"NO REAL DATA: {SOLAR_HOME} is not there; set METERLET_SHARED to run this")
     home = Home(period, {}, zone, b"AUSGRID")
-    replay = CsvReplay(
-        SOLAR_HOME, "consumption_kWh", EnergyUnit.KWH, SLOT, parse_zone("Etc/GMT-10"),
-        feed_in_column="pv_generation_kWh",
-    )  # fmt: skip
+    columns = {ACTIVE_ENERGY_IMPORT: "consumption_kWh", ACTIVE_ENERGY_EXPORT: "pv_generation_kWh"}
+    zone_of_file = parse_zone("Etc/GMT-10")
+    replay = CsvReplay(SOLAR_HOME, columns, EnergyUnit.KWH, SLOT, zone_of_file)
     return certified(home, list(replay.readouts(*home.bounds)))
 
 

@@ -79,7 +79,7 @@ class Hub:
 
     def values(self, resolution: int, period: Period = DAYS) -> list[int]:
         step = resolution // self.device.description.slot_minutes
-        uses = self.device.meter.uses(period)
+        uses = self.device.main.uses(period)
         return [sum(u.uses[at : at + step]) for u in uses for at in range(0, len(u.uses), step)]
 
 
@@ -92,7 +92,7 @@ def make_hub(
     slot_minutes: int = 15,
 ) -> Hub:
     description = Description(
-        emulated_meter_id(number), ACTIVE_ENERGY_IMPORT, "Europe/London", slot_minutes
+        emulated_meter_id(number), (ACTIVE_ENERGY_IMPORT,), "Europe/London", slot_minutes
     )
     device = Device.create(folder, description, now=lambda: NOW)
     pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -100,8 +100,8 @@ def make_hub(
     trust(device, AUTHORITY)
     house = SyntheticHousehold("Europe/London", seed=number)
     readings = house.readings(known.first, known.last)
-    device.meter.vault.append(device.meter.channel, readings)
-    device.meter.certify()
+    device.main.vault.append(device.main.channel, readings)
+    device.main.certify()
     card = device.card(machine)
     installer = Installer(device, card)
     return Hub(device, card, installer.install(installer.read(cap), public_of(OPERATOR)))

@@ -266,13 +266,13 @@ class Home:
 def new_home(
     tmp_path: Path, machine: AppletMachine, now: Callable[[], int] = lambda: APRIL
 ) -> Iterator[Home]:
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     with Device.create(tmp_path / "hub", description, now=now) as device:
         pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
         readings = SyntheticHousehold("Europe/Berlin").readings(date(2025, 3, 1), date(2025, 4, 4))
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings)
+        device.main.certify()
         yield Home(device, device.card(machine), tmp_path)
 
 

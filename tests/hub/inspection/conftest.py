@@ -41,12 +41,12 @@ def with_gap(readings: Iterator[Reading]) -> Iterator[Reading]:
 
 def household(folder: Path) -> Device:
     """From 20 March (the clock changes on the 30th) to noon of 1 April 2025, with a gap."""
-    description = Description(emulated_meter_id(1), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     device = Device.create(folder, description, now=lambda: NOON)
     house = SyntheticHousehold("Europe/Berlin")
     readings = house.readings(date(2025, 3, 20), date(2025, 4, 1), 300)
-    device.meter.vault.append(device.meter.channel, with_gap(readings))
-    device.meter.certify()
+    device.main.vault.append(device.main.channel, with_gap(readings))
+    device.main.certify()
     return device
 
 

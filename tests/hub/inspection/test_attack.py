@@ -32,13 +32,13 @@ NOW = 1_741_500_000
 
 @pytest.fixture(scope="module")
 def minutely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    description = Description(emulated_meter_id(3), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 15)
+    description = Description(emulated_meter_id(3), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
     folder = tmp_path_factory.mktemp("minutely") / "hub"
     with Device.create(folder, description, now=lambda: NOW) as device:
         house = SyntheticHousehold("Europe/Berlin")
         readings = house.readings(DAYS.first, DAYS.last, 60)
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings)
+        device.main.certify()
         yield device
 
 

@@ -46,15 +46,15 @@ def flat(price: str, *, name: str = "flat", revision: int = 1, since: str = "202
 @pytest.fixture
 def steady(tmp_path: Path) -> Iterator[Device]:
     """A house whose weeks are alike, 90 days of them: what it will use is known."""
-    description = Description(emulated_meter_id(2), ACTIVE_ENERGY_IMPORT, "Europe/Berlin", 60)
+    description = Description(emulated_meter_id(2), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 60)
     begin, until = (DayGrid(day, "Europe/Berlin", 60).begin for day in DAYS)
     with Device.create(tmp_path / "hub", description) as device:
         readings, register = [], 0
         for time in range(begin, until + 12 * 3600 + 1, 3600):
             readings.append(Reading(time, register))
             register += steady_use(time)
-        device.meter.vault.append(device.meter.channel, readings)
-        device.meter.certify()
+        device.main.vault.append(device.main.channel, readings)
+        device.main.certify()
         yield device
 
 
@@ -104,13 +104,13 @@ def test_a_house_whose_weeks_are_alike_is_forecast_to_the_watt_hour(steady: Devi
 
 
 def test_a_forecast_says_how_far_off_it_was_before(steady: Device) -> None:
-    latest = steady.meter.vault.latest(steady.meter.channel)
+    latest = steady.main.vault.latest(steady.main.channel)
     assert latest is not None
     more = [
         Reading(latest.time + 3600 * n, latest.register_wh + 1000 * n) for n in range(1, 20 * 24)
     ]
-    steady.meter.vault.append(steady.meter.channel, more)
-    steady.meter.certify()
+    steady.main.vault.append(steady.main.channel, more)
+    steady.main.certify()
     guess = forecast(steady, TariffBook.only(flat("0.10")), Period.month(2025, 9))
     august = guess.backtests[0]
     assert august.period == Period.month(2025, 8)

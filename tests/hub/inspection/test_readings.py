@@ -85,11 +85,11 @@ def test_today_is_provisional_and_ends_with_the_last_reading(home: Device) -> No
 def test_provisional_slots_are_those_that_will_be_certified(device: Device) -> None:
     begin, end = Period(date(2025, 4, 1), date(2025, 4, 1)).bounds("Europe/Berlin")
     before = slots_between(device, begin, end)
-    latest = device.meter.vault.latest(device.meter.channel)
+    latest = device.main.vault.latest(device.main.channel)
     assert latest is not None
     rest = [Reading(NOON + 300 * n, latest.register_wh + 9 * n) for n in range(1, 150)]
-    device.meter.vault.append(device.meter.channel, rest)
-    assert device.meter.certify() == 1
+    device.main.vault.append(device.main.channel, rest)
+    assert device.main.certify() == 1
     after = slots_between(device, begin, end)
     assert list(after.use_wh[: len(before)]) == list(before.use_wh)
     assert list(after.states[: len(before)]) == list(before.states)
@@ -97,7 +97,7 @@ def test_provisional_slots_are_those_that_will_be_certified(device: Device) -> N
 
 
 def test_a_period_costs_what_its_bill_comes_to(home: Device, tariff: Tariff) -> None:
-    uses = home.meter.uses(MARCH)
+    uses = home.main.uses(MARCH)
     starts = [time for use in uses for time in use.grid.boundaries()[:-1]]
     bill = compute_bill(
         tariff,
@@ -197,10 +197,10 @@ def test_what_is_kept_of_today_gives_way_as_readings_come_in(
     with open_inspection(device) as database:
         kept = Summaries.of(device, database)
         before = readings_view(device, today, By.DAY, book, kept).total
-        latest = device.meter.vault.latest(device.meter.channel)
+        latest = device.main.vault.latest(device.main.channel)
         assert latest is not None
         more = [Reading(NOON + 900, latest.register_wh + 77)]
-        device.meter.vault.append(device.meter.channel, more)
+        device.main.vault.append(device.main.channel, more)
         after = readings_view(device, today, By.DAY, book, kept).total
     assert (after.energy_wh or 0) - (before.energy_wh or 0) == 77
     assert after.unknown_seconds == before.unknown_seconds - 900

@@ -34,7 +34,7 @@ def registers(folder: Path) -> list[list[int]]:
     with Device.open(folder) as device:
         return [
             [one.register_wh for one in meter.vault.between(meter.channel, 0, 1 << 40)]
-            for meter in device.meters
+            for meter in device.registers.values()
         ]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
 from hub.readings import Reading, ReadingFlag
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
 
 RESUMED = ReadingFlag.RESUMED
 NOON = 1_362_139_200  # 2013-03-01T12:00:00Z
@@ -26,7 +27,7 @@ def replay(
 ) -> CsvReplay:
     file = path / "data.csv"
     file.write_text(text)
-    return CsvReplay(file, "home", unit, interval, ZoneInfo(zone), suspect)
+    return CsvReplay(file, {ACTIVE_ENERGY_IMPORT: "home"}, unit, interval, ZoneInfo(zone), suspect)
 
 
 def test_intervals_become_a_growing_register(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_both_passes_of_the_repeated_hour_are_kept(tmp_path: Path) -> None:
 def test_a_packed_file_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "data.csv.gz"
     path.write_bytes(gzip.compress(b"start,home\n2013-03-01T12:00:00,1\n"))
-    source = CsvReplay(path, "home", EnergyUnit.WH, 1800, ZoneInfo("UTC"))
+    source = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: "home"}, EnergyUnit.WH, 1800, ZoneInfo("UTC"))
     assert [r.register_wh for r in source.readings()] == [0, 1]
 
 
@@ -136,11 +137,15 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
     source = replay(tmp_path, "start,flat\n2013-03-01T12:00:00,1\n")
     with pytest.raises(ReplayError, match="line 1: no column 'home'; there are flat"):
         list(source.readings())
-    missing = CsvReplay(tmp_path / "no.csv", "home", EnergyUnit.WH, 60, ZoneInfo("UTC"))
+    missing = CsvReplay(
+        tmp_path / "no.csv", {ACTIVE_ENERGY_IMPORT: "home"}, EnergyUnit.WH, 60, ZoneInfo("UTC")
+    )
     with pytest.raises(ReplayError, match=r"no\.csv: No such file"):
         list(missing.readings())
     (tmp_path / "not.csv.gz").write_bytes(b"\x1f\x8b\x08 nothing packed")
-    packed = CsvReplay(tmp_path / "not.csv.gz", "home", EnergyUnit.WH, 60, ZoneInfo("UTC"))
+    packed = CsvReplay(
+        tmp_path / "not.csv.gz", {ACTIVE_ENERGY_IMPORT: "home"}, EnergyUnit.WH, 60, ZoneInfo("UTC")
+    )
     with pytest.raises(ReplayError, match="line 1: not readable"):
         list(packed.readings())
     for zone in ("Mars/Olympus", "../etc/passwd", ""):
@@ -189,5 +194,5 @@ def test_what_no_home_and_no_clock_shows_is_refused_by_line(
 def test_a_byte_order_mark_does_no_harm_in_a_packed_file(tmp_path: Path) -> None:
     file = tmp_path / "data.csv.gz"
     file.write_bytes(gzip.compress(b"\xef\xbb\xbfstart,home\n2013-03-01T12:00:00,1\n"))
-    source = CsvReplay(file, "home", EnergyUnit.KWH, 1800, ZoneInfo("UTC"))
+    source = CsvReplay(file, {ACTIVE_ENERGY_IMPORT: "home"}, EnergyUnit.KWH, 1800, ZoneInfo("UTC"))
     assert len(list(source.readings())) == 2

@@ -18,6 +18,7 @@ from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
 from protocols.metrology import (
+    ACTIVE_ENERGY_IMPORT,
     CertifiedDay,
     CertifiedPeriod,
     CommitmentScheme,
@@ -97,7 +98,9 @@ class Tariff:
 
 
 def home(column: str) -> list[Reading]:
-    replay = CsvReplay(HOMES, column, EnergyUnit.KWH, 1800, parse_zone("UTC"))
+    replay = CsvReplay(
+        HOMES, {ACTIVE_ENERGY_IMPORT: column}, EnergyUnit.KWH, 1800, parse_zone("UTC")
+    )
     return list(replay.readings())
 
 

@@ -38,7 +38,7 @@ def show_about(request: PageRequest) -> Response:
             versions=_versions(),
             programs=_programs(),
             assets=_assets(),
-            certifier=device.meter.certifier.keys.public_key.public_bytes_raw(),
+            certifier=device.main.certifier.keys.public_key.public_bytes_raw(),
             vendors=vendors_of(device),
             suppliers=list(documents.values()),
             applets=installed_applets(device),

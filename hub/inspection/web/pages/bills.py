@@ -64,7 +64,7 @@ def show_bill(request: PageRequest) -> Response:
         sent = invoices_of(device)
         shown = _asked(request.query("applet"), request.query("number"), sent)
         checked = None if shown is None else check_invoice(device, shown.documents, shown.invoice)
-        latest = device.meter.vault.latest(device.meter.channel)
+        latest = device.main.vault.latest(device.main.channel)
         day = None if latest is None else local_date(device, latest.time - 1)
         return request.page(
             "bill.html",
@@ -142,7 +142,7 @@ def look_ahead(request: PageRequest) -> Response:
     def work(tick: Tick) -> BillForecast:
         with request.look() as look:
             device = look.device
-            latest = device.meter.vault.latest(device.meter.channel)
+            latest = device.main.vault.latest(device.main.channel)
             if latest is None:
                 raise InspectionError("there are no readings yet")
             day = local_date(device, latest.time - 1)

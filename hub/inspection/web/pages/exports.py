@@ -28,7 +28,7 @@ LONGEST_DAYS: Final = 3 * 366
 def show_export(request: PageRequest) -> Response:
     """Show what can be taken out, and what was."""
     with request.device() as device:
-        latest = device.meter.vault.latest(device.meter.channel)
+        latest = device.main.vault.latest(device.main.channel)
         day = today(device) if latest is None else local_date(device, latest.time - 1)
         now = today(device)
         return request.page(

@@ -15,7 +15,7 @@ from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.work import begin_job
-from hub.metering import Meter
+from hub.metering import MeteredRegister
 from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_days
 
 __all__ = ["PAGES"]
@@ -59,7 +59,7 @@ def show_log(request: PageRequest) -> Response:
         page = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 7 else 1
         pages = max(1, -(-len(wanted) // A_PAGE))
         page = min(max(page, 1), pages)
-        span, quality = device.meter.journal.span(), None
+        span, quality = device.main.journal.span(), None
         if span is not None:
             period = Period(span[0], span[1])
             quality = readings_view(device, period, By.MONTH, look.book, look.kept)
@@ -83,10 +83,10 @@ def check_days(request: PageRequest) -> Response:
 
     def work(tick: Tick) -> DaysChecked:
         with settings.open_device() as device:
-            span, done = device.meter.journal.span(), 0
+            span, done = device.main.journal.span(), 0
             if span is None:
                 return DaysChecked(0, None, None, "")
-            chains = [(meter, list(_days(meter))) for meter in device.meters]
+            chains = [(meter, list(_days(meter))) for meter in device.registers.values()]
             total = sum(len(days) for _, days in chains)
             for meter, days in chains:
                 series, key = meter.certifier.series, meter.certifier.keys.public_key
@@ -104,7 +104,7 @@ def check_days(request: PageRequest) -> Response:
     return begin_job(request, "days", "/log", "days.html", work)
 
 
-def _days(meter: Meter) -> Iterator[CertifiedDay]:
+def _days(meter: MeteredRegister) -> Iterator[CertifiedDay]:
     span = meter.journal.span()
     if span is not None:
         for one in meter.journal.between(*span[:2]):

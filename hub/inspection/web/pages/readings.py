@@ -221,7 +221,7 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
     view = request.query("view", "day")
     if view not in VIEWS:
         raise BadInput(f"there is no view of a {view[:20]!r}")
-    latest = device.meter.vault.latest(device.meter.channel)
+    latest = device.main.vault.latest(device.main.channel)
     newest = today(device) if latest is None else local_date(device, latest.time - 1)
     by = request.query("by", CUTS[view][0])
     hour = request.query("hour", "0")
