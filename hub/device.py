@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 from zoneinfo import ZoneInfo
@@ -55,6 +54,7 @@ from hub.vault import (
     read_secret,
     write_secret,
 )
+from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
     GridError,
@@ -66,7 +66,7 @@ from protocols.metrology import (
 from protocols.secure_channel import StaticKeys
 from sml_codec import Obis
 
-__all__ = ["Description", "Device", "DeviceError", "key_id", "static_keys"]
+__all__ = ["Description", "Device", "DeviceError", "static_keys"]
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
@@ -89,11 +89,6 @@ RESIDENT: Final = b"resident/"
 
 class DeviceError(HubError):
     """The hub's folder is not one, or a part of it is not usable."""
-
-
-def key_id(public_key: Ed25519PublicKey) -> bytes:
-    """Return the short name of a public key: the first 8 bytes of its SHA-256."""
-    return sha256(public_key.public_bytes_raw()).digest()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +347,7 @@ class Device:
         keys = {}
         for path in sorted((self.folder / "vendors").glob("*.pem")):
             key = _public_key(path)
-            keys[key_id(key)] = key
+            keys[key_id_of(key)] = key
         return keys
 
     @property

@@ -5,6 +5,9 @@ The text of each error is one line that a resident may read. What a command, a p
 peer makes of it stands in the class: nobody keeps a list of errors beside this tree.
 
 HubError
+  CardRefusal                 the card will not do it
+    AppletRefused             an applet, or the runtime for it, will not
+      PeerBroke               an applet that another one called broke
   CertifierError              what keeps a day from being certified
     KeyFileError              the certifier's keys cannot be read
     OutOfOrder                another day is due
@@ -25,14 +28,10 @@ HubError
     CacheRefused              the cached native code is not what was written there
     ContractBroken            a component does not fit the platform's contract
     ManifestError             a manifest says something it may not
-    Refused                   the platform does not do what an applet asked
     RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
   PackageError                a file is not a CAP file with a bundle for this machine
   PeriodIncomplete            days of a period are not certified yet
   ReaderError                 the virtual reader cannot be reached
-  Refusal                     the card will not do it
-    AppletRefused             an applet, or the runtime for it, will not
-      PeerBroke               an applet that another one called broke
   ReleaseRefused              a release would break a rule
   ReplayError                 a file of readings cannot be replayed
   SecretFileError             a key file is missing, or not a secret

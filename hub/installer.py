@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hub.card import Card, Privilege
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
-from hub.device import CHANNEL_KEY_SIZE, Device, key_id, static_keys
+from hub.device import CHANNEL_KEY_SIZE, Device, static_keys
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
 from hub.machine import Bundle, BundleError, Manifest, build_bundle
+from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
 
@@ -70,8 +71,9 @@ def build_package(
     name of another one, of a program that may be let do more or less.
     """
     try:
-        content = build_bundle(folder, signer, key_id(signer.public_key()), search_path, manifest)
-        said = Bundle.decode(content, {key_id(signer.public_key()): signer.public_key()}).manifest
+        key_id = key_id_of(signer.public_key())
+        content = build_bundle(folder, signer, key_id, search_path, manifest)
+        said = Bundle.decode(content, {key_id: signer.public_key()}).manifest
         major, minor, *_ = (int(part) for part in said.version.split("."))
         return build_cap(
             _named(said.aid, PACKAGE),

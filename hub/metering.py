@@ -7,7 +7,7 @@ sealed beside it, so that statements can be proved later without certifying anyt
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from hub.certifier import Certification, Certifier, DayUse
 from hub.errors import HubError
@@ -18,6 +18,7 @@ from protocols.metrology import (
     GridError,
     MetrologyError,
     Period,
+    date_at,
     find_zone,
 )
 
@@ -105,18 +106,10 @@ class MeteredRegister:
 
     def period(self, begin: int, end: int) -> Period:
         """Return the days that fill [begin, end); raise `PeriodIncomplete` if none do just that."""
-        zone = find_zone(self.zone)
         try:
-            first, last = (
-                datetime.fromtimestamp(time, UTC).astimezone(zone).date()
-                for time in (begin, end - 1)
-            )
-            period = Period(first, last)
-            if period.bounds(self.zone) == (begin, end):
-                return period
-        except (GridError, OverflowError, ValueError, OSError):
-            raise PeriodIncomplete(f"{begin} to {end} is no time of days") from None
-        raise PeriodIncomplete(f"{begin} to {end} are not whole days in {self.zone}")
+            return Period.filling(begin, end, self.zone)
+        except GridError as error:
+            raise PeriodIncomplete(str(error)) from None
 
     def uses(self, period: Period) -> list[DayUse]:
         """Return what each slot of a period used; stays inside the hub."""
@@ -124,22 +117,16 @@ class MeteredRegister:
 
     def certified_between(self, begin: int, end: int) -> list[DayUse]:
         """Return the use of the certified days that [begin, end) touches; stays inside the hub."""
-        zone = find_zone(self.zone)
-        first, last = (
-            datetime.fromtimestamp(time, UTC).astimezone(zone).date() for time in (begin, end - 1)
-        )
-        return [_certification(day).use for day in self.journal.between(first, last)]
+        days = Period.touching(begin, end, self.zone)
+        return [_certification(day).use for day in self.journal.between(days.first, days.last)]
 
     def _ended_days(self, previous: Certification | None) -> Iterator[DayGrid]:
         earliest, latest = self.vault.earliest(self.channel), self.vault.latest(self.channel)
         if earliest is None or latest is None:
             return
         zone = find_zone(self.zone)
-        if previous is None:
-            first = datetime.fromtimestamp(earliest.time, UTC).astimezone(zone).date()
-        else:
-            first = previous.day.day + _DAY
-        last = datetime.fromtimestamp(latest.time, UTC).astimezone(zone).date()
+        first = date_at(earliest.time, zone) if previous is None else previous.day.day + _DAY
+        last = date_at(latest.time, zone)
         if first > last:
             return
         for day in Period(first, last).days(self.zone):

@@ -4,6 +4,8 @@
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
+from protocols.metrology import date_at
+
 __all__ = ["local_day", "local_text", "printable", "utc_text"]
 
 
@@ -19,7 +21,7 @@ def local_text(time: int, zone: tzinfo) -> str:
 
 def local_day(time: int, zone: ZoneInfo) -> str:
     """Return the local date of a moment as ISO 8601."""
-    return datetime.fromtimestamp(time, UTC).astimezone(zone).date().isoformat()
+    return date_at(time, zone).isoformat()
 
 
 def printable(text: str) -> str:

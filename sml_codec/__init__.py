@@ -13,6 +13,7 @@ are not imported here.
 
 from sml_codec.codec import FileReader, decode_file, encode_file, encode_message, read_file
 from sml_codec.crc import Crc
+from sml_codec.dialogue import RequestRefused
 from sml_codec.elements import Element
 from sml_codec.errors import (
     ChecksumMismatch,
@@ -20,7 +21,6 @@ from sml_codec.errors import (
     EncodingError,
     LimitExceeded,
     MalformedSml,
-    RequestRefused,
     SessionError,
     SmlError,
     UnsupportedVersion,

@@ -23,7 +23,7 @@ from struct import Struct
 from typing import Any, Final
 
 from sml_codec import _make as make
-from sml_codec._plans import NoLayout, Plan
+from sml_codec._plans import NoLayout, SmlPlan
 from sml_codec._schema import BODIES, TAGS
 from sml_codec.crc import REFLECTED, Crc
 from sml_codec.messages import (
@@ -46,10 +46,10 @@ _new_int: Final = int.__new__
 _from_bytes: Final = int.from_bytes
 
 
-class Layout:
+class SmlLayout:
     """The form of one message, and how to read another of the same form."""
 
-    def __init__(self, plan: Plan, message: Message) -> None:
+    def __init__(self, plan: SmlPlan, message: Message) -> None:
         """Take over what a plan found out about a message."""
         self.plan = plan
         self.length = len(plan.wire)
@@ -63,7 +63,7 @@ class Layout:
         self.crc = message.crc
         self.is_x25 = message.crc is Crc.X25
         self.before: list[Any] = []
-        self.follower: Layout | None = None
+        self.follower: SmlLayout | None = None
 
     def decode(self, data: bytes, reflected: bytes, start: int) -> Message | None:
         """Return the message at `start`; None unless it has this layout and the right checksum."""
@@ -98,7 +98,7 @@ class Layout:
         raise NotImplementedError
 
 
-class _OpenLayout(Layout):
+class _OpenLayout(SmlLayout):
     """Of an open response."""
 
     def body(self, values: list[Any], before: list[Any]) -> Body:
@@ -106,10 +106,10 @@ class _OpenLayout(Layout):
         return make.open_res(values[a], values[b], values[c], values[d], values[e], values[f])
 
 
-class _CloseLayout(Layout):
+class _CloseLayout(SmlLayout):
     """Of a close response without signature: always the same."""
 
-    def __init__(self, plan: Plan, message: Message) -> None:
+    def __init__(self, plan: SmlPlan, message: Message) -> None:
         super().__init__(plan, message)
         if plan.fields != [plan.none]:
             raise NoLayout
@@ -119,10 +119,10 @@ class _CloseLayout(Layout):
         return self.closing
 
 
-class _ListLayout(Layout):
+class _ListLayout(SmlLayout):
     """Of a GetList response."""
 
-    def __init__(self, plan: Plan, message: Message) -> None:
+    def __init__(self, plan: SmlPlan, message: Message) -> None:
         super().__init__(plan, message)
         assert isinstance(message.body, GetListRes)
         self.entries = plan.entries
@@ -164,10 +164,10 @@ class _ListLayout(Layout):
         return corrected_list(body) if self.correct else body
 
 
-class _ProfileLayout(Layout):
+class _ProfileLayout(SmlLayout):
     """Of a GetProfileList response."""
 
-    def __init__(self, plan: Plan, message: Message) -> None:
+    def __init__(self, plan: SmlPlan, message: Message) -> None:
         super().__init__(plan, message)
         self.entries = plan.entries
         self.same: list[PeriodEntry] = []
@@ -201,7 +201,7 @@ class _ProfileLayout(Layout):
         )
 
 
-_LAYOUTS: Final[Mapping[type[Any], type[Layout]]] = {
+_LAYOUTS: Final[Mapping[type[Any], type[SmlLayout]]] = {
     OpenRes: _OpenLayout,
     CloseRes: _CloseLayout,
     GetListRes: _ListLayout,
@@ -209,13 +209,13 @@ _LAYOUTS: Final[Mapping[type[Any], type[Layout]]] = {
 }
 
 
-def learn(wire: bytes, message: Message, quirks: Quirk) -> Layout | None:
+def learn(wire: bytes, message: Message, quirks: Quirk) -> SmlLayout | None:
     """Return the layout of a message that the careful decoder made of `wire`, if it has one."""
     kind = _LAYOUTS.get(type(message.body))
     if kind is None or len(wire) > LONGEST:
         return None
     try:
-        layout = kind(Plan(wire, BODIES[TAGS[type(message.body)]], quirks), message)
+        layout = kind(SmlPlan(wire, BODIES[TAGS[type(message.body)]], quirks), message)
     except NoLayout:
         return None
     again = layout.decode(wire, wire.translate(REFLECTED), 0)

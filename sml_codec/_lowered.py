@@ -18,7 +18,7 @@ class EmptyOctets(bytes):
     __slots__ = ()
 
 
-class Fields(tuple[Any, ...]):
+class LoweredFields(tuple[Any, ...]):
     """The elements of a record, of which those after the first `required` may be left out."""
 
     required = 0

@@ -16,13 +16,13 @@ from sml_codec._schema import (
     STATUS,
     TIME,
     UNIT,
-    ListOf,
-    Number,
     Octets,
-    Record,
-    Shape,
+    SmlListOf,
+    SmlNumber,
+    SmlRecord,
+    SmlShape,
 )
-from sml_codec.elements import INTEGER, MISSING, OCTETS, UNSIGNED, Reader
+from sml_codec.elements import INTEGER, MISSING, OCTETS, UNSIGNED, ElementReader
 from sml_codec.messages import TimeChoice, time_choice
 from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt
 from sml_codec.options import Quirk
@@ -73,17 +73,17 @@ class EntryPlan:
         self.kind: type[SizedInt] | None = None
 
 
-class Plan:
+class SmlPlan:
     """Walks through a message and notes where its values stand.
 
     A value's slot is its place among the unpacked ones. Constants, and what is made of several
     values, have negative slots: they follow the values, and are counted from the end.
     """
 
-    def __init__(self, wire: bytes, record: Record, quirks: Quirk) -> None:
+    def __init__(self, wire: bytes, record: SmlRecord, quirks: Quirk) -> None:
         self.wire = wire
         self.quirks = quirks
-        self.reader = Reader(wire)
+        self.reader = ElementReader(wire)
         self.mask = bytearray(b"\xff" * len(wire))
         self.format = ">"
         self.packed = 0  # so many bytes of the message does `format` cover
@@ -104,21 +104,21 @@ class Plan:
             raise NoLayout
         self.mask[-3:-1] = bytes(2)
 
-    def slot(self, shape: Shape) -> int:
+    def slot(self, shape: SmlShape) -> int:
         """Take the next element, which has this shape; return its slot."""
         if shape in (NAME, UNIT, SCALER, PATH):
             return self.constant(shape.lift(self.reader.element(), Quirk.ALL))
         if isinstance(shape, Octets):
             return self.octets(optional=shape.optional)
-        if isinstance(shape, Number):
+        if isinstance(shape, SmlNumber):
             return self.none if self.is_missing() else self.number(shape.size)[0]
         if shape is TIME:
             return self.time()[0]
-        if isinstance(shape, ListOf) and isinstance(shape.shape, Record):
+        if isinstance(shape, SmlListOf) and isinstance(shape.shape, SmlRecord):
             return self.list_of(shape.shape)
         raise NoLayout
 
-    def list_of(self, record: Record) -> int:
+    def list_of(self, record: SmlRecord) -> int:
         """Take a list of entries."""
         if record not in (LIST_ENTRY, PERIOD_ENTRY) or self.entries:
             raise NoLayout
@@ -173,7 +173,7 @@ class Plan:
             raise NoLayout
         return int(element)
 
-    def constant_of(self, shape: Shape) -> Any:
+    def constant_of(self, shape: SmlShape) -> Any:
         """Take an element that does not change from message to message."""
         return shape.lift(self.reader.element(), Quirk.ALL)
 

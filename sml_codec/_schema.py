@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sml_codec import _make as make
 from sml_codec import messages as m
-from sml_codec._lowered import EmptyOctets, Fields, SignedNumber
+from sml_codec._lowered import EmptyOctets, LoweredFields, SignedNumber
 from sml_codec.elements import Element
 from sml_codec.errors import EncodingError
 from sml_codec.numbers import SizedInt
@@ -25,7 +25,7 @@ class ShapeError(Exception):
     """An element does not have the shape that its place requires; never leaves the package."""
 
 
-class Shape:
+class SmlShape:
     """One way to see an element."""
 
     def lift(self, element: Element, quirks: Quirk) -> Any:
@@ -37,7 +37,7 @@ class Shape:
         raise NotImplementedError
 
 
-class Octets(Shape):
+class Octets(SmlShape):
     """An octet string; left out, it is empty or (optional) None."""
 
     def __init__(self, *, optional: bool = False) -> None:
@@ -56,7 +56,7 @@ class Octets(Shape):
         return value if self.optional else value or EmptyOctets()
 
 
-class Number(Shape):
+class SmlNumber(SmlShape):
     """An integer of at most `size` bytes, or None.
 
     Whether the sender took it for signed is let pass, and so are values that fit only the other.
@@ -88,7 +88,7 @@ class Number(Shape):
         return SignedNumber(value) if self.signed else value
 
 
-class Boolean(Shape):
+class Boolean(SmlShape):
     """A boolean or None."""
 
     def lift(self, element: Element, quirks: Quirk) -> bool | None:
@@ -102,7 +102,7 @@ class Boolean(Shape):
         return value
 
 
-class Name(Shape):
+class Name(SmlShape):
     """The OBIS code of an object."""
 
     def lift(self, element: Element, quirks: Quirk) -> Obis:
@@ -116,7 +116,7 @@ class Name(Shape):
         return value.code or EmptyOctets()
 
 
-class Anything(Shape):
+class Anything(SmlShape):
     """An SML_Value."""
 
     def lift(self, element: Element, quirks: Quirk) -> m.Value:
@@ -132,7 +132,7 @@ class Anything(Shape):
         return value
 
 
-class SmlTime(Shape):
+class SmlTime(SmlShape):
     """SML_Time or None: a list of a choice and of what was chosen, or (quirk) only the latter."""
 
     def lift(self, element: Element, quirks: Quirk) -> m.Time | None:
@@ -166,10 +166,10 @@ def _chosen(choice: m.TimeChoice | int | None, element: Element) -> m.Time:
     return make.time(choice, SECONDS.due(element), None, None)
 
 
-class ListOf(Shape):
+class SmlListOf(SmlShape):
     """A list of any length whose elements have one shape; (optional) None."""
 
-    def __init__(self, shape: Shape, *, optional: bool = False) -> None:
+    def __init__(self, shape: SmlShape, *, optional: bool = False) -> None:
         self.shape = shape
         self.optional = optional
 
@@ -201,13 +201,13 @@ def _by_name(cls: type[Any]) -> Callable[..., Any]:
     return lambda *values: cls(**dict(zip(names, values, strict=False)))
 
 
-class Record(Shape):
+class SmlRecord(SmlShape):
     """A list whose elements are the fields of a dataclass, the last ones perhaps left out."""
 
     def __init__(
         self,
         cls: type[Any],
-        *shapes: Shape,
+        *shapes: SmlShape,
         required: int,
         rest: bool = False,
         optional: bool = False,
@@ -255,12 +255,12 @@ class Record(Shape):
         ]
         if self.rest:
             return (*elements, *getattr(value, self.names[-1]))
-        lowered = Fields(elements)
+        lowered = LoweredFields(elements)
         lowered.required = self.required
         return lowered
 
 
-class Tupel(Shape):
+class Tupel(SmlShape):
     """SML_TupelEntry: 23 elements, of which quantities take three each."""
 
     WIDTHS: Final = (1, 1, 1, 3, 3, 3, 1, 3, 3, 3, 1)
@@ -286,7 +286,7 @@ class Tupel(Shape):
         return tuple(elements)
 
 
-class Plain(Shape):
+class Plain(SmlShape):
     """An SML_Value in its place in a parameter tree."""
 
     def lift(self, element: Element, quirks: Quirk) -> m.PlainValue:
@@ -298,7 +298,7 @@ class Plain(Shape):
         return value.value
 
 
-class Parameter(Shape):
+class SmlParameter(SmlShape):
     """SML_ProcParValue or None: a list of a choice and of what was chosen."""
 
     def lift(self, element: Element, quirks: Quirk) -> m.ProcParValue | None:
@@ -328,27 +328,27 @@ BOOL: Final = Boolean()
 NAME: Final = Name()
 VALUE: Final = Anything()
 TIME: Final = SmlTime()
-SECONDS: Final = Number(4, optional=False)
-OFFSET: Final = Number(2, signed=True, optional=False)
-UNIT: Final = Number(1)
-SCALER: Final = Number(1, signed=True)
-STATUS: Final = Number(8)
-U8: Final = Number(1)
-U32: Final = Number(4)
-CLASS_ID: Final = Number(2, signed=True, optional=False)
-VERSION: Final = Number(2, signed=True)
+SECONDS: Final = SmlNumber(4, optional=False)
+OFFSET: Final = SmlNumber(2, signed=True, optional=False)
+UNIT: Final = SmlNumber(1)
+SCALER: Final = SmlNumber(1, signed=True)
+STATUS: Final = SmlNumber(8)
+U8: Final = SmlNumber(1)
+U32: Final = SmlNumber(4)
+CLASS_ID: Final = SmlNumber(2, signed=True, optional=False)
+VERSION: Final = SmlNumber(2, signed=True)
 
-LIST_ENTRY: Final = Record(
+LIST_ENTRY: Final = SmlRecord(
     m.ListEntry, NAME, STATUS, TIME, UNIT, SCALER, VALUE, OPTIONAL, required=6
 )
-PERIOD_ENTRY: Final = Record(m.PeriodEntry, NAME, UNIT, SCALER, VALUE, OPTIONAL, required=4)
-QUANTITY: Final = Record(m.Quantity, UNIT, SCALER, Number(8, signed=True), required=3)
-TUPEL_PARTS: Final = Record(
+PERIOD_ENTRY: Final = SmlRecord(m.PeriodEntry, NAME, UNIT, SCALER, VALUE, OPTIONAL, required=4)
+QUANTITY: Final = SmlRecord(m.Quantity, UNIT, SCALER, SmlNumber(8, signed=True), required=3)
+TUPEL_PARTS: Final = SmlRecord(
     m.TupelEntry, OCTETS, TIME, STATUS, QUANTITY, QUANTITY, QUANTITY, OPTIONAL,
     QUANTITY, QUANTITY, QUANTITY, OPTIONAL, required=11,
 )  # fmt: skip
 
-PARAMETERS: Final[Mapping[int, tuple[type[Any], Shape]]] = {
+PARAMETERS: Final[Mapping[int, tuple[type[Any], SmlShape]]] = {
     1: (m.PlainValue, Plain()),
     2: (m.PeriodEntry, PERIOD_ENTRY),
     3: (m.TupelEntry, Tupel()),
@@ -357,56 +357,56 @@ PARAMETERS: Final[Mapping[int, tuple[type[Any], Shape]]] = {
 }
 
 
-def _tree(*, optional: bool) -> Record:
+def _tree(*, optional: bool) -> SmlRecord:
     """Return the shape of SML_Tree, which contains itself."""
-    children = ListOf(OCTETS, optional=True)
-    tree = Record(m.Tree, OCTETS, Parameter(), children, required=1, optional=optional)
+    children = SmlListOf(OCTETS, optional=True)
+    tree = SmlRecord(m.Tree, OCTETS, SmlParameter(), children, required=1, optional=optional)
     children.shape = tree if not optional else TREE
     return tree
 
 
 TREE: Final = _tree(optional=False)
 OPTIONAL_TREE: Final = _tree(optional=True)
-PATH: Final = ListOf(OCTETS)
+PATH: Final = SmlListOf(OCTETS)
 
 _LOGIN: Final = (OPTIONAL, OPTIONAL, OPTIONAL)  # server id, username, password
 _PROFILE_REQ: Final = (
-    *_LOGIN, BOOL, TIME, TIME, PATH, ListOf(OCTETS, optional=True), OPTIONAL_TREE,
+    *_LOGIN, BOOL, TIME, TIME, PATH, SmlListOf(OCTETS, optional=True), OPTIONAL_TREE,
 )  # fmt: skip
 _COSEM_REQ: Final = (OPTIONAL, *_LOGIN, NAME, CLASS_ID, VERSION)
 _COSEM_RES: Final = (OPTIONAL, OPTIONAL, NAME, CLASS_ID, VERSION)
-_HEADER: Final = Record(m.ProfileHeader, NAME, UNIT, SCALER, required=3)
-_CELL: Final = Record(m.ProfileValue, VALUE, OPTIONAL, required=1)
-_ROW: Final = Record(m.ProfilePeriod, TIME, STATUS, ListOf(_CELL), OPTIONAL, required=3)
+_HEADER: Final = SmlRecord(m.ProfileHeader, NAME, UNIT, SCALER, required=3)
+_CELL: Final = SmlRecord(m.ProfileValue, VALUE, OPTIONAL, required=1)
+_ROW: Final = SmlRecord(m.ProfilePeriod, TIME, STATUS, SmlListOf(_CELL), OPTIONAL, required=3)
 
 # fmt: off
-BODIES: Final[Mapping[int, Record]] = {
-    0x0100: Record(m.OpenReq, OPTIONAL, OCTETS, OCTETS, *_LOGIN, U8, required=3),
-    0x0101: Record(m.OpenRes, OPTIONAL, OPTIONAL, OCTETS, OCTETS, TIME, U8, required=4),
-    0x0200: Record(m.CloseReq, OPTIONAL, required=0),
-    0x0201: Record(m.CloseRes, OPTIONAL, required=0),
-    0x0300: Record(m.GetProfilePackReq, *_PROFILE_REQ, required=7),
-    0x0301: Record(m.GetProfilePackRes, OCTETS, TIME, U32, PATH, ListOf(_HEADER), ListOf(_ROW),
-        OPTIONAL, OPTIONAL, required=6,
+BODIES: Final[Mapping[int, SmlRecord]] = {
+    0x0100: SmlRecord(m.OpenReq, OPTIONAL, OCTETS, OCTETS, *_LOGIN, U8, required=3),
+    0x0101: SmlRecord(m.OpenRes, OPTIONAL, OPTIONAL, OCTETS, OCTETS, TIME, U8, required=4),
+    0x0200: SmlRecord(m.CloseReq, OPTIONAL, required=0),
+    0x0201: SmlRecord(m.CloseRes, OPTIONAL, required=0),
+    0x0300: SmlRecord(m.GetProfilePackReq, *_PROFILE_REQ, required=7),
+    0x0301: SmlRecord(m.GetProfilePackRes, OCTETS, TIME, U32, PATH, SmlListOf(_HEADER),
+        SmlListOf(_ROW), OPTIONAL, OPTIONAL, required=6,
     ),
-    0x0400: Record(m.GetProfileListReq, *_PROFILE_REQ, required=7),
-    0x0401: Record(m.GetProfileListRes, OCTETS, TIME, U32, PATH, TIME, STATUS, ListOf(PERIOD_ENTRY),
-        OPTIONAL, OPTIONAL, required=7,
+    0x0400: SmlRecord(m.GetProfileListReq, *_PROFILE_REQ, required=7),
+    0x0401: SmlRecord(m.GetProfileListRes, OCTETS, TIME, U32, PATH, TIME, STATUS,
+        SmlListOf(PERIOD_ENTRY), OPTIONAL, OPTIONAL, required=7,
     ),
-    0x0500: Record(m.GetProcParameterReq, *_LOGIN, PATH, OPTIONAL, required=4),
-    0x0501: Record(m.GetProcParameterRes, OCTETS, PATH, TREE, required=3),
-    0x0600: Record(m.SetProcParameterReq, *_LOGIN, PATH, TREE, required=5),
-    0x0700: Record(m.GetListReq, OCTETS, *_LOGIN, OPTIONAL, required=1),
-    0x0701: Record(m.GetListRes, OPTIONAL, OCTETS, OPTIONAL, TIME, ListOf(LIST_ENTRY),
+    0x0500: SmlRecord(m.GetProcParameterReq, *_LOGIN, PATH, OPTIONAL, required=4),
+    0x0501: SmlRecord(m.GetProcParameterRes, OCTETS, PATH, TREE, required=3),
+    0x0600: SmlRecord(m.SetProcParameterReq, *_LOGIN, PATH, TREE, required=5),
+    0x0700: SmlRecord(m.GetListReq, OCTETS, *_LOGIN, OPTIONAL, required=1),
+    0x0701: SmlRecord(m.GetListRes, OPTIONAL, OCTETS, OPTIONAL, TIME, SmlListOf(LIST_ENTRY),
         OPTIONAL, TIME, required=5,
     ),
-    0x0800: Record(m.GetCosemReq, *_COSEM_REQ, required=6, rest=True),
-    0x0801: Record(m.GetCosemRes, *_COSEM_RES, required=4, rest=True),
-    0x0900: Record(m.SetCosemReq, *_COSEM_REQ, required=6, rest=True),
-    0x0901: Record(m.SetCosemRes, *_COSEM_RES, required=4, rest=True),
-    0x0A00: Record(m.ActionCosemReq, *_COSEM_REQ, required=6, rest=True),
-    0x0A01: Record(m.ActionCosemRes, *_COSEM_RES, required=4, rest=True),
-    0xFF01: Record(m.AttentionRes, OCTETS, OCTETS, OPTIONAL, OPTIONAL_TREE, required=2),
+    0x0800: SmlRecord(m.GetCosemReq, *_COSEM_REQ, required=6, rest=True),
+    0x0801: SmlRecord(m.GetCosemRes, *_COSEM_RES, required=4, rest=True),
+    0x0900: SmlRecord(m.SetCosemReq, *_COSEM_REQ, required=6, rest=True),
+    0x0901: SmlRecord(m.SetCosemRes, *_COSEM_RES, required=4, rest=True),
+    0x0A00: SmlRecord(m.ActionCosemReq, *_COSEM_REQ, required=6, rest=True),
+    0x0A01: SmlRecord(m.ActionCosemRes, *_COSEM_RES, required=4, rest=True),
+    0xFF01: SmlRecord(m.AttentionRes, OCTETS, OCTETS, OPTIONAL, OPTIONAL_TREE, required=2),
 }
 # fmt: on
 """The shape of each message body, by its tag."""

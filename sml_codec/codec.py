@@ -24,10 +24,10 @@ from threading import get_ident
 from typing import Final
 
 from sml_codec import _make as make
-from sml_codec._layouts import Layout, learn
+from sml_codec._layouts import SmlLayout, learn
 from sml_codec._schema import BODIES, TAGS, ShapeError
 from sml_codec.crc import REFLECTED, Crc
-from sml_codec.elements import LIST, Element, Reader, encode
+from sml_codec.elements import LIST, Element, ElementReader, encode
 from sml_codec.errors import ChecksumMismatch, EncodingError, MalformedSml, SmlError
 from sml_codec.files import SmlFile
 from sml_codec.messages import Body, GetListRes, Message, UnknownBody
@@ -51,9 +51,9 @@ class FileReader:
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
         self._limits = limits
         self._quirks = quirks
-        self._layouts: dict[bytes, list[Layout]] = {}
+        self._layouts: dict[bytes, list[SmlLayout]] = {}
         self._met: set[tuple[bytes, int]] = set()
-        self._last: Layout | None = None
+        self._last: SmlLayout | None = None
 
     def read(self, data: bytes) -> SmlFile:
         """Return what an SML file, perhaps damaged, contains; never raises."""
@@ -69,7 +69,7 @@ class FileReader:
                 messages.append(message)
                 offset += len(message.wire)
                 continue
-            reader = Reader(data, offset, limits=self._limits, quirks=self._quirks)
+            reader = ElementReader(data, offset, limits=self._limits, quirks=self._quirks)
             try:
                 message, intact = _message(reader)
             except MalformedSml as reason:
@@ -196,7 +196,7 @@ def encode_message(message: Message) -> bytes:
 
 def _encode_like(wire: bytes, parts: tuple[Element, ...], crc: Crc) -> bytes:
     """Return a message in the form of `wire`."""
-    template = Reader(wire)
+    template = ElementReader(wire)
     while wire[template.offset] == 0:
         template.offset += 1
     start = template.offset
@@ -206,7 +206,7 @@ def _encode_like(wire: bytes, parts: tuple[Element, ...], crc: Crc) -> bytes:
     return wire[:start] + data + encode(checksum, template) + b"\0"
 
 
-def _message(reader: Reader) -> tuple[Message, bool]:
+def _message(reader: ElementReader) -> tuple[Message, bool]:
     """Read a message and the zero bytes before it; return it and whether its checksum is right."""
     data, before = reader.data, reader.offset
     while data[reader.offset] == 0:
@@ -240,13 +240,13 @@ def _message(reader: Reader) -> tuple[Message, bool]:
     return message, crc is not None
 
 
-def _expect_list(reader: Reader, length: int, what: str) -> None:
+def _expect_list(reader: ElementReader, length: int, what: str) -> None:
     start = reader.offset
     if reader.field() != (LIST, length):
         raise MalformedSml(f"no {what} starts with 0x{reader.data[start]:02x}", offset=start)
 
 
-def _is_checksum(checksum: SizedInt, reader: Reader) -> bool:
+def _is_checksum(checksum: SizedInt, reader: ElementReader) -> bool:
     return checksum.size == 2 or (checksum.size == 1 and Quirk.SHORT_CHECKSUM in reader.quirks)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sml_codec.attention import Attention
-from sml_codec.errors import RequestRefused, SessionError
+from sml_codec.errors import SessionError
 from sml_codec.messages import (
     AttentionRes,
     Body,
@@ -39,6 +39,14 @@ Request: TypeAlias = (
 
 Answer: TypeAlias = Callable[[Request], Iterable[Body]]
 """How a server answers requests of one type; an attention among the bodies is a refusal."""
+
+
+class RequestRefused(SessionError):
+    """The server answered with an attention message."""
+
+    def __init__(self, attention: AttentionRes) -> None:
+        super().__init__(f"refused: attention {attention.number.hex()}")
+        self.attention = attention
 
 
 @dataclass(slots=True)

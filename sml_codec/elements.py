@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from sml_codec._lowered import EmptyOctets, Fields, SignedNumber
+from sml_codec._lowered import EmptyOctets, LoweredFields, SignedNumber
 from sml_codec.errors import EncodingError, LimitExceeded, MalformedSml
 from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt, sized
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
@@ -39,7 +39,7 @@ EMPTY_OCTETS: Final = b"\x80\x02"
 """The shortest octet string that is there, but empty: `01` would mean that it is left out."""
 
 
-class Reader:
+class ElementReader:
     """A cursor over encoded elements, which it checks against limits and quirks."""
 
     __slots__ = ("data", "depth", "end", "limits", "offset", "quirks")
@@ -130,7 +130,7 @@ class Reader:
         return elements
 
 
-def encode(element: Element, template: Reader | None = None) -> bytes:
+def encode(element: Element, template: ElementReader | None = None) -> bytes:
     """Return `element` in its shortest form, or in that of the `template` where the two agree.
 
     The template is a reader at the element that a sender once sent in this place. Its TL bytes and
@@ -152,7 +152,7 @@ def type_length(kind: int, count: int) -> bytes:
     return bytes([kind | nibbles[0] | (0x80 if size > 1 else 0), *tail])
 
 
-def _write(chunks: list[bytes], element: Element, template: Reader | None) -> None:
+def _write(chunks: list[bytes], element: Element, template: ElementReader | None) -> None:
     if template is None:
         _write_plain(chunks, element)
         return
@@ -172,11 +172,11 @@ def _write(chunks: list[bytes], element: Element, template: Reader | None) -> No
 
 
 def _write_list(
-    chunks: list[bytes], element: Element, template: Reader, head: bytes, count: int
+    chunks: list[bytes], element: Element, template: ElementReader, head: bytes, count: int
 ) -> None:
     """Write what takes the place of a list: its elements in their old form, if as many."""
     elements = element if isinstance(element, tuple) else ()
-    if isinstance(element, Fields) and element.may_end_after(count):
+    if isinstance(element, LoweredFields) and element.may_end_after(count):
         elements = elements[:count]  # the sender leaves out what is missing at the end
     if not isinstance(element, tuple) or len(elements) != count:
         for _ in range(count):
@@ -237,7 +237,7 @@ def _write_plain(chunks: list[bytes], element: Element) -> None:
         raise EncodingError(f"SML cannot carry a {type(element).__name__}")
 
 
-def _skip(reader: Reader) -> None:
+def _skip(reader: ElementReader) -> None:
     kind, length = reader.field()
     if kind == LIST:
         for _ in range(length):

@@ -9,15 +9,8 @@ SmlError
 ├── EncodingError       a value that SML cannot carry: a bug on this side
 └── SessionError        a request stayed without its answer
     ├── ConnectionLost  the line ended first
-    └── RequestRefused  the server answered with an attention; carries it
+    └── RequestRefused  the server answered with an attention; carries it (in `dialogue`)
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sml_codec.messages import AttentionRes
 
 
 class SmlError(Exception):
@@ -63,11 +56,3 @@ class SessionError(SmlError):
 
 class ConnectionLost(SessionError):
     """The line ended before the answer came."""
-
-
-class RequestRefused(SessionError):
-    """The server answered with an attention message."""
-
-    def __init__(self, attention: AttentionRes) -> None:
-        super().__init__(f"refused: attention {attention.number.hex()}")
-        self.attention = attention

@@ -30,13 +30,13 @@ from sml_codec.messages import (
 from sml_codec.numbers import INTEGERS, UNSIGNEDS, SizedInt, sized
 from sml_codec.obis import Obis
 
-Record: TypeAlias = dict[str, object]
+SmlRecord: TypeAlias = dict[str, object]
 
 
-def record_of(entry: ListEntry | PeriodEntry) -> Record:
+def record_of(entry: ListEntry | PeriodEntry) -> SmlRecord:
     """Return an entry as a record."""
     kind, size = value_kind(entry.value)
-    record: Record = {"obis": str(entry.obis), "value": _plain(entry.value), "type": kind}
+    record: SmlRecord = {"obis": str(entry.obis), "value": _plain(entry.value), "type": kind}
     if size is not None:
         record["size"] = size
     record["scaler"] = entry.scaler

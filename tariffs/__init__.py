@@ -31,7 +31,7 @@ from tariffs.errors import (
     UnpricedSlot,
 )
 from tariffs.price_index import PriceIndex
-from tariffs.rounding import Rounding, Rule
+from tariffs.rounding import Rounding, RoundingRule
 from tariffs.usage import Register
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
     "PriceIndex",
     "Register",
     "Rounding",
-    "Rule",
+    "RoundingRule",
     "SignatureRefused",
     "SignedParts",
     "SlotItem",
@@ -66,8 +66,7 @@ __all__ = [
 
 SANDBOX_MODULES: Final = (
     "__init__.py",
-    "_canonical.py",
-    "_fields.py",
+    "_document_reader.py",
     "_slots.py",
     "bill.py",
     "billing.py",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tariffs._words import to_moment
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.errors import MalformedTariff
 
 __all__ = ["read_series"]
@@ -22,7 +22,7 @@ EPOCH: Final = datetime(1970, 1, 1)
 
 
 def read_series(
-    text: str, column: str, clock: Clock, step_seconds: int, *, at_end: bool, name: str
+    text: str, column: str, clock: ZoneClock, step_seconds: int, *, at_end: bool, name: str
 ) -> tuple[int, list[str | None]]:
     """Return the moment of the first step, and the text of every step's value or None.
 
@@ -48,7 +48,7 @@ def read_series(
 
 
 def _values(
-    rows: Iterator[list[str]], header: list[str], column: str, clock: Clock, name: str
+    rows: Iterator[list[str]], header: list[str], column: str, clock: ZoneClock, name: str
 ) -> Iterator[tuple[int, str]]:
     place = header.index(column, 1)
     previous: int | None = None
@@ -65,7 +65,7 @@ def _values(
             yield moment, row[place].strip()
 
 
-def _moment(text: str, clock: Clock, previous: int | None, name: str, number: int) -> int:
+def _moment(text: str, clock: ZoneClock, previous: int | None, name: str, number: int) -> int:
     try:
         time = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -15,9 +15,9 @@ from typing import Final
 
 from tariffs.document import MissingRule
 from tariffs.errors import UnbillableReadings
-from tariffs.usage import Usage, utc_text
+from tariffs.usage import KnownUsage, utc_text
 
-__all__ = ["Slots", "combine_states"]
+__all__ = ["BilledSlots", "combine_states"]
 
 MEASURED, ESTIMATED, SUBSTITUTED, MISSING = range(4)
 WEEK: Final = 7 * 86_400
@@ -35,12 +35,12 @@ def combine_states(registers: Sequence[Sequence[int]]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class BilledSlots:
     """The slots of a period whose use is known, and those whose use is not."""
 
     begin: int
     end: int
-    usage: Usage
+    usage: KnownUsage
     missing: tuple[int, ...]
     estimated: int
     substituted: int
@@ -56,7 +56,7 @@ class Slots:
         states: Sequence[int] | None,
         begin: int | None,
         end: int | None,
-    ) -> "Slots":
+    ) -> "BilledSlots":
         """Return what is handed in as slots that fill [begin, end); raise `UnbillableReadings`."""
         states = [MEASURED] * len(starts) if states is None else states
         exports = [0] * len(starts) if export_wh is None else export_wh
@@ -74,7 +74,7 @@ class Slots:
             raise UnbillableReadings("the use of a slot is negative")
         there = {start for start, _, _, _ in known}
         kept = [state for _, _, _, state in known]
-        usage = Usage(
+        usage = KnownUsage(
             seconds,
             [start for start, _, _, _ in known],
             [use for _, use, _, _ in known],
@@ -83,7 +83,7 @@ class Slots:
         missing = tuple(start for start in range(begin, end, seconds) if start not in there)
         return cls(begin, end, usage, missing, kept.count(ESTIMATED), kept.count(SUBSTITUTED))
 
-    def under(self, rule: MissingRule) -> "Slots":
+    def under(self, rule: MissingRule) -> "BilledSlots":
         """Return the slots after the tariff's rule for missing ones."""
         if rule is MissingRule.OMIT or not self.missing:
             return self
@@ -102,7 +102,7 @@ class Slots:
         exports = usage.export_wh
         return replace(
             self,
-            usage=Usage(
+            usage=KnownUsage(
                 usage.seconds,
                 [start for start, _ in order],
                 [usage.import_wh[index] for _, index in order],

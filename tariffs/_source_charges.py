@@ -12,18 +12,18 @@ from tariffs._source_timetables import (
     read_timetable,
     read_when,
 )
-from tariffs._table import Table
+from tariffs._table import TomlTable
 from tariffs._units import unit_of_energy
 from tariffs._words import parse_seconds
 from tariffs.blocks import Block, BlockCharge, LimitKind
 from tariffs.charges import Charge
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.demand import DemandCharge, Figure, Scale
 from tariffs.energy import EnergyCharge, PriceSeries, SeriesCharge
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.fixed import CapacityCharge, StandingCharge
 from tariffs.periods import Interval
-from tariffs.rounding import Rule, divide, parse_decimal
+from tariffs.rounding import RoundingRule, divide, parse_decimal
 from tariffs.schedule import Schedule
 from tariffs.steps import Cap, Minimum, Rebate, Step, Tax
 from tariffs.timetable import bands_of
@@ -35,7 +35,7 @@ PRICE_DECIMALS: Final = 6
 PERCENT_DECIMALS: Final = 4
 ENERGY_DECIMALS: Final = 3
 """Of a kWh or kW: whole Wh and W."""
-RULES: Final = {str(rule): rule for rule in Rule}
+RULES: Final = {str(rule): rule for rule in RoundingRule}
 INTERVALS: Final = {str(interval): interval for interval in Interval}
 PER: Final = {f"per_{'bill' if name == 'period' else name}": it for name, it in INTERVALS.items()}
 LIMITS: Final = {
@@ -45,31 +45,31 @@ LIMITS: Final = {
 }
 
 
-def _price(table: Table, key: str = "price") -> int:
+def _price(table: TomlTable, key: str = "price") -> int:
     return table.decimal(key, PRICE_DECIMALS)
 
 
-def read_charge(name: str, item: Table, context: Context) -> Charge:
+def read_charge(name: str, item: TomlTable, context: Context) -> Charge:
     """Return the charge that a table describes."""
     return item.choice("kind", READERS)(name, item, context)
 
 
-def _energy(name: str, item: Table, context: Context) -> Charge:
+def _energy(name: str, item: TomlTable, context: Context) -> Charge:
     timetable, prices = read_timetable(item, context, _price, "price")
     return EnergyCharge(name, timetable, prices)
 
 
-def _feed_in(name: str, item: Table, context: Context) -> Charge:
+def _feed_in(name: str, item: TomlTable, context: Context) -> Charge:
     timetable, prices = read_timetable(item, context, lambda table: -_price(table), "price")
     return EnergyCharge(name, timetable, prices, Register.EXPORT)
 
 
-def _standing(name: str, item: Table, context: Context) -> Charge:
+def _standing(name: str, item: TomlTable, context: Context) -> Charge:
     key, per = item.one_of(PER)
     return StandingCharge(name, _price(item, key), per)
 
 
-def _capacity(name: str, item: Table, context: Context) -> Charge:
+def _capacity(name: str, item: TomlTable, context: Context) -> Charge:
     watts = item.decimal("kw", ENERGY_DECIMALS)
     return CapacityCharge(name, watts, _price(item, "price_per_kw"), item.choice("per", INTERVALS))
 
@@ -77,10 +77,10 @@ def _capacity(name: str, item: Table, context: Context) -> Charge:
 # Blocks
 
 
-def _blocks(name: str, item: Table, context: Context) -> Charge:
+def _blocks(name: str, item: TomlTable, context: Context) -> Charge:
     kinds: set[LimitKind] = set()
 
-    def read(table: Table) -> tuple[Block, ...]:
+    def read(table: TomlTable) -> tuple[Block, ...]:
         return tuple(_block(block, kinds) for block in table.tables("block"))
 
     timetable, blocks = read_timetable(item, context, read, "block")
@@ -93,7 +93,7 @@ def _blocks(name: str, item: Table, context: Context) -> Charge:
     return BlockCharge(name, timetable, blocks, limits, interval, register)
 
 
-def _block(table: Table, kinds: set[LimitKind]) -> Block:
+def _block(table: TomlTable, kinds: set[LimitKind]) -> Block:
     with table.at():
         limit = 0
         for key, kind in LIMITS.items():
@@ -111,10 +111,10 @@ def _block(table: Table, kinds: set[LimitKind]) -> Block:
 # Demand
 
 
-def _demand(name: str, item: Table, context: Context) -> Charge:
+def _demand(name: str, item: TomlTable, context: Context) -> Charge:
     stepped: set[bool] = set()
 
-    def read(table: Table) -> Scale:
+    def read(table: TomlTable) -> Scale:
         stepped.add("step" in table)
         if "step" in table:
             return tuple(_step_of_scale(step) for step in table.tables("step"))
@@ -138,7 +138,7 @@ def _demand(name: str, item: Table, context: Context) -> Charge:
     )
 
 
-def _step_of_scale(table: Table) -> tuple[int, int]:
+def _step_of_scale(table: TomlTable) -> tuple[int, int]:
     with table.at():
         limit = table.optional_decimal("up_to_kw", ENERGY_DECIMALS, 0)
         amount = _price(table, "amount")
@@ -149,7 +149,7 @@ def _step_of_scale(table: Table) -> tuple[int, int]:
 # Series
 
 
-def _series(name: str, item: Table, context: Context) -> Charge:
+def _series(name: str, item: TomlTable, context: Context) -> Charge:
     register = item.choice("register", {str(one): one for one in Register}, Register.IMPORT)
     step = item.parsed("step", parse_seconds)
     clock = charge_clock(item, context)
@@ -172,7 +172,12 @@ def _series(name: str, item: Table, context: Context) -> Charge:
 
 
 def _formula(
-    item: Table, context: Context, clock: Clock, begin: int, step: int, words: list[str | None]
+    item: TomlTable,
+    context: Context,
+    clock: ZoneClock,
+    begin: int,
+    step: int,
+    words: list[str | None],
 ) -> list[int | None]:
     """Return factor · (multiplier · value + add), between floor and cap, in micro-units."""
     unit = item.parsed("unit", unit_of_energy) if "unit" in item else Fraction(1)
@@ -195,12 +200,12 @@ def _formula(
             raise MalformedTariff(
                 f"the price made of {word} has more than {PRICE_DECIMALS} decimals: give price_rule"
             )
-        prices.append(divide(exact.numerator, exact.denominator, rule or Rule.DOWN))
+        prices.append(divide(exact.numerator, exact.denominator, rule or RoundingRule.DOWN))
     return prices
 
 
 def _adders(
-    item: Table, context: Context, clock: Clock, begin: int, step: int, count: int
+    item: TomlTable, context: Context, clock: ZoneClock, begin: int, step: int, count: int
 ) -> list[Fraction]:
     """Return what is added at each step: `add` always, each `adder` where its rule holds."""
     added = [item.fraction("add", 0)] * count
@@ -233,7 +238,7 @@ READERS: Final = {
 # Steps
 
 
-def read_step(name: str, item: Table, known: list[str]) -> Step:
+def read_step(name: str, item: TomlTable, known: list[str]) -> Step:
     """Return the step that a table describes; without `on` it is on everything above."""
     kind = item.choice("kind", {one: one for one in ("tax", "rebate", "cap", "minimum")})
     on = tuple(item.words("on", str) if "on" in item else known)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from tariffs._csv_series import read_series
-from tariffs._table import Table
+from tariffs._table import TomlTable
 from tariffs._words import parse_date_range, parse_days, parse_event, parse_seconds, parse_times
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.errors import MalformedTariff
 from tariffs.schedule import ALL_DAYS, MINUTES, Calendar, DateRange, Schedule, When
 from tariffs.timetable import UNKNOWN, Exceptions, Signal, Timetable
@@ -27,12 +27,12 @@ T = TypeVar("T")
 class Context:
     """What charges refer to by name."""
 
-    clock: Clock
+    clock: ZoneClock
     calendars: Mapping[str, Calendar]
     seasons: Mapping[str, tuple[DateRange, ...]]
     files: Files | None
 
-    def file(self, table: Table) -> tuple[str, str]:
+    def file(self, table: TomlTable) -> tuple[str, str]:
         """Return the name and text of the file that a table names."""
         name = table.text("file")
         with table.at("file"):
@@ -45,18 +45,18 @@ class Context:
                 raise MalformedTariff(f"{name}: {reason}") from None
 
 
-def charge_clock(item: Table, context: Context) -> Clock:
+def charge_clock(item: TomlTable, context: Context) -> ZoneClock:
     """Return a charge's own clock, or the tariff's."""
     clock = context.clock
     if "zone" in item or "clock" in item:
         zone = item.text("zone") if "zone" in item else clock.zone
         with item.at("zone"):
-            clock = Clock(zone, item.choice("clock", CLOCKS, default=clock.standard))
+            clock = ZoneClock(zone, item.choice("clock", CLOCKS, default=clock.standard))
     return clock
 
 
 def read_timetable(
-    item: Table, context: Context, read: Callable[[Table], T], flat_key: str
+    item: TomlTable, context: Context, read: Callable[[TomlTable], T], flat_key: str
 ) -> tuple[Timetable, tuple[T, ...]]:
     """Return a charge's timetable and what `read` finds for each of its bands.
 
@@ -86,11 +86,11 @@ def read_timetable(
 
 
 def _schedule(
-    item: Table,
-    clock: Clock,
+    item: TomlTable,
+    clock: ZoneClock,
     holidays: Calendar | None,
     context: Context,
-    read: Callable[[Table], T],
+    read: Callable[[TomlTable], T],
 ) -> tuple[Schedule, list[T]]:
     names, values, rules = [], [], []
     for band in item.tables("band"):
@@ -105,7 +105,7 @@ def _schedule(
 
 
 def _signal(
-    item: Table, clock: Clock, context: Context, read: Callable[[Table], T]
+    item: TomlTable, clock: ZoneClock, context: Context, read: Callable[[TomlTable], T]
 ) -> tuple[Signal, list[T]]:
     names, values = [], []
     for band in item.tables("band"):
@@ -129,7 +129,7 @@ def _signal(
         return Signal(tuple(names), begin, step, steps), values
 
 
-def _calendar(item: Table, context: Context) -> Calendar | None:
+def _calendar(item: TomlTable, context: Context) -> Calendar | None:
     if "holidays" not in item:
         return None
     name = item.text("holidays")
@@ -139,7 +139,7 @@ def _calendar(item: Table, context: Context) -> Calendar | None:
     return context.calendars[name]
 
 
-def read_when(table: Table, context: Context, holidays: Calendar | None) -> When:
+def read_when(table: TomlTable, context: Context, holidays: Calendar | None) -> When:
     """Return the rule that a table of days, times, season and dates stands for."""
     with table.at():
         days, times = ALL_DAYS, [(0, MINUTES)]

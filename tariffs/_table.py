@@ -11,12 +11,12 @@ from tariffs._toml_lines import Path
 from tariffs.errors import MalformedTariff
 from tariffs.rounding import parse_decimal
 
-__all__ = ["Table"]
+__all__ = ["TomlTable"]
 
 T = TypeVar("T")
 
 
-class Table:
+class TomlTable:
     """A table of a TOML text; whatever is wrong with it is told with its line."""
 
     def __init__(
@@ -143,12 +143,12 @@ class Table:
                 raise error.located(self._source, self._line_of(key, number)) from None
         return parsed
 
-    def table(self, key: str) -> "Table":
+    def table(self, key: str) -> "TomlTable":
         """Return a table within."""
         value = self._take(key, dict, "a table")
-        return Table(value, (*self._path, key), self._lines, self._source)
+        return TomlTable(value, (*self._path, key), self._lines, self._source)
 
-    def tables(self, key: str) -> list["Table"]:
+    def tables(self, key: str) -> list["TomlTable"]:
         """Return the tables of a list, or the one table; none without the key."""
         if key not in self:
             return []
@@ -159,7 +159,7 @@ class Table:
             if not isinstance(value, dict):
                 raise self._at_element(key, number, f"{key!r} holds something else than tables")
             path = (*self._path, key, number)
-            tables.append(Table(value, path, self._lines, self._source))
+            tables.append(TomlTable(value, path, self._lines, self._source))
         return tables
 
     def __iter__(self) -> Iterator[str]:

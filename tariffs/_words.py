@@ -4,7 +4,7 @@
 import re
 from typing import Final
 
-from tariffs.clock import DAY, Clock, date_of, day_number
+from tariffs.clock import DAY, ZoneClock, date_of, day_number
 from tariffs.errors import MalformedTariff
 from tariffs.schedule import DAY_NAMES, DateRange, When
 
@@ -72,7 +72,7 @@ def parse_seconds(text: str) -> int:
     return int(match[1]) * UNIT_SECONDS[match[2]]
 
 
-def parse_event(text: str, clock: Clock) -> tuple[int, int]:
+def parse_event(text: str, clock: ZoneClock) -> tuple[int, int]:
     """Return from when until when "2025-07-03 17:00-20:00" lasts, on a clock."""
     day, _, times = text.partition(" ")
     first = parse_date_range(day)
@@ -84,7 +84,7 @@ def parse_event(text: str, clock: Clock) -> tuple[int, int]:
     return to_moment(clock, midnight + 60 * begin), to_moment(clock, midnight + 60 * until)
 
 
-def to_moment(clock: Clock, local: int, after: int | None = None) -> int:
+def to_moment(clock: ZoneClock, local: int, after: int | None = None) -> int:
     """Return the moment at which a clock shows `local` (seconds since 1970 on that clock).
 
     Of two, the first that is later than `after`. Raises `MalformedTariff` if the clock never shows

@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import Final
 from xml.etree import ElementTree
 
-from tariffs.clock import DAY, Clock, day_number
+from tariffs.clock import DAY, ZoneClock, day_number
 from tariffs.errors import MalformedTariff
 
 __all__ = [
@@ -86,7 +86,7 @@ class StageTariff:
     """For a day's number and a direction ("01" import, "02" export), its runs."""
     default: int
 
-    def run_at(self, clock: Clock, moment: int, direction: str) -> tuple[int, int] | None:
+    def run_at(self, clock: ZoneClock, moment: int, direction: str) -> tuple[int, int] | None:
         """Return the stage at a moment and the end of its run that day; None: no profile."""
         day, second = divmod(moment + clock.span(moment)[2], DAY)
         profile = self.days.get((day, direction))
@@ -106,7 +106,7 @@ def register_amounts(
     tariff: StageTariff, series: Sequence[MeterSeries], begin: int, end: int
 ) -> dict[str, int]:
     """Return the amount of every derived register, by OBIS code, for [begin, end]."""
-    clock = Clock(ZONE)
+    clock = ZoneClock(ZONE)
     amounts = dict.fromkeys(tariff.stages.values(), 0)
     for one in series:
         values = [value for value in one.values if begin <= value.time <= end]
@@ -125,7 +125,7 @@ def register_amounts(
 
 
 def _stage_between(
-    tariff: StageTariff, clock: Clock, begin: int, end: int, direction: str
+    tariff: StageTariff, clock: ZoneClock, begin: int, end: int, direction: str
 ) -> int | None:
     """Return the stage that the energy of [begin, end] goes to, -1 for none, None without a day."""
     found = tariff.run_at(clock, begin, direction)

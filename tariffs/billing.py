@@ -13,16 +13,16 @@ from itertools import pairwise
 from operator import add
 from typing import Final, TypedDict
 
-from tariffs._slots import Slots, combine_states
+from tariffs._slots import BilledSlots, combine_states
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.charges import Charge, FixedCharge, MeteredCharge
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.demand import DemandCharge
 from tariffs.document import Tariff
 from tariffs.errors import TariffError
 from tariffs.rounding import Rounding, format_decimal, power_of_ten
 from tariffs.steps import Cap, Step, Tax
-from tariffs.usage import Line, Part, Register, Usage
+from tariffs.usage import ChargeLine, KnownUsage, Part, Register
 from tariffs.version import Version
 
 __all__ = [
@@ -63,7 +63,7 @@ def compute_bill(
     one is missing and the tariff refuses that; `UnpricedSlot` if the tariff does not price the
     period or one of the slots.
     """
-    slots = Slots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
+    slots = BilledSlots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
     slots = slots.under(tariff.missing)
     parts = _parts(tariff, slots.begin, slots.end)
     tariff.parts(slots.usage.starts, slot_seconds)  # refuses slots across a change of version
@@ -114,7 +114,7 @@ def total_from_amounts(
     for number, (one, known) in enumerate(zip(parts, amounts, strict=True)):
         if known.keys() != {charge.name for charge in one.version.metered}:
             raise TariffError("the amounts are not those of the tariff's metered charges")
-        lines = {name: [Line("", None, "", None, nano)] for name, nano in known.items()}
+        lines = {name: [ChargeLine("", None, "", None, nano)] for name, nano in known.items()}
         energy = None if energy_wh is None else energy_wh[number]
         items += _Settling(tariff, one, lines, energy).items()
     return Bill(**_heading(tariff, begin, end), items=tuple(items))
@@ -142,9 +142,9 @@ def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: 
             )
     if len(names) > 1 and set(names) & version.rounded.keys():
         raise TariffError("charges are rounded by themselves: one sum does not tell the bill")
-    lines: dict[str, list[Line]] = {name: [] for name in names}
+    lines: dict[str, list[ChargeLine]] = {name: [] for name in names}
     label = " + ".join(names) if len(names) > 1 else ""
-    lines[names[0]].append(Line(label, None, "Wh", None, energy_nano))
+    lines[names[0]].append(ChargeLine(label, None, "Wh", None, energy_nano))
     items = _Settling(tariff, parts[0], lines, None).items()
     return Bill(**_heading(tariff, begin, end), items=tuple(items))
 
@@ -155,7 +155,7 @@ class MeteredPart:
 
     version: Version
     part: Part
-    places: Usage
+    places: KnownUsage
     """The slots that are billed; in the place of each one's use, the place of the slot that it is
     taken from: its own, or that of the one which stands in for it."""
 
@@ -168,7 +168,7 @@ def metered_parts(
 
     For both sides of a proof of the amounts. Raises as `compute_bill` does.
     """
-    slots = Slots.check(starts, slot_seconds, range(len(starts)), None, states, begin, end)
+    slots = BilledSlots.check(starts, slot_seconds, range(len(starts)), None, states, begin, end)
     slots = slots.under(tariff.missing)
     tariff.parts(slots.usage.starts, slot_seconds)
     return [
@@ -227,7 +227,7 @@ class _Piece:
 
 def _parts(tariff: Tariff, begin: int, end: int) -> list[_Piece]:
     tariff.require_validity(begin, end)
-    clock, rule = Clock(tariff.zone), tariff.rounding.rule
+    clock, rule = ZoneClock(tariff.zone), tariff.rounding.rule
     return [
         _Piece(version, Part(max(begin, since), min(end, until), begin, end, clock, rule))
         for version, (since, until) in zip(
@@ -243,7 +243,7 @@ class _Settling:
 
     tariff: Tariff
     piece: _Piece
-    lines: Mapping[str, Sequence[Line]]
+    lines: Mapping[str, Sequence[ChargeLine]]
     energy_wh: int | None
 
     def items(self) -> list[BillItem]:
@@ -263,7 +263,7 @@ class _Settling:
             amounts[step.name] = self._round(step.name, amount, items)
         return items
 
-    def _lines(self, charge: Charge) -> Sequence[Line]:
+    def _lines(self, charge: Charge) -> Sequence[ChargeLine]:
         if isinstance(charge, FixedCharge):
             return charge.fixed_lines(self.piece.part)
         return self.lines[charge.name]
@@ -272,7 +272,7 @@ class _Settling:
     def _scale(self) -> int:
         return power_of_ten(self.tariff.exact_decimals - NANO_DECIMALS)
 
-    def _item(self, charge: Charge, line: Line) -> BillItem:
+    def _item(self, charge: Charge, line: ChargeLine) -> BillItem:
         part = self.piece.part
         return BillItem(
             component=charge.name,
@@ -307,7 +307,7 @@ class _Settling:
         return rounded
 
 
-def _slot_items(tariff: Tariff, piece: _Piece, usage: Usage) -> list[SlotItem]:
+def _slot_items(tariff: Tariff, piece: _Piece, usage: KnownUsage) -> list[SlotItem]:
     charges: list[MeteredCharge] = list(piece.version.metered)
     total = [0] * len(usage.starts)
     for charge in charges:

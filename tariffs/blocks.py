@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
 from tariffs.periods import Interval, Stretch, days_of, stretches
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
-from tariffs.usage import Line, Part, Register, Usage
+from tariffs.usage import ChargeLine, KnownUsage, Part, Register
 
 __all__ = ["Block", "BlockBucket", "BlockCharge", "LimitKind"]
 
@@ -87,7 +87,7 @@ class BlockCharge:
             for _, price in blocks:
                 check_price(price)
 
-    def lines(self, part: Part, usage: Usage) -> list[Line]:
+    def lines(self, part: Part, usage: KnownUsage) -> list[ChargeLine]:
         """Return a line for each band and block that is used."""
         energy: dict[tuple[int, int], int] = {}
         for band, _, spread in self._spreads(part, usage):
@@ -96,7 +96,7 @@ class BlockCharge:
                     energy[band, block] = energy.get((band, block), 0) + used
         many = len(self.blocks) > 1
         return [
-            Line(
+            ChargeLine(
                 f"{self.timetable.names[band]}, block {block + 1}"
                 if many
                 else f"block {block + 1}",
@@ -108,7 +108,7 @@ class BlockCharge:
             for (band, block), used in sorted(energy.items())
         ]
 
-    def slot_amounts(self, part: Part, usage: Usage) -> list[int]:
+    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
         """Return what each slot added to the amount, in order of time."""
         amounts: dict[int, int] = {}
         for stretch in self._stretches(part):
@@ -124,7 +124,7 @@ class BlockCharge:
                 so_far[band] = before + use
         return [amounts[start] for start in usage.starts]
 
-    def buckets(self, part: Part, usage: Usage) -> list[BlockBucket]:
+    def buckets(self, part: Part, usage: KnownUsage) -> list[BlockBucket]:
         """Return what the charge counts together, in `usage`, whose energy is not looked at."""
         found = []
         first = 0
@@ -154,7 +154,7 @@ class BlockCharge:
 
     # The spread of energy over blocks
 
-    def _bands(self, usage: Usage) -> list[int]:
+    def _bands(self, usage: KnownUsage) -> list[int]:
         try:
             return bands_of(self.timetable, self.blocks, usage.starts, usage.seconds)
         except UnpricedSlot as error:
@@ -163,7 +163,7 @@ class BlockCharge:
     def _stretches(self, part: Part) -> list[Stretch]:
         return stretches(self.interval, part)
 
-    def _spreads(self, part: Part, usage: Usage) -> Iterator[tuple[int, Stretch, list[int]]]:
+    def _spreads(self, part: Part, usage: KnownUsage) -> Iterator[tuple[int, Stretch, list[int]]]:
         """Yield for every interval (or slot) and band the energy in each of the blocks."""
         for stretch in self._stretches(part):
             inside = usage.between(stretch.begin, stretch.end)
@@ -215,7 +215,7 @@ class BlockCharge:
         charged = part.clock.days_charged(stretch.begin, stretch.end)
         return sum(1 for day in charged if day in touched)
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {
             "timetable": self.timetable.canonical(),
@@ -226,11 +226,11 @@ class BlockCharge:
         }
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "BlockCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "BlockCharge":
         """Return the charge that a document holds."""
         return cls(
             name,
-            timetable_from_canonical(fields.map("timetable")),
+            timetable_from_canonical(fields.value("timetable")),
             fields.pairs_of_each("blocks"),
             fields.choice("limits", LimitKind),
             fields.choice("interval", Interval),

@@ -11,8 +11,8 @@ capacity   by the contracted kilowatt                            (`tariffs.fixed
 
 from typing import Final, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.blocks import BlockCharge
 from tariffs.demand import DemandCharge
 from tariffs.energy import EnergyCharge, SeriesCharge
@@ -47,14 +47,14 @@ KINDS: Final[tuple[type[Charge], ...]] = (
 BY_KIND: Final = {kind.kind: kind for kind in KINDS}
 
 
-def charge_canonical(charge: Charge) -> Value:
+def charge_canonical(charge: Charge) -> CborValue:
     """Return a charge as a document holds it."""
     return {"kind": charge.kind, "name": charge.name, **charge.canonical()}
 
 
-def charge_from_canonical(value: Value) -> Charge:
+def charge_from_canonical(value: CborValue) -> Charge:
     """Return the charge that a document holds."""
-    fields = Fields(value, "charge")
+    fields = TariffReader(value, "charge")
     kind, name = fields.text("kind"), fields.text("name")
     if kind not in BY_KIND:
         raise MalformedTariff(f"unknown kind of charge {kind!r}")

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["DAY", "Clock", "Span", "charged_days", "date_of", "day_number"]
+__all__ = ["DAY", "Span", "ZoneClock", "charged_days", "date_of", "day_number"]
 
 DAY: Final = 86_400
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
@@ -93,7 +93,7 @@ def _spans(key: str, standard: bool, chunk: int) -> tuple[Span, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class ZoneClock:
     """A zone, and whether its daylight saving time is followed."""
 
     zone: str
@@ -153,4 +153,4 @@ class Clock:
 @lru_cache(maxsize=4096)
 def charged_days(zone: str, begin: int, end: int) -> int:
     """Return how many local days of `zone` a bill of [begin, end) is charged for."""
-    return sum(1 for _ in Clock(zone).days_charged(begin, end))
+    return sum(1 for _ in ZoneClock(zone).days_charged(begin, end))

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.clock import date_of
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
@@ -31,7 +31,7 @@ from tariffs.fixed import NANO_PER_MICRO, share_of
 from tariffs.periods import Interval, Stretch, share, stretches
 from tariffs.rounding import divide
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
-from tariffs.usage import Line, Part, Usage
+from tariffs.usage import ChargeLine, KnownUsage, Part
 
 __all__ = ["DemandCharge", "DemandFigure", "Figure", "Scale"]
 
@@ -101,7 +101,7 @@ class DemandCharge:
         for _, price in scale:
             check_price(price)
 
-    def lines(self, part: Part, usage: Usage) -> list[Line]:
+    def lines(self, part: Part, usage: KnownUsage) -> list[ChargeLine]:
         """Return a line for each interval and band that has a price."""
         found = []
         intervals = stretches(self.interval, part)
@@ -115,7 +115,7 @@ class DemandCharge:
         return found
 
     def _peaks(
-        self, part: Part, usage: Usage, begins: list[int]
+        self, part: Part, usage: KnownUsage, begins: list[int]
     ) -> dict[tuple[int, int], list[int]]:
         """Return for every interval and band the peaks that its figure is made of."""
         peaks: dict[tuple[int, int], dict[object, int]] = {}
@@ -131,7 +131,7 @@ class DemandCharge:
 
     # The same charge, told apart into what is measured and what follows from it
 
-    def figures(self, part: Part, usage: Usage) -> list[DemandFigure]:
+    def figures(self, part: Part, usage: KnownUsage) -> list[DemandFigure]:
         """Return where each figure comes from, in `usage`, whose energy is not looked at."""
         intervals = stretches(self.interval, part)
         begins = [stretch.begin for stretch in intervals]
@@ -160,24 +160,26 @@ class DemandCharge:
             parts.append(f"{stretch.first:%Y-%m-%d}"[: 7 if self.interval != "day" else 10])
         return ", ".join(parts)
 
-    def _line(self, label: str, watts: int, scale: Scale, stretch: Stretch, part: Part) -> Line:
+    def _line(
+        self, label: str, watts: int, scale: Scale, stretch: Stretch, part: Part
+    ) -> ChargeLine:
         price = next(price for limit, price in scale if watts <= limit or not limit)
         nano = price * NANO_PER_MICRO if self.stepped else price * watts
         inside = Part(
             stretch.begin, stretch.end, part.period_begin, part.period_end, part.clock, part.rule
         )
         times = share(self.per, inside)
-        return Line(label, watts, "W", price, share_of(nano, times, part.rule))
+        return ChargeLine(label, watts, "W", price, share_of(nano, times, part.rule))
 
     # Demands, as (moment, watts, band)
 
-    def _demands(self, usage: Usage) -> Iterator[tuple[int, int, int]]:
+    def _demands(self, usage: KnownUsage) -> Iterator[tuple[int, int, int]]:
         window, energy = self.window_seconds or usage.seconds, usage.import_wh
         for start, slots, band in self._windows(usage):
             used = energy[slots[0]] if len(slots) == 1 else sum(energy[slot] for slot in slots)
             yield start, used * HOUR // window, band
 
-    def _windows(self, usage: Usage) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    def _windows(self, usage: KnownUsage) -> Iterator[tuple[int, tuple[int, ...], int]]:
         """Yield start, slots (their indices in `usage`) and band of each window that is full."""
         window = self.window_seconds or usage.seconds
         count, rest = divmod(window, usage.seconds)
@@ -207,7 +209,7 @@ class DemandCharge:
         day = part.clock.day_of(start)
         return day if self.figure is Figure.DAILY else date_of(day).replace(day=1)
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {
             "timetable": self.timetable.canonical(),
@@ -222,11 +224,11 @@ class DemandCharge:
         }
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "DemandCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "DemandCharge":
         """Return the charge that a document holds."""
         return cls(
             name=name,
-            timetable=timetable_from_canonical(fields.map("timetable")),
+            timetable=timetable_from_canonical(fields.value("timetable")),
             scales=fields.pairs_of_each("scales"),
             stepped=fields.flag("stepped"),
             figure=fields.choice("figure", Figure),

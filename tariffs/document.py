@@ -26,10 +26,9 @@ from itertools import pairwise
 from operator import add, lt
 from typing import Final
 
-from tariffs import _canonical
-from tariffs._canonical import Value
-from tariffs._fields import Fields
-from tariffs.clock import Clock, date_of, day_number
+from protocols.canonical.cbor import CborValue, encode
+from tariffs._document_reader import TariffReader, decode_document
+from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
 from tariffs.rounding import Rounding
@@ -85,7 +84,7 @@ class Tariff:
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.revision, self.currency)
-        Clock(self.zone)
+        ZoneClock(self.zone)
         if not self.versions:
             raise MalformedTariff("there is no version")
         if len(self.versions) > MAX_VERSIONS:
@@ -114,7 +113,7 @@ class Tariff:
     @cached_property
     def boundaries(self) -> tuple[int, ...]:
         """The moments at which the versions begin, and the one at which the last ends."""
-        clock = Clock(self.zone)
+        clock = ZoneClock(self.zone)
         days = [version.valid_from for version in self.versions]
         return tuple(map(clock.day_begin, [*days, self.versions[-1].valid_until]))
 
@@ -224,7 +223,7 @@ class Tariff:
 
     # Encoding
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the tariff as a document holds it."""
         return {
             "format": FORMAT,
@@ -239,17 +238,17 @@ class Tariff:
 
     def encode(self) -> bytes:
         """Return the canonical document."""
-        return _canonical.encode(self.canonical())
+        return encode(self.canonical())
 
     @classmethod
     def decode(cls, data: bytes) -> "Tariff":
         """Return the tariff that `data` encodes; raise `MalformedTariff` for any other bytes."""
         if len(data) > MAX_SIZE:
             raise MalformedTariff(f"document: larger than {MAX_SIZE} bytes")
-        tree = _canonical.decode(data)
+        tree = decode_document(data)
         if _effort_of(tree) > MAX_EFFORT:  # before any of them costs time
             raise MalformedTariff("document: more rules and dates than can be checked in good time")
-        fields = Fields(tree, "tariff")
+        fields = TariffReader(tree, "tariff")
         if (form := fields.integer("format")) != FORMAT:
             raise MalformedTariff(f"document: format {form}, this release reads {FORMAT}")
         tariff = cls(
@@ -257,7 +256,7 @@ class Tariff:
             revision=fields.integer("revision"),
             currency=fields.text("currency"),
             zone=fields.text("zone"),
-            rounding=rounding_from_canonical(fields.map("rounding")),
+            rounding=rounding_from_canonical(fields.value("rounding")),
             missing=fields.choice("missing", MissingRule),
             versions=tuple(map(Version.from_canonical, fields.items("versions"))),
         )
@@ -272,7 +271,7 @@ class Tariff:
         return sha256(DIGEST_DOMAIN + self.encode()).digest()
 
 
-def _effort_of(value: Value) -> int:
+def _effort_of(value: CborValue) -> int:
     if isinstance(value, Mapping):
         dates = value.get("dates")
         own = rule_effort(len(dates)) if isinstance(dates, Sequence) else 0

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
-from tariffs.usage import Line, Part, Register, Usage, utc_text
+from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 
 __all__ = ["EnergyCharge", "PriceSeries", "SeriesCharge", "check_price"]
 
@@ -63,7 +63,7 @@ class EnergyCharge:
         names = self.timetable.names
         return [names[band] for band in self.bands_of(starts, slot_seconds)]
 
-    def lines(self, part: Part, usage: Usage) -> list[Line]:
+    def lines(self, part: Part, usage: KnownUsage) -> list[ChargeLine]:
         """Return a line for each band in which a slot lies."""
         energy: dict[int, int] = {}
         bands = self.bands_of(usage.starts, usage.seconds)
@@ -71,17 +71,17 @@ class EnergyCharge:
             energy[band] = energy.get(band, 0) + use
         names, prices = self.timetable.names, self.prices
         return [
-            Line(names[band], energy[band], "Wh", prices[band], energy[band] * prices[band])
+            ChargeLine(names[band], energy[band], "Wh", prices[band], energy[band] * prices[band])
             for band in sorted(energy)
         ]
 
-    def slot_amounts(self, part: Part, usage: Usage) -> list[int]:
+    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
         """Return the amount of each slot."""
         prices = self.unit_prices(usage.starts, usage.seconds)
         energy = usage.energy(self.register)
         return [price * use for price, use in zip(prices, energy, strict=True)]
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {
             "timetable": self.timetable.canonical(),
@@ -90,11 +90,11 @@ class EnergyCharge:
         }
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "EnergyCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "EnergyCharge":
         """Return the charge that a document holds."""
         return cls(
             name,
-            timetable_from_canonical(fields.map("timetable")),
+            timetable_from_canonical(fields.value("timetable")),
             fields.integers("prices"),
             fields.choice("register", Register),
         )
@@ -148,7 +148,7 @@ class PriceSeries:
         width = 4 if all(abs(price or 0) < 1 << 31 for price in self.prices) else 8
         return f">{len(self.prices)}{'iq'[width // 8]}", -(1 << 8 * width - 1)
 
-    def canonical(self) -> Value:
+    def canonical(self) -> CborValue:
         """Return the series as a document holds it: big-endian integers of 4 or 8 bytes."""
         form, gap = self._format()
         packed = struct.pack(form, *(gap if price is None else price for price in self.prices))
@@ -160,9 +160,9 @@ class PriceSeries:
         }
 
     @classmethod
-    def from_canonical(cls, value: Value) -> "PriceSeries":
+    def from_canonical(cls, value: CborValue) -> "PriceSeries":
         """Return the series that a document holds."""
-        fields = Fields(value, "series")
+        fields = TariffReader(value, "series")
         begin, step = fields.integer("begin"), fields.integer("step")
         count, packed = fields.integer("count"), fields.data("prices")
         fields.done()
@@ -195,25 +195,25 @@ class SeriesCharge:
         """Return no names: a series has no bands."""
         return [""] * len(starts)
 
-    def slot_amounts(self, part: Part, usage: Usage) -> list[int]:
+    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
         """Return the amount of each slot."""
         prices = self.unit_prices(usage.starts, usage.seconds)
         energy = usage.energy(self.register)
         return [price * use for price, use in zip(prices, energy, strict=True)]
 
-    def lines(self, part: Part, usage: Usage) -> list[Line]:
+    def lines(self, part: Part, usage: KnownUsage) -> list[ChargeLine]:
         """Return one line: the prices are too many to list."""
         if not usage.starts:
             return []
         energy = sum(usage.energy(self.register))
-        return [Line("", energy, "Wh", None, sum(self.slot_amounts(part, usage)))]
+        return [ChargeLine("", energy, "Wh", None, sum(self.slot_amounts(part, usage)))]
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {"series": self.series.canonical(), "register": self.register}
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "SeriesCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "SeriesCharge":
         """Return the charge that a document holds."""
-        series = PriceSeries.from_canonical(fields.map("series"))
+        series = PriceSeries.from_canonical(fields.value("series"))
         return cls(name, series, fields.choice("register", Register))

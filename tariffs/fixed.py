@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff
 from tariffs.periods import Interval, share
-from tariffs.rounding import Rule, divide
-from tariffs.usage import Line, Part
+from tariffs.rounding import RoundingRule, divide
+from tariffs.usage import ChargeLine, Part
 
 __all__ = ["CapacityCharge", "StandingCharge", "share_of"]
 
 NANO_PER_MICRO = 1000
 
 
-def share_of(nano: int, part: Fraction, rule: Rule) -> int:
+def share_of(nano: int, part: Fraction, rule: RoundingRule) -> int:
     """Return a share of an amount, rounded to 10^-9 of the currency."""
     return divide(nano * part.numerator, part.denominator, rule)
 
@@ -42,19 +42,19 @@ class StandingCharge:
     def __post_init__(self) -> None:
         check_price(self.price)
 
-    def fixed_lines(self, part: Part) -> list[Line]:
+    def fixed_lines(self, part: Part) -> list[ChargeLine]:
         """Return the one line."""
         times = share(self.per, part)
         whole = times.numerator if times.denominator == 1 else None
         nano = share_of(self.price * NANO_PER_MICRO, times, part.rule)
-        return [Line("", whole, self.per, self.price, nano)]
+        return [ChargeLine("", whole, self.per, self.price, nano)]
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {"price": self.price, "per": self.per}
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "StandingCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "StandingCharge":
         """Return the charge that a document holds."""
         return cls(name, fields.integer("price"), fields.choice("per", Interval))
 
@@ -76,17 +76,17 @@ class CapacityCharge:
         if not 0 < self.watts <= 10**12:
             raise MalformedTariff("the capacity is impossible")
 
-    def fixed_lines(self, part: Part) -> list[Line]:
+    def fixed_lines(self, part: Part) -> list[ChargeLine]:
         """Return the one line."""
         nano = share_of(self.price * self.watts, share(self.per, part), part.rule)
-        return [Line("", self.watts, "W", self.price, nano)]
+        return [ChargeLine("", self.watts, "W", self.price, nano)]
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
         return {"watts": self.watts, "price": self.price, "per": self.per}
 
     @classmethod
-    def from_fields(cls, name: str, fields: Fields) -> "CapacityCharge":
+    def from_fields(cls, name: str, fields: TariffReader) -> "CapacityCharge":
         """Return the charge that a document holds."""
         return cls(
             name, fields.integer("watts"), fields.integer("price"), fields.choice("per", Interval)

@@ -13,11 +13,11 @@ from typing import Final
 
 from tariffs._csv_series import read_series
 from tariffs._units import unit_of_energy
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.energy import PriceSeries
 from tariffs.errors import MalformedTariff
 from tariffs.price_index import PriceIndex
-from tariffs.rounding import Rule, divide, parse_decimal
+from tariffs.rounding import RoundingRule, divide, parse_decimal
 
 __all__ = ["IndexShape", "read_index"]
 
@@ -41,7 +41,7 @@ class IndexShape:
     """A step without a row has the price before it."""
     mean_seconds: int | None = None
     """The length of the steps to be made of finer ones."""
-    rule: Rule | None = None
+    rule: RoundingRule | None = None
     """How what has more than 6 decimals is rounded; None: it is refused."""
 
 
@@ -51,7 +51,12 @@ def read_index(
     """Return the index in a CSV file; raise `MalformedTariff` with `name` and line."""
     unit = unit_of_energy(shape.unit)
     begin, words = read_series(
-        text, shape.column, Clock(shape.zone), shape.step_seconds, at_end=shape.at_end, name=name
+        text,
+        shape.column,
+        ZoneClock(shape.zone),
+        shape.step_seconds,
+        at_end=shape.at_end,
+        name=name,
     )
     values = [
         None if word is None else Fraction(parse_decimal(word, MOST_DECIMALS), 10**MOST_DECIMALS)
@@ -86,11 +91,11 @@ def _means(
     return first, means
 
 
-def _price(value: Fraction, rule: Rule | None) -> int:
+def _price(value: Fraction, rule: RoundingRule | None) -> int:
     exact = value * 10**PRICE_DECIMALS
     if exact.denominator != 1 and rule is None:
         raise MalformedTariff(
             f"a price of {float(value):.9f} has more than {PRICE_DECIMALS} decimals: say how it is"
             " to be rounded"
         )
-    return divide(exact.numerator, exact.denominator, rule or Rule.DOWN)
+    return divide(exact.numerator, exact.denominator, rule or RoundingRule.DOWN)

@@ -10,35 +10,19 @@ is unknown: an invoice with missing slots is provisional. A second invoice for t
 which one it replaces: each period is to be paid once.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from tariffs import _canonical
+from protocols.canonical.cbor import CborValue, encode
+from tariffs._document_reader import TariffReader, decode_document
 from tariffs.errors import MalformedTariff, SignatureRefused
 from tariffs.signing import sign_document, verify_document
 
 __all__ = ["Invoice"]
 
 CONTENT_TYPE: Final = "application/meterlet-invoice+cbor"
-_MEMBERS: Final = frozenset(
-    {
-        "begin",
-        "currency",
-        "decimals",
-        "end",
-        "evidence",
-        "exact",
-        "issued",
-        "meter",
-        "missing",
-        "number",
-        "replaces",
-        "tariff",
-        "total",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,59 +52,39 @@ class Invoice:
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
-        members: dict[int | str, _canonical.Value] = {
-            name: getattr(self, name) for name in sorted(_MEMBERS)
-        }
         # As text: an exact amount need not fit the 64 bits of the document's integers.
-        members["exact"] = str(self.exact)
-        payload = _canonical.encode(members)
-        return sign_document(payload, CONTENT_TYPE, private_key, key_id)
+        members: dict[str, CborValue] = {**asdict(self), "exact": str(self.exact)}
+        return sign_document(encode(members), CONTENT_TYPE, private_key, key_id)
 
     @classmethod
     def verify(cls, document: bytes, public_key: Ed25519PublicKey) -> Self:
         """Return the invoice that `public_key` signed; raise `SignatureRefused` for other bytes."""
         payload = verify_document(document, CONTENT_TYPE, public_key)
         try:
-            members = _canonical.decode(payload)
+            fields = TariffReader(decode_document(payload), "invoice")
+            invoice = cls(
+                number=fields.integer("number"),
+                issued=fields.integer("issued"),
+                meter=fields.data("meter"),
+                begin=fields.integer("begin"),
+                end=fields.integer("end"),
+                currency=fields.text("currency"),
+                total=fields.text("total"),
+                exact=_integer(fields.text("exact")),
+                decimals=fields.integer("decimals"),
+                missing=fields.integer("missing"),
+                tariff=fields.data("tariff"),
+                evidence=fields.data("evidence"),
+                replaces=fields.integer("replaces"),
+            )
+            fields.done()
         except MalformedTariff as error:
             raise SignatureRefused(f"what was signed is no invoice: {error.reason}") from None
-        if not isinstance(members, dict) or set(members) != _MEMBERS:
-            raise SignatureRefused("what was signed is no invoice")
-        match members:
-            case {
-                "number": int(number),
-                "issued": int(issued),
-                "meter": bytes(meter),
-                "begin": int(begin),
-                "end": int(end),
-                "currency": str(currency),
-                "total": str(total),
-                "exact": str(exact),
-                "decimals": int(decimals),
-                "missing": int(missing),
-                "tariff": bytes(tariff),
-                "evidence": bytes(evidence),
-                "replaces": int(replaces),
-            } if str(_integer(exact)) == exact:
-                return cls(
-                    number=number,
-                    issued=issued,
-                    meter=meter,
-                    begin=begin,
-                    end=end,
-                    currency=currency,
-                    total=total,
-                    exact=int(exact),
-                    decimals=decimals,
-                    missing=missing,
-                    tariff=tariff,
-                    evidence=evidence,
-                    replaces=replaces,
-                )
-            case _:
-                raise SignatureRefused("what was signed is no invoice")
+        return invoice
 
 
-def _integer(text: str) -> int | None:
+def _integer(text: str) -> int:
     digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 60 else None
+    if digits.isascii() and digits.isdigit() and len(digits) < 60 and str(int(text)) == text:
+        return int(text)
+    raise MalformedTariff("the exact amount is not written as a whole number is")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
-from tariffs.clock import Clock, charged_days, date_of, day_number
+from tariffs.clock import ZoneClock, charged_days, date_of, day_number
 from tariffs.usage import Part
 
 __all__ = ["Interval", "Stretch", "share", "stretches"]
@@ -85,6 +85,6 @@ def share(interval: Interval, part: Part) -> Fraction:
     return sum((one.share for one in stretches(interval, part)), Fraction(0))
 
 
-def days_of(clock: Clock, begin: int, end: int) -> range:
+def days_of(clock: ZoneClock, begin: int, end: int) -> range:
     """Return the local days that [begin, end) touches."""
     return range(clock.day_of(begin), clock.day_of(end - 1) + 1)

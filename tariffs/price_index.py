@@ -17,9 +17,9 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from tariffs import _canonical
-from tariffs._fields import Fields
-from tariffs.clock import Clock
+from protocols.canonical.cbor import encode
+from tariffs._document_reader import TariffReader, decode_document
+from tariffs.clock import ZoneClock
 from tariffs.document import check_heading
 from tariffs.energy import PriceSeries
 from tariffs.errors import MalformedTariff, UnpricedSlot
@@ -51,7 +51,7 @@ class PriceIndex:
         check_heading(self.series, self.version, self.currency)
         if not UNIT.fullmatch(self.unit):
             raise MalformedTariff(f"{self.unit!r} is no unit of an index such as EUR/MWh")
-        Clock(self.zone)
+        ZoneClock(self.zone)
 
     @property
     def end(self) -> int:
@@ -82,7 +82,7 @@ class PriceIndex:
 
     def encode(self) -> bytes:
         """Return the document."""
-        return _canonical.encode(
+        return encode(
             {
                 "format": FORMAT,
                 "series": self.series,
@@ -99,7 +99,7 @@ class PriceIndex:
         """Return the index that `document` is, in its one form; raise `MalformedTariff`."""
         if len(document) > MAX_SIZE:
             raise MalformedTariff(f"an index has at most {MAX_SIZE} bytes")
-        fields = Fields(_canonical.decode(document), "index")
+        fields = TariffReader(decode_document(document), "index")
         if fields.integer("format") != FORMAT:
             raise MalformedTariff(f"not an index of format {FORMAT}")
         index = cls(
@@ -108,7 +108,7 @@ class PriceIndex:
             fields.text("currency"),
             fields.text("unit"),
             fields.text("zone"),
-            PriceSeries.from_canonical(fields.map("prices")),
+            PriceSeries.from_canonical(fields.value("prices")),
         )
         fields.done()
         if index.encode() != document:

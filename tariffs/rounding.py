@@ -12,12 +12,12 @@ from typing import Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["Rounding", "Rule", "divide", "format_decimal", "parse_decimal", "power_of_ten"]
+__all__ = ["Rounding", "RoundingRule", "divide", "format_decimal", "parse_decimal", "power_of_ten"]
 
 DECIMAL: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,11})(?:\.([0-9]+))?", re.ASCII)
 
 
-class Rule(enum.StrEnum):
+class RoundingRule(enum.StrEnum):
     """What happens to the digits that are dropped."""
 
     HALF_EVEN = "half-even"
@@ -34,12 +34,12 @@ def power_of_ten(exponent: int) -> int:
     return int(10**exponent)
 
 
-def divide(number: int, divisor: int, rule: Rule) -> int:
+def divide(number: int, divisor: int, rule: RoundingRule) -> int:
     """Return `number / divisor` as a whole number by `rule`; `divisor` is positive."""
     whole, rest = divmod(abs(number), divisor)
-    if rule is not Rule.DOWN:
+    if rule is not RoundingRule.DOWN:
         twice = 2 * rest
-        tie_up = rule is Rule.HALF_UP or whole % 2 == 1
+        tie_up = rule is RoundingRule.HALF_UP or whole % 2 == 1
         whole += twice > divisor or (twice == divisor and tie_up)
     return whole if number >= 0 else -whole
 
@@ -48,7 +48,7 @@ def divide(number: int, divisor: int, rule: Rule) -> int:
 class Rounding:
     """The one rounding of a bill."""
 
-    rule: Rule
+    rule: RoundingRule
     decimals: int
 
     def __post_init__(self) -> None:

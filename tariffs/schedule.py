@@ -16,9 +16,9 @@ from datetime import date
 from itertools import pairwise
 from typing import Final
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
-from tariffs.clock import DAY, Clock, date_of, day_number
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
+from tariffs.clock import DAY, ZoneClock, date_of, day_number
 from tariffs.errors import MalformedTariff
 
 __all__ = [
@@ -137,7 +137,7 @@ def _clock(minute: int) -> str:
 class Schedule:
     """Bands by time of day, weekday, date and holiday, without hole or overlap."""
 
-    clock: Clock
+    clock: ZoneClock
     names: tuple[str, ...]
     """The bands."""
     rules: tuple[tuple[When, ...], ...]
@@ -183,7 +183,7 @@ class Schedule:
         return sum(rule_effort(len(rule.dates)) for rules in self.rules for rule in rules)
 
     @classmethod
-    def flat(cls, clock: Clock, name: str) -> "Schedule":
+    def flat(cls, clock: ZoneClock, name: str) -> "Schedule":
         """Return the schedule of one band."""
         return cls(clock, (name,), ((),))
 
@@ -286,9 +286,9 @@ class Schedule:
         if open_band >= 0:
             yield open_from, end, open_band
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the schedule as a document holds it."""
-        tree: dict[int | str, Value] = {
+        tree: dict[int | str, CborValue] = {
             "zone": self.clock.zone,
             "standard": int(self.clock.standard),
             "bands": [
@@ -301,13 +301,13 @@ class Schedule:
         return tree
 
     @classmethod
-    def from_canonical(cls, value: Value) -> "Schedule":
+    def from_canonical(cls, value: CborValue) -> "Schedule":
         """Return the schedule that a document holds."""
-        fields = Fields(value, "schedule")
-        clock = Clock(fields.text("zone"), fields.flag("standard"))
+        fields = TariffReader(value, "schedule")
+        clock = ZoneClock(fields.text("zone"), fields.flag("standard"))
         names, rules = [], []
         for item in fields.items("bands"):
-            band = Fields(item, "band")
+            band = TariffReader(item, "band")
             names.append(band.text("name"))
             rules.append(tuple(_rule(rule) for rule in band.items("when")))
             band.done()
@@ -327,7 +327,7 @@ def rule_effort(ranges: int) -> int:
     return 1 + 16 * ranges
 
 
-def _rule_tree(rule: When) -> Value:
+def _rule_tree(rule: When) -> CborValue:
     return {
         "days": rule.days,
         "times": rule.times,
@@ -335,8 +335,8 @@ def _rule_tree(rule: When) -> Value:
     }
 
 
-def _rule(value: Value) -> When:
-    fields = Fields(value, "rule")
+def _rule(value: CborValue) -> When:
+    fields = TariffReader(value, "rule")
     dates = []
     for item in fields.items("dates"):
         match item:

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs documents and verifies them: COSE_Sign1 with Ed25519 (RFC 9052, RFC 9053 section 2.2)."""
+"""Signs tariffs, indexes and invoices, and verifies them: COSE_Sign1 with Ed25519."""
 
-from hmac import compare_digest
-
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cwt import COSE, COSEKey, CWTError
-from cwt.cose_key_interface import COSEKeyInterface
 
+from protocols.canonical import signing
+from protocols.canonical.cose import CoseRefused
 from tariffs.document import Tariff
-from tariffs.envelope import CONTENT_TYPE, header, split_signed
+from tariffs.envelope import CONTENT_TYPE
 from tariffs.errors import SignatureRefused
 from tariffs.price_index import INDEX_CONTENT_TYPE, PriceIndex
 
@@ -23,32 +20,14 @@ __all__ = [
 ]
 
 
-def _cose_key(key: Ed25519PrivateKey | Ed25519PublicKey, key_id: bytes) -> COSEKeyInterface:
-    if isinstance(key, Ed25519PrivateKey):
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    else:
-        pem = key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    return COSEKey.from_pem(pem, kid=key_id)
-
-
 def sign_document(
     payload: bytes, content: str, private_key: Ed25519PrivateKey, key_id: bytes
 ) -> bytes:
     """Return `payload` signed as a document of this type; the same input gives the same bytes."""
-    if not key_id:
-        raise SignatureRefused("a key id has a byte at least")
-    document = COSE.new(deterministic_header=True).encode_and_sign(
-        payload, _cose_key(private_key, key_id), protected=dict(header(key_id, content))
-    )
-    assert isinstance(document, bytes)
-    split_signed(document, content)
-    return document
+    try:
+        return signing.sign_document(payload, content, private_key, key_id)
+    except CoseRefused as error:
+        raise SignatureRefused(str(error)) from None
 
 
 def verify_document(
@@ -58,15 +37,10 @@ def verify_document(
 
     Raises `SignatureRefused` for any other document, or one by a key of another id than `key_id`.
     """
-    parts = split_signed(document, content)
-    if key_id is not None and not compare_digest(parts.key_id, key_id):
-        raise SignatureRefused(f"signed with the key {parts.key_id.hex()}, not {key_id.hex()}")
     try:
-        payload = COSE.new().decode(document, _cose_key(public_key, parts.key_id))
-    except CWTError:
-        raise SignatureRefused("the signature is wrong") from None
-    assert payload == parts.payload
-    return parts.payload
+        return signing.verify_document(document, content, public_key, key_id)
+    except CoseRefused as error:
+        raise SignatureRefused(str(error)) from None
 
 
 def sign_tariff(tariff: Tariff, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:

@@ -12,11 +12,11 @@ from datetime import date
 
 from tariffs._source_charges import RULES, read_charge, read_step
 from tariffs._source_timetables import CLOCKS, Context, Files
-from tariffs._table import Table
+from tariffs._table import TomlTable
 from tariffs._toml_lines import lines_of
 from tariffs._words import parse_date_range
 from tariffs.charges import Charge
-from tariffs.clock import Clock, date_of, day_number
+from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.document import FORMAT, MissingRule, Tariff, check_heading
 from tariffs.errors import MalformedTariff
 from tariffs.holiday_calendars import named_holidays
@@ -39,7 +39,7 @@ def load_toml(text: str, *, source: str = "tariff", files: Files | None = None) 
         items = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _not_toml(error, source) from None
-    root = Table(items, (), lines_of(text), source)
+    root = TomlTable(items, (), lines_of(text), source)
     form = root.integer("format")
     with root.at("format"):
         if form != FORMAT:
@@ -58,7 +58,7 @@ def _not_toml(error: tomllib.TOMLDecodeError, source: str) -> MalformedTariff:
     )
 
 
-def _tariff(root: Table, files: Files | None) -> Tariff:
+def _tariff(root: TomlTable, files: Files | None) -> Tariff:
     name = root.text("name")
     with root.at("name"):
         check_name(name, "the tariff's name")
@@ -67,8 +67,8 @@ def _tariff(root: Table, files: Files | None) -> Tariff:
         check_heading(name, revision, currency)
     zone = root.text("zone")
     with root.at("zone"):
-        clock = Clock(zone)
-        clock = Clock(zone, root.choice("clock", CLOCKS, default=False))
+        clock = ZoneClock(zone)
+        clock = ZoneClock(zone, root.choice("clock", CLOCKS, default=False))
     rounding = _rounding(root.table("rounding"))
     missing = root.choice("missing", {str(one): one for one in MissingRule}, MissingRule.OMIT)
     tables = root.tables("version") if "version" in root else [root]
@@ -87,14 +87,14 @@ def _tariff(root: Table, files: Files | None) -> Tariff:
         return Tariff(name, revision, currency, zone, rounding, tuple(versions), missing)
 
 
-def _rounding(table: Table) -> Rounding:
+def _rounding(table: TomlTable) -> Rounding:
     with table.at(component="rounding"):
         rounding = Rounding(table.choice("rule", RULES), table.integer("decimals"))
         table.done()
         return rounding
 
 
-def _calendars(root: Table, days: range) -> dict[str, Calendar]:
+def _calendars(root: TomlTable, days: range) -> dict[str, Calendar]:
     calendars: dict[str, Calendar] = {}
     if "holidays" not in root:
         return calendars
@@ -116,7 +116,7 @@ def _calendars(root: Table, days: range) -> dict[str, Calendar]:
     return calendars
 
 
-def _seasons(root: Table) -> dict[str, tuple[DateRange, ...]]:
+def _seasons(root: TomlTable) -> dict[str, tuple[DateRange, ...]]:
     seasons: dict[str, tuple[DateRange, ...]] = {}
     if "seasons" in root:
         table = root.table("seasons")
@@ -129,12 +129,12 @@ def _seasons(root: Table) -> dict[str, tuple[DateRange, ...]]:
 # Versions and their components
 
 
-def _version(table: Table, first: date, until: date, context: Context) -> Version:
+def _version(table: TomlTable, first: date, until: date, context: Context) -> Version:
     with table.at("valid_until"):
         if until <= first:
             raise MalformedTariff(f"'valid_until' {until} is not after 'valid_from' {first}")
     charges: list[Charge] = []
-    components: dict[str, Table] = {}
+    components: dict[str, TomlTable] = {}
     rounded: dict[str, Rounding] = {}
     for item in table.tables("charge"):
         name = item.text("name")
@@ -161,6 +161,6 @@ def _version(table: Table, first: date, until: date, context: Context) -> Versio
             raise error from None
 
 
-def _note_rounding(name: str, item: Table, rounded: dict[str, Rounding]) -> None:
+def _note_rounding(name: str, item: TomlTable, rounded: dict[str, Rounding]) -> None:
     if "rounding" in item:
         rounded[name] = _rounding(item.table("rounding"))

@@ -14,8 +14,8 @@ are for a day, month, year or bill, or for each kilowatt-hour that was drawn.
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, TariffError
 from tariffs.fixed import NANO_PER_MICRO, share_of
@@ -61,7 +61,7 @@ class Tax:
         assert not rest, "exact_decimals leaves room for every step"
         return self.sign * amount
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the step as a document holds it."""
         return {"ppm": self.ppm}
 
@@ -111,7 +111,7 @@ class Cap:
         """Return what `base` exceeds the limit by, as a credit."""
         return min(0, self.limit(decimals, part, energy_wh) - base)
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the step as a document holds it."""
         return {"price": self.price, "per": "kWh" if self.per is None else self.per}
 
@@ -130,14 +130,14 @@ class Minimum(Cap):
 Step: TypeAlias = Tax | Cap
 
 
-def step_canonical(step: Step) -> Value:
+def step_canonical(step: Step) -> CborValue:
     """Return a step as a document holds it."""
     return {"kind": step.kind, "name": step.name, "on": step.on, **step.canonical()}
 
 
-def step_from_canonical(value: Value) -> Step:
+def step_from_canonical(value: CborValue) -> Step:
     """Return the step that a document holds."""
-    fields = Fields(value, "step")
+    fields = TariffReader(value, "step")
     kind, name, on = fields.text("kind"), fields.text("name"), fields.texts("on")
     step: Step
     try:
@@ -155,7 +155,7 @@ def step_from_canonical(value: Value) -> Step:
     return step
 
 
-def _per(fields: Fields) -> Interval | None:
+def _per(fields: TariffReader) -> Interval | None:
     value = fields.text("per")
     if value == "kWh":
         return None

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Final, TypeAlias
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.schedule import MAX_BANDS, Schedule, Segment
 from tariffs.usage import utc_text
@@ -67,7 +67,7 @@ class Signal:
         """Yield the stretches of [begin, end) in order, each with its band."""
         yield from _within(self._runs, begin, end)
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the signal as a document holds it."""
         return {
             "bands": self.names,
@@ -77,7 +77,7 @@ class Signal:
         }
 
     @classmethod
-    def from_fields(cls, fields: Fields) -> "Signal":
+    def from_fields(cls, fields: TariffReader) -> "Signal":
         """Return the signal that a document holds."""
         return cls(
             fields.texts("bands"),
@@ -140,7 +140,7 @@ class Exceptions:
             else:
                 yield since, until, first + band
 
-    def canonical(self) -> dict[int | str, Value]:
+    def canonical(self) -> dict[int | str, CborValue]:
         """Return the timetable as a document holds it."""
         return {
             "usual": self.usual.canonical(),
@@ -149,9 +149,9 @@ class Exceptions:
         }
 
     @classmethod
-    def from_fields(cls, fields: Fields) -> "Exceptions":
+    def from_fields(cls, fields: TariffReader) -> "Exceptions":
         """Return the timetable that a document holds."""
-        usual = timetable_from_canonical(fields.map("usual"))
+        usual = timetable_from_canonical(fields.value("usual"))
         if isinstance(usual, Exceptions):
             raise MalformedTariff("events within events")
         return cls(usual, fields.texts("event_bands"), fields.triples("events"))
@@ -160,9 +160,9 @@ class Exceptions:
 Timetable: TypeAlias = Schedule | Signal | Exceptions
 
 
-def timetable_from_canonical(value: Value) -> Timetable:
+def timetable_from_canonical(value: CborValue) -> Timetable:
     """Return the timetable that a document holds."""
-    fields = Fields(value, "timetable")
+    fields = TariffReader(value, "timetable")
     if "zone" in fields:
         return Schedule.from_canonical(value)
     kind = Exceptions if "events" in fields else Signal

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tariffs.clock import Clock
+from tariffs.clock import ZoneClock
 from tariffs.errors import UnbillableReadings
-from tariffs.rounding import Rule
+from tariffs.rounding import RoundingRule
 
-__all__ = ["Line", "Part", "Register", "Usage", "utc_text"]
+__all__ = ["ChargeLine", "KnownUsage", "Part", "Register", "utc_text"]
 
 
 def utc_text(moment: int) -> str:
@@ -31,7 +31,7 @@ class Register(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class KnownUsage:
     """The slots whose use is known, in order of time."""
 
     seconds: int
@@ -48,11 +48,11 @@ class Usage:
             raise UnbillableReadings("the tariff credits feed-in: readings of it are needed")
         return self.export_wh
 
-    def between(self, begin: int, end: int) -> "Usage":
+    def between(self, begin: int, end: int) -> "KnownUsage":
         """Return the slots that start in [begin, end)."""
         part = slice(bisect_left(self.starts, begin), bisect_left(self.starts, end))
         exported = None if self.export_wh is None else self.export_wh[part]
-        return Usage(self.seconds, self.starts[part], self.import_wh[part], exported)
+        return KnownUsage(self.seconds, self.starts[part], self.import_wh[part], exported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ class Part:
     end: int
     period_begin: int
     period_end: int
-    clock: Clock
+    clock: ZoneClock
     """The tariff's wall clock: where days, months and years begin."""
-    rule: Rule
+    rule: RoundingRule
     """How shares of amounts and of quantities are made whole, in 10^-9 and in W or Wh."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChargeLine:
     """What a charge asks for a quantity."""
 
     label: str

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from tariffs._canonical import Value
-from tariffs._fields import Fields
+from protocols.canonical.cbor import CborValue
+from tariffs._document_reader import TariffReader
 from tariffs.charges import (
     Charge,
     FixedCharge,
@@ -19,7 +19,7 @@ from tariffs.charges import (
 from tariffs.clock import day_number
 from tariffs.demand import DemandCharge
 from tariffs.errors import MalformedTariff, TariffError
-from tariffs.rounding import Rounding, Rule
+from tariffs.rounding import Rounding, RoundingRule
 from tariffs.schedule import Schedule
 from tariffs.steps import Step, step_canonical, step_from_canonical
 from tariffs.timetable import Exceptions
@@ -157,7 +157,7 @@ class Version:
             note(step.name, max(needed, NANO_DECIMALS))
         return most
 
-    def canonical(self) -> Value:
+    def canonical(self) -> CborValue:
         """Return the version as a document holds it."""
         return {
             "from": self.valid_from,
@@ -168,9 +168,9 @@ class Version:
         }
 
     @classmethod
-    def from_canonical(cls, value: Value) -> "Version":
+    def from_canonical(cls, value: CborValue) -> "Version":
         """Return the version that a document holds."""
-        fields = Fields(value, "version")
+        fields = TariffReader(value, "version")
         version = cls(
             fields.integer("from"),
             fields.integer("until"),
@@ -182,14 +182,14 @@ class Version:
         return version
 
 
-def rounding_canonical(rounding: Rounding) -> Value:
+def rounding_canonical(rounding: Rounding) -> CborValue:
     """Return a rounding as a document holds it."""
     return {"rule": rounding.rule, "decimals": rounding.decimals}
 
 
-def rounding_from_canonical(value: Value) -> Rounding:
+def rounding_from_canonical(value: CborValue) -> Rounding:
     """Return the rounding that a document holds."""
-    fields = Fields(value, "rounding")
-    rounding = Rounding(fields.choice("rule", Rule), fields.integer("decimals"))
+    fields = TariffReader(value, "rounding")
+    rounding = Rounding(fields.choice("rule", RoundingRule), fields.integer("decimals"))
     fields.done()
     return rounding

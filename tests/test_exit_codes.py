@@ -3,7 +3,7 @@
 
 import pytest
 
-from hub.card import Refusal, Sw
+from hub.card import CardRefusal, Sw
 from hub.disclosure import LogTampered, ReleaseRefused
 from hub.machine import AppletFault, FaultKind
 from hub.metering import ForeignDays, PeriodIncomplete
@@ -42,7 +42,7 @@ from utility_server.grid.mdms.errors import AggregateMissing, BudgetSpent
         (MalformedTariff("a hole"), 1),
         (OSError(2, "no such file", "x"), 1),
         (PeriodIncomplete("a day"), 4),
-        (Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a rule"), 1),
+        (CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a rule"), 1),
         (ReleaseRefused("count", "too many"), 5),
         (SignatureRefused("another key"), 3),
         (UnknownCustomer("nobody"), 1),

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-import cbor2
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -34,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
 __all__ = [
@@ -120,7 +120,7 @@ def _know_several_applets(connection: Connection) -> None:
         f"ALTER TABLE ledger_entry ADD COLUMN meter {binary} NOT NULL DEFAULT ''"
     )
     for row in connection.execute(select(ledger_table.c.sequence, ledger_table.c.body)).all():
-        match cbor2.loads(row.body):
+        match decode_row(row.body):
             case [_, _, _, bytes(meter), *_]:
                 entry = ledger_table.c.sequence == row.sequence
                 connection.execute(update(ledger_table).where(entry).values(meter=meter))

@@ -8,7 +8,6 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,15 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from utility_server.errors import StoreError
 
-__all__ = ["UtilityKeys", "key_id", "read_secret", "write_secret"]
+__all__ = ["UtilityKeys", "read_secret", "write_secret"]
 
 _SIZE: Final = 32
 _LARGEST: Final = 1 << 16
-
-
-def key_id(public_key: Ed25519PublicKey) -> bytes:
-    """Return the short name of a public key: the first 8 bytes of its SHA-256."""
-    return sha256(public_key.public_bytes_raw()).digest()[:8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ hub's machine and natively under pytest (`applets.sdk.testing`).
 
 from applets.sdk.apdu import Command, Response, instruction
 from applets.sdk.applet import Applet
-from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
-from applets.sdk.platform import (
+from protocols.platform import (
     Aggregation,
+    AppletError,
     Calendar,
     Clock,
     Grid,
@@ -20,9 +20,12 @@ from applets.sdk.platform import (
     Peers,
     Platform,
     Readings,
+    Refusal,
+    Refused,
     Signatures,
     Slots,
     Statements,
+    StatusWord,
     Store,
     Transactions,
     Use,

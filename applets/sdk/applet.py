@@ -17,8 +17,7 @@ the command's changes are undone, and the next command meets a fresh instance.
 from abc import ABC, abstractmethod
 
 from applets.sdk.apdu import Command, Response
-from applets.sdk.errors import Refusal, Refused
-from applets.sdk.platform import Platform
+from protocols.platform import Platform, Refusal, Refused
 
 __all__ = ["Applet"]
 

@@ -23,16 +23,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.sdk.apdu import Command, Response
 from applets.sdk.applet import Applet
-from applets.sdk.errors import AppletError, Refusal, Refused, StatusWord
-from applets.sdk.platform import Grid, Opened, OpenedAmounts, Platform, Slots, Transactions, Use
 from protocols.amounts import AmountsMalformed, decode_amounts
+from protocols.platform import (
+    MAX_PEER_MESSAGE,
+    AppletError,
+    Grid,
+    Opened,
+    OpenedAmounts,
+    Platform,
+    Refusal,
+    Refused,
+    Slots,
+    StatusWord,
+    Transactions,
+    Use,
+)
 
 __all__ = ["FakePlatform", "Household", "NativeCard"]
 
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
 EXPORT_REGISTER: Final = "1-0:2.8.0*255"
 MISSING: Final = 3
-MAX_PEER_MESSAGE: Final = 65_536
 KEPT: Final = (0x90, 0x61, 0x62, 0x63)
 """SW1 of commands that have done something: success, more to come, warnings."""
 
@@ -117,17 +128,17 @@ class FakePlatform:
     def platform(self) -> Platform:
         """Return what the applet is handed."""
         return Platform(
-            _Statements(self),
-            _Calendar(self),
-            _Store(self),
-            _Clock(self),
-            _Signatures(self),
-            _Log(self),
-            _Readings(self),
-            _Outputs(self),
-            _Transactions(self),
-            _Peers(self),
-            _Aggregation(self),
+            _FakeStatements(self),
+            _FakeCalendar(self),
+            _FakeStore(self),
+            _FakeClock(self),
+            _FakeSignatures(self),
+            _FakeLog(self),
+            _FakeReadings(self),
+            _FakeOutputs(self),
+            _FakeTransactions(self),
+            _FakePeers(self),
+            _FakeAggregation(self),
         )
 
     @contextmanager
@@ -179,11 +190,11 @@ class FakePlatform:
 
 
 @dataclass(frozen=True, slots=True)
-class _Service:
+class _FakeService:
     fake: FakePlatform
 
 
-class _Statements(_Service):
+class _FakeStatements(_FakeService):
     def open_linear(
         self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
     ) -> Opened:
@@ -225,7 +236,7 @@ class _Statements(_Service):
         return opened
 
 
-class _Calendar(_Service):
+class _FakeCalendar(_FakeService):
     def grid(self) -> Grid:
         return Grid(self.fake.household.zone, self.fake.household.slot_minutes)
 
@@ -234,7 +245,7 @@ class _Calendar(_Service):
         return Slots(use.starts, use.states)
 
 
-class _Store(_Service):
+class _FakeStore(_FakeService):
     def get(self, key: bytes) -> bytes | None:
         return self.fake.store.get(key)
 
@@ -251,12 +262,12 @@ class _Store(_Service):
         return sorted(self.fake.store)
 
 
-class _Clock(_Service):
+class _FakeClock(_FakeService):
     def now(self) -> int:
         return self.fake.time or self.fake.household.end
 
 
-class _Signatures(_Service):
+class _FakeSignatures(_FakeService):
     def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         try:
             Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
@@ -265,19 +276,19 @@ class _Signatures(_Service):
         return True
 
 
-class _Log(_Service):
+class _FakeLog(_FakeService):
     def write(self, text: str) -> None:
         self.fake.log.append(text)
 
 
-class _Readings(_Service):
+class _FakeReadings(_FakeService):
     def read(self, register: str, begin: int, end: int) -> Use:
         if not self.fake.is_raw:
             raise Refused(Refusal.NOT_GRANTED)
         return self.fake.household.between(register, begin, end)
 
 
-class _Outputs(_Service):
+class _FakeOutputs(_FakeService):
     def set(self, name: str, value: bytes) -> None:
         if not self.fake.is_raw or name not in self.fake.output_sizes:
             raise Refused(Refusal.NOT_GRANTED)
@@ -286,37 +297,34 @@ class _Outputs(_Service):
         self.fake.outputs[name] = value
 
 
-class _Transactions(Transactions):
-    def __init__(self, fake: FakePlatform) -> None:
-        self._fake = fake
-
+class _FakeTransactions(_FakeService, Transactions):
     def begin(self) -> None:
         self._require(is_open=False)
-        self._fake.begin()
+        self.fake.begin()
 
     def commit(self) -> None:
         self._require(is_open=True)
-        self._fake.commit()
+        self.fake.commit()
 
     def abort(self) -> None:
         self._require(is_open=True)
-        self._fake.restore()
+        self.fake.restore()
 
     def _require(self, *, is_open: bool) -> None:
-        if self._fake.is_open is not is_open:
+        if self.fake.is_open is not is_open:
             raise Refused(Refusal.MALFORMED, "out of order")
 
 
-class _Peers(_Service):
-    def call(self, aid: bytes, service: int, request: bytes) -> bytes:
-        server = self.fake.peers.get(aid)
+class _FakePeers(_FakeService):
+    def call(self, peer: bytes, service: int, request: bytes) -> bytes:
+        server = self.fake.peers.get(peer)
         answer = None if server is None else server.serve(self.fake.aid, service, request)
         if answer is None:
             raise Refused(Refusal.NOT_GRANTED)
         return answer
 
 
-class _Aggregation(_Service):
+class _FakeAggregation(_FakeService):
     def tell_keys(self, nonce: bytes) -> bytes:
         return self._step("tell_keys", nonce)
 

@@ -23,7 +23,7 @@ from hub.applet_host.aggregation_record import Participation, RoundRecord
 from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
-from hub.machine import AGGREGATE, WEIGHTED, Manifest, Refusal, Refused, StatementGrant
+from hub.machine import AGGREGATE, WEIGHTED, Manifest, StatementGrant
 from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.aggregation import (
     AggregationError,
@@ -42,6 +42,7 @@ from protocols.aggregation import (
     Rules,
     Terms,
 )
+from protocols.platform import Refusal, Refused
 from sml_codec import Obis
 
 __all__ = ["HubAggregation"]
@@ -53,7 +54,7 @@ SHORTEST_DAY: Final = 23 * 3600
 
 @dataclass(frozen=True, slots=True)
 class HubAggregation:
-    """`hub.machine.platform.Aggregation` of one applet."""
+    """`protocols.platform.Aggregation` of one applet."""
 
     applet: bytes
     package: bytes

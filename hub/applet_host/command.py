@@ -15,8 +15,9 @@ from typing import Final, TypeAlias
 
 from hub.card.transactions import AppletTransaction
 from hub.disclosure import AggregateRequest, AmountsRequest, ReleaseRefused, ReleaseRequest
-from hub.machine import AppletFault, AppletInstance, Refusal, Refused
+from hub.machine import AppletFault, AppletInstance
 from hub.vault import Database
+from protocols.platform import Refusal, Refused
 
 __all__ = ["CommandFailed", "CommandRecord", "CommandStack"]
 

@@ -2,16 +2,13 @@
 """Applets that call each other, and their own transactions, within one command."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from hub.applet_host.command import CommandStack
 from hub.card import AppletRefused
 from hub.card.sharing import Firewall
-from hub.machine import Refusal, Refused
+from protocols.platform import MAX_PEER_MESSAGE, Refusal, Refused, Transactions
 
 __all__ = ["AppletPeers", "AppletTransactions", "PeerBroke"]
-
-MAX_ANSWER: Final = 1 << 16
 
 
 class PeerBroke(AppletRefused):
@@ -19,8 +16,8 @@ class PeerBroke(AppletRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class AppletTransactions:
-    """`hub.machine.platform.Transactions` of whichever applet is at work."""
+class AppletTransactions(Transactions):
+    """`protocols.platform.Transactions` of whichever applet is at work."""
 
     stack: CommandStack
 
@@ -48,13 +45,13 @@ class AppletTransactions:
 
 @dataclass(frozen=True, slots=True)
 class AppletPeers:
-    """`hub.machine.platform.Peers` of one applet."""
+    """`protocols.platform.Peers` of one applet."""
 
     client: bytes
     stack: CommandStack
     firewall: Firewall
 
-    def call(self, aid: bytes, service: int, request: bytes) -> bytes:
+    def call(self, peer: bytes, service: int, request: bytes) -> bytes:
         """Return the server's answer; `Refused` NOT_GRANTED, and nothing is kept, otherwise."""
         if not self.stack.is_at_work:
             raise Refused(Refusal.NOT_GRANTED)
@@ -62,8 +59,8 @@ class AppletPeers:
         mark = len(record.took_part)
         try:
             with self.stack.database.transaction():
-                answer = self.firewall.call(self.client, aid, service, request)
-                if len(answer) > MAX_ANSWER:
+                answer = self.firewall.call(self.client, peer, service, request)
+                if len(answer) > MAX_PEER_MESSAGE:
                     raise PeerBroke(0x6A84, "the answer is too long")
                 return answer
         except PeerBroke:

@@ -45,15 +45,14 @@ from hub.machine import (
     Confinement,
     Ed25519Signatures,
     OutputBoard,
-    Platform,
     RawApplet,
-    Refusal,
-    Refused,
     Released,
 )
 from hub.metering import MeteredRegister
+from hub.text import printable
 from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.platform import Platform, Refusal, Refused
 
 __all__ = ["HubParts", "MachineRuntime"]
 
@@ -296,7 +295,7 @@ class MachineRuntime:
         for aid, fault in record.faults:
             log = HubLog(self.hub.database, aid, self.hub.now)
             for line in (str(fault), *fault.detail.splitlines()[-FAULT_LINES:]):
-                log.write(_printable(line))
+                log.write(printable(line)[:LINE_SIZE])
 
     def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
@@ -377,9 +376,3 @@ class MachineRuntime:
             return Bundle.decode(bundle, self.vendors)
         except BundleError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
-
-
-def _printable(line: str) -> str:
-    """Return a line of an applet's making, harmless on a terminal and not too long."""
-    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
-    return "".join(marks)[:LINE_SIZE]

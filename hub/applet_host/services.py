@@ -7,7 +7,7 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -22,21 +22,12 @@ from hub.disclosure import (
     ReleaseRequest,
     number_of,
 )
-from hub.machine import (
-    Grid,
-    Manifest,
-    Opened,
-    OpenedAmounts,
-    Refusal,
-    Refused,
-    Slots,
-    Use,
-    at_resolution,
-)
+from hub.machine import Manifest, at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault import Component, Database
 from protocols.amounts import Sum, decode_amounts
 from protocols.metrology import CertifiedPeriod, Period
+from protocols.platform import Grid, Opened, OpenedAmounts, Refusal, Refused, Slots, Use
 from protocols.proofs import (
     FalseStatement,
     LinearStatement,
@@ -124,14 +115,16 @@ class HubStatements:
     """Where the seeds of proofs come from."""
 
     def open_linear(
-        self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
+        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
     ) -> Opened:
         """Return Σ weight · use and its proof; raise `Refused` where that may not be."""
         meter, days, about = self._statement(register, begin, end, context)
         if len(weights) != sum(len(day.use.grid) for day in days):
             raise Refused(Refusal.MALFORMED)
         try:
-            statement = LinearStatement(about, tuple(day.day.digest for day in days), weights)
+            statement = LinearStatement(
+                about, tuple(day.day.digest for day in days), tuple(weights)
+            )
         except ValueError:
             raise Refused(Refusal.TOO_MUCH) from None
         request = ReleaseRequest(
@@ -141,7 +134,9 @@ class HubStatements:
             purpose=self.manifest.purpose,
             statement=Sum.kind,
             days=len(days),
-            form=Form(begin, 60 * about.slot_minutes, weights, register=self._named(register)),
+            form=Form(
+                begin, 60 * about.slot_minutes, tuple(weights), register=self._named(register)
+            ),
             subject=about.parameters,
         )
         self._permit(request)

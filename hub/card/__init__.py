@@ -12,7 +12,7 @@ from hub.card.entries import CardState, Kind, LifeCycle, Privilege, RegistryEntr
 from hub.card.open import Card
 from hub.card.profile import CardProfile
 from hub.card.registry import CARD
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 
 __all__ = [
     "CARD",
@@ -22,12 +22,12 @@ __all__ = [
     "Card",
     "CardConnection",
     "CardProfile",
+    "CardRefusal",
     "CardState",
     "Exchange",
     "Kind",
     "LifeCycle",
     "Privilege",
-    "Refusal",
     "RegisteredApplet",
     "RegistryEntry",
     "Sw",

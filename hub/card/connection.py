@@ -19,7 +19,7 @@ from hub.card.commands.table import COUNTED, perform
 from hub.card.entries import RegistryEntry
 from hub.card.logical_channel import Authentication, CardCall, Conversation, LogicalChannel
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedApdu
 from protocols.iso7816.apdu import MAX_LE, CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import RemoteChannelError
@@ -73,7 +73,7 @@ class CardConnection:
             try:
                 command = CommandApdu.decode(raw)
             except MalformedApdu as error:
-                response = self._refuse(Refusal(Sw.WRONG_LENGTH, str(error)))
+                response = self._refuse(CardRefusal(Sw.WRONG_LENGTH, str(error)))
             else:
                 response = self._receive(command)
             answer = response.encode()
@@ -116,7 +116,7 @@ class CardConnection:
                 return self._continue(command)
             self._pending = None
             whole = self._collect(command)
-        except Refusal as refusal:
+        except CardRefusal as refusal:
             self._chain = []
             return self._refuse(refusal)
         if whole is None:
@@ -127,7 +127,7 @@ class CardConnection:
     def _channel(self, number: int) -> LogicalChannel:
         channel = self._conversation.channels.get(number)
         if channel is None:
-            raise Refusal(Sw.CHANNEL_NOT_SUPPORTED, f"logical channel {number} is not open")
+            raise CardRefusal(Sw.CHANNEL_NOT_SUPPORTED, f"logical channel {number} is not open")
         return channel
 
     def _collect(self, command: CommandApdu) -> CommandApdu | None:
@@ -135,12 +135,12 @@ class CardConnection:
         if self._chain:
             first = self._chain[0]
             if replace(command, cla=command.cla | 0x10).header != first.header:
-                raise Refusal(Sw.LAST_OF_CHAIN_EXPECTED, "another command came within a chain")
+                raise CardRefusal(Sw.LAST_OF_CHAIN_EXPECTED, "another command came within a chain")
         elif not command.is_chained:
             return command
         self._chain.append(command)
         if sum(len(link.data) for link in self._chain) > MAX_COMMAND:
-            raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
+            raise CardRefusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
         if command.is_chained:
             return None
         data = b"".join(link.data for link in self._chain)
@@ -160,11 +160,11 @@ class CardConnection:
         number, data, sw = self._pending
         if command.channel != number:
             self._pending = None
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the answer waits on another channel")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the answer waits on another channel")
         self._pending = None
         return self._fit(ResponseApdu(data, sw), command)
 
-    def _refuse(self, refusal: Refusal) -> ResponseApdu:
+    def _refuse(self, refusal: CardRefusal) -> ResponseApdu:
         self._reason = refusal.reason
         return ResponseApdu(b"", refusal.status_word)
 
@@ -184,10 +184,10 @@ class CardConnection:
                 self._plain = command
                 return opening(self.card, channel, command)
             return self._protected(channel, command, reassembled=reassembled)
-        except Refusal as refusal:
+        except CardRefusal as refusal:
             return self._refuse(refusal)
         except sqlite3.Error as error:
-            return self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
+            return self._refuse(CardRefusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
 
     def _by_open(self, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu | None:
         """Carry out what the OPEN does itself; None for any other command (GPCS 2.3.1, 6.3)."""
@@ -211,7 +211,7 @@ class CardConnection:
         authenticated = channel.authentication
         if authenticated is None:
             if command.is_secured:
-                raise Refusal(
+                raise CardRefusal(
                     Sw.SECURITY_NOT_SATISFIED, "secure messaging without a secure channel"
                 )
             return self._dispatch(channel, command)
@@ -224,10 +224,10 @@ class CardConnection:
             response = self._protected_by_open(channel, plain)
             if response is None:
                 response = self._dispatch(channel, plain)
-        except Refusal as refusal:
+        except CardRefusal as refusal:
             response = self._refuse(refusal)
         except sqlite3.Error as error:
-            response = self._refuse(Refusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
+            response = self._refuse(CardRefusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
         return session.wrap_response(response) if session.is_open else response
 
     def _protected_by_open(
@@ -237,7 +237,7 @@ class CardConnection:
         kept, channel.authentication = channel.authentication, None
         try:
             response = self._by_open(channel, command)
-        except (Refusal, sqlite3.Error):
+        except (CardRefusal, sqlite3.Error):
             channel.authentication = kept  # nothing else is selected
             raise
         if response is None or command.ins != INS_SELECT:
@@ -249,14 +249,14 @@ class CardConnection:
     ) -> CommandApdu:
         session = authenticated.session
         if not session.is_open:
-            raise Refusal(
+            raise CardRefusal(
                 Sw.SECURITY_NOT_SATISFIED,
                 "the secure channel has ended with an error (GPCS 2.3.1, 10.2.3)",
             )
         try:
             self._plain = session.unwrap_command(command, reassembled=reassembled)
         except RemoteChannelError as error:
-            raise Refusal(Sw.SECURITY_NOT_SATISFIED, f"{error}; the session ends") from error
+            raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, f"{error}; the session ends") from error
         return self._plain
 
     def _link(
@@ -284,7 +284,7 @@ class CardConnection:
         if sum(len(link.data) for link in links) > MAX_COMMAND:
             links.clear()
             session.close()
-            raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
+            raise CardRefusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
         more = command.p1 & 0x80 if command.ins in LINKED else len(links) < 2
         if more:
             return None
@@ -315,7 +315,7 @@ class CardConnection:
                 return self.card.runtime.process(context, command)
             except MalformedApdu as error:
                 # Longer than one APDU, and this runtime takes no more.
-                raise Refusal(Sw.WRONG_LENGTH, str(error)) from error
+                raise CardRefusal(Sw.WRONG_LENGTH, str(error)) from error
 
     def _to_domain(
         self, channel: LogicalChannel, command: CommandApdu, entry: RegistryEntry
@@ -326,19 +326,19 @@ class CardConnection:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)
         if entry is None or not entry.is_selectable:
             channel.selected = None
-            raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
+            raise CardRefusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
         state = self.card.registry.card_state()
         if not select.reachable(entry, state):
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the card is {state.name}")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, f"the card is {state.name}")
         return entry
 
 
 def check_class(command: CommandApdu) -> None:
-    """Return if the card knows the class byte; raise `Refusal` otherwise (GPCS 2.3.1, 11.1.4)."""
+    """Return if the card knows the class byte; else raise `CardRefusal` (GPCS 2.3.1, 11.1.4)."""
     if command.cla & 0xE0 == 0x20 or command.cla == 0xFF:
-        raise Refusal(Sw.UNKNOWN_CLASS, f"class {command.cla:02X} is reserved")
+        raise CardRefusal(Sw.UNKNOWN_CLASS, f"class {command.cla:02X} is reserved")
     if not command.cla & 0x40 and command.cla & 0x08:
-        raise Refusal(
+        raise CardRefusal(
             Sw.SECURE_MESSAGING_NOT_SUPPORTED,
             "secure messaging in the format of ISO 7816-4 is not supported",
         )

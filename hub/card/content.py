@@ -2,7 +2,7 @@
 """Card content management: what LOAD, INSTALL and DELETE do to the registry.
 
 GPCS 2.3.1, chapter 9. Every method runs inside the caller's transaction and either does all of it
-or raises `Refusal`.
+or raises `CardRefusal`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hub.card.entries import DomainState, Kind, LifeCycle, Privilege, RegistryEn
 from hub.card.keys.keystore import KeyStore
 from hub.card.profile import CardProfile
 from hub.card.registry import Registry
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 
 __all__ = ["ContentManager", "instance_of"]
 
@@ -59,11 +59,11 @@ class ContentManager:
         self._runtime, self._profile = runtime, profile
 
     def domain(self, aid: bytes) -> RegistryEntry:
-        """Return a security domain; raise `Refusal` where there is none of this AID."""
+        """Return a security domain; raise `CardRefusal` where there is none of this AID."""
         entry = self._registry.issuer() if aid in self._profile.aliases else None
         entry = entry or self._registry.find(aid)
         if entry is None or not entry.is_domain:
-            raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
+            raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
         return entry
 
     def home(self, performing: RegistryEntry, package: bytes) -> RegistryEntry:
@@ -78,7 +78,9 @@ class ContentManager:
         if owner is None or all(domain.aid != performing.aid for domain in above):
             return performing
         if owner.is_locked:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the package's security domain is locked")
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "the package's security domain is locked"
+            )
         return owner
 
     def free_code_memory(self) -> int:
@@ -86,21 +88,21 @@ class ContentManager:
         return self._profile.code_memory - sum(self._registry.content_sizes().values())
 
     def require_code_memory(self, domain: RegistryEntry, size: int) -> None:
-        """Return if `size` bytes more fit below `domain`; raise `Refusal` (6A84) otherwise."""
+        """Return if `size` bytes more fit below `domain`; raise `CardRefusal` (6A84) otherwise."""
         sizes = self._registry.content_sizes()
         if size > self._profile.code_memory - sum(sizes.values()):
-            raise Refusal(Sw.NO_MEMORY, f"{size} bytes of code: the packages' memory is full")
+            raise CardRefusal(Sw.NO_MEMORY, f"{size} bytes of code: the packages' memory is full")
         for above in self._registry.ancestry(domain):
             if above.code_quota is None:
                 continue
             used = sum(sizes.get(entry.aid, 0) for entry in self._below(above))
             if used + size > above.code_quota:
-                raise Refusal(
+                raise CardRefusal(
                     Sw.NO_MEMORY, f"the quota of {above.code_quota} bytes of code (C6) is used up"
                 )
 
     def require_data_memory(self, domain: RegistryEntry, volatile: int, data: int) -> None:
-        """Return if an instance may reserve that much below `domain`; raise `Refusal` otherwise."""
+        """Return if an instance may reserve that much below `domain`; else raise `CardRefusal`."""
         for name, size, total in (
             ("volatile_quota", volatile, self._profile.volatile_memory),
             ("data_quota", data, self._profile.data_memory),
@@ -110,7 +112,7 @@ class ContentManager:
                 getattr(entry, name) or 0 for entry in everything if entry.kind is Kind.APPLICATION
             )
             if reserved + size > total:
-                raise Refusal(Sw.NO_MEMORY, f"{size} bytes of {name}: the card has no more")
+                raise CardRefusal(Sw.NO_MEMORY, f"{size} bytes of {name}: the card has no more")
             for above in self._registry.ancestry(domain):
                 quota = getattr(above, name)
                 if quota is None:
@@ -118,7 +120,7 @@ class ContentManager:
                 below = self._below(above)
                 used = sum(getattr(entry, name) or 0 for entry in below if entry.aid != above.aid)
                 if used + size > quota:
-                    raise Refusal(Sw.NO_MEMORY, f"the {name} of {quota} bytes is used up")
+                    raise CardRefusal(Sw.NO_MEMORY, f"the {name} of {quota} bytes is used up")
 
     def _below(self, domain: RegistryEntry) -> list[RegistryEntry]:
         return [
@@ -128,16 +130,16 @@ class ContentManager:
         ]
 
     def check_privileges(self, domain: RegistryEntry, wanted: Privilege) -> None:
-        """Return if `domain` may grant them together; raise `Refusal` otherwise (GPCS 6.6)."""
+        """Return if `domain` may grant them together; raise `CardRefusal` otherwise (GPCS 6.6)."""
         if wanted & _DOMAINS_ONLY and not wanted & Privilege.SECURITY_DOMAIN:
-            raise Refusal(Sw.WRONG_DATA, "the privileges are for security domains only")
+            raise CardRefusal(Sw.WRONG_DATA, "the privileges are for security domains only")
         if wanted & Privilege.MANDATED_DAP and not wanted & Privilege.DAP_VERIFICATION:
-            raise Refusal(Sw.WRONG_DATA, "mandated DAP needs DAP verification")
+            raise CardRefusal(Sw.WRONG_DATA, "mandated DAP needs DAP verification")
         both = Privilege.DELEGATED_MANAGEMENT | Privilege.AUTHORIZED_MANAGEMENT
         if wanted & both == both:
-            raise Refusal(Sw.WRONG_DATA, "management is authorised or delegated, not both")
+            raise CardRefusal(Sw.WRONG_DATA, "management is authorised or delegated, not both")
         if domain.kind is not Kind.ISSUER_DOMAIN and wanted & _ISSUERS_ONLY:
-            raise Refusal(
+            raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain grants these privileges"
             )
 
@@ -175,7 +177,7 @@ class ContentManager:
         for module in modules:
             check_aid(module, "module")
         if len(set(modules)) != len(modules) or not modules:
-            raise Refusal(Sw.WRONG_DATA, "a package has one module or more, all different")
+            raise CardRefusal(Sw.WRONG_DATA, "a package has one module or more, all different")
         self.require_code_memory(self.domain(domain), len(content))
         entry = RegistryEntry(
             aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
@@ -204,13 +206,13 @@ class ContentManager:
         self.domain(domain)
         self.require_new(aid)
         if module not in self._registry.modules(package):
-            raise Refusal(
+            raise CardRefusal(
                 Sw.REFERENCE_NOT_FOUND,
                 f"no module {module.hex().upper()} in a package {package.hex().upper()}",
             )
         is_domain = package == self._profile.domain_package
         if is_domain != bool(privileges & Privilege.SECURITY_DOMAIN):
-            raise Refusal(
+            raise CardRefusal(
                 Sw.WRONG_DATA,
                 "the security domain privilege goes with the security domain package",
             )
@@ -245,15 +247,15 @@ class ContentManager:
         """Delete an entry, with what was made from it if `related`; return what went (GPCS 9.5)."""
         entry = self._registry.find(aid)
         if entry is None:
-            raise Refusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
+            raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
         if entry.kind is Kind.ISSUER_DOMAIN or aid == self._profile.domain_package:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card's own parts cannot be deleted")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the card's own parts cannot be deleted")
         others = self._registry.entries()
         gone = self._related(entry, others) if related else [entry]
         for package in [item for item in gone if item.kind is Kind.PACKAGE]:
             left = [other for other in others if other.package == package.aid]
             if any(other not in gone for other in left):
-                raise Refusal(
+                raise CardRefusal(
                     Sw.CONDITIONS_NOT_SATISFIED,
                     f"{len(left)} instances of the package are left (GPCS 9.5.2)",
                 )
@@ -261,7 +263,7 @@ class ContentManager:
         for item in gone:
             for other in others:
                 if item.is_domain and other.domain == item.aid and other.aid not in names:
-                    raise Refusal(
+                    raise CardRefusal(
                         Sw.CONDITIONS_NOT_SATISFIED,
                         f"{other.aid.hex().upper()} belongs to the security domain (GPCS 9.5.1)",
                     )
@@ -287,6 +289,6 @@ class ContentManager:
         self._registry.remove(entry.aid)
 
     def require_new(self, aid: bytes) -> None:
-        """Return if no entry or module has this AID; raise `Refusal` otherwise."""
+        """Return if no entry or module has this AID; raise `CardRefusal` otherwise."""
         if self._registry.find(aid) is not None or aid in self._profile.aliases:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"{aid.hex().upper()} is on the card")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, f"{aid.hex().upper()} is on the card")

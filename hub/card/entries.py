@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 
 __all__ = [
     "CardState",
@@ -139,7 +139,7 @@ class RegistryEntry:
 
 
 def check_aid(aid: bytes, what: str = "AID") -> bytes:
-    """Return `aid`; raise `Refusal` unless it has 5 to 16 bytes (ISO/IEC 7816-5)."""
+    """Return `aid`; raise `CardRefusal` unless it has 5 to 16 bytes (ISO/IEC 7816-5)."""
     if not 5 <= len(aid) <= 16:
-        raise Refusal(Sw.WRONG_DATA, f"{what}: an AID has 5 to 16 bytes, not {len(aid)}")
+        raise CardRefusal(Sw.WRONG_DATA, f"{what}: an AID has 5 to 16 bytes, not {len(aid)}")
     return aid

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Status words, and the one exception that becomes one.
 
-A handler that will not do what it is asked raises `Refusal` with the status word that the
+A handler that will not do what it is asked raises `CardRefusal` with the status word that the
 standards prescribe and the rule that says so; the connection answers with the first and shows
 the second to whoever traces the card. Secrets never stand in a reason.
 """
@@ -10,7 +10,7 @@ import enum
 
 from hub.errors import HubError
 
-__all__ = ["Refusal", "Sw"]
+__all__ = ["CardRefusal", "Sw"]
 
 
 class Sw(enum.IntEnum):
@@ -41,7 +41,7 @@ class Sw(enum.IntEnum):
     NOT_SELECTED = 0x6999
 
 
-class Refusal(HubError):
+class CardRefusal(HubError):
     """The card will not do it: a status word and the rule behind it."""
 
     def __init__(self, sw: int, reason: str) -> None:

@@ -21,12 +21,13 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
 from hub.certifier.errors import ReadingsRefused
 from hub.readings import Reading, ReadingFlag
+from hub.text import utc_text
 from protocols.metrology import DayGrid, GridError, SlotState
 from protocols.proofs import LARGEST_USE_WH
 
@@ -132,7 +133,7 @@ def slot_uses(
     first_wh, last_wh = moments[0].register_wh, moments[-1].register_wh
     start_wh = first_wh if start_wh is None else start_wh
     if first_wh < start_wh:
-        raise ReadingsRefused(f"{_text(grid.begin)}: the register is below the certified one")
+        raise ReadingsRefused(f"{utc_text(grid.begin)}: the register is below the certified one")
     # The day before ended without a later reading if this is not 0.
     unattributed += first_wh - start_wh
     return DayUse(grid, start_wh, last_wh, unattributed, tuple(uses), tuple(states))
@@ -211,13 +212,11 @@ def _time(reading: Reading) -> int:
 def _check_order(readings: Sequence[Reading]) -> None:
     for before, after in pairwise(readings):
         if after.time <= before.time:
-            raise ReadingsRefused(f"{_text(after.time)}: the reading is not after the one before")
+            raise ReadingsRefused(
+                f"{utc_text(after.time)}: the reading is not after the one before"
+            )
         if after.register_wh < before.register_wh:
             raise ReadingsRefused(
-                f"{_text(after.time)}: the register runs backwards;"
+                f"{utc_text(after.time)}: the register runs backwards;"
                 " a new meter, or a register that starts over, needs a new certifier"
             )
-
-
-def _text(time: int) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

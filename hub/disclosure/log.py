@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The disclosure log: every consent, release, refusal and message, in a hash chain.
 
-    digest(n) = seal("meterlet disclosure 1", digest(n−1), body(n))  as protocols.hash_chain has it
+    digest(n) = seal("meterlet disclosure 1", digest(n−1), body(n))    as in protocols.canonical
     body(n)   = deterministic CBOR [n, time, kind, facts]
 
 The bytes of a message lie beside its entry, which holds their SHA-256.
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-import cbor2
-
 from hub.errors import HubError
 from hub.vault.database import Component, Database
+from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
+from protocols.canonical.stored import decode_row, encode_row
 
 __all__ = ["LOG_COMPONENT", "DisclosureLog", "LogEntry", "LogTampered"]
 
@@ -81,7 +81,7 @@ class DisclosureLog:
             ).fetchone()
             sequence, previous = (0, GENESIS) if row is None else row
             sequence += 1
-            body = cbor2.dumps([sequence, time, kind, facts], canonical=True)
+            body = encode_row([sequence, time, kind, facts])
             digest = seal(_LABEL, previous, body)
             connection.execute(
                 "INSERT INTO disclosure_entry VALUES (?, ?, ?, ?)", (sequence, kind, body, digest)
@@ -118,7 +118,7 @@ class DisclosureLog:
             "SELECT body FROM disclosure_entry WHERE kind = ? AND sequence > ? ORDER BY sequence",
             (kind, sequence),
         )
-        return [LogEntry(*cbor2.loads(body)) for (body,) in rows]
+        return [_read(body) for (body,) in rows]
 
     def content(self, entry: LogEntry) -> bytes:
         """Return the bytes kept with an entry; raise `LogTampered` if they are not those."""
@@ -147,9 +147,9 @@ class DisclosureLog:
 
 def _read(body: bytes) -> LogEntry:
     try:
-        match cbor2.loads(body):
+        match decode_row(body):
             case [int(sequence), int(time), str(kind), dict(facts)]:
                 return LogEntry(sequence, time, kind, facts)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError):
+    except CborError:
         pass
     raise LogTampered("disclosure log: an entry cannot be read; it is not what was written")

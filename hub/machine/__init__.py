@@ -7,6 +7,7 @@ time, a limit its memory; what goes wrong inside is an `AppletFault`, and the hu
 """
 
 from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.ed25519 import Ed25519Signatures
 from hub.machine.errors import (
     AppletFault,
     BundleError,
@@ -15,8 +16,6 @@ from hub.machine.errors import (
     FaultKind,
     MachineError,
     ManifestError,
-    Refusal,
-    Refused,
     RuntimeNotBuilt,
 )
 from hub.machine.instance import AppletInstance, Usage
@@ -25,24 +24,15 @@ from hub.machine.manifest import (
     AGGREGATE,
     SUMS,
     WEIGHTED,
+    AppletLimits,
     Code,
     Confinement,
-    Limits,
     Manifest,
     Output,
     Peer,
     Runtime,
     Shared,
     StatementGrant,
-)
-from hub.machine.platform import (
-    Ed25519Signatures,
-    Grid,
-    Opened,
-    OpenedAmounts,
-    Platform,
-    Slots,
-    Use,
 )
 from hub.machine.python_runtime import Progress
 from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, at_resolution
@@ -54,6 +44,7 @@ __all__ = [
     "WEIGHTED",
     "AppletFault",
     "AppletInstance",
+    "AppletLimits",
     "AppletMachine",
     "Bundle",
     "BundleError",
@@ -63,29 +54,20 @@ __all__ = [
     "ContractBroken",
     "Ed25519Signatures",
     "FaultKind",
-    "Grid",
-    "Limits",
     "MachineError",
     "Manifest",
     "ManifestError",
-    "Opened",
-    "OpenedAmounts",
     "Output",
     "OutputBoard",
     "Peer",
-    "Platform",
     "Progress",
     "RawApplet",
-    "Refusal",
-    "Refused",
     "Released",
     "Runtime",
     "RuntimeNotBuilt",
     "Shared",
-    "Slots",
     "StatementGrant",
     "Usage",
-    "Use",
     "at_resolution",
     "build_bundle",
 ]

@@ -203,9 +203,6 @@ class ListOf:
 
     element: WitType
 
-    def as_text(self) -> "ListOf":
-        return ListOf(as_text(self.element))
-
     def lower(self, value: Any, into: Value) -> None:
         items = ffi.wasmtime_component_vallist_t()
         ffi.wasmtime_component_vallist_new_uninit(ctypes.byref(items), len(value))
@@ -226,9 +223,6 @@ class Record:
     """`record`; a tuple of the fields' values, in order."""
 
     fields: tuple[tuple[str, WitType], ...]
-
-    def as_text(self) -> "Record":
-        return Record(tuple((name, as_text(wit_type)) for name, wit_type in self.fields))
 
     def lower(self, value: Any, into: Value) -> None:
         entries = ffi.wasmtime_component_valrecord_t()
@@ -294,9 +288,6 @@ class Option:
 
     some: WitType
 
-    def as_text(self) -> "Option":
-        return Option(as_text(self.some))
-
     def lower(self, value: Any, into: Value) -> None:
         into.of.option = None if value is None else _boxed(self.some, value)
         into.kind = ffi.WASMTIME_COMPONENT_OPTION.value
@@ -314,10 +305,6 @@ class Result:
 
     ok: WitType | None
     err: WitType | None
-
-    def as_text(self) -> "Result":
-        ok, err = (None if case is None else as_text(case) for case in (self.ok, self.err))
-        return Result(ok, err)
 
     def lower(self, value: Any, into: Value) -> None:
         boxed = _boxed(self.ok if isinstance(value, Ok) else self.err, value.value)
@@ -343,11 +330,6 @@ class Function:
     parameters: tuple[WitType, ...] = ()
     result: WitType | None = None
 
-    def as_text(self) -> "Function":
-        """Return the same function with `TEXT_BYTES` for `BYTES`."""
-        result = None if self.result is None else as_text(self.result)
-        return Function(tuple(map(as_text, self.parameters)), result)
-
     def matches(self, declared: component.FuncType) -> bool:
         """Return whether a component that declares this function means the same."""
         theirs = [wit_type for _, wit_type in declared.params]
@@ -362,12 +344,3 @@ class Function:
                 else self.result.matches(declared.result)
             )
         )
-
-
-def as_text(wit_type: WitType) -> WitType:
-    """Return the same type with `TEXT_BYTES` for `BYTES`."""
-    if wit_type is BYTES:
-        return TEXT_BYTES
-    if isinstance(wit_type, ListOf | Record | Option | Result):
-        return wit_type.as_text()
-    return wit_type

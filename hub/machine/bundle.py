@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An applet as it travels: manifest and program in one file that its vendor signed.
 
-COSE_Sign1 (RFC 9052, 4.2) with EdDSA, in deterministic CBOR, and nothing that is not needed:
+A signed document (`protocols.canonical.cose`) of the type application/vnd.meterlet.applet+cbor:
 
-    18([ << {1: -8, 3: "application/vnd.meterlet.applet+cbor", 4: key id} >>, {},
-         << {"files": {path: bytes, ...}, "format": 1, "manifest": TOML text} >>, signature ])
+    payload = deterministic CBOR {"files": {path: bytes, ...}, "format": 1, "manifest": TOML text}
 
 Paths are those of Python modules (`applets/billing/applet.py`), or `applet.wasm` alone.
 The vendor's signature is checked before anything behind it is parsed.
@@ -16,14 +15,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from hub.machine.errors import BundleError
 from hub.machine.manifest import Manifest, Runtime
+from protocols.canonical import cbor
+from protocols.canonical.cose import CoseRefused, SignedParts
+from protocols.canonical.reader import MapReader
+from protocols.canonical.signing import sign_document
 
 __all__ = ["Bundle", "build_bundle"]
 
@@ -31,15 +33,18 @@ FORMAT: Final = 1
 CONTENT_TYPE: Final = "application/vnd.meterlet.applet+cbor"
 MAX_BUNDLE: Final = 8 << 20
 MAX_FILES: Final = 512
-SIGNATURE_SIZE: Final = 64
 COMPONENT_FILE: Final = "applet.wasm"
 MANIFEST_FILE: Final = "manifest.toml"
-COSE_SIGN1: Final = b"\xd2\x84"  # tag 18, array of four
-EMPTY_MAP: Final = b"\xa0"
 
 _MODULE_PATH: Final = re.compile(r"(?:[a-z_][a-z0-9_]*/)+[a-z_][a-z0-9_]*\.py", re.ASCII)
 _RESERVED: Final = frozenset(sys.stdlib_module_names) | {"hub", "sml_codec", "wit_world"}
-_RESERVED_PREFIXES: Final = ("applets/sdk/", "applets/__init__.py", "componentize_py_")
+_RESERVED_PREFIXES: Final = (
+    "applets/__init__.py",
+    "applets/sdk/",
+    "componentize_py_",
+    "protocols/iso7816/",
+    "protocols/platform/",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +64,11 @@ class Bundle:
         object.__setattr__(self, "digest", hashlib.sha256(self._payload()).digest())
 
     def _payload(self) -> bytes:
-        content = {
-            "files": dict(self.files),
-            "format": FORMAT,
-            "manifest": self.manifest_text,
-        }
-        return cbor2.dumps(content, canonical=True)
+        return cbor.encode({"files": self.files, "format": FORMAT, "manifest": self.manifest_text})
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the bundle's bytes, signed."""
-        protected, payload = _protected(key_id), self._payload()
-        signature = private_key.sign(_to_be_signed(protected, payload))
-        return (
-            COSE_SIGN1
-            + cbor2.dumps(protected)
-            + EMPTY_MAP
-            + cbor2.dumps(payload)
-            + cbor2.dumps(signature)
-        )
+        return sign_document(self._payload(), CONTENT_TYPE, private_key, key_id)
 
     @classmethod
     def decode(cls, data: bytes, vendor_keys: Mapping[bytes, Ed25519PublicKey]) -> "Bundle":
@@ -86,69 +78,37 @@ class Bundle:
         """
         if len(data) > MAX_BUNDLE:
             raise BundleError(f"a bundle has at most {MAX_BUNDLE} bytes")
-        protected, payload, signature = _split(data)
-        keys = [key for key_id, key in vendor_keys.items() if _protected(key_id) == protected]
-        if not keys:
-            raise BundleError("signed by nobody who is trusted to sign applets")
         try:
-            keys[0].verify(signature, _to_be_signed(protected, payload))
+            parts = SignedParts.decode(data, CONTENT_TYPE)
+            vendor_keys[parts.key_id].verify(parts.signature, parts.to_be_signed)
+        except CoseRefused as error:
+            raise BundleError(str(error)) from None
+        except KeyError:
+            raise BundleError("signed by nobody who is trusted to sign applets") from None
         except InvalidSignature:
             raise BundleError("the signature is not the vendor's") from None
-        return cls._from_payload(payload)
+        return cls._from_payload(parts.payload)
 
     @classmethod
     def _from_payload(cls, payload: bytes) -> "Bundle":
         try:
-            content = cbor2.loads(payload)
-            canonical = cbor2.dumps(content, canonical=True)
-        except (cbor2.CBORError, ValueError, TypeError, RecursionError) as error:
-            raise BundleError(f"the payload is not CBOR: {error}") from None
-        if (
-            not isinstance(content, dict)
-            or set(content) != {"files", "format", "manifest"}
-            or canonical != payload
-        ):
-            raise BundleError("the payload is not a bundle in deterministic CBOR")
-        files, manifest_text = content["files"], content["manifest"]
-        if type(content["format"]) is not int or content["format"] != FORMAT:
-            raise BundleError(f"a bundle of format {content['format']!r}, not {FORMAT}")
-        if not isinstance(manifest_text, str) or not isinstance(files, dict):
-            raise BundleError("the payload's parts have the wrong types")
-        if not all(type(path) is str and type(file) is bytes for path, file in files.items()):
+            content = AppletBundleReader(cbor.decode(payload), "the payload")
+        except cbor.CborError as error:
+            raise BundleError(f"the payload is not deterministic CBOR: {error}") from None
+        if (form := content.integer("format")) != FORMAT:
+            raise BundleError(f"a bundle of format {form}, not {FORMAT}")
+        manifest_text, files = content.text("manifest"), dict(content.named("files"))
+        content.done()
+        contents = {path: file for path, file in files.items() if isinstance(file, bytes)}
+        if len(contents) != len(files):
             raise BundleError("files are byte strings under text paths")
-        return cls(manifest_text, files)
+        return cls(manifest_text, contents)
 
 
-def _protected(key_id: bytes) -> bytes:
-    return cbor2.dumps({1: -8, 3: CONTENT_TYPE, 4: key_id}, canonical=True)
+class AppletBundleReader(MapReader):
+    """The payload's map."""
 
-
-def _to_be_signed(protected: bytes, payload: bytes) -> bytes:
-    return cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)
-
-
-def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
-    if not data.startswith(COSE_SIGN1):
-        raise BundleError("not a COSE_Sign1")
-    protected, at = _byte_string(data, len(COSE_SIGN1))
-    if data[at : at + 1] != EMPTY_MAP:
-        raise BundleError("unprotected headers are not allowed")
-    payload, at = _byte_string(data, at + 1)
-    signature, at = _byte_string(data, at)
-    if at != len(data) or len(signature) != SIGNATURE_SIZE:
-        raise BundleError("the bundle does not end with a signature of 64 bytes")
-    return protected, payload, signature
-
-
-def _byte_string(data: bytes, at: int) -> tuple[bytes, int]:
-    initial = data[at] if at < len(data) else 0
-    width = {0x58: 1, 0x59: 2, 0x5A: 4}.get(initial, 0)
-    start = at + 1 + width
-    size = int.from_bytes(data[at + 1 : start], "big") if width else initial - 0x40
-    value = data[start : start + size] if size >= 0 else b""
-    if cbor2.dumps(value) != data[at : start + size]:
-        raise BundleError(f"byte {at}: not a byte string in its shortest form")
-    return value, start + size
+    error: ClassVar[type[Exception]] = BundleError
 
 
 def _check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:

@@ -3,14 +3,14 @@
 
 A component may import any of `PLATFORM.imports`, must export all of the functions of `exports` and
 may export an interface of `optional`, then as a whole. `require` refuses any other when it is
-loaded, down to the types: at run time nothing is guessed. A test holds
-these tables against the WIT file by way of the runtime that is built from it.
+loaded, down to the types: at run time nothing is guessed. Types and WIT file are both made of the
+rows of `protocols.platform`.
 
 The Python runtime has the same contract under another name, `PYTHON`, in which bytes cross as text
 (`_abi.TEXT_BYTES` says why); its WIT is made from the public one by `python_wit`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from hub.machine._abi import (
     BYTES,
     S64,
     STRING,
+    TEXT_BYTES,
     U32,
     Enumeration,
     Function,
@@ -28,8 +29,19 @@ from hub.machine._abi import (
     Option,
     Record,
     Result,
+    WitType,
 )
-from hub.machine.errors import ContractBroken, Refusal
+from hub.machine.errors import ContractBroken
+from protocols.platform import Refusal
+from protocols.platform.table import (
+    EXPORTS,
+    IMPORTS,
+    Leaf,
+    PlatformCall,
+    PlatformInterface,
+    RecordType,
+    kebab,
+)  # fmt: skip
 
 __all__ = ["PLATFORM", "PYTHON", "Contract", "python_wit", "require"]
 
@@ -37,67 +49,9 @@ PUBLIC: Final = "meterlet:platform"
 PRIVATE: Final = "meterlet:python"
 VERSION: Final = "@0.1.0"
 
-_REFUSAL: Final = Enumeration(tuple(refusal.value for refusal in Refusal))
-_OPENED: Final = Record(
-    (("value", S64), ("opening", BYTES), ("certified-days", ListOf(BYTES)), ("digest", BYTES))
-)
-_OPENED_AMOUNTS: Final = Record(
-    (("values", BYTES), ("proof", BYTES), ("certified-days", ListOf(BYTES)))
-)
-_GRID: Final = Record((("zone", STRING), ("slot-minutes", U32)))
-_SLOTS: Final = Record((("starts", BYTES), ("states", BYTES)))
-_USE: Final = Record((("starts", BYTES), ("watt-hours", BYTES), ("states", BYTES)))
-_PERIOD: Final = (STRING, S64, S64)
-_IMPORTS: Final[Mapping[str, Mapping[str, Function]]] = {
-    "statements": {
-        "open-linear": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED, _REFUSAL)),
-        "open-amounts": Function((*_PERIOD, BYTES, BYTES), Result(_OPENED_AMOUNTS, _REFUSAL)),
-    },
-    "aggregation": {
-        "tell-keys": Function((BYTES,), Result(BYTES, _REFUSAL)),
-        "contribute": Function((BYTES, BYTES), Result(BYTES, _REFUSAL)),
-        "agree": Function((BYTES,), Result(BYTES, _REFUSAL)),
-        "open-sum": Function((BYTES, BYTES), Result(BYTES, _REFUSAL)),
-        "show-points": Function((BYTES,), Result(BYTES, _REFUSAL)),
-        "show-key": Function((BYTES, BYTES), Result(BYTES, _REFUSAL)),
-    },
-    "calendar": {
-        "grid": Function((), _GRID),
-        "slots": Function(_PERIOD, Result(_SLOTS, _REFUSAL)),
-    },
-    "store": {
-        "get": Function((BYTES,), Option(BYTES)),
-        "put": Function((BYTES, BYTES), Result(None, _REFUSAL)),
-        "delete": Function((BYTES,)),
-        "keys": Function((), ListOf(BYTES)),
-    },
-    "transactions": {
-        "begin": Function((), Result(None, _REFUSAL)),
-        "commit": Function((), Result(None, _REFUSAL)),
-        "abort": Function((), Result(None, _REFUSAL)),
-    },
-    "peers": {"call": Function((BYTES, U32, BYTES), Result(BYTES, _REFUSAL))},
-    "clock": {"now": Function((), S64)},
-    "signatures": {"verify-ed25519": Function((BYTES, BYTES, BYTES), BOOL)},
-    "log": {"write": Function((STRING,))},
-    "readings": {"read": Function(_PERIOD, Result(_USE, _REFUSAL))},
-    "outputs": {"set": Function((STRING, BYTES), Result(None, _REFUSAL))},
-}
-_APPLET: Final[Mapping[str, Function]] = {
-    "install": Function((BYTES,), Result(BYTES, STRING)),
-    "select": Function((), Result(BYTES, STRING)),
-    "process": Function((BYTES,), Result(BYTES, STRING)),
-    "deselect": Function((), Result(None, STRING)),
-    "update": Function((), Result(None, STRING)),
-    "uninstall": Function((), Result(BYTES, STRING)),
-}
-_SHARING: Final[Mapping[str, Function]] = {
-    "grants": Function((BYTES, U32), Result(BOOL, STRING)),
-    "serve": Function((BYTES, U32, BYTES), Result(BYTES, STRING)),
-}
-_PYTHON: Final[Mapping[str, Function]] = {
-    "compile": Function((BYTES,), Result(STRING, STRING)),
-    "load": Function((STRING, STRING), Result(STRING, STRING)),
+_ERRORS: Final = {
+    "refusal": Enumeration(tuple(refusal.value for refusal in Refusal)),
+    "string": STRING,
 }
 
 
@@ -119,35 +73,37 @@ class Contract:
         raise KeyError(function)
 
 
-def _qualified(
-    package: str, interfaces: Mapping[str, Mapping[str, Function]]
+def _tables(
+    package: str, interfaces: Iterable[PlatformInterface]
 ) -> dict[str, Mapping[str, Function]]:
-    return {f"{package}/{name}{VERSION}": table for name, table in interfaces.items()}
+    raw = BYTES if package == PUBLIC else TEXT_BYTES
+    types: dict[Leaf, WitType] = {
+        Leaf.STRING: STRING, Leaf.S64: S64, Leaf.U32: U32, Leaf.BOOL: BOOL, Leaf.BYTES: raw,
+        Leaf.PACKED: raw, Leaf.OPTION: Option(raw), Leaf.LIST: ListOf(raw), Leaf.TUPLE: ListOf(raw),
+    }  # fmt: skip
 
+    def function(call: PlatformCall) -> Function:
+        result: WitType | None = None
+        if isinstance(call.result, RecordType):
+            parts = call.result.fields
+            result = Record(tuple((kebab(name), types[leaf]) for name, leaf in parts))
+        elif call.result is not None:
+            result = types[call.result]
+        if call.error is not None:
+            result = Result(result, _ERRORS[call.error])
+        return Function(tuple(types[leaf] for leaf in call.parameters.values()), result)
 
-def _as_text(table: Mapping[str, Function]) -> dict[str, Function]:
-    return {name: function.as_text() for name, function in table.items()}
+    return {
+        f"{package}/{one.name}{VERSION}": {name: function(call) for name, call in one.calls.items()}
+        for one in interfaces
+    }
 
 
 PLATFORM: Final = Contract(
-    PUBLIC,
-    _qualified(PUBLIC, _IMPORTS),
-    _qualified(PUBLIC, {"applet": _APPLET}),
-    _qualified(PUBLIC, {"sharing": _SHARING}),
+    PUBLIC, _tables(PUBLIC, IMPORTS), _tables(PUBLIC, EXPORTS[:1]), _tables(PUBLIC, EXPORTS[1:2])
 )
-"""For components of any language."""
-PYTHON: Final = Contract(
-    PRIVATE,
-    _qualified(PRIVATE, {name: _as_text(table) for name, table in _IMPORTS.items()}),
-    _qualified(
-        PRIVATE,
-        {
-            "applet": _as_text(_APPLET),
-            "sharing": _as_text(_SHARING),
-            "python": _as_text(_PYTHON),
-        },
-    ),
-)
+"""For components of any language: they export `applet`, and `sharing` if they like."""
+PYTHON: Final = Contract(PRIVATE, _tables(PRIVATE, IMPORTS), _tables(PRIVATE, EXPORTS))
 """For the Python runtime."""
 
 

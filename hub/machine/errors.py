@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong around applets; `hub.errors` has the tree."""
+"""What can go wrong around applets; `hub.errors` has the tree.
+
+What the platform refuses an applet is `protocols.platform.Refused`, which no command of ours meets.
+"""
 
 import enum
 from typing import Final
@@ -14,8 +17,6 @@ __all__ = [
     "FaultKind",
     "MachineError",
     "ManifestError",
-    "Refusal",
-    "Refused",
     "RuntimeNotBuilt",
 ]
 
@@ -78,24 +79,3 @@ class AppletFault(MachineError):
         super().__init__(f"{applet}: {kind.value}")
         self.kind = kind
         self.detail = detail
-
-
-class Refusal(enum.Enum):
-    """Why; `types.refusal` of the contract."""
-
-    NOT_GRANTED = "not-granted"
-    NO_CONSENT = "no-consent"
-    NOT_FOUND = "not-found"
-    INCOMPLETE = "incomplete"
-    MALFORMED = "malformed"
-    TOO_MUCH = "too-much"
-    TOO_OFTEN = "too-often"
-
-
-class Refused(MachineError):
-    """The platform does not do what it was asked."""
-
-    def __init__(self, refusal: Refusal, reason: str = "") -> None:
-        """`reason` is for the resident; the applet is told `refusal` alone."""
-        super().__init__(reason or refusal.value)
-        self.refusal = refusal

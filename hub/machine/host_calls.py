@@ -8,8 +8,8 @@ the applet's call with a trap and is kept in `pending`, for the instance to tell
 """
 
 import ctypes
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -17,11 +17,14 @@ from wasmtime import _ffi as ffi
 from wasmtime import component
 
 from hub.machine import contract, limits
-from hub.machine._abi import Err, Function, Malformed, Ok, Result
-from hub.machine.errors import AppletFault, FaultKind, Refusal, Refused
-from hub.machine.manifest import SUMS, Confinement, Manifest, StatementGrant
-from hub.machine.platform import Aggregation, Platform, Transactions
+from hub.machine._abi import Err, Function, Malformed, Ok
+from hub.machine.errors import AppletFault, FaultKind
+from hub.machine.manifest import SUMS, Confinement, Manifest
+from hub.text import printable
 from protocols.amounts import AmountsMalformed, decode_amounts
+from protocols.platform import Platform, Refusal, Refused
+from protocols.platform.rows import Needs
+from protocols.platform.table import IMPORTS, Kind, Leaf, PlatformCall, pack, unpack, writer
 
 __all__ = ["Host", "define_imports"]
 
@@ -56,243 +59,94 @@ class Host:
         """Return the fault of this host's applet."""
         return AppletFault(self._manifest.name, kind, detail)
 
-    def open_linear(
-        self, register: str, begin: int, end: int, weights: bytes, context: bytes
-    ) -> tuple[int, bytes, list[bytes], bytes]:
-        """`statements.open-linear`."""
-        statements = self._services.statements
-        grant = self._grant("linear", register)
-        _require_period(begin, end)
-        if end - begin < grant.minimum_days * SHORTEST_DAY:
-            raise Refused(Refusal.NOT_GRANTED, "the period is shorter than the manifest says")
-        if len(context) > limits.MAX_CONTEXT or len(weights) > limits.MAX_WEIGHTS * 8:
-            raise Refused(Refusal.TOO_MUCH)
-        opened = statements.open_linear(register, begin, end, _unpack(weights), context)
-        return opened.value, opened.opening, list(opened.certified_days), opened.digest
+    def answer(self, call: PlatformCall, crossed: list[Any]) -> Any:
+        """Return what the platform answers, as it crosses; raise `Refused`."""
+        # A line may be logged while the applet is loaded, when it has no other service yet.
+        service = self if call.interface == "log" else getattr(self._services, call.interface)
+        sized = dict(zip(call.parameters, crossed, strict=True))
+        for name, size in call.sizes.items():
+            if not size.least <= len(sized[name]) <= size.most:
+                if call.refusals:
+                    raise Refused(size.refusal)
+                sized[name] = sized[name][: size.most + 1]  # nobody's; none need see it whole
+        if "begin" in sized and not 0 <= sized["begin"] < sized["end"] <= NEVER:
+            raise Refused(Refusal.MALFORMED, "a period begins before it ends")
+        if call.needs is not Needs.NOTHING:
+            self._require(call.needs, sized)
+        leaves = call.parameters.values()
+        values = (
+            unpack(value) if leaf is Leaf.PACKED else value
+            for leaf, value in zip(leaves, sized.values(), strict=True)
+        )
+        return _writer(call.result)(getattr(service, call.method)(*values))
 
-    def open_amounts(
-        self, register: str, begin: int, end: int, packed: bytes, context: bytes
-    ) -> tuple[bytes, bytes, list[bytes]]:
-        """`statements.open-amounts`."""
-        statements = self._services.statements
-        _require_period(begin, end)
-        if len(context) > limits.MAX_CONTEXT or len(packed) > limits.MAX_AMOUNTS:
-            raise Refused(Refusal.TOO_MUCH)
+    def _require(self, needs: Needs, sized: Mapping[str, Any]) -> None:
+        """Return if the manifest says what a row needs; raise `Refused` otherwise."""
+        manifest, granted = self._manifest, False
+        match needs:
+            case Needs.LINEAR:
+                granted = self._grants("linear", sized)
+            case Needs.AMOUNTS:
+                granted = self._grants_amounts(sized)
+            case Needs.SUMS:
+                granted = any(grant.kind in SUMS for grant in manifest.statements)
+            case Needs.ROOM:
+                if len(sized["value"]) > manifest.limits.store_bytes:
+                    raise Refused(Refusal.TOO_MUCH)
+                granted = True
+            case Needs.PEER:
+                granted = any(
+                    sized["peer"] == peer.aid and sized["service"] in peer.services
+                    for peer in manifest.peers
+                )
+            case Needs.RAW:
+                granted = manifest.confinement is Confinement.RAW
+            case Needs.OUTPUT if manifest.confinement is Confinement.RAW:
+                sizes = {output.name: output.size for output in manifest.outputs}
+                granted = sized["name"] in sizes
+                if granted and len(sized["value"]) != sizes[sized["name"]]:
+                    raise Refused(Refusal.MALFORMED, "an output has exactly its declared size")
+        if not granted:
+            raise Refused(Refusal.NOT_GRANTED, f"the manifest does not say: {needs.value}")
+
+    def _grants(self, kind: str, sized: Mapping[str, Any]) -> bool:
+        for grant in self._manifest.statements:
+            if grant.kind == kind and sized["register"] in grant.registers:
+                return bool(sized["end"] - sized["begin"] >= grant.minimum_days * SHORTEST_DAY)
+        return False
+
+    def _grants_amounts(self, sized: Mapping[str, Any]) -> bool:
         try:
-            amounts = decode_amounts(packed)
+            amounts = decode_amounts(sized["amounts"])
         except AmountsMalformed as error:
             raise Refused(Refusal.MALFORMED, str(error)) from None
-        for kind in sorted({amount.kind for amount in amounts}):
-            if end - begin < self._grant(kind, register).minimum_days * SHORTEST_DAY:
-                raise Refused(Refusal.NOT_GRANTED, "the period is shorter than the manifest says")
+        if not all(self._grants(amount.kind, sized) for amount in amounts):
+            return False
         if sum(amount.comparisons for amount in amounts) > limits.MAX_COMPARISONS:
             raise Refused(Refusal.TOO_MUCH)
-        opened = statements.open_amounts(register, begin, end, packed, context)
-        return _pack(opened.values), opened.proof, list(opened.certified_days)
-
-    def tell_keys(self, nonce: bytes) -> bytes:
-        """`aggregation.tell-keys`."""
-        return self._aggregation(nonce).tell_keys(nonce)
-
-    def contribute(self, operator: bytes, announced: bytes) -> bytes:
-        """`aggregation.contribute`."""
-        return self._aggregation(operator, announced).contribute(operator, announced)
-
-    def agree(self, contributors: bytes) -> bytes:
-        """`aggregation.agree`."""
-        return self._aggregation(contributors).agree(contributors)
-
-    def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
-        """`aggregation.open-sum`."""
-        return self._aggregation(contributors, agreements).open_sum(contributors, agreements)
-
-    def show_points(self, contributors: bytes) -> bytes:
-        """`aggregation.show-points`."""
-        return self._aggregation(contributors).show_points(contributors)
-
-    def show_key(self, contributors: bytes, points: bytes) -> bytes:
-        """`aggregation.show-key`."""
-        return self._aggregation(contributors, points).show_key(contributors, points)
-
-    def _aggregation(self, *messages: bytes) -> Aggregation:
-        service = self._services.aggregation
-        if service is None or all(one.kind not in SUMS for one in self._manifest.statements):
-            raise Refused(Refusal.NOT_GRANTED, "the manifest names no aggregates")
-        if any(len(message) > limits.MAX_AGGREGATION for message in messages):
-            raise Refused(Refusal.TOO_MUCH)
-        return service
-
-    def _grant(self, kind: str, register: str) -> StatementGrant:
-        for grant in self._manifest.statements:
-            if grant.kind == kind and register in grant.registers:
-                return grant
-        raise Refused(Refusal.NOT_GRANTED, "the manifest names no such statement")
-
-    def grid(self) -> tuple[str, int]:
-        """`calendar.grid`."""
-        grid = self._services.calendar.grid()
-        return grid.zone, grid.slot_minutes
-
-    def slots(self, register: str, begin: int, end: int) -> tuple[bytes, bytes]:
-        """`calendar.slots`."""
-        calendar = self._services.calendar
-        _require_name(register)
-        _require_period(begin, end)
-        slots = calendar.slots(register, begin, end)
-        return _pack(slots.starts), slots.states
-
-    def get(self, key: bytes) -> bytes | None:
-        """`store.get`."""
-        return self._services.store.get(self._key(key))
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """`store.put`."""
-        store = self._services.store
-        if not 1 <= len(key) <= limits.MAX_KEY:
-            raise Refused(Refusal.MALFORMED, f"a key has 1 to {limits.MAX_KEY} bytes")
-        if len(value) > min(limits.MAX_VALUE, self._manifest.limits.store_bytes):
-            raise Refused(Refusal.TOO_MUCH)
-        store.put(key, value)
-
-    def delete(self, key: bytes) -> None:
-        """`store.delete`."""
-        self._services.store.delete(self._key(key))
-
-    def keys(self) -> list[bytes]:
-        """`store.keys`."""
-        return self._services.store.keys()
-
-    def _key(self, key: bytes) -> bytes:
-        # Longer ones are nobody's: the service need not see them whole.
-        return key[: limits.MAX_KEY + 1]
-
-    def begin_transaction(self) -> None:
-        """`transactions.begin`."""
-        self._transactions.begin()
-
-    def commit(self) -> None:
-        """`transactions.commit`."""
-        self._transactions.commit()
-
-    def abort(self) -> None:
-        """`transactions.abort`."""
-        self._transactions.abort()
-
-    @property
-    def _transactions(self) -> Transactions:
-        transactions = self._services.transactions
-        if transactions is None:
-            raise Refused(Refusal.NOT_GRANTED, "there are no transactions here")
-        return transactions
-
-    def call_peer(self, peer: bytes, service: int, request: bytes) -> bytes:
-        """`peers.call`; every refusal is the same, or an applet could find out what there is."""
-        peers = self._services.peers
-        named = any(peer == one.aid and service in one.services for one in self._manifest.peers)
-        if peers is None or not named or len(request) > limits.MAX_PEER_MESSAGE:
-            raise Refused(Refusal.NOT_GRANTED)
-        try:
-            return peers.call(peer, service, request)
-        except Refused:
-            raise Refused(Refusal.NOT_GRANTED) from None
-
-    def now(self) -> int:
-        """`clock.now`."""
-        return self._services.clock.now()
-
-    def verify_ed25519(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        """`signatures.verify-ed25519`."""
-        return self._services.signatures.verify_ed25519(public_key, message, signature)
+        return True
 
     def write(self, text: str) -> None:
-        """`log.write`; may be called while the applet is loaded, too."""
+        """`log.write`, of bounded length; dropped where there is nobody to read it."""
         if self._platform is None or self._log_left <= 0:
             return
         for line in text[: self._log_left].splitlines():
-            self._platform.log.write(_shown(line))
+            self._platform.log.write(printable(line))
         self._log_left -= len(text) + 1
         if self._log_left <= 0:
             self._platform.log.write("(the rest of the log was dropped)")
 
-    def read(self, register: str, begin: int, end: int) -> tuple[bytes, bytes, bytes]:
-        """`readings.read`."""
-        readings = self._services.readings
-        if readings is None or self._manifest.confinement is not Confinement.RAW:
-            raise Refused(Refusal.NOT_GRANTED, "only raw applets see readings")
-        _require_name(register)
-        _require_period(begin, end)
-        use = readings.read(register, begin, end)
-        return _pack(use.starts), _pack(use.watt_hours), use.states
 
-    def set(self, name: str, value: bytes) -> None:
-        """`outputs.set`."""
-        outputs = self._services.outputs
-        if outputs is None or self._manifest.confinement is not Confinement.RAW:
-            raise Refused(Refusal.NOT_GRANTED, "only raw applets have outputs")
-        for output in self._manifest.outputs:
-            if output.name == name:
-                if len(value) != output.size:
-                    raise Refused(Refusal.MALFORMED, f"the output {name} has {output.size} bytes")
-                outputs.set(name, value)
-                return
-        raise Refused(Refusal.NOT_GRANTED, "the manifest names no such output")
+@cache
+def _writer(kind: Kind) -> Callable[[Any], Any]:
+    return writer(kind, {Leaf.PACKED: pack})
 
 
-def _shown(line: str) -> str:
-    marks = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in line)
-    return "".join(marks)
-
-
-def _require_name(name: str) -> None:
-    if len(name) > limits.MAX_NAME:
-        raise Refused(Refusal.NOT_FOUND)
-
-
-def _require_period(begin: int, end: int) -> None:
-    if not 0 <= begin < end <= NEVER:
-        raise Refused(Refusal.MALFORMED, "a period begins before it ends")
-
-
-def _unpack(packed: bytes) -> tuple[int, ...]:
-    if len(packed) % 8:
-        raise Refused(Refusal.MALFORMED, "integers are packed in 8 bytes each")
-    return struct.unpack(f"<{len(packed) // 8}q", packed)
-
-
-def _pack(values: tuple[int, ...]) -> bytes:
-    return struct.pack(f"<{len(values)}q", *values)
-
-
-_METHODS: Final[dict[str, Callable[..., Any]]] = {
-    "open-linear": Host.open_linear,
-    "open-amounts": Host.open_amounts,
-    "tell-keys": Host.tell_keys,
-    "contribute": Host.contribute,
-    "agree": Host.agree,
-    "open-sum": Host.open_sum,
-    "show-points": Host.show_points,
-    "show-key": Host.show_key,
-    "grid": Host.grid,
-    "slots": Host.slots,
-    "get": Host.get,
-    "put": Host.put,
-    "delete": Host.delete,
-    "keys": Host.keys,
-    "begin": Host.begin_transaction,
-    "commit": Host.commit,
-    "abort": Host.abort,
-    "call": Host.call_peer,
-    "now": Host.now,
-    "verify-ed25519": Host.verify_ed25519,
-    "write": Host.write,
-    "read": Host.read,
-    "set": Host.set,
-}
-_ENTRIES: Final[list[tuple[Function, Callable[..., Any]]]] = [
-    (function, _METHODS[name])
+_ENTRIES: Final = [
+    (functions[name], call)
     for known in (contract.PLATFORM, contract.PYTHON)
-    for functions in known.imports.values()
-    for name, function in functions.items()
+    for interface, functions in zip(IMPORTS, known.imports.values(), strict=True)
+    for name, call in interface.calls.items()
 ]
 _HOSTS: Final[WeakValueDictionary[int, Host]] = WeakValueDictionary()
 """The host behind each live store, by the address of the store's context. Weak: by its platform a
@@ -317,11 +171,11 @@ def _arrive(
 ) -> int:
     host = _HOSTS[ctypes.addressof(context.contents)]
     try:
-        function, method = _ENTRIES[entry or 0]
+        function, call = _ENTRIES[entry or 0]
         lifted = _lift(host, function, arguments)
         host.calls += 1
         _charge(host, context, sum(map(_size, lifted)))
-        value = _call(host, method, lifted, isinstance(function.result, Result))
+        value = _answered(host, call, lifted)
         if function.result is not None:
             _charge(host, context, _size(value))
             function.result.lower(value, results[0])
@@ -338,14 +192,16 @@ def _lift(host: Host, function: Function, arguments: Any) -> list[Any]:
         raise host.fault(FaultKind.TRAP, str(error)) from None
 
 
-def _call(host: Host, method: Callable[..., Any], lifted: list[Any], refusable: bool) -> Any:
+def _answered(host: Host, call: PlatformCall, lifted: list[Any]) -> Any:
+    reasons = call.refusals
     try:
-        value = method(host, *lifted)
+        value = host.answer(call, lifted)
     except Refused as refused:
-        if refusable:
-            return Err(refused.refusal.value)
-        raise host.fault(FaultKind.TRAP, str(refused)) from None
-    return Ok(value) if refusable else value
+        if not reasons:
+            raise host.fault(FaultKind.TRAP, str(refused)) from None
+        # A call is refused for no reason but those of its row.
+        return Err((refused.refusal if refused.refusal in reasons else reasons[0]).value)
+    return Ok(value) if reasons else value
 
 
 def _charge(host: Host, context: Any, size: int) -> None:
@@ -381,16 +237,16 @@ _NO_FINALIZER: Final = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 def define_imports(linker: component.Linker, known: contract.Contract) -> None:
     """Let every import of the contract arrive at the host of the store that it comes from."""
     with linker.root() as root:
-        for interface, functions in known.imports.items():
-            with root.add_instance(interface) as instance:
-                for name, function in functions.items():
-                    raw = name.encode()
+        for interface, (name, functions) in zip(IMPORTS, known.imports.items(), strict=True):
+            with root.add_instance(name) as instance:
+                for call_name, call in interface.calls.items():
+                    raw = call_name.encode()
                     error = ffi.wasmtime_component_linker_instance_add_func(
                         instance.ptr(),
                         ctypes.create_string_buffer(raw),
                         len(raw),
                         _arrive,
-                        _ENTRIES.index((function, _METHODS[name])),
+                        _ENTRIES.index((functions[call_name], call)),
                         _NO_FINALIZER,
                     )
-                    assert not error, f"{interface}: {name} is defined twice"
+                    assert not error, f"{name}: {call_name} is defined twice"

@@ -22,7 +22,7 @@ from hub.machine.allowance import Allowance
 from hub.machine.bundle import Bundle
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.host_calls import Host
-from hub.machine.platform import Platform
+from protocols.platform import Platform
 
 __all__ = ["AppletInstance", "Usage", "run_guarded"]
 

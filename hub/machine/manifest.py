@@ -23,9 +23,9 @@ __all__ = [
     "STATEMENT_KINDS",
     "SUMS",
     "WEIGHTED",
+    "AppletLimits",
     "Code",
     "Confinement",
-    "Limits",
     "Manifest",
     "Output",
     "Peer",
@@ -130,7 +130,7 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AppletLimits:
     """What one applet may use up."""
 
     fuel: int = 20_000_000_000
@@ -158,7 +158,7 @@ class Manifest:
     code: Code
     statements: tuple[StatementGrant, ...] = ()
     outputs: tuple[Output, ...] = ()
-    limits: Limits = Limits()
+    limits: AppletLimits = AppletLimits()
     resolution_minutes: int | None = None
     """The finest slots a raw applet reads."""
     registers: tuple[str, ...] = ()
@@ -201,7 +201,7 @@ class Manifest:
             code=top.take("code", _code),
             statements=top.take("statements", each("statements", _statement), ()),
             outputs=top.take("outputs", each("outputs", _output), ()),
-            limits=top.take("limits", _limits, Limits()),
+            limits=top.take("limits", _limits, AppletLimits()),
             resolution_minutes=top.take("resolution_minutes", between(5, 1440), None),
             registers=top.take("registers", names(_REGISTER), ()),
             peers=top.take("peers", each("peers", _peer), ()),
@@ -273,7 +273,7 @@ def _plain(value: object) -> Any:
             return value.hex().upper()
         case date():
             return value.isoformat()
-        case Manifest() | Code() | StatementGrant() | Output() | Peer() | Shared() | Limits():
+        case Manifest() | Code() | StatementGrant() | Output() | Peer() | Shared() | AppletLimits():
             return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         case _:
             return value
@@ -348,10 +348,10 @@ def _shared(name: str, value: object) -> Shared:
     return shared
 
 
-def _limits(value: object) -> Limits:
+def _limits(value: object) -> AppletLimits:
     table = Table("limits", value)
-    default = Limits()
-    limits = Limits(
+    default = AppletLimits()
+    limits = AppletLimits(
         fuel=table.take("fuel", between(10**6, 10**12), default.fuel),
         fuel_per_minute=table.take(
             "fuel_per_minute", between(10**6, 10**12), default.fuel_per_minute

@@ -41,9 +41,9 @@ WIT: Final = _MACHINE / "wit" / "platform.wit"
 WORLD: Final = "python-runtime"
 PROGRAM: Final = "applets.sdk.guest.runtime_guest"
 BUILDER: Final = "componentize-py"
-PACKAGES: Final = ("applets/sdk", "sml_codec")
+PACKAGES: Final = ("applets/sdk", "protocols/iso7816", "protocols/platform", "sml_codec")
 """What the snapshot holds beside the standard library."""
-NATIVE_ONLY: Final = frozenset({"testing.py"})
+NATIVE_ONLY: Final = frozenset({"testing.py", "wit.py"})
 STEPS: Final = ("snapshot Python", "compile to native code", "write the cache")
 TICK: Final = 0.2
 
@@ -159,7 +159,8 @@ def _stage(stage: Path) -> None:
         target = stage / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    (stage / "applets" / "__init__.py").touch()
+    for parent in ("applets", "protocols"):
+        (stage / parent / "__init__.py").touch()
     zones = importlib.util.find_spec("tzdata")
     if zones is None or zones.origin is None:
         raise RuntimeNotBuilt("tzdata, which the applet machine embeds, is not installed")

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from hub.machine.errors import AppletFault, Refused
+from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.machine.manifest import Manifest, Output
-from hub.machine.platform import Use
 from hub.vault.database import Component, Database
+from protocols.platform import Refused, Use
 
 __all__ = ["OUTPUT_COMPONENT", "OutputBoard", "RawApplet", "Released", "at_resolution"]
 

@@ -15,7 +15,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from hub.errors import HubError
 from hub.meters.solar import SolarRoof
 from hub.readings import Reading, Readout
-from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, date_at
 
 __all__ = ["SimulationUnavailable", "SyntheticHousehold"]
 
@@ -150,7 +150,7 @@ def _appliance_watts(dice: random.Random, begin: int, minutes: int, zone: ZoneIn
     weeks = max(1, -(-minutes // (7 * 24 * 60)))
     for appliance in APPLIANCES:
         for _ in range(appliance.runs_a_week * weeks):
-            day = datetime.fromtimestamp(begin, UTC).astimezone(zone).date()
+            day = date_at(begin, zone)
             moment = datetime.combine(
                 day + timedelta(days=dice.randrange(7 * weeks)),
                 time(dice.choice(appliance.hours), dice.randrange(60)),

@@ -17,7 +17,6 @@ import hmac
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
@@ -31,6 +30,7 @@ from hub.readings import (
     Reading,
     ReadingFlag,
 )
+from hub.text import utc_text
 from hub.vault.database import Component, Database
 
 __all__ = ["VAULT_COMPONENT", "Channel", "ReadingRefused", "Vault", "VaultError", "VaultTampered"]
@@ -233,7 +233,7 @@ class Vault:
             register_wh, flags = _PLAIN.unpack(plain)
         except (InvalidTag, ValueError, struct.error):
             raise VaultTampered(
-                f"reading {sequence} of {channel.register.hex()}, {_moment(time)}:"
+                f"reading {sequence} of {channel.register.hex()}, {utc_text(time)}:"
                 " not what was stored there"
             ) from None
         return Reading(time, register_wh, ReadingFlag(flags & _ALL_FLAGS))
@@ -245,26 +245,22 @@ def _label(channel: Channel) -> bytes:
 
 def _follow(previous: Reading | None, reading: Reading) -> None:
     if reading.register_wh > LARGEST_REGISTER_WH:
-        raise ReadingRefused(f"{_moment(reading.time)}: no register counts that far")
+        raise ReadingRefused(f"{utc_text(reading.time)}: no register counts that far")
     if previous is None:
         return
     if reading.time <= previous.time:
         raise ReadingRefused(
-            f"{_moment(reading.time)}: not later than the reading before it,"
-            f" {_moment(previous.time)}"
+            f"{utc_text(reading.time)}: not later than the reading before it,"
+            f" {utc_text(previous.time)}"
         )
     if reading.register_wh < previous.register_wh:
         raise ReadingRefused(
-            f"{_moment(reading.time)}: the register fell from {previous.register_wh}"
+            f"{utc_text(reading.time)}: the register fell from {previous.register_wh}"
             f" to {reading.register_wh} Wh"
         )
     seconds = reading.time - previous.time
     if reading.register_wh - previous.register_wh > LARGEST_WH_PER_SECOND * seconds:
         raise ReadingRefused(
-            f"{_moment(reading.time)}: the register leapt from {previous.register_wh}"
+            f"{utc_text(reading.time)}: the register leapt from {previous.register_wh}"
             f" to {reading.register_wh} Wh in {seconds} s"
         )
-
-
-def _moment(time: int) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,7 +8,7 @@ import rich_click as click
 
 from meterlet.commands.common import json_option, one_line_errors, print_json, public_key, utc_text
 from meterlet.commands.tariff_files import read_bytes, write_new
-from tariffs import PriceIndex, Rule, TariffError
+from tariffs import PriceIndex, RoundingRule, TariffError
 from tariffs.envelope import split_signed
 from tariffs.index_source import IndexShape, read_index
 from tariffs.price_index import INDEX_CONTENT_TYPE
@@ -18,7 +18,7 @@ __all__ = ["index", "load_index"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 SIGNED_BYTE: Final = 0xD2
-RULES: Final = [rule.value for rule in Rule]
+RULES: Final = [rule.value for rule in RoundingRule]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,7 +55,7 @@ def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> Non
                 at_end=shape["label"] == "end",
                 repeat_gaps=shape["repeat_gaps"],
                 mean_seconds=shape["mean"] and 60 * shape["mean"],
-                rule=shape["rounding"] and Rule(shape["rounding"]),
+                rule=shape["rounding"] and RoundingRule(shape["rounding"]),
             ),
             shape["series"],
             shape["revision"],

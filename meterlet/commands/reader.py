@@ -23,7 +23,7 @@ from hub.card.profile import PROFILES
 from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
 from hub.device import COMPONENTS, Description, Device
-from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError, Platform
+from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError
 from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
 from hub.vault import DatabaseBusy, DatabaseError, SchemaTooNew, write_secret
 from hub.vault.database import APPLICATION_ID, PATIENCE_SECONDS
@@ -35,6 +35,7 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
 )
+from protocols.platform import Platform
 
 __all__ = ["reader", "restore", "snapshot"]
 

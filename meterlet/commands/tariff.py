@@ -17,17 +17,18 @@ from meterlet.commands.common import json_option, print_json, private_key, utc_t
 from meterlet.commands.tariff_files import (
     PROBLEMS,
     errors_at,
-    key_id_of,
     load_tariff,
     problem,
     read_bytes,
     write_new,
 )
 from meterlet.commands.tariff_tables import print_bill, print_tariff
+from protocols.canonical.signing import key_id_of
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
+from sml_codec import Obis
 from tariffs import TariffError, compute_bill
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
-from tariffs.clock import Clock, day_number
+from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS, slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.signing import sign_tariff
@@ -147,7 +148,7 @@ def price(
     """
     with errors_at(tariff_file):
         tariff = load_tariff(tariff_file, public_key).tariff
-        begin, end = _period(Clock(tariff.zone), first, until)
+        begin, end = _period(ZoneClock(tariff.zone), first, until)
     with errors_at(readings):
         seconds = parse_interval(interval)
 
@@ -184,7 +185,7 @@ def price(
 
 
 def _period(
-    clock: Clock, first: datetime | None, until: datetime | None
+    clock: ZoneClock, first: datetime | None, until: datetime | None
 ) -> tuple[int | None, int | None]:
     begin, end = (
         clock.day_begin(day_number(day.date())) if day else None for day in (first, until)
@@ -351,12 +352,16 @@ def registers(
         times = [value.time for one in series for value in one.values]
         if not times:
             raise TariffError("no readings")
-        begin, end = _period(Clock("Europe/Berlin"), first, until)
+        begin, end = _period(ZoneClock("Europe/Berlin"), first, until)
         begin, end = begin if begin is not None else min(times), end or max(times)
         amounts = register_amounts(stages, series, begin, end)
         scalers = {one.obis[4:6]: one.scaler for one in series}
     found = [
-        {"obis": _obis_text(obis), "amount": amount, "scaler": scalers.get(obis[4:6], 0)}
+        {
+            "obis": str(Obis(bytes.fromhex(obis))),
+            "amount": amount,
+            "scaler": scalers.get(obis[4:6], 0),
+        }
         for obis, amount in sorted(amounts.items())
     ]
     if as_json:
@@ -365,8 +370,3 @@ def registers(
         return
     for one in found:
         click.echo(f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh")
-
-
-def _obis_text(obis: str) -> str:
-    a, b, c, d, e, f = bytes.fromhex(obis)
-    return f"{a}-{b}:{c}.{d}.{e}*{f}"

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from errno import EINVAL
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ __all__ = [
     "PROBLEMS",
     "LoadedTariff",
     "errors_at",
-    "key_id_of",
     "load_tariff",
     "problem",
     "read_bytes",
@@ -38,7 +36,6 @@ __all__ = [
 ]
 
 SIGNED_BYTE: Final = 0xD2
-KEY_ID_SIZE: Final = 8
 PROBLEMS: Final = (TariffError, ReplayError, KeyFileProblem, OSError)
 
 
@@ -158,11 +155,6 @@ def read_bytes(path: Path) -> bytes:
         return gzip.decompress(data)
     except (EOFError, zlib.error) as error:
         raise OSError(5, f"not gzip: {error}", str(path)) from None
-
-
-def key_id_of(key: Ed25519PublicKey) -> bytes:
-    """Return the id that this command line gives a key."""
-    return sha256(key.public_bytes_raw()).digest()[:KEY_ID_SIZE]
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:

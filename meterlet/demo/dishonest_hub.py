@@ -32,10 +32,11 @@ from applets.billing.statement import PURPOSE, RECIPIENT
 from hub.card import Card, CardConnection
 from hub.device import Device
 from hub.link import serve as serve_link
-from hub.machine import AppletInstance, AppletMachine, Bundle, Platform
+from hub.machine import AppletInstance, AppletMachine, Bundle
 from meterlet.commands.common import hub_option, open_machine, print_json
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
+from protocols.platform import Platform
 from protocols.proofs import (
     LinearStatement,
     PointVector,

@@ -30,7 +30,6 @@ from hub.machine import (
     Ed25519Signatures,
     Manifest,
     OutputBoard,
-    Platform,
     RawApplet,
     Released,
 )
@@ -42,6 +41,7 @@ from hub.meters import (
 )
 from hub.vault import Database
 from protocols.metrology import Period
+from protocols.platform import NOT_OFFERED, Platform
 
 __all__ = ["SampleHub", "Step"]
 
@@ -157,9 +157,11 @@ class SampleHub:
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
             log=_Lines(self._lines),
-            readings=HubReadings(registers, manifest.resolution_minutes or 0) if raw else None,
-            outputs=board if raw else None,
-            transactions=None if raw else AppletTransactions(self._stack),
+            readings=HubReadings(registers, manifest.resolution_minutes or 0)
+            if raw
+            else NOT_OFFERED,
+            outputs=board if raw else NOT_OFFERED,
+            transactions=NOT_OFFERED if raw else AppletTransactions(self._stack),
         )
         self._instance = machine.instance(self.bundle, platform)
         if raw:

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.aggregation.errors import MalformedMessage
-from protocols.canonical.cbor import CborError, Item, decode_array, encode_array
+from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 
 __all__ = [
     "DIGEST_SIZE",
@@ -34,12 +34,12 @@ DIGEST_SIZE: Final = 32
 KEY_SIZE: Final = 32
 
 
-def encode_message(label: str, *items: Item) -> bytes:
+def encode_message(label: str, *items: CborItem) -> bytes:
     """Return the message."""
     return encode_array([label, *items])
 
 
-def decode_message(data: bytes, label: str) -> list[Item]:
+def decode_message(data: bytes, label: str) -> list[CborItem]:
     """Return the items after the label; raise `MalformedMessage` if it is another message."""
     try:
         items = decode_array(data)
@@ -58,7 +58,7 @@ def encode_signed(message: bytes, signature: bytes) -> bytes:
 def decode_signed(data: bytes) -> tuple[bytes, bytes]:
     """Return message and signature; raise `MalformedMessage` if that is not what `data` is."""
     try:
-        items: Sequence[Item] = decode_array(data)
+        items: Sequence[CborItem] = decode_array(data)
     except CborError as error:
         raise MalformedMessage(f"not a signed message: {error}") from None
     match items:

@@ -77,7 +77,7 @@ class Household:
         if self.round.terms.are_ranges_proved:
             seed = random_bytes(SEED_SIZE)
             proof = prove_ranges(self.round.terms, load, limbs, blinding, seed)
-        unsigned = Contribution.of(self._digest, self.index, key_id, load, ciphertexts, proof)
+        unsigned = Contribution(self._digest, self.index, key_id, load, ciphertexts, proof)
         return unsigned.signed(self.secret.signing_seed)
 
     def agree(self, contributors: Contributors, contribution: bytes) -> Agreement:
@@ -92,7 +92,7 @@ class Household:
         ours = dict(zip(contributors.indexes, contributors.contributions, strict=True))
         if ours.get(self.index) != contribution:
             raise RoundRefused("our contribution is not among those to be opened")
-        unsigned = Agreement.of(self._digest, self.index, contributors.digest)
+        unsigned = Agreement(self._digest, self.index, contributors.digest)
         return unsigned.signed(self.secret.signing_seed)
 
     def open(
@@ -104,13 +104,13 @@ class Household:
         """
         self._require_agreement(contributors, signatures)
         sigma, *_ = sum_pair_masks(self._signed_keys(range(len(self.round.members))), 0)
-        unsigned = Opening.of(
+        unsigned = Opening(
             self._digest,
             self.index,
             contributors.digest,
             (blinding + sigma) % ORDER,
             self.secret.mask_seed(self._digest),
-            [self._pair_keys[index] for index in self._dropped(contributors)],
+            tuple(self._pair_keys[index] for index in self._dropped(contributors)),
         )
         return unsigned.signed(self.secret.signing_seed)
 
@@ -118,7 +118,7 @@ class Household:
         """Return the commitments to the masks of our pairs with the other contributors."""
         others = [index for index in contributors.indexes if index != self.index]
         points = PointVector(self._pair_point(other) for other in others)
-        unsigned = PairPoints.of(self._digest, self.index, contributors.digest, points)
+        unsigned = PairPoints(self._digest, self.index, contributors.digest, points)
         return unsigned.signed(self.secret.signing_seed)
 
     def pair_key(self, contributors: Contributors, theirs: PairPoints) -> PairKey:
@@ -139,7 +139,7 @@ class Household:
             raise RoundRefused("both ends have signed the same point: there is nothing to settle")
         their_key = self.round.members[other].keys.exchange
         proof = prove_exchange(self.secret.exchange_seed, their_key, self._digest)
-        return PairKey.of(self._digest, self.index, other, proof).signed(self.secret.signing_seed)
+        return PairKey(self._digest, self.index, other, proof).signed(self.secret.signing_seed)
 
     @cached_property
     def _digest(self) -> bytes:
@@ -179,6 +179,6 @@ class Household:
         digest = contributors.digest
         for index, signature in zip(contributors.indexes, signatures, strict=True):
             member = self.round.members[index]
-            agreement = Agreement(self._digest, index, signature, digest)
+            agreement = Agreement(self._digest, index, digest, signature=signature)
             if not agreement.is_by(member.keys.signing):
                 raise RoundRefused(f"meter {member.meter.hex()} has not agreed")

@@ -14,8 +14,7 @@ whoever relays them can neither change nor mix them, and needs no key of his own
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Self
 
 from protocols.aggregation._wire import (
@@ -35,7 +34,7 @@ from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.masks import SEED_SIZE
 from protocols.aggregation.round import Round
 from protocols.aggregation.shared_secret_proof import PROOF_SIZE
-from protocols.canonical.cbor import Item
+from protocols.canonical.cbor import CborItem
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 
@@ -43,6 +42,7 @@ __all__ = ["Agreement", "Contribution", "Contributors", "Opening", "PairKey", "P
 
 _INDEX_SIZE: Final = 2
 _POINT_SIZE: Final = 33
+_UNSIGNED: Final = bytes(SIGNATURE_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class MemberMessage:
     """The round's digest."""
     index: int
     """The member's place in the roster."""
-    signature: bytes
+    signature: bytes = field(default=_UNSIGNED, kw_only=True)
 
     def __post_init__(self) -> None:
         require_size("round", self.round, DIGEST_SIZE)
@@ -85,11 +85,11 @@ class MemberMessage:
         """Return message and signature."""
         return encode_signed(self.message, self.signature)
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         raise NotImplementedError
 
     @classmethod
-    def _read(cls, data: bytes) -> tuple[bytes, int, bytes, list[Item]]:
+    def _read(cls, data: bytes) -> tuple[bytes, int, bytes, list[CborItem]]:
         """Return round, index, signature, and what the message says besides."""
         message, signature = decode_signed(data)
         match decode_message(message, cls.LABEL):
@@ -97,9 +97,6 @@ class MemberMessage:
                 return about, index, signature, items
             case _:
                 raise MalformedMessage(f"not a message of type {cls.LABEL!r}")
-
-
-UNSIGNED: Final = bytes(SIGNATURE_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +113,7 @@ class Contribution(MemberMessage):
     range_proof: bytes = b""
     """That the load's values fit their bits, in rounds that ask for it."""
 
-    @classmethod
-    def of(
-        cls,
-        about: bytes,
-        index: int,
-        key_id: bytes,
-        load: CertifiedLoad,
-        ciphertexts: bytes,
-        range_proof: bytes,
-    ) -> Self:
-        """Return the contribution, not signed yet."""
-        return cls(about, index, UNSIGNED, key_id, load, ciphertexts, range_proof)
-
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         load = self.load
         return (
             self.key_id, load.days, load.missing, load.commitment.encode(), load.signature,
@@ -146,7 +130,7 @@ class Contribution(MemberMessage):
                 bytes(meter), bytes(ciphertexts), bytes(proof),
             ]:  # fmt: skip
                 load = CertifiedLoad.of(about, meter, days, missing, commitment, certified)
-                return cls(about, index, signature, key_id, load, ciphertexts, proof)
+                return cls(about, index, key_id, load, ciphertexts, proof, signature=signature)
             case _:
                 raise MalformedMessage("not a contribution")
 
@@ -203,12 +187,7 @@ class Agreement(MemberMessage):
     contributors: bytes
     """The list's digest."""
 
-    @classmethod
-    def of(cls, about: bytes, index: int, contributors: bytes) -> Self:
-        """Return the agreement, not signed yet."""
-        return cls(about, index, UNSIGNED, contributors)
-
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         require_size("contributors", self.contributors, DIGEST_SIZE)
         return (self.contributors,)
 
@@ -218,7 +197,7 @@ class Agreement(MemberMessage):
         about, index, signature, items = cls._read(data)
         match items:
             case [bytes(contributors)] if len(contributors) == DIGEST_SIZE:
-                return cls(about, index, signature, contributors)
+                return cls(about, index, contributors, signature=signature)
             case _:
                 raise MalformedMessage("not an agreement")
 
@@ -238,21 +217,7 @@ class Opening(MemberMessage):
     dropped_keys: tuple[bytes, ...]
     """The keys of the pairs with members that are no contributors, in the roster's order."""
 
-    @classmethod
-    def of(
-        cls,
-        about: bytes,
-        index: int,
-        contributors: bytes,
-        blinding: int,
-        mask_seed: bytes,
-        dropped_keys: Sequence[bytes],
-    ) -> Self:
-        """Return the opening, not signed yet."""
-        keys = tuple(dropped_keys)
-        return cls(about, index, UNSIGNED, contributors, blinding, mask_seed, keys)
-
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         blinding = encode_scalar(self.blinding)
         return self.contributors, blinding, self.mask_seed, b"".join(self.dropped_keys)
 
@@ -266,7 +231,7 @@ class Opening(MemberMessage):
             ):
                 scalar = _scalar(blinding)
                 cut = _cut(keys, KEY_SIZE)
-                return cls(about, index, signature, contributors, scalar, seed, cut)
+                return cls(about, index, contributors, scalar, seed, cut, signature=signature)
             case _:
                 raise MalformedMessage("not an opening")
 
@@ -282,11 +247,6 @@ class PairPoints(MemberMessage):
     points: PointVector
     """One for each other contributor, in order."""
 
-    @classmethod
-    def of(cls, about: bytes, index: int, contributors: bytes, points: PointVector) -> Self:
-        """Return the points, not signed yet."""
-        return cls(about, index, UNSIGNED, contributors, points)
-
     def is_about(self, announced: Round, contributors: Contributors) -> bool:
         """Return whether its member has signed points for all other contributors of the round."""
         return (
@@ -297,7 +257,7 @@ class PairPoints(MemberMessage):
             and self.is_by(announced.members[self.index].keys.signing)
         )
 
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         return self.contributors, self.points.encode(_POINT_SIZE)
 
     @classmethod
@@ -306,7 +266,7 @@ class PairPoints(MemberMessage):
         about, index, signature, items = cls._read(data)
         match items:
             case [bytes(contributors), bytes(points)] if len(contributors) == DIGEST_SIZE:
-                return cls(about, index, signature, contributors, _points(points))
+                return cls(about, index, contributors, _points(points), signature=signature)
             case _:
                 raise MalformedMessage("not the points of pairs")
 
@@ -322,12 +282,7 @@ class PairKey(MemberMessage):
     proof: bytes
     """The shared secret, and that it is the one of both keys (`exchange`)."""
 
-    @classmethod
-    def of(cls, about: bytes, index: int, other: int, proof: bytes) -> Self:
-        """Return the key, not signed yet."""
-        return cls(about, index, UNSIGNED, other, proof)
-
-    def _items(self) -> tuple[Item, ...]:
+    def _items(self) -> tuple[CborItem, ...]:
         return self.other, self.proof
 
     @classmethod
@@ -336,7 +291,7 @@ class PairKey(MemberMessage):
         about, index, signature, items = cls._read(data)
         match items:
             case [int(other), bytes(proof)] if len(proof) == PROOF_SIZE:
-                return cls(about, index, signature, other, proof)
+                return cls(about, index, other, proof, signature=signature)
             case _:
                 raise MalformedMessage("not the key of a pair")
 

@@ -33,7 +33,7 @@ from protocols.aggregation.members import NONCE_SIZE, Member, require_region
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
 from protocols.aggregation.weighting import Weighting
-from protocols.canonical.cbor import Item
+from protocols.canonical.cbor import CborItem
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
 __all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "Terms", "values_at_resolution"]
@@ -262,7 +262,7 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
     return terms, nonce, valid_until, tuple(roster)
 
 
-def _items(message: bytes) -> tuple[Weighting | None, list[Item]]:
+def _items(message: bytes) -> tuple[Weighting | None, list[CborItem]]:
     """Return the prices of a round, if it has any, and all else that it says."""
     try:
         return None, decode_message(message, _ROUND)

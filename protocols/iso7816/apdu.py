@@ -43,9 +43,8 @@ class CommandApdu:
     """Whether length fields have the long form; set by itself where they must."""
 
     def __post_init__(self) -> None:
-        for name in ("cla", "ins", "p1", "p2"):
-            if not 0 <= getattr(self, name) <= 0xFF:
-                raise MalformedApdu(f"{name.upper()} is not a byte")
+        if not 0 <= self.cla | self.ins | self.p1 | self.p2 <= 0xFF:
+            raise MalformedApdu("CLA, INS, P1 and P2 are bytes")
         if self.le is not None and not 1 <= self.le <= MAX_LE:
             raise MalformedApdu(f"Le {self.le} is not within 1 to {MAX_LE}")
         bare = not self.data and self.le is None

@@ -35,7 +35,7 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from protocols.canonical.cbor import CborError, Item, decode_array, encode_array
+from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay
 from protocols.metrology.grid import DayGrid, Period, SlotState
 from protocols.proofs import (
@@ -148,7 +148,7 @@ class DayContent:
             raise MalformedDay(f"not a certified day: {error}") from None
 
     @classmethod
-    def _from_items(cls, items: Sequence[Item]) -> Self:
+    def _from_items(cls, items: Sequence[CborItem]) -> Self:
         match items:
             case [
                 str(label), bytes(meter), bytes(register), str(day), str(zone), int(minutes),

@@ -13,7 +13,7 @@ Slots are numbered in the order of time; instants are whole seconds since 1970 i
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -106,6 +106,23 @@ class Period:
         following = date(year + month // 12, month % 12 + 1, 1)
         return cls(date(year, month, 1), following - _ONE_DAY)
 
+    @classmethod
+    def touching(cls, begin: int, end: int, zone: str) -> "Period":
+        """Return the local days that [begin, end) touches; raise `GridError` if there are none."""
+        info = find_zone(zone)
+        try:
+            return cls(date_at(begin, info), date_at(end - 1, info))
+        except (GridError, OverflowError, ValueError, OSError):
+            raise GridError(f"{begin} to {end} is no time of days") from None
+
+    @classmethod
+    def filling(cls, begin: int, end: int, zone: str) -> "Period":
+        """Return the local days that fill [begin, end); raise `GridError` if none do just that."""
+        period = cls.touching(begin, end, zone)
+        if period.bounds(zone) != (begin, end):
+            raise GridError(f"{begin} to {end} are not whole days in {zone}")
+        return period
+
     def days(self, zone: str) -> Iterator[date]:
         """Yield the period's days; one that `zone`'s calendar skipped is left out."""
         info, day = find_zone(zone), self.first
@@ -124,6 +141,11 @@ class Period:
         return _first_second(self.first, info), _first_second(self.last + _ONE_DAY, info)
 
 
+def date_at(time: int, zone: tzinfo) -> date:
+    """Return the local day of a moment."""
+    return datetime.fromtimestamp(time, UTC).astimezone(zone).date()
+
+
 def find_zone(name: str) -> ZoneInfo:
     """Return the IANA time zone; raise `GridError` if there is none of that name."""
     try:
@@ -136,7 +158,7 @@ def _exists(day: date, zone: ZoneInfo) -> bool:
     """Return whether the zone's calendar has this day (Samoa had no 30 December 2011)."""
     if day.year not in _YEARS:
         raise GridError(f"{day}: only the years 1970 to 2199")
-    return _local_date(_first_second(day, zone), zone) == day
+    return date_at(_first_second(day, zone), zone) == day
 
 
 def _first_second(day: date, zone: ZoneInfo) -> int:
@@ -146,13 +168,9 @@ def _first_second(day: date, zone: ZoneInfo) -> int:
     # an instant after the jump (fold=0) and one before (fold=1): the jump is between.
     late = int(midnight.timestamp())
     early = int(midnight.replace(fold=1).timestamp())
-    if _local_date(late - 1, zone) < day:
+    if date_at(late - 1, zone) < day:
         return late
     while late - early > 1:
         middle = (late + early) // 2
-        early, late = (middle, late) if _local_date(middle, zone) < day else (early, middle)
+        early, late = (middle, late) if date_at(middle, zone) < day else (early, middle)
     return late
-
-
-def _local_date(time: int, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(time, UTC).astimezone(zone).date()

@@ -13,9 +13,10 @@ from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.command import CommandStack
 from hub.applet_host.services import granted_registers
 from hub.installer import Installer
-from hub.machine import AppletMachine, Refusal, Refused
+from hub.machine import AppletMachine
 from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
 from protocols.metrology import Period
+from protocols.platform import Refusal, Refused
 from tests.hub.applet_host.commands import at_work
 from tests.hub.applet_host.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
 from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of

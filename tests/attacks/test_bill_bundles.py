@@ -2,7 +2,7 @@
 """A bill bundle with each of its parts altered: a check refuses it, or it cannot be verified."""
 
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> BillBundle:
         return BillBundle.decode(office.ledger.evidence(entry))
 
 
+def written(bundle: BillBundle) -> bytes:
+    """Return the bundle as a forger writes it, whatever its members are."""
+    members = {name: value for name, value in asdict(bundle).items() if value is not None}
+    return cbor2.dumps({"format": bundle.form, **members}, canonical=True)
+
+
 def check(bundle: BillBundle) -> str:
     """Return which check refuses a bundle, once it has been written and read."""
     try:
-        verify_bill(BillBundle.decode(bundle.encode()))
+        verify_bill(BillBundle.decode(written(bundle)))
     except VerificationFailed as failed:
         return failed.check
     except CannotVerify:
@@ -41,6 +47,7 @@ def check(bundle: BillBundle) -> str:
 
 
 def test_the_bundle_itself_verifies(bundle: BillBundle) -> None:
+    assert written(bundle) == bundle.encode()
     assert check(bundle) == "verified"
 
 
@@ -62,9 +69,9 @@ def test_the_bundle_itself_verifies(bundle: BillBundle) -> None:
         ({"zone": 5}, "cannot verify"),
         ({"slot_minutes": 30}, "chain"),
         ({"slot_minutes": 0}, "chain"),
-        ({"slot_minutes": 2**70}, "chain"),
+        ({"slot_minutes": 2**70}, "cannot verify"),
         ({"slot_minutes": 15.0}, "cannot verify"),
-        ({"slot_minutes": True}, "chain"),
+        ({"slot_minutes": True}, "cannot verify"),
         ({"question": b""}, "cannot verify"),
         ({"answer": b""}, "message"),
     ],

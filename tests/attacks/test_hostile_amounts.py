@@ -18,6 +18,7 @@ from protocols.amounts import (
     decode_amounts,
     encode_amounts,
 )
+from protocols.platform import MAX_AMOUNTS
 from tests.hub.machine.fakes import BEGIN, DAY, MANIFEST, command, start
 
 MONTH = 30 * DAY
@@ -113,7 +114,7 @@ def test_a_description_is_bounded_in_size_and_in_work(machine: AppletMachine) ->
         ),
         manifest=GRANTED,
     )
-    for times in (many, limits.MAX_AMOUNTS // len(bucket) + 1):
+    for times in (many, MAX_AMOUNTS // len(bucket) + 1):
         asked = bytes([30]) + times.to_bytes(2, "big") + body
         assert instance.process(command(0, asked)).hex() == "6a84"
     assert device.household.released == []

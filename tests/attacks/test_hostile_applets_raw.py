@@ -17,12 +17,11 @@ from hub.machine import (
     AppletMachine,
     Manifest,
     OutputBoard,
-    Platform,
     RawApplet,
     Released,
-    Use,
 )
 from hub.vault.database import Database
+from protocols.platform import Platform, Use
 from tests.hub.machine.fakes import RAW_MANIFEST, REGISTER, Device, bundle
 
 DAY: Final = 86_400

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tariffs import MalformedTariff, SignatureRefused, Tariff, _canonical
-from tariffs.envelope import header
+from protocols.canonical import cbor
+from tariffs import MalformedTariff, SignatureRefused, Tariff, split_signed_tariff
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from tariffs.source import load_toml
 
@@ -18,8 +18,8 @@ STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 KEY_ID = b"supplier"
 
 
-def changed_tree() -> dict[int | str, _canonical.Value]:
-    tree = _canonical.decode(TARIFF.encode())
+def changed_tree() -> dict[int | str, cbor.CborValue]:
+    tree = cbor.decode(TARIFF.encode())
     assert isinstance(tree, dict)
     return tree
 
@@ -36,10 +36,10 @@ def test_a_signature_cannot_be_moved_to_another_payload() -> None:
     cheap, dear = load_toml(text).encode(), TARIFF.encode()
     document = sign_tariff(TARIFF, SUPPLIER, KEY_ID)
     assert len(cheap) <= len(dear)
-    protected = _canonical.encode(header(KEY_ID))
-    parts: list[_canonical.Value] = [protected, {}, cheap, document[-64:]]
+    protected = split_signed_tariff(document).protected
+    parts: list[cbor.CborValue] = [protected, {}, cheap, document[-64:]]
     with pytest.raises(SignatureRefused, match="signature is wrong"):
-        verify_signed_tariff(b"\xd2" + _canonical.encode(parts), SUPPLIER.public_key(), KEY_ID)
+        verify_signed_tariff(b"\xd2" + cbor.encode(parts), SUPPLIER.public_key(), KEY_ID)
 
 
 def test_tariffs_that_differ_have_digests_that_differ() -> None:
@@ -70,18 +70,18 @@ def test_a_document_whose_check_would_take_for_ever_is_refused_at_once() -> None
     ]
     tree["versions"][0]["charges"] = charges  # type: ignore[index]
     with pytest.raises(MalformedTariff, match="than can be checked in good time"):
-        Tariff.decode(_canonical.encode(tree))
+        Tariff.decode(cbor.encode(tree))
 
 
 def test_many_schedules_of_many_dates_are_refused_at_once() -> None:
-    dates: list[_canonical.Value] = [[0, m % 12 + 1, 1, 0, m % 12 + 1, 2] for m in range(60)]
-    rule: _canonical.Value = {"days": 255, "times": [[0, 60]], "dates": dates}
-    timetable: _canonical.Value = {
+    dates: list[cbor.CborValue] = [[0, m % 12 + 1, 1, 0, m % 12 + 1, 2] for m in range(60)]
+    rule: cbor.CborValue = {"days": 255, "times": [[0, 60]], "dates": dates}
+    timetable: cbor.CborValue = {
         "zone": "UTC",
         "standard": 0,
         "bands": [{"name": "x", "when": [rule]}, {"name": "y", "when": []}],
     }
-    charges: list[_canonical.Value] = [
+    charges: list[cbor.CborValue] = [
         {"kind": "energy", "name": f"c{i}", "timetable": timetable, "prices": [1, 2],
          "register": "import"}
         for i in range(60)
@@ -89,7 +89,7 @@ def test_many_schedules_of_many_dates_are_refused_at_once() -> None:
     tree = changed_tree()
     tree["versions"][0]["charges"] = charges  # type: ignore[index]
     with pytest.raises(MalformedTariff, match="than can be checked in good time"):
-        Tariff.decode(_canonical.encode(tree))
+        Tariff.decode(cbor.encode(tree))
 
 
 @pytest.mark.parametrize("count", [65, 10_000])
@@ -110,4 +110,4 @@ def test_prices_beyond_reason_are_refused() -> None:
     tree = changed_tree()
     tree["versions"][0]["charges"][0]["prices"][0] = 1 << 62  # type: ignore[index, call-overload]
     with pytest.raises(MalformedTariff, match="beyond all reason"):
-        Tariff.decode(_canonical.encode(tree))
+        Tariff.decode(cbor.encode(tree))

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
 from hub.card import Card, CardConnection
-from hub.device import Description, Device, DeviceError, key_id
+from hub.device import Description, Device, DeviceError
 from hub.installer import InstallationError, Installer, build_package
 from hub.machine import AppletMachine
 from hub.metering import ForeignDays
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
@@ -58,7 +59,7 @@ class Home:
         self, tariff: Tariff = TARIFF, signer: Ed25519PrivateKey = SUPPLIER
     ) -> BillQuestion:
         begin, end = MARCH.bounds(self.device.description.zone)
-        document = sign_tariff(tariff, signer, key_id(signer.public_key()))
+        document = sign_tariff(tariff, signer, key_id_of(signer.public_key()))
         return BillQuestion(self.enrolment.meter, begin, end, sure(16), document)
 
     def ask(self, question: BillQuestion | bytes) -> ResponseApdu:

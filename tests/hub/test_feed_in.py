@@ -22,12 +22,12 @@ from hub.applet_host.services import (
     granted_registers,
 )
 from hub.card import Card
-from hub.device import Description, Device, DeviceError, key_id
+from hub.device import Description, Device, DeviceError
 from hub.disclosure import ReleaseRefused
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.estimates import bill_under
 from hub.installer import Installer, build_package, consent_terms
-from hub.machine import AppletMachine, Manifest, ManifestError, Refusal, Refused
+from hub.machine import AppletMachine, Manifest, ManifestError
 from hub.meters import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -43,9 +43,11 @@ from hub.readings import Reading, Readout
 from hub.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
 from meterlet.demo.sample_hub import SampleHub
+from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
+from protocols.platform import Refusal, Refused
 from protocols.secure_channel import CardClient
 from tariffs import Register, Tariff, compute_bill
 from tariffs.invoice import Invoice
@@ -78,7 +80,7 @@ class Home:
 
     def question(self, tariff: Tariff = TARIFF) -> BillQuestion:
         self.asked += 1
-        document = sign_tariff(tariff, SUPPLIER, key_id(SUPPLIER.public_key()))
+        document = sign_tariff(tariff, SUPPLIER, key_id_of(SUPPLIER.public_key()))
         return BillQuestion(METER, *MARCH.bounds(ZONE), self.asked.to_bytes(16, "big"), document)
 
     def ask(self, question: BillQuestion) -> ResponseApdu:
@@ -235,9 +237,9 @@ def test_an_invoice_is_checked_with_both_registers_or_it_cannot_be_told_why(
         ),
     ):
         store = AppletStore(hub.device.database, MANIFEST.aid, quota=1 << 18)
-        document = sign_tariff(TARIFF, SUPPLIER, key_id(SUPPLIER.public_key()))
+        document = sign_tariff(TARIFF, SUPPLIER, key_id_of(SUPPLIER.public_key()))
         store.put(b"resident/tariff/" + TARIFF.digest, document)
-        store.put(b"resident/invoice/1", sent.sign(SUPPLIER, key_id(SUPPLIER.public_key())))
+        store.put(b"resident/invoice/1", sent.sign(SUPPLIER, key_id_of(SUPPLIER.public_key())))
         (checked,) = check_invoices(hub.device, MANIFEST.aid)
         assert (checked.verdict, checked.reason) == (verdict, reason)
         store.delete(b"resident/invoice/1")

@@ -22,6 +22,7 @@ from hub.device import Device
 from hub.inspection.views.documents import supplier_documents
 from hub.inspection.views.readings import peak_of
 from hub.installer import build_package
+from protocols.canonical.signing import key_id_of
 from protocols.metrology import Period
 from tests.journeys.browser import (
     APPLET,
@@ -35,7 +36,7 @@ from tests.journeys.browser import (
 )
 from tests.journeys.conftest import ROOT, run_meterlet
 from tests.journeys.serving import Home, last_month, today
-from utility_server.keys import UtilityKeys, key_id
+from utility_server.keys import UtilityKeys
 
 pytestmark = [
     pytest.mark.process,
@@ -197,7 +198,7 @@ def issue_wrong_invoice(home: Home) -> None:
             total=f"{total[:-2]}.{total[-2:]}",
             exact=right.exact + 10 * 10**right.decimals,
         )
-        signed = wrong.sign(keys.signing, key_id(keys.public))
+        signed = wrong.sign(keys.signing, key_id_of(keys.public))
         store = AppletStore(device.database, aid, 1 << 20)
         with device.database.transaction():
             store.put(b"resident/invoice/wrong", signed)

@@ -26,13 +26,13 @@ from sml_codec import (
     read_file,
 )
 from sml_codec._schema import BODIES, TAGS
-from sml_codec.records import Record, entry_of, record_of
+from sml_codec.records import SmlRecord, entry_of, record_of
 from tests.sml_codec.captures import NAMES, capture, needs_captures, oracle
 
 pytestmark = needs_captures
 
 
-def records(frame: int, values: Iterable[ListEntry | PeriodEntry]) -> list[Record]:
+def records(frame: int, values: Iterable[ListEntry | PeriodEntry]) -> list[SmlRecord]:
     return [{"frame": frame} | record_of(entry) for entry in values]
 
 
@@ -67,8 +67,8 @@ def known_messages(frame: dict[str, Any]) -> list[str]:
 
 
 def compare(telegrams: list[Telegram], known: dict[str, Any]) -> None:
-    values: list[Record] = []
-    salvage: list[Record] = []
+    values: list[SmlRecord] = []
+    salvage: list[SmlRecord] = []
     for number, telegram in enumerate(telegrams):
         (values if telegram.is_intact else salvage).extend(records(number, telegram.entries()))
     assert values == known["values"]

@@ -24,7 +24,7 @@ from sml_codec import (
     encode_message,
     read_file,
 )
-from sml_codec.elements import Reader, encode
+from sml_codec.elements import ElementReader, encode
 from sml_codec.frames import ESCAPE, START
 from tests.sml_codec.strategies import elements, messages
 
@@ -39,10 +39,10 @@ telling = st.lists(
 @given(elements)
 def test_every_element_comes_back_as_it_was(element: Element) -> None:
     data = encode(element)
-    reader = Reader(data)
+    reader = ElementReader(data)
     assert reader.element() == element
     assert reader.offset == len(data)
-    assert encode(element, Reader(data)) == data
+    assert encode(element, ElementReader(data)) == data
 
 
 @given(st.lists(messages, max_size=4))

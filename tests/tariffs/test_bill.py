@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tariffs import (
     Rounding,
-    Rule,
+    RoundingRule,
     TariffError,
     UnbillableReadings,
     UnpricedSlot,
@@ -23,9 +23,9 @@ from tests.tariffs.plans import Plan, local_days_halved, moments, plans
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "tariffs"
 RULES = {
-    Rule.HALF_EVEN: ROUND_HALF_EVEN,
-    Rule.HALF_UP: ROUND_HALF_UP,
-    Rule.DOWN: ROUND_DOWN,
+    RoundingRule.HALF_EVEN: ROUND_HALF_EVEN,
+    RoundingRule.HALF_UP: ROUND_HALF_UP,
+    RoundingRule.DOWN: ROUND_DOWN,
 }
 
 
@@ -54,7 +54,9 @@ def test_a_bill_equals_an_independent_recomputation(plan: Plan, data: st.DataObj
 
 
 @given(st.integers(-(10**30), 10**30), st.sampled_from(list(RULES)), st.integers(0, 9))
-def test_rounding_is_that_of_the_decimal_module(number: int, rule: Rule, decimals: int) -> None:
+def test_rounding_is_that_of_the_decimal_module(
+    number: int, rule: RoundingRule, decimals: int
+) -> None:
     with localcontext(prec=60):  # more digits than any number here has
         exact = Decimal(number).scaleb(-15)
         expected = exact.quantize(Decimal(1).scaleb(-decimals), rounding=RULES[rule])
@@ -66,18 +68,18 @@ def test_rounding_is_that_of_the_decimal_module(number: int, rule: Rule, decimal
 @pytest.mark.parametrize(
     ("number", "rule", "rounded"),
     [
-        (25, Rule.HALF_EVEN, 2),
-        (35, Rule.HALF_EVEN, 4),
-        (25, Rule.HALF_UP, 3),
-        (-25, Rule.HALF_UP, -3),
-        (-25, Rule.HALF_EVEN, -2),
-        (29, Rule.DOWN, 2),
-        (-29, Rule.DOWN, -2),
-        (26, Rule.HALF_EVEN, 3),
-        (24, Rule.HALF_UP, 2),
+        (25, RoundingRule.HALF_EVEN, 2),
+        (35, RoundingRule.HALF_EVEN, 4),
+        (25, RoundingRule.HALF_UP, 3),
+        (-25, RoundingRule.HALF_UP, -3),
+        (-25, RoundingRule.HALF_EVEN, -2),
+        (29, RoundingRule.DOWN, 2),
+        (-29, RoundingRule.DOWN, -2),
+        (26, RoundingRule.HALF_EVEN, 3),
+        (24, RoundingRule.HALF_UP, 2),
     ],
 )
-def test_ties_go_where_the_rule_says(number: int, rule: Rule, rounded: int) -> None:
+def test_ties_go_where_the_rule_says(number: int, rule: RoundingRule, rounded: int) -> None:
     assert divide(number, 10, rule) == rounded
 
 

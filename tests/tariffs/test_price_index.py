@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tariffs import MalformedTariff, PriceIndex, Rule, SignatureRefused, UnpricedSlot
+from tariffs import MalformedTariff, PriceIndex, RoundingRule, SignatureRefused, UnpricedSlot
 from tariffs.energy import PriceSeries
 from tariffs.index_source import IndexShape, read_index
 from tariffs.signing import sign_index, sign_tariff, verify_signed_index
@@ -127,7 +127,7 @@ def test_five_minute_prices_become_the_mean_of_the_half_hour() -> None:
     text = price_file("aemo_nsw1_rrp_2025-01_5min")
     shape = IndexShape(
         "AUD_per_MWh", "AUD/MWh", 300, "Australia/Brisbane",
-        at_end=True, mean_seconds=1800, rule=Rule.HALF_EVEN,
+        at_end=True, mean_seconds=1800, rule=RoundingRule.HALF_EVEN,
     )  # fmt: skip
     index = read_index(text, shape, "aemo-nsw1", 1, "AUD", name="aemo")
     east = timezone(timedelta(hours=10))

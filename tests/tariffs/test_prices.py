@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tariffs import Tariff, TariffError, UnbillableReadings, UnpricedSlot, charged_days
-from tariffs.clock import Clock, date_of, day_number
+from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.source import load_toml
 from tests.tariffs.plans import Plan, local_days_halved, moments, plans
 
@@ -85,7 +85,7 @@ def test_a_slot_is_priced_only_if_its_whole_length_has_one_price(plan: Plan, sta
 
 def test_the_days_the_clock_changes_have_23_and_25_hours_of_bands() -> None:
     tariff = day_night()
-    clock = Clock("Europe/Berlin")
+    clock = ZoneClock("Europe/Berlin")
     for day, hours in ((date(2025, 3, 30), 23), (date(2025, 10, 26), 25), (date(2025, 6, 1), 24)):
         begin, end = clock.day_begin(day_number(day)), clock.day_begin(day_number(day) + 1)
         starts = list(range(begin, end, HOUR))
@@ -95,15 +95,15 @@ def test_the_days_the_clock_changes_have_23_and_25_hours_of_bands() -> None:
 
 def test_a_standard_time_clock_ignores_summer_time() -> None:
     tariff = day_night("Europe/London", 'clock = "standard"')
-    begin = Clock("UTC").day_begin(day_number(date(2025, 7, 1)))
+    begin = ZoneClock("UTC").day_begin(day_number(date(2025, 7, 1)))
     bands = tariff.bands([begin + HOUR * i for i in range(24)], HOUR)
     assert bands == ["night"] * 6 + ["day"] * 16 + ["night"] * 2
 
 
 def test_the_standard_time_of_dublin_is_that_of_its_winter() -> None:
-    july = Clock("UTC").day_begin(day_number(date(2025, 7, 1)))
-    assert Clock("Europe/Dublin", standard=True).span(july)[2] == 0
-    assert Clock("Australia/Lord_Howe", standard=True).span(july)[2] == 37800
+    july = ZoneClock("UTC").day_begin(day_number(date(2025, 7, 1)))
+    assert ZoneClock("Europe/Dublin", standard=True).span(july)[2] == 0
+    assert ZoneClock("Australia/Lord_Howe", standard=True).span(july)[2] == 37800
 
 
 def test_slots_outside_the_validity_are_refused_by_name() -> None:
@@ -140,7 +140,7 @@ def test_standing_days_add_up_over_adjoining_periods(zone: str, a: int, b: int, 
 
 
 def test_a_date_that_its_zone_skipped_is_no_day() -> None:
-    clock = Clock("Pacific/Apia")
+    clock = ZoneClock("Pacific/Apia")
     begin = clock.day_begin(day_number(date(2011, 12, 29)))
     end = clock.day_begin(day_number(date(2012, 1, 1)))
     assert [str(date_of(day)) for day in clock.days_begun(begin, end)] == [
@@ -150,7 +150,7 @@ def test_a_date_that_its_zone_skipped_is_no_day() -> None:
 
 
 def test_a_day_whose_midnight_is_jumped_over_begins_at_the_jump() -> None:
-    clock = Clock("America/Sao_Paulo")
+    clock = ZoneClock("America/Sao_Paulo")
     day = day_number(date(2018, 11, 4))
     begin = clock.day_begin(day)
     assert clock.day_of(begin) == day
@@ -163,7 +163,7 @@ def test_spans_hold_the_offset_of_every_moment(zone: str, data: st.DataObject) -
     from datetime import datetime
 
     moment = data.draw(st.integers(0, 2 * 10**9))
-    begin, end, offset = Clock(zone).span(moment)
+    begin, end, offset = ZoneClock(zone).span(moment)
     assert begin <= moment < end
     for probe in (begin, moment, end - 1):
         found = datetime.fromtimestamp(probe, ZoneInfo(zone)).utcoffset()

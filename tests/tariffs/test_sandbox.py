@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import protocols.canonical
 import tariffs
 from tariffs.source import load_toml
 
@@ -30,6 +31,8 @@ def test_the_sandboxs_files_price_a_document_by_themselves(tmp_path: Path) -> No
     package.mkdir()
     for name in tariffs.SANDBOX_MODULES:
         shutil.copy(Path(tariffs.__file__).parent / name, package / name)
+    canonical = Path(protocols.canonical.__file__).parent
+    shutil.copytree(canonical, tmp_path / "protocols" / "canonical")
     tariff = load_toml((EXAMPLES / "de-modul3-2025.toml").read_text())
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), tariff.encode().hex()],

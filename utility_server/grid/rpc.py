@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import cbor2
-
+from protocols.canonical import cbor
 from utility_server.grid.concentrator.errors import ConcentratorRefused, LineError
 from utility_server.head_end import Address
 
@@ -41,7 +40,7 @@ Message = tuple[str, tuple[Item, ...]]
 
 def encode(name: str, *items: Item) -> bytes:
     """Return a message in its frame; raise `LineError` for one that is too long."""
-    body = cbor2.dumps([name, *items], canonical=True)
+    body = cbor.encode([name, *items])
     if len(body) > LARGEST_FRAME:
         raise LineError(f"{name}: {len(body)} bytes are more than a frame holds")
     return len(body).to_bytes(_HEADER, "big") + body
@@ -50,11 +49,12 @@ def encode(name: str, *items: Item) -> bytes:
 def decode(body: bytes) -> Message:
     """Return name and items; raise `LineError` for what is no message in its one encoding."""
     try:
-        match cbor2.loads(body):
-            case [str(name), *items] if all(type(item) in (bytes, str, int) for item in items):
-                if cbor2.dumps([name, *items], canonical=True) == body:
-                    return name, tuple(items)
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
+        match cbor.decode(body):
+            case [str(name), *items]:
+                parts = tuple(item for item in items if isinstance(item, Item))
+                if len(parts) == len(items):
+                    return name, parts
+    except cbor.CborError:
         pass
     raise LineError("what came is no message")
 

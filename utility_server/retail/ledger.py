@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's ledger: what was verified and billed, each entry sealed by the one after it.
 
-    digest(n) = seal("meterlet ledger 1", digest(n−1), body(n))      as protocols.hash_chain has it
+    digest(n) = seal("meterlet ledger 1", digest(n−1), body(n))         as in protocols.canonical
     body(n)   = deterministic CBOR [n, time, kind, meter, content]
 
 An entry that is changed, dropped or moved breaks the chain from there on; whoever keeps the last
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-import cbor2
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
+from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
+from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import CertifiedDay
 from utility_server.database import (
     busy,
@@ -86,7 +87,7 @@ class Ledger:
             ).one_or_none()
             sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence += 1
-            body = cbor2.dumps([sequence, time, kind, meter, content], canonical=True)
+            body = encode_row([sequence, time, kind, meter, content])
             digest = seal(_LABEL, previous, body)
             known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
             if not connection.execute(known).scalar_one():
@@ -149,17 +150,11 @@ class Ledger:
 
 def _entry(sequence: int, body: bytes, digest: bytes) -> LedgerEntry:
     try:
-        members = cbor2.loads(body)
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
-        members = None
-    match members:
-        case [
-            int(number),
-            int(time),
-            str(kind),
-            bytes(meter),
-            {"evidence": bytes()} as content,
-        ] if number == sequence:
-            return LedgerEntry(sequence, time, kind, meter, content, digest)
-        case _:
-            raise LedgerTampered(f"ledger: entry {sequence} is none that this program writes")
+        match decode_row(body):
+            case [int(number), int(time), str(kind), bytes(meter), dict(content)] if (
+                number == sequence and isinstance(content.get("evidence"), bytes)
+            ):
+                return LedgerEntry(sequence, time, kind, meter, content, digest)
+    except CborError:
+        pass
+    raise LedgerTampered(f"ledger: entry {sequence} is none that this program writes")

@@ -19,16 +19,16 @@ from applets.profiling.messages import (
     ProfilingRequest,
 )
 from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
+from protocols.canonical.signing import key_id_of
 from protocols.iso7816 import CommandApdu
 from protocols.metrology import GridError, Period, Series
 from tariffs import SignatureRefused
 from tariffs.signing import sign_document, verify_document
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.head_end import Address, HeadEnd
-from utility_server.keys import key_id
 from utility_server.retail.ledger import Content, LedgerEntry
 from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.retail.verification import BillBundle, period_of
+from utility_server.retail.verification import BillBundle
 
 __all__ = [
     "Profiled",
@@ -72,7 +72,7 @@ def profile_customer(
     """
     enrolment = office.customers.find(meter, AID)
     document = sign_document(
-        request.encode(), CONTENT_TYPE, office.keys.signing, key_id(office.keys.public)
+        request.encode(), CONTENT_TYPE, office.keys.signing, key_id_of(office.keys.public)
     )
     require_short("the request", document)
     try:
@@ -112,7 +112,7 @@ def verify_profile(
         question = ProfilingQuestion.decode(bundle.question)
         about = question.about
         series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = period_of(about.begin, about.end, bundle.zone)
+        period = Period.filling(about.begin, about.end, bundle.zone)
     except (MessageRefused, GridError) as error:
         raise CannotVerify(f"the question: {error}") from None
     try:

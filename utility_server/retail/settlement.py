@@ -18,6 +18,7 @@ from applets.common.evidence import AnswerRefused
 from applets.common.questions import CLA, NONCE_SIZE, About, MessageRefused
 from applets.settlement.messages import AID, Instruction, SettlementQuestion
 from applets.settlement.statement import SettledPeriod, check_settlement
+from protocols.canonical.signing import key_id_of
 from protocols.iso7816 import CommandApdu
 from protocols.metrology import GridError, Period, Series
 from tariffs import PriceIndex, TariffError
@@ -30,10 +31,9 @@ from utility_server.errors import (
     VerificationFailed,
 )
 from utility_server.head_end import Address, HeadEnd
-from utility_server.keys import key_id
 from utility_server.retail.ledger import Content, LedgerEntry
 from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.retail.verification import BillBundle, period_of
+from utility_server.retail.verification import BillBundle
 
 __all__ = [
     "NANO_PER_PENNY",
@@ -143,7 +143,7 @@ def ask_for(office: Utility, index: PriceIndex, period: Period, meter: bytes) ->
         part.weights(range(begin, end, slot), slot)  # each slot has a price of its own
     except (GridError, TariffError) as error:
         raise CannotVerify(f"the period: {error}") from None
-    document = sign_index(part, office.keys.signing, key_id(office.keys.public))
+    document = sign_index(part, office.keys.signing, key_id_of(office.keys.public))
     require_short("the index", document)
     about = About(meter, begin, end, office.randomness(NONCE_SIZE))
     return SettlementQuestion(about, document)
@@ -189,7 +189,7 @@ def verify_settlement(
         question = SettlementQuestion.decode(bundle.question)
         about = question.about
         series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = period_of(about.begin, about.end, bundle.zone)
+        period = Period.filling(about.begin, about.end, bundle.zone)
     except (MessageRefused, GridError) as error:
         raise CannotVerify(f"the question: {error}") from None
     try:

@@ -8,7 +8,7 @@ equal ones, to the first by name. The shares add up to the total, always.
 
 from collections.abc import Mapping
 
-from tariffs import Rule
+from tariffs import RoundingRule
 from tariffs.rounding import divide
 
 __all__ = ["round_shares", "share_out"]
@@ -28,7 +28,7 @@ def share_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 def round_shares(exact: Mapping[str, int], divisor: int) -> dict[str, int]:
     """Return amounts in pennies of `divisor` that add up to the rounded sum (ties to even)."""
-    total = divide(sum(exact.values()), divisor, Rule.HALF_EVEN)
+    total = divide(sum(exact.values()), divisor, RoundingRule.HALF_EVEN)
     parts = {name: divmod(amount, divisor) for name, amount in exact.items()}
     return _settle({name: part for name, (part, _) in parts.items()}, parts, total)
 

@@ -24,6 +24,7 @@ from sqlalchemy import Engine
 from applets.billing.messages import AID, BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill
 from applets.common.questions import CLA, NONCE_SIZE
+from protocols.canonical.signing import key_id_of
 from protocols.iso7816 import CommandApdu
 from protocols.metrology import GridError, Period
 from tariffs import Register, Tariff, TariffError, billed_registers
@@ -33,7 +34,7 @@ from utility_server.database import open_database
 from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
-from utility_server.keys import UtilityKeys, key_id
+from utility_server.keys import UtilityKeys
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 from utility_server.retail.verification import BillBundle, verify_bill
@@ -124,7 +125,7 @@ class Utility:
 
     def sign(self, tariff: Tariff) -> bytes:
         """Return the tariff as a document that customers' hubs accept."""
-        return sign_tariff(tariff, self.keys.signing, key_id(self.keys.public))
+        return sign_tariff(tariff, self.keys.signing, key_id_of(self.keys.public))
 
     def question(self, meter: bytes, period: Period, signed_tariff: bytes) -> BillQuestion:
         """Return a new question for a customer's bill.
@@ -245,7 +246,7 @@ class Utility:
             evidence=sha256(evidence).digest(),
             replaces=replaces,
         )
-        document = invoice.sign(self.keys.signing, key_id(self.keys.public))
+        document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
         return BilledPeriod(verified, tariff, invoice, document, entry, bundle, len(answer))
 
 

@@ -14,18 +14,18 @@ trusts, and the certifier's if it knows it.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import ClassVar, Self
 
-import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing.messages import BillQuestion
 from applets.billing.statement import VerifiedBill, check_bill
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import MessageRefused
+from protocols.canonical import cbor
+from protocols.canonical.reader import MapReader
 from protocols.enrolment import Enrolment
-from protocols.metrology import GridError, Period, Series, find_zone, is_feed_in_pair
+from protocols.metrology import GridError, Period, Series, is_feed_in_pair
 from tariffs import Tariff, TariffError
 from tariffs.signing import verify_signed_tariff
 from utility_server.errors import CannotVerify, VerificationFailed
@@ -67,7 +67,7 @@ class BillBundle:
 
     def encode(self) -> bytes:
         """Return the bundle's one encoding."""
-        members = {
+        members: dict[str, cbor.CborValue] = {
             "format": self.form,
             "question": self.question,
             "answer": self.answer,
@@ -79,39 +79,39 @@ class BillBundle:
         }
         if self.feed_in_register is not None:
             members["feed_in_register"] = self.feed_in_register
-        return cbor2.dumps(members, canonical=True)
+        return cbor.encode(members)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the bundle in `data`; raise `CannotVerify` for anything else."""
         try:
-            members = cbor2.loads(data)
-        except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
-            raise CannotVerify("not a bill bundle: not CBOR") from None
-        fed_in = members.get("feed_in_register") if isinstance(members, dict) else None
-        match members:
-            case {
-                "format": str(found),
-                "question": bytes(question),
-                "answer": bytes(answer),
-                "certifier": bytes(certifier),
-                "supplier": bytes(supplier),
-                "register": bytes(register),
-                "zone": str(zone),
-                "slot_minutes": int(slot_minutes),
-            } if found == cls.form and len(certifier) == len(supplier) == 32 and len(register) == 6:
-                bundle = cls(
-                    question, answer, certifier, supplier, register, zone, slot_minutes, fed_in
-                )
-            case _:
-                raise CannotVerify(f"not a {cls.form!r} file")
-        if fed_in is not None and not (
-            isinstance(fed_in, bytes) and is_feed_in_pair(register, fed_in)
-        ):
+            members = BillBundleReader(cbor.decode(data), "the bundle")
+        except cbor.CborError as error:
+            raise CannotVerify(f"not a bill bundle: {error}") from None
+        if members.text("format") != cls.form:
+            raise CannotVerify(f"not a {cls.form!r} file")
+        register = members.data("register", 6)
+        fed_in = members.data("feed_in_register") if "feed_in_register" in members else None
+        if fed_in is not None and not is_feed_in_pair(register, fed_in):
             raise CannotVerify("the bundle's registers are not of energy drawn and fed in")
-        if bundle.encode() != data:
-            raise CannotVerify("not a bill bundle: not in its one encoding")
+        bundle = cls(
+            members.data("question"),
+            members.data("answer"),
+            members.data("certifier", 32),
+            members.data("supplier", 32),
+            register,
+            members.text("zone"),
+            members.integer("slot_minutes"),
+            fed_in,
+        )
+        members.done()
         return bundle
+
+
+class BillBundleReader(MapReader):
+    """The map that a bundle is."""
+
+    error: ClassVar[type[Exception]] = CannotVerify
 
 
 def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]:
@@ -123,7 +123,7 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     try:
         question = BillQuestion.decode(bundle.question)
         series = Series(question.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = period_of(question.begin, question.end, bundle.zone)
+        period = Period.filling(question.begin, question.end, bundle.zone)
     except (MessageRefused, GridError) as error:
         raise CannotVerify(f"the question: {error}") from None
     supplier = Ed25519PublicKey.from_public_bytes(bundle.supplier)
@@ -141,15 +141,3 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     except TariffError as error:
         raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None
     return question, tariff, verified
-
-
-def period_of(begin: int, end: int, zone: str) -> Period:
-    """Return the local days that fill [begin, end); raise `GridError` if none do just that."""
-    info = find_zone(zone)
-    first, last = (
-        datetime.fromtimestamp(time, UTC).astimezone(info).date() for time in (begin, end - 1)
-    )
-    period = Period(first, last)
-    if period.bounds(zone) != (begin, end):
-        raise GridError(f"{begin} to {end} are not whole days in {zone}")
-    return period

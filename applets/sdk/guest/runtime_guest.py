@@ -7,8 +7,7 @@ it; it only makes honest applets easy to write and their mistakes easy to find.
 
 import gc
 import traceback
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from componentize_py_types import Err  # type: ignore[import-not-found]
 
@@ -16,26 +15,12 @@ import sml_codec  # noqa: F401  (part of the snapshot: applets import it for not
 from applets.sdk import Applet as AppletBase
 from applets.sdk import AppletError, Command, Response
 from applets.sdk.guest import closing, loading, services
-
-ValueT = TypeVar("ValueT")
+from protocols.platform.services import AppletExports, PythonExports, SharingExports
+from protocols.platform.table import EXPORTS, Leaf, PlatformCall, PlatformInterface, reader, writer
 
 MAX_TRACEBACK: Final = 8_000
 
 _running: list[AppletBase] = []
-
-
-def _guarded(work: Callable[[], ValueT]) -> ValueT:
-    try:
-        return work()
-    except BaseException as error:  # noqa: BLE001  (an applet raises what it likes)
-        raise Err(_describe(error)) from None
-
-
-def _answered(work: Callable[[], bytes]) -> str:
-    try:
-        return services.text_of(work())
-    except AppletError as error:
-        return services.text_of(error.status.to_bytes(2, "big"))
 
 
 def _describe(error: BaseException) -> str:
@@ -50,91 +35,84 @@ def _describe(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _install(parameters: bytes) -> bytes:
-    _running[0].install(parameters)
-    return Response().encode()
+class _AppletAnswers:
+    def install(self, parameters: bytes) -> bytes:
+        _running[0].install(parameters)
+        return Response().encode()
 
+    def select(self) -> bytes:
+        return Response(_running[0].select()).encode()
 
-def _process(command: bytes) -> bytes:
-    response = _running[0].process(Command.decode(command))
-    if not isinstance(response, Response):
-        raise TypeError(f"process() must return a Response, not {type(response).__name__}")
-    return response.encode()
-
-
-def _uninstall() -> bytes:
-    _running[0].uninstall()
-    return Response().encode()
-
-
-def _compile(sources: bytes) -> str:
-    closing.close(services.print_stream())
-    return loading.compile_sources(sources)
-
-
-def _load(image: str, module: str) -> str:
-    closing.close(services.print_stream())
-    base: type[AppletBase] = AppletBase  # type: ignore[type-abstract]
-    applet_class, better_image = loading.load_applet(image, module, base)
-    _running.append(applet_class(services.platform()))
-    return better_image
-
-
-class Applet:
-    """The interface `applet`, with text for bytes."""
-
-    def install(self, parameters: str) -> str:
-        """Forward to the applet."""
-        given = services.bytes_of(parameters)
-        return _guarded(lambda: _answered(lambda: _install(given)))
-
-    def select(self) -> str:
-        """Forward to the applet."""
-        return _guarded(lambda: _answered(lambda: Response(_running[0].select()).encode()))
-
-    def process(self, command: str) -> str:
-        """Forward to the applet, decoded."""
-        given = services.bytes_of(command)
-        return _guarded(lambda: _answered(lambda: _process(given)))
+    def process(self, command: bytes) -> bytes:
+        response = _running[0].process(Command.decode(command))
+        if not isinstance(response, Response):
+            raise TypeError(f"process() must return a Response, not {type(response).__name__}")
+        return response.encode()
 
     def deselect(self) -> None:
-        """Forward to the applet."""
-        _guarded(lambda: _running[0].deselect())
+        _running[0].deselect()
 
     def update(self) -> None:
-        """Forward to the applet."""
-        _guarded(lambda: _running[0].update())
+        _running[0].update()
 
-    def uninstall(self) -> str:
-        """Forward to the applet."""
-        return _guarded(lambda: _answered(_uninstall))
-
-
-class Sharing:
-    """The interface `sharing`, with text for bytes."""
-
-    def grants(self, client: str, service: int) -> bool:
-        """Forward to the applet."""
-        given = services.bytes_of(client)
-        return _guarded(lambda: _running[0].grants(given, service) is True)
-
-    def serve(self, client: str, service: int, request: str) -> str:
-        """Forward to the applet."""
-        given, asked = services.bytes_of(client), services.bytes_of(request)
-        return _guarded(lambda: services.text_of(_running[0].serve(given, service, asked)))
+    def uninstall(self) -> bytes:
+        _running[0].uninstall()
+        return Response().encode()
 
 
-class Python:
-    """The interface `python`, with text for bytes."""
+class _SharingAnswers:
+    def grants(self, client: bytes, service: int) -> bool:
+        return _running[0].grants(client, service) is True
 
-    def compile(self, sources: str) -> str:
-        """Return the image of the sources."""
-        return _guarded(lambda: _compile(services.bytes_of(sources)))
+    def serve(self, client: bytes, service: int, request: bytes) -> bytes:
+        return _running[0].serve(client, service, request)
+
+
+class _PythonAnswers:
+    def compile(self, sources: bytes) -> str:
+        closing.close(services.print_stream())
+        return loading.compile_sources(sources)
 
     def load(self, image: str, module: str) -> str:
-        """Start the applet class in `module`."""
-        return _guarded(lambda: _load(image, module))
+        closing.close(services.print_stream())
+        base: type[AppletBase] = AppletBase  # type: ignore[type-abstract]
+        applet_class, better_image = loading.load_applet(image, module, base)
+        _running.append(applet_class(services.PLATFORM))
+        return better_image
 
+
+def _exported(
+    interface: PlatformInterface, answers: AppletExports | SharingExports | PythonExports
+) -> type:
+    """Return the class that the hub's calls of an interface arrive at."""
+    methods = {call.method: _answering(call, answers) for call in interface.calls.values()}
+    return type(interface.name.title(), (), methods)
+
+
+def _answering(call: PlatformCall, answers: object) -> Any:
+    readers = [reader(leaf, services.INWARD) for leaf in call.parameters.values()]
+    write = writer(call.result, {Leaf.BYTES: services.text_of})
+    method = getattr(answers, call.method)
+    has_status = call.interface == "applet" and call.result is Leaf.BYTES
+
+    def answer(_self: object, *crossed: Any) -> Any:
+        try:
+            try:
+                value = method(*(read(part) for read, part in zip(readers, crossed, strict=True)))
+            except AppletError as error:
+                if not has_status:
+                    raise
+                value = error.status.to_bytes(2, "big")
+            return write(value)
+        except BaseException as error:  # noqa: BLE001  (an applet raises what it likes)
+            raise Err(_describe(error)) from None
+
+    return answer
+
+
+Applet: Final = _exported(EXPORTS[0], _AppletAnswers())
+Sharing: Final = _exported(EXPORTS[1], _SharingAnswers())
+Python: Final = _exported(EXPORTS[2], _PythonAnswers())
 
 closing.load_library()
 gc.collect()

@@ -9,7 +9,7 @@ from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, Privilege
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Tlv
@@ -27,15 +27,15 @@ def delete(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     try:
         fields = Tlv.decode_map(data)
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"DELETE: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"DELETE: {error}") from error
     if call.command.p2 & ~(RELATED | LAST_KEY):
-        raise Refusal(Sw.WRONG_P1_P2, "P2 of DELETE is 00, 80, or 01 for the last key")
+        raise CardRefusal(Sw.WRONG_P1_P2, "P2 of DELETE is 00, 80, or 01 for the last key")
     if AID in fields:
         if fields.keys() - {AID, TOKEN, REFERENCE}:
-            raise Refusal(Sw.WRONG_DATA, "DELETE names an object (4F) or keys (D0, D2)")
+            raise CardRefusal(Sw.WRONG_DATA, "DELETE names an object (4F) or keys (D0, D2)")
         return _delete_object(card, call, fields, data)
     if not fields or fields.keys() - {KEY, VERSION} or any(len(v) != 1 for v in fields.values()):
-        raise Refusal(Sw.WRONG_DATA, "DELETE names an object (4F) or keys (D0, D2)")
+        raise CardRefusal(Sw.WRONG_DATA, "DELETE names an object (4F) or keys (D0, D2)")
     return _delete_keys(card, call, fields)
 
 
@@ -45,16 +45,16 @@ def _delete_object(
     aid, token = fields[AID], fields.get(TOKEN, b"")
     entry = card.registry.find(aid)
     if entry is None:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
     if not call.domain.has(Privilege.GLOBAL_DELETE):
         signed = data
         if token:
             signed = b"".join(node.encode() for node in Tlv.decode_all(data) if node.tag != TOKEN)
         authorise(card, call, token, signed)
         if not within(card, call.domain, entry):
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the object belongs to another domain")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the object belongs to another domain")
     if entry.aid == call.domain.aid:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not delete itself")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not delete itself")
     card.content.delete(aid, related=bool(call.command.p2 & RELATED))
     return ResponseApdu(confirm(card, call, aid), Sw.SUCCESS)
 
@@ -65,17 +65,19 @@ def _delete_keys(card: CardParts, call: CardCall, fields: dict[int, bytes]) -> R
     held = [(v, k) for v, k, _ in card.keys.describe(domain)]
     gone = [(v, k) for v, k in held if version in {0, v} and identifier in {0, k}]
     if not gone:
-        raise Refusal(
+        raise CardRefusal(
             Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X} in the domain"
         )
     last = len(gone) == len(held)
     if last and call.domain.kind is Kind.ISSUER_DOMAIN and not call.command.p2 & LAST_KEY:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card's last key would go (P2 01 allows it)")
+        raise CardRefusal(
+            Sw.CONDITIONS_NOT_SATISFIED, "the card's last key would go (P2 01 allows it)"
+        )
     partly = {v for v, k in gone if k in _SCP03} & {
         v for v, k in held if k in _SCP03 and (v, k) not in gone
     }
     if partly:
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED, "the keys of an SCP03 key set go together, by version"
         )
     card.keys.remove(domain, version=version, identifier=identifier)

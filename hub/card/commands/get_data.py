@@ -9,7 +9,7 @@ from hub.card.commands.tokens_receipts import confirmation_counter
 from hub.card.entries import Kind, Privilege, RegistryEntry
 from hub.card.logical_channel import CardCall, LogicalChannel
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
@@ -21,9 +21,9 @@ PAGE: Final = 239
 
 
 def require_authenticated(call: CardCall) -> None:
-    """Return if the host has proved that it knows the domain's keys; raise `Refusal` otherwise."""
+    """Return if the host has proved that it knows the domain's keys; else raise `CardRefusal`."""
     if call.channel.authenticated is None:
-        raise Refusal(Sw.SECURITY_NOT_SATISFIED, "the host has not authenticated (GPCS 11.1.2)")
+        raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the host has not authenticated (GPCS 11.1.2)")
 
 
 # GET DATA
@@ -179,7 +179,7 @@ def get_data(card: CardParts, call: CardCall) -> ResponseApdu:
         value = card.certificates.find_key(call.domain.aid, command.data)
     else:
         if command.data and tag != 0x2F00:
-            raise Refusal(Sw.WRONG_DATA, f"GET DATA {tag:04X} carries no data")
+            raise CardRefusal(Sw.WRONG_DATA, f"GET DATA {tag:04X} carries no data")
         source = SOURCES.get(tag)
         if tag == SECURITY_LEVEL:
             value = bytes((call.channel.level,))
@@ -190,7 +190,7 @@ def get_data(card: CardParts, call: CardCall) -> ResponseApdu:
         else:
             value = card.registry.find_object(call.domain.aid, tag) or b""
     if not value:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"the security domain holds no object {tag:04X}")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"the security domain holds no object {tag:04X}")
     return ResponseApdu(Tlv(tag, value).encode() if command.cla & 0x80 else value, Sw.SUCCESS)
 
 
@@ -224,16 +224,16 @@ def get_status(card: CardParts, call: CardCall) -> ResponseApdu:
         PACKAGES,
         MODULES,
     }:
-        raise Refusal(Sw.WRONG_P1_P2, "GET STATUS lists 80, 40, 20 or 10, in form 00 or 02")
+        raise CardRefusal(Sw.WRONG_P1_P2, "GET STATUS lists 80, 40, 20 or 10, in form 00 or 02")
     question = (command.p1, command.p2 & TLV_FORM, command.data)
     if command.p2 & NEXT:
         listing = channel.process
         if not isinstance(listing, Listing) or listing.question != question:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "no such listing is under way")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "no such listing is under way")
     else:
         listing = Listing(question, list(_items(card, call)))
         if not listing.items:
-            raise Refusal(Sw.REFERENCE_NOT_FOUND, "nothing of this kind and name")
+            raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "nothing of this kind and name")
     return _page(channel, listing)
 
 
@@ -281,10 +281,10 @@ def _criteria(command: CommandApdu) -> tuple[bytes, frozenset[int] | None]:
             while not cursor.at_end:
                 tags.append(cursor.tag())
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"GET STATUS: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"GET STATUS: {error}") from error
     prefix = fields.get(0x4F, b"")
     if fields.keys() - {0x4F, 0x5C} or len(prefix) > 16:
-        raise Refusal(Sw.WRONG_DATA, "GET STATUS searches by AID (4F) and lists tags (5C) only")
+        raise CardRefusal(Sw.WRONG_DATA, "GET STATUS searches by AID (4F) and lists tags (5C) only")
     return prefix, frozenset(tags) if 0x5C in fields else None
 
 

@@ -22,7 +22,7 @@ from hub.card.keys.signatures import verify, verify_hash
 from hub.card.logical_channel import CardCall
 from hub.card.packages.load_file import LoadFile
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
@@ -49,16 +49,16 @@ class InstallFields:
 
     @classmethod
     def decode(cls, data: bytes, count: int) -> "InstallFields":
-        """Read `count` fields and, where there is one more, a token; raise `Refusal` otherwise."""
+        """Read `count` fields and, where there is one more, a token; else raise `CardRefusal`."""
         cursor = Cursor(data)
         try:
             values = tuple(cursor.take(cursor.length(strict=False)) for _ in range(count))
             signed = data[: cursor.offset]
             token = b"" if cursor.at_end else cursor.take(cursor.length(strict=False))
         except MalformedTlv as error:
-            raise Refusal(Sw.WRONG_DATA, f"INSTALL: {error}") from error
+            raise CardRefusal(Sw.WRONG_DATA, f"INSTALL: {error}") from error
         if not cursor.at_end:
-            raise Refusal(Sw.WRONG_DATA, f"INSTALL has {len(cursor.rest)} bytes too many")
+            raise CardRefusal(Sw.WRONG_DATA, f"INSTALL has {len(cursor.rest)} bytes too many")
         return cls(values, signed, token)
 
 
@@ -94,27 +94,27 @@ class Quotas:
         for tag in (CODE, VOLATILE, DATA):
             value = system.get(tag)
             if value is not None and len(value) not in {2, 4}:
-                raise Refusal(Sw.WRONG_DATA, f"{tag:02X} has two or four bytes (table 11-49)")
+                raise CardRefusal(Sw.WRONG_DATA, f"{tag:02X} has two or four bytes (table 11-49)")
             sizes.append(None if value is None else int.from_bytes(value, "big"))
         code, volatile, data = sizes
         return cls(code, volatile, data, system.get(IMPLICIT, b""))
 
 
 def decode_parameters(data: bytes) -> dict[int, bytes]:
-    """Return the parameters by tag; raise `Refusal` where they are no TLV."""
+    """Return the parameters by tag; raise `CardRefusal` where they are no TLV."""
     try:
         return Tlv.decode_map(data)
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"parameters: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"parameters: {error}") from error
 
 
 def decode_privileges(data: bytes) -> Privilege:
     """Return privileges of one byte or three; none at all is none."""
     if len(data) not in {0, 1, 3}:
-        raise Refusal(Sw.WRONG_DATA, "privileges have one byte or three")
+        raise CardRefusal(Sw.WRONG_DATA, "privileges have one byte or three")
     value = int.from_bytes(data.ljust(3, b"\0"), "big")
     if value & 0x0F:
-        raise Refusal(Sw.WRONG_DATA, "the last four privileges are reserved")
+        raise CardRefusal(Sw.WRONG_DATA, "the last four privileges are reserved")
     return Privilege(value)
 
 
@@ -124,7 +124,7 @@ def install(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     p1, p2 = call.command.p1 & ~MORE, call.command.p2
     combined = p1 == COMBINED
     if p2 and not (combined and p2 in {COMBINED_BEGIN, COMBINED_END}):
-        raise Refusal(Sw.WRONG_P1_P2, "P2 of INSTALL is 00, or 01 and 03 of a combined one")
+        raise CardRefusal(Sw.WRONG_P1_P2, "P2 of INSTALL is 00, or 01 and 03 of a combined one")
     if p1 != COMBINED or p2 != COMBINED_END:
         call.channel.process = None
     match p1:
@@ -135,7 +135,9 @@ def install(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
         case 0x0E:
             process, call.channel.process = call.channel.process, None
             if not isinstance(process, Loading) or not process.done:
-                raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "no combined load has come to its end")
+                raise CardRefusal(
+                    Sw.CONDITIONS_NOT_SATISFIED, "no combined load has come to its end"
+                )
             return _for_install(card, call, data, INSTALL | SELECTABLE)
         case 0x04 | 0x0C:
             return _for_install(card, call, data, p1)
@@ -148,7 +150,7 @@ def install(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
         case 0x40:
             return _for_registry_update(card, call, data)
         case _:
-            raise Refusal(Sw.WRONG_P1_P2, f"no INSTALL has P1 {p1:02X} (table 11-42)")
+            raise CardRefusal(Sw.WRONG_P1_P2, f"no INSTALL has P1 {p1:02X} (table 11-42)")
 
 
 # LOAD
@@ -163,14 +165,14 @@ def _for_load(
     check_aid(aid, "load file")
     target = card.content.domain(domain or call.domain.aid)
     if not within(card, call.domain, target):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
     if target.is_locked:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target security domain is locked")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target security domain is locked")
     card.content.require_new(aid)
     if digest and len(digest) not in HASHES:
-        raise Refusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
+        raise CardRefusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
     if not digest and not call.domain.has(Privilege.AUTHORIZED_MANAGEMENT):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a load with a token needs the hash (9.3.5)")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a load with a token needs the hash (9.3.5)")
     quotas = Quotas.decode(decode_parameters(parameters))
     card.content.require_code_memory(target, quotas.code or 0)
     call.channel.process = Loading(aid, target.aid, digest, quotas.code, combined=combined)
@@ -182,18 +184,18 @@ def load(card: CardParts, call: CardCall) -> ResponseApdu:
     require_authenticated(call)
     command, process = call.command, call.channel.process
     if not isinstance(process, Loading) or process.done:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "no INSTALL [for load] came before (11.6)")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "no INSTALL [for load] came before (11.6)")
     # Whatever goes wrong below ends the load.
     call.channel.process = None
     if command.p1 not in {0x00, MORE}:
-        raise Refusal(Sw.WRONG_P1_P2, "P1 of LOAD is 00 or, for the last block, 80")
+        raise CardRefusal(Sw.WRONG_P1_P2, "P1 of LOAD is 00 or, for the last block, 80")
     if command.p2 != process.blocks & 0xFF:
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
             f"block {command.p2:02X} came, {process.blocks & 0xFF:02X} was expected",
         )
     if len(process.data) + len(command.data) > card.content.free_code_memory() + (1 << 16):
-        raise Refusal(Sw.NO_MEMORY, "the load file is larger than the memory left")
+        raise CardRefusal(Sw.NO_MEMORY, "the load file is larger than the memory left")
     process.data += command.data
     process.blocks += 1
     if not command.p1 & MORE:
@@ -212,15 +214,19 @@ def _finish_load(card: CardParts, process: Loading) -> None:
     signatures, block = split_load_file(bytes(process.data))
     target = card.content.domain(process.domain)
     if process.limit is not None and len(block) > process.limit:
-        raise Refusal(Sw.NO_MEMORY, f"{len(block)} bytes of code, {process.limit} announced (C6)")
+        raise CardRefusal(
+            Sw.NO_MEMORY, f"{len(block)} bytes of code, {process.limit} announced (C6)"
+        )
     if process.hash:
         name = HASHES[len(process.hash)]
         if hashlib.new(name, block).digest() != process.hash:
-            raise Refusal(Sw.WRONG_DATA, "the load file's hash is not the one announced (9.3.5)")
+            raise CardRefusal(
+                Sw.WRONG_DATA, "the load file's hash is not the one announced (9.3.5)"
+            )
     _check_dap(card, target, signatures, process.hash)
     file = LoadFile.decode(block)
     if file.aid != process.aid:
-        raise Refusal(
+        raise CardRefusal(
             Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"
         )
     card.content.require_code_memory(target, len(file.bundle))
@@ -240,15 +246,17 @@ def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
             if tag == DATA_BLOCK:
                 break
             if tag != DAP_BLOCK:
-                raise Refusal(Sw.WRONG_DATA, f"no {tag:X} in a load file: E2.. C4 (11.6.2.3)")
+                raise CardRefusal(Sw.WRONG_DATA, f"no {tag:X} in a load file: E2.. C4 (11.6.2.3)")
             fields = Tlv.decode_map(value)
             if fields.keys() != {0x4F, SIGNATURE}:
-                raise Refusal(Sw.WRONG_DATA, "a DAP block names a domain (4F) and a signature (C3)")
+                raise CardRefusal(
+                    Sw.WRONG_DATA, "a DAP block names a domain (4F) and a signature (C3)"
+                )
             signatures[fields[0x4F]] = fields[SIGNATURE]
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"load file: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"load file: {error}") from error
     if not cursor.at_end:
-        raise Refusal(Sw.WRONG_DATA, "bytes follow the load file data block")
+        raise CardRefusal(Sw.WRONG_DATA, "bytes follow the load file data block")
     return signatures, value
 
 
@@ -265,20 +273,20 @@ def _check_dap(
         required.setdefault(target.aid, "the target's")
     for aid, kind in required.items():
         if aid not in signatures:
-            raise Refusal(
+            raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, f"{kind} DAP of {aid.hex().upper()} is missing"
             )
     if signatures and not digest:
-        raise Refusal(Sw.WRONG_DATA, "a DAP signs the hash, and INSTALL named none (9.3.5)")
+        raise CardRefusal(Sw.WRONG_DATA, "a DAP signs the hash, and INSTALL named none (9.3.5)")
     for aid, signature in signatures.items():
         domain = card.registry.find(aid)
         if domain is None or not domain.is_domain or not domain.has(Privilege.DAP_VERIFICATION):
-            raise Refusal(Sw.REFERENCE_NOT_FOUND, f"{aid.hex().upper()} verifies no DAP")
+            raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"{aid.hex().upper()} verifies no DAP")
         key = card.keys.find(aid, DAP_VERSION, DAP_IDENTIFIER)
         if key is None:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain has no DAP key (73/01)")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain has no DAP key (73/01)")
         if not verify(key, digest, signature) and not verify_hash(key, digest, signature):
-            raise Refusal(Sw.SECURITY_NOT_SATISFIED, f"the DAP of {aid.hex().upper()} is wrong")
+            raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, f"the DAP of {aid.hex().upper()} is wrong")
 
 
 # INSTALL
@@ -317,11 +325,11 @@ def _for_make_selectable(card: CardParts, call: CardCall, data: bytes) -> Respon
     authorise(card, call, fields.token, fields.signed)
     entry = _own_application(card, call, aid)
     if entry.is_locked:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
     # It adds the one privilege of being the default to an application (GPCS 11.5.2.3.3).
     wanted = decode_privileges(privileges) & Privilege.CARD_RESET
     if entry.life_cycle >= LifeCycle.SELECTABLE and not wanted:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is selectable already")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is selectable already")
     life_cycle = max(entry.life_cycle, LifeCycle.SELECTABLE)
     quotas = Quotas.decode(decode_parameters(fields.values[4]))
     card.content.change(
@@ -341,12 +349,12 @@ def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseAp
     authorise(card, call, fields.token, fields.signed)
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.ISSUER_DOMAIN:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"nothing to extradite: {aid.hex().upper()}")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to extradite: {aid.hex().upper()}")
     if not within(card, call.domain, entry) or entry.aid == call.domain.aid:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
     target = card.content.domain(domain)
     if target.is_locked or (entry.is_domain and within(card, entry, target)):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
     before = entry.domain
     card.content.change(replace(entry, domain=target.aid))
     return ResponseApdu(confirm(card, call, before, aid, target.aid), Sw.SUCCESS)
@@ -356,14 +364,14 @@ def _for_personalisation(card: CardParts, call: CardCall, data: bytes) -> Respon
     fields = InstallFields.decode(data, 5)
     aid = fields.values[2]
     if any(fields.values[index] for index in (0, 1, 3, 4)):
-        raise Refusal(Sw.WRONG_DATA, "only the application is named (table 11-46)")
+        raise CardRefusal(Sw.WRONG_DATA, "only the application is named (table 11-46)")
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
     if aid != call.domain.aid and (entry.domain != call.domain.aid or entry.is_domain):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
     if entry.is_locked:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
     call.channel.target = aid
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
@@ -384,7 +392,7 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
     if domain and domain != entry.domain:
         target = card.content.domain(domain)
         if entry.is_domain and within(card, entry, target):
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
         changed = replace(changed, domain=target.aid)
     card.content.change(changed)
     receipt = confirm(card, call, entry.domain, aid, domain, privileges, parameters)
@@ -394,7 +402,7 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
 def _own_application(card: CardParts, call: CardCall, aid: bytes) -> RegistryEntry:
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
     if not within(card, call.domain, entry):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
     return entry

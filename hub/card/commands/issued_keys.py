@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from hub.card.commands.put_key import new_key, private_key
 from hub.card.keys.keystore import KeySet
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.tlv import Tlv
 from protocols.secure_channel.keys import StaticKeys
 
@@ -52,7 +52,7 @@ def restore_keys(card: CardParts) -> None:
 
 
 def require_unblocked(card: CardParts, key_set: KeySet) -> None:
-    """Return if the key set has attempts left; raise `Refusal` otherwise.
+    """Return if the key set has attempts left; raise `CardRefusal` otherwise.
 
     Where the profile says so, what is blocked is removed, for good; a card that has no keys
     left then begins anew with those it was issued with.
@@ -65,7 +65,7 @@ def require_unblocked(card: CardParts, key_set: KeySet) -> None:
             card.certificates.forget(key_set.domain, key_set.base, key_set.version)
             if not card.keys.describe(key_set.domain):
                 restore_keys(card)
-    raise Refusal(
+    raise CardRefusal(
         Sw.BLOCKED, f"key {key_set.version:02X}/{key_set.base:02X}: too many wrong attempts"
     )
 

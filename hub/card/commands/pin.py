@@ -16,7 +16,7 @@ from hub.card.commands.get_data import require_authenticated
 from hub.card.entries import Privilege
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
 __all__ = ["change_reference_data", "reset_retry_counter", "verify"]
@@ -32,10 +32,10 @@ def verify(card: CardParts, call: CardCall) -> ResponseApdu:
     """Compare a PIN, or tell how many tries are left."""
     command = call.command
     if command.p1 or command.p2:
-        raise Refusal(Sw.WRONG_P1_P2, "VERIFY knows the global PIN only, P2 00")
+        raise CardRefusal(Sw.WRONG_P1_P2, "VERIFY knows the global PIN only, P2 00")
     sealed = card.registry.find_property(_PIN)
     if sealed is None:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
     left = _tries_left(card)
     if not command.data:
         if call.conversation.holder_verified:
@@ -43,11 +43,11 @@ def verify(card: CardParts, call: CardCall) -> ResponseApdu:
         return ResponseApdu(b"", _TRIES_LEFT | left)
     call.conversation.holder_verified = False
     if not left:
-        raise Refusal(Sw.BLOCKED, "the global PIN is blocked")
+        raise CardRefusal(Sw.BLOCKED, "the global PIN is blocked")
     _set_tries(card, left - 1)
     (pin,) = card.keys.open_secret(_PIN, sealed)
     if not hmac.compare_digest(pin.ljust(MAX_SIZE, b"\xff"), command.data.ljust(MAX_SIZE, b"\xff")):
-        raise Refusal(_TRIES_LEFT | left - 1, "the PIN is wrong")
+        raise CardRefusal(_TRIES_LEFT | left - 1, "the PIN is wrong")
     _set_tries(card, TRIES)
     call.conversation.holder_verified = True
     return ResponseApdu(b"", Sw.SUCCESS)
@@ -58,9 +58,9 @@ def change_reference_data(card: CardParts, call: CardCall) -> ResponseApdu:
     _require_manager(call)
     command = call.command
     if (command.p1, command.p2) != (1, 0):
-        raise Refusal(Sw.WRONG_P1_P2, "CHANGE REFERENCE DATA sets a new global PIN: 01 00")
+        raise CardRefusal(Sw.WRONG_P1_P2, "CHANGE REFERENCE DATA sets a new global PIN: 01 00")
     if not MIN_SIZE <= len(command.data) <= MAX_SIZE:
-        raise Refusal(Sw.WRONG_LENGTH, f"a PIN has {MIN_SIZE} to {MAX_SIZE} bytes")
+        raise CardRefusal(Sw.WRONG_LENGTH, f"a PIN has {MIN_SIZE} to {MAX_SIZE} bytes")
     with card.database.transaction():
         card.registry.set_property(_PIN, card.keys.seal_secret(_PIN, [command.data]))
         _set_tries(card, TRIES)
@@ -73,9 +73,9 @@ def reset_retry_counter(card: CardParts, call: CardCall) -> ResponseApdu:
     _require_manager(call)
     command = call.command
     if (command.p1, command.p2) != (3, 0) or command.data:
-        raise Refusal(Sw.WRONG_P1_P2, "RESET RETRY COUNTER takes 03 00 and no data")
+        raise CardRefusal(Sw.WRONG_P1_P2, "RESET RETRY COUNTER takes 03 00 and no data")
     if card.registry.find_property(_PIN) is None:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "no global PIN has been set")
     _set_tries(card, TRIES)
     call.conversation.holder_verified = False
     return ResponseApdu(b"", Sw.SUCCESS)
@@ -84,7 +84,7 @@ def reset_retry_counter(card: CardParts, call: CardCall) -> ResponseApdu:
 def _require_manager(call: CardCall) -> None:
     require_authenticated(call)
     if not call.domain.has(Privilege.CVM_MANAGEMENT):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain does not manage the CVM (8.3.3)")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the domain does not manage the CVM (8.3.3)")
 
 
 def _tries_left(card: CardParts) -> int:

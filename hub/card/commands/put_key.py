@@ -22,7 +22,7 @@ from hub.card.keys.keystore import Key, KeyPart, KeyType
 from hub.card.keys.signatures import load_public, load_rsa_private
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
@@ -57,9 +57,9 @@ def put_key(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
             keys.append(key)
             answer += check
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"PUT KEY: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"PUT KEY: {error}") from error
     if not keys or (len(keys) > 1) > bool(call.command.p2 & SEVERAL):
-        raise Refusal(Sw.WRONG_DATA, "P2 tells whether there is one key or several (11.8.2.2)")
+        raise CardRefusal(Sw.WRONG_DATA, "P2 tells whether there is one key or several (11.8.2.2)")
     store_keys(card, call, keys, replaces)
     return ResponseApdu(answer, Sw.SUCCESS)
 
@@ -68,20 +68,20 @@ def store_keys(card: CardParts, call: CardCall, keys: list[Key], replaces: int) 
     """Check versions and identifiers, and keep the keys."""
     domain, version = call.domain, keys[0].version
     if not 1 <= version <= 0x7F:
-        raise Refusal(Sw.WRONG_DATA, "a key version is 01 to 7F (GPCS 11.8.2.3)")
+        raise CardRefusal(Sw.WRONG_DATA, "a key version is 01 to 7F (GPCS 11.8.2.3)")
     for key in keys:
         there = card.keys.find(domain.aid, replaces or version, key.identifier)
         if replaces and there is None:
-            raise Refusal(
+            raise CardRefusal(
                 Sw.REFERENCE_NOT_FOUND, f"no key {replaces:02X}/{key.identifier:02X} to replace"
             )
         if there is not None and not replaces:
-            raise Refusal(
+            raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED,
                 f"key {version:02X}/{key.identifier:02X} is there; P1 says add (11.8.2.1)",
             )
         if replaces not in {0, version} and card.keys.find(domain.aid, version, key.identifier):
-            raise Refusal(
+            raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, f"version {version:02X} is taken by another key"
             )
     own = card.keys.find_set(domain.aid, 0) is not None
@@ -98,14 +98,14 @@ def store_keys(card: CardParts, call: CardCall, keys: list[Key], replaces: int) 
 def _read_key(call: CardCall, cursor: Cursor, name: tuple[int, int]) -> tuple[Key, bytes]:
     """Return the key of version and identifier `name`, and the check value to answer with."""
     if name[1] > 0x7F:
-        raise Refusal(Sw.WRONG_DATA, "a key identifier is at most 7F")
+        raise CardRefusal(Sw.WRONG_DATA, "a key identifier is at most 7F")
     parts: list[KeyPart] = []
     domain: list[tuple[int, bytes]] = []
     check = b""
     while True:
         # A part's type, or else the length of the check value that ends the key.
         if not cursor.rest:
-            raise Refusal(Sw.WRONG_DATA, "the key has no check value, not even an empty one")
+            raise CardRefusal(Sw.WRONG_DATA, "the key has no check value, not even an empty one")
         if cursor.rest[0] in PARAMETERS:
             domain.append((cursor.byte(), cursor.take(_part_length(cursor))))
         elif cursor.rest[0] in _TYPES:
@@ -122,7 +122,7 @@ def _read_key(call: CardCall, cursor: Cursor, name: tuple[int, int]) -> tuple[Ke
     key = Key(*name, tuple(parts))
     _check_key(key)
     if claimed and (not check or not hmac.compare_digest(claimed, check)):
-        raise Refusal(Sw.WRONG_DATA, "the key check value does not match (GPCS B.6)")
+        raise CardRefusal(Sw.WRONG_DATA, "the key check value does not match (GPCS B.6)")
     return key, check if claimed else b""
 
 
@@ -142,11 +142,11 @@ def _read_part(call: CardCall, kind: KeyType, value: bytes, check: bytes) -> tup
     if size % _BLOCK:
         size, value = value[0], value[1:]
     if not value or len(value) % _BLOCK or not len(value) - _BLOCK < size <= len(value):
-        raise Refusal(Sw.WRONG_DATA, "an encrypted key is whole blocks, its length before them")
+        raise CardRefusal(Sw.WRONG_DATA, "an encrypted key is whole blocks, its length before them")
     plain = decrypt_key(authentication.session.dek, value)
     plain, padding = plain[:size], plain[size:]
     if any(padding):
-        raise Refusal(Sw.WRONG_DATA, "the encrypted key is padded with something but zeros")
+        raise CardRefusal(Sw.WRONG_DATA, "the encrypted key is padded with something but zeros")
     if kind is KeyType.AES and size in AES_SIZES:
         check = key_check_value(plain)
     return KeyPart(kind, plain), check
@@ -157,7 +157,7 @@ def _check_key(key: Key) -> None:
     match kinds:
         case [KeyType.AES]:
             if len(key.parts[0].value) not in AES_SIZES:
-                raise Refusal(Sw.WRONG_DATA, "an AES key has 16, 24 or 32 bytes")
+                raise CardRefusal(Sw.WRONG_DATA, "an AES key has 16, 24 or 32 bytes")
         case [KeyType.EC_PRIVATE] | [KeyType.EC_PRIVATE, KeyType.EC_PARAMETERS]:
             public_point(key)
         case [KeyType.RSA_PRIVATE_MODULUS, KeyType.RSA_PRIVATE_EXPONENT]:
@@ -170,19 +170,19 @@ def _check_key(key: Key) -> None:
         ):
             load_public(key)
         case _:
-            raise Refusal(Sw.WRONG_DATA, "no key has these parts")
+            raise CardRefusal(Sw.WRONG_DATA, "no key has these parts")
 
 
 def private_key(key: Key) -> ec.EllipticCurvePrivateKey:
-    """Return the EC private key that an entry holds; raise `Refusal` for another kind."""
+    """Return the EC private key that an entry holds; raise `CardRefusal` for another kind."""
     scalar = key.part(KeyType.EC_PRIVATE)
     reference = int.from_bytes(key.part(KeyType.EC_PARAMETERS) or b"\0", "big")
     if scalar is None or reference not in CURVES:
-        raise Refusal(Sw.WRONG_DATA, "not an EC private key on a known curve")
+        raise CardRefusal(Sw.WRONG_DATA, "not an EC private key on a known curve")
     try:
         return ec.derive_private_key(int.from_bytes(scalar, "big"), CURVES[reference]())
     except ValueError as error:
-        raise Refusal(Sw.WRONG_DATA, "not an EC private key of its curve") from error
+        raise CardRefusal(Sw.WRONG_DATA, "not an EC private key of its curve") from error
 
 
 def public_point(key: Key) -> bytes:
@@ -198,9 +198,9 @@ def generate_key(card: CardParts, call: CardCall) -> ResponseApdu:
     try:
         fields = Tlv.decode_map(data[1:])
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"GENERATE KEY: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"GENERATE KEY: {error}") from error
     if not data or fields.keys() != {KeyType.EC_PARAMETERS}:
-        raise Refusal(Sw.WRONG_DATA, "GENERATE KEY carries a version and a curve (F0)")
+        raise CardRefusal(Sw.WRONG_DATA, "GENERATE KEY carries a version and a curve (F0)")
     reference = fields[KeyType.EC_PARAMETERS]
     key = new_key(card, data[0], call.command.p2 & 0x7F, reference)
     store_keys(card, call, [key], call.command.p1)
@@ -211,7 +211,7 @@ def new_key(card: CardParts, version: int, identifier: int, reference: bytes) ->
     """Return a fresh EC private key on the curve that `reference` names."""
     curve = CURVES.get(int.from_bytes(reference, "big"))
     if curve is None or len(reference) != 1:
-        raise Refusal(Sw.WRONG_DATA, "no such key parameter reference")
+        raise CardRefusal(Sw.WRONG_DATA, "no such key parameter reference")
     bits = curve().key_size
     size = (bits + 7) // 8
     while True:

@@ -15,7 +15,7 @@ from hub.card.entries import CardState
 from hub.card.keys.keystore import KeySet
 from hub.card.logical_channel import Authentication, LogicalChannel
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.scp03 import (
@@ -62,7 +62,7 @@ def key_set_for(card: CardParts, channel: LogicalChannel, version: int) -> KeySe
     """Return the SCP03 key set that speaks for what is selected; 0 is the default one."""
     entry = None if channel.selected is None else card.registry.find(channel.selected)
     if entry is None or not entry.is_selectable:
-        raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
+        raise CardRefusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
     for domain in card.registry.ancestry(entry):
         if card.keys.find_set(domain.aid, 0) is None:
             continue
@@ -70,7 +70,9 @@ def key_set_for(card: CardParts, channel: LogicalChannel, version: int) -> KeySe
         if found is None:
             break
         return found
-    raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no SCP03 key set {version:02X} in the security domain")
+    raise CardRefusal(
+        Sw.REFERENCE_NOT_FOUND, f"no SCP03 key set {version:02X} in the security domain"
+    )
 
 
 def initialize_update(
@@ -79,12 +81,12 @@ def initialize_update(
     """Answer a host's challenge; whatever secure channel there was ends."""
     channel.forget()
     if card.registry.card_state() is CardState.TERMINATED:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
     profile = card.profile
     if command.p2 > 1:
-        raise Refusal(Sw.WRONG_P1_P2, "P2 of INITIALIZE UPDATE is 00 (Amendment D, 7.1.1.3)")
+        raise CardRefusal(Sw.WRONG_P1_P2, "P2 of INITIALIZE UPDATE is 00 (Amendment D, 7.1.1.3)")
     if len(command.data) != profile.option.size:
-        raise Refusal(
+        raise CardRefusal(
             Sw.WRONG_LENGTH,
             f"the host challenge has {profile.option.size} bytes, not {len(command.data)}",
         )
@@ -117,14 +119,16 @@ def external_authenticate(
     size = 2 * card.profile.option.size
     if command.p1 not in LEVELS or command.p2:
         channel.forget()
-        raise Refusal(Sw.WRONG_P1_P2, f"no security level {command.p1:02X} (Amendment D, 7.1.2.3)")
+        raise CardRefusal(
+            Sw.WRONG_P1_P2, f"no security level {command.p1:02X} (Amendment D, 7.1.2.3)"
+        )
     if len(command.data) != size:
         channel.forget()
-        raise Refusal(Sw.WRONG_LENGTH, f"EXTERNAL AUTHENTICATE carries {size} bytes")
+        raise CardRefusal(Sw.WRONG_LENGTH, f"EXTERNAL AUTHENTICATE carries {size} bytes")
     key_set = card.keys.find_set(pending.domain, pending.version)
     if key_set is None:
         channel.forget()
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the key set has gone since the challenge")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the key set has gone since the challenge")
     require_unblocked(card, key_set)
     if not card.profile.counts_challenges:
         card.keys.count_failure(key_set)
@@ -132,6 +136,6 @@ def external_authenticate(
         pending.session.authenticate(command)
     except RemoteChannelError as error:
         channel.forget()
-        raise Refusal(Sw.AUTHENTICATION_FAILED, str(error)) from error
+        raise CardRefusal(Sw.AUTHENTICATION_FAILED, str(error)) from error
     card.keys.clear_failures(key_set)
     return ResponseApdu(b"", Sw.SUCCESS)

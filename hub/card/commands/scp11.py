@@ -24,7 +24,7 @@ from hub.card.keys.keystore import Key, KeySet, KeyType
 from hub.card.keys.signatures import load_public
 from hub.card.logical_channel import Authentication, LogicalChannel
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv
@@ -73,11 +73,11 @@ class Certificate:
 
     @classmethod
     def decode(cls, data: bytes) -> "Certificate":
-        """Read X.509 or 7F21; raise `Refusal` for anything else."""
+        """Read X.509 or 7F21; raise `CardRefusal` for anything else."""
         try:
             return cls._own_form(data) if data[:2] == b"\x7f\x21" else cls._x509(data)
         except _NOT_A_CERTIFICATE as error:
-            raise Refusal(Sw.WRONG_DATA, f"not a certificate: {error}") from error
+            raise CardRefusal(Sw.WRONG_DATA, f"not a certificate: {error}") from error
 
     @classmethod
     def _x509(cls, data: bytes) -> "Certificate":
@@ -113,26 +113,26 @@ class Certificate:
         return cls(serial, key, signed, encode_dss_signature(r, s))
 
     def check(self, signer: ec.EllipticCurvePublicKey) -> None:
-        """Return if `signer` signed it; raise `Refusal` otherwise."""
+        """Return if `signer` signed it; raise `CardRefusal` otherwise."""
         try:
             signer.verify(self.signature, self.signed, ec.ECDSA(curve_hash(signer.curve)))
         except (InvalidSignature, UnsupportedAlgorithm) as error:
-            raise Refusal(Sw.WRONG_DATA, "the certificate's signature is wrong") from error
+            raise CardRefusal(Sw.WRONG_DATA, "the certificate's signature is wrong") from error
 
 
 def _find_key(card: CardParts, channel: LogicalChannel, command: CommandApdu) -> tuple[bytes, Key]:
     """Return a key that the command's P1 and P2 name, and the domain that holds it."""
     if card.registry.card_state() is CardState.TERMINATED:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
     entry = None if channel.selected is None else card.registry.find(channel.selected)
     if entry is None or not entry.is_selectable:
-        raise Refusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
+        raise CardRefusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
     identifier, version = command.p2 & ~MORE, command.p1 & ~MORE
     for domain in card.registry.ancestry(entry):
         key = card.keys.find(domain.aid, version, identifier)
         if key is not None:
             return domain.aid, key
-    raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X}")
+    raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X}")
 
 
 def _authority_for(card: CardParts, domain: bytes, key: Key) -> Key:
@@ -144,12 +144,12 @@ def _authority_for(card: CardParts, domain: bytes, key: Key) -> Key:
         found = card.keys.find(domain, key.version, HOST_AUTHORITY)
         found = found or card.keys.find(domain, 0, HOST_AUTHORITY)
     if found is None:
-        raise Refusal(Sw.WRONG_P1_P2, "certificates are checked with the keys 10 and 20 to 2F")
+        raise CardRefusal(Sw.WRONG_P1_P2, "certificates are checked with the keys 10 and 20 to 2F")
     return found
 
 
 def _begin(card: CardParts, domain: bytes, key: Key) -> KeySet:
-    """Count an attempt before it is looked at; raise `Refusal` where there are none left."""
+    """Count an attempt before it is looked at; raise `CardRefusal` where there are none left."""
     key_set = card.keys.set_of(domain, key)
     require_unblocked(card, key_set)
     card.keys.count_failure(key_set)
@@ -164,7 +164,7 @@ def perform_security_operation(
     if command.p1 & MORE:
         if len(channel.certificate) > MAX_CERTIFICATE:
             channel.certificate.clear()
-            raise Refusal(Sw.WRONG_DATA, f"a certificate has at most {MAX_CERTIFICATE} bytes")
+            raise CardRefusal(Sw.WRONG_DATA, f"a certificate has at most {MAX_CERTIFICATE} bytes")
         return ResponseApdu(b"", Sw.SUCCESS)
     data = bytes(channel.certificate)
     channel.certificate.clear()
@@ -184,15 +184,15 @@ def perform_security_operation(
     else:
         signer = load_public(authority)
         if not isinstance(signer, ec.EllipticCurvePublicKey):
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the CA key is on no elliptic curve")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the CA key is on no elliptic curve")
         certificate.check(signer)
     if count > MAX_CERTIFICATES:
-        raise Refusal(Sw.WRONG_DATA, f"a chain has at most {MAX_CERTIFICATES} certificates")
+        raise CardRefusal(Sw.WRONG_DATA, f"a chain has at most {MAX_CERTIFICATES} certificates")
     complete = not command.p2 & MORE
     if complete:
         allowed = card.certificates.allowed(domain, authority.identifier, authority.version)
         if allowed is not None and certificate.serial not in allowed:
-            raise Refusal(Sw.SECURITY_NOT_SATISFIED, "the certificate is not on the allow list")
+            raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the certificate is not on the allow list")
     card.keys.clear_failures(key_set)
     channel.host = HostChain(
         domain, authority, certificate.key, certificate.serial, count, complete
@@ -206,26 +206,26 @@ def authenticate(card: CardParts, channel: LogicalChannel, command: CommandApdu)
     channel.forget()
     variant = VARIANTS.get(command.p2)
     if variant is None or variant.instruction != command.ins:
-        raise Refusal(Sw.WRONG_P1_P2, "P2 names a key of SCP11: 11, 13 or 15")
+        raise CardRefusal(Sw.WRONG_P1_P2, "P2 names a key of SCP11: 11, 13 or 15")
     domain, key = _find_key(card, channel, command)
     if key.part(KeyType.EC_PRIVATE) is None:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, "the key is no private one")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "the key is no private one")
     key_set = _begin(card, domain, key)
     host_key = None
     if variant is not Variant.B:
         if not isinstance(chain, HostChain) or not chain.complete or chain.domain != domain:
-            raise Refusal(Sw.WRONG_DATA, "no host's certificate has come before")
+            raise CardRefusal(Sw.WRONG_DATA, "no host's certificate has come before")
         host_key = chain.key
     static = private_key(key)
     if host_key is not None and host_key.curve.name != static.curve.name:
-        raise Refusal(Sw.WRONG_DATA, "the host's key is on another curve")
+        raise CardRefusal(Sw.WRONG_DATA, "the host's key is on another curve")
     reference = key.part(KeyType.EC_PARAMETERS) or b"\0"
     ephemeral = private_key(new_key(card, key.version, key.identifier, reference))
     session = Scp11(Role.CARD, variant)
     try:
         data = session.answer(command.data, static, ephemeral, host_key=host_key)
     except RemoteChannelError as error:
-        raise Refusal(Sw.WRONG_DATA, str(error)) from error
+        raise CardRefusal(Sw.WRONG_DATA, str(error)) from error
     card.keys.clear_failures(key_set)
     channel.authentication = Authentication(
         session, domain, key.version, host_authenticated=variant is not Variant.B

@@ -6,7 +6,7 @@ from typing import Final
 from hub.card.entries import CardState, Privilege, RegistryEntry
 from hub.card.logical_channel import Conversation, LogicalChannel
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv
 
@@ -32,11 +32,11 @@ def select(
 ) -> ResponseApdu:
     """Select an application by its AID or the beginning of it; a secure channel ends."""
     if command.p2 & ~(_NO_DATA | NEXT):
-        raise Refusal(Sw.WRONG_P1_P2, "SELECT knows the first and the next occurrence only")
+        raise CardRefusal(Sw.WRONG_P1_P2, "SELECT knows the first and the next occurrence only")
     with card.database.transaction():
         state = card.registry.card_state()
         if state is CardState.TERMINATED:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
         entry = _search(card, channel, command, state)
         _leave(card, conversation, channel)
         response = _enter(card, conversation, channel, entry, command)
@@ -50,7 +50,7 @@ def _search(
 ) -> RegistryEntry:
     name, issuer = command.data, card.registry.issuer()
     if len(name) > 16:
-        raise Refusal(Sw.WRONG_LENGTH, "an AID has at most 16 bytes")
+        raise CardRefusal(Sw.WRONG_LENGTH, "an AID has at most 16 bytes")
     aliases = card.profile.aliases
     if not name:
         candidates = [issuer]
@@ -68,7 +68,7 @@ def _search(
         found = found[place:]
     if not found:
         locked = any(entry.is_locked for entry in candidates)
-        raise Refusal(
+        raise CardRefusal(
             Sw.NOT_FOUND,
             "the application is locked" if locked else "no selectable application has this AID",
         )
@@ -119,7 +119,7 @@ def select_file(card: CardParts, command: CommandApdu) -> ResponseApdu:
     if card.profile.file_system and command.data in {b"", MASTER_FILE}:
         nodes = [Tlv(0x82, b"\x78\x21"), Tlv(0x83, MASTER_FILE), Tlv(0x8A, b"\x05")]
         return ResponseApdu(Tlv.of(0x62, nodes).encode(), Sw.SUCCESS)
-    raise Refusal(Sw.NOT_FOUND, "this card has applications and no files")
+    raise CardRefusal(Sw.NOT_FOUND, "this card has applications and no files")
 
 
 def manage_channel(
@@ -127,29 +127,29 @@ def manage_channel(
 ) -> ResponseApdu:
     """Open or close a logical channel (GPCS 2.3.1, 11.7; ISO/IEC 7816-4, 11.1.2)."""
     if command.data:
-        raise Refusal(Sw.WRONG_LENGTH, "MANAGE CHANNEL carries no data")
+        raise CardRefusal(Sw.WRONG_LENGTH, "MANAGE CHANNEL carries no data")
     match command.p1:
         case 0x00:
             return _open(card, conversation, command)
         case 0x80:
             return _close(card, conversation, channel, command.p2)
         case _:
-            raise Refusal(Sw.WRONG_P1_P2, "MANAGE CHANNEL opens (00) or closes (80)")
+            raise CardRefusal(Sw.WRONG_P1_P2, "MANAGE CHANNEL opens (00) or closes (80)")
 
 
 def _open(card: CardParts, conversation: Conversation, command: CommandApdu) -> ResponseApdu:
     if card.registry.card_state() in {CardState.LOCKED, CardState.TERMINATED}:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a locked card opens no channels")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a locked card opens no channels")
     limit, number = card.profile.channels, command.p2
     if not number:
         free = (n for n in range(1, limit) if n not in conversation.channels)
         number = next(free, limit)
         if number == limit:
-            raise Refusal(Sw.FUNCTION_NOT_SUPPORTED, f"all {limit} channels are open")
+            raise CardRefusal(Sw.FUNCTION_NOT_SUPPORTED, f"all {limit} channels are open")
         answer = bytes((number,))
     else:
         if number >= limit or number in conversation.channels:
-            raise Refusal(Sw.WRONG_P1_P2, f"channel {number} is open or does not exist")
+            raise CardRefusal(Sw.WRONG_P1_P2, f"channel {number} is open or does not exist")
         answer = b""
     conversation.channels[number] = LogicalChannel(number, default(card))
     return ResponseApdu(answer, Sw.SUCCESS)
@@ -159,10 +159,10 @@ def _close(
     card: CardParts, conversation: Conversation, channel: LogicalChannel, number: int
 ) -> ResponseApdu:
     if not number:
-        raise Refusal(Sw.WRONG_P1_P2, "the basic channel cannot be closed")
+        raise CardRefusal(Sw.WRONG_P1_P2, "the basic channel cannot be closed")
     closing = conversation.channels.get(number)
     if closing is None:
-        raise Refusal(Sw.WRONG_P1_P2, f"channel {number} is not open")
+        raise CardRefusal(Sw.WRONG_P1_P2, f"channel {number} is not open")
     with card.database.transaction():
         _leave(card, conversation, closing)
     del conversation.channels[number]

@@ -22,7 +22,7 @@ from hub.card.entries import (
 )
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
 __all__ = ["set_status"]
@@ -50,9 +50,9 @@ def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
             # C0 is how some clients name the issuer's domain with all that belongs to it.
             target = _target(card, command.data or card.registry.issuer().aid)
             if not target.is_domain:
-                raise Refusal(Sw.WRONG_DATA, "P1 60 names a security domain")
+                raise CardRefusal(Sw.WRONG_DATA, "P1 60 names a security domain")
             if command.p2 not in {0x00, 0x07, 0x0F} and not command.p2 & LOCKED:
-                raise Refusal(Sw.WRONG_P1_P2, "P1 60 locks and unlocks")
+                raise CardRefusal(Sw.WRONG_P1_P2, "P1 60 locks and unlocks")
             for entry in card.registry.entries():
                 belongs = entry.kind is not Kind.PACKAGE and within(card, target, entry)
                 spared = entry.kind is Kind.ISSUER_DOMAIN or entry.aid == call.domain.aid
@@ -60,14 +60,16 @@ def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
                 if belongs and not spared and entry.is_locked != locks:
                     _set_application(card, call, entry)
         case _:
-            raise Refusal(Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60 (table 11-83)")
+            raise CardRefusal(
+                Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60 (table 11-83)"
+            )
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
 def _target(card: CardParts, aid: bytes) -> RegistryEntry:
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.PACKAGE:
-        raise Refusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
     return entry
 
 
@@ -75,13 +77,13 @@ def _set_card(card: CardParts, call: CardCall) -> None:
     try:
         wanted = CardState(call.command.p2)
     except ValueError as error:
-        raise Refusal(Sw.WRONG_P1_P2, f"the card has no state {call.command.p2:02X}") from error
+        raise CardRefusal(Sw.WRONG_P1_P2, f"the card has no state {call.command.p2:02X}") from error
     issuer = card.registry.issuer()
     now = CardState(issuer.life_cycle)
     if wanted is now:
         return
     if wanted not in NEXT[now]:
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
             f"the card goes from {now.name} to no {wanted.name} (GPCS 5.1)",
         )
@@ -91,22 +93,24 @@ def _set_card(card: CardParts, call: CardCall) -> None:
     elif CardState.LOCKED in {now, wanted}:
         needed = Privilege.CARD_LOCK
     elif call.domain.kind is not Kind.ISSUER_DOMAIN:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain takes the card on")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain takes the card on")
     if not call.domain.has(needed):
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, f"the domain lacks {needed.name}")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, f"the domain lacks {needed.name}")
     card.registry.update(replace(issuer, life_cycle=int(wanted)))
 
 
 def _set_application(card: CardParts, call: CardCall, entry: RegistryEntry) -> None:
     if entry.kind is Kind.ISSUER_DOMAIN:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the issuer's domain has the card's life cycle")
+        raise CardRefusal(
+            Sw.CONDITIONS_NOT_SATISFIED, "the issuer's domain has the card's life cycle"
+        )
     state, domain = call.command.p2, call.domain
     may = domain.has(Privilege.GLOBAL_LOCK) or within(card, domain, entry)
     if not may:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
     if state & LOCKED:
         if entry.aid == domain.aid:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not lock itself")
+            raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not lock itself")
         new = entry.life_cycle | LOCKED
     elif entry.is_locked:
         new = entry.life_cycle & ~LOCKED
@@ -124,7 +128,7 @@ def _advance(entry: RegistryEntry, state: int) -> int:
         # A domain is personalised by whoever holds its keys (GPCS 5.3.2.3); it never goes back.
         known = state == DomainState.PERSONALIZED
     if not known or entry.life_cycle < LifeCycle.SELECTABLE:
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
             f"no way from {entry.life_cycle:02X} to {state:02X} (GPCS 5.3)",
         )

@@ -15,7 +15,7 @@ from hub.card.commands.get_data import PRODUCTION_PART, PRODUCTION_PARTS, requir
 from hub.card.entries import check_aid
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
@@ -48,13 +48,13 @@ def store_data(card: CardParts, call: CardCall) -> ResponseApdu:
     require_authenticated(call)
     command, channel = call.command, call.channel
     if command.p1 & STRUCTURE == STRUCTURE:
-        raise Refusal(Sw.WRONG_P1_P2, "STORE DATA carries DGIs, TLVs or neither, not both")
+        raise CardRefusal(Sw.WRONG_P1_P2, "STORE DATA carries DGIs, TLVs or neither, not both")
     storing = channel.process
     if not isinstance(storing, Storing):
         storing = Storing(command.p1 & STRUCTURE)
     if command.p2 != storing.blocks & 0xFF or command.p1 & STRUCTURE != storing.structure:
         channel.process = None
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
             f"block {command.p2:02X} came, {storing.blocks & 0xFF:02X} was expected",
         )
@@ -68,7 +68,7 @@ def store_data(card: CardParts, call: CardCall) -> ResponseApdu:
         return response
     if len(storing.data) + len(data) > MAX_DATA:
         channel.process = None
-        raise Refusal(Sw.NO_MEMORY, f"STORE DATA takes at most {MAX_DATA} bytes in one go")
+        raise CardRefusal(Sw.NO_MEMORY, f"STORE DATA takes at most {MAX_DATA} bytes in one go")
     storing.data += data
     storing.blocks += 1
     channel.process = None if last else storing
@@ -85,7 +85,7 @@ def _plain(call: CardCall) -> bytes:
     authentication = call.channel.authentication
     assert authentication is not None  # require_authenticated has looked
     if len(data) % _BLOCK:
-        raise Refusal(Sw.WRONG_DATA, "data encrypted under the DEK are whole blocks")
+        raise CardRefusal(Sw.WRONG_DATA, "data encrypted under the DEK are whole blocks")
     plain = decrypt_key(authentication.session.dek, data).rstrip(b"\0")
     return plain.removesuffix(b"\x80")
 
@@ -94,7 +94,7 @@ def _hand_over(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     assert call.channel.target is not None
     entry = card.registry.find(call.channel.target)
     if entry is None or entry.is_locked:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is gone or locked")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is gone or locked")
     command, context = call.command, call.conversation.context(call.channel, entry)
     plain = CommandApdu(command.cla, command.ins, command.p1, command.p2, data, command.le)
     return card.runtime.personalise(context, plain)
@@ -112,7 +112,7 @@ def _store(card: CardParts, call: CardCall, data: bytes, structure: int) -> None
         else:
             _store_nodes(card, domain, list(Tlv.decode_all(data)))
     except MalformedTlv as error:
-        raise Refusal(Sw.WRONG_DATA, f"STORE DATA: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"STORE DATA: {error}") from error
 
 
 def _data_groups(data: bytes) -> list[tuple[int, bytes]]:
@@ -136,10 +136,10 @@ def _store_nodes(card: CardParts, domain: bytes, nodes: list[Tlv]) -> None:
             card.content.rename(domain, check_aid(node.value))
             domain = node.value
         elif node.tag in COMPUTED:
-            raise Refusal(Sw.WRONG_DATA, f"object {node.tag:04X} is the card's own")
+            raise CardRefusal(Sw.WRONG_DATA, f"object {node.tag:04X} is the card's own")
         elif node.tag == 0xCF and len(node.value) != 10:
-            raise Refusal(Sw.WRONG_DATA, "key diversification data have 10 bytes")
+            raise CardRefusal(Sw.WRONG_DATA, "key diversification data have 10 bytes")
         elif node.tag in PRODUCTION_PARTS and len(node.value) != PRODUCTION_PART:
-            raise Refusal(Sw.WRONG_DATA, "CPLC data of one step of production have 8 bytes")
+            raise CardRefusal(Sw.WRONG_DATA, "CPLC data of one step of production have 8 bytes")
         else:
             card.registry.set_object(domain, node.tag, node.value)

@@ -18,7 +18,7 @@ from hub.card.commands.store_data import store_data
 from hub.card.entries import CardState
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
 __all__ = ["COUNTED", "NAMES", "perform"]
@@ -48,7 +48,7 @@ def linked(handler: LinkedHandler) -> Handler:
             parts.append(command.data)
             if sum(map(len, parts)) > _MAX_LINKED:
                 parts.clear()
-                raise Refusal(Sw.NO_MEMORY, f"a chain makes at most {_MAX_LINKED} bytes")
+                raise CardRefusal(Sw.NO_MEMORY, f"a chain makes at most {_MAX_LINKED} bytes")
             return ResponseApdu(b"", Sw.SUCCESS)
         data = b"".join((*parts, command.data))
         parts.clear()
@@ -91,17 +91,17 @@ def perform(card: CardParts, call: CardCall) -> ResponseApdu:
     command = call.command
     rule = RULES.get(command.ins)
     if command.ins == GET_RESPONSE:
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED, "no answer waits: another command drops what was left"
         )
     if rule is None:
-        raise Refusal(
+        raise CardRefusal(
             Sw.UNKNOWN_INSTRUCTION, f"a security domain knows no instruction {command.ins:02X}"
         )
     state = card.registry.card_state()
     refused = state is CardState.LOCKED and not rule.when_locked
     if refused or (state is CardState.TERMINATED and not rule.when_terminated):
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED, f"no {rule.name} while the card is {state.name} (5.1)"
         )
     if call.channel.parts and command.ins not in {0xE6, 0xE4, 0xD8}:

@@ -17,7 +17,7 @@ from hub.card.entries import Privilege, RegistryEntry
 from hub.card.keys.signatures import sign, verify
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
 
@@ -32,25 +32,27 @@ NO_RECEIPT: Final = b"\0"
 def authorise(card: CardParts, call: CardCall, token: bytes, signed: bytes) -> None:
     """Return if the selected domain may do what `signed` (the data before the token) says.
 
-    Raises `Refusal` for a domain without the privilege and for a token that is missing or wrong.
+    Raises `CardRefusal` for a domain without the privilege and for a missing or wrong token.
     """
     domain = call.domain
     if domain.has(Privilege.AUTHORIZED_MANAGEMENT):
         return
     if not domain.has(Privilege.DELEGATED_MANAGEMENT):
-        raise Refusal(
+        raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
             "the security domain manages no content: it has neither authorised nor delegated"
             " management (GPCS 9.1.3)",
         )
     if not token:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "delegated management needs a token (9.1.3.2)")
+        raise CardRefusal(
+            Sw.CONDITIONS_NOT_SATISFIED, "delegated management needs a token (9.1.3.2)"
+        )
     verifier = _privileged(card, domain, Privilege.TOKEN_VERIFICATION)
     key = verifier and card.keys.find(verifier.aid, TOKEN_VERSION, KEY_IDENTIFIER)
     if not key:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "there is no key to verify tokens (70/01)")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "there is no key to verify tokens (70/01)")
     if not verify(key, _token_message(call.command, signed), token):
-        raise Refusal(Sw.SECURITY_NOT_SATISFIED, "the token is wrong (GPCS annex C.4)")
+        raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the token is wrong (GPCS annex C.4)")
 
 
 def _token_message(command: CommandApdu, signed: bytes) -> bytes:
@@ -82,7 +84,7 @@ def confirm(card: CardParts, call: CardCall, *fields: bytes) -> bytes:
         return NO_RECEIPT
     count = int.from_bytes(confirmation_counter(card), "big") + 1
     if count > 0xFFFF:
-        raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the confirmation counter is at its end")
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the confirmation counter is at its end")
     card.registry.set_property("confirmation", count.to_bytes(2, "big"))
     issuer = card.registry.issuer().aid
     unique = b"".join(

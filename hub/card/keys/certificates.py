@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hub.card.registry import Registry
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.tlv import Tlv
 
@@ -34,7 +34,7 @@ class Certificates:
         try:
             fields = Tlv.decode_map(Tlv.decode_map(reference).get(0xA6, b""))
         except MalformedTlv as error:
-            raise Refusal(Sw.WRONG_DATA, f"GET DATA BF21: {error}") from error
+            raise CardRefusal(Sw.WRONG_DATA, f"GET DATA BF21: {error}") from error
         return self._registry.find_object(domain, BUNDLE | key_name(fields.get(0x83, b""))) or b""
 
     def store(self, domain: bytes, nodes: Iterable[Tlv]) -> None:
@@ -43,7 +43,7 @@ class Certificates:
         try:
             fields = Tlv.decode_map(reference.value)
         except MalformedTlv as error:
-            raise Refusal(Sw.WRONG_DATA, f"control reference: {error}") from error
+            raise CardRefusal(Sw.WRONG_DATA, f"control reference: {error}") from error
         name = key_name(fields.get(0x83, b""))
         if 0x42 in fields:
             kind = fields.get(0x80, b"\0")
@@ -58,13 +58,15 @@ class Certificates:
                 case 0x92:
                     self._count(domain, name, node.value)
                 case _:
-                    raise Refusal(Sw.WRONG_DATA, f"no object {node.tag:X} goes with a key")
+                    raise CardRefusal(Sw.WRONG_DATA, f"no object {node.tag:X} goes with a key")
 
     def _count(self, domain: bytes, name: int, counter: bytes) -> None:
         """Keep the counter of an allow list; an older list than the last is refused."""
         last = self._registry.find_object(domain, COUNTER | name) or b"\0\0"
         if len(counter) != 2 or counter < last:
-            raise Refusal(Sw.CONDITIONS_NOT_SATISFIED, "the allow list is older than the last one")
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "the allow list is older than the last one"
+            )
         self._registry.set_object(domain, COUNTER | name, counter)
 
     def find_key(self, domain: bytes, reference: bytes) -> bytes:
@@ -72,7 +74,7 @@ class Certificates:
         try:
             wanted = Tlv.decode_map(Tlv.decode_map(reference).get(0xA6, b"")).get(0x42, b"")
         except MalformedTlv as error:
-            raise Refusal(Sw.WRONG_DATA, f"GET DATA 83: {error}") from error
+            raise CardRefusal(Sw.WRONG_DATA, f"GET DATA 83: {error}") from error
         for name, value in self._registry.objects(domain):
             if name & 0xFFFF0000 == ISSUER and value[1:] == wanted:
                 return (name & 0xFFFF).to_bytes(2, "big")
@@ -106,7 +108,7 @@ class Certificates:
 
 
 def key_name(reference: bytes) -> int:
-    """Return identifier and version as one number; raise `Refusal` unless there are two bytes."""
+    """Return identifier and version as one number; raise `CardRefusal` unless it has two bytes."""
     if len(reference) != 2:
-        raise Refusal(Sw.WRONG_DATA, "a key reference (83) is an identifier and a version")
+        raise CardRefusal(Sw.WRONG_DATA, "a key reference (83) is an identifier and a version")
     return int.from_bytes(reference, "big")

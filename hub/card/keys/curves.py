@@ -15,7 +15,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 
 __all__ = ["CURVES", "NUMBERS", "PARAMETERS", "Numbers", "reference_of"]
 
@@ -106,18 +106,18 @@ NUMBERS: Final[dict[int, Numbers]] = {
 def reference_of(parameters: Sequence[tuple[int, bytes]]) -> int:
     """Return the reference of the curve that domain parameters, in their order, are those of.
 
-    Raises `Refusal` for parameters that are missing, and for those of no known curve.
+    Raises `CardRefusal` for parameters that are missing, and for those of no known curve.
     """
     kinds = tuple(kind for kind, _ in parameters)
     if kinds not in {PARAMETERS, PARAMETERS[:-1]}:
-        raise Refusal(Sw.WRONG_DATA, "domain parameters of a curve are B2 to B6, and B7 if any")
+        raise CardRefusal(Sw.WRONG_DATA, "domain parameters of a curve are B2 to B6, and B7 if any")
     values = dict(parameters)
     if int.from_bytes(values.get(COFACTOR, b"\1"), "big") == 1:
         numbers = Numbers(*(int.from_bytes(values[kind], "big") for kind in (FIELD, A, B, ORDER)))
         for reference, known in NUMBERS.items():
             if numbers == known and values[GENERATOR] == _generator(reference):
                 return reference
-    raise Refusal(Sw.WRONG_DATA, "domain parameters of no known curve (GPCS table B-2)")
+    raise CardRefusal(Sw.WRONG_DATA, "domain parameters of no known curve (GPCS table B-2)")
 
 
 def _generator(reference: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp03 import SEQUENCE_END
@@ -239,7 +239,7 @@ class KeyStore:
     def next_sequence(self, key_set: KeySet) -> int:
         """Return the next value of the sequence counter, which is on the disk by then."""
         if key_set.sequence >= SEQUENCE_END:
-            raise Refusal(
+            raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED,
                 "the key set's sequence counter is at its end (Amendment D, 6.2.2.1)",
             )

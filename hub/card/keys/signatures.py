@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 
 from hub.card.keys.curves import CURVES
 from hub.card.keys.keystore import Key, KeyType
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.secure_channel.keys import cmac
 from protocols.secure_channel.scp11 import curve_hash
 
@@ -34,11 +34,13 @@ _RSA_EXPONENT: Final = 65537
 
 
 def curve_of(key: Key) -> ec.EllipticCurve:
-    """Return the curve of an EC key; raise `Refusal` for one that is not known."""
+    """Return the curve of an EC key; raise `CardRefusal` for one that is not known."""
     reference = int.from_bytes(key.part(KeyType.EC_PARAMETERS) or b"\0", "big")
     known = CURVES.get(reference)
     if known is None:
-        raise Refusal(Sw.WRONG_DATA, f"no curve has the key parameter reference {reference:02X}")
+        raise CardRefusal(
+            Sw.WRONG_DATA, f"no curve has the key parameter reference {reference:02X}"
+        )
     return known()
 
 
@@ -55,7 +57,7 @@ def load_public(key: Key) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey | None
             )
             return numbers.public_key()
     except ValueError as error:
-        raise Refusal(Sw.WRONG_DATA, f"not a public key: {error}") from error
+        raise CardRefusal(Sw.WRONG_DATA, f"not a public key: {error}") from error
     return None
 
 
@@ -78,7 +80,9 @@ def load_rsa_private(key: Key) -> rsa.RSAPrivateKey:
         )
         return numbers.private_key()
     except (ValueError, ZeroDivisionError) as error:
-        raise Refusal(Sw.WRONG_DATA, "not an RSA private key with the exponent 65537") from error
+        raise CardRefusal(
+            Sw.WRONG_DATA, "not an RSA private key with the exponent 65537"
+        ) from error
 
 
 def verify(key: Key, message: bytes, signature: bytes) -> bool:

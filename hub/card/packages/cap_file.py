@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from hub.card.packages.load_file import COMPONENTS, LoadFile, build_components
-from hub.card.status import Refusal
+from hub.card.status import CardRefusal
 from hub.errors import HubError
 
 __all__ = ["CapFile", "PackageError", "build_cap"]
@@ -72,7 +72,7 @@ class CapFile:
         block = b"".join(components[name] for name in COMPONENTS if name in components)
         try:
             return cls(LoadFile.decode(block), block)
-        except Refusal as refusal:
+        except CardRefusal as refusal:
             raise PackageError(refusal.reason) from refusal
 
 
@@ -113,7 +113,7 @@ def build_cap(
         raise PackageError(f"{name!r} is no name of a package")
     try:
         parts = build_components(aid, version, modules, bundle, path)
-    except Refusal as refusal:
+    except CardRefusal as refusal:
         raise PackageError(refusal.reason) from refusal
     parts[CARRIER] += parts.pop("Custom")
     manifest = (

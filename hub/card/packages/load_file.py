@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from hub.card.status import Refusal, Sw
+from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.tlv import Cursor
 
@@ -48,13 +48,13 @@ class LoadFile:
 
     @classmethod
     def decode(cls, block: bytes) -> Self:
-        """Read a load file data block; raise `Refusal` unless it is well-formed and carries us."""
+        """Read a load file data block; raise `CardRefusal` unless it is sound and carries us."""
         try:
             components, pieces = _components(block)
             aid, version = _header(components)
             modules = _applets(components.get(COMPONENTS["Applet"], b""))
         except MalformedTlv as error:
-            raise Refusal(Sw.WRONG_DATA, f"load file: {error}") from error
+            raise CardRefusal(Sw.WRONG_DATA, f"load file: {error}") from error
         return cls(aid, version, modules, _bundle(pieces))
 
 
@@ -68,11 +68,13 @@ def _components(block: bytes) -> tuple[dict[int, bytes], list[bytes]]:
         content = cursor.take(int.from_bytes(cursor.take(2), "big"))
         if tag >= CUSTOM:
             if tag != CUSTOM + len(pieces):
-                raise Refusal(Sw.WRONG_DATA, f"custom component {tag:02X} is out of order")
+                raise CardRefusal(Sw.WRONG_DATA, f"custom component {tag:02X} is out of order")
             pieces.append(content)
             continue
         if tag not in _ORDER or _ORDER.index(tag) <= place:
-            raise Refusal(Sw.WRONG_DATA, f"component {tag} is unknown, repeated or out of order")
+            raise CardRefusal(
+                Sw.WRONG_DATA, f"component {tag} is unknown, repeated or out of order"
+            )
         place = _ORDER.index(tag)
         components[tag] = content
     return components, pieces
@@ -81,7 +83,7 @@ def _components(block: bytes) -> tuple[dict[int, bytes], list[bytes]]:
 def _header(components: dict[int, bytes]) -> tuple[bytes, bytes]:
     cursor = Cursor(components.get(COMPONENTS["Header"], b""))
     if cursor.take(4) != MAGIC:
-        raise Refusal(Sw.WRONG_DATA, "the load file's header lacks DECAFFED (6.4)")
+        raise CardRefusal(Sw.WRONG_DATA, "the load file's header lacks DECAFFED (6.4)")
     cursor.take(3)  # minor and major version of the format, flags
     minor, major = cursor.take(2)
     return cursor.take(cursor.byte()), bytes((major, minor))
@@ -89,7 +91,7 @@ def _header(components: dict[int, bytes]) -> tuple[bytes, bytes]:
 
 def _applets(component: bytes) -> tuple[bytes, ...]:
     if not component:
-        raise Refusal(Sw.WRONG_DATA, "the load file holds no applet (6.6)")
+        raise CardRefusal(Sw.WRONG_DATA, "the load file holds no applet (6.6)")
     cursor = Cursor(component)
     found = []
     for _ in range(cursor.byte()):
@@ -101,13 +103,13 @@ def _applets(component: bytes) -> tuple[bytes, ...]:
 def _bundle(pieces: list[bytes]) -> bytes:
     head = LABEL + bytes(33)
     if not pieces or len(pieces[0]) < len(head) or not pieces[0].startswith(LABEL):
-        raise Refusal(
+        raise CardRefusal(
             Sw.WRONG_DATA, "the load file carries no bundle for this machine (component 80)"
         )
     count, digest = pieces[0][len(LABEL)], pieces[0][len(LABEL) + 1 : len(head)]
     bundle = b"".join([pieces[0][len(head) :], *pieces[1:]])
     if count != len(pieces) or hashlib.sha256(bundle).digest() != digest:
-        raise Refusal(Sw.WRONG_DATA, "the bundle in the load file is incomplete or altered")
+        raise CardRefusal(Sw.WRONG_DATA, "the bundle in the load file is incomplete or altered")
     return bundle
 
 
@@ -121,7 +123,7 @@ def build_components(
     """
     pieces = [bundle[start : start + _PIECE] for start in range(0, len(bundle), _PIECE)] or [b""]
     if len(pieces) > 0x100 - CUSTOM:
-        raise Refusal(Sw.NO_MEMORY, f"{len(bundle)} bytes do not fit a load file")
+        raise CardRefusal(Sw.NO_MEMORY, f"{len(bundle)} bytes do not fit a load file")
     head = LABEL + bytes((len(pieces),)) + hashlib.sha256(bundle).digest()
     contents = [head + pieces[0], *pieces[1:]]
     custom = b"".join(
@@ -165,5 +167,5 @@ def build_components(
 def component(tag: int, content: bytes) -> bytes:
     """Return one component: tag, size, content."""
     if len(content) > _MAX_SIZE:
-        raise Refusal(Sw.NO_MEMORY, f"component {tag} is larger than its size field")
+        raise CardRefusal(Sw.NO_MEMORY, f"component {tag} is larger than its size field")
     return bytes((tag,)) + len(content).to_bytes(2, "big") + content

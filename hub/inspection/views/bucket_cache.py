@@ -17,7 +17,6 @@ from dataclasses import astuple, dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
 
-import cbor2
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -25,6 +24,7 @@ from hub.device import Device
 from hub.inspection.views.bucket import BandUse, Peak, StateCounts, UseBucket
 from hub.inspection.views.money import Money
 from hub.vault import Component, Database
+from protocols.canonical.stored import decode_row, encode_row
 
 __all__ = ["SUMMARY_COMPONENT", "BucketKey", "Summaries"]
 
@@ -118,11 +118,11 @@ def _bound(key: BucketKey) -> bytes:
 
 def _encode(bucket: UseBucket) -> bytes:
     _, _, *members = astuple(bucket)  # the key has its bounds
-    return cbor2.dumps(members)
+    return encode_row(members)
 
 
 def _decode(key: BucketKey, data: bytes) -> UseBucket:
-    members = cbor2.loads(data)
+    members = decode_row(data)
     energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
     *costs, reason, fed_in = rest
     energy_cost, cost = (None if one is None else Money(*one) for one in costs)

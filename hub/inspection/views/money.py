@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tariffs import Bill
-from tariffs.rounding import Rounding, Rule
+from tariffs.rounding import Rounding, RoundingRule
 
 __all__ = ["Money"]
 
@@ -52,7 +52,7 @@ class Money:
         """Return the amount as `-12.30`, rounded half up: to be shown, not to be reckoned with."""
         if decimals >= self.decimals:
             return f"{self.as_decimal():.{decimals}f}"
-        return Rounding(Rule.HALF_UP, decimals).text(self.exact, self.decimals)
+        return Rounding(RoundingRule.HALF_UP, decimals).text(self.exact, self.decimals)
 
     def as_decimal(self) -> Decimal:
         """Return the exact amount in the currency's unit."""

@@ -12,12 +12,12 @@ the same rule as the certified ones will, but a slot that is missing now may sti
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from hub.certifier import DayUse, slot_uses
 from hub.device import Device
 from hub.metering import MeteredRegister
-from protocols.metrology import DayGrid, Period, SlotState
+from protocols.metrology import DayGrid, Period, SlotState, date_at
 
 __all__ = ["SlotRun", "local_date", "register_slots", "slots_between"]
 
@@ -118,7 +118,7 @@ def register_slots(device: Device, register: bytes, begin: int, end: int) -> Slo
 
 def local_date(device: Device, time: int) -> date:
     """Return the local day of a moment."""
-    return datetime.fromtimestamp(time, UTC).astimezone(device.zone).date()
+    return date_at(time, device.zone)
 
 
 def _provisional(

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.card import Kind
 from hub.card.registry import Registry
-from hub.device import Device, key_id
+from hub.device import Device
 from hub.machine import Bundle, MachineError, Manifest
+from protocols.canonical.signing import key_id_of
 
 __all__ = ["Installed", "Vendor", "installed_applets", "signer_of", "vendors_of"]
 
@@ -98,7 +99,7 @@ def signer_of(device: Device, bundle: bytes) -> Vendor | None:
 def _key_name(path: Path) -> bytes:
     key = load_pem_public_key(path.read_bytes())
     assert isinstance(key, Ed25519PublicKey)  # `Device.vendors` has refused any other
-    return key_id(key)
+    return key_id_of(key)
 
 
 def _stored(device: Device, aid: bytes) -> int:

@@ -2,7 +2,7 @@
 """The words of the pages: a catalogue's `pages.*`, and times in the meter's own zone."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from hub.disclosure import ConsentTerms
 from hub.disclosure.wording import consent_in_words
 from hub.inspection.locales import LANGUAGES, Catalogue, best_language, catalogue
 from hub.inspection.views.money import Money
-from protocols.metrology import Period, find_zone
+from protocols.metrology import Period, date_at, find_zone
 
 __all__ = ["LANGUAGES", "Wording", "choose"]
 
@@ -93,7 +93,7 @@ class Wording:
 
     def day_of(self, time: int) -> str:
         """Return the local day of a moment."""
-        return self.catalogue.day(_local_day(time, self.zone))
+        return self.catalogue.day(date_at(time, self.zone))
 
     def moment(self, time: int) -> str:
         """Return a moment as local date and time."""
@@ -109,21 +109,21 @@ class Wording:
 
     def short_day(self, time: int) -> str:
         """Return weekday and day of the month of a moment."""
-        day = _local_day(time, self.zone)
+        day = date_at(time, self.zone)
         return format_date(day, "EEE d", locale=self.catalogue.locale)
 
     def month_name(self, time: int) -> str:
         """Return the short name of a moment's month."""
         names = get_month_names("abbreviated", locale=self.catalogue.locale)
-        return str(names[_local_day(time, self.zone).month])
+        return str(names[date_at(time, self.zone).month])
 
     def iso_day(self, time: int) -> str:
         """Return the local day of a moment as addresses have it."""
-        return _local_day(time, self.zone).isoformat()
+        return date_at(time, self.zone).isoformat()
 
     def month_year(self, time: int) -> str:
         """Return the local month of a moment, with its year."""
-        return self.catalogue.month(_local_day(time, self.zone))
+        return self.catalogue.month(date_at(time, self.zone))
 
     def period(self, period: Period) -> str:
         """Return a period of days: a day, a month, a year, or from when to when."""
@@ -142,7 +142,7 @@ class Wording:
 
     def span(self, begin: int, end: int) -> str:
         """Return the days that [begin, end) touches."""
-        return self.period(Period(_local_day(begin, self.zone), _local_day(end - 1, self.zone)))
+        return self.period(Period(date_at(begin, self.zone), date_at(end - 1, self.zone)))
 
 
 def choose(chosen: str | None, accepted: str, zone: str) -> Wording:
@@ -154,7 +154,3 @@ def choose(chosen: str | None, accepted: str, zone: str) -> Wording:
 def _places(amount: Decimal) -> int:
     """Return how many decimals an amount is written with."""
     return max(0, -int(amount.as_tuple().exponent))
-
-
-def _local_day(time: int, zone: tzinfo) -> date:
-    return datetime.fromtimestamp(time, UTC).astimezone(zone).date()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands of `meterlet mdms` share: which region, which of its days, what noise."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import rich_click as click
 
@@ -18,14 +19,11 @@ __all__ = [
     "DAY",
     "Asked",
     "Rho",
-    "asked",
     "asked_options",
     "curve_facts",
     "mdms_option",
     "noise_facts",
 ]
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 
@@ -52,11 +50,11 @@ class Asked:
     """Which curve, and how much noise is wanted in it."""
 
     region: str
-    first: date | None
-    last: date | None
-    resolution_minutes: int | None
-    nano_rho: int | None
-    mechanism: Mechanism
+    first: date | None = None
+    last: date | None = None
+    resolution_minutes: int | None = None
+    nano_rho: int | None = None
+    mechanism: Mechanism = Mechanism.GAUSSIAN
 
     def exact(self, office: Mdms) -> LoadCurve:
         """Return the curve as it is stored."""
@@ -81,8 +79,25 @@ class Asked:
         return published.curve, published
 
 
-def asked_options(command: CommandT) -> CommandT:
-    """Add the options that make an `Asked`."""
+def asked_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that make an `Asked`, which the command gets as `question`."""
+
+    @functools.wraps(command)
+    def run(
+        *,
+        region: str,
+        first: datetime | None,
+        last: datetime | None,
+        resolution_minutes: int | None,
+        nano_rho: int | None,
+        mechanism: str,
+        **rest: Any,
+    ) -> None:
+        begin, end = (None if day is None else day.date() for day in (first, last))
+        question = Asked(region, begin, end, resolution_minutes, nano_rho, Mechanism(mechanism))
+        command(question=question, **rest)
+
+    asking: Callable[..., None] = run
     for option in reversed(
         [
             click.option("--region", required=True, help="Whose homes' sum."),
@@ -109,27 +124,8 @@ def asked_options(command: CommandT) -> CommandT:
             ),
         ]
     ):
-        command = option(command)
-    return command
-
-
-def asked(
-    region: str,
-    first: datetime | None,
-    last: datetime | None,
-    resolution_minutes: int | None,
-    nano_rho: int | None,
-    mechanism: str,
-) -> Asked:
-    """Return what the options of `asked_options` say."""
-    return Asked(
-        region,
-        None if first is None else first.date(),
-        None if last is None else last.date(),
-        resolution_minutes,
-        nano_rho,
-        Mechanism(mechanism),
-    )
+        asking = option(asking)
+    return asking
 
 
 def curve_facts(curve: LoadCurve) -> dict[str, Any]:

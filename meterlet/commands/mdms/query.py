@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet mdms query|forecast|plot|balance`: what the stored sums say."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from meterlet.commands.common import Exit, json_option, one_line_errors, print_json, utc_text
 from meterlet.commands.mdms.options import (
-    asked,
+    Asked,
     asked_options,
     curve_facts,
     mdms_option,
@@ -53,17 +52,12 @@ FEEDER = click.Path(path_type=Path, dir_okay=False, exists=True)
 @json_option
 def query(
     folder: Path,
-    region: str,
-    first: datetime | None,
-    last: datetime | None,
-    resolution_minutes: int | None,
-    nano_rho: int | None,
-    mechanism: str,
+    question: Asked,
     with_budget: bool,
     as_json: bool,
 ) -> None:
     """Show a region's load curve and what it comes to."""
-    question = asked(region, first, last, resolution_minutes, nano_rho, mechanism)
+    region = question.region
     with one_line_errors(), Mdms.open(folder) as office:
         curve, published = question.curve(office)
         found = statistics(curve)
@@ -115,19 +109,14 @@ def query(
 @json_option
 def forecast(
     folder: Path,
-    region: str,
-    first: datetime | None,
-    last: datetime | None,
-    resolution_minutes: int | None,
-    nano_rho: int | None,
-    mechanism: str,
+    question: Asked,
     days: int,
     method: str,
     origins: int | None,
     as_json: bool,
 ) -> None:
     """Forecast a region's load after the days that are stored or asked for."""
-    question = asked(region, first, last, resolution_minutes, nano_rho, mechanism)
+    region = question.region
     with one_line_errors(), Mdms.open(folder) as office:
         curve, published = question.curve(office)
         expected = forecast_of(curve, days, method)
@@ -178,18 +167,13 @@ def forecast(
 @json_option
 def plot(
     folder: Path,
-    region: str,
-    first: datetime | None,
-    last: datetime | None,
-    resolution_minutes: int | None,
-    nano_rho: int | None,
-    mechanism: str,
+    question: Asked,
     output: Path,
     days: int | None,
     as_json: bool,
 ) -> None:
     """Draw a region's load curve as an SVG picture."""
-    question = asked(region, first, last, resolution_minutes, nano_rho, mechanism)
+    region = question.region
     with one_line_errors(), Mdms.open(folder) as office:
         curve, published = question.curve(office)
         title = f"{region}: mean power of {curve.fewest_homes} homes"
@@ -241,7 +225,7 @@ def balance(
 ) -> None:
     """Compare a feeder's meter with the homes' sum and the losses; exit code 3 if they differ."""
     losses = Losses(no_load_w, _ppm(loss))
-    question = asked(region, None, None, None, None, "gaussian")
+    question = Asked(region)
     with one_line_errors(), Mdms.open(folder) as office:
         found = balance_of(question.exact(office), read_feeder(feeder), losses)
     discrepant = found.is_discrepant(level)

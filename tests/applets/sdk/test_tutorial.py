@@ -140,10 +140,10 @@ def test_the_page_has_the_blocks_it_promises() -> None:
 def test_the_page_names_every_key_of_a_manifest() -> None:
     from dataclasses import fields
 
-    from hub.machine import Code, Limits, Output, Peer, Shared, StatementGrant
+    from hub.machine import AppletLimits, Code, Output, Peer, Shared, StatementGrant
 
     page = PAGE.read_text()
-    for kind in (Manifest, Code, StatementGrant, Output, Peer, Shared, Limits):
+    for kind in (Manifest, Code, StatementGrant, Output, Peer, Shared, AppletLimits):
         for key in fields(kind):
             assert re.search(rf"`[^`\n]*\b{key.name}\b[^`\n]*`", page), key.name
 

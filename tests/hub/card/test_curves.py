@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.card.keys.curves import CURVES, NUMBERS, PARAMETERS, reference_of
-from hub.card.status import Refusal
+from hub.card.status import CardRefusal
 from tests.hub.card.support import domain_parameters
 
 references = st.sampled_from(sorted(CURVES))
@@ -47,12 +47,12 @@ def test_a_parameter_with_another_bit_is_refused(reference: int, kind: int, bit:
     size = len(parameters[kind])
     changed = int.from_bytes(parameters[kind], "big") ^ 1 << bit
     parameters[kind] = changed.to_bytes(size, "big")
-    with pytest.raises(Refusal):
+    with pytest.raises(CardRefusal):
         reference_of(list(parameters.items()))
 
 
 def test_parameters_come_whole_and_in_order() -> None:
     parameters = domain_parameters(0)
     for some in ([], parameters[:-1], parameters[::-1], [*parameters, parameters[0]]):
-        with pytest.raises(Refusal):
+        with pytest.raises(CardRefusal):
             reference_of(some)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager
 from hub.card.packages.load_file import LoadFile
-from hub.card.status import Refusal
+from hub.card.status import CardRefusal
 from protocols.secure_channel import CardClient
 from tests.hub.card.host import load_block
 from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
@@ -125,7 +125,7 @@ def test_an_altered_load_file_is_refused_or_says_the_same_bundle(data: st.DataOb
     block[place] ^= data.draw(st.integers(1, 255))
     try:
         opened = LoadFile.decode(bytes(block))
-    except Refusal:
+    except CardRefusal:
         return
     assert opened.bundle == b"bundle"
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import Card, Refusal
+from hub.card import Card, CardRefusal
 from hub.card.commands.put_key import private_key
 from hub.card.commands.scp11 import Certificate
 from hub.card.packages.host_tool import CardManager
@@ -241,7 +241,7 @@ def test_a_damaged_certificate_is_refused_with_a_status_word(card: Card) -> None
             for flip in (0x01, 0x80, 0xFF):
                 bad = bytearray(whole)
                 bad[place] ^= flip
-                with pytest.raises(Refusal) as refused:
+                with pytest.raises(CardRefusal) as refused:
                     Certificate.decode(bytes(bad)).check(AUTHORITY.public_key())
                 assert refused.value.status_word == 0x6A80
     assert send_certificate(client, own_certificate(HOST, AUTHORITY)) == [0x9000]

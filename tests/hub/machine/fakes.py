@@ -1,26 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A device small enough to see through, and bundles made of a few lines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.machine import (
-    AppletInstance,
-    AppletMachine,
-    Bundle,
-    Ed25519Signatures,
-    Grid,
-    Opened,
-    OpenedAmounts,
-    Platform,
-    Refusal,
-    Refused,
-    Slots,
-    Use,
-)
+from hub.machine import AppletInstance, AppletMachine, Bundle, Ed25519Signatures
 from protocols.amounts import decode_amounts
+from protocols.platform import Grid, Opened, OpenedAmounts, Platform, Refusal, Refused, Slots, Use
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VENDOR_KEYS = {b"vendor": VENDOR.public_key()}
@@ -112,7 +100,7 @@ class Household:
         return Use(slots.starts, tuple(start // 900 % 7 for start in slots.starts), slots.states)
 
     def open_linear(
-        self, register: str, begin: int, end: int, weights: tuple[int, ...], context: bytes
+        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
     ) -> Opened:
         use = self.read(register, begin, end)
         if len(weights) != len(use.watt_hours):

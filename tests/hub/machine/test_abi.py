@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import ctypes
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wasmtime import _ffi as ffi
 
+from hub.machine import contract
 from hub.machine._abi import (
     BOOL,
     BYTES,
@@ -24,7 +26,6 @@ from hub.machine._abi import (
     Result,
     Value,
     WitType,
-    as_text,
 )
 
 COLOURS = Enumeration(("red", "green"))
@@ -37,7 +38,7 @@ SAMPLES: list[tuple[WitType, st.SearchStrategy[Any]]] = [
     (STRING, st.text()),
     (BYTES, st.binary()),
     (TEXT_BYTES, st.binary()),
-    (as_text(ListOf(BYTES)), st.lists(st.binary())),
+    (ListOf(TEXT_BYTES), st.lists(st.binary())),
     (COLOURS, st.sampled_from(COLOURS.names)),
     (ListOf(STRING), st.lists(st.text())),
     (ListOf(BYTES), st.lists(st.binary())),
@@ -103,11 +104,27 @@ def test_text_that_is_no_bytes_is_malformed() -> None:
     ffi.wasmtime_component_val_delete(ctypes.byref(native))
 
 
+def parts(value: object) -> Iterator[object]:
+    """Yield the types that a type or function is made of."""
+    yield value
+    for name in getattr(value, "__slots__", ()):
+        part = getattr(value, name)
+        for item in part if isinstance(part, tuple) else (part,):
+            yield from parts(item[1] if isinstance(item, tuple) else item)
+
+
 def test_text_for_bytes_reaches_every_place() -> None:
-    result = as_text(Result(Record((("days", ListOf(BYTES)),)), Option(BYTES)))
-    text = Result(Record((("days", ListOf(TEXT_BYTES)),)), Option(TEXT_BYTES))
-    assert result == text
-    assert as_text(S64) is S64
+    def leaves(known: contract.Contract) -> list[object]:
+        interfaces = (*known.imports.values(), *known.exports.values(), *known.optional.values())
+        functions = [function for interface in interfaces for function in interface.values()]
+        return [part for function in functions for part in parts(function)]
+
+    public, private = leaves(contract.PLATFORM), leaves(contract.PYTHON)
+    assert BYTES in public
+    assert TEXT_BYTES not in public
+    assert TEXT_BYTES in private
+    assert BYTES not in private
+    assert S64 in private
 
 
 def test_lists_leave_no_memory_behind() -> None:

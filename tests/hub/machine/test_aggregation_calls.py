@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from hub.machine import AppletInstance, AppletMachine, Refusal, Refused
+from hub.machine import AppletInstance, AppletMachine
+from protocols.platform import Refusal, Refused
 from tests.hub.machine.fakes import MANIFEST, Device, bundle, command
 
 BODY = """

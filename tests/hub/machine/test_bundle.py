@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hub.machine import Bundle, BundleError, ManifestError, build_bundle
 from hub.machine.bundle import CONTENT_TYPE
+from protocols.canonical.signing import sign_document
 from tests.hub.machine.fakes import MANIFEST, VENDOR, VENDOR_KEYS, bundle
 
 SAMPLE = bundle("def process(self, command): return Response()")
@@ -20,14 +21,8 @@ TEXT = MANIFEST.format(limits="")
 
 def signed_payload(payload: object) -> bytes:
     """Return what an authentic but careless vendor might send."""
-    from hub.machine.bundle import _protected, _to_be_signed
-
     raw = payload if isinstance(payload, bytes) else cbor2.dumps(payload, canonical=True)
-    protected = _protected(b"vendor")
-    signature = VENDOR.sign(_to_be_signed(protected, raw))
-    return b"\xd2\x84" + b"".join(
-        [cbor2.dumps(protected), b"\xa0", cbor2.dumps(raw), cbor2.dumps(signature)]
-    )
+    return sign_document(raw, CONTENT_TYPE, VENDOR, b"vendor")
 
 
 def test_a_bundle_comes_back_as_it_was_signed() -> None:
@@ -103,6 +98,8 @@ GOOD = {"files": dict(SAMPLE.files), "format": 1, "manifest": TEXT}
         {**GOOD, "files": {"sample/applet.py": b"", "top.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "json/decoder.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "applets/sdk/applet.py": b""}},
+        {**GOOD, "files": {"sample/applet.py": b"", "protocols/platform/table.py": b""}},
+        {**GOOD, "files": {"sample/applet.py": b"", "protocols/iso7816/apdu.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "sml_codec/crc.py": b""}},
         {**GOOD, "files": {"sample/applet.py": b"", "sample/applet.wasm": b""}},
         {**GOOD, "files": {f"sample/m{n}.py": b"" for n in range(600)}},

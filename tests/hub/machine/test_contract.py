@@ -3,26 +3,42 @@
 
 import inspect
 import re
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Protocol
 
 import pytest
 import wasmtime
 from wasmtime import component
 
 import applets.sdk
-from applets.sdk.testing import MAX_PEER_MESSAGE, FakePlatform, Household, NativeCard
-from hub.applet_host.peers import MAX_ANSWER
+from applets.sdk.testing import FakePlatform, Household, NativeCard
+from hub.applet_host.aggregation import HubAggregation
+from hub.applet_host.peers import AppletPeers, AppletTransactions
+from hub.applet_host.services import (
+    AppletStore,
+    HubCalendar,
+    HubClock,
+    HubLog,
+    HubReadings,
+    HubStatements,
+)
 from hub.machine import (
     AppletFault,
     AppletMachine,
     ContractBroken,
-    Refusal,
+    Ed25519Signatures,
+    OutputBoard,
     contract,
-    limits,
-    platform,
+    host_calls,
 )
 from hub.machine._engine import new_engine
+from protocols import platform
+from protocols.platform import MAX_PEER_MESSAGE, Platform, Refusal
+from protocols.platform.rows import Needs, Size, refusable
+from protocols.platform.table import IMPORTS, PlatformInterface
+from protocols.platform.wit import platform_wit
 from tests.hub.machine.fakes import Device, bundle, command
 
 WIT: Final = Path(contract.__file__).parent / "wit" / "platform.wit"
@@ -59,22 +75,170 @@ def test_the_runtimes_wit_differs_in_its_name_and_in_bytes_alone() -> None:
     assert "list<u8>" not in theirs
 
 
-def test_the_limits_on_both_sides_are_the_contracts() -> None:
-    assert f"at most {limits.MAX_CONTEXT} bytes" in WIT.read_text()
-    assert f"at most {limits.MAX_PEER_MESSAGE} bytes" in WIT.read_text()
-    assert limits.MAX_PEER_MESSAGE == MAX_ANSWER == MAX_PEER_MESSAGE
+def test_the_wit_file_is_made_of_the_rows() -> None:
+    assert WIT.read_text(encoding="utf-8") == platform_wit(), "python -m protocols.platform.wit"
 
 
-def test_the_sdk_and_the_device_speak_of_the_same_services() -> None:
-    services = "Statements Calendar Store Clock Signatures Readings Outputs Transactions Peers"
-    for name in services.split():
-        inside, outside = getattr(applets.sdk, name), getattr(platform, name)
-        methods = {key for key in vars(inside) if not key.startswith("_")}
-        assert methods == {key for key in vars(outside) if not key.startswith("_")}
-        for method in methods:
-            ours = inspect.signature(getattr(inside, method)).parameters
-            assert list(ours) == list(inspect.signature(getattr(outside, method)).parameters)
-    assert [one.value for one in applets.sdk.Refusal] == [one.value for one in Refusal]
+def test_the_wit_file_names_the_limits() -> None:
+    assert "`context` has at most 4096 bytes" in WIT.read_text()
+    assert f"`request` has at most {MAX_PEER_MESSAGE} bytes" in WIT.read_text()
+
+
+def test_the_sdk_hands_out_the_platforms_own_names() -> None:
+    names = set(platform.__all__) & set(applets.sdk.__all__)
+    services = {interface.service.__name__ for interface in IMPORTS}
+    assert services | {"Platform", "Refusal", "Refused", "AppletError", "StatusWord"} <= names
+    assert all(getattr(applets.sdk, name) is getattr(platform, name) for name in names)
+
+
+SERVICES: Final[list[tuple[str, type]]] = [
+    ("statements", HubStatements),
+    ("calendar", HubCalendar),
+    ("store", AppletStore),
+    ("clock", HubClock),
+    ("signatures", Ed25519Signatures),
+    ("log", HubLog),
+    ("readings", HubReadings),
+    ("outputs", OutputBoard),
+    ("transactions", AppletTransactions),
+    ("peers", AppletPeers),
+    ("aggregation", HubAggregation),
+]
+
+
+def not_as_its_row(interface: PlatformInterface, service: type) -> list[str]:
+    """Return the calls that a service lacks, or takes other parameters for."""
+    wrong = []
+    for name, call in interface.calls.items():
+        method = getattr(service, call.method, None)
+        names = ["self", *call.parameters]
+        if method is None or list(inspect.signature(method).parameters) != names:
+            wrong.append(name)
+    return wrong
+
+
+def interface_named(name: str) -> PlatformInterface:
+    return next(interface for interface in IMPORTS if interface.name == name)
+
+
+def test_the_hubs_services_and_the_doubles_cover_the_table() -> None:
+    assert {name for name, _ in SERVICES} == {interface.name for interface in IMPORTS}
+    for name, service in SERVICES:
+        assert not_as_its_row(interface_named(name), service) == []
+    double = FakePlatform(Household.constant(5, 7)).platform()
+    for interface in IMPORTS:
+        assert not_as_its_row(interface, type(getattr(double, interface.name))) == []
+    assert [field.name for field in fields(Platform)] == [interface.name for interface in IMPORTS]
+
+
+def test_every_call_arrives_at_the_host_from_either_contract() -> None:
+    calls = [call for interface in IMPORTS for call in interface.calls.values()]
+    assert [call for _, call in host_calls._ENTRIES] == 2 * calls
+
+
+LISTING: Final = """
+def process(self, command):
+    platform = self.platform
+    services = {name: type(getattr(platform, name)) for name in type(platform).__slots__}
+    made = {
+        name: sorted(method for method in vars(service) if not method.startswith("_"))
+        for name, service in services.items()
+    }
+    return Response(repr(made).encode())
+"""
+
+
+def listed(imports: Sequence[PlatformInterface]) -> bytes:
+    calls = {one.name: sorted(call.method for call in one.calls.values()) for one in imports}
+    return repr(calls).encode() + b"\x90\x00"
+
+
+def test_an_applet_in_the_machine_is_handed_the_calls_of_the_table(machine: AppletMachine) -> None:
+    instance = machine.instance(bundle(LISTING), Device().platform)
+    assert instance.process(command()) == listed(IMPORTS)
+
+
+def test_an_applet_may_name_its_arguments_in_the_machine_too(machine: AppletMachine) -> None:
+    body = """
+def process(self, command):
+    store = self.platform.store
+    store.put(b"key", value=b"first")
+    store.put(value=b"second", key=b"key")
+    try:
+        store.put(b"key", b"third", b"and more")
+    except TypeError:
+        return Response(store.get(key=b"key"))
+"""
+    instance = machine.instance(bundle(body), Device().platform)
+    assert instance.process(command()) == b"second\x90\x00"
+
+
+class RenamedClock(Protocol):
+    def today(self) -> int: ...
+
+
+class LongerClock(Protocol):
+    def now(self) -> int: ...
+    def later(self) -> int: ...
+
+
+class OtherPeers(Protocol):
+    @refusable(Refusal.NOT_GRANTED, needs=Needs.PEER)
+    def call(self, aid: bytes, service: int, request: bytes) -> bytes: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [("clock", RenamedClock), ("clock", LongerClock), ("peers", OtherPeers)],
+)
+def test_a_changed_row_fails_the_comparisons(name: str, service: type) -> None:
+    changed = tuple(
+        PlatformInterface.of(name, service) if interface.name == name else interface
+        for interface in IMPORTS
+    )
+    assert platform_wit(changed) != WIT.read_text(encoding="utf-8")
+    row = next(interface for interface in changed if interface.name == name)
+    assert all(not_as_its_row(row, made) for where, made in SERVICES if where == name)
+    if name == "clock":
+        assert listed(changed) != listed(IMPORTS)
+
+
+class Get(Protocol):
+    """What the applet keeps; part of the command's transaction, unlike its memory."""
+
+    def get(self, key: Annotated[bytes, Size(256, Refusal.MALFORMED, least=1)]) -> bytes | None:
+        """Return what is kept under `key`, if anything."""
+
+
+class WiderGet(Protocol):
+    """What the applet keeps; part of the command's transaction, unlike its memory."""
+
+    def get(self, key: Annotated[bytes, Size(257, Refusal.MALFORMED, least=1)]) -> bytes | None:
+        """Return what is kept under `key`, if anything."""
+
+
+class CertainGet(Protocol):
+    """What the applet keeps; part of the command's transaction, unlike its memory."""
+
+    def get(self, key: Annotated[bytes, Size(256, Refusal.MALFORMED, least=1)]) -> bytes:
+        """Return what is kept under `key`, if anything."""
+
+
+class RewordedGet(Protocol):
+    """What the applet keeps; part of the command's transaction, unlike its memory."""
+
+    def get(self, key: Annotated[bytes, Size(256, Refusal.MALFORMED, least=1)]) -> bytes | None:
+        """Return it."""
+
+
+@pytest.mark.parametrize("service", [WiderGet, CertainGet, RewordedGet])
+def test_size_type_and_words_of_a_row_are_all_in_the_wit(service: type) -> None:
+    def text(rows: type) -> str:
+        return platform_wit([PlatformInterface.of("store", rows)])
+
+    row = text(Get).partition("interface store {\n")[2].partition("}")[0]
+    assert row in WIT.read_text()
+    assert text(service) != text(Get)
 
 
 APPLET: Final = """

@@ -10,14 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.machine import (
-    AppletFault,
-    AppletMachine,
-    FaultKind,
-    Opened,
-    OpenedAmounts,
-    Platform,
-)
+from hub.machine import AppletFault, AppletMachine, FaultKind
+from protocols.platform import Opened, OpenedAmounts, Platform
 from tests.hub.machine.fakes import (
     BEGIN,
     DAY,

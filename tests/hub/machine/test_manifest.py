@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.machine import (
+    AppletLimits,
     Code,
     Confinement,
-    Limits,
     Manifest,
     ManifestError,
     Output,
@@ -39,7 +39,7 @@ def test_a_manifest_says_what_its_vendor_wrote() -> None:
         expires=date(2099, 12, 31),
         code=Code(Runtime.PYTHON, "sample"),
         statements=(StatementGrant("linear", ("1-0:1.8.0*255",), 7, 4, 31),),
-        limits=Limits(fuel=1_000_000),
+        limits=AppletLimits(fuel=1_000_000),
     )
 
 

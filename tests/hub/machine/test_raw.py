@@ -15,15 +15,12 @@ from hub.machine import (
     FaultKind,
     Manifest,
     OutputBoard,
-    Platform,
     RawApplet,
-    Refusal,
-    Refused,
     Released,
-    Use,
     at_resolution,
 )
 from hub.vault.database import Database
+from protocols.platform import Platform, Refusal, Refused, Use
 from tests.hub.machine.fakes import RAW_MANIFEST, REGISTER, Device, bundle
 
 AID: Final = b"\xf0SMH\x82"

@@ -3,12 +3,10 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Self
 
-import cbor2
-
-from protocols.metrology import SLOT_MINUTES, GridError, Period, find_zone
+from protocols.canonical.stored import decode_row, encode_row
+from protocols.metrology import SLOT_MINUTES, Period
 from utility_server.errors import StoreError
 
 __all__ = ["DAY_MINUTES", "RESOLUTIONS", "Aggregate", "Place", "check_region", "slot_bounds"]
@@ -32,16 +30,7 @@ def slot_bounds(zone: str, begin: int, end: int, minutes: int) -> tuple[int, ...
 
     Raises `GridError` if these are not whole days or such slots do not fill them.
     """
-    info = find_zone(zone)
-    try:
-        first, last = (
-            datetime.fromtimestamp(time, UTC).astimezone(info).date() for time in (begin, end - 1)
-        )
-        period = Period(first, last)
-    except (OverflowError, ValueError, OSError):
-        raise GridError(f"{begin} to {end} is no time of days") from None
-    if period.bounds(zone) != (begin, end):
-        raise GridError(f"{begin} to {end} are not whole days in {zone}")
+    period = Period.filling(begin, end, zone)
     if minutes == DAY_MINUTES:
         days = [Period(day, day).bounds(zone)[0] for day in period.days(zone)]
         return (*days, end)
@@ -112,12 +101,12 @@ class Aggregate:
             self.value_bits,
             self.round,
         ]
-        return cbor2.dumps(members, canonical=True)
+        return encode_row(members)
 
     @classmethod
     def decode(cls, place: Place, data: bytes) -> Self:
         """Return the aggregate that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor2.loads(data):
+        match decode_row(data):
             case [
                 str(zone),
                 list(sums),

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
-import cbor2
-
 from protocols.aggregation import RegionSum, Round, Terms
+from protocols.canonical.stored import decode_row, encode_row
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
 
@@ -94,12 +93,12 @@ class Worth:
             list(self.left_out),
             self.round,
         ]
-        return cbor2.dumps(members, canonical=True)
+        return encode_row(members)
 
     @classmethod
     def decode(cls, place: WorthPlace, data: bytes) -> Self:
         """Return the worth that was sealed at `place`; raise `StoreError` otherwise."""
-        match cbor2.loads(data):
+        match decode_row(data):
             case [
                 str(series), int(revision), str(currency), int(value), int(homes), int(missing),
                 list(left), bytes(identification),

@@ -10,10 +10,10 @@
 from dataclasses import dataclass
 from typing import Final, Self
 
-import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from protocols.canonical.cbor import CborError, decode_array, encode_array
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.publishing import Budget
 
@@ -35,7 +35,7 @@ class PrivacyNotice:
     def sign(self, key: Ed25519PrivateKey) -> bytes:
         """Return the notice."""
         message = self._message()
-        return cbor2.dumps([message, key.sign(message)], canonical=True)
+        return encode_array([message, key.sign(message)])
 
     @classmethod
     def verify(cls, data: bytes, operator: Ed25519PublicKey) -> Self:
@@ -44,7 +44,7 @@ class PrivacyNotice:
         Raises `CannotVerify` for what is no notice.
         """
         try:
-            match cbor2.loads(data):
+            match decode_array(data):
                 case [bytes(message), bytes(signature)]:
                     operator.verify(signature, message)
                     notice = cls._of(message)
@@ -52,20 +52,19 @@ class PrivacyNotice:
                     raise CannotVerify("not a privacy notice")
         except InvalidSignature:
             raise VerificationFailed("notice", "not signed with this operator's key") from None
-        except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError):
-            raise CannotVerify("not a privacy notice: not CBOR") from None
-        if cbor2.dumps([notice._message(), signature], canonical=True) != data:
-            raise CannotVerify("not a privacy notice: not in its one encoding")
+        except CborError:
+            raise CannotVerify("not a privacy notice: not in its one encoding") from None
         return notice
 
     def _message(self) -> bytes:
         budget = self.budget
-        items = [LABEL, budget.region, self.time, budget.nano_rho, budget.spent, self.releases]
-        return cbor2.dumps(items, canonical=True)
+        return encode_array(
+            [LABEL, budget.region, self.time, budget.nano_rho, budget.spent, self.releases]
+        )
 
     @classmethod
     def _of(cls, message: bytes) -> Self:
-        match cbor2.loads(message):
+        match decode_array(message):
             case [str(label), str(region), int(time), int(rho), int(spent), int(releases)] if (
                 label == LABEL and 0 <= spent <= rho and min(time, releases) >= 0
             ):

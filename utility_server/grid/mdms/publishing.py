@@ -23,9 +23,9 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-import cbor2
 from sqlalchemy import Connection, func, insert, select, update
 
+from protocols.canonical import cbor
 from utility_server.database import reading, writing
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
@@ -150,11 +150,11 @@ class Publisher:
             place = (region, question)
             if row is not None:
                 plain = self.store.sealer.open("release", row.key, place, row.sealed)
-                noisy, was_known = cbor2.loads(plain), True
+                noisy, was_known = _numbers(plain), True
             else:
                 _spend(connection, region, nano_rho)
                 noisy, was_known = self.sample(noise, list(curve.uses_wh)), False
-                sealed = self.store.sealer.seal("release", place, cbor2.dumps(noisy))
+                sealed = self.store.sealer.seal("release", place, cbor.encode(noisy))
                 connection.execute(
                     insert(release_table).values(
                         question=question,
@@ -169,6 +169,11 @@ class Publisher:
         # What homes lacked is told by nothing that is published: it was not noised.
         told = replace(curve, uses_wh=tuple(noisy), missing=0)
         return Published(told, mechanism, nano_rho, deviation, was_known)
+
+
+def _numbers(plain: bytes) -> list[int]:
+    value = cbor.decode(plain)
+    return [wh for wh in value if isinstance(wh, int)] if isinstance(value, list) else []
 
 
 def _whole(region: str) -> str:
@@ -209,7 +214,7 @@ def _question(curve: LoadCurve, nano_rho: int, mechanism: Mechanism) -> bytes:
         nano_rho,
         mechanism.value,
     ]
-    return sha256(cbor2.dumps(parts, canonical=True)).digest()
+    return sha256(cbor.encode(parts)).digest()
 
 
 def _mechanism(curve: LoadCurve, nano_rho: int, mechanism: Mechanism) -> tuple["Measurement", int]:

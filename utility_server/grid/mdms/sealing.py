@@ -15,12 +15,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import cbor2
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from protocols.canonical import cbor
 from utility_server.errors import StoreError
 from utility_server.keys import read_secret, write_secret
 
@@ -134,4 +134,4 @@ class Sealer:
 
 
 def _bound(table: str, key: int, place: tuple[str | int | bytes, ...]) -> bytes:
-    return cbor2.dumps(["meterlet mdms 1", table, key, *place], canonical=True)
+    return cbor.encode(["meterlet mdms 1", table, key, *place])

@@ -2,6 +2,7 @@
 import asyncio
 import json
 import socket
+from hashlib import sha256
 from pathlib import Path
 
 import cbor2
@@ -36,6 +37,13 @@ def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
 @given(st.text(max_size=20), st.lists(st.binary() | st.text() | st.integers(-(2**63), 2**64 - 1)))
 def test_messages_come_back_as_they_went(name: str, items: list[bytes | str | int]) -> None:
     assert decode(encode(name, *items)[4:]) == (name, tuple(items))
+
+
+def test_a_frame_has_the_bytes_that_were_recorded_before_there_was_one_encoder() -> None:
+    data = encode("announce", bytes(32), "Nord", 2**40, b"x" * 300)
+    assert sha256(data).hexdigest() == (
+        "c58fd1d48c7ce42858eae7518355b122426e58ea7fe88e879cda1866efaed14f"
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,22 +30,24 @@ class StatusWord(enum.IntEnum):
 
 
 class Refusal(enum.Enum):
-    """Why the platform refused; `types.refusal` of the platform's contract, in its order."""
+    """Why the platform did not do what it was asked.
+
+    not-granted     the manifest does not name it
+    no-consent      the resident has not consented to it, or no longer
+    not-found       there is no such register, period or key
+    incomplete      slots of the period are missing
+    malformed       the arguments, or the order of the calls, make no sense
+    too-much        more than the limits of platform or manifest allow
+    too-often       more often than the manifest allows
+    """
 
     NOT_GRANTED = "not-granted"
-    """The manifest does not name it."""
     NO_CONSENT = "no-consent"
-    """The resident has not consented to it, or no longer."""
     NOT_FOUND = "not-found"
-    """There is no such register, period or key."""
     INCOMPLETE = "incomplete"
-    """Slots of the period are missing."""
     MALFORMED = "malformed"
-    """The arguments, or the order of the calls, make no sense."""
     TOO_MUCH = "too-much"
-    """More than the manifest's limits allow."""
     TOO_OFTEN = "too-often"
-    """More often than the manifest allows."""
 
 
 _STATUS = {
@@ -71,7 +73,10 @@ class AppletError(Exception):
 
 
 class Refused(AppletError):
-    """The platform refused; unless caught, the peer gets the refusal's own status word."""
+    """The platform does not do what it was asked; a refusal has a status word of its own.
+
+    The applet hears of `refusal` alone. Unless it catches this, the peer gets the status word.
+    """
 
     def __init__(self, refusal: Refusal, reason: str = "") -> None:
         super().__init__(_STATUS[refusal], reason or refusal.value)
