@@ -15,18 +15,13 @@ import phe
 from phe import util as phe_util
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from protocols.aggregation import (
-    SHORT_EXPONENT,
-    Collector,
-    Encryptor,
-    Layout,
-    Packing,
-    PaillierPrivateKey,
-    Round,
-    open_sum,
-    split_key,
-)
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.load_ranges import prove_ranges, ranges_check
+from protocols.aggregation.packing import Layout, Packing
+from protocols.aggregation.paillier import SHORT_EXPONENT, Encryptor, PaillierPrivateKey
+from protocols.aggregation.round import Round
+from protocols.aggregation.split_key import split_key
 from protocols.metrology import Period
 from protocols.proofs import verify_all
 from tests.protocols.aggregation.homes import Home, announce, homes, private_key, terms
@@ -200,7 +195,7 @@ def print_month() -> None:
     print(f"openings {len(batch.openings[0].encode())} bytes a home, batch"
           f" {len(batch.encode()):,} bytes")  # fmt: skip
     start = time.process_time()
-    opened = open_sum(announced, batch, private_key(2048))
+    opened = decrypt_sum(announced, batch, private_key(2048))
     print(f"the operator opens and verifies the sum: {time.process_time() - start:.2f} s")
     assert opened.values == tuple(map(sum, zip(*(home.values for home in members), strict=True)))
 

@@ -28,7 +28,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
-from protocols.aggregation import Batch, Household, Round, open_sum
+from protocols.aggregation.collector import Batch
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.household import RoundHousehold
+from protocols.aggregation.round import Round
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
 from tests.protocols.aggregation.homes import (
@@ -41,7 +44,7 @@ from tests.protocols.aggregation.homes import (
     terms,
 )
 from tests.utility_server.grid.concentrator.stand_in import StandIn, listening
-from utility_server.grid.concentrator import Line
+from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
 
 HOMES = int(os.environ.get("METERLET_BENCH_HOMES", "10000"))
@@ -123,9 +126,9 @@ def measure(count: int) -> Measured:
         tempfile.TemporaryDirectory() as folder,
         listening([everybody]) as [address],
         # A household checks every agreement before it opens; that is its time, not measured here.
-        mock.patch.object(Household, "_require_agreement"),
+        mock.patch.object(RoundHousehold, "_require_agreement"),
         concentrator(Path(folder), address, count) as (process, where),
-        Line.open(where, 600) as line,
+        Connection.open(where, 600) as line,
     ):
         before, seconds, received = memory_kb(process.pid, "VmRSS"), 0.0, 0
         started = cpu_seconds(process.pid)
@@ -142,7 +145,7 @@ def measure(count: int) -> Measured:
             assert isinstance(data, bytes)
             received += len(data)
             if number == 0:
-                opened = open_sum(announced, Batch.decode(data), private_key(BITS))
+                opened = decrypt_sum(announced, Batch.decode(data), private_key(BITS))
                 assert opened.values == plain_sum(group)
             list(line.ask("end", announced.digest))
         _, _, _, _, sent, taken = dict(line.ask("status"))["status"]

@@ -20,7 +20,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from protocols.aggregation import Collector, RegionSum, Round, Terms, open_sum
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.decryption import RegionSum, decrypt_sum
+from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.signing import sign_index
@@ -108,7 +110,7 @@ def collected(announced: Round, homes: list[Home]) -> Collector:
     return collector
 
 
-def by_rounds(name: str, about: Terms, worth: Callable[[RegionSum], int]) -> Cost:
+def by_rounds(name: str, about: RoundTerms, worth: Callable[[RegionSum], int]) -> Cost:
     homes = london()
     announced, cost = announce(homes, about), Cost(name)
     crypt = encryptor(about.key.bits, about.exponent_bits)
@@ -128,8 +130,8 @@ def by_rounds(name: str, about: Terms, worth: Callable[[RegionSum], int]) -> Cos
     cost.from_home += len(home.member().keys.encode())
     cost.home_ms = spent(lambda: home.contribute(announced, crypt)) + spent(agree_and_open)
     private = private_key(about.key.bits)
-    cost.settling_ms = spent(lambda: open_sum(announced, batch, private)) / len(homes)
-    opened = open_sum(announced, batch, private)
+    cost.settling_ms = spent(lambda: decrypt_sum(announced, batch, private)) / len(homes)
+    opened = decrypt_sum(announced, batch, private)
     cost.numbers, cost.value = len(opened.values), worth(opened)
     return cost
 

@@ -14,7 +14,8 @@ sums over the group, and every other number was uniform.
 """
 
 from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
-from protocols.aggregation import Member, MemberKeys, MeterCertificate, RoundRefused
+from protocols.aggregation.errors import RoundRefused
+from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
 
 __all__ = ["AnswerRefused", "content_of", "member_of"]
 
@@ -32,7 +33,7 @@ def content_of(request: StepRequest, data: bytes) -> bytes:
     return answer.content
 
 
-def member_of(certificate: MeterCertificate, request: StepRequest, data: bytes) -> Member:
+def member_of(certificate: MeterCertificate, request: StepRequest, data: bytes) -> RosterMember:
     """Return the member that an answer to TELL_KEYS makes of a meter; check the certifier.
 
     Raises `AnswerRefused` unless the meter's certifier has signed keys for just this nonce.
@@ -43,4 +44,4 @@ def member_of(certificate: MeterCertificate, request: StepRequest, data: bytes) 
         raise AnswerRefused("the keys are of another meter, or for another round")
     if not keys.is_by(certificate.certifier):
         raise AnswerRefused("the certifier has not signed the keys")
-    return Member(certificate, keys)
+    return RosterMember(certificate, keys)

@@ -25,23 +25,18 @@ from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
 from hub.machine import AGGREGATE, WEIGHTED, Manifest, StatementGrant
 from hub.metering import MeteredRegister, PeriodIncomplete
-from protocols.aggregation import (
+from protocols.aggregation.errors import (
     AggregationError,
-    Contribution,
-    Contributors,
-    Encryptor,
-    Household,
     MalformedMessage,
-    MemberSecret,
     PackingRefused,
-    PaillierPublicKey,
-    PairPoints,
-    Released,
-    Round,
     RoundRefused,
-    Rules,
-    Terms,
 )
+from protocols.aggregation.household import RoundHousehold
+from protocols.aggregation.members import MemberSecret
+from protocols.aggregation.messages import Contribution, Contributors, PairPoints
+from protocols.aggregation.paillier import Encryptor, PaillierPublicKey
+from protocols.aggregation.round import Round, RoundTerms
+from protocols.aggregation.rules import ReleasedSum, Rules
 from protocols.platform import Refusal, Refused
 from sml_codec import Obis
 
@@ -188,7 +183,7 @@ class HubAggregation:
             raise RoundRefused("no authority is known to say which meters there are")
         return Rules(authorities, grant.smallest_group)
 
-    def _require_set(self, round_: Round, listed: Contributors) -> Released:
+    def _require_set(self, round_: Round, listed: Contributors) -> ReleasedSum:
         begin, end = round_.terms.bounds
         rules = self._rules(self._require_terms(round_))
         return rules.require_set(round_, listed, self.record.releases(begin, end))
@@ -209,9 +204,9 @@ class HubAggregation:
             raise RoundRefused("the sum over these was not opened")
         return listed, round_
 
-    def _household(self, round_: Round) -> Household:
+    def _household(self, round_: Round) -> RoundHousehold:
         index = round_.index_of(self._main.certifier.series.meter)
-        return Household(round_, index, MemberSecret(self.secret, round_.nonce))
+        return RoundHousehold(round_, index, MemberSecret(self.secret, round_.nonce))
 
     def _days(self, round_: Round) -> list[Certification]:
         try:
@@ -260,7 +255,7 @@ class HubAggregation:
         )
 
 
-def _weights(terms: Terms) -> Weights | None:
+def _weights(terms: RoundTerms) -> Weights | None:
     """Return what is told the resident of a round's prices."""
     weighting = terms.weighting
     if weighting is None:

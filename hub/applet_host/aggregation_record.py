@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hub.vault import Component, Database
-from protocols.aggregation import Released
+from protocols.aggregation.rules import ReleasedSum
 
 __all__ = ["AGGREGATION_COMPONENT", "Participation", "RoundRecord"]
 
@@ -100,7 +100,7 @@ class RoundRecord:
                 (contributors, digest),
             )
 
-    def release(self, digest: bytes, released: Released) -> None:
+    def release(self, digest: bytes, released: ReleasedSum) -> None:
         """Note that a sum was opened."""
         with self.database.transaction() as connection:
             connection.execute(
@@ -111,13 +111,13 @@ class RoundRecord:
                 (released.begin, released.end, b"".join(sorted(released.members))),
             )
 
-    def releases(self, begin: int, end: int) -> list[Released]:
+    def releases(self, begin: int, end: int) -> list[ReleasedSum]:
         """Return the opened sums that have time in common with [begin, end)."""
         rows = self.database.connection.execute(
             "SELECT begin, end, members FROM aggregation_release WHERE begin < ? AND end > ?",
             (end, begin),
         )
-        return [Released(first, last, _names(members)) for first, last, members in rows]
+        return [ReleasedSum(first, last, _names(members)) for first, last, members in rows]
 
     def forget(self, now: int) -> None:
         """Forget announcements and contributions of rounds that are over."""

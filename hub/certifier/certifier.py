@@ -18,14 +18,9 @@ from hub.certifier.errors import OutOfOrder
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, slot_uses
 from hub.readings import Reading
-from protocols.aggregation import (
-    CertifiedLoad,
-    MemberKeys,
-    MemberSecret,
-    Round,
-    commit_limbs,
-    values_at_resolution,
-)
+from protocols.aggregation.loads import CertifiedLoad, commit_limbs
+from protocols.aggregation.members import MemberKeys, MemberSecret
+from protocols.aggregation.round import Round, values_at_resolution
 from protocols.metrology import (
     NO_DAY,
     CertifiedDay,

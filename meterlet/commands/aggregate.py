@@ -17,7 +17,8 @@ from meterlet.commands.common import (
     utc_text,
 )
 from meterlet.commands.mdms.options import DAY, mdms_option
-from protocols.aggregation import RESOLUTIONS, SHORT_EXPONENT
+from protocols.aggregation.paillier import SHORT_EXPONENT
+from protocols.aggregation.round import RESOLUTIONS
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 from utility_server.grid.mdms.control_socket import Request, ask

@@ -9,9 +9,10 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.common import json_option, one_line_errors, print_json, public_key
-from utility_server.grid.concentrator import Concentrator, Hubs, read_hubs
-from utility_server.grid.concentrator import serve as serve_line
+from utility_server.grid.concentrator.hubs import Hubs, read_hubs
 from utility_server.grid.concentrator.server import Answering
+from utility_server.grid.concentrator.server import serve as serve_line
+from utility_server.grid.concentrator.service import Concentrator
 
 __all__ = ["concentrator", "run"]
 

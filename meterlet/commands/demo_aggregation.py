@@ -25,7 +25,7 @@ from meterlet.commands.common import (
 )
 from meterlet.demo.dishonest_concentrator import KINDS
 from meterlet.demo.region import Region, RegionPlan
-from protocols.aggregation import DAY_MINUTES, RESOLUTIONS
+from protocols.aggregation.round import DAY_MINUTES, RESOLUTIONS
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
 __all__ = ["aggregation"]

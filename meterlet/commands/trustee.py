@@ -7,7 +7,7 @@ import rich_click as click
 
 from meterlet.commands.common import json_option, one_line_errors, public_key
 from meterlet.commands.concentrator import run
-from protocols.aggregation import SMALLEST_GROUP
+from protocols.aggregation.rules import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
 
 __all__ = ["trustee"]

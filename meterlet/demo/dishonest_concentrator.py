@@ -18,8 +18,10 @@ from typing import Final
 
 from meterlet.commands.common import public_key
 from meterlet.commands.concentrator import run
-from protocols.aggregation import Batch, Collector, Contributors
-from utility_server.grid.concentrator import Concentrator, Hubs
+from protocols.aggregation.collector import Batch, Collector
+from protocols.aggregation.messages import Contributors
+from utility_server.grid.concentrator.hubs import Hubs
+from utility_server.grid.concentrator.service import Concentrator
 
 __all__ = ["COLLECTORS", "KINDS", "serve"]
 

@@ -12,7 +12,8 @@ from applets.aggregation.messages import Instruction
 from hub.card import Card, CardConnection
 from hub.certifier import Certification, Certifier
 from hub.device import Device
-from protocols.aggregation import CertifiedLoad, Round
+from protocols.aggregation.loads import CertifiedLoad
+from protocols.aggregation.round import Round
 from protocols.iso7816 import CommandApdu
 
 __all__ = ["make_liar", "vanishing"]

@@ -3,7 +3,7 @@
 
     python -m meterlet.demo.fleet PLAN
 
-PLAN is a JSON file (`Plan`). The process makes the devices, installs the aggregation applet in
+PLAN is a JSON file (`FleetPlan`). The process makes the devices, installs the aggregation applet in
 each, lets its readings in as SML telegrams, certifies the days, and then serves until terminated.
 Homes share the process for the computer's sake only: nothing passes between them.
 """
@@ -46,7 +46,7 @@ from meterlet.commands.common import one_line_errors, open_machine, print_json
 from meterlet.demo.dishonest_home import make_liar, vanishing
 from protocols.metrology import Period
 
-__all__ = ["Home", "Plan"]
+__all__ = ["FleetPlan", "Home"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FleetPlan:
     """What the process has to know."""
 
     homes: list[Home]
@@ -94,7 +94,7 @@ class Plan:
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, path: Path) -> "Plan":
+    def read(cls, path: Path) -> "FleetPlan":
         """Return the plan in a file."""
         members: dict[str, Any] = json.loads(path.read_text())
         homes = [Home(**home) for home in members.pop("homes")]
@@ -110,7 +110,7 @@ class _Hub:
     card: Card
 
     @classmethod
-    def make(cls, home: Home, plan: Plan, machine: AppletMachine) -> "_Hub":
+    def make(cls, home: Home, plan: FleetPlan, machine: AppletMachine) -> "_Hub":
         """Make the device, let its readings in, install the applet."""
         folder = Path(home.folder)
         description = Description(
@@ -145,7 +145,7 @@ class _Hub:
         }
 
 
-def _readings(home: Home, plan: Plan) -> Iterator[Reading]:
+def _readings(home: Home, plan: FleetPlan) -> Iterator[Reading]:
     period = plan.period
     if not home.column:
         house = SyntheticHousehold(plan.zone, home.serial)
@@ -174,7 +174,7 @@ def _text(path: Path) -> Iterator[TextIO]:
             yield text
 
 
-def _split(plan: Plan) -> None:
+def _split(plan: FleetPlan) -> None:
     """Give each home a file of its own with its column of the days in question."""
     one_day = timedelta(days=1)
     first, last = plan.period.first - one_day, plan.period.last + one_day
@@ -230,7 +230,7 @@ async def _serve(hubs: Sequence[_Hub], stop: asyncio.Event) -> None:
 def main() -> None:
     """Make and serve the homes of a plan."""
     with one_line_errors(), ExitStack() as stack:
-        plan = Plan.read(Path(sys.argv[1]))
+        plan = FleetPlan.read(Path(sys.argv[1]))
         if plan.readings:
             _split(plan)
         machine, hubs = open_machine(), []

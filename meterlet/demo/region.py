@@ -29,13 +29,14 @@ from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.installer import build_package
 from hub.meters import ACTIVE_ENERGY_IMPORT
-from meterlet.demo.fleet import Home, Plan
+from meterlet.demo.fleet import FleetPlan, Home
 from meterlet.demo.search import Needles, SearchImpossible
 from protocols.metrology import Period
 from utility_server.grid.authority import Authority
-from utility_server.grid.concentrator import ConcentratorError, Line
+from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.mdms.control_socket import Request, ask
 from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
 
 __all__ = ["Region", "RegionPlan"]
@@ -158,8 +159,8 @@ class Region:
         authority = Authority.create(self.folder / "authority")
         public = Ed25519PublicKey.from_public_bytes(authority.public)
         share = self.folder / "trustee.share" if self.plan.splits_key else None
-        with Mdms.create(self.folder / "mdms", [public], trustee_share=share) as office:
-            operator = office.signing.public_key().public_bytes_raw()
+        with Mdms.create(self.folder / "mdms", [public], trustee_share=share) as workspace:
+            operator = workspace.signing.public_key().public_bytes_raw()
         vendor = Ed25519PrivateKey.generate()
         pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (self.folder / "vendor.pem").write_bytes(pem)
@@ -187,17 +188,17 @@ class Region:
         ]
         found = [home for process in processes for home in _ready(process)["homes"]]
         authority = Authority.open(self.folder / "authority")
-        with Mdms.open(self.folder / "mdms") as office:
+        with Mdms.open(self.folder / "mdms") as workspace:
             for home in found:
                 names = bytes.fromhex(home["meter"]), bytes.fromhex(home["certifier"])
-                office.members.admit(authority.certify(REGION, *names).encode())
+                workspace.members.admit(authority.certify(REGION, *names).encode())
         return sorted(found, key=lambda home: int(home["serial"]))
 
     def _fleet(
         self, stack: ExitStack, number: int, homes: Sequence[Home], operator: bytes
     ) -> subprocess.Popen[str]:
         plan, path = self.plan, self.folder / f"fleet-{number}.json"
-        Plan(
+        FleetPlan(
             homes=list(homes),
             readings="" if plan.readings is None else str(plan.readings.resolve()),
             unit=plan.unit,
@@ -264,7 +265,7 @@ class Region:
 
     def _traffic(self) -> tuple[int, int]:
         """Return the bytes that went to and came from the hubs."""
-        with Line.open(self.concentrator, 30) as line:
+        with Connection.open(self.concentrator, 30) as line:
             for name, items in line.ask("status"):
                 match name, items:
                     case "status", (*_, int(sent), int(received)):

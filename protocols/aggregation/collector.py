@@ -25,23 +25,23 @@ from protocols.aggregation.errors import (
 from protocols.aggregation.load_ranges import ranges_check
 from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.messages import (
-    Agreement,
     Contribution,
     Contributors,
     MemberMessage,
     Opening,
+    SumAgreement,
 )
 from protocols.aggregation.paillier import PaillierPublicKey
 from protocols.aggregation.round import Round
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.proofs import ProofError, ProofRefused, verify_all
 
-__all__ = ["Batch", "Collector", "Phase", "ciphertexts_of", "require_ranges"]
+__all__ = ["Batch", "Collector", "RoundPhase", "ciphertexts_of", "require_ranges"]
 
-MessageT = TypeVar("MessageT", Contribution, Agreement, Opening)
+MessageT = TypeVar("MessageT", Contribution, SumAgreement, Opening)
 
 
-class Phase(enum.Enum):
+class RoundPhase(enum.Enum):
     """What a round waits for."""
 
     CONTRIBUTING = "contributions"
@@ -99,14 +99,14 @@ class Collector:
     def __init__(self, announced: Round) -> None:
         self.round = announced
         self.digest = announced.digest
-        self.phase = Phase.CONTRIBUTING
+        self.phase = RoundPhase.CONTRIBUTING
         self.refused: Counter[Fault] = Counter()
         """How many messages were not taken, and why."""
         self._count = announced.terms.layout.plaintext_count(announced.terms.value_count())
         self._contributions: dict[int, Contribution] = {}
         self._product: list[int] = []
         self._contributors: Contributors | None = None
-        self._agreements: dict[int, Agreement] = {}
+        self._agreements: dict[int, SumAgreement] = {}
         self._openings: dict[int, Opening] = {}
 
     def contribute(self, data: bytes) -> bytes:
@@ -114,7 +114,7 @@ class Collector:
         with _Counted(self.refused):
             contribution = self._member_message(Contribution, data, self._contributions)
             meter = self.round.members[contribution.index].meter
-            if self.phase is not Phase.CONTRIBUTING:
+            if self.phase is not RoundPhase.CONTRIBUTING:
                 raise ContributionRefused(Fault.LATE, meter)
             ciphertexts = require_contribution(self.round, self.digest, contribution, self._count)
             if self._product:
@@ -132,17 +132,17 @@ class Collector:
             indexes = tuple(sorted(self._contributions))
             digests = tuple(self._contributions[index].digest for index in indexes)
             self._contributors = Contributors(self.digest, indexes, digests)
-            self.phase = Phase.AGREEING
+            self.phase = RoundPhase.AGREEING
         return self._contributors
 
     def agree(self, data: bytes) -> bytes:
         """Take an agreement and return its meter; raise `ContributionRefused` otherwise."""
         with _Counted(self.refused):
-            agreement = self._member_message(Agreement, data, self._agreements)
+            agreement = self._member_message(SumAgreement, data, self._agreements)
             meter = self._contributor(agreement.index, agreement.contributors)
             self._agreements[agreement.index] = agreement
             if len(self._agreements) == len(self._contributions):
-                self.phase = Phase.OPENING
+                self.phase = RoundPhase.OPENING
             return meter
 
     @property
@@ -159,26 +159,26 @@ class Collector:
             meter = self._contributor(opening.index, opening.contributors)
             self._openings[opening.index] = opening
             if len(self._openings) == len(self._contributions):
-                self.phase = Phase.COMPLETE
+                self.phase = RoundPhase.COMPLETE
             return meter
 
     @property
     def awaited(self) -> tuple[bytes, ...]:
         """The meters that the phase still waits for, in order."""
         members = range(len(self.round.members))
-        due = members if self.phase is Phase.CONTRIBUTING else self._contributions
-        done: dict[Phase, dict[int, object]] = {
-            Phase.CONTRIBUTING: {**self._contributions},
-            Phase.AGREEING: {**self._agreements},
-            Phase.OPENING: {**self._openings},
-            Phase.COMPLETE: {**self._openings},
+        due = members if self.phase is RoundPhase.CONTRIBUTING else self._contributions
+        done: dict[RoundPhase, dict[int, object]] = {
+            RoundPhase.CONTRIBUTING: {**self._contributions},
+            RoundPhase.AGREEING: {**self._agreements},
+            RoundPhase.OPENING: {**self._openings},
+            RoundPhase.COMPLETE: {**self._openings},
         }
         left = sorted(set(due) - set(done[self.phase]))
         return tuple(self.round.members[index].meter for index in left)
 
     def batch(self) -> Batch:
         """Return what opens the sum; raise `RoundRefused` while an opening is missing."""
-        if self.phase is not Phase.COMPLETE:
+        if self.phase is not RoundPhase.COMPLETE:
             raise RoundRefused(f"the round waits for {self.phase.value}")
         contributors = self.close()
         size = self.round.terms.key.ciphertext_size

@@ -33,7 +33,7 @@ from protocols.aggregation.round import Round
 from protocols.proofs import PointVector, ProofError
 from protocols.proofs.group import ORDER
 
-__all__ = ["RegionSum", "open_sum", "require_batch"]
+__all__ = ["RegionSum", "decrypt_sum", "require_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class RegionSum:
     """Slots of all households together that are missing, and counted as 0."""
 
 
-def open_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionSum:
+def decrypt_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionSum:
     """Return the sum that the batch opens; raise `SumRefused` if it is not what was signed."""
     require_batch(announced, batch)
     try:
@@ -57,7 +57,7 @@ def open_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionSum:
     except ProofError as error:
         raise SumRefused(f"the ranges of the values: {error}") from None
     products = ciphertexts_of(announced.terms.key, batch.products)
-    values = open_product(announced, batch, products, decryptor)
+    values = decrypt_product(announced, batch, products, decryptor)
     return RegionSum(
         announced.terms.revealed(values, len(batch.contributors.indexes)),
         tuple(announced.members[index].meter for index in batch.contributors.indexes),
@@ -88,7 +88,7 @@ def require_batch(announced: Round, batch: Batch) -> None:
             raise SumRefused(f"meter {meter.hex()}: not one key for each member that dropped out")
 
 
-def open_product(
+def decrypt_product(
     announced: Round, batch: Batch, products: Sequence[int], decryptor: Decryptor
 ) -> list[int]:
     """Return the values that the products hold; raise `SumRefused` if they are not the signed."""

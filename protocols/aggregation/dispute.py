@@ -29,8 +29,8 @@ from protocols.aggregation.collector import (
 )
 from protocols.aggregation.decryption import (
     RegionSum,
+    decrypt_product,
     masked_limbs,
-    open_product,
     require_batch,
     unmask,
 )
@@ -45,11 +45,11 @@ from protocols.aggregation.masks import pair_masks, round_key
 from protocols.aggregation.messages import Contribution, PairKey, PairPoints
 from protocols.aggregation.paillier import Decryptor
 from protocols.aggregation.round import Round
-from protocols.aggregation.shared_secret_proof import verify_exchange
+from protocols.aggregation.shared_secret_proof import verify_shared_secret
 from protocols.proofs import Point, PointVector
 from protocols.proofs.group import sum_points
 
-__all__ = ["CONCENTRATOR", "Accused", "Culprit", "Investigation"]
+__all__ = ["CONCENTRATOR", "Accused", "Culprit", "Dispute"]
 
 Opener: TypeAlias = Callable[[Sequence[int]], Decryptor]
 CONCENTRATOR: Final = b""
@@ -69,7 +69,7 @@ class Culprit:
         return f"{who}: {self.reason}"
 
 
-class Investigation:
+class Dispute:
     """A batch whose sum was refused, and the contributions it claims to come from."""
 
     def __init__(self, announced: Round, batch: Batch, decryptor: Decryptor) -> None:
@@ -99,7 +99,7 @@ class Investigation:
             reason = "its product is not that of the contributions"
             self.found.append(Culprit(CONCENTRATOR, reason))
         try:
-            values = open_product(self._round, self._batch, products, self._decryptor)
+            values = decrypt_product(self._round, self._batch, products, self._decryptor)
         except SumRefused:
             return None
         meters = tuple(self._meter(index) for index in self._indexes)
@@ -224,7 +224,9 @@ class Investigation:
         if not shown.is_by(ours.signing):
             return None
         try:
-            return verify_exchange(shown.proof, ours.exchange, theirs.exchange, self._round.digest)
+            return verify_shared_secret(
+                shown.proof, ours.exchange, theirs.exchange, self._round.digest
+            )
         except RoundRefused:
             return None
 

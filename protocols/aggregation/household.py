@@ -20,25 +20,25 @@ from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.masks import pair_key, pair_masks, self_masks, sum_pair_masks
 from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import (
-    Agreement,
     Contribution,
     Contributors,
     Opening,
     PairKey,
     PairPoints,
+    SumAgreement,
 )
 from protocols.aggregation.paillier import Encryptor, RandomBytes
 from protocols.aggregation.round import Round
-from protocols.aggregation.shared_secret_proof import prove_exchange
+from protocols.aggregation.shared_secret_proof import prove_shared_secret
 from protocols.proofs import Point, PointVector
 from protocols.proofs.group import ORDER
 from protocols.proofs.nonces import SEED_SIZE
 
-__all__ = ["Household"]
+__all__ = ["RoundHousehold"]
 
 
 @dataclass(frozen=True, eq=False)
-class Household:
+class RoundHousehold:
     """One member of a round, with its secrets."""
 
     round: Round
@@ -80,7 +80,7 @@ class Household:
         unsigned = Contribution(self._digest, self.index, key_id, load, ciphertexts, proof)
         return unsigned.signed(self.secret.signing_seed)
 
-    def agree(self, contributors: Contributors, contribution: bytes) -> Agreement:
+    def agree(self, contributors: Contributors, contribution: bytes) -> SumAgreement:
         """Return the word to open the sum over these; `contribution` is the digest of ours.
 
         Raises `RoundRefused` where it is of another round, or ours is not among them as it was.
@@ -92,7 +92,7 @@ class Household:
         ours = dict(zip(contributors.indexes, contributors.contributions, strict=True))
         if ours.get(self.index) != contribution:
             raise RoundRefused("our contribution is not among those to be opened")
-        unsigned = Agreement(self._digest, self.index, contributors.digest)
+        unsigned = SumAgreement(self._digest, self.index, contributors.digest)
         return unsigned.signed(self.secret.signing_seed)
 
     def open(
@@ -138,7 +138,7 @@ class Household:
         if len(theirs.points) == len(others) and theirs.points[place] == self._pair_point(other):
             raise RoundRefused("both ends have signed the same point: there is nothing to settle")
         their_key = self.round.members[other].keys.exchange
-        proof = prove_exchange(self.secret.exchange_seed, their_key, self._digest)
+        proof = prove_shared_secret(self.secret.exchange_seed, their_key, self._digest)
         return PairKey(self._digest, self.index, other, proof).signed(self.secret.signing_seed)
 
     @cached_property
@@ -179,6 +179,6 @@ class Household:
         digest = contributors.digest
         for index, signature in zip(contributors.indexes, signatures, strict=True):
             member = self.round.members[index]
-            agreement = Agreement(self._digest, index, digest, signature=signature)
+            agreement = SumAgreement(self._digest, index, digest, signature=signature)
             if not agreement.is_by(member.keys.signing):
                 raise RoundRefused(f"meter {member.meter.hex()} has not agreed")

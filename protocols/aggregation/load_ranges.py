@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from protocols.aggregation.errors import PackingRefused
 from protocols.aggregation.loads import GENERATORS, CertifiedLoad
 from protocols.aggregation.packing import Layout
-from protocols.aggregation.round import Terms
+from protocols.aggregation.round import RoundTerms
 from protocols.proofs import FalseStatement, Point, PointVector, Transcript, VectorOpening, commit
 from protocols.proofs.batch import Check
 from protocols.proofs.channel import Incoming, Outgoing
@@ -34,7 +34,7 @@ __all__ = ["prove_ranges", "ranges_check"]
 
 
 def prove_ranges(
-    terms: Terms, load: CertifiedLoad, limbs: Sequence[int], blinding: int, seed: bytes
+    terms: RoundTerms, load: CertifiedLoad, limbs: Sequence[int], blinding: int, seed: bytes
 ) -> bytes:
     """Return the proof; `limbs` and `blinding` open the load, `seed` is 32 random bytes.
 
@@ -64,7 +64,7 @@ def prove_ranges(
     return channel.data()
 
 
-def ranges_check(terms: Terms, load: CertifiedLoad, proof: bytes, name: str) -> SessionCheck:
+def ranges_check(terms: RoundTerms, load: CertifiedLoad, proof: bytes, name: str) -> SessionCheck:
     """Return what remains to be checked of a proof (`protocols.proofs.verify_all`).
 
     Raises `Malformed` if it is none.
@@ -87,7 +87,7 @@ def ranges_check(terms: Terms, load: CertifiedLoad, proof: bytes, name: str) -> 
     return SessionCheck(name, channel.transcript.digest(), tuple(checks), merge)
 
 
-def _transcript(terms: Terms, load: CertifiedLoad) -> Transcript:
+def _transcript(terms: RoundTerms, load: CertifiedLoad) -> Transcript:
     transcript = Transcript("aggregation ranges", 1)
     transcript.append("load", load.message)
     transcript.append_integers(

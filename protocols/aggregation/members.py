@@ -36,7 +36,7 @@ from protocols.aggregation._wire import (
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
 from protocols.aggregation.shared_secret_proof import is_exchange_key
 
-__all__ = ["NONCE_SIZE", "Member", "MemberKeys", "MemberSecret", "MeterCertificate"]
+__all__ = ["NONCE_SIZE", "MemberKeys", "MemberSecret", "MeterCertificate", "RosterMember"]
 
 NONCE_SIZE: Final = 32
 METER_SIZES: Final = range(1, 33)
@@ -186,7 +186,7 @@ class MemberSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RosterMember:
     """A meter of a roster."""
 
     certificate: MeterCertificate

@@ -38,7 +38,7 @@ from protocols.canonical.cbor import CborItem
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 
-__all__ = ["Agreement", "Contribution", "Contributors", "Opening", "PairKey", "PairPoints"]
+__all__ = ["Contribution", "Contributors", "Opening", "PairKey", "PairPoints", "SumAgreement"]
 
 _INDEX_SIZE: Final = 2
 _POINT_SIZE: Final = 33
@@ -179,7 +179,7 @@ class Contributors:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement(MemberMessage):
+class SumAgreement(MemberMessage):
     """A household's word to open the sum over these contributors and over no others."""
 
     LABEL: ClassVar[str] = "meterlet agreement 1"
@@ -280,7 +280,7 @@ class PairKey(MemberMessage):
     other: int
     """The other member's place in the roster."""
     proof: bytes
-    """The shared secret, and that it is the one of both keys (`exchange`)."""
+    """The shared secret, and that it is the one of both keys (`shared_secret_proof`)."""
 
     def _items(self) -> tuple[CborItem, ...]:
         return self.other, self.proof

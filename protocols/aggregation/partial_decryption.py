@@ -33,7 +33,12 @@ from gmpy2 import mpz
 from protocols.aggregation.paillier import PaillierPublicKey, RandomBytes
 from protocols.proofs import Transcript
 
-__all__ = ["MARGIN_BYTES", "Halves", "prove_halves", "verify_halves"]
+__all__ = [
+    "MARGIN_BYTES",
+    "PartialDecryption",
+    "prove_partial_decryption",
+    "verify_partial_decryption",
+]
 
 MARGIN_BYTES: Final = 16
 """By how much a share is longer than n², and a mask than what it hides."""
@@ -42,7 +47,7 @@ _LABEL: Final = b"meterlet paillier verification base 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class PartialDecryption:
     """One holder's half for each ciphertext, and the proof that they are right."""
 
     values: tuple[int, ...]
@@ -55,7 +60,7 @@ class Halves:
 
     @classmethod
     def decode(cls, data: bytes, public_key: PaillierPublicKey) -> Self:
-        """Return the halves; whether they are right is for `verify_halves` to say.
+        """Return the halves; whether they are right is for `verify_partial_decryption` to say.
 
         Raises `ValueError` where the length is not that of a proof and whole halves.
         """
@@ -67,7 +72,7 @@ class Halves:
         return cls(tuple(int.from_bytes(rest[at : at + size], "big") for at in starts), proof)
 
 
-def prove_halves(
+def prove_partial_decryption(
     public_key: PaillierPublicKey,
     share: int,
     ciphertexts: Sequence[int],
@@ -90,8 +95,11 @@ def prove_halves(
     return challenge + response.to_bytes(_response_size(public_key), "big")
 
 
-def verify_halves(
-    public_key: PaillierPublicKey, own_share: int, ciphertexts: Sequence[int], theirs: Halves
+def verify_partial_decryption(
+    public_key: PaillierPublicKey,
+    own_share: int,
+    ciphertexts: Sequence[int],
+    theirs: PartialDecryption,
 ) -> bool:
     """Tell whether the other holder's halves are proved; they combine to plaintexts already."""
     if len(theirs.proof) != _proof_size(public_key) or len(theirs.values) != len(ciphertexts):

@@ -29,14 +29,14 @@ from protocols.aggregation._wire import (
     sign,
 )
 from protocols.aggregation.errors import KeyRefused, MalformedMessage, PackingRefused, RoundRefused
-from protocols.aggregation.members import NONCE_SIZE, Member, require_region
+from protocols.aggregation.members import NONCE_SIZE, RosterMember, require_region
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
 from protocols.aggregation.weighting import Weighting
 from protocols.canonical.cbor import CborItem
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
-__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "Terms", "values_at_resolution"]
+__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "RoundTerms", "values_at_resolution"]
 
 DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
@@ -52,7 +52,7 @@ _WEIGHTED_ROUND: Final = "meterlet aggregation round 2"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RoundTerms:
     """What is to be added up, and how."""
 
     region: str
@@ -147,12 +147,12 @@ class Terms:
 class Round:
     """Terms and roster, signed by the operator."""
 
-    terms: Terms
+    terms: RoundTerms
     nonce: bytes
     """The one that the members' keys are for."""
     valid_until: int
     """When households stop answering, epoch seconds."""
-    members: tuple[Member, ...]
+    members: tuple[RosterMember, ...]
     """In the order of their meters' ids."""
     signature: bytes
 
@@ -179,10 +179,10 @@ class Round:
     @classmethod
     def announce(
         cls,
-        terms: Terms,
+        terms: RoundTerms,
         nonce: bytes,
         valid_until: int,
-        members: tuple[Member, ...],
+        members: tuple[RosterMember, ...],
         operator_seed: bytes,
     ) -> Self:
         """Return the round of these members, in order, signed with the operator's key."""
@@ -225,7 +225,9 @@ class Round:
             raise MalformedMessage(f"not a round: {error}") from None
 
 
-def _message(terms: Terms, nonce: bytes, valid_until: int, members: tuple[Member, ...]) -> bytes:
+def _message(
+    terms: RoundTerms, nonce: bytes, valid_until: int, members: tuple[RosterMember, ...]
+) -> bytes:
     label, weighed = _ROUND, tuple[bytes, ...]()
     if terms.weighting is not None:
         label, weighed = _WEIGHTED_ROUND, (terms.weighting.encode(),)
@@ -238,7 +240,7 @@ def _message(terms: Terms, nonce: bytes, valid_until: int, members: tuple[Member
     )  # fmt: skip
 
 
-def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
+def _contents(message: bytes) -> tuple[RoundTerms, bytes, int, tuple[RosterMember, ...]]:
     weighting, items = _items(message)
     match items:
         case [
@@ -250,7 +252,7 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
         case _:
             raise MalformedMessage("not a round: other fields than one has")
     period = Period(_date(first), _date(last))
-    terms = Terms(
+    terms = RoundTerms(
         region, register, period, zone, resolution, value_bits, group_bits, exponent_bits,
         PaillierPublicKey.decode(key), bool(proved), weighting,
     )  # fmt: skip
@@ -258,7 +260,7 @@ def _contents(message: bytes) -> tuple[Terms, bytes, int, tuple[Member, ...]]:
     for member in members:
         if not isinstance(member, bytes):
             raise MalformedMessage("not a member")
-        roster.append(Member.decode(member, region, nonce))
+        roster.append(RosterMember.decode(member, region, nonce))
     return terms, nonce, valid_until, tuple(roster)
 
 

@@ -27,7 +27,7 @@ from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.messages import Contributors
 from protocols.aggregation.round import Round
 
-__all__ = ["SMALLEST_GROUP", "Released", "Rules"]
+__all__ = ["SMALLEST_GROUP", "ReleasedSum", "Rules"]
 
 SMALLEST_GROUP: Final = 5
 LEAST_KEY_BITS: Final = 2048
@@ -36,7 +36,7 @@ LONGEST_ROUND: Final = 31 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
+class ReleasedSum:
     """A sum that a household has helped to open: over whom, in [begin, end)."""
 
     begin: int
@@ -72,8 +72,8 @@ class Rules:
             member.verify(self.authorities)
 
     def require_set(
-        self, announced: Round, contributors: Contributors, earlier: Iterable[Released]
-    ) -> Released:
+        self, announced: Round, contributors: Contributors, earlier: Iterable[ReleasedSum]
+    ) -> ReleasedSum:
         """Return what opening the sum over these would release; raise `RoundRefused` if it may not.
 
         `earlier` are all releases so far; those of other times do not matter.
@@ -90,7 +90,7 @@ class Rules:
         for release in earlier:
             if release.begin < end and begin < release.end:
                 self._require_apart(names, release.members)
-        return Released(begin, end, names)
+        return ReleasedSum(begin, end, names)
 
     def _require_apart(self, new: frozenset[bytes], old: frozenset[bytes]) -> None:
         if new == old:

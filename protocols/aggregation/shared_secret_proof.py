@@ -25,7 +25,7 @@ from gmpy2 import mpz
 from protocols.aggregation.errors import RoundRefused
 from protocols.proofs import Transcript
 
-__all__ = ["PROOF_SIZE", "is_exchange_key", "prove_exchange", "verify_exchange"]
+__all__ = ["PROOF_SIZE", "is_exchange_key", "prove_shared_secret", "verify_shared_secret"]
 
 PROOF_SIZE: Final = 32 + 16 + 32
 
@@ -53,7 +53,7 @@ def is_exchange_key(key: bytes) -> bool:
     return bool(z != 0)
 
 
-def prove_exchange(private_key: bytes, other_key: bytes, context: bytes) -> bytes:
+def prove_shared_secret(private_key: bytes, other_key: bytes, context: bytes) -> bytes:
     """Return the secret shared with the holder of `other_key` and the proof that it is right."""
     scalar = int.from_bytes(private_key, "little") & (1 << 254) - 8 | 1 << 254
     witness = scalar // _COFACTOR % _L
@@ -70,7 +70,7 @@ def prove_exchange(private_key: bytes, other_key: bytes, context: bytes) -> byte
     return _encode(shared) + challenge.to_bytes(16, "little") + response.to_bytes(32, "little")
 
 
-def verify_exchange(proof: bytes, key: bytes, other_key: bytes, context: bytes) -> bytes:
+def verify_shared_secret(proof: bytes, key: bytes, other_key: bytes, context: bytes) -> bytes:
     """Return the shared secret as X25519 gives it; raise `RoundRefused` if it is not proved."""
     if len(proof) != PROOF_SIZE:
         raise RoundRefused(f"a proof of exchange has {PROOF_SIZE} bytes")

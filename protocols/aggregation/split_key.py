@@ -10,8 +10,8 @@ shares once and destroys it.
 
 The second holder (an auditor, say) opens sums alone (`trusteeship`). So a single household's
 ciphertext is opened neither by the operator, nor by whoever steals the operator's share; and
-should both conspire, it is still masked. Halves come with a proof (`halves`): a holder that
-answers wrongly is found, and cannot have a household blamed.
+should both conspire, it is still masked. A partial decryption comes with its proof
+(`partial_decryption`): a holder that answers wrongly is found, and cannot have a household blamed.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ from protocols.aggregation.errors import HolderRefused, KeyRefused
 from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey, RandomBytes
 from protocols.aggregation.partial_decryption import (
     MARGIN_BYTES,
-    Halves,
-    prove_halves,
-    verify_halves,
+    PartialDecryption,
+    prove_partial_decryption,
+    verify_partial_decryption,
 )
 
 __all__ = ["JointDecryptor", "KeyShare", "combine", "split_key"]
@@ -52,11 +52,15 @@ class KeyShare:
         square = mpz(self.public_key.modulus) ** 2
         return [gmpy2.powmod(ciphertext, self.exponent, square) for ciphertext in ciphertexts]
 
-    def halves(self, ciphertexts: Sequence[int], random_bytes: RandomBytes) -> Halves:
+    def partially_decrypt(
+        self, ciphertexts: Sequence[int], random_bytes: RandomBytes
+    ) -> PartialDecryption:
         """Return this half of each, and the proof; raise `ValueError` for no ciphertext."""
         values = self.apply(ciphertexts)
-        proof = prove_halves(self.public_key, self.exponent, ciphertexts, values, random_bytes)
-        return Halves(tuple(values), proof)
+        proof = prove_partial_decryption(
+            self.public_key, self.exponent, ciphertexts, values, random_bytes
+        )
+        return PartialDecryption(tuple(values), proof)
 
     def encode(self) -> bytes:
         """Return the modulus and the secret exponent."""
@@ -105,7 +109,7 @@ class JointDecryptor:
     """Decrypts with one's own share and the answers of the other holder."""
 
     share: KeyShare
-    ask: Callable[[Sequence[int]], Halves] = field(repr=False)
+    ask: Callable[[Sequence[int]], PartialDecryption] = field(repr=False)
     """Returns the other holder's half for each ciphertext, with the proof."""
 
     @property
@@ -125,6 +129,6 @@ class JointDecryptor:
             plaintexts = combine(self.public_key, ours, theirs.values)
         except ValueError as error:
             raise HolderRefused(str(error)) from None
-        if not verify_halves(self.public_key, self.share.exponent, ciphertexts, theirs):
+        if not verify_partial_decryption(self.public_key, self.share.exponent, ciphertexts, theirs):
             raise HolderRefused("the other holder's halves are not proved")
         return plaintexts

@@ -4,7 +4,7 @@
 It need not believe what it is given. For a sum (`require_sum`): the signed contributions of enough
 households, whose product the ciphertexts are. For parts of a sum, which only a dispute needs
 (`require_dispute`): the signature of every contributor under the points of its pairs, which
-households make in a dispute alone (`culprits`). What such parts hold is still masked.
+households make in a dispute alone (`dispute`). What such parts hold is still masked.
 """
 
 from collections.abc import Sequence

@@ -7,27 +7,22 @@ from datetime import date
 
 import pytest
 
-from protocols.aggregation import (
+from protocols.aggregation.collector import Batch, Collector
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.errors import (
     AggregationError,
-    Batch,
-    CertifiedLoad,
-    Collector,
-    Contribution,
     ContributionRefused,
-    Contributors,
     Fault,
-    Household,
     MalformedMessage,
-    Opening,
     PackingRefused,
-    PairPoints,
-    Round,
     RoundRefused,
-    Rules,
-    commit_limbs,
-    open_sum,
 )
+from protocols.aggregation.household import RoundHousehold
+from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.masks import self_masks, sum_pair_masks
+from protocols.aggregation.messages import Contribution, Contributors, Opening, PairPoints
+from protocols.aggregation.round import Round
+from protocols.aggregation.rules import Rules
 from protocols.metrology import Period
 from protocols.proofs.group import ORDER
 from tests.protocols.aggregation.homes import (
@@ -151,7 +146,7 @@ def test_a_bad_contribution_is_refused_by_name_and_counted_while_the_round_goes_
     for home in others:
         collector.contribute(home.contribute(announced, encryptor()))
     finish(collector, others)
-    assert open_sum(announced, collector.batch(), private_key()).values == plain_sum(others)
+    assert decrypt_sum(announced, collector.batch(), private_key()).values == plain_sum(others)
 
 
 def test_repeated_and_late_contributions_are_refused_and_counted() -> None:
@@ -169,7 +164,7 @@ def test_repeated_and_late_contributions_are_refused_and_counted() -> None:
         collector.contribute(data[5])
     assert collector.refused == {Fault.REPEATED: 2, Fault.LATE: 1}
     finish(collector, members[:5])
-    assert open_sum(announced, collector.batch(), private_key()).values == plain_sum(members[:5])
+    assert decrypt_sum(announced, collector.batch(), private_key()).values == plain_sum(members[:5])
 
 
 def test_a_contribution_to_another_period_is_refused() -> None:
@@ -215,7 +210,7 @@ def test_agreements_and_openings_of_others_are_refused() -> None:
     with pytest.raises(RoundRefused, match="waits for"):
         collector.batch()
     finish(collector, present)
-    assert open_sum(announced, collector.batch(), private_key()).values == plain_sum(present)
+    assert decrypt_sum(announced, collector.batch(), private_key()).values == plain_sum(present)
 
 
 # --- Who dropped out ----------------------------------------------------------------------------
@@ -235,7 +230,7 @@ def test_a_household_is_not_opened_by_calling_it_a_drop_out() -> None:
         collector.contribute(home.contribute(announced, encryptor()))
     finish(collector, others)
     batch = collector.batch()
-    assert open_sum(announced, batch, private_key()).values == plain_sum(others)
+    assert decrypt_sum(announced, batch, private_key()).values == plain_sum(others)
     # What the concentrator and the operator can do to it together:
     layout = announced.terms.layout
     count = layout.limb_count(24)
@@ -284,7 +279,7 @@ def test_a_roster_with_other_keys_than_were_told_is_refused() -> None:
     members = homes(6, 24)
     announced = announce(members)
     with pytest.raises(RoundRefused, match="other keys"):
-        Household(announced, 0, members[0].secret_for(bytes(32)))
+        RoundHousehold(announced, 0, members[0].secret_for(bytes(32)))
 
 
 # --- Messages ------------------------------------------------------------------------------------

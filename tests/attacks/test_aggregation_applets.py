@@ -11,7 +11,9 @@ from applets.aggregation.messages import CLA, Instruction, StepRequest
 from hub.applet_host import RoundRecord
 from hub.installer import build_package
 from hub.machine import AppletMachine
-from protocols.aggregation import Collector, Contribution, Contributors, Round
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.messages import Contribution, Contributors
+from protocols.aggregation.round import Round
 from protocols.iso7816 import CommandApdu
 from tests.hub.applet_host.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
 

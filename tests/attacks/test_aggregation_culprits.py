@@ -7,22 +7,14 @@ from typing import Any
 
 import pytest
 
-from protocols.aggregation import (
-    CONCENTRATOR,
-    Accused,
-    Batch,
-    Collector,
-    Contribution,
-    Culprit,
-    Encryptor,
-    Opening,
-    PairPoints,
-    Round,
-    RoundRefused,
-    SumRefused,
-    open_sum,
-)
+from protocols.aggregation.collector import Batch, Collector
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.dispute import CONCENTRATOR, Accused, Culprit
+from protocols.aggregation.errors import RoundRefused, SumRefused
 from protocols.aggregation.masks import self_masks, sum_pair_masks
+from protocols.aggregation.messages import Contribution, Opening, PairPoints
+from protocols.aggregation.paillier import Encryptor
+from protocols.aggregation.round import Round
 from protocols.proofs.group import ORDER
 from tests.protocols.aggregation.homes import (
     Home,
@@ -87,7 +79,7 @@ def test_a_household_that_encrypts_what_was_not_signed_is_named(
     announced, members, collector = run(cheat, dropped)
     batch = collector.batch()
     with pytest.raises(SumRefused):
-        open_sum(announced, batch, private_key())
+        decrypt_sum(announced, batch, private_key())
     inquiry, opened = investigate(announced, members, batch, collector.evidence())
     assert opened is None
     assert named(inquiry.found) == {members[CULPRIT].meter}
@@ -124,7 +116,7 @@ def test_a_household_that_opens_wrongly_is_named(changes: dict[str, Any]) -> Non
     announced, members, collector = run(dropped=(0, 7))
     batch = reopened(collector, members[CULPRIT], **changes)
     with pytest.raises(SumRefused):
-        open_sum(announced, batch, private_key())
+        decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
     assert named(inquiry.found) == {members[CULPRIT].meter}
 
@@ -165,7 +157,7 @@ def test_a_household_that_masks_with_a_wrong_pair_key_throughout_is_named() -> N
     announced, members, collector = run(WrongPairKeyHome)
     batch = collector.batch()
     with pytest.raises(SumRefused):
-        open_sum(announced, batch, private_key())
+        decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
     assert named(inquiry.found) == {members[CULPRIT].meter}
 
@@ -216,7 +208,7 @@ def test_a_limb_that_would_run_over_into_the_next_is_blamed_on_its_author() -> N
     finish(collector, members)
     batch = collector.batch()
     with pytest.raises(SumRefused):
-        open_sum(announced, batch, private_key())
+        decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
     assert named(inquiry.found) == {members[CULPRIT].meter}
 
@@ -243,7 +235,7 @@ def test_a_concentrator_that_multiplies_others_is_named_and_the_true_sum_saved(
     products = products_of(announced, collector.evidence(), places)
     batch = replace(collector.batch(), products=products)
     with pytest.raises(SumRefused):
-        open_sum(announced, batch, private_key())
+        decrypt_sum(announced, batch, private_key())
     inquiry, opened = investigate(announced, members, batch, collector.evidence())
     assert named(inquiry.found) == {CONCENTRATOR}
     assert opened is not None
@@ -260,7 +252,7 @@ def test_a_concentrator_that_alters_the_product_is_named() -> None:
     altered = int(more).to_bytes(size, "big") + batch.products[size:]
     batch = replace(batch, products=altered)
     with pytest.raises(SumRefused):
-        open_sum(announced, batch, private_key())
+        decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
     assert named(inquiry.found) == {CONCENTRATOR}
 
@@ -290,18 +282,18 @@ def test_a_batch_with_parts_that_nobody_signed_is_refused() -> None:
     loads, openings = list(batch.loads), list(batch.openings)
     swapped = [loads[1], loads[0], *loads[2:]]
     with pytest.raises(SumRefused, match="another meter's load"):
-        open_sum(announced, replace(batch, loads=tuple(swapped)), private_key())
+        decrypt_sum(announced, replace(batch, loads=tuple(swapped)), private_key())
     with pytest.raises(SumRefused, match="not signed by the certifier"):
         bad = replace(loads[0], missing=9)
-        open_sum(announced, replace(batch, loads=(bad, *loads[1:])), private_key())
+        decrypt_sum(announced, replace(batch, loads=(bad, *loads[1:])), private_key())
     with pytest.raises(SumRefused, match="not signed by the member"):
         forged = replace(openings[0], blinding=1)
-        open_sum(announced, replace(batch, openings=(forged, *openings[1:])), private_key())
+        decrypt_sum(announced, replace(batch, openings=(forged, *openings[1:])), private_key())
     with pytest.raises(SumRefused, match="not one load and one opening"):
-        open_sum(announced, replace(batch, openings=tuple(openings[1:])), private_key())
+        decrypt_sum(announced, replace(batch, openings=tuple(openings[1:])), private_key())
     other = announce(members, nonce=bytes(32))
     with pytest.raises(SumRefused, match="another round"):
-        open_sum(other, batch, private_key())
+        decrypt_sum(other, batch, private_key())
 
 
 def test_what_a_dispute_decrypts_of_one_household_is_masked() -> None:

@@ -6,14 +6,10 @@ from itertools import combinations
 
 import pytest
 
-from protocols.aggregation import (
-    Contributors,
-    MalformedMessage,
-    Released,
-    Round,
-    RoundRefused,
-    Rules,
-)
+from protocols.aggregation.errors import MalformedMessage, RoundRefused
+from protocols.aggregation.messages import Contributors
+from protocols.aggregation.round import Round
+from protocols.aggregation.rules import ReleasedSum, Rules
 from tests.protocols.aggregation.homes import (
     AUTHORITY,
     NONCE,
@@ -96,12 +92,12 @@ def test_a_round_that_is_over_or_never_ends_is_refused(until: int) -> None:
         RULES.require_round(announced, NOW)
 
 
-def released(announced: Round, numbers: set[int]) -> Released:
+def released(announced: Round, numbers: set[int]) -> ReleasedSum:
     names = [announced.members[number].name for number in numbers]
-    return Released(*announced.terms.bounds, frozenset(names))
+    return ReleasedSum(*announced.terms.bounds, frozenset(names))
 
 
-def is_refused(announced: Round, numbers: set[int], earlier: list[Released]) -> bool:
+def is_refused(announced: Round, numbers: set[int], earlier: list[ReleasedSum]) -> bool:
     indexes = tuple(sorted(numbers))
     contributors = Contributors(announced.digest, indexes, (bytes(32),) * len(indexes))
     try:

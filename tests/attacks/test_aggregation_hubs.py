@@ -14,7 +14,9 @@ from hub.applet_host.command import CommandStack
 from hub.applet_host.services import granted_registers
 from hub.installer import Installer
 from hub.machine import AppletMachine
-from protocols.aggregation import Contribution, Contributors, Round, Terms, open_sum
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.messages import Contribution, Contributors
+from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from protocols.platform import Refusal, Refused
 from tests.hub.applet_host.commands import at_work
@@ -140,7 +142,7 @@ def test_the_same_set_may_be_summed_up_again_as_often_as_the_consent_says(hubs: 
     for number in range(8):
         announced = announce(hubs, number.to_bytes(32, "big"), about(1440))
         collector, _ = run(announced, hubs)
-        assert open_sum(announced, collector.batch(), private_key(2048)).meters
+        assert decrypt_sum(announced, collector.batch(), private_key(2048)).meters
     ninth = announce(hubs, b"9" * 32, about(1440))
     assert answer(hubs[0], Instruction.CONTRIBUTE, ninth.encode()) == TOO_OFTEN
 
@@ -199,7 +201,7 @@ def test_pairs_are_shown_after_the_opening_and_their_secret_for_a_lie_only(
     ],
 )
 def test_rounds_that_the_hub_cannot_serve_are_refused_by_name(
-    hubs: list[Hub], change: Callable[[], Terms], code: int
+    hubs: list[Hub], change: Callable[[], RoundTerms], code: int
 ) -> None:
     announced = announce(hubs, bytes(32), change())
     assert answer(hubs[0], Instruction.CONTRIBUTE, announced.encode()) == code

@@ -9,15 +9,12 @@ import pytest
 
 from applets.aggregation.messages import Instruction
 from meterlet.demo.dishonest_concentrator import COLLECTORS
-from protocols.aggregation import (
-    CONCENTRATOR,
-    Batch,
-    Collector,
-    Contribution,
-    Encryptor,
-    Halves,
-    Round,
-)
+from protocols.aggregation.collector import Batch, Collector
+from protocols.aggregation.dispute import CONCENTRATOR
+from protocols.aggregation.messages import Contribution
+from protocols.aggregation.paillier import Encryptor
+from protocols.aggregation.partial_decryption import PartialDecryption
+from protocols.aggregation.round import Round
 from tests.protocols.aggregation.homes import (
     NONCE,
     Home,
@@ -27,7 +24,8 @@ from tests.protocols.aggregation.homes import (
 from tests.utility_server.grid.concentrator.region import Region, built
 from tests.utility_server.grid.concentrator.stand_in import StandIn, running
 from utility_server.errors import CannotVerify
-from utility_server.grid.concentrator import ConcentratorRefused, Line
+from utility_server.grid.concentrator.errors import ConcentratorRefused
+from utility_server.grid.rpc import Connection
 from utility_server.grid.trustee import Trustee
 
 
@@ -166,7 +164,7 @@ def test_a_trustee_that_answers_wrongly_has_nobody_blamed(
     honest = trustee._part
 
     def part(about: bytes, places: bytes) -> bytes:
-        halves = Halves.decode(honest(about, places), trustee.share.public_key)
+        halves = PartialDecryption.decode(honest(about, places), trustee.share.public_key)
         values = tuple(half * (1 + n) % n**2 for half in halves.values)
         return replace(halves, values=values).encode(trustee.share.public_key)
 
@@ -201,7 +199,7 @@ def test_a_trustee_opens_no_part_of_a_sum_that_not_all_dispute(region: Region, f
         case "operator":
             trustee.operator = public_of(bytes(32))
     evidence = contributions + [one.encode() for one in points]
-    with running(trustee) as address, Line.open(address, 30) as line:
+    with running(trustee) as address, Connection.open(address, 30) as line:
         if flaw != "nobody":
             with pytest.raises(ConcentratorRefused):
                 list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
@@ -217,7 +215,7 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
     contributors = collector.close()
     evidence = [one.encode() for one in collector.evidence()]
     evidence += [home.household.pair_points(contributors).encode() for home in members]
-    with running(trustee) as address, Line.open(address, 30) as line:
+    with running(trustee) as address, Connection.open(address, 30) as line:
         list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
         assert [name for name, _ in line.ask("part", announced.digest, b"\0\1\0\6")] == [
             "halves", "done",
@@ -252,7 +250,7 @@ def test_a_trustee_helps_to_open_nothing_but_one_sum_of_a_real_group(
             trustee.authorities = (public_of(bytes(32)),)
         case "product":
             contributions = contributions[:-1]
-    with running(trustee) as address, Line.open(address, 30) as line:
+    with running(trustee) as address, Connection.open(address, 30) as line:
         if flaw == "again":
             first = line.ask("halves", announced.encode(), products, *contributions)
             assert [name for name, _ in first] == ["halves", "done"]

@@ -12,17 +12,12 @@ from applets.aggregation.messages import Instruction
 from hub.installer import Installer
 from hub.machine import AppletMachine
 from meterlet.demo.dishonest_concentrator import COLLECTORS
-from protocols.aggregation import (
-    CONCENTRATOR,
-    Collector,
-    Contribution,
-    ContributionRefused,
-    Contributors,
-    Fault,
-    Round,
-    Terms,
-    open_sum,
-)
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.dispute import CONCENTRATOR
+from protocols.aggregation.errors import ContributionRefused, Fault
+from protocols.aggregation.messages import Contribution, Contributors
+from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from tests.hub.applet_host.hubs import (
     MONTH,
@@ -72,7 +67,7 @@ def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterat
         hub.device.close()
 
 
-def month(prices: Sequence[int] = PRICES, **other: object) -> Terms:
+def month(prices: Sequence[int] = PRICES, **other: object) -> RoundTerms:
     return weighted_terms(prices, bits=2048, resolution=60, period=MONTH, **other)
 
 
@@ -152,7 +147,7 @@ def test_prices_that_differ_in_one_slot_tell_of_the_group_alone_and_end_with_the
     for number, prices in enumerate((PRICES, bent, PRICES)):
         announced = announce(hubs, number.to_bytes(32, "big"), month(prices))
         collector, _ = run(announced, hubs)
-        found += open_sum(announced, collector.batch(), private_key(2048)).values
+        found += decrypt_sum(announced, collector.batch(), private_key(2048)).values
     assert found[1] - found[0] == sum(hub.values(60, MONTH)[500] for hub in hubs)
     assert found[2] == found[0]
     shifted = Period(date(2025, 2, 2), date(2025, 3, 1))
@@ -267,7 +262,7 @@ def region(tmp_path: Path) -> Iterator[Region]:
         yield region
 
 
-def settled(region: Region) -> Terms:
+def settled(region: Region) -> RoundTerms:
     for hub in region.hubs:
         hub.applets = {SETTLEMENT_APPLET}
     return replace(region.terms, weighting=weighted_terms(DAY_PRICES).weighting)
@@ -280,8 +275,10 @@ def test_a_concentrator_that_multiplies_wrongly_is_named_and_its_evidence_opens_
     with built(tmp_path, COLLECTORS[kind]) as region:
         outcome = region.run(settled(region))
         assert [one.meter for one in outcome.culprits] == [CONCENTRATOR]
-        assert outcome.worth is not None
-        assert outcome.worth.value == plain_worth(DAY_PRICES, [hub.home for hub in region.hubs])
+        assert outcome.group_value is not None
+        assert outcome.group_value.value == plain_worth(
+            DAY_PRICES, [hub.home for hub in region.hubs]
+        )
 
 
 @pytest.mark.parametrize("kind", ["leave-out", "swap", "split"])
@@ -291,7 +288,7 @@ def test_a_concentrator_whose_batch_does_not_hang_together_is_named(
     with built(tmp_path, COLLECTORS[kind]) as region:
         outcome = region.run(settled(region))
         assert [one.meter for one in outcome.culprits] == [CONCENTRATOR]
-        assert (outcome.worth, outcome.aggregate) == (None, None)
+        assert (outcome.group_value, outcome.aggregate) == (None, None)
 
 
 def test_hubs_that_consented_to_load_curves_only_are_not_reached_for_a_number(
@@ -301,6 +298,8 @@ def test_hubs_that_consented_to_load_curves_only_are_not_reached_for_a_number(
     for hub in region.hubs[:2]:
         hub.applets = set()
     outcome = region.run(about_day)
-    assert outcome.worth is not None
-    assert outcome.worth.value == plain_worth(DAY_PRICES, [hub.home for hub in region.hubs[2:]])
+    assert outcome.group_value is not None
+    assert outcome.group_value.value == plain_worth(
+        DAY_PRICES, [hub.home for hub in region.hubs[2:]]
+    )
     assert {one.meter for one in outcome.absent} == {hub.home.meter for hub in region.hubs[:2]}

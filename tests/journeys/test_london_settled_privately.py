@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from protocols.aggregation import Terms, open_sum
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.round import RoundTerms
 from protocols.metrology import Period
 from tests.applets.settlement.test_settlement import agile, answered, checked
 from tests.protocols.aggregation.homes import Home, announce, collect, private_key, terms
@@ -26,7 +27,7 @@ JANUARY = Period.month(2013, 1)
 
 
 @cache
-def about() -> Terms:
+def about() -> RoundTerms:
     index = agile()
     assert resolution_of(index) == 30
     weighting = weighting_of(index, JANUARY, ZONE, 30)
@@ -65,7 +66,7 @@ def test_each_suppliers_number_is_what_its_customers_add_up_to(percent: int) -> 
         customers = [home for home in homes if home.number % 2 == (supplier == "Nordstrom")]
         announced = announce(customers, about())
         collector = collect(announced, customers, dropped)
-        [exact[supplier]] = open_sum(announced, collector.batch(), private_key(2048)).values
+        [exact[supplier]] = decrypt_sum(announced, collector.batch(), private_key(2048)).values
         plain[supplier] = sum(
             worth(home.number) for home in customers if home.number not in dropped
         )

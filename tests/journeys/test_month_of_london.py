@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from protocols.aggregation import Round, open_sum
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.round import Round
 from protocols.metrology import Period
 from tests.protocols.aggregation.homes import Home, announce, collect, plain_sum, private_key, terms
 from tests.utility_server.grid.mdms.regions import london_homes
@@ -34,7 +35,7 @@ def test_the_sums_of_a_month_are_the_plain_sums_whoever_drops_out(percent: int) 
     dropped = random.Random(percent).sample(range(len(homes)), count)
     announced = month()
     collector = collect(announced, homes, dropped)
-    opened = open_sum(announced, collector.batch(), private_key(2048))
+    opened = decrypt_sum(announced, collector.batch(), private_key(2048))
     present = [home for home in homes if home.number not in dropped]
     assert opened.values == plain_sum(present)
     assert len(opened.meters) == len(homes) - count

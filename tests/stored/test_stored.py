@@ -24,11 +24,11 @@ from hub.inspection.api.tokens import Tokens
 from hub.inspection.store import open_inspection
 from hub.machine import AppletMachine
 from meterlet.commands.main import main
-from protocols.aggregation import KeyShare
+from protocols.aggregation.split_key import KeyShare
 from tests.journeys.conftest import ROOT
 from tests.stored.make import METERS, PASSPHRASE, SHOWN
 from tests.support.locks import held
-from utility_server.grid.concentrator import read_hubs
+from utility_server.grid.concentrator.hubs import read_hubs
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.keys import read_secret
 

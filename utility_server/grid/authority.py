@@ -17,7 +17,8 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from protocols.aggregation import MalformedMessage, MeterCertificate
+from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.members import MeterCertificate
 from utility_server.errors import EnrolmentRefused
 from utility_server.folders import new_folder
 from utility_server.keys import read_secret, write_secret

@@ -21,8 +21,8 @@ from utility_server.head_end import Address
 
 __all__ = [
     "LARGEST_FRAME",
+    "Connection",
     "Item",
-    "Line",
     "Message",
     "decode",
     "encode",
@@ -96,7 +96,7 @@ def _take(peer: socket.socket, size: int, name: str) -> bytes:
     return bytes(parts)
 
 
-class Line:
+class Connection:
     """The asking end: one request after the other."""
 
     def __init__(self, peer: socket.socket, name: str) -> None:
@@ -105,7 +105,7 @@ class Line:
 
     @classmethod
     @contextmanager
-    def open(cls, address: Address, timeout_seconds: float) -> Iterator["Line"]:
+    def open(cls, address: Address, timeout_seconds: float) -> Iterator["Connection"]:
         """Connect to a concentrator; no part of an answer may take longer than the timeout.
 
         Raises `LineError`.
@@ -119,7 +119,7 @@ class Line:
 
     @classmethod
     @contextmanager
-    def open_local(cls, path: Path) -> Iterator["Line"]:
+    def open_local(cls, path: Path) -> Iterator["Connection"]:
         """Connect to a server of this computer at the path of its socket; raise `LineError`."""
         with socket.socket(socket.AF_UNIX) as peer:
             with _named(str(path)):

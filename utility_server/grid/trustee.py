@@ -20,18 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from protocols.aggregation import (
-    AggregationError,
-    Contribution,
-    Contributors,
-    KeyRefused,
-    KeyShare,
-    PairPoints,
-    Round,
-    RoundRefused,
-    require_dispute,
-    require_sum,
-)
+from protocols.aggregation.errors import AggregationError, KeyRefused, RoundRefused
+from protocols.aggregation.messages import Contribution, Contributors, PairPoints
+from protocols.aggregation.round import Round
+from protocols.aggregation.split_key import KeyShare
+from protocols.aggregation.trusteeship import require_dispute, require_sum
 from utility_server.errors import StoreError
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.rpc import Message
@@ -140,5 +133,5 @@ class Trustee:
         return self._apply(key.product([rows[place] for place in places]))
 
     def _apply(self, ciphertexts: Sequence[int]) -> bytes:
-        halves = self.share.halves(ciphertexts, self.randomness)
+        halves = self.share.partially_decrypt(ciphertexts, self.randomness)
         return halves.encode(self.share.public_key)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from protocols.aggregation import MalformedMessage, Weighting
+from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.weighting import Weighting
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 from tariffs import PriceIndex, TariffError
 from utility_server.errors import CannotVerify

@@ -11,16 +11,16 @@ import rich_click as click
 
 from meterlet.commands.common import folder_option, utc_text
 from protocols.metrology import Period
-from utility_server.grid.mdms import LoadCurve, Mechanism, Published, Publisher, load_curve
-from utility_server.grid.mdms.publishing import NANO, parse_rho
+from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
+from utility_server.grid.mdms.publishing import NANO, Mechanism, Published, Publisher, parse_rho
 from utility_server.grid.mdms.workspace import Mdms
 
 __all__ = [
     "DAY",
-    "Asked",
+    "CurveRequest",
     "Rho",
-    "asked_options",
     "curve_facts",
+    "curve_options",
     "mdms_option",
     "noise_facts",
 ]
@@ -46,7 +46,7 @@ class Rho(click.ParamType[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CurveRequest:
     """Which curve, and how much noise is wanted in it."""
 
     region: str
@@ -56,31 +56,31 @@ class Asked:
     nano_rho: int | None = None
     mechanism: Mechanism = Mechanism.GAUSSIAN
 
-    def exact(self, office: Mdms) -> LoadCurve:
+    def exact(self, workspace: Mdms) -> LoadCurve:
         """Return the curve as it is stored."""
         begin = end = None
         if self.first is not None or self.last is not None:
             # Whose days they are is known once something of the region is.
-            zone = load_curve(office.store, self.region).zone
+            zone = load_curve(workspace.store, self.region).zone
             if self.first is not None:
                 begin, _ = Period(self.first, self.first).bounds(zone)
             if self.last is not None:
                 _, end = Period(self.last, self.last).bounds(zone)
             if begin is not None and end is not None and begin >= end:
                 raise click.UsageError("--until is before --from")
-        return load_curve(office.store, self.region, begin, end, self.resolution_minutes)
+        return load_curve(workspace.store, self.region, begin, end, self.resolution_minutes)
 
-    def curve(self, office: Mdms) -> tuple[LoadCurve, Published | None]:
+    def curve(self, workspace: Mdms) -> tuple[LoadCurve, Published | None]:
         """Return the curve to be shown, with noise where that is asked for."""
-        exact = self.exact(office)
+        exact = self.exact(workspace)
         if self.nano_rho is None:
             return exact, None
-        published = Publisher(office.store).publish(exact, self.nano_rho, self.mechanism)
+        published = Publisher(workspace.store).publish(exact, self.nano_rho, self.mechanism)
         return published.curve, published
 
 
-def asked_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that make an `Asked`, which the command gets as `question`."""
+def curve_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that make an `CurveRequest`, which the command gets as `question`."""
 
     @functools.wraps(command)
     def run(
@@ -94,7 +94,9 @@ def asked_options(command: Callable[..., None]) -> Callable[..., None]:
         **rest: Any,
     ) -> None:
         begin, end = (None if day is None else day.date() for day in (first, last))
-        question = Asked(region, begin, end, resolution_minutes, nano_rho, Mechanism(mechanism))
+        question = CurveRequest(
+            region, begin, end, resolution_minutes, nano_rho, Mechanism(mechanism)
+        )
         command(question=question, **rest)
 
     asking: Callable[..., None] = run

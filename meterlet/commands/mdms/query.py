@@ -11,32 +11,22 @@ from rich.table import Table
 
 from meterlet.commands.common import Exit, json_option, one_line_errors, print_json, utc_text
 from meterlet.commands.mdms.options import (
-    Asked,
-    asked_options,
+    CurveRequest,
     curve_facts,
+    curve_options,
     mdms_option,
     noise_facts,
 )
 from meterlet.commands.mdms.store import budget_facts, budget_line
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import find_zone
-from utility_server.grid.mdms import (
-    Accuracy,
-    Forecast,
-    Line,
-    Losses,
-    Publisher,
-    Statistics,
-    draw,
-    evaluate,
-    read_feeder,
-    statistics,
-)
-from utility_server.grid.mdms import balance as balance_of
-from utility_server.grid.mdms import forecast as forecast_of
-from utility_server.grid.mdms.balance import MILLION
-from utility_server.grid.mdms.forecasts import METHODS
-from utility_server.grid.mdms.load_curves import mean_power
+from utility_server.grid.mdms.balance import MILLION, Losses, read_feeder
+from utility_server.grid.mdms.balance import balance as balance_of
+from utility_server.grid.mdms.forecasts import METHODS, Accuracy, LoadForecast, evaluate
+from utility_server.grid.mdms.forecasts import forecast as forecast_of
+from utility_server.grid.mdms.load_curve_svg import CurveLine, draw
+from utility_server.grid.mdms.load_curves import Statistics, mean_power, statistics
+from utility_server.grid.mdms.publishing import Publisher
 from utility_server.grid.mdms.workspace import Mdms
 
 __all__ = ["balance", "forecast", "plot", "query"]
@@ -47,21 +37,21 @@ FEEDER = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.command()
 @mdms_option
-@asked_options
+@curve_options
 @click.option("--budget", "with_budget", is_flag=True, help="Show the region's privacy budget.")
 @json_option
 def query(
     folder: Path,
-    question: Asked,
+    question: CurveRequest,
     with_budget: bool,
     as_json: bool,
 ) -> None:
     """Show a region's load curve and what it comes to."""
     region = question.region
-    with one_line_errors(), Mdms.open(folder) as office:
-        curve, published = question.curve(office)
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        curve, published = question.curve(workspace)
         found = statistics(curve)
-        budget = Publisher(office.store).budget(region)
+        budget = Publisher(workspace.store).budget(region)
     if as_json:
         facts: dict[str, Any] = {
             **curve_facts(curve),
@@ -97,7 +87,7 @@ def query(
 
 @click.command()
 @mdms_option
-@asked_options
+@curve_options
 @click.option("--days", type=click.IntRange(1, 31), default=7, show_default=True, help="How far.")
 @click.option("--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True)
 @click.option(
@@ -109,7 +99,7 @@ def query(
 @json_option
 def forecast(
     folder: Path,
-    question: Asked,
+    question: CurveRequest,
     days: int,
     method: str,
     origins: int | None,
@@ -117,8 +107,8 @@ def forecast(
 ) -> None:
     """Forecast a region's load after the days that are stored or asked for."""
     region = question.region
-    with one_line_errors(), Mdms.open(folder) as office:
-        curve, published = question.curve(office)
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        curve, published = question.curve(workspace)
         expected = forecast_of(curve, days, method)
         errors: list[Accuracy] = []
         if origins is not None:
@@ -161,25 +151,25 @@ def forecast(
 
 @click.command()
 @mdms_option
-@asked_options
+@curve_options
 @click.option("--output", "-o", type=FILE, required=True, help="A new SVG file.")
 @click.option("--forecast", "days", type=click.IntRange(1, 31), help="And so many days ahead.")
 @json_option
 def plot(
     folder: Path,
-    question: Asked,
+    question: CurveRequest,
     output: Path,
     days: int | None,
     as_json: bool,
 ) -> None:
     """Draw a region's load curve as an SVG picture."""
     region = question.region
-    with one_line_errors(), Mdms.open(folder) as office:
-        curve, published = question.curve(office)
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        curve, published = question.curve(workspace)
         title = f"{region}: mean power of {curve.fewest_homes} homes"
         if published is not None:
             title += f", with noise of ± {published.deviation_wh} Wh a slot"
-        lines = [Line("aggregated", curve.slots, curve.power_w())]
+        lines = [CurveLine("aggregated", curve.slots, curve.power_w())]
         if days is not None:
             lines += [_line(method, forecast_of(curve, days, method)) for method in METHODS]
         picture = draw(title, lines, find_zone(curve.zone)).encode()
@@ -196,8 +186,10 @@ def plot(
         click.echo(f"drew {len(curve.slots)} slots as {output}")
 
 
-def _line(name: str, expected: Forecast) -> Line:
-    return Line(f"forecast: {name}", expected.slots, mean_power(expected.slots, expected.uses_wh))
+def _line(name: str, expected: LoadForecast) -> CurveLine:
+    return CurveLine(
+        f"forecast: {name}", expected.slots, mean_power(expected.slots, expected.uses_wh)
+    )
 
 
 @click.command()
@@ -225,9 +217,9 @@ def balance(
 ) -> None:
     """Compare a feeder's meter with the homes' sum and the losses; exit code 3 if they differ."""
     losses = Losses(no_load_w, _ppm(loss))
-    question = Asked(region)
-    with one_line_errors(), Mdms.open(folder) as office:
-        found = balance_of(question.exact(office), read_feeder(feeder), losses)
+    question = CurveRequest(region)
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        found = balance_of(question.exact(workspace), read_feeder(feeder), losses)
     discrepant = found.is_discrepant(level)
     set_in = utc_text(found.onset) if discrepant and found.onset_p < level else None
     facts = {

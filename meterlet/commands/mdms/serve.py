@@ -9,7 +9,7 @@ import rich_click as click
 from meterlet.commands.common import fail, json_option, one_line_errors, print_json
 from meterlet.commands.mdms.options import mdms_option
 from utility_server.errors import EnrolmentRefused
-from utility_server.grid.mdms.control_socket import Door
+from utility_server.grid.mdms.control_socket import MdmsServer
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import Address
 
@@ -28,10 +28,10 @@ __all__ = ["admit", "serve"]
 def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
     """Let meters be members of sums, by the CERTIFICATES of a trusted authority."""
     admitted = []
-    with one_line_errors(), Mdms.open(folder) as office:
+    with one_line_errors(), Mdms.open(folder) as workspace:
         for path in certificates:
             try:
-                certificate = office.members.admit(path.read_bytes())
+                certificate = workspace.members.admit(path.read_bytes())
             except EnrolmentRefused as refused:
                 fail(f"{path}: {refused}")
             admitted.append({"meter": certificate.meter.hex(), "region": certificate.region})
@@ -60,4 +60,4 @@ def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> Non
 
     with one_line_errors():
         second = None if trustee is None else Address.parse(trustee)
-        Door(folder, Address.parse(address), second).serve(ready)
+        MdmsServer(folder, Address.parse(address), second).serve(ready)

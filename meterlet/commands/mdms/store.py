@@ -16,9 +16,8 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.mdms.options import Rho, mdms_option
 from meterlet.commands.tariff_files import write_new
-from utility_server.grid.mdms import Budget, Publisher
 from utility_server.grid.mdms.notices import PrivacyNotice
-from utility_server.grid.mdms.publishing import DELTA, NANO
+from utility_server.grid.mdms.publishing import DELTA, NANO, Budget, Publisher
 from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
 
 __all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
@@ -61,9 +60,9 @@ def init(
         one_line_errors(),
         Mdms.create(
             folder, trusted, paillier_bits=int(bits), trustee_share=trustee_share
-        ) as office,
+        ) as workspace,
     ):
-        public = office.signing.public_key().public_bytes_raw().hex()
+        public = workspace.signing.public_key().public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.mdms.init/1", {"mdms": str(folder), "public_key": public})
     else:
@@ -75,8 +74,8 @@ def init(
 @json_option
 def rotate(folder: Path, as_json: bool) -> None:
     """Seal all that is stored under new keys, and destroy the old ones."""
-    with one_line_errors(), Mdms.open(folder) as office:
-        done = office.store.rotate()
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        done = workspace.store.rotate()
     facts = {
         "wrapping_key": done.wrapping.hex(),
         "data_key": done.data_key,
@@ -96,8 +95,8 @@ def rotate(folder: Path, as_json: bool) -> None:
 @json_option
 def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> None:
     """Show or set what may be published of a region: the privacy budget of each of its homes."""
-    with one_line_errors(), Mdms.open(folder) as office:
-        publisher = Publisher(office.store)
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        publisher = Publisher(workspace.store)
         found = publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
     facts = budget_facts(found)
     if as_json:
@@ -119,10 +118,10 @@ def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> No
 @json_option
 def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
     """Tell residents, signed, what has been published of their region and what it may cost."""
-    with one_line_errors(), Mdms.open(folder) as office:
-        publisher = Publisher(office.store)
-        said = PrivacyNotice(publisher.budget(region), office.now(), publisher.releases(region))
-        write_new(output, said.sign(office.signing), 0o644)
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        publisher = Publisher(workspace.store)
+        said = PrivacyNotice(publisher.budget(region), workspace.now(), publisher.releases(region))
+        write_new(output, said.sign(workspace.signing), 0o644)
     if as_json:
         facts = {"notice": str(output), "region": region, "budget": budget_facts(said.budget)}
         print_json("meterlet.mdms.notice/1", facts)

@@ -13,7 +13,7 @@ from applets.aggregation.messages import (
     StepRequest,
 )
 from applets.aggregation.statement import AnswerRefused, content_of, member_of
-from protocols.aggregation import MalformedMessage
+from protocols.aggregation.errors import MalformedMessage
 from tests.protocols.aggregation.homes import NONCE, homes
 
 METER = b"meter 00000"

@@ -17,7 +17,10 @@ from hub.device import Description, Device
 from hub.installer import Installer, build_package
 from hub.machine import AppletMachine
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
-from protocols.aggregation import Collector, Contributors, Member, MeterCertificate, Round, Terms
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.members import MeterCertificate, RosterMember
+from protocols.aggregation.messages import Contributors
+from protocols.aggregation.round import Round, RoundTerms
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import Period
@@ -72,7 +75,7 @@ class Hub:
         assert response.sw == 0x9000, hex(response.sw)
         return content_of(request, response.data)
 
-    def member(self, nonce: bytes) -> Member:
+    def member(self, nonce: bytes) -> RosterMember:
         request, response = self.send(Instruction.TELL_KEYS, nonce)
         assert response.sw == 0x9000
         return member_of(self.certificate, request, response.data)
@@ -140,12 +143,12 @@ def trust(device: Device, authority: bytes) -> None:
     (device.folder / "authorities" / "authority.pem").write_bytes(pem)
 
 
-def about(resolution: int = 60, period: Period = DAYS, bits: int = 2048) -> Terms:
+def about(resolution: int = 60, period: Period = DAYS, bits: int = 2048) -> RoundTerms:
     return terms(bits, resolution, period)
 
 
 def announce(
-    hubs: Sequence[Hub], nonce: bytes, what: Terms | None = None, until: int = NOW + 86_400
+    hubs: Sequence[Hub], nonce: bytes, what: RoundTerms | None = None, until: int = NOW + 86_400
 ) -> Round:
     members = tuple(hub.member(nonce) for hub in hubs)
     return Round.announce(what or about(), nonce, until, members, OPERATOR)

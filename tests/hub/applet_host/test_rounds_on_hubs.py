@@ -9,13 +9,10 @@ import pytest
 
 from applets.aggregation.messages import Instruction
 from hub.machine import AppletMachine
-from protocols.aggregation import (
-    Investigation,
-    MemberSecret,
-    PairKey,
-    PairPoints,
-    open_sum,
-)
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.dispute import Dispute
+from protocols.aggregation.members import MemberSecret
+from protocols.aggregation.messages import PairKey, PairPoints
 from protocols.proofs import PointVector
 from tests.hub.applet_host.hubs import Hub, about, announce, make_templates, open_copy, run
 from tests.protocols.aggregation.homes import private_key
@@ -38,7 +35,7 @@ def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterat
 def test_hubs_give_the_exact_sum_at_every_resolution(hubs: list[Hub], resolution: int) -> None:
     announced = announce(hubs, bytes(32), about(resolution))
     collector, _ = run(announced, hubs)
-    opened = open_sum(announced, collector.batch(), private_key(2048))
+    opened = decrypt_sum(announced, collector.batch(), private_key(2048))
     plain = tuple(map(sum, zip(*(hub.values(resolution) for hub in hubs), strict=True)))
     assert opened.values == plain
     assert opened.missing_slots == 0
@@ -48,7 +45,7 @@ def test_a_hub_that_drops_out_is_left_out_of_the_sum(hubs: list[Hub]) -> None:
     announced = announce(hubs, bytes(32))
     present = [hub for hub in hubs if hub is not hubs[2]]
     collector, _ = run(announced, present)
-    opened = open_sum(announced, collector.batch(), private_key(2048))
+    opened = decrypt_sum(announced, collector.batch(), private_key(2048))
     assert opened.values == tuple(map(sum, zip(*(hub.values(60) for hub in present), strict=True)))
 
 
@@ -84,7 +81,7 @@ def test_hubs_prove_ranges_in_rounds_that_ask_for_it(hubs: list[Hub]) -> None:
     announced = announce(hubs, bytes(32), replace(about(), are_ranges_proved=True))
     collector, _ = run(announced, hubs)
     assert all(collector.batch().range_proofs)
-    opened = open_sum(announced, collector.batch(), private_key(2048))
+    opened = decrypt_sum(announced, collector.batch(), private_key(2048))
     assert opened.values == tuple(map(sum, zip(*(hub.values(60) for hub in hubs), strict=True)))
 
 
@@ -108,7 +105,7 @@ def test_hubs_settle_a_dispute_and_the_liar_is_named(hubs: list[Hub]) -> None:
             wrong[others.index(announced.index_of(hubs[0].meter))] = points.points[-1] * 2
             points = replace(points, points=PointVector(wrong)).signed(secret.signing_seed)
         shown[announced.index_of(hub.meter)] = points
-    inquiry = Investigation(announced, batch, private_key(2048))
+    inquiry = Dispute(announced, batch, private_key(2048))
     assert inquiry.examine_evidence(collector.evidence()) is None
     inquiry.examine_points(shown)
     [pair] = inquiry.disputes()

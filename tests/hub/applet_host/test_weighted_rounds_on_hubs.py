@@ -10,7 +10,8 @@ from applets.aggregation.messages import Instruction
 from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.machine import AppletMachine
-from protocols.aggregation import Weighting, open_sum
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.weighting import Weighting
 from tests.hub.applet_host.hubs import MONTH, Hub, announce, make_settled, open_copy, run
 from tests.protocols.aggregation.homes import private_key
 from tests.protocols.aggregation.weighted import weighted_terms
@@ -40,7 +41,7 @@ def test_hubs_give_the_one_number_exactly_whoever_drops_out(hubs: list[Hub]) -> 
     announced = announce(hubs, bytes(32), ABOUT)
     present = [hub for hub in hubs if hub is not hubs[2]]
     collector, _ = run(announced, present)
-    opened = open_sum(announced, collector.batch(), private_key(2048))
+    opened = decrypt_sum(announced, collector.batch(), private_key(2048))
     assert opened.values == (sum(map(worth, present)),)
     assert (len(opened.meters), opened.missing_slots) == (5, 0)
 

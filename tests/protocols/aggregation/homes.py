@@ -10,26 +10,16 @@ from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocols.aggregation import (
-    Batch,
-    CertifiedLoad,
-    Collector,
-    Contribution,
-    Encryptor,
-    Household,
-    Investigation,
-    Member,
-    MemberKeys,
-    MemberSecret,
-    MeterCertificate,
-    PaillierPrivateKey,
-    PairPoints,
-    RegionSum,
-    Round,
-    RoundRefused,
-    Terms,
-    commit_limbs,
-)
+from protocols.aggregation.collector import Batch, Collector
+from protocols.aggregation.decryption import RegionSum
+from protocols.aggregation.dispute import Dispute
+from protocols.aggregation.errors import RoundRefused
+from protocols.aggregation.household import RoundHousehold
+from protocols.aggregation.loads import CertifiedLoad, commit_limbs
+from protocols.aggregation.members import MemberKeys, MemberSecret, MeterCertificate, RosterMember
+from protocols.aggregation.messages import Contribution, PairPoints
+from protocols.aggregation.paillier import Encryptor, PaillierPrivateKey
+from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from protocols.proofs.group import ORDER
 
@@ -67,7 +57,7 @@ class Home:
     number: int
     values: list[int]
     region: str = REGION
-    household: Household = field(init=False)
+    household: RoundHousehold = field(init=False)
     load: CertifiedLoad = field(init=False)
     blinding: int = field(init=False)
     contribution: bytes = field(init=False)
@@ -87,8 +77,8 @@ class Home:
     def secret_for(self, nonce: bytes) -> MemberSecret:
         return MemberSecret(randomness(("secret", self.number))(32), nonce)
 
-    def member(self, nonce: bytes = NONCE, authority: bytes = AUTHORITY) -> Member:
-        return Member(
+    def member(self, nonce: bytes = NONCE, authority: bytes = AUTHORITY) -> RosterMember:
+        return RosterMember(
             MeterCertificate.issue(self.region, self.meter, public_of(self.certifier), authority),
             MemberKeys.issue(nonce, self.meter, self.secret_for(nonce), self.certifier),
         )
@@ -102,7 +92,7 @@ class Home:
             digest, self.meter, bytes(32), 0, commit_limbs(limbs, self.blinding), self.certifier
         )
         secret = self.secret_for(announced.nonce)
-        self.household = Household(announced, announced.index_of(self.meter), secret)
+        self.household = RoundHousehold(announced, announced.index_of(self.meter), secret)
         made = self.household.contribute(
             limbs,
             self.load,
@@ -114,7 +104,9 @@ class Home:
         return made.encode()
 
 
-def terms(bits: int = 1024, resolution: int = 60, period: Period = DAY, **other: object) -> Terms:
+def terms(
+    bits: int = 1024, resolution: int = 60, period: Period = DAY, **other: object
+) -> RoundTerms:
     given: dict[str, object] = {
         "region": REGION,
         "register": REGISTER,
@@ -126,7 +118,7 @@ def terms(bits: int = 1024, resolution: int = 60, period: Period = DAY, **other:
         "exponent_bits": 256,
         "key": private_key(bits).public_key,
     }
-    return Terms(**{**given, **other})  # type: ignore[arg-type]
+    return RoundTerms(**{**given, **other})  # type: ignore[arg-type]
 
 
 def homes(count: int, values: int, seed: int = 0) -> list[Home]:
@@ -136,7 +128,9 @@ def homes(count: int, values: int, seed: int = 0) -> list[Home]:
     ]
 
 
-def announce(members: Sequence[Home], about: Terms | None = None, nonce: bytes = NONCE) -> Round:
+def announce(
+    members: Sequence[Home], about: RoundTerms | None = None, nonce: bytes = NONCE
+) -> Round:
     return Round.announce(
         about or terms(), nonce, 1_400_000_000,
         tuple(home.member(nonce) for home in members), OPERATOR,
@@ -175,9 +169,9 @@ def investigate(
     evidence: Sequence[Contribution],
     points: Mapping[int, PairPoints] | None = None,
     silent: Collection[int] = (),
-) -> tuple[Investigation, RegionSum | None]:
+) -> tuple[Dispute, RegionSum | None]:
     """Return what an operator finds out who asks all households of a spoiled round."""
-    inquiry = Investigation(announced, batch, private_key(announced.terms.key.bits))
+    inquiry = Dispute(announced, batch, private_key(announced.terms.key.bits))
     opened = inquiry.examine_evidence(evidence)
     if opened is not None:
         return inquiry, opened

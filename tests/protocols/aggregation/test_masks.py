@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.aggregation import RoundRefused
+from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.masks import (
     pair_key,
     pair_masks,
@@ -16,8 +16,8 @@ from protocols.aggregation.masks import (
 )
 from protocols.aggregation.shared_secret_proof import (
     is_exchange_key,
-    prove_exchange,
-    verify_exchange,
+    prove_shared_secret,
+    verify_shared_secret,
 )
 from protocols.proofs.group import ORDER
 from tests.protocols.aggregation.homes import randomness
@@ -67,8 +67,8 @@ def test_keys_of_small_order_are_refused(key: bytes) -> None:
 
 @given(SEEDS, SEEDS)
 def test_a_proved_secret_is_that_of_x25519(one: bytes, other: bytes) -> None:
-    proof = prove_exchange(one, public(other), b"context")
-    secret = verify_exchange(proof, public(one), public(other), b"context")
+    proof = prove_shared_secret(one, public(other), b"context")
+    secret = verify_shared_secret(proof, public(one), public(other), b"context")
     exchanged = X25519PrivateKey.from_private_bytes(one).exchange(
         X25519PrivateKey.from_private_bytes(other).public_key()
     )
@@ -80,8 +80,8 @@ def test_a_proved_secret_is_that_of_x25519(one: bytes, other: bytes) -> None:
 
 def test_a_secret_that_is_not_that_of_the_keys_is_not_proved() -> None:
     one, other, third = (randomness(n)(32) for n in range(3))
-    proof = prove_exchange(one, public(other), b"context")
-    foreign = prove_exchange(one, public(third), b"context")
+    proof = prove_shared_secret(one, public(other), b"context")
+    foreign = prove_shared_secret(one, public(third), b"context")
     forgeries = [
         foreign[:32] + proof[32:],
         foreign,
@@ -95,11 +95,11 @@ def test_a_secret_that_is_not_that_of_the_keys_is_not_proved() -> None:
     ]
     for forged in forgeries:
         with pytest.raises(RoundRefused):
-            verify_exchange(forged, public(one), public(other), b"context")
+            verify_shared_secret(forged, public(one), public(other), b"context")
     with pytest.raises(RoundRefused):
-        verify_exchange(proof, public(one), public(other), b"another context")
+        verify_shared_secret(proof, public(one), public(other), b"another context")
     with pytest.raises(RoundRefused):
-        verify_exchange(proof, public(third), public(other), b"context")
+        verify_shared_secret(proof, public(third), public(other), b"context")
 
 
 def test_half_of_all_numbers_are_keys_on_the_twist_and_refused() -> None:

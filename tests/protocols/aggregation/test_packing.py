@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.aggregation import Layout, Packing, PackingRefused
+from protocols.aggregation.errors import PackingRefused
+from protocols.aggregation.packing import Layout, Packing
 from protocols.proofs.group import ORDER
 
 LAYOUT = Layout.for_key(1024)

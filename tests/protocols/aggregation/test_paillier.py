@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.aggregation import (
+from protocols.aggregation.errors import Fault, KeyRefused
+from protocols.aggregation.paillier import (
     SHORT_EXPONENT,
     Encryptor,
-    Fault,
-    KeyRefused,
     PaillierPrivateKey,
     PaillierPublicKey,
 )

@@ -6,20 +6,14 @@ from datetime import date
 
 import pytest
 
-from protocols.aggregation import (
-    CertifiedLoad,
-    Collector,
-    Contribution,
-    ContributionRefused,
-    Fault,
-    Layout,
-    MalformedMessage,
-    Round,
-    SumRefused,
-    commit_limbs,
-    open_sum,
-)
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.errors import ContributionRefused, Fault, MalformedMessage, SumRefused
 from protocols.aggregation.load_ranges import prove_ranges, ranges_check
+from protocols.aggregation.loads import CertifiedLoad, commit_limbs
+from protocols.aggregation.messages import Contribution
+from protocols.aggregation.packing import Layout
+from protocols.aggregation.round import Round
 from protocols.metrology import Period
 from protocols.proofs import FalseStatement, ProofError, verify_all
 from protocols.proofs.group import ORDER
@@ -49,7 +43,7 @@ def test_a_round_with_proved_ranges_opens_to_the_plain_sum() -> None:
     announced = announce(members, PROVED)
     assert Round.decode(announced.encode()) == announced
     collector = collect(announced, members)
-    assert open_sum(announced, collector.batch(), private_key()).values == plain_sum(members)
+    assert decrypt_sum(announced, collector.batch(), private_key()).values == plain_sum(members)
 
 
 def certified(limbs: list[int], announced: Round, home: Home) -> tuple[Home, list[int]]:
@@ -128,9 +122,9 @@ def test_the_operator_checks_the_ranges_again_and_names_the_meter() -> None:
     batch = collect(announced, members).batch()
     proofs = (batch.range_proofs[1], *batch.range_proofs[1:])
     with pytest.raises(SumRefused, match=members[0].meter.hex()):
-        open_sum(announced, replace(batch, range_proofs=proofs), private_key())
+        decrypt_sum(announced, replace(batch, range_proofs=proofs), private_key())
     with pytest.raises(SumRefused, match="not one load"):
-        open_sum(announced, replace(batch, range_proofs=proofs[1:]), private_key())
+        decrypt_sum(announced, replace(batch, range_proofs=proofs[1:]), private_key())
 
 
 def test_more_values_than_can_be_proved_in_sensible_time_are_refused() -> None:

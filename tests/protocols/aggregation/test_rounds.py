@@ -8,14 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.aggregation import (
-    Batch,
-    Phase,
-    Round,
-    RoundRefused,
-    open_sum,
-    values_at_resolution,
-)
+from protocols.aggregation.collector import Batch, RoundPhase
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.errors import RoundRefused
+from protocols.aggregation.round import Round, values_at_resolution
 from protocols.metrology import Period
 from tests.protocols.aggregation.homes import (
     OPERATOR,
@@ -35,8 +31,8 @@ def test_the_opened_sum_is_the_plain_sum_of_those_who_contributed(dropped: tuple
     members = homes(10, 24)
     announced = announce(members)
     collector = collect(announced, members, dropped)
-    assert collector.phase is Phase.COMPLETE
-    opened = open_sum(announced, collector.batch(), private_key())
+    assert collector.phase is RoundPhase.COMPLETE
+    opened = decrypt_sum(announced, collector.batch(), private_key())
     present = [home for home in members if home.number not in dropped]
     assert opened.values == plain_sum(present)
     assert opened.meters == tuple(home.meter for home in present)
@@ -72,7 +68,7 @@ def test_whatever_the_group_and_whoever_drops_out_the_sum_is_exact(
     ]
     dropped = set(drawn.sample(range(count), drawn.randrange(count)))
     announced = announce(members, about)
-    opened = open_sum(announced, collect(announced, members, dropped).batch(), private_key())
+    opened = decrypt_sum(announced, collect(announced, members, dropped).batch(), private_key())
     assert opened.values == plain_sum([h for h in members if h.number not in dropped])
 
 

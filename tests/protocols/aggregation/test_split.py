@@ -7,22 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from protocols.aggregation import (
-    Halves,
-    HolderRefused,
-    JointDecryptor,
-    KeyRefused,
-    KeyShare,
-    RoundRefused,
-    open_sum,
-    require_sum,
-    split_key,
+from protocols.aggregation import partial_decryption as halves
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.errors import HolderRefused, KeyRefused, RoundRefused
+from protocols.aggregation.partial_decryption import (
+    PartialDecryption,
+    prove_partial_decryption,
+    verify_partial_decryption,
 )
-from protocols.aggregation import (
-    partial_decryption as halves,
-)
-from protocols.aggregation.partial_decryption import prove_halves, verify_halves
-from protocols.aggregation.split_key import combine
+from protocols.aggregation.split_key import JointDecryptor, KeyShare, combine, split_key
+from protocols.aggregation.trusteeship import require_sum
 from protocols.proofs import Transcript
 from tests.protocols.aggregation.homes import (
     announce,
@@ -60,11 +54,11 @@ def test_a_round_is_opened_by_both_holders_and_the_second_sees_that_it_is_a_sum(
     announced = announce(members)
     collector = collect(announced, members)
 
-    def auditor(ciphertexts: Sequence[int]) -> Halves:
+    def auditor(ciphertexts: Sequence[int]) -> PartialDecryption:
         require_sum(announced, ciphertexts, collector.evidence(), 5)
-        return SECOND.halves(ciphertexts, os.urandom)
+        return SECOND.partially_decrypt(ciphertexts, os.urandom)
 
-    opened = open_sum(announced, collector.batch(), JointDecryptor(FIRST, auditor))
+    opened = decrypt_sum(announced, collector.batch(), JointDecryptor(FIRST, auditor))
     assert opened.values == plain_sum(members)
 
 
@@ -96,57 +90,59 @@ def test_a_holder_that_answers_wrongly_spoils_the_sum_and_falsifies_none() -> No
     batch = collect(announced, members).batch()
     n = KEY.public_key.modulus
 
-    def adds(ciphertexts: Sequence[int]) -> Halves:
-        true = SECOND.halves(ciphertexts, os.urandom)
+    def adds(ciphertexts: Sequence[int]) -> PartialDecryption:
+        true = SECOND.partially_decrypt(ciphertexts, os.urandom)
         return replace(true, values=tuple(half * (1 + 5 * n) % (n * n) for half in true.values))
 
-    def proves(ciphertexts: Sequence[int], values: tuple[int, ...]) -> Halves:
-        proof = prove_halves(KEY.public_key, SECOND.exponent, ciphertexts, values, os.urandom)
-        return Halves(values, proof)
+    def proves(ciphertexts: Sequence[int], values: tuple[int, ...]) -> PartialDecryption:
+        proof = prove_partial_decryption(
+            KEY.public_key, SECOND.exponent, ciphertexts, values, os.urandom
+        )
+        return PartialDecryption(values, proof)
 
-    def adds_and_proves(ciphertexts: Sequence[int]) -> Halves:
+    def adds_and_proves(ciphertexts: Sequence[int]) -> PartialDecryption:
         return proves(ciphertexts, adds(ciphertexts).values)
 
-    def moves(ciphertexts: Sequence[int]) -> Halves:
+    def moves(ciphertexts: Sequence[int]) -> PartialDecryption:
         """What it adds to one plaintext it takes from another."""
         first, second, *others = SECOND.apply(ciphertexts)
         moved = first * (1 + n) % (n * n), second * (1 - n) % (n * n)
         return proves(ciphertexts, (*moved, *others))
 
-    def says_nothing(_: Sequence[int]) -> Halves:
-        return Halves((), b"")
+    def says_nothing(_: Sequence[int]) -> PartialDecryption:
+        return PartialDecryption((), b"")
 
-    def proves_nothing(ciphertexts: Sequence[int]) -> Halves:
-        return replace(SECOND.halves(ciphertexts, os.urandom), proof=b"")
+    def proves_nothing(ciphertexts: Sequence[int]) -> PartialDecryption:
+        return replace(SECOND.partially_decrypt(ciphertexts, os.urandom), proof=b"")
 
-    def is_the_first(ciphertexts: Sequence[int]) -> Halves:
-        return FIRST.halves(ciphertexts, os.urandom)
+    def is_the_first(ciphertexts: Sequence[int]) -> PartialDecryption:
+        return FIRST.partially_decrypt(ciphertexts, os.urandom)
 
     liars = adds, adds_and_proves, moves, says_nothing, proves_nothing, is_the_first
     for liar in liars:
         with pytest.raises(HolderRefused):
-            open_sum(announced, batch, JointDecryptor(FIRST, liar))
+            decrypt_sum(announced, batch, JointDecryptor(FIRST, liar))
 
 
 def test_every_byte_of_a_proof_of_halves_counts() -> None:
     ciphertexts = encryptor().encrypt_many([12345, 67890], os.urandom)
-    true = SECOND.halves(ciphertexts, os.urandom)
-    assert Halves.decode(true.encode(KEY.public_key), KEY.public_key) == true
-    assert verify_halves(KEY.public_key, FIRST.exponent, ciphertexts, true)
-    assert not verify_halves(KEY.public_key, FIRST.exponent, ciphertexts[::-1], true)
+    true = SECOND.partially_decrypt(ciphertexts, os.urandom)
+    assert PartialDecryption.decode(true.encode(KEY.public_key), KEY.public_key) == true
+    assert verify_partial_decryption(KEY.public_key, FIRST.exponent, ciphertexts, true)
+    assert not verify_partial_decryption(KEY.public_key, FIRST.exponent, ciphertexts[::-1], true)
     for place in range(len(true.proof)):
         flipped = bytearray(true.proof)
         flipped[place] ^= 1
         wrong = replace(true, proof=bytes(flipped))
-        assert not verify_halves(KEY.public_key, FIRST.exponent, ciphertexts, wrong)
+        assert not verify_partial_decryption(KEY.public_key, FIRST.exponent, ciphertexts, wrong)
 
 
 def test_halves_of_a_wrong_length_are_none() -> None:
     ciphertexts = encryptor().encrypt_many([12345], os.urandom)
-    data = SECOND.halves(ciphertexts, os.urandom).encode(KEY.public_key)
+    data = SECOND.partially_decrypt(ciphertexts, os.urandom).encode(KEY.public_key)
     for bad in (b"", data[:-1], data + b"\0"):
         with pytest.raises(ValueError, match="not halves"):
-            Halves.decode(bad, KEY.public_key)
+            PartialDecryption.decode(bad, KEY.public_key)
 
 
 def test_a_simulator_without_the_share_makes_proofs_that_verify(
@@ -156,7 +152,7 @@ def test_a_simulator_without_the_share_makes_proofs_that_verify(
     key = KEY.public_key
     n, square = key.modulus, key.modulus**2
     ciphertexts = encryptor().encrypt_many([12345], os.urandom)
-    true = SECOND.halves(ciphertexts, os.urandom)
+    true = SECOND.partially_decrypt(ciphertexts, os.urandom)
     challenge, response = os.urandom(16), bytes(1) + os.urandom(len(true.proof) - 17)
     commitments = []
 
@@ -165,8 +161,8 @@ def test_a_simulator_without_the_share_makes_proofs_that_verify(
         return challenge
 
     monkeypatch.setattr(halves, "_challenge", programmed)
-    made = Halves(true.values, challenge + response)
-    assert verify_halves(key, FIRST.exponent, ciphertexts, made)
+    made = PartialDecryption(true.values, challenge + response)
+    assert verify_partial_decryption(key, FIRST.exponent, ciphertexts, made)
     [[base_commitment, _]] = commitments
     base = int(halves._base(n))
     e, z = int.from_bytes(challenge, "big"), int.from_bytes(response, "big")

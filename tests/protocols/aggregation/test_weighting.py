@@ -5,15 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.aggregation import (
-    Layout,
-    MalformedMessage,
-    PackingRefused,
-    Round,
-    RoundRefused,
-    Weighting,
-    open_sum,
-)
+from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.errors import MalformedMessage, PackingRefused, RoundRefused
+from protocols.aggregation.packing import Layout
+from protocols.aggregation.round import Round
+from protocols.aggregation.weighting import Weighting
 from tests.protocols.aggregation.homes import announce, collect, homes, private_key, terms
 from tests.protocols.aggregation.weighted import plain_worth, weighted_terms, weighting
 
@@ -26,7 +22,7 @@ SIGNED_32 = st.integers(-(1 << 31), (1 << 31) - 1)
 def test_the_opened_number_is_the_worth_of_who_is_in_the_sum(dropped: tuple[int, ...]) -> None:
     members = homes(7, 24)
     announced = announce(members, weighted_terms(PRICES))
-    opened = open_sum(announced, collect(announced, members, dropped).batch(), private_key())
+    opened = decrypt_sum(announced, collect(announced, members, dropped).batch(), private_key())
     present = [home for home in members if home.number not in dropped]
     assert opened.values == (plain_worth(PRICES, present),)
     assert len(opened.meters) == len(present)
@@ -36,7 +32,7 @@ def test_a_sum_below_zero_comes_out_below_zero() -> None:
     members = homes(5, 24)
     prices = [-price for price in range(1, 25)]
     announced = announce(members, weighted_terms(prices))
-    opened = open_sum(announced, collect(announced, members).batch(), private_key())
+    opened = decrypt_sum(announced, collect(announced, members).batch(), private_key())
     assert opened.values == (plain_worth(prices, members),)
     assert opened.values[0] < 0
 
@@ -54,7 +50,7 @@ def test_ranges_are_proved_of_the_one_number() -> None:
     announced = announce(members, weighted_terms(PRICES, are_ranges_proved=True))
     batch = collect(announced, members).batch()
     assert all(batch.range_proofs)
-    assert open_sum(announced, batch, private_key()).values == (plain_worth(PRICES, members),)
+    assert decrypt_sum(announced, batch, private_key()).values == (plain_worth(PRICES, members),)
 
 
 @given(

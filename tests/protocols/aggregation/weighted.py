@@ -3,7 +3,8 @@
 
 from collections.abc import Sequence
 
-from protocols.aggregation import Terms, Weighting
+from protocols.aggregation.round import RoundTerms
+from protocols.aggregation.weighting import Weighting
 from protocols.metrology import Period
 from tests.protocols.aggregation.homes import DAY, Home, terms
 
@@ -19,7 +20,7 @@ def weighted_terms(
     resolution: int = 60,
     period: Period = DAY,
     **other: object,
-) -> Terms:
+) -> RoundTerms:
     return terms(bits, resolution, period, weighting=weighting(prices), **other)
 
 

@@ -19,8 +19,8 @@ from tariffs.signing import sign_index, sign_tariff
 from tariffs.source import load_toml
 from tests.hub.machine.fakes import MANIFEST
 from utility_server.database import ledger_table, open_database
-from utility_server.grid.mdms.aggregates import Aggregate, Place
-from utility_server.grid.mdms.group_value import Worth, WorthPlace
+from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
+from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.notices import PrivacyNotice
 from utility_server.grid.mdms.publishing import Budget
 from utility_server.retail.ledger import Content, Ledger
@@ -80,14 +80,14 @@ BUNDLE = BillBundle(
         (
             "aggregate",
             Aggregate(
-                Place("Nord", 60, BEGIN, BEGIN + 86_400), "Europe/Berlin", SUMS, 12, 3, 20,
+                AggregateSpan("Nord", 60, BEGIN, BEGIN + 86_400), "Europe/Berlin", SUMS, 12, 3, 20,
                 bytes(32),
             ).encode(),
         ),
         (
             "group value",
-            Worth(
-                WorthPlace("Nord", 1, 2, bytes(32)), "de-lu-day-ahead", 2, "EUR", -5, 12, 3,
+            GroupValue(
+                GroupValueSpan("Nord", 1, 2, bytes(32)), "de-lu-day-ahead", 2, "EUR", -5, 12, 3,
                 (b"meter 1", b"meter 2"), bytes(32),
             ).encode(),
         ),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from applets.aggregation.messages import CLA, Instruction, StepRequest
-from protocols.aggregation import Contributors, Terms
+from protocols.aggregation.messages import Contributors
+from protocols.aggregation.round import RoundTerms
 from protocols.iso7816 import CommandApdu
 
 __all__ = ["APPLET", "SETTLEMENT_APPLET", "STEP_NAMES", "Question", "applet_for"]
@@ -28,7 +29,7 @@ STEP_NAMES: Final = {
 }
 
 
-def applet_for(terms: Terms) -> bytes:
+def applet_for(terms: RoundTerms) -> bytes:
     """Return the AID of the applet instance that takes part in rounds like this."""
     return APPLET if terms.weighting is None else SETTLEMENT_APPLET
 

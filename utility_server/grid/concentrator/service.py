@@ -24,19 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from protocols.aggregation import (
-    AggregationError,
-    Collector,
-    ContributionRefused,
-    Round,
-    RoundRefused,
-)
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.errors import AggregationError, ContributionRefused, RoundRefused
+from protocols.aggregation.round import Round
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.concentrator.hubs import Hub, Hubs, read_hubs
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET, Question, applet_for
 from utility_server.grid.rpc import Item, Message
 
-__all__ = ["Concentrator", "Traffic"]
+__all__ = ["Concentrator", "HubTraffic"]
 
 MOST_ROUNDS: Final = 8
 MOST_BYTES: Final = 1 << 30
@@ -47,7 +43,7 @@ _SIGNED_SIZE: Final = 1024
 
 
 @dataclass(slots=True)
-class Traffic:
+class HubTraffic:
     """Bytes to and from hubs, and what became of their messages."""
 
     sent: int = 0
@@ -82,7 +78,7 @@ class Concentrator:
     collector: Callable[[Round], Collector] = Collector
     most_rounds: int = MOST_ROUNDS
     most_bytes: int = MOST_BYTES
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: HubTraffic = field(default_factory=HubTraffic)
     _rounds: dict[bytes, _Open] = field(default_factory=dict)
 
     async def answer(self, request: Message) -> AsyncGenerator[Message, None]:

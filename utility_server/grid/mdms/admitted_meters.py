@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, insert, select
 
-from protocols.aggregation import MalformedMessage, MeterCertificate
+from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.members import MeterCertificate
 from utility_server.database import reading, writing
 from utility_server.errors import EnrolmentRefused, StoreError
 from utility_server.grid.mdms.store import member_table

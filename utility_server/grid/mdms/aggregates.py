@@ -9,7 +9,14 @@ from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import SLOT_MINUTES, Period
 from utility_server.errors import StoreError
 
-__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Aggregate", "Place", "check_region", "slot_bounds"]
+__all__ = [
+    "DAY_MINUTES",
+    "RESOLUTIONS",
+    "Aggregate",
+    "AggregateSpan",
+    "check_region",
+    "slot_bounds",
+]
 
 DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
@@ -39,7 +46,7 @@ def slot_bounds(zone: str, begin: int, end: int, minutes: int) -> tuple[int, ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class AggregateSpan:
     """Where an aggregate belongs; its row is bound to it."""
 
     region: str
@@ -62,7 +69,7 @@ class Place:
 class Aggregate:
     """One round's sum, opened and verified."""
 
-    place: Place
+    place: AggregateSpan
     zone: str
     sums_wh: tuple[int, ...]
     """The homes' use in each slot."""
@@ -104,7 +111,7 @@ class Aggregate:
         return encode_row(members)
 
     @classmethod
-    def decode(cls, place: Place, data: bytes) -> Self:
+    def decode(cls, place: AggregateSpan, data: bytes) -> Self:
         """Return the aggregate that was sealed at `place`; raise `StoreError` otherwise."""
         match decode_row(data):
             case [

@@ -21,7 +21,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from protocols.aggregation import MalformedMessage, PackingRefused, Terms, Weighting
+from protocols.aggregation.errors import MalformedMessage, PackingRefused
+from protocols.aggregation.round import RoundTerms
+from protocols.aggregation.weighting import Weighting
 from protocols.metrology import GridError, Period
 from tariffs import PriceIndex, TariffError
 from utility_server.errors import (
@@ -31,14 +33,14 @@ from utility_server.errors import (
     VerificationFailed,
 )
 from utility_server.grid.concentrator.errors import ConcentratorRefused, LineError
-from utility_server.grid.mdms.group_value import Worth
-from utility_server.grid.mdms.rounds import Absence, Outcome, RoundRunner
+from utility_server.grid.mdms.group_value import GroupValue
+from utility_server.grid.mdms.rounds import Absence, RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
-from utility_server.grid.rpc import Item, Line, Message, encode, receive
+from utility_server.grid.rpc import Connection, Item, Message, encode, receive
 from utility_server.head_end import Address
 from utility_server.retail.group_settlement import weighting_of
 
-__all__ = ["SOCKET", "Door", "Request", "ask"]
+__all__ = ["SOCKET", "MdmsServer", "Request", "ask"]
 
 SOCKET: Final = "mdms.sock"
 LONGEST_PATH: Final = 100
@@ -116,11 +118,11 @@ class Request:
             case _:
                 raise LineError("no request that an MDMS knows")
 
-    def terms(self, office: Mdms) -> Terms:
+    def terms(self, workspace: Mdms) -> RoundTerms:
         """Return the round's terms; raise `CannotVerify` where there are none like that."""
-        key = office.paillier.public_key
+        key = workspace.paillier.public_key
         try:
-            return Terms(
+            return RoundTerms(
                 self.region,
                 self.register,
                 self.period,
@@ -144,7 +146,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class MdmsServer:
     """Where operators of the same computer knock."""
 
     folder: Path
@@ -195,14 +197,14 @@ class Door:
     def _run(self, request: Request, say: Callable[[str], None]) -> dict[str, Any]:
         # Opened for each round, since the keys may have been rotated.
         with ExitStack() as stack:
-            office = stack.enter_context(Mdms.open(self.folder))
-            terms = request.terms(office)
-            line = stack.enter_context(Line.open(self.concentrator, LINE_SECONDS))
+            workspace = stack.enter_context(Mdms.open(self.folder))
+            terms = request.terms(workspace)
+            line = stack.enter_context(Connection.open(self.concentrator, LINE_SECONDS))
             trustee = None
             if self.trustee is not None:
-                trustee = stack.enter_context(Line.open(self.trustee, LINE_SECONDS))
-            outcome = RoundRunner(office, line, say, trustee, request.is_again).run(terms)
-        return outcome_facts(outcome)
+                trustee = stack.enter_context(Connection.open(self.trustee, LINE_SECONDS))
+            outcome = RoundRunner(workspace, line, say, trustee, request.is_again).run(terms)
+        return outcome_json(outcome)
 
 
 def ask(folder: Path, request: Request) -> Iterator[str | dict[str, Any]]:
@@ -214,7 +216,7 @@ def ask(folder: Path, request: Request) -> Iterator[str | dict[str, Any]]:
     name, items = request.message()
     if not (folder / SOCKET).exists():
         raise LineError(f"{folder / SOCKET}: not there; `meterlet mdms serve` must be running")
-    with Line.open_local(folder / SOCKET) as line, _translated():
+    with Connection.open_local(folder / SOCKET) as line, _translated():
         for answer, parts in line.ask(name, *items):
             match answer, parts:
                 case "said", (str(said),):
@@ -247,10 +249,10 @@ def _kind(error: UtilityError) -> str:
     return next((kind for kind, cls in _KINDS.items() if isinstance(error, cls)), "refused")
 
 
-def outcome_facts(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(outcome: RoundOutcome) -> dict[str, Any]:
     """Return an outcome as the JSON outputs show it."""
     facts: dict[str, Any] = {
-        "verified": outcome.aggregate is not None or outcome.worth is not None,
+        "verified": outcome.aggregate is not None or outcome.group_value is not None,
         "roster": outcome.roster,
         "homes": len(outcome.meters),
         "meters": [meter.hex() for meter in outcome.meters],
@@ -277,12 +279,12 @@ def outcome_facts(outcome: Outcome) -> dict[str, Any]:
             "missing_home_slots": outcome.aggregate.missing,
             "round": outcome.aggregate.round.hex(),
         }
-    if outcome.worth is not None:
-        facts |= _worth_facts(outcome.worth, is_known=outcome.is_known)
+    if outcome.group_value is not None:
+        facts |= _group_value_json(outcome.group_value, is_known=outcome.is_known)
     return facts
 
 
-def _worth_facts(worth: Worth, *, is_known: bool) -> dict[str, Any]:
+def _group_value_json(worth: GroupValue, *, is_known: bool) -> dict[str, Any]:
     return {
         "region": worth.place.region,
         "begin": worth.place.begin,

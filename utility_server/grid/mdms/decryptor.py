@@ -5,23 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from protocols.aggregation import (
-    Batch,
-    Contribution,
-    Decryptor,
-    Halves,
-    HolderRefused,
-    JointDecryptor,
-    KeyShare,
-    PaillierPrivateKey,
-    PaillierPublicKey,
-    PairPoints,
-    Round,
-)
+from protocols.aggregation.collector import Batch
+from protocols.aggregation.errors import HolderRefused
+from protocols.aggregation.messages import Contribution, PairPoints
+from protocols.aggregation.paillier import Decryptor, PaillierPrivateKey, PaillierPublicKey
+from protocols.aggregation.partial_decryption import PartialDecryption
+from protocols.aggregation.round import Round
+from protocols.aggregation.split_key import JointDecryptor, KeyShare
 from utility_server.errors import CannotVerify
 from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.mdms.workspace import Mdms
-from utility_server.grid.rpc import Item, Line, Message
+from utility_server.grid.rpc import Connection, Item, Message
 
 __all__ = ["WithTrustee", "decryptor_of"]
 
@@ -29,17 +23,17 @@ _PLACE_SIZE: Final = 2
 
 
 def decryptor_of(
-    office: Mdms, concentrator: Line, trustee: Line | None, announced: Round
+    workspace: Mdms, concentrator: Connection, trustee: Connection | None, announced: Round
 ) -> Decryptor:
     """Return what opens the products of a round.
 
     Raises `CannotVerify` where the MDMS holds a share only, and there is no trustee.
     """
-    if isinstance(office.paillier, PaillierPrivateKey):
-        return office.paillier
+    if isinstance(workspace.paillier, PaillierPrivateKey):
+        return workspace.paillier
     if trustee is None:
         raise CannotVerify("this MDMS has a share of its key only: its trustee must help")
-    return WithTrustee(office.paillier, concentrator, trustee, announced)
+    return WithTrustee(workspace.paillier, concentrator, trustee, announced)
 
 
 @dataclass(slots=True)
@@ -50,8 +44,8 @@ class WithTrustee:
     """
 
     share: KeyShare
-    concentrator: Line
-    trustee: Line
+    concentrator: Connection
+    trustee: Connection
     announced: Round
     _evidence: list[Item] = field(default_factory=list)
 
@@ -83,7 +77,7 @@ class WithTrustee:
 
         return opener
 
-    def _ask_for_sum(self, ciphertexts: Sequence[int]) -> Halves:
+    def _ask_for_sum(self, ciphertexts: Sequence[int]) -> PartialDecryption:
         if not self._evidence:
             for name, items in self.concentrator.ask("evidence", self.announced.digest):
                 if name == "contribution":
@@ -92,12 +86,12 @@ class WithTrustee:
         data = b"".join(int(ciphertext).to_bytes(size, "big") for ciphertext in ciphertexts)
         return self._ask_for_halves("halves", self.announced.encode(), data, *self._evidence)
 
-    def _ask_for_halves(self, request: str, *items: Item) -> Halves:
+    def _ask_for_halves(self, request: str, *items: Item) -> PartialDecryption:
         for name, answered in self._ask(request, *items):
             match name, answered:
                 case "halves", (bytes(data),):
                     try:
-                        return Halves.decode(data, self.public_key)
+                        return PartialDecryption.decode(data, self.public_key)
                     except ValueError as error:
                         raise HolderRefused(f"the trustee's answer: {error}") from None
         raise HolderRefused("the trustee does not help")

@@ -8,39 +8,30 @@
 
 With a split key the trustee helps to bisect, on sight of what all contributors have signed for
 that; where it does not, nobody is named. Nothing that is opened on the way tells of one household
-(`protocols.aggregation.culprits`).
+(`protocols.aggregation.dispute`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from protocols.aggregation import (
-    CONCENTRATOR,
-    Accused,
-    Batch,
-    Contribution,
-    Culprit,
-    Decryptor,
-    HolderRefused,
-    Investigation,
-    MalformedMessage,
-    PairKey,
-    PairPoints,
-    RegionSum,
-    Round,
-    SumRefused,
-)
+from protocols.aggregation.collector import Batch
+from protocols.aggregation.decryption import RegionSum
+from protocols.aggregation.dispute import CONCENTRATOR, Accused, Culprit, Dispute
+from protocols.aggregation.errors import HolderRefused, MalformedMessage, SumRefused
+from protocols.aggregation.messages import Contribution, PairKey, PairPoints
+from protocols.aggregation.paillier import Decryptor
+from protocols.aggregation.round import Round
 from utility_server.grid.mdms.decryptor import WithTrustee
-from utility_server.grid.rpc import Line
+from utility_server.grid.rpc import Connection
 
-__all__ = ["Inquiry"]
+__all__ = ["DisputeInquiry"]
 
 
 @dataclass(slots=True)
-class Inquiry:
+class DisputeInquiry:
     """One batch that did not open."""
 
-    line: Line
+    line: Connection
     announced: Round
     batch: Batch
     decryptor: Decryptor
@@ -56,7 +47,7 @@ class Inquiry:
         `refused` is what the sum was refused with.
         """
         try:
-            case = Investigation(self.announced, self.batch, self.decryptor)
+            case = Dispute(self.announced, self.batch, self.decryptor)
         except SumRefused:
             # Parts that are not signed by whom they should be: who handed them on did not look.
             self.culprits.append(Culprit(CONCENTRATOR, str(refused)))
@@ -78,7 +69,7 @@ class Inquiry:
         self.culprits += case.found
         return opened
 
-    def _ask_households(self, case: Investigation, contributions: Sequence[Contribution]) -> None:
+    def _ask_households(self, case: Dispute, contributions: Sequence[Contribution]) -> None:
         points = self._points()
         case.examine_points(points)
         for pair in case.disputes():

@@ -22,7 +22,7 @@ from utility_server.grid.mdms.errors import ForecastImpossible
 from utility_server.grid.mdms.load_curves import LoadCurve
 from utility_server.grid.mdms.standard_profile import standard_profile
 
-__all__ = ["METHODS", "Accuracy", "Forecast", "evaluate", "forecast"]
+__all__ = ["METHODS", "Accuracy", "LoadForecast", "evaluate", "forecast"]
 
 METHODS: Final = ("autoregression", "profile", "week before")
 LEAST_WEEKS: Final = 3
@@ -33,7 +33,7 @@ _SHORTEST_SERIES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class LoadForecast:
     """What a region is expected to use."""
 
     method: str
@@ -52,11 +52,11 @@ class Accuracy:
     """So many forecast slots were compared."""
 
 
-def forecast(curve: LoadCurve, days: int, method: str = METHODS[0]) -> Forecast:
+def forecast(curve: LoadCurve, days: int, method: str = METHODS[0]) -> LoadForecast:
     """Forecast the days after the curve's end; raise `ForecastImpossible` with too little."""
     history = _History.of(curve)
     ahead = history.slots_ahead(days)
-    return Forecast(method, ahead, tuple(history.forecast(len(curve.slots), ahead, method)))
+    return LoadForecast(method, ahead, tuple(history.forecast(len(curve.slots), ahead, method)))
 
 
 def evaluate(

@@ -5,18 +5,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
-from protocols.aggregation import RegionSum, Round, Terms
+from protocols.aggregation.decryption import RegionSum
+from protocols.aggregation.round import Round, RoundTerms
 from protocols.canonical.stored import decode_row, encode_row
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
 
-__all__ = ["Worth", "WorthPlace"]
+__all__ = ["GroupValue", "GroupValueSpan"]
 
 INDEX_SIZE: Final = 32
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class WorthPlace:
+class GroupValueSpan:
     """Where a worth belongs; its row is bound to it."""
 
     region: str
@@ -31,7 +32,7 @@ class WorthPlace:
             raise StoreError("a worth is of a period, at an index")
 
     @classmethod
-    def of(cls, terms: Terms) -> Self:
+    def of(cls, terms: RoundTerms) -> Self:
         """Return where what a round with prices opens is stored."""
         assert terms.weighting is not None
         return cls(terms.region, *terms.bounds, terms.weighting.index)
@@ -43,10 +44,10 @@ class WorthPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class GroupValue:
     """One round's number, opened and verified."""
 
-    place: WorthPlace
+    place: GroupValueSpan
     series: str
     revision: int
     currency: str
@@ -70,7 +71,7 @@ class Worth:
         weighting, [value] = terms.weighting, opened.values
         assert weighting is not None
         return cls(
-            WorthPlace.of(terms),
+            GroupValueSpan.of(terms),
             weighting.series,
             weighting.revision,
             weighting.currency,
@@ -96,7 +97,7 @@ class Worth:
         return encode_row(members)
 
     @classmethod
-    def decode(cls, place: WorthPlace, data: bytes) -> Self:
+    def decode(cls, place: GroupValueSpan, data: bytes) -> Self:
         """Return the worth that was sealed at `place`; raise `StoreError` otherwise."""
         match decode_row(data):
             case [

@@ -13,7 +13,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
-__all__ = ["Line", "draw"]
+__all__ = ["CurveLine", "draw"]
 
 WIDTH: Final = 960
 HEIGHT: Final = 360
@@ -25,7 +25,7 @@ _DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CurveLine:
     """A named series: slots and the mean power in each, in watts."""
 
     name: str
@@ -51,7 +51,7 @@ class _Frame:
         return _tenths(HEIGHT - _BOTTOM - Fraction(room * (watts - self.low), self.high - self.low))
 
 
-def draw(title: str, lines: Sequence[Line], zone: ZoneInfo) -> str:
+def draw(title: str, lines: Sequence[CurveLine], zone: ZoneInfo) -> str:
     """Return the picture of the lines, which have a slot at least among them."""
     slots = [slot for line in lines for slot in line.slots]
     watts = [value for line in lines for value in line.watts]
@@ -79,7 +79,7 @@ def draw(title: str, lines: Sequence[Line], zone: ZoneInfo) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _path(frame: _Frame, line: Line) -> str:
+def _path(frame: _Frame, line: CurveLine) -> str:
     steps, last = [], None
     for (begin, end), watts in zip(line.slots, line.watts, strict=True):
         y = frame.y(watts)

@@ -6,7 +6,7 @@
 A round with prices opens one number, which is stored likewise; asked for again, it is not run
 again, since hubs count what they help to open. A sum that does not open exactly what the certifiers
 have signed is not stored; then the hubs are asked about the masks of their pairs, and the one who
-spoiled it is named (`culprits`). The round ends at the concentrator in any case, which forgets the
+spoiled it is named (`dispute`). The round ends at the concentrator in any case, which forgets the
 contributions.
 """
 
@@ -15,31 +15,27 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
-from protocols.aggregation import (
+from protocols.aggregation.collector import Batch
+from protocols.aggregation.decryption import RegionSum, decrypt_sum
+from protocols.aggregation.dispute import Culprit
+from protocols.aggregation.errors import (
     AggregationError,
-    Batch,
-    Culprit,
     MalformedMessage,
-    Member,
-    MemberKeys,
-    MeterCertificate,
-    RegionSum,
-    Round,
     RoundRefused,
     SumRefused,
-    Terms,
-    open_sum,
 )
+from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
+from protocols.aggregation.round import Round, RoundTerms
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.concentrator.errors import ConcentratorRefused
-from utility_server.grid.mdms.aggregates import Aggregate, Place
+from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.decryptor import decryptor_of
-from utility_server.grid.mdms.dispute_inquiry import Inquiry
-from utility_server.grid.mdms.group_value import Worth, WorthPlace
+from utility_server.grid.mdms.dispute_inquiry import DisputeInquiry
+from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.workspace import Mdms
-from utility_server.grid.rpc import Line
+from utility_server.grid.rpc import Connection
 
-__all__ = ["Absence", "Outcome", "RoundRunner"]
+__all__ = ["Absence", "RoundOutcome", "RoundRunner"]
 
 ROUND_SECONDS: Final = 3600
 NONCE_SIZE: Final = 32
@@ -57,12 +53,12 @@ class Absence:
 
 
 @dataclass(slots=True)
-class Outcome:
+class RoundOutcome:
     """What a round came to."""
 
     aggregate: Aggregate | None = None
     """The sum, verified; None where it did not open."""
-    worth: Worth | None = None
+    group_value: GroupValue | None = None
     """The number of a round with prices, verified."""
     is_known: bool = False
     """Whether it was stored already, and no hub was asked."""
@@ -88,16 +84,16 @@ class Outcome:
 class RoundRunner:
     """Runs one round over a line to the concentrator."""
 
-    office: Mdms
-    line: Line
+    workspace: Mdms
+    line: Connection
     say: Say = lambda line: None
-    trustee: Line | None = None
+    trustee: Connection | None = None
     """To the holder of the key's other share, where it is split."""
     is_again: bool = False
     """Whether a round with prices is run although its number is known."""
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: RoundOutcome = field(default_factory=RoundOutcome)
 
-    def run(self, terms: Terms) -> Outcome:
+    def run(self, terms: RoundTerms) -> RoundOutcome:
         """Return what the round of these terms came to; the sum is stored if it verifies.
 
         Raises `CannotVerify` where too few take part, `VerificationFailed` where the concentrator
@@ -106,18 +102,18 @@ class RoundRunner:
         """
         # What cannot be stored must not be asked for: a sum that is opened stays opened.
         if terms.weighting is None:
-            self.office.store.require_free(place_of(terms))
+            self.workspace.store.require_free(place_of(terms))
         elif self._is_known(terms):
             return self.outcome
-        nonce = self.office.randomness(NONCE_SIZE)
+        nonce = self.workspace.randomness(NONCE_SIZE)
         members = self._members(terms, nonce)
         try:
             announced = Round.announce(
                 terms,
                 nonce,
-                self.office.now() + ROUND_SECONDS,
+                self.workspace.now() + ROUND_SECONDS,
                 members,
-                self.office.signing.private_bytes_raw(),
+                self.workspace.signing.private_bytes_raw(),
             )
         except AggregationError as error:
             raise CannotVerify(f"region {terms.region}: no round: {error}") from None
@@ -130,18 +126,18 @@ class RoundRunner:
             self.outcome.sent, self.outcome.received = self.line.sent, self.line.received
         return self.outcome
 
-    def _is_known(self, terms: Terms) -> bool:
+    def _is_known(self, terms: RoundTerms) -> bool:
         """Take the number of a round with prices from the store, if it is to be had there."""
-        found = self.office.store.find_worth(WorthPlace.of(terms))
+        found = self.workspace.store.find_group_value(GroupValueSpan.of(terms))
         if found is None or self.is_again:
             return False
         self.say(f"region {terms.region}: known already; no hub is asked")
-        self.outcome.worth, self.outcome.is_known = found, True
+        self.outcome.group_value, self.outcome.is_known = found, True
         return True
 
-    def _members(self, terms: Terms, nonce: bytes) -> tuple[Member, ...]:
+    def _members(self, terms: RoundTerms, nonce: bytes) -> tuple[RosterMember, ...]:
         started = perf_counter()
-        known, members = self.office.members.of_region(terms.region), []
+        known, members = self.workspace.members.of_region(terms.region), []
         kind = () if terms.weighting is None else ("worth",)
         for name, items in self.line.ask("keys", terms.region, nonce, *kind):
             match name, items:
@@ -158,13 +154,13 @@ class RoundRunner:
 
     def _member(
         self, known: dict[bytes, MeterCertificate], meter: bytes, nonce: bytes, data: bytes
-    ) -> Member | None:
+    ) -> RosterMember | None:
         try:
             keys = MemberKeys.decode(data)
             if meter not in known or keys.meter != meter or keys.nonce != nonce:
                 raise RoundRefused("not the keys of a meter that the MDMS knows")
-            member = Member(known[meter], keys)
-            member.verify(self.office.authorities)
+            member = RosterMember(known[meter], keys)
+            member.verify(self.workspace.authorities)
         except (MalformedMessage, RoundRefused) as error:
             self.outcome.refused.append(Absence(meter, "tell keys", str(error)))
             return None
@@ -205,12 +201,12 @@ class RoundRunner:
             batch = Batch.decode(data)
         except MalformedMessage as error:
             raise VerificationFailed("batch", str(error)) from None
-        decryptor = decryptor_of(self.office, self.line, self.trustee, announced)
+        decryptor = decryptor_of(self.workspace, self.line, self.trustee, announced)
         try:
-            self._store(announced, open_sum(announced, batch, decryptor))
+            self._store(announced, decrypt_sum(announced, batch, decryptor))
         except SumRefused as refused:
             self.say(f"the sum is refused: {refused}")
-            inquiry = Inquiry(self.line, announced, batch, decryptor)
+            inquiry = DisputeInquiry(self.line, announced, batch, decryptor)
             opened = inquiry.run(refused)
             self.outcome.culprits += inquiry.culprits
             self.outcome.silent += inquiry.silent
@@ -227,8 +223,8 @@ class RoundRunner:
         if terms.weighting is not None:
             left = (one.meter for one in self.outcome.absent + self.outcome.refused)
             asked = (*left, *(member.meter for member in announced.members))
-            self.outcome.worth = Worth.of(announced, opened, asked)
-            self.office.store.put_worth(self.outcome.worth)
+            self.outcome.group_value = GroupValue.of(announced, opened, asked)
+            self.workspace.store.put_group_value(self.outcome.group_value)
             return
         aggregate = Aggregate(
             place_of(terms),
@@ -239,11 +235,11 @@ class RoundRunner:
             terms.value_bits,
             announced.digest,
         )
-        self.office.store.add(aggregate)
+        self.workspace.store.add(aggregate)
         self.outcome.aggregate = aggregate
 
 
-def place_of(terms: Terms) -> Place:
+def place_of(terms: RoundTerms) -> AggregateSpan:
     """Return where the sum of these terms is stored."""
     begin, end = terms.bounds
-    return Place(terms.region, terms.resolution_minutes, begin, end)
+    return AggregateSpan(terms.region, terms.resolution_minutes, begin, end)

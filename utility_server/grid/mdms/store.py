@@ -36,8 +36,8 @@ from sqlalchemy import (
 
 from utility_server.database import Schema, open_database, reading, schema_table, writing
 from utility_server.errors import StoreError
-from utility_server.grid.mdms.aggregates import Aggregate, Place
-from utility_server.grid.mdms.group_value import Worth, WorthPlace
+from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
+from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.sealing import DATA_KEY_SIZE, Sealer, WrappingKey
 
 __all__ = ["MDMS", "AggregateStore", "Rotation", "budget_table", "member_table", "release_table"]
@@ -57,7 +57,7 @@ aggregate_table: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 
-worth_table: Final = Table(
+group_value_table: Final = Table(
     "worth",
     _metadata,
     Column("region", String, primary_key=True),
@@ -107,7 +107,7 @@ SCHEMA_VERSION: Final = 2
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of version 1 to this one: it knew load curves only."""
-    worth_table.create(connection)
+    group_value_table.create(connection)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 
@@ -191,19 +191,19 @@ class AggregateStore:
                 )
             )
 
-    def require_free(self, place: Place) -> None:
+    def require_free(self, place: AggregateSpan) -> None:
         """Return if an aggregate could be added there; raise `StoreError` otherwise."""
         with reading(self.engine) as connection:
             _require_free(connection, place)
 
-    def places(self, region: str | None = None) -> list[Place]:
+    def places(self, region: str | None = None) -> list[AggregateSpan]:
         """Return what is stored, in order, of one region or of all."""
         table = aggregate_table.c
         query = select(table.region, table.resolution, table.begin, table.end)
         if region is not None:
             query = query.where(table.region == region)
         with reading(self.engine) as connection:
-            return sorted(Place(*row) for row in connection.execute(query))
+            return sorted(AggregateSpan(*row) for row in connection.execute(query))
 
     def between(
         self, region: str, resolution_minutes: int, begin: int, end: int
@@ -223,36 +223,38 @@ class AggregateStore:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
         for row in rows:
-            place = Place(row.region, row.resolution, row.begin, row.end)
+            place = AggregateSpan(row.region, row.resolution, row.begin, row.end)
             plain = self.sealer.open(aggregate_table.name, row.key, place.parts, row.sealed)
             yield Aggregate.decode(place, plain)
 
-    def put_worth(self, worth: Worth) -> None:
+    def put_group_value(self, worth: GroupValue) -> None:
         """Keep a worth, in the place of one of the same group, period and index."""
         place = worth.place
         at = dict(zip(("region", "begin", "end", "index"), place.parts, strict=True))
         with writing(self.engine) as connection:
             self.check_keys(connection)
             connection.execute(
-                delete(worth_table).where(*(worth_table.c[name] == at[name] for name in at))
+                delete(group_value_table).where(
+                    *(group_value_table.c[name] == at[name] for name in at)
+                )
             )
-            sealed = self.sealer.seal(worth_table.name, place.parts, worth.encode())
+            sealed = self.sealer.seal(group_value_table.name, place.parts, worth.encode())
             connection.execute(
-                insert(worth_table).values(**at, key=self.sealer.current, sealed=sealed)
+                insert(group_value_table).values(**at, key=self.sealer.current, sealed=sealed)
             )
 
-    def find_worth(self, place: WorthPlace) -> Worth | None:
+    def find_group_value(self, place: GroupValueSpan) -> GroupValue | None:
         """Return the worth that is stored at `place`, or None."""
-        table = worth_table.c
+        table = group_value_table.c
         columns = table.region, table.begin, table.end, table.index
         pairs = zip(columns, place.parts, strict=True)
-        query = select(worth_table).where(*(column == part for column, part in pairs))
+        query = select(group_value_table).where(*(column == part for column, part in pairs))
         with reading(self.engine) as connection:
             row = connection.execute(query).first()
         if row is None:
             return None
-        plain = self.sealer.open(worth_table.name, row.key, place.parts, row.sealed)
-        return Worth.decode(place, plain)
+        plain = self.sealer.open(group_value_table.name, row.key, place.parts, row.sealed)
+        return GroupValue.decode(place, plain)
 
     def check_keys(self, connection: Connection) -> None:
         """Raise `StoreError` if another process has rotated the keys; called before each write."""
@@ -282,7 +284,7 @@ class AggregateStore:
         return Rotation(wrapping.name, number, rows, len(retired))
 
 
-def _require_free(connection: Connection, place: Place) -> None:
+def _require_free(connection: Connection, place: AggregateSpan) -> None:
     table = aggregate_table.c
     overlapping = connection.execute(
         select(table.begin).where(
@@ -310,7 +312,7 @@ def _seal_again(connection: Connection, old: Sealer, new: Sealer) -> int:
     count = 0
     for table, columns in (
         (aggregate_table, ("region", "resolution", "begin", "end")),
-        (worth_table, ("region", "begin", "end", "index")),
+        (group_value_table, ("region", "begin", "end", "index")),
         (release_table, ("region", "question")),
     ):
         for row in connection.execute(select(table)).all():

@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from protocols.aggregation import KeyRefused, KeyShare, PaillierPrivateKey, split_key
+from protocols.aggregation.errors import KeyRefused
+from protocols.aggregation.paillier import PaillierPrivateKey
+from protocols.aggregation.split_key import KeyShare, split_key
 from utility_server.errors import StoreError
 from utility_server.folders import new_folder
 from utility_server.grid.mdms.admitted_meters import Members

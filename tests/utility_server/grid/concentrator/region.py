@@ -8,13 +8,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from protocols.aggregation import (
-    Collector,
-    PaillierPrivateKey,
-    Round,
-    Terms,
-    split_key,
-)
+from protocols.aggregation.collector import Collector
+from protocols.aggregation.paillier import PaillierPrivateKey
+from protocols.aggregation.round import Round, RoundTerms
+from protocols.aggregation.split_key import split_key
 from tests.protocols.aggregation.homes import (
     AUTHORITY,
     homes,
@@ -31,9 +28,10 @@ from tests.utility_server.grid.concentrator.stand_in import (
     running,
 )
 from tests.utility_server.grid.mdms.regions import new_mdms
-from utility_server.grid.concentrator import Concentrator, Line
-from utility_server.grid.mdms.rounds import Outcome, RoundRunner
+from utility_server.grid.concentrator.service import Concentrator
+from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.rpc import Connection
 from utility_server.grid.trustee import Trustee
 
 
@@ -44,22 +42,22 @@ class Region:
         self.office, self.hubs, self.concentrator = office, hubs, concentrator
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> RoundTerms:
         return terms(key=self.office.paillier.public_key)
 
     def run(
         self,
-        about: Terms | None = None,
+        about: RoundTerms | None = None,
         trustee: Trustee | None = None,
         *,
         is_again: bool = False,
-    ) -> Outcome:
+    ) -> RoundOutcome:
         with ExitStack() as stack:
             address = stack.enter_context(running(self.concentrator))
-            line, second = stack.enter_context(Line.open(address, 30)), None
+            line, second = stack.enter_context(Connection.open(address, 30)), None
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
-                second = stack.enter_context(Line.open(address, 30))
+                second = stack.enter_context(Connection.open(address, 30))
             runner = RoundRunner(self.office, line, trustee=second, is_again=is_again)
             return runner.run(about or self.terms)
 

@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
-from protocols.aggregation import (
-    AggregationError,
-    Contributors,
-    Household,
-    MemberKeys,
-    PairPoints,
-    Round,
-)
+from protocols.aggregation.errors import AggregationError
+from protocols.aggregation.household import RoundHousehold
+from protocols.aggregation.members import MemberKeys
+from protocols.aggregation.messages import Contributors, PairPoints
+from protocols.aggregation.round import Round
 from protocols.iso7816 import ApduFrameDecoder, CommandApdu, ResponseApdu, encode_frame
 from tests.protocols.aggregation.homes import Home, encryptor
-from utility_server.grid.concentrator import Hubs, serve
+from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.round_commands import APPLET
-from utility_server.grid.concentrator.server import Answering
+from utility_server.grid.concentrator.server import Answering, serve
 from utility_server.head_end import Address
 
 
@@ -50,7 +47,7 @@ class StandIn:
             self.round = Round.decode(parts[0])
             key, exponent = self.round.terms.key, self.round.terms.exponent_bits
             return home.contribute(self.round, encryptor(key.bits, exponent))
-        household: Household = home.household
+        household: RoundHousehold = home.household
         contributors = Contributors.decode(parts[0])
         if step is Instruction.AGREE:
             return household.agree(contributors, home.contribution).encode()

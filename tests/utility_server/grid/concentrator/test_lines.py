@@ -11,15 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.utility_server.grid.concentrator.stand_in import asking, running
-from utility_server.grid.concentrator import (
-    Concentrator,
+from utility_server.grid.concentrator.errors import (
     ConcentratorError,
     ConcentratorRefused,
-    Line,
     LineError,
-    read_hubs,
 )
-from utility_server.grid.rpc import LARGEST_FRAME, decode, encode, read_message
+from utility_server.grid.concentrator.hubs import read_hubs
+from utility_server.grid.concentrator.service import Concentrator
+from utility_server.grid.rpc import LARGEST_FRAME, Connection, decode, encode, read_message
 from utility_server.head_end import Address
 
 GOOD = {"meter": "0a0b", "region": "North", "address": "127.0.0.1:7816"}
@@ -100,7 +99,7 @@ def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_se
         with socket.create_connection((address.host, address.port), 10) as peer:
             peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert peer.recv(100) == b""
-        with Line.open(address, 10) as line:
+        with Connection.open(address, 10) as line:
             assert [name for name, _ in line.ask("status")] == ["status", "done"]
 
 
@@ -119,7 +118,7 @@ def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_se
 def test_a_request_that_makes_no_sense_is_refused_and_the_line_stays(
     concentrator: Concentrator, request_: tuple[str, str | int | bytes], why: str
 ) -> None:
-    with running(concentrator) as address, Line.open(address, 10) as line:
+    with running(concentrator) as address, Connection.open(address, 10) as line:
         with pytest.raises(ConcentratorRefused, match=why):
             list(line.ask(*request_))
         assert [name for name, _ in line.ask("status")] == ["status", "done"]
@@ -130,7 +129,7 @@ def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -
         port = taken.getsockname()[1]
     entry = {**GOOD, "address": f"127.0.0.1:{port}"}
     concentrator.hubs_file.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [entry]}))
-    with running(concentrator) as address, Line.open(address, 10) as line:
+    with running(concentrator) as address, Connection.open(address, 10) as line:
         (name, items), _ = line.ask("keys", "North", bytes(32))
     assert (name, items[:2]) == ("absent", (b"\x0a\x0b", "tell keys"))
     assert "refused" in str(items[2])
@@ -139,7 +138,7 @@ def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -
 def test_a_concentrator_that_is_not_there_is_named() -> None:
     with (
         pytest.raises(LineError, match=r"concentrator 127.0.0.1:1: "),
-        Line.open(Address("127.0.0.1", 1), 5),
+        Connection.open(Address("127.0.0.1", 1), 5),
     ):
         pass
 

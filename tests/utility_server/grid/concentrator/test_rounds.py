@@ -14,8 +14,9 @@ from tests.protocols.aggregation.homes import (
 from tests.utility_server.grid.concentrator.region import Region, built
 from tests.utility_server.grid.concentrator.stand_in import running
 from utility_server.errors import CannotVerify, StoreError
-from utility_server.grid.concentrator import ConcentratorRefused, Line
-from utility_server.grid.mdms import load_curve
+from utility_server.grid.concentrator.errors import ConcentratorRefused
+from utility_server.grid.mdms.load_curves import load_curve
+from utility_server.grid.rpc import Connection
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_the_sum_of_a_round_is_the_plain_sum_and_is_stored(region: Region) -> No
 
 def test_the_concentrator_forgets_a_round_that_is_over(region: Region) -> None:
     region.run()
-    with running(region.concentrator) as address, Line.open(address, 10) as line:
+    with running(region.concentrator) as address, Connection.open(address, 10) as line:
         (_, status), _ = line.ask("status")
     assert status[:4] == (0, 0, 21, 0)
 
@@ -64,7 +65,7 @@ def test_a_home_that_vanishes_once_it_is_named_voids_the_round(
     assert region.hubs[3].home.meter.hex() in outcome.void
     assert outcome.aggregate is None
     assert region.office.store.places() == []
-    with running(region.concentrator) as address, Line.open(address, 10) as line:
+    with running(region.concentrator) as address, Connection.open(address, 10) as line:
         (_, status), _ = line.ask("status")
     assert status[:2] == (0, 0)
 

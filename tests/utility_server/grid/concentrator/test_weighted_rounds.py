@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from protocols.aggregation import Terms
+from protocols.aggregation.round import RoundTerms
 from tests.protocols.aggregation.weighted import plain_worth, weighted_terms
 from tests.utility_server.grid.concentrator.region import Region, built
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
-from utility_server.grid.mdms import WorthPlace
+from utility_server.grid.mdms.group_value import GroupValueSpan
 
 PRICES = [3_000 * hour - 20_000 for hour in range(24)]
 
@@ -25,7 +25,7 @@ def region(tmp_path: Path) -> Iterator[Region]:
         yield region
 
 
-def about(region: Region, prices: list[int] = PRICES) -> Terms:
+def about(region: Region, prices: list[int] = PRICES) -> RoundTerms:
     return replace(region.terms, weighting=weighted_terms(prices).weighting)
 
 
@@ -36,15 +36,19 @@ def worth(region: Region, *dropped: int) -> int:
 
 def test_the_number_is_right_and_stored_and_no_load_curve_is(region: Region) -> None:
     outcome = region.run(about(region))
-    assert outcome.worth is not None
-    assert (outcome.worth.value, outcome.worth.homes) == (worth(region), 7)
-    assert (outcome.worth.series, outcome.worth.revision, outcome.worth.currency) == (
+    assert outcome.group_value is not None
+    assert (outcome.group_value.value, outcome.group_value.homes) == (worth(region), 7)
+    assert (
+        outcome.group_value.series,
+        outcome.group_value.revision,
+        outcome.group_value.currency,
+    ) == (
         "spot",
         1,
         "EUR",
     )
     store = region.office.store
-    assert store.find_worth(WorthPlace.of(about(region))) == outcome.worth
+    assert store.find_group_value(GroupValueSpan.of(about(region))) == outcome.group_value
     assert store.places() == []
     assert outcome.aggregate is None
     assert outcome.meters == tuple(hub.home.meter for hub in region.hubs)
@@ -54,13 +58,15 @@ def test_a_number_that_is_known_is_told_without_asking_a_hub(region: Region) -> 
     first = region.run(about(region))
     taken = region.concentrator.traffic.taken
     again = region.run(about(region))
-    assert (again.worth, again.is_known) == (first.worth, True)
+    assert (again.group_value, again.is_known) == (first.group_value, True)
     assert region.concentrator.traffic.taken == taken
     forced = region.run(about(region), is_again=True)
-    assert forced.worth is not None
-    assert (forced.worth.value, forced.is_known) == (worth(region), False)
-    assert forced.worth.round != first.worth.round  # type: ignore[union-attr]
-    assert region.office.store.find_worth(WorthPlace.of(about(region))) == forced.worth
+    assert forced.group_value is not None
+    assert (forced.group_value.value, forced.is_known) == (worth(region), False)
+    assert forced.group_value.round != first.group_value.round  # type: ignore[union-attr]
+    assert (
+        region.office.store.find_group_value(GroupValueSpan.of(about(region))) == forced.group_value
+    )
     assert region.concentrator.traffic.taken == 2 * taken
 
 
@@ -68,17 +74,17 @@ def test_homes_that_drop_out_are_left_out_and_told(region: Region) -> None:
     region.hubs[2].silent = {Instruction.CONTRIBUTE}
     region.hubs[5].silent = set(Instruction)
     outcome = region.run(about(region))
-    assert outcome.worth is not None
-    assert (outcome.worth.value, outcome.worth.homes) == (worth(region, 2, 5), 5)
-    assert outcome.worth.left_out == tuple(region.hubs[place].home.meter for place in (2, 5))
-    assert region.run(about(region)).worth == outcome.worth
+    assert outcome.group_value is not None
+    assert (outcome.group_value.value, outcome.group_value.homes) == (worth(region, 2, 5), 5)
+    assert outcome.group_value.left_out == tuple(region.hubs[place].home.meter for place in (2, 5))
+    assert region.run(about(region)).worth == outcome.group_value
 
 
 def test_a_split_key_opens_the_number_with_the_trustees_help(region: Region) -> None:
     trustee = region.split()
     outcome = region.run(about(region), trustee=trustee)
-    assert outcome.worth is not None
-    assert outcome.worth.value == worth(region)
+    assert outcome.group_value is not None
+    assert outcome.group_value.value == worth(region)
 
 
 def test_a_home_that_opens_wrongly_is_named_and_nothing_is_stored(region: Region) -> None:
@@ -92,5 +98,5 @@ def test_a_home_that_opens_wrongly_is_named_and_nothing_is_stored(region: Region
     liar.answer = lie  # type: ignore[assignment]
     outcome = region.run(about(region))
     assert [one.meter for one in outcome.culprits] == [liar.home.meter]
-    assert outcome.worth is None
-    assert region.office.store.find_worth(WorthPlace.of(about(region))) is None
+    assert outcome.group_value is None
+    assert region.office.store.find_group_value(GroupValueSpan.of(about(region))) is None

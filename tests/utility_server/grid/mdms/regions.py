@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocols.metrology import Period
-from utility_server.grid.mdms import Aggregate, AggregateStore, Place
+from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
+from utility_server.grid.mdms.store import AggregateStore
 from utility_server.grid.mdms.workspace import Mdms
 
 LONDON = "households/lcl_london_60households_2013_30min.csv.gz"
@@ -76,7 +77,7 @@ def aggregate(
             weekend = 1.15 if (begin // 86_400 + number * minutes // 1440) % 7 in (2, 3) else 1.0
             level = 9000 - 4000 * math.cos((hour - 4) * math.pi / 12)
             sums.append(round(level * weekend * dice.uniform(0.93, 1.07)))
-    place = Place(region, minutes, begin, end)
+    place = AggregateSpan(region, minutes, begin, end)
     return Aggregate(place, zone, tuple(sums), homes, 0, bits, seed.to_bytes(16, "big"))
 
 

@@ -8,16 +8,15 @@ import pytest
 import statsmodels.api as sm
 
 from tests.utility_server.grid.mdms.regions import aggregate, new_store
-from utility_server.grid.mdms import (
-    AggregateMissing,
-    LoadCurve,
+from utility_server.grid.mdms.balance import (
     Losses,
-    MdmsError,
+    _kolmogorov,
+    _standard_error,
     balance,
-    load_curve,
     read_feeder,
 )
-from utility_server.grid.mdms.balance import _kolmogorov, _standard_error
+from utility_server.grid.mdms.errors import AggregateMissing, MdmsError
+from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 
 LOSSES = Losses(no_load_w=400, share_ppm=25_000)
 

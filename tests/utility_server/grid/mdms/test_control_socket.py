@@ -19,8 +19,8 @@ from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tests.utility_server.grid.mdms.regions import aggregate, new_mdms
 from utility_server.errors import CannotVerify, StoreError
-from utility_server.grid.concentrator import LineError
-from utility_server.grid.mdms.control_socket import SOCKET, Door, Request, ask
+from utility_server.grid.concentrator.errors import LineError
+from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, Request, ask
 from utility_server.grid.rpc import encode
 from utility_server.head_end import Address
 
@@ -121,7 +121,7 @@ def test_who_does_not_speak_the_protocol_is_hung_up_on_and_the_next_is_served(
 
 def test_a_second_mdms_does_not_take_the_firsts_place(folder: Path) -> None:
     with pytest.raises(StoreError, match="another MDMS serves there"):
-        Door(folder, NOWHERE).serve(lambda path: None)
+        MdmsServer(folder, NOWHERE).serve(lambda path: None)
     with pytest.raises(CannotVerify):
         list(ask(folder, request(resolution_minutes=7)))
 

@@ -10,14 +10,10 @@ import numpy as np
 import pytest
 
 from tests.utility_server.grid.mdms.regions import BERLIN, aggregate, new_store
-from utility_server.grid.mdms import (
-    AggregateMissing,
-    AggregateStore,
-    Line,
-    draw,
-    load_curve,
-    statistics,
-)
+from utility_server.grid.mdms.errors import AggregateMissing
+from utility_server.grid.mdms.load_curve_svg import CurveLine, draw
+from utility_server.grid.mdms.load_curves import load_curve, statistics
+from utility_server.grid.mdms.store import AggregateStore
 
 
 @pytest.fixture
@@ -117,7 +113,7 @@ def test_a_picture_is_sound_svg_with_a_step_for_each_slot_and_open_gaps(
     curve = load_curve(store, "North")
     picture = draw(
         "Load <North> & more",
-        [Line("stored", curve.slots, curve.power_w()), Line("none", [], [])],
+        [CurveLine("stored", curve.slots, curve.power_w()), CurveLine("none", [], [])],
         ZoneInfo(BERLIN),
     )
     root = ET.fromstring(picture)
@@ -131,12 +127,14 @@ def test_a_picture_is_sound_svg_with_a_step_for_each_slot_and_open_gaps(
     assert "2025-03-24" in texts
     assert picture == draw(
         "Load <North> & more",
-        [Line("stored", curve.slots, curve.power_w()), Line("none", [], [])],
+        [CurveLine("stored", curve.slots, curve.power_w()), CurveLine("none", [], [])],
         ZoneInfo(BERLIN),
     )
 
 
 def test_a_picture_shows_powers_below_zero(store: AggregateStore) -> None:
-    picture = draw("noisy", [Line("a", [(0, 1800), (1800, 3600)], [-1500, 900])], ZoneInfo("UTC"))
+    picture = draw(
+        "noisy", [CurveLine("a", [(0, 1800), (1800, 3600)], [-1500, 900])], ZoneInfo("UTC")
+    )
     assert "−1.5" in picture
     assert "0.5" in picture

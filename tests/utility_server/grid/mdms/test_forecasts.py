@@ -7,15 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.utility_server.grid.mdms.regions import aggregate, london_sums, new_store
-from utility_server.grid.mdms import (
-    AggregateStore,
-    ForecastImpossible,
-    LoadCurve,
-    evaluate,
-    forecast,
-    load_curve,
-)
+from utility_server.grid.mdms.errors import ForecastImpossible
+from utility_server.grid.mdms.forecasts import evaluate, forecast
+from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.standard_profile import standard_profile
+from utility_server.grid.mdms.store import AggregateStore
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.utility_server.grid.mdms.regions import aggregate, new_store, opened
 from utility_server.errors import StoreError
-from utility_server.grid.mdms import AggregateStore, Worth, WorthPlace
+from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.sealing import WrappingKey
+from utility_server.grid.mdms.store import AggregateStore
 
 MAY = aggregate(date(2025, 5, 1), 31)
 JUNE = aggregate(date(2025, 6, 1), 30, seed=2)
@@ -46,23 +47,23 @@ def test_the_store_gives_back_what_was_added(store: AggregateStore, tmp_path: Pa
     again.close()
 
 
-NORTH = WorthPlace("North", MAY.place.begin, MAY.place.end, bytes(32))
-WORTH = Worth(NORTH, "spot", 3, "EUR", -(1 << 70), 60, 2, (b"meter",), bytes(range(32)))
+NORTH = GroupValueSpan("North", MAY.place.begin, MAY.place.end, bytes(32))
+WORTH = GroupValue(NORTH, "spot", 3, "EUR", -(1 << 70), 60, 2, (b"meter",), bytes(range(32)))
 
 
 def test_a_worth_comes_back_and_the_newer_takes_the_place_of_the_older(
     store: AggregateStore, tmp_path: Path
 ) -> None:
-    assert store.find_worth(NORTH) is None
+    assert store.find_group_value(NORTH) is None
     for one in (WORTH, replace(WORTH, value=7, homes=65)):
-        store.put_worth(one)
-        assert store.find_worth(NORTH) == one
-    assert store.find_worth(replace(NORTH, index=bytes(31) + b"1")) is None
-    assert store.find_worth(replace(NORTH, region="South")) is None
+        store.put_group_value(one)
+        assert store.find_group_value(NORTH) == one
+    assert store.find_group_value(replace(NORTH, index=bytes(31) + b"1")) is None
+    assert store.find_group_value(replace(NORTH, region="South")) is None
     store.rotate()
-    store.put_worth(WORTH)
+    store.put_group_value(WORTH)
     again = opened(tmp_path)
-    assert again.find_worth(NORTH) == WORTH
+    assert again.find_group_value(NORTH) == WORTH
     assert all_of(again) == [MAY]
     again.close()
 
@@ -70,16 +71,16 @@ def test_a_worth_comes_back_and_the_newer_takes_the_place_of_the_older(
 def test_a_worth_that_is_moved_to_another_period_does_not_open(
     store: AggregateStore, tmp_path: Path
 ) -> None:
-    store.put_worth(WORTH)
+    store.put_group_value(WORTH)
     alter(tmp_path, "UPDATE worth SET begin = begin - 86400")
     with pytest.raises(StoreError):
-        store.find_worth(replace(NORTH, begin=NORTH.begin - 86_400))
+        store.find_group_value(replace(NORTH, begin=NORTH.begin - 86_400))
 
 
 def test_what_is_no_worth_is_refused() -> None:
-    assert Worth.decode(NORTH, WORTH.encode()) == WORTH
+    assert GroupValue.decode(NORTH, WORTH.encode()) == WORTH
     with pytest.raises(StoreError, match="not a worth"):
-        Worth.decode(NORTH, MAY.encode())
+        GroupValue.decode(NORTH, MAY.encode())
     with pytest.raises(StoreError, match="no homes"):
         replace(WORTH, homes=0)
     with pytest.raises(StoreError, match="of a period"):
@@ -95,8 +96,8 @@ def test_a_store_of_version_1_is_brought_up_to_date(store: AggregateStore, tmp_p
     for _ in range(2):
         newer = opened(tmp_path)
         assert all_of(newer) == [MAY]
-        newer.put_worth(WORTH)
-        assert newer.find_worth(NORTH) == WORTH
+        newer.put_group_value(WORTH)
+        assert newer.find_group_value(NORTH) == WORTH
         newer.close()
 
 
