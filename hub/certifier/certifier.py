@@ -136,10 +136,8 @@ class Certifier:
         days = hashlib.sha256(b"".join(done.day.digest for done in certifications)).digest()
         missing = sum(done.use.states.count(SlotState.MISSING) for done in certifications)
         commitment = commit_limbs(limbs, self._load_blinding(digest, limbs))
-        load = CertifiedLoad.certify(
-            digest, self.series.meter, days, missing, commitment, self.keys.signing_seed
-        )
-        return limbs, load
+        load = CertifiedLoad(digest, self.series.meter, days, missing, commitment)
+        return limbs, load.signed(self.keys.signing_seed)
 
     def open_load(self, announced: Round, certifications: Sequence[Certification]) -> int:
         """Return the blinding of `certify_load`'s commitment; the hub shows it masked only."""

@@ -34,16 +34,11 @@ class _Cheat(Collector):
 
     def _times(self, batch: Batch, factors: Sequence[int]) -> Batch:
         key = self.round.terms.key
-        products = key.multiply(self._ciphertexts(batch.products), factors)
-        data = b"".join(int(c).to_bytes(key.ciphertext_size, "big") for c in products)
-        return replace(batch, products=data)
-
-    def _ciphertexts(self, data: bytes) -> list[int]:
-        size = self.round.terms.key.ciphertext_size
-        return [int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size)]
+        products = key.multiply(key.decode_ciphertexts(batch.products), factors)
+        return replace(batch, products=key.encode_ciphertexts(products))
 
     def _contributed(self) -> list[int]:
-        return self._ciphertexts(self.evidence()[VICTIM].ciphertexts)
+        return self.round.terms.key.decode_ciphertexts(self.evidence()[VICTIM].ciphertexts)
 
 
 class _Drop(_Cheat):
@@ -59,9 +54,9 @@ class _Repeat(_Cheat):
 
 class _Alter(_Cheat):
     def batch(self) -> Batch:
-        batch, modulus = super().batch(), self.round.terms.key.modulus
-        ones = [1] * (len(self._ciphertexts(batch.products)) - 1)
-        return self._times(batch, [1 + 1000 * modulus, *ones])  # 1000 Wh in the first slot
+        batch, key = super().batch(), self.round.terms.key
+        ones = [1] * (len(key.decode_ciphertexts(batch.products)) - 1)
+        return self._times(batch, [1 + 1000 * key.modulus, *ones])  # 1000 Wh in the first slot
 
 
 class _LeaveOut(_Cheat):

@@ -9,13 +9,12 @@ goes on. Contributions are kept until the round is over, as evidence should the 
 
 import enum
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
 
-from gmpy2 import mpz  # type: ignore[import-untyped]  # gmpy2 ships no types
-
-from protocols.aggregation._wire import decode_message, encode_message
+from protocols.aggregation._wire import WireMessage, written
 from protocols.aggregation.errors import (
     ContributionRefused,
     Fault,
@@ -31,12 +30,11 @@ from protocols.aggregation.messages import (
     Opening,
     SumAgreement,
 )
-from protocols.aggregation.paillier import PaillierPublicKey
 from protocols.aggregation.round import Round
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.proofs import ProofError, ProofRefused, verify_all
 
-__all__ = ["Batch", "Collector", "RoundPhase", "ciphertexts_of", "require_ranges"]
+__all__ = ["Batch", "Collector", "RoundPhase", "require_ranges"]
 
 MessageT = TypeVar("MessageT", Contribution, SumAgreement, Opening)
 
@@ -50,47 +48,42 @@ class RoundPhase(enum.Enum):
     COMPLETE = "nothing more"
 
 
+def _byte_strings(data: bytes) -> list[bytes]:
+    try:
+        items = decode_array(data)
+    except CborError as error:
+        raise MalformedMessage(f"not a batch: {error}") from None
+    strings = [item for item in items if isinstance(item, bytes)]
+    if len(strings) != len(items):
+        raise MalformedMessage("not a batch: an item is no byte string")
+    return strings
+
+
+def _write_all(messages: Sequence[WireMessage]) -> bytes:
+    return encode_array([message.encode() for message in messages])
+
+
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(WireMessage):
     """What a concentrator hands to the operator: a product, and all it takes to open it."""
 
     LABEL: ClassVar[str] = "meterlet aggregation batch 1"
 
-    contributors: Contributors
+    contributors: Contributors = field(metadata=written(Contributors.encode, Contributors.decode))
     products: bytes
     """The products of the contributors' ciphertexts, place by place."""
-    loads: tuple[CertifiedLoad, ...]
-    range_proofs: tuple[bytes, ...]
-    """Of each load; empty in rounds that do not ask for them."""
-    openings: tuple[Opening, ...]
-
-    def encode(self) -> bytes:
-        """Return the batch."""
-        return encode_message(
-            self.LABEL,
-            self.contributors.encode(),
-            self.products,
-            encode_array([load.encode() for load in self.loads]),
-            encode_array(self.range_proofs),
-            encode_array([opening.encode() for opening in self.openings]),
+    loads: tuple[CertifiedLoad, ...] = field(
+        metadata=written(
+            _write_all, lambda data: tuple(map(CertifiedLoad.decode, _byte_strings(data)))
         )
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the batch; raise `MalformedMessage` if it is none."""
-        match decode_message(data, cls.LABEL):
-            case [
-                bytes(contributors), bytes(products), bytes(loads), bytes(proofs), bytes(openings),
-            ]:  # fmt: skip
-                return cls(
-                    Contributors.decode(contributors),
-                    products,
-                    tuple(map(CertifiedLoad.decode, _byte_strings(loads))),
-                    tuple(_byte_strings(proofs)),
-                    tuple(map(Opening.decode, _byte_strings(openings))),
-                )
-            case _:
-                raise MalformedMessage("not a batch")
+    )
+    range_proofs: tuple[bytes, ...] = field(
+        metadata=written(encode_array, lambda data: tuple(_byte_strings(data)))
+    )
+    """Of each load; empty in rounds that do not ask for them."""
+    openings: tuple[Opening, ...] = field(
+        metadata=written(_write_all, lambda data: tuple(map(Opening.decode, _byte_strings(data))))
+    )
 
 
 class Collector:
@@ -102,7 +95,6 @@ class Collector:
         self.phase = RoundPhase.CONTRIBUTING
         self.refused: Counter[Fault] = Counter()
         """How many messages were not taken, and why."""
-        self._count = announced.terms.layout.plaintext_count(announced.terms.value_count())
         self._contributions: dict[int, Contribution] = {}
         self._product: list[int] = []
         self._contributors: Contributors | None = None
@@ -111,12 +103,12 @@ class Collector:
 
     def contribute(self, data: bytes) -> bytes:
         """Take a contribution and return its meter; raise `ContributionRefused` otherwise."""
-        with _Counted(self.refused):
+        with self._counted():
             contribution = self._member_message(Contribution, data, self._contributions)
             meter = self.round.members[contribution.index].meter
             if self.phase is not RoundPhase.CONTRIBUTING:
                 raise ContributionRefused(Fault.LATE, meter)
-            ciphertexts = require_contribution(self.round, self.digest, contribution, self._count)
+            ciphertexts = require_contribution(self.round, self.digest, contribution)
             if self._product:
                 self._product = self.round.terms.key.multiply(self._product, ciphertexts)
             else:
@@ -137,7 +129,7 @@ class Collector:
 
     def agree(self, data: bytes) -> bytes:
         """Take an agreement and return its meter; raise `ContributionRefused` otherwise."""
-        with _Counted(self.refused):
+        with self._counted():
             agreement = self._member_message(SumAgreement, data, self._agreements)
             meter = self._contributor(agreement.index, agreement.contributors)
             self._agreements[agreement.index] = agreement
@@ -154,7 +146,7 @@ class Collector:
 
     def open(self, data: bytes) -> bytes:
         """Take an opening and return its meter; raise `ContributionRefused` otherwise."""
-        with _Counted(self.refused):
+        with self._counted():
             opening = self._member_message(Opening, data, self._openings)
             meter = self._contributor(opening.index, opening.contributors)
             self._openings[opening.index] = opening
@@ -181,10 +173,9 @@ class Collector:
         if self.phase is not RoundPhase.COMPLETE:
             raise RoundRefused(f"the round waits for {self.phase.value}")
         contributors = self.close()
-        size = self.round.terms.key.ciphertext_size
         return Batch(
             contributors,
-            b"".join(int(product).to_bytes(size, "big") for product in self._product),
+            self.round.terms.key.encode_ciphertexts(self._product),
             tuple(self._contributions[index].load for index in contributors.indexes),
             tuple(self._contributions[index].range_proof for index in contributors.indexes),
             tuple(self._openings[index] for index in contributors.indexes),
@@ -193,6 +184,14 @@ class Collector:
     def evidence(self) -> tuple[Contribution, ...]:
         """Return the contributions, as they were signed."""
         return tuple(self._contributions[index] for index in self.close().indexes)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except ContributionRefused as refused:
+            self.refused[refused.fault] += 1
+            raise
 
     def _contributor(self, index: int, contributors: bytes) -> bytes:
         meter = self.round.members[index].meter
@@ -227,16 +226,14 @@ def require_member(announced: Round, digest: bytes, message: MemberMessage) -> b
     return member.meter
 
 
-def require_contribution(
-    announced: Round, digest: bytes, contribution: Contribution, count: int
-) -> list[int]:
-    """Return a member's `count` ciphertexts; raise `ContributionRefused` for what is wrong."""
+def require_contribution(announced: Round, digest: bytes, contribution: Contribution) -> list[int]:
+    """Return a member's ciphertexts; raise `ContributionRefused` for what is wrong."""
     member, key = announced.members[contribution.index], announced.terms.key
     if contribution.key_id != key.key_id:
         raise ContributionRefused(Fault.OTHER_KEY, member.meter)
     require_load(announced, digest, contribution.index, contribution.load)
-    ciphertexts = ciphertexts_of(key, contribution.ciphertexts)
-    if len(ciphertexts) != count:
+    ciphertexts = key.decode_ciphertexts(contribution.ciphertexts)
+    if len(ciphertexts) != announced.terms.ciphertext_count():
         raise ContributionRefused(Fault.WRONG_COUNT, member.meter, f"{len(ciphertexts)}")
     fault = key.fault_of(ciphertexts)
     if fault is not None:
@@ -276,37 +273,3 @@ def require_load(announced: Round, digest: bytes, index: int, load: CertifiedLoa
         raise ContributionRefused(Fault.OTHER_ROUND, member.meter)
     if not load.is_by(member.certificate.certifier):
         raise ContributionRefused(Fault.BAD_LOAD, member.meter)
-
-
-def ciphertexts_of(key: PaillierPublicKey, data: bytes) -> list[int]:
-    """Return the ciphertexts in `data`; none if it is no whole number of them."""
-    size = key.ciphertext_size
-    if len(data) % size:
-        return []
-    # As gmpy2's integers: Python's own take five times as long to multiply.
-    return [mpz(int.from_bytes(data[at : at + size], "big")) for at in range(0, len(data), size)]
-
-
-class _Counted:
-    """Counts the refusals that pass through it."""
-
-    def __init__(self, counter: Counter[Fault]) -> None:
-        self._counter = counter
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ContributionRefused):
-            self._counter[error.fault] += 1
-
-
-def _byte_strings(data: bytes) -> Sequence[bytes]:
-    try:
-        items = decode_array(data)
-    except CborError as error:
-        raise MalformedMessage(f"not a batch: {error}") from None
-    strings = [item for item in items if isinstance(item, bytes)]
-    if len(strings) != len(items):
-        raise MalformedMessage("not a batch: an item is no byte string")
-    return strings

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from protocols.aggregation.collector import (
     Batch,
-    ciphertexts_of,
     require_load,
     require_member,
     require_ranges,
@@ -56,7 +55,7 @@ def decrypt_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionS
         require_ranges(announced, batch.loads, batch.range_proofs)
     except ProofError as error:
         raise SumRefused(f"the ranges of the values: {error}") from None
-    products = ciphertexts_of(announced.terms.key, batch.products)
+    products = announced.terms.key.decode_ciphertexts(batch.products)
     values = decrypt_product(announced, batch, products, decryptor)
     return RegionSum(
         announced.terms.revealed(values, len(batch.contributors.indexes)),

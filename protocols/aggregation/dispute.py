@@ -23,7 +23,6 @@ from typing import Final, TypeAlias
 
 from protocols.aggregation.collector import (
     Batch,
-    ciphertexts_of,
     require_contribution,
     require_member,
 )
@@ -95,7 +94,7 @@ class Dispute:
             self._examined(place, contribution) for place, contribution in enumerate(contributions)
         ]
         products = self._round.terms.key.product(self._ciphertexts)
-        if products != ciphertexts_of(self._round.terms.key, self._batch.products):
+        if products != self._round.terms.key.decode_ciphertexts(self._batch.products):
             reason = "its product is not that of the contributions"
             self.found.append(Culprit(CONCENTRATOR, reason))
         try:
@@ -199,10 +198,9 @@ class Dispute:
     def _examined(self, place: int, contribution: Contribution) -> list[int]:
         index, digest = self._indexes[place], self._round.digest
         meter = self._meter(index)
-        count = self._round.terms.layout.plaintext_count(self._round.terms.value_count())
         try:
             require_member(self._round, digest, contribution)
-            ciphertexts = require_contribution(self._round, digest, contribution, count)
+            ciphertexts = require_contribution(self._round, digest, contribution)
         except ContributionRefused as error:
             raise Accused(Culprit(CONCENTRATOR, f"it vouched for what is refused: {error}")) from (
                 None
@@ -232,9 +230,8 @@ class Dispute:
 
     def _point_of(self, secret: bytes, pair: tuple[int, int]) -> Point:
         one, other = (self._round.members[index].keys.exchange for index in pair)
-        terms = self._round.terms
         key = round_key(secret, one, other, self._round.digest)
-        sigma, *masks = pair_masks(key, terms.layout.limb_count(terms.value_count()))
+        sigma, *masks = pair_masks(key, self._round.terms.limb_count())
         return commit_limbs(masks, sigma)
 
     def _meter(self, index: int) -> bytes:

@@ -67,10 +67,8 @@ class RoundHousehold:
         own = self_masks(self.secret.mask_seed(self._digest), len(limbs))
         masked = [sum(parts) % ORDER for parts in zip(limbs, own, pairs, strict=True)]
         plaintexts = self.round.terms.layout.plaintexts_of(masked)
-        size = encryptor.public_key.ciphertext_size
-        ciphertexts = b"".join(
-            ciphertext.to_bytes(size, "big")
-            for ciphertext in encryptor.encrypt_many(plaintexts, random_bytes)
+        ciphertexts = encryptor.public_key.encode_ciphertexts(
+            encryptor.encrypt_many(plaintexts, random_bytes)
         )
         key_id = self.round.terms.key.key_id
         proof = b""
@@ -163,8 +161,7 @@ class RoundHousehold:
         ]
 
     def _pair_point(self, other: int) -> Point:
-        count = self.round.terms.layout.limb_count(self.round.terms.value_count())
-        sigma, *masks = pair_masks(self._pair_keys[other], count)
+        sigma, *masks = pair_masks(self._pair_keys[other], self.round.terms.limb_count())
         return commit_limbs(masks, sigma)
 
     def _dropped(self, contributors: Contributors) -> list[int]:

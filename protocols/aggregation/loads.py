@@ -11,28 +11,17 @@ can be opened by who knows Σ v and Σ r, and by nobody else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
-from protocols.aggregation._wire import (
-    DIGEST_SIZE,
-    SIGNATURE_SIZE,
-    decode_message,
-    decode_signed,
-    encode_message,
-    encode_signed,
-    is_signed,
-    require_size,
-    sign,
-)
+from protocols.aggregation._wire import DIGEST_SIZE, SignedMessage, sized, written
 from protocols.aggregation.errors import MalformedMessage
 from protocols.proofs import Malformed, Point
 from protocols.proofs.generators import generators
 from protocols.proofs.group import COMPRESSED_SIZE, multiply_generator
 
-__all__ = ["GENERATORS", "CertifiedLoad", "commit_limbs"]
+__all__ = ["GENERATORS", "CertifiedLoad", "commit_limbs", "commitment_of"]
 
-_LOAD: Final = "meterlet certified load 1"
 GENERATORS: Final = b"aggregation limb"
 
 
@@ -41,81 +30,31 @@ def commit_limbs(limbs: Sequence[int], blinding: int) -> Point:
     return generators(GENERATORS, len(limbs)).weighted_sum(limbs) + multiply_generator(blinding)
 
 
-@dataclass(frozen=True, slots=True)
-class CertifiedLoad:
-    """A household's commitment for a round."""
+def commitment_of(data: bytes) -> Point:
+    """Return the commitment; raise `MalformedMessage` for what is none."""
+    if len(data) != COMPRESSED_SIZE:
+        raise MalformedMessage(f"a commitment has {COMPRESSED_SIZE} bytes")
+    try:
+        return Point.decode(data)
+    except Malformed as error:
+        raise MalformedMessage(f"not a certified load: {error}") from None
 
-    round: bytes
+
+@dataclass(frozen=True, slots=True)
+class CertifiedLoad(SignedMessage):
+    """A household's commitment for a round, signed by its certifier."""
+
+    LABEL: ClassVar[str] = "meterlet certified load 1"
+
+    round: bytes = field(metadata=sized(DIGEST_SIZE))
     """The round's digest."""
     meter: bytes
-    days: bytes
+    days: bytes = field(metadata=sized(DIGEST_SIZE))
     """SHA-256 of the certified days' digests, in order."""
     missing: int
     """How many slots of the period are missing, and count as 0."""
-    commitment: Point
-    signature: bytes
+    commitment: Point = field(metadata=written(Point.encode, commitment_of))
 
-    def __post_init__(self) -> None:
-        require_size("round", self.round, DIGEST_SIZE)
-        require_size("days", self.days, DIGEST_SIZE)
-        require_size("signature", self.signature, SIGNATURE_SIZE)
+    def _check(self) -> None:
         if self.commitment.is_infinity:
             raise MalformedMessage("a commitment is the point at infinity")
-
-    @classmethod
-    def certify(
-        cls,
-        round_digest: bytes,
-        meter: bytes,
-        days: bytes,
-        missing: int,
-        commitment: Point,
-        certifier_seed: bytes,
-    ) -> Self:
-        """Return the load, signed with the certifier's key."""
-        message = encode_message(_LOAD, round_digest, meter, days, missing, commitment.encode())
-        return cls(round_digest, meter, days, missing, commitment, sign(message, certifier_seed))
-
-    @property
-    def message(self) -> bytes:
-        """What the certifier signs."""
-        return encode_message(
-            _LOAD, self.round, self.meter, self.days, self.missing, self.commitment.encode()
-        )
-
-    def is_by(self, certifier: bytes) -> bool:
-        """Return whether this certifier has signed it."""
-        return is_signed(self.message, self.signature, certifier)
-
-    def encode(self) -> bytes:
-        """Return the load's bytes."""
-        return encode_signed(self.message, self.signature)
-
-    @classmethod
-    def of(
-        cls,
-        round_digest: bytes,
-        meter: bytes,
-        days: bytes,
-        missing: int,
-        commitment: bytes,
-        signature: bytes,
-    ) -> Self:
-        """Return the load of these parts; raise `MalformedMessage` for what is no commitment."""
-        if len(commitment) != COMPRESSED_SIZE:
-            raise MalformedMessage(f"a commitment has {COMPRESSED_SIZE} bytes")
-        try:
-            point = Point.decode(commitment)
-        except Malformed as error:
-            raise MalformedMessage(f"not a certified load: {error}") from None
-        return cls(round_digest, meter, days, missing, point, signature)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the load; raise `MalformedMessage` if it is none."""
-        message, signature = decode_signed(data)
-        match decode_message(message, _LOAD):
-            case [bytes(about), bytes(meter), bytes(days), int(missing), bytes(commitment)]:
-                return cls.of(about, meter, days, missing, commitment, signature)
-            case _:
-                raise MalformedMessage("not a certified load")

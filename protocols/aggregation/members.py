@@ -17,7 +17,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -25,13 +25,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from protocols.aggregation._wire import (
     KEY_SIZE,
     SIGNATURE_SIZE,
-    decode_message,
-    decode_signed,
-    encode_message,
-    encode_signed,
-    is_signed,
+    SignedMessage,
     require_size,
-    sign,
+    sized,
 )
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
 from protocols.aggregation.shared_secret_proof import is_exchange_key
@@ -42,104 +38,43 @@ NONCE_SIZE: Final = 32
 METER_SIZES: Final = range(1, 33)
 REGION_SIZES: Final = range(1, 65)
 
-_CERTIFICATE: Final = "meterlet meter certificate 1"
-_KEYS: Final = "meterlet aggregation keys 1"
-
 
 @dataclass(frozen=True, slots=True)
-class MeterCertificate:
+class MeterCertificate(SignedMessage):
     """The authority's word that a certifier measures a meter of a region."""
+
+    LABEL: ClassVar[str] = "meterlet meter certificate 1"
 
     region: str
     meter: bytes
-    certifier: bytes
+    certifier: bytes = field(metadata=sized(KEY_SIZE))
     """The certifier's Ed25519 public key."""
-    signature: bytes
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         require_region(self.region)
-        if len(self.meter) not in METER_SIZES:
-            raise MalformedMessage("a meter id has 1 to 32 bytes")
-        require_size("certifier", self.certifier, KEY_SIZE)
-        require_size("signature", self.signature, SIGNATURE_SIZE)
-
-    @classmethod
-    def issue(cls, region: str, meter: bytes, certifier: bytes, authority_seed: bytes) -> Self:
-        """Return the certificate, signed with the authority's key."""
-        message = encode_message(_CERTIFICATE, region, meter, certifier)
-        return cls(region, meter, certifier, sign(message, authority_seed))
-
-    def is_by(self, authority: bytes) -> bool:
-        """Return whether this authority has issued it."""
-        message = encode_message(_CERTIFICATE, self.region, self.meter, self.certifier)
-        return is_signed(message, self.signature, authority)
-
-    def encode(self) -> bytes:
-        """Return the certificate's bytes."""
-        message = encode_message(_CERTIFICATE, self.region, self.meter, self.certifier)
-        return encode_signed(message, self.signature)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the certificate; raise `MalformedMessage` if it is none."""
-        message, signature = decode_signed(data)
-        match decode_message(message, _CERTIFICATE):
-            case [str(region), bytes(meter), bytes(certifier)]:
-                return cls(region, meter, certifier, signature)
-            case _:
-                raise MalformedMessage("not a meter certificate")
+        _require_meter(self.meter)
 
 
 @dataclass(frozen=True, slots=True)
-class MemberKeys:
+class MemberKeys(SignedMessage):
     """A hub's public keys for the round of a nonce, signed by its certifier."""
 
-    nonce: bytes
+    LABEL: ClassVar[str] = "meterlet aggregation keys 1"
+
+    nonce: bytes = field(metadata=sized(NONCE_SIZE))
     meter: bytes
-    exchange: bytes
+    exchange: bytes = field(metadata=sized(KEY_SIZE))
     """X25519."""
-    signing: bytes
+    signing: bytes = field(metadata=sized(KEY_SIZE))
     """Ed25519."""
-    signature: bytes
-
-    def __post_init__(self) -> None:
-        require_size("nonce", self.nonce, NONCE_SIZE)
-        if len(self.meter) not in METER_SIZES:
-            raise MalformedMessage("a meter id has 1 to 32 bytes")
-        require_size("exchange key", self.exchange, KEY_SIZE)
-        require_size("signing key", self.signing, KEY_SIZE)
-        require_size("signature", self.signature, SIGNATURE_SIZE)
-
-    @staticmethod
-    def message(nonce: bytes, meter: bytes, exchange: bytes, signing: bytes) -> bytes:
-        """Return what the certifier signs."""
-        return encode_message(_KEYS, nonce, meter, exchange, signing)
 
     @classmethod
     def issue(cls, nonce: bytes, meter: bytes, secret: "MemberSecret", certifier: bytes) -> Self:
         """Return the keys of a secret, signed with the certifier's seed."""
-        keys = secret.exchange_key, secret.signing_key
-        return cls(nonce, meter, *keys, sign(cls.message(nonce, meter, *keys), certifier))
+        return cls(nonce, meter, secret.exchange_key, secret.signing_key).signed(certifier)
 
-    def is_by(self, certifier: bytes) -> bool:
-        """Return whether this certifier has signed it."""
-        message = self.message(self.nonce, self.meter, self.exchange, self.signing)
-        return is_signed(message, self.signature, certifier)
-
-    def encode(self) -> bytes:
-        """Return the message."""
-        message = self.message(self.nonce, self.meter, self.exchange, self.signing)
-        return encode_signed(message, self.signature)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the keys; raise `MalformedMessage` if they are none."""
-        message, signature = decode_signed(data)
-        match decode_message(message, _KEYS):
-            case [bytes(nonce), bytes(meter), bytes(exchange), bytes(signing)]:
-                return cls(nonce, meter, exchange, signing, signature)
-            case _:
-                raise MalformedMessage("not a member's keys")
+    def _check(self) -> None:
+        _require_meter(self.meter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +168,14 @@ class RosterMember:
         certifier, authorized, exchange, signing, certified = parts
         meter = data[at:]
         return cls(
-            MeterCertificate(region, meter, certifier, authorized),
-            MemberKeys(nonce, meter, exchange, signing, certified),
+            MeterCertificate(region, meter, certifier, signature=authorized),
+            MemberKeys(nonce, meter, exchange, signing, signature=certified),
         )
+
+
+def _require_meter(meter: bytes) -> None:
+    if len(meter) not in METER_SIZES:
+        raise MalformedMessage("a meter id has 1 to 32 bytes")
 
 
 def require_region(region: str) -> None:

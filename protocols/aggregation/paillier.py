@@ -100,6 +100,18 @@ class PaillierPublicKey:
             raise KeyRefused("the modulus has a small factor")
         return int(gmpy2.powmod(-x * x % self._n, self._n, self._square))
 
+    def encode_ciphertexts(self, ciphertexts: Sequence[int]) -> bytes:
+        """Return numbers below n², one after the other, each as long as a ciphertext."""
+        size = self.ciphertext_size
+        return b"".join(int(ciphertext).to_bytes(size, "big") for ciphertext in ciphertexts)
+
+    def decode_ciphertexts(self, data: bytes) -> list[int]:
+        """Return the numbers in `data`; none if it is no whole number of them."""
+        size = self.ciphertext_size
+        starts = range(0, 0 if len(data) % size else len(data), size)
+        # As gmpy2's integers: Python's own take five times as long to multiply.
+        return [mpz(int.from_bytes(data[start : start + size], "big")) for start in starts]
+
     def fault_of(self, ciphertexts: Sequence[int]) -> Fault | None:
         """Return what keeps `ciphertexts` from being ciphertexts of this key, if anything does."""
         product = mpz(1)

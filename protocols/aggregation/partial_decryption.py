@@ -55,8 +55,7 @@ class PartialDecryption:
 
     def encode(self, public_key: PaillierPublicKey) -> bytes:
         """Return the proof, of a size that the key determines, and the halves."""
-        size = public_key.ciphertext_size
-        return self.proof + b"".join(int(value).to_bytes(size, "big") for value in self.values)
+        return self.proof + public_key.encode_ciphertexts(self.values)
 
     @classmethod
     def decode(cls, data: bytes, public_key: PaillierPublicKey) -> Self:
@@ -65,11 +64,10 @@ class PartialDecryption:
         Raises `ValueError` where the length is not that of a proof and whole halves.
         """
         proof, rest = data[: _proof_size(public_key)], data[_proof_size(public_key) :]
-        size = public_key.ciphertext_size
-        if len(proof) != _proof_size(public_key) or len(rest) % size:
+        values = public_key.decode_ciphertexts(rest)
+        if len(proof) != _proof_size(public_key) or (rest and not values):
             raise ValueError("not halves of a decryption")
-        starts = range(0, len(rest), size)
-        return cls(tuple(int.from_bytes(rest[at : at + size], "big") for at in starts), proof)
+        return cls(tuple(values), proof)
 
 
 def prove_partial_decryption(
@@ -146,7 +144,7 @@ def _stated(
     transcript.append("modulus", public_key.encode())
     transcript.append("base", checked.to_bytes(size, "big"))
     for label, numbers in (("ciphertexts", ciphertexts), ("halves", halves)):
-        transcript.append(label, b"".join(int(one).to_bytes(size, "big") for one in numbers))
+        transcript.append(label, public_key.encode_ciphertexts(numbers))
     seed = transcript.digest()
     drawn = shake_256(seed).digest(_CHALLENGE_SIZE * len(ciphertexts))
     starts = range(0, len(drawn), _CHALLENGE_SIZE)

@@ -12,21 +12,18 @@ that resolution are worth, and one is all that is opened. Such a round has a lab
 does not know of prices takes no part.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Self
 
 from protocols.aggregation._wire import (
-    SIGNATURE_SIZE,
+    SignedMessage,
     decode_message,
     decode_signed,
     encode_message,
-    encode_signed,
-    is_signed,
     require_size,
-    sign,
+    sized,
 )
 from protocols.aggregation.errors import KeyRefused, MalformedMessage, PackingRefused, RoundRefused
 from protocols.aggregation.members import NONCE_SIZE, RosterMember, require_region
@@ -71,6 +68,8 @@ class RoundTerms:
     """Whether each household proves that its values fit their bits."""
     weighting: Weighting | None = None
     """What uses are weighed with, where one number is contributed and no curve."""
+    use_count: int = field(init=False, repr=False, compare=False)
+    """How many slots, hours or days of the resolution the period has."""
 
     def __post_init__(self) -> None:
         require_region(self.region)
@@ -82,6 +81,7 @@ class RoundTerms:
         if self.exponent_bits not in (SHORT_EXPONENT, self.key.bits // 2):
             raise MalformedMessage(f"an exponent of {self.exponent_bits} bits")
         self.bounds  # noqa: B018  (raises where there is no such zone)
+        object.__setattr__(self, "use_count", self._counted_uses())
         self._require_prices()
         proved_bits = self.value_count() * self.layout.value_bits  # raises where there is no room
         if self.are_ranges_proved and proved_bits > MOST_PROVED_BITS:
@@ -104,7 +104,15 @@ class RoundTerms:
 
     def value_count(self) -> int:
         """Return how many values a household contributes."""
-        return 1 if self.weighting is not None else self.use_count()
+        return 1 if self.weighting is not None else self.use_count
+
+    def limb_count(self) -> int:
+        """Return how many limbs a household's values take."""
+        return self.layout.limb_count(self.value_count())
+
+    def ciphertext_count(self) -> int:
+        """Return how many ciphertexts a household's values take."""
+        return self.layout.plaintext_count(self.value_count())
 
     def contributed(self, uses: Sequence[int]) -> list[int]:
         """Return the values that a household of these uses contributes.
@@ -123,8 +131,7 @@ class RoundTerms:
         low = self.weighting.low(self.value_bits)
         return tuple(total + households * low for total in sums)
 
-    def use_count(self) -> int:
-        """Return how many slots, hours or days of the resolution the period has."""
+    def _counted_uses(self) -> int:
         if self.resolution_minutes == DAY_MINUTES:
             return sum(1 for _ in self.period.days(self.zone))
         return sum(
@@ -137,28 +144,25 @@ class RoundTerms:
             return
         if self.resolution_minutes == DAY_MINUTES:
             raise MalformedMessage("prices are of slots or hours")
-        if len(self.weighting.prices) != self.use_count():
+        if len(self.weighting.prices) != self.use_count:
             raise MalformedMessage(
-                f"{len(self.weighting.prices)} prices for {self.use_count()} slots of the period"
+                f"{len(self.weighting.prices)} prices for {self.use_count} slots of the period"
             )
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Round(SignedMessage):
     """Terms and roster, signed by the operator."""
 
     terms: RoundTerms
-    nonce: bytes
+    nonce: bytes = field(metadata=sized(NONCE_SIZE))
     """The one that the members' keys are for."""
     valid_until: int
     """When households stop answering, epoch seconds."""
     members: tuple[RosterMember, ...]
     """In the order of their meters' ids."""
-    signature: bytes
 
-    def __post_init__(self) -> None:
-        require_size("nonce", self.nonce, NONCE_SIZE)
-        require_size("signature", self.signature, SIGNATURE_SIZE)
+    def _check(self) -> None:
         if not 0 <= self.valid_until < 1 << 40:
             raise MalformedMessage("a round ends at some time")
         meters = [member.meter for member in self.members]
@@ -187,22 +191,7 @@ class Round:
     ) -> Self:
         """Return the round of these members, in order, signed with the operator's key."""
         ordered = tuple(sorted(members, key=lambda member: member.meter))
-        message = _message(terms, nonce, valid_until, ordered)
-        return cls(terms, nonce, valid_until, ordered, sign(message, operator_seed))
-
-    @property
-    def message(self) -> bytes:
-        """What the operator signs."""
-        return _message(self.terms, self.nonce, self.valid_until, self.members)
-
-    @property
-    def digest(self) -> bytes:
-        """The 32 bytes that stand for the round."""
-        return hashlib.sha256(self.message).digest()
-
-    def is_by(self, operator: bytes) -> bool:
-        """Return whether this operator's key has signed it."""
-        return is_signed(self.message, self.signature, operator)
+        return cls(terms, nonce, valid_until, ordered).signed(operator_seed)
 
     def index_of(self, meter: bytes) -> int:
         """Return the meter's place in the roster; raise `RoundRefused` if it has none."""
@@ -211,33 +200,28 @@ class Round:
                 return index
         raise RoundRefused(f"meter {meter.hex()} is not in the roster")
 
-    def encode(self) -> bytes:
-        """Return the announcement."""
-        return encode_signed(self.message, self.signature)
+    @property
+    def message(self) -> bytes:
+        """What the operator signs."""
+        terms, label, weighed = self.terms, _ROUND, tuple[bytes, ...]()
+        if terms.weighting is not None:
+            label, weighed = _WEIGHTED_ROUND, (terms.weighting.encode(),)
+        return encode_message(
+            label, *weighed, terms.region, terms.register,
+            terms.period.first.isoformat(), terms.period.last.isoformat(), terms.zone,
+            terms.resolution_minutes, terms.value_bits, terms.group_bits, terms.exponent_bits,
+            terms.key.encode(), int(terms.are_ranges_proved), self.nonce, self.valid_until,
+            *(member.encode() for member in self.members),
+        )  # fmt: skip
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the round of exactly these bytes; raise `MalformedMessage` otherwise."""
         message, signature = decode_signed(data)
         try:
-            return cls(*_contents(message), signature)
+            return cls(*_contents(message), signature=signature)
         except (GridError, KeyRefused, PackingRefused, ValueError) as error:
             raise MalformedMessage(f"not a round: {error}") from None
-
-
-def _message(
-    terms: RoundTerms, nonce: bytes, valid_until: int, members: tuple[RosterMember, ...]
-) -> bytes:
-    label, weighed = _ROUND, tuple[bytes, ...]()
-    if terms.weighting is not None:
-        label, weighed = _WEIGHTED_ROUND, (terms.weighting.encode(),)
-    return encode_message(
-        label, *weighed, terms.region, terms.register,
-        terms.period.first.isoformat(), terms.period.last.isoformat(), terms.zone,
-        terms.resolution_minutes, terms.value_bits, terms.group_bits, terms.exponent_bits,
-        terms.key.encode(), int(terms.are_ranges_proved), nonce, valid_until,
-        *(member.encode() for member in members),
-    )  # fmt: skip
 
 
 def _contents(message: bytes) -> tuple[RoundTerms, bytes, int, tuple[RosterMember, ...]]:

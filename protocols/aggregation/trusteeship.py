@@ -59,12 +59,11 @@ def _rows(
     if len(members) != len(contributions) or len(members) < smallest_group:
         raise RoundRefused(f"a sum over {len(members)} households, fewer than {smallest_group}")
     digest = announced.digest
-    count = announced.terms.layout.plaintext_count(announced.terms.value_count())
     try:
         rows = []
         for contribution in contributions:
             require_member(announced, digest, contribution)
-            rows.append(require_contribution(announced, digest, contribution, count))
+            rows.append(require_contribution(announced, digest, contribution))
     except ContributionRefused as error:
         raise RoundRefused(f"not a sum of signed contributions: {error}") from None
     return rows

@@ -18,14 +18,9 @@ where it is more than a slot of `packing` has, there is no such round.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Final, Self
+from typing import ClassVar, Final
 
-from protocols.aggregation._wire import (
-    DIGEST_SIZE,
-    decode_message,
-    encode_message,
-    require_size,
-)
+from protocols.aggregation._wire import DIGEST_SIZE, WireMessage, cut, sized, written
 from protocols.aggregation.errors import MalformedMessage, PackingRefused, RoundRefused
 
 __all__ = ["Weighting"]
@@ -37,23 +32,30 @@ NAME_SIZES: Final = range(1, 65)
 CURRENCY_SIZE: Final = 3
 REVISION_LIMIT: Final = 1 << 32
 
-_WEIGHTING: Final = "meterlet aggregation weighting 1"
+
+def _packed(prices: Sequence[int]) -> bytes:
+    return Struct(f">{len(prices)}i").pack(*prices)
+
+
+def _prices(data: bytes) -> tuple[int, ...]:
+    return tuple(int.from_bytes(price, "big", signed=True) for price in cut(data, PRICE_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
-class Weighting:
+class Weighting(WireMessage):
     """The prices of a round, and what index they are of."""
 
-    index: bytes
+    LABEL: ClassVar[str] = "meterlet aggregation weighting 1"
+
+    index: bytes = field(metadata=sized(DIGEST_SIZE))
     """The digest of the index's document, by which it is named; the prices are what counts."""
     series: str
     revision: int
     currency: str
-    prices: tuple[int, ...] = field(repr=False)
+    prices: tuple[int, ...] = field(repr=False, metadata=written(_packed, _prices))
     """Of each value, in 10^-6 of the currency for a kilowatt-hour."""
 
-    def __post_init__(self) -> None:
-        require_size("index", self.index, DIGEST_SIZE)
+    def _check(self) -> None:
         if len(self.series.encode()) not in NAME_SIZES or not self.series.isprintable():
             raise MalformedMessage("a series has a name of 1 to 64 printable bytes")
         if not 0 < self.revision < REVISION_LIMIT:
@@ -91,24 +93,5 @@ class Weighting:
         for place, use in enumerate(uses):
             if not 0 <= use < 1 << value_bits:
                 raise PackingRefused(f"value {place} does not fit {value_bits} bits")
-        worth = sum(price * use for price, use in zip(self.prices, uses, strict=True))
-        return worth - self.low(value_bits)
-
-    def encode(self) -> bytes:
-        """Return the message."""
-        prices = Struct(f">{len(self.prices)}i").pack(*self.prices)
-        return encode_message(
-            _WEIGHTING, self.index, self.series, self.revision, self.currency, prices
-        )
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the weighting; raise `MalformedMessage` if it is none."""
-        match decode_message(data, _WEIGHTING):
-            case [bytes(index), str(series), int(revision), str(currency), bytes(packed)] if (
-                len(packed) % PRICE_SIZE == 0
-            ):
-                prices = Struct(f">{len(packed) // PRICE_SIZE}i").unpack(packed)
-                return cls(index, series, revision, currency, prices)
-            case _:
-                raise MalformedMessage("not a weighting")
+        value = sum(price * use for price, use in zip(self.prices, uses, strict=True))
+        return value - self.low(value_bits)

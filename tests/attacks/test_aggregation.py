@@ -97,9 +97,8 @@ def tampered(made: Contribution, home: Home, _: Round) -> Contribution:
 
 
 def with_a_load_of_its_own(made: Contribution, home: Home, announced: Round) -> Contribution:
-    load = CertifiedLoad.certify(
-        announced.digest, home.meter, bytes(32), 0, commit_limbs([1] * 4, 5), bytes(32)
-    )
+    unsigned = CertifiedLoad(announced.digest, home.meter, bytes(32), 0, commit_limbs([1] * 4, 5))
+    load = unsigned.signed(bytes(32))
     return resign(replace(made, load=load), home)
 
 

@@ -58,6 +58,6 @@ class Authority:
     def certify(self, region: str, meter: bytes, certifier: bytes) -> MeterCertificate:
         """Return the certificate of a meter; raise `EnrolmentRefused` for parts that cannot be."""
         try:
-            return MeterCertificate.issue(region, meter, certifier, self.seed)
+            return MeterCertificate(region, meter, certifier).signed(self.seed)
         except MalformedMessage as error:
             raise EnrolmentRefused(str(error)) from None

@@ -88,12 +88,9 @@ class Trustee:
 
     def _halves(self, announcement: bytes, data: bytes, contributions: Sequence[object]) -> bytes:
         announced = self._round(announcement)
-        size = self.share.public_key.ciphertext_size
-        if not data or len(data) % size:
+        ciphertexts = self.share.public_key.decode_ciphertexts(data)
+        if not ciphertexts:
             raise RoundRefused("not a row of ciphertexts")
-        ciphertexts = [
-            int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size)
-        ]
         parts = [Contribution.decode(part) for part in contributions if isinstance(part, bytes)]
         require_sum(announced, ciphertexts, parts, self.smallest_group)
         digest = hashlib.sha256(data).digest()

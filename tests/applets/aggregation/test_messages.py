@@ -14,6 +14,7 @@ from applets.aggregation.messages import (
 )
 from applets.aggregation.statement import AnswerRefused, content_of, member_of
 from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.members import MeterCertificate
 from tests.protocols.aggregation.homes import NONCE, homes
 
 METER = b"meter 00000"
@@ -120,7 +121,7 @@ def test_keys_make_a_member_of_the_meter_that_was_asked_and_no_other() -> None:
             member_of(honest.certificate, request, answer(content))
     with pytest.raises(AnswerRefused, match="has not signed"):
         member_of(
-            other.member().certificate.issue(home.region, home.meter, bytes(32), bytes(32)),
+            MeterCertificate(home.region, home.meter, bytes(32)).signed(bytes(32)),
             request,
             answer(honest.keys.encode()),
         )

@@ -58,7 +58,7 @@ class Hub:
 
     @property
     def certificate(self) -> MeterCertificate:
-        return MeterCertificate.issue(REGION, self.meter, self.enrolment.certifier, AUTHORITY)
+        return MeterCertificate(REGION, self.meter, self.enrolment.certifier).signed(AUTHORITY)
 
     def send(self, step: Instruction, *parts: bytes) -> tuple[StepRequest, ResponseApdu]:
         self.asked += 1

@@ -79,7 +79,7 @@ class Home:
 
     def member(self, nonce: bytes = NONCE, authority: bytes = AUTHORITY) -> RosterMember:
         return RosterMember(
-            MeterCertificate.issue(self.region, self.meter, public_of(self.certifier), authority),
+            MeterCertificate(self.region, self.meter, public_of(self.certifier)).signed(authority),
             MemberKeys.issue(nonce, self.meter, self.secret_for(nonce), self.certifier),
         )
 
@@ -88,9 +88,10 @@ class Home:
         layout, digest = announced.terms.layout, announced.digest
         limbs = layout.limbs_of(announced.terms.contributed(self.values))
         self.blinding = int.from_bytes(randomness((self.number, digest))(48), "big") % ORDER
-        self.load = CertifiedLoad.certify(
-            digest, self.meter, bytes(32), 0, commit_limbs(limbs, self.blinding), self.certifier
+        unsigned = CertifiedLoad(
+            digest, self.meter, bytes(32), 0, commit_limbs(limbs, self.blinding)
         )
+        self.load = unsigned.signed(self.certifier)
         secret = self.secret_for(announced.nonce)
         self.household = RoundHousehold(announced, announced.index_of(self.meter), secret)
         made = self.household.contribute(

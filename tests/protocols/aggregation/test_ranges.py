@@ -49,10 +49,10 @@ def test_a_round_with_proved_ranges_opens_to_the_plain_sum() -> None:
 def certified(limbs: list[int], announced: Round, home: Home) -> tuple[Home, list[int]]:
     """Let a lying certifier sign any limbs."""
     home.contribute(announced, encryptor())
-    home.load = CertifiedLoad.certify(
-        announced.digest, home.meter, bytes(32), 0, commit_limbs(limbs, home.blinding),
-        home.certifier,
-    )  # fmt: skip
+    unsigned = CertifiedLoad(
+        announced.digest, home.meter, bytes(32), 0, commit_limbs(limbs, home.blinding)
+    )
+    home.load = unsigned.signed(home.certifier)
     return home, limbs
 
 

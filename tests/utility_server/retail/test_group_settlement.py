@@ -101,7 +101,7 @@ def test_each_slot_of_a_month_has_its_hours_price_whatever_the_clock_does(
     begin, end = period.bounds("Europe/Berlin")
     weighting = weighting_of(SPOT, period, "Europe/Berlin", minutes)
     about = terms(2048, minutes, period, zone="Europe/Berlin", weighting=weighting)
-    assert about.use_count() == len(weighting.prices)
+    assert about.use_count == len(weighting.prices)
     first = (begin - SPOT.prices.begin) // 3600
     hours = SPOT.prices.prices[first : first + (end - begin) // 3600]
     assert weighting.prices == tuple(hour for hour in hours for _ in range(60 // minutes))

@@ -82,8 +82,7 @@ class WithTrustee:
             for name, items in self.concentrator.ask("evidence", self.announced.digest):
                 if name == "contribution":
                     self._evidence += items
-        size = self.public_key.ciphertext_size
-        data = b"".join(int(ciphertext).to_bytes(size, "big") for ciphertext in ciphertexts)
+        data = self.public_key.encode_ciphertexts(ciphertexts)
         return self._ask_for_halves("halves", self.announced.encode(), data, *self._evidence)
 
     def _ask_for_halves(self, request: str, *items: Item) -> PartialDecryption:
