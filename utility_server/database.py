@@ -7,11 +7,11 @@ to give up half way. Where another process holds the lock, it waits, `PATIENCE_S
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     URL,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -32,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.types import TypeEngine
 
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
@@ -41,6 +43,7 @@ __all__ = [
     "Schema",
     "busy",
     "chain_table",
+    "declare",
     "enrolment_table",
     "evidence_table",
     "is_busy",
@@ -59,43 +62,45 @@ _WRITES: Final = "meterlet_writes"
 
 _metadata: Final = MetaData()
 
+_Kind = type[TypeEngine[Any]]
+
 schema_table: Final = Table("schema_version", _metadata, Column("version", Integer, nullable=False))
 
-enrolment_table: Final = Table(
-    "enrolment",
+
+def declare(
+    metadata: MetaData, name: str, key: Mapping[str, _Kind], values: Mapping[str, _Kind]
+) -> Table:
+    """Return a table whose rows are found by `key`, in this order, and lack none of `values`."""
+    keys = (Column(name, kind, primary_key=True, autoincrement=False) for name, kind in key.items())
+    columns = (Column(name, kind, nullable=False) for name, kind in values.items())
+    return Table(name, metadata, *keys, *columns)
+
+
+enrolment_table: Final = declare(
     _metadata,
-    Column("meter", LargeBinary, primary_key=True),
-    Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("sealed", LargeBinary, nullable=False),
+    "enrolment",
+    {"meter": LargeBinary, "place": Integer},
+    {"sealed": LargeBinary},
 )
 """One row for each applet of a customer's hub; which applet it is says only what is sealed."""
 
-ledger_table: Final = Table(
+ledger_table: Final = declare(
+    _metadata,
     "ledger_entry",
-    _metadata,
-    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("meter", LargeBinary, nullable=False, index=True),
-    Column("body", LargeBinary, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
+    {"sequence": BigInteger},
+    {"meter": LargeBinary, "body": LargeBinary, "digest": LargeBinary},
+)
+Index("ix_ledger_entry_meter", ledger_table.c.meter)
+
+evidence_table: Final = declare(
+    _metadata, "evidence", {"digest": LargeBinary}, {"kind": String, "content": LargeBinary}
 )
 
-evidence_table: Final = Table(
-    "evidence",
+chain_table: Final = declare(
     _metadata,
-    Column("digest", LargeBinary, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("content", LargeBinary, nullable=False),
-)
-
-
-chain_table: Final = Table(
     "certified_chain",
-    _metadata,
-    Column("meter", LargeBinary, primary_key=True),
-    Column("register", LargeBinary, primary_key=True),
-    Column("counter", BigInteger, primary_key=True, autoincrement=False),
-    Column("previous", LargeBinary, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
+    {"meter": LargeBinary, "register": LargeBinary, "counter": BigInteger},
+    {"previous": LargeBinary, "digest": LargeBinary},
 )
 """The certified days that bills were verified with, since version 3."""
 

@@ -58,7 +58,7 @@ def test_a_concentrator_whose_batch_does_not_hang_together_is_named(
         outcome = region.run()
         assert [one.meter for one in outcome.culprits] == [CONCENTRATOR]
         assert outcome.aggregate is None
-        assert region.office.store.places() == []
+        assert region.workspace.store.spans() == []
 
 
 def test_a_concentrator_that_names_few_contributors_gets_no_agreement(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_home_that_contributes_what_was_not_certified_is_named(
     assert outcome.aggregate is None
     assert [one.meter for one in outcome.culprits] == [liar.home.meter]
     assert not outcome.silent
-    assert region.office.store.places() == []
+    assert region.workspace.store.spans() == []
 
 
 def test_a_concentrator_that_hands_out_no_batch_is_told(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_trustee_opens_nothing_for_a_cheating_concentrator_but_the_true_sum(
 def test_a_trustee_that_answers_wrongly_has_nobody_blamed(
     region: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trustee, n = region.split(), region.office.paillier.public_key.modulus
+    trustee, n = region.split(), region.workspace.paillier.public_key.modulus
     open_otherwise(region.hubs[3])
     honest = trustee._part
 
@@ -227,7 +227,7 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
 def disputable(region: Region, members: Sequence[Home]) -> tuple[Round, Collector]:
     announced = Round.announce(
         region.terms, NONCE, 1_400_000_000, tuple(home.member() for home in members),
-        region.office.signing.private_bytes_raw(),
+        region.workspace.signing.private_bytes_raw(),
     )  # fmt: skip
     return announced, collect(announced, members)
 

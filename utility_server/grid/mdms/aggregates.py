@@ -47,7 +47,7 @@ def slot_bounds(zone: str, begin: int, end: int, minutes: int) -> tuple[int, ...
 
 @dataclass(frozen=True, slots=True, order=True)
 class AggregateSpan:
-    """Where an aggregate belongs; its row is bound to it."""
+    """Of which region, resolution and time an aggregate is; its row is bound to that."""
 
     region: str
     resolution_minutes: int
@@ -69,7 +69,7 @@ class AggregateSpan:
 class Aggregate:
     """One round's sum, opened and verified."""
 
-    place: AggregateSpan
+    span: AggregateSpan
     zone: str
     sums_wh: tuple[int, ...]
     """The homes' use in each slot."""
@@ -83,8 +83,8 @@ class Aggregate:
     """The round that it came of."""
 
     def __post_init__(self) -> None:
-        place = self.place
-        bounds = slot_bounds(self.zone, place.begin, place.end, place.resolution_minutes)
+        span = self.span
+        bounds = slot_bounds(self.zone, span.begin, span.end, span.resolution_minutes)
         if len(bounds) != len(self.sums_wh) + 1:
             raise StoreError(f"{len(self.sums_wh)} sums for {len(bounds) - 1} slots")
         if not all(0 <= wh <= LARGEST_SUM_WH for wh in self.sums_wh):
@@ -95,11 +95,11 @@ class Aggregate:
     @property
     def bounds(self) -> tuple[int, ...]:
         """Return the slots' bounds, one more than there are slots."""
-        place = self.place
-        return slot_bounds(self.zone, place.begin, place.end, place.resolution_minutes)
+        span = self.span
+        return slot_bounds(self.zone, span.begin, span.end, span.resolution_minutes)
 
     def encode(self) -> bytes:
-        """Return what is sealed of it; its place is bound, not repeated."""
+        """Return what is sealed of it; its span is bound, not repeated."""
         members = [
             self.zone,
             list(self.sums_wh),
@@ -111,8 +111,8 @@ class Aggregate:
         return encode_row(members)
 
     @classmethod
-    def decode(cls, place: AggregateSpan, data: bytes) -> Self:
-        """Return the aggregate that was sealed at `place`; raise `StoreError` otherwise."""
+    def decode(cls, span: AggregateSpan, data: bytes) -> Self:
+        """Return the aggregate that was sealed at `span`; raise `StoreError` otherwise."""
         match decode_row(data):
             case [
                 str(zone),
@@ -122,6 +122,6 @@ class Aggregate:
                 int(value_bits),
                 bytes(identification),
             ] if all(type(wh) is int for wh in sums):
-                return cls(place, zone, tuple(sums), homes, missing, value_bits, identification)
+                return cls(span, zone, tuple(sums), homes, missing, value_bits, identification)
             case _:
-                raise StoreError(f"{place.region}: not an aggregate that this program writes")
+                raise StoreError(f"{span.region}: not an aggregate that this program writes")

@@ -125,7 +125,7 @@ def balance(curve: LoadCurve, feeder: Mapping[int, int], losses: Losses) -> Bala
     lags = min(DAY_MINUTES // curve.resolution_minutes, len(residuals) // 4)
     mean, error = sum(residuals) / len(residuals), _standard_error(residuals, lags)
     t = _ratio(mean, error)
-    peak, place = _cusum(residuals)
+    peak, slot_index = _cusum(residuals)
     return Balance(
         slots=len(known),
         feeder_wh=sum(fed for _, _, fed, _ in known),
@@ -135,7 +135,7 @@ def balance(curve: LoadCurve, feeder: Mapping[int, int], losses: Losses) -> Bala
         t=t,
         p=2 * NormalDist().cdf(-abs(t)),
         onset_p=_kolmogorov(_ratio(peak, error * len(residuals))),
-        onset=known[place][0],
+        onset=known[slot_index][0],
     )
 
 
@@ -162,8 +162,8 @@ def _cusum(values: Sequence[int]) -> tuple[float, int]:
     count, total = len(values), sum(values)
     # Times n, to stay with whole numbers.
     sums = [abs(count * part - number * total) for number, part in enumerate(accumulate(values), 1)]
-    place = max(range(count), key=sums.__getitem__)
-    return sums[place] / count, min(place + 1, count - 1)
+    slot_index = max(range(count), key=sums.__getitem__)
+    return sums[slot_index] / count, min(slot_index + 1, count - 1)
 
 
 def _kolmogorov(x: float) -> float:

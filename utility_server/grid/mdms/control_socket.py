@@ -270,10 +270,10 @@ def outcome_json(outcome: RoundOutcome) -> dict[str, Any]:
         "timings": {name: round(took, 4) for name, took in outcome.timings.items()},
     }
     if outcome.aggregate is not None:
-        place = outcome.aggregate.place
+        span = outcome.aggregate.span
         facts |= {
-            "region": place.region,
-            "resolution_minutes": place.resolution_minutes,
+            "region": span.region,
+            "resolution_minutes": span.resolution_minutes,
             "starts": list(outcome.aggregate.bounds[:-1]),
             "sums_wh": list(outcome.aggregate.sums_wh),
             "missing_home_slots": outcome.aggregate.missing,
@@ -284,20 +284,20 @@ def outcome_json(outcome: RoundOutcome) -> dict[str, Any]:
     return facts
 
 
-def _group_value_json(worth: GroupValue, *, is_known: bool) -> dict[str, Any]:
+def _group_value_json(value: GroupValue, *, is_known: bool) -> dict[str, Any]:
     return {
-        "region": worth.place.region,
-        "begin": worth.place.begin,
-        "end": worth.place.end,
-        "series": worth.series,
-        "revision": worth.revision,
-        "currency": worth.currency,
-        "index": worth.place.index.hex(),
-        "worth": str(worth.value),
-        "homes": worth.homes,
-        "missing_home_slots": worth.missing,
-        "left_out": [meter.hex() for meter in worth.left_out],
-        "round": worth.round.hex(),
+        "region": value.span.region,
+        "begin": value.span.begin,
+        "end": value.span.end,
+        "series": value.series,
+        "revision": value.revision,
+        "currency": value.currency,
+        "index": value.span.index.hex(),
+        "worth": str(value.value),
+        "homes": value.homes,
+        "missing_home_slots": value.missing,
+        "left_out": [meter.hex() for meter in value.left_out],
+        "round": value.round.hex(),
         "known_before": is_known,
     }
 

@@ -18,7 +18,7 @@ INDEX_SIZE: Final = 32
 
 @dataclass(frozen=True, slots=True, order=True)
 class GroupValueSpan:
-    """Where a worth belongs; its row is bound to it."""
+    """Of which group, time and index a value is; its row is bound to that."""
 
     region: str
     begin: int
@@ -47,7 +47,7 @@ class GroupValueSpan:
 class GroupValue:
     """One round's number, opened and verified."""
 
-    place: GroupValueSpan
+    span: GroupValueSpan
     series: str
     revision: int
     currency: str
@@ -65,8 +65,8 @@ class GroupValue:
             raise StoreError("a worth of no homes")
 
     @classmethod
-    def of(cls, announced: Round, opened: RegionSum, asked: Iterable[bytes]) -> Self:
-        """Return what a round with prices has opened; `asked` are the meters it was to be of."""
+    def of(cls, announced: Round, opened: RegionSum, meters: Iterable[bytes]) -> Self:
+        """Return what a round with prices has opened; `meters` were to be in it."""
         terms = announced.terms
         weighting, [value] = terms.weighting, opened.values
         assert weighting is not None
@@ -78,12 +78,12 @@ class GroupValue:
             value,
             len(opened.meters),
             opened.missing_slots,
-            tuple(sorted(set(asked) - set(opened.meters))),
+            tuple(sorted(set(meters) - set(opened.meters))),
             announced.digest,
         )
 
     def encode(self) -> bytes:
-        """Return what is sealed of it; its place is bound, not repeated."""
+        """Return what is sealed of it; its span is bound, not repeated."""
         members = [
             self.series,
             self.revision,
@@ -97,16 +97,16 @@ class GroupValue:
         return encode_row(members)
 
     @classmethod
-    def decode(cls, place: GroupValueSpan, data: bytes) -> Self:
-        """Return the worth that was sealed at `place`; raise `StoreError` otherwise."""
+    def decode(cls, span: GroupValueSpan, data: bytes) -> Self:
+        """Return the value that was sealed at `span`; raise `StoreError` otherwise."""
         match decode_row(data):
             case [
                 str(series), int(revision), str(currency), int(value), int(homes), int(missing),
                 list(left), bytes(identification),
             ] if all(isinstance(meter, bytes) for meter in left):  # fmt: skip
                 return cls(
-                    place, series, revision, currency, value, homes, missing, tuple(left),
+                    span, series, revision, currency, value, homes, missing, tuple(left),
                     identification,
                 )  # fmt: skip
             case _:
-                raise StoreError(f"{place.region}: not a worth that this program writes")
+                raise StoreError(f"{span.region}: not a worth that this program writes")

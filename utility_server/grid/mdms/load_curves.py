@@ -92,16 +92,16 @@ def load_curve(
     Of a region in several groups, named `region/...`, it is the sum in the slots that all of them
     have. Raises `AggregateMissing` where that is nothing.
     """
-    places = [place for place in store.places() if _is_within(place.region, region)]
-    if not places:
+    spans = [span for span in store.spans() if _is_within(span.region, region)]
+    if not spans:
         raise AggregateMissing(f"region {region}: no sum is stored")
-    minutes = resolution_minutes or min(place.resolution_minutes for place in places)
-    groups = sorted({place.region for place in places})
-    places = [place for place in places if place.resolution_minutes == minutes]
-    if not places:
+    minutes = resolution_minutes or min(span.resolution_minutes for span in spans)
+    groups = sorted({span.region for span in spans})
+    spans = [span for span in spans if span.resolution_minutes == minutes]
+    if not spans:
         raise AggregateMissing(f"region {region}: no sum of {minutes}-minute slots is stored")
-    begin = min(place.begin for place in places) if begin is None else begin
-    end = max(place.end for place in places) if end is None else end
+    begin = min(span.begin for span in spans) if begin is None else begin
+    end = max(span.end for span in spans) if end is None else end
     curves = [_group_curve(store, group, minutes, begin, end) for group in groups]
     if len({curve.zone for curve in curves}) > 1:
         raise AggregateMissing(f"region {region}: its sums are of days in several time zones")
@@ -117,15 +117,15 @@ def _group_curve(
 ) -> LoadCurve:
     slots: list[tuple[int, int]] = []
     uses: list[int] = []
-    found = list(store.between(group, minutes, begin, end))
-    for aggregate in found:
+    aggregates = list(store.between(group, minutes, begin, end))
+    for aggregate in aggregates:
         for slot, wh in zip(pairwise(aggregate.bounds), aggregate.sums_wh, strict=True):
             if begin <= slot[0] and slot[1] <= end:
                 slots.append(slot)
                 uses.append(wh)
     if not slots:
         raise AggregateMissing(f"region {group}: no sum of that time is stored")
-    zones = {aggregate.zone for aggregate in found}
+    zones = {aggregate.zone for aggregate in aggregates}
     if len(zones) > 1:
         raise AggregateMissing(f"region {group}: its sums are of days in several time zones")
     return LoadCurve(
@@ -136,11 +136,11 @@ def _group_curve(
         end,
         tuple(slots),
         tuple(uses),
-        min(aggregate.homes for aggregate in found),
-        max(aggregate.homes for aggregate in found),
-        sum(aggregate.missing for aggregate in found),
-        max(aggregate.value_bits for aggregate in found),
-        tuple(aggregate.round for aggregate in found),
+        min(aggregate.homes for aggregate in aggregates),
+        max(aggregate.homes for aggregate in aggregates),
+        sum(aggregate.missing for aggregate in aggregates),
+        max(aggregate.value_bits for aggregate in aggregates),
+        tuple(aggregate.round for aggregate in aggregates),
     )
 
 

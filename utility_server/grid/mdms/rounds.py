@@ -102,7 +102,7 @@ class RoundRunner:
         """
         # What cannot be stored must not be asked for: a sum that is opened stays opened.
         if terms.weighting is None:
-            self.workspace.store.require_free(place_of(terms))
+            self.workspace.store.require_free(span_of(terms))
         elif self._is_known(terms):
             return self.outcome
         nonce = self.workspace.randomness(NONCE_SIZE)
@@ -128,11 +128,11 @@ class RoundRunner:
 
     def _is_known(self, terms: RoundTerms) -> bool:
         """Take the number of a round with prices from the store, if it is to be had there."""
-        found = self.workspace.store.find_group_value(GroupValueSpan.of(terms))
-        if found is None or self.is_again:
+        known = self.workspace.store.find_group_value(GroupValueSpan.of(terms))
+        if known is None or self.is_again:
             return False
         self.say(f"region {terms.region}: known already; no hub is asked")
-        self.outcome.group_value, self.outcome.is_known = found, True
+        self.outcome.group_value, self.outcome.is_known = known, True
         return True
 
     def _members(self, terms: RoundTerms, nonce: bytes) -> tuple[RosterMember, ...]:
@@ -222,12 +222,12 @@ class RoundRunner:
         self.outcome.meters = opened.meters
         if terms.weighting is not None:
             left = (one.meter for one in self.outcome.absent + self.outcome.refused)
-            asked = (*left, *(member.meter for member in announced.members))
-            self.outcome.group_value = GroupValue.of(announced, opened, asked)
+            meters = (*left, *(member.meter for member in announced.members))
+            self.outcome.group_value = GroupValue.of(announced, opened, meters)
             self.workspace.store.put_group_value(self.outcome.group_value)
             return
         aggregate = Aggregate(
-            place_of(terms),
+            span_of(terms),
             terms.zone,
             opened.values,
             len(opened.meters),
@@ -239,7 +239,7 @@ class RoundRunner:
         self.outcome.aggregate = aggregate
 
 
-def place_of(terms: RoundTerms) -> AggregateSpan:
-    """Return where the sum of these terms is stored."""
+def span_of(terms: RoundTerms) -> AggregateSpan:
+    """Return of which region, resolution and time the sum of these terms is."""
     begin, end = terms.bounds
     return AggregateSpan(terms.region, terms.resolution_minutes, begin, end)

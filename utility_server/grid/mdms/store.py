@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store of aggregates and worths, sealed at rest, and how its keys are rotated.
+"""The store of aggregates and groups' values, sealed at rest, and how its keys are rotated.
 
     aggregate   (region, resolution, begin, end) -> key number, sealed sums
-    worth       (region, begin, end, index) -> key number, sealed worth
+    worth       (region, begin, end, index) -> key number, sealed value of a group
     release     digest of a question -> region, ρ spent, key number, sealed noisy answer
     budget      region -> what may be spent, what is spent (nano-ρ)
     member      meter -> region, its certificate
@@ -13,14 +13,14 @@ transaction; then the old wrapping key's file is deleted. Cut off at any point, 
 keys or the new ones open everything.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from sqlalchemy import (
     BigInteger,
-    Column,
+    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -34,7 +34,7 @@ from sqlalchemy import (
     update,
 )
 
-from utility_server.database import Schema, open_database, reading, schema_table, writing
+from utility_server.database import Schema, declare, open_database, reading, schema_table, writing
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
@@ -46,60 +46,34 @@ _metadata: Final = MetaData()
 
 schema_table.to_metadata(_metadata)
 
-aggregate_table: Final = Table(
+_SEALED: Final = {"key": Integer, "sealed": LargeBinary}
+
+aggregate_table: Final = declare(
+    _metadata,
     "aggregate",
-    _metadata,
-    Column("region", String, primary_key=True),
-    Column("resolution", Integer, primary_key=True, autoincrement=False),
-    Column("begin", BigInteger, primary_key=True, autoincrement=False),
-    Column("end", BigInteger, primary_key=True, autoincrement=False),
-    Column("key", Integer, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    {"region": String, "resolution": Integer, "begin": BigInteger, "end": BigInteger},
+    _SEALED,
 )
-
-group_value_table: Final = Table(
+group_value_table: Final = declare(
+    _metadata,
     "worth",
-    _metadata,
-    Column("region", String, primary_key=True),
-    Column("begin", BigInteger, primary_key=True, autoincrement=False),
-    Column("end", BigInteger, primary_key=True, autoincrement=False),
-    Column("index", String, primary_key=True),
-    Column("key", Integer, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    {"region": String, "begin": BigInteger, "end": BigInteger, "index": String},
+    _SEALED,
 )
-
-release_table: Final = Table(
+release_table: Final = declare(
+    _metadata,
     "release",
-    _metadata,
-    Column("question", LargeBinary, primary_key=True),
-    Column("region", String, nullable=False),
-    Column("nano_rho", BigInteger, nullable=False),
-    Column("key", Integer, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    {"question": LargeBinary},
+    {"region": String, "nano_rho": BigInteger, **_SEALED},
 )
-
-budget_table: Final = Table(
-    "budget",
-    _metadata,
-    Column("region", String, primary_key=True),
-    Column("nano_rho", BigInteger, nullable=False),
-    Column("spent", BigInteger, nullable=False),
+budget_table: Final = declare(
+    _metadata, "budget", {"region": String}, {"nano_rho": BigInteger, "spent": BigInteger}
 )
-
-member_table: Final = Table(
-    "member",
-    _metadata,
-    Column("meter", LargeBinary, primary_key=True),
-    Column("region", String, nullable=False),
-    Column("certificate", LargeBinary, nullable=False),
+member_table: Final = declare(
+    _metadata, "member", {"meter": LargeBinary}, {"region": String, "certificate": LargeBinary}
 )
-
-data_key_table: Final = Table(
-    "data_key",
-    _metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("wrapping", LargeBinary, nullable=False),
-    Column("wrapped", LargeBinary, nullable=False),
+data_key_table: Final = declare(
+    _metadata, "data_key", {"number": Integer}, {"wrapping": LargeBinary, "wrapped": LargeBinary}
 )
 
 SCHEMA_VERSION: Final = 2
@@ -176,27 +150,17 @@ class AggregateStore:
 
         One home's use would be the difference of two sums over nearly the same homes.
         """
-        place = aggregate.place
         with writing(self.engine) as connection:
             self.check_keys(connection)
-            _require_free(connection, place)
-            connection.execute(
-                insert(aggregate_table).values(
-                    region=place.region,
-                    resolution=place.resolution_minutes,
-                    begin=place.begin,
-                    end=place.end,
-                    key=self.sealer.current,
-                    sealed=self.sealer.seal(aggregate_table.name, place.parts, aggregate.encode()),
-                )
-            )
+            _require_free(connection, aggregate.span)
+            self._insert(connection, aggregate_table, aggregate.span.parts, aggregate.encode())
 
-    def require_free(self, place: AggregateSpan) -> None:
+    def require_free(self, span: AggregateSpan) -> None:
         """Return if an aggregate could be added there; raise `StoreError` otherwise."""
         with reading(self.engine) as connection:
-            _require_free(connection, place)
+            _require_free(connection, span)
 
-    def places(self, region: str | None = None) -> list[AggregateSpan]:
+    def spans(self, region: str | None = None) -> list[AggregateSpan]:
         """Return what is stored, in order, of one region or of all."""
         table = aggregate_table.c
         query = select(table.region, table.resolution, table.begin, table.end)
@@ -223,38 +187,35 @@ class AggregateStore:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
         for row in rows:
-            place = AggregateSpan(row.region, row.resolution, row.begin, row.end)
-            plain = self.sealer.open(aggregate_table.name, row.key, place.parts, row.sealed)
-            yield Aggregate.decode(place, plain)
+            span = AggregateSpan(row.region, row.resolution, row.begin, row.end)
+            plain = self.sealer.open(aggregate_table.name, row.key, span.parts, row.sealed)
+            yield Aggregate.decode(span, plain)
 
-    def put_group_value(self, worth: GroupValue) -> None:
-        """Keep a worth, in the place of one of the same group, period and index."""
-        place = worth.place
-        at = dict(zip(("region", "begin", "end", "index"), place.parts, strict=True))
+    def put_group_value(self, value: GroupValue) -> None:
+        """Keep a group's value; it replaces the one of the same group, period and index."""
+        parts = value.span.parts
         with writing(self.engine) as connection:
             self.check_keys(connection)
-            connection.execute(
-                delete(group_value_table).where(
-                    *(group_value_table.c[name] == at[name] for name in at)
-                )
-            )
-            sealed = self.sealer.seal(group_value_table.name, place.parts, worth.encode())
-            connection.execute(
-                insert(group_value_table).values(**at, key=self.sealer.current, sealed=sealed)
-            )
+            connection.execute(delete(group_value_table).where(*_at(group_value_table, parts)))
+            self._insert(connection, group_value_table, parts, value.encode())
 
-    def find_group_value(self, place: GroupValueSpan) -> GroupValue | None:
-        """Return the worth that is stored at `place`, or None."""
-        table = group_value_table.c
-        columns = table.region, table.begin, table.end, table.index
-        pairs = zip(columns, place.parts, strict=True)
-        query = select(group_value_table).where(*(column == part for column, part in pairs))
+    def find_group_value(self, span: GroupValueSpan) -> GroupValue | None:
+        """Return the group's value of that period and index, or None."""
+        query = select(group_value_table).where(*_at(group_value_table, span.parts))
         with reading(self.engine) as connection:
             row = connection.execute(query).first()
         if row is None:
             return None
-        plain = self.sealer.open(group_value_table.name, row.key, place.parts, row.sealed)
-        return GroupValue.decode(place, plain)
+        plain = self.sealer.open(group_value_table.name, row.key, span.parts, row.sealed)
+        return GroupValue.decode(span, plain)
+
+    def _insert(
+        self, connection: Connection, table: Table, parts: Sequence[str | int], plain: bytes
+    ) -> None:
+        """Seal a row, bound to the parts of its key."""
+        key = dict(zip(table.primary_key.columns.keys(), parts, strict=True))
+        sealed = self.sealer.seal(table.name, tuple(parts), plain)
+        connection.execute(insert(table).values(**key, key=self.sealer.current, sealed=sealed))
 
     def check_keys(self, connection: Connection) -> None:
         """Raise `StoreError` if another process has rotated the keys; called before each write."""
@@ -284,18 +245,23 @@ class AggregateStore:
         return Rotation(wrapping.name, number, rows, len(retired))
 
 
-def _require_free(connection: Connection, place: AggregateSpan) -> None:
+def _at(table: Table, parts: Sequence[str | int]) -> list[ColumnElement[bool]]:
+    pairs = zip(table.primary_key.columns, parts, strict=True)
+    return [column == part for column, part in pairs]
+
+
+def _require_free(connection: Connection, span: AggregateSpan) -> None:
     table = aggregate_table.c
     overlapping = connection.execute(
         select(table.begin).where(
-            table.region == place.region,
-            table.resolution == place.resolution_minutes,
-            table.begin < place.end,
-            table.end > place.begin,
+            table.region == span.region,
+            table.resolution == span.resolution_minutes,
+            table.begin < span.end,
+            table.end > span.begin,
         )
     ).first()
     if overlapping is not None:
-        raise StoreError(f"region {place.region}: a sum of this time is stored already")
+        raise StoreError(f"region {span.region}: a sum of this time is stored already")
 
 
 def _insert_key(
@@ -311,18 +277,15 @@ def _insert_key(
 def _seal_again(connection: Connection, old: Sealer, new: Sealer) -> int:
     count = 0
     for table, columns in (
-        (aggregate_table, ("region", "resolution", "begin", "end")),
-        (group_value_table, ("region", "begin", "end", "index")),
-        (release_table, ("region", "question")),
+        (aggregate_table, aggregate_table.primary_key.columns.keys()),
+        (group_value_table, group_value_table.primary_key.columns.keys()),
+        (release_table, ["region", "question"]),
     ):
         for row in connection.execute(select(table)).all():
-            place = tuple(getattr(row, name) for name in columns)
-            plain = old.open(table.name, row.key, place, row.sealed)
-            where = [column == getattr(row, column.name) for column in table.primary_key]
-            connection.execute(
-                update(table)
-                .where(*where)
-                .values(key=new.current, sealed=new.seal(table.name, place, plain))
-            )
+            parts = tuple(getattr(row, name) for name in columns)
+            plain = old.open(table.name, row.key, parts, row.sealed)
+            where = _at(table, [getattr(row, key.name) for key in table.primary_key])
+            sealed = new.seal(table.name, parts, plain)
+            connection.execute(update(table).where(*where).values(key=new.current, sealed=sealed))
             count += 1
     return count

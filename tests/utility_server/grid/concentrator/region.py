@@ -38,12 +38,12 @@ from utility_server.grid.trustee import Trustee
 class Region:
     """Hubs, a concentrator and an MDMS that know each other."""
 
-    def __init__(self, office: Mdms, hubs: list[StandIn], concentrator: Concentrator) -> None:
-        self.office, self.hubs, self.concentrator = office, hubs, concentrator
+    def __init__(self, workspace: Mdms, hubs: list[StandIn], concentrator: Concentrator) -> None:
+        self.workspace, self.hubs, self.concentrator = workspace, hubs, concentrator
 
     @property
     def terms(self) -> RoundTerms:
-        return terms(key=self.office.paillier.public_key)
+        return terms(key=self.workspace.paillier.public_key)
 
     def run(
         self,
@@ -58,14 +58,14 @@ class Region:
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
                 second = stack.enter_context(Connection.open(address, 30))
-            runner = RoundRunner(self.office, line, trustee=second, is_again=is_again)
+            runner = RoundRunner(self.workspace, line, trustee=second, is_again=is_again)
             return runner.run(about or self.terms)
 
     def split(self) -> Trustee:
         """Split the MDMS's key; return the trustee with the other share."""
-        assert isinstance(self.office.paillier, PaillierPrivateKey)
-        self.office.paillier, share = split_key(self.office.paillier, os.urandom)
-        operator = self.office.signing.public_key().public_bytes_raw()
+        assert isinstance(self.workspace.paillier, PaillierPrivateKey)
+        self.workspace.paillier, share = split_key(self.workspace.paillier, os.urandom)
+        operator = self.workspace.signing.public_key().public_bytes_raw()
         return Trustee(share, operator, (public_of(AUTHORITY),), 5)
 
     def expected(self, *dropped: int) -> tuple[int, ...]:
@@ -77,18 +77,18 @@ def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> 
     hubs = [StandIn(home) for home in homes(7, 24)]
     authority = Ed25519PublicKey.from_public_bytes(public_of(AUTHORITY))
     with ExitStack() as stack:
-        office = stack.enter_context(new_mdms(folder / "mdms", authority))
-        office.paillier = private_key()  # a short one: quicker to make
+        workspace = stack.enter_context(new_mdms(folder / "mdms", authority))
+        workspace.paillier = private_key()  # a short one: quicker to make
         for hub in hubs:
-            office.members.admit(hub.home.member().certificate.encode())
+            workspace.members.admit(hub.home.member().certificate.encode())
         addresses = stack.enter_context(listening(hubs))
         concentrator = Concentrator(
             listed(folder / "hubs.json", hubs, addresses),
-            office.signing.public_key().public_bytes_raw(),
+            workspace.signing.public_key().public_bytes_raw(),
             asking(),
             now=lambda: 1_362_000_000,
             collector=collector,
         )
-        office.now = lambda: 1_362_000_000
+        workspace.now = lambda: 1_362_000_000
         stack.callback(concentrator.hubs.close)
-        yield Region(office, hubs, concentrator)
+        yield Region(workspace, hubs, concentrator)

@@ -29,7 +29,7 @@ def test_the_sum_of_a_round_is_the_plain_sum_and_is_stored(region: Region) -> No
     outcome = region.run()
     assert outcome.aggregate is not None
     assert outcome.aggregate.sums_wh == region.expected()
-    assert load_curve(region.office.store, REGION).uses_wh == region.expected()
+    assert load_curve(region.workspace.store, REGION).uses_wh == region.expected()
     assert outcome.meters == tuple(hub.home.meter for hub in region.hubs)
     assert not outcome.absent + outcome.refused + outcome.culprits
     assert outcome.received > 7 * 500
@@ -64,7 +64,7 @@ def test_a_home_that_vanishes_once_it_is_named_voids_the_round(
     assert "void" in outcome.void
     assert region.hubs[3].home.meter.hex() in outcome.void
     assert outcome.aggregate is None
-    assert region.office.store.places() == []
+    assert region.workspace.store.spans() == []
     with running(region.concentrator) as address, Connection.open(address, 10) as line:
         (_, status), _ = line.ask("status")
     assert status[:2] == (0, 0)

@@ -47,9 +47,9 @@ def test_the_number_is_right_and_stored_and_no_load_curve_is(region: Region) -> 
         1,
         "EUR",
     )
-    store = region.office.store
+    store = region.workspace.store
     assert store.find_group_value(GroupValueSpan.of(about(region))) == outcome.group_value
-    assert store.places() == []
+    assert store.spans() == []
     assert outcome.aggregate is None
     assert outcome.meters == tuple(hub.home.meter for hub in region.hubs)
 
@@ -65,7 +65,8 @@ def test_a_number_that_is_known_is_told_without_asking_a_hub(region: Region) -> 
     assert (forced.group_value.value, forced.is_known) == (worth(region), False)
     assert forced.group_value.round != first.group_value.round  # type: ignore[union-attr]
     assert (
-        region.office.store.find_group_value(GroupValueSpan.of(about(region))) == forced.group_value
+        region.workspace.store.find_group_value(GroupValueSpan.of(about(region)))
+        == forced.group_value
     )
     assert region.concentrator.traffic.taken == 2 * taken
 
@@ -99,4 +100,4 @@ def test_a_home_that_opens_wrongly_is_named_and_nothing_is_stored(region: Region
     outcome = region.run(about(region))
     assert [one.meter for one in outcome.culprits] == [liar.home.meter]
     assert outcome.group_value is None
-    assert region.office.store.find_group_value(GroupValueSpan.of(about(region))) is None
+    assert region.workspace.store.find_group_value(GroupValueSpan.of(about(region))) is None

@@ -41,8 +41,8 @@ pytestmark = pytest.mark.process
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An MDMS that serves, with a day of North; its concentrator is not there."""
     folder = tmp_path_factory.mktemp("m") / "mdms"
-    with new_mdms(folder) as office:
-        office.store.add(aggregate(DAY.first, 1))
+    with new_mdms(folder) as workspace:
+        workspace.store.add(aggregate(DAY.first, 1))
     options = ["--mdms", str(folder), "--concentrator", str(NOWHERE), "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "meterlet", "mdms", "serve", *options],

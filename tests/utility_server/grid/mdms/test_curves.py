@@ -29,13 +29,13 @@ def test_a_curve_is_what_was_aggregated_with_its_gaps_left_open(store: Aggregate
     curve = load_curve(store, "North")
     first, second = aggregate(date(2025, 3, 24), 7), aggregate(date(2025, 4, 7), 7, seed=2)
     assert curve.uses_wh == first.sums_wh + second.sums_wh
-    assert curve.gaps == ((first.place.end, second.place.begin),)
+    assert curve.gaps == ((first.span.end, second.span.begin),)
     assert (curve.fewest_homes, curve.most_homes) == (54, 60)
     assert len(first.sums_wh) == 7 * 48 - 2  # the clock is put forward on 30 March
 
 
 def test_a_curve_between_two_times_holds_the_whole_slots_between(store: AggregateStore) -> None:
-    place = aggregate(date(2025, 3, 24), 7).place
+    place = aggregate(date(2025, 3, 24), 7).span
     curve = load_curve(store, "North", place.begin + 900, place.begin + 3 * 1800 + 1)
     assert [begin - place.begin for begin, _ in curve.slots] == [1800, 3600]
 
@@ -63,8 +63,8 @@ def test_a_region_in_groups_is_their_sum_where_all_of_them_are_known(
     assert curve.uses_wh == tuple(a + b for a, b in expected)
     assert (curve.fewest_homes, curve.region) == (100, "East")
     assert curve.gaps == (
-        (one.place.begin, two.place.begin),
-        (one.place.end, two.place.end),
+        (one.span.begin, two.span.begin),
+        (one.span.end, two.span.end),
     )
     assert load_curve(store, "East/1").uses_wh == one.sums_wh
     store.add(aggregate(date(2025, 6, 1), 1, region="East/3", seed=8))

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[AggregateStore]:
 
 
 def exact(store: AggregateStore, days: int = 14) -> LoadCurve:
-    place = store.places()[0]
+    place = store.spans()[0]
     return load_curve(store, "North", place.begin, place.begin + 86_400 * days)
 
 

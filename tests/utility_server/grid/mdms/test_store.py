@@ -39,15 +39,15 @@ def all_of(store: AggregateStore) -> list[object]:
 
 def test_the_store_gives_back_what_was_added(store: AggregateStore, tmp_path: Path) -> None:
     store.add(JUNE)
-    assert store.places() == [MAY.place, JUNE.place]
+    assert store.spans() == [MAY.span, JUNE.span]
     again = opened(tmp_path)
     assert all_of(again) == [MAY, JUNE]
-    assert list(again.between("North", 30, JUNE.place.begin, JUNE.place.begin + 1)) == [JUNE]
+    assert list(again.between("North", 30, JUNE.span.begin, JUNE.span.begin + 1)) == [JUNE]
     assert list(again.between("South", 30, 0, 1 << 40)) == []
     again.close()
 
 
-NORTH = GroupValueSpan("North", MAY.place.begin, MAY.place.end, bytes(32))
+NORTH = GroupValueSpan("North", MAY.span.begin, MAY.span.end, bytes(32))
 WORTH = GroupValue(NORTH, "spot", 3, "EUR", -(1 << 70), 60, 2, (b"meter",), bytes(range(32)))
 
 
@@ -188,11 +188,11 @@ def test_rotation_seals_everything_anew_and_forgets_the_old_keys(
 def test_a_rotation_that_fails_changes_nothing(store: AggregateStore, tmp_path: Path) -> None:
     store.add(JUNE)
     names = WrappingKey.names(tmp_path / "keys")
-    alter(tmp_path, f"UPDATE aggregate SET sealed = zeroblob(64) WHERE begin = {JUNE.place.begin}")
+    alter(tmp_path, f"UPDATE aggregate SET sealed = zeroblob(64) WHERE begin = {JUNE.span.begin}")
     with pytest.raises(StoreError):
         store.rotate()
     assert WrappingKey.names(tmp_path / "keys") == names
-    assert list(store.between("North", 30, MAY.place.begin, MAY.place.end)) == [MAY]
+    assert list(store.between("North", 30, MAY.span.begin, MAY.span.end)) == [MAY]
 
 
 def test_a_rotation_by_another_process_is_noticed_before_a_row_is_lost(
