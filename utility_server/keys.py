@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from utility_server.errors import StoreError
 
-__all__ = ["UtilityKeys", "read_secret", "write_secret"]
+__all__ = ["UtilityKeys", "public_pem", "read_secret", "write_secret"]
 
 _SIZE: Final = 32
 _LARGEST: Final = 1 << 16
@@ -49,6 +50,11 @@ class UtilityKeys:
             read_secret(folder / name, _SIZE) for name in ("signing.key", "storage.key")
         )
         return cls(Ed25519PrivateKey.from_private_bytes(signing), storage)
+
+
+def public_pem(key: Ed25519PublicKey) -> bytes:
+    """Return a public key as the files for other parties have it."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def write_secret(path: Path, secret: bytes) -> None:

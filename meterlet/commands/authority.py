@@ -15,6 +15,7 @@ from meterlet.commands.common import (
     one_line_errors,
     print_json,
 )
+from meterlet.commands.mdms.options import output_option
 from meterlet.commands.tariff_files import write_new
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.authority import Authority
@@ -35,7 +36,7 @@ def authority() -> None:
 def init(folder: Path, as_json: bool) -> None:
     """Make an authority with a new key in FOLDER."""
     with one_line_errors():
-        public = Authority.create(folder).public.hex()
+        public = Authority.create(folder).public_key.public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.authority.init/1", {"authority": str(folder), "public_key": public})
     else:
@@ -47,13 +48,7 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option("--region", required=True, help="Where the meter is.")
 @click.option("--meter", type=Hex(), required=True, help="The meter's id.")
 @click.option("--certifier", type=Hex(), required=True, help="Its certifier's key (`hub status`).")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="A new file for the certificate.",
-)
+@output_option("A new file for the certificate.")
 @json_option
 def certify(
     folder: Path, region: str, meter: bytes, certifier: bytes, output: Path, as_json: bool

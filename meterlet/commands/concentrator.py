@@ -4,6 +4,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import rich_click as click
@@ -14,7 +15,7 @@ from utility_server.grid.concentrator.server import Answering
 from utility_server.grid.concentrator.server import serve as serve_line
 from utility_server.grid.concentrator.service import Concentrator
 
-__all__ = ["concentrator", "run"]
+__all__ = ["FILE", "concentrator", "run", "run_until_stopped"]
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 MEGABYTE = 1 << 20
@@ -87,10 +88,7 @@ def run(answering: Answering, host: str, port: int, schema: str | None) -> None:
             click.echo(f"listening on {address}:{chosen}; Ctrl-C ends it")
         sys.stdout.flush()
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async def main(stop: asyncio.Event) -> None:
         await serve_line(
             answering,
             host,
@@ -99,5 +97,17 @@ def run(answering: Answering, host: str, port: int, schema: str | None) -> None:
             stop,
             complain=lambda line: click.echo(f"meterlet: {line}", err=True),
         )
+
+    run_until_stopped(main)
+
+
+def run_until_stopped(server: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a server until the event that it gets is set: interrupted or terminated."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await server(stop)
 
     asyncio.run(main())

@@ -24,6 +24,7 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.demo.dishonest_concentrator import KINDS
+from meterlet.demo.fleet import open_csv
 from meterlet.demo.region import Region, RegionPlan
 from protocols.aggregation.round import DAY_MINUTES, RESOLUTIONS
 from protocols.metrology import SLOT_MINUTES, GridError, Period
@@ -169,12 +170,8 @@ def _period(first: date, days: int) -> Period:
 
 def _columns(path: Path, homes: int) -> tuple[str, ...]:
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt", newline="", encoding="utf-8-sig") as text:
-                header = next(csv.reader(text), [])
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as text:
-                header = next(csv.reader(text), [])
+        with open_csv(path) as text:
+            header = next(csv.reader(text), [])
     except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
         raise ReplayError(f"{path}: line 1: not readable: {error}") from None
     if len(header) - 1 < homes:

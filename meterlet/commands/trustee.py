@@ -6,13 +6,11 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.common import json_option, one_line_errors, public_key
-from meterlet.commands.concentrator import run
+from meterlet.commands.concentrator import FILE, run
 from protocols.aggregation.rules import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
 
 __all__ = ["trustee"]
-
-FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

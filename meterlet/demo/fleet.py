@@ -13,7 +13,6 @@ import csv
 import gzip
 import json
 import shutil
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -43,10 +42,11 @@ from hub.meters import (
 )
 from hub.readings import Reading, Readout
 from meterlet.commands.common import one_line_errors, open_machine, print_json
+from meterlet.commands.concentrator import run_until_stopped
 from meterlet.demo.dishonest_home import make_liar, vanishing
 from protocols.metrology import Period
 
-__all__ = ["FleetPlan", "Home"]
+__all__ = ["FleetPlan", "Home", "open_csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,8 @@ def _file_of(home: Home) -> Path:
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
+def open_csv(path: Path) -> Iterator[TextIO]:
+    """Open a CSV file, compressed (.csv.gz) or not."""
     if path.suffix == ".gz":
         with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
             yield text
@@ -180,7 +181,7 @@ def _split(plan: FleetPlan) -> None:
     first, last = plan.period.first - one_day, plan.period.last + one_day
     path = Path(plan.readings)
     with ExitStack() as stack:
-        text = stack.enter_context(_text(path))
+        text = stack.enter_context(open_csv(path))
         rows = csv.reader(text, strict=True)
         header = next(rows)
         columns = [
@@ -240,13 +241,7 @@ def main() -> None:
             hubs.append(hub)
             click.echo(f"home {home.serial}", err=True)
 
-        async def run() -> None:
-            stop = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await _serve(hubs, stop)
-
-        asyncio.run(run())
+        run_until_stopped(lambda stop: _serve(hubs, stop))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.device import Device
 from hub.inspection.api.json_views import disclosed_json
@@ -31,6 +30,7 @@ from hub.installer import build_package
 from hub.meters import ACTIVE_ENERGY_IMPORT
 from meterlet.demo.fleet import FleetPlan, Home
 from meterlet.demo.search import Needles, SearchImpossible
+from protocols.aggregation.round import values_at_resolution
 from protocols.metrology import Period
 from utility_server.grid.authority import Authority
 from utility_server.grid.concentrator.errors import ConcentratorError
@@ -38,6 +38,7 @@ from utility_server.grid.mdms.control_socket import Request, ask
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
+from utility_server.keys import public_pem
 
 __all__ = ["Region", "RegionPlan"]
 
@@ -157,13 +158,13 @@ class Region:
 
     def _keys(self) -> bytes:
         authority = Authority.create(self.folder / "authority")
-        public = Ed25519PublicKey.from_public_bytes(authority.public)
         share = self.folder / "trustee.share" if self.plan.splits_key else None
-        with Mdms.create(self.folder / "mdms", [public], trustee_share=share) as workspace:
+        with Mdms.create(
+            self.folder / "mdms", [authority.public_key], trustee_share=share
+        ) as workspace:
             operator = workspace.signing.public_key().public_bytes_raw()
         vendor = Ed25519PrivateKey.generate()
-        pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        (self.folder / "vendor.pem").write_bytes(pem)
+        (self.folder / "vendor.pem").write_bytes(public_pem(vendor.public_key()))
         folder = ROOT / "applets" / "aggregation"
         package = build_package(folder, vendor, [ROOT], self.plan.manifest)
         (self.folder / "aggregation.cap").write_bytes(package)
@@ -280,18 +281,17 @@ class Region:
                 released.append(disclosed_json(releases_view(device), device.zone).as_json())
                 if device.description.meter.hex() in members:
                     days = device.main.uses(self.plan.period)
-                    rows.append(self._at_resolution([day.uses for day in days]))
+                    rows.append(
+                        values_at_resolution(
+                            tuple(tuple(day.uses) for day in days),
+                            self.plan.slot_minutes,
+                            self.plan.resolution_minutes,
+                        )
+                    )
         return [sum(slot) for slot in zip(*rows, strict=True)], released
 
     def _device(self, serial: int) -> Device:
         return Device.open(self.folder / "homes" / f"{serial:04}")
-
-    def _at_resolution(self, days: Sequence[Sequence[int]]) -> list[int]:
-        minutes = self.plan.resolution_minutes
-        step = len(days[0]) if minutes == 1440 else minutes // self.plan.slot_minutes
-        if minutes == 1440:
-            return [sum(day) for day in days]
-        return [sum(day[at : at + step]) for day in days for at in range(0, len(day), step)]
 
     def _search(self, needles: Needles, party: str) -> list[str] | None:
         """Look for readings in a party's memory, logs and files; None if that is impossible."""

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.members import MeterCertificate
 from utility_server.errors import EnrolmentRefused
 from utility_server.folders import new_folder
-from utility_server.keys import read_secret, write_secret
+from utility_server.keys import public_pem, read_secret, write_secret
 
 __all__ = ["Authority"]
 
@@ -35,20 +34,18 @@ class Authority:
     seed: bytes = field(repr=False)
 
     @property
-    def public(self) -> bytes:
-        """The 32 bytes of its Ed25519 public key."""
-        return Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
+    def public_key(self) -> Ed25519PublicKey:
+        """What hubs and MDMS check certificates with."""
+        return Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
 
     @classmethod
     def create(cls, folder: Path, randomness: Callable[[int], bytes] = os.urandom) -> Self:
         """Make an authority with a new key in an empty or new folder; else raise `StoreError`."""
         with new_folder(folder, "an authority"):
             write_secret(folder / "authority.key", randomness(_SEED_SIZE))
-            made = cls.open(folder)
-            key = Ed25519PrivateKey.from_private_bytes(made.seed).public_key()
-            pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (folder / "public.pem").write_bytes(pem)
-            return made
+            authority = cls.open(folder)
+            (folder / "public.pem").write_bytes(public_pem(authority.public_key))
+            return authority
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
 from applets.billing.messages import AID, BillQuestion, Instruction
@@ -34,7 +33,7 @@ from utility_server.database import open_database
 from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
-from utility_server.keys import UtilityKeys
+from utility_server.keys import UtilityKeys, public_pem
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 from utility_server.retail.verification import BillBundle, verify_bill
@@ -84,8 +83,7 @@ class Utility:
         """
         with new_folder(folder, "a utility"):
             keys = UtilityKeys.create(folder / "keys", randomness)
-            pem = keys.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (folder / "public.pem").write_bytes(pem)
+            (folder / "public.pem").write_bytes(public_pem(keys.public))
             open_database(folder / "utility.db").dispose()
             return cls.open(folder, randomness=randomness, now=now)
 

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
@@ -17,17 +18,30 @@ from utility_server.grid.mdms.workspace import Mdms
 
 __all__ = [
     "DAY",
+    "FILE",
+    "PRESENT_FILE",
     "CurveRequest",
     "Rho",
     "curve_facts",
     "curve_options",
     "mdms_option",
     "noise_facts",
+    "output_option",
+    "region_option",
 ]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+PRESENT_FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
+
 mdms_option = folder_option("mdms", "The MDMS's folder.")
+region_option = click.option("--region", required=True, help="Whose homes' sum.")
+
+
+def output_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that names the file to be made."""
+    return click.option("--output", "-o", type=FILE, required=True, help=help_text)
 
 
 class Rho(click.ParamType[int]):
@@ -102,7 +116,7 @@ def curve_options(command: Callable[..., None]) -> Callable[..., None]:
     asking: Callable[..., None] = run
     for option in reversed(
         [
-            click.option("--region", required=True, help="Whose homes' sum."),
+            region_option,
             click.option("--from", "first", type=DAY, help="The first local day."),
             click.option("--until", "last", type=DAY, help="The last local day."),
             click.option(
@@ -119,7 +133,7 @@ def curve_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option(
                 "--mechanism",
-                type=click.Choice([one.value for one in Mechanism]),
+                type=click.Choice([mechanism.value for mechanism in Mechanism]),
                 default=Mechanism.GAUSSIAN.value,
                 show_default=True,
                 help="Whose noise.",

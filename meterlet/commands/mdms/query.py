@@ -11,11 +11,14 @@ from rich.table import Table
 
 from meterlet.commands.common import Exit, json_option, one_line_errors, print_json, utc_text
 from meterlet.commands.mdms.options import (
+    PRESENT_FILE,
     CurveRequest,
     curve_facts,
     curve_options,
     mdms_option,
     noise_facts,
+    output_option,
+    region_option,
 )
 from meterlet.commands.mdms.store import budget_facts, budget_line
 from meterlet.commands.tariff_files import write_new
@@ -30,9 +33,6 @@ from utility_server.grid.mdms.publishing import Publisher
 from utility_server.grid.mdms.workspace import Mdms
 
 __all__ = ["balance", "forecast", "plot", "query"]
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FEEDER = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command()
@@ -152,7 +152,7 @@ def forecast(
 @click.command()
 @mdms_option
 @curve_options
-@click.option("--output", "-o", type=FILE, required=True, help="A new SVG file.")
+@output_option("A new SVG file.")
 @click.option("--forecast", "days", type=click.IntRange(1, 31), help="And so many days ahead.")
 @json_option
 def plot(
@@ -194,8 +194,10 @@ def _line(name: str, expected: LoadForecast) -> CurveLine:
 
 @click.command()
 @mdms_option
-@click.option("--region", required=True, help="Whose homes' sum.")
-@click.option("--feeder", type=FEEDER, required=True, help="CSV of the feeder's meter: start,wh.")
+@region_option
+@click.option(
+    "--feeder", type=PRESENT_FILE, required=True, help="CSV of the feeder's meter: start,wh."
+)
 @click.option("--no-load", "no_load_w", type=click.IntRange(0), default=0, help="Losses in W.")
 @click.option("--loss", "loss", default="0", show_default=True, help="Losses in percent.")
 @click.option(

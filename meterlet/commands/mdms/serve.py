@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.common import fail, json_option, one_line_errors, print_json
-from meterlet.commands.mdms.options import mdms_option
+from meterlet.commands.mdms.options import PRESENT_FILE, mdms_option
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.mdms.control_socket import MdmsServer
 from utility_server.grid.mdms.workspace import Mdms
@@ -22,7 +22,7 @@ __all__ = ["admit", "serve"]
     "certificates",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=PRESENT_FILE,
 )
 @json_option
 def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:

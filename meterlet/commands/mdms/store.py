@@ -14,7 +14,14 @@ from meterlet.commands.common import (
     print_json,
     public_key,
 )
-from meterlet.commands.mdms.options import Rho, mdms_option
+from meterlet.commands.mdms.options import (
+    FILE,
+    PRESENT_FILE,
+    Rho,
+    mdms_option,
+    output_option,
+    region_option,
+)
 from meterlet.commands.tariff_files import write_new
 from utility_server.grid.mdms.notices import PrivacyNotice
 from utility_server.grid.mdms.publishing import DELTA, NANO, Budget, Publisher
@@ -28,7 +35,7 @@ __all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
 @click.option(
     "--authority",
     "authorities",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PRESENT_FILE,
     multiple=True,
     help="Public key (PEM) of an authority whose meters may be aggregated.",
 )
@@ -42,7 +49,7 @@ __all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
 )
 @click.option(
     "--trustee-share",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Split the key; a new file for the other share, which goes to a trustee.",
 )
 @json_option
@@ -90,61 +97,58 @@ def rotate(folder: Path, as_json: bool) -> None:
 
 @click.command()
 @mdms_option
-@click.option("--region", required=True, help="Whose homes' sum.")
+@region_option
 @click.option("--rho", "nano_rho", type=Rho(), help="Grant so much in all; else it is only shown.")
 @json_option
 def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> None:
     """Show or set what may be published of a region: the privacy budget of each of its homes."""
     with one_line_errors(), Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
-        found = publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
-    facts = budget_facts(found)
+        granted = (
+            publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
+        )
+    facts = budget_facts(granted)
     if as_json:
         print_json("meterlet.mdms.budget/1", {"region": region, "budget": facts})
     else:
-        click.echo(f"{region}: {budget_line(found)}")
+        click.echo(f"{region}: {budget_line(granted)}")
 
 
 @click.command()
 @mdms_option
-@click.option("--region", required=True, help="Whose homes' sum.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="A new file for the notice.",
-)
+@region_option
+@output_option("A new file for the notice.")
 @json_option
 def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
     """Tell residents, signed, what has been published of their region and what it may cost."""
     with one_line_errors(), Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
-        said = PrivacyNotice(publisher.budget(region), workspace.now(), publisher.releases(region))
-        write_new(output, said.sign(workspace.signing), 0o644)
+        granted, releases = publisher.budget(region), publisher.releases(region)
+        statement = PrivacyNotice(granted, workspace.now(), releases)
+        write_new(output, statement.sign(workspace.signing), 0o644)
     if as_json:
-        facts = {"notice": str(output), "region": region, "budget": budget_facts(said.budget)}
+        facts = {"notice": str(output), "region": region, "budget": budget_facts(statement.budget)}
         print_json("meterlet.mdms.notice/1", facts)
     else:
-        click.echo(f"{region}: {budget_line(said.budget)}; signed as {output}")
+        click.echo(f"{region}: {budget_line(statement.budget)}; signed as {output}")
 
 
-def budget_facts(found: Budget) -> dict[str, Any]:
+def budget_facts(granted: Budget) -> dict[str, Any]:
     """Return a budget as the JSON outputs show it; ρ as decimals, exactly."""
     return {
-        "rho": _decimal(found.nano_rho),
-        "rho_spent": _decimal(found.spent),
-        "rho_left": _decimal(found.left),
-        "epsilon_spent": found.epsilon,
+        "rho": _decimal(granted.nano_rho),
+        "rho_spent": _decimal(granted.spent),
+        "rho_left": _decimal(granted.left),
+        "epsilon_spent": granted.epsilon,
         "delta": DELTA,
     }
 
 
-def budget_line(found: Budget) -> str:
+def budget_line(granted: Budget) -> str:
     """Return a budget as a line of text."""
     return (
-        f"privacy budget ρ = {_decimal(found.nano_rho)}, {_decimal(found.spent)} spent"
-        f" (ε = {found.epsilon:g} at δ = {DELTA:g}), {_decimal(found.left)} left"
+        f"privacy budget ρ = {_decimal(granted.nano_rho)}, {_decimal(granted.spent)} spent"
+        f" (ε = {granted.epsilon:g} at δ = {DELTA:g}), {_decimal(granted.left)} left"
     )
 
 

@@ -16,11 +16,7 @@ from typing import Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from protocols.aggregation.errors import KeyRefused
 from protocols.aggregation.paillier import PaillierPrivateKey
@@ -29,7 +25,7 @@ from utility_server.errors import StoreError
 from utility_server.folders import new_folder
 from utility_server.grid.mdms.admitted_meters import Members
 from utility_server.grid.mdms.store import AggregateStore
-from utility_server.keys import read_secret, write_secret
+from utility_server.keys import public_pem, read_secret, write_secret
 
 __all__ = ["PAILLIER_BITS", "Mdms"]
 
@@ -116,11 +112,11 @@ def _fill(
     seed = randomness(_SEED_SIZE)
     write_secret(keys / "signing.key", seed)
     (folder / "public.pem").write_bytes(
-        _pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
+        public_pem(Ed25519PrivateKey.from_private_bytes(seed).public_key())
     )
     (folder / "authorities").mkdir(mode=0o700)
     for number, authority in enumerate(authorities):
-        (folder / "authorities" / f"{number}.pem").write_bytes(_pem(authority))
+        (folder / "authorities" / f"{number}.pem").write_bytes(public_pem(authority))
     AggregateStore.create(folder / "mdms.db", keys, randomness).close()
 
 
@@ -147,10 +143,6 @@ def _paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
         return PaillierPrivateKey.decode(read_secret(whole))
     except KeyRefused as error:
         raise StoreError(f"{share if share.exists() else whole}: {error}") from None
-
-
-def _pem(key: Ed25519PublicKey) -> bytes:
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _authority(path: Path) -> bytes:
