@@ -18,13 +18,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.load_ranges import prove_ranges, ranges_check
-from protocols.aggregation.packing import Layout, Packing
+from protocols.aggregation.packing import Layout
 from protocols.aggregation.paillier import SHORT_EXPONENT, Encryptor, PaillierPrivateKey
 from protocols.aggregation.round import Round
 from protocols.aggregation.split_key import split_key
 from protocols.metrology import Period
 from protocols.proofs import verify_all
 from tests.protocols.aggregation.homes import Home, announce, homes, private_key, terms
+from tests.support.plain_packing import PlainPacking
 
 MONTH = Period(date(2013, 1, 1), date(2013, 1, 31))
 SLOTS = 2976
@@ -162,7 +163,7 @@ def print_plain_packing() -> None:
     """Without masks, as a general packing of 40-bit slots beside phe."""
     print("\nunmasked, 40 bits a slot")
     for bits, count in ((2048, 48), (3072, 72)):
-        packing = Packing(count, 40, 24, 1 << 16)
+        packing = PlainPacking(count, 40, 24, 1 << 16)
         packed = [packing.pack(list(range(count)))]
         spent = best(partial(encryptor(bits, bits // 2).encrypt_many, packed, os.urandom), 20)
         print(f"{bits} bits: {count} slots, {bits / 4 / count:.2f} bytes and {spent / count:.2f} µs"

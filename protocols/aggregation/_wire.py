@@ -34,10 +34,7 @@ __all__ = [
     "decode_message",
     "decode_signed",
     "encode_message",
-    "encode_signed",
-    "is_signed",
     "require_size",
-    "sign",
     "sized",
     "written",
 ]
@@ -63,11 +60,6 @@ def decode_message(data: bytes, label: str) -> list[CborItem]:
     return items[1:]
 
 
-def encode_signed(message: bytes, signature: bytes) -> bytes:
-    """Return a message together with its signature."""
-    return encode_array([message, signature])
-
-
 def decode_signed(data: bytes) -> tuple[bytes, bytes]:
     """Return message and signature; raise `MalformedMessage` if that is not what `data` is."""
     try:
@@ -79,20 +71,6 @@ def decode_signed(data: bytes) -> tuple[bytes, bytes]:
             return message, signature
         case _:
             raise MalformedMessage("not a message and its signature")
-
-
-def sign(message: bytes, seed: bytes) -> bytes:
-    """Return the Ed25519 signature under the private key of this seed."""
-    return Ed25519PrivateKey.from_private_bytes(seed).sign(message)
-
-
-def is_signed(message: bytes, signature: bytes, public_key: bytes) -> bool:
-    """Return whether the signature is the key's; False for bytes that are no key."""
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
 
 
 def require_size(name: str, value: bytes, size: int) -> None:
@@ -211,15 +189,21 @@ class SignedMessage(WireMessage):
 
     def signed(self, seed: bytes) -> Self:
         """Return the message, signed with the Ed25519 key of this seed."""
-        return replace(self, signature=sign(self.message, seed))
+        return replace(
+            self, signature=Ed25519PrivateKey.from_private_bytes(seed).sign(self.message)
+        )
 
     def is_by(self, public_key: bytes) -> bool:
-        """Return whether the holder of this key has signed it."""
-        return is_signed(self.message, self.signature, public_key)
+        """Return whether the holder of this key has signed it; False for bytes that are no key."""
+        try:
+            Ed25519PublicKey.from_public_bytes(public_key).verify(self.signature, self.message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
 
     def encode(self) -> bytes:
         """Return message and signature."""
-        return encode_signed(self.message, self.signature)
+        return encode_array([self.message, self.signature])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -56,12 +56,7 @@ def decrypt_sum(announced: Round, batch: Batch, decryptor: Decryptor) -> RegionS
     except ProofError as error:
         raise SumRefused(f"the ranges of the values: {error}") from None
     products = announced.terms.key.decode_ciphertexts(batch.products)
-    values = decrypt_product(announced, batch, products, decryptor)
-    return RegionSum(
-        announced.terms.revealed(values, len(batch.contributors.indexes)),
-        tuple(announced.members[index].meter for index in batch.contributors.indexes),
-        sum(load.missing for load in batch.loads),
-    )
+    return decrypt_product(announced, batch, products, decryptor)
 
 
 def require_batch(announced: Round, batch: Batch) -> None:
@@ -89,8 +84,8 @@ def require_batch(announced: Round, batch: Batch) -> None:
 
 def decrypt_product(
     announced: Round, batch: Batch, products: Sequence[int], decryptor: Decryptor
-) -> list[int]:
-    """Return the values that the products hold; raise `SumRefused` if they are not the signed."""
+) -> RegionSum:
+    """Return the sum that the products hold; raise `SumRefused` if it is not what was signed."""
     layout, count = announced.terms.layout, announced.terms.value_count()
     limb_count = layout.limb_count(count)
     size = len(batch.contributors.indexes)
@@ -102,9 +97,14 @@ def decrypt_product(
     if commit_limbs(limbs, blinding) != loads.sum():
         raise SumRefused("the sum is not that of the certified loads")
     try:
-        return layout.values_of(limbs, count)
+        values = layout.values_of(limbs, count)
     except PackingRefused as error:  # only certifiers that sign what no house can use get here
         raise SumRefused(f"the certified loads of {limb_count} limbs overflow: {error}") from None
+    return RegionSum(
+        announced.terms.revealed(values, size),
+        tuple(announced.members[index].meter for index in batch.contributors.indexes),
+        sum(load.missing for load in batch.loads),
+    )
 
 
 def masked_limbs(

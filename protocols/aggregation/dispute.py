@@ -89,7 +89,7 @@ class Dispute:
         Raises `Accused` if the contributions are not what it has vouched for.
         """
         if len(contributions) != len(self._indexes):
-            raise Accused(Culprit(CONCENTRATOR, "it does not show the contributions"))
+            raise Accused("it does not show the contributions")
         self._ciphertexts = [
             self._examined(place, contribution) for place, contribution in enumerate(contributions)
         ]
@@ -98,13 +98,9 @@ class Dispute:
             reason = "its product is not that of the contributions"
             self.found.append(Culprit(CONCENTRATOR, reason))
         try:
-            values = decrypt_product(self._round, self._batch, products, self._decryptor)
+            return decrypt_product(self._round, self._batch, products, self._decryptor)
         except SumRefused:
             return None
-        meters = tuple(self._meter(index) for index in self._indexes)
-        missing = sum(load.missing for load in self._batch.loads)
-        opened = self._round.terms.revealed(values, len(meters))
-        return RegionSum(opened, meters, missing)
 
     def examine_points(self, points: Mapping[int, PairPoints]) -> None:
         """Take the contributors' pair points; those who gave none that count are in `silent`."""
@@ -202,16 +198,12 @@ class Dispute:
             require_member(self._round, digest, contribution)
             ciphertexts = require_contribution(self._round, digest, contribution)
         except ContributionRefused as error:
-            raise Accused(Culprit(CONCENTRATOR, f"it vouched for what is refused: {error}")) from (
-                None
-            )
+            raise Accused(f"it vouched for what is refused: {error}") from None
         listed = self._batch.contributors.contributions[place]
         if contribution.index != index or contribution.digest != listed:
-            raise Accused(
-                Culprit(CONCENTRATOR, f"not the contribution that meter {meter.hex()} agreed on")
-            )
+            raise Accused(f"not the contribution that meter {meter.hex()} agreed on")
         if contribution.load != self._batch.loads[place]:
-            raise Accused(Culprit(CONCENTRATOR, f"another load for meter {meter.hex()}"))
+            raise Accused(f"another load for meter {meter.hex()}")
         return ciphertexts
 
     def _secret_in(self, shown: PairKey, pair: tuple[int, int]) -> bytes | None:
@@ -229,8 +221,8 @@ class Dispute:
             return None
 
     def _point_of(self, secret: bytes, pair: tuple[int, int]) -> Point:
-        one, other = (self._round.members[index].keys.exchange for index in pair)
-        key = round_key(secret, one, other, self._round.digest)
+        first, second = (self._round.members[index].keys.exchange for index in pair)
+        key = round_key(secret, first, second, self._round.digest)
         sigma, *masks = pair_masks(key, self._round.terms.limb_count())
         return commit_limbs(masks, sigma)
 
@@ -239,8 +231,8 @@ class Dispute:
 
 
 class Accused(SumRefused):
-    """The culprit is beyond doubt."""
+    """The concentrator has spoiled the sum, beyond doubt."""
 
-    def __init__(self, culprit: Culprit) -> None:
-        super().__init__(str(culprit))
-        self.culprit = culprit
+    def __init__(self, reason: str) -> None:
+        self.culprit = Culprit(CONCENTRATOR, reason)
+        super().__init__(str(self.culprit))

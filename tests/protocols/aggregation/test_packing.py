@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.aggregation.errors import PackingRefused
-from protocols.aggregation.packing import Layout, Packing
+from protocols.aggregation.packing import Layout
 from protocols.proofs.group import ORDER
+from tests.support.plain_packing import PlainPacking
 
 LAYOUT = Layout.for_key(1024)
 VALUES = st.lists(st.integers(0, (1 << 20) - 1), min_size=1, max_size=60)
@@ -93,7 +94,7 @@ def test_limbs_that_no_sum_of_the_group_can_have_are_refused() -> None:
 
 @given(st.lists(st.integers(0, (1 << 24) - 1), max_size=48), st.integers(1, 1 << 16))
 def test_plain_packing_adds_up(values: list[int], group: int) -> None:
-    packing = Packing.for_key(2048, 40, 24, 1 << 16)
+    packing = PlainPacking.for_key(2048, 40, 24, 1 << 16)
     packed = packing.pack(values)
     expected = [group * value for value in values]
     assert packing.unpack(group * packed)[: len(values)] == expected
@@ -101,8 +102,8 @@ def test_plain_packing_adds_up(values: list[int], group: int) -> None:
 
 def test_plain_packing_refuses_what_could_run_over() -> None:
     with pytest.raises(PackingRefused, match="do not fit"):
-        Packing.for_key(2048, 39, 24, 1 << 16)
+        PlainPacking.for_key(2048, 39, 24, 1 << 16)
     with pytest.raises(PackingRefused, match="slot 1"):
-        Packing(2, 40, 24, 9).pack([0, 1 << 24])
+        PlainPacking(2, 40, 24, 9).pack([0, 1 << 24])
     with pytest.raises(PackingRefused, match="3 values"):
-        Packing(2, 40, 24, 9).pack([0, 1, 2])
+        PlainPacking(2, 40, 24, 9).pack([0, 1, 2])

@@ -7,10 +7,9 @@ that the resident has consented to for settlement.
 """
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 from applets.aggregation.messages import CLA, Instruction, StepRequest
-from protocols.aggregation.messages import Contributors
 from protocols.aggregation.round import RoundTerms
 from protocols.iso7816 import CommandApdu
 
@@ -42,38 +41,6 @@ class Question:
     parts: tuple[bytes, ...]
     applet: bytes = APPLET
     """Whom to ask."""
-
-    @classmethod
-    def keys(cls, nonce: bytes, applet: bytes = APPLET) -> Self:
-        """Ask for the keys of the round of this nonce."""
-        return cls(Instruction.TELL_KEYS, (nonce,), applet)
-
-    @classmethod
-    def contribution(cls, announcement: bytes, applet: bytes = APPLET) -> Self:
-        """Ask for a contribution to a round."""
-        return cls(Instruction.CONTRIBUTE, (announcement,), applet)
-
-    @classmethod
-    def agreement(cls, contributors: Contributors, applet: bytes = APPLET) -> Self:
-        """Ask for the agreement to open the sum over these."""
-        return cls(Instruction.AGREE, (contributors.encode(),), applet)
-
-    @classmethod
-    def opening(
-        cls, contributors: Contributors, agreements: tuple[bytes, ...], applet: bytes = APPLET
-    ) -> Self:
-        """Ask for an opening, given everybody's agreement."""
-        return cls(Instruction.OPEN, (contributors.encode(), b"".join(agreements)), applet)
-
-    @classmethod
-    def points(cls, contributors: Contributors, applet: bytes = APPLET) -> Self:
-        """Ask for the commitments to the masks of pairs."""
-        return cls(Instruction.SHOW_POINTS, (contributors.encode(),), applet)
-
-    @classmethod
-    def pair_key(cls, contributors: Contributors, theirs: bytes, applet: bytes = APPLET) -> Self:
-        """Ask for the key of the pair whose other end has signed these points."""
-        return cls(Instruction.SHOW_KEY, (contributors.encode(), theirs), applet)
 
     @property
     def name(self) -> str:

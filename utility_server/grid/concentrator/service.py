@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from applets.aggregation.messages import Instruction
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.errors import AggregationError, ContributionRefused, RoundRefused
 from protocols.aggregation.round import Round
@@ -86,9 +87,10 @@ class Concentrator:
         self._forget_what_is_over()
         match request:
             case "keys", (str(region), bytes(nonce)):
-                answers = self._keys(region, Question.keys(nonce))
+                answers = self._keys(region, Question(Instruction.TELL_KEYS, (nonce,)))
             case "keys", (str(region), bytes(nonce), "worth"):
-                answers = self._keys(region, Question.keys(nonce, SETTLEMENT_APPLET))
+                question = Question(Instruction.TELL_KEYS, (nonce,), SETTLEMENT_APPLET)
+                answers = self._keys(region, question)
             case "collect", (bytes(announcement),):
                 answers = self._collect(announcement)
             case "points", (bytes(digest),):
@@ -114,11 +116,8 @@ class Concentrator:
         hubs = [hub for hub in read_hubs(self.hubs_file) if hub.region == region]
         if not hubs:
             raise ConcentratorRefused(f"no hub of region {region} is listed")
-        async for hub, data in self._ask(hubs, question):
-            if isinstance(data, bytes):
-                yield "keys", (hub.meter, data)
-            else:
-                yield data
+        async for answer in self._relay("keys", hubs, question):
+            yield answer
 
     async def _collect(self, announcement: bytes) -> AsyncIterator[Message]:
         opened = self._begin(announcement)
@@ -127,7 +126,7 @@ class Concentrator:
             if member.meter not in opened.hubs:
                 yield "absent", (member.meter, "contribute", "not among the hubs listed")
         hubs = list(opened.hubs.values())
-        question = Question.contribution(announcement, opened.applet)
+        question = Question(Instruction.CONTRIBUTE, (announcement,), opened.applet)
         async for answer in self._step(hubs, question, collector.contribute):
             yield answer
         try:
@@ -135,10 +134,12 @@ class Concentrator:
         except RoundRefused as error:
             self._rounds.pop(collector.digest)
             raise ConcentratorRefused(str(error), "void") from None
-        question = Question.agreement(contributors, opened.applet)
+        listed = contributors.encode()
+        question = Question(Instruction.AGREE, (listed,), opened.applet)
         async for answer in self._all(opened, question, collector.agree):
             yield answer
-        question = Question.opening(contributors, collector.agreements, opened.applet)
+        signatures = b"".join(collector.agreements)
+        question = Question(Instruction.OPEN, (listed, signatures), opened.applet)
         async for answer in self._all(opened, question, collector.open):
             yield answer
         yield "batch", (collector.batch().encode(),)
@@ -178,16 +179,25 @@ class Concentrator:
                 yield "refused", (hub.meter, question.name, str(refused))
 
     async def _points(self, opened: _Open) -> AsyncIterator[Message]:
-        question = Question.points(opened.collector.close(), opened.applet)
-        async for hub, data in self._ask(self._contributors(opened), question):
-            yield ("points", (hub.meter, data)) if isinstance(data, bytes) else data
+        listed = opened.collector.close().encode()
+        question = Question(Instruction.SHOW_POINTS, (listed,), opened.applet)
+        async for answer in self._relay("points", self._contributors(opened), question):
+            yield answer
 
     async def _pair(self, opened: _Open, meter: bytes, points: bytes) -> AsyncIterator[Message]:
         if meter not in opened.hubs:
             raise ConcentratorRefused(f"meter {meter.hex()} is not of the round")
-        question = Question.pair_key(opened.collector.close(), points, opened.applet)
-        async for hub, data in self._ask([opened.hubs[meter]], question):
-            yield ("pair", (hub.meter, data)) if isinstance(data, bytes) else data
+        listed = opened.collector.close().encode()
+        question = Question(Instruction.SHOW_KEY, (listed, points), opened.applet)
+        async for answer in self._relay("pair", [opened.hubs[meter]], question):
+            yield answer
+
+    async def _relay(
+        self, name: str, hubs: Sequence[Hub], question: Question
+    ) -> AsyncIterator[Message]:
+        """Ask hubs and hand their answers on under a name."""
+        async for hub, data in self._ask(hubs, question):
+            yield (name, (hub.meter, data)) if isinstance(data, bytes) else data
 
     async def _ask(
         self, hubs: Sequence[Hub], question: Question
