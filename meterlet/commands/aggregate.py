@@ -89,11 +89,11 @@ def aggregate(
     )
     facts: dict[str, Any] = {}
     with one_line_errors():
-        for said in ask(folder, request):
-            if isinstance(said, str):
-                click.echo(said, err=True)
+        for line in ask(folder, request):
+            if isinstance(line, str):
+                click.echo(line, err=True)
             else:
-                facts = said
+                facts = line
     if as_json:
         print_json("meterlet.utility.aggregate/1", facts)
     else:
@@ -101,7 +101,7 @@ def aggregate(
     if facts["void"]:
         fail(f"region {region}: {facts['void']}")
     if not facts["verified"] or facts["culprits"]:
-        named = "; ".join(f"{one['who']}: {one['reason']}" for one in facts["culprits"])
+        named = "; ".join(f"{culprit['who']}: {culprit['reason']}" for culprit in facts["culprits"])
         fail(f"region {region}: {named or 'the sum does not open'}", Exit.REFUTED)
 
 
@@ -127,7 +127,7 @@ def _show(region: str, facts: dict[str, Any]) -> None:
         )
     if absent:
         click.echo(f"  {absent} homes are not in it:")
-    for one in (facts["absent"] + facts["refused"])[:SHOWN]:
-        click.echo(f"    {one['meter']}: {one['step']}: {one['why']}")
+    for absence in (facts["absent"] + facts["refused"])[:SHOWN]:
+        click.echo(f"    {absence['meter']}: {absence['step']}: {absence['why']}")
     if absent > SHOWN:
         click.echo(f"    and {absent - SHOWN} more")

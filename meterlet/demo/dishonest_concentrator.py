@@ -85,16 +85,16 @@ class _Peek(_Cheat):
 
 
 class _Split(_Cheat):
-    _told: int = 0
+    _closings: int = 0
 
     def close(self) -> Contributors:
         whole = super().close()
-        self._told += 1
-        return whole if self._told == 1 else _without(whole, len(whole.indexes) - 1)
+        self._closings += 1
+        return whole if self._closings == 1 else _without(whole, len(whole.indexes) - 1)
 
 
-def _without(whole: Contributors, place: int) -> Contributors:
-    keep = [n for n in range(len(whole.indexes)) if n != place]
+def _without(whole: Contributors, dropped: int) -> Contributors:
+    keep = [n for n in range(len(whole.indexes)) if n != dropped]
     return Contributors(
         whole.round,
         tuple(whole.indexes[n] for n in keep),
@@ -117,10 +117,10 @@ KINDS: Final = tuple(COLLECTORS)
 def serve() -> None:
     """Serve as `meterlet concentrator serve --json` does; arguments: kind, hubs, operator."""
     kind, hubs, operator = sys.argv[1:]
-    made = Concentrator(
+    concentrator = Concentrator(
         Path(hubs),
         public_key(Path(operator)).public_bytes_raw(),
         Hubs(16, 60.0),
         collector=COLLECTORS[kind],
     )
-    run(made, "127.0.0.1", 0, "meterlet.concentrator.serve/1")
+    run(concentrator, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

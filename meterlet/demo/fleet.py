@@ -119,11 +119,11 @@ class _Hub:
         device = Device.create(folder, description)
         shutil.copy(plan.vendor, folder / "vendors" / "meterlet.pem")
         shutil.copy(plan.authority, folder / "authorities" / "authority.pem")
-        door = SmlIntake(description.meter, description.registers, device.now)
+        intake = SmlIntake(description.meter, description.registers, device.now)
         readouts: list[Readout] = []
         for telegram in telegrams(description.meter, _readings(home, plan)):
-            readouts += door.feed(telegram)
-        readouts += door.close()
+            readouts += intake.feed(telegram)
+        readouts += intake.close()
         device.store(readouts)
         device.certify()
         if home.lies:
@@ -188,24 +188,24 @@ def _split(plan: FleetPlan) -> None:
             (header.index(home.column), stack.enter_context(_file_of(home).open("w")))
             for home in plan.homes
         ]
-        for place, file in columns:
-            file.write(f"start,{header[place]}\n")
+        for column, file in columns:
+            file.write(f"start,{header[column]}\n")
         for row in rows:
             if len(row) != len(header):
                 raise ReplayError(f"{path}: line {rows.line_num}: {len(row)} cells")
             if first.isoformat() <= row[0][:10] <= last.isoformat():
-                for place, file in columns:
-                    file.write(f"{row[0]},{row[place]}\n")
+                for column, file in columns:
+                    file.write(f"{row[0]},{row[column]}\n")
 
 
 async def _serve(hubs: Sequence[_Hub], stop: asyncio.Event) -> None:
     """Let every hub answer on a port of its own until `stop` is set; print where."""
-    places: dict[int, dict[str, Any]] = {}
+    addresses: dict[int, dict[str, Any]] = {}
 
     def ready(hub: _Hub, host: str, port: int) -> None:
-        places[hub.home.serial] = {**hub.facts, "address": f"{host}:{port}"}
-        if len(places) == len(hubs):
-            print_json("meterlet.demo.fleet/1", {"homes": list(places.values())})
+        addresses[hub.home.serial] = {**hub.facts, "address": f"{host}:{port}"}
+        if len(addresses) == len(hubs):
+            print_json("meterlet.demo.fleet/1", {"homes": list(addresses.values())})
             sys.stdout.flush()
 
     def complain(hub: _Hub, line: str) -> None:

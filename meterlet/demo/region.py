@@ -123,9 +123,9 @@ class Region:
         with self._station("keys"):
             operator = self._keys()
         with self._station("homes"):
-            found = self._homes(homes, operator)
+            described = self._homes(homes, operator)
         with self._station("concentrator and MDMS"):
-            self._servers(servers, found)
+            self._servers(servers, described)
 
     def aggregate(self) -> dict[str, Any]:
         """Ask the MDMS for the sum; return the outcome's facts."""
@@ -139,22 +139,22 @@ class Region:
             plan.value_bits,
             0,
         )
-        for said in ask(self.folder / "mdms", request):
-            if isinstance(said, str):
-                self.say(said)
+        for line in ask(self.folder / "mdms", request):
+            if isinstance(line, str):
+                self.say(line)
             else:
-                facts = said
+                facts = line
         return facts
 
     def needles(self) -> Needles:
         """Return what is to be looked for: every home's readings, out of its own folder."""
-        found = Needles()
+        needles = Needles()
         for serial in range(1, len(self.plan.columns) + 1):
             with self._device(serial) as device:
                 days = device.main.uses(self.plan.period)
                 uses = [wh for day in days for wh in day.uses]
-                found.add(f"home {serial}", uses, days[0].start_wh)
-        return found
+                needles.add(f"home {serial}", uses, days[0].start_wh)
+        return needles
 
     def _keys(self) -> bytes:
         authority = Authority.create(self.folder / "authority")
@@ -187,13 +187,13 @@ class Region:
         processes = [
             self._fleet(stack, number, homes[number::count], operator) for number in range(count)
         ]
-        found = [home for process in processes for home in _ready(process)["homes"]]
+        described = [home for process in processes for home in _ready(process)["homes"]]
         authority = Authority.open(self.folder / "authority")
         with Mdms.open(self.folder / "mdms") as workspace:
-            for home in found:
+            for home in described:
                 names = bytes.fromhex(home["meter"]), bytes.fromhex(home["certifier"])
                 workspace.members.admit(authority.certify(REGION, *names).encode())
-        return sorted(found, key=lambda home: int(home["serial"]))
+        return sorted(described, key=lambda home: int(home["serial"]))
 
     def _fleet(
         self, stack: ExitStack, number: int, homes: Sequence[Home], operator: bytes
@@ -223,12 +223,12 @@ class Region:
 
     def _watch(self, process: subprocess.Popen[str], log: Path, homes: int) -> None:
         """Tell of the homes that a process has made, as its log has them."""
-        told = 0
-        while told < homes and process.poll() is None:
+        counted = 0
+        while counted < homes and process.poll() is None:
             lines = log.read_text().count("home ")
-            for _ in range(lines - told):
+            for _ in range(lines - counted):
                 self.made()
-            told = max(told, lines)
+            counted = max(counted, lines)
             time.sleep(0.2)
 
     def _servers(self, stack: ExitStack, homes: Sequence[dict[str, Any]]) -> None:
@@ -266,8 +266,8 @@ class Region:
 
     def _traffic(self) -> tuple[int, int]:
         """Return the bytes that went to and came from the hubs."""
-        with Connection.open(self.concentrator, 30) as line:
-            for name, items in line.ask("status"):
+        with Connection.open(self.concentrator, 30) as connection:
+            for name, items in connection.ask("status"):
                 match name, items:
                     case "status", (*_, int(sent), int(received)):
                         return sent, received
@@ -301,8 +301,8 @@ class Region:
             "trustee": [self.folder / "trustee.share", self.folder / "trustee.log"],
         }
         try:
-            found = needles.find_in_process(self.pids[party])
-            return sorted(found | needles.find_in_files(files[party]))
+            names = needles.find_in_process(self.pids[party])
+            return sorted(names | needles.find_in_files(files[party]))
         except SearchImpossible as error:
             self.say(f"{party}: not searched: {error}")
             return None
@@ -316,8 +316,8 @@ class Region:
         traffic: tuple[int, int],
     ) -> dict[str, Any]:
         plan, sums = self.plan, outcome["sums_wh"]
-        searched = [found for found in seen.values() if found is not None]
-        found = sum(map(len, searched)) if len(searched) == len(seen) else None
+        searched = [names for names in seen.values() if names is not None]
+        readings_seen = sum(map(len, searched)) if len(searched) == len(seen) else None
         cheats = len(outcome["culprits"]) + (plan.cheat is not None and bool(outcome["void"]))
         return {
             "source": plan.source,
@@ -336,7 +336,7 @@ class Region:
             "cheats_found": cheats,
             "culprits": outcome["culprits"],
             "void": outcome["void"],
-            "raw_readings_seen_outside": found,
+            "raw_readings_seen_outside": readings_seen,
             "raw_readings_left_houses": sum(facts["raw_readings_left_house"] for facts in released),
             "bytes_per_home": round(sum(traffic) / len(plan.columns)),
             "saw": {
@@ -411,6 +411,6 @@ def _ready(process: subprocess.Popen[str]) -> dict[str, Any]:
     for line in process.stdout:
         lines += line
         if line == "}\n":
-            found: dict[str, Any] = json.loads(lines)
-            return found
+            members: dict[str, Any] = json.loads(lines)
+            return members
     raise ConcentratorError(f"a process ended with {process.wait()} before it could be reached")

@@ -77,7 +77,7 @@ class Needles:
         shift = np.uint64(64 - TABLE_BITS)
         anchors = np.frombuffer(b"".join(self.by_anchor), dtype="<u8") * np.uint64(FACTOR)
         table[anchors >> shift] = True
-        found: set[str] = set()
+        names: set[str] = set()
         for chunk in chunks:
             for offset in range(LEAST):
                 count = (len(chunk) - offset) // LEAST
@@ -86,12 +86,12 @@ class Needles:
                 words = np.frombuffer(chunk, dtype="<u8", count=count, offset=offset)
                 hits = np.flatnonzero(table[(words * np.uint64(FACTOR)) >> shift])
                 for hit in hits.tolist():
-                    place = offset + LEAST * hit
-                    anchor = chunk[place : place + LEAST]
+                    position = offset + LEAST * hit
+                    anchor = chunk[position : position + LEAST]
                     for needle, inside, name in self.by_anchor.get(anchor, ()):
-                        if place >= inside and chunk.startswith(needle, place - inside):
-                            found.add(name)
-        return found
+                        if position >= inside and chunk.startswith(needle, position - inside):
+                            names.add(name)
+        return names
 
     def find_in_files(self, paths: Iterable[Path]) -> set[str]:
         """Return what was found in files."""

@@ -77,7 +77,7 @@ class Dispute:
         self._indexes = batch.contributors.indexes
         self._ciphertexts: list[list[int]] = []
         self._points: dict[int, dict[int, Point]] = {}
-        self.found: list[Culprit] = []
+        self.culprits: list[Culprit] = []
         """Those beyond doubt so far."""
         self.decrypted = 0
         """How many products over parts of the contributors were decrypted."""
@@ -85,8 +85,8 @@ class Dispute:
     def examine_evidence(self, contributions: Sequence[Contribution]) -> RegionSum | None:
         """Take the contributions; return the sum if they open, None if a household spoiled it.
 
-        A concentrator whose product is another one is in `found` afterwards, whatever is returned.
-        Raises `Accused` if the contributions are not what it has vouched for.
+        A concentrator whose product is another one is in `culprits` afterwards, whatever is
+        returned. Raises `Accused` if the contributions are not what it has vouched for.
         """
         if len(contributions) != len(self._indexes):
             raise Accused("it does not show the contributions")
@@ -96,7 +96,7 @@ class Dispute:
         products = self._round.terms.key.product(self._ciphertexts)
         if products != self._round.terms.key.decode_ciphertexts(self._batch.products):
             reason = "its product is not that of the contributions"
-            self.found.append(Culprit(CONCENTRATOR, reason))
+            self.culprits.append(Culprit(CONCENTRATOR, reason))
         try:
             return decrypt_product(self._round, self._batch, products, self._decryptor)
         except SumRefused:
@@ -137,13 +137,13 @@ class Dispute:
         secret = next(filter(None, (self._secret_in(key, pair) for key in keys)), None)
         if secret is None:
             reason = "it does not show the secret of a disputed pair"
-            self.found.extend(Culprit(self._meter(index), reason) for index in pair)
+            self.culprits.extend(Culprit(self._meter(index), reason) for index in pair)
             return
         point = self._point_of(secret, pair)
         for index, other in (pair, pair[::-1]):
             if self._points[index][other] != point:
                 reason = f"its point for the pair with meter {self._meter(other).hex()} is wrong"
-                self.found.append(Culprit(self._meter(index), reason))
+                self.culprits.append(Culprit(self._meter(index), reason))
             self._points[index][other] = point
 
     def bisect(self, opener: Opener | None = None) -> None:
@@ -157,7 +157,7 @@ class Dispute:
             raise SumRefused(f"{len(self.silent)} households do not show their pair points")
         reason = "it has not contributed what its certifier signed"
         bad = self._bad(tuple(range(len(self._indexes))), opener or (lambda _: self._decryptor))
-        self.found.extend(Culprit(self._meter(self._indexes[place]), reason) for place in bad)
+        self.culprits.extend(Culprit(self._meter(self._indexes[place]), reason) for place in bad)
 
     def _bad(self, places: tuple[int, ...], opener: Opener) -> Iterator[int]:
         if self._adds_up(places, opener(places)):

@@ -132,8 +132,8 @@ class RoundHousehold:
         if not theirs.is_by(self.round.members[other].keys.signing):
             raise RoundRefused("the points are not signed by the other end of the pair")
         others = [index for index in contributors.indexes if index != other]
-        place = others.index(self.index)
-        if len(theirs.points) == len(others) and theirs.points[place] == self._pair_point(other):
+        position = others.index(self.index)
+        if len(theirs.points) == len(others) and theirs.points[position] == self._pair_point(other):
             raise RoundRefused("both ends have signed the same point: there is nothing to settle")
         their_key = self.round.members[other].keys.exchange
         proof = prove_shared_secret(self.secret.exchange_seed, their_key, self._digest)

@@ -74,14 +74,14 @@ def prove_partial_decryption(
     public_key: PaillierPublicKey,
     share: int,
     ciphertexts: Sequence[int],
-    halves: Sequence[int],
+    values: Sequence[int],
     random_bytes: RandomBytes,
 ) -> bytes:
     """Return the proof that the halves are the ciphertexts raised to the share."""
     square = mpz(public_key.modulus) ** 2
     base = _base(public_key.modulus)
     checked = gmpy2.powmod_sec(base, share, square)
-    transcript, weights = _stated(public_key, int(checked), ciphertexts, halves)
+    transcript, weights = _stated(public_key, int(checked), ciphertexts, values)
     mask = int.from_bytes(random_bytes(_response_size(public_key)), "big") >> 8
     mixed = _mixed(ciphertexts, weights, square)
     commitments = (
@@ -136,14 +136,14 @@ def _base(modulus: int) -> mpz:
 
 
 def _stated(
-    public_key: PaillierPublicKey, checked: int, ciphertexts: Sequence[int], halves: Sequence[int]
+    public_key: PaillierPublicKey, checked: int, ciphertexts: Sequence[int], values: Sequence[int]
 ) -> tuple[Transcript, list[int]]:
     """Return the transcript of the statement, and the weights drawn from it."""
     transcript = Transcript("paillier halves", 1)
     size = public_key.ciphertext_size
     transcript.append("modulus", public_key.encode())
     transcript.append("base", checked.to_bytes(size, "big"))
-    for label, numbers in (("ciphertexts", ciphertexts), ("halves", halves)):
+    for label, numbers in (("ciphertexts", ciphertexts), ("halves", values)):
         transcript.append(label, public_key.encode_ciphertexts(numbers))
     seed = transcript.digest()
     drawn = shake_256(seed).digest(_CHALLENGE_SIZE * len(ciphertexts))

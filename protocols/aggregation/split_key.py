@@ -55,7 +55,7 @@ class KeyShare:
     def partially_decrypt(
         self, ciphertexts: Sequence[int], random_bytes: RandomBytes
     ) -> PartialDecryption:
-        """Return this half of each, and the proof; raise `ValueError` for no ciphertext."""
+        """Return this part of each, and its proof; raise `ValueError` for no ciphertext."""
         values = self.apply(ciphertexts)
         proof = prove_partial_decryption(
             self.public_key, self.exponent, ciphertexts, values, random_bytes
@@ -92,11 +92,11 @@ def split_key(key: PaillierPrivateKey, random_bytes: RandomBytes) -> tuple[KeySh
     return KeyShare(public, first), KeyShare(public, second)
 
 
-def combine(public_key: PaillierPublicKey, *halves: Sequence[int]) -> list[int]:
-    """Return the plaintexts; raise `ValueError` if the halves do not belong together."""
+def combine(public_key: PaillierPublicKey, *parts: Sequence[int]) -> list[int]:
+    """Return the plaintexts; raise `ValueError` if the parts do not belong together."""
     n = mpz(public_key.modulus)
     plaintexts = []
-    for product in public_key.product(halves):
+    for product in public_key.product(parts):
         plaintext, rest = divmod(product - 1, n)
         if rest:
             raise ValueError("the halves of the decryption do not belong together")

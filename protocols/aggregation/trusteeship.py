@@ -41,12 +41,12 @@ def require_dispute(
     All three sequences are in the order of the roster.
     """
     rows = _rows(announced, contributions, smallest_group)
-    known = tuple((one.index, one.digest) for one in contributions)
+    known = tuple((contribution.index, contribution.digest) for contribution in contributions)
     if contributors.round != announced.digest or known != tuple(
         zip(contributors.indexes, contributors.contributions, strict=True)
     ):
         raise RoundRefused("not the contributions that the contributors have agreed on")
-    signed = tuple(one.index for one in points if one.is_about(announced, contributors))
+    signed = tuple(shown.index for shown in points if shown.is_about(announced, contributors))
     if signed != contributors.indexes:
         raise RoundRefused("not every contributor has signed for a dispute")
     return rows

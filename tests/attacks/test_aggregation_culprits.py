@@ -82,7 +82,7 @@ def test_a_household_that_encrypts_what_was_not_signed_is_named(
         decrypt_sum(announced, batch, private_key())
     inquiry, opened = investigate(announced, members, batch, collector.evidence())
     assert opened is None
-    assert named(inquiry.found) == {members[CULPRIT].meter}
+    assert named(inquiry.culprits) == {members[CULPRIT].meter}
     assert inquiry.decrypted <= 9
 
 
@@ -94,7 +94,7 @@ def test_two_households_that_cheat_are_both_named() -> None:
     announced = announce(members)
     collector = collect(announced, members)
     inquiry, _ = investigate(announced, members, collector.batch(), collector.evidence())
-    assert named(inquiry.found) == {members[1].meter, members[6].meter}
+    assert named(inquiry.culprits) == {members[1].meter, members[6].meter}
 
 
 def reopened(collector: Collector, home: Home, **changes: Any) -> Batch:
@@ -118,7 +118,7 @@ def test_a_household_that_opens_wrongly_is_named(changes: dict[str, Any]) -> Non
     with pytest.raises(SumRefused):
         decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
-    assert named(inquiry.found) == {members[CULPRIT].meter}
+    assert named(inquiry.culprits) == {members[CULPRIT].meter}
 
 
 def wrong_point(members: list[Home], collector: Collector) -> dict[int, PairPoints]:
@@ -137,8 +137,8 @@ def test_a_wrong_pair_point_is_settled_by_the_other_end_and_its_author_named() -
     inquiry, _ = investigate(
         announced, members, collector.batch(), collector.evidence(), points=points
     )
-    assert named(inquiry.found) == {members[CULPRIT].meter}
-    assert any("pair with meter" in culprit.reason for culprit in inquiry.found)
+    assert named(inquiry.culprits) == {members[CULPRIT].meter}
+    assert any("pair with meter" in culprit.reason for culprit in inquiry.culprits)
 
 
 class WrongPairKeyHome(Home):
@@ -159,7 +159,7 @@ def test_a_household_that_masks_with_a_wrong_pair_key_throughout_is_named() -> N
     with pytest.raises(SumRefused):
         decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
-    assert named(inquiry.found) == {members[CULPRIT].meter}
+    assert named(inquiry.culprits) == {members[CULPRIT].meter}
 
 
 def test_a_pair_key_is_shown_to_nobody_without_a_lie_to_settle() -> None:
@@ -210,7 +210,7 @@ def test_a_limb_that_would_run_over_into_the_next_is_blamed_on_its_author() -> N
     with pytest.raises(SumRefused):
         decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
-    assert named(inquiry.found) == {members[CULPRIT].meter}
+    assert named(inquiry.culprits) == {members[CULPRIT].meter}
 
 
 def products_of(announced: Round, evidence: Sequence[Contribution], places: Sequence[int]) -> bytes:
@@ -237,7 +237,7 @@ def test_a_concentrator_that_multiplies_others_is_named_and_the_true_sum_saved(
     with pytest.raises(SumRefused):
         decrypt_sum(announced, batch, private_key())
     inquiry, opened = investigate(announced, members, batch, collector.evidence())
-    assert named(inquiry.found) == {CONCENTRATOR}
+    assert named(inquiry.culprits) == {CONCENTRATOR}
     assert opened is not None
     assert opened.values == plain_sum(members)
 
@@ -254,7 +254,7 @@ def test_a_concentrator_that_alters_the_product_is_named() -> None:
     with pytest.raises(SumRefused):
         decrypt_sum(announced, batch, private_key())
     inquiry, _ = investigate(announced, members, batch, collector.evidence())
-    assert named(inquiry.found) == {CONCENTRATOR}
+    assert named(inquiry.culprits) == {CONCENTRATOR}
 
 
 def test_a_concentrator_that_shows_other_contributions_than_agreed_is_named() -> None:

@@ -161,14 +161,14 @@ def test_a_trustee_that_answers_wrongly_has_nobody_blamed(
 ) -> None:
     trustee, n = region.split(), region.workspace.paillier.public_key.modulus
     open_otherwise(region.hubs[3])
-    honest = trustee._part
+    honest = trustee._part_of_dispute
 
     def part(about: bytes, places: bytes) -> bytes:
         halves = PartialDecryption.decode(honest(about, places), trustee.share.public_key)
         values = tuple(half * (1 + n) % n**2 for half in halves.values)
         return replace(halves, values=values).encode(trustee.share.public_key)
 
-    monkeypatch.setattr(Trustee, "_part", lambda _, about, places: part(about, places))
+    monkeypatch.setattr(Trustee, "_part_of_dispute", lambda _, about, places: part(about, places))
     outcome = region.run(trustee=trustee)
     assert outcome.aggregate is None
     assert not outcome.culprits

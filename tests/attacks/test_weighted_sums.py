@@ -252,7 +252,7 @@ def test_a_home_that_weighs_with_prices_of_its_own_is_named() -> None:
         lying.open(opened.encode())
     inquiry, opened_sum = investigate(announced, members, lying.batch(), lying.evidence())
     assert opened_sum is None
-    assert [one.meter for one in inquiry.found] == [liar.meter]
+    assert [one.meter for one in inquiry.culprits] == [liar.meter]
 
 
 @pytest.fixture

@@ -68,11 +68,11 @@ class Trustee:
         try:
             match request:
                 case "halves", (bytes(announcement), bytes(ciphertexts), *contributions):
-                    yield "halves", (self._halves(announcement, ciphertexts, contributions),)
+                    yield "halves", (self._part_of_sum(announcement, ciphertexts, contributions),)
                 case "dispute", (bytes(announcement), bytes(contributors), *evidence):
                     self._dispute(announcement, contributors, evidence)
                 case "part", (bytes(about), bytes(places)):
-                    yield "halves", (self._part(about, places),)
+                    yield "halves", (self._part_of_dispute(about, places),)
                 case name, _:
                     raise ConcentratorRefused(f"no such request: {name[:40]}")
         except (AggregationError, ValueError) as error:
@@ -86,7 +86,9 @@ class Trustee:
             member.verify(self.authorities)
         return announced
 
-    def _halves(self, announcement: bytes, data: bytes, contributions: Sequence[object]) -> bytes:
+    def _part_of_sum(
+        self, announcement: bytes, data: bytes, contributions: Sequence[object]
+    ) -> bytes:
         announced = self._round(announcement)
         ciphertexts = self.share.public_key.decode_ciphertexts(data)
         if not ciphertexts:
@@ -116,7 +118,7 @@ class Trustee:
         while len(self._disputed) > MOST_DISPUTES:
             self._disputed.popitem(last=False)
 
-    def _part(self, about: bytes, data: bytes) -> bytes:
+    def _part_of_dispute(self, about: bytes, data: bytes) -> bytes:
         rows = self._disputed.get(about)
         if rows is None:
             raise RoundRefused("no dispute about that round")
@@ -130,5 +132,5 @@ class Trustee:
         return self._apply(key.product([rows[place] for place in places]))
 
     def _apply(self, ciphertexts: Sequence[int]) -> bytes:
-        halves = self.share.partially_decrypt(ciphertexts, self.randomness)
-        return halves.encode(self.share.public_key)
+        decryption = self.share.partially_decrypt(ciphertexts, self.randomness)
+        return decryption.encode(self.share.public_key)

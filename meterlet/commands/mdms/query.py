@@ -50,12 +50,12 @@ def query(
     region = question.region
     with one_line_errors(), Mdms.open(folder) as workspace:
         curve, published = question.curve(workspace)
-        found = statistics(curve)
+        figures = statistics(curve)
         budget = Publisher(workspace.store).budget(region)
     if as_json:
         facts: dict[str, Any] = {
             **curve_facts(curve),
-            "statistics": _statistics_facts(found),
+            "statistics": _statistics_facts(figures),
             "noise": noise_facts(published),
         }
         if with_budget:
@@ -67,16 +67,16 @@ def query(
         f" to {curve.most_homes}" if curve.most_homes > curve.fewest_homes else ""
     )
     click.echo(f"{region}, {days}: {len(curve.slots)} slots of {homes} homes")
-    click.echo(f"  total {found.total_wh} Wh, load factor {float(found.load_factor):.3f}")
-    click.echo(f"  least {found.least[0]} Wh at {utc_text(found.least[1])}")
-    click.echo(f"  most  {found.most[0]} Wh at {utc_text(found.most[1])}")
-    ranks = ", ".join(f"{percent} %: {wh}" for percent, wh in found.percentiles_wh)
-    click.echo(f"  mean {found.mean_wh} Wh; percentiles {ranks}")
+    click.echo(f"  total {figures.total_wh} Wh, load factor {float(figures.load_factor):.3f}")
+    click.echo(f"  least {figures.least[0]} Wh at {utc_text(figures.least[1])}")
+    click.echo(f"  most  {figures.most[0]} Wh at {utc_text(figures.most[1])}")
+    ranks = ", ".join(f"{percent} %: {wh}" for percent, wh in figures.percentiles_wh)
+    click.echo(f"  mean {figures.mean_wh} Wh; percentiles {ranks}")
     for begin, end in curve.gaps:
         click.echo(f"  nothing is stored from {utc_text(begin)} to {utc_text(end)}")
-    if found.by_hour_w:
+    if figures.by_hour_w:
         table = Table("hour", "mean W", box=None)
-        for hour, watts in found.by_hour_w:
+        for hour, watts in figures.by_hour_w:
             table.add_row(f"{hour:02}", f"{watts:,}")
         Console().print(table)
     if published is not None:
@@ -127,12 +127,12 @@ def forecast(
             "noise": noise_facts(published),
             "errors": [
                 {
-                    "method": one.method,
-                    "mape": round(one.mape, 6),
-                    "nrmse": round(one.nrmse, 6),
-                    "slots": one.slots,
+                    "method": accuracy.method,
+                    "mape": round(accuracy.mape, 6),
+                    "nrmse": round(accuracy.nrmse, 6),
+                    "slots": accuracy.slots,
                 }
-                for one in errors
+                for accuracy in errors
             ],
         }
         print_json("meterlet.mdms.forecast/1", facts)
@@ -142,11 +142,9 @@ def forecast(
         f"{region}: {sum(expected.uses_wh)} Wh from {utc_text(begin)} to {utc_text(end)},"
         f" at most {max(expected.uses_wh)} Wh in a slot, by {method}"
     )
-    for one in errors:
-        click.echo(
-            f"  {one.method:15} MAPE {100 * one.mape:6.2f} %   NRMSE {100 * one.nrmse:6.2f} %"
-            f"   ({one.slots} slots)"
-        )
+    for accuracy in errors:
+        ratios = f"MAPE {100 * accuracy.mape:6.2f} %   NRMSE {100 * accuracy.nrmse:6.2f} %"
+        click.echo(f"  {accuracy.method:15} {ratios}   ({accuracy.slots} slots)")
 
 
 @click.command()
@@ -221,36 +219,36 @@ def balance(
     losses = Losses(no_load_w, _ppm(loss))
     question = CurveRequest(region)
     with one_line_errors(), Mdms.open(folder) as workspace:
-        found = balance_of(question.exact(workspace), read_feeder(feeder), losses)
-    discrepant = found.is_discrepant(level)
-    set_in = utc_text(found.onset) if discrepant and found.onset_p < level else None
+        result = balance_of(question.exact(workspace), read_feeder(feeder), losses)
+    discrepant = result.is_discrepant(level)
+    set_in = utc_text(result.onset) if discrepant and result.onset_p < level else None
     facts = {
         "region": region,
-        "slots": found.slots,
-        "feeder_wh": found.feeder_wh,
-        "sum_wh": found.sum_wh,
-        "losses_wh": found.losses_wh,
-        "residual_wh": found.residual_wh,
+        "slots": result.slots,
+        "feeder_wh": result.feeder_wh,
+        "sum_wh": result.sum_wh,
+        "losses_wh": result.losses_wh,
+        "residual_wh": result.residual_wh,
         "test": "HAC t-test (Newey, West 1987)",
-        "t": round(found.t, 3),
-        "p": found.p,
+        "t": round(result.t, 3),
+        "p": result.p,
         "level": level,
         "discrepancy": discrepant,
         "set_in": set_in,
         "set_in_test": "OLS-CUSUM (Ploberger, Krämer 1992)",
-        "set_in_p": found.onset_p,
+        "set_in_p": result.onset_p,
     }
     if as_json:
         print_json("meterlet.mdms.balance/1", facts)
     else:
         click.echo(
-            f"{region}, {found.slots} slots: feeder {found.feeder_wh} − sum {found.sum_wh}"
-            f" − losses {found.losses_wh} = {found.residual_wh} Wh"
+            f"{region}, {result.slots} slots: feeder {result.feeder_wh} − sum {result.sum_wh}"
+            f" − losses {result.losses_wh} = {result.residual_wh} Wh"
         )
         verdict = "does not balance" if discrepant else "balances"
-        click.echo(f"  it {verdict}: HAC t-test, t = {found.t:.2f}, p = {found.p:.2g}")
+        click.echo(f"  it {verdict}: HAC t-test, t = {result.t:.2f}, p = {result.p:.2g}")
         if set_in is not None:
-            click.echo(f"  it set in about {set_in} (CUSUM, p = {found.onset_p:.2g})")
+            click.echo(f"  it set in about {set_in} (CUSUM, p = {result.onset_p:.2g})")
     if discrepant:
         raise SystemExit(int(Exit.REFUTED))
 
@@ -265,13 +263,13 @@ def _ppm(percent: str) -> int:
     return ppm
 
 
-def _statistics_facts(found: Statistics) -> dict[str, Any]:
+def _statistics_facts(figures: Statistics) -> dict[str, Any]:
     return {
-        "total_wh": found.total_wh,
-        "least": {"wh": found.least[0], "start": utc_text(found.least[1])},
-        "most": {"wh": found.most[0], "start": utc_text(found.most[1])},
-        "mean_wh": found.mean_wh,
-        "load_factor": round(float(found.load_factor), 6),
-        "percentiles_wh": {str(percent): wh for percent, wh in found.percentiles_wh},
-        "by_hour_w": {f"{hour:02}": watts for hour, watts in found.by_hour_w},
+        "total_wh": figures.total_wh,
+        "least": {"wh": figures.least[0], "start": utc_text(figures.least[1])},
+        "most": {"wh": figures.most[0], "start": utc_text(figures.most[1])},
+        "mean_wh": figures.mean_wh,
+        "load_factor": round(float(figures.load_factor), 6),
+        "percentiles_wh": {str(percent): wh for percent, wh in figures.percentiles_wh},
+        "by_hour_w": {f"{hour:02}": watts for hour, watts in figures.by_hour_w},
     }

@@ -113,7 +113,7 @@ def test_hubs_settle_a_dispute_and_the_liar_is_named(hubs: list[Hub]) -> None:
     key = hubs[0].take(Instruction.SHOW_KEY, listed, shown[place].encode())
     inquiry.settle(pair, [PairKey.decode(key)])
     inquiry.bisect()
-    assert {culprit.meter for culprit in inquiry.found} == {liar.meter}
+    assert {culprit.meter for culprit in inquiry.culprits} == {liar.meter}
 
 
 def test_a_hub_that_is_closed_leaves_no_applet_in_memory(hubs: list[Hub]) -> None:

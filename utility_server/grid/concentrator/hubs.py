@@ -105,18 +105,18 @@ class Hubs:
 
         def ask_next(count: int) -> set[asyncio.Future[Answer]]:
             return {
-                loop.run_in_executor(self._threads, self._one, hub, question)
+                loop.run_in_executor(self._threads, self._ask_hub, hub, question)
                 for hub in islice(waiting, count)
             }
 
-        asked = ask_next(self.at_once)
-        while asked:
-            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        pending = ask_next(self.at_once)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for answered in done:
                 yield answered.result()
-            asked |= ask_next(len(done))
+            pending |= ask_next(len(done))
 
-    def _one(self, hub: Hub, question: Question) -> Answer:
+    def _ask_hub(self, hub: Hub, question: Question) -> Answer:
         head_end = HeadEnd(self.randomness, self.timeout_seconds)
         data: bytes | HeadEndError
         try:

@@ -57,7 +57,7 @@ class Members:
         with reading(self.engine) as connection:
             rows = connection.execute(query).scalars().all()
         try:
-            found = [MeterCertificate.decode(data) for data in rows]
+            certificates = [MeterCertificate.decode(data) for data in rows]
         except MalformedMessage as error:
             raise StoreError(f"region {region}: a member's certificate: {error}") from None
-        return {certificate.meter: certificate for certificate in found}
+        return {certificate.meter: certificate for certificate in certificates}

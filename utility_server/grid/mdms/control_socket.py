@@ -199,11 +199,11 @@ class MdmsServer:
         with ExitStack() as stack:
             workspace = stack.enter_context(Mdms.open(self.folder))
             terms = request.terms(workspace)
-            line = stack.enter_context(Connection.open(self.concentrator, LINE_SECONDS))
+            connection = stack.enter_context(Connection.open(self.concentrator, LINE_SECONDS))
             trustee = None
             if self.trustee is not None:
                 trustee = stack.enter_context(Connection.open(self.trustee, LINE_SECONDS))
-            outcome = RoundRunner(workspace, line, say, trustee, request.is_again).run(terms)
+            outcome = RoundRunner(workspace, connection, say, trustee, request.is_again).run(terms)
         return outcome_json(outcome)
 
 
@@ -216,11 +216,11 @@ def ask(folder: Path, request: Request) -> Iterator[str | dict[str, Any]]:
     name, items = request.message()
     if not (folder / SOCKET).exists():
         raise LineError(f"{folder / SOCKET}: not there; `meterlet mdms serve` must be running")
-    with Connection.open_local(folder / SOCKET) as line, _translated():
-        for answer, parts in line.ask(name, *items):
+    with Connection.open_local(folder / SOCKET) as connection, _translated():
+        for answer, parts in connection.ask(name, *items):
             match answer, parts:
-                case "said", (str(said),):
-                    yield said
+                case "said", (str(line),):
+                    yield line
                 case "outcome", (str(facts),):
                     yield json.loads(facts)
 
@@ -260,8 +260,8 @@ def outcome_json(outcome: RoundOutcome) -> dict[str, Any]:
         "absent": list(map(_absence, outcome.absent)),
         "refused": list(map(_absence, outcome.refused)),
         "culprits": [
-            {"who": one.meter.hex() or "concentrator", "reason": one.reason}
-            for one in outcome.culprits
+            {"who": culprit.meter.hex() or "concentrator", "reason": culprit.reason}
+            for culprit in outcome.culprits
         ],
         "void": outcome.void or None,
         "silent": [meter.hex() for meter in outcome.silent],
@@ -302,5 +302,5 @@ def _group_value_json(value: GroupValue, *, is_known: bool) -> dict[str, Any]:
     }
 
 
-def _absence(one: Absence) -> dict[str, Item]:
-    return {"meter": one.meter.hex(), "step": one.step, "why": one.why}
+def _absence(absence: Absence) -> dict[str, Item]:
+    return {"meter": absence.meter.hex(), "step": absence.step, "why": absence.why}

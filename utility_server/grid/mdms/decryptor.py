@@ -65,14 +65,14 @@ class WithTrustee:
 
         What it returns takes their places in the list of contributors.
         """
-        evidence = [one.encode() for one in (*contributions, *points)]
+        evidence = [message.encode() for message in (*contributions, *points)]
         shown = self.announced.encode(), batch.contributors.encode(), *evidence
         self._ask("dispute", *shown)
 
         def opener(places: Sequence[int]) -> Decryptor:
             named = b"".join(place.to_bytes(_PLACE_SIZE, "big") for place in places)
             return JointDecryptor(
-                self.share, lambda _: self._ask_for_halves("part", self.announced.digest, named)
+                self.share, lambda _: self._ask_for_part("part", self.announced.digest, named)
             )
 
         return opener
@@ -83,11 +83,11 @@ class WithTrustee:
                 if name == "contribution":
                     self._evidence += items
         data = self.public_key.encode_ciphertexts(ciphertexts)
-        return self._ask_for_halves("halves", self.announced.encode(), data, *self._evidence)
+        return self._ask_for_part("halves", self.announced.encode(), data, *self._evidence)
 
-    def _ask_for_halves(self, request: str, *items: Item) -> PartialDecryption:
-        for name, answered in self._ask(request, *items):
-            match name, answered:
+    def _ask_for_part(self, request: str, *items: Item) -> PartialDecryption:
+        for name, parts in self._ask(request, *items):
+            match name, parts:
                 case "halves", (bytes(data),):
                     try:
                         return PartialDecryption.decode(data, self.public_key)

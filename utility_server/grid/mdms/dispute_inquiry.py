@@ -31,7 +31,7 @@ __all__ = ["DisputeInquiry"]
 class DisputeInquiry:
     """One batch that did not open."""
 
-    line: Connection
+    connection: Connection
     announced: Round
     batch: Batch
     decryptor: Decryptor
@@ -47,14 +47,14 @@ class DisputeInquiry:
         `refused` is what the sum was refused with.
         """
         try:
-            case = Dispute(self.announced, self.batch, self.decryptor)
+            dispute = Dispute(self.announced, self.batch, self.decryptor)
         except SumRefused:
             # Parts that are not signed by whom they should be: who handed them on did not look.
             self.culprits.append(Culprit(CONCENTRATOR, str(refused)))
             return None
         try:
             contributions = self._evidence()
-            opened = case.examine_evidence(contributions)
+            opened = dispute.examine_evidence(contributions)
         except Accused as accused:
             self.culprits.append(accused.culprit)
             return None
@@ -63,30 +63,30 @@ class DisputeInquiry:
             return None
         if opened is None:
             try:
-                self._ask_households(case, contributions)
+                self._ask_households(dispute, contributions)
             except HolderRefused as refused_help:
                 self.obstacle = str(refused_help)
-        self.culprits += case.found
+        self.culprits += dispute.culprits
         return opened
 
-    def _ask_households(self, case: Dispute, contributions: Sequence[Contribution]) -> None:
+    def _ask_households(self, dispute: Dispute, contributions: Sequence[Contribution]) -> None:
         points = self._points()
-        case.examine_points(points)
-        for pair in case.disputes():
-            case.settle(pair, self._pair_keys(pair, points))
-        self.silent += case.silent
-        if case.silent:
+        dispute.examine_points(points)
+        for pair in dispute.disputes():
+            dispute.settle(pair, self._pair_keys(pair, points))
+        self.silent += dispute.silent
+        if dispute.silent:
             return
         if isinstance(self.decryptor, WithTrustee):
             signed = [points[index] for index in self.batch.contributors.indexes]
-            case.bisect(self.decryptor.dispute(self.batch, contributions, signed))
+            dispute.bisect(self.decryptor.dispute(self.batch, contributions, signed))
         else:
-            case.bisect()
+            dispute.bisect()
 
     def _evidence(self) -> list[Contribution]:
         return [
             Contribution.decode(data)
-            for name, items in self.line.ask("evidence", self.announced.digest)
+            for name, items in self.connection.ask("evidence", self.announced.digest)
             if name == "contribution"
             for data in items
             if isinstance(data, bytes)
@@ -94,22 +94,22 @@ class DisputeInquiry:
 
     def _points(self) -> dict[int, PairPoints]:
         places = {member.meter: index for index, member in enumerate(self.announced.members)}
-        found = {}
-        for name, items in self.line.ask("points", self.announced.digest):
+        points = {}
+        for name, items in self.connection.ask("points", self.announced.digest):
             match name, items:
                 case "points", (bytes(meter), bytes(data)) if meter in places:
                     try:
-                        found[places[meter]] = PairPoints.decode(data)
+                        points[places[meter]] = PairPoints.decode(data)
                     except MalformedMessage:
                         continue  # counts as silence
-        return found
+        return points
 
     def _pair_keys(self, pair: tuple[int, int], points: dict[int, PairPoints]) -> list[PairKey]:
         """Return what the ends of a pair show, each on sight of what the other has signed."""
         keys = []
-        for one, other in (pair, pair[::-1]):
-            meter, theirs = self.announced.members[one].meter, points[other].encode()
-            for name, items in self.line.ask("pair", self.announced.digest, meter, theirs):
+        for index, other in (pair, pair[::-1]):
+            meter, theirs = self.announced.members[index].meter, points[other].encode()
+            for name, items in self.connection.ask("pair", self.announced.digest, meter, theirs):
                 match name, items:
                     case "pair", (bytes(), bytes(data)):
                         try:

@@ -78,7 +78,7 @@ def evaluate(
         raise ForecastImpossible(f"region {curve.region}: too few days to compare a forecast with")
     span = latest - earliest
     starts = sorted({earliest + span * number // max(origins - 1, 1) for number in range(origins)})
-    found = []
+    accuracies = []
     for method in methods:
         ratios: list[float] = []
         squares: list[int] = []
@@ -95,8 +95,8 @@ def evaluate(
         if not ratios:
             raise ForecastImpossible(f"region {curve.region}: it used nothing")
         nrmse = math.sqrt(sum(squares) / len(squares)) * len(used) / sum(used)
-        found.append(Accuracy(method, sum(ratios) / len(ratios), nrmse, len(squares)))
-    return found
+        accuracies.append(Accuracy(method, sum(ratios) / len(ratios), nrmse, len(squares)))
+    return accuracies
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,8 +167,8 @@ class Publisher:
         if len(noisy) != len(curve.slots):
             raise StoreError(f"region {curve.region}: a release is not what this program writes")
         # What homes lacked is told by nothing that is published: it was not noised.
-        told = replace(curve, uses_wh=tuple(noisy), missing=0)
-        return Published(told, mechanism, nano_rho, deviation, was_known)
+        noisy_curve = replace(curve, uses_wh=tuple(noisy), missing=0)
+        return Published(noisy_curve, mechanism, nano_rho, deviation, was_known)
 
 
 def _numbers(plain: bytes) -> list[int]:

@@ -85,7 +85,7 @@ class RoundRunner:
     """Runs one round over a line to the concentrator."""
 
     workspace: Mdms
-    line: Connection
+    connection: Connection
     say: Say = lambda line: None
     trustee: Connection | None = None
     """To the holder of the key's other share, where it is split."""
@@ -122,8 +122,11 @@ class RoundRunner:
         try:
             self._collect_and_open(announced)
         finally:
-            list(self.line.ask("end", announced.digest))
-            self.outcome.sent, self.outcome.received = self.line.sent, self.line.received
+            list(self.connection.ask("end", announced.digest))
+            self.outcome.sent, self.outcome.received = (
+                self.connection.sent,
+                self.connection.received,
+            )
         return self.outcome
 
     def _is_known(self, terms: RoundTerms) -> bool:
@@ -139,7 +142,7 @@ class RoundRunner:
         started = perf_counter()
         known, members = self.workspace.members.of_region(terms.region), []
         kind = () if terms.weighting is None else ("worth",)
-        for name, items in self.line.ask("keys", terms.region, nonce, *kind):
+        for name, items in self.connection.ask("keys", terms.region, nonce, *kind):
             match name, items:
                 case "keys", (bytes(meter), bytes(data)):
                     member = self._member(known, meter, nonce, data)
@@ -147,8 +150,8 @@ class RoundRunner:
                         members.append(member)
                 case "absent", (bytes(meter), str(step), str(why)):
                     self.outcome.absent.append(Absence(meter, step, why))
-        for one in self.outcome.absent + self.outcome.refused:
-            self.say(f"meter {one.meter.hex()}: {one.step}: {one.why}")
+        for absence in self.outcome.absent + self.outcome.refused:
+            self.say(f"meter {absence.meter.hex()}: {absence.step}: {absence.why}")
         self.outcome.timings["keys"] = perf_counter() - started
         return tuple(members)
 
@@ -184,7 +187,7 @@ class RoundRunner:
 
     def _collect(self, announced: Round) -> bytes:
         batch = None
-        for name, items in self.line.ask("collect", announced.encode()):
+        for name, items in self.connection.ask("collect", announced.encode()):
             match name, items:
                 case "batch", (bytes(data),):
                     batch = data
@@ -201,12 +204,12 @@ class RoundRunner:
             batch = Batch.decode(data)
         except MalformedMessage as error:
             raise VerificationFailed("batch", str(error)) from None
-        decryptor = decryptor_of(self.workspace, self.line, self.trustee, announced)
+        decryptor = decryptor_of(self.workspace, self.connection, self.trustee, announced)
         try:
             self._store(announced, decrypt_sum(announced, batch, decryptor))
         except SumRefused as refused:
             self.say(f"the sum is refused: {refused}")
-            inquiry = DisputeInquiry(self.line, announced, batch, decryptor)
+            inquiry = DisputeInquiry(self.connection, announced, batch, decryptor)
             opened = inquiry.run(refused)
             self.outcome.culprits += inquiry.culprits
             self.outcome.silent += inquiry.silent
@@ -221,7 +224,7 @@ class RoundRunner:
         terms = announced.terms
         self.outcome.meters = opened.meters
         if terms.weighting is not None:
-            left = (one.meter for one in self.outcome.absent + self.outcome.refused)
+            left = (absence.meter for absence in self.outcome.absent + self.outcome.refused)
             meters = (*left, *(member.meter for member in announced.members))
             self.outcome.group_value = GroupValue.of(announced, opened, meters)
             self.workspace.store.put_group_value(self.outcome.group_value)
