@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from protocols.aggregation._wire import WireMessage, written
 from protocols.aggregation.errors import (
     ContributionRefused,
     Fault,
@@ -31,6 +30,7 @@ from protocols.aggregation.messages import (
     SumAgreement,
 )
 from protocols.aggregation.round import Round
+from protocols.aggregation.wire import WireMessage, written
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.proofs import ProofError, ProofRefused, verify_all
 

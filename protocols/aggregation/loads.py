@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from protocols.aggregation._wire import DIGEST_SIZE, SignedMessage, sized, written
 from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.wire import DIGEST_SIZE, SignedMessage, sized, written
 from protocols.proofs import Malformed, Point
 from protocols.proofs.generators import generators
 from protocols.proofs.group import COMPRESSED_SIZE, multiply_generator

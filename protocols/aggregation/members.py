@@ -22,15 +22,15 @@ from typing import ClassVar, Final, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocols.aggregation._wire import (
+from protocols.aggregation.errors import MalformedMessage, RoundRefused
+from protocols.aggregation.shared_secret_proof import is_exchange_key
+from protocols.aggregation.wire import (
     KEY_SIZE,
     SIGNATURE_SIZE,
     SignedMessage,
     require_size,
     sized,
 )
-from protocols.aggregation.errors import MalformedMessage, RoundRefused
-from protocols.aggregation.shared_secret_proof import is_exchange_key
 
 __all__ = ["NONCE_SIZE", "MemberKeys", "MemberSecret", "MeterCertificate", "RosterMember"]
 

@@ -17,7 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
-from protocols.aggregation._wire import (
+from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.loads import CertifiedLoad, commitment_of
+from protocols.aggregation.masks import SEED_SIZE
+from protocols.aggregation.round import Round
+from protocols.aggregation.shared_secret_proof import PROOF_SIZE
+from protocols.aggregation.wire import (
     DIGEST_SIZE,
     KEY_SIZE,
     SignedMessage,
@@ -26,11 +31,6 @@ from protocols.aggregation._wire import (
     sized,
     written,
 )
-from protocols.aggregation.errors import MalformedMessage
-from protocols.aggregation.loads import CertifiedLoad, commitment_of
-from protocols.aggregation.masks import SEED_SIZE
-from protocols.aggregation.round import Round
-from protocols.aggregation.shared_secret_proof import PROOF_SIZE
 from protocols.canonical.cbor import CborItem
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar

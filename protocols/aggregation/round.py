@@ -17,7 +17,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Self
 
-from protocols.aggregation._wire import (
+from protocols.aggregation.errors import KeyRefused, MalformedMessage, PackingRefused, RoundRefused
+from protocols.aggregation.members import NONCE_SIZE, RosterMember, require_region
+from protocols.aggregation.packing import Layout
+from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
+from protocols.aggregation.weighting import Weighting
+from protocols.aggregation.wire import (
     SignedMessage,
     decode_message,
     decode_signed,
@@ -25,11 +30,6 @@ from protocols.aggregation._wire import (
     require_size,
     sized,
 )
-from protocols.aggregation.errors import KeyRefused, MalformedMessage, PackingRefused, RoundRefused
-from protocols.aggregation.members import NONCE_SIZE, RosterMember, require_region
-from protocols.aggregation.packing import Layout
-from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
-from protocols.aggregation.weighting import Weighting
 from protocols.canonical.cbor import CborItem
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 

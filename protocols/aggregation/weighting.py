@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar, Final
 
-from protocols.aggregation._wire import DIGEST_SIZE, WireMessage, cut, sized, written
 from protocols.aggregation.errors import MalformedMessage, PackingRefused, RoundRefused
+from protocols.aggregation.wire import DIGEST_SIZE, WireMessage, cut, sized, written
 
 __all__ = ["Weighting"]
 

@@ -124,8 +124,9 @@ def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
     with one_line_errors(), Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
         granted, releases = publisher.budget(region), publisher.releases(region)
-        statement = PrivacyNotice(granted, workspace.now(), releases)
-        write_new(output, statement.sign(workspace.signing), 0o644)
+        statement = PrivacyNotice.of(granted, workspace.now(), releases)
+        signed = statement.signed(workspace.signing.private_bytes_raw())
+        write_new(output, signed.encode(), 0o644)
     if as_json:
         facts = {"notice": str(output), "region": region, "budget": budget_facts(statement.budget)}
         print_json("meterlet.mdms.notice/1", facts)

@@ -75,7 +75,9 @@ BUNDLE = BillBundle(
         ("applet bundle", Bundle(MANIFEST.format(limits=""), FILES).sign(KEY, b"vendor")),
         (
             "privacy notice",
-            PrivacyNotice(Budget("Nord/3", 2_500_000_000, 1_250_000_000), NOW, 4).sign(KEY),
+            PrivacyNotice.of(Budget("Nord/3", 2_500_000_000, 1_250_000_000), NOW, 4)
+            .signed(KEY.private_bytes_raw())
+            .encode(),
         ),
         (
             "aggregate",

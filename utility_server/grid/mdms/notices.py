@@ -8,34 +8,42 @@
 """
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from protocols.canonical.cbor import CborError, decode_array, encode_array
+from protocols.aggregation.errors import MalformedMessage
+from protocols.aggregation.wire import SignedMessage, decode_signed
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.publishing import Budget
 
 __all__ = ["PrivacyNotice"]
 
-LABEL: Final = "meterlet privacy notice 1"
-
 
 @dataclass(frozen=True, slots=True)
-class PrivacyNotice:
+class PrivacyNotice(SignedMessage):
     """How much has been told of each home of a region, at most, and how much may be."""
 
-    budget: Budget
+    LABEL: ClassVar[str] = "meterlet privacy notice 1"
+
+    region: str
     time: int
     """Epoch seconds at which that was so."""
+    nano_rho: int
+    spent: int
     releases: int
     """How many answers were published."""
 
-    def sign(self, key: Ed25519PrivateKey) -> bytes:
-        """Return the notice."""
-        message = self._message()
-        return encode_array([message, key.sign(message)])
+    @classmethod
+    def of(cls, budget: Budget, time: int, releases: int) -> Self:
+        """Return the notice of a budget, unsigned."""
+        return cls(budget.region, time, budget.nano_rho, budget.spent, releases)
+
+    @property
+    def budget(self) -> Budget:
+        """What the region's releases may tell of one home, all together."""
+        return Budget(self.region, self.nano_rho, self.spent)
 
     @classmethod
     def verify(cls, data: bytes, operator: Ed25519PublicKey) -> Self:
@@ -44,30 +52,14 @@ class PrivacyNotice:
         Raises `CannotVerify` for what is no notice.
         """
         try:
-            match decode_array(data):
-                case [bytes(message), bytes(signature)]:
-                    operator.verify(signature, message)
-                    notice = cls._of(message)
-                case _:
-                    raise CannotVerify("not a privacy notice")
+            message, signature = decode_signed(data)
+            operator.verify(signature, message)  # first: what is altered is refuted, not unclear
+            return cls.decode(data)
         except InvalidSignature:
             raise VerificationFailed("notice", "not signed with this operator's key") from None
-        except CborError:
-            raise CannotVerify("not a privacy notice: not in its one encoding") from None
-        return notice
+        except MalformedMessage as error:
+            raise CannotVerify(f"not a privacy notice: {error}") from None
 
-    def _message(self) -> bytes:
-        budget = self.budget
-        return encode_array(
-            [LABEL, budget.region, self.time, budget.nano_rho, budget.spent, self.releases]
-        )
-
-    @classmethod
-    def _of(cls, message: bytes) -> Self:
-        match decode_array(message):
-            case [str(label), str(region), int(time), int(rho), int(spent), int(releases)] if (
-                label == LABEL and 0 <= spent <= rho and min(time, releases) >= 0
-            ):
-                return cls(Budget(region, rho, spent), time, releases)
-            case _:
-                raise CannotVerify("not a privacy notice")
+    def _check(self) -> None:
+        if not 0 <= self.spent <= self.nano_rho or min(self.time, self.releases) < 0:
+            raise MalformedMessage("a notice tells of a budget that is not overdrawn")

@@ -2,6 +2,8 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,6 +53,12 @@ def test_a_frame_has_the_bytes_that_were_recorded_before_there_was_one_encoder()
 def test_what_is_no_message_is_refused(items: object) -> None:
     with pytest.raises(LineError, match="no message"):
         decode(cbor2.dumps(items))
+
+
+@pytest.mark.parametrize("module", ["rpc", "trustee", "concentrator.errors", "mdms.control_socket"])
+def test_a_module_of_the_grid_can_be_imported_first(module: str) -> None:
+    program = f"import utility_server.grid.{module}"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_message_has_one_encoding() -> None:
