@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from utility_server.errors import StoreError
 
-__all__ = ["UtilityKeys", "public_pem", "read_secret", "write_secret"]
-
 _SIZE: Final = 32
 _LARGEST: Final = 1 << 16
 

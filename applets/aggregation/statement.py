@@ -17,8 +17,6 @@ from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
 
-__all__ = ["AnswerRefused", "content_of", "member_of"]
-
 
 class AnswerRefused(RoundRefused):
     """An answer is not the one to its request."""

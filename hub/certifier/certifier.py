@@ -46,8 +46,6 @@ from protocols.proofs import (
 )
 from protocols.proofs.group import COMPRESSED_SIZE, ORDER, encode_scalar
 
-__all__ = ["Certification", "Certifier"]
-
 
 @dataclass(frozen=True, slots=True)
 class Certification:

@@ -23,8 +23,6 @@ from protocols.metrology import GridError, Period
 from sml_codec import Obis
 from utility_server.grid.mdms.control_socket import Request, ask
 
-__all__ = ["aggregate"]
-
 VALUE_BITS = 20
 SHOWN = 5
 

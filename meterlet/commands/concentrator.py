@@ -15,8 +15,6 @@ from utility_server.grid.concentrator.server import Answering
 from utility_server.grid.concentrator.server import serve as serve_line
 from utility_server.grid.concentrator.service import Concentrator
 
-__all__ = ["FILE", "concentrator", "run", "run_until_stopped"]
-
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 MEGABYTE = 1 << 20
 

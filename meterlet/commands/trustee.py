@@ -10,8 +10,6 @@ from meterlet.commands.concentrator import FILE, run
 from protocols.aggregation.rules import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
 
-__all__ = ["trustee"]
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def trustee() -> None:

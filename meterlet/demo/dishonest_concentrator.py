@@ -23,8 +23,6 @@ from protocols.aggregation.messages import Contributors
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.service import Concentrator
 
-__all__ = ["COLLECTORS", "KINDS", "serve"]
-
 VICTIM: Final = 0
 FEW: Final = 2
 

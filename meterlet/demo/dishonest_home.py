@@ -16,8 +16,6 @@ from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.round import Round
 from protocols.iso7816 import CommandApdu
 
-__all__ = ["make_liar", "vanishing"]
-
 SHIFT: Final = 512
 """The bit of its first slot's watt-hours that the liar turns over."""
 

@@ -46,8 +46,6 @@ from meterlet.commands.concentrator import run_until_stopped
 from meterlet.demo.dishonest_home import make_liar, vanishing
 from protocols.metrology import Period
 
-__all__ = ["FleetPlan", "Home", "open_csv"]
-
 
 @dataclass(frozen=True, slots=True)
 class Home:

@@ -40,8 +40,6 @@ from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
 from utility_server.keys import public_pem
 
-__all__ = ["Region", "RegionPlan"]
-
 ROOT: Final = Path(__file__).resolve().parents[2]
 REGION: Final = "Demonstration"
 START_SECONDS: Final = 600

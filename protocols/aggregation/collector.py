@@ -34,8 +34,6 @@ from protocols.aggregation.wire import WireMessage, written
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.proofs import ProofError, ProofRefused, verify_all
 
-__all__ = ["Batch", "Collector", "RoundPhase", "require_ranges"]
-
 MessageT = TypeVar("MessageT", Contribution, SumAgreement, Opening)
 
 

@@ -32,8 +32,6 @@ from protocols.aggregation.round import Round
 from protocols.proofs import PointVector, ProofError
 from protocols.proofs.group import ORDER
 
-__all__ = ["RegionSum", "decrypt_sum", "require_batch"]
-
 
 @dataclass(frozen=True, slots=True)
 class RegionSum:

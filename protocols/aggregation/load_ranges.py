@@ -30,8 +30,6 @@ from protocols.proofs.ranges import receive_weighed_bits, send_weighed_bits
 from protocols.proofs.session import SessionCheck
 from protocols.proofs.vector import VectorCommitment, VectorPart, receive_forms, send_forms
 
-__all__ = ["prove_ranges", "ranges_check"]
-
 
 def prove_ranges(
     terms: RoundTerms, load: CertifiedLoad, limbs: Sequence[int], blinding: int, seed: bytes

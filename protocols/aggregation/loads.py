@@ -20,8 +20,6 @@ from protocols.proofs import Malformed, Point
 from protocols.proofs.generators import generators
 from protocols.proofs.group import COMPRESSED_SIZE, multiply_generator
 
-__all__ = ["GENERATORS", "CertifiedLoad", "commit_limbs", "commitment_of"]
-
 GENERATORS: Final = b"aggregation limb"
 
 

@@ -32,8 +32,6 @@ from protocols.aggregation.wire import (
     sized,
 )
 
-__all__ = ["NONCE_SIZE", "MemberKeys", "MemberSecret", "MeterCertificate", "RosterMember"]
-
 NONCE_SIZE: Final = 32
 METER_SIZES: Final = range(1, 33)
 REGION_SIZES: Final = range(1, 65)

@@ -35,8 +35,6 @@ from protocols.canonical.cbor import CborItem
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 
-__all__ = ["Contribution", "Contributors", "Opening", "PairKey", "PairPoints", "SumAgreement"]
-
 _INDEX_SIZE: Final = 2
 _POINT_SIZE: Final = 33
 

@@ -33,8 +33,6 @@ from protocols.aggregation.wire import (
 from protocols.canonical.cbor import CborItem
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
-__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "RoundTerms", "values_at_resolution"]
-
 DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
 MOST_MEMBERS: Final = 1 << 16

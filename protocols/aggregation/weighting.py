@@ -23,8 +23,6 @@ from typing import ClassVar, Final
 from protocols.aggregation.errors import MalformedMessage, PackingRefused, RoundRefused
 from protocols.aggregation.wire import DIGEST_SIZE, WireMessage, cut, sized, written
 
-__all__ = ["Weighting"]
-
 PRICE_SIZE: Final = 4
 PRICE_LIMIT: Final = 1 << 31
 """Some 2,147 of the currency for a kilowatt-hour."""

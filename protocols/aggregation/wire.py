@@ -24,21 +24,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.aggregation.errors import MalformedMessage
 from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 
-__all__ = [
-    "DIGEST_SIZE",
-    "KEY_SIZE",
-    "SIGNATURE_SIZE",
-    "SignedMessage",
-    "WireMessage",
-    "cut",
-    "decode_message",
-    "decode_signed",
-    "encode_message",
-    "require_size",
-    "sized",
-    "written",
-]
-
 SIGNATURE_SIZE: Final = 64
 DIGEST_SIZE: Final = 32
 KEY_SIZE: Final = 32

@@ -16,20 +16,6 @@ from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.publishing import NANO, Mechanism, Published, Publisher, parse_rho
 from utility_server.grid.mdms.workspace import Mdms
 
-__all__ = [
-    "DAY",
-    "FILE",
-    "PRESENT_FILE",
-    "CurveRequest",
-    "Rho",
-    "curve_facts",
-    "curve_options",
-    "mdms_option",
-    "noise_facts",
-    "output_option",
-    "region_option",
-]
-
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)

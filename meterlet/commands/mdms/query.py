@@ -32,8 +32,6 @@ from utility_server.grid.mdms.load_curves import Statistics, mean_power, statist
 from utility_server.grid.mdms.publishing import Publisher
 from utility_server.grid.mdms.workspace import Mdms
 
-__all__ = ["balance", "forecast", "plot", "query"]
-
 
 @click.command()
 @mdms_option

@@ -27,8 +27,6 @@ from utility_server.grid.mdms.notices import PrivacyNotice
 from utility_server.grid.mdms.publishing import DELTA, NANO, Budget, Publisher
 from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
 
-__all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
-
 
 @click.command()
 @click.argument("folder", type=FOLDER, default=lambda: default_folder("mdms"))

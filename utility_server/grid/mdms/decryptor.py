@@ -17,8 +17,6 @@ from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Connection, Item, Message
 
-__all__ = ["WithTrustee", "decryptor_of"]
-
 _PLACE_SIZE: Final = 2
 
 

@@ -24,8 +24,6 @@ from protocols.aggregation.round import Round
 from utility_server.grid.mdms.decryptor import WithTrustee
 from utility_server.grid.rpc import Connection
 
-__all__ = ["DisputeInquiry"]
-
 
 @dataclass(slots=True)
 class DisputeInquiry:

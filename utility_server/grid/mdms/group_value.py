@@ -11,8 +11,6 @@ from protocols.canonical.stored import decode_row, encode_row
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
 
-__all__ = ["GroupValue", "GroupValueSpan"]
-
 INDEX_SIZE: Final = 32
 
 

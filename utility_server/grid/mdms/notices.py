@@ -18,8 +18,6 @@ from protocols.aggregation.wire import SignedMessage, decode_signed
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.publishing import Budget
 
-__all__ = ["PrivacyNotice"]
-
 
 @dataclass(frozen=True, slots=True)
 class PrivacyNotice(SignedMessage):

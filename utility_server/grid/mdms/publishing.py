@@ -36,8 +36,6 @@ from utility_server.grid.mdms.store import AggregateStore, budget_table, release
 if TYPE_CHECKING:
     from opendp.mod import Measurement
 
-__all__ = ["DELTA", "NANO", "Budget", "Mechanism", "Published", "Publisher", "parse_rho"]
-
 NANO: Final = 10**9
 DELTA: Final = 1e-6
 """At which ρ is also told as (ε, δ)."""

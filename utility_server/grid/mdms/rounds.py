@@ -35,8 +35,6 @@ from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Connection
 
-__all__ = ["Absence", "RoundOutcome", "RoundRunner"]
-
 ROUND_SECONDS: Final = 3600
 NONCE_SIZE: Final = 32
 
