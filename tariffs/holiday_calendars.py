@@ -26,11 +26,10 @@ def named_holidays(name: str, first_year: int, last_year: int) -> frozenset[date
     try:
         # Optional, and slow to import: only those who name a calendar pay for it.
         library = importlib.import_module("holidays")
-    except ImportError:
+    except ModuleNotFoundError as error:
         raise MalformedTariff(
-            f"the holiday calendar {name!r} needs the package 'holidays'"
-            " (pip install meterlet[tariffs]); or list the dates"
-        ) from None
+            f"the holiday calendar {name!r} needs the package 'holidays'; or list the dates"
+        ) from error
     years = range(first_year, last_year + 1)
     try:
         found = library.country_holidays(match[1], subdiv=match[2], years=years)

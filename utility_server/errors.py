@@ -17,6 +17,8 @@ UtilityError
 from decimal import Decimal
 from typing import Final
 
+from protocols.errors import MeterletError
+
 __all__ = [
     "AlreadyBilled",
     "CannotVerify",
@@ -39,7 +41,7 @@ _EXIT_CODES: Final = {
 """How a command ends that a hub's applet answered with one of these status words."""
 
 
-class UtilityError(Exception):
+class UtilityError(MeterletError):
     """Base of all errors at the utility."""
 
     exit_code: int = 1

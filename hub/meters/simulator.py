@@ -139,10 +139,8 @@ def _standard_profile(year: int) -> list[float]:
 
             profiles = bdew.ElecSlp(year)
             return [float(share) for share in profiles.get_profiles("h0_dyn")["h0_dyn"]]
-    except ImportError:
-        raise SimulationUnavailable(
-            "the synthetic household needs oemof.demand: pip install 'meterlet[simulation]'"
-        ) from None
+    except ModuleNotFoundError as error:
+        raise SimulationUnavailable("the synthetic household needs oemof.demand") from error
 
 
 def _appliance_watts(dice: random.Random, begin: int, minutes: int, zone: ZoneInfo) -> list[int]:

@@ -7,7 +7,8 @@ from typing import Any, Final
 import rich_click as click
 
 from meterlet.commands.common import json_option, one_line_errors, print_json, public_key, utc_text
-from meterlet.commands.tariff_files import read_bytes, write_new
+from meterlet.commands.tariff_files import write_new
+from meterlet.priced_readings import read_bytes
 from tariffs import PriceIndex, RoundingRule, TariffError
 from tariffs.envelope import split_signed
 from tariffs.index_source import IndexShape, read_index

@@ -18,7 +18,7 @@ import rich_click as click
 from hub.device import Device
 from hub.meters import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
-from meterlet.commands.common import fail, local_day
+from meterlet.commands.common import local_day
 
 __all__ = ["Intake", "file_chunks", "following", "live_chunks"]
 
@@ -117,10 +117,8 @@ def _line(source: str) -> Iterator[bytes]:
         raise click.UsageError(f"{source}: {error}") from None
     if where.scheme != "serial" or not where.path:
         raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
-    try:
-        import serial
-    except ImportError:
-        fail("a serial line needs pyserial: pip install 'meterlet[serial]'")
+    import serial
+
     baud = parse_qs(where.query).get("baud", ["9600"])[0]
     if not baud.isdigit():
         raise click.UsageError(f"{source}: baud={baud} is no number")

@@ -16,6 +16,7 @@ NOUNS: Final = {
     "bill": "meterlet.commands.bill:bill",
     "concentrator": "meterlet.commands.concentrator:concentrator",
     "demo": "meterlet.commands.demo:demo",
+    "examples": "meterlet.commands.examples:examples",
     "hub": "meterlet.commands.hub:hub",
     "index": "meterlet.commands.index:index",
     "inspect": "meterlet.commands.inspect:inspect",

@@ -126,14 +126,11 @@ def load_profiles(path: Path) -> ProfileSet:
 
 def bdew_profiles(month: Period, minutes: int) -> ProfileSet:
     """Return the standard load profiles as they are in a month, holidays apart."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package's own, about its data frames
-            from oemof.demand import bdew
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package's own, about its data frames
+        from oemof.demand import bdew
 
-            frame = bdew.ElecSlp(month.first.year).get_profiles(*BDEW)
-    except ImportError:
-        fail("the BDEW's profiles need oemof.demand: pip install 'meterlet[simulation]'")
+        frame = bdew.ElecSlp(month.first.year).get_profiles(*BDEW)
     before = (month.first - date(month.first.year, 1, 1)).days
     group = minutes // 15
     profiles = []

@@ -9,7 +9,6 @@ plain sums are worked out beside: out of the devices' folders, once their hubs h
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from hub.installer import build_package
 from hub.meters import ACTIVE_ENERGY_IMPORT
 from meterlet.demo.fleet import Home, Plan
 from meterlet.demo.search import Needles, SearchImpossible
+from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
 from utility_server.grid.authority import Authority
 from utility_server.grid.concentrator import ConcentratorError, Line
@@ -40,7 +40,6 @@ from utility_server.head_end import Address
 
 __all__ = ["Region", "RegionPlan"]
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 REGION: Final = "Demonstration"
 START_SECONDS: Final = 600
 STOP_SECONDS: Final = 20
@@ -163,8 +162,8 @@ class Region:
         vendor = Ed25519PrivateKey.generate()
         pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         (self.folder / "vendor.pem").write_bytes(pem)
-        folder = ROOT / "applets" / "aggregation"
-        package = build_package(folder, vendor, [ROOT], self.plan.manifest)
+        folder = APPLETS / "aggregation"
+        package = build_package(folder, vendor, [SOURCES], self.plan.manifest)
         (self.folder / "aggregation.cap").write_bytes(package)
         return operator
 
@@ -379,7 +378,6 @@ class Region:
             stdout=subprocess.PIPE,
             stderr=stack.enter_context(log.open("w")),
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         stack.callback(_stop, process)
         return process

@@ -42,7 +42,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.releases import show_released
-from meterlet.commands.tariff_files import load_tariff
+from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from tariffs import Tariff
 
@@ -96,7 +96,7 @@ def inspect_bill(
         elif files:
             period = month or _last_month(device)
             show_offers(
-                device, period, [load_tariff(path).tariff for path in files], as_json=as_json
+                device, period, [read_tariff(path).tariff for path in files], as_json=as_json
             )
         else:
             _check(device, aid, with_proof=with_proof, as_json=as_json)

@@ -221,8 +221,8 @@ def _mechanism(curve: LoadCurve, nano_rho: int, mechanism: Mechanism) -> tuple["
     """Return the mechanism that costs at most so much, and its noise's standard deviation."""
     try:
         import opendp.prelude as dp
-    except ImportError:
-        raise MdmsError("differential privacy needs OpenDP: pip install 'meterlet[dp]'") from None
+    except ModuleNotFoundError as error:
+        raise MdmsError("differential privacy needs OpenDP") from error
     dp.enable_features("contrib")
     bound, count, rho = (1 << curve.value_bits) - 1, len(curve.slots), nano_rho / NANO
     domain = dp.vector_domain(dp.atom_domain(T=dp.i64), size=count)

@@ -42,7 +42,5 @@ def _year(year: int) -> list[float]:
             from oemof.demand import bdew
 
             return [float(x) for x in bdew.ElecSlp(year).get_profiles("h0_dyn")["h0_dyn"]]
-    except ImportError:
-        raise ForecastImpossible(
-            "the standard profile needs oemof.demand: pip install 'meterlet[simulation]'"
-        ) from None
+    except ModuleNotFoundError as error:
+        raise ForecastImpossible("the standard profile needs oemof.demand") from error
