@@ -5,9 +5,9 @@ from pathlib import Path
 
 import rich_click as click
 
+from meterlet.commands.budget_text import budget_facts, budget_line
 from meterlet.commands.common import json_option, one_line_errors, print_json, public_key, utc_text
-from meterlet.commands.mdms.store import budget_facts, budget_line
-from utility_server.grid.mdms.notices import PrivacyNotice
+from utility_server.grid.privacy_notice import PrivacyNotice
 
 __all__ = ["privacy"]
 

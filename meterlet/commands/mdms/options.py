@@ -12,8 +12,8 @@ import rich_click as click
 from meterlet.commands.common import folder_option, utc_text
 from protocols.metrology import Period
 from utility_server.grid.mdms import LoadCurve, Mechanism, Published, Publisher, load_curve
-from utility_server.grid.mdms.publishing import NANO, parse_rho
 from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.privacy_notice import NANO, parse_rho
 
 __all__ = [
     "DAY",

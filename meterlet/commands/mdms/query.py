@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from meterlet.commands.budget_text import budget_facts, budget_line
 from meterlet.commands.common import Exit, json_option, one_line_errors, print_json, utc_text
 from meterlet.commands.mdms.options import (
     Asked,
@@ -17,7 +18,6 @@ from meterlet.commands.mdms.options import (
     mdms_option,
     noise_facts,
 )
-from meterlet.commands.mdms.store import budget_facts, budget_line
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import find_zone
 from utility_server.grid.mdms import (

@@ -2,10 +2,10 @@
 """`meterlet mdms init|rotate|budget`: the store and its keys."""
 
 from pathlib import Path
-from typing import Any
 
 import rich_click as click
 
+from meterlet.commands.budget_text import budget_facts, budget_line
 from meterlet.commands.common import (
     FOLDER,
     default_folder,
@@ -16,12 +16,13 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.mdms.options import Rho, mdms_option
 from meterlet.commands.tariff_files import write_new
-from utility_server.grid.mdms import Budget, Publisher
-from utility_server.grid.mdms.notices import PrivacyNotice
-from utility_server.grid.mdms.publishing import DELTA, NANO
+from utility_server.grid.mdms import Publisher
+from utility_server.grid.mdms.phe_interchange import private_from_json
 from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
+from utility_server.grid.privacy_notice import PrivacyNotice
+from utility_server.keys import read_secret
 
-__all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
+__all__ = ["budget", "init", "notice", "rotate"]
 
 
 @click.command()
@@ -42,6 +43,11 @@ __all__ = ["budget", "budget_facts", "budget_line", "init", "notice", "rotate"]
     help="Bits of the Paillier key.",
 )
 @click.option(
+    "--paillier-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Instead of a new key: a private key in python-paillier's JSON, of mode 0600.",
+)
+@click.option(
     "--trustee-share",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Split the key; a new file for the other share, which goes to a trustee.",
@@ -51,17 +57,19 @@ def init(
     folder: Path,
     authorities: tuple[Path, ...],
     bits: str,
+    paillier_key: Path | None,
     trustee_share: Path | None,
     as_json: bool,
 ) -> None:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     with one_line_errors():
         trusted = [public_key(path) for path in authorities]
+        paillier = (
+            int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
+        )
     with (
         one_line_errors(),
-        Mdms.create(
-            folder, trusted, paillier_bits=int(bits), trustee_share=trustee_share
-        ) as office,
+        Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as office,
     ):
         public = office.signing.public_key().public_bytes_raw().hex()
     if as_json:
@@ -128,26 +136,3 @@ def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
         print_json("meterlet.mdms.notice/1", facts)
     else:
         click.echo(f"{region}: {budget_line(said.budget)}; signed as {output}")
-
-
-def budget_facts(found: Budget) -> dict[str, Any]:
-    """Return a budget as the JSON outputs show it; ρ as decimals, exactly."""
-    return {
-        "rho": _decimal(found.nano_rho),
-        "rho_spent": _decimal(found.spent),
-        "rho_left": _decimal(found.left),
-        "epsilon_spent": found.epsilon,
-        "delta": DELTA,
-    }
-
-
-def budget_line(found: Budget) -> str:
-    """Return a budget as a line of text."""
-    return (
-        f"privacy budget ρ = {_decimal(found.nano_rho)}, {_decimal(found.spent)} spent"
-        f" (ε = {found.epsilon:g} at δ = {DELTA:g}), {_decimal(found.left)} left"
-    )
-
-
-def _decimal(nano: int) -> str:
-    return f"{nano // NANO}.{nano % NANO:09d}".rstrip("0").rstrip(".")

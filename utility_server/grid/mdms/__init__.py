@@ -16,7 +16,7 @@ from utility_server.grid.mdms.forecasts import Accuracy, Forecast, evaluate, for
 from utility_server.grid.mdms.group_value import Worth, WorthPlace
 from utility_server.grid.mdms.load_curve_svg import Line, draw
 from utility_server.grid.mdms.load_curves import LoadCurve, Statistics, load_curve, statistics
-from utility_server.grid.mdms.publishing import Budget, Mechanism, Published, Publisher
+from utility_server.grid.mdms.publishing import Mechanism, Published, Publisher
 from utility_server.grid.mdms.store import AggregateStore, Rotation
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "AggregateMissing",
     "AggregateStore",
     "Balance",
-    "Budget",
     "BudgetSpent",
     "Forecast",
     "ForecastImpossible",

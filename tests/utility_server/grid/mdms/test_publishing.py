@@ -17,7 +17,7 @@ from utility_server.grid.mdms import (
     Publisher,
     load_curve,
 )
-from utility_server.grid.mdms.publishing import epsilon_of, parse_rho
+from utility_server.grid.privacy_notice import epsilon_of, parse_rho
 
 RHO = 10**8  # a tenth
 

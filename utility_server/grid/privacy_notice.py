@@ -7,7 +7,9 @@
 ρ in billionths. Both encodings are deterministic; a notice has no other one.
 """
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -15,11 +17,47 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.grid.mdms.publishing import Budget
 
-__all__ = ["PrivacyNotice"]
+__all__ = ["DELTA", "NANO", "Budget", "PrivacyNotice", "epsilon_of", "parse_rho"]
 
+NANO: Final = 10**9
+DELTA: Final = 1e-6
+"""At which ρ is also told as (ε, δ)."""
+LARGEST_RHO: Final = 1000
 LABEL: Final = "meterlet privacy notice 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a region's releases may tell of one home, all together."""
+
+    region: str
+    nano_rho: int
+    spent: int
+
+    @property
+    def left(self) -> int:
+        """Return what may still be spent."""
+        return self.nano_rho - self.spent
+
+    @property
+    def epsilon(self) -> float:
+        """Return ε at `DELTA` for what is spent."""
+        return epsilon_of(self.spent)
+
+
+def parse_rho(text: str) -> int:
+    """Return a decimal ρ in billionths, exactly; raise `ValueError` otherwise."""
+    value = Fraction(text) * NANO
+    if value.denominator != 1 or not 0 < value <= LARGEST_RHO * NANO:
+        raise ValueError(f"{text!r}: a decimal above 0 with up to 9 places, at most {LARGEST_RHO}")
+    return int(value)
+
+
+def epsilon_of(nano_rho: int) -> float:
+    """Return the ε of ρ-zCDP at `DELTA`: ρ + 2·√(ρ·ln(1/δ)), rounded up (Bun, Steinke 2016)."""
+    rho = nano_rho / NANO
+    return math.ceil(1000 * (rho + 2 * math.sqrt(rho * math.log(1 / DELTA)))) / 1000
 
 
 @dataclass(frozen=True, slots=True)
