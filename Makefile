@@ -1,4 +1,5 @@
-# Two commands do all the set-up on a fresh machine: make demo, make test.
+# Two commands do all the set-up on a fresh machine: make demo, make test. As root on Debian, make
+# test installs system packages for the tests over PC/SC and in a browser, and says so first.
 # `make help` lists the rest. VENV=path uses another virtual environment, PYTHON=... another Python.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
