@@ -11,6 +11,7 @@ UtilityError
     ChannelBroken      what came over the channel is not what the hub's applet sent
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
+  SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "HeadEndError",
     "HubRefused",
     "LedgerTampered",
+    "SettlementSpoiled",
     "StoreError",
     "UnknownCustomer",
     "UtilityError",
@@ -107,6 +109,12 @@ class CannotVerify(UtilityError):
     """What would show an answer to be right or wrong is missing."""
 
     exit_code = 4
+
+
+class SettlementSpoiled(UtilityError):
+    """A sum over customers is wrong, or one of them has tried to spoil it."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class AlreadyBilled(UtilityError):
