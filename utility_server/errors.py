@@ -114,7 +114,7 @@ class CannotVerify(UtilityError):
 class SettlementSpoiled(UtilityError):
     """A sum over customers is wrong, or one of them has tried to spoil it."""
 
-    exit_code: ClassVar[int] = 3
+    exit_code = 3
 
 
 class AlreadyBilled(UtilityError):

@@ -27,13 +27,13 @@ from meterlet.commands.tariff_files import write_new
 from protocols.metrology import SLOT_MINUTES, Period
 from tariffs import PriceIndex
 from utility_server.errors import CannotVerify
-from utility_server.head_end import Address, HeadEnd
-from utility_server.retail.group_settlement import Group, worth_of
-from utility_server.retail.private_settlement import (
+from utility_server.grid.private_settlement import (
     PrivateSettlement,
     PrivateSettlementRequest,
     settle_privately,
 )
+from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.group_settlement import Group, worth_of
 from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
 from utility_server.retail.settlement import settle as settle_all
 from utility_server.retail.shares import round_shares

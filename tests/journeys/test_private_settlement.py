@@ -20,7 +20,7 @@ from protocols.metrology import Period
 from tests.journeys.conftest import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.control_socket import Request
-from utility_server.retail.private_settlement import PrivateSettlement
+from utility_server.grid.private_settlement import PrivateSettlement
 
 pytestmark = pytest.mark.process
 FEBRUARY = Period(date(2025, 2, 1), date(2025, 2, 28))
@@ -148,7 +148,7 @@ def test_a_region_without_a_sum_does_not_keep_others_from_being_settled(
                 raise VerificationFailed("batch", "the concentrator has sent none")
         yield {**FACTS, "index": digest, "region": request.region}
 
-    monkeypatch.setattr("utility_server.retail.private_settlement.ask", answer)
+    monkeypatch.setattr("utility_server.grid.private_settlement.ask", answer)
     settle = (
         "utility", "settle", "--utility", tmp_path / "grid", "--index", index, "--zone", "UTC",
         "--month", "2025-02", "--private", "A=north",
