@@ -8,6 +8,7 @@ Exit code 0: every bill is right. 3: one is wrong. 4: none is wrong, and of one 
 
 import argparse
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import meterlet
@@ -24,7 +25,7 @@ def verdict(bundle: Path, supplier: Path | None) -> tuple[int, str]:
         return WRONG, f"wrong{by}: {error}"
     except (meterlet.CannotVerify, OSError) as error:
         return UNKNOWN, f"cannot tell: {error}"
-    first, last = bill.begin.date(), bill.end.date()
+    first, last = bill.begin.date(), (bill.end - timedelta(days=1)).date()
     gaps = f", {bill.missing_slots} slots missing" if bill.missing_slots else ""
     return RIGHT, f"right: {bill.total} {bill.currency}, {first} to {last}, {bill.tariff}{gaps}"
 

@@ -23,6 +23,7 @@ from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval
 from hub.readings import ReadingFlag
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tariffs import Bill, SignatureRefused, Tariff, TariffError, compute_bill, split_signed_tariff
 from tariffs.signing import verify_signed_tariff
 from tariffs.source import load_toml
@@ -38,6 +39,7 @@ __all__ = [
     "read_csv",
     "read_tariff",
     "read_use",
+    "uses_of",
 ]
 
 SIGNED_BYTE: Final = 0xD2
@@ -161,23 +163,20 @@ def read_use(
 
     Raises `ReplayError`, also where a column has none.
     """
-    return IntervalUse(
-        drawn.interval_seconds,
-        _uses(drawn, begin, end),
-        None if fed_in is None else _uses(fed_in, begin, end),
-    )
+    uses = uses_of(drawn, begin, end)
+    exports = None if fed_in is None else uses_of(fed_in, begin, end)
+    if not uses or exports == {}:
+        raise ReplayError(f"{drawn.path}: no readings in the period")
+    return IntervalUse(drawn.interval_seconds, uses, exports)
 
 
-def _uses(replay: CsvReplay, begin: int | None, end: int | None) -> dict[int, int]:
+def uses_of(replay: CsvReplay, begin: int | None = None, end: int | None = None) -> dict[int, int]:
     """Return the watt-hours of each interval that has a reading at both its ends."""
-    uses = {
+    return {
         before.time: after.register_wh - before.register_wh
         for before, after in pairwise(replay.readings(begin, end))
         if not after.flags & ReadingFlag.RESUMED
     }
-    if not uses:
-        raise ReplayError(f"{replay.path}: no readings in the period")
-    return uses
 
 
 def price_use(
@@ -248,7 +247,8 @@ def read_csv(
         seconds, clock = parse_interval(interval), parse_zone(zone)
 
         def replay(name: str) -> CsvReplay:
-            return CsvReplay(Path(path), name, EnergyUnit(unit), seconds, clock)
+            columns = {ACTIVE_ENERGY_IMPORT: name}
+            return CsvReplay(Path(path), columns, EnergyUnit(unit), seconds, clock)
 
         fed_in = None if feed_in_column is None else replay(feed_in_column)
         return read_use(replay(column), fed_in, _seconds(begin), _seconds(end))

@@ -8,9 +8,10 @@ or the request) and the meter's days. Whoever verifies says which keys are to be
 
 import os
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -55,7 +56,7 @@ class BundleResult:
     """The meter's identification, in hex."""
     begin: datetime
     end: datetime
-    """The period, in UTC; it ends before this moment."""
+    """The period, on the meter's local clock; it ends before this moment."""
     supplier: str
     """Who signed the tariff, the index or the request: the Ed25519 key in hex."""
     certifier: str
@@ -198,8 +199,8 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
     bill = verified.bill
     return VerifiedBillBundle(
         question.meter.hex(),
-        _moment(question.begin),
-        _moment(question.end),
+        _moment(question.begin, evidence.zone),
+        _moment(question.end, evidence.zone),
         evidence.supplier.hex(),
         evidence.certifier.hex(),
         len(verified.missing),
@@ -222,8 +223,8 @@ def _settlement(evidence: SettlementBundle) -> VerifiedSettlementBundle:
     question, index, settled = verification.verify_settlement(evidence)
     return VerifiedSettlementBundle(
         question.about.meter.hex(),
-        _moment(question.about.begin),
-        _moment(question.about.end),
+        _moment(question.about.begin, evidence.zone),
+        _moment(question.about.end, evidence.zone),
         evidence.supplier.hex(),
         evidence.certifier.hex(),
         len(settled.missing),
@@ -238,8 +239,8 @@ def _profile(evidence: ProfilingBundle) -> VerifiedProfileBundle:
     question, request, profiled = verification.verify_profile(evidence)
     return VerifiedProfileBundle(
         question.about.meter.hex(),
-        _moment(question.about.begin),
-        _moment(question.about.end),
+        _moment(question.about.begin, evidence.zone),
+        _moment(question.about.end, evidence.zone),
         evidence.supplier.hex(),
         evidence.certifier.hex(),
         profiled.missing,
@@ -249,5 +250,5 @@ def _profile(evidence: ProfilingBundle) -> VerifiedProfileBundle:
     )
 
 
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _moment(seconds: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(seconds, ZoneInfo(zone))

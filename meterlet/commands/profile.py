@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -17,9 +16,9 @@ from rich.progress import Progress
 
 from applets.profiling.statement import Profile, ProfileSet, ProfilesMalformed
 from hub.meters import ACTIVE_ENERGY_IMPORT, CsvReplay, EnergyUnit, parse_interval, parse_zone
-from hub.readings import ReadingFlag
 from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
 from meterlet.commands.tariff_files import write_new
+from meterlet.priced_readings import uses_of
 from protocols.metrology import Period
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 
@@ -80,7 +79,7 @@ def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
     seconds = None
     with one_line_errors():
         seconds = parse_interval(said["interval"])
-        period = None if first is None else Period(first.date(), last.date()).bounds(zone)
+        bounds = () if first is None else Period(first.date(), last.date()).bounds(zone)
         shapes = {}
         with _bar() as bars:
             columns = _columns(readings)
@@ -93,7 +92,7 @@ def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
                     parse_zone(said["zone"]),
                 )
                 try:
-                    shapes[column] = shape_of(_uses(replay, period), zone, seconds)
+                    shapes[column] = shape_of(uses_of(replay, *bounds), zone, seconds)
                 except ValueError:
                     click.echo(f"{column}: left out, it has too few readings", err=True)
         try:
@@ -149,15 +148,6 @@ def bdew_profiles(month: Period, minutes: int) -> ProfileSet:
         )
         profiles.append(Profile(name, days))
     return ProfileSet(f"bdew {month.first:%Y-%m}", 1, "Europe/Berlin", (), tuple(profiles))
-
-
-def _uses(replay: CsvReplay, period: tuple[int, int] | None) -> Mapping[int, int]:
-    begin, end = period or (None, None)
-    return {
-        before.time: after.register_wh - before.register_wh
-        for before, after in pairwise(replay.readings(begin, end))
-        if not after.flags & ReadingFlag.RESUMED
-    }
 
 
 def _columns(path: Path) -> list[str]:

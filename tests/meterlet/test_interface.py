@@ -74,6 +74,8 @@ def test_a_right_bill_says_what_is_to_be_paid_and_for_what(
         datetime(2013, 3, 25, tzinfo=UTC),
         datetime(2013, 4, 8, 23, tzinfo=UTC),
     )
+    assert bill.begin.isoformat() == "2013-03-25T00:00:00+00:00"
+    assert bill.end.isoformat() == "2013-04-09T00:00:00+01:00"
     assert abs(sum(line.amount for line in bill.lines) - bill.total) < Decimal("0.01")
     assert (bill.missing_slots, bill.bits > 0) == (0, True)
     with pytest.raises(FrozenInstanceError):
@@ -170,8 +172,10 @@ def test_a_tariff_must_be_signed_by_whom_one_trusts(tmp_path: Path, pem: Path) -
 def test_sml_is_decoded_and_damage_is_counted() -> None:
     from hub.meters import emulated_meter_id, telegrams
     from hub.readings import Reading, Readout
+    from protocols.metrology import ACTIVE_ENERGY_IMPORT
 
-    readouts = iter([Readout(Reading(1_700_000_000, 4_000_321))])
+    reading = Reading(1_700_000_000, 4_000_321)
+    readouts = iter([Readout({ACTIVE_ENERGY_IMPORT: reading})])
     wire = b"".join(telegrams(emulated_meter_id(1), readouts))
     found = meterlet.decode_sml(wire)
     assert (len(found.telegrams), found.damaged) == (1, 0)
