@@ -51,6 +51,6 @@ def test_without_a_folder_they_are_listed() -> None:
 
 def test_the_wheel_has_what_the_code_looks_for() -> None:
     wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert set(wheel["packages"]) == set(PRODUCT)
-    assert wheel["force-include"] == {"examples": "meterlet/examples"}
+    assert set(wheel["packages"]) == {*PRODUCT, "examples"}
+    assert wheel["sources"] == {"examples": "meterlet/examples"}
     assert ROOT / "examples" == EXAMPLES
