@@ -2,6 +2,8 @@
 """`meterlet mdms phe|check`: keys and sums exchanged with python-paillier, and its opinion."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rich_click as click
@@ -89,15 +91,11 @@ def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
 def decrypt(private_file: Path, ciphertext: Path, as_json: bool) -> None:
     """Open an encrypted whole number or sum with a PRIVATE key, a file of mode 0600."""
     with one_line_errors():
-        try:
+        with _named(private_file):
             key = private_from_json(read_secret(private_file))
-        except InterchangeRefused as error:
-            raise InterchangeRefused(f"{private_file}: {error}") from None
         encrypted = _ciphertext(ciphertext, key.public_key)
-        try:
+        with _named(ciphertext):
             number = encrypted.open(key)
-        except InterchangeRefused as error:
-            raise InterchangeRefused(f"{ciphertext}: {error}") from None
     if as_json:
         print_json("meterlet.mdms.phe.decrypt/1", {"number": number})
     else:
@@ -130,15 +128,20 @@ def _whole(office: Mdms) -> PaillierPrivateKey:
     return office.paillier
 
 
-def _public(path: Path) -> PaillierPublicKey:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let what is wrong with a file begin with its name."""
     try:
-        return public_from_json(path.read_bytes())
+        yield
     except InterchangeRefused as error:
         raise InterchangeRefused(f"{path}: {error}") from None
+
+
+def _public(path: Path) -> PaillierPublicKey:
+    with _named(path):
+        return public_from_json(path.read_bytes())
 
 
 def _ciphertext(path: Path, key: PaillierPublicKey) -> EncryptedSum:
-    try:
+    with _named(path):
         return EncryptedSum.decode(path.read_bytes(), key)
-    except InterchangeRefused as error:
-        raise InterchangeRefused(f"{path}: {error}") from None
