@@ -29,6 +29,7 @@ EXTRAS: Final = {
     "anyio": "pages",
     "argon2": "pages",
     "babel": "pages",
+    "cbor2": "hub",
     "componentize_py": "hub",
     "flint": "hub",
     "holidays": "tariffs",

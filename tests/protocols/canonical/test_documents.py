@@ -21,8 +21,7 @@ from tests.hub.machine.fakes import MANIFEST
 from utility_server.database import ledger_table, open_database
 from utility_server.grid.mdms.aggregates import Aggregate, Place
 from utility_server.grid.mdms.group_value import Worth, WorthPlace
-from utility_server.grid.mdms.notices import PrivacyNotice
-from utility_server.grid.mdms.publishing import Budget
+from utility_server.grid.privacy_notice import Budget, PrivacyNotice
 from utility_server.retail.ledger import Content, Ledger
 from utility_server.retail.verification import BillBundle
 
