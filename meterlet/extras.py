@@ -9,8 +9,6 @@ once, at the command's edge, by `missing_extra`.
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["ROLES", "missing_extra", "needs_extra"]
-
 ROLES: Final = {
     "applet": "hub",
     "authority": "utility",

@@ -7,8 +7,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["KeyFileProblem", "private_key", "public_key"]
-
 
 class KeyFileProblem(Exception):
     """A file is not the key it should be."""

@@ -29,19 +29,6 @@ from tariffs.signing import verify_signed_tariff
 from tariffs.source import load_toml
 from utility_server.errors import VerificationFailed
 
-__all__ = [
-    "IntervalUse",
-    "LoadedTariff",
-    "load_tariff",
-    "price",
-    "price_use",
-    "read_bytes",
-    "read_csv",
-    "read_tariff",
-    "read_use",
-    "uses_of",
-]
-
 SIGNED_BYTE: Final = 0xD2
 
 

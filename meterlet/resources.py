@@ -5,8 +5,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-__all__ = ["APPLETS", "EXAMPLES", "SOURCES"]
-
 
 def _folder(package: str) -> Path:
     return Path(str(files(package)))

@@ -15,8 +15,6 @@ from sml_codec import (
 )
 from sml_codec.frames import START
 
-__all__ = ["SmlCapture", "decode_sml"]
-
 
 @dataclass(frozen=True, slots=True)
 class SmlCapture:

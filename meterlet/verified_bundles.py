@@ -27,20 +27,6 @@ from utility_server.retail.verification import (
     decode_bundle,
 )
 
-__all__ = [
-    "AnyResult",
-    "BillLine",
-    "BundleResult",
-    "PublicKey",
-    "VerifiedBillBundle",
-    "VerifiedProfileBundle",
-    "VerifiedSettlementBundle",
-    "check_bundle",
-    "read_bundle",
-    "verify_bill",
-    "verify_bundle",
-]
-
 PublicKey = Ed25519PublicKey | bytes | str | os.PathLike[str]
 """An Ed25519 key: itself, its 32 bytes, these in hex, or the path of its PEM file.
 

@@ -11,8 +11,6 @@ from tariffs._toml_lines import Path
 from tariffs.errors import MalformedTariff
 from tariffs.rounding import parse_decimal
 
-__all__ = ["TomlTable"]
-
 T = TypeVar("T")
 
 

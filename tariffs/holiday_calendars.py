@@ -13,8 +13,6 @@ from typing import Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["named_holidays"]
-
 NAME: Final = re.compile(r"([A-Z]{2})(?:-([A-Z0-9]{1,3}))?")
 
 

@@ -36,20 +36,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
-__all__ = [
-    "UTILITY",
-    "Schema",
-    "busy",
-    "chain_table",
-    "enrolment_table",
-    "evidence_table",
-    "is_busy",
-    "ledger_table",
-    "open_database",
-    "reading",
-    "writing",
-]
-
 SCHEMA_VERSION: Final = 3
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""

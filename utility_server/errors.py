@@ -20,21 +20,6 @@ from typing import Final
 
 from protocols.errors import MeterletError
 
-__all__ = [
-    "AlreadyBilled",
-    "CannotVerify",
-    "ChannelBroken",
-    "EnrolmentRefused",
-    "HeadEndError",
-    "HubRefused",
-    "LedgerTampered",
-    "SettlementSpoiled",
-    "StoreError",
-    "UnknownCustomer",
-    "UtilityError",
-    "VerificationFailed",
-]
-
 _EXIT_CODES: Final = {
     0x6985: 5,  # the resident has not consented to it
     0x6983: 5,  # not so often

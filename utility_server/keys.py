@@ -15,8 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from utility_server.errors import StoreError
 
-__all__ = ["UtilityKeys", "read_secret", "write_secret"]
-
 _SIZE: Final = 32
 _LARGEST: Final = 1 << 16
 

@@ -16,8 +16,6 @@ sums over the group, and every other number was uniform.
 from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
 from protocols.aggregation import Member, MemberKeys, MeterCertificate, RoundRefused
 
-__all__ = ["AnswerRefused", "content_of", "member_of"]
-
 
 class AnswerRefused(RoundRefused):
     """An answer is not the one to its request."""

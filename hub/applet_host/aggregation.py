@@ -45,8 +45,6 @@ from protocols.aggregation import (
 from protocols.platform import Refusal, Refused
 from sml_codec import Obis
 
-__all__ = ["HubAggregation"]
-
 NONCE_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 SHORTEST_DAY: Final = 23 * 3600

@@ -11,8 +11,6 @@ from typing import Final
 from hub.vault import Component, Database
 from protocols.aggregation import Released
 
-__all__ = ["AGGREGATION_COMPONENT", "Participation", "RoundRecord"]
-
 NAME_SIZE: Final = 16
 
 AGGREGATION_COMPONENT: Final = Component(

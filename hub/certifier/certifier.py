@@ -51,8 +51,6 @@ from protocols.proofs import (
 )
 from protocols.proofs.group import COMPRESSED_SIZE, ORDER, encode_scalar
 
-__all__ = ["Certification", "Certifier"]
-
 
 @dataclass(frozen=True, slots=True)
 class Certification:

@@ -33,8 +33,6 @@ from hub.machine._engine import CONFIGURATION, closed_at_exit
 from hub.machine.contract import python_wit
 from hub.machine.errors import CacheRefused, RuntimeNotBuilt
 
-__all__ = ["Progress", "load_native", "load_runtime", "write_native"]
-
 _MACHINE: Final = Path(__file__).resolve().parent
 _ROOT: Final = _MACHINE.parent.parent
 WIT: Final = _MACHINE / "wit" / "platform.wit"

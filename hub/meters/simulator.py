@@ -25,8 +25,6 @@ from hub.meters.solar import SolarRoof
 from hub.readings import Reading, Readout
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, date_at
 
-__all__ = ["SimulationUnavailable", "SyntheticHousehold"]
-
 STEP_SECONDS: Final = 60
 _PROFILE_SLOTS: Final = 96
 _BASE_SHARE_PERCENT: Final = 55

@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from hub.text import utc_text
 from meterlet.commands.common import (
     Exit,
     fail,
@@ -14,15 +15,12 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
 )
 from meterlet.commands.mdms.options import DAY, mdms_option
 from protocols.aggregation import RESOLUTIONS, SHORT_EXPONENT
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 from utility_server.grid.mdms.control_socket import Request, ask
-
-__all__ = ["aggregate"]
 
 VALUE_BITS = 20
 SHOWN = 5

@@ -26,12 +26,9 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
     print_json,
-    private_key,
-    public_key,
 )
+from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
-
-__all__ = ["applet"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 LOCKED: Final = 0x80

@@ -34,8 +34,6 @@ from meterlet.demo.sample_hub import SampleHub, Step
 from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
 
-__all__ = ["key", "new", "run"]
-
 SKELETON: Final = APPLETS / "sdk" / "skeleton"
 SCRIPT: Final = "run.apdu"
 PROPRIETARY: Final = 0xF0

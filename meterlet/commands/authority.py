@@ -19,8 +19,6 @@ from meterlet.commands.tariff_files import write_new
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.authority import Authority
 
-__all__ = ["authority"]
-
 authority_option = folder_option("authority", "The authority's folder.")
 
 

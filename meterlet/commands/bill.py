@@ -6,7 +6,8 @@ from typing import Any
 
 import rich_click as click
 
-from meterlet.commands.common import Exit, fail, json_option, one_line_errors, print_json, utc_text
+from hub.text import utc_text
+from meterlet.commands.common import Exit, fail, json_option, one_line_errors, print_json
 from meterlet.verified_bundles import (
     AnyResult,
     VerifiedBillBundle,
@@ -16,8 +17,6 @@ from meterlet.verified_bundles import (
     read_bundle,
 )
 from utility_server.errors import CannotVerify, VerificationFailed
-
-__all__ = ["bill"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from utility_server.grid.privacy_notice import DELTA, NANO, Budget
 
-__all__ = ["budget_facts", "budget_line"]
-
 
 def budget_facts(found: Budget) -> dict[str, Any]:
     """Return a budget as the JSON outputs show it; ρ as decimals, exactly."""

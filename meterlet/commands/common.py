@@ -14,35 +14,12 @@ import rich_click as click
 from click.exceptions import Exit as ClickExit
 
 from hub.errors import HubError
-from hub.text import local_day, utc_text
 from meterlet.extras import missing_extra, needs_extra
-from meterlet.key_files import KeyFileProblem, private_key, public_key
+from meterlet.key_files import KeyFileProblem
 from protocols.metrology import GridError, MetrologyError, Period
 
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
-
-__all__ = [
-    "Aid",
-    "Exit",
-    "Hex",
-    "KeyFileProblem",
-    "aid_argument",
-    "default_folder",
-    "fail",
-    "folder_option",
-    "hub_option",
-    "json_option",
-    "local_day",
-    "month_option",
-    "one_line_errors",
-    "open_machine",
-    "print_json",
-    "private_key",
-    "public_key",
-    "utc_text",
-    "utility_option",
-]
 
 
 class Exit(IntEnum):

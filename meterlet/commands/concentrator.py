@@ -8,12 +8,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, print_json, public_key
+from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.key_files import public_key
 from utility_server.grid.concentrator import Concentrator, Hubs, read_hubs
 from utility_server.grid.concentrator import serve as serve_line
 from utility_server.grid.concentrator.server import Answering
-
-__all__ = ["concentrator", "run"]
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 MEGABYTE = 1 << 20

@@ -35,8 +35,6 @@ from meterlet.demo.journey import Household, Journey, credits_feed_in
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import SLOT_MINUTES, Period
 
-__all__ = ["demo"]
-
 DEFAULT_TARIFF: Final = Path(str(files("meterlet.demo"))) / "tariff.toml"
 DEFAULT_MONTH: Final = Period.month(2025, 3)
 """It has a day of 92 quarter-hours."""

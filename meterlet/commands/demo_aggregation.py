@@ -28,8 +28,6 @@ from meterlet.demo.region import Region, RegionPlan
 from protocols.aggregation import DAY_MINUTES, RESOLUTIONS
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
-__all__ = ["aggregation"]
-
 DEFAULT_DAY: Final = date(2025, 3, 30)
 """It has 23 hours."""
 DEFAULT_CSV_DAY: Final = date(2013, 3, 4)

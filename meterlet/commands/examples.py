@@ -10,8 +10,6 @@ import rich_click as click
 from meterlet.commands.common import FOLDER, fail, json_option, one_line_errors, print_json
 from meterlet.resources import APPLETS, EXAMPLES
 
-__all__ = ["examples"]
-
 
 @click.command()
 @click.option("--to", "target", type=FOLDER, help="Write them into this folder; else list them.")

@@ -18,9 +18,7 @@ import rich_click as click
 from hub.device import Device
 from hub.meters import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
-from meterlet.commands.common import local_day
-
-__all__ = ["Intake", "file_chunks", "following", "live_chunks"]
+from hub.text import local_day
 
 CHUNK: Final = 1 << 14
 BATCH: Final = 4096

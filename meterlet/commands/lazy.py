@@ -9,8 +9,6 @@ import rich_click as click
 
 from meterlet.extras import ROLES, missing_extra, needs_extra
 
-__all__ = ["LazyGroup"]
-
 
 class LazyGroup(click.RichGroup):
     """A group that imports a command's module only when that command is asked for."""

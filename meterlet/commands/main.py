@@ -8,8 +8,6 @@ import rich_click as click
 
 from meterlet.commands.lazy import LazyGroup
 
-__all__ = ["main"]
-
 NOUNS: Final = {
     "applet": "meterlet.commands.applet:applet",
     "authority": "meterlet.commands.authority:authority",

@@ -14,15 +14,13 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from applets.profiling.statement import Profile, ProfileSet, ProfilesMalformed
+from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
 from hub.meters import ACTIVE_ENERGY_IMPORT, CsvReplay, EnergyUnit, parse_interval, parse_zone
 from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
 from meterlet.commands.tariff_files import write_new
 from meterlet.priced_readings import uses_of
 from protocols.metrology import Period
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
-
-__all__ = ["load_profiles", "profile"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 BDEW: Final = ("h0", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "l0", "l1", "l2")

@@ -11,6 +11,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
+from hub.text import utc_text
 from meterlet.commands.common import (
     Exit,
     fail,
@@ -19,7 +20,6 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
     utility_option,
 )
 from meterlet.commands.index import load_index
@@ -38,8 +38,6 @@ from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement,
 from utility_server.retail.settlement import settle as settle_all
 from utility_server.retail.shares import round_shares
 from utility_server.retail.utility import Utility
-
-__all__ = ["settle"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 COLUMNS: Final = ["meter", "supplier", "hub"]

@@ -34,8 +34,6 @@ from sml_codec import (
 )
 from sml_codec.records import entry_of, record_of
 
-__all__ = ["sml"]
-
 FAILURE: Final = 1
 VERIFICATION_FAILED: Final = 3
 PIECE: Final = 1 << 16

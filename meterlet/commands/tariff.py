@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
-from meterlet.commands.common import json_option, print_json, utc_text
+from hub.text import utc_text
+from meterlet.commands.common import json_option, print_json
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, public_key
@@ -32,8 +33,6 @@ from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS, slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.signing import sign_tariff
-
-__all__ = ["tariff"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 FILE: Final = click.Path(path_type=Path)

@@ -15,13 +15,6 @@ from meterlet.extras import missing_extra, needs_extra
 from meterlet.key_files import KeyFileProblem
 from tariffs import SignatureRefused, TariffError
 
-__all__ = [
-    "PROBLEMS",
-    "errors_at",
-    "problem",
-    "write_new",
-]
-
 PROBLEMS: Final = (TariffError, ReplayError, KeyFileProblem, OSError)
 
 

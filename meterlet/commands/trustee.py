@@ -5,12 +5,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, public_key
+from meterlet.commands.common import json_option, one_line_errors
 from meterlet.commands.concentrator import run
+from meterlet.key_files import public_key
 from protocols.aggregation import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
-
-__all__ = ["trustee"]
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 

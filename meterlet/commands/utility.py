@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from applets.profiling.messages import Method, ProfilingRequest
+from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.common import (
     FOLDER,
@@ -17,7 +18,6 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
     utility_option,
 )
 from meterlet.commands.profile import load_profiles
@@ -31,8 +31,6 @@ from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.audit import check_entry
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import BilledPeriod, Utility
-
-__all__ = ["utility"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 METHODS = [method.value for method in Method]

@@ -16,12 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from meterlet.commands.common import public_key
 from meterlet.commands.concentrator import run
+from meterlet.key_files import public_key
 from protocols.aggregation import Batch, Collector, Contributors
 from utility_server.grid.concentrator import Concentrator, Hubs
-
-__all__ = ["COLLECTORS", "KINDS", "serve"]
 
 VICTIM: Final = 0
 FEW: Final = 2

@@ -15,8 +15,6 @@ from hub.device import Device
 from protocols.aggregation import CertifiedLoad, Round
 from protocols.iso7816 import CommandApdu
 
-__all__ = ["make_liar", "vanishing"]
-
 SHIFT: Final = 512
 """The bit of its first slot's watt-hours that the liar turns over."""
 

@@ -46,8 +46,6 @@ from meterlet.commands.common import one_line_errors, open_machine, print_json
 from meterlet.demo.dishonest_home import make_liar, vanishing
 from protocols.metrology import Period
 
-__all__ = ["Home", "Plan"]
-
 
 @dataclass(frozen=True, slots=True)
 class Home:

@@ -36,7 +36,7 @@ from hub.meters import (
     telegrams,
 )
 from hub.readings import ReadingFlag, Readout
-from meterlet.commands.common import local_day, utc_text
+from hub.text import local_day, utc_text
 from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
 from tariffs import Bill, Register, Tariff, billed_registers
@@ -44,8 +44,6 @@ from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.utility import BilledPeriod, Utility
-
-__all__ = ["Household", "Journey", "Result", "credits_feed_in"]
 
 APPLET: Final = bytes.fromhex("F04D544C010101")
 START_SECONDS: Final = 60

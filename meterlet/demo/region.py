@@ -38,8 +38,6 @@ from utility_server.grid.mdms.control_socket import Request, ask
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import Address
 
-__all__ = ["Region", "RegionPlan"]
-
 REGION: Final = "Demonstration"
 START_SECONDS: Final = 600
 STOP_SECONDS: Final = 20

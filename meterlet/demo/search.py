@@ -19,8 +19,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Needles", "SearchImpossible", "read_memory"]
-
 RUN: Final = 6
 PLAIN: Final = 16
 """Uses below are too plain to be told from chance."""

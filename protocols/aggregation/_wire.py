@@ -16,19 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.aggregation.errors import MalformedMessage
 from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 
-__all__ = [
-    "DIGEST_SIZE",
-    "KEY_SIZE",
-    "SIGNATURE_SIZE",
-    "decode_message",
-    "decode_signed",
-    "encode_message",
-    "encode_signed",
-    "is_signed",
-    "require_size",
-    "sign",
-]
-
 SIGNATURE_SIZE: Final = 64
 DIGEST_SIZE: Final = 32
 KEY_SIZE: Final = 32

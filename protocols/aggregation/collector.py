@@ -36,8 +36,6 @@ from protocols.aggregation.round import Round
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.proofs import ProofError, ProofRefused, verify_all
 
-__all__ = ["Batch", "Collector", "Phase", "ciphertexts_of", "require_ranges"]
-
 MessageT = TypeVar("MessageT", Contribution, Agreement, Opening)
 
 

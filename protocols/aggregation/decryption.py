@@ -33,8 +33,6 @@ from protocols.aggregation.round import Round
 from protocols.proofs import PointVector, ProofError
 from protocols.proofs.group import ORDER
 
-__all__ = ["RegionSum", "open_sum", "require_batch"]
-
 
 @dataclass(frozen=True, slots=True)
 class RegionSum:

@@ -49,8 +49,6 @@ from protocols.aggregation.shared_secret_proof import verify_exchange
 from protocols.proofs import Point, PointVector
 from protocols.proofs.group import sum_points
 
-__all__ = ["CONCENTRATOR", "Accused", "Culprit", "Investigation"]
-
 Opener: TypeAlias = Callable[[Sequence[int]], Decryptor]
 CONCENTRATOR: Final = b""
 """Stands for the concentrator where a meter's id would be."""

@@ -34,8 +34,6 @@ from protocols.proofs import Point, PointVector
 from protocols.proofs.group import ORDER
 from protocols.proofs.nonces import SEED_SIZE
 
-__all__ = ["Household"]
-
 
 @dataclass(frozen=True, eq=False)
 class Household:

@@ -30,8 +30,6 @@ from protocols.proofs import Malformed, Point
 from protocols.proofs.generators import generators
 from protocols.proofs.group import COMPRESSED_SIZE, multiply_generator
 
-__all__ = ["GENERATORS", "CertifiedLoad", "commit_limbs"]
-
 _LOAD: Final = "meterlet certified load 1"
 GENERATORS: Final = b"aggregation limb"
 

@@ -36,8 +36,6 @@ from protocols.aggregation._wire import (
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
 from protocols.aggregation.shared_secret_proof import is_exchange_key
 
-__all__ = ["NONCE_SIZE", "Member", "MemberKeys", "MemberSecret", "MeterCertificate"]
-
 NONCE_SIZE: Final = 32
 METER_SIZES: Final = range(1, 33)
 REGION_SIZES: Final = range(1, 65)

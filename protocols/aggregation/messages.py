@@ -38,8 +38,6 @@ from protocols.canonical.cbor import CborItem
 from protocols.proofs import Malformed, PointVector
 from protocols.proofs.group import decode_scalar, encode_scalar
 
-__all__ = ["Agreement", "Contribution", "Contributors", "Opening", "PairKey", "PairPoints"]
-
 _INDEX_SIZE: Final = 2
 _POINT_SIZE: Final = 33
 _UNSIGNED: Final = bytes(SIGNATURE_SIZE)

@@ -21,8 +21,6 @@ from typing import Final, Self
 from protocols.aggregation.errors import PackingRefused
 from protocols.proofs.group import ORDER
 
-__all__ = ["LIMB_ROOM_BITS", "VALUE_BITS", "Layout", "Packing"]
-
 VALUE_BITS: Final = 20
 """A slot of a household is below 2^20 Wh: a megawatt-hour."""
 GROUP_BITS: Final = 16

@@ -29,15 +29,6 @@ from gmpy2 import mpz
 
 from protocols.aggregation.errors import Fault, KeyRefused
 
-__all__ = [
-    "KEY_BITS",
-    "SHORT_EXPONENT",
-    "Decryptor",
-    "Encryptor",
-    "PaillierPrivateKey",
-    "PaillierPublicKey",
-]
-
 KEY_BITS: Final = range(1024, 4097, 256)
 """The lengths a modulus may have. Below 2048 bits they are for comparison only."""
 SHORT_EXPONENT: Final = 256

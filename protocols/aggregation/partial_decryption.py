@@ -33,8 +33,6 @@ from gmpy2 import mpz
 from protocols.aggregation.paillier import PaillierPublicKey, RandomBytes
 from protocols.proofs import Transcript
 
-__all__ = ["MARGIN_BYTES", "Halves", "prove_halves", "verify_halves"]
-
 MARGIN_BYTES: Final = 16
 """By how much a share is longer than n², and a mask than what it hides."""
 _CHALLENGE_SIZE: Final = 16

@@ -36,8 +36,6 @@ from protocols.aggregation.weighting import Weighting
 from protocols.canonical.cbor import CborItem
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 
-__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Round", "Terms", "values_at_resolution"]
-
 DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
 MOST_MEMBERS: Final = 1 << 16

@@ -27,8 +27,6 @@ from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.messages import Contributors
 from protocols.aggregation.round import Round
 
-__all__ = ["SMALLEST_GROUP", "Released", "Rules"]
-
 SMALLEST_GROUP: Final = 5
 LEAST_KEY_BITS: Final = 2048
 LONGEST_ROUND: Final = 31 * 86_400

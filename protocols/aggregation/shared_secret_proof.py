@@ -25,8 +25,6 @@ from gmpy2 import mpz
 from protocols.aggregation.errors import RoundRefused
 from protocols.proofs import Transcript
 
-__all__ = ["PROOF_SIZE", "is_exchange_key", "prove_exchange", "verify_exchange"]
-
 PROOF_SIZE: Final = 32 + 16 + 32
 
 _P: Final = mpz(2) ** 255 - 19

@@ -30,8 +30,6 @@ from protocols.aggregation.partial_decryption import (
     verify_halves,
 )
 
-__all__ = ["JointDecryptor", "KeyShare", "combine", "split_key"]
-
 
 @dataclass(frozen=True, slots=True)
 class KeyShare:

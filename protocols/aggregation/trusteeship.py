@@ -14,8 +14,6 @@ from protocols.aggregation.errors import ContributionRefused, RoundRefused
 from protocols.aggregation.messages import Contribution, Contributors, PairPoints
 from protocols.aggregation.round import Round
 
-__all__ = ["require_dispute", "require_sum"]
-
 
 def require_sum(
     announced: Round,

@@ -28,8 +28,6 @@ from protocols.aggregation._wire import (
 )
 from protocols.aggregation.errors import MalformedMessage, PackingRefused, RoundRefused
 
-__all__ = ["Weighting"]
-
 PRICE_SIZE: Final = 4
 PRICE_LIMIT: Final = 1 << 31
 """Some 2,147 of the currency for a kilowatt-hour."""

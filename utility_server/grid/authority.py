@@ -22,8 +22,6 @@ from utility_server.errors import EnrolmentRefused
 from utility_server.folders import new_folder
 from utility_server.keys import read_secret, write_secret
 
-__all__ = ["Authority"]
-
 _SEED_SIZE: Final = 32
 
 

@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from utility_server.errors import CannotVerify, VerificationFailed
 
-__all__ = ["DELTA", "NANO", "Budget", "PrivacyNotice", "epsilon_of", "parse_rho"]
-
 NANO: Final = 10**9
 DELTA: Final = 1e-6
 """At which ρ is also told as (ε, δ)."""

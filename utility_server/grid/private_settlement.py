@@ -19,8 +19,6 @@ from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.mdms.control_socket import Request, ask
 from utility_server.retail.group_settlement import resolution_of
 
-__all__ = ["PrivateSettlement", "PrivateSettlementRequest", "settle_privately"]
-
 REGISTER: Final = Obis.parse("1-0:1.8.0*255").code
 
 

@@ -19,17 +19,6 @@ from protocols.canonical import cbor
 from utility_server.grid.concentrator.errors import ConcentratorRefused, LineError
 from utility_server.head_end import Address
 
-__all__ = [
-    "LARGEST_FRAME",
-    "Item",
-    "Line",
-    "Message",
-    "decode",
-    "encode",
-    "read_message",
-    "receive",
-]
-
 LARGEST_FRAME: Final = 1 << 24
 """Room for the announcement of some 40,000 members."""
 _HEADER: Final = 4

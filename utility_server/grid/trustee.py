@@ -37,8 +37,6 @@ from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.rpc import Message
 from utility_server.keys import read_secret
 
-__all__ = ["Trustee"]
-
 MOST_REMEMBERED: Final = 100_000
 MOST_DISPUTES: Final = 4
 """At a time: their ciphertexts are kept, some 30 kB a household for a month of quarter-hours."""

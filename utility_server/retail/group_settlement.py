@@ -19,8 +19,6 @@ from protocols.metrology import SLOT_MINUTES, GridError, Period
 from tariffs import PriceIndex, TariffError
 from utility_server.errors import CannotVerify
 
-__all__ = ["Group", "resolution_of", "weighting_of", "worth_of"]
-
 SCHEMA: Final = "meterlet.utility.aggregate/1"
 MOST_VALUES: Final = 1 << 20
 LARGEST_SUM_WH: Final = 1 << 53

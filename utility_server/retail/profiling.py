@@ -26,12 +26,6 @@ from utility_server.retail.ledger import Content, LedgerEntry
 from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
 from utility_server.retail.verification import ProfilingBundle, verify_profile
 
-__all__ = [
-    "Profiled",
-    "check_profile_entry",
-    "profile_customer",
-]
-
 KIND: Final = "profile"
 
 

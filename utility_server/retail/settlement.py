@@ -32,16 +32,6 @@ from utility_server.retail.ledger import Content, LedgerEntry
 from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
 from utility_server.retail.verification import SettlementBundle, verify_settlement
 
-__all__ = [
-    "NANO_PER_PENNY",
-    "Member",
-    "Settled",
-    "Settlement",
-    "Unsettled",
-    "check_settlement_entry",
-    "settle",
-]
-
 KIND: Final = "settlement"
 NANO_PER_PENNY: Final = 10**7
 """Amounts are in 10^-9 of the currency, shares in 10^-2."""

@@ -39,8 +39,6 @@ from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 from utility_server.retail.verification import BillBundle, verify_bill
 
-__all__ = ["MOST_ANSWER_BYTES", "BilledPeriod", "Utility", "require_short"]
-
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
 """What a question may carry: with it, it has to fit one command of 65,535 bytes."""

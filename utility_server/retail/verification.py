@@ -36,16 +36,6 @@ from utility_server.errors import CannotVerify, VerificationFailed
 if TYPE_CHECKING:  # who verifies offline has no channels and none of their libraries
     from protocols.enrolment import Enrolment
 
-__all__ = [
-    "BillBundle",
-    "ProfilingBundle",
-    "SettlementBundle",
-    "decode_bundle",
-    "verify_bill",
-    "verify_profile",
-    "verify_settlement",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class BillBundle:

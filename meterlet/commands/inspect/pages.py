@@ -30,18 +30,16 @@ from hub.inspection.web import (
     create_application,
     make_parts,
 )
+from hub.text import utc_text
 from meterlet.commands.common import (
-    KeyFileProblem,
     hub_option,
     json_option,
     one_line_errors,
     open_machine,
     print_json,
-    utc_text,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
-
-__all__ = ["serve", "users"]
+from meterlet.key_files import KeyFileProblem
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 MOST_CONNECTIONS: Final = 64

@@ -30,8 +30,6 @@ from meterlet.commands.common import hub_option, json_option, one_line_errors, p
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
-__all__ = ["readings"]
-
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 COLUMNS: Final = ("from", "kWh", "bands", "peak W", "state", "cost")
 FED_IN: Final = "kWh fed in"

@@ -11,8 +11,6 @@ from hub.inspection.locales import best_language, catalogue
 from hub.inspection.tui import InspectionTui
 from meterlet.commands.common import hub_option, one_line_errors
 
-__all__ = ["tui"]
-
 
 @click.command()
 @hub_option

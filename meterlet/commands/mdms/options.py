@@ -9,21 +9,12 @@ from typing import Any, Final
 
 import rich_click as click
 
-from meterlet.commands.common import folder_option, utc_text
+from hub.text import utc_text
+from meterlet.commands.common import folder_option
 from protocols.metrology import Period
 from utility_server.grid.mdms import LoadCurve, Mechanism, Published, Publisher, load_curve
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.privacy_notice import NANO, parse_rho
-
-__all__ = [
-    "DAY",
-    "Asked",
-    "Rho",
-    "asked_options",
-    "curve_facts",
-    "mdms_option",
-    "noise_facts",
-]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 

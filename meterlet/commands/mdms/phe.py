@@ -25,8 +25,6 @@ from utility_server.grid.mdms.second_opinion import second_opinion
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.keys import read_secret, write_secret
 
-__all__ = ["check", "phe"]
-
 FILE = click.Path(path_type=Path, dir_okay=False)
 output_option = click.option("--output", "-o", type=FILE, required=True, help="A new file.")
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from hub.text import utc_text
 from meterlet.commands.budget_text import budget_facts, budget_line
-from meterlet.commands.common import Exit, json_option, one_line_errors, print_json, utc_text
+from meterlet.commands.common import Exit, json_option, one_line_errors, print_json
 from meterlet.commands.mdms.options import (
     Asked,
     asked_options,
@@ -38,8 +39,6 @@ from utility_server.grid.mdms.balance import MILLION
 from utility_server.grid.mdms.forecasts import METHODS
 from utility_server.grid.mdms.load_curves import mean_power
 from utility_server.grid.mdms.workspace import Mdms
-
-__all__ = ["balance", "forecast", "plot", "query"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FEEDER = click.Path(path_type=Path, dir_okay=False, exists=True)

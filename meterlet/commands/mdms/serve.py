@@ -13,8 +13,6 @@ from utility_server.grid.mdms.control_socket import Door
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import Address
 
-__all__ = ["admit", "serve"]
-
 
 @click.command()
 @mdms_option

@@ -12,17 +12,15 @@ from meterlet.commands.common import (
     json_option,
     one_line_errors,
     print_json,
-    public_key,
 )
 from meterlet.commands.mdms.options import Rho, mdms_option
 from meterlet.commands.tariff_files import write_new
+from meterlet.key_files import public_key
 from utility_server.grid.mdms import Publisher
 from utility_server.grid.mdms.phe_interchange import private_from_json
 from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
 from utility_server.grid.privacy_notice import PrivacyNotice
 from utility_server.keys import read_secret
-
-__all__ = ["budget", "init", "notice", "rotate"]
 
 
 @click.command()

@@ -25,8 +25,6 @@ from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.concentrator.round_commands import Question
 from utility_server.head_end import Address, HeadEnd
 
-__all__ = ["Answer", "Hub", "Hubs", "read_hubs"]
-
 FORMAT: Final = "meterlet hubs 1"
 LARGEST_FILE: Final = 1 << 26
 NONCE_SIZE: Final = 16

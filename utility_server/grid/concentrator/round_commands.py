@@ -13,8 +13,6 @@ from applets.aggregation.messages import CLA, Instruction, StepRequest
 from protocols.aggregation import Contributors, Terms
 from protocols.iso7816 import CommandApdu
 
-__all__ = ["APPLET", "SETTLEMENT_APPLET", "STEP_NAMES", "Question", "applet_for"]
-
 APPLET: Final = bytes.fromhex("F04D544C010201")
 SETTLEMENT_APPLET: Final = bytes.fromhex("F04D544C010202")
 MOST_ANSWER_BYTES: Final = 65_536

@@ -36,8 +36,6 @@ from utility_server.grid.concentrator.hubs import Hub, Hubs, read_hubs
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET, Question, applet_for
 from utility_server.grid.rpc import Item, Message
 
-__all__ = ["Concentrator", "Traffic"]
-
 MOST_ROUNDS: Final = 8
 MOST_BYTES: Final = 1 << 30
 ATTEMPTS: Final = 3

@@ -11,8 +11,6 @@ from utility_server.database import reading, writing
 from utility_server.errors import EnrolmentRefused, StoreError
 from utility_server.grid.mdms.store import member_table
 
-__all__ = ["Members"]
-
 
 @dataclass(frozen=True, slots=True)
 class Members:

@@ -9,8 +9,6 @@ from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import SLOT_MINUTES, Period
 from utility_server.errors import StoreError
 
-__all__ = ["DAY_MINUTES", "RESOLUTIONS", "Aggregate", "Place", "check_region", "slot_bounds"]
-
 DAY_MINUTES: Final = 1440
 RESOLUTIONS: Final = (*SLOT_MINUTES, DAY_MINUTES)
 """Minutes of a slot; 1440 stands for a local day, whatever the clock does in it."""

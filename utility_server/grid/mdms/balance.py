@@ -29,8 +29,6 @@ from utility_server.grid.mdms.aggregates import DAY_MINUTES
 from utility_server.grid.mdms.errors import AggregateMissing, MdmsError
 from utility_server.grid.mdms.load_curves import LoadCurve
 
-__all__ = ["Balance", "Losses", "balance", "read_feeder"]
-
 LEAST_SLOTS: Final = 48
 MILLION: Final = 1_000_000
 _HOUR: Final = 3600

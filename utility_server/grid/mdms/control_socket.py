@@ -38,8 +38,6 @@ from utility_server.grid.rpc import Item, Line, Message, encode, receive
 from utility_server.head_end import Address
 from utility_server.retail.group_settlement import weighting_of
 
-__all__ = ["SOCKET", "Door", "Request", "ask"]
-
 SOCKET: Final = "mdms.sock"
 LONGEST_PATH: Final = 100
 LINE_SECONDS: Final = 600

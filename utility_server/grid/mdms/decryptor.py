@@ -23,8 +23,6 @@ from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Item, Line, Message
 
-__all__ = ["WithTrustee", "decryptor_of"]
-
 _PLACE_SIZE: Final = 2
 
 

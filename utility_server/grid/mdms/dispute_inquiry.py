@@ -33,8 +33,6 @@ from protocols.aggregation import (
 from utility_server.grid.mdms.decryptor import WithTrustee
 from utility_server.grid.rpc import Line
 
-__all__ = ["Inquiry"]
-
 
 @dataclass(slots=True)
 class Inquiry:

@@ -22,8 +22,6 @@ from utility_server.grid.mdms.errors import ForecastImpossible
 from utility_server.grid.mdms.load_curves import LoadCurve
 from utility_server.grid.mdms.standard_profile import standard_profile
 
-__all__ = ["METHODS", "Accuracy", "Forecast", "evaluate", "forecast"]
-
 METHODS: Final = ("autoregression", "profile", "week before")
 LEAST_WEEKS: Final = 3
 MOST_WEEKS: Final = 12

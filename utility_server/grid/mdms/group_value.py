@@ -10,8 +10,6 @@ from protocols.canonical.stored import decode_row, encode_row
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import check_region
 
-__all__ = ["Worth", "WorthPlace"]
-
 INDEX_SIZE: Final = 32
 
 

@@ -13,8 +13,6 @@ from typing import Final
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
-__all__ = ["Line", "draw"]
-
 WIDTH: Final = 960
 HEIGHT: Final = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 44, 46

@@ -18,8 +18,6 @@ from utility_server.grid.mdms.aggregates import DAY_MINUTES
 from utility_server.grid.mdms.errors import AggregateMissing
 from utility_server.grid.mdms.store import AggregateStore
 
-__all__ = ["PERCENTILES", "LoadCurve", "Statistics", "load_curve", "mean_power", "statistics"]
-
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 _HOUR: Final = 3600
 

@@ -31,17 +31,6 @@ from protocols.aggregation import (
 from protocols.aggregation.paillier import RandomBytes
 from utility_server.errors import UtilityError
 
-__all__ = [
-    "EncryptedSum",
-    "InterchangeRefused",
-    "phe_private",
-    "phe_public",
-    "private_from_json",
-    "private_json",
-    "public_from_json",
-    "public_json",
-]
-
 KEY_TYPE: Final = "DAJ"
 ALGORITHM: Final = "PAI-GN1"
 EXPONENTS: Final = range(-64, 1)

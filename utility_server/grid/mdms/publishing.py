@@ -36,8 +36,6 @@ from utility_server.grid.privacy_notice import NANO, Budget
 if TYPE_CHECKING:
     from opendp.mod import Measurement
 
-__all__ = ["Mechanism", "Published", "Publisher"]
-
 
 class Mechanism(Enum):
     """Whose noise."""

@@ -39,8 +39,6 @@ from utility_server.grid.mdms.group_value import Worth, WorthPlace
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Line
 
-__all__ = ["Absence", "Outcome", "RoundRunner"]
-
 ROUND_SECONDS: Final = 3600
 NONCE_SIZE: Final = 32
 

@@ -16,8 +16,6 @@ from protocols.aggregation.paillier import RandomBytes
 from utility_server.errors import VerificationFailed
 from utility_server.grid.mdms.phe_interchange import phe_private
 
-__all__ = ["KeyOpinion", "second_opinion"]
-
 FALSE_PRIME: Final = 2.0**-80
 """The most likely that a composite passes."""
 NUMBERS: Final = 4

@@ -13,8 +13,6 @@ from typing import Final
 from protocols.metrology import find_zone
 from utility_server.grid.mdms.errors import ForecastImpossible
 
-__all__ = ["standard_profile"]
-
 _QUARTER: Final = 900
 
 

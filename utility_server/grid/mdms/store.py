@@ -40,8 +40,6 @@ from utility_server.grid.mdms.aggregates import Aggregate, Place
 from utility_server.grid.mdms.group_value import Worth, WorthPlace
 from utility_server.grid.mdms.sealing import DATA_KEY_SIZE, Sealer, WrappingKey
 
-__all__ = ["MDMS", "AggregateStore", "Rotation", "budget_table", "member_table", "release_table"]
-
 _metadata: Final = MetaData()
 
 schema_table.to_metadata(_metadata)

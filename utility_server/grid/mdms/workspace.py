@@ -29,8 +29,6 @@ from utility_server.grid.mdms.admitted_meters import Members
 from utility_server.grid.mdms.store import AggregateStore
 from utility_server.keys import read_secret, write_secret
 
-__all__ = ["PAILLIER_BITS", "Mdms"]
-
 PAILLIER_BITS: Final = (2048, 3072)
 _SEED_SIZE: Final = 32
 
