@@ -1,4 +1,5 @@
-# Two commands do all the set-up on a fresh machine: make demo, make test.
+# Two commands do all the set-up on a fresh machine: make demo, make test. As root on Debian, make
+# test installs system packages for the tests over PC/SC and in a browser, and says so first.
 # `make help` lists the rest. VENV=path uses another virtual environment, PYTHON=... another Python.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -66,24 +67,24 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "installing meterlet and what it needs (once)"
-	@$(PIP) install --editable '.[build,simulation,pages]'
+	@$(PIP) install --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo tests/system-packages
 	@echo "installing what the tests need (once)"
 	@tests/system-packages
-	@$(PIP) install --editable '.[build,simulation,serial,tariffs,forecast,dp,pages,tui,browser,test]'
+	@$(PIP) install --editable '.[all,browser,test]'
 	@test ! -e /usr/include/PCSC/winscard.h || $(PIP) install --editable '.[pcsc]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
 	@echo "installing what the benchmarks compare with (once)"
-	@$(PIP) install --editable '.[build,simulation,serial,forecast,dp,pages,tui,browser,test,bench]'
+	@$(PIP) install --editable '.[all,browser,test,bench]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test
 	@echo "installing the fuzzer (once)"
-	@$(PIP) install --editable '.[build,simulation,serial,test,fuzz]'
+	@$(PIP) install --editable '.[all,test,fuzz]'
 	@touch $@
 
 # The compiled build is an option: without a C compiler it is left out, and said to be.

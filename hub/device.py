@@ -66,8 +66,6 @@ from protocols.metrology import (
 from protocols.secure_channel import StaticKeys
 from sml_codec import Obis
 
-__all__ = ["Description", "Device", "DeviceError", "static_keys"]
-
 COMPONENTS: Final = (
     VAULT_COMPONENT,
     DAYS_COMPONENT,

@@ -51,8 +51,6 @@ HubError
   WrongParameter              a parameter of a request is not what it should be
 """
 
-__all__ = ["HubError"]
-
 
 class HubError(Exception):
     """Base of all errors of the hub."""

@@ -30,8 +30,6 @@ from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
 
-__all__ = ["InstallationError", "Installer", "Package", "build_package", "consent_terms"]
-
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0
 CHANNEL_KEY_VERSION: Final = 0x30

@@ -22,8 +22,6 @@ from hub.disclosure import Disclosure
 from hub.errors import HubError
 from protocols.iso7816 import ApduFrameDecoder, MalformedFrame, encode_frame
 
-__all__ = ["serve"]
-
 IDLE_SECONDS: Final = 60
 PATIENCE_SECONDS: Final = 2
 """How long a peer that has asked nothing keeps its place when others want it."""

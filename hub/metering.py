@@ -22,8 +22,6 @@ from protocols.metrology import (
     find_zone,
 )
 
-__all__ = ["ForeignDays", "MeteredRegister", "PeriodIncomplete"]
-
 _DAY = timedelta(days=1)
 
 

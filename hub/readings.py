@@ -13,14 +13,6 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
-__all__ = [
-    "LARGEST_REGISTER_WH",
-    "LARGEST_WH_PER_SECOND",
-    "Reading",
-    "ReadingFlag",
-    "Readout",
-]
-
 LARGEST_REGISTER_WH: Final = 2**63 - 1
 LARGEST_WH_PER_SECOND: Final = 1_000_000
 """What no register gains in a second, 3.6 GW: so that an hour's use fits 32 bits."""

@@ -6,8 +6,6 @@ from zoneinfo import ZoneInfo
 
 from protocols.metrology import date_at
 
-__all__ = ["local_day", "local_text", "printable", "utc_text"]
-
 
 def utc_text(time: int) -> str:
     """Return a moment as ISO 8601 in UTC."""

@@ -3,8 +3,6 @@
 
 from typing import Final
 
-__all__ = ["TokenBucket"]
-
 MINUTE: Final = 60
 LONGEST: Final = 3_600
 """Seconds that one filling makes up for at most, however far the clock was set forward."""

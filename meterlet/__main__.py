@@ -3,7 +3,5 @@
 
 from meterlet.commands.main import main
 
-__all__: list[str] = []
-
 if __name__ == "__main__":
     main(prog_name="meterlet")

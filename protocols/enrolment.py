@@ -21,8 +21,6 @@ from typing import Any, Final, Self
 from protocols.metrology.registers import is_feed_in_pair
 from protocols.secure_channel import StaticKeys
 
-__all__ = ["Enrolment", "EnrolmentError"]
-
 FORMAT: Final = "meterlet enrolment 1"
 _HEX: Final = re.compile("(?:[0-9a-f]{2})*")
 _LARGEST: Final = 1 << 14

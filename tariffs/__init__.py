@@ -8,11 +8,11 @@ code, so that it runs inside the applet machine as well; `SANDBOX_MODULES` lists
 
 from typing import Final
 
+from tariffs._slots import combine_states
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.billing import (
     MeteredPart,
     billed_registers,
-    combine_states,
     compute_bill,
     metered_parts,
     total_from_amounts,

@@ -15,8 +15,6 @@ from tariffs._words import to_moment
 from tariffs.clock import ZoneClock
 from tariffs.errors import MalformedTariff
 
-__all__ = ["read_series"]
-
 MAX_STEPS: Final = 1 << 19
 EPOCH: Final = datetime(1970, 1, 1)
 

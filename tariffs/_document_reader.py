@@ -8,8 +8,6 @@ from protocols.canonical.cbor import CborError, CborValue
 from protocols.canonical.reader import MapReader
 from tariffs.errors import MalformedTariff
 
-__all__ = ["TariffReader", "decode_document"]
-
 
 class TariffReader(MapReader):
     """A map of a document."""

@@ -17,8 +17,6 @@ from tariffs.document import MissingRule
 from tariffs.errors import UnbillableReadings
 from tariffs.usage import KnownUsage, utc_text
 
-__all__ = ["BilledSlots", "combine_states"]
-
 MEASURED, ESTIMATED, SUBSTITUTED, MISSING = range(4)
 WEEK: Final = 7 * 86_400
 

@@ -29,8 +29,6 @@ from tariffs.steps import Cap, Minimum, Rebate, Step, Tax
 from tariffs.timetable import bands_of
 from tariffs.usage import Register
 
-__all__ = ["RULES", "read_charge", "read_step"]
-
 PRICE_DECIMALS: Final = 6
 PERCENT_DECIMALS: Final = 4
 ENERGY_DECIMALS: Final = 3

@@ -13,8 +13,6 @@ from tariffs.errors import MalformedTariff
 from tariffs.schedule import ALL_DAYS, MINUTES, Calendar, DateRange, Schedule, When
 from tariffs.timetable import UNKNOWN, Exceptions, Signal, Timetable
 
-__all__ = ["CLOCKS", "Context", "Files", "charge_clock", "read_timetable", "read_when"]
-
 CLOCKS: Final = {"local": False, "standard": True}
 LABELS: Final = {"start": False, "end": True}
 

@@ -11,8 +11,6 @@ from tariffs._toml_lines import Path
 from tariffs.errors import MalformedTariff
 from tariffs.rounding import parse_decimal
 
-__all__ = ["TomlTable"]
-
 T = TypeVar("T")
 
 
@@ -38,7 +36,8 @@ class TomlTable:
             path = self._path if key is None else (*self._path, key)
             while path not in self._lines:
                 path = path[:-1]
-            raise error.located(self._source, self._lines[path]) from None
+            error.located(self._source, self._lines[path])
+            raise
 
     def __contains__(self, key: str) -> bool:
         return key in self._items
@@ -140,7 +139,8 @@ class TomlTable:
             try:
                 parsed.append(parse(value))
             except MalformedTariff as error:
-                raise error.located(self._source, self._line_of(key, number)) from None
+                error.located(self._source, self._line_of(key, number))
+                raise
         return parsed
 
     def table(self, key: str) -> "TomlTable":

@@ -10,8 +10,6 @@ import re
 import tomllib
 from typing import Final, TypeAlias
 
-__all__ = ["Path", "lines_of"]
-
 Path: TypeAlias = tuple[str | int, ...]
 
 SPACE: Final = re.compile(r"[ \t]*")

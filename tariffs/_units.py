@@ -6,8 +6,6 @@ from typing import Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["unit_of_energy"]
-
 UNITS: Final = {"kWh": Fraction(1), "MWh": Fraction(1, 1000)}
 CENTS: Final = {"ct", "c", "p"}
 

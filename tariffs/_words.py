@@ -8,15 +8,6 @@ from tariffs.clock import DAY, ZoneClock, date_of, day_number
 from tariffs.errors import MalformedTariff
 from tariffs.schedule import DAY_NAMES, DateRange, When
 
-__all__ = [
-    "parse_date_range",
-    "parse_days",
-    "parse_event",
-    "parse_seconds",
-    "parse_times",
-    "to_moment",
-]
-
 TIMES: Final = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
 DATES: Final = re.compile(r"(\S+)(?: to (\S+))?")
 DATE: Final = re.compile(r"(?:([0-9]{4})-)?([0-9]{2})-([0-9]{2})", re.ASCII)

@@ -30,15 +30,6 @@ from xml.etree import ElementTree
 from tariffs.clock import DAY, ZoneClock, day_number
 from tariffs.errors import MalformedTariff
 
-__all__ = [
-    "MeterSeries",
-    "StageTariff",
-    "StampedValue",
-    "read_meter_series",
-    "read_stage_tariff",
-    "register_amounts",
-]
-
 NAMES: Final = {"v": "http://vde.de/AR_2418-6.xsd", "e": "http://naesb.org/espi"}
 ZONE: Final = "Europe/Berlin"
 FIRST_INVALID_STATUS: Final = 3

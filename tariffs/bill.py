@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from tariffs.rounding import Rounding
 from tariffs.usage import utc_text
 
-__all__ = ["Bill", "BillItem", "SlotItem"]
-
 
 @dataclass(frozen=True, slots=True)
 class BillItem:

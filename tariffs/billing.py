@@ -13,7 +13,7 @@ from itertools import pairwise
 from operator import add
 from typing import Final, TypedDict
 
-from tariffs._slots import BilledSlots, combine_states
+from tariffs._slots import BilledSlots
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.charges import Charge, FixedCharge, MeteredCharge
 from tariffs.clock import ZoneClock
@@ -24,16 +24,6 @@ from tariffs.rounding import Rounding, format_decimal, power_of_ten
 from tariffs.steps import Cap, Step, Tax
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register
 from tariffs.version import Version
-
-__all__ = [
-    "MeteredPart",
-    "billed_registers",
-    "combine_states",
-    "compute_bill",
-    "metered_parts",
-    "total_from_amounts",
-    "total_from_energy_amount",
-]
 
 NANO_DECIMALS: Final = 9
 

@@ -28,8 +28,6 @@ from tariffs.periods import Interval, Stretch, days_of, stretches
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register
 
-__all__ = ["Block", "BlockBucket", "BlockCharge", "LimitKind"]
-
 MAX_BLOCKS = 32
 
 Block: TypeAlias = tuple[int, int]

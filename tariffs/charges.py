@@ -19,15 +19,6 @@ from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MalformedTariff
 from tariffs.fixed import CapacityCharge, StandingCharge
 
-__all__ = [
-    "Charge",
-    "FixedCharge",
-    "LinearCharge",
-    "MeteredCharge",
-    "charge_canonical",
-    "charge_from_canonical",
-]
-
 LinearCharge: TypeAlias = EnergyCharge | SeriesCharge
 """Each slot has a price; the amount is the sum of price times use."""
 MeteredCharge: TypeAlias = LinearCharge | BlockCharge | DemandCharge

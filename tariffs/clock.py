@@ -19,8 +19,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["DAY", "Span", "ZoneClock", "charged_days", "date_of", "day_number"]
-
 DAY: Final = 86_400
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 CHUNK: Final = 32 * DAY

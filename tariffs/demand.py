@@ -33,8 +33,6 @@ from tariffs.rounding import divide
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
 from tariffs.usage import ChargeLine, KnownUsage, Part
 
-__all__ = ["DemandCharge", "DemandFigure", "Figure", "Scale"]
-
 HOUR = 3600
 MAX_STEPS = 64
 

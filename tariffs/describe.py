@@ -17,19 +17,6 @@ from tariffs.steps import Step, Tax
 from tariffs.timetable import Exceptions, Signal, Timetable
 from tariffs.usage import utc_text
 
-__all__ = [
-    "Row",
-    "charge_rows",
-    "clock_text",
-    "days_text",
-    "energy_text",
-    "percent_text",
-    "price_text",
-    "quantity_texts",
-    "step_row",
-    "when_text",
-]
-
 WEEK: Final = 0x7F
 
 Row: TypeAlias = tuple[str, str, str]

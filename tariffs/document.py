@@ -36,8 +36,6 @@ from tariffs.schedule import rule_effort
 from tariffs.usage import Register, utc_text
 from tariffs.version import Version, check_name, rounding_canonical, rounding_from_canonical
 
-__all__ = ["FORMAT", "MissingRule", "Tariff", "check_heading"]
-
 FORMAT: Final = 1
 DIGEST_DOMAIN: Final = b"meterlet/tariff/digest/1\x00"
 MAX_SIZE: Final = 4 << 20

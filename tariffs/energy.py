@@ -17,8 +17,6 @@ from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 
-__all__ = ["EnergyCharge", "PriceSeries", "SeriesCharge", "check_price"]
-
 MAX_PRICE: Final = 10**15
 """A thousand million of the currency for a kilowatt-hour, in micro-units; catches nonsense."""
 

@@ -7,10 +7,9 @@ same key signed can be taken for one.
 
 from typing import Final
 
-from protocols.canonical.cose import CoseRefused, SignedParts
+from protocols.canonical.cose import CoseRefused
+from protocols.canonical.cose import SignedParts as SignedParts  # for whoever imports tariffs
 from tariffs.errors import SignatureRefused
-
-__all__ = ["CONTENT_TYPE", "SignedParts", "split_signed", "split_signed_tariff"]
 
 CONTENT_TYPE: Final = "application/meterlet-tariff+cbor"
 

@@ -10,14 +10,6 @@ TariffError
 
 from typing import Self
 
-__all__ = [
-    "MalformedTariff",
-    "SignatureRefused",
-    "TariffError",
-    "UnbillableReadings",
-    "UnpricedSlot",
-]
-
 
 class TariffError(Exception):
     """Base of all errors of this package: one line that names the place."""

@@ -18,8 +18,6 @@ from tariffs.periods import Interval, share
 from tariffs.rounding import RoundingRule, divide
 from tariffs.usage import ChargeLine, Part
 
-__all__ = ["CapacityCharge", "StandingCharge", "share_of"]
-
 NANO_PER_MICRO = 1000
 
 

@@ -13,8 +13,6 @@ from typing import Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["named_holidays"]
-
 NAME: Final = re.compile(r"([A-Z]{2})(?:-([A-Z0-9]{1,3}))?")
 
 
@@ -26,11 +24,10 @@ def named_holidays(name: str, first_year: int, last_year: int) -> frozenset[date
     try:
         # Optional, and slow to import: only those who name a calendar pay for it.
         library = importlib.import_module("holidays")
-    except ImportError:
+    except ModuleNotFoundError as error:
         raise MalformedTariff(
-            f"the holiday calendar {name!r} needs the package 'holidays'"
-            " (pip install meterlet[tariffs]); or list the dates"
-        ) from None
+            f"the holiday calendar {name!r} needs the package 'holidays'; or list the dates"
+        ) from error
     years = range(first_year, last_year + 1)
     try:
         found = library.country_holidays(match[1], subdiv=match[2], years=years)

@@ -19,8 +19,6 @@ from tariffs.errors import MalformedTariff
 from tariffs.price_index import PriceIndex
 from tariffs.rounding import RoundingRule, divide, parse_decimal
 
-__all__ = ["IndexShape", "read_index"]
-
 PRICE_DECIMALS: Final = 6
 MOST_DECIMALS: Final = 12
 

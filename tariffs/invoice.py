@@ -20,8 +20,6 @@ from tariffs._document_reader import TariffReader, decode_document
 from tariffs.errors import MalformedTariff, SignatureRefused
 from tariffs.signing import sign_document, verify_document
 
-__all__ = ["Invoice"]
-
 CONTENT_TYPE: Final = "application/meterlet-invoice+cbor"
 
 

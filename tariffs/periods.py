@@ -13,8 +13,6 @@ from fractions import Fraction
 from tariffs.clock import ZoneClock, charged_days, date_of, day_number
 from tariffs.usage import Part
 
-__all__ = ["Interval", "Stretch", "share", "stretches"]
-
 
 class Interval(enum.StrEnum):
     """A stretch of the calendar, or the bill's period."""

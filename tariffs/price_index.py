@@ -25,8 +25,6 @@ from tariffs.energy import PriceSeries
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.usage import utc_text
 
-__all__ = ["INDEX_CONTENT_TYPE", "PriceIndex"]
-
 INDEX_CONTENT_TYPE: Final = "application/meterlet-index+cbor"
 FORMAT: Final = 1
 DIGEST_DOMAIN: Final = b"meterlet/index/digest/1\x00"

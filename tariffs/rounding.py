@@ -12,8 +12,6 @@ from typing import Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["Rounding", "RoundingRule", "divide", "format_decimal", "parse_decimal", "power_of_ten"]
-
 DECIMAL: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,11})(?:\.([0-9]+))?", re.ASCII)
 
 

@@ -21,17 +21,6 @@ from tariffs._document_reader import TariffReader
 from tariffs.clock import DAY, ZoneClock, date_of, day_number
 from tariffs.errors import MalformedTariff
 
-__all__ = [
-    "ALL_DAYS",
-    "DAY_NAMES",
-    "Calendar",
-    "DateRange",
-    "Schedule",
-    "Segment",
-    "When",
-    "rule_effort",
-]
-
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "holiday")
 HOLIDAY: Final = 7
 ALL_DAYS: Final = 0xFF

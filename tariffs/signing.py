@@ -10,15 +10,6 @@ from tariffs.envelope import CONTENT_TYPE
 from tariffs.errors import SignatureRefused
 from tariffs.price_index import INDEX_CONTENT_TYPE, PriceIndex
 
-__all__ = [
-    "sign_document",
-    "sign_index",
-    "sign_tariff",
-    "verify_document",
-    "verify_signed_index",
-    "verify_signed_tariff",
-]
-
 
 def sign_document(
     payload: bytes, content: str, private_key: Ed25519PrivateKey, key_id: bytes

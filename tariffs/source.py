@@ -25,8 +25,6 @@ from tariffs.schedule import Calendar, DateRange
 from tariffs.steps import Step
 from tariffs.version import Version, check_name
 
-__all__ = ["Files", "load_toml"]
-
 
 def load_toml(text: str, *, source: str = "tariff", files: Files | None = None) -> Tariff:
     """Return the tariff that a TOML text describes; `source` names it in errors.

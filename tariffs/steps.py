@@ -23,17 +23,6 @@ from tariffs.periods import Interval, share
 from tariffs.rounding import power_of_ten
 from tariffs.usage import Part
 
-__all__ = [
-    "MILLION",
-    "Cap",
-    "Minimum",
-    "Rebate",
-    "Step",
-    "Tax",
-    "step_canonical",
-    "step_from_canonical",
-]
-
 MILLION: Final = 10**6
 NANO_DECIMALS: Final = 9
 

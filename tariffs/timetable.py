@@ -20,15 +20,6 @@ from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.schedule import MAX_BANDS, Schedule, Segment
 from tariffs.usage import utc_text
 
-__all__ = [
-    "NO_BAND",
-    "Exceptions",
-    "Signal",
-    "Timetable",
-    "bands_of",
-    "timetable_from_canonical",
-]
-
 NO_BAND: Final = -1
 UNKNOWN: Final = 255
 MAX_EVENTS: Final = 1024

@@ -15,8 +15,6 @@ from tariffs.clock import ZoneClock
 from tariffs.errors import UnbillableReadings
 from tariffs.rounding import RoundingRule
 
-__all__ = ["ChargeLine", "KnownUsage", "Part", "Register", "utc_text"]
-
 
 def utc_text(moment: int) -> str:
     """Return a moment as ISO 8601 writes it."""

@@ -25,8 +25,6 @@ from tariffs.steps import Step, step_canonical, step_from_canonical
 from tariffs.timetable import Exceptions
 from tariffs.usage import Register
 
-__all__ = ["Version", "check_name", "rounding_canonical", "rounding_from_canonical"]
-
 LAST_DAY: Final = day_number(date(2200, 1, 1))
 MAX_NAME: Final = 80
 MAX_COMPONENTS: Final = 64

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may import whom: every sentence is a contract, every contract can be broken; no circles."""
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ TYPES: Final[Mapping[str, Any]] = {
     "protected": ProtectedContract,
 }
 CONFIGURATION: Final = read_configuration(str(ROOT / "pyproject.toml"))
+PACKAGES: Final = tuple(CONFIGURATION["session_options"]["root_packages"])
 CONTRACTS: Final = {options["name"]: options for options in CONFIGURATION["contracts_options"]}
 
 BREACHES: Final = {
@@ -189,3 +192,28 @@ def test_no_module_imports_itself_by_way_of_others(graph: ImportGraph) -> None:
     broken = deepcopy(graph)
     broken.add_import(importer="hub.card.state", imported="hub.card.connection")
     assert {"hub.card.state", "hub.card.connection"} <= set(circle(broken))
+
+
+def modules() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def listed(tree: ast.Module) -> list[str] | None:
+    """The names in a module's `__all__`, None where it has none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    return None
+
+
+def test_a_package_lists_what_it_offers_and_a_module_lists_nothing() -> None:
+    """A module's public names are those without an underscore; only a package spells them out."""
+    for path in modules():
+        names = listed(ast.parse(path.read_text()))
+        if path.name != "__init__.py":
+            assert names is None, path
+        elif names is not None:
+            package = import_module(".".join(path.parent.relative_to(ROOT).parts))
+            assert len(set(names)) == len(names), path
+            assert all(hasattr(package, name) for name in names), path

@@ -8,7 +8,8 @@ from hub.disclosure import LogTampered, ReleaseRefused
 from hub.machine import AppletFault, FaultKind
 from hub.metering import ForeignDays, PeriodIncomplete
 from hub.vault import VaultError
-from meterlet.commands.common import KeyFileProblem, one_line_errors
+from meterlet.commands.common import one_line_errors
+from meterlet.key_files import KeyFileProblem
 from protocols.metrology import GridError
 from tariffs import MalformedTariff, SignatureRefused
 from utility_server.errors import (

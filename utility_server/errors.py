@@ -11,25 +11,14 @@ UtilityError
     ChannelBroken      what came over the channel is not what the hub's applet sent
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
+  SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
 """
 
 from decimal import Decimal
 from typing import Final
 
-__all__ = [
-    "AlreadyBilled",
-    "CannotVerify",
-    "ChannelBroken",
-    "EnrolmentRefused",
-    "HeadEndError",
-    "HubRefused",
-    "LedgerTampered",
-    "StoreError",
-    "UnknownCustomer",
-    "UtilityError",
-    "VerificationFailed",
-]
+from protocols.errors import MeterletError
 
 _EXIT_CODES: Final = {
     0x6985: 5,  # the resident has not consented to it
@@ -39,7 +28,7 @@ _EXIT_CODES: Final = {
 """How a command ends that a hub's applet answered with one of these status words."""
 
 
-class UtilityError(Exception):
+class UtilityError(MeterletError):
     """Base of all errors at the utility."""
 
     exit_code: int = 1
@@ -105,6 +94,12 @@ class CannotVerify(UtilityError):
     """What would show an answer to be right or wrong is missing."""
 
     exit_code = 4
+
+
+class SettlementSpoiled(UtilityError):
+    """A sum over customers is wrong, or one of them has tried to spoil it."""
+
+    exit_code = 3
 
 
 class AlreadyBilled(UtilityError):

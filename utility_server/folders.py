@@ -8,8 +8,6 @@ from pathlib import Path
 
 from utility_server.errors import StoreError
 
-__all__ = ["new_folder"]
-
 
 @contextmanager
 def new_folder(folder: Path, what: str) -> Iterator[None]:

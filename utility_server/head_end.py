@@ -20,8 +20,6 @@ from protocols.iso7816 import ApduFrameDecoder, CommandApdu, WireError, encode_f
 from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError
 from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
 
-__all__ = ["Address", "HeadEnd", "Traffic"]
-
 HOST_CHALLENGE_SIZE: Final = 8
 _CHUNK: Final = 1 << 16
 

@@ -18,8 +18,6 @@ from applets.aggregation.messages import (
 )
 from applets.sdk import Applet, AppletError, Command, Response, StatusWord, instruction
 
-__all__ = ["AggregationApplet"]
-
 OPERATOR_KEY: Final = b"resident/operator-key"
 KEY_SIZE: Final = 32
 

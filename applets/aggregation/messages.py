@@ -47,8 +47,6 @@ from sml_codec import (
     encode_file,
 )
 
-__all__ = ["CLA", "PARTS", "Instruction", "MessageRefused", "StepAnswer", "StepRequest"]
-
 CLA: Final = 0x80
 NONCE_SIZE: Final = 16
 PART: Final = Obis(bytes.fromhex("81814d020000"))

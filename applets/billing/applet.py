@@ -17,15 +17,14 @@ from typing import Final
 
 from applets.billing.charges import Plan, is_one_sum, plan_bill
 from applets.billing.messages import (
-    CLA,
     Answer,
     BillAnswer,
     BillQuestion,
     ChargesAnswer,
     Instruction,
-    MessageRefused,
     Proved,
 )
+from applets.common.questions import CLA, MessageRefused
 from applets.sdk import (
     Applet,
     AppletError,
@@ -48,8 +47,6 @@ from tariffs import (
     split_signed_tariff,
     total_from_energy_amount,
 )
-
-__all__ = ["BillingApplet"]
 
 REGISTERS: Final = {Register.IMPORT: "1-0:1.8.0*255", Register.EXPORT: "1-0:2.8.0*255"}
 SUPPLIER_KEY: Final = b"resident/supplier-key"

@@ -56,8 +56,6 @@ from tariffs.charges import LinearCharge, MeteredCharge
 from tariffs.demand import DemandFigure
 from tariffs.steps import Cap
 
-__all__ = ["Plan", "is_one_sum", "plan_bill"]
-
 HOUR = 3600
 MISSING = 3
 MOST_COMPARISONS = 4096

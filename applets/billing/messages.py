@@ -44,7 +44,6 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from applets.common.questions import (
-    CLA,
     DIGEST_SIZE,
     MOST_DAYS,
     NONCE_SIZE,
@@ -59,20 +58,6 @@ from applets.common.questions import (
 )
 from applets.common.questions import decode_answer as decode_file
 from sml_codec import Obis, PeriodEntry
-
-__all__ = [
-    "AID",
-    "CLA",
-    "NONCE_SIZE",
-    "Answer",
-    "BillAnswer",
-    "BillQuestion",
-    "ChargesAnswer",
-    "Instruction",
-    "MessageRefused",
-    "Proved",
-    "decode_answer",
-]
 
 AID: Final = bytes.fromhex("F04D544C010101")
 """The AID that the shipped manifest installs it under."""

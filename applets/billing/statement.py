@@ -37,11 +37,11 @@ from applets.billing.messages import (
     BillAnswer,
     BillQuestion,
     ChargesAnswer,
-    MessageRefused,
     Proved,
     decode_answer,
 )
 from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
+from applets.common.questions import MessageRefused
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
@@ -67,8 +67,6 @@ from tariffs import (
     combine_states,
     total_from_energy_amount,
 )
-
-__all__ = ["PURPOSE", "RECIPIENT", "VerifiedBill", "check_bill"]
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"

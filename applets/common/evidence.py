@@ -23,8 +23,6 @@ from protocols.metrology import (
     verify_days,
 )
 
-__all__ = ["AnswerRefused", "check_about", "check_days", "starts_of"]
-
 
 class AnswerRefused(Exception):
     """An answer is not the right one to its question."""

@@ -36,23 +36,6 @@ from sml_codec import (
     encode_file,
 )
 
-__all__ = [
-    "CLA",
-    "DIGEST_SIZE",
-    "MOST_DAYS",
-    "NONCE_SIZE",
-    "SCALAR_SIZE",
-    "About",
-    "MessageRefused",
-    "certified_days",
-    "decode_answer",
-    "decode_question",
-    "encode_answer",
-    "encode_question",
-    "entry",
-    "require_size",
-]
-
 CLA: Final = 0x80
 NONCE_SIZE: Final = 16
 SCALAR_SIZE: Final = 32

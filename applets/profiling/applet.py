@@ -23,8 +23,6 @@ from protocols.amounts import encode_amounts
 from tariffs import SignatureRefused
 from tariffs.envelope import split_signed
 
-__all__ = ["ProfilingApplet"]
-
 REGISTER: Final = "1-0:1.8.0*255"
 SIGNER_KEY: Final = b"resident/recipient-key"
 KEY_SIZE: Final = 32

@@ -38,16 +38,6 @@ from applets.profiling.profiles import ProfileSet, ProfilesMalformed, canonical_
 from protocols.amounts import Amount, Best, Reading, SlotForm, Sum
 from sml_codec import Obis, PeriodEntry
 
-__all__ = [
-    "AID",
-    "CONTENT_TYPE",
-    "Instruction",
-    "Method",
-    "ProfilingAnswer",
-    "ProfilingQuestion",
-    "ProfilingRequest",
-]
-
 AID: Final = bytes.fromhex("F04D544C010104")
 """The AID that the shipped manifest installs it under."""
 CONTENT_TYPE: Final = "application/meterlet-profiling+json"

@@ -21,8 +21,6 @@ from math import isqrt
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = ["MOST_PROFILES", "Profile", "ProfileSet", "ProfilesMalformed", "canonical_json"]
-
 FORMAT: Final = "meterlet profiles 1"
 DIGEST_DOMAIN: Final = b"meterlet/profiles/digest/1\x00"
 SCALE: Final = 10**5

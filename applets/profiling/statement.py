@@ -30,20 +30,13 @@ from applets.profiling.messages import (
     ProfilingQuestion,
     ProfilingRequest,
 )
-from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
+
+# What the utility uses of the profiles it imports from here.
+from applets.profiling.profiles import Profile as Profile
+from applets.profiling.profiles import ProfileSet as ProfileSet
+from applets.profiling.profiles import ProfilesMalformed as ProfilesMalformed
 from protocols.metrology import Period, Series, SlotState
 from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
-
-__all__ = [
-    "PURPOSE",
-    "RECIPIENT",
-    "Profile",
-    "ProfileSet",
-    "ProfiledPeriod",
-    "ProfilesMalformed",
-    "check_profile",
-    "scores_of_sample",
-]
 
 RECIPIENT: Final = "grid"
 PURPOSE: Final = "profiling"

@@ -9,8 +9,6 @@ from protocols.iso7816.apdu import MAX_DATA, CommandApdu, ResponseApdu
 from protocols.iso7816.errors import MalformedApdu
 from protocols.platform import AppletError, StatusWord
 
-__all__ = ["Command", "Response", "instruction"]
-
 InstructionT = TypeVar("InstructionT", bound=enum.IntEnum)
 
 

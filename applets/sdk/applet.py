@@ -19,8 +19,6 @@ from abc import ABC, abstractmethod
 from applets.sdk.apdu import Command, Response
 from protocols.platform import Platform, Refusal, Refused
 
-__all__ = ["Applet"]
-
 
 class Applet(ABC):
     """A program in the hub that answers one recipient's commands."""

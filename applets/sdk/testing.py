@@ -39,8 +39,6 @@ from protocols.platform import (
     Use,
 )
 
-__all__ = ["FakePlatform", "Household", "NativeCard"]
-
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
 EXPORT_REGISTER: Final = "1-0:2.8.0*255"
 MISSING: Final = 3

@@ -16,8 +16,6 @@ from tariffs import PriceIndex, SignatureRefused, TariffError
 from tariffs.envelope import split_signed
 from tariffs.price_index import INDEX_CONTENT_TYPE
 
-__all__ = ["SettlementApplet"]
-
 REGISTER: Final = "1-0:1.8.0*255"
 SIGNER_KEY: Final = b"resident/index-key"
 KEY_SIZE: Final = 32

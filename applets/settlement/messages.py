@@ -35,8 +35,6 @@ from applets.common.questions import (
 )
 from sml_codec import Obis, PeriodEntry
 
-__all__ = ["AID", "Instruction", "SettlementAnswer", "SettlementQuestion"]
-
 AID: Final = bytes.fromhex("F04D544C010103")
 """The AID that the shipped manifest installs it under."""
 

@@ -33,8 +33,6 @@ from protocols.proofs import (
 from protocols.proofs.group import decode_scalar
 from tariffs import PriceIndex
 
-__all__ = ["PURPOSE", "RECIPIENT", "SettledPeriod", "check_settlement"]
-
 RECIPIENT: Final = "settlement"
 PURPOSE: Final = "settlement"
 

@@ -19,8 +19,6 @@ from hub.machine import AppletFault, AppletInstance
 from hub.vault import Database
 from protocols.platform import Refusal, Refused
 
-__all__ = ["CommandFailed", "CommandRecord", "CommandStack"]
-
 _REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,

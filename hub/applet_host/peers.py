@@ -8,8 +8,6 @@ from hub.card import AppletRefused
 from hub.card.sharing import Firewall
 from protocols.platform import MAX_PEER_MESSAGE, Refusal, Refused, Transactions
 
-__all__ = ["AppletPeers", "AppletTransactions", "PeerBroke"]
-
 
 class PeerBroke(AppletRefused):
     """A server broke; what it wrote is taken back, its client hears of a refusal."""

@@ -54,8 +54,6 @@ from hub.vault import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.platform import Platform, Refusal, Refused
 
-__all__ = ["HubParts", "MachineRuntime"]
-
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
 SW_WRONG_DATA: Final = 0x6A80

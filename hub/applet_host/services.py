@@ -38,17 +38,6 @@ from protocols.proofs.group import encode_scalar
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
-__all__ = [
-    "STORE_COMPONENT",
-    "AppletStore",
-    "HubCalendar",
-    "HubClock",
-    "HubLog",
-    "HubReadings",
-    "HubStatements",
-    "granted_registers",
-]
-
 STORE_COMPONENT: Final = Component(
     "applet_store",
     (

@@ -13,8 +13,6 @@ from hub.card.status import CardRefusal
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.session import SecurityLevel
 
-__all__ = ["AppletContext", "AppletRefused", "AppletRuntime", "RegisteredApplet"]
-
 
 class AppletRefused(CardRefusal):
     """An applet, or the runtime for it, answers with a status word and nothing is kept."""

@@ -25,8 +25,6 @@ from protocols.iso7816.apdu import MAX_LE, CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.session import SecurityLevel
 
-__all__ = ["CardConnection", "Exchange"]
-
 MAX_COMMAND: Final = 1 << 24
 """The longest command that a chain may make."""
 INS_GET_RESPONSE: Final = 0xC0

@@ -16,8 +16,6 @@ from hub.card.profile import CardProfile
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
 
-__all__ = ["ContentManager", "instance_of"]
-
 _DOMAINS_ONLY: Final = (
     Privilege.DAP_VERIFICATION
     | Privilege.DELEGATED_MANAGEMENT

@@ -11,16 +11,6 @@ from typing import Final
 
 from hub.card.status import CardRefusal, Sw
 
-__all__ = [
-    "CardState",
-    "DomainState",
-    "Kind",
-    "LifeCycle",
-    "Privilege",
-    "RegistryEntry",
-    "check_aid",
-]
-
 LOCKED: Final = 0x80
 
 

@@ -9,8 +9,6 @@ from hub.card.entries import RegistryEntry
 from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
 
-__all__ = ["Authentication", "CardCall", "Conversation", "LogicalChannel"]
-
 
 @dataclass(slots=True)
 class Authentication:

@@ -18,8 +18,6 @@ from hub.card.state import CardParts
 from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
 
-__all__ = ["Card"]
-
 
 class Card(CardParts):
     """A GlobalPlatform card in the hub's database; `create` has made it."""

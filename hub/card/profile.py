@@ -7,8 +7,6 @@ from typing import Final
 from hub.card.entries import CardState
 from protocols.secure_channel.scp03 import Option
 
-__all__ = ["DEFAULT", "PROFILES", "PYSIM", "S16", "YUBIKEY", "CardProfile"]
-
 
 @dataclass(frozen=True, slots=True)
 class CardProfile:

@@ -19,8 +19,6 @@ from hub.card.connection import Exchange
 from hub.card.open import Card
 from hub.errors import HubError
 
-__all__ = ["PORT", "ReaderError", "VirtualReader", "answer_to_reset"]
-
 PORT: Final = 35963
 _MAX_FRAME: Final = 0xFFFF
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)

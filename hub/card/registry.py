@@ -12,8 +12,6 @@ from typing import Any, Final
 from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
 from hub.vault.database import Component, Database
 
-__all__ = ["CARD", "Registry"]
-
 CARD: Final = Component(
     "card",
     (

@@ -16,8 +16,6 @@ from hub.card.entries import Kind
 from hub.card.registry import Registry
 from hub.card.status import Sw
 
-__all__ = ["Firewall", "SharingRuntime"]
-
 MAX_DEPTH: Final = 4
 
 

@@ -17,8 +17,6 @@ from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
 from hub.vault.database import Database
 
-__all__ = ["CardParts"]
-
 
 class CardParts:
     """A card's state on the disk, its keys, its runtime and its profile."""

@@ -10,8 +10,6 @@ import enum
 
 from hub.errors import HubError
 
-__all__ = ["CardRefusal", "Sw"]
-
 
 class Sw(enum.IntEnum):
     """The status words this card uses (ISO/IEC 7816-4, 5.6; GPCS 2.3.1, 11.1.3)."""

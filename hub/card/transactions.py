@@ -12,8 +12,6 @@ from hub.card.applet_runtime import AppletRefused
 from hub.card.status import Sw
 from hub.vault.database import Database
 
-__all__ = ["AppletTransaction"]
-
 _NAME: Final = "applet"
 
 

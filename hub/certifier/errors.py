@@ -3,8 +3,6 @@
 
 from hub.errors import HubError
 
-__all__ = ["CertifierError", "KeyFileError", "OutOfOrder", "ReadingsRefused"]
-
 
 class CertifierError(HubError):
     """Base of all errors of the certifier."""

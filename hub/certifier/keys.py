@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hub.certifier.errors import KeyFileError
 from hub.vault.secret_file import SecretFileError, read_secret, write_secret
 
-__all__ = ["CertifierKeys"]
-
 _HEADER: Final = b"meterlet certifier keys 1\n"
 _SECRET_SIZE: Final = 32
 

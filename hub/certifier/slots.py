@@ -31,8 +31,6 @@ from hub.text import utc_text
 from protocols.metrology import DayGrid, GridError, SlotState
 from protocols.proofs import LARGEST_USE_WH
 
-__all__ = ["DayUse", "default_tolerance", "slot_uses"]
-
 LARGEST_TOLERANCE: Final = 60
 LARGEST_REGISTER_WH: Final = 2**63 - 1
 

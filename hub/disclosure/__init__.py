@@ -8,7 +8,7 @@ from hub.disclosure.consents import (
     ConsentTerms,
     UnknownConsent,
 )
-from hub.disclosure.guard import Disclosure, ReleaseRefused
+from hub.disclosure.guard import Disclosure
 from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered
 from hub.disclosure.requests import (
@@ -22,6 +22,7 @@ from hub.disclosure.requests import (
     Weights,
     number_of,
 )
+from hub.disclosure.rules import ReleaseRefused
 
 __all__ = [
     "CONSENT_COMPONENT",

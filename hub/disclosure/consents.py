@@ -8,8 +8,6 @@ from typing import Final
 from hub.errors import HubError
 from hub.vault.database import Component, Database
 
-__all__ = ["CONSENT_COMPONENT", "LEAST_MINUTES", "Consent", "ConsentTerms", "UnknownConsent"]
-
 LEAST_MINUTES: Final = 8 * 60
 """What a consent lets be worked out at the finest, unless it says so in as many words."""
 

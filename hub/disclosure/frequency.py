@@ -15,8 +15,6 @@ from typing import Final
 from hub.disclosure.consents import ConsentTerms
 from hub.disclosure.rules import ReleaseRefused
 
-__all__ = ["Span", "check_often"]
-
 _DAY: Final = 86_400
 _CLOCK_CHANGE: Final = 2 * 3_600
 """So much longer than 24 hours a day may be, once in a stretch."""

@@ -82,8 +82,6 @@ from hub.disclosure.sums import check_sum
 from hub.vault.database import Database
 from protocols.amounts import Excess, Reading
 
-__all__ = ["Disclosure", "ReleaseRefused"]
-
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:

@@ -63,16 +63,6 @@ from typing import Final
 
 from flint import fmpz, nmod_mat
 
-__all__ = [
-    "Form",
-    "Knowledge",
-    "alike_slots",
-    "answer_bits",
-    "determined_windows",
-    "knowledge_of",
-    "windows_agree",
-]
-
 LARGEST_USE_WH: Final = (1 << 17) - 1
 """The most a slot can use: 524 kW for a quarter of an hour. Only sizes answers."""
 _PRIME_FLOOR: Final = 1 << 61

@@ -19,8 +19,6 @@ from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
 
-__all__ = ["LOG_COMPONENT", "DisclosureLog", "LogEntry", "LogTampered"]
-
 _LABEL: Final = b"meterlet disclosure 1"
 
 LOG_COMPONENT: Final = Component(

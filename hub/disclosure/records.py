@@ -21,8 +21,6 @@ from hub.disclosure.requests import (
 )
 from protocols.amounts import Excess, Peaks, Reading
 
-__all__ = ["number_facts", "release_of", "request_facts", "terms_facts"]
-
 _SAMPLE: Final = Struct("<qq")
 """How many slots the period has, and the place of the one."""
 _LIMIT: Final = Struct("<q")

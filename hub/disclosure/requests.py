@@ -8,18 +8,6 @@ from hub.disclosure.consents import LEAST_MINUTES
 from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
 from protocols.amounts import Amount, Best, Excess, Peaks, Reading, SlotForm, Sum, Tiered
 
-__all__ = [
-    "AggregateRequest",
-    "AmountsRequest",
-    "ExportRequest",
-    "Number",
-    "OutputRequest",
-    "Release",
-    "ReleaseRequest",
-    "Weights",
-    "number_of",
-]
-
 Wanted = tuple[bytes, bytes, str, str, str]
 """What a consent has to be about: applet, package, recipient, purpose, statement."""
 

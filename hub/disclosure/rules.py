@@ -9,18 +9,6 @@ from hub.disclosure.knowledge import Form, alike_slots, determined_windows, wind
 from hub.disclosure.requests import Number
 from hub.errors import HubError
 
-__all__ = [
-    "ReleaseRefused",
-    "check_fineness",
-    "check_limits",
-    "check_size",
-    "check_spacing",
-    "check_windows",
-    "entangled",
-    "is_same_period",
-    "overlaps",
-]
-
 _MINUTE: Final = 60
 _DAY: Final = 86_400
 _CLOCK_CHANGE: Final = 2 * 3_600

@@ -9,8 +9,6 @@ from hub.disclosure.log import LogEntry
 from hub.disclosure.requests import AggregateRequest
 from hub.disclosure.rules import ReleaseRefused
 
-__all__ = ["check_sum"]
-
 
 def check_sum(request: AggregateRequest, terms: ConsentTerms, opened: Iterable[LogEntry]) -> None:
     """Refuse a part in a sum that a consent does not allow.

@@ -14,8 +14,6 @@ from typing import Any, Final
 
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 
-__all__ = ["WORDED_LANGUAGES", "consent_in_words", "consent_words"]
-
 WORDED_LANGUAGES: Final = ("en", "de", "fr", "it")
 _OVERLAPPING: Final = frozenset({"sample", "weighted"})
 """Statements whose answers are counted over periods that overlap, however fine they are."""

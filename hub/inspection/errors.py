@@ -7,8 +7,6 @@ from hub.errors import HubError
 from protocols.metrology import GridError, MetrologyError
 from tariffs import TariffError
 
-__all__ = ["SHOWN_ERRORS", "InspectionError", "http_status"]
-
 SHOWN_ERRORS: Final = (HubError, MetrologyError, TariffError)
 """The hub's own errors, and those of the packages whose documents it reads."""
 

@@ -9,8 +9,6 @@ from hub.inspection.api.tokens import TOKEN_COMPONENT
 from hub.inspection.views.bucket_cache import SUMMARY_COMPONENT
 from hub.vault import Component, Database
 
-__all__ = ["open_inspection"]
-
 COMPONENTS: Final = (SUMMARY_COMPONENT, TOKEN_COMPONENT)
 
 

@@ -35,8 +35,6 @@ from hub.inspection.views.releases import (
 from hub.inspection.views.slots import local_date
 from hub.text import printable
 
-__all__ = ["InspectionTui"]
-
 CUT: Final = {By.DAY: By.HOUR, By.WEEK: By.DAY, By.MONTH: By.DAY, By.YEAR: By.MONTH}
 """How finely a day, week, month and year are shown."""
 BAR: Final = 20

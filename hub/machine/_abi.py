@@ -17,26 +17,6 @@ from typing import Any, Final, Protocol
 from wasmtime import _ffi as ffi
 from wasmtime import component
 
-__all__ = [
-    "BOOL",
-    "BYTES",
-    "S64",
-    "STRING",
-    "TEXT_BYTES",
-    "U32",
-    "Enumeration",
-    "Err",
-    "Function",
-    "ListOf",
-    "Malformed",
-    "Ok",
-    "Option",
-    "Record",
-    "Result",
-    "Value",
-    "WitType",
-]
-
 Value = ffi.wasmtime_component_val
 """The C interface's tagged union."""
 

@@ -18,8 +18,6 @@ from typing import Final
 
 from hub.machine.errors import CacheRefused
 
-__all__ = ["check", "default_directory", "forget_unused", "locked", "prepare", "write"]
-
 UNUSED_DAYS: Final = 30
 KEPT_RUNTIMES: Final = 4
 """Of other releases, or in other environments; some 40 MB each."""

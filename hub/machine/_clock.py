@@ -13,8 +13,6 @@ from typing import Final
 
 import wasmtime
 
-__all__ = ["TICK_SECONDS", "EngineClock"]
-
 TICK_SECONDS: Final = 0.05
 
 

@@ -14,8 +14,6 @@ import wasmtime
 
 from hub.machine.limits import MAX_STACK
 
-__all__ = ["CONFIGURATION", "closed_at_exit", "new_engine"]
-
 
 class _Managed(Protocol):
     def close(self) -> None: ...

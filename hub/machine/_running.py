@@ -19,8 +19,6 @@ from hub.machine._clock import EngineClock
 from hub.machine._engine import closed_at_exit
 from hub.machine.contract import Contract
 
-__all__ = ["Program", "Running"]
-
 
 @dataclass(frozen=True, slots=True)
 class Program:

@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 
 from hub.machine.errors import ManifestError
 
-__all__ = ["Table", "between", "day", "each", "member", "names", "pattern", "some", "text"]
-
 T = TypeVar("T")
 
 

@@ -9,8 +9,6 @@ bucket and one command more.
 
 from hub.token_bucket import TokenBucket
 
-__all__ = ["Allowance"]
-
 
 class Allowance:
     """One applet's buckets, each of a minute's worth; times are the hub's clock, in seconds."""

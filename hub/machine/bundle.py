@@ -27,8 +27,6 @@ from protocols.canonical.cose import CoseRefused, SignedParts
 from protocols.canonical.reader import MapReader
 from protocols.canonical.signing import sign_document
 
-__all__ = ["Bundle", "build_bundle"]
-
 FORMAT: Final = 1
 CONTENT_TYPE: Final = "application/vnd.meterlet.applet+cbor"
 MAX_BUNDLE: Final = 8 << 20

@@ -43,8 +43,6 @@ from protocols.platform.table import (
     kebab,
 )  # fmt: skip
 
-__all__ = ["PLATFORM", "PYTHON", "Contract", "python_wit", "require"]
-
 PUBLIC: Final = "meterlet:platform"
 PRIVATE: Final = "meterlet:python"
 VERSION: Final = "@0.1.0"

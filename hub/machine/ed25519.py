@@ -4,8 +4,6 @@
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["Ed25519Signatures"]
-
 
 class Ed25519Signatures:
     """`Signatures` by the `cryptography` package."""

@@ -9,17 +9,6 @@ from typing import Final
 
 from hub.errors import HubError
 
-__all__ = [
-    "AppletFault",
-    "BundleError",
-    "CacheRefused",
-    "ContractBroken",
-    "FaultKind",
-    "MachineError",
-    "ManifestError",
-    "RuntimeNotBuilt",
-]
-
 
 class MachineError(HubError):
     """Base of what can go wrong around applets."""

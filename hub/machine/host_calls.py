@@ -26,8 +26,6 @@ from protocols.platform import Platform, Refusal, Refused
 from protocols.platform.rows import Needs
 from protocols.platform.table import IMPORTS, Kind, Leaf, PlatformCall, pack, unpack, writer
 
-__all__ = ["Host", "define_imports"]
-
 SHORTEST_DAY: Final = 23 * 3600
 NEVER: Final = 1 << 40
 """Beyond any date that a hub will see."""

@@ -24,8 +24,6 @@ from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.host_calls import Host
 from protocols.platform import Platform
 
-__all__ = ["AppletInstance", "Usage", "run_guarded"]
-
 MAX_DETAIL: Final = 16_000
 _COUNTED: Final = ("select", "process", "grants", "serve")
 """Calls that others cause, and that count towards an applet's allowance."""

@@ -9,18 +9,6 @@ How long a call's values may be is in the rows of `protocols.platform`.
 
 from typing import Final
 
-__all__ = [
-    "CALL_FUEL",
-    "CALL_FUEL_BYTE",
-    "COMPILE_FUEL",
-    "MAX_COMMAND",
-    "MAX_COMPARISONS",
-    "MAX_LOG",
-    "MAX_SECONDS",
-    "MAX_STACK",
-    "START_FUEL",
-]
-
 START_FUEL: Final = 5_000_000_000
 """To start an instance: import the applet's modules, make its object."""
 COMPILE_FUEL: Final = 50_000_000_000

@@ -29,8 +29,6 @@ from hub.machine.instance import AppletInstance, run_guarded
 from hub.machine.manifest import Runtime
 from protocols.platform import Platform
 
-__all__ = ["AppletMachine"]
-
 COMPILE_MEMORY: Final = 256 << 20
 
 

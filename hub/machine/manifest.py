@@ -18,22 +18,6 @@ from hub.disclosure import LEAST_MINUTES
 from hub.machine._tables import Table, between, day, each, member, names, pattern, some, text
 from hub.machine.errors import ManifestError
 
-__all__ = [
-    "AGGREGATE",
-    "STATEMENT_KINDS",
-    "SUMS",
-    "WEIGHTED",
-    "AppletLimits",
-    "Code",
-    "Confinement",
-    "Manifest",
-    "Output",
-    "Peer",
-    "Runtime",
-    "Shared",
-    "StatementGrant",
-]
-
 MEBIBYTE: Final = 2**20
 AGGREGATE: Final = "aggregate"
 """The kind of statement that is a part of a sum over many households."""

@@ -33,14 +33,13 @@ from hub.machine._engine import CONFIGURATION, closed_at_exit
 from hub.machine.contract import python_wit
 from hub.machine.errors import CacheRefused, RuntimeNotBuilt
 
-__all__ = ["Progress", "load_native", "load_runtime", "write_native"]
-
 _MACHINE: Final = Path(__file__).resolve().parent
 _ROOT: Final = _MACHINE.parent.parent
 WIT: Final = _MACHINE / "wit" / "platform.wit"
 WORLD: Final = "python-runtime"
 PROGRAM: Final = "applets.sdk.guest.runtime_guest"
 BUILDER: Final = "componentize-py"
+BUILDER_MODULE: Final = "componentize_py"
 PACKAGES: Final = ("applets/sdk", "protocols/iso7816", "protocols/platform", "sml_codec")
 """What the snapshot holds beside the standard library."""
 NATIVE_ONLY: Final = frozenset({"testing.py", "wit.py"})
@@ -137,8 +136,8 @@ def _build(engine: Engine, directory: Path, report: Report) -> Path:
     if version is None:
         raise RuntimeNotBuilt(
             "the applet machine has not been built on this computer, and componentize-py, which"
-            " builds it, is not installed: pip install 'meterlet[build]'"
-        )
+            " builds it, is not installed"
+        ) from ModuleNotFoundError(BUILDER, name=BUILDER_MODULE)
     native = directory / f"runtime-{_key()}-{version}.cwasm"
     with tempfile.TemporaryDirectory(dir=directory, prefix=".build-") as scratch:
         stage, wasm = Path(scratch, "stage"), Path(scratch, "runtime.wasm")

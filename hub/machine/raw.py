@@ -26,8 +26,6 @@ from hub.machine.manifest import Manifest, Output
 from hub.vault.database import Component, Database
 from protocols.platform import Refused, Use
 
-__all__ = ["OUTPUT_COMPONENT", "OutputBoard", "RawApplet", "Released", "at_resolution"]
-
 OUTPUT_COMPONENT: Final = Component(
     "applet_output",
     (

@@ -26,13 +26,6 @@ from sml_codec import (
     encode_frame,
 )
 
-__all__ = [
-    "UnsendableReading",
-    "emulated_meter_id",
-    "is_emulated",
-    "telegrams",
-]
-
 LIST_NAME: Final = bytes.fromhex("0100620affff")
 """1-0:98.10.255*255, the list of current values."""
 UNIT_WH: Final = 30

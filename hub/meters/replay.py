@@ -31,8 +31,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hub.errors import HubError
 from hub.readings import LARGEST_WH_PER_SECOND, Reading, ReadingFlag, Readout
 
-__all__ = ["CsvReplay", "EnergyUnit", "ReplayError", "parse_interval", "parse_zone"]
-
 _DECIMAL: Final = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 _INTERVAL: Final = re.compile(r"([1-9]\d{0,4}) ?(s|min|h)", re.ASCII)
 _YEARS: Final = range(1971, 2106)

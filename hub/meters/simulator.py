@@ -25,8 +25,6 @@ from hub.meters.solar import SolarRoof
 from hub.readings import Reading, Readout
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, date_at
 
-__all__ = ["SimulationUnavailable", "SyntheticHousehold"]
-
 STEP_SECONDS: Final = 60
 _PROFILE_SLOTS: Final = 96
 _BASE_SHARE_PERCENT: Final = 55
@@ -139,10 +137,8 @@ def _standard_profile(year: int) -> list[float]:
 
             profiles = bdew.ElecSlp(year)
             return [float(share) for share in profiles.get_profiles("h0_dyn")["h0_dyn"]]
-    except ImportError:
-        raise SimulationUnavailable(
-            "the synthetic household needs oemof.demand: pip install 'meterlet[simulation]'"
-        ) from None
+    except ModuleNotFoundError as error:
+        raise SimulationUnavailable("the synthetic household needs oemof.demand") from error
 
 
 def _appliance_watts(dice: random.Random, begin: int, minutes: int, zone: ZoneInfo) -> list[int]:

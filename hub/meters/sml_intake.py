@@ -21,8 +21,6 @@ from hub.meters.emulated import UNIT_WH, flags_of
 from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
 from sml_codec import GetListRes, ListEntry, Obis, StreamDecoder, Telegram, Time, TimeChoice
 
-__all__ = ["LostTelegram", "SmlIntake", "SmlIntakeError"]
-
 LARGEST_SCALER: Final = 9
 
 

@@ -15,8 +15,6 @@ from math import cos, exp, pi, radians, sin
 from typing import Final
 from zoneinfo import ZoneInfo
 
-__all__ = ["SolarRoof"]
-
 YIELD_PERCENT: Final = 85
 """What is left of the panels' rated power after cables, heat and inverter."""
 RATED_IRRADIANCE: Final = 1000.0

@@ -19,15 +19,6 @@ from typing import Final, Self
 
 from hub.errors import HubError
 
-__all__ = [
-    "Component",
-    "Database",
-    "DatabaseBusy",
-    "DatabaseError",
-    "NotAHubDatabase",
-    "SchemaTooNew",
-]
-
 APPLICATION_ID: Final = 0x4D54524C
 """`MTRL`, in SQLite's header: tells a hub's file from any other."""
 PATIENCE_SECONDS: Final = 60.0

@@ -20,8 +20,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.vault.database import Component, Database
 from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
-__all__ = ["DAYS_COMPONENT", "DayAlreadyJournalled", "DayJournal", "JournalledDay"]
-
 _LABEL: Final = b"meterlet day 1"
 
 DAYS_COMPONENT: Final = Component(

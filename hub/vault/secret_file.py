@@ -7,8 +7,6 @@ from pathlib import Path
 
 from hub.errors import HubError
 
-__all__ = ["SecretFileError", "read_secret", "write_secret"]
-
 LARGEST_SECRET = 1 << 20
 
 

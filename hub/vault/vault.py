@@ -33,8 +33,6 @@ from hub.readings import (
 from hub.text import utc_text
 from hub.vault.database import Component, Database
 
-__all__ = ["VAULT_COMPONENT", "Channel", "ReadingRefused", "Vault", "VaultError", "VaultTampered"]
-
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 12
 _PLAIN: Final = struct.Struct(">QB")

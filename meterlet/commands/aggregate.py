@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from hub.text import utc_text
 from meterlet.commands.common import (
     Exit,
     fail,
@@ -14,7 +15,6 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
 )
 from meterlet.commands.mdms.options import DAY, mdms_option
 from protocols.aggregation.paillier import SHORT_EXPONENT

@@ -26,14 +26,11 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
     print_json,
-    private_key,
-    public_key,
 )
-
-__all__ = ["applet"]
+from meterlet.key_files import private_key, public_key
+from meterlet.resources import SOURCES
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
-ROOT: Final = Path(__file__).resolve().parents[2]
 LOCKED: Final = 0x80
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
@@ -63,7 +60,7 @@ def build(folder: Path, signer: Path, manifest: str, output: Path | None, as_jso
     output = output or Path(f"{folder.name}.cap")
     with one_line_errors():
         content = build_package(
-            folder, private_key(signer), [folder.resolve().parent, ROOT], manifest
+            folder, private_key(signer), [folder.resolve().parent, SOURCES], manifest
         )
         output.write_bytes(content)
     if as_json:

@@ -31,12 +31,10 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.demo.sample_hub import SampleHub, Step
+from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
 
-__all__ = ["key", "new", "run"]
-
-ROOT: Final = Path(__file__).resolve().parents[2]
-SKELETON: Final = ROOT / "applets" / "sdk" / "skeleton"
+SKELETON: Final = APPLETS / "sdk" / "skeleton"
 SCRIPT: Final = "run.apdu"
 PROPRIETARY: Final = 0xF0
 """First byte of an AID that is nobody's in particular (ISO/IEC 7816-5, 5.2: category F)."""
@@ -152,7 +150,7 @@ def run(
     period = Period(begin, begin + timedelta(days=days - 1))
     vendor = Ed25519PrivateKey.generate()
     with one_line_errors(), TemporaryDirectory(prefix="meterlet-") as scratch:
-        content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, ROOT])
+        content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, SOURCES])
         bundle = Bundle.decode(content, {b"run": vendor.public_key()})
         raw = bundle.manifest.confinement is Confinement.RAW
         if send and raw:

@@ -2,25 +2,21 @@
 """`meterlet bill`: check a bill offline, with neither hub nor server."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import rich_click as click
 
-from meterlet.commands.common import (
-    Exit,
-    fail,
-    json_option,
-    one_line_errors,
-    print_json,
-    public_key,
-    utc_text,
+from hub.text import utc_text
+from meterlet.commands.common import Exit, fail, json_option, one_line_errors, print_json
+from meterlet.verified_bundles import (
+    AnyResult,
+    VerifiedBillBundle,
+    VerifiedProfileBundle,
+    VerifiedSettlementBundle,
+    check_bundle,
+    read_bundle,
 )
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.profiling import ProfilingBundle, verify_profile
-from utility_server.retail.settlement import SettlementBundle, verify_settlement
-from utility_server.retail.verification import BillBundle, verify_bill
-
-__all__ = ["bill"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -30,79 +26,44 @@ def bill() -> None:
     """Check a bill offline."""
 
 
-KINDS: Final = (SettlementBundle, ProfilingBundle, BillBundle)
-
-
-def _read(bundle: Path) -> BillBundle:
-    data, problem = bundle.read_bytes(), ""
-    for kind in KINDS:
-        try:
-            return kind.decode(data)
-        except CannotVerify as error:
-            problem = str(error)
-    raise CannotVerify(f"{bundle}: {problem}")
-
-
-def _check(evidence: BillBundle) -> tuple[dict[str, Any], str]:
-    """Return what a right bundle says, and the same in a sentence; raise as `verify_bill`."""
-    match evidence:
-        case SettlementBundle():
-            return _settlement(evidence)
-        case ProfilingBundle():
-            return _profile(evidence)
-        case _:
-            return _bill(evidence)
-
-
-def _about(meter: bytes, begin: int, end: int) -> dict[str, Any]:
-    return {
+def _facts(
+    found: AnyResult,
+) -> tuple[dict[str, Any], str]:
+    """Return what a right bundle says, and the same in a sentence."""
+    match found:
+        case VerifiedBillBundle():
+            says = {
+                "tariff": found.tariff,
+                "currency": found.currency,
+                "total": found.bill.total,
+                "total_exact": str(found.bill.total_exact),
+                "exact_decimals": found.bill.exact_decimals,
+            }
+            sentence = f"{found.bill.total} {found.currency} under {found.tariff}"
+        case VerifiedSettlementBundle():
+            says = {
+                "series": found.series,
+                "revision": found.revision,
+                "currency": found.currency,
+                "total_exact": str(found.value),
+                "exact_decimals": 9,
+            }
+            place = f"{found.series} revision {found.revision}"
+            sentence = f"{found.value}e-9 {found.currency} at {place}"
+        case VerifiedProfileBundle():
+            says = {"profiles": found.profiles, "method": found.method, "best": found.best}
+            sentence = f"{found.best} of {found.profiles}, by {found.method}"
+    facts = {
         "verdict": "matches",
-        "meter": meter.hex(),
-        "from": utc_text(begin),
-        "until": utc_text(end),
+        "meter": found.meter,
+        "from": utc_text(int(found.begin.timestamp())),
+        "until": utc_text(int(found.end.timestamp())),
+        **says,
+        "missing_slots": found.missing_slots,
+        "certifier": found.certifier,
+        "supplier": found.supplier,
     }
-
-
-def _bill(evidence: BillBundle) -> tuple[dict[str, Any], str]:
-    question, tariff, verified = verify_bill(evidence)
-    facts = {
-        **_about(question.meter, question.begin, question.end),
-        "tariff": tariff.name,
-        "currency": verified.bill.currency,
-        "total": verified.bill.total,
-        "total_exact": str(verified.bill.total_exact),
-        "exact_decimals": verified.bill.exact_decimals,
-        "missing_slots": len(verified.missing),
-    }
-    return facts, f"{facts['total']} {facts['currency']} under {tariff.name}"
-
-
-def _settlement(evidence: SettlementBundle) -> tuple[dict[str, Any], str]:
-    question, index, settled = verify_settlement(evidence)
-    about = question.about
-    facts = {
-        **_about(about.meter, about.begin, about.end),
-        "series": index.series,
-        "revision": index.version,
-        "currency": index.currency,
-        "total_exact": str(settled.value),
-        "exact_decimals": 9,
-        "missing_slots": len(settled.missing),
-    }
-    return facts, f"{settled.value}e-9 {index.currency} at {index.series} revision {index.version}"
-
-
-def _profile(evidence: ProfilingBundle) -> tuple[dict[str, Any], str]:
-    question, request, profiled = verify_profile(evidence)
-    about = question.about
-    facts = {
-        **_about(about.meter, about.begin, about.end),
-        "profiles": request.profiles.name,
-        "method": request.method.value,
-        "best": profiled.best,
-        "missing_slots": profiled.missing,
-    }
-    return facts, f"{profiled.best} of {request.profiles.name}, by {request.method.value}"
+    return facts, sentence
 
 
 def _tell(error: VerificationFailed | CannotVerify, *, as_json: bool) -> None:
@@ -135,17 +96,17 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
     --certifier the keys are those that the bundle names.
     """
     with one_line_errors():
-        evidence = _read(bundle)
-        if supplier is not None and public_key(supplier).public_bytes_raw() != evidence.supplier:
-            fail(f"{bundle}: signed for another supplier than {supplier} says", Exit.REFUTED)
-        if certifier is not None and certifier.lower() != evidence.certifier.hex():
-            fail(f"{bundle}: of another certifier", Exit.REFUTED)
+        evidence = read_bundle(bundle)
         try:
-            facts, sentence = _check(evidence)
+            facts, sentence = _facts(check_bundle(evidence, supplier, certifier))
         except (VerificationFailed, CannotVerify) as error:
+            match error:
+                case VerificationFailed(check="supplier"):
+                    fail(f"{bundle}: {error.reason} than {supplier} says", Exit.REFUTED)
+                case VerificationFailed(check="certifier"):
+                    fail(f"{bundle}: {error.reason}", Exit.REFUTED)
             _tell(error, as_json=as_json)
             raise
-    facts |= {"certifier": evidence.certifier.hex(), "supplier": evidence.supplier.hex()}
     if as_json:
         print_json("meterlet.bill.verify/1", facts)
         return

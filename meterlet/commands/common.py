@@ -12,38 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import rich_click as click
 from click.exceptions import Exit as ClickExit
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from hub.errors import HubError
-from hub.text import local_day, utc_text
+from meterlet.extras import missing_extra, needs_extra
+from meterlet.key_files import KeyFileProblem
 from protocols.metrology import GridError, MetrologyError, Period
 
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
-
-__all__ = [
-    "Aid",
-    "Exit",
-    "Hex",
-    "KeyFileProblem",
-    "aid_argument",
-    "default_folder",
-    "fail",
-    "folder_option",
-    "hub_option",
-    "json_option",
-    "local_day",
-    "month_option",
-    "one_line_errors",
-    "open_machine",
-    "print_json",
-    "private_key",
-    "public_key",
-    "utc_text",
-    "utility_option",
-]
 
 
 class Exit(IntEnum):
@@ -58,10 +34,6 @@ class Exit(IntEnum):
     """What would show it right or wrong is missing."""
     FORBIDDEN = 5
     """Refused by consent or policy."""
-
-
-class KeyFileProblem(Exception):
-    """A file is not the key it should be."""
 
 
 def default_folder(name: str) -> Path:
@@ -175,10 +147,14 @@ def one_line_errors() -> Iterator[None]:
     except _NOT_OURS:
         raise
     except _roots() as error:
+        if isinstance(error, ModuleNotFoundError) and missing_extra(error) is None:
+            raise
         fail(_text(error), _exit_code(error))
 
 
 def _text(error: Exception) -> str:
+    if (extra := missing_extra(error)) is not None:
+        return needs_extra(extra)
     if isinstance(error, OSError):
         name = error.filename2 or error.filename  # of two, the one that was to be made
         place = f"{name}: " if name else ""
@@ -188,15 +164,18 @@ def _text(error: Exception) -> str:
 
 def _roots() -> tuple[type[Exception], ...]:
     # Imported when an error is on its way: a command pays only for what it uses.
+    from protocols.errors import MeterletError
     from tariffs import TariffError
-    from utility_server.errors import UtilityError
 
-    return HubError, KeyFileProblem, MetrologyError, OSError, TariffError, UtilityError
+    ours = (HubError, KeyFileProblem, MetrologyError, TariffError, MeterletError)
+    return (*ours, OSError, ModuleNotFoundError)
 
 
 def _exit_code(error: Exception) -> Exit:
     from tariffs import SignatureRefused
 
+    if missing_extra(error) is not None:
+        return Exit.USAGE
     default = Exit.REFUTED if isinstance(error, SignatureRefused) else Exit.FAILURE
     return Exit(getattr(error, "exit_code", default))
 
@@ -204,31 +183,6 @@ def _exit_code(error: Exception) -> Exit:
 def print_json(schema: str, data: Mapping[str, Any]) -> None:
     """Print one JSON object, marked with the name and version of its schema."""
     click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=2))
-
-
-def public_key(path: Path) -> Ed25519PublicKey:
-    """Return the Ed25519 public key in a PEM file."""
-    try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PublicKey):
-        raise KeyFileProblem(f"{path}: not an Ed25519 public key in PEM")
-    return key
-
-
-def private_key(path: Path) -> Ed25519PrivateKey:
-    """Return the Ed25519 private key in a PEM file that only its owner may read."""
-    data = path.read_bytes()
-    if path.stat().st_mode & 0o077:
-        raise KeyFileProblem(f"{path}: others may read it; its mode must be 0600")
-    try:
-        key = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileProblem(f"{path}: not an Ed25519 private key in PEM without a password")
-    return key
 
 
 def open_machine() -> "AppletMachine":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, print_json, public_key
+from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.key_files import public_key
 from utility_server.grid.concentrator.hubs import Hubs, read_hubs
 from utility_server.grid.concentrator.server import Answering
 from utility_server.grid.concentrator.server import serve as serve_line

@@ -3,6 +3,7 @@
 
 import tempfile
 from contextlib import nullcontext
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -29,14 +30,12 @@ from meterlet.commands.common import (
 from meterlet.commands.inspect.bill import show_bill
 from meterlet.commands.inspect.releases import show_released
 from meterlet.commands.lazy import LazyGroup
-from meterlet.commands.tariff_files import load_tariff
 from meterlet.demo.dishonest_hub import KINDS
 from meterlet.demo.journey import Household, Journey, credits_feed_in
+from meterlet.priced_readings import read_tariff
 from protocols.metrology import SLOT_MINUTES, Period
 
-__all__ = ["demo"]
-
-DEFAULT_TARIFF: Final = Path(__file__).resolve().parents[1] / "demo" / "tariff.toml"
+DEFAULT_TARIFF: Final = Path(str(files("meterlet.demo"))) / "tariff.toml"
 DEFAULT_MONTH: Final = Period.month(2025, 3)
 """It has a day of 92 quarter-hours."""
 DEFAULT_ZONE: Final = "Europe/Berlin"
@@ -107,7 +106,7 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     with one_line_errors():
-        prices = load_tariff(tariff or DEFAULT_TARIFF).tariff
+        prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
         if readings is None:
             if solar is None and credits_feed_in(prices):
                 solar = DEFAULT_SOLAR

@@ -28,6 +28,7 @@ from hub.meters import (
     parse_zone,
     telegrams,
 )
+from hub.text import utc_text
 from meterlet.commands.common import (
     FOLDER,
     Exit,
@@ -39,15 +40,12 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
     print_json,
-    public_key,
-    utc_text,
 )
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot
+from meterlet.key_files import public_key
 from protocols.metrology import GridError, Period, is_feed_in_pair
 from sml_codec import Obis
-
-__all__ = ["hub"]
 
 _OBIS: Final = re.compile(r"[\d.:*-]+")
 DAY: Final = click.DateTime(["%Y-%m-%d"])

@@ -6,15 +6,16 @@ from typing import Any, Final
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, print_json, public_key, utc_text
-from meterlet.commands.tariff_files import read_bytes, write_new
+from hub.text import utc_text
+from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.commands.tariff_files import write_new
+from meterlet.key_files import public_key
+from meterlet.priced_readings import read_bytes
 from tariffs import PriceIndex, RoundingRule, TariffError
 from tariffs.envelope import split_signed
 from tariffs.index_source import IndexShape, read_index
 from tariffs.price_index import INDEX_CONTENT_TYPE
 from tariffs.signing import verify_signed_index
-
-__all__ = ["index", "load_index"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 SIGNED_BYTE: Final = 0xD2

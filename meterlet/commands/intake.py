@@ -18,9 +18,7 @@ import rich_click as click
 from hub.device import Device
 from hub.meters import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
-from meterlet.commands.common import fail, local_day
-
-__all__ = ["Intake", "file_chunks", "following", "live_chunks"]
+from hub.text import local_day
 
 CHUNK: Final = 1 << 14
 BATCH: Final = 4096
@@ -117,10 +115,8 @@ def _line(source: str) -> Iterator[bytes]:
         raise click.UsageError(f"{source}: {error}") from None
     if where.scheme != "serial" or not where.path:
         raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
-    try:
-        import serial
-    except ImportError:
-        fail("a serial line needs pyserial: pip install 'meterlet[serial]'")
+    import serial
+
     baud = parse_qs(where.query).get("baud", ["9600"])[0]
     if not baud.isdigit():
         raise click.UsageError(f"{source}: baud={baud} is no number")

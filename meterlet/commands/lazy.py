@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-__all__ = ["LazyGroup"]
+from meterlet.extras import ROLES, missing_extra, needs_extra
 
 
 class LazyGroup(click.RichGroup):
@@ -23,10 +23,38 @@ class LazyGroup(click.RichGroup):
         return sorted(self._targets)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name, or None."""
+        """Return the command of that name, or None.
+
+        Without the extra that it needs, it is one that says so and does nothing.
+        """
         target = self._targets.get(cmd_name)
         if target is None:
             return None
         module, name = target.split(":")
-        command: click.Command = getattr(import_module(module), name)
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            extra = missing_extra(error)
+            if extra is None:
+                raise
+            # A command of a role needs all of the role, whichever library was missed first.
+            return _absent(cmd_name, ROLES.get(cmd_name, extra))
         return command
+
+
+def _absent(name: str, extra: str) -> click.Command:
+    hint = needs_extra(extra)
+
+    def say(arguments: tuple[str, ...]) -> None:
+        click.echo(f"meterlet: {hint}", err=True)
+        raise SystemExit(2)
+
+    rest = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    return click.RichCommand(
+        name=name,
+        callback=say,
+        params=[rest],
+        help=f"Not installed: {hint}",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )

@@ -8,14 +8,13 @@ import rich_click as click
 
 from meterlet.commands.lazy import LazyGroup
 
-__all__ = ["main"]
-
 NOUNS: Final = {
     "applet": "meterlet.commands.applet:applet",
     "authority": "meterlet.commands.authority:authority",
     "bill": "meterlet.commands.bill:bill",
     "concentrator": "meterlet.commands.concentrator:concentrator",
     "demo": "meterlet.commands.demo:demo",
+    "examples": "meterlet.commands.examples:examples",
     "hub": "meterlet.commands.hub:hub",
     "index": "meterlet.commands.index:index",
     "inspect": "meterlet.commands.inspect:inspect",

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -15,15 +14,13 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from applets.profiling.statement import Profile, ProfileSet, ProfilesMalformed
+from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
 from hub.meters import ACTIVE_ENERGY_IMPORT, CsvReplay, EnergyUnit, parse_interval, parse_zone
-from hub.readings import ReadingFlag
 from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
 from meterlet.commands.tariff_files import write_new
+from meterlet.priced_readings import uses_of
 from protocols.metrology import Period
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
-
-__all__ = ["load_profiles", "profile"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 BDEW: Final = ("h0", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "l0", "l1", "l2")
@@ -80,7 +77,7 @@ def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
     seconds = None
     with one_line_errors():
         seconds = parse_interval(said["interval"])
-        period = None if first is None else Period(first.date(), last.date()).bounds(zone)
+        bounds = () if first is None else Period(first.date(), last.date()).bounds(zone)
         shapes = {}
         with _bar() as bars:
             columns = _columns(readings)
@@ -93,7 +90,7 @@ def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
                     parse_zone(said["zone"]),
                 )
                 try:
-                    shapes[column] = shape_of(_uses(replay, period), zone, seconds)
+                    shapes[column] = shape_of(uses_of(replay, *bounds), zone, seconds)
                 except ValueError:
                     click.echo(f"{column}: left out, it has too few readings", err=True)
         try:
@@ -126,14 +123,11 @@ def load_profiles(path: Path) -> ProfileSet:
 
 def bdew_profiles(month: Period, minutes: int) -> ProfileSet:
     """Return the standard load profiles as they are in a month, holidays apart."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package's own, about its data frames
-            from oemof.demand import bdew
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package's own, about its data frames
+        from oemof.demand import bdew
 
-            frame = bdew.ElecSlp(month.first.year).get_profiles(*BDEW)
-    except ImportError:
-        fail("the BDEW's profiles need oemof.demand: pip install 'meterlet[simulation]'")
+        frame = bdew.ElecSlp(month.first.year).get_profiles(*BDEW)
     before = (month.first - date(month.first.year, 1, 1)).days
     group = minutes // 15
     profiles = []
@@ -152,15 +146,6 @@ def bdew_profiles(month: Period, minutes: int) -> ProfileSet:
         )
         profiles.append(Profile(name, days))
     return ProfileSet(f"bdew {month.first:%Y-%m}", 1, "Europe/Berlin", (), tuple(profiles))
-
-
-def _uses(replay: CsvReplay, period: tuple[int, int] | None) -> Mapping[int, int]:
-    begin, end = period or (None, None)
-    return {
-        before.time: after.register_wh - before.register_wh
-        for before, after in pairwise(replay.readings(begin, end))
-        if not after.flags & ReadingFlag.RESUMED
-    }
 
 
 def _columns(path: Path) -> list[str]:

@@ -37,8 +37,6 @@ from meterlet.commands.common import (
 )
 from protocols.platform import Platform
 
-__all__ = ["reader", "restore", "snapshot"]
-
 TEST_KEY: Final = bytes(range(0x40, 0x50))
 RETRY_SECONDS: Final = 0.2
 

@@ -2,7 +2,7 @@
 """`meterlet utility settle`: what suppliers' customers used, at the grid's prices, to the penny."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
+from hub.text import utc_text
 from meterlet.commands.common import (
     Exit,
     fail,
@@ -19,28 +20,24 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
     utility_option,
 )
 from meterlet.commands.index import load_index
-from meterlet.commands.private_settlement import (
-    Asked,
-    PrivateSettlement,
-    regions_of,
-    settle_privately,
-)
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import SLOT_MINUTES, Period
 from tariffs import PriceIndex
 from utility_server.errors import CannotVerify
+from utility_server.grid.private_settlement import (
+    PrivateSettlement,
+    PrivateSettlementRequest,
+    settle_privately,
+)
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.group_settlement import Group, worth_of
 from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
 from utility_server.retail.settlement import settle as settle_all
 from utility_server.retail.shares import round_shares
 from utility_server.retail.utility import Utility
-
-__all__ = ["settle"]
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 COLUMNS: Final = ["meter", "supplier", "hub"]
@@ -124,10 +121,12 @@ def settle(
             return
         if customers is None:
             minutes = None if resolution is None else int(resolution)
-            asked = Asked(regions_of(regions, MOST_NAME), month, zone, minutes, bits, again)
-            private = settle_privately(mdms, found, asked)
-            _print(_private_facts(found, asked, private), as_json=as_json)
-            private.complain()
+            request = PrivateSettlementRequest(_regions(regions), month, zone, minutes, bits, again)
+            private = settle_privately(
+                mdms, found, request, lambda line: click.echo(line, err=True)
+            )
+            _print(_private_facts(found, request, private), as_json=as_json)
+            private.require_whole()
             return
         members, head_end = _members(customers), HeadEnd(office.randomness)
         if bundles is not None:
@@ -139,6 +138,18 @@ def settle(
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
     _print(facts, as_json=as_json)
     _complain(done)
+
+
+def _regions(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return supplier and region of each SUPPLIER=REGION; raise `click.UsageError`."""
+    found: list[tuple[str, str]] = []
+    for text in texts:
+        name, equals, region = text.partition("=")
+        is_known = region in (other for _, other in found)
+        if not equals or not region or not 1 <= len(name) <= MOST_NAME or is_known:
+            raise click.UsageError(f"--private {text!r}: write SUPPLIER=REGION, each region once")
+        found.append((name, region))
+    return tuple(sorted(found))
 
 
 def _hand_out(done: Settlement, bundles: Path | None) -> None:
@@ -188,15 +199,17 @@ def _group_facts(index: PriceIndex, said: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _private_facts(index: PriceIndex, asked: Asked, done: PrivateSettlement) -> dict[str, Any]:
+def _private_facts(
+    index: PriceIndex, request: PrivateSettlementRequest, done: PrivateSettlement
+) -> dict[str, Any]:
     return {
-        "from": str(asked.period.first),
-        "until": str(asked.period.last),
+        "from": str(request.period.first),
+        "until": str(request.period.last),
         **_money_facts(index, done.exact, done.homes),
         "missing_slots": done.missing,
         "unsettled": done.unsettled,
         "provisional": bool(
-            done.unsettled or done.missing or len(done.groups) < len(asked.regions)
+            done.unsettled or done.missing or len(done.groups) < len(request.regions)
         ),
         "groups": done.groups,
     }

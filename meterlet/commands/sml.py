@@ -4,12 +4,13 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
 import rich_click as click
 
+from meterlet.sml_capture import decode_sml
 from sml_codec import (
     Body,
     CloseRes,
@@ -27,16 +28,11 @@ from sml_codec import (
     StreamDecoder,
     Telegram,
     UnknownBody,
-    decode_stream,
     encode_file,
     encode_frame,
     entries,
-    read_file,
 )
-from sml_codec.frames import START
 from sml_codec.records import entry_of, record_of
-
-__all__ = ["sml"]
 
 FAILURE: Final = 1
 VERIFICATION_FAILED: Final = 3
@@ -80,21 +76,20 @@ def decode(
     """
     for file in files:
         if stream:
-            limits = _limits(max_frame or Limits().frame)
+            longest = max_frame or Limits().frame
             index = -1
-            for index, telegram in enumerate(_arriving(file, limits)):
+            for index, telegram in enumerate(
+                _arriving(file, Limits(frame=longest, octets=longest))
+            ):
                 _show([telegram], index, as_json, salvage)
             is_empty = index < 0
         else:
-            data = file.read()
-            limits = _limits(max_frame or len(data))
-            is_bare = START not in data and _is_bare(data)
-            telegrams = [] if is_bare else decode_stream(data, limits=limits)
-            if is_bare:
-                _show_bare(read_file(data, limits=limits), as_json)
+            found = decode_sml(file.read(), longest_frame=max_frame)
+            if found.bare is not None:
+                _show_bare(found.bare, as_json)
             else:
-                _show(telegrams, 0, as_json, salvage)
-            is_empty = not is_bare and not telegrams
+                _show(found.telegrams, 0, as_json, salvage)
+            is_empty = found.is_empty
         if is_empty and not as_json:
             click.echo(f"{getattr(file, 'name', '-')}: no SML frame in it", err=True)
 
@@ -108,13 +103,10 @@ def check(files: tuple[IO[bytes], ...], as_json: bool, max_frame: int | None) ->
     damaged = False
     for file in files:
         data = file.read()
-        limits = _limits(max_frame or len(data))
-        if START in data or not _is_bare(data):
-            reports = [_report(telegram) for telegram in decode_stream(data, limits=limits)]
-        else:
-            reports = [
-                {"offset": 0, "length": len(data)} | _contents(read_file(data, limits=limits))
-            ]
+        found = decode_sml(data, longest_frame=max_frame)
+        reports = [_report(telegram) for telegram in found.telegrams]
+        if found.bare is not None:
+            reports = [{"offset": 0, "length": len(data)} | _contents(found.bare)]
         damaged = damaged or not reports or any(_is_damaged(report) for report in reports)
         if as_json:
             click.echo(json.dumps({"frame_list": reports}))
@@ -171,10 +163,6 @@ async def _watch(source: str, login: str | None, count: int | None, as_json: boo
             return
 
 
-def _limits(longest: int) -> Limits:
-    return Limits(frame=longest, octets=longest)
-
-
 def _arriving(file: IO[bytes], limits: Limits) -> Iterator[Telegram]:
     """Yield the telegrams of a file while it is read."""
     decoder = StreamDecoder(limits=limits)
@@ -184,12 +172,7 @@ def _arriving(file: IO[bytes], limits: Limits) -> Iterator[Telegram]:
     yield from decoder.close()
 
 
-def _is_bare(data: bytes) -> bool:
-    """Whether data looks like messages without a frame around them."""
-    return data.lstrip(b"\0")[:1] == b"\x76"
-
-
-def _show(telegrams: list[Telegram], first: int, as_json: bool, salvage: bool) -> None:
+def _show(telegrams: Sequence[Telegram], first: int, as_json: bool, salvage: bool) -> None:
     """Print telegrams, of which the first has the number `first`."""
     numbered = list(enumerate(telegrams, first))
     intact = [(number, t.file) for number, t in numbered if t.is_intact]
@@ -361,7 +344,4 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except (EncodingError, OSError, ValueError) as reason:
         click.echo(f"meterlet sml: {reason}", err=True)
-        sys.exit(FAILURE)
-    except ImportError:
-        click.echo("meterlet sml: serial lines need pyserial (meterlet[serial])", err=True)
         sys.exit(FAILURE)

@@ -11,29 +11,28 @@ import rich_click as click
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
-from hub.readings import Reading, ReadingFlag
-from meterlet.commands.common import json_option, print_json, private_key, utc_text
-from meterlet.commands.tariff_files import (
-    PROBLEMS,
-    errors_at,
-    load_tariff,
-    problem,
-    read_bytes,
-    write_new,
-)
+from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.text import utc_text
+from meterlet.commands.common import json_option, print_json
+from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
+from meterlet.key_files import private_key, public_key
+from meterlet.priced_readings import (
+    LoadedTariff,
+    price_use,
+    read_bytes,
+    read_tariff,
+    read_use,
+)
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from sml_codec import Obis
-from tariffs import TariffError, compute_bill
+from tariffs import TariffError
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS, slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.signing import sign_tariff
-
-__all__ = ["tariff"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 FILE: Final = click.Path(path_type=Path)
@@ -41,7 +40,7 @@ UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
 key_option = click.option(
     "--key",
-    "public_key",
+    "signer",
     type=FILE,
     help="Public key (PEM) of the tariff's signer.",
 )
@@ -62,7 +61,7 @@ def tariff() -> None:
 @json_option
 @click.pass_context
 def check(
-    context: click.Context, files: tuple[Path, ...], public_key: Path | None, as_json: bool
+    context: click.Context, files: tuple[Path, ...], signer: Path | None, as_json: bool
 ) -> None:
     """Check tariff FILES: sources, documents or signed documents.
 
@@ -73,7 +72,7 @@ def check(
     worst = 0
     for path in files:
         try:
-            found = load_tariff(path, public_key)
+            found = _load(path, signer)
         except PROBLEMS as error:
             message, code = problem(error, path)
             worst = max(worst, int(code))
@@ -86,6 +85,10 @@ def check(
     if as_json:
         print_json("meterlet.tariff.check/1", {"files": results})
     context.exit(worst)
+
+
+def _load(path: Path, signer: Path | None) -> LoadedTariff:
+    return read_tariff(path, None if signer is None else public_key(signer))
 
 
 def _plain(value: object) -> object:
@@ -103,10 +106,10 @@ def _plain(value: object) -> object:
 @click.argument("file", type=FILE)
 @key_option
 @json_option
-def show(file: Path, public_key: Path | None, as_json: bool) -> None:
+def show(file: Path, signer: Path | None, as_json: bool) -> None:
     """Show what the tariff FILE charges."""
     with errors_at(file):
-        found = load_tariff(file, public_key)
+        found = _load(file, signer)
     if as_json:
         document = found.tariff.canonical()
         print_json("meterlet.tariff.show/1", {**found.heading(), "document": _plain(document)})
@@ -138,7 +141,7 @@ def price(
     slots: bool,
     first: datetime | None,
     until: datetime | None,
-    public_key: Path | None,
+    signer: Path | None,
     as_json: bool,
 ) -> None:
     """Bill the CSV file READINGS under TARIFF, exactly.
@@ -147,32 +150,19 @@ def price(
     --until the bill is for all of it. Slots without a reading are listed, not guessed.
     """
     with errors_at(tariff_file):
-        tariff = load_tariff(tariff_file, public_key).tariff
+        tariff = _load(tariff_file, signer).tariff
         begin, end = _period(ZoneClock(tariff.zone), first, until)
     with errors_at(readings):
         seconds = parse_interval(interval)
 
-        def use_of(name: str) -> dict[int, int]:
-            replay = CsvReplay(
+        def replay(name: str) -> CsvReplay:
+            return CsvReplay(
                 readings, {ACTIVE_ENERGY_IMPORT: name}, UNITS[unit], seconds, parse_zone(zone)
             )
-            found = _slot_use(replay, begin, end)
-            if not found:
-                raise ReplayError(f"{readings}: no readings in the period")
-            return found
 
-        use = use_of(column)
-        export = None if export_column is None else use_of(export_column)
-        bill = compute_bill(
-            tariff,
-            list(use),
-            seconds,
-            list(use.values()),
-            export_wh=None if export is None else list(map(export.get, use)),
-            begin=begin,
-            end=end,
-            by_slot=slots and as_json,
-        )
+        fed_in = None if export_column is None else replay(export_column)
+        use = read_use(replay(column), fed_in, begin, end)
+        bill = price_use(tariff, use, begin, end, by_slot=slots and as_json)
     if as_json:
         print_json("meterlet.tariff.price/1", bill.as_json())
     else:
@@ -195,17 +185,6 @@ def _period(
     return begin, end
 
 
-def _slot_use(replay: CsvReplay, begin: int | None, end: int | None) -> dict[int, int]:
-    """Return the watt-hours of each interval that has a reading at both its ends."""
-    use: dict[int, int] = {}
-    before: Reading | None = None
-    for reading in replay.readings(begin, end):
-        if before is not None and not reading.flags & ReadingFlag.RESUMED:
-            use[before.time] = reading.register_wh - before.register_wh
-        before = reading
-    return use
-
-
 @tariff.command()
 @click.argument("file", type=FILE)
 @click.option(
@@ -222,7 +201,7 @@ def sign(file: Path, key: Path, out: Path, dry_run: bool, as_json: bool) -> None
     """Compile the tariff FILE and sign it: COSE_Sign1 with Ed25519."""
     with errors_at(file):
         secret = private_key(key)
-        found = load_tariff(file)
+        found = read_tariff(file)
         key_id = key_id_of(secret.public_key())
         document = sign_tariff(found.tariff, secret, key_id)
     with errors_at(out):

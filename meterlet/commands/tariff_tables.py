@@ -18,8 +18,6 @@ from tariffs.rounding import Rounding, format_decimal
 from tariffs.usage import utc_text
 from tariffs.version import Version
 
-__all__ = ["print_bill", "print_tariff"]
-
 MISSING_SHOWN: Final = 10
 MISSING_WORDS: Final = {
     MissingRule.OMIT: "listed, not billed until they are known",

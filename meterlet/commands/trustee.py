@@ -5,8 +5,9 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, public_key
+from meterlet.commands.common import json_option, one_line_errors
 from meterlet.commands.concentrator import FILE, run
+from meterlet.key_files import public_key
 from protocols.aggregation.rules import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
 

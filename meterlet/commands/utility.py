@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from applets.profiling.messages import Method, ProfilingRequest
+from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.common import (
     FOLDER,
@@ -17,20 +18,19 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
     utility_option,
 )
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
-from meterlet.commands.tariff_files import load_tariff, write_new
+from meterlet.commands.tariff_files import write_new
+from meterlet.key_files import public_key
+from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.audit import check_entry
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import BilledPeriod, Utility
-
-__all__ = ["utility"]
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 METHODS = [method.value for method in Method]
@@ -86,7 +86,7 @@ def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
 def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
     """Sign a TARIFF, so that customers' hubs accept it."""
     with one_line_errors(), Utility.open(folder) as office:
-        loaded = load_tariff(tariff)
+        loaded = read_tariff(tariff)
         write_new(output, office.sign(loaded.tariff), 0o644)
     if as_json:
         facts = {"signed": str(output), "tariff_digest": loaded.tariff.digest.hex()}
@@ -226,10 +226,10 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
 
 def _signed(office: Utility, tariff: Path) -> bytes:
     """Return the document in a file; a source is signed now, another's document is refused."""
-    loaded = load_tariff(tariff)
+    loaded = read_tariff(tariff)
     if loaded.key_id is None:
         return office.sign(loaded.tariff)
-    load_tariff(tariff, office.folder / "public.pem")
+    read_tariff(tariff, public_key(office.folder / "public.pem"))
     return tariff.read_bytes()
 
 

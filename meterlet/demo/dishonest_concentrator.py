@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from meterlet.commands.common import public_key
 from meterlet.commands.concentrator import run
+from meterlet.key_files import public_key
 from protocols.aggregation.collector import Batch, Collector
 from protocols.aggregation.messages import Contributors
 from utility_server.grid.concentrator.hubs import Hubs

@@ -56,8 +56,6 @@ from tariffs import (
     total_from_energy_amount,
 )
 
-__all__ = ["KINDS", "serve"]
-
 LONG_ANSWER: Final = 1000
 """Only the bill's answer is as long; a bit flipped there hits the message, not the handshake."""
 

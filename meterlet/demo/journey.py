@@ -9,7 +9,6 @@ functions that the other commands use.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -37,7 +36,8 @@ from hub.meters import (
     telegrams,
 )
 from hub.readings import ReadingFlag, Readout
-from meterlet.commands.common import local_day, utc_text
+from hub.text import local_day, utc_text
+from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
 from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
@@ -45,9 +45,6 @@ from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.utility import BilledPeriod, Utility
 
-__all__ = ["Household", "Journey", "Result", "credits_feed_in"]
-
-ROOT: Final = Path(__file__).resolve().parents[2]
 APPLET: Final = bytes.fromhex("F04D544C010101")
 START_SECONDS: Final = 60
 LIAR: Final = "from meterlet.demo.dishonest_hub import serve; serve()"
@@ -164,7 +161,7 @@ class Journey:
     ) -> None:
         installer = Installer(device, device.card(machine))
         manifest = "dynamic.toml" if has_series(self.tariff) else "manifest.toml"
-        built = build_package(ROOT / "applets" / "billing", vendor, [ROOT], manifest)
+        built = build_package(APPLETS / "billing", vendor, [SOURCES], manifest)
         package = installer.read(built)
         if has_series(self.tariff):
             self.say("resident: prices that change from slot to slot take this consent:")
@@ -225,7 +222,6 @@ class Journey:
             [*command, "--port", "0", "--json"],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def _address(self, hub: subprocess.Popen[str]) -> Address:

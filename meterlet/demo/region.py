@@ -9,7 +9,6 @@ plain sums are worked out beside: out of the devices' folders, once their hubs h
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from hub.installer import build_package
 from hub.meters import ACTIVE_ENERGY_IMPORT
 from meterlet.demo.fleet import FleetPlan, Home
 from meterlet.demo.search import Needles, SearchImpossible
+from meterlet.resources import APPLETS, SOURCES
 from protocols.aggregation.round import values_at_resolution
 from protocols.metrology import Period
 from utility_server.grid.authority import Authority
@@ -40,7 +40,6 @@ from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
 from utility_server.keys import public_pem
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 REGION: Final = "Demonstration"
 START_SECONDS: Final = 600
 STOP_SECONDS: Final = 20
@@ -163,8 +162,8 @@ class Region:
             operator = workspace.signing.public_key().public_bytes_raw()
         vendor = Ed25519PrivateKey.generate()
         (self.folder / "vendor.pem").write_bytes(public_pem(vendor.public_key()))
-        folder = ROOT / "applets" / "aggregation"
-        package = build_package(folder, vendor, [ROOT], self.plan.manifest)
+        folder = APPLETS / "aggregation"
+        package = build_package(folder, vendor, [SOURCES], self.plan.manifest)
         (self.folder / "aggregation.cap").write_bytes(package)
         return operator
 
@@ -378,7 +377,6 @@ class Region:
             stdout=subprocess.PIPE,
             stderr=stack.enter_context(log.open("w")),
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         stack.callback(_stop, process)
         return process

@@ -43,8 +43,6 @@ from hub.vault import Database
 from protocols.metrology import Period
 from protocols.platform import NOT_OFFERED, Platform
 
-__all__ = ["SampleHub", "Step"]
-
 REGISTER: Final = "1-0:1.8.0*255"
 SLOT_MINUTES: Final = 15
 FED_IN: Final = "1-0:2.8.0*255"

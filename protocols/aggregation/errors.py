@@ -13,18 +13,6 @@ AggregationError
 
 import enum
 
-__all__ = [
-    "AggregationError",
-    "ContributionRefused",
-    "Fault",
-    "HolderRefused",
-    "KeyRefused",
-    "MalformedMessage",
-    "PackingRefused",
-    "RoundRefused",
-    "SumRefused",
-]
-
 
 class AggregationError(Exception):
     """Base of all errors of aggregation."""

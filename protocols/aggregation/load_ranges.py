@@ -21,13 +21,13 @@ from protocols.aggregation.loads import GENERATORS, CertifiedLoad
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.round import RoundTerms
 from protocols.proofs import FalseStatement, Point, PointVector, Transcript, VectorOpening, commit
+from protocols.proofs._checks import SessionCheck
 from protocols.proofs.batch import Check
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.folding import inner_product, powers
 from protocols.proofs.group import ORDER
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.ranges import receive_weighed_bits, send_weighed_bits
-from protocols.proofs.session import SessionCheck
 from protocols.proofs.vector import VectorCommitment, VectorPart, receive_forms, send_forms
 
 

@@ -30,8 +30,6 @@ from gmpy2 import mpz
 from protocols.aggregation.errors import RoundRefused
 from protocols.proofs.group import ORDER
 
-__all__ = ["SEED_SIZE", "pair_key", "pair_masks", "self_masks", "sum_pair_masks"]
-
 SEED_SIZE: Final = 32
 _LANE: Final = 64
 _USED_BITS: Final = 8 * 48

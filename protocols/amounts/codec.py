@@ -37,8 +37,6 @@ from protocols.amounts.model import (
     Tiered,
 )
 
-__all__ = ["decode_amounts", "encode_amounts"]
-
 WIDTH: Final = 8
 SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED = range(8)
 

@@ -11,21 +11,6 @@ from itertools import pairwise
 from math import gcd
 from typing import ClassVar, TypeAlias
 
-__all__ = [
-    "Above",
-    "Amount",
-    "AmountsMalformed",
-    "Best",
-    "Bucket",
-    "Excess",
-    "Group",
-    "Peaks",
-    "Reading",
-    "SlotForm",
-    "Sum",
-    "Tiered",
-]
-
 Run: TypeAlias = tuple[int, int, int]
 """The place of the first slot, how many slots, and the weight of each."""
 

@@ -13,8 +13,6 @@ Written here rather than borrowed because it runs inside the applet machine too.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-__all__ = ["CborError", "CborItem", "CborValue", "decode", "decode_array", "encode", "encode_array"]
-
 CborItem: TypeAlias = int | bytes | str
 """What a flat array holds; its integers are unsigned."""
 CborValue: TypeAlias = "CborItem | Sequence[CborValue] | Mapping[Any, CborValue]"

@@ -15,8 +15,6 @@ from typing import Final, Self
 
 from protocols.canonical.cbor import CborError, decode, encode
 
-__all__ = ["CoseRefused", "SignedParts"]
-
 TAG_SIGN1: Final = b"\xd2"
 ALGORITHM, CONTENT_TYPE, KEY_ID = 1, 3, 4
 EDDSA: Final = -8

@@ -11,8 +11,6 @@ digest can also tell that none was cut off the end.
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["GENESIS", "seal"]
-
 GENESIS: Final = bytes(32)
 """What stands before the first entry."""
 

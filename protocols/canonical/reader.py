@@ -11,8 +11,6 @@ from typing import ClassVar, TypeVar, cast
 
 from protocols.canonical.cbor import CborError, CborValue
 
-__all__ = ["MapReader"]
-
 T = TypeVar("T", int, str, bytes)
 E = TypeVar("E", bound=StrEnum)
 

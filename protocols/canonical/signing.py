@@ -9,8 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from protocols.canonical.cose import CoseRefused, SignedParts, sig_structure
 
-__all__ = ["key_id_of", "sign_document", "verify_document"]
-
 
 def key_id_of(public_key: Ed25519PublicKey) -> bytes:
     """Return the short name of a public key: the first 8 bytes of its SHA-256."""

@@ -13,8 +13,6 @@ import cbor2
 
 from protocols.canonical.cbor import CborError
 
-__all__ = ["decode_row", "encode_row"]
-
 
 def encode_row(value: object) -> bytes:
     """Return the encoding of a row."""

@@ -16,8 +16,6 @@ from typing import Final, Self
 
 from protocols.iso7816.errors import MalformedApdu
 
-__all__ = ["MAX_DATA", "MAX_LE", "CommandApdu", "ResponseApdu"]
-
 MAX_DATA: Final = 65535
 """The most data one command carries; longer ones travel as a chain (clause 5.3.3)."""
 MAX_LE: Final = 65536

@@ -9,8 +9,6 @@ from typing import Final
 
 from protocols.iso7816.errors import MalformedFrame
 
-__all__ = ["MAX_FRAME", "ApduFrameDecoder", "encode_frame"]
-
 MAX_FRAME: Final = 1 << 17
 """Room for the longest extended APDU; a longer frame is refused by either end."""
 _HEADER: Final = 4

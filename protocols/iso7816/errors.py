@@ -7,8 +7,6 @@ WireError
   MalformedFrame       a byte stream does not carry APDU frames
 """
 
-__all__ = ["MalformedApdu", "MalformedFrame", "MalformedTlv", "WireError"]
-
 
 class WireError(Exception):
     """Base of all errors between a host and a card."""

@@ -14,8 +14,6 @@ from typing import Final, Self
 
 from protocols.iso7816.errors import MalformedTlv
 
-__all__ = ["Cursor", "Tlv", "decode_lv", "encode_length", "encode_lv"]
-
 MAX_LENGTH: Final = 0xFFFFFF
 _LONG_TAG: Final = 0x1F
 

@@ -57,16 +57,6 @@ from protocols.proofs.group import (
     multiply_generator,
 )
 
-__all__ = [
-    "NO_DAY",
-    "CertifiedDay",
-    "CertifiedPeriod",
-    "CommitmentScheme",
-    "DayContent",
-    "Series",
-    "verify_days",
-]
-
 LABEL: Final = "meterlet certified day 1"
 NO_DAY: Final = bytes(32)
 """What the first day has in place of the digest of the day before."""

@@ -9,8 +9,6 @@ MetrologyError
 
 from datetime import date
 
-__all__ = ["DayRefused", "GridError", "MalformedDay", "MetrologyError"]
-
 
 class MetrologyError(Exception):
     """Base of all errors of grids and certified days."""

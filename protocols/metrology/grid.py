@@ -19,8 +19,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from protocols.metrology.errors import GridError
 
-__all__ = ["SLOT_MINUTES", "DayGrid", "Period", "SlotState", "find_zone"]
-
 SLOT_MINUTES: Final = (5, 15, 30, 60)
 """The slot lengths a grid may have."""
 

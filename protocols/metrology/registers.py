@@ -8,8 +8,6 @@ energy drawn and C = 2 active energy fed in. So 1-0:1.8.0*255 and 1-0:2.8.0*255 
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ACTIVE_ENERGY_EXPORT", "ACTIVE_ENERGY_IMPORT", "feed_in_of", "is_feed_in_pair"]
-
 OBIS_SIZE: Final = 6
 ELECTRICITY: Final = 1
 DRAWN, FED_IN = 1, 2

@@ -7,8 +7,6 @@ AppletError           ends the command with a status word of the applet's choice
 
 import enum
 
-__all__ = ["AppletError", "Refusal", "Refused", "StatusWord"]
-
 
 class StatusWord(enum.IntEnum):
     """The last two bytes of a response (ISO/IEC 7816-4, 5.6; GlobalPlatform 2.3.1, 11.1.3)."""

@@ -13,8 +13,6 @@ from typing import Final, TypeVar
 
 from protocols.platform.errors import Refusal
 
-__all__ = ["ROWS", "Needs", "Size", "refusable"]
-
 FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 

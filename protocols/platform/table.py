@@ -25,22 +25,6 @@ from protocols.platform.services import (
     SharingExports,
 )
 
-__all__ = [
-    "EXPORTS",
-    "IMPORTS",
-    "Kind",
-    "Leaf",
-    "Leaves",
-    "PlatformCall",
-    "PlatformInterface",
-    "RecordType",
-    "kebab",
-    "pack",
-    "reader",
-    "unpack",
-    "writer",
-]
-
 
 class Leaf(enum.Enum):
     """A type that is no record, as WIT spells it; and what tells it from another of Python's."""

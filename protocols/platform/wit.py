@@ -21,8 +21,6 @@ from protocols.platform.table import (
     kebab,
 )
 
-__all__ = ["platform_wit"]
-
 _HEAD = """\
 // SPDX-License-Identifier: Apache-2.0
 // Made by protocols/platform/wit.py of the rows in protocols/platform/services.py.

@@ -7,8 +7,6 @@ from protocols.proofs.batch import Check, Equation
 from protocols.proofs.folding import powers
 from protocols.proofs.group import ORDER, Point
 
-__all__ = ["OpenCheck", "SessionCheck"]
-
 
 @dataclass(frozen=True, slots=True)
 class SessionCheck:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
 
-__all__ = ["best_width", "cut_digits"]
-
 
 def best_width(count: int, bits: int) -> int:
     """Return the digit width in bits that is fastest for so many factors; 0: just multiply."""

@@ -18,8 +18,6 @@ from protocols.proofs.nonces import Nonces
 from protocols.proofs.quantity import Quantity
 from protocols.proofs.ranges import receive_ranges, send_ranges
 
-__all__ = ["Range", "receive_gathered", "send_gathered"]
-
 
 @dataclass(frozen=True, slots=True)
 class Range:

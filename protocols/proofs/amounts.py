@@ -39,6 +39,7 @@ from protocols.amounts import (
     Tiered,
     encode_amounts,
 )
+from protocols.proofs._checks import SessionCheck
 from protocols.proofs.batch import verify_all
 from protocols.proofs.compare import (
     Rounding,
@@ -55,9 +56,7 @@ from protocols.proofs.excess import Excesses
 from protocols.proofs.linear import StatementContext
 from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
-from protocols.proofs.session import Prover, Session, SessionCheck, Verifier
-
-__all__ = ["amounts_check", "open_amounts", "verify_amounts"]
+from protocols.proofs.session import Prover, Session, Verifier
 
 PROTOCOL: Final = "opened amounts"
 VERSION: Final = 1

@@ -22,8 +22,6 @@ from protocols.proofs.group import GENERATOR, ORDER, Point, PointVector
 from protocols.proofs.pedersen import H
 from protocols.proofs.transcript import Transcript
 
-__all__ = ["Check", "Equation", "find_refused", "verify_all"]
-
 _WEIGHT_BITS: Final = 128
 _FIXED: Final = PointVector([GENERATOR, H])
 

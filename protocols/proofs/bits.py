@@ -22,8 +22,6 @@ from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import H, commit
 
-__all__ = ["FEW_BITS", "receive_bits", "send_bits"]
-
 FEW_BITS: Final = 2
 """Up to so many bits, this proof is the shorter one."""
 

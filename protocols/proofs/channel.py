@@ -17,8 +17,6 @@ from protocols.proofs.group import (
 )
 from protocols.proofs.transcript import Transcript
 
-__all__ = ["Incoming", "Outgoing"]
-
 
 class Outgoing:
     """The prover's end."""

@@ -21,20 +21,6 @@ from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity
 from protocols.proofs.session import Session
 
-__all__ = [
-    "Rounding",
-    "largest",
-    "largest_few",
-    "maximum",
-    "minimum",
-    "piecewise_linear",
-    "positive_part",
-    "require_at_most",
-    "require_largest",
-    "rounded",
-    "tiers",
-]
-
 
 class Rounding(Enum):
     """How a quotient becomes a whole number; the names of Python's `decimal`, as in tariffs."""

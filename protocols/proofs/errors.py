@@ -7,8 +7,6 @@ ProofError
   FalseStatement   our own caller asked for a proof of something that is not so
 """
 
-__all__ = ["FalseStatement", "Malformed", "ProofError", "ProofRefused"]
-
 
 class ProofError(Exception):
     """Base of all errors of proofs and their arithmetic."""

@@ -55,8 +55,6 @@ from protocols.proofs.quantity import SlotOpening, Source
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import VectorCommitment, VectorOpening, receive_forms, send_forms
 
-__all__ = ["EXCESS_BITS", "Excesses", "receive_excess", "send_excess"]
-
 EXCESS_BITS: Final = 24
 """Uses and limits are less than 16.8 million watt-hours apart: it is fixed, and tells nothing."""
 

@@ -29,21 +29,6 @@ from gmpy2 import mpz  # type: ignore[import-untyped]  # gmpy2 ships no types
 from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.group import ORDER, Point, PointVector, sum_columns
 
-__all__ = [
-    "Folded",
-    "fold_down",
-    "fold_generators",
-    "fold_up",
-    "inner_product",
-    "multiply_each",
-    "powers",
-    "round_sizes",
-    "send_inner_product_argument",
-    "send_linear_argument",
-    "spread",
-]
-
-
 _ORDER: Final = mpz(ORDER)  # its products take half the time of Python's
 
 

@@ -10,8 +10,6 @@ import hashlib
 from protocols.proofs.errors import Malformed
 from protocols.proofs.group import Point, PointVector
 
-__all__ = ["generators", "hash_to_point"]
-
 
 def hash_to_point(label: bytes) -> Point:
     """Return the point that belongs to `label`.

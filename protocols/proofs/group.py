@@ -35,25 +35,6 @@ from btclib_secp256k1.context import ctx
 from protocols.proofs._digits import best_width, cut_digits
 from protocols.proofs.errors import Malformed
 
-__all__ = [
-    "COMPRESSED_SIZE",
-    "GENERATOR",
-    "INFINITY",
-    "ORDER",
-    "POINT_SIZES",
-    "SCALAR_SIZE",
-    "UNCOMPRESSED_SIZE",
-    "Point",
-    "PointVector",
-    "decode_scalar",
-    "encode_scalar",
-    "multiply_generator",
-    "multiply_generator_many",
-    "sum_columns",
-    "sum_points",
-    "weighted_sum",
-]
-
 ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """The number of points, a prime."""
 

@@ -27,15 +27,6 @@ from protocols.proofs.group import ORDER, SCALAR_SIZE, PointVector, decode_scala
 from protocols.proofs.pedersen import commit
 from protocols.proofs.transcript import DIGEST_SIZE, Transcript
 
-__all__ = [
-    "LARGEST_USE_WH",
-    "LARGEST_VALUE",
-    "LinearOpening",
-    "LinearStatement",
-    "StatementContext",
-    "open_linear",
-]
-
 LARGEST_USE_WH: Final = 2**32 - 1
 """The largest use of a slot that a certifier signs: 4.3 GWh."""
 

@@ -55,18 +55,6 @@ from protocols.proofs.products import (
     send_products,
 )
 
-__all__ = [
-    "Committed",
-    "Drawn",
-    "LookupSums",
-    "Shape",
-    "best_digit_bits",
-    "cut",
-    "inverses_of_table",
-    "receive_lookups",
-    "send_lookups",
-]
-
 _LARGEST_DIGIT: Final = 12
 """In bits: the table of larger ones would be longer than what is looked up in it."""
 

@@ -56,15 +56,6 @@ from protocols.proofs.products import ProductsCheck
 from protocols.proofs.ranges import LARGEST_WIDTH
 from protocols.proofs.transcript import Transcript
 
-__all__ = [
-    "FEW_ITEMS",
-    "MANY_BITS",
-    "are_looked_up",
-    "receive_many_ranges",
-    "send_many_ranges",
-    "whole_bytes",
-]
-
 MANY_BITS: Final = 256
 """With more bits than these in ranges of whole bytes, a statement looks such ranges up.
 

@@ -14,8 +14,6 @@ from protocols.proofs.group import ORDER
 from protocols.proofs.pedersen import derive_blindings
 from protocols.proofs.transcript import Transcript
 
-__all__ = ["SEED_SIZE", "Nonces"]
-
 SEED_SIZE: Final = 32
 
 

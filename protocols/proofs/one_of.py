@@ -34,8 +34,6 @@ from protocols.proofs.group import INFINITY, ORDER, Point, PointVector, multiply
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.pedersen import H, commit
 
-__all__ = ["FEW", "FewCheck", "ManyCheck", "receive_one_of", "send_one_of"]
-
 FEW: Final = 8
 """Up to so many points are proved one by one."""
 

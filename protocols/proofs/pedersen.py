@@ -36,8 +36,6 @@ from protocols.proofs.group import (
     sum_points,
 )
 
-__all__ = ["BLINDING_SECRET_SIZE", "H", "commit", "commit_many", "derive_blindings"]
-
 H: Final = hash_to_point(b"pedersen value generator")
 """The generator of values."""
 

@@ -43,8 +43,6 @@ from protocols.proofs.generators import generators
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.pedersen import commit
 
-__all__ = ["Masks", "ProductsCheck", "ProductsClaim", "product_generators", "send_products"]
-
 _G: Final = b"range g"
 _H: Final = b"range h"
 _UNIT: Final = b"inner product unit"

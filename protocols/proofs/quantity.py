@@ -9,8 +9,6 @@ from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.pedersen import H
 from protocols.proofs.vector import VectorCommitment, VectorOpening
 
-__all__ = ["LARGEST_LIMIT", "Quantity", "SlotOpening", "Source"]
-
 LARGEST_LIMIT: Final = 1 << 200
 """No quantity's magnitude may exceed this; n/2 is 2^255."""
 

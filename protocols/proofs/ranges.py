@@ -39,14 +39,6 @@ from protocols.proofs.products import (
     send_products,
 )
 
-__all__ = [
-    "LARGEST_WIDTH",
-    "receive_ranges",
-    "receive_weighed_bits",
-    "send_ranges",
-    "send_weighed_bits",
-]
-
 LARGEST_WIDTH: Final = 128
 """The widest range of a single value, in bits."""
 

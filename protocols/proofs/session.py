@@ -49,8 +49,6 @@ from protocols.proofs.vector import (
     send_forms,
 )
 
-__all__ = ["Prover", "Session", "SessionCheck", "Verifier"]
-
 
 class Session(ABC):
     """What a statement may ask for; see the module's docstring."""

@@ -16,8 +16,6 @@ from typing import Final
 
 from protocols.proofs.group import COMPRESSED_SIZE, ORDER, Point, encode_scalar
 
-__all__ = ["DIGEST_SIZE", "Transcript"]
-
 DIGEST_SIZE: Final = 32
 
 _PROTOCOL: Final = 0

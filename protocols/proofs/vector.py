@@ -51,16 +51,6 @@ from protocols.proofs.group import (
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.pedersen import commit
 
-__all__ = [
-    "FormsCheck",
-    "VectorCommitment",
-    "VectorOpening",
-    "VectorPart",
-    "commit_vector",
-    "receive_forms",
-    "send_forms",
-]
-
 _UNIT_LABEL: Final = b"inner product unit"
 
 

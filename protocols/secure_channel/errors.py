@@ -9,8 +9,6 @@ WireError
 
 from protocols.iso7816.errors import WireError
 
-__all__ = ["CardRefused", "LocalChannelError", "RemoteChannelError"]
-
 
 class LocalChannelError(WireError):
     """Our caller broke the protocol: a bug on this side."""

@@ -16,8 +16,6 @@ from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp03 import Scp03
 from protocols.secure_channel.session import Role, SecureSession, SecurityLevel
 
-__all__ = ["MAX_ANSWER", "CardClient"]
-
 MAX_ANSWER: Final = 1 << 24
 """The longest answer a client collects; a card that goes on is refused."""
 INS_SELECT: Final = 0xA4

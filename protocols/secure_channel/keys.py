@@ -19,19 +19,6 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from protocols.secure_channel.errors import LocalChannelError
 
-__all__ = [
-    "AES_SIZES",
-    "SessionKeys",
-    "StaticKeys",
-    "cmac",
-    "decrypt_key",
-    "derive",
-    "diversify",
-    "encrypt_key",
-    "key_check_value",
-    "pseudo_random_challenge",
-]
-
 AES_SIZES: Final = frozenset({16, 24, 32})
 BLOCK: Final = 16
 

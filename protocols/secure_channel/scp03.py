@@ -19,15 +19,6 @@ from protocols.secure_channel.errors import CardRefused, LocalChannelError, Remo
 from protocols.secure_channel.keys import StaticKeys, pseudo_random_challenge
 from protocols.secure_channel.session import LEVELS, Phase, Role, SecureSession, SecurityLevel, Step
 
-__all__ = [
-    "INS_EXTERNAL_AUTHENTICATE",
-    "INS_INITIALIZE_UPDATE",
-    "SEQUENCE_END",
-    "CardChallenge",
-    "Option",
-    "Scp03",
-]
-
 CLA_GLOBALPLATFORM: Final = 0x80
 INS_INITIALIZE_UPDATE: Final = 0x50
 INS_EXTERNAL_AUTHENTICATE: Final = 0x82

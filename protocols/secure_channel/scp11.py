@@ -30,16 +30,6 @@ from protocols.secure_channel.errors import CardRefused, LocalChannelError, Remo
 from protocols.secure_channel.keys import AES_SIZES, SessionKeys, cmac
 from protocols.secure_channel.session import Role, SecureSession, SecurityLevel, Step
 
-__all__ = [
-    "INS_INTERNAL_AUTHENTICATE",
-    "INS_MUTUAL_AUTHENTICATE",
-    "INS_PERFORM_SECURITY_OPERATION",
-    "Agreement",
-    "Scp11",
-    "Variant",
-    "curve_hash",
-]
-
 INS_PERFORM_SECURITY_OPERATION: Final = 0x2A
 INS_MUTUAL_AUTHENTICATE: Final = 0x82
 INS_INTERNAL_AUTHENTICATE: Final = 0x88

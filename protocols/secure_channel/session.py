@@ -33,8 +33,6 @@ from protocols.iso7816.apdu import MAX_DATA, CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import LocalChannelError, RemoteChannelError
 from protocols.secure_channel.keys import BLOCK, SessionKeys
 
-__all__ = ["Phase", "Role", "SecureSession", "SecurityLevel", "Step"]
-
 
 class Role(enum.Enum):
     """Which end of the channel this is."""

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from tariffs.errors import MalformedTariff
 
-__all__ = ["decimal_text", "heading", "minute_ranges", "quoted", "read_json", "slug"]
-
 DAY_MINUTES: Final = 24 * 60
 
 

@@ -21,8 +21,6 @@ from tariffs.importers._writing import (
 )
 from tariffs.schedule import MONTH_DAYS
 
-__all__ = ["import_ceem"]
-
 ZONES: Final = {
     "ACT": "Australia/Sydney",
     "NSW": "Australia/Sydney",

@@ -17,8 +17,6 @@ from tariffs.importers._writing import (
     slug,
 )
 
-__all__ = ["import_modul3"]
-
 QUARTERS: Final = ("Q1", "Q2", "Q3", "Q4")
 DATES: Final = {
     "Q1": "01-01 to 03-31",

@@ -14,8 +14,6 @@ from typing import Final
 from tariffs.errors import MalformedTariff
 from tariffs.importers._writing import decimal_text, heading, quoted, slug
 
-__all__ = ["import_pge"]
-
 CENTS: Final = -2
 SEASONS: Final = {"summer": "06-01 to 09-30", "winter": "10-01 to 05-31"}
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -14,8 +14,6 @@ from typing import Any, Final
 from tariffs.errors import MalformedTariff
 from tariffs.importers._writing import decimal_text, heading, quoted, read_json
 
-__all__ = ["import_transcribed"]
-
 CENTS: Final = -2
 BAND_RULES: Final = {
     "F1": '{ days = "Mon-Fri", times = "08:00-19:00" }',

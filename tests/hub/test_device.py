@@ -10,8 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from applets.billing.messages import CLA, BillAnswer, BillQuestion, Instruction
+from applets.billing.messages import BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
+from applets.common.questions import CLA
 from hub.card import Card, CardConnection
 from hub.device import Description, Device, DeviceError
 from hub.installer import InstallationError, Installer, build_package

@@ -12,8 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from applets.billing.messages import CLA, BillQuestion, Instruction
+from applets.billing.messages import BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill, check_bill
+from applets.common.questions import CLA
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,

@@ -9,8 +9,6 @@ from utility_server.retail.profiling import check_profile_entry
 from utility_server.retail.settlement import check_settlement_entry
 from utility_server.retail.utility import Utility
 
-__all__ = ["check_entry"]
-
 CHECKS: Final[Mapping[str, Callable[[Utility, LedgerEntry], None]]] = {
     "bill": Utility.check,
     "settlement": check_settlement_entry,

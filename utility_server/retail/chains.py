@@ -18,8 +18,6 @@ from protocols.metrology import CertifiedDay
 from utility_server.database import chain_table as table
 from utility_server.errors import VerificationFailed
 
-__all__ = ["extend_chains"]
-
 
 def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
     """Keep verified days; raise `VerificationFailed` where they do not fit those that are known.

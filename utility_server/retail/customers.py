@@ -19,8 +19,6 @@ from utility_server.database import enrolment_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer
 
-__all__ = ["Customers"]
-
 _NONCE_SIZE: Final = 12
 _LABEL: Final = b"meterlet customer 1"
 

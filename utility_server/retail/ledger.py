@@ -33,8 +33,6 @@ from utility_server.database import (
 from utility_server.errors import LedgerTampered
 from utility_server.retail.chains import extend_chains
 
-__all__ = ["Content", "Ledger", "LedgerEntry"]
-
 _LABEL: Final = b"meterlet ledger 1"
 
 Content = Mapping[str, int | str | bytes]

@@ -16,8 +16,6 @@ from zoneinfo import ZoneInfo
 
 from applets.profiling.statement import Profile, ProfileSet
 
-__all__ = ["Shape", "cluster", "profiles_of", "shape_of"]
-
 Shape = tuple[float, ...]
 """Workday, Saturday, Sunday, one after the other, of mean 0 and deviation 1."""
 

@@ -7,10 +7,7 @@ request, signed -> hub -> best match, scores or a sample, proved -> verified -> 
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from applets.common.evidence import AnswerRefused
-from applets.common.questions import CLA, NONCE_SIZE, About, MessageRefused
+from applets.common.questions import CLA, NONCE_SIZE, About
 from applets.profiling.messages import (
     AID,
     CONTENT_TYPE,
@@ -18,34 +15,18 @@ from applets.profiling.messages import (
     ProfilingQuestion,
     ProfilingRequest,
 )
-from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
+from applets.profiling.statement import ProfiledPeriod
 from protocols.canonical.signing import key_id_of
 from protocols.iso7816 import CommandApdu
-from protocols.metrology import GridError, Period, Series
-from tariffs import SignatureRefused
-from tariffs.signing import sign_document, verify_document
+from protocols.metrology import GridError, Period
+from tariffs.signing import sign_document
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.ledger import Content, LedgerEntry
 from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.retail.verification import BillBundle
-
-__all__ = [
-    "Profiled",
-    "ProfilingBundle",
-    "check_profile_entry",
-    "profile_customer",
-    "verify_profile",
-]
+from utility_server.retail.verification import ProfilingBundle, verify_profile
 
 KIND: Final = "profile"
-
-
-class ProfilingBundle(BillBundle):
-    """What a third party needs to verify a profile; `supplier` signed the request."""
-
-    __slots__ = ()
-    form = "meterlet profiling bundle 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,39 +79,6 @@ def profile_customer(
     content = _content(about, found, profiled)
     entry = office.ledger.append(office.now(), KIND, meter, content, evidence)
     return Profiled(found, profiled, entry)
-
-
-def verify_profile(
-    bundle: ProfilingBundle,
-) -> tuple[ProfilingQuestion, ProfilingRequest, ProfiledPeriod]:
-    """Return question, request and profile of a bundle whose answer is right.
-
-    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
-    question itself makes no sense.
-    """
-    try:
-        question = ProfilingQuestion.decode(bundle.question)
-        about = question.about
-        series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = Period.filling(about.begin, about.end, bundle.zone)
-    except (MessageRefused, GridError) as error:
-        raise CannotVerify(f"the question: {error}") from None
-    try:
-        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-        payload = verify_document(question.request, CONTENT_TYPE, signer)
-        request = ProfilingRequest.decode(payload)
-    except SignatureRefused as error:
-        raise VerificationFailed("request", str(error)) from None
-    except ProfilesMalformed as error:
-        raise CannotVerify(f"the request: {error}") from None
-    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
-    try:
-        profiled = check_profile(question, bundle.answer, request, period, series, certifier)
-    except AnswerRefused as refused:
-        raise VerificationFailed(refused.check, refused.reason) from None
-    except ProfilesMalformed as error:
-        raise CannotVerify(f"the profiles: {error}") from None
-    return question, request, profiled
 
 
 def check_profile_entry(office: Utility, entry: LedgerEntry) -> None:

@@ -12,17 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from applets.common.evidence import AnswerRefused
-from applets.common.questions import CLA, NONCE_SIZE, About, MessageRefused
+from applets.common.questions import CLA, NONCE_SIZE, About
 from applets.settlement.messages import AID, Instruction, SettlementQuestion
-from applets.settlement.statement import SettledPeriod, check_settlement
+from applets.settlement.statement import SettledPeriod
 from protocols.canonical.signing import key_id_of
 from protocols.iso7816 import CommandApdu
-from protocols.metrology import GridError, Period, Series
+from protocols.metrology import GridError, Period
 from tariffs import PriceIndex, TariffError
-from tariffs.signing import sign_index, verify_signed_index
+from tariffs.signing import sign_index
 from utility_server.errors import (
     CannotVerify,
     HeadEndError,
@@ -33,30 +30,11 @@ from utility_server.errors import (
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.ledger import Content, LedgerEntry
 from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.retail.verification import BillBundle
-
-__all__ = [
-    "NANO_PER_PENNY",
-    "Member",
-    "Settled",
-    "Settlement",
-    "SettlementBundle",
-    "Unsettled",
-    "check_settlement_entry",
-    "settle",
-    "verify_settlement",
-]
+from utility_server.retail.verification import SettlementBundle, verify_settlement
 
 KIND: Final = "settlement"
 NANO_PER_PENNY: Final = 10**7
 """Amounts are in 10^-9 of the currency, shares in 10^-2."""
-
-
-class SettlementBundle(BillBundle):
-    """What a third party needs to verify a settlement's answer; `supplier` signed the index."""
-
-    __slots__ = ()
-    form = "meterlet settlement bundle 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,36 +153,6 @@ def enter(office: Utility, question: SettlementQuestion, answer: bytes, member: 
     content = _content(question, index, settled, member.supplier)
     entry = office.ledger.append(office.now(), KIND, about.meter, content, evidence)
     return Settled(member, settled, entry, bundle)
-
-
-def verify_settlement(
-    bundle: SettlementBundle,
-) -> tuple[SettlementQuestion, PriceIndex, SettledPeriod]:
-    """Return question, index and value of a bundle whose answer is right.
-
-    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
-    question itself makes no sense.
-    """
-    try:
-        question = SettlementQuestion.decode(bundle.question)
-        about = question.about
-        series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = Period.filling(about.begin, about.end, bundle.zone)
-    except (MessageRefused, GridError) as error:
-        raise CannotVerify(f"the question: {error}") from None
-    try:
-        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-        index = verify_signed_index(question.index, signer)
-    except TariffError as error:
-        raise VerificationFailed("index", str(error)) from None
-    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
-    try:
-        settled = check_settlement(question, bundle.answer, index, period, series, certifier)
-    except AnswerRefused as refused:
-        raise VerificationFailed(refused.check, refused.reason) from None
-    except TariffError as error:
-        raise CannotVerify(str(error)) from None
-    return question, index, settled
 
 
 def check_settlement_entry(office: Utility, entry: LedgerEntry) -> None:

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from tariffs import RoundingRule
 from tariffs.rounding import divide
 
-__all__ = ["round_shares", "share_out"]
-
 
 def share_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
     """Return `total` pennies shared out in proportion to `weights`; they may have either sign.

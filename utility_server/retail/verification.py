@@ -14,7 +14,7 @@ trusts, and the certifier's if it knows it.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -22,15 +22,19 @@ from applets.billing.messages import BillQuestion
 from applets.billing.statement import VerifiedBill, check_bill
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import MessageRefused
+from applets.profiling.messages import CONTENT_TYPE, ProfilingQuestion, ProfilingRequest
+from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
+from applets.settlement.messages import SettlementQuestion
+from applets.settlement.statement import SettledPeriod, check_settlement
 from protocols.canonical import cbor
 from protocols.canonical.reader import MapReader
-from protocols.enrolment import Enrolment
 from protocols.metrology import GridError, Period, Series, is_feed_in_pair
-from tariffs import Tariff, TariffError
-from tariffs.signing import verify_signed_tariff
+from tariffs import PriceIndex, SignatureRefused, Tariff, TariffError
+from tariffs.signing import verify_document, verify_signed_index, verify_signed_tariff
 from utility_server.errors import CannotVerify, VerificationFailed
 
-__all__ = ["BillBundle", "verify_bill"]
+if TYPE_CHECKING:  # who verifies offline has no channels and none of their libraries
+    from protocols.enrolment import Enrolment
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class BillBundle:
     """The meter's export register, if it has one."""
 
     @classmethod
-    def of(cls, question: bytes, answer: bytes, enrolment: Enrolment, supplier: bytes) -> Self:
+    def of(cls, question: bytes, answer: bytes, enrolment: "Enrolment", supplier: bytes) -> Self:
         """Return the bundle for a customer's answer."""
         return cls(
             question,
@@ -114,6 +118,34 @@ class BillBundleReader(MapReader):
     error: ClassVar[type[Exception]] = CannotVerify
 
 
+class SettlementBundle(BillBundle):
+    """What a third party needs to verify a settlement's answer; `supplier` signed the index."""
+
+    __slots__ = ()
+    form = "meterlet settlement bundle 1"
+
+
+class ProfilingBundle(BillBundle):
+    """What a third party needs to verify a profile; `supplier` signed the request."""
+
+    __slots__ = ()
+    form = "meterlet profiling bundle 1"
+
+
+KINDS: Final = (SettlementBundle, ProfilingBundle, BillBundle)
+
+
+def decode_bundle(data: bytes) -> BillBundle:
+    """Return the bundle of whichever kind it is; raise `CannotVerify` for anything else."""
+    problem = CannotVerify("not a bundle")
+    for kind in KINDS:
+        try:
+            return kind.decode(data)
+        except CannotVerify as error:
+            problem = error
+    raise problem
+
+
 def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]:
     """Return question, tariff and bill of a bundle whose answer is right.
 
@@ -141,3 +173,66 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
     except TariffError as error:
         raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None
     return question, tariff, verified
+
+
+def verify_settlement(
+    bundle: SettlementBundle,
+) -> tuple[SettlementQuestion, PriceIndex, SettledPeriod]:
+    """Return question, index and value of a bundle whose answer is right.
+
+    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
+    question itself makes no sense.
+    """
+    try:
+        question = SettlementQuestion.decode(bundle.question)
+        about = question.about
+        series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
+        period = Period.filling(about.begin, about.end, bundle.zone)
+    except (MessageRefused, GridError) as error:
+        raise CannotVerify(f"the question: {error}") from None
+    try:
+        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
+        index = verify_signed_index(question.index, signer)
+    except TariffError as error:
+        raise VerificationFailed("index", str(error)) from None
+    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
+    try:
+        settled = check_settlement(question, bundle.answer, index, period, series, certifier)
+    except AnswerRefused as refused:
+        raise VerificationFailed(refused.check, refused.reason) from None
+    except TariffError as error:
+        raise CannotVerify(str(error)) from None
+    return question, index, settled
+
+
+def verify_profile(
+    bundle: ProfilingBundle,
+) -> tuple[ProfilingQuestion, ProfilingRequest, ProfiledPeriod]:
+    """Return question, request and profile of a bundle whose answer is right.
+
+    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
+    question itself makes no sense.
+    """
+    try:
+        question = ProfilingQuestion.decode(bundle.question)
+        about = question.about
+        series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
+        period = Period.filling(about.begin, about.end, bundle.zone)
+    except (MessageRefused, GridError) as error:
+        raise CannotVerify(f"the question: {error}") from None
+    try:
+        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
+        payload = verify_document(question.request, CONTENT_TYPE, signer)
+        request = ProfilingRequest.decode(payload)
+    except SignatureRefused as error:
+        raise VerificationFailed("request", str(error)) from None
+    except ProfilesMalformed as error:
+        raise CannotVerify(f"the request: {error}") from None
+    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
+    try:
+        profiled = check_profile(question, bundle.answer, request, period, series, certifier)
+    except AnswerRefused as refused:
+        raise VerificationFailed(refused.check, refused.reason) from None
+    except ProfilesMalformed as error:
+        raise CannotVerify(f"the profiles: {error}") from None
+    return question, request, profiled

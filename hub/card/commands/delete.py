@@ -14,8 +14,6 @@ from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Tlv
 
-__all__ = ["delete"]
-
 RELATED, LAST_KEY = 0x80, 0x01
 AID, TOKEN, REFERENCE, KEY, VERSION = 0x4F, 0x9E, 0xB6, 0xD0, 0xD2
 _SCP03: Final = frozenset({1, 2, 3})

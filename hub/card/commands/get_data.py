@@ -14,8 +14,6 @@ from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 
-__all__ = ["get_data", "get_status", "require_authenticated", "within"]
-
 PAGE: Final = 239
 """As much as fits a short response at the highest level and S16: 240 encrypted, 16 of MAC."""
 

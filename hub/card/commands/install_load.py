@@ -27,8 +27,6 @@ from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 
-__all__ = ["install", "load"]
-
 LOAD, INSTALL, SELECTABLE, EXTRADITION, PERSONALISATION, REGISTRY = 2, 4, 8, 0x10, 0x20, 0x40
 COMBINED, COMBINED_BEGIN, COMBINED_END = 0x0E, 0x01, 0x03
 MORE: Final = 0x80

@@ -22,8 +22,6 @@ from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.tlv import Tlv
 from protocols.secure_channel.keys import StaticKeys
 
-__all__ = ["issue_keys", "require_unblocked", "restore_keys"]
-
 IDENTIFIER, VERSION = 0x13, 0x01
 FIRST_KEYS: Final = "first keys"
 P256: Final = b"\0"

@@ -19,8 +19,6 @@ from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
-__all__ = ["change_reference_data", "reset_retry_counter", "verify"]
-
 TRIES: Final = 3
 MIN_SIZE, MAX_SIZE = 4, 16
 _PIN: Final = "global PIN"

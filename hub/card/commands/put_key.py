@@ -28,8 +28,6 @@ from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_value
 
-__all__ = ["generate_key", "put_key"]
-
 SEVERAL: Final = 0x80
 FACTORY: Final = 0xFF
 """The version of keys that vanish when the first own ones come."""

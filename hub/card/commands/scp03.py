@@ -31,8 +31,6 @@ from protocols.secure_channel.scp11 import (
 )
 from protocols.secure_channel.session import LEVELS, Role
 
-__all__ = ["find"]
-
 Opening: TypeAlias = Callable[[CardParts, LogicalChannel, CommandApdu], ResponseApdu]
 _PROPRIETARY: Final = 0x80
 

@@ -32,8 +32,6 @@ from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.scp11 import Scp11, Variant, curve_hash
 from protocols.secure_channel.session import Role
 
-__all__ = ["authenticate", "perform_security_operation"]
-
 AUTHORITIES: Final = frozenset({0x10, *range(0x20, 0x30)})
 VARIANTS: Final = {variant.value: variant for variant in Variant}
 MORE: Final = 0x80

@@ -10,8 +10,6 @@ from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv
 
-__all__ = ["default", "manage_channel", "reachable", "select", "select_file"]
-
 FIRST, NEXT = 0x00, 0x02
 _NO_DATA: Final = 0x0C
 MASTER_FILE: Final = b"\x3f\x00"

@@ -25,8 +25,6 @@ from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
-__all__ = ["set_status"]
-
 CARD, APPLICATION, HIERARCHY = 0x80, 0x40, 0x60
 NEXT: Final[Mapping[CardState, frozenset[CardState]]] = {
     CardState.OP_READY: frozenset({CardState.INITIALIZED, CardState.TERMINATED}),

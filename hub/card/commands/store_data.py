@@ -21,8 +21,6 @@ from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 from protocols.secure_channel.keys import decrypt_key
 
-__all__ = ["store_data"]
-
 LAST, ENCRYPTED, STRUCTURE, DGI, TLV = 0x80, 0x60, 0x18, 0x08, 0x10
 MAX_DATA: Final = 1 << 16
 """As much as a security domain takes in one go."""

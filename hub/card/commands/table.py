@@ -21,8 +21,6 @@ from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
 
-__all__ = ["COUNTED", "NAMES", "perform"]
-
 Handler: TypeAlias = Callable[[CardParts, CardCall], ResponseApdu]
 LinkedHandler: TypeAlias = Callable[[CardParts, CardCall, bytes], ResponseApdu]
 MORE: Final = 0x80

@@ -21,8 +21,6 @@ from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
 
-__all__ = ["NO_RECEIPT", "authorise", "confirm", "confirmation_counter"]
-
 TOKEN_VERSION: Final = 0x70
 RECEIPT_VERSION: Final = 0x71
 KEY_IDENTIFIER: Final = 0x01

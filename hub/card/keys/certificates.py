@@ -13,8 +13,6 @@ from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.tlv import Tlv
 
-__all__ = ["Certificates"]
-
 BUNDLE: Final = 0xBF210000
 ALLOWED: Final = 0x00700000
 ISSUER: Final = 0x00420000

@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card.status import CardRefusal, Sw
 
-__all__ = ["CURVES", "NUMBERS", "PARAMETERS", "Numbers", "reference_of"]
-
 CURVES: Final[dict[int, type[ec.EllipticCurve]]] = {
     0x00: ec.SECP256R1,
     0x01: ec.SECP384R1,

@@ -20,8 +20,6 @@ from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp03 import SEQUENCE_END
 
-__all__ = ["Key", "KeyPart", "KeySet", "KeyStore", "KeyType"]
-
 _NONCE: Final = 12
 ENC, MAC, DEK = 1, 2, 3
 

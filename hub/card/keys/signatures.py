@@ -26,8 +26,6 @@ from hub.card.status import CardRefusal, Sw
 from protocols.secure_channel.keys import cmac
 from protocols.secure_channel.scp11 import curve_hash
 
-__all__ = ["curve_of", "load_public", "load_rsa_private", "sign", "verify", "verify_hash"]
-
 _SMALL_RSA: Final = 1024
 _LARGE_RSA: Final = 2048
 _RSA_EXPONENT: Final = 65537

@@ -23,8 +23,6 @@ from hub.card.packages.load_file import COMPONENTS, LoadFile, build_components
 from hub.card.status import CardRefusal
 from hub.errors import HubError
 
-__all__ = ["CapFile", "PackageError", "build_cap"]
-
 MAX_SIZE: Final = 1 << 24
 """The most that a CAP file may unpack to."""
 MAX_FILES: Final = 64

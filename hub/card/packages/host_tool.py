@@ -17,8 +17,6 @@ from protocols.secure_channel.errors import CardRefused
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
 
-__all__ = ["CardManager", "Listed"]
-
 CLA: Final = 0x80
 INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, PUT_KEY = 0xE6, 0xE8, 0xE4, 0xF2, 0xF0, 0xD8
 NO_PARAMETERS: Final = b"\xc9\x00"

@@ -19,8 +19,6 @@ from hub.card.status import CardRefusal, Sw
 from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.tlv import Cursor
 
-__all__ = ["COMPONENTS", "LoadFile", "build_components"]
-
 COMPONENTS: Final = {
     "Header": 1, "Directory": 2, "Import": 4, "Applet": 3, "Class": 6, "Method": 7,
     "StaticField": 8, "Export": 10, "ConstantPool": 5, "RefLocation": 9, "Descriptor": 11,

@@ -31,8 +31,6 @@ from hub.inspection.errors import SHOWN_ERRORS, http_status
 from hub.inspection.store import open_inspection
 from hub.inspection.views.proof import BillProofs
 
-__all__ = ["create_api"]
-
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 REQUESTS: Final = RateLimit(burst=60, per_minute=120)
 FAILURES: Final = RateLimit(burst=10, per_minute=6)

@@ -30,31 +30,6 @@ from hub.inspection.views.tariff_views import PriceRow, TariffColumn
 from hub.text import local_day, local_text
 from protocols.metrology import Period
 
-__all__ = [
-    "BillJson",
-    "BillsJson",
-    "ComparisonJson",
-    "DeviceJson",
-    "DisclosedJson",
-    "ErrorJson",
-    "FineJson",
-    "InvoiceJson",
-    "JsonView",
-    "PowerJson",
-    "ReadingsJson",
-    "ReleasesJson",
-    "TariffsJson",
-    "attack_json",
-    "comparison_json",
-    "disclosed_json",
-    "fine_json",
-    "forecast_json",
-    "invoice_json",
-    "message_json",
-    "offers_json",
-    "readings_json",
-]
-
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
 Moment = Annotated[datetime, Meta(tz=True)]

@@ -13,8 +13,6 @@ from msgspec.json import schema_components
 from hub.inspection.api.json_views import ErrorJson
 from hub.inspection.api.operations import Operation
 
-__all__ = ["openapi_document"]
-
 Schema = Mapping[str, Any]
 
 COMPONENTS: Final = "#/components/schemas/"

@@ -36,8 +36,6 @@ from hub.inspection.views.tariff_views import tariff_table
 from hub.vault import Database
 from protocols.metrology import Period
 
-__all__ = ["OPERATIONS", "ApiSession", "Operation", "WrongParameter"]
-
 MOST_DAYS: Final = 3_700
 MOST_FINE_DAYS: Final = 92
 """By the hour or slot."""

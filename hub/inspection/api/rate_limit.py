@@ -8,8 +8,6 @@ from typing import Final
 
 from hub.token_bucket import TokenBucket
 
-__all__ = ["RateLimit"]
-
 MOST_KEYS: Final = 4096
 
 

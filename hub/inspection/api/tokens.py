@@ -21,8 +21,6 @@ from hub.errors import HubError
 from hub.inspection.errors import InspectionError
 from hub.vault import Component, Database
 
-__all__ = ["TOKEN_COMPONENT", "Scope", "Token", "TokenRefused", "Tokens"]
-
 TOKEN_COMPONENT: Final = Component(
     "api_token",
     (

@@ -23,8 +23,6 @@ from itertools import groupby
 from statistics import median_low
 from typing import Final, NamedTuple
 
-__all__ = ["Activation", "Appliance", "PowerCurve", "detect"]
-
 FINEST_SECONDS: Final = 120
 """Curves no coarser than this are looked at minute by minute."""
 SHORT_SECONDS: Final = 360

@@ -16,8 +16,6 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.views.releases import releases_view
 from protocols.metrology import Period
 
-__all__ = ["AttackResult", "AttackView", "attack"]
-
 MOST_DAYS: Final = 31
 
 

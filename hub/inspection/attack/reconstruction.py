@@ -24,8 +24,6 @@ from hub.inspection.views.slots import SlotRun, slots_between
 from hub.readings import ReadingFlag
 from protocols.metrology import SlotState
 
-__all__ = ["curve_known_to", "curve_of_house"]
-
 MINUTE: Final = 60
 HOUR: Final = 3600
 Column = tuple[int, ...]

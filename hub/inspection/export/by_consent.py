@@ -21,8 +21,6 @@ from hub.inspection.views.slots import SlotRun, register_slots
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 
-__all__ = ["Export", "consent_to_export", "export_readings"]
-
 BITS_A_READING: Final = 17
 """As the release guard sizes answers: a slot uses at most 131 kWh."""
 MOST_BITS: Final = (1 << 63) - 1

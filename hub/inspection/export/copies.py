@@ -25,8 +25,6 @@ from hub.inspection.views.slots import SlotRun, slots_between
 from hub.text import local_text, utc_text
 from protocols.metrology import Period, SlotState
 
-__all__ = ["Copy", "CopyForm", "copy_readings", "record_bundle", "slots_csv"]
-
 BUNDLE: Final = "bill bundle"
 
 

@@ -10,8 +10,6 @@ from hub.inspection.views.money import Money
 from hub.inspection.views.readings import ReadingsView
 from hub.text import local_text, utc_text
 
-__all__ = ["READINGS_HEADER", "fine_rows", "harmless", "readings_rows"]
-
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 READINGS_HEADER: Final = (

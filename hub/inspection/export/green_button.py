@@ -27,8 +27,6 @@ from hub.inspection.views.slots import SlotRun
 from hub.text import local_day, utc_text
 from protocols.metrology import SlotState, find_zone
 
-__all__ = ["dst_rules", "green_button"]
-
 ATOM: Final = "http://www.w3.org/2005/Atom"
 ESPI: Final = "http://naesb.org/espi"
 OURS: Final = uuid5(NAMESPACE_URL, "urn:meterlet:green-button")

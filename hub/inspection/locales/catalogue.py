@@ -16,8 +16,6 @@ from babel.numbers import format_currency, format_decimal, format_percent
 
 from hub.inspection.views.money import Money
 
-__all__ = ["LANGUAGES", "Catalogue", "UnknownText", "best_language", "catalogue"]
-
 LOCALES: Final = {"en": "en_GB", "de": "de_DE", "it": "it_IT", "fr": "fr_FR"}
 LANGUAGES: Final = tuple(LOCALES)
 MOST_PREFERENCES: Final = 20

@@ -29,8 +29,6 @@ from tariffs import (
 )
 from tariffs.invoice import Invoice
 
-__all__ = ["CheckedBill", "Verdict", "check_invoice", "check_invoices"]
-
 
 class Verdict(enum.Enum):
     """What the resident is told of an invoice."""

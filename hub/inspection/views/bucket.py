@@ -10,8 +10,6 @@ from hub.inspection.views.pricing import Pricing, SlotPrice
 from hub.inspection.views.slots import SlotRun
 from protocols.metrology import SlotState
 
-__all__ = ["BandUse", "Peak", "StateCounts", "UseBucket", "bucket_of", "peak_in"]
-
 
 @dataclass(frozen=True, slots=True)
 class StateCounts:

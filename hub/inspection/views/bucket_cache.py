@@ -26,8 +26,6 @@ from hub.inspection.views.money import Money
 from hub.vault import Component, Database
 from protocols.canonical.stored import decode_row, encode_row
 
-__all__ = ["SUMMARY_COMPONENT", "BucketKey", "Summaries"]
-
 SUMMARY_COMPONENT: Final = Component(
     "summary",
     (

@@ -17,8 +17,6 @@ from tariffs.fixed import StandingCharge
 from tariffs.periods import Interval
 from tariffs.steps import Tax
 
-__all__ = ["added", "adds_up"]
-
 
 def adds_up(book: TariffBook, begin: int, end: int) -> bool:
     """Tell whether the bills of parts of [begin, end) sum to the bill of the whole."""

@@ -12,8 +12,6 @@ from itertools import groupby, pairwise
 
 from protocols.metrology import Period
 
-__all__ = ["By", "buckets", "calendar_period", "period_before"]
-
 HOUR = 3_600
 ONE_DAY = timedelta(days=1)
 

@@ -19,8 +19,6 @@ from tariffs import Tariff, TariffError
 from tariffs.invoice import Invoice
 from tariffs.signing import verify_signed_tariff
 
-__all__ = ["SupplierDocuments", "TariffBook", "supplier_documents", "tariff_book"]
-
 SUPPLIER_KEY: Final = b"resident/supplier-key"
 TARIFF: Final = b"resident/tariff/"
 INVOICE: Final = b"resident/invoice/"

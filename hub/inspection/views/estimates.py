@@ -24,16 +24,6 @@ from hub.inspection.views.slots import SlotRun, local_date, slots_between
 from protocols.metrology import Period, SlotState
 from tariffs import Bill, Tariff, TariffError
 
-__all__ = [
-    "FORECAST_METHOD",
-    "Backtest",
-    "BillForecast",
-    "TariffOffer",
-    "bill_under",
-    "forecast",
-    "offers",
-]
-
 FORECAST_METHOD: Final = "same-weekday means of the four weeks before"
 HISTORY_DAYS: Final = 28
 LEAST_DAYS: Final = 7

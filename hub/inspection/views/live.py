@@ -16,8 +16,6 @@ from hub.inspection.views.slots import local_date
 from hub.readings import Reading, ReadingFlag
 from protocols.metrology import Period
 
-__all__ = ["FineUse", "PowerNow", "fine_uses", "power_now", "today"]
-
 ENOUGH_WH: Final = 20
 LONGEST_SECONDS: Final = 900
 

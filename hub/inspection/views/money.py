@@ -8,8 +8,6 @@ from decimal import Decimal
 from tariffs import Bill
 from tariffs.rounding import Rounding, RoundingRule
 
-__all__ = ["Money"]
-
 
 @dataclass(frozen=True, slots=True)
 class Money:

@@ -23,8 +23,6 @@ from tariffs import (
     compute_bill,
 )
 
-__all__ = ["Costs", "Pricing", "SlotPrice"]
-
 BY_ENERGY: Final = frozenset({"energy", "series", "blocks"})
 """The kinds of bill items that energy makes."""
 NO_TARIFF: Final = "no tariff is known for this time"

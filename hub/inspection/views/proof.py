@@ -14,8 +14,6 @@ from hub.device import Device
 from hub.inspection.views.bill import Verdict
 from tariffs.invoice import Invoice
 
-__all__ = ["BillProofs", "ProofCheck"]
-
 
 @dataclass(frozen=True, slots=True)
 class ProofCheck:

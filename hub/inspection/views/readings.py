@@ -25,8 +25,6 @@ from hub.inspection.views.pricing import Pricing
 from hub.inspection.views.slots import local_date, slots_between
 from protocols.metrology import Period
 
-__all__ = ["Comparison", "ReadingsView", "compare", "peak_of", "readings_view", "warm"]
-
 STEP: Final = 300
 """Every slot ends at a multiple of this: zones' clocks are set to quarter-hours."""
 NO_TARIFF: Final = bytes(32)

@@ -16,16 +16,6 @@ from hub.disclosure import Knowledge, LogEntry, Release
 from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
-__all__ = [
-    "Field",
-    "OutgoingMessage",
-    "RecordedRelease",
-    "ReleasesView",
-    "decode_message",
-    "outgoing_message",
-    "releases_view",
-]
-
 MESSAGE_BYTES_SHOWN: Final = 16
 SENT_KINDS: Final = ("release", "message", "refusal", "output", "export", "aggregate")
 

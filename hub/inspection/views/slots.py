@@ -19,8 +19,6 @@ from hub.device import Device
 from hub.metering import MeteredRegister
 from protocols.metrology import DayGrid, Period, SlotState, date_at
 
-__all__ = ["SlotRun", "local_date", "register_slots", "slots_between"]
-
 
 @dataclass(frozen=True, slots=True)
 class SlotRun:

@@ -10,8 +10,6 @@ from tariffs.clock import date_of
 from tariffs.describe import Row, charge_rows, step_row
 from tariffs.version import Version
 
-__all__ = ["PriceRow", "TariffColumn", "TariffTable", "tariff_table"]
-
 
 @dataclass(frozen=True, slots=True)
 class TariffColumn:

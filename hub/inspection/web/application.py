@@ -54,8 +54,6 @@ from hub.inspection.web.pages import (
 from hub.inspection.web.parts import Parts, make_environment
 from hub.inspection.web.settings import Settings
 
-__all__ = ["create_application", "make_parts"]
-
 PAGES: Final = tuple(
     page
     for module in (

@@ -14,8 +14,6 @@ from typing import Final, Self
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-__all__ = ["Assets"]
-
 HERE: Final = Path(__file__).parent
 TYPES: Final = {
     ".css": "text/css; charset=utf-8",

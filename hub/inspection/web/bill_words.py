@@ -10,8 +10,6 @@ from hub.inspection.web.wording import Wording
 from tariffs import Bill
 from tariffs.bill import BillItem
 
-__all__ = ["BillLine", "bill_lines"]
-
 PPM_DECIMALS: Final = 4
 SHOWN_DECIMALS: Final = 4
 RATE_UNITS: Final = {"Wh": "kWh", "W": "kW"}

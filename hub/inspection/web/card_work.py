@@ -23,7 +23,6 @@ from hub.vault import write_secret
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
 
-__all__ = ["Change", "carry_out", "enrolment_path"]
 
 ENROLMENTS: Final = "enrolments"
 LOOK_SECONDS: Final = 0.2

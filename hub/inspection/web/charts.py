@@ -14,8 +14,6 @@ from typing import Final
 
 from hub.inspection.views.bucket import UseBucket
 
-__all__ = ["Bar", "Block", "Chart", "bar_chart"]
-
 WIDTH, HEIGHT = 720, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 8, 12, 28
 MOST_LABELS: Final = 9

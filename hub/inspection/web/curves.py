@@ -11,8 +11,6 @@ from typing import Final
 
 from hub.inspection.attack.appliances import PowerCurve
 
-__all__ = ["PowerDrawing", "draw_curves"]
-
 WIDTH, HEIGHT = 720, 110
 LEFT, RIGHT, TOP, BOTTOM = 64, 8, 8, 4
 MOST_STEPS: Final = 1400

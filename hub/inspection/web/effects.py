@@ -17,8 +17,6 @@ from hub.disclosure import ConsentTerms, Release
 from hub.disclosure.knowledge import alike_slots
 from hub.inspection.views.slots import local_date
 
-__all__ = ["Effect", "EffectOutcome", "effects_of", "narrowed"]
-
 MINUTE: Final = 60
 SAMPLE: Final = "sample"
 FAR_APART: Final = 1 << 62

@@ -3,8 +3,6 @@
 
 from hub.errors import HubError
 
-__all__ = ["BadInput"]
-
 
 class BadInput(HubError):
     """What was sent is not what the page's form sends; the text is for the resident."""

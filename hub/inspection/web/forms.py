@@ -6,8 +6,6 @@ from datetime import UTC, date, datetime
 
 from hub.inspection.web.errors import BadInput
 
-__all__ = ["date_of", "number_of", "parse_date", "text_of"]
-
 LONGEST_TEXT = 63
 
 

@@ -14,8 +14,6 @@ from hub.device import Device
 from hub.machine import Bundle, MachineError, Manifest
 from protocols.canonical.signing import key_id_of
 
-__all__ = ["Installed", "Vendor", "installed_applets", "signer_of", "vendors_of"]
-
 LOCKED: Final = 0x80
 NOBODY: Final = "signed by nobody who is trusted to sign applets"
 

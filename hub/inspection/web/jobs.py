@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from hub.errors import HubError
 
-__all__ = ["Cancelled", "Job", "Jobs", "State", "Tick", "TooManyJobs"]
-
 MOST_RUNNING: Final = 2
 KEPT: Final = 32
 Tick = Callable[[int, int], None]

@@ -8,8 +8,6 @@ from hub.inspection.web.installed import Vendor, signer_of
 from hub.installer import InstallationError, consent_terms
 from hub.machine import Bundle, BundleError
 
-__all__ = ["read_package"]
-
 
 def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[ConsentTerms]]:
     """Return a package's bundle, who signed it, and the consents it asks for.

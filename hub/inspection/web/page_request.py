@@ -32,8 +32,6 @@ from hub.inspection.web.errors import BadInput
 from hub.inspection.web.parts import Parts
 from hub.inspection.web.wording import Wording
 
-__all__ = ["BadInput", "Handler", "Look", "Page", "PageRequest", "refuse"]
-
 MOST_FIELDS: Final = 40
 MOST_FILES: Final = 3
 

@@ -15,8 +15,6 @@ from hub.inspection.web.jobs import Jobs
 from hub.inspection.web.settings import Settings
 from hub.inspection.web.wording import Wording, choose
 
-__all__ = ["Parts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:

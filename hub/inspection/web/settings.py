@@ -14,7 +14,6 @@ from hub.inspection.views.proof import BillProofs
 if TYPE_CHECKING:
     from hub.machine import AppletMachine
 
-__all__ = ["LOOPBACK_NAMES", "Settings"]
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 

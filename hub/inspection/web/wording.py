@@ -15,8 +15,6 @@ from hub.inspection.locales import LANGUAGES, Catalogue, best_language, catalogu
 from hub.inspection.views.money import Money
 from protocols.metrology import Period, date_at, find_zone
 
-__all__ = ["LANGUAGES", "Wording", "choose"]
-
 
 @dataclass(frozen=True, slots=True)
 class Wording:

@@ -18,8 +18,6 @@ from hub.inspection.attack.attack import AttackResult, AttackView, attack
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 from protocols.metrology import Period
 
-__all__ = ["attack_command"]
-
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 

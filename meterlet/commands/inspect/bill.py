@@ -30,6 +30,7 @@ from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import releases_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
+from hub.text import utc_text
 from meterlet.commands.common import (
     Aid,
     Exit,
@@ -38,15 +39,12 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
-    utc_text,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.releases import show_released
-from meterlet.commands.tariff_files import load_tariff
+from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from tariffs import Tariff
-
-__all__ = ["inspect_bill", "show_bill", "tariffs"]
 
 BILLING: Final = "F04D544C010101"
 VERDICT_EXITS: Final = {
@@ -96,7 +94,7 @@ def inspect_bill(
         elif files:
             period = month or _last_month(device)
             show_offers(
-                device, period, [load_tariff(path).tariff for path in files], as_json=as_json
+                device, period, [read_tariff(path).tariff for path in files], as_json=as_json
             )
         else:
             _check(device, aid, with_proof=with_proof, as_json=as_json)

@@ -12,6 +12,7 @@ from hub.device import Device
 from hub.disclosure.wording import consent_in_words
 from hub.inspection.export.by_consent import consent_to_export
 from hub.installer import Installer, consent_terms
+from hub.text import utc_text
 from meterlet.commands.applet import dealings
 from meterlet.commands.common import (
     Exit,
@@ -22,12 +23,9 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
     print_json,
-    utc_text,
 )
 from protocols.metrology import Period
 from sml_codec import Obis
-
-__all__ = ["consents"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 

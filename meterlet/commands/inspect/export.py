@@ -16,8 +16,6 @@ from meterlet.commands.common import Aid, Exit, fail, hub_option, one_line_error
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import Period
 
-__all__ = ["export"]
-
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 FORMS: Final = {"csv": CopyForm.CSV, "green-button": CopyForm.GREEN_BUTTON}
 output_option = click.option(

@@ -13,35 +13,37 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EINVAL
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
 
 import rich_click as click
+import uvicorn
 
 from hub.device import Device
+from hub.inspection.web import (
+    DOOR,
+    LOOPBACK_NAMES,
+    ResidentRole,
+    Residents,
+    Settings,
+    create_application,
+    make_parts,
+)
+from hub.text import utc_text
 from meterlet.commands.common import (
-    KeyFileProblem,
-    fail,
     hub_option,
     json_option,
     one_line_errors,
     open_machine,
     print_json,
-    utc_text,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
-
-if TYPE_CHECKING:
-    from hub.inspection.web import Residents
-
-__all__ = ["serve", "users"]
+from meterlet.key_files import KeyFileProblem
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 MOST_CONNECTIONS: Final = 64
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
-NEEDED: Final = ("argon2", "babel", "jinja2", "python_multipart", "starlette", "uvicorn")
 
 
 @click.command()
@@ -72,7 +74,6 @@ def serve(
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
-    _require_pages()
     with one_line_errors():
         tls = None if certificate is None or key is None else _tls(certificate, key)
         with Device.open(folder):  # says what is wrong before anything listens
@@ -92,10 +93,6 @@ async def _serve(
     tls: ssl.SSLContext | None,
     as_json: bool,
 ) -> None:
-    import uvicorn
-
-    from hub.inspection.web import LOOPBACK_NAMES, Settings, create_application, make_parts
-
     port = listener.getsockname()[1]
     own = LOOPBACK_NAMES if _is_loopback(host) else (_bracketed(host),)
     settings = Settings(
@@ -157,13 +154,6 @@ def _announce(address: str, code: str | None, as_json: bool) -> None:
     sys.stdout.flush()
 
 
-def _require_pages() -> None:
-    """End with a line where the extra that the pages need is not installed."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        fail(f"the pages need {', '.join(missing)}: pip install 'meterlet[pages]'")
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -210,9 +200,7 @@ def users() -> None:
 
 
 @contextmanager
-def _residents(folder: Path) -> Iterator["Residents"]:
-    _require_pages()
-    from hub.inspection.web import Residents
+def _residents(folder: Path) -> Iterator[Residents]:
 
     with (
         one_line_errors(),
@@ -246,9 +234,6 @@ def _passphrase(file: TextIO | None) -> str:
 @json_option
 def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
     """Add the resident NAME. An owner may do everything; a reader looks and checks."""
-    _require_pages()
-    from hub.inspection.web import ResidentRole
-
     passphrase = _passphrase(passphrase_file)
     with _residents(folder) as residents:
         residents.add(name, ResidentRole(role), passphrase)
@@ -300,8 +285,6 @@ def list_users(folder: Path, as_json: bool) -> None:
 
 
 def _record(folder: Path, event: str, name: str) -> None:
-    from hub.inspection.web import DOOR
-
     with Device.open(folder) as device:
         facts = {"event": event, "resident": name, "address": "console"}
         device.disclosure.log.append(device.now(), DOOR, facts)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, print_json, public_key, utc_text
-from meterlet.commands.mdms.store import budget_facts, budget_line
-from utility_server.grid.mdms.notices import PrivacyNotice
-
-__all__ = ["privacy"]
+from hub.text import utc_text
+from meterlet.commands.budget_text import budget_facts, budget_line
+from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.key_files import public_key
+from utility_server.grid.privacy_notice import PrivacyNotice
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 

@@ -8,7 +8,8 @@ every part of that bundle: so it can make it again, byte for byte, and nothing e
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from applets.billing.messages import BillQuestion, MessageRefused, decode_answer
+from applets.billing.messages import BillQuestion, decode_answer
+from applets.common.questions import MessageRefused
 from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import Verdict
@@ -17,8 +18,6 @@ from hub.inspection.views.proof import ProofCheck
 from tariffs.invoice import Invoice
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.verification import BillBundle, verify_bill
-
-__all__ = ["BillingProofs"]
 
 TARIFF = b"resident/tariff/"
 

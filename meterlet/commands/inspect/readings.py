@@ -27,10 +27,8 @@ from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
-from meterlet.commands.tariff_files import load_tariff
+from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
-
-__all__ = ["readings"]
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 COLUMNS: Final = ("from", "kWh", "bands", "peak W", "state", "cost")
@@ -141,7 +139,7 @@ def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) ->
 
 def _book(device: Device, tariff: Path | None) -> TariffBook:
     if tariff is not None:
-        return TariffBook.only(load_tariff(tariff).tariff)
+        return TariffBook.only(read_tariff(tariff).tariff)
     book = tariff_book(device)
     for problem in book.problems:
         click.echo(f"meterlet: {problem}", err=True)

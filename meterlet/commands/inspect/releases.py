@@ -15,8 +15,6 @@ from hub.inspection.views.releases import decode_message, outgoing_message, rele
 from hub.text import printable
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 
-__all__ = ["in_words", "releases", "show_released"]
-
 
 def in_words(known: dict[str, Any]) -> str:
     """Return what somebody knows, in a line."""

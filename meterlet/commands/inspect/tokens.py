@@ -10,9 +10,8 @@ import rich_click as click
 from hub.device import Device
 from hub.inspection.api.tokens import Scope, Token, Tokens
 from hub.inspection.store import open_inspection
-from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json, utc_text
-
-__all__ = ["tokens"]
+from hub.text import utc_text
+from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

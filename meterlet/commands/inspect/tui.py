@@ -7,9 +7,9 @@ from pathlib import Path
 import rich_click as click
 
 from hub.device import Device
-from meterlet.commands.common import fail, hub_option, one_line_errors
-
-__all__ = ["tui"]
+from hub.inspection.locales import best_language, catalogue
+from hub.inspection.tui import InspectionTui
+from meterlet.commands.common import hub_option, one_line_errors
 
 
 @click.command()
@@ -21,11 +21,6 @@ __all__ = ["tui"]
 )
 def tui(folder: Path, language: str | None) -> None:
     """Show now, readings and what left the house in the terminal; quit with q."""
-    try:
-        from hub.inspection.locales import best_language, catalogue
-        from hub.inspection.tui import InspectionTui
-    except ImportError:
-        fail("the terminal view needs Textual and Babel: pip install 'meterlet[tui]'")
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     wanted = next(filter(None, names), "").partition("_")[0]
     words = catalogue(language or best_language(wanted))

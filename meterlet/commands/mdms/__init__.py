@@ -3,6 +3,7 @@
 
 import rich_click as click
 
+from meterlet.commands.mdms.phe import check, phe
 from meterlet.commands.mdms.query import balance, forecast, plot, query
 from meterlet.commands.mdms.serve import admit, serve
 from meterlet.commands.mdms.store import budget, init, notice, rotate
@@ -15,5 +16,8 @@ def mdms() -> None:
     """The grid operator's store of sums: it opens sums only, never a home."""
 
 
-for command in (init, admit, serve, rotate, budget, notice, query, forecast, plot, balance):
+COMMANDS = (
+    init, admit, serve, rotate, check, phe, budget, notice, query, forecast, plot, balance
+)  # fmt: skip
+for command in COMMANDS:
     mdms.add_command(command)

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import rich_click as click
 
-from meterlet.commands.common import folder_option, utc_text
+from hub.text import utc_text
+from meterlet.commands.common import folder_option
 from protocols.metrology import Period
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
-from utility_server.grid.mdms.publishing import NANO, Mechanism, Published, Publisher, parse_rho
+from utility_server.grid.mdms.publishing import Mechanism, Published, Publisher
 from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.privacy_notice import NANO, parse_rho
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from meterlet.commands.common import Exit, json_option, one_line_errors, print_json, utc_text
+from hub.text import utc_text
+from meterlet.commands.budget_text import budget_facts, budget_line
+from meterlet.commands.common import Exit, json_option, one_line_errors, print_json
 from meterlet.commands.mdms.options import (
     PRESENT_FILE,
     CurveRequest,
@@ -20,7 +22,6 @@ from meterlet.commands.mdms.options import (
     output_option,
     region_option,
 )
-from meterlet.commands.mdms.store import budget_facts, budget_line
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import find_zone
 from utility_server.grid.mdms.balance import MILLION, Losses, read_feeder

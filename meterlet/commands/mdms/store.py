@@ -2,17 +2,16 @@
 """`meterlet mdms init|rotate|budget`: the store and its keys."""
 
 from pathlib import Path
-from typing import Any
 
 import rich_click as click
 
+from meterlet.commands.budget_text import budget_facts, budget_line
 from meterlet.commands.common import (
     FOLDER,
     default_folder,
     json_option,
     one_line_errors,
     print_json,
-    public_key,
 )
 from meterlet.commands.mdms.options import (
     FILE,
@@ -23,9 +22,12 @@ from meterlet.commands.mdms.options import (
     region_option,
 )
 from meterlet.commands.tariff_files import write_new
-from utility_server.grid.mdms.notices import PrivacyNotice
-from utility_server.grid.mdms.publishing import DELTA, NANO, Budget, Publisher
+from meterlet.key_files import public_key
+from utility_server.grid.mdms.phe_interchange import private_from_json
+from utility_server.grid.mdms.publishing import Publisher
 from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
+from utility_server.grid.privacy_notice import PrivacyNotice
+from utility_server.keys import read_secret
 
 
 @click.command()
@@ -46,6 +48,11 @@ from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
     help="Bits of the Paillier key.",
 )
 @click.option(
+    "--paillier-key",
+    type=PRESENT_FILE,
+    help="Instead of a new key: a private key in python-paillier's JSON, of mode 0600.",
+)
+@click.option(
     "--trustee-share",
     type=FILE,
     help="Split the key; a new file for the other share, which goes to a trustee.",
@@ -55,17 +62,19 @@ def init(
     folder: Path,
     authorities: tuple[Path, ...],
     bits: str,
+    paillier_key: Path | None,
     trustee_share: Path | None,
     as_json: bool,
 ) -> None:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     with one_line_errors():
         trusted = [public_key(path) for path in authorities]
+        paillier = (
+            int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
+        )
     with (
         one_line_errors(),
-        Mdms.create(
-            folder, trusted, paillier_bits=int(bits), trustee_share=trustee_share
-        ) as workspace,
+        Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace,
     ):
         public = workspace.signing.public_key().public_bytes_raw().hex()
     if as_json:
@@ -122,34 +131,10 @@ def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
     with one_line_errors(), Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
         granted, releases = publisher.budget(region), publisher.releases(region)
-        statement = PrivacyNotice.of(granted, workspace.now(), releases)
-        signed = statement.signed(workspace.signing.private_bytes_raw())
-        write_new(output, signed.encode(), 0o644)
+        statement = PrivacyNotice(granted, workspace.now(), releases)
+        write_new(output, statement.sign(workspace.signing), 0o644)
     if as_json:
         facts = {"notice": str(output), "region": region, "budget": budget_facts(statement.budget)}
         print_json("meterlet.mdms.notice/1", facts)
     else:
         click.echo(f"{region}: {budget_line(statement.budget)}; signed as {output}")
-
-
-def budget_facts(granted: Budget) -> dict[str, Any]:
-    """Return a budget as the JSON outputs show it; ρ as decimals, exactly."""
-    return {
-        "rho": _decimal(granted.nano_rho),
-        "rho_spent": _decimal(granted.spent),
-        "rho_left": _decimal(granted.left),
-        "epsilon_spent": granted.epsilon,
-        "delta": DELTA,
-    }
-
-
-def budget_line(granted: Budget) -> str:
-    """Return a budget as a line of text."""
-    return (
-        f"privacy budget ρ = {_decimal(granted.nano_rho)}, {_decimal(granted.spent)} spent"
-        f" (ε = {granted.epsilon:g} at δ = {DELTA:g}), {_decimal(granted.left)} left"
-    )
-
-
-def _decimal(nano: int) -> str:
-    return f"{nano // NANO}.{nano % NANO:09d}".rstrip("0").rstrip(".")

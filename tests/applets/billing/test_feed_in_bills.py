@@ -12,12 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from applets.billing.messages import (
-    ChargesAnswer,
-    MessageRefused,
-    Proved,
-    decode_answer,
-)
+from applets.billing.messages import ChargesAnswer, Proved, decode_answer
+from applets.common.questions import MessageRefused
 from protocols.metrology import Period
 from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
 from tariffs.errors import UnbillableReadings

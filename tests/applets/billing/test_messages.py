@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from applets.billing.messages import BillAnswer, BillQuestion, MessageRefused
+from applets.billing.messages import BillAnswer, BillQuestion
+from applets.common.questions import MessageRefused
 from sml_codec import CloseRes, Message, OpenRes, decode_file, encode_file
 
 METER = b"\x0a\x01MTL\0\0\0\0\1"

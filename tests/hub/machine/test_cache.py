@@ -20,6 +20,7 @@ from hub.machine import (
     python_runtime as runtime,
 )
 from hub.machine._engine import new_engine
+from meterlet.extras import missing_extra
 
 SMALL = "(component)"
 
@@ -97,15 +98,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         AppletMachine.open(tmp_path / "file" / "cache")
 
 
-def test_without_the_builder_the_error_says_what_to_install(
+def test_without_the_builder_the_error_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = runtime._version
     monkeypatch.setattr(
         runtime, "_version", lambda name: None if name == runtime.BUILDER else version(name)
     )
-    with pytest.raises(RuntimeNotBuilt, match=r"pip install 'meterlet\[build\]'"):
+    with pytest.raises(RuntimeNotBuilt, match="componentize-py") as refused:
         AppletMachine.open(tmp_path / "cache")
+    assert missing_extra(refused.value) == "hub"
 
 
 def test_a_runtime_that_was_built_elsewhere_needs_no_builder(

@@ -21,8 +21,7 @@ from tests.hub.machine.fakes import MANIFEST
 from utility_server.database import ledger_table, open_database
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
-from utility_server.grid.mdms.notices import PrivacyNotice
-from utility_server.grid.mdms.publishing import Budget
+from utility_server.grid.privacy_notice import Budget, PrivacyNotice
 from utility_server.retail.ledger import Content, Ledger
 from utility_server.retail.verification import BillBundle
 
@@ -75,9 +74,7 @@ BUNDLE = BillBundle(
         ("applet bundle", Bundle(MANIFEST.format(limits=""), FILES).sign(KEY, b"vendor")),
         (
             "privacy notice",
-            PrivacyNotice.of(Budget("Nord/3", 2_500_000_000, 1_250_000_000), NOW, 4)
-            .signed(KEY.private_bytes_raw())
-            .encode(),
+            PrivacyNotice(Budget("Nord/3", 2_500_000_000, 1_250_000_000), NOW, 4).sign(KEY),
         ),
         (
             "aggregate",

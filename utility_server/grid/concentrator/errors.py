@@ -8,8 +8,6 @@ ConcentratorError
 
 from utility_server.errors import UtilityError
 
-__all__ = ["ConcentratorError", "ConcentratorRefused", "LineError"]
-
 
 class ConcentratorError(UtilityError):
     """Base of the concentrator's errors."""

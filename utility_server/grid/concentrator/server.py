@@ -17,8 +17,6 @@ from utility_server.grid.concentrator.errors import (
 )
 from utility_server.grid.rpc import Message, encode, read_message
 
-__all__ = ["Answering", "serve"]
-
 MOST_PEERS: Final = 8
 IDLE_SECONDS: Final = 600
 

@@ -9,8 +9,6 @@ MdmsError
 
 from utility_server.errors import UtilityError
 
-__all__ = ["AggregateMissing", "BudgetSpent", "ForecastImpossible", "MdmsError"]
-
 
 class MdmsError(UtilityError):
     """Base of the MDMS's own errors."""

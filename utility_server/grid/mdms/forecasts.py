@@ -147,10 +147,8 @@ def _autoregression(known: Sequence[int], daily: int, ahead: int) -> list[int]:
     try:
         import numpy as np
         from statsmodels.tsa.ar_model import AutoReg
-    except ImportError:
-        raise ForecastImpossible(
-            "an autoregression needs statsmodels: pip install 'meterlet[forecast]'"
-        ) from None
+    except ModuleNotFoundError as error:
+        raise ForecastImpossible("an autoregression needs statsmodels") from error
     logs: np.ndarray[tuple[int], np.dtype[np.float64]] = np.log(np.maximum(known, 1))
     if logs.max() - logs.min() == 0:
         return [known[-1]] * ahead

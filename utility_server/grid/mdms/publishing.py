@@ -19,9 +19,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from fractions import Fraction
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -32,14 +31,10 @@ from utility_server.grid.mdms.aggregates import check_region
 from utility_server.grid.mdms.errors import BudgetSpent, MdmsError
 from utility_server.grid.mdms.load_curves import LoadCurve
 from utility_server.grid.mdms.store import AggregateStore, budget_table, release_table
+from utility_server.grid.privacy_notice import NANO, Budget
 
 if TYPE_CHECKING:
     from opendp.mod import Measurement
-
-NANO: Final = 10**9
-DELTA: Final = 1e-6
-"""At which ρ is also told as (ε, δ)."""
-LARGEST_RHO: Final = 1000
 
 
 class Mechanism(Enum):
@@ -47,25 +42,6 @@ class Mechanism(Enum):
 
     GAUSSIAN = "gaussian"
     LAPLACE = "laplace"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a region's releases may tell of one home, all together."""
-
-    region: str
-    nano_rho: int
-    spent: int
-
-    @property
-    def left(self) -> int:
-        """Return what may still be spent."""
-        return self.nano_rho - self.spent
-
-    @property
-    def epsilon(self) -> float:
-        """Return ε at `DELTA` for what is spent."""
-        return epsilon_of(self.spent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +56,6 @@ class Published:
     """The noise's standard deviation in each slot."""
     was_known: bool
     """Whether it had been published before, and cost nothing now."""
-
-
-def parse_rho(text: str) -> int:
-    """Return a decimal ρ in billionths, exactly; raise `ValueError` otherwise."""
-    value = Fraction(text) * NANO
-    if value.denominator != 1 or not 0 < value <= LARGEST_RHO * NANO:
-        raise ValueError(f"{text!r}: a decimal above 0 with up to 9 places, at most {LARGEST_RHO}")
-    return int(value)
-
-
-def epsilon_of(nano_rho: int) -> float:
-    """Return the ε of ρ-zCDP at `DELTA`: ρ + 2·√(ρ·ln(1/δ)), rounded up (Bun, Steinke 2016)."""
-    rho = nano_rho / NANO
-    return math.ceil(1000 * (rho + 2 * math.sqrt(rho * math.log(1 / DELTA)))) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +181,8 @@ def _mechanism(curve: LoadCurve, nano_rho: int, mechanism: Mechanism) -> tuple["
     """Return the mechanism that costs at most so much, and its noise's standard deviation."""
     try:
         import opendp.prelude as dp
-    except ImportError:
-        raise MdmsError("differential privacy needs OpenDP: pip install 'meterlet[dp]'") from None
+    except ModuleNotFoundError as error:
+        raise MdmsError("differential privacy needs OpenDP") from error
     dp.enable_features("contrib")
     bound, count, rho = (1 << curve.value_bits) - 1, len(curve.slots), nano_rho / NANO
     domain = dp.vector_domain(dp.atom_domain(T=dp.i64), size=count)

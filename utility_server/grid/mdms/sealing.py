@@ -24,8 +24,6 @@ from protocols.canonical import cbor
 from utility_server.errors import StoreError
 from utility_server.keys import read_secret, write_secret
 
-__all__ = ["Sealer", "WrappingKey"]
-
 RSA_BITS: Final = 3072
 DATA_KEY_SIZE: Final = 32
 _NONCE_SIZE: Final = 12

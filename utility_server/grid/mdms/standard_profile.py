@@ -13,8 +13,6 @@ from typing import Final
 from protocols.metrology import find_zone
 from utility_server.grid.mdms.errors import ForecastImpossible
 
-__all__ = ["standard_profile"]
-
 _QUARTER: Final = 900
 
 
@@ -42,7 +40,5 @@ def _year(year: int) -> list[float]:
             from oemof.demand import bdew
 
             return [float(x) for x in bdew.ElecSlp(year).get_profiles("h0_dyn")["h0_dyn"]]
-    except ImportError:
-        raise ForecastImpossible(
-            "the standard profile needs oemof.demand: pip install 'meterlet[simulation]'"
-        ) from None
+    except ModuleNotFoundError as error:
+        raise ForecastImpossible("the standard profile needs oemof.demand") from error

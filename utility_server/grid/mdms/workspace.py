@@ -50,19 +50,22 @@ class Mdms:
         folder: Path,
         authorities: Sequence[Ed25519PublicKey] = (),
         *,
-        paillier_bits: int = PAILLIER_BITS[0],
+        paillier: PaillierPrivateKey | int = PAILLIER_BITS[0],
         trustee_share: Path | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Make an MDMS with new keys in an empty or new folder; raise `StoreError` in any other.
 
+        `paillier` is the bits of a new Paillier key, or a key that there is already.
         With `trustee_share` the Paillier key is split: the other share goes to that new file, for
         the trustee, and nobody keeps the whole. Where it cannot be made, nothing of it stays.
         """
         with new_folder(folder, "an MDMS"):
             _fill(folder, authorities, randomness)
-            paillier = PaillierPrivateKey.generate(paillier_bits, randomness)
+            if isinstance(paillier, int):
+                paillier = PaillierPrivateKey.generate(paillier, randomness)
+            _require_fit(paillier)
             _keep(folder / "keys", paillier, trustee_share, randomness)
             return cls.open(folder, randomness=randomness, now=now)
 
@@ -116,6 +119,15 @@ def _fill(
     for number, authority in enumerate(authorities):
         (folder / "authorities" / f"{number}.pem").write_bytes(public_pem(authority))
     AggregateStore.create(folder / "mdms.db", keys, randomness).close()
+
+
+def _require_fit(key: PaillierPrivateKey) -> None:
+    """Raise `StoreError` for a key under which hubs would not be safe to encrypt."""
+    if key.public_key.bits not in PAILLIER_BITS:
+        raise StoreError(f"a Paillier key of {key.public_key.bits} bits: not one of 2048 or 3072")
+    if key.p % 4 != 3 or key.q % 4 != 3:
+        # Damgård, Jurik and Nielsen (2010) prove the hubs' short randomness safe for these only.
+        raise StoreError("the primes of the Paillier key are not 3 modulo 4")
 
 
 def _keep(

@@ -15,8 +15,6 @@ from typing import Final
 from hub.device import Device
 from hub.errors import HubError
 
-__all__ = ["DOOR", "Incidents"]
-
 DOOR: Final = "door"
 """The kind of the log's entries about the pages."""
 _DAY: Final = 86_400

@@ -15,8 +15,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["SECURITY_HEADERS", "UPLOAD_BYTES", "Guard"]
-
 FORM_BYTES: Final = 64 * 1024
 UPLOAD_BYTES: Final = 4 * 1024 * 1024
 LONGEST_PATH: Final = 512

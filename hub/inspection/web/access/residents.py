@@ -21,8 +21,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from hub.inspection.errors import InspectionError
 from hub.vault import Component, Database
 
-__all__ = ["Resident", "ResidentError", "ResidentRole", "Residents"]
-
 FILE: Final = "residents.db"
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
 SHORTEST, LONGEST = 6, 256

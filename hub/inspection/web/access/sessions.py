@@ -14,8 +14,6 @@ from typing import Final
 
 from hub.inspection.web.access.residents import Resident
 
-__all__ = ["ResidentSession", "Sessions"]
-
 IDLE_SECONDS: Final = 15 * 60
 LIFE_SECONDS: Final = 12 * 3600
 MOST_SESSIONS: Final = 64

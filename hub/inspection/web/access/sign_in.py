@@ -11,12 +11,11 @@ from typing import Final
 
 from starlette.responses import Response
 
+from hub.inspection.locales import LANGUAGES
 from hub.inspection.web.access.residents import LONGEST, ResidentError, ResidentRole
 from hub.inspection.web.access.throttle import TooManyAttempts
-from hub.inspection.web.page_request import BadInput, Page, PageRequest, refuse
-from hub.inspection.web.wording import LANGUAGES
-
-__all__ = ["PAGES"]
+from hub.inspection.web.errors import BadInput
+from hub.inspection.web.page_request import Page, PageRequest, refuse
 
 DOOR_COOKIE: Final = "door"
 _DOOR: Final = b"meterlet door 1"

@@ -15,8 +15,6 @@ from typing import Final
 from hub.errors import HubError
 from hub.vault import Database
 
-__all__ = ["Throttle", "TooManyAttempts"]
-
 
 class TooManyAttempts(HubError):
     """Nothing was checked: it is too soon after the last failures."""

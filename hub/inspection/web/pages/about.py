@@ -17,8 +17,6 @@ from hub.inspection.web.assets import HERE
 from hub.inspection.web.installed import installed_applets, vendors_of
 from hub.inspection.web.page_request import Page, PageRequest
 
-__all__ = ["PAGES"]
-
 ROOT: Final = Path(__file__).resolve().parents[4]
 PACKAGES: Final = ("hub", "protocols", "sml_codec", "tariffs")
 LIBRARIES: Final = ("argon2-cffi", "btclib-secp256k1", "cryptography", "starlette", "wasmtime")

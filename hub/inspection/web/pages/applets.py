@@ -27,8 +27,6 @@ from hub.inspection.web.pages.work import begin_job
 from hub.machine import Bundle
 from hub.vault import read_secret
 
-__all__ = ["PAGES"]
-
 LARGEST_KEY: Final = 4096
 
 

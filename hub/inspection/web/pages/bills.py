@@ -27,8 +27,6 @@ from protocols.metrology import Period
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
 
-__all__ = ["PAGES", "invoices_of"]
-
 LARGEST_TARIFF: Final = 256 * 1024
 LONGEST_PERIOD: Final = 366
 

@@ -14,13 +14,12 @@ from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
 from hub.inspection.views.live import today
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.effects import effects_of, narrowed
+from hub.inspection.web.errors import BadInput
 from hub.inspection.web.forms import date_of, number_of, text_of
 from hub.inspection.web.installed import Installed, installed_applets
-from hub.inspection.web.page_request import BadInput, Page, PageRequest
+from hub.inspection.web.page_request import Page, PageRequest
 from hub.installer import consent_terms
 from protocols.metrology import Period
-
-__all__ = ["PAGES", "asked_terms"]
 
 
 def show_consents(request: PageRequest) -> Response:

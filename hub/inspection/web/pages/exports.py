@@ -20,8 +20,6 @@ from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.bills import invoices_of
 from protocols.metrology import Period
 
-__all__ = ["PAGES"]
-
 LONGEST_DAYS: Final = 3 * 366
 
 

@@ -18,8 +18,6 @@ from hub.inspection.web.pages.work import begin_job
 from hub.metering import MeteredRegister
 from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_days
 
-__all__ = ["PAGES"]
-
 A_PAGE: Final = 50
 LONGEST_FACT: Final = 80
 

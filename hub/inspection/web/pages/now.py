@@ -15,8 +15,6 @@ from hub.inspection.web.page_request import Page, PageRequest
 from protocols.metrology import Period
 from sml_codec import Obis
 
-__all__ = ["PAGES"]
-
 LATE_SECONDS: Final = 3_600
 """After so long without a reading the page says so."""
 

@@ -17,13 +17,12 @@ from hub.inspection.views.readings import ReadingsView, compare, readings_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
+from hub.inspection.web.errors import BadInput
 from hub.inspection.web.forms import parse_date
-from hub.inspection.web.page_request import BadInput, Page, PageRequest
+from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.wording import Wording
 from protocols.metrology import Period
 from tariffs import TariffError
-
-__all__ = ["PAGES", "band_levels"]
 
 HOUR: Final = 3_600
 WEEK: Final = timedelta(days=7)

@@ -31,8 +31,6 @@ from hub.inspection.web.pages.readings import band_levels, label
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
 
-__all__ = ["PAGES"]
-
 BYTES_SHOWN: Final = 2048
 ATTACKED_DAYS: Final = 7
 MOST_DAYS: Final = 62

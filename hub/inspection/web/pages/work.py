@@ -11,8 +11,6 @@ from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.jobs import Job, State, Tick
 from hub.inspection.web.page_request import Page, PageRequest
 
-__all__ = ["PAGES", "begin_job"]
-
 REFRESH_SECONDS: Final = "1"
 
 

@@ -11,8 +11,9 @@ import pytest
 from tests.utility_server.grid.mdms.regions import aggregate, new_store, opened
 from utility_server.grid.mdms.errors import BudgetSpent
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
-from utility_server.grid.mdms.publishing import Mechanism, Publisher, epsilon_of, parse_rho
+from utility_server.grid.mdms.publishing import Mechanism, Publisher
 from utility_server.grid.mdms.store import AggregateStore
+from utility_server.grid.privacy_notice import epsilon_of, parse_rho
 
 RHO = 10**8  # a tenth
 

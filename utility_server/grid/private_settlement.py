@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet utility settle --private`: one number of each supplier's customers, no more."""
+"""Private settlement: one number of each supplier's customers, opened by the MDMS, and no more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import rich_click as click
-
-from meterlet.commands.common import Exit, fail
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 from tariffs import PriceIndex, TariffError
-from utility_server.errors import CannotVerify, StoreError, VerificationFailed
+from utility_server.errors import (
+    CannotVerify,
+    SettlementSpoiled,
+    StoreError,
+    VerificationFailed,
+)
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.mdms.control_socket import Request, ask
 from utility_server.retail.group_settlement import resolution_of
-
-__all__ = ["Asked", "PrivateSettlement", "regions_of", "settle_privately"]
 
 REGISTER: Final = Obis.parse("1-0:1.8.0*255").code
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PrivateSettlementRequest:
     """What an operator wants to have settled, and how."""
 
     regions: Sequence[tuple[str, str]]
@@ -42,7 +42,7 @@ class Asked:
         except (GridError, TariffError) as error:
             raise CannotVerify(f"the period: {error}") from None
 
-    def request(self, part: PriceIndex, region: str) -> Request:
+    def of_region(self, part: PriceIndex, region: str) -> Request:
         """Return what the MDMS is asked about a region, at a part of an index."""
         return Request(
             region,
@@ -76,12 +76,13 @@ class PrivateSettlement:
 
         Raises `VerificationFailed` where it is about another one.
         """
-        told = (*facts["absent"], *facts["refused"])
-        why = {one["meter"]: f"{one['step']}: {one['why']}" for one in told}
+        left_out = (*facts["absent"], *facts["refused"])
+        why = {home["meter"]: f"{home['step']}: {home['why']}" for home in left_out}
         # Of a number that was known already, it is not known again why somebody is missing.
-        left = facts["left_out"] if facts["verified"] else why
-        self.unsettled += [{"meter": m, "why": why.get(m, "not in the sum")} for m in left]
-        self.spoiled += [f"{supplier}: {one['who']}: {one['reason']}" for one in facts["culprits"]]
+        unsettled = facts["left_out"] if facts["verified"] else why
+        self.unsettled += [{"meter": m, "why": why.get(m, "not in the sum")} for m in unsettled]
+        culprits = facts["culprits"]
+        self.spoiled += [f"{supplier}: {home['who']}: {home['reason']}" for home in culprits]
         if not facts["verified"]:
             what = facts["void"] or "the sum does not open"
             (self.unopened if facts["void"] else self.spoiled).append(f"{supplier}: {what}")
@@ -94,49 +95,40 @@ class PrivateSettlement:
         names = ("region", "round", "homes", "known_before", "bytes_sent", "bytes_received")
         self.groups.append({"supplier": supplier, **{name: facts[name] for name in names}})
 
-    def complain(self) -> None:
-        """Leave with the exit code that fits, if anything is wrong."""
+    def require_whole(self) -> None:
+        """Return if everything is settled.
+
+        Raises `SettlementSpoiled` where a sum is wrong, `CannotVerify` where something is missing.
+        """
         if self.spoiled:
-            fail("; ".join(self.spoiled), Exit.REFUTED)
+            raise SettlementSpoiled("; ".join(self.spoiled))
         if self.unopened:
-            fail("; ".join(self.unopened), Exit.UNVERIFIABLE)
+            raise CannotVerify("; ".join(self.unopened))
         if self.unsettled:
             first = self.unsettled[0]
-            fail(
-                f"{len(self.unsettled)} customers are not settled; {first['meter']}:"
-                f" {first['why']}",
-                Exit.UNVERIFIABLE,
+            raise CannotVerify(
+                f"{len(self.unsettled)} customers are not settled; {first['meter']}: {first['why']}"
             )
 
 
-def settle_privately(mdms: Path, index: PriceIndex, asked: Asked) -> PrivateSettlement:
-    """Have the MDMS run a round for each region; what it says meanwhile goes to stderr.
+def settle_privately(
+    mdms: Path, index: PriceIndex, request: PrivateSettlementRequest, say: Callable[[str], None]
+) -> PrivateSettlement:
+    """Have the MDMS run a round for each region; `say` gets what it says meanwhile.
 
     A region of which there is no sum does not keep the others from being settled. Raises
     `CannotVerify` where the index has not all prices, `LineError` where no MDMS serves.
     """
-    done, part = PrivateSettlement(), asked.part_of(index)
-    for supplier, region in asked.regions:
+    done, part = PrivateSettlement(), request.part_of(index)
+    for supplier, region in request.regions:
         try:
-            for said in ask(mdms, asked.request(part, region)):
-                if isinstance(said, str):
-                    click.echo(said, err=True)
+            for answer in ask(mdms, request.of_region(part, region)):
+                if isinstance(answer, str):
+                    say(answer)
                 else:
-                    done.take(supplier, part.digest, said)
+                    done.take(supplier, part.digest, answer)
         except VerificationFailed as failed:
             done.spoiled.append(f"{supplier}: region {region}: {failed}")
         except (CannotVerify, ConcentratorRefused, StoreError) as error:
             done.unopened.append(f"{supplier}: {error}")
     return done
-
-
-def regions_of(texts: Sequence[str], most_name: int) -> tuple[tuple[str, str], ...]:
-    """Return supplier and region of each SUPPLIER=REGION; raise `click.UsageError`."""
-    found: list[tuple[str, str]] = []
-    for text in texts:
-        name, equals, region = text.partition("=")
-        is_known = region in (other for _, other in found)
-        if not equals or not region or not 1 <= len(name) <= most_name or is_known:
-            raise click.UsageError(f"--private {text!r}: write SUPPLIER=REGION, each region once")
-        found.append((name, region))
-    return tuple(sorted(found))

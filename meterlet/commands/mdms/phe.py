@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet mdms phe|check`: keys and sums exchanged with python-paillier, and its opinion."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import rich_click as click
+
+from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.commands.mdms.options import mdms_option
+from meterlet.commands.tariff_files import write_new
+from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey
+from utility_server.errors import CannotVerify
+from utility_server.grid.mdms.phe_interchange import (
+    EncryptedSum,
+    InterchangeRefused,
+    private_from_json,
+    private_json,
+    public_from_json,
+    public_json,
+)
+from utility_server.grid.mdms.second_opinion import second_opinion
+from utility_server.grid.mdms.workspace import Mdms
+from utility_server.keys import read_secret, write_secret
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+output_option = click.option("--output", "-o", type=FILE, required=True, help="A new file.")
+
+
+@click.group()
+def phe() -> None:
+    """Exchange keys, ciphertexts and sums with python-paillier, as the files of its `pheutil`."""
+
+
+@phe.command("public")
+@mdms_option
+@output_option
+def public(folder: Path, output: Path) -> None:
+    """Write the MDMS's public key: who has it can encrypt, and add up."""
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        write_new(output, public_json(workspace.paillier.public_key).encode(), 0o644)
+    click.echo(f"wrote {output}")
+
+
+@phe.command("private")
+@mdms_option
+@output_option
+def private(folder: Path, output: Path) -> None:
+    """Write the MDMS's private key, which is secret, into a file of mode 0600.
+
+    `meterlet mdms init --paillier-key` takes it.
+    """
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        write_secret(output, private_json(_whole(workspace)).encode())
+    click.echo(f"wrote {output}, which is secret")
+
+
+@phe.command("encrypt")
+@click.argument("public_file", metavar="PUBLIC", type=FILE)
+@click.argument("number", type=int)
+@output_option
+def encrypt(public_file: Path, number: int, output: Path) -> None:
+    """Encrypt a whole NUMBER under a PUBLIC key."""
+    with one_line_errors():
+        encrypted = EncryptedSum.of(number, _public(public_file), os.urandom)
+        write_new(output, encrypted.encode().encode(), 0o644)
+    click.echo(f"wrote {output}")
+
+
+@phe.command("add")
+@click.argument("public_file", metavar="PUBLIC", type=FILE)
+@click.argument("files", metavar="CIPHERTEXT...", nargs=-1, required=True, type=FILE)
+@output_option
+def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
+    """Add up encrypted numbers under their PUBLIC key, without opening them."""
+    with one_line_errors():
+        key = _public(public_file)
+        total = EncryptedSum.total([_ciphertext(path, key) for path in files], key)
+        write_new(output, total.encode().encode(), 0o644)
+    click.echo(f"wrote {output}, the sum of {len(files)}")
+
+
+@phe.command("decrypt")
+@click.argument("private_file", metavar="PRIVATE", type=FILE)
+@click.argument("ciphertext", type=FILE)
+@json_option
+def decrypt(private_file: Path, ciphertext: Path, as_json: bool) -> None:
+    """Open an encrypted whole number or sum with a PRIVATE key, a file of mode 0600."""
+    with one_line_errors():
+        with _named(private_file):
+            key = private_from_json(read_secret(private_file))
+        encrypted = _ciphertext(ciphertext, key.public_key)
+        with _named(ciphertext):
+            number = encrypted.open(key)
+    if as_json:
+        print_json("meterlet.mdms.phe.decrypt/1", {"number": number})
+    else:
+        click.echo(number)
+
+
+@click.command()
+@mdms_option
+@json_option
+def check(folder: Path, as_json: bool) -> None:
+    """Let other programs check the MDMS's Paillier key: its primes, and sums of fresh numbers.
+
+    Exit code 3 if they find something else than this program, 4 if the key is split.
+    """
+    with one_line_errors(), Mdms.open(folder) as workspace:
+        found = second_opinion(_whole(workspace), workspace.randomness)
+    facts = {"key": found.key_id.hex(), "bits": found.bits, "numbers": found.numbers}
+    if as_json:
+        print_json("meterlet.mdms.check/1", {"verdict": "agrees", **facts})
+    else:
+        click.echo(
+            f"key {facts['key']} of {found.bits} bits: PyCryptodome finds its primes prime, and"
+            f" python-paillier opens a sum of {found.numbers} fresh numbers as this program does"
+        )
+
+
+def _whole(workspace: Mdms) -> PaillierPrivateKey:
+    if not isinstance(workspace.paillier, PaillierPrivateKey):
+        raise CannotVerify("this MDMS has a share of its key only: nobody has the whole")
+    return workspace.paillier
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let what is wrong with a file begin with its name."""
+    try:
+        yield
+    except InterchangeRefused as error:
+        raise InterchangeRefused(f"{path}: {error}") from None
+
+
+def _public(path: Path) -> PaillierPublicKey:
+    with _named(path):
+        return public_from_json(path.read_bytes())
+
+
+def _ciphertext(path: Path, key: PaillierPublicKey) -> EncryptedSum:
+    with _named(path):
+        return EncryptedSum.decode(path.read_bytes(), key)

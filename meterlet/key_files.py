@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ed25519 keys in PEM files: those of suppliers, vendors and recipients."""
+
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+class KeyFileProblem(Exception):
+    """A file is not the key it should be."""
+
+
+def public_key(path: Path) -> Ed25519PublicKey:
+    """Return the Ed25519 public key in a PEM file."""
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeyFileProblem(f"{path}: not an Ed25519 public key in PEM")
+    return key
+
+
+def private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the Ed25519 private key in a PEM file that only its owner may read."""
+    data = path.read_bytes()
+    if path.stat().st_mode & 0o077:
+        raise KeyFileProblem(f"{path}: others may read it; its mode must be 0600")
+    try:
+        key = serialization.load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyFileProblem(f"{path}: not an Ed25519 private key in PEM without a password")
+    return key

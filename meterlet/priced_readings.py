@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tariffs and readings out of files, and the exact bill that they make.
+
+A tariff file is its TOML source, its canonical document, or a signed document; they are told
+apart by their first byte. Readings are a CSV file of interval data.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from errno import EINVAL
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
+from hub.readings import ReadingFlag
+from meterlet.key_files import KeyFileProblem, public_key
+from protocols.errors import MeterletError
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
+from tariffs import Bill, SignatureRefused, Tariff, TariffError, compute_bill, split_signed_tariff
+from tariffs.signing import verify_signed_tariff
+from tariffs.source import load_toml
+from utility_server.errors import VerificationFailed
+
+SIGNED_BYTE: Final = 0xD2
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTariff:
+    """A tariff and what is known of its signature."""
+
+    tariff: Tariff
+    signature: str
+    """`none`, `verified` or `not checked`."""
+    key_id: str | None = None
+
+    def heading(self) -> dict[str, Any]:
+        """Return what every JSON output says of a tariff."""
+        tariff = self.tariff
+        return {
+            "name": tariff.name,
+            "revision": tariff.revision,
+            "currency": tariff.currency,
+            "zone": tariff.zone,
+            "valid_from": str(tariff.valid_from),
+            "valid_until": str(tariff.valid_until),
+            "digest": tariff.digest.hex(),
+            "signature": self.signature,
+            "key_id": self.key_id,
+        }
+
+    def summary(self) -> str:
+        """Return the same in a line."""
+        tariff = self.tariff
+        last = tariff.valid_until - timedelta(days=1)
+        signature = {"none": "not signed", "not checked": "signature not checked (give --key)"}
+        return (
+            f"{tariff.name} revision {tariff.revision}, {tariff.valid_from} to {last} in"
+            f" {tariff.zone}, {signature.get(self.signature, self.signature)},"
+            f" digest {tariff.digest.hex()[:16]}"
+        )
+
+
+def read_tariff(path: Path, key: Ed25519PublicKey | None = None) -> LoadedTariff:
+    """Return the tariff in a file; with `key`, only if it is signed by that key.
+
+    Raises `TariffError` naming the file, and its line where it is a source.
+    """
+    try:
+        return _load(path, path.read_bytes(), key)
+    except TariffError as error:
+        error.source = error.source or str(path)
+        raise
+
+
+def _load(path: Path, data: bytes, key: Ed25519PublicKey | None) -> LoadedTariff:
+    if data[:1] == bytes([SIGNED_BYTE]):
+        parts = split_signed_tariff(data)
+        key_id = parts.key_id.hex()
+        if key is None:
+            return LoadedTariff(Tariff.decode(parts.payload), "not checked", key_id)
+        return LoadedTariff(verify_signed_tariff(data, key), "verified", key_id)
+    if key is not None:
+        raise SignatureRefused("the tariff is not signed")
+    if data[:1] and data[0] >> 5 == 5:  # a CBOR map
+        return LoadedTariff(Tariff.decode(data), "none")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise TariffError("neither UTF-8 text nor a tariff document") from None
+    return LoadedTariff(load_toml(text, source=str(path), files=_beside(path)), "none")
+
+
+class _Beside:
+    """Reads the files that a source refers to: those in its own folder or below."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, name: str) -> str:
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise PermissionError(1, "is not in the tariff's own folder", name)
+        try:
+            return read_bytes(self._folder / inside).decode()
+        except UnicodeDecodeError:
+            raise OSError(EINVAL, "not UTF-8 text", name) from None
+
+
+def _beside(path: Path) -> _Beside:
+    return _Beside(path.parent)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content, unpacked if it is packed with gzip."""
+    data = path.read_bytes()
+    if path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, zlib.error) as error:
+        raise OSError(5, f"not gzip: {error}", str(path)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalUse:
+    """What a home used in each interval of which it is known, and what it fed in."""
+
+    interval_seconds: int
+    drawn_wh: Mapping[int, int]
+    """Watt-hours by the interval's start, in seconds since 1970 (UTC)."""
+    fed_in_wh: Mapping[int, int] | None = None
+    """The same of what was fed in; None where that is not counted."""
+
+
+def read_use(
+    drawn: CsvReplay,
+    fed_in: CsvReplay | None = None,
+    begin: int | None = None,
+    end: int | None = None,
+) -> IntervalUse:
+    """Return each interval of [begin, end) of which a column knows the use.
+
+    Raises `ReplayError`, also where a column has none.
+    """
+    uses = uses_of(drawn, begin, end)
+    exports = None if fed_in is None else uses_of(fed_in, begin, end)
+    if not uses or exports == {}:
+        raise ReplayError(f"{drawn.path}: no readings in the period")
+    return IntervalUse(drawn.interval_seconds, uses, exports)
+
+
+def uses_of(replay: CsvReplay, begin: int | None = None, end: int | None = None) -> dict[int, int]:
+    """Return the watt-hours of each interval that has a reading at both its ends."""
+    return {
+        before.time: after.register_wh - before.register_wh
+        for before, after in pairwise(replay.readings(begin, end))
+        if not after.flags & ReadingFlag.RESUMED
+    }
+
+
+def price_use(
+    tariff: Tariff,
+    use: IntervalUse,
+    begin: int | None = None,
+    end: int | None = None,
+    *,
+    by_slot: bool = False,
+) -> Bill:
+    """Return the exact bill of [begin, end), by default of all of the use; raise `TariffError`."""
+    fed_in = use.fed_in_wh
+    return compute_bill(
+        tariff,
+        list(use.drawn_wh),
+        use.interval_seconds,
+        list(use.drawn_wh.values()),
+        export_wh=None if fed_in is None else [fed_in.get(start) for start in use.drawn_wh],
+        begin=begin,
+        end=end,
+        by_slot=by_slot,
+    )
+
+
+@contextmanager
+def _public_errors() -> Iterator[None]:
+    """Let out the errors that `meterlet` documents, and `OSError`, and no others."""
+    try:
+        yield
+    except SignatureRefused as error:
+        raise VerificationFailed("tariff", str(error)) from error
+    except (TariffError, ReplayError, KeyFileProblem) as error:
+        raise MeterletError(str(error)) from error
+
+
+def load_tariff(
+    path: str | os.PathLike[str], *, signer: str | os.PathLike[str] | None = None
+) -> Tariff:
+    """Return the tariff in a file: a TOML source, a document or a signed document.
+
+    With `signer`, the path of a public key (PEM), the tariff must be signed by it, or
+    `VerificationFailed` is raised. A file that is no tariff raises `MeterletError` with its line.
+    """
+    with _public_errors():
+        return read_tariff(Path(path), None if signer is None else public_key(Path(signer))).tariff
+
+
+def read_csv(
+    path: str | os.PathLike[str],
+    column: str,
+    *,
+    feed_in_column: str | None = None,
+    unit: str = "kWh",
+    interval: str = "15min",
+    zone: str = "UTC",
+    begin: datetime | None = None,
+    end: datetime | None = None,
+) -> IntervalUse:
+    """Return the interval data in a CSV file (or .csv.gz), from `begin` to before `end`.
+
+    The first column holds the start of each interval, by the clock of `zone`. `unit` is kWh, Wh,
+    kW or W. `begin` and `end` must have a time zone. Raises `MeterletError` with the line that is
+    wrong.
+    """
+    if unit not in {known.value for known in EnergyUnit}:
+        raise MeterletError(f"unit {unit!r}: kWh, Wh, kW or W")
+    with _public_errors():
+        seconds, clock = parse_interval(interval), parse_zone(zone)
+
+        def replay(name: str) -> CsvReplay:
+            columns = {ACTIVE_ENERGY_IMPORT: name}
+            return CsvReplay(Path(path), columns, EnergyUnit(unit), seconds, clock)
+
+        fed_in = None if feed_in_column is None else replay(feed_in_column)
+        return read_use(replay(column), fed_in, _seconds(begin), _seconds(end))
+
+
+def price(
+    tariff: Tariff,
+    readings: IntervalUse,
+    *,
+    begin: datetime | None = None,
+    end: datetime | None = None,
+) -> Bill:
+    """Return the exact bill of some readings under a tariff, with its lines.
+
+    `begin` and `end` bound the billed period; by default it is that of the readings. Intervals
+    without a reading are listed in the bill and not guessed. Raises `MeterletError` where the
+    tariff does not price the readings.
+    """
+    with _public_errors():
+        return price_use(tariff, readings, _seconds(begin), _seconds(end))
+
+
+def _seconds(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise MeterletError(f"{moment}: say which time zone it is in")
+    return int(moment.timestamp())

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles that a supplier hands out, verified offline: bills, settlements and profiles.
+
+A bundle holds a question, a hub's answer and the public keys that signed the tariff (or the index,
+or the request) and the meter's days. Whoever verifies says which keys are to be trusted; without
+`supplier` and `certifier` they are the bundle's own, and the result says which those are.
+"""
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from meterlet.key_files import KeyFileProblem, public_key
+from protocols.errors import MeterletError
+from tariffs import Bill, BillItem
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.retail import verification
+from utility_server.retail.verification import (
+    BillBundle,
+    ProfilingBundle,
+    SettlementBundle,
+    decode_bundle,
+)
+
+PublicKey = Ed25519PublicKey | bytes | str | os.PathLike[str]
+"""An Ed25519 key: itself, its 32 bytes, these in hex, or the path of its PEM file.
+
+A text is hex, a path is a `pathlib.Path`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleResult:
+    """What every verified bundle says."""
+
+    meter: str
+    """The meter's identification, in hex."""
+    begin: datetime
+    end: datetime
+    """The period, on the meter's local clock; it ends before this moment."""
+    supplier: str
+    """Who signed the tariff, the index or the request: the Ed25519 key in hex."""
+    certifier: str
+    """Who signed the meter's days: the Ed25519 key in hex."""
+    missing_slots: int
+    """Slots without a reading: they are not billed, and the amount is provisional."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """A line of the invoice."""
+
+    name: str
+    """The charge in the tariff, with its band where it has one."""
+    kind: str
+    quantity: int | None
+    unit: str
+    """`Wh`, `W`, `day`, `month`, `quarter`, `year`, `period`, or empty."""
+    amount: Decimal
+    """Exact, in the bill's currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBillBundle(BundleResult):
+    """A bill that is right."""
+
+    tariff: str
+    currency: str
+    total: Decimal
+    """What is to be paid, rounded by the tariff's rule."""
+    lines: tuple[BillLine, ...]
+    """They add up to the total before it is rounded."""
+    bits: int
+    """The size of the numbers that the hub told the supplier for it."""
+    bill: Bill = field(repr=False)
+    """The bill as exact integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSettlementBundle(BundleResult):
+    """What a customer used, at a price index, that is right."""
+
+    series: str
+    revision: int
+    currency: str
+    value: int
+    """In 10^-9 of the currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedProfileBundle(BundleResult):
+    """Which of several load profiles a customer is like, rightly."""
+
+    profiles: str
+    method: str
+    best: str
+
+
+AnyResult = VerifiedBillBundle | VerifiedSettlementBundle | VerifiedProfileBundle
+
+
+def verify_bill(
+    bundle: bytes | str | os.PathLike[str],
+    *,
+    supplier: PublicKey | None = None,
+    certifier: PublicKey | None = None,
+) -> VerifiedBillBundle:
+    """Return the bill in a bundle (its bytes, or the path of its file) if it is right.
+
+    Raises `VerificationFailed` if it is wrong, with the check that found it and, where that is
+    known, the difference; also where another than `supplier` or `certifier` has signed. Raises
+    `CannotVerify` where what would show it is missing, and `OSError` for an unreadable file.
+    """
+    verified = verify_bundle(bundle, supplier=supplier, certifier=certifier)
+    if not isinstance(verified, VerifiedBillBundle):
+        raise CannotVerify("a bundle of another kind, not of a bill")
+    return verified
+
+
+def verify_bundle(
+    bundle: bytes | str | os.PathLike[str],
+    *,
+    supplier: PublicKey | None = None,
+    certifier: PublicKey | None = None,
+) -> AnyResult:
+    """Return what a bundle of any kind says if it is right; raise as `verify_bill` does."""
+    return check_bundle(read_bundle(bundle), supplier, certifier)
+
+
+def read_bundle(bundle: bytes | str | os.PathLike[str]) -> BillBundle:
+    """Return a bundle that is not verified yet; raise `CannotVerify` where it is none."""
+    if isinstance(bundle, bytes):
+        return decode_bundle(bundle)
+    try:
+        return decode_bundle(Path(bundle).read_bytes())
+    except CannotVerify as error:
+        raise CannotVerify(f"{bundle}: {error}") from None
+
+
+def check_bundle(
+    evidence: BillBundle, supplier: PublicKey | None, certifier: PublicKey | None
+) -> AnyResult:
+    """Return what a bundle says if it is right; raise as `verify_bill` does."""
+    if supplier is not None and _key(supplier) != evidence.supplier:
+        raise VerificationFailed("supplier", "signed for another supplier")
+    if certifier is not None and _key(certifier) != evidence.certifier:
+        raise VerificationFailed("certifier", "of another certifier")
+    match evidence:
+        case SettlementBundle():
+            return _settlement(evidence)
+        case ProfilingBundle():
+            return _profile(evidence)
+        case _:
+            return _bill(evidence)
+
+
+def _key(key: PublicKey) -> bytes:
+    """Return the 32 bytes of a key; raise `MeterletError` where it is none."""
+    try:
+        match key:
+            case Ed25519PublicKey():
+                return key.public_bytes_raw()
+            case bytes():
+                raw = key
+            case str():
+                raw = bytes.fromhex(key)
+            case _:
+                return public_key(Path(key)).public_bytes_raw()
+    except KeyFileProblem as error:
+        raise MeterletError(str(error)) from error
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise MeterletError("a key is 32 bytes, or 64 hexadecimal digits")
+    return raw
+
+
+def _bill(evidence: BillBundle) -> VerifiedBillBundle:
+    question, tariff, verified = verification.verify_bill(evidence)
+    bill = verified.bill
+    return VerifiedBillBundle(
+        question.meter.hex(),
+        _moment(question.begin, evidence.zone),
+        _moment(question.end, evidence.zone),
+        evidence.supplier.hex(),
+        evidence.certifier.hex(),
+        len(verified.missing),
+        tariff.name,
+        bill.currency,
+        Decimal(bill.total),
+        tuple(_line(item, bill.exact_decimals) for item in bill.items),
+        sum(amount.bit_length() for amount in verified.amounts),
+        bill,
+    )
+
+
+def _line(item: BillItem, decimals: int) -> BillLine:
+    name = f"{item.component} {item.label}".rstrip()
+    amount = Decimal(item.amount_exact).scaleb(-decimals)
+    return BillLine(name, item.kind, item.quantity, item.unit, amount)
+
+
+def _settlement(evidence: SettlementBundle) -> VerifiedSettlementBundle:
+    question, index, settled = verification.verify_settlement(evidence)
+    return VerifiedSettlementBundle(
+        question.about.meter.hex(),
+        _moment(question.about.begin, evidence.zone),
+        _moment(question.about.end, evidence.zone),
+        evidence.supplier.hex(),
+        evidence.certifier.hex(),
+        len(settled.missing),
+        index.series,
+        index.version,
+        index.currency,
+        settled.value,
+    )
+
+
+def _profile(evidence: ProfilingBundle) -> VerifiedProfileBundle:
+    question, request, profiled = verification.verify_profile(evidence)
+    return VerifiedProfileBundle(
+        question.about.meter.hex(),
+        _moment(question.about.begin, evidence.zone),
+        _moment(question.about.end, evidence.zone),
+        evidence.supplier.hex(),
+        evidence.certifier.hex(),
+        profiled.missing,
+        request.profiles.name,
+        request.method.value,
+        profiled.best,
+    )
+
+
+def _moment(seconds: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(seconds, ZoneInfo(zone))
