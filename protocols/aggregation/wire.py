@@ -82,7 +82,7 @@ def written(write: Callable[[Any], bytes], read: Callable[[bytes], Any]) -> Mapp
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class _MessageItem:
     """How a field stands in its message."""
 
     name: str
@@ -92,14 +92,14 @@ class _Item:
     read: Callable[[Any], Any]
 
 
-def _items_of(cls: type) -> tuple[_Item, ...]:
+def _items_of(cls: type) -> tuple[_MessageItem, ...]:
     return _declared(cls)
 
 
 @cache
-def _declared(cls: type) -> tuple[_Item, ...]:
+def _declared(cls: type) -> tuple[_MessageItem, ...]:
     return tuple(
-        _Item(
+        _MessageItem(
             declared.name,
             bytes if "read" in declared.metadata else declared.type,  # type: ignore[arg-type]
             declared.metadata.get("size"),
