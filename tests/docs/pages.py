@@ -5,7 +5,7 @@
     ```console                  commands after `$ `, each with what it prints; `...` is anything
     <!-- not run: REASON -->    before a block: the test does not run it
     <!-- soak: REASON -->       ... only with METERLET_SOAK=1
-    <!-- needs: FILE -->        ... only where real data are; FILE is among them
+    <!-- needs: FILES -->        ... only where real data are, all FILES among them
 
 A command that ends in `&` goes on beside the others. One whose exit code the next command prints
 (`echo $?`) may fail, no other. Nothing after a command in a `console` block: it is not compared.
