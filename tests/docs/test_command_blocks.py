@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+import click
 import pytest
 
+from meterlet.commands.main import main
 from tests.docs.pages import (
     ROOT,
     RUN_ELSEWHERE,
@@ -27,6 +30,7 @@ from tests.docs.pages import (
     command_blocks,
     pages,
     pattern,
+    text_of,
     unfenced,
 )
 
@@ -51,8 +55,8 @@ SHARED: Final = Path(os.environ.get("METERLET_SHARED", ROOT.parent / "shared"))
 PORT: Final = re.compile(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+")
 PROGRAM: Final = r"(?:meterlet|pip|make|curl|apt-get|python|cd|cp|openssl|pytest|opensc-tool)"
 MARK: Final = "--- command ended with "
-COMMAND_SECONDS: Final = 120
 START_SECONDS: Final = 60
+PAGE_SECONDS: Final = 600
 
 
 def with_commands() -> list[str]:
@@ -124,10 +128,13 @@ def shell(folder: Path) -> Iterator[Shell]:
         text=True,
         start_new_session=True,  # so that what it started can be ended with it
     )
+    late = threading.Timer(PAGE_SECONDS, os.killpg, (bash.pid, signal.SIGKILL))
+    late.start()
     with bash:
         try:
             yield Shell(inside, bash)
         finally:
+            late.cancel()
             os.killpg(bash.pid, signal.SIGTERM)
             assert bash.stdin is not None
             bash.stdin.close()
@@ -205,3 +212,20 @@ def test_commands_stand_in_blocks_of_their_own_kind(page: str) -> None:
     assert not re.findall(
         rf"^(?: {{4,}}|\$ )(?:\$ )?{PROGRAM} [^\n]*", unfenced(page), re.MULTILINE
     )
+
+
+@pytest.mark.parametrize("page", pages())
+def test_commands_that_the_prose_names_exist(page: str) -> None:
+    for code in re.findall(r"`meterlet ([^`]+)`", text_of(page)):
+        words = re.split(r"\s+", code)
+        command: click.Command = main
+        context = click.Context(main)
+        while words and isinstance(command, click.Group):
+            if words[0].startswith("-"):
+                break
+            found = command.get_command(context, words.pop(0))
+            assert found is not None, f"meterlet {code}"
+            command = found
+        options = {option for parameter in command.params for option in parameter.opts}
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= options | {"--help"}, f"meterlet {code}"

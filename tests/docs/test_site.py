@@ -16,7 +16,7 @@ FETCHED = re.compile(
     r"""|<link[^>]+\brel=["']?(?:stylesheet|preconnect|preload|icon)[^>]+\bhref=["']?(?:https?:)?//"""
     r"""|@import|url\(["']?(?:https?:)?//|class="mermaid""",
 )
-"""What a browser would fetch from elsewhere. (The theme loads a script for diagrams: there are none.)"""
+"""What a browser would fetch from elsewhere; for diagrams the theme would, and there are none."""
 
 
 @pytest.fixture(scope="module")
