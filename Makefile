@@ -34,7 +34,7 @@ contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.test ## the documentation as a site, in build/site; broken links and references fail
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 tests: $(VENV)/.test ## pytest, on all cores (TESTS="tests/hub -k vault" picks some)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(TESTS)

@@ -5,6 +5,7 @@
     ```console                  commands after `$ `, each with what it prints; `...` is anything
     <!-- not run: REASON -->    before a block: the test does not run it
     <!-- soak: REASON -->       ... only with METERLET_SOAK=1
+    <!-- run: as a script -->   before a ```python: a script of its own
     <!-- needs: FILES -->        ... only where real data are, all FILES among them
 
 A command that ends in `&` goes on beside the others. One whose exit code the next command prints
@@ -20,7 +21,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 RUN_ELSEWHERE: Final = {"docs/applets.md": "tests/applets/sdk/test_tutorial.py"}
 FENCE: Final = re.compile(
-    r"(?:^<!-- (not run|soak|needs): ([^\n]+) -->\n+)?^( *)```(\w*)[^\n]*\n(.*?)^ *```$",
+    r"(?:^<!-- (not run|soak|needs|run): ([^\n]+) -->\n+)?^( *)```(\w*)[^\n]*\n(.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 PROMPT: Final = "$ "
@@ -61,6 +62,8 @@ def command_blocks(page: str) -> Iterator[CommandBlock]:
         if language == "sh":
             commands = tuple(Command(line, None) for line in _joined(text.splitlines()))
             yield CommandBlock(commands, mark, why)
+        elif language == "python" and mark == "run":
+            yield CommandBlock((Command(f"python - <<'END'\n{text}END", None),), mark, why)
         elif language == "console":
             yield CommandBlock(tuple(_prompted(text)), mark, why)
 
@@ -70,7 +73,7 @@ def _joined(lines: list[str]) -> Iterator[str]:
     command, end = "", ""
     for line in lines:
         command += line
-        if begun := re.search(r"<<-?(\w+)", line):
+        if begun := re.search(r"<<'?(\w+)", line):
             end = begun[1]
         loop = re.match(r"(?:for|while|until)\b", command) and not re.search(r"\bdone\b", command)
         if line.endswith("\\") or loop or (end and line != end):

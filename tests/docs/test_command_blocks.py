@@ -45,6 +45,7 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     "docs/mdms.md": [
         "not run: needs weeks of sums and a feeder's meter; tests/journeys/test_mdms.py does it"
     ],
+    "docs/python.md": ["not run: installs"],
     "docs/settlement.md": [
         "not run: needs two groups of homes; tests/journeys/test_group_settlement.py does it",
         "not run: needs two groups of homes; tests/journeys/test_settlement.py does it",
