@@ -209,7 +209,7 @@ class Journey:
         with Device.open(self.folder / "hub") as device:
             for entry in device.disclosure.log.entries("refusal"):
                 self.say(
-                    f"resident: refused to the {entry.facts['recipient']}: {entry.facts['why']}"
+                    f"resident: not told to the {entry.facts['recipient']}: {entry.facts['why']}"
                 )
 
     def _serve(self) -> subprocess.Popen[str]:
