@@ -117,7 +117,7 @@ def curve_options(command: Callable[..., None]) -> Callable[..., None]:
                 "--rho",
                 "nano_rho",
                 type=Rho(),
-                help="Add noise worth so much of the region's privacy budget.",
+                help="Add noise that costs so much of the region's privacy budget.",
             ),
             click.option(
                 "--mechanism",
