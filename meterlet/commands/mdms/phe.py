@@ -9,7 +9,7 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.common import json_option, one_line_errors, print_json
-from meterlet.commands.mdms.options import mdms_option
+from meterlet.commands.mdms.options import FILE, mdms_option, output_option
 from meterlet.commands.tariff_files import write_new
 from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey
 from utility_server.errors import CannotVerify
@@ -25,9 +25,6 @@ from utility_server.grid.mdms.second_opinion import second_opinion
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.keys import read_secret, write_secret
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-output_option = click.option("--output", "-o", type=FILE, required=True, help="A new file.")
-
 
 @click.group()
 def phe() -> None:
@@ -36,7 +33,7 @@ def phe() -> None:
 
 @phe.command("public")
 @mdms_option
-@output_option
+@output_option("A new file.")
 def public(folder: Path, output: Path) -> None:
     """Write the MDMS's public key: who has it can encrypt, and add up."""
     with one_line_errors(), Mdms.open(folder) as workspace:
@@ -46,7 +43,7 @@ def public(folder: Path, output: Path) -> None:
 
 @phe.command("private")
 @mdms_option
-@output_option
+@output_option("A new file.")
 def private(folder: Path, output: Path) -> None:
     """Write the MDMS's private key, which is secret, into a file of mode 0600.
 
@@ -60,7 +57,7 @@ def private(folder: Path, output: Path) -> None:
 @phe.command("encrypt")
 @click.argument("public_file", metavar="PUBLIC", type=FILE)
 @click.argument("number", type=int)
-@output_option
+@output_option("A new file.")
 def encrypt(public_file: Path, number: int, output: Path) -> None:
     """Encrypt a whole NUMBER under a PUBLIC key."""
     with one_line_errors():
@@ -72,7 +69,7 @@ def encrypt(public_file: Path, number: int, output: Path) -> None:
 @phe.command("add")
 @click.argument("public_file", metavar="PUBLIC", type=FILE)
 @click.argument("files", metavar="CIPHERTEXT...", nargs=-1, required=True, type=FILE)
-@output_option
+@output_option("A new file.")
 def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
     """Add up encrypted numbers under their PUBLIC key, without opening them."""
     with one_line_errors():
