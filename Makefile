@@ -6,12 +6,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
-SOURCES := applets benchmarks meterlet dlms_codec hub protocols sml_codec tariffs tests utility_server
+SOURCES := applets benchmarks docs meterlet dlms_codec hub protocols sml_codec tariffs tests utility_server
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts tests compiled compiled-tests bench fuzz format \
-    clean
+.PHONY: help demo test check lint types contracts docs tests compiled compiled-tests bench fuzz \
+    format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,9 +19,9 @@ help: ## list the targets
 demo: $(VENV)/.demo ## set everything up and run the main job end to end (DEMO="--json" adds options)
 	@$(BIN)/meterlet demo $(DEMO)
 
-test: $(VENV)/.test check compiled-tests ## set everything up, then lint, types, contracts and all tests
+test: $(VENV)/.test check compiled-tests ## set everything up, then lint, types, contracts, docs and all tests
 
-check: $(VENV)/.test lint types contracts tests ## the same on an environment that stands
+check: $(VENV)/.test lint types contracts docs tests ## the same on an environment that stands
 
 lint: $(VENV)/.test ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
@@ -32,6 +32,9 @@ types: $(VENV)/.test ## mypy, strict
 
 contracts: $(VENV)/.test ## who may import whom
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.test ## the documentation as a site, in build/site; broken links and references fail
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 tests: $(VENV)/.test ## pytest, on all cores (TESTS="tests/hub -k vault" picks some)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
@@ -73,13 +76,13 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/.test: $(VENV)/.demo tests/system-packages
 	@echo "installing what the tests need (once)"
 	@tests/system-packages
-	@$(PIP) install --editable '.[all,browser,test]'
+	@$(PIP) install --editable '.[all,browser,docs,test]'
 	@test ! -e /usr/include/PCSC/winscard.h || $(PIP) install --editable '.[pcsc]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
 	@echo "installing what the benchmarks compare with (once)"
-	@$(PIP) install --editable '.[all,browser,test,bench]'
+	@$(PIP) install --editable '.[all,browser,docs,test,bench]'
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test

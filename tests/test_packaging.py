@@ -25,7 +25,7 @@ PRODUCT: Final = (
     "utility_server",
 )  # fmt: skip
 PYPROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-FOR_DEVELOPERS: Final = frozenset({"bench", "browser", "fuzz", "pcsc", "test"})
+FOR_DEVELOPERS: Final = frozenset({"bench", "browser", "docs", "fuzz", "pcsc", "test"})
 
 ENTRIES: Final = {
     "": (

@@ -38,7 +38,7 @@ FED_IN: Final = ":2."
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def applet() -> None:
-    """The programs in the hub, each with one recipient and one purpose."""
+    """Applets: the programs in the hub. Each has one recipient and one purpose."""
 
 
 for command in (key, new, run):
@@ -90,8 +90,8 @@ def install(
 ) -> None:
     """Install a PACKAGE with a channel of its own to its recipient.
 
-    Shows what the applet may tell whom and asks the resident to consent. The enrolment file holds
-    the channel's keys: hand it to the recipient and destroy it.
+    Shows what the applet may release to whom, and asks the resident to consent. The enrolment
+    file has the channel's keys: hand it to the recipient and destroy it.
     """
     with one_line_errors(), _installer(folder) as installer:
         read = installer.read(package.read_bytes())
@@ -237,7 +237,7 @@ def unlock(folder: Path, aid: bytes, as_json: bool) -> None:
 @aid_argument
 @json_option
 def delete(folder: Path, aid: bytes, as_json: bool) -> None:
-    """Remove the applet AID, its package, its domain and all it kept."""
+    """Remove the applet AID, its package, its domain and all that it stored."""
     with one_line_errors(), _installer(folder) as installer:
         installer.remove(aid)
     _say("removed", aid, as_json)

@@ -63,7 +63,7 @@ SHOWN: Final = 48
 @click.command()
 @click.argument("name")
 @click.option("--vendor", default="A vendor", show_default=True, help="Who you are.")
-@click.option("--raw", is_flag=True, help="One that sees readings and has outputs instead.")
+@click.option("--raw", is_flag=True, help="A raw applet: sees readings, has fixed outputs.")
 @click.option(
     "--in",
     "parent",
@@ -144,7 +144,7 @@ def run(
 
     A statement applet is installed, selected and sent the commands of FOLDER/run.apdu; in them,
     {begin} and {end} stand for the sample period and {nonce} for sixteen bytes. Consents are those
-    that its manifest asks for. A raw applet is let see one release of each output, then another.
+    that its manifest asks for. A raw applet goes through two releases of each output.
     """
     begin: date = first.date()
     period = Period(begin, begin + timedelta(days=days - 1))

@@ -24,7 +24,7 @@ authority_option = folder_option("authority", "The authority's folder.")
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def authority() -> None:
-    """The metering authority: vouches for meters, sees no reading and no sum."""
+    """The metering authority: it vouches for meters and sees no reading and no sum."""
 
 
 @authority.command()

@@ -20,7 +20,7 @@ MEGABYTE = 1 << 20
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def concentrator() -> None:
-    """Forwards a round's messages and multiplies ciphertexts; sees nothing, keeps nothing."""
+    """The concentrator: it collects contributions and multiplies ciphertexts. It has no key."""
 
 
 @concentrator.command()

@@ -98,10 +98,10 @@ def demo(
     keep: Path | None,
     as_json: bool,
 ) -> None:
-    """Go the whole way of a reading: meter, hub, private bill, utility, resident.
+    """Run the whole demonstration: meter, hub, bill, utility, resident.
 
-    Without --readings a synthetic household stands in. With --tamper somebody cheats, and the
-    exit code is 3 with the check that found it.
+    The household is synthetic unless --readings names a file. With --tamper somebody cheats: the
+    command names the check that found it and exits with code 3.
     """
     if context.invoked_subcommand is not None:
         return
@@ -144,7 +144,7 @@ def demo(
     else:
         console = Console()
         show_bill(console, result.inspection)
-        show_released(console, result.inspection)
+        show_released(console, result.inspection, household.slot_minutes)
         console.print(
             "seconds: "
             + ", ".join(f"{name} {took:.2f}" for name, took in result.facts["timings"].items())

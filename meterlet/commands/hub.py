@@ -57,7 +57,7 @@ LARGEST_LEAD: Final = 3_600
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def hub() -> None:
-    """The device at home: readings in, answers of its applets out."""
+    """The device at home: it stores readings and runs applets."""
 
 
 for command in (reader, restore, snapshot):
@@ -67,7 +67,11 @@ for command in (reader, restore, snapshot):
 @hub.command()
 @click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
-@click.option("--serial", type=click.IntRange(1, (1 << 40) - 1), help="An emulated meter instead.")
+@click.option(
+    "--serial",
+    type=click.IntRange(1, (1 << 40) - 1),
+    help="Serial number of an emulated meter, instead of --meter.",
+)
 @click.option(
     "--register",
     "registers",
@@ -84,7 +88,9 @@ for command in (reader, restore, snapshot):
     flag_value="1-0:2.8.0*255",
     help="Also the register of what is fed in; without OBIS: 1-0:2.8.0*255.",
 )
-@click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose local days count.")
+@click.option(
+    "--zone", default="Europe/Berlin", show_default=True, help="Time zone of the local days."
+)
 @click.option(
     "--slot",
     type=click.Choice(["5", "15", "30", "60"]),
@@ -104,7 +110,7 @@ for command in (reader, restore, snapshot):
     "authorities",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Public key (PEM) of who says which meters there are, for sums over households.",
+    help="Public key (PEM) of the metering authority, for sums over households.",
 )
 @json_option
 def init(
@@ -195,13 +201,13 @@ def ingest(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Let readings in, and certify the days that are over.
+    """Store readings, and certify the days that are over.
 
     SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
     data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
-    (tcp://HOST:PORT), or `synthetic`. Intervals go on where the last reading left the register;
-    time between is a gap. Damaged telegrams are reported and left out; what is intact
-    is kept, and the exit code is 1.
+    (tcp://HOST:PORT), or `synthetic`. The register goes on from the last reading, and
+    the time between is missing. Damaged telegrams are reported and left out. Intact ones are
+    stored, and the exit code is then 1.
     """
     with one_line_errors(), Device.open(folder) as device:
         meter = device.description
@@ -326,7 +332,7 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
 @hub_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Say what the hub holds."""
+    """Show the meter, the readings and the applets of a hub."""
     with one_line_errors(), Device.open(folder) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()

@@ -24,7 +24,7 @@ RULES: Final = [rule.value for rule in RoundingRule]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def index() -> None:
-    """Price indices: what energy was worth, step by step."""
+    """Price indices: market prices of energy, step by step."""
 
 
 @index.command("import")
@@ -72,7 +72,7 @@ def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> Non
 @click.option("--key", type=FILE, help="Accept only what this public key (PEM) has signed.")
 @json_option
 def show(document: Path, key: Path | None, as_json: bool) -> None:
-    """Show what index a DOCUMENT is."""
+    """Show the price index in a DOCUMENT."""
     with one_line_errors():
         found, signature = load_index(document, key)
     _show(found, signature, as_json=as_json)

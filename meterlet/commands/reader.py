@@ -194,7 +194,7 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
 @profile_option
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def restore(folder: Path, profile: str | None, file: Path) -> None:
-    """Put the database of FILE, a snapshot of this hub, in the place of the present one."""
+    """Replace the hub's database with FILE, a snapshot of this hub."""
     hub = _folder(folder, profile)
     with one_line_errors():
         _check_snapshot(file)

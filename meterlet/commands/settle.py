@@ -98,13 +98,12 @@ def settle(
     bundles: Path | None,
     as_json: bool,
 ) -> None:
-    """Settle at a price index: verify, and share the sum out to the suppliers, to the penny.
+    """Settle a month at a price index: verify the parts and share out the total, to the penny.
 
-    Each customer's hub is asked about a --month and proves its part; or, --private, all of a
-    supplier's customers together tell one number and no customer's part is known; or the --sums of
-    suppliers' customers are known slot by slot. Exit code 3 if an answer is wrong, 4 if one is not
-    to be had, 5 if (with --customers) a consent is lacking; what could be settled is printed all
-    the same, as provisional.
+    With --customers each customer's hub proves its own part. With --private all customers of a
+    supplier give one number, and nobody learns a single customer's part. With --sums each
+    supplier's load curve is known already. Exit code 3: an answer is wrong. 4: an answer is
+    missing. 5 (--customers): a consent is missing. The shares are then printed as provisional.
     """
     if sum((customers is not None, bool(regions), bool(groups))) != 1 or bool(groups) != (
         month is None

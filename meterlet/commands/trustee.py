@@ -16,7 +16,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def trustee() -> None:
-    """Holds a share of the key; without it an MDMS opens nothing, with it sums only."""
+    """The trustee: it has one share of a split key. Without it the MDMS decrypts nothing."""
 
 
 @trustee.command()
@@ -43,7 +43,7 @@ def serve(
     port: int,
     as_json: bool,
 ) -> None:
-    """Help the MDMS to open sums over groups that are large enough, until interrupted."""
+    """Help the MDMS to decrypt sums over groups that are large enough, until interrupted."""
     with one_line_errors():
         trusted = tuple(public_key(path).public_bytes_raw() for path in authorities)
         made = Trustee.open(share, public_key(operator).public_bytes_raw(), trusted, smallest_group)

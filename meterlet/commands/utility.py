@@ -38,7 +38,7 @@ METHODS = [method.value for method in Method]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def utility() -> None:
-    """The supplier: tariffs out, bills in, each one verified; sums of regions, too."""
+    """The utility: it asks for bills and sums, verifies them and keeps the ledger."""
 
 
 utility.add_command(aggregate)
@@ -97,7 +97,7 @@ def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
 
 @utility.group()
 def request() -> None:
-    """Ask a customer's hub."""
+    """Ask a customer's hub for a bill or a profile."""
 
 
 @request.command("bill")
@@ -171,7 +171,7 @@ def request_profile(
     address: str,
     as_json: bool,
 ) -> None:
-    """Ask which of given profiles a customer's month is most like, verify it and enter it."""
+    """Ask which profile a customer's month is most like, verify it and enter it in the ledger."""
     if month is None:
         raise click.UsageError("say which --month")
     if (method == Method.SAMPLE) != (one_in is not None):

@@ -105,12 +105,12 @@ class Journey:
             with self._station("certifier"):
                 days = device.certify()
             both = ", energy drawn and energy fed in" if device.feed_in else ""
-            self.say(f"certifier: {days} days committed to and signed, slot by slot{both}")
+            self.say(f"certifier: {days} days signed, with a commitment to each slot{both}")
         with Utility.open(self.folder / "utility") as office:
             billed, traffic = self._bill(office, meter)
         self.say(
-            f"utility: verified, {billed.verified.bill.total} {billed.verified.bill.currency}"
-            f" for {billed.verified.slots:,} slots; invoice {billed.invoice.number}"
+            f"utility: {billed.verified.bill.total} {billed.verified.bill.currency}"
+            f" for {billed.verified.slots:,} slots verified; invoice {billed.invoice.number} sent"
         )
         with Device.open(self.folder / "hub") as device, self._station("inspection"):
             checked = check_invoices(device, APPLET)[-1]

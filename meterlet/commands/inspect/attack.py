@@ -27,9 +27,9 @@ DAY: Final = click.DateTime(["%Y-%m-%d"])
 @click.option("--until", "last", type=DAY, help="The last local day; by default the first.")
 @json_option
 def attack_command(folder: Path, first: datetime, last: datetime | None, as_json: bool) -> None:
-    """Look for appliances in your own curve, and in the best that each recipient can know of it.
+    """Look for appliances in your own load curve, and in what each recipient can know of it.
 
-    It runs here and tells nobody.
+    The attack runs here, and nothing leaves the house.
     """
     with one_line_errors(), Device.open(folder) as device:
         view = attack(device, Period(first.date(), (last or first).date()))

@@ -81,7 +81,7 @@ def inspect_bill(
     """Check the last invoice against your own readings.
 
     With --tariff, work out what the month (the last whole one, or --month) would have cost under
-    other tariffs; with --forecast, what this month will come to. Neither tells anybody anything.
+    other tariffs; with --forecast, what this month will come to. Neither sends anything to anybody.
     """
     if (ahead and (files or with_proof or month)) or (files and with_proof):
         raise click.UsageError("--proof, --tariff and --forecast each ask for something else")
@@ -119,7 +119,7 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
             console.print(
                 Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())
             )
-        show_released(console, facts)
+        show_released(console, facts, device.description.slot_minutes)
     verdicts = {last.verdict} if proof is None else {last.verdict, proof.verdict}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
     raise SystemExit(int(VERDICT_EXITS[worst]))
@@ -216,8 +216,12 @@ def tariffs(folder: Path, as_json: bool) -> None:
 
 def show_bill(console: Console, facts: dict[str, Any]) -> None:
     """Print line items and the verdict."""
+    few = all(
+        known["degrees_of_freedom"] == 1 and not known["peaks"] for known in facts["known"].values()
+    )
     title = f"Invoice {facts['invoice']}, {facts['first_day']} to {facts['last_day']}"
-    table = Table(title=title)
+    saw = "one number and a proof" if few else "numbers and their proofs"
+    table = Table(title=f"{title}\n(the resident's own copy; the supplier saw {saw})")
     for name in ("", "quantity", "price", "amount"):
         table.add_column(name, justify="left" if not name else "right")
     for item in facts["items"]:
@@ -229,8 +233,10 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
             f"{amount:,.4f} {facts['currency']}",
         )
     console.print(table)
-    total = f"invoiced {facts['invoiced']}, recomputed {facts['recomputed']} {facts['currency']}"
-    console.print(f"{total}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}")
+    console.print(
+        f"the invoice says {facts['invoiced']}, your own readings {facts['recomputed']}"
+        f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}".strip()
+    )
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
 

@@ -60,9 +60,9 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.argument("number", type=int)
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="An earlier last day.")
 @click.option("--least-days", type=int, help="A longer shortest period, in days.")
-@click.option("--least-minutes", type=int, help="More minutes of slots that must be mixed.")
+@click.option("--least-minutes", type=int, help="More minutes of slots that look alike.")
 @click.option("--answers", type=int, help="Fewer answers about the same period.")
-@click.option("--within-days", type=int, help="More days that hold no more answers than that.")
+@click.option("--within-days", type=int, help="More days in which no more answers are given.")
 @click.option("--bits", type=int, help="Smaller answers.")
 @click.option("--least-group", type=int, help="Sums over more households.")
 def narrow(
@@ -76,7 +76,7 @@ def narrow(
     bits: int | None,
     least_group: int | None,
 ) -> None:
-    """Put a narrower consent in the place of consent NUMBER."""
+    """Replace consent NUMBER with a narrower one."""
     asked = until, least_days, least_minutes, answers, within_days, bits, least_group
     if not any(asked):
         raise click.UsageError("say what to narrow")
@@ -135,7 +135,7 @@ def consent_export(
 @hub_option
 @json_option
 def list_consents(folder: Path, as_json: bool) -> None:
-    """List every consent there ever was."""
+    """List all consents, past ones included."""
     with one_line_errors(), Device.open(folder) as device:
         given = device.disclosure.consents()
     lines = [

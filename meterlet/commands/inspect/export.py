@@ -71,7 +71,7 @@ def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, y
 @output_option
 @click.option("--minutes", type=int, help="Coarser than the consent allows.")
 def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> None:
-    """Write the readings that export consent NUMBER is about to a CSV file for its recipient."""
+    """Write the readings that export consent NUMBER covers to a CSV file for its recipient."""
     with one_line_errors(), Device.open(folder) as device:
         _free(output)
         made = export_readings(device, number, minutes)

@@ -260,7 +260,7 @@ def passphrase(folder: Path, name: str, passphrase_file: TextIO | None, as_json:
 @click.argument("name")
 @json_option
 def remove(folder: Path, name: str, as_json: bool) -> None:
-    """Remove the resident NAME; whoever is signed in so is signed out."""
+    """Remove the resident NAME, and sign NAME out everywhere."""
     with _residents(folder) as residents:
         residents.remove(name)
         _record(folder, "resident removed", name)

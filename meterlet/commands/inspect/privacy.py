@@ -19,7 +19,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--operator", type=FILE, required=True, help="The operator's public key (PEM).")
 @json_option
 def privacy(notice: Path, operator: Path, as_json: bool) -> None:
-    """Check an operator's NOTICE of what was published of a region, and show it."""
+    """Check and show an operator's NOTICE of what it published about a region."""
     with one_line_errors():
         said = PrivacyNotice.verify(notice.read_bytes(), public_key(operator))
     if as_json:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect releases`: what left the house."""
 
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import rich_click as click
 from rich.console import Console
@@ -10,27 +11,90 @@ from rich.markup import escape
 from rich.table import Table
 
 from hub.device import Device
-from hub.inspection.api.json_views import disclosed_json, message_json
+from hub.inspection.api.json_views import TOGETHER, disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import printable
 from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
 
+SLOTS: Final = {15: "quarter-hours", 30: "half-hours", 60: "hours"}
+LONGEST_DAY_MINUTES: Final = 25 * 60
+CLOCK_CHANGE_HOURS: Final = 1.1
+"""By how much local days may fall short of 24 hours each; the hours are rounded."""
 
-def in_words(known: dict[str, Any]) -> str:
-    """Return what somebody knows, in a line."""
-    window = known["shortest_window"]
-    span = (
-        "no stretch of time by itself"
-        if window is None
-        else f"nothing shorter than {window['days']:g} days"
-    )
+
+def learned_in_words(recipient: str, facts: dict[str, Any], slot_minutes: int) -> str:
+    """Return what a recipient learned, in sentences that hold whatever was released.
+
+    The first and the second count by linear algebra, the last is the bound on everything else
+    (`hub.disclosure.knowledge`).
+    """
+    known = facts["known"][recipient]
+    all_of_them = recipient == TOGETHER
+    releases = [one for one in facts["released"] if all_of_them or one["recipient"] == recipient]
+    kinds = {kind for release in releases for kind in release["statement"].split("+")}
+    registers = len({release["register"] for release in releases})
+    who = f"The {recipient}" if recipient.islower() else recipient
+    it, who = ("they", recipient.capitalize()) if all_of_them else ("it", who)
+    if not known["slots"]:
+        return f"{who} learned no number about your use."
+    slots = f"{known['slots']:,} {SLOTS.get(slot_minutes, f'slots of {slot_minutes} minutes')}"
+    if registers > 1:
+        slots += f" of {_word(registers)} registers"
     return (
-        f"{known['degrees_of_freedom']} of {known['slots']:,} degrees of freedom,"
-        f" {known['bits']} bits, {span}; at the very most"
-        f" {known['degrees_of_freedom_at_most']} sums, each over"
-        f" {known['nothing_finer_than_minutes'] / 60:g} h of slots or more"
-        + (f"; and how high {known['peaks']} peaks were, not when" if known["peaks"] else "")
+        f"{who} learned {_numbers(known)} about your {slots}."
+        f" {it.capitalize()} {_shortest_stretch(known, kinds)}."
+        f" Even with unlimited effort {it} could learn {_at_most(known, kinds)}."
     )
+
+
+def _numbers(known: dict[str, Any]) -> str:
+    rank, peaks = known["degrees_of_freedom"], known["peaks"]
+    parts = []
+    if rank:
+        # Charges in blocks count as all that they may give away: the rank is an upper bound.
+        parts.append("one number" if rank == 1 else f"at most {rank:,} numbers")
+    if peaks:
+        verb = "was" if peaks == 1 else "were"
+        parts.append(f"how high {_count(peaks, 'peak')} {verb}, not when")
+    bits = f"{known['bits']:,} bits" + (" in all" if rank + peaks > 1 else "")
+    return f"{' and '.join(parts)} ({bits})"
+
+
+def _shortest_stretch(known: dict[str, Any], kinds: set[str]) -> str:
+    window = known["shortest_window"]
+    if window is None:
+        if known["nothing_finer_than_minutes"] > LONGEST_DAY_MINUTES:
+            return "cannot work out your use on any single day"
+        samples = ", the sampled readings apart" if "sample" in kinds else ""
+        return (
+            f"cannot work out your use over any stretch of time by adding and subtracting{samples}"
+        )
+    first, last, hours = window["first_day"], window["last_day"], 24 * window["days"]
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+    if hours < 24 * days - CLOCK_CHANGE_HOURS:
+        return f"can work out your use over {hours:g} hours from {first} on, and no shorter time"
+    if days == 1:
+        return f"can work out your use on {first}"
+    return f"can work out your use from {first} to {last}, and over no shorter time"
+
+
+def _at_most(known: dict[str, Any], kinds: set[str]) -> str:
+    minutes, totals = known["nothing_finer_than_minutes"], known["degrees_of_freedom_at_most"]
+    time = f"{minutes / 60:g} hours" if minutes > 60 else f"{minutes} minutes"
+    besides = ["how high peaks were"] * bool(known["peaks"])
+    besides += ["how far your use went above limits"] * ("excess" in kinds)
+    return (
+        f"at most {_count(totals, 'total')},{' each' * (totals > 1)} over {time} or more"
+        + "".join(f", and {what}" for what in besides)
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{_word(number)} {noun}{'s' * (number != 1)}"
+
+
+def _word(number: int) -> str:
+    return {1: "one", 2: "two", 3: "three"}.get(number, f"{number:,}")
 
 
 def plain(text: str) -> str:
@@ -38,8 +102,8 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
-def show_released(console: Console, facts: dict[str, Any]) -> None:
-    """Print what left the house."""
+def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) -> None:
+    """Print what left the house, and what it tells; the hub's slots have so many minutes."""
     table = Table(title="What left the house")
     for name in ("when", "to", "for", "what", "bytes"):
         table.add_column(name, justify="right" if name == "bytes" else "left")
@@ -53,8 +117,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"{release['bytes']:,}",
         )
     console.print(table)
-    for name, known in facts["known"].items():
-        console.print(f"{plain(name)} knows {in_words(known)}")
+    for recipient in facts["known"]:
+        console.print(plain(learned_in_words(recipient, facts, slot_minutes)))
     for output in facts["outputs"]:
         console.print(
             f"{plain(output['recipient'])} got {plain(output['output'])}, {output['bits']} bits,"
@@ -66,12 +130,12 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f" {export['resolution_minutes']} min at {export['time']}"
         )
     for part in facts["aggregates"]:
-        what = f"{part['values']} sums"
+        what = _count(part["values"], "sum")
         if part["index"] is not None:
-            what = f"one number, the worth at {plain(part['index'])},"
+            what = f"one number, the value at the prices of {plain(part['index'])},"
         console.print(
             f"{plain(part['recipient'])} got {what} over {part['households']} households at"
-            f" {part['time']}: nothing of this one alone"
+            f" {part['time']}, and nothing about this one alone"
         )
     for copy in facts["copies"]:
         console.print(
@@ -81,18 +145,18 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
         who, why = plain(refusal["recipient"]), plain(refusal["why"])
         console.print(f"refused {who} at {refusal['time']}: {why}")
     console.print(
-        f"{facts['bytes_left_house']:,} bytes on the wire in all,"
+        f"{facts['bytes_left_house']:,} bytes left the house in all,"
         f" {facts['raw_readings_left_house']} readings among them"
     )
 
 
 @click.command()
 @hub_option
-@click.option("--recipient", help="Only what went to this one.")
+@click.option("--recipient", help="Only what this recipient got.")
 @click.option("--bytes", "with_bytes", is_flag=True, help="Show every message, decoded and raw.")
 @json_option
 def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: bool) -> None:
-    """List what left the house, and what each recipient knows, alone and together."""
+    """List what left the house, and what each recipient learned, alone and together."""
     with one_line_errors(), Device.open(folder) as device:
         view = releases_view(device, recipient)
         facts = disclosed_json(view, device.zone).as_json()
@@ -105,7 +169,7 @@ def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: boo
     if as_json:
         print_json("meterlet.inspect.releases/1", facts)
         return
-    show_released(Console(), facts)
+    show_released(Console(), facts, device.description.slot_minutes)
     for message in facts.get("messages", ()):
         recipient = printable(message["recipient"])
         click.echo(f"\n{message['time']} to {recipient}: {message['size']:,} bytes")

@@ -48,7 +48,7 @@ def create(folder: Path, name: str, scopes: tuple[str, ...], as_json: bool) -> N
 @hub_option
 @json_option
 def list_tokens(folder: Path, as_json: bool) -> None:
-    """List every token there ever was, without its secret."""
+    """List all tokens, revoked ones included, without their secrets."""
     with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
         found = [_facts(token) for token in Tokens(database, device).all()]
     if as_json:

@@ -13,7 +13,7 @@ __all__ = ["mdms"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def mdms() -> None:
-    """The grid operator's store of sums: it opens sums only, never a home."""
+    """The grid operator's server: it decrypts and stores sums, never the use of one home."""
 
 
 COMMANDS = (

@@ -104,7 +104,7 @@ def asked_options(command: Callable[..., None]) -> Callable[..., None]:
                 "--rho",
                 "nano_rho",
                 type=Rho(),
-                help="Add noise worth so much of the region's privacy budget.",
+                help="Add noise that costs so much of the region's privacy budget.",
             ),
             click.option(
                 "--mechanism",

@@ -55,7 +55,7 @@ def query(
     with_budget: bool,
     as_json: bool,
 ) -> None:
-    """Show a region's load curve and what it comes to."""
+    """Show a region's load curve and its totals."""
     region = question.region
     with one_line_errors(), Mdms.open(folder) as office:
         curve, published = question.curve(office)
@@ -114,7 +114,7 @@ def forecast(
     origins: int | None,
     as_json: bool,
 ) -> None:
-    """Forecast a region's load after the days that are stored or asked for."""
+    """Forecast a region's load for the days after those stored or named."""
     region = question.region
     with one_line_errors(), Mdms.open(folder) as office:
         curve, published = question.curve(office)
@@ -162,7 +162,9 @@ def forecast(
 @mdms_option
 @asked_options
 @click.option("--output", "-o", type=FILE, required=True, help="A new SVG file.")
-@click.option("--forecast", "days", type=click.IntRange(1, 31), help="And so many days ahead.")
+@click.option(
+    "--forecast", "days", type=click.IntRange(1, 31), help="Also draw a forecast of so many days."
+)
 @json_option
 def plot(
     folder: Path,

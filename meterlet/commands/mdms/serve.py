@@ -24,7 +24,7 @@ from utility_server.head_end import Address
 )
 @json_option
 def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
-    """Let meters be members of sums, by the CERTIFICATES of a trusted authority."""
+    """Admit meters to sums, by the CERTIFICATES of a trusted authority."""
     admitted = []
     with one_line_errors(), Mdms.open(folder) as office:
         for path in certificates:

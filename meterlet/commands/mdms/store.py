@@ -101,7 +101,7 @@ def rotate(folder: Path, as_json: bool) -> None:
 @click.option("--rho", "nano_rho", type=Rho(), help="Grant so much in all; else it is only shown.")
 @json_option
 def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> None:
-    """Show or set what may be published of a region: the privacy budget of each of its homes."""
+    """Show or grant a region's privacy budget: how much may be published about it."""
     with one_line_errors(), Mdms.open(folder) as office:
         publisher = Publisher(office.store)
         found = publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
@@ -124,7 +124,7 @@ def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> No
 )
 @json_option
 def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
-    """Tell residents, signed, what has been published of their region and what it may cost."""
+    """Write a signed notice for residents: what was published about their region."""
     with one_line_errors(), Mdms.open(folder) as office:
         publisher = Publisher(office.store)
         said = PrivacyNotice(publisher.budget(region), office.now(), publisher.releases(region))
