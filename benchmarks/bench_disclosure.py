@@ -26,6 +26,7 @@ from hub.disclosure import (
     knowledge_of,
 )
 from hub.vault import Database
+from tests.support.releases import sum_request
 
 SLOTS = 2976
 EARLIER = 60
@@ -73,9 +74,7 @@ def guard(tmp_path: Path) -> Iterator[Disclosure]:
 
 def request_for(weights: tuple[int, ...]) -> ReleaseRequest:
     form = Form(0, 900, weights)
-    return ReleaseRequest(
-        b"\xf0bill", b"package", "supplier", "billing", "linear", 31, form, b"tariff"
-    )
+    return sum_request(b"\xf0bill", b"package", "supplier", "billing", 31, form, b"tariff")
 
 
 @pytest.mark.parametrize("kind", KINDS)

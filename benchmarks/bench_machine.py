@@ -41,8 +41,8 @@ def process(self, command):
         self.platform.clock.now()
         return Response()
     slots = self.platform.calendar.slots("{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY})
-    opened = self.platform.statements.open_linear(
-        "{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY}, [3] * len(slots.starts), b"tariff")
+    opened = self.platform.statements.open_amounts(
+        "{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY}, amounts(*[3] * len(slots.starts)), b"tariff")
     return Response(b"".join(opened.certified_days))
 
 def loop(self, times):

@@ -23,11 +23,11 @@ from unittest.mock import patch
 
 import pytest
 
-from applets.billing.charges import Plan, is_one_sum, plan_bill
+from applets.billing.charges import plan_bill
 from applets.billing.statement import PURPOSE, RECIPIENT
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
-from protocols.amounts import Amount, Excess, SlotForm, Sum
+from protocols.amounts import Amount, Excess
 from protocols.metrology import CertifiedPeriod, Period, Series
 from protocols.proofs import (
     Quantity,
@@ -176,12 +176,7 @@ def case(name: str) -> Case:
     begin, end = MAY.bounds(ZONE)
     starts = [t for one in days for t in one.use.grid.boundaries()[:-1]]
     states = [int(state) for one in days for state in one.use.states]
-    if is_one_sum(tariff, begin, end, states):
-        prices = tariff.prices(starts, 900)
-        amounts: tuple[Amount, ...] = (Sum(SlotForm.of(dict(enumerate(prices)))),)
-    else:
-        plan: Plan = plan_bill(tariff, starts, 900, states, begin, end)
-        amounts = plan.amounts(Register.IMPORT)
+    amounts = plan_bill(tariff, starts, 900, states, begin, end).amounts(Register.IMPORT)
     context = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 15, tariff.digest, RECIPIENT, PURPOSE, bytes(16)
     )

@@ -341,7 +341,7 @@ def print_statements() -> None:
 def print_sizes() -> None:
     month_size = len(vector_days(1)[0]) + len(fee_proof(1))
     print(f"\nbytes: commitments and proof of a fee, vector {month_size} (goal 2500),"
-          f" slots {len(month(33)) + 72};")  # fmt: skip
+          f" slots {len(month(33)) + len(proof_of(fee, vector=False))};")  # fmt: skip
     print(f"       range of 64 bits {len(proof_of(ranged, vector=False)) - 33} (goal 700),"
           f" bit by bit {len(prove_bits())};")  # fmt: skip
     print(f"       tiered month, slots {len(proof_of(tiered, vector=False))},"

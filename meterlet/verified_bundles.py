@@ -181,7 +181,7 @@ def _key(key: PublicKey) -> bytes:
 
 
 def _bill(evidence: BillBundle) -> VerifiedBillBundle:
-    question, tariff, verified = verification.verify_bill(evidence)
+    question, tariff, verified = verification.verify_bill(evidence, is_stored=True)
     bill = verified.bill
     return VerifiedBillBundle(
         question.meter.hex(),
@@ -222,7 +222,7 @@ def _settlement(evidence: SettlementBundle) -> VerifiedSettlementBundle:
 
 
 def _profile(evidence: ProfilingBundle) -> VerifiedProfileBundle:
-    question, request, profiled = verification.verify_profile(evidence)
+    question, request, profiled = verification.verify_profile(evidence, is_stored=True)
     return VerifiedProfileBundle(
         question.about.meter.hex(),
         _moment(question.about.begin, evidence.zone),

@@ -2,12 +2,12 @@
 """The billing applet: says what is to be paid, and never sees a reading.
 
 Installed with the supplier's Ed25519 public key (32 bytes) as its parameters. For a question it
-checks that the supplier signed the tariff, asks the calendar which slots the period has, works out
-their prices, and asks the platform for Σ price·use with a proof; or, where that one sum does not
-make the bill, says which slots count together in blocks and which windows have a peak, and asks for
-what each charge comes to. Where the tariff credits feed-in it asks for both registers; a hub that
-has no export register answers 6A81. It keeps for the resident, under
-`resident/`, the supplier's key, every tariff it answered under and every invoice it was handed.
+checks that the supplier signed the tariff, asks the calendar which slots the period has, and works
+out which amounts make the bill: Σ price·use, or where that one sum does not, which slots count
+together in blocks and which windows have a peak. It asks the platform for these amounts with a
+proof. Where the tariff credits feed-in it asks for both registers; a hub that has no export
+register answers 6A81. It keeps for the resident, under `resident/`, the supplier's key, every
+tariff it answered under and every invoice it was handed.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,10 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Final
 
-from applets.billing.charges import Plan, is_one_sum, plan_bill
+from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import (
-    Answer,
     BillAnswer,
     BillQuestion,
-    ChargesAnswer,
     Instruction,
     Proved,
 )
@@ -45,7 +43,6 @@ from tariffs import (
     billed_registers,
     combine_states,
     split_signed_tariff,
-    total_from_energy_amount,
 )
 
 REGISTERS: Final = {Register.IMPORT: "1-0:1.8.0*255", Register.EXPORT: "1-0:2.8.0*255"}
@@ -87,16 +84,14 @@ class BillingApplet(Applet):
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
         return answer.encode()
 
-    def _answer(self, question: BillQuestion, tariff: Tariff) -> Answer:
+    def _answer(self, question: BillQuestion, tariff: Tariff) -> BillAnswer:
         begin, end = question.begin, question.end
         registers = billed_registers(tariff, begin, end)
         found = [self._slots(register, begin, end) for register in registers]
         starts, states = found[0].starts, combine_states([slots.states for slots in found])
         slot_seconds = 60 * self.platform.calendar.grid().slot_minutes
-        if is_one_sum(tariff, begin, end, states):
-            return self._one_sum(question, tariff, tariff.prices(starts, slot_seconds))
         plan = plan_bill(tariff, starts, slot_seconds, states, begin, end)
-        return self._charges(question, plan, registers)
+        return self._prove(question, plan, registers)
 
     def _slots(self, register: Register, begin: int, end: int) -> Slots:
         try:
@@ -109,31 +104,9 @@ class BillingApplet(Applet):
                 ) from None
             raise
 
-    def _one_sum(self, question: BillQuestion, tariff: Tariff, prices: list[int]) -> BillAnswer:
-        opened = self.platform.statements.open_linear(
-            REGISTERS[Register.IMPORT],
-            question.begin,
-            question.end,
-            prices,
-            tariff.digest + question.nonce,
-        )
-        bill = total_from_energy_amount(tariff, opened.value, question.begin, question.end)
-        return BillAnswer(
-            meter=question.meter,
-            begin=question.begin,
-            end=question.end,
-            nonce=question.nonce,
-            energy_amount=opened.value,
-            total=Decimal(bill.total),
-            opening=opened.opening,
-            binding=opened.digest,
-            tariff=tariff.digest,
-            days=opened.certified_days,
-        )
-
-    def _charges(
+    def _prove(
         self, question: BillQuestion, plan: Plan, registers: Sequence[Register]
-    ) -> ChargesAnswer:
+    ) -> BillAnswer:
         opened = {
             register: self.platform.statements.open_amounts(
                 REGISTERS[register],
@@ -148,7 +121,7 @@ class BillingApplet(Applet):
         proved = {
             register: Proved(one.proof, one.certified_days) for register, one in opened.items()
         }
-        return ChargesAnswer(
+        return BillAnswer(
             meter=question.meter,
             begin=question.begin,
             end=question.end,

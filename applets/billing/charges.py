@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a tariff to the amounts that have to be proved, and from their values to the bill.
 
-Both sides run this: the applet to say what is to be proved, the recipient to know what was. A
-charge becomes
+Both sides run this: the applet to say what is to be proved, the recipient to know what was.
+
+Where the bill follows from one sum of price times use over all slots, that one `Sum` is proved, and
+nothing is told of the charges it is made of. Anywhere else a charge becomes
 
     energy, series   one `Sum`: the price is the weight
     blocks           one `Tiered`, or a `Sum` where no bucket has a limit
@@ -98,8 +100,14 @@ class Plan:
     begin: int
     end: int
     parts: tuple[MeteredPart, ...]
+    """None where one sum of price times use makes the bill."""
     claims: tuple[_Claim, ...]
     """Those of the import register before those of the export register."""
+
+    @property
+    def is_one_sum(self) -> bool:
+        """Whether one sum of price times use makes the bill."""
+        return not self.parts
 
     def amounts(self, register: Register) -> tuple[Amount, ...]:
         """Return what is to be proved of a register, in order."""
@@ -107,6 +115,9 @@ class Plan:
 
     def bill(self, values: Sequence[int]) -> Bill:
         """Return the bill that follows from the amounts' values, import before export."""
+        if self.is_one_sum:
+            [energy_amount] = values
+            return total_from_energy_amount(self.tariff, energy_amount, self.begin, self.end)
         known = [{charge.name: 0 for charge in one.version.metered} for one in self.parts]
         energy = [0] * len(self.parts)
         for claim, value in zip(self.claims, values, strict=True):
@@ -129,8 +140,12 @@ def plan_bill(
 
     `states` are those of the bill: `combine_states` of the registers it depends on.
     """
-    parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
-    claims: list[_Claim] = []
+    parts, claims = list[MeteredPart](), list[_Claim]()
+    if is_one_sum(tariff, begin, end, states):
+        form = SlotForm.of_each(tariff.prices(starts, slot_seconds))
+        claims += [_Claim(0, None, Register.IMPORT, Sum(form), int)] if form.runs else []
+    else:
+        parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
     for number, one in enumerate(parts):
         for charge in one.version.metered:
             claims += _claims(number, one, charge)

@@ -11,26 +11,17 @@ id of the Open message is the recipient's nonce; the answer's Open message repea
 
 The answer is a GetProfileList.Res for the same period with these entries, in this order:
 
-    ENERGY_AMOUNT   Σ price·use, in 10^-9 of the currency (DLMS unit 10)
-    TOTAL           what is to be paid, in the currency's smallest rounded unit
-    OPENING         Σ price·blinding, 32 bytes
-    BINDING         the digest that ties the proof to its question, 32 bytes
+    TOTAL           what is to be paid, in the currency's smallest rounded unit (DLMS unit 10)
     TARIFF          the tariff's digest, 32 bytes
+    PROOF           the proof that opens the bill's amounts (`protocols.proofs.amounts`)
     CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
-
-Where no one sum of price times use makes the bill (blocks, demand charges, several versions), the
-answer is one of charges, with these entries instead:
-
-    TOTAL           as above
-    TARIFF          as above
-    PROOF           the proof that opens each charge's amount (`protocols.proofs.amounts`)
-    CERTIFIED_DAY   as above
     FEED_IN_PROOF   the proof that opens the amounts of the export register
     FEED_IN_DAY     a certified day of the export register; once for each day, in order
 
 The last two are there just if the bill depends on the export register, the two before them just if
-it depends on the import register. Which of the two kinds of answer it has to be, with which
-registers, follows from the question and the certified days (`charges`, `billed_registers`).
+it depends on the import register. Which amounts are proved, of which registers, follows from the
+question and the certified days (`charges`, `billed_registers`). `version1` reads the answers of
+version 0.1 to tariffs for which one sum makes the bill.
 
 Decoding is strict: other messages, entries, units, lengths or an order of one's own are refused.
 
@@ -41,22 +32,21 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final, Self
 
 from applets.common.questions import (
     DIGEST_SIZE,
     MOST_DAYS,
     NONCE_SIZE,
-    SCALAR_SIZE,
     About,
     MessageRefused,
     certified_days,
+    decode_answer,
     decode_question,
     encode_answer,
     encode_question,
     entry,
 )
-from applets.common.questions import decode_answer as decode_file
 from sml_codec import Obis, PeriodEntry
 
 AID: Final = bytes.fromhex("F04D544C010101")
@@ -64,10 +54,7 @@ AID: Final = bytes.fromhex("F04D544C010101")
 
 BILL: Final = Obis(bytes.fromhex("81814d010000"))
 """129-129:77.1.0*0: group A and B from the manufacturers' range, as are all below."""
-ENERGY_AMOUNT: Final = Obis(bytes.fromhex("81814d010100"))
 TOTAL: Final = Obis(bytes.fromhex("81814d010200"))
-OPENING: Final = Obis(bytes.fromhex("81814d010300"))
-BINDING: Final = Obis(bytes.fromhex("81814d010400"))
 TARIFF: Final = Obis(bytes.fromhex("81814d010500"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d010600"))
 PROOF: Final = Obis(bytes.fromhex("81814d010700"))
@@ -75,7 +62,6 @@ FEED_IN_PROOF: Final = Obis(bytes.fromhex("81814d010800"))
 FEED_IN_DAY: Final = Obis(bytes.fromhex("81814d010900"))
 
 UNIT_CURRENCY: Final = 10
-NANO: Final = -9
 MOST_DECIMALS: Final = 6
 MOST_PROOF_BYTES: Final = 1 << 17
 
@@ -122,86 +108,6 @@ class BillQuestion:
 
 
 @dataclass(frozen=True, slots=True)
-class BillAnswer:
-    """What is to be paid, and what proves it."""
-
-    meter: bytes
-    begin: int
-    end: int
-    nonce: bytes
-    energy_amount: int
-    """Σ price·use over the period's slots, in 10^-9 of the currency."""
-    total: Decimal
-    """What is to be paid, rounded by the tariff's rule."""
-    opening: bytes
-    binding: bytes
-    tariff: bytes
-    """The tariff's digest."""
-    days: tuple[bytes, ...]
-    """The certified days."""
-
-    def __post_init__(self) -> None:
-        if len(self.nonce) != NONCE_SIZE or len(self.opening) != SCALAR_SIZE:
-            raise MessageRefused("nonce or opening of a wrong size")
-        if len(self.binding) != DIGEST_SIZE or len(self.tariff) != DIGEST_SIZE:
-            raise MessageRefused("binding or tariff digest of a wrong size")
-        if not 1 <= len(self.days) <= MOST_DAYS:
-            raise MessageRefused(f"{len(self.days)} days, not 1 to {MOST_DAYS}")
-        if not -(1 << 63) <= self.energy_amount < 1 << 63:
-            raise MessageRefused("the amount does not fit 64 bits")
-
-    @property
-    def about(self) -> About:
-        """What it is about, and which question it belongs to."""
-        return About(self.meter, self.begin, self.end, self.nonce)
-
-    def encode(self) -> bytes:
-        """Return the SML file."""
-        return encode_answer(
-            self.about,
-            BILL,
-            [
-                entry(ENERGY_AMOUNT, self.energy_amount, UNIT_CURRENCY, NANO),
-                _total(self.total),
-                entry(OPENING, self.opening),
-                entry(BINDING, self.binding),
-                entry(TARIFF, self.tariff),
-                *(entry(CERTIFIED_DAY, day) for day in self.days),
-            ],
-        )
-
-    @classmethod
-    def decode(cls, data: bytes) -> "BillAnswer":
-        """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        about, entries = decode_file(data, BILL)
-        match entries:
-            case [
-                PeriodEntry(value=int(amount)),
-                PeriodEntry(value=int(total), scaler=int(scaler)),
-                PeriodEntry(value=bytes(opening)),
-                PeriodEntry(value=bytes(binding)),
-                PeriodEntry(value=bytes(tariff)),
-                *days,
-            ] if -MOST_DECIMALS <= scaler <= 0:
-                answer = cls(
-                    meter=about.meter,
-                    begin=about.begin,
-                    end=about.end,
-                    nonce=about.nonce,
-                    energy_amount=int(amount),
-                    total=Decimal(int(total)).scaleb(int(scaler)),
-                    opening=opening,
-                    binding=binding,
-                    tariff=tariff,
-                    days=certified_days(days, CERTIFIED_DAY),
-                )
-            case _:
-                raise MessageRefused("not the entries of a bill")
-        _require_same(answer, data)
-        return answer
-
-
-@dataclass(frozen=True, slots=True)
 class Proved:
     """The amounts of one register, proved over its certified days."""
 
@@ -236,8 +142,8 @@ class Proved:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargesAnswer:
-    """What is to be paid, and what proves the amount of each charge."""
+class BillAnswer:
+    """What is to be paid, and what proves the amounts that it follows from."""
 
     meter: bytes
     begin: int
@@ -269,7 +175,7 @@ class ChargesAnswer:
             self.about,
             BILL,
             [
-                _total(self.total),
+                encode_total(self.total),
                 entry(TARIFF, self.tariff),
                 *(self.drawn.entries(PROOF, CERTIFIED_DAY) if self.drawn else ()),
                 *(self.fed_in.entries(FEED_IN_PROOF, FEED_IN_DAY) if self.fed_in else ()),
@@ -277,9 +183,9 @@ class ChargesAnswer:
         )
 
     @classmethod
-    def decode(cls, data: bytes) -> "ChargesAnswer":
+    def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        about, entries = decode_file(data, BILL)
+        about, entries = decode_answer(data, BILL)
         match entries:
             case [
                 PeriodEntry(value=int(total), scaler=int(scaler)),
@@ -297,27 +203,13 @@ class ChargesAnswer:
                     fed_in=Proved.find(proved, FEED_IN_PROOF, FEED_IN_DAY),
                 )
             case _:
-                raise MessageRefused("not the entries of a bill by charges")
-        _require_same(answer, data)
+                raise MessageRefused("not the entries of a bill")
+        if answer.encode() != data:  # names, units and scalers
+            raise MessageRefused("not in the form that these messages have")
         return answer
 
 
-Answer: TypeAlias = BillAnswer | ChargesAnswer
-
-
-def decode_answer(data: bytes) -> Answer:
-    """Return the answer in `data`, of either kind; raise `MessageRefused` for anything else."""
-    _, entries = decode_file(data, BILL)
-    if entries and entries[0].obis == TOTAL:
-        return ChargesAnswer.decode(data)
-    return BillAnswer.decode(data)
-
-
-def _require_same(message: Answer, data: bytes) -> None:
-    if message.encode() != data:  # names, units and scalers
-        raise MessageRefused("not in the form that these messages have")
-
-
-def _total(total: Decimal) -> PeriodEntry:
+def encode_total(total: Decimal) -> PeriodEntry:
+    """Return the entry of a total."""
     decimals = -int(total.as_tuple().exponent)
     return entry(TOTAL, int(total.scaleb(decimals)), UNIT_CURRENCY, -decimals)

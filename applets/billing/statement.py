@@ -2,18 +2,15 @@
 """What the billing applet claims, and how it is checked without it.
 
 Public:  the supplier's signed tariff; the period; the certifier's public key; the certified days
-         with commitments C[t]; amount; opening.
+         with commitments C[t]; the amounts' values.
 Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
-Claim:   amount = Σ price[t]·x[t] over every slot of the period, and the total follows from it.
-Proof:   opening = Σ price[t]·r[t] (protocols.proofs.linear).
-
-Where one sum does not make the bill (`charges.is_one_sum`), as it never does with feed-in:
-
-Claim:   each charge comes to the amount that the proof opens, over every slot of the period: sums,
-         blocks, limits of power and peaks as `charges.plan_bill` derives them from the tariff, the
-         slots' starts and their states; and the total follows from these amounts.
+Claim:   each amount comes to the value that the proof opens, over every slot of the period: the one
+         sum Σ price[t]·x[t], or sums, blocks, limits of power and peaks, as `charges.plan_bill`
+         derives them from the tariff, the slots' starts and their states; and the total follows
+         from these values.
 Proof:   protocols.proofs.amounts; one for each register that the tariff bills, over its own
          certified days and in a context of its own: meter, register, period, tariff, nonce.
+         Version 0.1 proved a bill of one sum by protocols.proofs.linear.
 
 The checks, in order, each with the name under which it refuses: `message` (form, and that it
 answers this question), `tariff` (is it the one that was asked under), `days` (form), `signature`,
@@ -31,15 +28,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.billing.charges import is_one_sum, plan_bill
-from applets.billing.messages import (
-    Answer,
-    BillAnswer,
-    BillQuestion,
-    ChargesAnswer,
-    Proved,
-    decode_answer,
-)
+from applets.billing.charges import Plan, plan_bill
+from applets.billing.messages import BillAnswer, BillQuestion, Proved
+from applets.billing.version1 import BillAnswerVersion1, decode_any_answer
 from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
 from applets.common.questions import MessageRefused
 from protocols.metrology import (
@@ -49,24 +40,9 @@ from protocols.metrology import (
     Series,
     SlotState,
 )
-from protocols.proofs import (
-    LinearOpening,
-    LinearStatement,
-    Malformed,
-    ProofRefused,
-    StatementContext,
-    verify_amounts,
-)
-from protocols.proofs.group import decode_scalar
-from tariffs import (
-    Bill,
-    Register,
-    Tariff,
-    TariffError,
-    billed_registers,
-    combine_states,
-    total_from_energy_amount,
-)
+from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
+from protocols.proofs.linear import verify_linear
+from tariffs import Bill, Register, Tariff, TariffError, billed_registers, combine_states
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
@@ -77,9 +53,9 @@ class VerifiedBill:
     """A bill that was proved."""
 
     bill: Bill
-    """The exact bill that follows from the amount."""
+    """The exact bill that follows from the amounts."""
     amounts: tuple[int, ...]
-    """What was opened: Σ price·use, in 10^-9 of the currency, or a number for each amount."""
+    """What was opened: a number for each amount, in order."""
     registers: tuple[Register, ...]
     """What it was proved about, import before export."""
     missing: tuple[int, ...]
@@ -101,12 +77,15 @@ def check_bill(
     series: Series,
     certifier: Ed25519PublicKey,
     feed_in_register: bytes | None = None,
+    *,
+    is_stored: bool = False,
 ) -> VerifiedBill:
     """Return the bill that `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `tariff` is the one whose signed document the question carried; `period` are the days that the
     question's begin and end enclose in the series' zone. `feed_in_register` is the meter's export
-    register, if it has one. Raises `TariffError` where the tariff makes no bill that can be proved.
+    register, if it has one. `is_stored` takes an answer that version 0.1 left unbound to its nonce
+    as well. Raises `TariffError` where the tariff makes no bill that can be proved.
     """
     answer = _answer(question, data)
     if answer.tariff != tariff.digest:
@@ -114,19 +93,16 @@ def check_bill(
     registers = {Register.IMPORT: series}
     if feed_in_register is not None:
         registers[Register.EXPORT] = replace(series, register=feed_in_register)
+    proved = _proved(question, tariff, answer, registers)
     certified = {
-        register: check_days(days, period, registers[register], certifier)
-        for register, days in _days(question, tariff, answer, registers).items()
+        register: check_days(one.days, period, registers[register], certifier)
+        for register, one in proved.items()
     }
-    asked = _Asked(question, tariff, registers, certified)
-    one_sum = is_one_sum(tariff, question.begin, question.end, asked.states)
-    match answer:
-        case BillAnswer() if one_sum:
-            amounts, bill = asked.check_one_sum(answer)
-        case ChargesAnswer() if not one_sum:
-            amounts, bill = asked.check_charges(answer)
-        case _:
-            raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
+    asked = _Asked(question, tariff, registers, certified, is_stored)
+    plan = asked.plan()
+    check = asked.check_version_1 if isinstance(answer, BillAnswerVersion1) else asked.check
+    amounts = tuple(v for register, one in proved.items() for v in check(plan, register, one))
+    bill = plan.bill(amounts)
     if difference := answer.total - Decimal(bill.total):
         reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
         raise AnswerRefused("total", reason, difference)
@@ -148,35 +124,27 @@ def check_bill(
     )
 
 
-def _answer(question: BillQuestion, data: bytes) -> Answer:
+def _answer(question: BillQuestion, data: bytes) -> BillAnswer:
     try:
-        answer = decode_answer(data)
+        answer = decode_any_answer(data)
     except MessageRefused as error:
         raise AnswerRefused("message", str(error)) from None
     check_about(question.about, answer.about)
     return answer
 
 
-def _days(
-    question: BillQuestion, tariff: Tariff, answer: Answer, registers: Mapping[Register, Series]
-) -> dict[Register, tuple[bytes, ...]]:
-    """Return the days of each register that the bill depends on: of those and no others."""
+def _proved(
+    question: BillQuestion, tariff: Tariff, answer: BillAnswer, registers: Mapping[Register, Series]
+) -> dict[Register, Proved]:
+    """Return what is proved of each register that the bill depends on: of those and no others."""
     needed = billed_registers(tariff, question.begin, question.end)
     if not registers.keys() >= set(needed):
         raise TariffError("it credits feed-in, and no feed-in register of this meter is enrolled")
-    match answer:
-        case BillAnswer():
-            told: dict[Register, tuple[bytes, ...]] = {Register.IMPORT: answer.days}
-        case ChargesAnswer():
-            told = {register: one.days for register, one in _proved(answer).items()}
-    if tuple(told) != needed:
-        raise AnswerRefused("message", "not about the registers that the tariff bills")
-    return told
-
-
-def _proved(answer: ChargesAnswer) -> dict[Register, Proved]:
     both = {Register.IMPORT: answer.drawn, Register.EXPORT: answer.fed_in}
-    return {register: one for register, one in both.items() if one is not None}
+    proved = {register: one for register, one in both.items() if one is not None}
+    if tuple(proved) != needed:
+        raise AnswerRefused("message", "not about the registers that the tariff bills")
+    return proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +156,7 @@ class _Asked:
     registers: Mapping[Register, Series]
     certified: Mapping[Register, CertifiedPeriod]
     """Of the registers that the bill depends on."""
+    is_stored: bool
 
     @property
     def any_days(self) -> CertifiedPeriod:
@@ -209,45 +178,34 @@ class _Asked:
         """The length of a slot."""
         return 60 * self.registers[Register.IMPORT].slot_minutes
 
-    def check_one_sum(self, answer: BillAnswer) -> tuple[tuple[int, ...], Bill]:
-        """Return the proved sum and the bill that follows from it."""
-        prices = self.tariff.prices(self.starts, self.slot_seconds)
-        certified = self.certified[Register.IMPORT]
-        about = self._context(Register.IMPORT)
-        statement = LinearStatement(about, certified.digests, tuple(prices))
+    def plan(self) -> Plan:
+        """Return which amounts have to be proved."""
+        begin, end = self.question.begin, self.question.end
+        return plan_bill(self.tariff, self.starts, self.slot_seconds, self.states, begin, end)
+
+    def check(self, plan: Plan, register: Register, proved: Proved) -> tuple[int, ...]:
+        """Return the values of a register's amounts, proved."""
+        source, amounts = self.certified[register].source(), plan.amounts(register)
+        name = "the bill" if register is Register.IMPORT else "the feed-in of the bill"
         try:
-            opening = LinearOpening(
-                answer.energy_amount, decode_scalar(answer.opening), answer.binding
-            )
-            opening.verify(statement, certified.commitments)
+            values, _ = verify_amounts(
+                self._context(register), source, amounts, proved.proof, name,
+                accept_unbound=self.is_stored,
+            )  # fmt: skip
         except (Malformed, ProofRefused) as error:
             raise AnswerRefused("proof", str(error)) from None
-        begin, end = self.question.begin, self.question.end
-        bill = total_from_energy_amount(self.tariff, answer.energy_amount, begin, end)
-        return (answer.energy_amount,), bill
+        return values
 
-    def check_charges(self, answer: ChargesAnswer) -> tuple[tuple[int, ...], Bill]:
-        """Return the proved amounts and the bill that follows from them."""
-        plan = plan_bill(
-            self.tariff,
-            self.starts,
-            self.slot_seconds,
-            self.states,
-            self.question.begin,
-            self.question.end,
-        )
-        values: tuple[int, ...] = ()
-        for register, proved in _proved(answer).items():
-            source, amounts = self.certified[register].source(), plan.amounts(register)
-            name = "the bill" if register is Register.IMPORT else "the feed-in of the bill"
-            try:
-                opened, _ = verify_amounts(
-                    self._context(register), source, amounts, proved.proof, name
-                )
-            except (Malformed, ProofRefused) as error:
-                raise AnswerRefused("proof", str(error)) from None
-            values += tuple(opened)
-        return values, plan.bill(values)
+    def check_version_1(self, plan: Plan, register: Register, proved: Proved) -> tuple[int, ...]:
+        """Return the one sum that an answer of version 0.1 proves."""
+        if not plan.is_one_sum:
+            raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
+        prices = self.tariff.prices(self.starts, self.slot_seconds)
+        source = self.certified[register].source()
+        try:
+            return (verify_linear(self._context(register), source, prices, proved.proof),)
+        except (Malformed, ProofRefused) as error:
+            raise AnswerRefused("proof", str(error)) from None
 
     def _context(self, register: Register) -> StatementContext:
         series = self.registers[register]

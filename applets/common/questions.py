@@ -38,7 +38,6 @@ from sml_codec import (
 
 CLA: Final = 0x80
 NONCE_SIZE: Final = 16
-SCALAR_SIZE: Final = 32
 DIGEST_SIZE: Final = 32
 MOST_DAYS: Final = 400
 LIMITS: Final = Limits(octets=1 << 18, elements=1024, depth=8)

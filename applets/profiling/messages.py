@@ -97,8 +97,7 @@ class ProfilingRequest:
                 raise ProfilesMalformed("the profiles' slots are not the meter's")
             return tuple(Reading(place) for place in self.places(len(starts)))
         forms = [
-            SlotForm.of(dict(enumerate(weights)))
-            for weights in self.profiles.weights(starts, slot_seconds)
+            SlotForm.of_each(weights) for weights in self.profiles.weights(starts, slot_seconds)
         ]
         if self.method is Method.MATCH:
             return (Best(tuple(forms)),)

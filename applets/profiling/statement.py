@@ -63,11 +63,14 @@ def check_profile(
     period: Period,
     series: Series,
     certifier: Ed25519PublicKey,
+    *,
+    is_stored: bool = False,
 ) -> ProfiledPeriod:
     """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `request` is the one whose signed document the question carried; raises `ProfilesMalformed`
-    where its profiles do not fit the meter's slots.
+    where its profiles do not fit the meter's slots. `is_stored` takes an answer that version 0.1
+    left unbound to its nonce as well.
     """
     try:
         answer = ProfilingAnswer.decode(data)
@@ -94,8 +97,9 @@ def check_profile(
     )
     try:
         values, _ = verify_amounts(
-            context, certified.source(), amounts, answer.proof, "the profile"
-        )
+            context, certified.source(), amounts, answer.proof, "the profile",
+            accept_unbound=is_stored,
+        )  # fmt: skip
     except (Malformed, ProofRefused) as error:
         raise AnswerRefused("proof", str(error)) from None
     names = request.profiles.names

@@ -11,7 +11,7 @@ not do is confine: that takes the machine.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -28,7 +28,6 @@ from protocols.platform import (
     MAX_PEER_MESSAGE,
     AppletError,
     Grid,
-    Opened,
     OpenedAmounts,
     Platform,
     Refusal,
@@ -105,7 +104,6 @@ class FakePlatform:
     """What the clock shows; by default the household's end."""
     store: dict[bytes, bytes] = field(default_factory=dict)
     store_bytes: int = 65_536
-    released: list[Opened] = field(default_factory=list)
     released_amounts: list[OpenedAmounts] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
     output_sizes: Mapping[str, int] = field(default_factory=dict)
@@ -193,32 +191,14 @@ class _FakeService:
 
 
 class _FakeStatements(_FakeService):
-    def open_linear(
-        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
-    ) -> Opened:
-        fake = self.fake
-        if fake.refuse is not None:
-            raise Refused(fake.refuse)
-        if not fake.may_release:
-            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
-        use = fake.household.between(register, begin, end)
-        if len(weights) != len(use.starts):
-            raise Refused(Refusal.MALFORMED, "a weight for each slot")
-        if MISSING in use.states:
-            raise Refused(Refusal.INCOMPLETE)
-        value = sum(weight * wh for weight, wh in zip(weights, use.watt_hours, strict=True))
-        seed = f"{register} {begin} {end} {value} ".encode() + context
-        days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
-        opened = Opened(value, _hash(b"opening", seed), days, _hash(b"digest", seed))
-        fake.released.append(opened)
-        return opened
-
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
         fake = self.fake
         if fake.refuse is not None:
             raise Refused(fake.refuse)
+        if not fake.may_release:
+            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
         use = fake.household.between(register, begin, end)
         try:
             described = decode_amounts(amounts)
@@ -226,7 +206,9 @@ class _FakeStatements(_FakeService):
             raise Refused(Refusal.MALFORMED, str(error)) from None
         if any(form.end > len(use.starts) for one in described for form in one.forms):
             raise Refused(Refusal.MALFORMED, "an amount is of slots beyond the period")
-        values = tuple(amount.value_of(use.watt_hours) for amount in described)
+        pairs = zip(use.watt_hours, use.states, strict=True)
+        known = [0 if state == MISSING else watt_hours for watt_hours, state in pairs]
+        values = tuple(amount.value_of(known) for amount in described)
         seed = f"{register} {begin} {end} {values} ".encode() + amounts + context
         days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
         opened = OpenedAmounts(values, _hash(b"proof", seed), days)

@@ -12,6 +12,7 @@ from typing import Final
 from applets.common.questions import CLA, MessageRefused
 from applets.sdk import Applet, AppletError, Command, Response, StatusWord, instruction
 from applets.settlement.messages import Instruction, SettlementAnswer, SettlementQuestion
+from protocols.amounts import SlotForm, Sum, encode_amounts
 from tariffs import PriceIndex, SignatureRefused, TariffError
 from tariffs.envelope import split_signed
 from tariffs.price_index import INDEX_CONTENT_TYPE
@@ -45,16 +46,15 @@ class SettlementApplet(Applet):
             about, index = question.about, self._index(question.index)
             slots = about_slots.slots(REGISTER, about.begin, about.end)
             weights = index.weights(slots.starts, 60 * about_slots.grid().slot_minutes)
+            amounts = encode_amounts([Sum(SlotForm.of_each(weights))])
         except (MessageRefused, TariffError) as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
         # Before anything is told: it is taken back if that is refused.
         self.platform.store.put(b"resident/index/" + index.digest, question.index)
-        opened = self.platform.statements.open_linear(
-            REGISTER, about.begin, about.end, weights, index.digest + about.nonce
+        opened = self.platform.statements.open_amounts(
+            REGISTER, about.begin, about.end, amounts, index.digest + about.nonce
         )
-        return SettlementAnswer(
-            about, opened.value, opened.opening, opened.digest, index.digest, opened.certified_days
-        ).encode()
+        return SettlementAnswer(about, opened.proof, index.digest, opened.certified_days).encode()
 
     def _index(self, document: bytes) -> PriceIndex:
         parts = split_signed(document, INDEX_CONTENT_TYPE)

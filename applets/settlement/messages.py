@@ -7,22 +7,21 @@
 The path of a question is `SETTLEMENT`, its document `INDEX` the signed price index. The answer has
 these entries, in this order:
 
-    VALUE           Σ price·use, in 10^-9 of the currency (DLMS unit 10)
-    OPENING         Σ price·blinding, 32 bytes
-    BINDING         the digest that ties the proof to its question, 32 bytes
+    PROOF           the proof that opens Σ price·use (`protocols.proofs.amounts`)
     INDEX           the index's digest, 32 bytes
     CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
+
+`version1` reads the answers of version 0.1.
 
 Errors: MessageRefused
 """
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from applets.common.questions import (
     DIGEST_SIZE,
-    SCALAR_SIZE,
     About,
     MessageRefused,
     certified_days,
@@ -39,13 +38,10 @@ AID: Final = bytes.fromhex("F04D544C010103")
 """The AID that the shipped manifest installs it under."""
 
 SETTLEMENT: Final = Obis(bytes.fromhex("81814d020000"))
-VALUE: Final = Obis(bytes.fromhex("81814d020100"))
-OPENING: Final = Obis(bytes.fromhex("81814d020300"))
-BINDING: Final = Obis(bytes.fromhex("81814d020400"))
 INDEX: Final = Obis(bytes.fromhex("81814d020500"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d020600"))
-UNIT_CURRENCY: Final = 10
-NANO: Final = -9
+PROOF: Final = Obis(bytes.fromhex("81814d020700"))
+MOST_PROOF_BYTES: Final = 1 << 17
 
 
 class Instruction(enum.IntEnum):
@@ -77,49 +73,36 @@ class SettlementAnswer:
     """What it was worth, and what proves it."""
 
     about: About
-    value: int
-    """Σ price·use over the period's slots, in 10^-9 of the currency."""
-    opening: bytes
-    binding: bytes
+    proof: bytes
+    """Opens Σ price·use over the period's slots, in 10^-9 of the currency."""
     index: bytes
     """The index's digest."""
     days: tuple[bytes, ...]
     """The certified days."""
 
     def __post_init__(self) -> None:
-        require_size("an opening", self.opening, SCALAR_SIZE)
-        require_size("a binding", self.binding, DIGEST_SIZE)
         require_size("an index's digest", self.index, DIGEST_SIZE)
-        if not -(1 << 63) <= self.value < 1 << 63:
-            raise MessageRefused("the value does not fit 64 bits")
+        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
+            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
 
     def encode(self) -> bytes:
         """Return the SML file."""
         entries = [
-            entry(VALUE, self.value, UNIT_CURRENCY, NANO),
-            entry(OPENING, self.opening),
-            entry(BINDING, self.binding),
+            entry(PROOF, self.proof),
             entry(INDEX, self.index),
             *(entry(CERTIFIED_DAY, day) for day in self.days),
         ]
         return encode_answer(self.about, SETTLEMENT, entries)
 
     @classmethod
-    def decode(cls, data: bytes) -> "SettlementAnswer":
+    def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
         about, entries = decode_answer(data, SETTLEMENT)
         match entries:
-            case [
-                PeriodEntry(value=int(value)),
-                PeriodEntry(value=bytes(opening)),
-                PeriodEntry(value=bytes(binding)),
-                PeriodEntry(value=bytes(index)),
-                *days,
-            ]:
-                found = certified_days(days, CERTIFIED_DAY)
-                answer = cls(about, int(value), opening, binding, index, found)
+            case [PeriodEntry(value=bytes(proof)), PeriodEntry(value=bytes(index)), *days]:
+                answer = cls(about, proof, index, certified_days(days, CERTIFIED_DAY))
             case _:
                 raise MessageRefused("not the entries of a settlement")
-        if answer.encode() != data:  # names, units and scalers
+        if answer.encode() != data:  # names
             raise MessageRefused("not in the form that these messages have")
         return answer

@@ -2,10 +2,10 @@
 """What the settlement applet claims, and how it is checked without it.
 
 Public:  the signed price index; the period; the certifier's public key; the certified days with
-         commitments C[t]; value; opening.
+         commitments C[t]; value.
 Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
 Claim:   value = Σ price[t]·x[t] over every slot of the period.
-Proof:   opening = Σ price[t]·r[t] (protocols.proofs.linear).
+Proof:   protocols.proofs.amounts, one `Sum`. Of an answer of version 0.1: protocols.proofs.linear.
 
 The checks, in order, each with the name under which it refuses: `message` (form, and that it
 answers this question), `index` (is it the one that was asked under), `days` (form), `signature`,
@@ -21,16 +21,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
 from applets.common.questions import MessageRefused
-from applets.settlement.messages import SettlementAnswer, SettlementQuestion
+from applets.settlement.messages import SettlementQuestion
+from applets.settlement.version1 import SettlementAnswerVersion1, decode_any_answer
+from protocols.amounts import SlotForm, Sum
 from protocols.metrology import Period, Series, SlotState
-from protocols.proofs import (
-    LinearOpening,
-    LinearStatement,
-    Malformed,
-    ProofRefused,
-    StatementContext,
-)
-from protocols.proofs.group import decode_scalar
+from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
+from protocols.proofs.linear import verify_linear
 from tariffs import PriceIndex
 
 RECIPIENT: Final = "settlement"
@@ -62,7 +58,7 @@ def check_settlement(
     has no price for a slot.
     """
     try:
-        answer = SettlementAnswer.decode(data)
+        answer = decode_any_answer(data)
     except MessageRefused as error:
         raise AnswerRefused("message", str(error)) from None
     about = question.about
@@ -83,12 +79,15 @@ def check_settlement(
         purpose=PURPOSE,
         nonce=about.nonce,
     )
-    statement = LinearStatement(context, certified.digests, tuple(weights))
+    source = certified.source()
     try:
-        opening = LinearOpening(answer.value, decode_scalar(answer.opening), answer.binding)
-        opening.verify(statement, certified.commitments)
+        if isinstance(answer, SettlementAnswerVersion1):
+            value = verify_linear(context, source, weights, answer.proof)
+        else:
+            amount = Sum(SlotForm.of_each(weights))
+            (value,), _ = verify_amounts(context, source, [amount], answer.proof, "the value")
     except (Malformed, ProofRefused) as error:
         raise AnswerRefused("proof", str(error)) from None
     states = zip(starts, certified.states, strict=True)
     missing = tuple(start for start, state in states if state is SlotState.MISSING)
-    return SettledPeriod(answer.value, len(starts), missing)
+    return SettledPeriod(value, len(starts), missing)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from hub.card.transactions import AppletTransaction
-from hub.disclosure import AggregateRequest, AmountsRequest, ReleaseRefused, ReleaseRequest
+from hub.disclosure import AggregateRequest, ReleaseRefused, ReleaseRequest
 from hub.machine import AppletFault, AppletInstance
 from hub.vault import Database
 from protocols.platform import Refusal, Refused
@@ -30,7 +30,7 @@ _REFUSALS: Final = {
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""
-Request: TypeAlias = ReleaseRequest | AmountsRequest | AggregateRequest
+Request: TypeAlias = ReleaseRequest | AggregateRequest
 
 
 class CommandFailed(Exception):

@@ -7,7 +7,7 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -15,9 +15,7 @@ from typing import Final
 from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import (
-    AmountsRequest,
     Disclosure,
-    Form,
     ReleaseRefused,
     ReleaseRequest,
     number_of,
@@ -25,16 +23,10 @@ from hub.disclosure import (
 from hub.machine import Manifest, at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault import Component, Database
-from protocols.amounts import Sum, decode_amounts
+from protocols.amounts import decode_amounts
 from protocols.metrology import CertifiedPeriod, Period
-from protocols.platform import Grid, Opened, OpenedAmounts, Refusal, Refused, Slots, Use
-from protocols.proofs import (
-    FalseStatement,
-    LinearStatement,
-    StatementContext,
-    open_amounts,
-)
-from protocols.proofs.group import encode_scalar
+from protocols.platform import Grid, OpenedAmounts, Refusal, Refused, Slots, Use
+from protocols.proofs import FalseStatement, StatementContext, open_amounts
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -103,44 +95,6 @@ class HubStatements:
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
 
-    def open_linear(
-        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
-    ) -> Opened:
-        """Return Σ weight · use and its proof; raise `Refused` where that may not be."""
-        meter, days, about = self._statement(register, begin, end, context)
-        if len(weights) != sum(len(day.use.grid) for day in days):
-            raise Refused(Refusal.MALFORMED)
-        try:
-            statement = LinearStatement(
-                about, tuple(day.day.digest for day in days), tuple(weights)
-            )
-        except ValueError:
-            raise Refused(Refusal.TOO_MUCH) from None
-        request = ReleaseRequest(
-            applet=self.applet,
-            package=self.package,
-            recipient=self.manifest.recipient,
-            purpose=self.manifest.purpose,
-            statement=Sum.kind,
-            days=len(days),
-            form=Form(
-                begin, 60 * about.slot_minutes, tuple(weights), register=self._named(register)
-            ),
-            subject=about.parameters,
-        )
-        self._permit(request)
-        try:
-            proof = meter.certifier.open_linear(statement, days)
-        except FalseStatement:
-            # The answer does not fit 63 bits: the only falsehood that weights alone can bring.
-            raise Refused(Refusal.TOO_MUCH) from None
-        return Opened(
-            value=proof.value,
-            opening=encode_scalar(proof.opening),
-            certified_days=tuple(day.day.encode() for day in days),
-            digest=proof.binding,
-        )
-
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
@@ -150,7 +104,7 @@ class HubStatements:
         described = decode_amounts(amounts)
         if any(form.end > slots for amount in described for form in amount.forms):
             raise Refused(Refusal.MALFORMED)
-        request = AmountsRequest(
+        request = ReleaseRequest(
             applet=self.applet,
             package=self.package,
             recipient=self.manifest.recipient,
@@ -206,7 +160,7 @@ class HubStatements:
         """Return how the guard names a register: the main one by no name."""
         return "" if register == next(iter(self.registers)) else register
 
-    def _permit(self, request: ReleaseRequest | AmountsRequest) -> None:
+    def _permit(self, request: ReleaseRequest) -> None:
         try:
             self.disclosure.permit(request)
         except ReleaseRefused as refused:

@@ -2,7 +2,7 @@
 """The sealed metrology part: it turns a day's readings into a `CertifiedDay`.
 
 Everyone trusts the certifier for measuring and signing, and nobody for anything else: it knows
-one register, no prices and no recipients, and it opens only sums over days that it signed.
+one register, no prices and no recipients.
 
 Blindings are not stored. They are derived from the blinding secret, the register, the day and
 what the day says, so that even a day that were certified twice with different uses would have
@@ -31,9 +31,6 @@ from protocols.metrology import (
     SlotState,
 )
 from protocols.proofs import (
-    FalseStatement,
-    LinearOpening,
-    LinearStatement,
     PointVector,
     SlotOpening,
     VectorOpening,
@@ -42,7 +39,6 @@ from protocols.proofs import (
     commit_many,
     commit_vector,
     derive_blindings,
-    open_linear,
 )
 from protocols.proofs.group import COMPRESSED_SIZE, ORDER, encode_scalar
 
@@ -83,26 +79,6 @@ class Certifier:
             raise OutOfOrder(f"{day}: the day after {previous.day.day} is due")
         use = slot_uses(grid, readings, start_wh=previous.use.end_wh)
         return self._sign(use, content.counter + 1, previous.day.digest)
-
-    def open_linear(
-        self, statement: LinearStatement, certifications: Sequence[Certification]
-    ) -> LinearOpening:
-        """Return Σ weight · use over the days' slots and the opening that proves it.
-
-        Raises `FalseStatement` unless the statement names exactly these days, of this register,
-        and the uses are those that were certified.
-        """
-        days = [certification.day for certification in certifications]
-        context = statement.context
-        if (context.meter, context.register) != (self.series.meter, self.series.register):
-            raise FalseStatement("the statement is about another register")
-        if tuple(day.digest for day in days) != statement.days:
-            raise FalseStatement("the statement names other days")
-        opening = self.opening(certifications)
-        if not isinstance(opening, SlotOpening):
-            raise FalseStatement("only days committed to slot by slot are opened as sums")
-        commitments = PointVector.join(day.content.commitments for day in days)
-        return open_linear(statement, commitments, opening.uses, opening.blindings)
 
     def opening(self, certifications: Sequence[Certification]) -> SlotOpening | VectorOpening:
         """Return what the hub's prover has to know of these days.

@@ -13,7 +13,6 @@ from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered
 from hub.disclosure.requests import (
     AggregateRequest,
-    AmountsRequest,
     ExportRequest,
     Number,
     OutputRequest,
@@ -29,7 +28,6 @@ __all__ = [
     "LEAST_MINUTES",
     "LOG_COMPONENT",
     "AggregateRequest",
-    "AmountsRequest",
     "Consent",
     "ConsentTerms",
     "Disclosure",

@@ -60,7 +60,6 @@ from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
     AggregateRequest,
-    AmountsRequest,
     ExportRequest,
     OutputRequest,
     Release,
@@ -139,7 +138,7 @@ class Disclosure:
         """Return every consent there ever was, oldest first."""
         return self._consents.all()
 
-    def permit(self, request: ReleaseRequest | AmountsRequest) -> LogEntry:
+    def permit(self, request: ReleaseRequest) -> LogEntry:
         """Record the release and return its entry, or record the refusal and raise.
 
         Raises `ReleaseRefused` with the first rule that the request breaks.
@@ -151,13 +150,13 @@ class Disclosure:
             raise
         return self.record_release(request)
 
-    def record_release(self, request: ReleaseRequest | AmountsRequest) -> LogEntry:
+    def record_release(self, request: ReleaseRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
         facts = {**request_facts(request), **number_facts(request, self._minutes(request))}
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
-        self, request: ReleaseRequest | AmountsRequest | AggregateRequest, refused: ReleaseRefused
+        self, request: ReleaseRequest | AggregateRequest, refused: ReleaseRefused
     ) -> LogEntry:
         """Record a refusal again, where the transaction that it was recorded in was undone."""
         facts = {**request_facts(request), "why": str(refused)}
@@ -299,7 +298,7 @@ class Disclosure:
             sum(release.bits for release in releases),
         )
 
-    def _minutes(self, request: ReleaseRequest | AmountsRequest) -> dict[str, int]:
+    def _minutes(self, request: ReleaseRequest) -> dict[str, int]:
         """Return how fine the newest consent to each kind of number in a request is."""
         consents = self.consents()
         return {
@@ -311,7 +310,7 @@ class Disclosure:
             for kind in {number.kind for number in request.numbers}
         }
 
-    def _check(self, request: ReleaseRequest | AmountsRequest) -> None:
+    def _check(self, request: ReleaseRequest) -> None:
         kinds = sorted({number.kind for number in request.numbers})
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in kinds}
         least_days = max(one.least_days for one in terms.values())
@@ -364,7 +363,7 @@ class Disclosure:
 
 
 def _check_often(
-    request: ReleaseRequest | AmountsRequest,
+    request: ReleaseRequest,
     terms: Mapping[str, ConsentTerms],
     before: Sequence[Release],
 ) -> None:
@@ -380,7 +379,7 @@ def _check_often(
 
 
 def _check_count(
-    request: ReleaseRequest | AmountsRequest,
+    request: ReleaseRequest,
     terms: Mapping[str, ConsentTerms],
     before: Sequence[Release],
 ) -> None:

@@ -14,7 +14,6 @@ from hub.disclosure.knowledge import Form
 from hub.disclosure.log import LogEntry
 from hub.disclosure.requests import (
     AggregateRequest,
-    AmountsRequest,
     Number,
     Release,
     ReleaseRequest,
@@ -58,7 +57,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
 
 
 def request_facts(
-    request: ReleaseRequest | AmountsRequest | AggregateRequest,
+    request: ReleaseRequest | AggregateRequest,
 ) -> dict[str, int | str | bytes]:
     """Return what the log says of a request, whatever becomes of it."""
     if isinstance(request, AggregateRequest):
@@ -77,17 +76,8 @@ def request_facts(
     }
 
 
-def number_facts(
-    request: ReleaseRequest | AmountsRequest, minutes: Mapping[str, int]
-) -> dict[str, Any]:
+def number_facts(request: ReleaseRequest, minutes: Mapping[str, int]) -> dict[str, Any]:
     """Return what the log says of the numbers that were told, and how finely each might be."""
-    if isinstance(request, ReleaseRequest):
-        [number] = request.numbers
-        return {
-            "weights": _pack(request.form.weights),
-            "bits": number.bits,
-            "least_minutes": minutes[number.kind],
-        }
     return {
         "numbers": [
             {
@@ -105,6 +95,7 @@ def number_facts(
 def release_of(entry: LogEntry) -> Release:
     """Return the release that an entry records."""
     facts = entry.facts
+    # Version 0.1 had another form for one sum by itself: `weights` beside the release's own facts.
     parts: Sequence[Mapping[str, Any]] = facts.get(
         "numbers",
         [{**facts, "kind": facts["statement"], "forms": [facts.get("weights")]}],

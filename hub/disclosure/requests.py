@@ -73,38 +73,19 @@ def number_of(
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
-    """A sum that an applet asks the platform to tell."""
+    """A number of amounts that an applet asks the platform to tell together."""
 
     applet: bytes
     package: bytes
     """The digest of the package it was installed from."""
     recipient: str
     purpose: str
-    statement: str
     days: int
     """Local days in the period."""
-    form: Form
-    subject: bytes
-    """A digest of what the weights stand for: the tariff's."""
-
-    @property
-    def numbers(self) -> tuple[Number, ...]:
-        """The one number."""
-        return (Number(self.statement, (self.form,), answer_bits(self.form.weights)),)
-
-
-@dataclass(frozen=True, slots=True)
-class AmountsRequest:
-    """Several amounts that an applet asks the platform to tell together."""
-
-    applet: bytes
-    package: bytes
-    recipient: str
-    purpose: str
-    days: int
     numbers: tuple[Number, ...]
     """At least one, each with a form; all of one period of one register."""
     subject: bytes
+    """A digest of what the amounts stand for: the tariff's."""
 
     @property
     def statement(self) -> str:
@@ -117,7 +98,7 @@ class AmountsRequest:
         return self.numbers[0].forms[0]
 
 
-def wanted(request: ReleaseRequest | AmountsRequest, kind: str) -> Wanted:
+def wanted(request: ReleaseRequest, kind: str) -> Wanted:
     """Return what a consent to one kind of number in a request has to be about."""
     return request.applet, request.package, request.recipient, request.purpose, kind
 

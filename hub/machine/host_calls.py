@@ -82,8 +82,6 @@ class Host:
         """Return if the manifest says what a row needs; raise `Refused` otherwise."""
         manifest, granted = self._manifest, False
         match needs:
-            case Needs.LINEAR:
-                granted = self._grants("linear", sized)
             case Needs.AMOUNTS:
                 granted = self._grants_amounts(sized)
             case Needs.SUMS:

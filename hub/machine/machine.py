@@ -30,6 +30,10 @@ from hub.machine.manifest import Runtime
 from protocols.platform import Platform
 
 COMPILE_MEMORY: Final = 256 << 20
+_REBUILD: Final = (
+    "the component was built for version 0.1 of the platform, where `open-linear` opened a sum:"
+    " build it again, with `open-amounts`"
+)
 
 
 class AppletMachine:
@@ -127,7 +131,8 @@ class AppletMachine:
                 contract.require(engine, compiled)
                 runtime.write_native(compiled, path)
         except (wasmtime.WasmtimeError, ContractBroken) as error:
-            raise AppletFault(name, FaultKind.BAD_CODE, str(error)) from error
+            reason = _REBUILD if "open-linear" in str(error) else str(error)
+            raise AppletFault(name, FaultKind.BAD_CODE, reason) from error
         ticks = round(limits.MAX_SECONDS / TICK_SECONDS)
         return Program(contract.PLATFORM, engine, linker, compiled, clock=clock, ticks=ticks)
 

@@ -19,15 +19,7 @@ import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import (
-    Answer,
-    BillAnswer,
-    BillQuestion,
-    ChargesAnswer,
-    Instruction,
-    Proved,
-    decode_answer,
-)
+from applets.billing.messages import BillAnswer, BillQuestion, Instruction, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT
 from hub.card import Card, CardConnection
 from hub.device import Device
@@ -38,26 +30,33 @@ from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.platform import Platform
 from protocols.proofs import (
-    LinearStatement,
     PointVector,
+    Prover,
+    Quantity,
     SlotOpening,
     StatementContext,
     commit,
     commit_many,
-    open_amounts,
     verify_amounts,
 )
+from protocols.proofs.amounts import PROTOCOL, VERSION, state_amounts
 from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
-from tariffs import (
-    Register,
-    Tariff,
-    combine_states,
-    split_signed_tariff,
-    total_from_energy_amount,
-)
+from tariffs import Register, Tariff, combine_states, split_signed_tariff
 
 LONG_ANSWER: Final = 1000
 """Only the bill's answer is as long; a bit flipped there hits the message, not the handshake."""
+
+
+class FalseProver(Prover):
+    """A prover that opens whatever it is handed, where an honest one sees that it is not so."""
+
+    def open(self, label: str, quantity: Quantity) -> int:
+        """Send value and blinding."""
+        value, blinding = quantity.opened()
+        self._say(label, quantity)
+        self._channel.send_scalar("value", value)
+        self._channel.send_scalar("blinding", blinding)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Lie:
     """What a lie has to work with."""
 
     question: BillQuestion
-    answer: Answer
+    answer: BillAnswer
     tariff: Tariff
     device: Device
 
@@ -75,92 +74,59 @@ class Lie:
         return [CertifiedDay.decode(day) for day in self.drawn.days]
 
     @property
-    def drawn(self) -> BillAnswer | Proved:
+    def drawn(self) -> Proved:
         """What the answer says of the import register; that is what is lied about."""
-        if isinstance(self.answer, BillAnswer):
-            return self.answer
         if self.answer.drawn is None:
             raise ValueError("the bill does not depend on what was used: nothing to lie about")
         return self.answer.drawn
 
-    def with_days(self, days: tuple[bytes, ...]) -> Answer:
-        """Return the answer with other days of the import register."""
-        if isinstance(self.answer, BillAnswer):
-            return replace(self.answer, days=days)
-        return self.with_drawn(days=days)
-
-    def with_drawn(self, **changes: Any) -> ChargesAnswer:
-        """Return an answer of charges that says something else of the import register."""
-        assert isinstance(self.answer, ChargesAnswer)
-        assert self.answer.drawn is not None
-        return replace(self.answer, drawn=replace(self.answer.drawn, **changes))
-
-    def total(self, amount: int, tariff: Tariff | None = None) -> Decimal:
-        """What an energy amount comes to."""
-        bill = total_from_energy_amount(
-            tariff or self.tariff, amount, self.question.begin, self.question.end
-        )
-        return Decimal(bill.total)
-
-    def prices(self, tariff: Tariff | None = None) -> list[int]:
-        """The slots' prices."""
-        starts = [t for day in self.days for t in day.content.grid.boundaries()[:-1]]
-        return (tariff or self.tariff).prices(starts, 60 * self.device.main.slot_minutes)
+    def with_drawn(self, **changes: Any) -> BillAnswer:
+        """Return an answer that says something else of the import register."""
+        return replace(self.answer, drawn=replace(self.drawn, **changes))
 
     @property
-    def uses(self) -> list[int]:
-        """What each slot used."""
-        period = self.device.main.period(self.question.begin, self.question.end)
-        return [wh for use in self.device.main.uses(period) for wh in use.uses]
+    def opening(self) -> SlotOpening:
+        """The slots' true uses and blindings."""
+        meter = self.device.main
+        period = meter.period(self.question.begin, self.question.end)
+        opening = meter.certifier.opening(meter.certifications(period))
+        assert isinstance(opening, SlotOpening)
+        return opening
 
-    def bound(self, answer: Answer) -> Answer:
-        """Return the answer with the binding that fits its other fields: anyone can compute it."""
-        if isinstance(answer, ChargesAnswer):
-            return answer  # its proof is bound to all of them by its challenges
-        statement = LinearStatement(
-            self._context(),
-            tuple(day.digest for day in replace(self, answer=answer).days),
-            tuple(self.prices()),
-        )
-        transcript = statement.transcript()
-        transcript.append_integer("value", answer.energy_amount)
-        transcript.append_scalar("opening", decode_scalar(answer.opening))
-        return replace(answer, binding=transcript.digest())
-
-    def from_uses(self, uses: list[int]) -> Answer:
-        """Return the answer that these uses would make, with the true blindings.
-
-        A proof is over commitments that fit the uses; those in the certified days do not.
-        """
-        if isinstance(self.answer, BillAnswer):
-            amount = sum(p * wh for p, wh in zip(self.prices(), uses, strict=True))
-            lower = replace(self.answer, energy_amount=amount, total=self.total(amount))
-            return self.bound(lower)
-        meter, begin, end = self.device.main, self.question.begin, self.question.end
-        opening = meter.certifier.opening(meter.certifications(meter.period(begin, end)))
+    @property
+    def plan(self) -> Plan:
+        """Which amounts make the bill."""
         certified = CertifiedPeriod(tuple(self.days))
         starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
         states = combine_states([one.states for one in (certified, *self._fed_in)])
-        plan = plan_bill(self.tariff, starts, 60 * meter.slot_minutes, states, begin, end)
-        assert isinstance(opening, SlotOpening)
-        false = replace(opening, uses=tuple(uses))
-        points = commit_many(false.uses, false.blindings)
-        source = replace(certified.source(false), commitment=points)
-        amounts = plan.amounts(Register.IMPORT)
-        values, proof = open_amounts(self._context(), source, amounts, os.urandom(32))
+        seconds = 60 * self.device.main.slot_minutes
+        begin, end = self.question.begin, self.question.end
+        return plan_bill(self.tariff, starts, seconds, states, begin, end)
+
+    def from_opening(self, opening: SlotOpening) -> BillAnswer:
+        """Return the answer that these uses and blindings would make of the certified days.
+
+        Of amounts that take more than openings, the proof is over commitments that fit them: over
+        those in the certified days there is none.
+        """
+        plan, source = self.plan, CertifiedPeriod(tuple(self.days)).source(opening)
+        if not plan.is_one_sum:
+            source = replace(source, commitment=commit_many(opening.uses, opening.blindings))
+        prover = FalseProver(self._context().transcript(PROTOCOL, VERSION), os.urandom(32))
+        values = state_amounts(prover, source, plan.amounts(Register.IMPORT))
         total = Decimal(plan.bill((*values, *self._credited(plan))).total)
-        return replace(self.with_drawn(proof=proof), total=total)
+        return replace(self.with_drawn(proof=prover.finish()), total=total)
 
     @property
     def _fed_in(self) -> list[CertifiedPeriod]:
         """The answer's days of the export register, if there are any."""
-        if isinstance(self.answer, BillAnswer) or self.answer.fed_in is None:
+        if self.answer.fed_in is None:
             return []
         return [CertifiedPeriod(tuple(map(CertifiedDay.decode, self.answer.fed_in.days)))]
 
     def _credited(self, plan: Plan) -> tuple[int, ...]:
         """Return what the answer proves of the export register."""
-        if isinstance(self.answer, BillAnswer) or self.answer.fed_in is None:
+        if self.answer.fed_in is None:
             return ()
         assert self.device.feed_in is not None
         [certified] = self._fed_in
@@ -184,73 +150,68 @@ class Lie:
         )
 
 
-def lower_reading(lie: Lie) -> Answer:
+def lower_reading(lie: Lie) -> BillAnswer:
     """One reading is changed after it was certified; everything else follows from it."""
-    uses = lie.uses
+    uses = list(lie.opening.uses)
     slot = max(range(len(uses)), key=uses.__getitem__)
     uses[slot] -= uses[slot] // 2 + 1
-    return lie.from_uses(uses)
+    return lie.from_opening(replace(lie.opening, uses=tuple(uses)))
 
 
-def other_commitment(lie: Lie) -> Answer:
-    """One commitment is replaced by one to 0 Wh; amount, opening and binding follow from it."""
+def other_commitment(lie: Lie) -> BillAnswer:
+    """One commitment is replaced by one to 0 Wh."""
     first, *rest = lie.days
     content = first.content
     points = list(content.commitments)
     points[0] = commit(0, 1)
     forged = replace(first, content=replace(content, commitments=PointVector(points)))
-    days = (forged.encode(), *(day.encode() for day in rest))
-    return lie.bound(lie.with_days(days))
+    return lie.with_drawn(days=(forged.encode(), *(day.encode() for day in rest)))
 
 
-def lower_fee(lie: Lie) -> Answer:
-    """The amount is a tenth lower, and the total follows from it."""
-    if isinstance(lie.answer, ChargesAnswer):
-        return lie.from_uses([wh * 9 // 10 for wh in lie.uses])
-    amount = lie.answer.energy_amount * 9 // 10
-    return lie.bound(replace(lie.answer, energy_amount=amount, total=lie.total(amount)))
+def lower_fee(lie: Lie) -> BillAnswer:
+    """Every use is a tenth lower, and amounts and total follow from it."""
+    uses = tuple(wh * 9 // 10 for wh in lie.opening.uses)
+    return lie.from_opening(replace(lie.opening, uses=uses))
 
 
-def cheaper_tariff(lie: Lie) -> Answer:
+def cheaper_tariff(lie: Lie) -> BillAnswer:
     """The bill is right, but under another tariff than the one that was asked under."""
     other = replace(lie.tariff, revision=lie.tariff.revision + 1)
     return replace(lie.answer, tariff=other.digest)
 
 
-def other_proof(lie: Lie) -> Answer:
-    """The opening, or the last number of the proof, is off by one."""
-    if isinstance(lie.answer, ChargesAnswer):
-        assert isinstance(lie.drawn, Proved)
-        start, last = lie.drawn.proof[:-32], decode_scalar(lie.drawn.proof[-32:])
-        return lie.with_drawn(proof=start + encode_scalar((last + 1) % ORDER))
-    opening = (decode_scalar(lie.answer.opening) + 1) % ORDER
-    return lie.bound(replace(lie.answer, opening=encode_scalar(opening)))
+def other_proof(lie: Lie) -> BillAnswer:
+    """The opening of the one sum, or the last number of the proof, is off by one."""
+    if lie.plan.is_one_sum:
+        blindings = tuple((blinding + 1) % ORDER for blinding in lie.opening.blindings)
+        return lie.from_opening(replace(lie.opening, blindings=blindings))
+    start, last = lie.drawn.proof[:-32], decode_scalar(lie.drawn.proof[-32:])
+    return lie.with_drawn(proof=start + encode_scalar((last + 1) % ORDER))
 
 
-def other_signature(lie: Lie) -> Answer:
+def other_signature(lie: Lie) -> BillAnswer:
     """The last day is signed with a key of the hub's own."""
     *rest, last = lie.days
     forged = CertifiedDay.sign(last.content, Ed25519PrivateKey.generate())
-    days = (*(day.encode() for day in rest), forged.encode())
-    return lie.bound(lie.with_days(days))
+    return lie.with_drawn(days=(*(day.encode() for day in rest), forged.encode()))
 
 
-def drop_day(lie: Lie) -> Answer:
+def drop_day(lie: Lie) -> BillAnswer:
     """A day is left out."""
     days = lie.drawn.days
     middle = len(days) // 2
-    return lie.with_days(days[:middle] + days[middle + 1 :])
+    return lie.with_drawn(days=days[:middle] + days[middle + 1 :])
 
 
-def reorder_day(lie: Lie) -> Answer:
+def reorder_day(lie: Lie) -> BillAnswer:
     """Two days have changed places."""
     days = list(lie.drawn.days)
     middle = len(days) // 2
     days[middle], days[middle + 1] = days[middle + 1], days[middle]
-    return lie.with_days(tuple(days))
+    return lie.with_drawn(days=tuple(days))
 
 
-LIES: Final[dict[str, Callable[[Lie], Answer]]] = {
+LIES: Final[dict[str, Callable[[Lie], BillAnswer]]] = {
     "reading": lower_reading,
     "commitment": other_commitment,
     "fee": lower_fee,
@@ -288,7 +249,7 @@ class LyingInstance:
             return raw
         question = BillQuestion.decode(apdu.data)
         tariff = Tariff.decode(split_signed_tariff(question.tariff).payload)
-        lie = Lie(question, decode_answer(response.data), tariff, self.device)
+        lie = Lie(question, BillAnswer.decode(response.data), tariff, self.device)
         return ResponseApdu(LIES[self.kind](lie).encode(), response.sw).encode()
 
 

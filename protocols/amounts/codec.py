@@ -20,6 +20,7 @@ Errors: AmountsMalformed
 
 import struct
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final, TypeVar
 
 from protocols.amounts.model import (
@@ -96,7 +97,7 @@ def _amount(amount: Amount) -> list[int]:
 
 
 def _form(form: SlotForm) -> list[int]:
-    return [len(form.runs), *(number for run in form.runs for number in run)]
+    return [len(form.runs), *chain.from_iterable(form.runs)]
 
 
 class _Numbers:

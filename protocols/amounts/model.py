@@ -7,8 +7,9 @@ Every object is complete and sensible from birth: what a statement or the releas
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from math import gcd
+from operator import ne
 from typing import ClassVar, TypeAlias
 
 Run: TypeAlias = tuple[int, int, int]
@@ -27,11 +28,13 @@ class SlotForm:
     """In order, apart, none of weight 0, neighbours of one weight merged: one form, one way."""
 
     def __post_init__(self) -> None:
-        if any(first < 0 or count < 1 or weight == 0 for first, count, weight in self.runs):
-            raise AmountsMalformed("a run has a place, a length, and a weight other than 0")
-        for (first, count, weight), (after, _, other) in pairwise(self.runs):
-            if first + count > after or (first + count == after and weight == other):
+        end = last = 0
+        for first, count, weight in self.runs:
+            if first < 0 or count < 1 or weight == 0:
+                raise AmountsMalformed("a run has a place, a length, and a weight other than 0")
+            if first < end or (first == end and weight == last):
                 raise AmountsMalformed("the runs of a form are not in order, apart and merged")
+            end, last = first + count, weight
 
     @classmethod
     def of(cls, weights: Mapping[int, int]) -> "SlotForm":
@@ -46,6 +49,13 @@ class SlotForm:
             else:
                 runs.append((place, 1, weight))
         return cls(tuple(runs))
+
+    @classmethod
+    def of_each(cls, weights: Sequence[int]) -> "SlotForm":
+        """Return the form with a weight for each of one or more slots, in order."""
+        changes = compress(range(1, len(weights)), map(ne, weights, weights[1:]))
+        pairs = pairwise((0, *changes, len(weights)))
+        return cls(tuple((low, high - low, weights[low]) for low, high in pairs if weights[low]))
 
     @property
     def end(self) -> int:
@@ -70,7 +80,10 @@ class SlotForm:
         """Return the weights of so many slots."""
         weights = [0] * slots
         for first, count, weight in self.runs:
-            weights[first : first + count] = [weight] * count
+            if count == 1:
+                weights[first] = weight
+            else:
+                weights[first : first + count] = [weight] * count
         return weights
 
 

@@ -20,7 +20,6 @@ class Needs(enum.Enum):
     """What the manifest must say for a call to be granted."""
 
     NOTHING = ""
-    LINEAR = "a statement `linear` about the register, in periods that short"
     AMOUNTS = "a statement of each amount's kind about the register, in periods that short"
     SUMS = "a statement `aggregate` or `weighted`"
     ROOM = "`store_bytes` for the value"

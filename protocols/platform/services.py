@@ -9,19 +9,16 @@ Times are seconds since 1970-01-01T00:00:00Z, energy is whole watt-hours, a peri
 Whatever is refused raises `Refused`. Any other exception of a service is a bug of the hub's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, NoReturn, Protocol
 
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.rows import Needs, Size, refusable
 
-MAX_AMOUNTS: Final = 1 << 20
-"""Bytes that describe amounts."""
+MAX_AMOUNTS: Final = 3 << 20
+"""Bytes that describe amounts: a weight for each slot of a year of slots of five minutes."""
 MAX_PEER_MESSAGE: Final = 1 << 16
 """Bytes of a request to another applet, and of its answer."""
-MAX_WEIGHTS: Final = 366 * 300
-"""A year of slots of five minutes, with the longest days."""
 
 Amounts = Annotated[bytes, Size(MAX_AMOUNTS)]
 Context = Annotated[bytes, Size(4_096)]
@@ -33,21 +30,6 @@ RoundMessage = Annotated[bytes, Size(1 << 18)]
 
 U32 = Annotated[int, "u32"]
 """A whole number of 32 bits; an `int` has 64 and a sign."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Σ weight·use over a period, and what proves it.
-
-    opening           Σ weight·blinding modulo the group's order: 32 bytes, big-endian
-    certified days    the period's, in order, as the certifier signed them
-    digest            what the disclosure ledger calls this release: 32 bytes
-    """
-
-    value: int
-    opening: bytes
-    certified_days: tuple[bytes, ...]
-    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +83,6 @@ class Statements(Protocol):
 
     A context (tariff, nonce, ...) is bound into the release. What is returned counts as released.
     """
-
-    @refusable(*Refusal, needs=Needs.LINEAR)
-    def open_linear(
-        self,
-        register: str,
-        begin: int,
-        end: int,
-        weights: Annotated[Sequence[int], Size(8 * MAX_WEIGHTS)],
-        context: Context,
-    ) -> Opened:
-        """Open Σ weight·use over the slots that start in [begin, end); a weight for each."""
 
     @refusable(*Refusal, needs=Needs.AMOUNTS)
     def open_amounts(

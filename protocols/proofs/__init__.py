@@ -2,10 +2,10 @@
 """Commitments to energy, and proofs of statements about what was committed to.
 
 From the bottom: `group` (secp256k1), `transcript` (challenges), `pedersen` (commitments slot by
-slot) and `vector` (a point a day), `linear` (weighted sums, opened), `ranges`, `one_of`, `lookup`
-(of which `many_ranges` and `excess` are made), `session` (statements of many parts), `compare`
-(what tariffs need), `batch` (many proofs at once). docs/statements.md lists every statement with
-its claim.
+slot) and `vector` (a point a day), `ranges`, `one_of`, `lookup` (of which `many_ranges` and
+`excess` are made), `session` (statements of many parts), `compare` (what tariffs need), `amounts`
+(what is opened of a household), `batch` (many proofs at once); `linear` verifies sums of version
+0.1. docs/statements.md lists every statement with its claim.
 """
 
 from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts
@@ -23,18 +23,17 @@ from protocols.proofs.compare import (
     rounded,
     tiers,
 )
+from protocols.proofs.context import StatementContext
 from protocols.proofs.errors import FalseStatement, Malformed, ProofError, ProofRefused
 from protocols.proofs.group import ORDER, Point, PointVector
-from protocols.proofs.linear import (
+from protocols.proofs.pedersen import commit, commit_many, derive_blindings
+from protocols.proofs.quantity import (
     LARGEST_USE_WH,
     LARGEST_VALUE,
-    LinearOpening,
-    LinearStatement,
-    StatementContext,
-    open_linear,
+    Quantity,
+    SlotOpening,
+    Source,
 )
-from protocols.proofs.pedersen import commit, commit_many, derive_blindings
-from protocols.proofs.quantity import Quantity, SlotOpening, Source
 from protocols.proofs.session import Prover, Session, Verifier
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import VectorCommitment, VectorOpening, VectorPart, commit_vector
@@ -45,8 +44,6 @@ __all__ = [
     "ORDER",
     "Check",
     "FalseStatement",
-    "LinearOpening",
-    "LinearStatement",
     "Malformed",
     "Point",
     "PointVector",
@@ -75,7 +72,6 @@ __all__ = [
     "maximum",
     "minimum",
     "open_amounts",
-    "open_linear",
     "piecewise_linear",
     "positive_part",
     "require_at_most",

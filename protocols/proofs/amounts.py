@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Amounts that charges come to, opened, and why they are right.
 
-Public:  the context; the certified days with their commitments; the amounts' description
+Public:  the context; the certified days with their commitments C[t]; the amounts' description
          (`protocols.amounts`); the values.
-Secret:  uses x[t] and blindings.
+Secret:  uses x[t] and blindings r[t], with C[t] = x[t]·H + r[t]·G where days are committed to slot
+         by slot.
 Claim:   for each amount, in order, that its value is
            Sum      Σ w[t]·x[t]
            Tiered   Σ over buckets f(Σ w[t]·x[t]), f(0) = 0, of slope price[i] in block i
@@ -16,6 +17,17 @@ Proof:   one session (`protocols.proofs.session`): forms and windows of the cert
          `tiers` for each bucket, a maximum for each peak (of a few windows a one-of-several proof
          and ranges, of many `protocols.proofs.many_ranges`), one proof for all slots and limits of
          an excess (`protocols.proofs.excess`), and openings.
+
+A sum over commitments slot by slot needs no more than its opening: with s = Σ w[t]·r[t] anyone
+checks Σ w[t]·C[t] = value·H + s·G. That is binding while nobody knows log_G(H), and shows nothing
+of x but the value (Jawurek, Johns and Kerschbaum, PETS 2011; Rial and Danezis, WPES 2011). The
+group tells the value modulo its order n only; the certifier signs no use above `LARGEST_USE_WH`,
+and a session keeps Σ |w[t]| times that, and the value, far below n/2: no multiple of n can be
+hidden in between.
+
+A proof holds for its context alone: meter, register, period, slot length, parameters, recipient,
+purpose and nonce are in its transcript, and so are the days and the amounts. Its challenges bind it
+to them, or where there is none, the digest at its end (`protocols.proofs.channel`).
 
 Nothing is told but the values: not what lies in each block or above each limit, nor when a peak
 was. A single peak is opened before its ranges, so that these need no more bits than it has, or
@@ -51,9 +63,9 @@ from protocols.proofs.compare import (
     rounded,
     tiers,
 )
+from protocols.proofs.context import StatementContext
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses
-from protocols.proofs.linear import StatementContext
 from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, Verifier
@@ -78,34 +90,51 @@ def open_amounts(
     """
     prover = Prover(context.transcript(PROTOCOL, VERSION), seed)
     try:
-        values = _amounts(prover, source, amounts)
+        values = state_amounts(prover, source, amounts)
     except ProofRefused as refused:  # what no verifier would take
         raise FalseStatement(str(refused)) from None
     return values, prover.finish()
 
 
 def amounts_check(
-    context: StatementContext, source: Source, amounts: Sequence[Amount], proof: bytes, name: str
+    context: StatementContext,
+    source: Source,
+    amounts: Sequence[Amount],
+    proof: bytes,
+    name: str,
+    *,
+    accept_unbound: bool = False,
 ) -> tuple[tuple[int, ...], SessionCheck]:
     """Return the values a proof opens and what remains to be checked, for `verify_all`.
 
-    Raises `Malformed` or `ProofRefused` where it cannot hold, `ValueError` as `open_amounts`.
+    `accept_unbound` takes stored proofs of sums and readings alone, which version 0.1 bound to no
+    context. Raises `Malformed` or `ProofRefused` where a proof cannot hold, `ValueError` as
+    `open_amounts`.
     """
     verifier = Verifier(context.transcript(PROTOCOL, VERSION), proof)
-    values = _amounts(verifier, source, amounts)
-    return values, verifier.finish(name)
+    values = state_amounts(verifier, source, amounts)
+    return values, verifier.finish(name, accept_unbound=accept_unbound)
 
 
 def verify_amounts(
-    context: StatementContext, source: Source, amounts: Sequence[Amount], proof: bytes, name: str
+    context: StatementContext,
+    source: Source,
+    amounts: Sequence[Amount],
+    proof: bytes,
+    name: str,
+    *,
+    accept_unbound: bool = False,
 ) -> tuple[tuple[int, ...], SessionCheck]:
     """Return as `amounts_check`, all checked; raise as it does, and `ProofRefused`."""
-    values, check = amounts_check(context, source, amounts, proof, name)
+    values, check = amounts_check(
+        context, source, amounts, proof, name, accept_unbound=accept_unbound
+    )
     verify_all([check])
     return values, check
 
 
-def _amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tuple[int, ...]:
+def state_amounts(session: Session, source: Source, amounts: Sequence[Amount]) -> tuple[int, ...]:
+    """Return the amounts' values; the statement itself, the same for prover and verifier."""
     if any(form.end > source.size for amount in amounts for form in amount.forms):
         raise ValueError(f"an amount is of slots beyond the {source.size} there are")
     session.transcript.append("amounts", encode_amounts(amounts))

@@ -5,9 +5,15 @@ The prover sends points (33 bytes) and scalars (32 bytes) through an `Outgoing` 
 verifier receives the same items in the same order through an `Incoming` one; both draw the same
 challenges. The wire needs no tags or lengths: the protocol alone says what comes next, and a byte
 too few or too many is refused.
+
+A proof is bound to its context by its challenges. One that draws none, as where sums are opened
+over commitments slot by slot, ends with the transcript's digest instead (32 bytes). That is a
+checksum which anyone can compute, not a signature: the secure channel says who sent it.
 """
 
-from protocols.proofs.errors import Malformed
+import hmac
+
+from protocols.proofs.errors import Malformed, ProofRefused
 from protocols.proofs.group import (
     COMPRESSED_SIZE,
     SCALAR_SIZE,
@@ -15,16 +21,16 @@ from protocols.proofs.group import (
     decode_scalar,
     encode_scalar,
 )
-from protocols.proofs.transcript import Transcript
+from protocols.proofs.transcript import DIGEST_SIZE, Transcript
 
 
 class Outgoing:
     """The prover's end."""
 
-    __slots__ = ("_data", "transcript")
+    __slots__ = ("_data", "_is_bound", "transcript")
 
     def __init__(self, transcript: Transcript) -> None:
-        self.transcript, self._data = transcript, bytearray()
+        self.transcript, self._data, self._is_bound = transcript, bytearray(), False
 
     def send_point(self, label: str, point: Point) -> None:
         """Send a point; raise `Malformed` for infinity, which has no encoding."""
@@ -38,20 +44,27 @@ class Outgoing:
 
     def challenge(self, label: str) -> int:
         """Return the challenge that follows what was sent so far."""
+        self._is_bound = True
         return self.transcript.challenge(label)
 
     def data(self) -> bytes:
-        """Return the proof."""
+        """Return what was sent so far."""
         return bytes(self._data)
+
+    def finish(self) -> bytes:
+        """Return the proof, bound to its transcript."""
+        if not self._is_bound:
+            self._data += self.transcript.digest()
+        return self.data()
 
 
 class Incoming:
     """The verifier's end."""
 
-    __slots__ = ("_at", "_data", "transcript")
+    __slots__ = ("_at", "_data", "_is_bound", "transcript")
 
     def __init__(self, transcript: Transcript, data: bytes) -> None:
-        self.transcript, self._data, self._at = transcript, data, 0
+        self.transcript, self._data, self._at, self._is_bound = transcript, data, 0, False
 
     def receive_point(self, label: str) -> Point:
         """Return the next point; raise `Malformed` if there is none."""
@@ -67,14 +80,25 @@ class Incoming:
 
     def challenge(self, label: str) -> int:
         """Return the challenge that follows what was received so far."""
+        self._is_bound = True
         return self.transcript.challenge(label)
 
     def own_challenge(self) -> int:
         """Return a challenge for merging equations, of which the prover needs no knowledge."""
         return self.transcript.fork().challenge("merge")
 
-    def finish(self) -> None:
-        """Return if all bytes were received; raise `Malformed` if some are left."""
+    def finish(self, *, accept_unbound: bool = False) -> None:
+        """Return if the proof is complete and was made for this transcript.
+
+        Raises `Malformed` if bytes are missing or left over, `ProofRefused` for the proof of
+        another transcript. `accept_unbound` takes what version 0.1 made as well: it bound no proof
+        without challenges.
+        """
+        left = len(self._data) - self._at
+        if not (self._is_bound or (accept_unbound and not left)):
+            binding = self.transcript.digest()
+            if not hmac.compare_digest(binding, self._take(DIGEST_SIZE)):
+                raise ProofRefused("the proof was made for another statement, period or recipient")
         if self._at != len(self._data):
             raise Malformed(f"{len(self._data) - self._at} bytes follow the proof")
 

@@ -284,9 +284,13 @@ class PointVector(Sequence[Point]):
         """
         if len(weights) != len(self):
             raise ValueError(f"{len(weights)} weights for {len(self)} points")
-        groups: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
+        groups: dict[int, array[int]] = {}
         for begin, end in _runs(weights):
-            groups[weights[begin]].extend(self._addresses[begin:end])
+            part, held = self._addresses[begin:end], groups.get(weights[begin])
+            if held is None:
+                groups[weights[begin]] = part
+            else:
+                held.extend(part)
         return _weigh(groups)
 
 
@@ -427,7 +431,7 @@ def _weigh(groups: Mapping[int, "array[int]"]) -> Point:
         if not point.is_infinity:
             alive.append(-point if negative else point)
             terms.append((factor, _address(alive[-1]._cell)))
-    bits = max((factor.bit_length() for factor, _ in terms), default=0)
+    bits = max(terms, default=(0, 0))[0].bit_length()
     width = best_width(len(terms), bits)
     if width == 0:
         return sum_points(_multiplied(address, factor) for factor, address in terms)

@@ -9,6 +9,12 @@ from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.pedersen import H
 from protocols.proofs.vector import VectorCommitment, VectorOpening
 
+LARGEST_USE_WH: Final = 2**32 - 1
+"""The largest use of a slot that a certifier signs: 4.3 GWh."""
+
+LARGEST_VALUE: Final = 2**63 - 1
+"""The largest value that is opened, of either sign."""
+
 LARGEST_LIMIT: Final = 1 << 200
 """No quantity's magnitude may exceed this; n/2 is 2^255."""
 

@@ -34,12 +34,18 @@ from protocols.proofs.channel import Incoming, Outgoing
 from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.excess import Excesses, receive_excess, send_excess
 from protocols.proofs.group import ORDER, Point, PointVector
-from protocols.proofs.linear import LARGEST_USE_WH, LARGEST_VALUE
 from protocols.proofs.many_ranges import whole_bytes
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import commit
-from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
+from protocols.proofs.quantity import (
+    LARGEST_LIMIT,
+    LARGEST_USE_WH,
+    LARGEST_VALUE,
+    Quantity,
+    SlotOpening,
+    Source,
+)
 from protocols.proofs.ranges import LARGEST_WIDTH
 from protocols.proofs.transcript import Transcript
 from protocols.proofs.vector import (
@@ -241,6 +247,9 @@ class Prover(Session):
         value, blinding = quantity.opened()
         if abs(value) > LARGEST_VALUE:
             raise FalseStatement(f"{label}: the value is beyond 63 bits")
+        # A prover that was handed other uses than the certified ones refuses to say so.
+        if commit(value, blinding) != quantity.point:
+            raise FalseStatement(f"{label}: the uses are not the certified ones")
         self._say(label, quantity)
         self._channel.send_scalar("value", value)
         self._channel.send_scalar("blinding", blinding)
@@ -266,7 +275,7 @@ class Prover(Session):
     def finish(self) -> bytes:
         """Prove the ranges and return the whole proof."""
         send_gathered(self._channel, self._ranges, self._nonces)
-        return self._channel.data()
+        return self._channel.finish()
 
     def _commit(self, label: str, value: int, limit: int) -> Quantity:
         [blinding] = self._nonces.draw(self.transcript, [value], 1)
@@ -354,10 +363,10 @@ class Verifier(Session):
         self._say(label, difference)
         self._checks.append(receive_one_of(self._channel, label, [difference.point]))
 
-    def finish(self, name: str) -> SessionCheck:
-        """Return all that remains to be checked; raise `Malformed` if bytes are left over."""
+    def finish(self, name: str, *, accept_unbound: bool = False) -> SessionCheck:
+        """Return all that remains to be checked; raise as `Incoming.finish` does."""
         self._checks += receive_gathered(self._channel, self._ranges)
-        self._channel.finish()
+        self._channel.finish(accept_unbound=accept_unbound)
         merge = self.transcript.challenge("merge")
         return SessionCheck(name, self.transcript.digest(), tuple(self._checks), merge)
 

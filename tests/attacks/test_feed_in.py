@@ -15,7 +15,7 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.billing.messages import ChargesAnswer, Proved
+from applets.billing.messages import BillAnswer, Proved
 from applets.common.evidence import AnswerRefused
 from hub.certifier import Certifier
 from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, SlotState
@@ -42,20 +42,20 @@ LATER = drawn_home(1, period=Period(date(2013, 4, 3), date(2013, 4, 6)))
 BOTH, DRAWN_ALONE = tariff_of(ENERGY, CREDIT), tariff_of(ENERGY)
 HONEST = HOME.answer(BOTH)
 SUPPLIER = Ed25519PrivateKey.from_private_bytes(bytes([7] * 32))
-Forgery = Callable[[], ChargesAnswer]
+Forgery = Callable[[], BillAnswer]
 
 
-def parts(answer: ChargesAnswer = HONEST) -> tuple[Proved, Proved]:
+def parts(answer: BillAnswer = HONEST) -> tuple[Proved, Proved]:
     assert answer.drawn is not None
     assert answer.fed_in is not None
     return answer.drawn, answer.fed_in
 
 
-def other_days(days: tuple[bytes, ...]) -> ChargesAnswer:
+def other_days(days: tuple[bytes, ...]) -> BillAnswer:
     return replace(HONEST, fed_in=replace(parts()[1], days=days))
 
 
-def import_days_for_export() -> ChargesAnswer:
+def import_days_for_export() -> BillAnswer:
     """What is drawn is to be credited: proved rightly, over the import register's days."""
     values, proved = HOME.prove(BOTH, Register.EXPORT, days=Register.IMPORT)
     drawn, _ = HOME.prove(BOTH, Register.IMPORT)
@@ -64,17 +64,17 @@ def import_days_for_export() -> ChargesAnswer:
     return replace(HONEST, fed_in=proved, total=total)
 
 
-def export_days_for_import() -> ChargesAnswer:
+def export_days_for_import() -> BillAnswer:
     _, proved = HOME.prove(BOTH, Register.IMPORT, days=Register.EXPORT)
     return replace(HONEST, drawn=proved)
 
 
-def of(home: Home) -> ChargesAnswer:
+def of(home: Home) -> BillAnswer:
     _, proved = home.prove(BOTH, Register.EXPORT)
     return replace(HONEST, fed_in=proved)
 
 
-def swapped_proofs() -> ChargesAnswer:
+def swapped_proofs() -> BillAnswer:
     drawn, fed_in = parts()
     return replace(
         HONEST,
@@ -83,12 +83,12 @@ def swapped_proofs() -> ChargesAnswer:
     )
 
 
-def swapped_parts() -> ChargesAnswer:
+def swapped_parts() -> BillAnswer:
     drawn, fed_in = parts()
     return replace(HONEST, drawn=fed_in, fed_in=drawn)
 
 
-def inflated() -> ChargesAnswer:
+def inflated() -> BillAnswer:
     """Twice as much was fed in, says a proof over commitments that fit; the days' do not."""
     certified = HOME.certified[Register.EXPORT]
     opening = Certifier(series(HOME.meter, HOME.zone, Register.EXPORT), KEYS).opening(certified)
@@ -108,13 +108,13 @@ def inflated() -> ChargesAnswer:
     return replace(HONEST, fed_in=replace(parts()[1], proof=proof), total=total)
 
 
-def own_key() -> ChargesAnswer:
+def own_key() -> BillAnswer:
     first, *rest = HOME.certified[Register.EXPORT]
     forged = CertifiedDay.sign(first.day.content, Ed25519PrivateKey.generate())
     return other_days((forged.encode(), *(one.day.encode() for one in rest)))
 
 
-def unknown_slots() -> ChargesAnswer:
+def unknown_slots() -> BillAnswer:
     """Dear slots are said to be missing in the export register, and so left out of the bill."""
     first, *rest = HOME.certified[Register.EXPORT]
     content = first.day.content

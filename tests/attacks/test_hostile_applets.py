@@ -117,7 +117,7 @@ EARLY: Final = {
     "sys.modules['wit_world.imports'].calendar.grid()": FaultKind.TRAP,
     "sys.modules['wit_world.imports'].store.put(b'key', b'value')": FaultKind.TRAP,
     "sys.modules['wit_world.imports'].store.delete(b'key')": FaultKind.TRAP,
-    "sys.modules['wit_world.imports'].statements.open_linear"
+    "sys.modules['wit_world.imports'].statements.open_amounts"
     "('1-0:1.8.0*255', 0, 40 * 86_400, b'', b'')": FaultKind.TRAP,
 }
 

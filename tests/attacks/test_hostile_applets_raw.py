@@ -130,7 +130,7 @@ def test_the_value_itself_is_what_is_counted(machine: AppletMachine, tmp_path: P
 def test_a_raw_applet_has_no_statements_and_a_statement_applet_no_readings(
     machine: AppletMachine, tmp_path: Path
 ) -> None:
-    ask = f"self.platform.statements.open_linear('{REGISTER}', 0, 40 * {DAY}, [], b'')"
+    ask = f"self.platform.statements.open_amounts('{REGISTER}', 0, 40 * {DAY}, amounts(1), b'')"
     notes, _ = recipient_notes(machine, tmp_path, ask, 1)
     assert notes  # it broke, every day, and nobody has noticed
     statement = machine.instance(

@@ -14,11 +14,13 @@ from applets.settlement.messages import SettlementAnswer, SettlementQuestion
 from applets.settlement.statement import check_settlement
 from hub.certifier import Certifier, CertifierKeys
 from hub.readings import Reading
-from protocols.metrology import CertifiedDay, Period, Series
-from protocols.proofs import LinearStatement, StatementContext
-from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
+from protocols.amounts import SlotForm, Sum
+from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, Series
+from protocols.proofs import ORDER, Source, StatementContext, open_amounts
+from protocols.proofs.group import decode_scalar
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
+from tests.support.sums import forge_sum
 
 DAYS = Period(date(2025, 3, 1), date(2025, 3, 28))
 NEXT = Period(date(2025, 3, 2), date(2025, 3, 29))
@@ -48,6 +50,7 @@ def answer(
     nonce: bytes = bytes(16),
     recipient: str = "settlement",
     factor: int = 1,
+    forge: Callable[[StatementContext, Source, Sum], bytes] | None = None,
 ) -> SettlementAnswer:
     """An answer that is right for these arguments."""
     dice, register, readings = random.Random(5), 0, []
@@ -63,14 +66,14 @@ def answer(
     context = StatementContext(
         series.meter, series.register, begin, end, 15, prices.digest, recipient, "settlement", nonce
     )
-    weights = tuple(factor * weight for weight in prices.weights(starts, SLOT))
-    statement = LinearStatement(context, tuple(one.day.digest for one in certified), weights)
-    proof = certifier.open_linear(statement, certified)
+    amount = Sum(SlotForm.of_each([factor * one for one in prices.weights(starts, SLOT)]))
+    source = CertifiedPeriod(tuple(one.day for one in certified)).source(
+        certifier.opening(certified)
+    )
+    proof = forge(context, source, amount) if forge else None
     return SettlementAnswer(
         About(series.meter, begin, end, nonce),
-        proof.value,
-        encode_scalar(proof.opening),
-        proof.binding,
+        proof or open_amounts(context, source, [amount], bytes(32))[1],
         prices.digest,
         tuple(one.day.encode() for one in certified),
     )
@@ -78,6 +81,16 @@ def answer(
 
 QUESTION = SettlementQuestion(About(b"meter", *DAYS.bounds(ZONE), bytes(16)), b"signed")
 HONEST = answer()
+VALUE, OPENING = decode_scalar(HONEST.proof[:32]), decode_scalar(HONEST.proof[32:64])
+
+
+def says(value: int = VALUE, opening: int = OPENING) -> SettlementAnswer:
+    """An answer with other numbers, rightly bound to its context."""
+
+    def forge(context: StatementContext, source: Source, amount: Sum) -> bytes:
+        return forge_sum(context, source, amount, value, opening)
+
+    return answer(forge=forge)
 
 
 def check(lie: SettlementAnswer) -> int:
@@ -98,11 +111,6 @@ def other_commitment() -> SettlementAnswer:
     return replace(HONEST, days=(forged.encode(), *(day.encode() for day in rest)))
 
 
-def opening_off_by_one() -> SettlementAnswer:
-    opening = (decode_scalar(HONEST.opening) + 1) % ORDER
-    return replace(HONEST, opening=encode_scalar(opening))
-
-
 LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
     "another index": (lambda: answer(prices=index(2)), "index"),
     "another index by this one's name": (lambda: reissued(answer(prices=index(2))), "proof"),
@@ -114,10 +122,14 @@ LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
     "an earlier answer, renamed": (lambda: reissued(answer(nonce=bytes(15) + b"\1")), "proof"),
     "an answer to somebody else": (lambda: answer(recipient="supplier"), "proof"),
     "weights doubled": (lambda: answer(factor=2), "proof"),
-    "a lower value": (lambda: replace(HONEST, value=HONEST.value - 1), "proof"),
-    "a value of the other sign": (lambda: replace(HONEST, value=-HONEST.value), "proof"),
-    "an opening off by one": (opening_off_by_one, "proof"),
-    "an opening beyond the order": (lambda: replace(HONEST, opening=b"\xff" * 32), "proof"),
+    "a lower value": (lambda: says(VALUE - 1), "proof"),
+    "a value of the other sign": (lambda: says(-VALUE % ORDER), "proof"),
+    "an opening off by one": (lambda: says(opening=(OPENING + 1) % ORDER), "proof"),
+    "an opening beyond the order": (
+        lambda: replace(HONEST, proof=HONEST.proof[:32] + b"\xff" * 32 + HONEST.proof[64:]),
+        "proof",
+    ),
+    "a proof that is bound to nothing": (lambda: replace(HONEST, proof=HONEST.proof[:64]), "proof"),
     "a day less": (lambda: replace(HONEST, days=HONEST.days[1:]), "chain"),
     "a day twice": (lambda: replace(HONEST, days=HONEST.days[:1] + HONEST.days[:-1]), "chain"),
     "days in another order": (lambda: replace(HONEST, days=HONEST.days[::-1]), "chain"),
@@ -130,7 +142,8 @@ LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
 
 
 def test_the_honest_answer_is_what_the_prices_make() -> None:
-    assert check(HONEST) == HONEST.value
+    assert check(HONEST) == VALUE > 0
+    assert check(says()) == VALUE
 
 
 @pytest.mark.parametrize("lie", LIES)

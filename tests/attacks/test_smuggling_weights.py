@@ -26,6 +26,7 @@ from hub.disclosure import (
 )
 from hub.vault import Database
 from tests.hub.disclosure.consented import BILLING
+from tests.support.releases import sum_request
 
 SLOTS = 2976
 MARCH = 1_740_787_200
@@ -51,9 +52,7 @@ def house() -> list[int]:
 
 def ask(weights: Sequence[int], recipient: str = "supplier") -> ReleaseRequest:
     form = Form(MARCH, 900, tuple(weights))
-    return ReleaseRequest(
-        b"\xf0bill", b"package", recipient, "billing", "linear", 31, form, b"tariff"
-    )
+    return sum_request(b"\xf0bill", b"package", recipient, "billing", 31, form, b"tariff")
 
 
 def answer(weights: Sequence[int], house: Sequence[int]) -> int:

@@ -84,6 +84,8 @@ ECHO = """
             return Response(b"all I know" + command.data)
     """
 FORGETFUL = """
+    import struct
+
     from applets.sdk import Applet, AppletError, Command, Response, StatusWord
 
     class Forgetful(Applet):
@@ -93,10 +95,11 @@ FORGETFUL = """
             if command.ins == 1:
                 begin, end = (int.from_bytes(command.data[i : i + 8], "big") for i in (0, 8))
                 slots = self.platform.calendar.slots("1-0:1.8.0*255", begin, end)
-                opened = self.platform.statements.open_linear(
-                    "1-0:1.8.0*255", begin, end, [7] * len(slots.starts), bytes(48)
+                amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 7)  # 7 times each use
+                opened = self.platform.statements.open_amounts(
+                    "1-0:1.8.0*255", begin, end, amounts, bytes(48)
                 )
-                Forgetful.learned = self.learned = opened.value
+                [Forgetful.learned] = [self.learned] = opened.values
                 raise AppletError(StatusWord.WRONG_DATA, "takes the release back")
             return Response(max(self.learned, Forgetful.learned).to_bytes(8, "big"))
     """

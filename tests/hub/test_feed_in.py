@@ -44,6 +44,7 @@ from hub.readings import Reading, Readout
 from hub.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
 from meterlet.demo.sample_hub import SampleHub
+from protocols.amounts import SlotForm, Sum, encode_amounts
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
@@ -286,7 +287,6 @@ def test_an_applet_is_given_the_registers_that_its_manifest_names(home: Home) ->
         narrow = HubStatements(MANIFEST.aid, b"", without_feed_in(), only, device.disclosure, stack)
         for refused in (
             lambda: HubCalendar(only).slots(FED_IN, *bounds),
-            lambda: narrow.open_linear(FED_IN, *bounds, (1,) * 2972, bytes(48)),
             lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
             lambda: both.slots("1-0:2.8.1*255", *bounds),
             lambda: HubReadings(only, 15).read(FED_IN, *bounds),
@@ -316,7 +316,7 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     package = Installer(device, home.card).read(bundle)
     assert {terms.answers for terms in consent_terms(package.bundle)} == {6}
     bounds = MARCH.bounds(ZONE)
-    weights = (1,) * 2972
+    amounts = encode_amounts([Sum(SlotForm(((0, 2972, 1),)))])
     told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
     with at_work(device.database) as stack:
         statements = HubStatements(
@@ -324,13 +324,13 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
             granted_registers(device.registers, MANIFEST), device.disclosure, stack,
         )  # fmt: skip
         for _ in range(6 - len(told)):
-            statements.open_linear(FED_IN, *bounds, weights, bytes(48))
+            statements.open_amounts(FED_IN, *bounds, amounts, bytes(48))
         with pytest.raises(Refused):
-            statements.open_linear(FED_IN, *bounds, weights, bytes(48))
+            statements.open_amounts(FED_IN, *bounds, amounts, bytes(48))
         _, refused = stack.record.refused[-1]
         assert isinstance(refused, ReleaseRefused)
         assert refused.rule == "count"
-        assert statements.open_linear(DRAWN, *bounds, weights, bytes(48)).value > 0
+        assert statements.open_amounts(DRAWN, *bounds, amounts, bytes(48)).values[0] > 0
         assert len(stack.record.permitted) == 7 - len(told)
 
 

@@ -89,7 +89,7 @@ def check_profile_entry(office: Utility, entry: LedgerEntry) -> None:
     bundle = ProfilingBundle.decode(office.ledger.evidence(entry))
     place = f"entry {entry.sequence}"
     try:
-        question, request, profiled = verify_profile(bundle)
+        question, request, profiled = verify_profile(bundle, is_stored=True)
     except VerificationFailed as failed:
         raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
     if bundle.supplier != office.keys.public.public_bytes_raw():

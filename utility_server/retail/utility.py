@@ -186,7 +186,7 @@ class Utility:
         bundle = BillBundle.decode(self.ledger.evidence(entry))
         place = f"entry {entry.sequence}"
         try:
-            question, _, verified = verify_bill(bundle)
+            question, _, verified = verify_bill(bundle, is_stored=True)
         except VerificationFailed as failed:
             raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
         if bundle.supplier != self.keys.public.public_bytes_raw():

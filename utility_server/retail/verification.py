@@ -146,9 +146,13 @@ def decode_bundle(data: bytes) -> BillBundle:
     raise problem
 
 
-def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]:
+def verify_bill(
+    bundle: BillBundle, *, is_stored: bool = False
+) -> tuple[BillQuestion, Tariff, VerifiedBill]:
     """Return question, tariff and bill of a bundle whose answer is right.
 
+    `is_stored` says that the answer was not asked for just now, and may be of version 0.1, which
+    left some unbound to their nonce (`protocols.proofs.channel`).
     Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
     question itself makes no sense.
     """
@@ -166,8 +170,9 @@ def verify_bill(bundle: BillBundle) -> tuple[BillQuestion, Tariff, VerifiedBill]
         raise VerificationFailed("tariff", str(error)) from None
     try:
         verified = check_bill(
-            question, bundle.answer, tariff, period, series, certifier, bundle.feed_in_register
-        )
+            question, bundle.answer, tariff, period, series, certifier, bundle.feed_in_register,
+            is_stored=is_stored,
+        )  # fmt: skip
     except AnswerRefused as refused:
         raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
     except TariffError as error:
@@ -206,10 +211,11 @@ def verify_settlement(
 
 
 def verify_profile(
-    bundle: ProfilingBundle,
+    bundle: ProfilingBundle, *, is_stored: bool = False
 ) -> tuple[ProfilingQuestion, ProfilingRequest, ProfiledPeriod]:
     """Return question, request and profile of a bundle whose answer is right.
 
+    `is_stored` is as for `verify_bill`.
     Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
     question itself makes no sense.
     """
@@ -230,7 +236,9 @@ def verify_profile(
         raise CannotVerify(f"the request: {error}") from None
     certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
     try:
-        profiled = check_profile(question, bundle.answer, request, period, series, certifier)
+        profiled = check_profile(
+            question, bundle.answer, request, period, series, certifier, is_stored=is_stored
+        )
     except AnswerRefused as refused:
         raise VerificationFailed(refused.check, refused.reason) from None
     except ProfilesMalformed as error:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from componentize_py_types import Err  # type: ignore[import-not-found]
 from wit_world.imports import log, types  # type: ignore[import-not-found]  # noqa: F401
 
+from applets.sdk.guest.version1 import open_linear
 from protocols.platform import Platform, Refusal, Refused
 from protocols.platform.table import (
     IMPORTS,
@@ -96,6 +97,7 @@ def _service(interface: PlatformInterface) -> Any:
 
 PLATFORM: Final = Platform(**{interface.name: _service(interface) for interface in IMPORTS})
 """The platform that the hub stands behind."""
+type(PLATFORM.statements).open_linear = open_linear  # type: ignore[attr-defined]  # for 0.1
 
 
 class _PrintStream(io.TextIOBase):

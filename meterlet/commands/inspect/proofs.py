@@ -8,7 +8,8 @@ every part of that bundle: so it can make it again, byte for byte, and nothing e
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from applets.billing.messages import BillQuestion, decode_answer
+from applets.billing.messages import BillQuestion
+from applets.billing.version1 import decode_any_answer
 from applets.common.questions import MessageRefused
 from hub.device import Device
 from hub.inspection.errors import InspectionError
@@ -45,7 +46,7 @@ class BillingProofs:
         """Return whether the proof shows just this invoice; see `BillProofs`."""
         try:
             bundle = self.bundle(device, applet, invoice)
-            _, _, verified = verify_bill(BillBundle.decode(bundle))
+            _, _, verified = verify_bill(BillBundle.decode(bundle), is_stored=True)
         except (InspectionError, CannotVerify) as error:
             return ProofCheck(Verdict.CANNOT_TELL, str(error))
         except VerificationFailed as error:
@@ -66,7 +67,7 @@ def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> l
     A hub that got its feed-in register after it was enrolled is known to the supplier without.
     """
     try:
-        told = decode_answer(answer)
+        told = decode_any_answer(answer)
         question = BillQuestion(told.meter, told.begin, told.end, told.nonce, tariff)
     except MessageRefused:
         return []

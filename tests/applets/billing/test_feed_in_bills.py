@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from applets.billing.messages import ChargesAnswer, Proved, decode_answer
+from applets.billing.messages import BillAnswer, Proved
 from applets.common.questions import MessageRefused
 from protocols.metrology import Period
 from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
@@ -33,7 +33,7 @@ GAPS = (range(500, 520), range(600, 601))
 def require_equal(tariff: Tariff, home: Home) -> None:
     """The private bill, through messages and check, is the plain one to the last digit."""
     answer = home.answer(tariff)
-    assert decode_answer(answer.encode()) == answer
+    assert BillAnswer.decode(answer.encode()) == answer
     verified, plain = home.check(tariff, answer.encode()), home.plain(tariff)
     assert verified.bill.total == plain.total
     assert Fraction(verified.bill.total_exact, 10**verified.bill.exact_decimals) == Fraction(
@@ -190,8 +190,8 @@ proved = st.builds(Proved, st.binary(min_size=1, max_size=80), days)
 def test_an_answer_is_read_back_with_the_registers_it_has(
     drawn: Proved | None, fed_in: Proved | None
 ) -> None:
-    def make() -> ChargesAnswer:
-        return ChargesAnswer(
+    def make() -> BillAnswer:
+        return BillAnswer(
             b"m", 1, 2, bytes(16), Decimal("1.25"), bytes(32), drawn, fed_in
         )  # fmt: skip
 
@@ -200,6 +200,6 @@ def test_an_answer_is_read_back_with_the_registers_it_has(
             make()
         return
     data = make().encode()
-    assert decode_answer(data) == make()
+    assert BillAnswer.decode(data) == make()
     with pytest.raises(MessageRefused):
-        decode_answer(data[:-1])
+        BillAnswer.decode(data[:-1])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from applets.billing.messages import BillAnswer, BillQuestion
+from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.common.questions import MessageRefused
 from sml_codec import CloseRes, Message, OpenRes, decode_file, encode_file
 
@@ -19,12 +19,9 @@ ANSWER = BillAnswer(
     begin=QUESTION.begin,
     end=QUESTION.end,
     nonce=QUESTION.nonce,
-    energy_amount=94_882_818_500,
     total=Decimal("127.46"),
-    opening=b"\x05" * 32,
-    binding=b"\x06" * 32,
     tariff=b"\x07" * 32,
-    days=(b"first day" * 300, b"second day" * 300),
+    drawn=Proved(b"\x05" * 96, (b"first day" * 300, b"second day" * 300)),
 )
 
 
@@ -34,12 +31,12 @@ def test_question_and_answer_come_back_as_they_went_out() -> None:
 
 
 @given(
-    st.integers(-(1 << 63), (1 << 63) - 1),
+    st.binary(min_size=1, max_size=200),
     st.decimals(-(10**9), 10**9, places=2),
     st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5),
 )
-def test_any_answer_comes_back(amount: int, total: Decimal, days: list[bytes]) -> None:
-    answer = replace(ANSWER, energy_amount=amount, total=total, days=tuple(days))
+def test_any_answer_comes_back(proof: bytes, total: Decimal, days: list[bytes]) -> None:
+    answer = replace(ANSWER, total=total, drawn=Proved(proof, tuple(days)))
     assert BillAnswer.decode(answer.encode()) == answer
 
 
@@ -87,17 +84,22 @@ def test_other_messages_and_missing_ones_are_refused() -> None:
     "change",
     [
         {"nonce": bytes(15)},
-        {"opening": bytes(31)},
-        {"binding": bytes(33)},
         {"tariff": b""},
-        {"days": ()},
-        {"days": (b"day",) * 401},
-        {"energy_amount": 1 << 63},
+        {"drawn": None},
     ],
 )
 def test_an_answer_is_complete_from_birth(change: dict[str, object]) -> None:
     with pytest.raises(MessageRefused):
         replace(ANSWER, **change)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("proof", "days"),
+    [(b"", 1), (bytes((1 << 17) + 1), 1), (b"proof", 0), (b"proof", 401)],
+)
+def test_what_is_proved_is_complete_from_birth(proof: bytes, days: int) -> None:
+    with pytest.raises(MessageRefused):
+        Proved(proof, (b"day",) * days)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from applets.billing.charges import Plan, is_one_sum, plan_bill
-from applets.billing.messages import BillQuestion, ChargesAnswer, Proved, decode_answer
+from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
 from applets.common.evidence import AnswerRefused
 from hub.certifier import Certification, Certifier, CertifierKeys
@@ -100,7 +100,7 @@ def question_for(month: Month) -> BillQuestion:
     return BillQuestion(SERIES.meter, begin, end, NONCE, b"signed")
 
 
-def answered(tariff: Tariff, month: Month) -> ChargesAnswer:
+def answered(tariff: Tariff, month: Month) -> BillAnswer:
     begin, end = month.bounds
     plan = plan_of(tariff, month)
     context = StatementContext(
@@ -111,15 +111,15 @@ def answered(tariff: Tariff, month: Month) -> ChargesAnswer:
     values, proof = open_amounts(context, source, plan.amounts(Register.IMPORT), bytes(32))
     total = Decimal(plan.bill(values).total)
     days = tuple(one.day.encode() for one in month.certified)
-    return ChargesAnswer(
+    return BillAnswer(
         SERIES.meter, begin, end, NONCE, total, tariff.digest, Proved(proof, days)
     )  # fmt: skip
 
 
-def require_equal(tariff: Tariff, month: Month) -> ChargesAnswer:
+def require_equal(tariff: Tariff, month: Month) -> BillAnswer:
     """The private bill, through messages and check, is the plain one to the last digit."""
     answer = answered(tariff, month)
-    assert decode_answer(answer.encode()) == answer
+    assert BillAnswer.decode(answer.encode()) == answer
     verified = check_bill(
         question_for(month), answer.encode(), tariff, month.period, SERIES, KEYS.public_key
     )
@@ -273,7 +273,7 @@ def test_an_answer_with_another_total_kind_or_house_is_refused() -> None:
     flat = load_toml(FLAT)
     assert is_one_sum(flat, *month.bounds, month.states)
     wrong = replace(answer, tariff=flat.digest)
-    assert refused_by(flat, month, wrong.encode()) == "message"
+    assert refused_by(flat, month, wrong.encode()) == "proof"
 
 
 FLAT = """

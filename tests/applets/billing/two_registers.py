@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import BillQuestion, ChargesAnswer, Proved
+from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
@@ -112,12 +112,12 @@ class Home:
         )
         return values, Proved(proof, tuple(one.day.encode() for one in certified))
 
-    def answer(self, tariff: Tariff) -> ChargesAnswer:
+    def answer(self, tariff: Tariff) -> BillAnswer:
         """Return the honest answer."""
         proved = {r: self.prove(tariff, r) for r in billed_registers(tariff, *self.bounds)}
         values = [value for opened, _ in proved.values() for value in opened]
         said = {register: one for register, (_, one) in proved.items()}
-        return ChargesAnswer(
+        return BillAnswer(
             self.meter, *self.bounds, NONCE, Decimal(self.plan(tariff).bill(values).total),
             tariff.digest, said.get(Register.IMPORT), said.get(Register.EXPORT),
         )  # fmt: skip

@@ -13,6 +13,7 @@ from applets.sdk.testing import (
     Household,
     NativeCard,
 )
+from protocols.amounts import SlotForm, Sum, encode_amounts
 
 
 class Sample(Applet):
@@ -33,10 +34,10 @@ class Sample(Applet):
             case b"sum":
                 household = self.platform.calendar
                 begin = household.slots(IMPORT_REGISTER, *self.period).starts
-                opened = self.platform.statements.open_linear(
-                    IMPORT_REGISTER, *self.period, [1] * len(begin), b"context"
+                opened = self.platform.statements.open_amounts(
+                    IMPORT_REGISTER, *self.period, sum_of(len(begin)), b"context"
                 )
-                return Response(opened.value.to_bytes(4, "big"))
+                return Response(opened.values[0].to_bytes(4, "big"))
             case _:
                 return Response(bytes([self.count]))
 
@@ -46,6 +47,10 @@ class Sample(Applet):
 
 
 MARCH = Household.constant(10, 31)
+
+
+def sum_of(slots: int) -> bytes:
+    return encode_amounts([Sum(SlotForm(((0, slots, 1),)))])
 
 
 def ask(card: NativeCard, data: bytes = b"") -> Response:
@@ -62,7 +67,7 @@ def test_a_statement_is_computed_and_kept_for_the_test() -> None:
     fake = FakePlatform(MARCH)
     response = ask(NativeCard(Sample, fake), b"sum")
     assert int.from_bytes(response.data, "big") == 10 * (31 * 96 - 4)
-    assert [opened.value for opened in fake.released] == [29_720]
+    assert [opened.values for opened in fake.released_amounts] == [(29_720,)]
 
 
 def test_an_error_undoes_what_the_command_did() -> None:
@@ -98,7 +103,7 @@ def test_the_services_refuse_as_the_hub_does() -> None:
     fake = FakePlatform(MARCH, store_bytes=10, output_sizes={"hours": 2})
     platform = fake.platform()
     begin, end = MARCH.begin, MARCH.end
-    weights = [1] * len(MARCH.watt_hours)
+    whole, longer = sum_of(len(MARCH.watt_hours)), sum_of(len(MARCH.watt_hours) + 1)
 
     def refused(call: object) -> Refusal:
         assert callable(call)
@@ -106,11 +111,12 @@ def test_the_services_refuse_as_the_hub_does() -> None:
             call()
         return caught.value.refusal
 
-    slots, opens = platform.calendar.slots, platform.statements.open_linear
+    slots, opens = platform.calendar.slots, platform.statements.open_amounts
     assert refused(lambda: slots("other", begin, end)) is Refusal.NOT_FOUND
     assert refused(lambda: slots(IMPORT_REGISTER, begin - 900, end)) is Refusal.NOT_FOUND
     assert refused(lambda: slots(IMPORT_REGISTER, begin + 1, end)) is Refusal.MALFORMED
-    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, [1], b"")) is Refusal.MALFORMED
+    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, longer, b"")) is Refusal.MALFORMED
+    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, b"", b"")) is Refusal.MALFORMED
     assert refused(lambda: platform.store.put(b"key", bytes(8))) is Refusal.TOO_MUCH
     read, put = platform.readings.read, platform.outputs.set
     assert refused(lambda: read(IMPORT_REGISTER, begin, end)) is Refusal.NOT_GRANTED
@@ -121,14 +127,13 @@ def test_the_services_refuse_as_the_hub_does() -> None:
     put("hours", b"ab")
     assert fake.outputs == {"hours": b"ab"}
     fake.refuse = Refusal.NO_CONSENT
-    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, weights, b"")) is Refusal.NO_CONSENT
+    assert refused(lambda: opens(IMPORT_REGISTER, begin, end, whole, b"")) is Refusal.NO_CONSENT
 
 
 def test_missing_slots_are_never_summed() -> None:
     gap = Household("UTC", 60, 0, (1, 1), b"\0\3")
-    with pytest.raises(Refused) as caught:
-        FakePlatform(gap).platform().statements.open_linear(IMPORT_REGISTER, 0, 7200, [1, 1], b"")
-    assert caught.value.refusal is Refusal.INCOMPLETE
+    statements = FakePlatform(gap).platform().statements
+    assert statements.open_amounts(IMPORT_REGISTER, 0, 7200, sum_of(2), b"").values == (1,)
 
 
 def test_the_small_services_do_what_they_say() -> None:
@@ -175,7 +180,7 @@ class Sharer(Applet):
                 transactions.begin()
             case b"open":
                 with transactions:
-                    self.platform.statements.open_linear(IMPORT_REGISTER, 0, 1, [1], b"")
+                    self.platform.statements.open_amounts(IMPORT_REGISTER, 0, 1, sum_of(1), b"")
             case b"too much":
                 self.platform.peers.call(b"neighbour", 1, bytes(65_537))
             case data:

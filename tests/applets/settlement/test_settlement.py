@@ -22,9 +22,9 @@ from applets.settlement.messages import AID, SettlementAnswer, SettlementQuestio
 from applets.settlement.statement import PURPOSE, RECIPIENT, SettledPeriod, check_settlement
 from hub.certifier import Certifier
 from hub.machine import Manifest
-from protocols.metrology import Period
-from protocols.proofs import LinearStatement, StatementContext
-from protocols.proofs.group import encode_scalar
+from protocols.amounts import SlotForm, Sum
+from protocols.metrology import CertifiedPeriod, Period
+from protocols.proofs import StatementContext, open_amounts
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tariffs.index_source import IndexShape, read_index
@@ -60,13 +60,11 @@ def answered(home: Home, index: PriceIndex) -> SettlementAnswer:
         series.meter, series.register, begin, end, SLOT // 60, index.digest, RECIPIENT, PURPOSE,
         NONCE,
     )  # fmt: skip
-    weights = tuple(index.weights(home.starts, SLOT))
-    statement = LinearStatement(context, tuple(one.day.digest for one in home.certified), weights)
-    proof = Certifier(series, KEYS).open_linear(statement, home.certified)
-    about = question_for(home).about
-    return SettlementAnswer(
-        about, proof.value, encode_scalar(proof.opening), proof.binding, index.digest, home.days
-    )
+    amount = Sum(SlotForm.of_each(index.weights(home.starts, SLOT)))
+    opening = Certifier(series, KEYS).opening(home.certified)
+    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
+    _, proof = open_amounts(context, source, [amount], bytes(32))
+    return SettlementAnswer(question_for(home).about, proof, index.digest, home.days)
 
 
 def checked(home: Home, answer: SettlementAnswer, index: PriceIndex) -> SettledPeriod:
@@ -114,14 +112,16 @@ def test_the_applet_asks_for_the_index_as_weights() -> None:
     asked = SettlementQuestion(about, sign_index(index, key, b"key"))
     response = card.send(Command(0x80, 0x10, data=asked.encode()))
     answer = SettlementAnswer.decode(response.data)
-    assert (answer.value, answer.index) == (400 * sum(prices), index.digest)
+    (opened,) = platform.released_amounts
+    assert (opened.values, answer.index) == ((400 * sum(prices),), index.digest)
+    assert answer.proof == opened.proof
     stranger = sign_index(index, Ed25519PrivateKey.generate(), b"key")
     refused = card.send(Command(0x80, 0x10, data=replace(asked, index=stranger).encode()))
     assert refused.status == 0x6A80
     short = sign_index(index.between(household.begin, household.end - 3600), key, b"key")
     refused = card.send(Command(0x80, 0x10, data=replace(asked, index=short).encode()))
     assert refused.status == 0x6A80
-    assert len(platform.released) == 1
+    assert len(platform.released_amounts) == 1
 
 
 def test_the_manifest_asks_for_slots_that_differ_and_for_nothing_else() -> None:
@@ -133,7 +133,7 @@ def test_the_manifest_asks_for_slots_that_differ_and_for_nothing_else() -> None:
 
 def test_messages_that_are_not_in_their_one_form_are_refused() -> None:
     about = About(b"meter", 0, 86_400, NONCE)
-    answer = SettlementAnswer(about, -5, bytes(32), bytes(32), bytes(32), (b"day",))
+    answer = SettlementAnswer(about, bytes(96), bytes(32), (b"day",))
     assert SettlementAnswer.decode(answer.encode()) == answer
     question = SettlementQuestion(about, b"index")
     assert SettlementQuestion.decode(question.encode()) == question

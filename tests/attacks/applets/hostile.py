@@ -341,7 +341,7 @@ class Hostile(Applet):
 
     def statement_with_everything_wrong(self):
         try:
-            self.platform.statements.open_linear("\0" * 100, -1, 2**63 - 1, [], b"")
+            self.platform.statements.open_amounts("\0" * 100, -1, 2**63 - 1, b"", b"")
         except Refused:
             raise AppletError(0x6A80)
 
@@ -349,7 +349,7 @@ class Hostile(Applet):
         import sys
 
         statements = sys.modules["wit_world.imports"].statements
-        statements.open_linear("1-0:1.8.0*255", 0, 40 * 86_400, "\0" * (8 << 20), "")
+        statements.open_amounts("1-0:1.8.0*255", 0, 40 * 86_400, "\0" * (8 << 20), "")
 
     def huge_log(self):
         self.platform.log.write("x" * (8 << 20))
@@ -367,17 +367,17 @@ class Hostile(Applet):
         import sys
 
         statements = sys.modules["wit_world.imports"].statements
-        statements.open_linear("1-0:1.8.0*255", 0, 40 * 86_400, "1234567", "")
+        statements.open_amounts("1-0:1.8.0*255", 0, 40 * 86_400, "1234567", "")
 
     def wrong_types(self):
         import sys
 
-        sys.modules["wit_world.imports"].statements.open_linear(1, "2", None, [], {})
+        sys.modules["wit_world.imports"].statements.open_amounts(1, "2", None, [], {})
 
     def wrong_numbers(self):
         import sys
 
-        sys.modules["wit_world.imports"].statements.open_linear("x", 2**70, -(2**70), "", "")
+        sys.modules["wit_world.imports"].statements.open_amounts("x", 2**70, -(2**70), "", "")
 
     def text_that_is_no_bytes(self):
         import sys

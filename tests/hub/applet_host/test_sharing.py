@@ -58,6 +58,8 @@ MANIFEST: Final = """
     fuel = 5_000_000_000
     """
 PASSING: Final = """
+    import struct
+
     from applets.sdk import Applet, AppletError, Command, Refused, Response
 
     REGISTER = "1-0:1.8.0*255"
@@ -136,9 +138,11 @@ PASSING: Final = """
                 begin += shift * 86400
                 end = begin + 28 * 86400
             slots = self.platform.calendar.slots(REGISTER, begin, end)
-            return self.platform.statements.open_linear(
-                REGISTER, begin, end, [7] * len(slots.starts), bytes(48)
-            ).value
+            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 7)  # 7 times each use
+            opened = self.platform.statements.open_amounts(
+                REGISTER, begin, end, amounts, bytes(48)
+            )
+            return opened.values[0]
 
         def pass_on(self, service: int, request: bytes) -> bytes:
             return self.platform.peers.call(bytes.fromhex("{next}"), service, request)

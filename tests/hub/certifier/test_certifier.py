@@ -18,8 +18,10 @@ from hub.certifier import (
     OutOfOrder,
 )
 from hub.readings import Reading, ReadingFlag
+from protocols.amounts import SlotForm, Sum
 from protocols.metrology import (
     CertifiedDay,
+    CertifiedPeriod,
     CommitmentScheme,
     DayGrid,
     DayRefused,
@@ -31,13 +33,14 @@ from protocols.metrology import (
 )
 from protocols.proofs import (
     FalseStatement,
-    LinearOpening,
-    LinearStatement,
     Prover,
+    Source,
     StatementContext,
     Transcript,
     Verifier,
+    open_amounts,
     verify_all,
+    verify_amounts,
 )
 
 SERIES = Series(b"meter 1", bytes.fromhex("0100010800ff"), "Europe/Berlin", 15)
@@ -69,15 +72,30 @@ def certify(period: Period = PERIOD, certifier: Certifier = CERTIFIER) -> list[C
 DONE = certify()
 
 
-def statement(certifications: list[Certification], seed: int = 1) -> LinearStatement:
+def weights_of(certifications: list[Certification], seed: int = 1) -> list[int]:
     dice = random.Random(seed)
-    begin, end = PERIOD.bounds(SERIES.zone)
-    context = StatementContext(
-        SERIES.meter, SERIES.register, begin, end, 15, bytes(32), "Supplier", "bill", bytes(16)
-    )
-    slots = sum(len(c.use.uses) for c in certifications)
-    weights = tuple(dice.randrange(-50, 400_000) for _ in range(slots))
-    return LinearStatement(context, tuple(c.day.digest for c in certifications), weights)
+    return [dice.randrange(-50, 400_000) for c in certifications for _ in c.use.uses]
+
+
+CONTEXT = StatementContext(
+    SERIES.meter, SERIES.register, *PERIOD.bounds(SERIES.zone), 15, bytes(32), "Supplier", "bill",
+    bytes(16),
+)  # fmt: skip
+AMOUNT = Sum(SlotForm.of_each(weights_of(DONE)))
+
+
+def source_of(
+    certifications: list[Certification],
+    known: list[Certification] | None = None,
+    certifier: Certifier = CERTIFIER,
+) -> Source:
+    """The certified days, with what a certifier says of these or of other days."""
+    period = CertifiedPeriod(tuple(one.day for one in certifications))
+    return period.source(certifier.opening(known or certifications))
+
+
+def open_sum(source: Source) -> tuple[tuple[int, ...], bytes]:
+    return open_amounts(CONTEXT, source, [AMOUNT], bytes(32))
 
 
 def test_a_period_of_certified_days_verifies_from_its_bytes() -> None:
@@ -89,19 +107,18 @@ def test_a_period_of_certified_days_verifies_from_its_bytes() -> None:
 
 
 def test_an_opened_sum_is_the_exact_one_and_verifies() -> None:
-    claim = statement(DONE)
-    opening = CERTIFIER.open_linear(claim, DONE)
+    values, proof = open_sum(source_of(DONE))
     uses = [use for done in DONE for use in done.use.uses]
-    assert opening.value == sum(w * x for w, x in zip(claim.weights, uses, strict=True))
+    assert values == (sum(w * x for w, x in zip(weights_of(DONE), uses, strict=True)),)
     period = verify_days([done.day for done in DONE], PERIOD, SERIES, KEYS.public_key)
-    LinearOpening.decode(opening.encode()).verify(claim, period.commitments)
+    assert verify_amounts(CONTEXT, period.source(), [AMOUNT], proof, "the sum")[0] == values
 
 
 def test_a_sum_is_opened_again_from_what_the_vault_kept() -> None:
     kept = [(done.day.encode(), done.use.encode()) for done in DONE]
     again = [Certification(CertifiedDay.decode(d), DayUse.decode(u)) for d, u in kept]
     later = Certifier(SERIES, KEYS)
-    assert later.open_linear(statement(DONE), again) == CERTIFIER.open_linear(statement(DONE), DONE)
+    assert open_sum(source_of(again, again, later)) == open_sum(source_of(DONE))
 
 
 def test_both_point_sizes_commit_to_the_same_points() -> None:
@@ -154,22 +171,21 @@ def test_equal_uses_are_committed_to_by_unrelated_points() -> None:
 
 
 def test_the_certifier_opens_only_what_it_certified() -> None:
-    claim = statement(DONE)
-    with pytest.raises(FalseStatement, match="other days"):
-        CERTIFIER.open_linear(claim, DONE[:-1])
-    with pytest.raises(FalseStatement, match="other days"):
-        CERTIFIER.open_linear(claim, [*DONE[1:], DONE[0]])
-    other = replace(claim, context=replace(claim.context, meter=b"meter 2"))
-    with pytest.raises(FalseStatement, match="another register"):
-        CERTIFIER.open_linear(other, DONE)
+    with pytest.raises(ValueError):
+        open_sum(source_of(DONE, DONE[:-1]))
+    with pytest.raises(FalseStatement, match="not the certified ones"):
+        open_sum(source_of(DONE, [*DONE[1:], DONE[0]]))
+    for series in (replace(SERIES, meter=b"meter 2"), replace(SERIES, register=b"another"[:6])):
+        with pytest.raises(FalseStatement, match="not the certified ones"):
+            open_sum(source_of(DONE, DONE, Certifier(series, KEYS)))
     use = DONE[0].use
     swapped = replace(use, uses=(use.uses[1], use.uses[0], *use.uses[2:]))
     lying = [Certification(DONE[0].day, swapped), *DONE[1:]]
     with pytest.raises(FalseStatement, match="not the certified ones"):
-        CERTIFIER.open_linear(claim, lying)
+        open_sum(source_of(DONE, lying))
     stranger = Certifier(SERIES, CertifierKeys.generate(os.urandom))
     with pytest.raises(FalseStatement, match="not the certified ones"):
-        stranger.open_linear(claim, DONE)
+        open_sum(source_of(DONE, DONE, stranger))
 
 
 def test_secrets_do_not_show_in_a_representation() -> None:
@@ -214,7 +230,7 @@ def test_a_point_a_day_commits_to_the_same_uses() -> None:
     assert len(done[0].day.encode()) < 600
     days = [CertifiedDay.decode(day.day.encode()) for day in done]
     period = verify_days(days, PERIOD, SERIES, KEYS.public_key)
-    weights = statement(DONE).weights
+    weights = weights_of(DONE)
     slots = verify_days([d.day for d in DONE], PERIOD, SERIES, KEYS.public_key)
     fees = []
     for verified, mine, maker in ((period, done, certifier), (slots, DONE, CERTIFIER)):
@@ -224,9 +240,12 @@ def test_a_point_a_day_commits_to_the_same_uses() -> None:
         verifier = Verifier(Transcript("t", 1), prover.finish())
         fees.append(verifier.open("fee", verifier.forms("use", verified.source(), [weights])[0]))
         verify_all([verifier.finish("the fee")])
-    assert fees[0] == fees[1] == CERTIFIER.open_linear(statement(DONE), DONE).value
-    with pytest.raises(FalseStatement, match="slot by slot"):
-        certifier.open_linear(statement(done), done)
+    opened = [open_sum(source_of(days, days, maker)) for days, maker in
+              ((done, certifier), (DONE, CERTIFIER))]  # fmt: skip
+    assert [[fee] for fee in fees] == [list(values) for values, _ in opened]
+    assert fees[0] == fees[1]
+    (_, proof), _ = opened
+    verify_amounts(CONTEXT, period.source(), [AMOUNT], proof, "the sum")
 
 
 def test_days_in_different_schemes_make_no_source() -> None:

@@ -10,7 +10,6 @@ import pytest
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
-    AmountsRequest,
     Disclosure,
     Form,
     ReleaseRefused,
@@ -20,6 +19,7 @@ from hub.disclosure import (
 from hub.vault import Database
 from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
 from tests.hub.disclosure.consented import BILLING
+from tests.support.releases import sum_request
 
 MARCH = 1_740_787_200
 SLOTS = 2976
@@ -54,9 +54,9 @@ REST = [slot for slot in range(SLOTS) if not 68 <= slot % DAY < 84]
 MONTH = Tiered((blocks(range(SLOTS)),))
 
 
-def ask(*amounts: Amount, recipient: str = "supplier", days: int = 31) -> AmountsRequest:
+def ask(*amounts: Amount, recipient: str = "supplier", days: int = 31) -> ReleaseRequest:
     numbers = tuple(number_of(amount, MARCH, 900, SLOTS) for amount in amounts)
-    return AmountsRequest(
+    return ReleaseRequest(
         b"\xf0bill", b"package", recipient, "billing", days, numbers, b"tariff"
     )  # fmt: skip
 
@@ -133,8 +133,8 @@ def test_peaks_of_halves_do_not_close_in_on_when_it_was(guard: Disclosure) -> No
 
 def test_a_peak_after_a_sum_to_somebody_else_is_held_against_both(guard: Disclosure) -> None:
     guard.permit(
-        ReleaseRequest(
-            b"\xf0bill", b"package", "supplier", "billing", "linear", 31,
+        sum_request(
+            b"\xf0bill", b"package", "supplier", "billing", 31,
             Form(MARCH, 900, tuple(1 + (68 <= s % DAY < 84) for s in range(SLOTS))), b"tariff",
         )
     )  # fmt: skip

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import sqlite3
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -24,6 +25,7 @@ from hub.disclosure import (
 )
 from hub.disclosure.knowledge import alike_slots, answer_bits, determined_windows
 from hub.vault import Database
+from tests.support.releases import sum_request
 
 NOW = 1_743_500_000  # 2025-04-01
 MARCH = 1_740_787_200
@@ -54,9 +56,7 @@ def ask(
     recipient: str = "Stadtwerke",
 ) -> ReleaseRequest:
     form = Form(begin, 900, weights)
-    return ReleaseRequest(
-        b"\xf0bill", b"package", recipient, "billing", "linear", days, form, b"tariff"
-    )
+    return sum_request(b"\xf0bill", b"package", recipient, "billing", days, form, b"tariff")
 
 
 @pytest.fixture
@@ -293,3 +293,34 @@ def test_an_answer_never_needs_more_bits_than_said(weights: list[int], data: st.
     use = [data.draw(st.integers(0, most)) for _ in weights]
     answer = sum(w * x for w, x in zip(weights, use, strict=True))
     assert abs(answer).bit_length() <= answer_bits(weights)
+
+
+def test_a_release_of_one_sum_that_version_0_1_put_on_record_still_counts(
+    disclosure: Disclosure,
+) -> None:
+    weights = day_and_night()
+    facts = {
+        "applet": b"\xf0bill",
+        "package": b"package",
+        "recipient": "Stadtwerke",
+        "purpose": "billing",
+        "statement": "linear",
+        "subject": b"tariff",
+        "begin": MARCH,
+        "slot_seconds": 900,
+        "weights": struct.pack(f"<{len(weights)}q", *weights),
+        "bits": 47,
+        "least_minutes": 480,
+    }
+    old = disclosure.log.append(NOW, "release", facts)
+    today = disclosure.permit(ask())
+    first, second = disclosure.releases()
+    assert (first.sequence, second.sequence) == (old.sequence, today.sequence)
+    assert replace(second, sequence=old.sequence) == first
+    assert disclosure.knowledge().bits == 2 * 47
+    with pytest.raises(ReleaseRefused, match="count: this period was answered 2 times"):
+        disclosure.permit(ask())
+    bent = list(weights)
+    bent[40] = bent[0]
+    with pytest.raises(ReleaseRefused, match="fineness"):
+        disclosure.permit(ask(tuple(bent), begin=MARCH + 86_400))

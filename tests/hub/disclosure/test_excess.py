@@ -10,9 +10,9 @@ import pytest
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
-    AmountsRequest,
     Disclosure,
     ReleaseRefused,
+    ReleaseRequest,
     number_of,
 )
 from hub.vault import Database
@@ -45,9 +45,9 @@ def above(places: Sequence[int], *limits: int, price: int = 300) -> Excess:
     return Excess(slots(ALL, 250), tuple(Above(limit, slots(places, price)) for limit in limits))
 
 
-def ask(*amounts: Amount, recipient: str = "supplier", begin: int = MARCH) -> AmountsRequest:
+def ask(*amounts: Amount, recipient: str = "supplier", begin: int = MARCH) -> ReleaseRequest:
     numbers = tuple(number_of(amount, begin, 900, SLOTS) for amount in amounts)
-    return AmountsRequest(b"\xf0bill", b"package", recipient, "billing", 31, numbers, b"tariff")
+    return ReleaseRequest(b"\xf0bill", b"package", recipient, "billing", 31, numbers, b"tariff")
 
 
 def test_what_lies_above_limits_is_told_and_put_on_record(guard: Disclosure) -> None:

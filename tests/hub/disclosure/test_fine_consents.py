@@ -11,7 +11,6 @@ import pytest
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
-    AmountsRequest,
     Disclosure,
     ReleaseRefused,
     ReleaseRequest,
@@ -100,10 +99,10 @@ SAMPLE = replace(FINE, statement="sample", purpose="profiling", least_minutes=15
 MATCH = replace(FINE, statement="match", purpose="profiling", least_minutes=60)
 
 
-def amounts(*described: Amount, begin: int = MARCH, days: int = 31) -> AmountsRequest:
+def amounts(*described: Amount, begin: int = MARCH, days: int = 31) -> ReleaseRequest:
     slots = 96 * days
     numbers = tuple(number_of(amount, begin, 900, slots) for amount in described)
-    return AmountsRequest(
+    return ReleaseRequest(
         b"\xf0grid", b"package", "Stadtwerke", "profiling", days, numbers, b"profiles"
     )
 
@@ -176,7 +175,7 @@ def test_a_kind_of_number_needs_a_consent_of_its_own(disclosure: Disclosure) -> 
 def test_many_fine_numbers_in_one_answer_count_each(disclosure: Disclosure) -> None:
     """Or one question could take thousands of bits: enough to solve for every reading."""
     disclosure.grant(replace(FINE, purpose="profiling", answers=5))
-    sums = [Sum(SlotForm.of(dict(enumerate(prices(seed))))) for seed in range(6)]
+    sums = [Sum(SlotForm.of_each(prices(seed))) for seed in range(6)]
     with pytest.raises(ReleaseRefused, match="count: 0 numbers .* 6 more are asked for"):
         disclosure.permit(amounts(*sums))
     disclosure.permit(amounts(*sums[:4]))

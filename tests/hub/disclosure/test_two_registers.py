@@ -33,7 +33,8 @@ def fed_in(form: Form) -> Form:
 
 
 def about_feed_in(request: ReleaseRequest) -> ReleaseRequest:
-    return replace(request, form=fed_in(request.form))
+    (number,) = request.numbers
+    return replace(request, numbers=(replace(number, forms=(fed_in(request.form),)),))
 
 
 def length(known: Knowledge) -> int | None:

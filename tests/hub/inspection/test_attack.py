@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.device import Description, Device
-from hub.disclosure import AmountsRequest, ConsentTerms, Form, Number, ReleaseRequest
+from hub.disclosure import ConsentTerms, Form, Number, ReleaseRequest
 from hub.inspection.attack.appliances import Activation, Appliance, PowerCurve, detect
 from hub.inspection.attack.attack import attack
 from hub.inspection.attack.reconstruction import _least_squares, curve_known_to
@@ -23,6 +23,7 @@ from hub.inspection.export.by_consent import consent_to_export, export_readings
 from hub.inspection.views.slots import slots_between
 from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
 from protocols.metrology import Period
+from tests.support.releases import sum_request
 
 SHARED = Path(os.environ.get("METERLET_SHARED") or Path(__file__).resolve().parents[4] / "shared")
 HOMES = SHARED / "data" / "households"
@@ -51,8 +52,8 @@ def tell(device: Device, recipient: str, forms: Sequence[tuple[int, ...]], minut
     begin, _ = DAYS.bounds("Europe/Berlin")
     for weights in forms:
         device.disclosure.permit(
-            ReleaseRequest(
-                b"applet", b"package", recipient, "billing", "linear", 4,
+            sum_request(
+                b"applet", b"package", recipient, "billing", 4,
                 Form(begin, 900, weights), bytes(32),
             )
         )  # fmt: skip
@@ -101,7 +102,7 @@ def test_a_slot_that_was_told_by_itself_is_taken_off_the_sums(minutely: Device) 
         minutely.disclosure.grant(terms)
     for number in (whole, sample):
         minutely.disclosure.permit(
-            AmountsRequest(b"a", b"p", "trader", "trade", 4, (number,), bytes(32))
+            ReleaseRequest(b"a", b"p", "trader", "trade", 4, (number,), bytes(32))
         )
     curve = curve_known_to(minutely, ["trader"], begin, end)
     used = slots.use_wh[place]

@@ -4,12 +4,13 @@ from datetime import date
 import pytest
 
 from hub.device import Device
-from hub.disclosure import ConsentTerms, Form, LogTampered, ReleaseRequest
+from hub.disclosure import ConsentTerms, Form, LogTampered
 from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from protocols.metrology import Period
 from tests.hub.inspection.conftest import APPLET
+from tests.support.releases import sum_request
 
 WEEKS = (Period(date(2025, 3, 20), date(2025, 3, 24)), Period(date(2025, 3, 25), date(2025, 3, 31)))
 
@@ -22,7 +23,7 @@ def tell(device: Device, period: Period, recipient: str = "supplier") -> int:
     begin, end = period.bounds("Europe/Berlin")
     form = Form(begin, 900, (1,) * ((end - begin) // 900))
     days = (period.last - period.first).days + 1
-    request = ReleaseRequest(*subject, days, form, bytes(32))
+    request = sum_request(*subject[:4], days, form, bytes(32))
     return device.disclosure.permit(request).sequence
 
 

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static, TabbedContent
 
 from hub.device import Device
-from hub.disclosure import ConsentTerms, Form, ReleaseRequest
+from hub.disclosure import ConsentTerms, Form
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
 from hub.inspection.views.calendar import By
@@ -16,6 +16,7 @@ from hub.inspection.views.readings import readings_view
 from protocols.metrology import Period
 from tariffs import Tariff
 from tests.hub.inspection.conftest import NOON, household, put_documents
+from tests.support.releases import sum_request
 
 ENGLISH = catalogue("en")
 
@@ -31,7 +32,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, tariff: Tariff) -> Device:
         )
         begin, end = Period(date(2025, 3, 20), date(2025, 3, 31)).bounds("Europe/Berlin")
         form = Form(begin, 900, (1,) * ((end - begin) // 900))
-        request = ReleaseRequest(b"a", b"p", name, "billing", "linear", 12, form, bytes(32))
+        request = sum_request(b"a", b"p", name, "billing", 12, form, bytes(32))
         device.disclosure.permit(request)
         device.disclosure.record_message(b"a", name, "billing", b"\x01" * 40)
     return device

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A device small enough to see through, and bundles made of a few lines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.machine import AppletInstance, AppletMachine, Bundle, Ed25519Signatures
 from protocols.amounts import decode_amounts
-from protocols.platform import Grid, Opened, OpenedAmounts, Platform, Refusal, Refused, Slots, Use
+from protocols.platform import Grid, OpenedAmounts, Platform, Refusal, Refused, Slots, Use
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VENDOR_KEYS = {b"vendor": VENDOR.public_key()}
@@ -65,9 +65,16 @@ every_hours = 24
 {limits}
 """
 
-HEAD = """
+AMOUNTS = (
+    "def amounts(*weights): import struct;"
+    " runs = [(slot, 1, weight) for slot, weight in enumerate(weights) if weight];"
+    " numbers = (1, 0, len(runs), *(number for run in runs for number in run));"
+    " return struct.pack(f'<{len(numbers)}q', *numbers)"
+)
+"""A sum with a weight for each slot, as `protocols.amounts` has it."""
+HEAD = f"""
 from applets.sdk import *
-
+{AMOUNTS}
 class Sample(Applet):
 """
 
@@ -99,24 +106,17 @@ class Household:
         slots = self.slots(register, begin, end)
         return Use(slots.starts, tuple(start // 900 % 7 for start in slots.starts), slots.states)
 
-    def open_linear(
-        self, register: str, begin: int, end: int, weights: Sequence[int], context: bytes
-    ) -> Opened:
-        use = self.read(register, begin, end)
-        if len(weights) != len(use.watt_hours):
-            raise Refused(Refusal.MALFORMED)
-        value = sum(weight * wh for weight, wh in zip(weights, use.watt_hours, strict=True))
-        self.released.append((begin, end, context))
-        days = tuple(b"day" * 2_000 for _ in range((end - begin) // DAY))
-        return Opened(value, b"o" * 32, days, b"d" * 32)
-
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
         use = self.read(register, begin, end)
-        values = tuple(amount.value_of(use.watt_hours) for amount in decode_amounts(amounts))
+        described = decode_amounts(amounts)
+        if any(form.end > len(use.watt_hours) for one in described for form in one.forms):
+            raise Refused(Refusal.MALFORMED)
+        values = tuple(amount.value_of(use.watt_hours) for amount in described)
         self.released.append((begin, end, context))
-        return OpenedAmounts(values, b"proof", (b"day",))
+        days = tuple(b"day" * 2_000 for _ in range((end - begin) // DAY))
+        return OpenedAmounts(values, b"p" * 96, days)
 
 
 class MemoryStore:

@@ -144,6 +144,19 @@ def test_what_is_no_fitting_component_is_bad_code(
     assert caught.value.kind is FaultKind.BAD_CODE
 
 
+def test_a_component_of_version_0_1_is_refused_with_a_line_that_says_to_build_it_again(
+    machine: AppletMachine, device: Device
+) -> None:
+    asks = """(component (import "meterlet:platform/statements@0.1.0"
+        (instance (export "open-linear" (func)))))"""
+    files = {"applet.wasm": bytes(wasmtime.wat2wasm(asks))}
+    applet = machine.instance(Bundle(manifest(), files), device.platform)
+    with pytest.raises(AppletFault) as caught:
+        applet.process(command())
+    assert caught.value.kind is FaultKind.BAD_CODE
+    assert caught.value.detail.endswith(": build it again, with `open-amounts`")
+
+
 def test_a_component_that_starts_too_large_is_bad_code(
     machine: AppletMachine, device: Device
 ) -> None:

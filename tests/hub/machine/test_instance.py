@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.machine import AppletFault, AppletMachine, FaultKind
-from protocols.platform import Opened, OpenedAmounts, Platform
+from protocols.platform import OpenedAmounts, Platform
 from tests.hub.machine.fakes import (
     BEGIN,
     DAY,
@@ -131,9 +131,11 @@ def process(self, command):
     begin, end = {BEGIN}, {BEGIN + 31 * DAY}
     slots = self.platform.calendar.slots("{REGISTER}", begin, end)
     weights = [(-1) ** index * index for index in range(len(slots.starts))]
-    opened = self.platform.statements.open_linear("{REGISTER}", begin, end, weights, b"tariff")
-    assert opened.certified_days == (b"day" * 2_000,) * 31 and len(opened.digest) == 32
-    return Response(opened.value.to_bytes(8, "big", signed=True) + opened.opening)
+    opened = self.platform.statements.open_amounts(
+        "{REGISTER}", begin, end, amounts(*weights), b"tariff")
+    assert opened.certified_days == (b"day" * 2_000,) * 31
+    [value] = opened.values
+    return Response(value.to_bytes(8, "big", signed=True) + opened.proof)
 """,
     )
     response = applet.process(command())
@@ -141,21 +143,26 @@ def process(self, command):
         (-1) ** index * index * (start // 900 % 7)
         for index, start in enumerate(range(BEGIN, BEGIN + 31 * DAY, 900))
     )
-    assert response == expected.to_bytes(8, "big", signed=True) + b"o" * 32 + b"\x90\x00"
+    assert response == expected.to_bytes(8, "big", signed=True) + b"p" * 96 + b"\x90\x00"
     assert device.household.released == [(BEGIN, BEGIN + 31 * DAY, b"tariff")]
 
 
 @pytest.mark.parametrize(
     ("call", "status"),
     [
-        (f'statements.open_linear("{REGISTER}", {BEGIN}, {BEGIN + DAY}, [1], b"")', "6982"),
-        (f'statements.open_linear("1-0:2.8.0*255", 0, {40 * DAY}, [1], b"")', "6982"),
-        (f'statements.open_linear("{REGISTER}", 0, {40 * DAY}, [1], b"")', "6A80"),
-        (f'statements.open_linear("{REGISTER}", 0, {40 * DAY}, [2**63], b"")', "6A80"),
-        (f'statements.open_linear("{REGISTER}", 5, 5, [], b"")', "6A80"),
-        (f'statements.open_linear("{REGISTER}", -5, {40 * DAY}, [], b"")', "6A80"),
-        (f'statements.open_linear("{REGISTER}", 0, {40 * DAY}, [1], bytes(5000))', "6A84"),
-        (f'statements.open_linear("{REGISTER}", 0, {40 * DAY}, [1] * 200_000, b"")', "6A84"),
+        (f'statements.open_amounts("{REGISTER}", {BEGIN}, {BEGIN + DAY}, amounts(1), b"")', "6982"),
+        (f'statements.open_amounts("1-0:2.8.0*255", 0, {40 * DAY}, amounts(1), b"")', "6982"),
+        (f'statements.open_amounts("{REGISTER}", 0, {8 * DAY}, amounts(*[1] * 769), b"")', "6A80"),
+        (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(), b"")', "6A80"),
+        (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(1)[:-1], b"")', "6A80"),
+        (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, b"", b"")', "6A80"),
+        (f'statements.open_amounts("{REGISTER}", 5, 5, amounts(1), b"")', "6A80"),
+        (f'statements.open_amounts("{REGISTER}", -5, {40 * DAY}, amounts(1), b"")', "6A80"),
+        (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(1), bytes(5000))', "6A84"),
+        (
+            f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, bytes(3145736), b"")',
+            "6A84",
+        ),
         ('calendar.slots("no such", 0, 5)', "6A88"),
         ('calendar.slots("x" * 1000, 0, 5)', "6A88"),
         ('store.put(b"", b"value")', "6A80"),
@@ -233,7 +240,7 @@ def process(self, command):
     [
         ('outputs.set("hours", bytes(5))', "6A80"),
         ('outputs.set("minutes", bytes(4))', "6982"),
-        (f'statements.open_linear("{REGISTER}", 0, {40 * DAY}, [1], b"")', "6982"),
+        (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(1), b"")', "6982"),
     ],
 )
 def test_a_raw_applet_gets_nothing_else(machine: AppletMachine, call: str, status: str) -> None:
@@ -310,6 +317,38 @@ def test_a_bundle_that_does_not_compile_is_a_fault(machine: AppletMachine) -> No
         assert caught.value.kind is FaultKind.BAD_CODE, caught.value.detail
 
 
+def test_a_package_of_version_0_1_asks_for_a_sum_and_gets_the_parts_of_a_proof(
+    machine: AppletMachine,
+) -> None:
+    applet, device = start(
+        machine,
+        f"""
+def process(self, command):
+    begin, end = {BEGIN}, {BEGIN + 31 * DAY}
+    weights = [0, 5, 5, -3] * (31 * 24)
+    opened = self.platform.statements.open_linear("{REGISTER}", begin, end, weights, b"tariff")
+    assert opened.certified_days == (b"day" * 2_000,) * 31
+    assert (opened.opening, opened.digest) == (b"p" * 32, b"p" * 32)
+    return Response(opened.value.to_bytes(8, "big", signed=True))
+""",
+    )
+    starts = range(BEGIN, BEGIN + 31 * DAY, 900)
+    value = sum((0, 5, 5, -3)[n % 4] * (start // 900 % 7) for n, start in enumerate(starts))
+    assert applet.process(command()) == value.to_bytes(8, "big", signed=True) + b"\x90\x00"
+    assert device.household.released == [(BEGIN, BEGIN + 31 * DAY, b"tariff")]
+
+
+@pytest.mark.parametrize(
+    ("weights", "status"), [("[2**63]", "6A80"), ("[]", "6A80"), ("[1] * 769", "6A80")]
+)
+def test_what_such_a_package_asks_wrongly_is_refused(
+    machine: AppletMachine, weights: str, status: str
+) -> None:
+    call = f'self.platform.statements.open_linear("{REGISTER}", 0, {8 * DAY}, {weights}, b"")'
+    applet, _ = start(machine, f"def process(self, command): {call}")
+    assert applet.process(command()).hex().upper() == status
+
+
 def test_a_syntax_error_is_shown_with_its_line(machine: AppletMachine) -> None:
     for body, line in (("def process(self:", "def process(self:"), ("return 7", "return 7")):
         applet = machine.instance(bundle(body), Device().platform)
@@ -343,9 +382,6 @@ class _Bug(Exception):
 
 
 class _BuggyHousehold:
-    def open_linear(self, *_: object) -> Opened:
-        raise _Bug("ours")
-
     def open_amounts(self, *_: object) -> OpenedAmounts:
         raise _Bug("ours")
 
@@ -361,7 +397,7 @@ def process(self, command):
     if command.ins:
         return Response(b"fine")
     try:
-        self.platform.statements.open_linear("{REGISTER}", 0, {40 * DAY}, [], b"")
+        self.platform.statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(1), b"")
     except BaseException:
         return Response(b"hidden")
 """

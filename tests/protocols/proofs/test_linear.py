@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Openings of weighted sums: complete, and refused once a byte or the statement changes."""
+"""Sums that version 0.1 opened: verified as ever, refused once a byte or the statement changes."""
 
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,23 +9,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.amounts import SlotForm, Sum
 from protocols.proofs import (
-    LARGEST_VALUE,
+    LARGEST_USE_WH,
     ORDER,
-    FalseStatement,
-    LinearOpening,
-    LinearStatement,
     Malformed,
     PointVector,
     ProofError,
     ProofRefused,
+    SlotOpening,
+    Source,
     StatementContext,
+    VectorCommitment,
     commit,
     commit_many,
-    open_linear,
+    open_amounts,
 )
 from protocols.proofs.group import multiply_generator, sum_points
-from protocols.proofs.linear import LARGEST_USE_WH
+from protocols.proofs.linear import OPENING_SIZE, verify_linear
+from tests.support.version1 import forge_linear, open_linear
 
 CONTEXT = StatementContext(
     meter=b"meter 1",
@@ -41,11 +42,23 @@ CONTEXT = StatementContext(
 )
 COUNT = 12
 DICE = random.Random(3)
-USES = [DICE.randrange(3000) for _ in range(COUNT)]
-BLINDINGS = [DICE.randrange(1, ORDER) for _ in range(COUNT)]
-COMMITMENTS = commit_many(USES, BLINDINGS)
+USES = tuple(DICE.randrange(3000) for _ in range(COUNT))
+BLINDINGS = tuple(DICE.randrange(1, ORDER) for _ in range(COUNT))
+IDENTITY = bytes(32) + bytes([1]) * 32
+SOURCE = Source(commit_many(USES, BLINDINGS), IDENTITY, SlotOpening(USES, BLINDINGS))
 WEIGHTS = (28, 28, 31, 31, 31, 28, 28, 0, -4, -4, 45, 45)
-STATEMENT = LinearStatement(CONTEXT, (bytes(32), bytes([1]) * 32), WEIGHTS)
+GOOD = open_linear(CONTEXT, SOURCE, WEIGHTS)
+VALUE = sum(w * x for w, x in zip(WEIGHTS, USES, strict=True))
+
+
+def test_bytes_that_version_0_1_made_open_the_value() -> None:
+    kept = bytes.fromhex(
+        "000000000006f0b3"
+        "c2231498ac22d2b7c858d4d7f62ffda210d218012ae4a92310a6595cf6a8f2e3"
+        "762b94f6b339b4eb942b8df2337614df187910a6cc7f16fb1fe7189c044e5b99"
+    )  # fmt: skip
+    assert kept == GOOD
+    assert verify_linear(CONTEXT, SOURCE, WEIGHTS, kept) == VALUE
 
 
 @given(
@@ -56,23 +69,20 @@ STATEMENT = LinearStatement(CONTEXT, (bytes(32), bytes([1]) * 32), WEIGHTS)
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_any_sum_that_fits_is_opened_to_the_exact_value(terms: list[tuple[int, int, int]]) -> None:
+def test_any_sum_that_fits_is_the_exact_value(terms: list[tuple[int, int, int]]) -> None:
     weights, uses, blindings = (tuple(column) for column in zip(*terms, strict=True))
-    statement = replace(STATEMENT, weights=weights)
-    commitments = commit_many(uses, blindings)
-    opening = open_linear(statement, commitments, uses, blindings)
-    assert opening.value == sum(w * x for w, x in zip(weights, uses, strict=True))
-    LinearOpening.decode(opening.encode()).verify(statement, commitments)
+    known = Source(commit_many(uses, blindings), IDENTITY, SlotOpening(uses, blindings))
+    value = verify_linear(CONTEXT, known, weights, open_linear(CONTEXT, known, weights))
+    assert value == sum(w * x for w, x in zip(weights, uses, strict=True))
 
 
 def test_every_flipped_bit_of_an_opening_is_refused() -> None:
-    good = open_linear(STATEMENT, COMMITMENTS, USES, BLINDINGS).encode()
-    assert len(good) == LinearOpening.SIZE == 72
-    for bit in range(8 * len(good)):
-        data = bytearray(good)
+    assert len(GOOD) == OPENING_SIZE == 72
+    for bit in range(8 * len(GOOD)):
+        data = bytearray(GOOD)
         data[bit // 8] ^= 1 << bit % 8
         with pytest.raises(ProofError):
-            LinearOpening.decode(bytes(data)).verify(STATEMENT, COMMITMENTS)
+            verify_linear(CONTEXT, SOURCE, WEIGHTS, bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -90,98 +100,58 @@ def test_every_flipped_bit_of_an_opening_is_refused() -> None:
     ],
 )
 def test_an_opening_does_not_move_to_another_context(other: dict[str, Any]) -> None:
-    opening = open_linear(STATEMENT, COMMITMENTS, USES, BLINDINGS)
-    moved = replace(STATEMENT, context=replace(CONTEXT, **other))
     with pytest.raises(ProofRefused, match="another statement"):
-        opening.verify(moved, COMMITMENTS)
+        verify_linear(replace(CONTEXT, **other), SOURCE, WEIGHTS, GOOD)
 
 
 @pytest.mark.parametrize(
-    "moved",
+    ("identity", "weights"),
     [
-        replace(STATEMENT, days=STATEMENT.days[::-1]),
-        replace(STATEMENT, days=STATEMENT.days[:1]),
-        replace(STATEMENT, weights=WEIGHTS[::-1]),
-        replace(STATEMENT, weights=(29, *WEIGHTS[1:])),
+        (IDENTITY[32:] + IDENTITY[:32], WEIGHTS),
+        (IDENTITY[:32], WEIGHTS),
+        (IDENTITY, WEIGHTS[::-1]),
+        (IDENTITY, (29, *WEIGHTS[1:])),
     ],
 )
-def test_an_opening_does_not_move_to_other_days_or_weights(moved: LinearStatement) -> None:
-    opening = open_linear(STATEMENT, COMMITMENTS, USES, BLINDINGS)
+def test_an_opening_does_not_move_to_other_days_or_weights(
+    identity: bytes, weights: tuple[int, ...]
+) -> None:
     with pytest.raises(ProofRefused, match="another statement"):
-        opening.verify(moved, COMMITMENTS)
+        verify_linear(CONTEXT, replace(SOURCE, identity=identity), weights, GOOD)
 
 
-def test_the_prover_refuses_uses_blindings_and_counts_that_were_not_certified() -> None:
-    for uses, blindings in [
-        ([USES[0] + 1, *USES[1:]], BLINDINGS),
-        (USES, [BLINDINGS[0] + 1, *BLINDINGS[1:]]),
-        (USES[:-1], BLINDINGS),
-        (USES, BLINDINGS[:-1]),
-    ]:
-        with pytest.raises(FalseStatement):
-            open_linear(STATEMENT, COMMITMENTS, uses, blindings)
-
-
-def test_a_value_beyond_63_bits_is_neither_proved_nor_decoded() -> None:
-    weights = (LARGEST_VALUE,) + (0,) * (COUNT - 1)
-    with pytest.raises(FalseStatement, match="63 bits"):
-        open_linear(replace(STATEMENT, weights=weights), COMMITMENTS, USES, BLINDINGS)
+def test_a_value_beyond_63_bits_is_not_read() -> None:
     with pytest.raises(Malformed, match="63 bits"):
-        LinearOpening(-LARGEST_VALUE - 1, 0, bytes(32))
-    with pytest.raises(Malformed, match="63 bits"):
-        LinearOpening.decode(b"\x80" + bytes(71))
+        verify_linear(CONTEXT, SOURCE, WEIGHTS, b"\x80" + bytes(71))
 
 
 def test_weights_with_which_a_sum_could_wrap_around_the_order_are_refused() -> None:
     limit = ORDER // 2 // LARGEST_USE_WH
-    LinearStatement(CONTEXT, (), (limit - 1,))
-    for weights in [(limit + 1,), (-limit - 1,), (limit // 2, -limit // 2 - 2), (ORDER,)]:
-        with pytest.raises(ValueError, match="wrap"):
-            LinearStatement(CONTEXT, (), weights)
+    one = replace(SOURCE, commitment=SOURCE.commitment[:1])  # type: ignore[index]  # by slots
+    for weight in (limit + 1, -limit - 1, ORDER):
+        with pytest.raises(ProofRefused, match="wrap"):
+            verify_linear(CONTEXT, one, (weight,), forge_linear(CONTEXT, one, (weight,), 1, 1))
+    weight = limit - 1
+    with pytest.raises(ProofRefused, match="does not match"):
+        verify_linear(CONTEXT, one, (weight,), forge_linear(CONTEXT, one, (weight,), 1, 1))
 
 
 def test_the_number_of_weights_has_to_be_that_of_the_commitments() -> None:
-    opening = open_linear(STATEMENT, COMMITMENTS, USES, BLINDINGS)
+    fewer = replace(SOURCE, commitment=SOURCE.commitment[:-1])  # type: ignore[index]  # by slots
     with pytest.raises(ProofRefused, match="12 weights for 11"):
-        opening.verify(STATEMENT, COMMITMENTS[:-1])
+        verify_linear(CONTEXT, fewer, WEIGHTS, GOOD)
+
+
+def test_days_of_one_commitment_each_have_no_such_opening() -> None:
+    vector = replace(SOURCE, commitment=VectorCommitment((), PointVector()))
+    with pytest.raises(ProofRefused, match="slot by slot"):
+        verify_linear(CONTEXT, vector, (), GOOD)
 
 
 @pytest.mark.parametrize("data", [b"", bytes(71), bytes(73), bytes(8) + b"\xff" * 64])
 def test_bytes_that_are_no_opening_are_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
-        LinearOpening.decode(data)
-
-
-@given(st.binary(min_size=72, max_size=72))
-def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
-    try:
-        opening = LinearOpening.decode(data)
-    except Malformed:
-        return
-    assert opening.encode() == data
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: replace(CONTEXT, register=b"short"),
-        lambda: replace(CONTEXT, end=CONTEXT.begin),
-        lambda: replace(CONTEXT, slot_minutes=0),
-        lambda: replace(CONTEXT, parameters=b"short"),
-        lambda: replace(CONTEXT, nonce=bytes(15)),
-        lambda: replace(CONTEXT, nonce=bytes(65)),
-        lambda: replace(STATEMENT, days=(b"short",)),
-    ],
-)
-def test_incomplete_statements_cannot_be_made(make: Callable[[], object]) -> None:
-    with pytest.raises(ValueError):
-        make()
-
-
-def test_an_opening_of_no_slots_is_nought() -> None:
-    statement = LinearStatement(CONTEXT, (), ())
-    opening = open_linear(statement, PointVector(), [], [])
-    assert (opening.value, opening.opening) == (0, 0)
+        verify_linear(CONTEXT, SOURCE, WEIGHTS, data)
 
 
 def test_a_simulator_without_any_uses_makes_commitments_and_openings_that_fit() -> None:
@@ -190,8 +160,24 @@ def test_a_simulator_without_any_uses_makes_commitments_and_openings_that_fit() 
     points = [multiply_generator(DICE.randrange(1, ORDER)) for _ in range(COUNT - 1)]
     others = sum_points(w * p for w, p in zip(WEIGHTS, points, strict=False))
     last = (commit(value, opening) - others) * pow(WEIGHTS[-1], -1, ORDER)
-    transcript = STATEMENT.transcript()
-    transcript.append_integer("value", value)
-    transcript.append_scalar("opening", opening)
-    simulated = LinearOpening(value, opening, transcript.digest())
-    simulated.verify(STATEMENT, PointVector([*points, last]))
+    made_up = Source(PointVector([*points, last]), IDENTITY)
+    simulated = forge_linear(CONTEXT, made_up, WEIGHTS, value, opening)
+    assert verify_linear(CONTEXT, made_up, WEIGHTS, simulated) == value
+
+
+def test_the_parts_of_a_proof_of_today_are_put_together_again() -> None:
+    amounts = [Sum(SlotForm.of_each(WEIGHTS))]
+    (value,), proof = open_amounts(CONTEXT, SOURCE, amounts, bytes(32))
+    parts = value.to_bytes(8, "big", signed=True) + proof[32:]
+    assert value == VALUE
+    assert parts != GOOD
+    assert verify_linear(CONTEXT, SOURCE, WEIGHTS, parts) == VALUE
+    for bit in range(8 * len(parts)):
+        data = bytearray(parts)
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ProofError):
+            verify_linear(CONTEXT, SOURCE, WEIGHTS, bytes(data))
+    with pytest.raises(ProofRefused, match="another statement"):
+        verify_linear(replace(CONTEXT, nonce=b"\1" * 16), SOURCE, WEIGHTS, parts)
+    with pytest.raises(ProofRefused, match="another statement"):
+        verify_linear(CONTEXT, SOURCE, WEIGHTS[::-1], parts)

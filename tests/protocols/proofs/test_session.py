@@ -125,6 +125,7 @@ def test_the_refusal_names_the_part_that_does_not_hold() -> None:
     def wrong(session: Session, source: Source) -> int:
         if isinstance(session, Verifier):
             source = Source(commit_many(USES, BLINDINGS[::-1]), b"days")
+        session.commit("flag", lambda: 1, 1)  # or a digest would refuse the whole
         return session.open("fee", session.forms("use", source, FORMS[:1])[0])
 
     proof = prove(wrong, slots(known=True))

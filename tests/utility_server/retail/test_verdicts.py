@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.billing.messages import ChargesAnswer
+from applets.billing.messages import BillAnswer
 from meterlet.commands.bill import bill
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
@@ -41,12 +41,12 @@ def tariff() -> Tariff:
 
 
 @pytest.fixture(scope="module")
-def answer(month: Month, tariff: Tariff) -> ChargesAnswer:
+def answer(month: Month, tariff: Tariff) -> BillAnswer:
     return answered(tariff, month)
 
 
 def verdict(
-    folder: Path, month: Month, tariff: Tariff, answer: ChargesAnswer
+    folder: Path, month: Month, tariff: Tariff, answer: BillAnswer
 ) -> tuple[int, dict[str, str | None], str]:
     question = replace(question_for(month), tariff=sign_tariff(tariff, SUPPLIER, b"key"))
     bundle = BillBundle(
@@ -67,7 +67,7 @@ def verdict(
 
 
 def test_a_right_bill_matches(
-    tmp_path: Path, month: Month, tariff: Tariff, answer: ChargesAnswer
+    tmp_path: Path, month: Month, tariff: Tariff, answer: BillAnswer
 ) -> None:
     code, facts, text = verdict(tmp_path, month, tariff, answer)
     assert (code, facts["verdict"], facts["total"]) == (0, "matches", str(answer.total))
@@ -75,7 +75,7 @@ def test_a_right_bill_matches(
 
 
 def test_a_wrong_total_differs_by_so_much(
-    tmp_path: Path, month: Month, tariff: Tariff, answer: ChargesAnswer
+    tmp_path: Path, month: Month, tariff: Tariff, answer: BillAnswer
 ) -> None:
     wrong = replace(answer, total=answer.total + Decimal("1.25"))
     code, facts, text = verdict(tmp_path, month, tariff, wrong)
@@ -85,7 +85,7 @@ def test_a_wrong_total_differs_by_so_much(
 
 
 def test_a_proof_of_something_else_differs_by_nobody_knows_how_much(
-    tmp_path: Path, month: Month, tariff: Tariff, answer: ChargesAnswer
+    tmp_path: Path, month: Month, tariff: Tariff, answer: BillAnswer
 ) -> None:
     assert answer.drawn is not None
     proof = answer.drawn.proof[:-1] + bytes([answer.drawn.proof[-1] ^ 1])
@@ -96,7 +96,7 @@ def test_a_proof_of_something_else_differs_by_nobody_knows_how_much(
 
 
 def test_what_a_tariff_does_not_let_anyone_prove_cannot_be_told(
-    tmp_path: Path, month: Month, answer: ChargesAnswer
+    tmp_path: Path, month: Month, answer: BillAnswer
 ) -> None:
     other = load_toml(FLAT + '[[charge]]\nname = "sun"\nkind = "feed-in"\nprice = "0.05"\n')
     code, facts, text = verdict(tmp_path, month, other, replace(answer, tariff=other.digest))
