@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.packages.host_tool import CardManager
 from protocols.iso7816 import CommandApdu
-from protocols.secure_channel import CardClient
+from protocols.secure_channel.host import CardClient
 from tests.hub.card.support import (
     APPLET,
     APPLET_KEYS,

@@ -25,7 +25,7 @@ from hub.disclosure import (
     ReleaseRequest,
     knowledge_of,
 )
-from hub.vault import Database
+from hub.vault.database import Database
 from tests.support.releases import sum_request
 
 SLOTS = 2976

@@ -22,9 +22,10 @@ from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.slots import slots_between
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Reading
-from protocols.metrology import Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs.source import load_toml
 
 ROOT = Path(__file__).resolve().parents[1]

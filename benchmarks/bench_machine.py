@@ -20,9 +20,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.machine import AppletInstance, AppletMachine, Bundle, build_bundle
 from hub.machine import host_calls as host
 from hub.machine._running import Running
+from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
 from tests.hub.machine.fakes import BEGIN, DAY, REGISTER, Device, FixedClock, bundle, command
 
 LOOPS = 1_000_000

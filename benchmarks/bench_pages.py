@@ -22,7 +22,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from hub.device import Device
 from hub.inspection.web import ResidentRole, Residents
-from hub.meters import SyntheticHousehold
+from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Reading
 from tests.journeys.browser import CHROMIUM, NAME, PASSPHRASE, sync_api, visiting
 from tests.journeys.conftest import run_meterlet

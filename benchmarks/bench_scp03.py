@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import Option, Role, Scp03, SecurityLevel, StaticKeys
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.scp03 import Option, Scp03
+from protocols.secure_channel.session import Role, SecurityLevel
 
 KEYS = StaticKeys(bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48)))
 COMMAND = CommandApdu(0x80, 0xE2, 0x90, 0x00, bytes(200), le=256)

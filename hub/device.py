@@ -34,26 +34,22 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hub.applet_host import AGGREGATION_COMPONENT
 from hub.applet_host.runtime import MachineRuntime
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
-from hub.card import CARD, Card, CardProfile, Kind
 from hub.card.content import instance_of
-from hub.card.profile import DEFAULT
+from hub.card.entries import Kind
+from hub.card.open import Card
+from hub.card.profile import DEFAULT, CardProfile
+from hub.card.registry import CARD
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.errors import HubError
-from hub.machine import OUTPUT_COMPONENT, AppletMachine
+from hub.machine.machine import AppletMachine
+from hub.machine.raw import OUTPUT_COMPONENT
 from hub.metering import MeteredRegister
 from hub.readings import Readout
-from hub.vault import (
-    DAYS_COMPONENT,
-    VAULT_COMPONENT,
-    Channel,
-    Database,
-    DayJournal,
-    ReadingRefused,
-    Vault,
-    read_secret,
-    write_secret,
-)
+from hub.vault.database import Database
+from hub.vault.days import DAYS_COMPONENT, DayJournal
+from hub.vault.secret_file import read_secret, write_secret
+from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
@@ -63,7 +59,7 @@ from protocols.metrology import (
     find_zone,
     is_feed_in_pair,
 )
-from protocols.secure_channel import StaticKeys
+from protocols.secure_channel.keys import StaticKeys
 from sml_codec import Obis
 
 COMPONENTS: Final = (

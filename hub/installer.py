@@ -19,16 +19,21 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.card import Card, Privilege
+from hub.card.entries import Privilege
+from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
 from hub.device import CHANNEL_KEY_SIZE, Device, static_keys
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
-from hub.machine import Bundle, BundleError, Manifest, build_bundle
+from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.errors import BundleError
+from hub.machine.manifest import Manifest
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
-from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
+from protocols.secure_channel.errors import CardRefused, RemoteChannelError
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys
 
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from errno import EINVAL
 from typing import Final
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.disclosure import Disclosure
 from hub.errors import HubError
 from protocols.iso7816 import ApduFrameDecoder, MalformedFrame, encode_frame

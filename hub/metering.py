@@ -11,7 +11,8 @@ from datetime import date, timedelta
 
 from hub.certifier import Certification, Certifier, DayUse
 from hub.errors import HubError
-from hub.vault import Channel, DayJournal, JournalledDay, Vault
+from hub.vault.days import DayJournal, JournalledDay
+from hub.vault.vault import Channel, Vault
 from protocols.metrology import (
     CertifiedDay,
     DayGrid,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from protocols.metrology.registers import is_feed_in_pair
-from protocols.secure_channel import StaticKeys
+from protocols.secure_channel.keys import StaticKeys
 
 FORMAT: Final = "meterlet enrolment 1"
 _HEX: Final = re.compile("(?:[0-9a-f]{2})*")

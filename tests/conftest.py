@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hub.machine import AppletMachine, Progress
+from hub.machine.machine import AppletMachine
+from hub.machine.python_runtime import Progress
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
 settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,11 +3,11 @@
 
 import pytest
 
-from hub.card import CardRefusal, Sw
+from hub.card.status import CardRefusal, Sw
 from hub.disclosure import LogTampered, ReleaseRefused
-from hub.machine import AppletFault, FaultKind
+from hub.machine.errors import AppletFault, FaultKind
 from hub.metering import ForeignDays, PeriodIncomplete
-from hub.vault import VaultError
+from hub.vault.vault import VaultError
 from meterlet.commands.common import one_line_errors
 from meterlet.key_files import KeyFileProblem
 from protocols.metrology import GridError

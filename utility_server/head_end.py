@@ -17,7 +17,8 @@ from typing import Final
 
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import ApduFrameDecoder, CommandApdu, WireError, encode_frame
-from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError
+from protocols.secure_channel.errors import CardRefused, RemoteChannelError
+from protocols.secure_channel.host import CardClient
 from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
 
 HOST_CHALLENGE_SIZE: Final = 8

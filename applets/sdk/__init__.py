@@ -7,9 +7,9 @@ hub's machine and natively under pytest (`applets.sdk.testing`).
 
 from applets.sdk.apdu import Command, Response, instruction
 from applets.sdk.applet import Applet
-from protocols.platform import (
+from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
+from protocols.platform.services import (
     Aggregation,
-    AppletError,
     Calendar,
     Clock,
     Grid,
@@ -19,12 +19,9 @@ from protocols.platform import (
     Peers,
     Platform,
     Readings,
-    Refusal,
-    Refused,
     Signatures,
     Slots,
     Statements,
-    StatusWord,
     Store,
     Transactions,
     Use,

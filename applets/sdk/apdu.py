@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 from protocols.iso7816.apdu import MAX_DATA, CommandApdu, ResponseApdu
 from protocols.iso7816.errors import MalformedApdu
-from protocols.platform import AppletError, StatusWord
+from protocols.platform.errors import AppletError, StatusWord
 
 InstructionT = TypeVar("InstructionT", bound=enum.IntEnum)
 

@@ -17,7 +17,8 @@ the command's changes are undone, and the next command meets a fresh instance.
 from abc import ABC, abstractmethod
 
 from applets.sdk.apdu import Command, Response
-from protocols.platform import Platform, Refusal, Refused
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Platform
 
 
 class Applet(ABC):

@@ -24,16 +24,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from applets.sdk.apdu import Command, Response
 from applets.sdk.applet import Applet
 from protocols.amounts import AmountsMalformed, decode_amounts
-from protocols.platform import (
+from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
+from protocols.platform.services import (
     MAX_PEER_MESSAGE,
-    AppletError,
     Grid,
     OpenedAmounts,
     Platform,
-    Refusal,
-    Refused,
     Slots,
-    StatusWord,
     Transactions,
     Use,
 )

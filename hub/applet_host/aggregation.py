@@ -23,7 +23,7 @@ from hub.applet_host.aggregation_record import Participation, RoundRecord
 from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
-from hub.machine import AGGREGATE, WEIGHTED, Manifest, StatementGrant
+from hub.machine.manifest import AGGREGATE, WEIGHTED, Manifest, StatementGrant
 from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.aggregation.errors import (
     AggregationError,
@@ -37,7 +37,7 @@ from protocols.aggregation.messages import Contribution, Contributors, PairPoint
 from protocols.aggregation.paillier import Encryptor, PaillierPublicKey
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.rules import ReleasedSum, Rules
-from protocols.platform import Refusal, Refused
+from protocols.platform.errors import Refusal, Refused
 from sml_codec import Obis
 
 NONCE_SIZE: Final = 32

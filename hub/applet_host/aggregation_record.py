@@ -8,7 +8,7 @@ for good: against it every later sum of the same time is held.
 from dataclasses import dataclass
 from typing import Final
 
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 from protocols.aggregation.rules import ReleasedSum
 
 NAME_SIZE: Final = 16

@@ -15,9 +15,10 @@ from typing import Final, TypeAlias
 
 from hub.card.transactions import AppletTransaction
 from hub.disclosure import AggregateRequest, ReleaseRefused, ReleaseRequest
-from hub.machine import AppletFault, AppletInstance
-from hub.vault import Database
-from protocols.platform import Refusal, Refused
+from hub.machine.errors import AppletFault
+from hub.machine.instance import AppletInstance
+from hub.vault.database import Database
+from protocols.platform.errors import Refusal, Refused
 
 _REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,

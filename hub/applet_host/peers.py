@@ -4,9 +4,10 @@
 from dataclasses import dataclass
 
 from hub.applet_host.command import CommandStack
-from hub.card import AppletRefused
+from hub.card.applet_runtime import AppletRefused
 from hub.card.sharing import Firewall
-from protocols.platform import MAX_PEER_MESSAGE, Refusal, Refused, Transactions
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import MAX_PEER_MESSAGE, Transactions
 
 
 class PeerBroke(AppletRefused):

@@ -32,27 +32,23 @@ from hub.applet_host.services import (
     HubStatements,
     granted_registers,
 )
-from hub.card import AppletContext, AppletRefused, RegisteredApplet
+from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
-from hub.machine import (
-    AppletFault,
-    AppletInstance,
-    AppletMachine,
-    Bundle,
-    BundleError,
-    Confinement,
-    Ed25519Signatures,
-    OutputBoard,
-    RawApplet,
-    Released,
-)
+from hub.machine.bundle import Bundle
+from hub.machine.ed25519 import Ed25519Signatures
+from hub.machine.errors import AppletFault, BundleError
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import Confinement
+from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
-from hub.vault import Database
+from hub.vault.database import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.platform import Platform, Refusal, Refused
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Platform
 
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982

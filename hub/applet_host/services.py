@@ -20,12 +20,14 @@ from hub.disclosure import (
     ReleaseRequest,
     number_of,
 )
-from hub.machine import Manifest, at_resolution
+from hub.machine.manifest import Manifest
+from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 from protocols.amounts import decode_amounts
 from protocols.metrology import CertifiedPeriod, Period
-from protocols.platform import Grid, OpenedAmounts, Refusal, Refused, Slots, Use
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Grid, OpenedAmounts, Slots, Use
 from protocols.proofs import FalseStatement, StatementContext, open_amounts
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis

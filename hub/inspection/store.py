@@ -7,7 +7,7 @@ from typing import Final
 from hub.device import Device
 from hub.inspection.api.tokens import TOKEN_COMPONENT
 from hub.inspection.views.bucket_cache import SUMMARY_COMPONENT
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 
 COMPONENTS: Final = (SUMMARY_COMPONENT, TOKEN_COMPONENT)
 

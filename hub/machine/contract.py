@@ -32,7 +32,7 @@ from hub.machine._abi import (
     WitType,
 )
 from hub.machine.errors import ContractBroken
-from protocols.platform import Refusal
+from protocols.platform.errors import Refusal
 from protocols.platform.table import (
     EXPORTS,
     IMPORTS,

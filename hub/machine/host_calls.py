@@ -22,8 +22,9 @@ from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.manifest import SUMS, Confinement, Manifest
 from hub.text import printable
 from protocols.amounts import AmountsMalformed, decode_amounts
-from protocols.platform import Platform, Refusal, Refused
+from protocols.platform.errors import Refusal, Refused
 from protocols.platform.rows import Needs
+from protocols.platform.services import Platform
 from protocols.platform.table import IMPORTS, Kind, Leaf, PlatformCall, pack, unpack, writer
 
 SHORTEST_DAY: Final = 23 * 3600

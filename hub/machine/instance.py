@@ -22,7 +22,7 @@ from hub.machine.allowance import Allowance
 from hub.machine.bundle import Bundle
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.host_calls import Host
-from protocols.platform import Platform
+from protocols.platform.services import Platform
 
 MAX_DETAIL: Final = 16_000
 _COUNTED: Final = ("select", "process", "grants", "serve")

@@ -27,7 +27,7 @@ from hub.machine.errors import AppletFault, ContractBroken, FaultKind
 from hub.machine.host_calls import Host, define_imports
 from hub.machine.instance import AppletInstance, run_guarded
 from hub.machine.manifest import Runtime
-from protocols.platform import Platform
+from protocols.platform.services import Platform
 
 COMPILE_MEMORY: Final = 256 << 20
 _REBUILD: Final = (

@@ -24,7 +24,8 @@ from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.machine.manifest import Manifest, Output
 from hub.vault.database import Component, Database
-from protocols.platform import Refused, Use
+from protocols.platform.errors import Refused
+from protocols.platform.services import Use
 
 OUTPUT_COMPONENT: Final = Component(
     "applet_output",

@@ -10,12 +10,12 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from hub.card import Kind
+from hub.card.entries import Kind
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
 from hub.installer import Installer, build_package, consent_terms
-from hub.machine import Manifest
-from hub.vault import write_secret
+from hub.machine.manifest import Manifest
+from hub.vault.secret_file import write_secret
 from meterlet.commands.applet_dev import key, new, run
 from meterlet.commands.common import (
     Exit,

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from hub.machine import Bundle, Confinement, build_bundle
-from hub.vault import write_secret
+from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.manifest import Confinement
+from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
     Exit,
     fail,

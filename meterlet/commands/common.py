@@ -19,7 +19,7 @@ from meterlet.key_files import KeyFileProblem
 from protocols.metrology import GridError, MetrologyError, Period
 
 if TYPE_CHECKING:
-    from hub.machine import AppletMachine
+    from hub.machine.machine import AppletMachine
 
 
 class Exit(IntEnum):
@@ -187,7 +187,8 @@ def print_json(schema: str, data: Mapping[str, Any]) -> None:
 
 def open_machine() -> "AppletMachine":
     """Return the applet machine, built and cached on first use with its progress on stderr."""
-    from hub.machine import AppletMachine, Progress
+    from hub.machine.machine import AppletMachine
+    from hub.machine.python_runtime import Progress
 
     def show(progress: Progress) -> None:
         line = f"applet machine, step {progress.index + 1} of {progress.steps}: {progress.step}"

@@ -10,15 +10,8 @@ from typing import Final
 import rich_click as click
 from rich.console import Console
 
-from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
-    ACTIVE_ENERGY_IMPORT,
-    CsvReplay,
-    EnergyUnit,
-    SyntheticHousehold,
-    parse_interval,
-    parse_zone,
-)
+from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.simulator import SyntheticHousehold
 from meterlet.commands.common import (
     Exit,
     json_option,
@@ -33,7 +26,7 @@ from meterlet.commands.lazy import LazyGroup
 from meterlet.demo.dishonest_hub import KINDS
 from meterlet.demo.journey import Household, Journey, credits_feed_in
 from meterlet.priced_readings import read_tariff
-from protocols.metrology import SLOT_MINUTES, Period
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, SLOT_MINUTES, Period
 
 DEFAULT_TARIFF: Final = Path(str(files("meterlet.demo"))) / "tariff.toml"
 DEFAULT_MONTH: Final = Period.month(2025, 3)

@@ -14,7 +14,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from hub.meters import EnergyUnit, ReplayError, parse_interval
+from hub.meters.replay import EnergyUnit, ReplayError, parse_interval
 from meterlet.commands.common import (
     Exit,
     json_option,

@@ -17,17 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.device import Description, Device
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
-from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
-    CsvReplay,
-    EnergyUnit,
-    SmlIntake,
-    SyntheticHousehold,
-    emulated_meter_id,
-    parse_interval,
-    parse_zone,
-    telegrams,
-)
+from hub.meters.emulated import emulated_meter_id, telegrams
+from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.simulator import SyntheticHousehold
+from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
 from meterlet.commands.common import (
     FOLDER,
@@ -44,7 +37,7 @@ from meterlet.commands.common import (
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot
 from meterlet.key_files import public_key
-from protocols.metrology import GridError, Period, is_feed_in_pair
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
 _OBIS: Final = re.compile(r"[\d.:*-]+")

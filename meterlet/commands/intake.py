@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import rich_click as click
 
 from hub.device import Device
-from hub.meters import SmlIntake
+from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
 from hub.text import local_day
 

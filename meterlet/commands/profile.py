@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
-from hub.meters import ACTIVE_ENERGY_IMPORT, CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
 from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
 from meterlet.commands.tariff_files import write_new
 from meterlet.priced_readings import uses_of
-from protocols.metrology import Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)

@@ -18,15 +18,27 @@ from typing import Final, cast
 
 import rich_click as click
 
-from hub.card import AppletRefused, Card, CardProfile, Exchange, Sw
-from hub.card.profile import PROFILES
+from hub.card.applet_runtime import AppletRefused
+from hub.card.connection import Exchange
+from hub.card.open import Card
+from hub.card.profile import PROFILES, CardProfile
 from hub.card.reader import PORT, ReaderError, VirtualReader
+from hub.card.status import Sw
 from hub.card.trace import describe
 from hub.device import COMPONENTS, Description, Device
-from hub.machine import AppletInstance, AppletMachine, Bundle, MachineError
-from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
-from hub.vault import DatabaseBusy, DatabaseError, SchemaTooNew, write_secret
-from hub.vault.database import APPLICATION_ID, PATIENCE_SECONDS
+from hub.machine.bundle import Bundle
+from hub.machine.errors import MachineError
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
+from hub.meters.emulated import emulated_meter_id
+from hub.vault.database import (
+    APPLICATION_ID,
+    PATIENCE_SECONDS,
+    DatabaseBusy,
+    DatabaseError,
+    SchemaTooNew,
+)
+from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
     FOLDER,
     default_folder,
@@ -35,7 +47,8 @@ from meterlet.commands.common import (
     one_line_errors,
     open_machine,
 )
-from protocols.platform import Platform
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
+from protocols.platform.services import Platform
 
 TEST_KEY: Final = bytes(range(0x40, 0x50))
 RETRY_SECONDS: Final = 0.2

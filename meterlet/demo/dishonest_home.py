@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from applets.aggregation.messages import Instruction
-from hub.card import Card, CardConnection
+from hub.card.connection import CardConnection
+from hub.card.open import Card
 from hub.certifier import Certification, Certifier
 from hub.device import Device
 from protocols.aggregation.loads import CertifiedLoad

@@ -21,14 +21,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Instruction, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT
-from hub.card import Card, CardConnection
+from hub.card.connection import CardConnection
+from hub.card.open import Card
 from hub.device import Device
 from hub.link import serve as serve_link
-from hub.machine import AppletInstance, AppletMachine, Bundle
+from hub.machine.bundle import Bundle
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
 from meterlet.commands.common import hub_option, open_machine, print_json
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
-from protocols.platform import Platform
+from protocols.platform.services import Platform
 from protocols.proofs import (
     PointVector,
     Prover,

@@ -24,27 +24,20 @@ from typing import Any, TextIO
 
 import rich_click as click
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.device import Description, Device
 from hub.installer import Installer
 from hub.link import serve as serve_link
-from hub.machine import AppletMachine
-from hub.meters import (
-    ACTIVE_ENERGY_IMPORT,
-    CsvReplay,
-    EnergyUnit,
-    ReplayError,
-    SmlIntake,
-    SyntheticHousehold,
-    emulated_meter_id,
-    parse_zone,
-    telegrams,
-)
+from hub.machine.machine import AppletMachine
+from hub.meters.emulated import emulated_meter_id, telegrams
+from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_zone
+from hub.meters.simulator import SyntheticHousehold
+from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, Readout
 from meterlet.commands.common import one_line_errors, open_machine, print_json
 from meterlet.commands.concentrator import run_until_stopped
 from meterlet.demo.dishonest_home import make_liar, vanishing
-from protocols.metrology import Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,18 +27,14 @@ from hub.inspection.api.json_views import disclosed_json, invoice_json
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.releases import releases_view
 from hub.installer import Installer, build_package, consent_terms
-from hub.machine import AppletMachine
-from hub.meters import (
-    ACTIVE_ENERGY_IMPORT,
-    ReplayError,
-    SmlIntake,
-    emulated_meter_id,
-    telegrams,
-)
+from hub.machine.machine import AppletMachine
+from hub.meters.emulated import emulated_meter_id, telegrams
+from hub.meters.replay import ReplayError
+from hub.meters.sml_intake import SmlIntake
 from hub.readings import ReadingFlag, Readout
 from hub.text import local_day, utc_text
 from meterlet.resources import APPLETS, SOURCES
-from protocols.metrology import Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError, HubRefused

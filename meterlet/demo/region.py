@@ -26,12 +26,11 @@ from hub.device import Device
 from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.installer import build_package
-from hub.meters import ACTIVE_ENERGY_IMPORT
 from meterlet.demo.fleet import FleetPlan, Home
 from meterlet.demo.search import Needles, SearchImpossible
 from meterlet.resources import APPLETS, SOURCES
 from protocols.aggregation.round import values_at_resolution
-from protocols.metrology import Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from utility_server.grid.authority import Authority
 from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.mdms.control_socket import Request, ask

@@ -20,28 +20,18 @@ from hub.applet_host.services import (
 )
 from hub.device import Description, Device
 from hub.installer import consent_terms
-from hub.machine import (
-    OUTPUT_COMPONENT,
-    AppletFault,
-    AppletInstance,
-    AppletMachine,
-    Bundle,
-    Confinement,
-    Ed25519Signatures,
-    Manifest,
-    OutputBoard,
-    RawApplet,
-    Released,
-)
-from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
-    ACTIVE_ENERGY_IMPORT,
-    SyntheticHousehold,
-    emulated_meter_id,
-)
-from hub.vault import Database
-from protocols.metrology import Period
-from protocols.platform import NOT_OFFERED, Platform
+from hub.machine.bundle import Bundle
+from hub.machine.ed25519 import Ed25519Signatures
+from hub.machine.errors import AppletFault
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import Confinement, Manifest
+from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
+from hub.vault.database import Database
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Period
+from protocols.platform.services import NOT_OFFERED, Platform
 
 REGISTER: Final = "1-0:1.8.0*255"
 SLOT_MINUTES: Final = 15

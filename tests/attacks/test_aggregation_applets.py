@@ -10,7 +10,7 @@ import pytest
 from applets.aggregation.messages import CLA, Instruction, StepRequest
 from hub.applet_host import RoundRecord
 from hub.installer import build_package
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round

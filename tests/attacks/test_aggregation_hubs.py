@@ -13,12 +13,12 @@ from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.command import CommandStack
 from hub.applet_host.services import granted_registers
 from hub.installer import Installer
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
-from protocols.platform import Refusal, Refused
+from protocols.platform.errors import Refusal, Refused
 from tests.hub.applet_host.commands import at_work
 from tests.hub.applet_host.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
 from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of

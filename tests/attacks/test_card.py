@@ -9,18 +9,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import Card, CardConnection
+from hub.card.connection import CardConnection
+from hub.card.open import Card
 from hub.card.profile import S16
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_lv
-from protocols.secure_channel import (
-    CardClient,
-    LocalChannelError,
-    Role,
-    Scp03,
-    SecureSession,
-    SecurityLevel,
-)
+from protocols.secure_channel.errors import LocalChannelError
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.scp03 import Scp03
+from protocols.secure_channel.session import Role, SecureSession, SecurityLevel
 from tests.hub.card.host import Manager, load_block
 from tests.hub.card.support import (
     APPLET,

@@ -13,7 +13,7 @@ import pytest
 
 from hub.device import static_keys
 from hub.installer import Installer
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from protocols.enrolment import Enrolment
 from tests.hub.applet_host.test_sharing import AIDS, APRIL, Home, new_home
 

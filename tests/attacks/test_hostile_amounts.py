@@ -5,7 +5,8 @@ import struct
 
 import pytest
 
-from hub.machine import AppletMachine, limits
+from hub.machine import limits
+from hub.machine.machine import AppletMachine
 from protocols.amounts import (
     Above,
     Bucket,
@@ -18,7 +19,7 @@ from protocols.amounts import (
     decode_amounts,
     encode_amounts,
 )
-from protocols.platform import MAX_AMOUNTS
+from protocols.platform.services import MAX_AMOUNTS
 from tests.hub.machine.fakes import BEGIN, DAY, MANIFEST, command, start
 
 MONTH = 30 * DAY

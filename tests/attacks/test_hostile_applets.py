@@ -12,7 +12,10 @@ from typing import Final
 
 import pytest
 
-from hub.machine import AppletFault, AppletInstance, AppletMachine, Bundle, FaultKind
+from hub.machine.bundle import Bundle
+from hub.machine.errors import AppletFault, FaultKind
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
 from tests.hub.machine.fakes import MANIFEST, Device, bundle, command
 
 APPLETS: Final = Path(__file__).parent / "applets"

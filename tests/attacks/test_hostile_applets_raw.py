@@ -11,17 +11,12 @@ from typing import Final
 
 import pytest
 
-from hub.machine import (
-    OUTPUT_COMPONENT,
-    AppletFault,
-    AppletMachine,
-    Manifest,
-    OutputBoard,
-    RawApplet,
-    Released,
-)
+from hub.machine.errors import AppletFault
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import Manifest
+from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released
 from hub.vault.database import Database
-from protocols.platform import Platform, Use
+from protocols.platform.services import Platform, Use
 from tests.hub.machine.fakes import RAW_MANIFEST, REGISTER, Device, bundle
 
 DAY: Final = 86_400

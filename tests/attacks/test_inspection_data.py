@@ -21,9 +21,10 @@ from hub.inspection.views.bucket_cache import Summaries
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.views.readings import readings_view
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
-from hub.vault import DatabaseError
-from protocols.metrology import Period
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
+from hub.vault.database import DatabaseError
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml

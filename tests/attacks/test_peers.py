@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from hub.installer import Installer
-from hub.machine import AppletMachine
-from protocols.secure_channel import CardRefused
+from hub.machine.machine import AppletMachine
+from protocols.secure_channel.errors import CardRefused
 from tests.hub.applet_host.test_sharing import AIDS, Home, new_home
 
 PROBE: Final = 6

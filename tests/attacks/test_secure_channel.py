@@ -7,15 +7,10 @@ from dataclasses import replace
 import pytest
 
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import (
-    Option,
-    RemoteChannelError,
-    Role,
-    Scp03,
-    SecurityLevel,
-    StaticKeys,
-)
-from protocols.secure_channel.session import Phase
+from protocols.secure_channel.errors import RemoteChannelError
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.scp03 import Option, Scp03
+from protocols.secure_channel.session import Phase, Role, SecurityLevel
 
 KEYS = StaticKeys(bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48)))
 COMMAND = CommandApdu(0x80, 0xE2, 0x90, 0x01, b"a command of twenty-nine bytes", le=256)

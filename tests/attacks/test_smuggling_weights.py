@@ -24,7 +24,7 @@ from hub.disclosure import (
     ReleaseRefused,
     ReleaseRequest,
 )
-from hub.vault import Database
+from hub.vault.database import Database
 from tests.hub.disclosure.consented import BILLING
 from tests.support.releases import sum_request
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.machine import AppletMachine
-from protocols.secure_channel import CardRefused
+from hub.machine.machine import AppletMachine
+from protocols.secure_channel.errors import CardRefused
 from tests.hub.applet_host.test_sharing import Home, new_home
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from applets.aggregation.messages import Instruction
 from hub.installer import Installer
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from meterlet.demo.dishonest_concentrator import COLLECTORS
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.decryption import decrypt_sum

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.card import Card, CardState
+from hub.card.entries import CardState
+from hub.card.open import Card
 from hub.card.profile import YUBIKEY
 from protocols.iso7816 import CommandApdu, WireError
 from protocols.iso7816.tlv import encode_lv

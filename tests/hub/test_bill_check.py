@@ -16,8 +16,9 @@ from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import Verdict, check_invoices
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
-from protocols.metrology import Period
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Tariff, compute_bill
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff

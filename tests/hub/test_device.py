@@ -13,17 +13,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from applets.billing.messages import BillAnswer, BillQuestion, Instruction
 from applets.billing.statement import check_bill
 from applets.common.questions import CLA
-from hub.card import Card, CardConnection
+from hub.card.connection import CardConnection
+from hub.card.open import Card
 from hub.device import Description, Device, DeviceError
 from hub.installer import InstallationError, Installer, build_package
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from hub.metering import ForeignDays
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.metrology import Period
-from protocols.secure_channel import CardClient, CardRefused, SecurityLevel
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
+from protocols.secure_channel.errors import CardRefused
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.session import SecurityLevel
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml

@@ -10,13 +10,9 @@ from hub.device import Description, Device
 from hub.disclosure import ReleaseRefused, UnknownConsent
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import consent_to_export, export_readings
-from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
-    ACTIVE_ENERGY_IMPORT,
-    SyntheticHousehold,
-    emulated_meter_id,
-)
-from protocols.metrology import Period
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Period
 
 WEEK = Period(date(2025, 3, 24), date(2025, 3, 30))
 NOW = 1_743_500_000

@@ -22,35 +22,30 @@ from hub.applet_host.services import (
     HubStatements,
     granted_registers,
 )
-from hub.card import Card
+from hub.card.open import Card
 from hub.device import Description, Device, DeviceError
 from hub.disclosure import ReleaseRefused
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.estimates import bill_under
 from hub.installer import Installer, build_package, consent_terms
-from hub.machine import AppletMachine, Manifest, ManifestError
-from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
-    ACTIVE_ENERGY_IMPORT,
-    CsvReplay,
-    EnergyUnit,
-    SmlIntake,
-    SyntheticHousehold,
-    emulated_meter_id,
-    parse_zone,
-    telegrams,
-)
+from hub.machine.errors import ManifestError
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import Manifest
+from hub.meters.emulated import emulated_meter_id, telegrams
+from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
+from hub.meters.simulator import SyntheticHousehold
+from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, Readout
-from hub.vault import ReadingRefused
+from hub.vault.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
 from meterlet.demo.sample_hub import SampleHub
 from protocols.amounts import SlotForm, Sum, encode_amounts
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.metrology import Period
-from protocols.platform import Refusal, Refused
-from protocols.secure_channel import CardClient
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Period
+from protocols.platform.errors import Refusal, Refused
+from protocols.secure_channel.host import CardClient
 from tariffs import Register, Tariff, compute_bill
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from hub import link
-from hub.card import Card
+from hub.card.open import Card
 from hub.disclosure import Disclosure
 
 ASK = bytes.fromhex("0000000400a40400")

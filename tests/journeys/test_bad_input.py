@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hub.device import Device
-from hub.meters import emulated_meter_id, telegrams
+from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.metrology import Period, SlotState
 from tests.journeys.conftest import ROOT, run_meterlet

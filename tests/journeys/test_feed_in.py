@@ -28,7 +28,7 @@ from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.estimates import bill_under, forecast
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.slots import slots_between
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from hub.readings import Readout
 from meterlet.commands.bill import bill
 from meterlet.commands.hub import hub

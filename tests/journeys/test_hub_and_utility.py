@@ -18,7 +18,7 @@ from pathlib import Path
 import cbor2
 import pytest
 
-from hub.meters import emulated_meter_id, telegrams
+from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.canonical.hash_chain import GENESIS, seal
 from tests.journeys.conftest import ROOT, run_meterlet

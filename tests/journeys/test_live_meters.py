@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.meters import emulated_meter_id, telegrams
+from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from tests.journeys.conftest import run_meterlet
 

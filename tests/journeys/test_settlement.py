@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.meters import emulated_meter_id
+from hub.meters.emulated import emulated_meter_id
 from tests.journeys.conftest import ROOT, run_meterlet
 from tests.journeys.test_hub_and_utility import Town, done
 

@@ -170,7 +170,7 @@ def test_a_tariff_must_be_signed_by_whom_one_trusts(tmp_path: Path, pem: Path) -
 
 
 def test_sml_is_decoded_and_damage_is_counted() -> None:
-    from hub.meters import emulated_meter_id, telegrams
+    from hub.meters.emulated import emulated_meter_id, telegrams
     from hub.readings import Reading, Readout
     from protocols.metrology import ACTIVE_ENERGY_IMPORT
 

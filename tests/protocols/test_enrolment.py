@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.enrolment import Enrolment, EnrolmentError
-from protocols.secure_channel import StaticKeys
+from protocols.secure_channel.keys import StaticKeys
 
 GOOD = Enrolment(
     meter=bytes.fromhex("0a014d544c0000000001"),

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from hub.device import Device
 from hub.inspection.api.tokens import Tokens
 from hub.inspection.store import open_inspection
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from meterlet.commands.main import main
 from protocols.aggregation.split_key import KeyShare
 from tests.journeys.conftest import ROOT

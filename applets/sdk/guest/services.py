@@ -15,7 +15,8 @@ from componentize_py_types import Err  # type: ignore[import-not-found]
 from wit_world.imports import log, types  # type: ignore[import-not-found]  # noqa: F401
 
 from applets.sdk.guest.version1 import open_linear
-from protocols.platform import Platform, Refusal, Refused
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Platform
 from protocols.platform.table import (
     IMPORTS,
     Leaf,

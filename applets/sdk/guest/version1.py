@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from types import SimpleNamespace
 
-from protocols.platform import Refusal, Refused, Statements
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Statements
 
 
 def open_linear(

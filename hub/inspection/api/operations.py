@@ -33,7 +33,7 @@ from hub.inspection.views.readings import compare, readings_view
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
-from hub.vault import Database
+from hub.vault.database import Database
 from protocols.metrology import Period
 
 MOST_DAYS: Final = 3_700

@@ -19,7 +19,7 @@ from typing import Final
 from hub.device import Device
 from hub.errors import HubError
 from hub.inspection.errors import InspectionError
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 
 TOKEN_COMPONENT: Final = Component(
     "api_token",

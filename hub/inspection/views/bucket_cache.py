@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.device import Device
 from hub.inspection.views.bucket import BandUse, Peak, StateCounts, UseBucket
 from hub.inspection.views.money import Money
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 from protocols.canonical.stored import decode_row, encode_row
 
 SUMMARY_COMPONENT: Final = Component(

@@ -18,10 +18,10 @@ from hub.device import Device
 from hub.errors import HubError
 from hub.inspection.web.jobs import Tick
 from hub.installer import InstallationError, Installer
-from hub.vault import write_secret
+from hub.vault.secret_file import write_secret
 
 if TYPE_CHECKING:
-    from hub.machine import AppletMachine
+    from hub.machine.machine import AppletMachine
 
 
 ENROLMENTS: Final = "enrolments"

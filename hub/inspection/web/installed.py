@@ -8,10 +8,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.card import Kind
+from hub.card.entries import Kind
 from hub.card.registry import Registry
 from hub.device import Device
-from hub.machine import Bundle, MachineError, Manifest
+from hub.machine.bundle import Bundle
+from hub.machine.errors import MachineError
+from hub.machine.manifest import Manifest
 from protocols.canonical.signing import key_id_of
 
 LOCKED: Final = 0x80

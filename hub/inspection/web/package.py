@@ -6,7 +6,8 @@ from hub.device import Device
 from hub.disclosure import ConsentTerms
 from hub.inspection.web.installed import Vendor, signer_of
 from hub.installer import InstallationError, consent_terms
-from hub.machine import Bundle, BundleError
+from hub.machine.bundle import Bundle
+from hub.machine.errors import BundleError
 
 
 def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[ConsentTerms]]:

@@ -12,7 +12,7 @@ from hub.device import Device
 from hub.inspection.views.proof import BillProofs
 
 if TYPE_CHECKING:
-    from hub.machine import AppletMachine
+    from hub.machine.machine import AppletMachine
 
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")

@@ -36,7 +36,7 @@ from applets.profiling.statement import (
 from applets.sdk import Command
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 from hub.certifier import Certifier
-from hub.machine import Manifest
+from hub.machine.manifest import Manifest
 from protocols.metrology import CertifiedPeriod, Period
 from protocols.proofs import StatementContext, open_amounts
 from tariffs.signing import sign_document

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from hub.machine import AppletMachine, Manifest
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import Manifest
 from meterlet.commands.applet_dev import key, new, run
 
 

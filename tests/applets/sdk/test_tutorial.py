@@ -24,7 +24,7 @@ from typing import Final
 
 import pytest
 
-from hub.machine import Manifest
+from hub.machine.manifest import Manifest
 from tests.hub.machine.fakes import MANIFEST
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -140,7 +140,7 @@ def test_the_page_has_the_blocks_it_promises() -> None:
 def test_the_page_names_every_key_of_a_manifest() -> None:
     from dataclasses import fields
 
-    from hub.machine import AppletLimits, Code, Output, Peer, Shared, StatementGrant
+    from hub.machine.manifest import AppletLimits, Code, Output, Peer, Shared, StatementGrant
 
     page = PAGE.read_text()
     for kind in (Manifest, Code, StatementGrant, Output, Peer, Shared, AppletLimits):

@@ -21,7 +21,7 @@ from applets.settlement.applet import SettlementApplet
 from applets.settlement.messages import AID, SettlementAnswer, SettlementQuestion
 from applets.settlement.statement import PURPOSE, RECIPIENT, SettledPeriod, check_settlement
 from hub.certifier import Certifier
-from hub.machine import Manifest
+from hub.machine.manifest import Manifest
 from protocols.amounts import SlotForm, Sum
 from protocols.metrology import CertifiedPeriod, Period
 from protocols.proofs import StatementContext, open_amounts

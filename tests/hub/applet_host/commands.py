@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from hub.applet_host.command import CommandRecord, CommandStack
-from hub.vault import Database
+from hub.vault.database import Database
 
 if TYPE_CHECKING:
-    from hub.machine import AppletInstance
+    from hub.machine.instance import AppletInstance
 
 
 class Sleeper:

@@ -12,19 +12,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from applets.aggregation.messages import CLA, Instruction, StepRequest
 from applets.aggregation.statement import content_of, member_of
-from hub.card import Card
+from hub.card.open import Card
 from hub.device import Description, Device
 from hub.installer import Installer, build_package
-from hub.machine import AppletMachine
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.machine.machine import AppletMachine
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.members import MeterCertificate, RosterMember
 from protocols.aggregation.messages import Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.metrology import Period
-from protocols.secure_channel import CardClient
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
+from protocols.secure_channel.host import CardClient
 from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, REGION, public_of, terms
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,9 +8,9 @@ import pytest
 
 from hub.applet_host.command import CommandRecord, CommandStack
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
-from hub.machine import AppletInstance
-from hub.vault import Database
-from protocols.platform import Refusal, Refused
+from hub.machine.instance import AppletInstance
+from hub.vault.database import Database
+from protocols.platform.errors import Refusal, Refused
 from tests.hub.applet_host.commands import Sleeper, asleep
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.dispute import Dispute
 from protocols.aggregation.members import MemberSecret

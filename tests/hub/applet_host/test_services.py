@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hub.applet_host.services import LOG_LINES, STORE_COMPONENT, AppletStore, HubLog
-from hub.vault import Database
-from protocols.platform import Refusal, Refused
+from hub.vault.database import Database
+from protocols.platform.errors import Refusal, Refused
 
 APPLET, OTHER = b"\xf0mine", b"\xf0other"
 

@@ -16,16 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.applet_host.services import AppletStore
-from hub.card import Card
+from hub.card.open import Card
 from hub.device import Description, Device
 from hub.installer import Installer, build_package
-from hub.machine import AppletMachine
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.machine.machine import AppletMachine
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
 from meterlet.commands.applet import applet
 from protocols.enrolment import Enrolment
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.metrology import Period
-from protocols.secure_channel import CardClient
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
+from protocols.secure_channel.host import CardClient
 
 VENDOR: Final = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 APRIL: Final = int(datetime(2025, 4, 1, 9, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())

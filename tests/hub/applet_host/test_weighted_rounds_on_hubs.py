@@ -9,7 +9,7 @@ import pytest
 from applets.aggregation.messages import Instruction
 from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.weighting import Weighting
 from tests.hub.applet_host.hubs import MONTH, Hub, announce, make_settled, open_copy, run

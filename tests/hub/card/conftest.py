@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.card import Card
+from hub.card.open import Card
 from tests.hub.card.support import add_applet, open_card
 
 

@@ -3,12 +3,13 @@
 
 import hashlib
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.card.packages.load_file import build_components
 from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv
 from protocols.iso7816.tlv import encode_length, encode_lv
-from protocols.secure_channel import CardClient, SecurityLevel, StaticKeys
-from protocols.secure_channel.keys import encrypt_key, key_check_value
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
+from protocols.secure_channel.session import SecurityLevel
 from tests.hub.card.support import ISSUER, KEYS, MODULE, PACKAGE
 
 DOMAIN_PACKAGE = bytes.fromhex("A0000001515350")

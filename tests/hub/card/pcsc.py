@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
 

@@ -7,19 +7,16 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import (
-    CARD,
-    AppletContext,
-    AppletRefused,
-    Card,
-    CardProfile,
-    Privilege,
-    RegisteredApplet,
-)
+from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
+from hub.card.entries import Privilege
 from hub.card.keys.curves import CURVES, NUMBERS
+from hub.card.open import Card
+from hub.card.profile import CardProfile
+from hub.card.registry import CARD
 from hub.vault.database import Database
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import CardClient, StaticKeys
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys
 
 ISSUER = bytes.fromhex("A000000151000000")
 DOMAIN = bytes.fromhex("F0534D480001")

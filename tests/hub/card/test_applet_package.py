@@ -8,15 +8,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import Card, Exchange
+from hub.card.connection import Exchange
+from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.profile import PROFILES
 from hub.installer import build_package
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
 from protocols.iso7816 import CommandApdu, Tlv
 from protocols.iso7816.tlv import encode_lv
-from protocols.secure_channel import CardRefused
+from protocols.secure_channel.errors import CardRefused
 from tests.hub.card.host import Manager
 
 ROOT = Path(__file__).resolve().parents[3]

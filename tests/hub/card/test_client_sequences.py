@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.card.profile import PYSIM, S16
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_length
-from protocols.secure_channel import CardClient, SecurityLevel, StaticKeys
-from protocols.secure_channel.keys import encrypt_key, key_check_value
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
+from protocols.secure_channel.session import SecurityLevel
 from tests.hub.card.host import load_block
 from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card
 

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.card import Card
+from hub.card.open import Card
 from protocols.iso7816 import CommandApdu
-from protocols.secure_channel import CardRefused, RemoteChannelError, SecurityLevel, StaticKeys
+from protocols.secure_channel.errors import CardRefused, RemoteChannelError
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.session import SecurityLevel
 from tests.hub.card.support import (
     APPLET,
     APPLET_KEYS,

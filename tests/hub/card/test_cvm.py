@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.card import Card
+from hub.card.open import Card
 from tests.hub.card.host import Manager
 from tests.hub.card.support import APPLET, APPLET_KEYS, DOMAIN, open_card, runtime_of
 

@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import Card
 from hub.card.keys.curves import CURVES
+from hub.card.open import Card
 from protocols.iso7816 import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
 from protocols.secure_channel.keys import encrypt_key

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hub.card import Card, CardState, Privilege
+from hub.card.entries import CardState, Privilege
+from hub.card.open import Card
 from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv
 from protocols.iso7816.tlv import encode_lv
-from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError, StaticKeys
-from protocols.secure_channel.keys import encrypt_key
+from protocols.secure_channel.errors import CardRefused, RemoteChannelError
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys, encrypt_key
 from tests.hub.card.host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
 from tests.hub.card.support import (
     APPLET,

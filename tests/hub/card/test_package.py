@@ -11,7 +11,7 @@ from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager
 from hub.card.packages.load_file import LoadFile
 from hub.card.status import CardRefusal
-from protocols.secure_channel import CardClient
+from protocols.secure_channel.host import CardClient
 from tests.hub.card.host import load_block
 from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 

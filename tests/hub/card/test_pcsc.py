@@ -14,7 +14,7 @@ import pytest
 from hub.card.profile import YUBIKEY
 from protocols.iso7816 import CommandApdu, Tlv
 from protocols.iso7816.tlv import encode_lv
-from protocols.secure_channel import CardClient
+from protocols.secure_channel.host import CardClient
 from tests.hub.card import pcsc
 from tests.hub.card.host import Manager
 from tests.hub.card.support import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card

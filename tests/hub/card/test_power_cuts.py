@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from hub.card import CARD, AppletContext, Card
+from hub.card.applet_runtime import AppletContext
+from hub.card.open import Card
+from hub.card.registry import CARD
 from hub.vault.database import Component, Database, NotAHubDatabase
 from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv, WireError
 from protocols.iso7816.tlv import encode_lv
-from protocols.secure_channel import RemoteChannelError, StaticKeys
+from protocols.secure_channel.errors import RemoteChannelError
+from protocols.secure_channel.keys import StaticKeys
 from tests.hub.card.host import Manager
 from tests.hub.card.support import (
     APPLET,

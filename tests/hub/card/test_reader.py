@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.card.reader import ReaderError, VirtualReader, answer_to_reset
 from hub.card.trace import describe
-from protocols.secure_channel import StaticKeys
+from protocols.secure_channel.keys import StaticKeys
 from tests.hub.card.host import Manager
 from tests.hub.card.support import APPLET_KEYS, KEYS
 

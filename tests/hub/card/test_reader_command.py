@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from hub.card.profile import PROFILES
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
 from tests.hub.card.host import Manager
 

@@ -10,13 +10,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.card import Card, CardRefusal
 from hub.card.commands.put_key import private_key
 from hub.card.commands.scp11 import Certificate
+from hub.card.open import Card
 from hub.card.packages.host_tool import CardManager
+from hub.card.status import CardRefusal
 from protocols.iso7816 import CommandApdu, Tlv
-from protocols.secure_channel import CardClient, Role, StaticKeys
+from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp11 import Scp11, Variant
+from protocols.secure_channel.session import Role
 from tests.hub.card.host import Manager
 from tests.hub.card.support import (
     APPLET,

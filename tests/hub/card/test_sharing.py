@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from hub.card import AppletRefused, Card, RegisteredApplet
+from hub.card.applet_runtime import AppletRefused, RegisteredApplet
+from hub.card.open import Card
 from hub.card.sharing import MAX_DEPTH, Firewall
 from hub.card.transactions import AppletTransaction
 from tests.hub.card.host import Manager

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hub.card import Card
+from hub.card.open import Card
 from hub.card.profile import YUBIKEY
 from tests.hub.card.support import open_card
 

@@ -16,7 +16,7 @@ from hub.disclosure import (
     ReleaseRequest,
     number_of,
 )
-from hub.vault import Database
+from hub.vault.database import Database
 from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
 from tests.hub.disclosure.consented import BILLING
 from tests.support.releases import sum_request

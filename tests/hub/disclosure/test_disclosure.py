@@ -24,7 +24,7 @@ from hub.disclosure import (
     knowledge_of,
 )
 from hub.disclosure.knowledge import alike_slots, answer_bits, determined_windows
-from hub.vault import Database
+from hub.vault.database import Database
 from tests.support.releases import sum_request
 
 NOW = 1_743_500_000  # 2025-04-01

@@ -15,7 +15,7 @@ from hub.disclosure import (
     ReleaseRequest,
     number_of,
 )
-from hub.vault import Database
+from hub.vault.database import Database
 from protocols.amounts import Above, Amount, Excess, Group, Peaks, SlotForm, Sum
 from tests.hub.disclosure.consented import BILLING
 

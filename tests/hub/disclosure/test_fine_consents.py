@@ -17,7 +17,7 @@ from hub.disclosure import (
     knowledge_of,
     number_of,
 )
-from hub.vault import Database
+from hub.vault.database import Database
 from protocols.amounts import Amount, Best, Reading, SlotForm, Sum
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask, day_and_night
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure, ReleaseRefused
 from hub.disclosure.consents import ConsentTable
 from hub.disclosure.frequency import check_often
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask
 
 DAY = 86_400

@@ -22,7 +22,7 @@ from hub.disclosure import (
 from hub.disclosure.knowledge import alike_slots, determined_windows, windows_agree
 from hub.disclosure.records import release_of
 from hub.disclosure.rules import check_spacing, overlaps
-from hub.vault import Database
+from hub.vault.database import Database
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask, day_and_night
 
 FED_IN = "1-0:2.8.0*255"

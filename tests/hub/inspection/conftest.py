@@ -10,9 +10,10 @@ from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.estimates import bill_under
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Reading, ReadingFlag
-from protocols.metrology import Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Tariff
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff

@@ -21,8 +21,9 @@ from hub.inspection.attack.reconstruction import _least_squares, curve_known_to
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import consent_to_export, export_readings
 from hub.inspection.views.slots import slots_between
-from hub.meters import ACTIVE_ENERGY_IMPORT, SyntheticHousehold, emulated_meter_id
-from protocols.metrology import Period
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tests.support.releases import sum_request
 
 SHARED = Path(os.environ.get("METERLET_SHARED") or Path(__file__).resolve().parents[4] / "shared")

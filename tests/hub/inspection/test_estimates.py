@@ -15,9 +15,9 @@ from hub.inspection.views.money import Money
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.slots import slots_between
 from hub.inspection.views.tariff_views import tariff_table
-from hub.meters import ACTIVE_ENERGY_IMPORT, emulated_meter_id
+from hub.meters.emulated import emulated_meter_id
 from hub.readings import Reading
-from protocols.metrology import DayGrid, Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, DayGrid, Period
 from tariffs import Tariff
 from tariffs.source import load_toml
 

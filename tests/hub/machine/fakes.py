@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.machine import AppletInstance, AppletMachine, Bundle, Ed25519Signatures
+from hub.machine.bundle import Bundle
+from hub.machine.ed25519 import Ed25519Signatures
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
 from protocols.amounts import decode_amounts
-from protocols.platform import Grid, OpenedAmounts, Platform, Refusal, Refused, Slots, Use
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Grid, OpenedAmounts, Platform, Slots, Use
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VENDOR_KEYS = {b"vendor": VENDOR.public_key()}

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from hub.machine import AppletInstance, AppletMachine
-from protocols.platform import Refusal, Refused
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
+from protocols.platform.errors import Refusal, Refused
 from tests.hub.machine.fakes import MANIFEST, Device, bundle, command
 
 BODY = """

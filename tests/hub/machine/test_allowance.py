@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.machine import AppletFault, AppletMachine, FaultKind
 from hub.machine.allowance import Allowance
-from protocols.platform import Platform
+from hub.machine.errors import AppletFault, FaultKind
+from hub.machine.machine import AppletMachine
+from protocols.platform.services import Platform
 from tests.hub.machine.fakes import BEGIN, Device, bundle, command, start
 
 ECHO = "def process(self, command): return Response(command.data)"

@@ -9,8 +9,8 @@ from cwt import COSE, COSEKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.machine import Bundle, BundleError, ManifestError, build_bundle
-from hub.machine.bundle import CONTENT_TYPE
+from hub.machine.bundle import CONTENT_TYPE, Bundle, build_bundle
+from hub.machine.errors import BundleError, ManifestError
 from protocols.canonical.signing import sign_document
 from tests.hub.machine.fakes import MANIFEST, VENDOR, VENDOR_KEYS, bundle
 

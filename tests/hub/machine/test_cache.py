@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 from wasmtime import component
 
-from hub.machine import (
-    AppletMachine,
-    CacheRefused,
-    Progress,
-    RuntimeNotBuilt,
-    _cache,
-)
+from hub.machine import _cache
 from hub.machine import (
     python_runtime as runtime,
 )
 from hub.machine._engine import new_engine
+from hub.machine.errors import CacheRefused, RuntimeNotBuilt
+from hub.machine.machine import AppletMachine
+from hub.machine.python_runtime import Progress
 from meterlet.extras import missing_extra
 
 SMALL = "(component)"

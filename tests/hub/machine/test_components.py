@@ -8,16 +8,11 @@ import pytest
 import wasmtime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.machine import (
-    AppletFault,
-    AppletInstance,
-    AppletMachine,
-    Bundle,
-    BundleError,
-    FaultKind,
-    build_bundle,
-    limits,
-)
+from hub.machine import limits
+from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.errors import AppletFault, BundleError, FaultKind
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
 from tests.hub.machine.fakes import BEGIN, MANIFEST, Device, command
 from tests.hub.machine.test_contract import SHARER
 

@@ -24,19 +24,17 @@ from hub.applet_host.services import (
     HubReadings,
     HubStatements,
 )
-from hub.machine import (
-    AppletFault,
-    AppletMachine,
-    ContractBroken,
-    Ed25519Signatures,
-    OutputBoard,
-    contract,
-    host_calls,
-)
+from hub.machine import contract, host_calls
 from hub.machine._engine import new_engine
-from protocols import platform
-from protocols.platform import MAX_PEER_MESSAGE, Platform, Refusal
+from hub.machine.ed25519 import Ed25519Signatures
+from hub.machine.errors import AppletFault, ContractBroken
+from hub.machine.machine import AppletMachine
+from hub.machine.raw import OutputBoard
+from protocols.platform import errors as platform_errors
+from protocols.platform import services as platform_services
+from protocols.platform.errors import Refusal
 from protocols.platform.rows import Needs, Size, refusable
+from protocols.platform.services import MAX_PEER_MESSAGE, Platform
 from protocols.platform.table import IMPORTS, PlatformInterface
 from protocols.platform.wit import platform_wit
 from tests.hub.machine.fakes import Device, bundle, command
@@ -85,10 +83,11 @@ def test_the_wit_file_names_the_limits() -> None:
 
 
 def test_the_sdk_hands_out_the_platforms_own_names() -> None:
-    names = set(platform.__all__) & set(applets.sdk.__all__)
-    services = {interface.service.__name__ for interface in IMPORTS}
-    assert services | {"Platform", "Refusal", "Refused", "AppletError", "StatusWord"} <= names
-    assert all(getattr(applets.sdk, name) is getattr(platform, name) for name in names)
+    offered = vars(platform_errors) | vars(platform_services)
+    names = offered.keys() & set(applets.sdk.__all__)
+    protocols = {interface.service.__name__ for interface in IMPORTS}
+    assert protocols | {"Platform", "Refusal", "Refused", "AppletError", "StatusWord"} <= names
+    assert all(getattr(applets.sdk, name) is offered[name] for name in names)
 
 
 SERVICES: Final[list[tuple[str, type]]] = [

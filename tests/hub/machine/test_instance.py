@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.machine import AppletFault, AppletMachine, FaultKind
-from protocols.platform import OpenedAmounts, Platform
+from hub.machine.errors import AppletFault, FaultKind
+from hub.machine.machine import AppletMachine
+from protocols.platform.services import OpenedAmounts, Platform
 from tests.hub.machine.fakes import (
     BEGIN,
     DAY,
@@ -359,7 +360,7 @@ def test_a_syntax_error_is_shown_with_its_line(machine: AppletMachine) -> None:
 
 
 def test_an_applet_brings_packages_of_its_own(machine: AppletMachine) -> None:
-    from hub.machine import Bundle
+    from hub.machine.bundle import Bundle
     from tests.hub.machine.fakes import MANIFEST
 
     files = {

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.machine import (
+from hub.machine.errors import ManifestError
+from hub.machine.manifest import (
     AppletLimits,
     Code,
     Confinement,
     Manifest,
-    ManifestError,
     Output,
     Peer,
     Runtime,

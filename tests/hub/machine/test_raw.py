@@ -7,20 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.machine import (
-    OUTPUT_COMPONENT,
-    AppletFault,
-    AppletInstance,
-    AppletMachine,
-    FaultKind,
-    Manifest,
-    OutputBoard,
-    RawApplet,
-    Released,
-    at_resolution,
-)
+from hub.machine.errors import AppletFault, FaultKind
+from hub.machine.instance import AppletInstance
+from hub.machine.machine import AppletMachine
+from hub.machine.manifest import Manifest
+from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, at_resolution
 from hub.vault.database import Database
-from protocols.platform import Platform, Refusal, Refused, Use
+from protocols.platform.errors import Refusal, Refused
+from protocols.platform.services import Platform, Use
 from tests.hub.machine.fakes import RAW_MANIFEST, REGISTER, Device, bundle
 
 AID: Final = b"\xf0SMH\x82"

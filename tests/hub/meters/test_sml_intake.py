@@ -7,17 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.meters import (
-    ACTIVE_ENERGY_EXPORT,
-    ACTIVE_ENERGY_IMPORT,
-    SmlIntake,
-    SmlIntakeError,
-    UnsendableReading,
-    emulated_meter_id,
-    telegrams,
-)
+from hub.meters.emulated import UnsendableReading, emulated_meter_id, telegrams
 from hub.meters.simulator import SyntheticHousehold
+from hub.meters.sml_intake import SmlIntake, SmlIntakeError
 from hub.readings import Reading, ReadingFlag, Readout
+from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT
 from sml_codec import (
     CloseRes,
     GetListRes,

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.meters import SyntheticHousehold
+from hub.meters.simulator import SyntheticHousehold
 from hub.meters.solar import SolarRoof
 from hub.readings import Readout
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT

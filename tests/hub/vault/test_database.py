@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.vault import (
+from hub.vault.database import (
     Component,
     Database,
     DatabaseBusy,

@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hub.vault import (
-    DAYS_COMPONENT,
-    Channel,
-    Database,
-    DayAlreadyJournalled,
-    DayJournal,
-    JournalledDay,
-    SecretFileError,
-    VaultTampered,
-    read_secret,
-    write_secret,
-)
+from hub.vault.database import Database
+from hub.vault.days import DAYS_COMPONENT, DayAlreadyJournalled, DayJournal, JournalledDay
+from hub.vault.secret_file import SecretFileError, read_secret, write_secret
+from hub.vault.vault import Channel, VaultTampered
 
 CHANNEL = Channel(b"meter", bytes(6))
 

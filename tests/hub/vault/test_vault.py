@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.readings import Reading, ReadingFlag
-from hub.vault import (
-    VAULT_COMPONENT,
-    Channel,
-    Database,
-    ReadingRefused,
-    Vault,
-    VaultTampered,
-)
+from hub.vault.database import Database
+from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault, VaultTampered
 
 CHANNEL = Channel(b"\x0a\x01MTL\x00\x00\x00\x01", bytes.fromhex("0100010800ff"))
 KEY = bytes(range(32))

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog
-from hub.machine import Bundle
-from hub.vault import Database
+from hub.machine.bundle import Bundle
+from hub.vault.database import Database
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tariffs.invoice import Invoice

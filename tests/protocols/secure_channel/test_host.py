@@ -4,7 +4,8 @@
 import pytest
 
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import CardClient, CardRefused, RemoteChannelError
+from protocols.secure_channel.errors import CardRefused, RemoteChannelError
+from protocols.secure_channel.host import CardClient
 
 COMMAND = CommandApdu(0x80, 0x10, 0, 0, le=256)
 

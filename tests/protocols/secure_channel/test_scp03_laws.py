@@ -6,18 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import (
-    CardRefused,
-    LocalChannelError,
-    Option,
-    RemoteChannelError,
-    Role,
-    Scp03,
-    SecureSession,
-    SecurityLevel,
-    StaticKeys,
-)
-from protocols.secure_channel.session import LEVELS, Phase
+from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.scp03 import Option, Scp03
+from protocols.secure_channel.session import LEVELS, Phase, Role, SecureSession, SecurityLevel
 
 AID = bytes.fromhex("A000000151000000")
 

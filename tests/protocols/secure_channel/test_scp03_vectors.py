@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import Option, Role, Scp03, SecurityLevel, StaticKeys
-from protocols.secure_channel.keys import diversify, key_check_value
+from protocols.secure_channel.keys import StaticKeys, diversify, key_check_value
+from protocols.secure_channel.scp03 import Option, Scp03
+from protocols.secure_channel.session import Role, SecurityLevel
 
 SHARED = Path(os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 VECTORS = SHARED / "scp03-vectors.json"

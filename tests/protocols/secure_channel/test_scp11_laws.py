@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.iso7816 import CommandApdu, ResponseApdu
-from protocols.secure_channel import (
-    CardRefused,
-    LocalChannelError,
-    RemoteChannelError,
-    Role,
-    SecureSession,
-)
+from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
 from protocols.secure_channel.scp11 import Agreement, Scp11, Variant
-from protocols.secure_channel.session import Phase
+from protocols.secure_channel.session import Phase, Role, SecureSession
 
 CURVES = [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1(), ec.BrainpoolP256R1()]
 variants = st.sampled_from(list(Variant))

@@ -19,7 +19,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from hub.inspection.errors import InspectionError
-from hub.vault import Component, Database
+from hub.vault.database import Component, Database
 
 FILE: Final = "residents.db"
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")

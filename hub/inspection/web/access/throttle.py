@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hub.errors import HubError
-from hub.vault import Database
+from hub.vault.database import Database
 
 
 class TooManyAttempts(HubError):

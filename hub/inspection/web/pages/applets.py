@@ -24,8 +24,8 @@ from hub.inspection.web.jobs import Tick
 from hub.inspection.web.package import read_package
 from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.work import begin_job
-from hub.machine import Bundle
-from hub.vault import read_secret
+from hub.machine.bundle import Bundle
+from hub.vault.secret_file import read_secret
 
 LARGEST_KEY: Final = 4096
 

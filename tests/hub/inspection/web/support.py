@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from hub.device import Device
 from hub.disclosure import LogEntry
 from hub.inspection.web import Parts, ResidentRole, Settings, create_application, make_parts
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from meterlet.commands.inspect.proofs import BillingProofs
 
 ORIGIN = "http://127.0.0.1:8321"

@@ -18,7 +18,7 @@ from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
 from hub.inspection.web.wording import choose
 from hub.installer import InstallationError
-from hub.machine import AppletMachine
+from hub.machine.machine import AppletMachine
 from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
 
 PAGES = (
