@@ -74,14 +74,8 @@ _Telegram: Final = _twin(Telegram)
 
 
 def message(
-    transaction_id: bytes,
-    group: int,
-    abort_on_error: int,
-    body: Body,
-    crc: Crc,
-    wire: bytes,
+    transaction_id: bytes, group: int, abort_on_error: int, body: Body, crc: Crc, wire: bytes
 ) -> Message:
-    """Return a `Message`."""
     made: Message = _Message() if TWINS else Message.__new__(Message)
     made.transaction_id = transaction_id
     made.group = group
@@ -100,7 +94,6 @@ def time(
     local_offset: int | None,
     season_offset: int | None,
 ) -> Time:
-    """Return a `Time`."""
     made: Time = _Time() if TWINS else Time.__new__(Time)
     made.choice = choice
     made.seconds = seconds
@@ -120,7 +113,6 @@ def list_entry(
     value: Value,
     signature: bytes | None,
 ) -> ListEntry:
-    """Return a `ListEntry`."""
     made: ListEntry = _ListEntry() if TWINS else ListEntry.__new__(ListEntry)
     made.obis = obis
     made.status = status
@@ -136,13 +128,8 @@ def list_entry(
 
 
 def period_entry(
-    obis: Obis,
-    unit: int | None,
-    scaler: int | None,
-    value: Value,
-    signature: bytes | None,
+    obis: Obis, unit: int | None, scaler: int | None, value: Value, signature: bytes | None
 ) -> PeriodEntry:
-    """Return a `PeriodEntry`."""
     made: PeriodEntry = _PeriodEntry() if TWINS else PeriodEntry.__new__(PeriodEntry)
     made.obis = obis
     made.unit = unit
@@ -162,7 +149,6 @@ def open_res(
     reference_time: Time | None,
     sml_version: int | None,
 ) -> OpenRes:
-    """Return a `OpenRes`."""
     made: OpenRes = _OpenRes() if TWINS else OpenRes.__new__(OpenRes)
     made.codepage = codepage
     made.client_id = client_id
@@ -184,7 +170,6 @@ def list_res(
     signature: bytes | None,
     gateway_time: Time | None,
 ) -> GetListRes:
-    """Return a `GetListRes`."""
     made: GetListRes = _GetListRes() if TWINS else GetListRes.__new__(GetListRes)
     made.client_id = client_id
     made.server_id = server_id
@@ -209,7 +194,6 @@ def profile_list_res(
     raw_data: bytes | None,
     signature: bytes | None,
 ) -> GetProfileListRes:
-    """Return a `GetProfileListRes`."""
     made: GetProfileListRes = (
         _GetProfileListRes() if TWINS else GetProfileListRes.__new__(GetProfileListRes)
     )
@@ -227,14 +211,7 @@ def profile_list_res(
     return made
 
 
-def frame(
-    offset: int,
-    wire: bytes,
-    payload: bytes,
-    padding: bytes,
-    crc: Crc,
-) -> Frame:
-    """Return a `Frame`."""
+def frame(offset: int, wire: bytes, payload: bytes, padding: bytes, crc: Crc) -> Frame:
     made: Frame = _Frame() if TWINS else Frame.__new__(Frame)
     made.offset = offset
     made.wire = wire
@@ -252,7 +229,6 @@ def sml_file(
     error: SmlError | None,
     tail: bytes,
 ) -> SmlFile:
-    """Return a `SmlFile`."""
     made: SmlFile = _SmlFile() if TWINS else SmlFile.__new__(SmlFile)
     made.messages = messages
     made.rejected = rejected
@@ -263,11 +239,7 @@ def sml_file(
     return made
 
 
-def telegram(
-    frame: Frame | Damage,
-    file: SmlFile,
-) -> Telegram:
-    """Return a `Telegram`."""
+def telegram(frame: Frame | Damage, file: SmlFile) -> Telegram:
     made: Telegram = _Telegram() if TWINS else Telegram.__new__(Telegram)
     made.frame = frame
     made.file = file

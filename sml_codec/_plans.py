@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from struct import calcsize
 from typing import Any, Final
 
@@ -37,24 +38,15 @@ class NoLayout(Exception):
     """A message that cannot be learned; never leaves the package."""
 
 
+@dataclass(slots=True)
 class TimePlan:
     """Where a time goes, where its seconds are, and what does not change about it."""
 
-    __slots__ = ("choice", "local_offset", "season_offset", "seconds", "slot")
-
-    def __init__(
-        self,
-        slot: int,
-        seconds: int,
-        choice: TimeChoice | int | None,
-        local_offset: int | None,
-        season_offset: int | None,
-    ) -> None:
-        self.slot = slot
-        self.seconds = seconds
-        self.choice = choice
-        self.local_offset = local_offset
-        self.season_offset = season_offset
+    slot: int
+    seconds: int
+    choice: TimeChoice | int | None
+    local_offset: int | None
+    season_offset: int | None
 
 
 class EntryPlan:

@@ -44,7 +44,6 @@ class Octets(SmlShape):
         self.optional = optional
 
     def lift(self, element: Element, quirks: Quirk) -> bytes | None:
-        """Return the octets."""
         if isinstance(element, bytes):
             return element
         if element is None:
@@ -52,7 +51,6 @@ class Octets(SmlShape):
         raise ShapeError("not an octet string")
 
     def lower(self, value: bytes | None) -> Element:
-        """Return the octets."""
         return value if self.optional else value or EmptyOctets()
 
 
@@ -70,7 +68,6 @@ class SmlNumber(SmlShape):
         self.highest = (1 << 8 * size) - 1
 
     def lift(self, element: Element, quirks: Quirk) -> int | None:
-        """Return the number."""
         return None if element is None and self.optional else self.due(element)
 
     def due(self, element: Element) -> int:
@@ -92,13 +89,11 @@ class Boolean(SmlShape):
     """A boolean or None."""
 
     def lift(self, element: Element, quirks: Quirk) -> bool | None:
-        """Return the boolean."""
         if element is None or isinstance(element, bool):
             return element
         raise ShapeError("not a boolean")
 
     def lower(self, value: bool | None) -> Element:
-        """Return the boolean."""
         return value
 
 
@@ -106,7 +101,6 @@ class Name(SmlShape):
     """The OBIS code of an object."""
 
     def lift(self, element: Element, quirks: Quirk) -> Obis:
-        """Return the code."""
         if element is None or isinstance(element, bytes):
             return Obis(element or b"")
         raise ShapeError("not an object name")
@@ -120,7 +114,6 @@ class Anything(SmlShape):
     """An SML_Value."""
 
     def lift(self, element: Element, quirks: Quirk) -> m.Value:
-        """Return the value."""
         if element is None and Quirk.MISSING_VALUE not in quirks:
             raise ShapeError("a value is missing")
         if isinstance(element, tuple) and Quirk.LIST_VALUE not in quirks:
@@ -128,7 +121,6 @@ class Anything(SmlShape):
         return element
 
     def lower(self, value: m.Value) -> Element:
-        """Return the value."""
         return value
 
 
@@ -136,7 +128,6 @@ class SmlTime(SmlShape):
     """SML_Time or None: a list of a choice and of what was chosen, or (quirk) only the latter."""
 
     def lift(self, element: Element, quirks: Quirk) -> m.Time | None:
-        """Return the time."""
         match element:
             case None:
                 return None
@@ -174,7 +165,6 @@ class SmlListOf(SmlShape):
         self.optional = optional
 
     def lift(self, element: Element, quirks: Quirk) -> tuple[Any, ...] | None:
-        """Return the typed values."""
         if isinstance(element, tuple):
             return tuple([self.shape.lift(each, quirks) for each in element])
         if element is None and self.optional:
@@ -182,7 +172,6 @@ class SmlListOf(SmlShape):
         raise ShapeError("not a list")
 
     def lower(self, value: tuple[Any, ...] | None) -> Element:
-        """Return the elements."""
         return None if value is None else tuple([self.shape.lower(each) for each in value])
 
 
@@ -221,7 +210,6 @@ class SmlRecord(SmlShape):
         self.optional = optional
 
     def lift(self, element: Element, quirks: Quirk) -> Any:
-        """Return the dataclass."""
         if element is None and self.optional:
             return None
         if not isinstance(element, tuple):
@@ -266,7 +254,6 @@ class Tupel(SmlShape):
     WIDTHS: Final = (1, 1, 1, 3, 3, 3, 1, 3, 3, 3, 1)
 
     def lift(self, element: Element, quirks: Quirk) -> m.TupelEntry:
-        """Return the entry."""
         if not isinstance(element, tuple) or len(element) != sum(self.WIDTHS):
             raise ShapeError("not a tupel entry")
         parts, rest = [], element

@@ -199,18 +199,29 @@ class CloseRes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetProfilePackReq:
-    """SML_GetProfilePack.Req: asks for a load profile as a table."""
+class LoginReq:
+    """What requests to one server begin with."""
 
     server_id: bytes | None = None
     username: bytes | None = None
     password: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileReq(LoginReq):
+    """What both requests for a load profile hold."""
+
     with_raw_data: bool | None = None
     begin_time: Time | None = None
     end_time: Time | None = None
     tree_path: tuple[bytes, ...]
     objects: tuple[bytes, ...] | None = None
     details: Tree | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetProfilePackReq(ProfileReq):
+    """SML_GetProfilePack.Req: asks for a load profile as a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,18 +266,8 @@ class GetProfilePackRes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetProfileListReq:
+class GetProfileListReq(ProfileReq):
     """SML_GetProfileList.Req: asks for a load profile, answered by one message for each period."""
-
-    server_id: bytes | None = None
-    username: bytes | None = None
-    password: bytes | None = field(default=None, repr=False)
-    with_raw_data: bool | None = None
-    begin_time: Time | None = None
-    end_time: Time | None = None
-    tree_path: tuple[bytes, ...]
-    objects: tuple[bytes, ...] | None = None
-    details: Tree | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,12 +286,9 @@ class GetProfileListRes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetProcParameterReq:
+class GetProcParameterReq(LoginReq):
     """SML_GetProcParameter.Req: asks for a tree of parameters."""
 
-    server_id: bytes | None = None
-    username: bytes | None = None
-    password: bytes | None = field(default=None, repr=False)
     tree_path: tuple[bytes, ...]
     attribute: bytes | None = None
 
@@ -305,12 +303,9 @@ class GetProcParameterRes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetProcParameterReq:
+class SetProcParameterReq(LoginReq):
     """SML_SetProcParameter.Req: writes a tree of parameters; an attention answers."""
 
-    server_id: bytes | None = None
-    username: bytes | None = None
-    password: bytes | None = field(default=None, repr=False)
     tree_path: tuple[bytes, ...]
     tree: Tree
 

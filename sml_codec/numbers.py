@@ -20,6 +20,9 @@ class SizedInt(int):
     signed: ClassVar[bool]
     size: ClassVar[int]
 
+    def __init_subclass__(cls, *, signed: bool, size: int) -> None:
+        cls.signed, cls.size = signed, size
+
     def __new__(cls, value: int) -> Self:
         """Check the value."""
         try:
@@ -39,132 +42,100 @@ class SizedInt(int):
         return int.__repr__(self)
 
 
-class Unsigned8(SizedInt):
+class Unsigned8(SizedInt, signed=False, size=1):
     """An unsigned integer of 1 byte."""
 
     __slots__ = ()
-    signed = False
-    size = 1
 
 
-class Unsigned16(SizedInt):
+class Unsigned16(SizedInt, signed=False, size=2):
     """An unsigned integer of 2 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 2
 
 
-class Unsigned24(SizedInt):
+class Unsigned24(SizedInt, signed=False, size=3):
     """An unsigned integer of 3 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 3
 
 
-class Unsigned32(SizedInt):
+class Unsigned32(SizedInt, signed=False, size=4):
     """An unsigned integer of 4 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 4
 
 
-class Unsigned40(SizedInt):
+class Unsigned40(SizedInt, signed=False, size=5):
     """An unsigned integer of 5 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 5
 
 
-class Unsigned48(SizedInt):
+class Unsigned48(SizedInt, signed=False, size=6):
     """An unsigned integer of 6 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 6
 
 
-class Unsigned56(SizedInt):
+class Unsigned56(SizedInt, signed=False, size=7):
     """An unsigned integer of 7 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 7
 
 
-class Unsigned64(SizedInt):
+class Unsigned64(SizedInt, signed=False, size=8):
     """An unsigned integer of 8 bytes."""
 
     __slots__ = ()
-    signed = False
-    size = 8
 
 
-class Integer8(SizedInt):
+class Integer8(SizedInt, signed=True, size=1):
     """A signed integer of 1 byte."""
 
     __slots__ = ()
-    signed = True
-    size = 1
 
 
-class Integer16(SizedInt):
+class Integer16(SizedInt, signed=True, size=2):
     """A signed integer of 2 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 2
 
 
-class Integer24(SizedInt):
+class Integer24(SizedInt, signed=True, size=3):
     """A signed integer of 3 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 3
 
 
-class Integer32(SizedInt):
+class Integer32(SizedInt, signed=True, size=4):
     """A signed integer of 4 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 4
 
 
-class Integer40(SizedInt):
+class Integer40(SizedInt, signed=True, size=5):
     """A signed integer of 5 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 5
 
 
-class Integer48(SizedInt):
+class Integer48(SizedInt, signed=True, size=6):
     """A signed integer of 6 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 6
 
 
-class Integer56(SizedInt):
+class Integer56(SizedInt, signed=True, size=7):
     """A signed integer of 7 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 7
 
 
-class Integer64(SizedInt):
+class Integer64(SizedInt, signed=True, size=8):
     """A signed integer of 8 bytes."""
 
     __slots__ = ()
-    signed = True
-    size = 8
 
 
 UNSIGNEDS: Final[tuple[type[SizedInt], ...]] = (

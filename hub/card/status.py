@@ -7,8 +7,11 @@ the second to whoever traces the card. Secrets never stand in a reason.
 """
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hub.errors import HubError
+from protocols.iso7816 import MalformedTlv
 
 
 class Sw(enum.IntEnum):
@@ -46,3 +49,12 @@ class CardRefusal(HubError):
         super().__init__(f"{sw:04X}: {reason}")
         self.status_word = sw
         self.reason = reason
+
+
+@contextmanager
+def refusing_malformed(what: str) -> Iterator[None]:
+    """Turn `MalformedTlv` into the `CardRefusal` (6A80) that says `what` is malformed."""
+    try:
+        yield
+    except MalformedTlv as error:
+        raise CardRefusal(Sw.WRONG_DATA, f"{what}: {error}") from error

@@ -9,8 +9,7 @@ from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, Privilege
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Tlv
 
@@ -22,10 +21,8 @@ _SCP03: Final = frozenset({1, 2, 3})
 def delete(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     """Delete an object (4F) or keys (D0, D2); `data` is that of the whole chain."""
     require_authenticated(call)
-    try:
+    with refusing_malformed("DELETE"):
         fields = Tlv.decode_map(data)
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"DELETE: {error}") from error
     if call.command.p2 & ~(RELATED | LAST_KEY):
         raise CardRefusal(Sw.WRONG_P1_P2, "P2 of DELETE is 00, 80, or 01 for the last key")
     if AID in fields:

@@ -9,8 +9,7 @@ from hub.card.commands.tokens_receipts import confirmation_counter
 from hub.card.entries import Kind, Privilege, RegistryEntry
 from hub.card.logical_channel import CardCall, LogicalChannel
 from hub.card.state import CardParts
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 
@@ -271,15 +270,13 @@ def _listed(scope: int, entry: RegistryEntry) -> bool:
 
 def _criteria(command: CommandApdu) -> tuple[bytes, frozenset[int] | None]:
     """Return the beginning of AID that is searched for, and the tags that are wanted."""
-    try:
+    with refusing_malformed("GET STATUS"):
         fields = Tlv.decode_map(command.data)
         tags: list[int] = []
         if 0x5C in fields:
             cursor = Cursor(fields[0x5C])
             while not cursor.at_end:
                 tags.append(cursor.tag())
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"GET STATUS: {error}") from error
     prefix = fields.get(0x4F, b"")
     if fields.keys() - {0x4F, 0x5C} or len(prefix) > 16:
         raise CardRefusal(Sw.WRONG_DATA, "GET STATUS searches by AID (4F) and lists tags (5C) only")

@@ -22,8 +22,7 @@ from hub.card.keys.signatures import verify, verify_hash
 from hub.card.logical_channel import CardCall
 from hub.card.packages.load_file import LoadFile
 from hub.card.state import CardParts
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 
@@ -49,12 +48,10 @@ class InstallFields:
     def decode(cls, data: bytes, count: int) -> "InstallFields":
         """Read `count` fields and, where there is one more, a token; else raise `CardRefusal`."""
         cursor = Cursor(data)
-        try:
+        with refusing_malformed("INSTALL"):
             values = tuple(cursor.take(cursor.length(strict=False)) for _ in range(count))
             signed = data[: cursor.offset]
             token = b"" if cursor.at_end else cursor.take(cursor.length(strict=False))
-        except MalformedTlv as error:
-            raise CardRefusal(Sw.WRONG_DATA, f"INSTALL: {error}") from error
         if not cursor.at_end:
             raise CardRefusal(Sw.WRONG_DATA, f"INSTALL has {len(cursor.rest)} bytes too many")
         return cls(values, signed, token)
@@ -100,10 +97,8 @@ class Quotas:
 
 def decode_parameters(data: bytes) -> dict[int, bytes]:
     """Return the parameters by tag; raise `CardRefusal` where they are no TLV."""
-    try:
+    with refusing_malformed("parameters"):
         return Tlv.decode_map(data)
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"parameters: {error}") from error
 
 
 def decode_privileges(data: bytes) -> Privilege:
@@ -237,7 +232,7 @@ def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
     """Return DAP signatures by security domain, and the load file data block (11.6.2.3)."""
     cursor = Cursor(data)
     signatures: dict[bytes, bytes] = {}
-    try:
+    with refusing_malformed("load file"):
         while True:
             tag = cursor.tag()
             value = cursor.take(cursor.length(strict=False))
@@ -251,8 +246,6 @@ def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:
                     Sw.WRONG_DATA, "a DAP block names a domain (4F) and a signature (C3)"
                 )
             signatures[fields[0x4F]] = fields[SIGNATURE]
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"load file: {error}") from error
     if not cursor.at_end:
         raise CardRefusal(Sw.WRONG_DATA, "bytes follow the load file data block")
     return signatures, value

@@ -22,8 +22,7 @@ from hub.card.keys.keystore import Key, KeyPart, KeyType
 from hub.card.keys.signatures import load_public, load_rsa_private
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_value
@@ -45,7 +44,7 @@ def put_key(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     replaces, first = call.command.p1 & 0x7F, call.command.p2 & 0x7F
     if call.command.p1 == FACTORY:
         replaces = FACTORY
-    try:
+    with refusing_malformed("PUT KEY"):
         cursor = Cursor(data)
         version = cursor.byte()
         keys: list[Key] = []
@@ -54,8 +53,6 @@ def put_key(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
             key, check = _read_key(call, cursor, (version, first + len(keys)))
             keys.append(key)
             answer += check
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"PUT KEY: {error}") from error
     if not keys or (len(keys) > 1) > bool(call.command.p2 & SEVERAL):
         raise CardRefusal(Sw.WRONG_DATA, "P2 tells whether there is one key or several (11.8.2.2)")
     store_keys(card, call, keys, replaces)
@@ -193,10 +190,8 @@ def generate_key(card: CardParts, call: CardCall) -> ResponseApdu:
     """Make an EC key on the card and answer with its public point (INS F1)."""
     require_authenticated(call)
     data = call.command.data
-    try:
+    with refusing_malformed("GENERATE KEY"):
         fields = Tlv.decode_map(data[1:])
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"GENERATE KEY: {error}") from error
     if not data or fields.keys() != {KeyType.EC_PARAMETERS}:
         raise CardRefusal(Sw.WRONG_DATA, "GENERATE KEY carries a version and a curve (F0)")
     reference = fields[KeyType.EC_PARAMETERS]

@@ -15,8 +15,7 @@ from hub.card.commands.get_data import PRODUCTION_PART, PRODUCTION_PARTS, requir
 from hub.card.entries import check_aid
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
 from protocols.secure_channel.keys import decrypt_key
@@ -100,7 +99,7 @@ def _hand_over(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
 
 def _store(card: CardParts, call: CardCall, data: bytes, structure: int) -> None:
     domain = call.domain.aid
-    try:
+    with refusing_malformed("STORE DATA"):
         if structure == DGI:
             for group, value in _data_groups(data):
                 if group == _DOMAIN_DGI:
@@ -109,8 +108,6 @@ def _store(card: CardParts, call: CardCall, data: bytes, structure: int) -> None
                     card.registry.set_object(domain, 0x1000000 | group, value)
         else:
             _store_nodes(card, domain, list(Tlv.decode_all(data)))
-    except MalformedTlv as error:
-        raise CardRefusal(Sw.WRONG_DATA, f"STORE DATA: {error}") from error
 
 
 def _data_groups(data: bytes) -> list[tuple[int, bytes]]:

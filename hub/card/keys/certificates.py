@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hub.card.registry import Registry
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.tlv import Tlv
 
 BUNDLE: Final = 0xBF210000
@@ -29,19 +28,15 @@ class Certificates:
 
     def get(self, domain: bytes, reference: bytes) -> bytes:
         """Return the bundle of the key that a control reference (A6, 83) names; empty for none."""
-        try:
+        with refusing_malformed("GET DATA BF21"):
             fields = Tlv.decode_map(Tlv.decode_map(reference).get(0xA6, b""))
-        except MalformedTlv as error:
-            raise CardRefusal(Sw.WRONG_DATA, f"GET DATA BF21: {error}") from error
         return self._registry.find_object(domain, BUNDLE | key_name(fields.get(0x83, b""))) or b""
 
     def store(self, domain: bytes, nodes: Iterable[Tlv]) -> None:
         """Keep what a STORE DATA that begins with a control reference (A6) says of a key."""
         reference, *rest = nodes
-        try:
+        with refusing_malformed("control reference"):
             fields = Tlv.decode_map(reference.value)
-        except MalformedTlv as error:
-            raise CardRefusal(Sw.WRONG_DATA, f"control reference: {error}") from error
         name = key_name(fields.get(0x83, b""))
         if 0x42 in fields:
             kind = fields.get(0x80, b"\0")
@@ -69,10 +64,8 @@ class Certificates:
 
     def find_key(self, domain: bytes, reference: bytes) -> bytes:
         """Return the key whose CA identifier a control reference (A6, 42) names; empty for none."""
-        try:
+        with refusing_malformed("GET DATA 83"):
             wanted = Tlv.decode_map(Tlv.decode_map(reference).get(0xA6, b"")).get(0x42, b"")
-        except MalformedTlv as error:
-            raise CardRefusal(Sw.WRONG_DATA, f"GET DATA 83: {error}") from error
         for name, value in self._registry.objects(domain):
             if name & 0xFFFF0000 == ISSUER and value[1:] == wanted:
                 return (name & 0xFFFF).to_bytes(2, "big")

@@ -15,8 +15,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
+from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.tlv import Cursor
 
 COMPONENTS: Final = {
@@ -47,12 +46,10 @@ class LoadFile:
     @classmethod
     def decode(cls, block: bytes) -> Self:
         """Read a load file data block; raise `CardRefusal` unless it is sound and carries us."""
-        try:
+        with refusing_malformed("load file"):
             components, pieces = _components(block)
             aid, version = _header(components)
             modules = _applets(components.get(COMPONENTS["Applet"], b""))
-        except MalformedTlv as error:
-            raise CardRefusal(Sw.WRONG_DATA, f"load file: {error}") from error
         return cls(aid, version, modules, _bundle(pieces))
 
 
