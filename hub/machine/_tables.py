@@ -2,14 +2,15 @@
 """Tables of a manifest, read strictly: every key is taken once, and none is left over.
 
 A reader is a function that returns what a value means or raises `ValueError`; the table turns that
-into a `ManifestError` that names the key.
+into a `ManifestError` that names the key. Defaults are those of the dataclass that is made.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from datetime import date
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hub.machine.errors import ManifestError
 
@@ -24,20 +25,24 @@ class Table:
             raise ManifestError(name, "must be a table")
         self._name, self._left = name, dict(table)
 
-    def take(self, key: str, read: Callable[[Any], T], *default: T) -> T:
-        path = f"{self._name}.{key}" if self._name else key
-        if key not in self._left:
-            if default:
-                return default[0]
-            raise ManifestError(path, "missing")
-        try:
-            return read(self._left.pop(key))
-        except ValueError as error:
-            raise ManifestError(path, str(error)) from None
-
-    def finish(self) -> None:
+    def make(self, cls: type[T], **readers: Callable[[Any], Any]) -> T:
+        """Return the dataclass whose fields the keys are; one left out has the field's default."""
+        optional = {each.name for each in fields(cast("Any", cls)) if each.default is not MISSING}
+        values: dict[str, Any] = {}
+        for key, read in readers.items():
+            if key in self._left:
+                try:
+                    values[key] = read(self._left.pop(key))
+                except ValueError as error:
+                    raise ManifestError(self._path(key), str(error)) from None
+            elif key not in optional:
+                raise ManifestError(self._path(key), "missing")
         for key in self._left:
-            raise ManifestError(f"{self._name}.{key}" if self._name else str(key), "unknown key")
+            raise ManifestError(self._path(key), "unknown key")
+        return cls(**values)
+
+    def _path(self, key: object) -> str:
+        return f"{self._name}.{key}" if self._name else str(key)
 
 
 def text(value: object) -> str:

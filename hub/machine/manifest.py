@@ -172,26 +172,25 @@ class Manifest:
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any]) -> "Manifest":
         """Read the tables of `to_tables`; raise `ManifestError`."""
-        top = Table("", tables)
-        manifest = cls(
-            aid=top.take("aid", _aid),
-            name=top.take("name", pattern(_NAME)),
-            version=top.take("version", pattern(_VERSION)),
-            vendor=top.take("vendor", text),
-            recipient=top.take("recipient", pattern(_NAME)),
-            purpose=top.take("purpose", pattern(_NAME)),
-            confinement=top.take("confinement", member(Confinement)),
-            expires=top.take("expires", day),
-            code=top.take("code", _code),
-            statements=top.take("statements", each("statements", _statement), ()),
-            outputs=top.take("outputs", each("outputs", _output), ()),
-            limits=top.take("limits", _limits, AppletLimits()),
-            resolution_minutes=top.take("resolution_minutes", between(5, 1440), None),
-            registers=top.take("registers", names(_REGISTER), ()),
-            peers=top.take("peers", each("peers", _peer), ()),
-            shared=top.take("shared", each("shared", _shared), ()),
+        manifest = Table("", tables).make(
+            cls,
+            aid=_aid,
+            name=pattern(_NAME),
+            version=pattern(_VERSION),
+            vendor=text,
+            recipient=pattern(_NAME),
+            purpose=pattern(_NAME),
+            confinement=member(Confinement),
+            expires=day,
+            code=_code,
+            statements=each("statements", _statement),
+            outputs=each("outputs", _output),
+            limits=_limits,
+            resolution_minutes=between(5, 1440),
+            registers=names(_REGISTER),
+            peers=each("peers", _peer),
+            shared=each("shared", _shared),
         )
-        top.finish()
         _check_statements(manifest)
         _check_sharing(manifest)
         _check_confinement(manifest)
@@ -271,29 +270,26 @@ def _aid(value: object) -> bytes:
 
 
 def _code(value: object) -> Code:
-    table = Table("code", value)
-    code = Code(
-        runtime=table.take("runtime", member(Runtime)),
-        package=table.take("package", pattern(_PACKAGE)),
-        include=table.take("include", names(_PACKAGE), ()),
+    return Table("code", value).make(
+        Code,
+        runtime=member(Runtime),
+        package=pattern(_PACKAGE),
+        include=names(_PACKAGE),
     )
-    table.finish()
-    return code
 
 
 def _statement(name: str, value: object) -> StatementGrant:
-    table = Table(name, value)
-    grant = StatementGrant(
-        kind=table.take("kind", pattern(_STATEMENT)),
-        registers=table.take("registers", names(_REGISTER)),
-        minimum_days=table.take("minimum_days", between(1, 3660)),
-        at_most=table.take("at_most", between(1, 10_000)),
-        within_days=table.take("within_days", between(1, 3660)),
-        value_bits=table.take("value_bits", between(1, 64), 64),
-        least_minutes=table.take("least_minutes", between(5, 44_640), LEAST_MINUTES),
-        smallest_group=table.take("smallest_group", between(0, 65_536), 0),
+    grant = Table(name, value).make(
+        StatementGrant,
+        kind=pattern(_STATEMENT),
+        registers=names(_REGISTER),
+        minimum_days=between(1, 3660),
+        at_most=between(1, 10_000),
+        within_days=between(1, 3660),
+        value_bits=between(1, 64),
+        least_minutes=between(5, 44_640),
+        smallest_group=between(0, 65_536),
     )
-    table.finish()
     if grant.kind in SUMS and grant.smallest_group < LEAST_GROUP:
         raise ManifestError(f"{name}.smallest_group", f"must be {LEAST_GROUP} or more")
     if grant.kind not in SUMS and grant.smallest_group:
@@ -302,52 +298,37 @@ def _statement(name: str, value: object) -> StatementGrant:
 
 
 def _output(name: str, value: object) -> Output:
-    table = Table(name, value)
-    output = Output(
-        name=table.take("name", pattern(_NAME)),
-        size=table.take("size", between(1, 4096)),
-        every_hours=table.take("every_hours", between(1, 24 * 366)),
+    return Table(name, value).make(
+        Output,
+        name=pattern(_NAME),
+        size=between(1, 4096),
+        every_hours=between(1, 24 * 366),
     )
-    table.finish()
-    return output
 
 
 def _peer(name: str, value: object) -> Peer:
-    table = Table(name, value)
-    peer = Peer(
-        aid=table.take("aid", _aid),
-        services=table.take("services", some(between(0, 2**32 - 1))),
+    return Table(name, value).make(
+        Peer,
+        aid=_aid,
+        services=some(between(0, 2**32 - 1)),
     )
-    table.finish()
-    return peer
 
 
 def _shared(name: str, value: object) -> Shared:
-    table = Table(name, value)
-    shared = Shared(
-        service=table.take("service", between(0, 2**32 - 1)),
-        clients=table.take("clients", some(_aid)),
+    return Table(name, value).make(
+        Shared,
+        service=between(0, 2**32 - 1),
+        clients=some(_aid),
     )
-    table.finish()
-    return shared
 
 
 def _limits(value: object) -> AppletLimits:
-    table = Table("limits", value)
-    default = AppletLimits()
-    limits = AppletLimits(
-        fuel=table.take("fuel", between(10**6, 10**12), default.fuel),
-        fuel_per_minute=table.take(
-            "fuel_per_minute", between(10**6, 10**12), default.fuel_per_minute
-        ),
-        memory_bytes=table.take(
-            "memory_bytes", between(MEBIBYTE, 256 * MEBIBYTE), default.memory_bytes
-        ),
-        store_bytes=table.take("store_bytes", between(0, 16 * MEBIBYTE), default.store_bytes),
-        response_bytes=table.take("response_bytes", between(2, MEBIBYTE), default.response_bytes),
-        commands_per_minute=table.take(
-            "commands_per_minute", between(1, 60_000), default.commands_per_minute
-        ),
+    return Table("limits", value).make(
+        AppletLimits,
+        fuel=between(10**6, 10**12),
+        fuel_per_minute=between(10**6, 10**12),
+        memory_bytes=between(MEBIBYTE, 256 * MEBIBYTE),
+        store_bytes=between(0, 16 * MEBIBYTE),
+        response_bytes=between(2, MEBIBYTE),
+        commands_per_minute=between(1, 60_000),
     )
-    table.finish()
-    return limits
