@@ -8,10 +8,10 @@ utility's side, to which the amounts were proved), and `total_from_energy_amount
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import add
-from typing import Final, TypedDict
+from typing import Final
 
 from tariffs._slots import BilledSlots
 from tariffs.bill import Bill, BillItem, SlotItem
@@ -20,7 +20,7 @@ from tariffs.clock import ZoneClock
 from tariffs.demand import DemandCharge
 from tariffs.document import Tariff
 from tariffs.errors import TariffError
-from tariffs.rounding import Rounding, format_decimal, power_of_ten
+from tariffs.rounding import format_decimal, power_of_ten
 from tariffs.steps import Cap, Step, Tax
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register
 from tariffs.version import Version
@@ -72,9 +72,9 @@ def compute_bill(
         for one, use in zip(parts, uses, strict=True)
         for item in (_slot_items(tariff, one, use) if by_slot else ())
     ]
-    return Bill(
-        **_heading(tariff, slots.begin, slots.end),
-        items=tuple(item for one in settled for item in one.items()),
+    items = [item for one in settled for item in one.items()]
+    return replace(
+        _bill(tariff, slots.begin, slots.end, items),
         missing_slots=slots.missing,
         estimated_slots=slots.estimated,
         substituted_slots=slots.substituted,
@@ -107,7 +107,7 @@ def total_from_amounts(
         lines = {name: [ChargeLine("", None, "", None, nano)] for name, nano in known.items()}
         energy = None if energy_wh is None else energy_wh[number]
         items += _Settling(tariff, one, lines, energy).items()
-    return Bill(**_heading(tariff, begin, end), items=tuple(items))
+    return _bill(tariff, begin, end, items)
 
 
 def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: int) -> Bill:
@@ -135,8 +135,7 @@ def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: 
     lines: dict[str, list[ChargeLine]] = {name: [] for name in names}
     label = " + ".join(names) if len(names) > 1 else ""
     lines[names[0]].append(ChargeLine(label, None, "Wh", None, energy_nano))
-    items = _Settling(tariff, parts[0], lines, None).items()
-    return Bill(**_heading(tariff, begin, end), items=tuple(items))
+    return _bill(tariff, begin, end, _Settling(tariff, parts[0], lines, None).items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,28 +181,18 @@ def billed_registers(tariff: Tariff, begin: int, end: int) -> tuple[Register, ..
     return tuple(one for one in Register if one in found) or (Register.IMPORT,)
 
 
-class _Heading(TypedDict):
-    tariff_name: str
-    tariff_revision: int
-    tariff_digest: bytes
-    currency: str
-    rounding: Rounding
-    begin: int
-    end: int
-    exact_decimals: int
-
-
-def _heading(tariff: Tariff, begin: int, end: int) -> _Heading:
-    return {
-        "tariff_name": tariff.name,
-        "tariff_revision": tariff.revision,
-        "tariff_digest": tariff.digest,
-        "currency": tariff.currency,
-        "rounding": tariff.rounding,
-        "begin": begin,
-        "end": end,
-        "exact_decimals": tariff.exact_decimals,
-    }
+def _bill(tariff: Tariff, begin: int, end: int, items: Sequence[BillItem]) -> Bill:
+    return Bill(
+        tariff_name=tariff.name,
+        tariff_revision=tariff.revision,
+        tariff_digest=tariff.digest,
+        currency=tariff.currency,
+        rounding=tariff.rounding,
+        begin=begin,
+        end=end,
+        items=tuple(items),
+        exact_decimals=tariff.exact_decimals,
+    )
 
 
 # Parts of a period, and what is due for each

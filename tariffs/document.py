@@ -17,7 +17,7 @@ in statements and proofs.
 import enum
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -28,6 +28,7 @@ from typing import Final
 
 from protocols.canonical.cbor import CborValue, encode
 from tariffs._document_reader import TariffReader, decode_document
+from tariffs.charges import LinearCharge
 from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
@@ -177,25 +178,26 @@ class Tariff:
         or across a change of price, `UnbillableReadings` for starts that are out of order,
         `TariffError` if a charge has no price for a slot by itself (blocks, demand, feed-in).
         """
-        prices: list[int] = []
-        for version, part in self.parts(starts, slot_seconds):
-            slots = starts[part]
-            total = [0] * len(slots)
-            for charge in version.linear:
-                total = list(map(add, total, charge.unit_prices(slots, slot_seconds)))
-            prices += total
-        return prices
+        return self._summed(starts, slot_seconds, lambda version: version.linear)
 
     def drawn_prices(self, starts: Sequence[int], slot_seconds: int) -> list[int]:
         """Return the price of each slot for what is drawn, whatever is credited for feed-in.
 
         Raises as `prices` does, but for feed-in.
         """
+        return self._summed(starts, slot_seconds, lambda version: version.linear_on_import)
+
+    def _summed(
+        self,
+        starts: Sequence[int],
+        slot_seconds: int,
+        charges_of: Callable[[Version], Sequence[LinearCharge]],
+    ) -> list[int]:
         prices: list[int] = []
         for version, part in self.parts(starts, slot_seconds):
             slots = starts[part]
             total = [0] * len(slots)
-            for charge in version.linear_on_import:
+            for charge in charges_of(version):
                 total = list(map(add, total, charge.unit_prices(slots, slot_seconds)))
             prices += total
         return prices

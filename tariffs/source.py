@@ -8,22 +8,24 @@ prices are decimals in quotes and never pass through a float.
 
 import re
 import tomllib
+from collections.abc import Callable, Iterator
 from datetime import date
+from typing import TypeVar
 
 from tariffs._source_charges import RULES, read_charge, read_step
 from tariffs._source_timetables import CLOCKS, Context, Files
 from tariffs._table import TomlTable
 from tariffs._toml_lines import lines_of
 from tariffs._words import parse_date_range
-from tariffs.charges import Charge
 from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.document import FORMAT, MissingRule, Tariff, check_heading
 from tariffs.errors import MalformedTariff
 from tariffs.holiday_calendars import named_holidays
 from tariffs.rounding import Rounding
 from tariffs.schedule import Calendar, DateRange
-from tariffs.steps import Step
 from tariffs.version import Version, check_name
+
+T = TypeVar("T")
 
 
 def load_toml(text: str, *, source: str = "tariff", files: Files | None = None) -> Tariff:
@@ -131,34 +133,27 @@ def _version(table: TomlTable, first: date, until: date, context: Context) -> Ve
     with table.at("valid_until"):
         if until <= first:
             raise MalformedTariff(f"'valid_until' {until} is not after 'valid_from' {first}")
-    charges: list[Charge] = []
     components: dict[str, TomlTable] = {}
     rounded: dict[str, Rounding] = {}
-    for item in table.tables("charge"):
-        name = item.text("name")
-        components[f"charge {name}"] = item
-        with item.at(component=f"charge {name}"):
-            charges.append(read_charge(name, item, context))
-            _note_rounding(name, item, rounded)
-            item.done()
-    steps: list[Step] = []
-    known = [charge.name for charge in charges]
-    for item in table.tables("step"):
-        name = item.text("name")
-        components[f"step {name}"] = item
-        with item.at(component=f"step {name}"):
-            steps.append(read_step(name, item, known))
-            _note_rounding(name, item, rounded)
-            item.done()
-        known.append(name)
+    known: list[str] = []
+
+    def read_all(kind: str, read: Callable[[str, TomlTable], T]) -> Iterator[T]:
+        for item in table.tables(kind):
+            name = item.text("name")
+            components[f"{kind} {name}"] = item
+            with item.at(component=f"{kind} {name}"):
+                component = read(name, item)
+                if "rounding" in item:
+                    rounded[name] = _rounding(item.table("rounding"))
+                item.done()
+            known.append(name)
+            yield component
+
+    charges = tuple(read_all("charge", lambda name, item: read_charge(name, item, context)))
+    steps = tuple(read_all("step", lambda name, item: read_step(name, item, known)))
     try:
         days = day_number(first), day_number(until)
-        return Version(*days, tuple(charges), tuple(steps), rounded)
+        return Version(*days, charges, steps, rounded)
     except MalformedTariff as error:
         with components.get(error.component or "", table).at():
             raise error from None
-
-
-def _note_rounding(name: str, item: TomlTable, rounded: dict[str, Rounding]) -> None:
-    if "rounding" in item:
-        rounded[name] = _rounding(item.table("rounding"))

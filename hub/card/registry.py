@@ -174,10 +174,7 @@ class Registry:
 
     def content(self, package: bytes) -> bytes | None:
         """Return what a load file carried, or None where there is no such package."""
-        row = self._connection.execute(
-            "SELECT content FROM card_package WHERE aid = ?", (package,)
-        ).fetchone()
-        return None if row is None else row[0]
+        return self._value("SELECT content FROM card_package WHERE aid = ?", package)
 
     def modules(self, package: bytes) -> list[bytes]:
         """Return the AIDs of a package's modules."""
@@ -204,10 +201,9 @@ class Registry:
 
     def find_object(self, domain: bytes, tag: int) -> bytes | None:
         """Return a data object of a domain, or None."""
-        row = self._connection.execute(
-            "SELECT value FROM card_object WHERE domain = ? AND tag = ?", (domain, tag)
-        ).fetchone()
-        return None if row is None else row[0]
+        return self._value(
+            "SELECT value FROM card_object WHERE domain = ? AND tag = ?", domain, tag
+        )
 
     def objects(self, domain: bytes) -> Iterable[tuple[int, bytes]]:
         """Return a domain's data objects, by tag."""
@@ -222,9 +218,10 @@ class Registry:
 
     def find_property(self, name: str) -> bytes | None:
         """Return a property of the card itself, or None."""
-        row = self._connection.execute(
-            "SELECT value FROM card_property WHERE name = ?", (name,)
-        ).fetchone()
+        return self._value("SELECT value FROM card_property WHERE name = ?", name)
+
+    def _value(self, query: str, *parameters: str | bytes | int) -> bytes | None:
+        row = self._connection.execute(query, parameters).fetchone()
         return None if row is None else row[0]
 
 

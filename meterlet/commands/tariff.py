@@ -30,7 +30,8 @@ from sml_codec import Obis
 from tariffs import TariffError
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import ZoneClock, day_number
-from tariffs.importers import IMPORTERS, slug
+from tariffs.importers import IMPORTERS
+from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.signing import sign_tariff
 

@@ -10,20 +10,10 @@ An importer takes a text and gives texts, to be read, edited and compiled like a
 nothing is decided in secret. What a file does not say (a mark-up, a region) is asked for.
 """
 
-from tariffs.importers._writing import slug
 from tariffs.importers.ceem import import_ceem
 from tariffs.importers.modul3 import import_modul3
 from tariffs.importers.pge import import_pge
 from tariffs.importers.transcribed import import_transcribed
-
-__all__ = [
-    "IMPORTERS",
-    "import_ceem",
-    "import_modul3",
-    "import_pge",
-    "import_transcribed",
-    "slug",
-]
 
 IMPORTERS = {
     "ceem": import_ceem,

@@ -16,7 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tariffs import Bill, MalformedTariff, Tariff, compute_bill
-from tariffs.importers import import_ceem, import_modul3, import_pge, import_transcribed
+from tariffs.importers.ceem import import_ceem
+from tariffs.importers.modul3 import import_modul3
+from tariffs.importers.pge import import_pge
+from tariffs.importers.transcribed import import_transcribed
 from tariffs.source import load_toml
 
 SHARED = Path(
