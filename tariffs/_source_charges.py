@@ -5,13 +5,7 @@ from fractions import Fraction
 from typing import Final
 
 from tariffs._csv_series import read_series
-from tariffs._source_timetables import (
-    LABELS,
-    Context,
-    charge_clock,
-    read_timetable,
-    read_when,
-)
+from tariffs._source_timetables import LABELS, Context, charge_clock, read_timetable, read_when
 from tariffs._table import TomlTable
 from tariffs._units import unit_of_energy
 from tariffs._words import parse_seconds

@@ -24,12 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.errors import HubError
-from hub.readings import (
-    LARGEST_REGISTER_WH,
-    LARGEST_WH_PER_SECOND,
-    Reading,
-    ReadingFlag,
-)
+from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
 from hub.text import utc_text
 from hub.vault.database import Component, Database
 

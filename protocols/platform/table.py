@@ -17,13 +17,7 @@ from typing import Any, Final, TypeAlias, get_type_hints
 
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.rows import ROWS, Needs, Size
-from protocols.platform.services import (
-    U32,
-    AppletExports,
-    Platform,
-    PythonExports,
-    SharingExports,
-)
+from protocols.platform.services import U32, AppletExports, Platform, PythonExports, SharingExports
 
 
 class Leaf(enum.Enum):

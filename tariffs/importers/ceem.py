@@ -11,14 +11,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from tariffs.errors import MalformedTariff
-from tariffs.importers._writing import (
-    decimal_text,
-    heading,
-    minute_ranges,
-    quoted,
-    read_json,
-    slug,
-)
+from tariffs.importers._writing import decimal_text, heading, minute_ranges, quoted, read_json, slug
 from tariffs.schedule import MONTH_DAYS
 
 ZONES: Final = {

@@ -8,14 +8,7 @@ charge and taxes are the supplier's to add.
 from typing import Any, Final
 
 from tariffs.errors import MalformedTariff
-from tariffs.importers._writing import (
-    decimal_text,
-    heading,
-    minute_ranges,
-    quoted,
-    read_json,
-    slug,
-)
+from tariffs.importers._writing import decimal_text, heading, minute_ranges, quoted, read_json, slug
 
 QUARTERS: Final = ("Q1", "Q2", "Q3", "Q4")
 DATES: Final = {
