@@ -15,7 +15,7 @@ import pytest
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.packages.host_tool import CardManager
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.host import CardClient
 from tests.hub.card.support import (
     APPLET,

@@ -32,7 +32,7 @@ from protocols.aggregation.collector import Batch
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.round import Round
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import Period
 from tests.protocols.aggregation.homes import (
     OPERATOR,

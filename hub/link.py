@@ -20,7 +20,8 @@ from typing import Final
 from hub.card.open import Card
 from hub.disclosure import Disclosure
 from hub.errors import HubError
-from protocols.iso7816 import ApduFrameDecoder, MalformedFrame, encode_frame
+from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
+from protocols.iso7816.errors import MalformedFrame
 
 IDLE_SECONDS: Final = 60
 PATIENCE_SECONDS: Final = 2

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocols.enrolment import Enrolment
-from protocols.iso7816 import ApduFrameDecoder, CommandApdu, WireError, encode_frame
+from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
+from protocols.iso7816.errors import WireError
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from utility_server.errors import ChannelBroken, HeadEndError, HubRefused

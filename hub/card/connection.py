@@ -20,8 +20,8 @@ from hub.card.entries import RegistryEntry
 from hub.card.logical_channel import Authentication, CardCall, Conversation, LogicalChannel
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedApdu
 from protocols.iso7816.apdu import MAX_LE, CommandApdu, ResponseApdu
+from protocols.iso7816.errors import MalformedApdu
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.session import SecurityLevel
 

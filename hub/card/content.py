@@ -64,6 +64,13 @@ class ContentManager:
             raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no security domain {aid.hex().upper()}")
         return entry
 
+    def application(self, aid: bytes) -> RegistryEntry:
+        """Return an application or domain; raise `CardRefusal` where there is none of this AID."""
+        entry = self._registry.find(aid)
+        if entry is None or entry.kind is Kind.PACKAGE:
+            raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+        return entry
+
     def home(self, performing: RegistryEntry, package: bytes) -> RegistryEntry:
         """Return the domain that an instance of `package` becomes associated with (GPCS 7.2).
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hub.errors import HubError
-from protocols.iso7816 import MalformedTlv
+from protocols.iso7816.errors import MalformedTlv
 
 
 class Sw(enum.IntEnum):

@@ -10,8 +10,8 @@ from typing import Final
 from hub.card.commands.table import NAMES
 from hub.card.connection import Exchange
 from hub.card.status import Sw
-from protocols.iso7816 import MalformedApdu
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.iso7816.errors import MalformedApdu
 
 PUBLIC: Final = frozenset({0xA4, 0xCA, 0xCB, 0xF2, 0xF0, 0xE4, 0x50, 0x70})
 """Instructions whose data hold names and challenges only."""

@@ -15,7 +15,7 @@ from hub.certifier import Certification, Certifier
 from hub.device import Device
 from protocols.aggregation.loads import CertifiedLoad
 from protocols.aggregation.round import Round
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 
 SHIFT: Final = 512
 """The bit of its first slot's watt-hours that the liar turns over."""

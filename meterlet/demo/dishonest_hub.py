@@ -29,7 +29,7 @@ from hub.machine.bundle import Bundle
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from meterlet.commands.common import hub_option, open_machine, print_json
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.platform.services import Platform
 from protocols.proofs import (

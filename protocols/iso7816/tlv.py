@@ -133,15 +133,6 @@ def encode_length(length: int) -> bytes:
     return bytes((0x80 | size,)) + length.to_bytes(size, "big")
 
 
-def decode_lv(data: bytes) -> list[bytes]:
-    """Return the length-value fields that fill `data`, as INSTALL and LOAD carry them."""
-    cursor = Cursor(data)
-    fields = []
-    while not cursor.at_end:
-        fields.append(cursor.take(cursor.length()))
-    return fields
-
-
 def encode_lv(*fields: bytes) -> bytes:
     """Return `fields`, each after its length."""
     return b"".join(encode_length(len(field)) + field for field in fields)

@@ -8,6 +8,7 @@ sources refer to by name (band-linked indices are read here, for they become ver
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -55,20 +56,16 @@ def import_transcribed(
     return sources
 
 
+@dataclass(frozen=True, slots=True)
 class _Options:
-    def __init__(
-        self,
-        first: str,
-        until: str,
-        region: str,
-        markup: str,
-        column: str,
-        step: str,
-        zone: str,
-        files: Callable[[str], str] | None,
-    ) -> None:
-        self.first, self.until, self.region, self.markup = first, until, region, markup
-        self.column, self.step, self.zone, self.files = column, step, zone, files
+    first: str
+    until: str
+    region: str
+    markup: str
+    column: str
+    step: str
+    zone: str
+    files: Callable[[str], str] | None
 
     def source(self, entry: dict[str, Any]) -> str | None:
         """Return the source of one entry, or None if its index is not at hand."""

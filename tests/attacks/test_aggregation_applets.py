@@ -14,7 +14,7 @@ from hub.machine.machine import AppletMachine
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 from tests.hub.applet_host.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
 
 EVIL = b"\xff" * 16

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.card.connection import CardConnection
 from hub.card.open import Card
 from hub.card.profile import S16
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_lv
 from protocols.secure_channel.errors import LocalChannelError
 from protocols.secure_channel.host import CardClient

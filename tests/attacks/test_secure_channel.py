@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp03 import Option, Scp03

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hub.card.entries import CardState
 from hub.card.open import Card
 from hub.card.profile import YUBIKEY
-from protocols.iso7816 import CommandApdu, WireError
+from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.errors import WireError
 from protocols.iso7816.tlv import encode_lv
 from tests.hub.card.host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
 from tests.hub.card.support import APPLET, DOMAIN, ISSUER, MODULE, PACKAGE, add_applet, open_card

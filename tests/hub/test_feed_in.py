@@ -42,7 +42,7 @@ from meterlet.demo.sample_hub import SampleHub
 from protocols.amounts import SlotForm, Sum, encode_amounts
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Period
 from protocols.platform.errors import Refusal, Refused
 from protocols.secure_channel.host import CardClient

@@ -17,7 +17,7 @@ from applets.profiling.messages import (
 )
 from applets.profiling.statement import ProfiledPeriod
 from protocols.canonical.signing import key_id_of
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import GridError, Period
 from tariffs.signing import sign_document
 from utility_server.errors import CannotVerify, VerificationFailed

@@ -16,7 +16,7 @@ from applets.common.questions import CLA, NONCE_SIZE, About
 from applets.settlement.messages import AID, Instruction, SettlementQuestion
 from applets.settlement.statement import SettledPeriod
 from protocols.canonical.signing import key_id_of
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import GridError, Period
 from tariffs import PriceIndex, TariffError
 from tariffs.signing import sign_index

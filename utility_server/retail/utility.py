@@ -24,7 +24,7 @@ from applets.billing.messages import AID, BillQuestion, Instruction
 from applets.billing.statement import VerifiedBill
 from applets.common.questions import CLA, NONCE_SIZE
 from protocols.canonical.signing import key_id_of
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import GridError, Period
 from tariffs import Register, Tariff, TariffError, billed_registers
 from tariffs.invoice import Invoice

@@ -356,9 +356,7 @@ def _for_personalisation(card: CardParts, call: CardCall, data: bytes) -> Respon
     aid = fields.values[2]
     if any(fields.values[index] for index in (0, 1, 3, 4)):
         raise CardRefusal(Sw.WRONG_DATA, "only the application is named (table 11-46)")
-    entry = card.registry.find(aid)
-    if entry is None or entry.kind is Kind.PACKAGE:
-        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+    entry = card.content.application(aid)
     if aid != call.domain.aid and (entry.domain != call.domain.aid or entry.is_domain):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
     if entry.is_locked:
@@ -391,9 +389,7 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
 
 
 def _own_application(card: CardParts, call: CardCall, aid: bytes) -> RegistryEntry:
-    entry = card.registry.find(aid)
-    if entry is None or entry.kind is Kind.PACKAGE:
-        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
+    entry = card.content.application(aid)
     if not within(card, call.domain, entry):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application belongs to another domain")
     return entry

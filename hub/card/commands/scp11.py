@@ -25,8 +25,8 @@ from hub.card.keys.signatures import load_public
 from hub.card.logical_channel import Authentication, LogicalChannel
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
-from protocols.iso7816 import MalformedTlv
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.iso7816.errors import MalformedTlv
 from protocols.iso7816.tlv import Tlv
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.scp11 import Scp11, Variant, curve_hash

@@ -43,10 +43,10 @@ def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
         case 0x80:
             _set_card(card, call)
         case 0x40:
-            _set_application(card, call, _target(card, command.data))
+            _set_application(card, call, card.content.application(command.data))
         case 0x60 | 0xC0:
             # C0 is how some clients name the issuer's domain with all that belongs to it.
-            target = _target(card, command.data or card.registry.issuer().aid)
+            target = card.content.application(command.data or card.registry.issuer().aid)
             if not target.is_domain:
                 raise CardRefusal(Sw.WRONG_DATA, "P1 60 names a security domain")
             if command.p2 not in {0x00, 0x07, 0x0F} and not command.p2 & LOCKED:
@@ -62,13 +62,6 @@ def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
                 Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60 (table 11-83)"
             )
     return ResponseApdu(b"", Sw.SUCCESS)
-
-
-def _target(card: CardParts, aid: bytes) -> RegistryEntry:
-    entry = card.registry.find(aid)
-    if entry is None or entry.kind is Kind.PACKAGE:
-        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no application {aid.hex().upper()}")
-    return entry
 
 
 def _set_card(card: CardParts, call: CardCall) -> None:

@@ -23,7 +23,7 @@ from protocols.aggregation.members import MeterCertificate, RosterMember
 from protocols.aggregation.messages import Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.enrolment import Enrolment
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
 from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, REGION, public_of, terms

@@ -24,7 +24,7 @@ from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from meterlet.commands.applet import applet
 from protocols.enrolment import Enrolment
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
 

@@ -14,7 +14,7 @@ from hub.card.open import Card
 from hub.card.profile import CardProfile
 from hub.card.registry import CARD
 from hub.vault.database import Database
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
 

@@ -15,8 +15,8 @@ from hub.card.profile import PROFILES
 from hub.installer import build_package
 from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
-from protocols.iso7816 import CommandApdu, Tlv
-from protocols.iso7816.tlv import encode_lv
+from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.errors import CardRefused
 from tests.hub.card.host import Manager
 

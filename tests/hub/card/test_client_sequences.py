@@ -13,7 +13,7 @@ import pytest
 
 from hub.card.open import Card
 from hub.card.profile import PYSIM, S16
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_length
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.card.open import Card
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.session import SecurityLevel

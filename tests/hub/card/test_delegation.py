@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card.open import Card
-from protocols.iso7816 import Tlv
-from protocols.iso7816.tlv import Cursor, encode_length, encode_lv
+from protocols.iso7816.tlv import Cursor, Tlv, encode_length, encode_lv
 from protocols.secure_channel.keys import StaticKeys, cmac, encrypt_key, key_check_value
 from tests.hub.card.host import Manager, load_block
 from tests.hub.card.support import APPLET, ISSUER, MODULE, PACKAGE, open_card

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card.keys.curves import CURVES
 from hub.card.open import Card
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
 from protocols.secure_channel.keys import encrypt_key
 from tests.hub.card.host import Manager

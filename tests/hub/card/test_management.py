@@ -8,8 +8,8 @@ import pytest
 
 from hub.card.entries import CardState, Privilege
 from hub.card.open import Card
-from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv
-from protocols.iso7816.tlv import encode_lv
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key

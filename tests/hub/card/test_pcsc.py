@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hub.card.profile import YUBIKEY
-from protocols.iso7816 import CommandApdu, Tlv
-from protocols.iso7816.tlv import encode_lv
+from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.host import CardClient
 from tests.hub.card import pcsc
 from tests.hub.card.host import Manager

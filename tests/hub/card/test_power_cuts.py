@@ -15,8 +15,9 @@ from hub.card.applet_runtime import AppletContext
 from hub.card.open import Card
 from hub.card.registry import CARD
 from hub.vault.database import Component, Database, NotAHubDatabase
-from protocols.iso7816 import CommandApdu, ResponseApdu, Tlv, WireError
-from protocols.iso7816.tlv import encode_lv
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.iso7816.errors import WireError
+from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
 from tests.hub.card.host import Manager

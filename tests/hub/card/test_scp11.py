@@ -15,7 +15,8 @@ from hub.card.commands.scp11 import Certificate
 from hub.card.open import Card
 from hub.card.packages.host_tool import CardManager
 from hub.card.status import CardRefusal
-from protocols.iso7816 import CommandApdu, Tlv
+from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.tlv import Tlv
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp11 import Scp11, Variant

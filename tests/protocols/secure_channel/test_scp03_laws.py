@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp03 import Option, Scp03

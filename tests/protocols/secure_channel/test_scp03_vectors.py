@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.keys import StaticKeys, diversify, key_check_value
 from protocols.secure_channel.scp03 import Option, Scp03
 from protocols.secure_channel.session import Role, SecurityLevel

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.iso7816 import CommandApdu, ResponseApdu
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
 from protocols.secure_channel.scp11 import Agreement, Scp11, Variant
 from protocols.secure_channel.session import Phase, Role, SecureSession

@@ -11,7 +11,7 @@ from typing import Final
 
 from applets.aggregation.messages import CLA, Instruction, StepRequest
 from protocols.aggregation.round import RoundTerms
-from protocols.iso7816 import CommandApdu
+from protocols.iso7816.apdu import CommandApdu
 
 APPLET: Final = bytes.fromhex("F04D544C010201")
 SETTLEMENT_APPLET: Final = bytes.fromhex("F04D544C010202")
