@@ -112,10 +112,5 @@ async def connect(
     """Return a client of the server at a TCP address; raise OSError where there is none."""
     reader, writer = await asyncio.open_connection(host, port)
     return SmlClient(
-        reader,
-        writer,
-        client_id=client_id,
-        username=username,
-        password=password,
-        limits=limits,
+        reader, writer, client_id=client_id, username=username, password=password, limits=limits
     )

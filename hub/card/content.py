@@ -168,13 +168,7 @@ class ContentManager:
         self._keys.reseal(new, keys)
 
     def load(
-        self,
-        aid: bytes,
-        content: bytes,
-        modules: Sequence[bytes],
-        *,
-        domain: bytes,
-        version: bytes,
+        self, aid: bytes, content: bytes, modules: Sequence[bytes], *, domain: bytes, version: bytes
     ) -> RegistryEntry:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
         check_aid(aid, "package")
@@ -218,8 +212,7 @@ class ContentManager:
         is_domain = package == self._profile.domain_package
         if is_domain != bool(privileges & Privilege.SECURITY_DOMAIN):
             raise CardRefusal(
-                Sw.WRONG_DATA,
-                "the security domain privilege goes with the security domain package",
+                Sw.WRONG_DATA, "the security domain privilege goes with the security domain package"
             )
         entry = RegistryEntry(
             aid,

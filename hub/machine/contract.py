@@ -121,13 +121,11 @@ def require(engine: Engine, compiled: component.Component, contract: Contract = 
             engine, f"import {name}", item, contract.imports[name], all_of_them=False
         )
     exports = _items(compiled.type.exports(engine))
-    for name, functions in contract.exports.items():
-        if name not in exports:
-            raise ContractBroken(f"the component does not export {name}")
-        _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)
-    for name, functions in contract.optional.items():
+    for name, functions in (*contract.exports.items(), *contract.optional.items()):
         if name in exports:
             _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)
+        elif name in contract.exports:
+            raise ContractBroken(f"the component does not export {name}")
 
 
 def _require_functions(

@@ -271,10 +271,7 @@ def _aid(value: object) -> bytes:
 
 def _code(value: object) -> Code:
     return Table("code", value).make(
-        Code,
-        runtime=member(Runtime),
-        package=pattern(_PACKAGE),
-        include=names(_PACKAGE),
+        Code, runtime=member(Runtime), package=pattern(_PACKAGE), include=names(_PACKAGE)
     )
 
 
@@ -299,27 +296,16 @@ def _statement(name: str, value: object) -> StatementGrant:
 
 def _output(name: str, value: object) -> Output:
     return Table(name, value).make(
-        Output,
-        name=pattern(_NAME),
-        size=between(1, 4096),
-        every_hours=between(1, 24 * 366),
+        Output, name=pattern(_NAME), size=between(1, 4096), every_hours=between(1, 24 * 366)
     )
 
 
 def _peer(name: str, value: object) -> Peer:
-    return Table(name, value).make(
-        Peer,
-        aid=_aid,
-        services=some(between(0, 2**32 - 1)),
-    )
+    return Table(name, value).make(Peer, aid=_aid, services=some(between(0, 2**32 - 1)))
 
 
 def _shared(name: str, value: object) -> Shared:
-    return Table(name, value).make(
-        Shared,
-        service=between(0, 2**32 - 1),
-        clients=some(_aid),
-    )
+    return Table(name, value).make(Shared, service=between(0, 2**32 - 1), clients=some(_aid))
 
 
 def _limits(value: object) -> AppletLimits:

@@ -20,13 +20,7 @@ YIELD_PERCENT: Final = 85
 RATED_IRRADIANCE: Final = 1000.0
 QUARTER: Final = 900
 DAY: Final = 86_400
-SKIES: Final = (
-    (95, 100),
-    (90, 100),
-    (25, 100),
-    (30, 90),
-    (10, 30),
-)
+SKIES: Final = ((95, 100), (90, 100), (25, 100), (30, 90), (10, 30))
 """Kinds of days, equally likely: how many percent of the clear sky's light reach the roof."""
 
 

@@ -38,10 +38,7 @@ HTTP_INTERVAL: Final = 1.0
 
 
 async def telegrams(
-    source: AsyncIterator[bytes],
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    quirks: Quirk = Quirk.ALL,
+    source: AsyncIterator[bytes], *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL
 ) -> AsyncIterator[Telegram]:
     """Yield the telegrams of a source, intact and damaged, until it ends."""
     decoder = StreamDecoder(limits=limits, quirks=quirks)
