@@ -12,7 +12,7 @@ counter. One class has both roles; `session` draws which step may follow which.
 import enum
 import hmac
 from dataclasses import dataclass, replace
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.errors import CardRefused, LocalChannelError, RemoteChannelError
@@ -227,7 +227,3 @@ class Scp03(SecureSession):
 
     def _begin(self, level: SecurityLevel) -> None:
         self._open(self._keys, level, self._size, chaining=bytes(16), counter=0)
-
-    def _refuse(self, reason: str) -> NoReturn:
-        self._phase = Phase.BROKEN
-        raise RemoteChannelError(reason)

@@ -16,7 +16,7 @@ in advance. The messages that follow are SCP03's; the receipt is their first cha
 import enum
 import hmac
 from dataclasses import dataclass
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -208,10 +208,6 @@ class Scp11(SecureSession):
             return ec.EllipticCurvePublicKey.from_encoded_point(curve, encoded)
         except ValueError as error:
             self._refuse(f"key agreement: {error}")
-
-    def _refuse(self, reason: str) -> NoReturn:
-        self.close()
-        raise RemoteChannelError(reason)
 
 
 def encode_point(key: ec.EllipticCurvePrivateKey) -> bytes:

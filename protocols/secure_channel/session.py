@@ -22,7 +22,7 @@ import enum
 import hmac
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -143,19 +143,19 @@ class SecureSession:
         """
         self._act(Role.CARD, Step.COMMAND)
         if command.is_secured != bool(self._level & SecurityLevel.C_MAC):
-            self._break("the command is not protected as the session demands")
+            self._refuse("the command is not protected as the session demands")
         self._counter += 1
         if not self._level & SecurityLevel.C_MAC:
             return command
         cut = len(command.data) - self._mac_size
         if cut < 0:
-            self._break("the command is too short for its MAC")
+            self._refuse("the command is too short for its MAC")
         body, mac = command.data[:cut], command.data[cut:]
         before = self._chaining
         expected = self._command_mac(command, body, long=reassembled or command.extended)
         if not hmac.compare_digest(expected, mac):
             self._chaining = before
-            self._break("command authentication failed")
+            self._refuse("command authentication failed")
         if self._level & SecurityLevel.C_ENC and body:
             body = self._decrypt(body, response=False)
         return replace(command, cla=command.plain_class, data=body)
@@ -182,14 +182,14 @@ class SecureSession:
             return response
         if not response.is_answer:
             if response.data:
-                self._break("an error carries data")
+                self._refuse("an error carries data")
             return response
         cut = len(response.data) - self._mac_size
         if cut < 0:
-            self._break("the response is too short for its MAC")
+            self._refuse("the response is too short for its MAC")
         body, mac = response.data[:cut], response.data[cut:]
         if not hmac.compare_digest(self._response_mac(body, response.sw), mac):
-            self._break("response authentication failed")
+            self._refuse("response authentication failed")
         if self._level & SecurityLevel.R_ENC and body:
             body = self._decrypt(body, response=True)
         return replace(response, data=body)
@@ -228,7 +228,7 @@ class SecureSession:
         if self._phase is Phase.BROKEN:
             raise LocalChannelError(f"{step.name} is not allowed when {here.name}")
 
-    def _break(self, reason: str) -> None:
+    def _refuse(self, reason: str) -> NoReturn:
         self._phase = Phase.BROKEN
         raise RemoteChannelError(reason)
 
@@ -260,14 +260,14 @@ class SecureSession:
 
     def _decrypt(self, data: bytes, *, response: bool) -> bytes:
         if len(data) % BLOCK:
-            self._break("the encrypted data are not whole blocks")
+            self._refuse("the encrypted data are not whole blocks")
         decryptor = Cipher(AES(self._keys.enc), CBC(self._iv(response=response))).decryptor()
         padded = decryptor.update(data) + decryptor.finalize()
         plain = padded.rstrip(b"\0")
         # Cards in the field send a whole block of zeros too many; the MAC vouches for it.
         excess = len(padded) - len(plain) >= BLOCK and not response
         if excess or not plain.endswith(b"\x80"):
-            self._break("the padding is wrong")
+            self._refuse("the padding is wrong")
         return plain[:-1]
 
 

@@ -132,31 +132,17 @@ def applications(card: CardParts, _: RegistryEntry) -> bytes:
     )
 
 
-def issuer_number(card: CardParts, domain: RegistryEntry) -> bytes:
-    """Return the value of tag 42, the issuer identification number."""
-    return card.registry.find_object(domain.aid, 0x42) or card.profile.issuer
-
-
-def image_number(card: CardParts, domain: RegistryEntry) -> bytes:
-    """Return the value of tag 45, the card image number."""
-    return card.registry.find_object(domain.aid, 0x45) or card.profile.image
-
-
-def diversification_data(card: CardParts, domain: RegistryEntry) -> bytes:
-    """Return the value of tag CF: what the domain's keys were diversified with."""
-    return card.diversification(domain.aid)
-
-
 Source: TypeAlias = Callable[[CardParts, RegistryEntry], bytes]
 SOURCES: Final[Mapping[int, Source]] = {
-    0x42: issuer_number,
-    0x45: image_number,
+    # The issuer identification number and the card image number, the domain's own or the card's.
+    0x42: lambda card, domain: card.registry.find_object(domain.aid, 0x42) or card.profile.issuer,
+    0x45: lambda card, domain: card.registry.find_object(domain.aid, 0x45) or card.profile.image,
     0x66: card_data,
     0x67: capabilities,
     0x9F7F: production_data,
     0xC1: sequence_counter,
     0xC2: lambda card, _: confirmation_counter(card),
-    0xCF: diversification_data,
+    0xCF: lambda card, domain: card.diversification(domain.aid),
     0xE0: key_information,
     0x2F00: applications,
     0xFF21: resources,
