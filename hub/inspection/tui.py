@@ -21,7 +21,7 @@ from hub.disclosure import Knowledge
 from hub.inspection.locales import Catalogue
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import UseBucket
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, calendar_period
 from hub.inspection.views.documents import tariff_book
 from hub.inspection.views.live import power_now
@@ -107,7 +107,7 @@ class InspectionTui(App[None]):
     def action_reload(self) -> None:
         """Look at the hub again."""
         with self._open_device() as device, open_inspection(device) as database:
-            kept, book = Summaries.of(device, database), tariff_book(device)
+            kept, book = BucketCache.of(device, database), tariff_book(device)
             period = calendar_period(self._scale, self._day)
             self._view = readings_view(device, period, CUT[self._scale], book, kept)
             self._told = releases_view(device)
@@ -134,7 +134,7 @@ class InspectionTui(App[None]):
 
     # Now
 
-    def _now(self, device: Device, kept: Summaries) -> Text:
+    def _now(self, device: Device, kept: BucketCache) -> Text:
         words, zone, book = self._words, device.zone, tariff_book(device)
         power, span = power_now(device), device.main.journal.span()
         told = words.t("tui.no_power")

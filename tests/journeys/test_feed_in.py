@@ -22,7 +22,7 @@ from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.attack.reconstruction import curve_known_to
 from hub.inspection.export.copies import CopyForm, copy_readings
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.estimates import bill_under, forecast
@@ -128,7 +128,7 @@ def test_readings_show_feed_in_beside_use(device: Device) -> None:
     book = TariffBook.only(TARIFF)
     with open_inspection(device) as database:
         for _ in range(2):  # made, then kept
-            kept = Summaries.of(device, database)
+            kept = BucketCache.of(device, database)
             view = readings_view(device, MARCH, By.DAY, book, kept)
             assert view.feeds_in
             assert view.total.fed_in_wh == fed_in_wh(device)

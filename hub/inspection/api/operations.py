@@ -23,7 +23,7 @@ from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import check_invoices
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, period_before
 from hub.inspection.views.documents import SUPPLIER_KEY, tariff_book
 from hub.inspection.views.estimates import forecast
@@ -201,7 +201,7 @@ def _readings(
 ) -> views.ReadingsJson | views.ComparisonJson:
     """What was used, in buckets of local time."""
     period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
-    book, kept = tariff_book(session.device), Summaries.of(session.device, session.database)
+    book, kept = tariff_book(session.device), BucketCache.of(session.device, session.database)
     view = readings_view(session.device, period, query.by, book, kept)
     if not query.compare:
         return views.readings_json(view)

@@ -57,7 +57,7 @@ class BucketKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Summaries:
+class BucketCache:
     """The kept buckets of one hub."""
 
     database: Database
@@ -65,7 +65,7 @@ class Summaries:
     _cipher: AESGCM = field(repr=False)
 
     @classmethod
-    def of(cls, device: Device, database: Database) -> "Summaries":
+    def of(cls, device: Device, database: Database) -> "BucketCache":
         """Return the buckets in a file that was opened with `SUMMARY_COMPONENT`."""
         return cls(database, device, AESGCM(device.sealing_key("summaries")))
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from hub.device import Device
 from hub.inspection.views.bucket import Peak, UseBucket, bucket_of, peak_in
-from hub.inspection.views.bucket_cache import BucketKey, Summaries
+from hub.inspection.views.bucket_cache import BucketKey, BucketCache
 from hub.inspection.views.bucket_sums import added, adds_up
 from hub.inspection.views.calendar import By, buckets, calendar_period
 from hub.inspection.views.documents import TariffBook
@@ -65,7 +65,7 @@ def readings_view(
     period: Period,
     by: By,
     tariffs: TariffBook | None = None,
-    kept: Summaries | None = None,
+    kept: BucketCache | None = None,
 ) -> ReadingsView:
     """Return a period in buckets, priced under `tariffs`; buckets of days are taken from `kept`.
 
@@ -88,7 +88,7 @@ def readings_view(
     )
 
 
-def warm(device: Device, tariffs: TariffBook, kept: Summaries) -> None:
+def warm(device: Device, tariffs: TariffBook, kept: BucketCache) -> None:
     """Make and keep every day, week, month and year there are readings of."""
     span = device.main.journal.span()
     if span is None:
@@ -130,7 +130,7 @@ class _Cutting:
     book: TariffBook
     period: Period
     by: By
-    kept: Summaries | None
+    kept: BucketCache | None
     _fingerprints: dict[date, bytes] = field(init=False, default_factory=dict)
     _certified: date | None = field(init=False, default=None)
     _provisional: bytes = field(init=False, default=b"")
@@ -151,7 +151,7 @@ class _Cutting:
         total = added(cut, *whole) or self._kept(self.kept, [whole])[0]
         return [*cut, total]
 
-    def _kept(self, kept: Summaries, pieces: Sequence[tuple[int, int]]) -> list[UseBucket]:
+    def _kept(self, kept: BucketCache, pieces: Sequence[tuple[int, int]]) -> list[UseBucket]:
         """Return buckets of days, made and kept where they are not."""
         keys = [self._key(*bounds) for bounds in pieces]
         found = kept.find(keys)

@@ -25,7 +25,7 @@ from hub.inspection.api.application import create_api
 from hub.inspection.errors import SHOWN_ERRORS
 from hub.inspection.locales import LANGUAGES, catalogue
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.documents import tariff_book
 from hub.inspection.views.readings import warm
 from hub.inspection.views.releases import releases_view
@@ -164,7 +164,7 @@ def _warm(parts: Parts) -> None:
         for name in parts.templates.list_templates():
             parts.templates.get_template(name)
         with parts.settings.open_device() as device, open_inspection(device) as database:
-            warm(device, tariff_book(device), Summaries.of(device, database))
+            warm(device, tariff_book(device), BucketCache.of(device, database))
     except (*SHOWN_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"sums not kept: {error}")
     finally:

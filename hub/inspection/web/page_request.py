@@ -23,7 +23,7 @@ from hub.device import Device
 from hub.errors import HubError
 from hub.inspection.errors import SHOWN_ERRORS, InspectionError
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.web.access.request_guard import UPLOAD_BYTES
 from hub.inspection.web.access.residents import ResidentRole
@@ -41,7 +41,7 @@ class Look:
     """The hub, opened to be looked at."""
 
     device: Device
-    kept: Summaries
+    kept: BucketCache
     book: TariffBook
     """The tariffs the resident knows."""
 
@@ -70,7 +70,7 @@ class PageRequest:
             except InspectionError:
                 # An applet that keeps rubbish makes costs unknown; it does not hide the readings.
                 book = TariffBook()
-            yield Look(device, Summaries.of(device, database), book)
+            yield Look(device, BucketCache.of(device, database), book)
 
     @property
     def resident(self) -> ResidentSession:

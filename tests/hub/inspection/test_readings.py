@@ -8,7 +8,7 @@ from hub.device import Device
 from hub.inspection.api.json_views import readings_json
 from hub.inspection.export.csv_rows import readings_rows
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.bucket_sums import added, adds_up
 from hub.inspection.views.calendar import By, buckets, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
@@ -160,7 +160,7 @@ def test_two_periods_are_compared_by_energy_and_cost(home: Device, book: TariffB
 
 def test_kept_buckets_are_the_ones_made_anew(home: Device, book: TariffBook) -> None:
     with open_inspection(home) as database:
-        kept = Summaries.of(home, database)
+        kept = BucketCache.of(home, database)
         warm(home, book, kept)
         for period in (MARCH, ALL, Period(date(2025, 1, 1), date(2025, 12, 31))):
             for by in By:
@@ -176,7 +176,7 @@ def test_a_kept_bucket_that_was_changed_or_moved_is_made_again(
 ) -> None:
     fresh = readings_view(device, MARCH, By.DAY, book)
     with open_inspection(device) as database:
-        kept = Summaries.of(device, database)
+        kept = BucketCache.of(device, database)
         readings_view(device, MARCH, By.DAY, book, kept)
         rows = database.connection.execute("SELECT begin, sealed FROM summary").fetchall()
         assert len(rows) == 12
@@ -195,7 +195,7 @@ def test_what_is_kept_of_today_gives_way_as_readings_come_in(
 ) -> None:
     today = Period(date(2025, 4, 1), date(2025, 4, 1))
     with open_inspection(device) as database:
-        kept = Summaries.of(device, database)
+        kept = BucketCache.of(device, database)
         before = readings_view(device, today, By.DAY, book, kept).total
         latest = device.main.vault.latest(device.main.channel)
         assert latest is not None
@@ -248,7 +248,7 @@ def test_a_total_is_added_up_only_where_the_bill_comes_to_the_same(
         for by in (By.DAY, By.WEEK, By.MONTH):
             fresh = readings_view(home, ALL, by, book)
             with open_inspection(home) as database:
-                kept = Summaries.of(home, database)
+                kept = BucketCache.of(home, database)
                 assert readings_view(home, ALL, by, book, kept) == fresh
             if adds and fresh.total.cost is not None:
                 assert added(fresh.buckets, begin, end) == fresh.total
