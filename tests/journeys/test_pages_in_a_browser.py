@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.applet_host.services import AppletStore
 from hub.device import Device
+from hub.inspection.views.bucket import peak_in
 from hub.inspection.views.documents import supplier_documents
-from hub.inspection.views.readings import peak_of
+from hub.inspection.views.slots import slots_between
 from hub.installer import build_package
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import Period
@@ -116,7 +117,8 @@ def test_yesterdays_peak_is_two_clicks_away(visit: Visit, built: Home) -> None:
     visit.page.get_by_role("link", name="Earlier").click()
     yesterday = today() - timedelta(days=1)
     with Device.open(built.hub) as device:
-        peak = peak_of(device, Period(yesterday, yesterday))
+        bounds = Period(yesterday, yesterday).bounds(device.description.zone)
+        peak = peak_in(slots_between(device, *bounds))
     assert peak is not None
     assert visit.text("#peak").startswith(f"{peak.watts:,} W")
     visit.page.click("#peak a")

@@ -29,7 +29,7 @@ from hub.inspection.api.rate_limit import RateLimit
 from hub.inspection.api.tokens import Token, TokenRefused, Tokens
 from hub.inspection.errors import SHOWN_ERRORS, http_status
 from hub.inspection.store import open_inspection
-from hub.inspection.views.proof import BillProofs
+from hub.inspection.views.bill import BillProofs
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 REQUESTS: Final = RateLimit(burst=60, per_minute=120)

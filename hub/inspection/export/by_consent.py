@@ -8,7 +8,6 @@ main one), and on record before it is written.
     statement of the consent = "export " [OBIS " "] first "/" last      OBIS: not the main register
 """
 
-from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms, ExportRequest
 from hub.inspection.errors import InspectionError
-from hub.inspection.export.copies import slots_csv
+from hub.inspection.export.copies import CSV_TYPE, Copy, slots_csv
 from hub.inspection.views.slots import SlotRun, register_slots
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
@@ -26,15 +25,6 @@ BITS_A_READING: Final = 17
 MOST_BITS: Final = (1 << 63) - 1
 RESOLUTIONS: Final = (5, 15, 30, 60, 1440)
 STATEMENT: Final = "export "
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """Readings ready to be handed over."""
-
-    text: str
-    """CSV."""
-    readings: int
 
 
 def consent_to_export(
@@ -62,7 +52,7 @@ def consent_to_export(
             package=b"",
             recipient=recipient,
             purpose=purpose,
-            statement=f"{STATEMENT}{named}{_text(period)}",
+            statement=f"{STATEMENT}{named}{period.first}/{period.last}",
             least_days=1,
             least_minutes=minutes,
             answers=1,
@@ -72,7 +62,7 @@ def consent_to_export(
     )
 
 
-def export_readings(device: Device, number: int, minutes: int | None = None) -> Export:
+def export_readings(device: Device, number: int, minutes: int | None = None) -> Copy:
     """Return the readings that consent `number` is about, recorded as having left.
 
     `minutes` may be coarser than the consent. Raises `ReleaseRefused` where the consent does not
@@ -106,7 +96,8 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
             bits=BITS_A_READING * len(slots),
         )
     )
-    return Export(slots_csv(slots, device.zone), len(slots))
+    content = slots_csv(slots, device.zone).encode()
+    return Copy(f"export-{number}.csv", CSV_TYPE, content, len(slots))
 
 
 def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> SlotRun:
@@ -116,10 +107,6 @@ def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) 
     if not len(slots):
         raise InspectionError("no day of that period is certified")
     return _merged(slots, minutes)
-
-
-def _text(period: Period) -> str:
-    return f"{period.first.isoformat()}/{period.last.isoformat()}"
 
 
 def _merged(slots: SlotRun, minutes: int) -> SlotRun:

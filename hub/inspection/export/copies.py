@@ -24,8 +24,10 @@ from hub.inspection.export.green_button import green_button
 from hub.inspection.views.slots import SlotRun, slots_between
 from hub.text import local_text, utc_text
 from protocols.metrology import Period, SlotState
+from tariffs.invoice import Invoice
 
 BUNDLE: Final = "bill bundle"
+CSV_TYPE: Final = "text/csv; charset=utf-8"
 
 
 class CopyForm(enum.StrEnum):
@@ -37,7 +39,7 @@ class CopyForm(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A file ready to be handed to the resident."""
+    """A file ready to be handed to the resident, or to somebody by consent."""
 
     name: str
     media_type: str
@@ -57,7 +59,7 @@ def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
     name = f"readings-{period.first}-{period.last}"
     if form is CopyForm.CSV:
         content = slots_csv(slots, device.zone).encode()
-        copy = Copy(f"{name}.csv", "text/csv; charset=utf-8", content, len(slots))
+        copy = Copy(f"{name}.csv", CSV_TYPE, content, len(slots))
     else:
         content = green_button(slots, device.description, device.now()).encode()
         copy = Copy(f"{name}.xml", "application/atom+xml", content, len(slots))
@@ -65,10 +67,10 @@ def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
     return copy
 
 
-def record_bundle(device: Device, begin: int, end: int, number: int, content: bytes) -> Copy:
+def record_bundle(device: Device, invoice: Invoice, content: bytes) -> Copy:
     """Return an invoice's bundle, for `meterlet bill verify`, recorded as taken out."""
-    device.disclosure.record_copy(BUNDLE, begin, end, 0, content)
-    return Copy(f"bill-{number}.bundle", "application/octet-stream", content, 0)
+    device.disclosure.record_copy(BUNDLE, invoice.begin, invoice.end, 0, content)
+    return Copy(f"bill-{invoice.number}.bundle", "application/octet-stream", content, 0)
 
 
 def slots_csv(slots: SlotRun, zone: ZoneInfo) -> str:
@@ -80,8 +82,8 @@ def slots_csv(slots: SlotRun, zone: ZoneInfo) -> str:
     writer = csv.writer(text, lineterminator="\n")
     names = [name for energy, state, _, _ in columns for name in (energy, state)]
     writer.writerow(("start_utc", "start_local", *names))
-    for place, start in enumerate(slots.starts):
-        cells = [_cells(energy[place], states[place]) for _, _, energy, states in columns]
+    for index, start in enumerate(slots.starts):
+        cells = [_cells(energy[index], states[index]) for _, _, energy, states in columns]
         writer.writerow((utc_text(start), local_text(start, zone), *chain(*cells)))
     return text.getvalue()
 

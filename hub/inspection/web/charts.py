@@ -5,13 +5,17 @@ A bar's parts are the tariff's price bands, coloured from cold (cheap) to hot (d
 pattern of its own. What is estimated or substituted lies over the bar as dots, what is missing
 stands behind it as a hatched column as wide as its share of the bucket: nothing is smoothed, and
 no line joins what was not measured. Lengths are whole units of the drawing.
+
+Power over time is a step line, one drawing below another at one scale, for `attack.html`; each
+step is as wide as what it is the mean of.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Final
 
+from hub.inspection.attack.appliances import PowerCurve
 from hub.inspection.views.bucket import UseBucket
 
 WIDTH, HEIGHT = 720, 280
@@ -21,6 +25,9 @@ LEVELS: Final = 5
 """How many temperatures there are."""
 PLAIN: Final = "plain"
 STEPS: Final = (1, 2, 5)
+CURVE_HEIGHT, CURVE_TOP, CURVE_BOTTOM = 110, 8, 4
+MOST_STEPS: Final = 1400
+"""More are drawn as the highest of neighbours: the eye would see no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +177,46 @@ def _kilowatt_hours(wh: int) -> str:
     """Return watt-hours in kWh, exactly and without trailing zeros."""
     whole, rest = divmod(wh, 1000)
     return f"{whole}.{rest:03}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerDrawing:
+    """Power over time as a step line, drawn only where it is known."""
+
+    path: str
+    """As SVG writes it."""
+    top: int
+    """The power at the top, in W."""
+    width: int = WIDTH
+    height: int = CURVE_HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    ceiling: int = CURVE_TOP
+    floor: int = CURVE_HEIGHT - CURVE_BOTTOM
+
+
+def draw_curves(curves: Sequence[PowerCurve]) -> tuple[PowerDrawing, ...]:
+    """Return the drawings of curves over the same time, at the scale of the highest."""
+    top = max((watts or 0 for curve in curves for watts in curve.watts), default=0)
+    top = max(500, -(-top // 500) * 500)
+    return tuple(PowerDrawing(_path(curve, top), top) for curve in curves)
+
+
+def _path(curve: PowerCurve, top: int) -> str:
+    together = -(-len(curve.watts) // MOST_STEPS) or 1
+    steps = [
+        max((watts for watts in curve.watts[at : at + together] if watts is not None), default=None)
+        for at in range(0, len(curve.watts), together)
+    ]
+    span, tall = WIDTH - LEFT - RIGHT, CURVE_HEIGHT - CURVE_TOP - CURVE_BOTTOM
+    parts: list[str] = []
+    at = 0
+    for watts, same in groupby(steps):
+        begin, at = at, at + sum(1 for _ in same)
+        if watts is None:
+            continue
+        x, end = (LEFT + span * place // len(steps) for place in (begin, at))
+        y = CURVE_HEIGHT - CURVE_BOTTOM - tall * watts // top
+        joined = parts and begin and steps[begin - 1] is not None
+        parts.append(f"{'L' if joined else 'M'}{x} {y}H{end}")
+    return "".join(parts)

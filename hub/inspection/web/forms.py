@@ -4,9 +4,15 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from hub.inspection.web.errors import BadInput
+from hub.errors import HubError
 
 LONGEST_TEXT = 63
+
+
+class BadInput(HubError):
+    """What was sent is not what the page's form sends; the text is for the resident."""
+
+    http_status = 400
 
 
 def parse_date(text: str) -> date:

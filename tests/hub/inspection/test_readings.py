@@ -8,13 +8,13 @@ from hub.device import Device
 from hub.inspection.api.json_views import readings_json
 from hub.inspection.export.csv_rows import readings_rows
 from hub.inspection.store import open_inspection
+from hub.inspection.views.bucket import adds_up, peak_in, sum_of_buckets
 from hub.inspection.views.bucket_cache import BucketCache
-from hub.inspection.views.bucket_sums import added, adds_up
 from hub.inspection.views.calendar import By, buckets, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.live import fine_uses, power_now
 from hub.inspection.views.money import Money
-from hub.inspection.views.readings import compare, peak_of, readings_view, warm
+from hub.inspection.views.readings import compare, readings_view, warm
 from hub.inspection.views.slots import slots_between
 from hub.readings import Reading
 from protocols.metrology import Period
@@ -122,12 +122,12 @@ def test_without_a_tariff_there_is_no_cost_and_the_reason_is_said(home: Device) 
 def test_the_peak_is_the_slot_with_the_highest_use(home: Device) -> None:
     day = Period(date(2025, 3, 31), date(2025, 3, 31))
     slots = slots_between(home, *day.bounds("Europe/Berlin"))
-    peak = peak_of(home, day)
+    peak = peak_in(slots)
     assert peak is not None
     assert peak.energy_wh == max(slots.use_wh)
     assert slots.use_wh[slots.starts.index(peak.begin)] == peak.energy_wh
     assert peak.watts == 4 * peak.energy_wh
-    assert peak_of(home, Period(date(2024, 1, 1), date(2024, 1, 1))) is None
+    assert peak_in(slots_between(home, 1_704_063_600, 1_704_150_000)) is None
 
 
 def test_the_power_now_is_said_with_what_it_can_be_off(home: Device) -> None:
@@ -251,4 +251,4 @@ def test_a_total_is_added_up_only_where_the_bill_comes_to_the_same(
                 kept = BucketCache.of(home, database)
                 assert readings_view(home, ALL, by, book, kept) == fresh
             if adds and fresh.total.cost is not None:
-                assert added(fresh.buckets, begin, end) == fresh.total
+                assert sum_of_buckets(fresh.buckets, begin, end) == fresh.total

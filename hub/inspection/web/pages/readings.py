@@ -9,18 +9,17 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from hub.device import Device
+from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
-from hub.inspection.views.live import FineUse, fine_uses, today
+from hub.inspection.views.live import fine_uses, newest_day, today
 from hub.inspection.views.readings import ReadingsView, compare, readings_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
-from hub.inspection.web.errors import BadInput
-from hub.inspection.web.forms import parse_date
+from hub.inspection.web.forms import BadInput, parse_date
 from hub.inspection.web.page_request import Page, PageRequest
-from hub.inspection.web.wording import Wording
 from protocols.metrology import Period
 from tariffs import TariffError
 
@@ -125,7 +124,7 @@ def minutes_of(request: PageRequest) -> Response:
     """Return a day's readings as they came, for the chart that zooms: times and watts."""
     with request.device() as device:
         day = _date(request.query("at"), today(device))
-        uses: list[FineUse] = list(fine_uses(device, day))
+        uses = list(fine_uses(device, day))
     return JSONResponse(
         {
             "begin": [use.begin for use in uses],
@@ -158,7 +157,7 @@ def band_levels(book: TariffBook, view: ReadingsView) -> dict[str, int]:
     }
 
 
-def label(words: Wording, by: By, bucket: UseBucket) -> str:
+def label(words: Catalogue, by: By, bucket: UseBucket) -> str:
     """Return what stands under a bucket's bar."""
     match by:
         case By.SLOT | By.HOUR:
@@ -170,7 +169,7 @@ def label(words: Wording, by: By, bucket: UseBucket) -> str:
 
 
 def _chart(
-    words: Wording,
+    words: Catalogue,
     choice: ViewChoice,
     buckets: Sequence[UseBucket],
     levels: Mapping[str, int],
@@ -220,8 +219,6 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
     view = request.query("view", "day")
     if view not in VIEWS:
         raise BadInput(f"there is no view of a {view[:20]!r}")
-    latest = device.main.vault.latest(device.main.channel)
-    newest = today(device) if latest is None else local_date(device, latest.time - 1)
     by = request.query("by", CUTS[view][0])
     hour = request.query("hour", "0")
     if by not in CUTS[view]:
@@ -229,7 +226,7 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
     if not (hour.isascii() and hour.isdecimal() and len(hour) <= 2):
         raise BadInput(f"{hour[:20]!r} is no hour of a day")
     beside = request.query("beside")
-    at = _date(request.query("at"), newest)
+    at = _date(request.query("at"), newest_day(device))
     return ViewChoice(view, at, int(hour), By(by), _date(beside, at) if beside else None)
 
 
