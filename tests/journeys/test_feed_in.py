@@ -25,9 +25,10 @@ from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook
-from hub.inspection.views.estimates import bill_under, forecast
+from hub.inspection.views.estimates import forecast
+from hub.inspection.views.pricing import bill_of
 from hub.inspection.views.readings import readings_view
-from hub.inspection.views.slots import slots_between
+from hub.inspection.views.slots import readings_of, slots_between
 from hub.machine import AppletMachine
 from hub.readings import Readout
 from meterlet.commands.bill import bill
@@ -134,7 +135,7 @@ def test_readings_show_feed_in_beside_use(device: Device) -> None:
             assert view.total.fed_in_wh == fed_in_wh(device)
             assert sum(bucket.fed_in_wh or 0 for bucket in view.buckets) == fed_in_wh(device)
             assert view.total.cost is not None
-            whole = bill_under(device, TARIFF, MARCH)
+            whole = bill_of(TARIFF, readings_of(device, MARCH))
             assert view.total.cost.exact == whole.total_exact
             assert view.buckets[0].price_micro == 299_500, "what is drawn has one price"
     facts = readings_json(view).as_json()["total"]

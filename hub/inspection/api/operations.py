@@ -25,7 +25,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import BillProofs, check_invoices
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, period_before
-from hub.inspection.views.documents import SUPPLIER_KEY, tariff_book
+from hub.inspection.views.documents import supplied_applets, tariff_book
 from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses, month_of_readings, power_now
 from hub.inspection.views.readings import compare, readings_view
@@ -235,9 +235,7 @@ def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
     """Every invoice, recomputed, with its verdict."""
     device, proofs = session.device, session.proofs if query.proofs else None
     bills = []
-    for applet in device.document_keepers():
-        if SUPPLIER_KEY not in device.documents(applet):
-            continue
+    for applet in supplied_applets(device):
         for checked in check_invoices(device, applet):
             proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
             invoice = views.invoice_json(checked, device.zone, proof)

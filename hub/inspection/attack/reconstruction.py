@@ -70,13 +70,13 @@ def _put_exported(
     watts: list[int | None], slots: SlotRun, begin: int, since: int, until: int, width: int
 ) -> None:
     """Write what an export told over a curve: means over its resolution."""
-    told = slots.between(since, until)
+    exported = slots.between(since, until)
     sums: Counter[int] = Counter()
     counts: Counter[int] = Counter()
-    for start, use in zip(told.starts, told.use_wh, strict=True):
+    for start, use in zip(exported.starts, exported.use_wh, strict=True):
         sums[start // width] += use
         counts[start // width] += 1
-    for start in told.starts:
+    for start in exported.starts:
         block = start // width
         power = sums[block] * HOUR // (counts[block] * slots.seconds)
         watts[(start - begin) // slots.seconds] = power

@@ -101,19 +101,15 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
 
 
 def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> SlotRun:
-    """Return the certified slots, merged to the resolution; what is provisional is not exported."""
+    """Return the certified slots, merged to the resolution; what is provisional is not exported.
+
+    Slots that begin in the same `minutes` since the epoch become one; its state is the worst.
+    """
     slots = register_slots(device, register, begin, end)
     slots = slots.between(begin, min(end, slots.certified_until))
     if not len(slots):
         raise InspectionError("no day of that period is certified")
-    return _merged(slots, minutes)
-
-
-def _merged(slots: SlotRun, minutes: int) -> SlotRun:
-    """Return slots that begin in the same `minutes` since the epoch as one; its state is the worst.
-
-    Finer than the slots there is nothing.
-    """
+    # Finer than the slots there is nothing.
     seconds = max(60 * minutes, slots.seconds)
     if seconds == slots.seconds:
         return slots

@@ -19,9 +19,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from hub.device import Device
-from hub.inspection.errors import InspectionError
 from hub.inspection.export.green_button import green_button
-from hub.inspection.views.slots import SlotRun, slots_between
+from hub.inspection.views.slots import SlotRun, readings_of
 from hub.text import local_text, utc_text
 from protocols.metrology import Period, SlotState
 from tariffs.invoice import Invoice
@@ -52,10 +51,7 @@ def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
 
     Raises `InspectionError` where there are none.
     """
-    begin, end = period.bounds(device.description.zone)
-    slots = slots_between(device, begin, end)
-    if not len(slots):
-        raise InspectionError(f"there are no readings of {period.first} to {period.last}")
+    slots = readings_of(device, period)
     name = f"readings-{period.first}-{period.last}"
     if form is CopyForm.CSV:
         content = slots_csv(slots, device.zone).encode()
@@ -63,6 +59,7 @@ def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
     else:
         content = green_button(slots, device.description, device.now()).encode()
         copy = Copy(f"{name}.xml", "application/atom+xml", content, len(slots))
+    begin, end = period.bounds(device.description.zone)
     device.disclosure.record_copy(form.value, begin, end, len(slots), content)
     return copy
 

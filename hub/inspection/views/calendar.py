@@ -36,25 +36,13 @@ def buckets(period: Period, by: By, zone: str, slot_minutes: int) -> Iterator[tu
     """Yield begin and end of each bucket, in epoch seconds, in order and without gaps."""
     if by.is_of_days:
         days = period.days(zone)
-        for _, group in groupby(days, lambda day: _named(day, by)):
+        for _, group in groupby(days, lambda day: calendar_period(by, day)):
             first, *rest = group
             yield Period(first, rest[-1] if rest else first).bounds(zone)
         return
     step = 60 * slot_minutes if by is By.SLOT else HOUR
     for grid in period.grids(zone, slot_minutes):
         yield from pairwise([*range(grid.begin, grid.end, step), grid.end])
-
-
-def _named(day: date, by: By) -> tuple[int, ...]:
-    match by:
-        case By.WEEK:
-            return day.isocalendar()[:2]
-        case By.MONTH:
-            return day.year, day.month
-        case By.YEAR:
-            return (day.year,)
-        case _:
-            return day.year, day.month, day.day
 
 
 def calendar_period(by: By, day: date) -> Period:

@@ -150,19 +150,15 @@ def _applet(request: PageRequest, device: Device) -> Installed:
 
 def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
-
-    def number(name: str, before: int) -> int:
-        return number_of(fields, name) if fields.get(name) else before
-
     new = replace(
         old,
-        until=date_of(fields, "until") if fields.get("until") else old.until,
-        least_days=number("least_days", old.least_days),
-        least_minutes=number("least_minutes", old.least_minutes),
-        answers=number("answers", old.answers),
-        within_days=number("within_days", old.within_days),
-        bits=number("bits", old.bits),
-        least_group=number("least_group", old.least_group),
+        until=date_of(fields, "until", old.until),
+        least_days=number_of(fields, "least_days", old.least_days),
+        least_minutes=number_of(fields, "least_minutes", old.least_minutes),
+        answers=number_of(fields, "answers", old.answers),
+        within_days=number_of(fields, "within_days", old.within_days),
+        bits=number_of(fields, "bits", old.bits),
+        least_group=number_of(fields, "least_group", old.least_group),
     )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")

@@ -18,13 +18,12 @@ from hub.inspection.views.readings import ReadingsView, compare, readings_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
-from hub.inspection.web.forms import BadInput, parse_date
+from hub.inspection.web.forms import BadInput, date_of
 from hub.inspection.web.page_request import Page, PageRequest
 from protocols.metrology import Period
 from tariffs import TariffError
 
 HOUR: Final = 3_600
-WEEK: Final = timedelta(days=7)
 ONE_DAY: Final = timedelta(days=1)
 VIEWS: Final = ("hour", "day", "week", "month", "year")
 CUTS: Final[Mapping[str, tuple[By, ...]]] = {
@@ -123,7 +122,7 @@ def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
 def minutes_of(request: PageRequest) -> Response:
     """Return a day's readings as they came, for the chart that zooms: times and watts."""
     with request.device() as device:
-        day = _date(request.query("at"), today(device))
+        day = date_of(request.http.query_params, "at", today(device))
         uses = list(fine_uses(device, day))
     return JSONResponse(
         {
@@ -190,17 +189,11 @@ def _chart(
     )
 
 
-def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str | None:
+def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str:
     """Return the address of what shows a bucket more finely."""
-    day = local_date(device, bucket.begin)
-    match choice.by:
-        case By.HOUR | By.SLOT:
-            begin = Period(day, day).bounds(device.description.zone)[0]
-            return choice.link(view="hour", at=day, hour=(bucket.begin - begin) // HOUR)
-        case By.DAY | By.WEEK | By.MONTH:
-            return choice.link(view=str(choice.by), at=day)
-        case _:
-            return None
+    if not choice.by.is_of_days:
+        return _hour_link(device, bucket.begin)
+    return choice.link(view=str(choice.by), at=local_date(device, bucket.begin))
 
 
 def _hour_link(device: Device, time: int) -> str:
@@ -225,13 +218,10 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
         raise BadInput(f"a {view} is not shown by {by[:20]!r}")
     if not (hour.isascii() and hour.isdecimal() and len(hour) <= 2):
         raise BadInput(f"{hour[:20]!r} is no hour of a day")
-    beside = request.query("beside")
-    at = _date(request.query("at"), newest_day(device))
-    return ViewChoice(view, at, int(hour), By(by), _date(beside, at) if beside else None)
-
-
-def _date(text: str, default: date) -> date:
-    return parse_date(text) if text else default
+    fields = request.http.query_params
+    at = date_of(fields, "at", newest_day(device))
+    beside = date_of(fields, "beside") if request.query("beside") else None
+    return ViewChoice(view, at, int(hour), By(by), beside)
 
 
 PAGES: Final = (
