@@ -23,7 +23,7 @@ from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, calendar_period
-from hub.inspection.views.documents import tariff_book
+from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.views.live import newest_day, power_now, today
 from hub.inspection.views.readings import ReadingsView, readings_view
 from hub.inspection.views.releases import (
@@ -110,7 +110,7 @@ class InspectionTui(App[None]):
             period = calendar_period(self._scale, self._day)
             self._view = readings_view(device, period, CUT[self._scale], book, kept)
             self._releases = releases_view(device)
-            self._static("now").update(self._now(device, kept))
+            self._static("now").update(self._now(device, book, kept))
         self._show_readings(self._view)
         self._show_releases(self._releases)
 
@@ -133,8 +133,8 @@ class InspectionTui(App[None]):
 
     # Now
 
-    def _now(self, device: Device, kept: BucketCache) -> Text:
-        words, book = self._words, tariff_book(device)
+    def _now(self, device: Device, book: TariffBook, kept: BucketCache) -> Text:
+        words = self._words
         power, span = power_now(device), device.main.journal.span()
         watts = words.t("tui.no_power")
         if power is not None:

@@ -178,15 +178,15 @@ def _are_one_dishwasher(first: _Run, second: _Run, step: int) -> bool:
 
 def _washing(heating: Sequence[_Run], step: int) -> list[_Run]:
     """Return what is left as washing machines; what is close together is one wash."""
-    found: list[_Run] = []
+    washes: list[_Run] = []
     for run in heating:
         if (run.past - run.first) * step > WASHING_MOST_SECONDS or run.watts > WASHING_MOST_WATTS:
             continue
-        if found and (run.first - found[-1].past) * step <= WASHING_PAUSE_SECONDS:
-            found[-1] = _Run(found[-1].first, run.past, max(found[-1].watts, run.watts))
+        if washes and (run.first - washes[-1].past) * step <= WASHING_PAUSE_SECONDS:
+            washes[-1] = _Run(washes[-1].first, run.past, max(washes[-1].watts, run.watts))
         else:
-            found.append(run)
-    return found
+            washes.append(run)
+    return washes
 
 
 # By energy
@@ -223,26 +223,26 @@ def _opened(watts: Sequence[int], width: int) -> Sequence[int]:
 def _extreme(watts: Sequence[int], width: int, *, sign: int) -> list[int]:
     """Return the maximum (`sign` 1) or minimum (−1) of each window of so many steps."""
     candidates: deque[int] = deque()
-    found = []
-    for place, value in enumerate(watts):
+    extremes = []
+    for index, value in enumerate(watts):
         while candidates and sign * watts[candidates[-1]] <= sign * value:
             candidates.pop()
-        candidates.append(place)
-        if candidates[0] <= place - width:
+        candidates.append(index)
+        if candidates[0] <= index - width:
             candidates.popleft()
-        if place >= width - 1:
-            found.append(watts[candidates[0]])
-    return found
+        if index >= width - 1:
+            extremes.append(watts[candidates[0]])
+    return extremes
 
 
 def _runs(watts: Sequence[int], above: int, gap: int, least: int) -> Iterator[_Run]:
     """Yield the stretches above a threshold, over gaps of at most so many steps."""
-    places = [place for place, value in enumerate(watts) if value > above]
+    steps = [index for index, value in enumerate(watts) if value > above]
     start = 0
-    for number, place in enumerate(places):
-        is_last = number + 1 == len(places)
-        if is_last or places[number + 1] - place > gap + 1:
-            first, past = places[start], place + 1
+    for number, index in enumerate(steps):
+        is_last = number + 1 == len(steps)
+        if is_last or steps[number + 1] - index > gap + 1:
+            first, past = steps[start], index + 1
             start = number + 1
             if past - first >= least:
                 yield _Run(first, past, max(watts[first:past]))

@@ -87,6 +87,6 @@ def attack(
     return AttackView(
         period=period,
         house=AttackResult(own, seen, len(seen), 0),
-        recipients={name: result(1 + place, [name]) for place, name in enumerate(names)},
+        recipients={name: result(done, [name]) for done, name in enumerate(names, start=1)},
         together=result(curves - 1, names),
     )

@@ -7,7 +7,7 @@ A CSV file with UTC and local time,
     2025-03-01T00:00:00Z,2025-03-01T01:00:00+01:00,312,measured
 
 with the columns feed_in_wh and feed_in_state more where the meter counts what is fed in, or a Green
-Button file (`hub.inspection.green_button`), which other software reads.
+Button file (`hub.inspection.export.green_button`), which other software reads.
 """
 
 import csv

@@ -23,6 +23,7 @@ from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 from hub.device import Description
+from hub.inspection.views.calendar import utc_offset
 from hub.inspection.views.slots import SlotRun
 from hub.text import local_day, utc_text
 from protocols.metrology import SlotState, find_zone
@@ -187,7 +188,7 @@ def dst_rules(zone: ZoneInfo, year: int) -> tuple[str, int, str, int]:
     starts = [change for change in changes if change[1] > 0]
     ends = [change for change in changes if change[1] < 0]
     january = datetime(year, 1, 1, tzinfo=zone)
-    offsets = {_offset(january), *(_offset(moment.astimezone(zone)) for moment, _ in changes)}
+    offsets = {utc_offset(january, zone), *(utc_offset(moment, zone) for moment, _ in changes)}
     standard = min(offsets)
     if len(starts) != 1 or len(ends) != 1:
         return NO_RULE, 0, NO_RULE, standard
@@ -200,20 +201,14 @@ def _changes(zone: ZoneInfo, year: int) -> list[tuple[datetime, int]]:
     moment, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     hour = timedelta(hours=1)
     while moment < end:
-        change = _offset((moment + 24 * hour).astimezone(zone)) - _offset(moment.astimezone(zone))
+        change = utc_offset(moment + 24 * hour, zone) - utc_offset(moment, zone)
         if change:
             exact = moment
-            while _offset((exact + hour).astimezone(zone)) == _offset(moment.astimezone(zone)):
+            while utc_offset(exact + hour, zone) == utc_offset(moment, zone):
                 exact += hour
             changes.append((exact + hour, change))
         moment += 24 * hour
     return changes
-
-
-def _offset(moment: datetime) -> int:
-    offset = moment.utcoffset()
-    assert offset is not None
-    return int(offset.total_seconds())
 
 
 def _rule(zone: ZoneInfo, year: int, change: tuple[datetime, int]) -> str:

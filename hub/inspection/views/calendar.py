@@ -7,8 +7,9 @@ made up or left out. Weeks begin on Monday (ISO 8601). What a period cuts is cut
 
 import enum
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby, pairwise
+from zoneinfo import ZoneInfo
 
 from protocols.metrology import Period
 
@@ -57,6 +58,13 @@ def calendar_period(by: By, day: date) -> Period:
             return Period(date(day.year, 1, 1), date(day.year, 12, 31))
         case _:
             return Period(day, day)
+
+
+def utc_offset(moment: datetime, zone: ZoneInfo) -> int:
+    """Return how many seconds the clock of a zone is ahead of UTC at a moment."""
+    offset = moment.astimezone(zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
 
 
 def period_before(period: Period, by: By | None = None) -> Period:

@@ -11,12 +11,13 @@ far it was off is said with it.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from hub.device import Device
 from hub.inspection.errors import InspectionError
+from hub.inspection.views.calendar import utc_offset
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import bill_of
@@ -222,9 +223,7 @@ def _times_of_week(starts: Sequence[int], zone: ZoneInfo) -> Iterator[TimeOfWeek
 
 
 def _offset(time: int, zone: ZoneInfo) -> int:
-    offset = datetime.fromtimestamp(time, UTC).astimezone(zone).utcoffset()
-    assert offset is not None
-    return int(offset.total_seconds())
+    return utc_offset(datetime.fromtimestamp(time, zone), zone)
 
 
 def _backtests(

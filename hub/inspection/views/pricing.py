@@ -90,8 +90,8 @@ class Pricing:
     def energy(self, part: SlotRun) -> Costs:
         """Return what the charges by energy ask for slots, as parts of the whole view."""
         amounts = self._slot_amounts()
-        found = [amounts[start] for start in part.starts if start in amounts]
-        return Costs(Money.total(found), reason="" if found else self._reason)
+        known = [amounts[start] for start in part.starts if start in amounts]
+        return Costs(Money.total(known), reason="" if known else self._reason)
 
     def _slot_amounts(self) -> dict[int, Money]:
         if self._amounts is None:

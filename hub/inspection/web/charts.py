@@ -53,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place on an axis."""
+    """A label on an axis."""
 
     at: int
     text: str
@@ -93,20 +93,20 @@ def bar_chart(
     step = _step(max(top, 1))
     ceiling = step * -(-max(top, 1) // step)
     span = WIDTH - LEFT - RIGHT
-    edges = [LEFT + span * place // len(buckets) for place in range(len(buckets) + 1)]
+    edges = [LEFT + span * index // len(buckets) for index in range(len(buckets) + 1)]
 
     def height(wh: int) -> int:
         return wh * (HEIGHT - TOP - BOTTOM) // ceiling
 
     bars = []
-    for place, ((left, right), bucket) in enumerate(zip(pairwise(edges), buckets, strict=True)):
+    for index, ((left, right), bucket) in enumerate(zip(pairwise(edges), buckets, strict=True)):
         blocks = list(_missing(bucket, left, right))
         blocks += _stack(bucket, left, right, height(bucket.energy_wh or 0), levels)
-        wh = beside[place] if place < len(beside) else None
+        wh = beside[index] if index < len(beside) else None
         if wh is not None:
             y = HEIGHT - BOTTOM - height(wh) - 1
             blocks.append(Block(left, y, max(3, right - left), 3, "before"))
-        bars.append(Bar(tuple(blocks), titles[place]))
+        bars.append(Bar(tuple(blocks), titles[index]))
     return Chart(
         title,
         tuple(bars),
@@ -167,9 +167,9 @@ def _spread(edges: Sequence[int], labels: Sequence[str]) -> list[Mark]:
     """Return labels in the middle of their columns, so few that they do not touch."""
     every = -(-len(labels) // MOST_LABELS)
     return [
-        Mark((edges[place] + edges[place + 1]) // 2, label)
-        for place, label in enumerate(labels)
-        if place % every == 0
+        Mark((edges[index] + edges[index + 1]) // 2, label)
+        for index, label in enumerate(labels)
+        if index % every == 0
     ]
 
 
@@ -215,7 +215,7 @@ def _path(curve: PowerCurve, top: int) -> str:
         begin, at = at, at + sum(1 for _ in same)
         if watts is None:
             continue
-        x, end = (LEFT + span * place // len(steps) for place in (begin, at))
+        x, end = (LEFT + span * index // len(steps) for index in (begin, at))
         y = CURVE_HEIGHT - CURVE_BOTTOM - tall * watts // top
         joined = parts and begin and steps[begin - 1] is not None
         parts.append(f"{'L' if joined else 'M'}{x} {y}H{end}")

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from hub.device import Device
 from hub.errors import HubError
-from hub.inspection.errors import SHOWN_ERRORS, InspectionError
+from hub.inspection.errors import SHOWN_ERRORS
 from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import BucketCache
@@ -66,12 +66,7 @@ class PageRequest:
     def look(self) -> "Iterator[Look]":
         """Open the hub with what inspection keeps of it."""
         with self.device() as device, open_inspection(device) as database:
-            try:
-                book = tariff_book(device)
-            except InspectionError:
-                # An applet that keeps rubbish makes costs unknown; it does not hide the readings.
-                book = TariffBook()
-            yield Look(device, BucketCache.of(device, database), book)
+            yield Look(device, BucketCache.of(device, database), tariff_book(device))
 
     @property
     def resident(self) -> ResidentSession:
