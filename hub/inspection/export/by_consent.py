@@ -2,8 +2,8 @@
 """Readings that leave the house because the resident says so.
 
 An export names a recipient, a purpose, a register, a resolution and a period, and needs a consent
-to just that. It is a CSV file as `hub.inspection.export.copies` writes it, of one register (by default the
-main one), and on record before it is written.
+to just that. It is a CSV file as `copies` writes it, of one register (by default the main one), and
+on record before it is written.
 
     statement of the consent = "export " [OBIS " "] first "/" last      OBIS: not the main register
 """
