@@ -15,7 +15,7 @@ from hub.device import Description, Device
 from hub.inspection.attack.attack import attack
 from hub.inspection.export.green_button import green_button
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.estimates import forecast
@@ -60,14 +60,14 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
 
 @pytest.fixture(scope="module")
-def kept(device: Device) -> Iterator[Summaries]:
+def kept(device: Device) -> Iterator[BucketCache]:
     with open_inspection(device) as database:
-        yield Summaries.of(device, database)
+        yield BucketCache.of(device, database)
 
 
 @pytest.mark.parametrize("name", list(VIEWS))
 def test_view_with_kept_buckets(
-    benchmark: BenchmarkFixture, device: Device, kept: Summaries, name: str
+    benchmark: BenchmarkFixture, device: Device, kept: BucketCache, name: str
 ) -> None:
     period, by = VIEWS[name]
     benchmark.group = name

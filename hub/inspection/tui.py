@@ -7,9 +7,9 @@ nothing waits for an open screen.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final
-from zoneinfo import ZoneInfo
 
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -18,13 +18,13 @@ from textual.widgets import DataTable, Footer, Header, Static, TabbedContent, Ta
 
 from hub.device import Device
 from hub.disclosure import Knowledge
-from hub.inspection.locales import Catalogue
+from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import UseBucket
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, calendar_period
-from hub.inspection.views.documents import tariff_book
-from hub.inspection.views.live import power_now
+from hub.inspection.views.documents import TariffBook, tariff_book
+from hub.inspection.views.live import newest_day, power_now, today
 from hub.inspection.views.readings import ReadingsView, readings_view
 from hub.inspection.views.releases import (
     ReleasesView,
@@ -32,7 +32,6 @@ from hub.inspection.views.releases import (
     outgoing_message,
     releases_view,
 )
-from hub.inspection.views.slots import local_date
 from hub.text import printable
 
 CUT: Final = {By.DAY: By.HOUR, By.WEEK: By.DAY, By.MONTH: By.DAY, By.YEAR: By.MONTH}
@@ -61,7 +60,7 @@ class InspectionTui(App[None]):
         self._open_device, self._words = open_device, words
         self._scale, self._day = By.DAY, date(1970, 1, 1)
         self._view: ReadingsView | None = None
-        self._told: ReleasesView | None = None
+        self._releases: ReleasesView | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the three pages."""
@@ -94,26 +93,26 @@ class InspectionTui(App[None]):
             ("q", "quit", say("tui.quit")),
         ):
             self.bind(key, action, description=text)
-        names = ("from", "energy", "share", "peak", "state", "cost")
+        names: tuple[str, ...] = ("from", "energy", "share", "peak", "state", "cost")
         self._table("readings").add_columns(*(say(f"tui.{name}") for name in names))
-        told = ("time", "recipient", "purpose", "bits", "bytes")
-        self._table("releases").add_columns(*(say(f"tui.{name}") for name in told))
+        names = ("time", "recipient", "purpose", "bits", "bytes")
+        self._table("releases").add_columns(*(say(f"tui.{name}") for name in names))
         with self._open_device() as device:
-            latest = device.main.vault.latest(device.main.channel)
-            self._day = local_date(device, device.now() if latest is None else latest.time - 1)
+            self._words = replace(self._words, zone=device.zone)
+            self._day = newest_day(device)
         self.action_reload()
         self.set_interval(REFRESH_SECONDS, self.action_reload)
 
     def action_reload(self) -> None:
         """Look at the hub again."""
         with self._open_device() as device, open_inspection(device) as database:
-            kept, book = Summaries.of(device, database), tariff_book(device)
+            kept, book = BucketCache.of(device, database), tariff_book(device)
             period = calendar_period(self._scale, self._day)
             self._view = readings_view(device, period, CUT[self._scale], book, kept)
-            self._told = releases_view(device)
-            self._static("now").update(self._now(device, kept))
+            self._releases = releases_view(device)
+            self._static("now").update(self._now(device, book, kept))
         self._show_readings(self._view)
-        self._show_releases(self._told, ZoneInfo(self._view.zone))
+        self._show_releases(self._releases)
 
     def action_scale(self, scale: str) -> None:
         """Show the day, week, month or year that the shown period begins with."""
@@ -129,24 +128,24 @@ class InspectionTui(App[None]):
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show the message of the release under the cursor."""
-        if event.data_table.id == "releases" and self._told is not None:
-            self._static("message").update(self._message(self._told, event.cursor_row))
+        if event.data_table.id == "releases" and self._releases is not None:
+            self._static("message").update(self._message(self._releases, event.cursor_row))
 
     # Now
 
-    def _now(self, device: Device, kept: Summaries) -> Text:
-        words, zone, book = self._words, device.zone, tariff_book(device)
+    def _now(self, device: Device, book: TariffBook, kept: BucketCache) -> Text:
+        words = self._words
         power, span = power_now(device), device.main.journal.span()
-        told = words.t("tui.no_power")
+        watts = words.t("tui.no_power")
         if power is not None:
-            told = words.t(
+            watts = words.t(
                 "tui.power_value",
                 watts=words.power(power.watts),
                 within=words.power(power.within_watts),
-                time=words.moment(power.end, zone),
+                time=words.moment(power.end),
             )
-        lines = [(words.t("tui.power"), told)]
-        day = local_date(device, device.now())
+        lines = [(words.t("tui.power"), watts)]
+        day = today(device)
         for name, scale in (("tui.today", By.DAY), ("tui.month", By.MONTH)):
             total = readings_view(device, calendar_period(scale, day), scale, book, kept).total
             used = words.t(
@@ -157,17 +156,17 @@ class InspectionTui(App[None]):
         if span is not None:
             days = f"{words.day(span[0])} – {words.day(span[1])}"
         lines.append((words.t("tui.days"), days))
-        lines.append((words.t("tui.last_release"), self._last_release(zone)))
+        lines.append((words.t("tui.last_release"), self._last_release()))
         width = max(len(name) for name, _ in lines) + 2
         return Text("\n".join(f"{name:{width}}{value}" for name, value in lines))
 
-    def _last_release(self, zone: ZoneInfo) -> str:
-        if self._told is None or not self._told.releases:
+    def _last_release(self) -> str:
+        if self._releases is None or not self._releases.releases:
             return self._words.t("tui.nothing_left")
-        release = self._told.releases[-1].release
+        release = self._releases.releases[-1].release
         return self._words.t(
             "tui.last_release_value",
-            time=self._words.moment(release.time, zone),
+            time=self._words.moment(release.time),
             recipient=printable(release.recipient),
             purpose=printable(release.purpose),
         )
@@ -175,7 +174,7 @@ class InspectionTui(App[None]):
     # Readings
 
     def _show_readings(self, view: ReadingsView) -> None:
-        zone, words = ZoneInfo(view.zone), self._words
+        words = self._words
         period = f"{words.day(view.period.first)} – {words.day(view.period.last)}, {view.zone}"
         total = f"{words.t('tui.total')} {words.energy(view.total.energy_wh)}"
         self._static("period").update(Text(f"{period}\n{total}, {words.money(view.total.cost)}"))
@@ -183,13 +182,13 @@ class InspectionTui(App[None]):
         table = self._table("readings")
         table.clear()
         for bucket in view.buckets:
-            table.add_row(*map(Text, self._row(bucket, view, zone, most)))
+            table.add_row(*map(Text, self._row(bucket, view.by, most)))
 
-    def _row(self, bucket: UseBucket, view: ReadingsView, zone: ZoneInfo, most: int) -> list[str]:
+    def _row(self, bucket: UseBucket, by: By, most: int) -> list[str]:
         words = self._words
         bar = "█" * (BAR * (bucket.energy_wh or 0) // most) if most else ""
         return [
-            self._when(bucket, view.by, zone),
+            words.clock(bucket.begin) if by is By.HOUR else words.day_of(bucket.begin),
             words.energy(bucket.energy_wh),
             bar,
             "" if bucket.peak is None else words.power(bucket.peak.watts),
@@ -197,50 +196,45 @@ class InspectionTui(App[None]):
             words.money(bucket.cost or bucket.energy_cost),
         ]
 
-    def _when(self, bucket: UseBucket, by: By, zone: ZoneInfo) -> str:
-        if by is By.HOUR:
-            return self._words.clock(bucket.begin, zone)
-        return self._words.moment(bucket.begin, zone).partition(",")[0]
-
     def _state(self, bucket: UseBucket) -> str:
         words, states = self._words, bucket.states
         if not states.known and not states.missing:
             return words.t("tui.no_readings")
-        said = [
+        parts = [
             f"{words.number(count)} {words.t(f'states.{name}')}"
             for name in ("estimated", "substituted")
             if (count := getattr(states, name))
         ]
         if states.missing:
-            said.append(words.n("tui.missing", states.missing))
+            parts.append(words.n("tui.missing", states.missing))
         if bucket.is_provisional:
-            said.append(words.t("tui.provisional"))
-        return ", ".join(said) or words.t("tui.all_measured")
+            parts.append(words.t("tui.provisional"))
+        return ", ".join(parts) or words.t("tui.all_measured")
 
     # Releases
 
-    def _show_releases(self, told: ReleasesView, zone: ZoneInfo) -> None:
+    def _show_releases(self, view: ReleasesView) -> None:
         words, table = self._words, self._table("releases")
-        lines = [self._known(name, known) for name, known in told.known.items()]
-        if len(told.known) > 1:
-            lines.append(self._known(words.t("knowledge.together"), told.together))
+        lines = [self._known(name, known) for name, known in view.known.items()]
+        if len(view.known) > 1:
+            lines.append(self._known(words.t("knowledge.together"), view.together))
         self._static("knowledge").update(Text("\n".join(lines) or words.t("tui.nothing_left")))
         table.clear()
-        for one in told.releases:
+        for record in view.releases:
             cells = (
-                words.moment(one.release.time, zone),
-                printable(one.release.recipient),
-                printable(one.release.purpose),
-                words.number(one.release.bits),
-                words.number(one.size),
+                words.moment(record.release.time),
+                printable(record.release.recipient),
+                printable(record.release.purpose),
+                words.number(record.release.bits),
+                words.number(record.size),
             )
             table.add_row(*map(Text, cells))
-        if not told.releases:
+        if not view.releases:
             self._static("message").update("")
 
     def _known(self, recipient: str, known: Knowledge) -> str:
         words, window = self._words, known.shortest_window
-        told = words.t(
+        sentence = words.t(
             "knowledge.knows",
             recipient=printable(recipient),
             rank=words.number(known.rank),
@@ -251,15 +245,15 @@ class InspectionTui(App[None]):
         if window is not None:
             days = words.number((window[1] - window[0] + DAY_SECONDS // 2) // DAY_SECONDS)
             span = words.t("knowledge.window", days=days)
-        return f"{told}; {span}"
+        return f"{sentence}; {span}"
 
-    def _message(self, told: ReleasesView, row: int) -> Text:
-        message = told.releases[row].message if row < len(told.releases) else None
+    def _message(self, view: ReleasesView, row: int) -> Text:
+        message = view.releases[row].message if row < len(view.releases) else None
         if message is None:
             return Text("")
         with self._open_device() as device:
             _, content = outgoing_message(device, message.sequence)
-        lines = [printable(f"{one.name:24}{one.value}") for one in decode_message(content)[:8]]
+        lines = [printable(f"{line.name:24}{line.value}") for line in decode_message(content)[:8]]
         more = "…" if len(content) > BYTES_SHOWN else ""
         return Text("\n".join([*lines, content[:BYTES_SHOWN].hex() + more]))
 

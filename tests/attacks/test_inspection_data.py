@@ -17,7 +17,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import readings_rows
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bill import check_invoices
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.views.readings import readings_view
@@ -82,10 +82,10 @@ def test_sums_kept_by_another_hub_are_not_believed(hubs: tuple[Device, Device]) 
     book = TariffBook.only(tariff())
     right = readings_view(two, DAYS, By.DAY, book)
     with open_inspection(one) as database:
-        readings_view(one, DAYS, By.DAY, book, Summaries.of(one, database))
+        readings_view(one, DAYS, By.DAY, book, BucketCache.of(one, database))
     shutil.copy(one.folder / "inspection.db", two.folder / "inspection.db")
     with open_inspection(two) as database:
-        kept = Summaries.of(two, database)
+        kept = BucketCache.of(two, database)
         assert readings_view(two, DAYS, By.DAY, book, kept) == right
         assert readings_view(two, DAYS, By.DAY, book, kept) == right
 
@@ -95,7 +95,7 @@ def test_a_sum_kept_before_the_days_were_certified_otherwise_is_not_believed(
 ) -> None:
     one, _ = hubs
     with open_inspection(one) as database:
-        readings_view(one, DAYS, By.DAY, None, Summaries.of(one, database))
+        readings_view(one, DAYS, By.DAY, None, BucketCache.of(one, database))
     twin = tmp_path / "twin"
     shutil.copytree(one.folder, twin)
     with Device.open(twin) as device:
@@ -110,7 +110,7 @@ def test_a_sum_kept_before_the_days_were_certified_otherwise_is_not_believed(
         device.main.certify()
         right = readings_view(device, DAYS, By.DAY)
         with open_inspection(device) as database:
-            kept = Summaries.of(device, database)
+            kept = BucketCache.of(device, database)
             assert readings_view(device, DAYS, By.DAY, None, kept) == right
 
 

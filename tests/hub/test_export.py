@@ -32,7 +32,7 @@ def device(tmp_path: Path) -> Iterator[Device]:
 def test_readings_leave_by_a_consent_to_just_that_and_are_on_record(device: Device) -> None:
     consent = consent_to_export(device, "doctor", "sleep", 60, WEEK, date(2026, 1, 1))
     export = export_readings(device, consent.number)
-    rows = list(csv.DictReader(export.text.splitlines()))
+    rows = list(csv.DictReader(export.content.decode().splitlines()))
     assert export.readings == len(rows) == 7 * 24 - 1  # the clock goes forward on the 30th
     total = sum(sum(use.uses) for use in device.main.uses(WEEK))
     assert sum(int(row["energy_wh"]) for row in rows) == total
@@ -85,7 +85,7 @@ def test_any_register_can_be_exported_by_a_consent_to_just_that(tmp_path: Path) 
             device, "operator", "feed-in", 60, WEEK, date(2026, 1, 1), ACTIVE_ENERGY_EXPORT
         )
         export = export_readings(device, consent.number)
-        rows = list(csv.DictReader(export.text.splitlines()))
+        rows = list(csv.DictReader(export.content.decode().splitlines()))
         fed_in = device.registers[ACTIVE_ENERGY_EXPORT]
         total = sum(sum(use.uses) for use in fed_in.uses(WEEK))
         assert sum(int(row["energy_wh"]) for row in rows) == total > 0

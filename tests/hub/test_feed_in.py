@@ -26,7 +26,8 @@ from hub.card.open import Card
 from hub.device import Description, Device, DeviceError
 from hub.disclosure import ReleaseRefused
 from hub.inspection.views.bill import Verdict, check_invoices
-from hub.inspection.views.estimates import bill_under
+from hub.inspection.views.pricing import bill_of
+from hub.inspection.views.slots import readings_of
 from hub.installer import Installer, build_package, consent_terms
 from hub.machine.errors import ManifestError
 from hub.machine.machine import AppletMachine
@@ -216,7 +217,7 @@ def test_a_real_home_is_billed_by_the_hubs_own_parts_over_a_clock_change(
 def test_an_invoice_is_checked_with_both_registers_or_it_cannot_be_told_why(
     home: Home, make_home: Callable[[Description], Home]
 ) -> None:
-    bill = bill_under(home.device, TARIFF, MARCH)
+    bill = bill_of(TARIFF, readings_of(home.device, MARCH))
     invoice = Invoice(
         number=1, issued=NOW, meter=METER, begin=bill.begin, end=bill.end, currency="EUR",
         total=bill.total, exact=bill.total_exact, decimals=bill.exact_decimals, missing=0,

@@ -22,12 +22,13 @@ from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.attack.reconstruction import curve_known_to
 from hub.inspection.export.copies import CopyForm, copy_readings
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook
-from hub.inspection.views.estimates import bill_under, forecast
+from hub.inspection.views.estimates import forecast
+from hub.inspection.views.pricing import bill_of
 from hub.inspection.views.readings import readings_view
-from hub.inspection.views.slots import slots_between
+from hub.inspection.views.slots import readings_of, slots_between
 from hub.machine.machine import AppletMachine
 from hub.readings import Readout
 from meterlet.commands.bill import bill
@@ -128,13 +129,13 @@ def test_readings_show_feed_in_beside_use(device: Device) -> None:
     book = TariffBook.only(TARIFF)
     with open_inspection(device) as database:
         for _ in range(2):  # made, then kept
-            kept = Summaries.of(device, database)
+            kept = BucketCache.of(device, database)
             view = readings_view(device, MARCH, By.DAY, book, kept)
             assert view.feeds_in
             assert view.total.fed_in_wh == fed_in_wh(device)
             assert sum(bucket.fed_in_wh or 0 for bucket in view.buckets) == fed_in_wh(device)
             assert view.total.cost is not None
-            whole = bill_under(device, TARIFF, MARCH)
+            whole = bill_of(TARIFF, readings_of(device, MARCH))
             assert view.total.cost.exact == whole.total_exact
             assert view.buckets[0].price_micro == 299_500, "what is drawn has one price"
     facts = readings_json(view).as_json()["total"]

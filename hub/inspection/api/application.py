@@ -29,11 +29,9 @@ from hub.inspection.api.rate_limit import RateLimit
 from hub.inspection.api.tokens import Token, TokenRefused, Tokens
 from hub.inspection.errors import SHOWN_ERRORS, http_status
 from hub.inspection.store import open_inspection
-from hub.inspection.views.proof import BillProofs
+from hub.inspection.views.bill import BillProofs
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-REQUESTS: Final = RateLimit(burst=60, per_minute=120)
-FAILURES: Final = RateLimit(burst=10, per_minute=6)
 LONGEST_TOKEN: Final = 128
 
 
@@ -102,8 +100,8 @@ def create_api(
     api = _Api(
         open_device,
         proofs,
-        requests or RateLimit(REQUESTS.burst, REQUESTS.per_minute),
-        failures or RateLimit(FAILURES.burst, FAILURES.per_minute),
+        requests or RateLimit(burst=60, per_minute=120),
+        failures or RateLimit(burst=10, per_minute=6),
     )
     document = openapi_document(OPERATIONS)
 

@@ -18,12 +18,11 @@ from msgspec.structs import fields
 from hub.disclosure import Knowledge
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
-from hub.inspection.views.bill import CheckedBill, Verdict
+from hub.inspection.views.bill import CheckedBill, ProofCheck, Verdict
 from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.views.calendar import By
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.live import FineUse
-from hub.inspection.views.proof import ProofCheck
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
@@ -512,7 +511,7 @@ def invoice_json(
         items=bill.items if bill else [],
         exact_decimals=bill and bill.exact_decimals,
         missing_slots=bill.missing_slots if bill else [],
-        energy_wh=sum(checked.use_wh),
+        energy_wh=checked.energy_wh,
         proof=proof or UNSET,
     )
 

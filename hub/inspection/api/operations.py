@@ -22,16 +22,14 @@ from hub.inspection.api.json_views import JsonView
 from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
 from hub.inspection.errors import InspectionError
-from hub.inspection.views.bill import check_invoices
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bill import BillProofs, check_invoices
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, period_before
-from hub.inspection.views.documents import SUPPLIER_KEY, tariff_book
+from hub.inspection.views.documents import supplied_applets, tariff_book
 from hub.inspection.views.estimates import forecast
-from hub.inspection.views.live import fine_uses, power_now
-from hub.inspection.views.proof import BillProofs
+from hub.inspection.views.live import fine_uses, month_of_readings, power_now
 from hub.inspection.views.readings import compare, readings_view
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
-from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
 from hub.vault.database import Database
 from protocols.metrology import Period
@@ -201,7 +199,7 @@ def _readings(
 ) -> views.ReadingsJson | views.ComparisonJson:
     """What was used, in buckets of local time."""
     period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
-    book, kept = tariff_book(session.device), Summaries.of(session.device, session.database)
+    book, kept = tariff_book(session.device), BucketCache.of(session.device, session.database)
     view = readings_view(session.device, period, query.by, book, kept)
     if not query.compare:
         return views.readings_json(view)
@@ -237,9 +235,7 @@ def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
     """Every invoice, recomputed, with its verdict."""
     device, proofs = session.device, session.proofs if query.proofs else None
     bills = []
-    for applet in device.document_keepers():
-        if SUPPLIER_KEY not in device.documents(applet):
-            continue
+    for applet in supplied_applets(device):
         for checked in check_invoices(device, applet):
             proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
             invoice = views.invoice_json(checked, device.zone, proof)
@@ -256,11 +252,8 @@ def _tariffs(session: ApiSession, query: Query) -> views.TariffsJson:
 
 def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
     """What this month will come to."""
-    latest = session.device.main.vault.latest(session.device.main.channel)
-    if latest is None:
-        raise InspectionError("there are no readings yet")
-    day, book = local_date(session.device, latest.time), tariff_book(session.device)
-    return views.forecast_json(forecast(session.device, book, Period.month(day.year, day.month)))
+    device = session.device
+    return views.forecast_json(forecast(device, tariff_book(device), month_of_readings(device)))
 
 
 OPERATIONS: Final = (

@@ -108,11 +108,11 @@ class Tokens:
                 "UPDATE api_token SET revoked = coalesce(revoked, ?) WHERE number = ?",
                 (now, number),
             )
-            found = [token for token in self.all() if token.number == number]
-            if not found:
+            token = next((token for token in self.all() if token.number == number), None)
+            if token is None:
                 raise InspectionError(f"there is no token {number}")
             self.device.disclosure.log.append(now, "token revoked", {"number": number})
-        return found[0]
+        return token
 
     def all(self) -> list[Token]:
         """Return every token there ever was, oldest first."""

@@ -99,14 +99,13 @@ class _Run(NamedTuple):
 def detect(curve: PowerCurve) -> list[Activation]:
     """Return the activations that a curve seems to show, in order of time."""
     find = _in_minutes if curve.step_seconds <= FINEST_SECONDS else _in_energy
-    found: list[Activation] = []
-    place = 0
+    activations: list[Activation] = []
+    offset = curve.begin
     for is_known, group in groupby(curve.watts, key=lambda watts: watts is not None):
-        watts = [value for value in group if value is not None] if is_known else []
-        size = len(watts) if is_known else _length(curve.watts, place)
+        steps = list(group)
         if is_known:
-            offset = curve.begin + place * curve.step_seconds
-            found += [
+            watts = [value for value in steps if value is not None]
+            activations += [
                 Activation(
                     appliance,
                     offset + run.first * curve.step_seconds,
@@ -115,15 +114,8 @@ def detect(curve: PowerCurve) -> list[Activation]:
                 )
                 for appliance, run in find(watts, curve.step_seconds)
             ]
-        place += size
-    return sorted(found, key=lambda one: (one.begin, one.appliance))
-
-
-def _length(watts: Sequence[int | None], place: int) -> int:
-    """Return how many steps from `place` on are unknown."""
-    return next(
-        (n for n, value in enumerate(watts[place:]) if value is not None), len(watts) - place
-    )
+        offset += len(steps) * curve.step_seconds
+    return sorted(activations, key=lambda activation: (activation.begin, activation.appliance))
 
 
 # Minute by minute
@@ -147,24 +139,24 @@ def _in_minutes(watts: Sequence[int], step: int) -> Iterator[tuple[Appliance, _R
     washed = set[int]()
     for cycle in _dishwasher_cycles(heating, step):
         washed.update(cycle)
-        runs = [heating[place] for place in cycle]
+        runs = [heating[index] for index in cycle]
         watts_most = max(run.watts for run in runs)
         yield Appliance.DISHWASHER, _Run(runs[0].first, runs[-1].past, watts_most)
-    rest = [run for place, run in enumerate(heating) if place not in washed]
+    rest = [run for index, run in enumerate(heating) if index not in washed]
     for run in _washing(rest, step):
         yield Appliance.WASHING_MACHINE, run
 
 
 def _dishwasher_cycles(heating: Sequence[_Run], step: int) -> list[list[int]]:
-    """Return groups of places: runs that are alike and as far apart as a dishwasher's."""
+    """Return groups of indices: runs that are alike and as far apart as a dishwasher's."""
     group_of: dict[int, list[int]] = {}
-    for place, one in enumerate(heating):
-        for later in range(place + 1, len(heating)):
+    for index, run in enumerate(heating):
+        for later in range(index + 1, len(heating)):
             other = heating[later]
-            if (other.first - one.first) * step >= APART_SECONDS.stop:
+            if (other.first - run.first) * step >= APART_SECONDS.stop:
                 break
-            if _are_one_dishwasher(one, other, step):
-                group = group_of.setdefault(place, [place])
+            if _are_one_dishwasher(run, other, step):
+                group = group_of.setdefault(index, [index])
                 if later not in group_of:
                     group.append(later)
                     group_of[later] = group
@@ -175,26 +167,26 @@ def _dishwasher_cycles(heating: Sequence[_Run], step: int) -> list[list[int]]:
     return unique
 
 
-def _are_one_dishwasher(one: _Run, other: _Run, step: int) -> bool:
+def _are_one_dishwasher(first: _Run, second: _Run, step: int) -> bool:
     return (
-        (other.first - one.first) * step in APART_SECONDS
-        and abs(one.watts - other.watts) <= ALIKE_WATTS
-        and min(one.watts, other.watts) > DISHWASHER_LEAST_WATTS
-        and all((run.past - run.first) * step in HEATING_SECONDS for run in (one, other))
+        (second.first - first.first) * step in APART_SECONDS
+        and abs(first.watts - second.watts) <= ALIKE_WATTS
+        and min(first.watts, second.watts) > DISHWASHER_LEAST_WATTS
+        and all((run.past - run.first) * step in HEATING_SECONDS for run in (first, second))
     )
 
 
 def _washing(heating: Sequence[_Run], step: int) -> list[_Run]:
     """Return what is left as washing machines; what is close together is one wash."""
-    found: list[_Run] = []
+    washes: list[_Run] = []
     for run in heating:
         if (run.past - run.first) * step > WASHING_MOST_SECONDS or run.watts > WASHING_MOST_WATTS:
             continue
-        if found and (run.first - found[-1].past) * step <= WASHING_PAUSE_SECONDS:
-            found[-1] = _Run(found[-1].first, run.past, max(found[-1].watts, run.watts))
+        if washes and (run.first - washes[-1].past) * step <= WASHING_PAUSE_SECONDS:
+            washes[-1] = _Run(washes[-1].first, run.past, max(washes[-1].watts, run.watts))
         else:
-            found.append(run)
-    return found
+            washes.append(run)
+    return washes
 
 
 # By energy
@@ -231,26 +223,26 @@ def _opened(watts: Sequence[int], width: int) -> Sequence[int]:
 def _extreme(watts: Sequence[int], width: int, *, sign: int) -> list[int]:
     """Return the maximum (`sign` 1) or minimum (−1) of each window of so many steps."""
     candidates: deque[int] = deque()
-    found = []
-    for place, value in enumerate(watts):
+    extremes = []
+    for index, value in enumerate(watts):
         while candidates and sign * watts[candidates[-1]] <= sign * value:
             candidates.pop()
-        candidates.append(place)
-        if candidates[0] <= place - width:
+        candidates.append(index)
+        if candidates[0] <= index - width:
             candidates.popleft()
-        if place >= width - 1:
-            found.append(watts[candidates[0]])
-    return found
+        if index >= width - 1:
+            extremes.append(watts[candidates[0]])
+    return extremes
 
 
 def _runs(watts: Sequence[int], above: int, gap: int, least: int) -> Iterator[_Run]:
     """Yield the stretches above a threshold, over gaps of at most so many steps."""
-    places = [place for place, value in enumerate(watts) if value > above]
+    steps = [index for index, value in enumerate(watts) if value > above]
     start = 0
-    for number, place in enumerate(places):
-        is_last = number + 1 == len(places)
-        if is_last or places[number + 1] - place > gap + 1:
-            first, past = places[start], place + 1
+    for number, index in enumerate(steps):
+        is_last = number + 1 == len(steps)
+        if is_last or steps[number + 1] - index > gap + 1:
+            first, past = steps[start], index + 1
             start = number + 1
             if past - first >= least:
                 yield _Run(first, past, max(watts[first:past]))

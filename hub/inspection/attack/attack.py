@@ -5,12 +5,13 @@ It runs in the hub and tells nobody. What it finds on the raw curve is what woul
 readings were sent; beside it stands what it finds on the best curve each recipient can make.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hub.device import Device
-from hub.inspection.attack.appliances import Activation, PowerCurve, detect
+from hub.inspection.attack.appliances import Activation, Appliance, PowerCurve, detect
 from hub.inspection.attack.reconstruction import curve_known_to, curve_of_house
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.releases import releases_view
@@ -30,6 +31,12 @@ class AttackResult:
     wrong: int
     """Activations found here that the house's own curve does not show."""
 
+    @property
+    def counts(self) -> dict[Appliance, int]:
+        """How often each appliance was found."""
+        found = Counter(activation.appliance for activation in self.activations)
+        return {appliance: found[appliance] for appliance in Appliance}
+
 
 @dataclass(frozen=True, slots=True)
 class AttackView:
@@ -41,6 +48,12 @@ class AttackView:
     """By name; only those that were told something."""
     together: AttackResult
     """All of them, comparing notes."""
+
+    @property
+    def others(self) -> list[tuple[str, AttackResult]]:
+        """What each recipient could infer, by name; of several also all together, named ""."""
+        together = [("", self.together)] if len(self.recipients) > 1 else []
+        return [*self.recipients.items(), *together]
 
 
 def attack(
@@ -67,15 +80,13 @@ def attack(
         return AttackResult(
             curve=curve,
             activations=activations,
-            found=sum(any(one.overlaps(other, within) for other in activations) for one in seen),
-            wrong=sum(
-                not any(one.overlaps(other, within) for other in seen) for one in activations
-            ),
+            found=sum(any(a.overlaps(b, within) for b in activations) for a in seen),
+            wrong=sum(not any(a.overlaps(b, within) for b in seen) for a in activations),
         )
 
     return AttackView(
         period=period,
         house=AttackResult(own, seen, len(seen), 0),
-        recipients={name: result(1 + place, [name]) for place, name in enumerate(names)},
+        recipients={name: result(done, [name]) for done, name in enumerate(names, start=1)},
         together=result(curves - 1, names),
     )

@@ -42,8 +42,8 @@ def curve_of_house(device: Device, begin: int, end: int) -> PowerCurve:
             continue
         power = (after.register_wh - before.register_wh) * HOUR // (after.time - before.time)
         first = max(0, -(-(before.time - begin) // MINUTE))
-        for place in range(first, min(len(watts), -(-(after.time - begin) // MINUTE))):
-            watts[place] = power
+        for minute in range(first, min(len(watts), -(-(after.time - begin) // MINUTE))):
+            watts[minute] = power
     return PowerCurve(begin, MINUTE, watts)
 
 
@@ -70,13 +70,13 @@ def _put_exported(
     watts: list[int | None], slots: SlotRun, begin: int, since: int, until: int, width: int
 ) -> None:
     """Write what an export told over a curve: means over its resolution."""
-    told = slots.between(since, until)
+    exported = slots.between(since, until)
     sums: Counter[int] = Counter()
     counts: Counter[int] = Counter()
-    for start, use in zip(told.starts, told.use_wh, strict=True):
+    for start, use in zip(exported.starts, exported.use_wh, strict=True):
         sums[start // width] += use
         counts[start // width] += 1
-    for start in told.starts:
+    for start in exported.starts:
         block = start // width
         power = sums[block] * HOUR // (counts[block] * slots.seconds)
         watts[(start - begin) // slots.seconds] = power
@@ -103,17 +103,17 @@ def _projected(
     uses = dict(zip(slots.starts, slots.use_wh, strict=True))
     sampled = {form.sampled for form in forms if form.is_sample}
     sums = [form for form in forms if not form.is_sample]
-    places = range(first, last, seconds)
+    times = range(first, last, seconds)
     columns = [
         (0,) * len(sums) if time in sampled else column  # what is known is taken off the sums
-        for time, column in zip(places, _columns(sums, first, len(places)), strict=True)
+        for time, column in zip(times, _columns(sums, first, len(times)), strict=True)
     ]
     values = [
-        sum(column[row] * uses.get(time, 0) for time, column in zip(places, columns, strict=True))
+        sum(column[row] * uses.get(time, 0) for time, column in zip(times, columns, strict=True))
         for row in range(len(sums))
     ]
     estimate = _least_squares(Counter(columns), values)
-    for time, column in zip(places, columns, strict=True):
+    for time, column in zip(times, columns, strict=True):
         if begin <= time < end and (any(column) or time in sampled):
             use = fmpq(uses.get(time, 0)) if time in sampled else estimate[column]
             unknown[(time - begin) // seconds] = max(0, int((use * HOUR / seconds).floor()))
@@ -122,16 +122,16 @@ def _projected(
 
 def _entangled(begin: int, end: int, forms: Sequence[Form]) -> list[Form]:
     """Return the forms that reach into [begin, end), or overlap one that does, and so on."""
-    found: list[Form] = []
+    entangled: list[Form] = []
     rest = list(forms)
     spans = [(begin, end)]
     while spans:
         since, until = spans.pop()
-        near = [form for form in rest if form.begin < until and since < form.end]
-        rest = [form for form in rest if form not in near]
-        found += near
-        spans += [(form.begin, form.end) for form in near]
-    return found
+        touched = [form for form in rest if form.begin < until and since < form.end]
+        rest = [form for form in rest if form not in touched]
+        entangled += touched
+        spans += [(form.begin, form.end) for form in touched]
+    return entangled
 
 
 def _columns(forms: Sequence[Form], first: int, count: int) -> list[Column]:

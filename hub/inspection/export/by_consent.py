@@ -2,13 +2,12 @@
 """Readings that leave the house because the resident says so.
 
 An export names a recipient, a purpose, a register, a resolution and a period, and needs a consent
-to just that. It is a CSV file as `hub.inspection.copies` writes it, of one register (by default the
-main one), and on record before it is written.
+to just that. It is a CSV file as `copies` writes it, of one register (by default the main one), and
+on record before it is written.
 
     statement of the consent = "export " [OBIS " "] first "/" last      OBIS: not the main register
 """
 
-from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms, ExportRequest
 from hub.inspection.errors import InspectionError
-from hub.inspection.export.copies import slots_csv
+from hub.inspection.export.copies import CSV_TYPE, Copy, slots_csv
 from hub.inspection.views.slots import SlotRun, register_slots
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
@@ -26,15 +25,6 @@ BITS_A_READING: Final = 17
 MOST_BITS: Final = (1 << 63) - 1
 RESOLUTIONS: Final = (5, 15, 30, 60, 1440)
 STATEMENT: Final = "export "
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """Readings ready to be handed over."""
-
-    text: str
-    """CSV."""
-    readings: int
 
 
 def consent_to_export(
@@ -62,7 +52,7 @@ def consent_to_export(
             package=b"",
             recipient=recipient,
             purpose=purpose,
-            statement=f"{STATEMENT}{named}{_text(period)}",
+            statement=f"{STATEMENT}{named}{period.first}/{period.last}",
             least_days=1,
             least_minutes=minutes,
             answers=1,
@@ -72,7 +62,7 @@ def consent_to_export(
     )
 
 
-def export_readings(device: Device, number: int, minutes: int | None = None) -> Export:
+def export_readings(device: Device, number: int, minutes: int | None = None) -> Copy:
     """Return the readings that consent `number` is about, recorded as having left.
 
     `minutes` may be coarser than the consent. Raises `ReleaseRefused` where the consent does not
@@ -106,27 +96,20 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
             bits=BITS_A_READING * len(slots),
         )
     )
-    return Export(slots_csv(slots, device.zone), len(slots))
+    content = slots_csv(slots, device.zone).encode()
+    return Copy(f"export-{number}.csv", CSV_TYPE, content, len(slots))
 
 
 def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> SlotRun:
-    """Return the certified slots, merged to the resolution; what is provisional is not exported."""
+    """Return the certified slots, merged to the resolution; what is provisional is not exported.
+
+    Slots that begin in the same `minutes` since the epoch become one; its state is the worst.
+    """
     slots = register_slots(device, register, begin, end)
     slots = slots.between(begin, min(end, slots.certified_until))
     if not len(slots):
         raise InspectionError("no day of that period is certified")
-    return _merged(slots, minutes)
-
-
-def _text(period: Period) -> str:
-    return f"{period.first.isoformat()}/{period.last.isoformat()}"
-
-
-def _merged(slots: SlotRun, minutes: int) -> SlotRun:
-    """Return slots that begin in the same `minutes` since the epoch as one; its state is the worst.
-
-    Finer than the slots there is nothing.
-    """
+    # Finer than the slots there is nothing.
     seconds = max(60 * minutes, slots.seconds)
     if seconds == slots.seconds:
         return slots

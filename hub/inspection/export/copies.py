@@ -7,7 +7,7 @@ A CSV file with UTC and local time,
     2025-03-01T00:00:00Z,2025-03-01T01:00:00+01:00,312,measured
 
 with the columns feed_in_wh and feed_in_state more where the meter counts what is fed in, or a Green
-Button file (`hub.inspection.green_button`), which other software reads.
+Button file (`hub.inspection.export.green_button`), which other software reads.
 """
 
 import csv
@@ -19,13 +19,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from hub.device import Device
-from hub.inspection.errors import InspectionError
 from hub.inspection.export.green_button import green_button
-from hub.inspection.views.slots import SlotRun, slots_between
+from hub.inspection.views.slots import SlotRun, readings_of
 from hub.text import local_text, utc_text
 from protocols.metrology import Period, SlotState
+from tariffs.invoice import Invoice
 
 BUNDLE: Final = "bill bundle"
+CSV_TYPE: Final = "text/csv; charset=utf-8"
 
 
 class CopyForm(enum.StrEnum):
@@ -37,7 +38,7 @@ class CopyForm(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A file ready to be handed to the resident."""
+    """A file ready to be handed to the resident, or to somebody by consent."""
 
     name: str
     media_type: str
@@ -50,25 +51,23 @@ def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
 
     Raises `InspectionError` where there are none.
     """
-    begin, end = period.bounds(device.description.zone)
-    slots = slots_between(device, begin, end)
-    if not len(slots):
-        raise InspectionError(f"there are no readings of {period.first} to {period.last}")
+    slots = readings_of(device, period)
     name = f"readings-{period.first}-{period.last}"
     if form is CopyForm.CSV:
         content = slots_csv(slots, device.zone).encode()
-        copy = Copy(f"{name}.csv", "text/csv; charset=utf-8", content, len(slots))
+        copy = Copy(f"{name}.csv", CSV_TYPE, content, len(slots))
     else:
         content = green_button(slots, device.description, device.now()).encode()
         copy = Copy(f"{name}.xml", "application/atom+xml", content, len(slots))
+    begin, end = period.bounds(device.description.zone)
     device.disclosure.record_copy(form.value, begin, end, len(slots), content)
     return copy
 
 
-def record_bundle(device: Device, begin: int, end: int, number: int, content: bytes) -> Copy:
+def record_bundle(device: Device, invoice: Invoice, content: bytes) -> Copy:
     """Return an invoice's bundle, for `meterlet bill verify`, recorded as taken out."""
-    device.disclosure.record_copy(BUNDLE, begin, end, 0, content)
-    return Copy(f"bill-{number}.bundle", "application/octet-stream", content, 0)
+    device.disclosure.record_copy(BUNDLE, invoice.begin, invoice.end, 0, content)
+    return Copy(f"bill-{invoice.number}.bundle", "application/octet-stream", content, 0)
 
 
 def slots_csv(slots: SlotRun, zone: ZoneInfo) -> str:
@@ -80,8 +79,8 @@ def slots_csv(slots: SlotRun, zone: ZoneInfo) -> str:
     writer = csv.writer(text, lineterminator="\n")
     names = [name for energy, state, _, _ in columns for name in (energy, state)]
     writer.writerow(("start_utc", "start_local", *names))
-    for place, start in enumerate(slots.starts):
-        cells = [_cells(energy[place], states[place]) for _, _, energy, states in columns]
+    for index, start in enumerate(slots.starts):
+        cells = [_cells(energy[index], states[index]) for _, _, energy, states in columns]
         writer.writerow((utc_text(start), local_text(start, zone), *chain(*cells)))
     return text.getvalue()
 

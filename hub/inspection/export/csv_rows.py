@@ -40,7 +40,7 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
     yield (*READINGS_HEADER, FEED_IN) if view.feeds_in else READINGS_HEADER
     for bucket in view.buckets:
         states, money = bucket.states, bucket.cost or bucket.energy_cost
-        bands = [f"{one.band} {one.energy_wh}" for one in bucket.bands]
+        bands = [f"{use.band} {use.energy_wh}" for use in bucket.bands]
         yield (
             utc_text(bucket.begin),
             utc_text(bucket.end),
@@ -65,8 +65,8 @@ def fine_rows(uses: Iterable[FineUse], zone: ZoneInfo) -> Iterator[tuple[str, ..
             utc_text(use.begin),
             utc_text(use.end),
             local_text(use.begin, zone),
-            "" if use.energy_wh is None else str(use.energy_wh),
-            "" if use.watts is None else str(use.watts),
+            _whole(use.energy_wh),
+            _whole(use.watts),
             state,
         )
 
@@ -76,8 +76,8 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
-def _whole(watt_hours: int | None) -> str:
-    return "" if watt_hours is None else str(watt_hours)
+def _whole(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 def _exact(money: Money | None) -> str:

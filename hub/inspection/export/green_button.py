@@ -13,7 +13,7 @@ stand in the order of the standard's schema.
 """
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -23,6 +23,7 @@ from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 from hub.device import Description
+from hub.inspection.views.calendar import utc_offset
 from hub.inspection.views.slots import SlotRun
 from hub.text import local_day, utc_text
 from protocols.metrology import SlotState, find_zone
@@ -67,8 +68,8 @@ def _lines(slots: SlotRun, description: Description, now: int) -> Iterator[str]:
     yield from _entry(
         home, now, "LocalTimeParameters/1", [], description.zone, _local_time(zone, year)
     )
-    for place, register in enumerate(_registers(slots), start=1):
-        reading, kind = f"{root}/MeterReading/{place}", f"ReadingType/{place}"
+    for position, register in enumerate(_registers(slots), start=1):
+        reading, kind = f"{root}/MeterReading/{position}", f"ReadingType/{position}"
         yield from _entry(
             home, now, reading, [f"{reading}/IntervalBlock", kind], register.title,
             "<espi:MeterReading/>",
@@ -115,6 +116,10 @@ def _element(name: str, value: int | str) -> str:
     return f"<espi:{name}>{value}</espi:{name}>"
 
 
+def _parent(name: str, members: Sequence[tuple[str, int | str]]) -> str:
+    return _element(name, "".join(_element(*member) for member in members))
+
+
 def _reading_type(seconds: int, direction: int) -> str:
     members = (
         ("accumulationBehaviour", 4),  # deltaData
@@ -128,8 +133,7 @@ def _reading_type(seconds: int, direction: int) -> str:
         ("timeAttribute", 0),
         ("uom", 72),  # Wh
     )
-    inside = "".join(_element(name, value) for name, value in members)
-    return f"<espi:ReadingType>{inside}</espi:ReadingType>"
+    return _parent("ReadingType", members)
 
 
 def _days(slots: SlotRun, zone: ZoneInfo) -> Iterator[tuple[str, SlotRun]]:
@@ -157,7 +161,7 @@ def _block(slots: SlotRun) -> str:
 
 
 def _interval(name: str, start: int, duration: int) -> str:
-    return f"<espi:{name}>{_element('duration', duration)}{_element('start', start)}</espi:{name}>"
+    return _parent(name, (("duration", duration), ("start", start)))
 
 
 # Local time
@@ -165,13 +169,13 @@ def _interval(name: str, start: int, duration: int) -> str:
 
 def _local_time(zone: ZoneInfo, year: int) -> str:
     end_rule, offset, start_rule, standard = dst_rules(zone, year)
-    inside = (
-        _element("dstEndRule", end_rule)
-        + _element("dstOffset", offset)
-        + _element("dstStartRule", start_rule)
-        + _element("tzOffset", standard)
+    members = (
+        ("dstEndRule", end_rule),
+        ("dstOffset", offset),
+        ("dstStartRule", start_rule),
+        ("tzOffset", standard),
     )
-    return f"<espi:LocalTimeParameters>{inside}</espi:LocalTimeParameters>"
+    return _parent("LocalTimeParameters", members)
 
 
 def dst_rules(zone: ZoneInfo, year: int) -> tuple[str, int, str, int]:
@@ -184,47 +188,36 @@ def dst_rules(zone: ZoneInfo, year: int) -> tuple[str, int, str, int]:
     starts = [change for change in changes if change[1] > 0]
     ends = [change for change in changes if change[1] < 0]
     january = datetime(year, 1, 1, tzinfo=zone)
-    offsets = {_offset(january), *(_offset(moment.astimezone(zone)) for moment, _ in changes)}
+    offsets = {utc_offset(january, zone), *(utc_offset(moment, zone) for moment, _ in changes)}
     standard = min(offsets)
     if len(starts) != 1 or len(ends) != 1:
         return NO_RULE, 0, NO_RULE, standard
-    return (
-        _rule(zone, year, ends[0]),
-        starts[0][1],
-        _rule(zone, year, starts[0]),
-        standard,
-    )
+    return _rule(zone, year, ends[0]), starts[0][1], _rule(zone, year, starts[0]), standard
 
 
 def _changes(zone: ZoneInfo, year: int) -> list[tuple[datetime, int]]:
     """Return the moments (UTC) in a year at which the clock changes, and by how many seconds."""
-    found = []
+    changes = []
     moment, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     hour = timedelta(hours=1)
     while moment < end:
-        change = _offset((moment + 24 * hour).astimezone(zone)) - _offset(moment.astimezone(zone))
+        change = utc_offset(moment + 24 * hour, zone) - utc_offset(moment, zone)
         if change:
             exact = moment
-            while _offset((exact + hour).astimezone(zone)) == _offset(moment.astimezone(zone)):
+            while utc_offset(exact + hour, zone) == utc_offset(moment, zone):
                 exact += hour
-            found.append((exact + hour, change))
+            changes.append((exact + hour, change))
         moment += 24 * hour
-    return found
-
-
-def _offset(moment: datetime) -> int:
-    offset = moment.utcoffset()
-    assert offset is not None
-    return int(offset.total_seconds())
+    return changes
 
 
 def _rule(zone: ZoneInfo, year: int, change: tuple[datetime, int]) -> str:
     local = _clock_before(zone, change)
     is_last = all(
-        one.day + 7 > monthrange(one.year, one.month)[1]
-        for other in range(year, year + YEARS_LOOKED_AT)
-        for one in (_clock_before(zone, each) for each in _changes(zone, other))
-        if one.month == local.month
+        other.day + 7 > monthrange(other.year, other.month)[1]
+        for later in range(year, year + YEARS_LOOKED_AT)
+        for other in (_clock_before(zone, each) for each in _changes(zone, later))
+        if other.month == local.month
     )
     operator = LAST if is_last else (local.day - 1) // 7 + 2
     seconds = 60 * local.minute + local.second

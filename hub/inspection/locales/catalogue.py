@@ -1,26 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A language's texts and its way of writing numbers, money and time."""
+"""What the resident reads, in four languages, and numbers, money and dates as each writes them.
+
+A catalogue is a TOML file a language, `en.toml` being the one the others are held against: tables
+and keys, joined with dots, name a text (`states.missing`). Placeholders are written `{name}`. A
+text with a number in it has a table of plural forms, `one` and `other`.
+"""
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Final
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_time
+from babel.dates import format_date, format_datetime, format_time, get_month_names
 from babel.numbers import format_currency, format_decimal, format_percent
 
+from hub.disclosure import ConsentTerms
+from hub.disclosure.wording import consent_in_words
 from hub.inspection.views.money import Money
+from protocols.metrology import Period, date_at
+from tariffs import Bill
+from tariffs.bill import BillItem
 
 LOCALES: Final = {"en": "en_GB", "de": "de_DE", "it": "it_IT", "fr": "fr_FR"}
 LANGUAGES: Final = tuple(LOCALES)
 MOST_PREFERENCES: Final = 20
 
-Length = Literal["short", "medium", "long", "full"]
+PPM_DECIMALS: Final = 4
+SHOWN_DECIMALS: Final = 4
+RATE_UNITS: Final = {"Wh": "kWh", "W": "kW"}
+UNKNOWN: Final = "–"
 
 
 class UnknownText(KeyError):
@@ -29,48 +43,75 @@ class UnknownText(KeyError):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """One language. Nothing it writes is rounded but to be shown."""
+    """One language. Nothing it writes is rounded but to be shown; what is unknown is a dash."""
 
     language: str
+    """Its code, as HTML names it."""
     texts: Mapping[str, str] = field(repr=False)
     locale: Locale = field(repr=False)
+    zone: tzinfo = UTC
+    """In which times are shown."""
+    prefix: str = ""
+    """What the names of the texts begin with that `t` and `n` are asked for."""
 
-    def t(self, key: str, **values: object) -> str:
+    def for_pages(self, zone: tzinfo) -> "Catalogue":
+        """Return the catalogue as the pages use it, with their own texts."""
+        return replace(self, zone=zone, prefix="pages.")
+
+    @property
+    def languages(self) -> dict[str, str]:
+        """The languages there are, each in its own."""
+        return {code: catalogue(code).t("language.name") for code in LANGUAGES}
+
+    def t(self, key: str, /, **values: object) -> str:
         """Return the text of that name with its placeholders filled."""
         try:
-            text = self.texts[key]
+            text = self.texts[self.prefix + key]
         except KeyError:
             raise UnknownText(key) from None
         return text.format_map(values)
 
-    def n(self, key: str, number: int, **values: object) -> str:
+    def n(self, key: str, number: int, /, **values: object) -> str:
         """Return the plural form of a text for a number, which its `{n}` is."""
-        form = self.locale.plural_form(number)
-        name = f"{key}.{form}" if f"{key}.{form}" in self.texts else f"{key}.other"
+        name = f"{key}.{self.locale.plural_form(number)}"
+        if self.prefix + name not in self.texts:
+            name = f"{key}.other"
         return self.t(name, n=self.number(number), **values)
+
+    # Numbers
 
     def number(self, value: int | Decimal, decimals: int = 0) -> str:
         """Return a number with so many decimals, grouped."""
         pattern = "#,##0." + "0" * decimals if decimals else "#,##0"
         return format_decimal(Decimal(value), format=pattern, locale=self.locale)
 
-    def energy(self, watt_hours: int | None, decimals: int = 3) -> str:
-        """Return energy in kWh; an unknown one as a dash."""
+    def energy(self, watt_hours: int | None) -> str:
+        """Return energy in kWh, to the watt-hour."""
         if watt_hours is None:
-            return "–"
-        return f"{self.number(Decimal(watt_hours).scaleb(-3), decimals)}\N{NO-BREAK SPACE}kWh"
+            return UNKNOWN
+        return f"{self.number(Decimal(watt_hours).scaleb(-3), 3)}\N{NO-BREAK SPACE}kWh"
 
-    def power(self, watts: int) -> str:
+    def power(self, watts: int | None) -> str:
         """Return power in W."""
-        return f"{self.number(watts)}\N{NO-BREAK SPACE}W"
+        return UNKNOWN if watts is None else f"{self.number(watts)}\N{NO-BREAK SPACE}W"
+
+    def share(self, ppm: int | None) -> str:
+        """Return millionths as a percentage with its sign."""
+        if ppm is None:
+            return UNKNOWN
+        pattern = str(self.locale.percent_formats[None].pattern).replace("0", "0.0", 1)
+        value = Decimal(ppm).scaleb(-6)
+        return format_percent(value, format=f"+{pattern};-{pattern}", locale=self.locale)
+
+    # Money
 
     def money(self, money: Money | None, decimals: int = 2) -> str:
-        """Return an amount with its currency; an unknown one as a dash."""
+        """Return an amount with its currency."""
         if money is None:
-            return "–"
+            return UNKNOWN
         return self.amount(Decimal(money.rounded(decimals)), money.currency, decimals)
 
-    def amount(self, amount: Decimal, currency: str, decimals: int = 2) -> str:
+    def amount(self, amount: Decimal, currency: str, decimals: int) -> str:
         """Return an amount that is rounded already."""
         places = "." + "0" * decimals if decimals else ""
         pattern = str(self.locale.currency_formats["standard"].pattern)
@@ -83,32 +124,111 @@ class Catalogue:
             currency_digits=False,
         )
 
-    def share(self, ppm: int, decimals: int = 1) -> str:
-        """Return millionths as a percentage with its sign."""
-        places = "." + "0" * decimals if decimals else ""
-        value = Decimal(ppm).scaleb(-6)
-        pattern = str(self.locale.percent_formats[None].pattern).replace("0", f"0{places}", 1)
-        return format_percent(value, format=f"+{pattern};-{pattern}", locale=self.locale)
+    def exact(self, text: str, currency: str) -> str:
+        """Return an amount that a bill has rounded, as `127.46`, with all its decimals."""
+        amount = Decimal(text)
+        return self.amount(amount, currency, _places(amount))
 
-    def day(self, day: date, length: Length = "medium") -> str:
+    def fraction(self, difference: Fraction | None, currency: str) -> str:
+        """Return an exact difference, to four decimals."""
+        if difference is None:
+            return UNKNOWN
+        amount = Decimal(round(difference * 10**SHOWN_DECIMALS)).scaleb(-SHOWN_DECIMALS)
+        return self.amount(amount, currency, SHOWN_DECIMALS)
+
+    def item_quantity(self, item: BillItem) -> str:
+        """Return of how much a bill's item is; empty where it is of no quantity."""
+        if item.quantity is None:
+            return ""
+        match item.unit:
+            case "Wh":
+                return self.energy(item.quantity)
+            case "W":
+                return self.power(item.quantity)
+            case "":
+                return self.number(item.quantity)
+            case unit:
+                return self.n(f"unit.{unit}", item.quantity)
+
+    def item_rate(self, item: BillItem, currency: str) -> str:
+        """Return a bill item's price a unit, with the decimals it has, at least two, or its tax."""
+        if item.rate is None:
+            return ""
+        if item.kind in ("tax", "rebate"):
+            percent = Decimal(item.rate).scaleb(-PPM_DECIMALS).normalize()
+            return f"{self.number(percent, _places(percent))} %"
+        amount = Decimal(item.rate).scaleb(-6).normalize()
+        price = self.amount(amount, currency, max(2, _places(amount)))
+        unit = RATE_UNITS.get(item.unit, item.unit)
+        name = unit if unit in RATE_UNITS.values() or not unit else self.t(f"per.{unit}")
+        return f"{price}/{name}" if name else price
+
+    def item_amount(self, item: BillItem, bill: Bill) -> str:
+        """Return what a bill's item comes to, to a hundredth of a cent."""
+        return self.money(Money.of_item(bill, item), SHOWN_DECIMALS)
+
+    # Time
+
+    def day(self, day: date) -> str:
         """Return a day."""
-        return format_date(day, length, locale=self.locale)
+        return format_date(day, locale=self.locale)
+
+    def day_of(self, time: int) -> str:
+        """Return the local day of a moment."""
+        return self.day(date_at(time, self.zone))
+
+    def short_day(self, time: int) -> str:
+        """Return weekday and day of the month of a moment."""
+        return format_date(date_at(time, self.zone), "EEE d", locale=self.locale)
+
+    def iso_day(self, time: int) -> str:
+        """Return the local day of a moment as addresses have it."""
+        return date_at(time, self.zone).isoformat()
+
+    def month_name(self, time: int) -> str:
+        """Return the short name of a moment's month."""
+        names = get_month_names("abbreviated", locale=self.locale)
+        return str(names[date_at(time, self.zone).month])
 
     def month(self, day: date) -> str:
         """Return a day's month and year."""
         return format_date(day, "LLLL y", locale=self.locale)
 
-    def weekday(self, day: date) -> str:
-        """Return a day's name."""
-        return format_date(day, "EEEE", locale=self.locale)
+    def month_year(self, time: int) -> str:
+        """Return the local month of a moment, with its year."""
+        return self.month(date_at(time, self.zone))
 
-    def clock(self, time: int, zone: tzinfo) -> str:
+    def clock(self, time: int) -> str:
         """Return the local time of day of a moment."""
-        return format_time(datetime.fromtimestamp(time, UTC), "HH:mm", zone, self.locale)
+        return format_time(datetime.fromtimestamp(time, UTC), "HH:mm", self.zone, self.locale)
 
-    def moment(self, time: int, zone: tzinfo, length: Length = "medium") -> str:
+    def moment(self, time: int) -> str:
         """Return a moment as local date and time."""
-        return format_datetime(datetime.fromtimestamp(time, UTC), length, zone, self.locale)
+        moment = datetime.fromtimestamp(time, UTC)
+        return format_datetime(moment, tzinfo=self.zone, locale=self.locale)
+
+    def minute(self, time: int) -> str:
+        """Return a moment as local date and time of day, to the minute."""
+        return f"{self.day_of(time)}, {self.clock(time)}"
+
+    def period(self, period: Period) -> str:
+        """Return a period of days: a day, a month, a year, or from when to when."""
+        first, last = period.first, period.last
+        if first == last:
+            return format_date(first, "full", locale=self.locale)
+        if period == Period.month(first.year, first.month):
+            return self.month(first)
+        if period == Period(date(first.year, 1, 1), date(first.year, 12, 31)):
+            return str(first.year)
+        return f"{self.day(first)} – {self.day(last)}"
+
+    def span(self, begin: int, end: int) -> str:
+        """Return the days that [begin, end) touches."""
+        return self.period(Period(date_at(begin, self.zone), date_at(end - 1, self.zone)))
+
+    def consent(self, terms: ConsentTerms) -> str:
+        """Return what a consent allows."""
+        return consent_in_words(terms, self.language, self.day)
 
 
 @cache
@@ -126,12 +246,12 @@ def catalogue(language: str) -> Catalogue:
 def best_language(accepted: str) -> str:
     """Return the language that an Accept-Language header prefers (RFC 9110, 12.5.4)."""
     wanted: list[tuple[int, int, str]] = []
-    for place, part in enumerate(accepted.split(",")[:MOST_PREFERENCES]):
+    for position, part in enumerate(accepted.split(",")[:MOST_PREFERENCES]):
         tag, _, weight = part.strip().partition(";")
         language = tag.strip().lower().partition("-")[0]
         quality = _quality(weight.strip())
         if language in LOCALES and quality:
-            wanted.append((-quality, place, language))
+            wanted.append((-quality, position, language))
     return min(wanted)[2] if wanted else LANGUAGES[0]
 
 
@@ -147,11 +267,16 @@ def _quality(weight: str) -> int:
     return min(int(digits), 1000) if digits.isdigit() else 0
 
 
+def _places(amount: Decimal) -> int:
+    """Return how many decimals an amount is written with."""
+    return max(0, -int(amount.as_tuple().exponent))
+
+
 def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
+            texts |= _flat(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = str(value)
-    return found
+            texts[prefix + key] = str(value)
+    return texts

@@ -12,9 +12,11 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Protocol
 
 from hub.certifier import DayUse
 from hub.device import Device
+from hub.inspection.views.bucket import BandUse, band_uses
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.metering import PeriodIncomplete
 from protocols.metrology import SlotState
@@ -49,16 +51,16 @@ class CheckedBill:
     tariff: Tariff | None
     bill: Bill | None
     """Recomputed from raw readings; None where that cannot be done."""
-    bands: tuple[str, ...] = ()
-    use_wh: tuple[int, ...] = ()
+    bands: tuple[BandUse, ...] = ()
+    energy_wh: int = 0
 
     @property
     def difference(self) -> Fraction | None:
         """How much the invoice asks beyond the recomputed bill, in the currency; None: unknown."""
         if self.bill is None:
             return None
-        asked = Fraction(self.invoice.exact, 10**self.invoice.decimals)
-        return asked - Fraction(self.bill.total_exact, 10**self.bill.exact_decimals)
+        invoiced = Fraction(self.invoice.exact, 10**self.invoice.decimals)
+        return invoiced - Fraction(self.bill.total_exact, 10**self.bill.exact_decimals)
 
 
 def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
@@ -79,11 +81,11 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
     """Return the check, refuted if the invoice asks again for what an earlier one asks for."""
-    asked = checked.invoice
-    void = {invoice.replaces for invoice in (*earlier, asked)}
+    invoice = checked.invoice
+    void = {each.replaces for each in (*earlier, invoice)}
     for other in earlier:
-        overlaps = asked.begin < other.end and other.begin < asked.end
-        if overlaps and other.meter == asked.meter and other.number not in void:
+        overlaps = invoice.begin < other.end and other.begin < invoice.end
+        if overlaps and other.meter == invoice.meter and other.number not in void:
             reason = f"it bills days that invoice {other.number} bills, and does not replace it"
             return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     return checked
@@ -99,30 +101,30 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
         return cannot_tell("it names a tariff that was never sent to this hub")
     try:
         registers = billed_registers(tariff, invoice.begin, invoice.end)
-        found = _readings(device, registers, invoice.begin, invoice.end)
+        uses_of = _readings(device, registers, invoice.begin, invoice.end)
     except (PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
-    any_register = next(iter(found.values()))
+    any_register = next(iter(uses_of.values()))
     starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]
-    energy = {name: tuple(wh for use in uses for wh in use.uses) for name, uses in found.items()}
+    energy = {name: tuple(wh for use in uses for wh in use.uses) for name, uses in uses_of.items()}
     use_wh = energy.get(Register.IMPORT, (0,) * len(starts))
-    states = combine_states([[s for use in uses for s in use.states] for uses in found.values()])
+    states = combine_states([[s for use in uses for s in use.states] for uses in uses_of.values()])
     slot_seconds = 60 * device.main.slot_minutes
     try:
         bill = compute_bill(
             tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT)
         )
-        bands = tuple(tariff.bands(starts, slot_seconds))
+        bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
-    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, use_wh)
+    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh))
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
-        return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
+        return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     missing = states.count(SlotState.MISSING)
     if missing != invoice.missing:
         reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
-        return CheckedBill(invoice, Verdict.DIFFERS, reason, tariff, bill, bands, use_wh)
+        return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     return checked
 
 
@@ -131,10 +133,42 @@ def _readings(
 ) -> dict[Register, list[DayUse]]:
     """Return the days of the registers; raise `PeriodIncomplete` where one is not there."""
     meters = {Register.IMPORT: device.main, Register.EXPORT: device.feed_in}
-    found = {}
+    uses = {}
     for register in registers:
         meter = meters[register]
         if meter is None:
             raise PeriodIncomplete("the tariff credits feed-in, this hub has no register of it")
-        found[register] = meter.uses(meter.period(begin, end))
-    return found
+        uses[register] = meter.uses(meter.period(begin, end))
+    return uses
+
+
+@dataclass(frozen=True, slots=True)
+class ProofCheck:
+    """The verdict on a proof."""
+
+    verdict: Verdict
+    reason: str
+    """Where it differs, or why it cannot be told; empty where it matches."""
+    total: str | None = None
+    """What the proof shows is to be paid; None where it shows nothing."""
+    currency: str | None = None
+
+
+class BillProofs(Protocol):
+    """Checks the proof behind a bill: whoever serves the resident hands in one.
+
+    What a supplier was proved lies in the hub: the applet's answer, to the byte, in the disclosure
+    log, and the tariff in the applet's store. How the question and the proof are made is the
+    applet's own business, of which the hub knows nothing (the command line does:
+    `meterlet.commands.inspect.proofs`).
+    """
+
+    def bundle(self, device: Device, applet: bytes, invoice: Invoice) -> bytes:
+        """Return everything that proves an invoice, for `meterlet bill verify`.
+
+        Raises `InspectionError` where the hub has not all of it, or it is not what the invoice
+        names as its evidence.
+        """
+
+    def check(self, device: Device, applet: bytes, invoice: Invoice) -> ProofCheck:
+        """Return whether the proof the supplier has shows just this invoice."""

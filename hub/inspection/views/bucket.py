@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One bucket of a view: what was used in a stretch of time, how it is known, what it costs."""
+"""One bucket of a view: what was used in a stretch of time, how it is known, what it costs.
+
+A period's bucket comes out of its slots, or out of the buckets that fill it where that is the very
+same. Energy, states and peaks always add up, bills not always.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
-from hub.inspection.views.pricing import Pricing, SlotPrice
+from hub.inspection.views.pricing import Pricing
 from hub.inspection.views.slots import SlotRun
 from protocols.metrology import SlotState
+from tariffs import MissingRule, Tariff
+from tariffs.energy import EnergyCharge, SeriesCharge
+from tariffs.fixed import StandingCharge
+from tariffs.periods import Interval
+from tariffs.steps import Tax
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ def bucket_of(
         unattributed_wh=sum(wh for _, wh in part.unattributed),
         is_provisional=part.end > slots.certified_until,
         peak=peak_in(part),
-        bands=_bands(part, prices),
+        bands=band_uses([price.band for price in prices], part.use_wh),
         price_micro=distinct.pop() if len(distinct) == 1 else None,
         energy_cost=costs.energy,
         cost=costs.whole,
@@ -131,11 +141,85 @@ def peak_in(slots: SlotRun) -> Peak | None:
     return Peak(-start, slots.seconds, use)
 
 
-def _bands(slots: SlotRun, prices: Sequence[SlotPrice]) -> tuple[BandUse, ...]:
+def band_uses(bands: Iterable[str | None], use_wh: Iterable[int]) -> tuple[BandUse, ...]:
+    """Return what was used in each band, from the bands and the uses of slots, one by one."""
     energy: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    for use, price in zip(slots.use_wh, prices, strict=True):
-        if price.band is not None:
-            energy[price.band] += use
-            count[price.band] += 1
+    for band, use in zip(bands, use_wh, strict=True):
+        if band is not None:
+            energy[band] += use
+            count[band] += 1
     return tuple(BandUse(band, energy[band], count[band]) for band in count)
+
+
+def adds_up(book: TariffBook, begin: int, end: int) -> bool:
+    """Tell whether the bills of parts of [begin, end) sum to the bill of the whole.
+
+    A bill does if its charges are for each kilowatt-hour or day and its steps are taxes: these are
+    exact, whatever the period. Blocks, demand, monthly charges, caps and the like are of a period
+    as a whole, and so are rules for missing slots.
+    """
+    return all(
+        tariff is None or _is_by_kwh_and_day(tariff) for _, _, tariff in book.parts(begin, end)
+    )
+
+
+def _is_by_kwh_and_day(tariff: Tariff) -> bool:
+    return tariff.missing is MissingRule.OMIT and all(
+        not version.rounded
+        and all(type(step) is Tax for step in version.steps)
+        and all(
+            isinstance(charge, EnergyCharge | SeriesCharge)
+            or (isinstance(charge, StandingCharge) and charge.per is Interval.DAY)
+            for charge in version.charges
+        )
+        for version in tariff.versions
+    )
+
+
+def sum_of_buckets(buckets: Sequence[UseBucket], begin: int, end: int) -> UseBucket | None:
+    """Return the bucket of [begin, end), which `buckets` fill in order and whose bills add up.
+
+    None where one of them has slots but no cost: then why is for the whole to say.
+    """
+    filled = [bucket for bucket in buckets if bucket.states.known or bucket.states.missing]
+    if any(bucket.reason or bucket.cost is None for bucket in filled):
+        return None
+    energies = [bucket.energy_wh for bucket in filled if bucket.energy_wh is not None]
+    fed_in = [bucket.fed_in_wh for bucket in filled if bucket.fed_in_wh is not None]
+    prices = {bucket.price_micro for bucket in filled}
+    return UseBucket(
+        begin=begin,
+        end=end,
+        energy_wh=sum(energies) if energies else None,
+        states=StateCounts(
+            *(
+                sum(getattr(bucket.states, name) for bucket in filled)
+                for name in ("measured", "estimated", "substituted", "missing")
+            )
+        ),
+        unknown_seconds=sum(bucket.unknown_seconds for bucket in buckets),
+        unattributed_wh=sum(bucket.unattributed_wh for bucket in filled),
+        is_provisional=any(bucket.is_provisional for bucket in filled),
+        peak=_highest(filled),
+        bands=_sum_bands(filled),
+        price_micro=prices.pop() if len(prices) == 1 else None,
+        energy_cost=Money.total(bucket.energy_cost for bucket in filled if bucket.energy_cost),
+        cost=Money.total(bucket.cost for bucket in filled if bucket.cost),
+        fed_in_wh=sum(fed_in) if fed_in else None,
+    )
+
+
+def _highest(buckets: Sequence[UseBucket]) -> Peak | None:
+    peaks = [bucket.peak for bucket in buckets if bucket.peak is not None]
+    return max(peaks, key=lambda peak: (peak.energy_wh, -peak.begin), default=None)
+
+
+def _sum_bands(buckets: Sequence[UseBucket]) -> tuple[BandUse, ...]:
+    sums: dict[str, BandUse] = {}
+    for use in (band for bucket in buckets for band in bucket.bands):
+        before = sums.get(use.band, BandUse(use.band, 0, 0))
+        sums[use.band] = BandUse(
+            use.band, before.energy_wh + use.energy_wh, before.slots + use.slots
+        )
+    return tuple(sums.values())

@@ -57,7 +57,7 @@ class BucketKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Summaries:
+class BucketCache:
     """The kept buckets of one hub."""
 
     database: Database
@@ -65,7 +65,7 @@ class Summaries:
     _cipher: AESGCM = field(repr=False)
 
     @classmethod
-    def of(cls, device: Device, database: Database) -> "Summaries":
+    def of(cls, device: Device, database: Database) -> "BucketCache":
         """Return the buckets in a file that was opened with `SUMMARY_COMPONENT`."""
         return cls(database, device, AESGCM(device.sealing_key("summaries")))
 
@@ -81,13 +81,8 @@ class Summaries:
         kept = {
             (begin, end, subject): (nonce, sealed) for begin, end, subject, nonce, sealed in rows
         }
-        found = {}
-        for key in keys:
-            row = kept.get(key[:3])
-            bucket = None if row is None else self._open(key, *row)
-            if bucket is not None:
-                found[key] = bucket
-        return found
+        opened = {key: self._open(key, *kept[key[:3]]) for key in keys if key[:3] in kept}
+        return {key: bucket for key, bucket in opened.items() if bucket is not None}
 
     def keep(self, buckets: Iterable[tuple[BucketKey, UseBucket]]) -> None:
         """Keep buckets, in the place of older ones."""
@@ -98,9 +93,7 @@ class Summaries:
             rows.append((*key[:3], nonce, sealed))
         if rows:
             with self.database.transaction() as connection:
-                connection.executemany(
-                    "INSERT OR REPLACE INTO summary VALUES (?, ?, ?, ?, ?)", rows
-                )
+                connection.executemany(INTO_SUMMARY, rows)
 
     def _open(self, key: BucketKey, nonce: bytes, sealed: bytes) -> UseBucket | None:
         try:
@@ -120,10 +113,8 @@ def _encode(bucket: UseBucket) -> bytes:
 
 
 def _decode(key: BucketKey, data: bytes) -> UseBucket:
-    members = decode_row(data)
-    energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = members
-    *costs, reason, fed_in = rest
-    energy_cost, cost = (None if one is None else Money(*one) for one in costs)
+    energy, states, unknown, unattributed, provisional, peak, bands, price, *rest = decode_row(data)
+    energy_cost, cost, reason, fed_in = rest
     return UseBucket(
         begin=key.begin,
         end=key.end,
@@ -135,8 +126,8 @@ def _decode(key: BucketKey, data: bytes) -> UseBucket:
         peak=None if peak is None else Peak(*peak),
         bands=tuple(BandUse(*band) for band in bands),
         price_micro=price,
-        energy_cost=energy_cost,
-        cost=cost,
+        energy_cost=None if energy_cost is None else Money(*energy_cost),
+        cost=None if cost is None else Money(*cost),
         reason=reason,
         fed_in_wh=fed_in,
     )

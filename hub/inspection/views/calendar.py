@@ -7,8 +7,9 @@ made up or left out. Weeks begin on Monday (ISO 8601). What a period cuts is cut
 
 import enum
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby, pairwise
+from zoneinfo import ZoneInfo
 
 from protocols.metrology import Period
 
@@ -36,25 +37,13 @@ def buckets(period: Period, by: By, zone: str, slot_minutes: int) -> Iterator[tu
     """Yield begin and end of each bucket, in epoch seconds, in order and without gaps."""
     if by.is_of_days:
         days = period.days(zone)
-        for _, group in groupby(days, lambda day: _named(day, by)):
+        for _, group in groupby(days, lambda day: calendar_period(by, day)):
             first, *rest = group
             yield Period(first, rest[-1] if rest else first).bounds(zone)
         return
     step = 60 * slot_minutes if by is By.SLOT else HOUR
     for grid in period.grids(zone, slot_minutes):
         yield from pairwise([*range(grid.begin, grid.end, step), grid.end])
-
-
-def _named(day: date, by: By) -> tuple[int, ...]:
-    match by:
-        case By.WEEK:
-            return day.isocalendar()[:2]
-        case By.MONTH:
-            return day.year, day.month
-        case By.YEAR:
-            return (day.year,)
-        case _:
-            return day.year, day.month, day.day
 
 
 def calendar_period(by: By, day: date) -> Period:
@@ -69,6 +58,13 @@ def calendar_period(by: By, day: date) -> Period:
             return Period(date(day.year, 1, 1), date(day.year, 12, 31))
         case _:
             return Period(day, day)
+
+
+def utc_offset(moment: datetime, zone: ZoneInfo) -> int:
+    """Return how many seconds the clock of a zone is ahead of UTC at a moment."""
+    offset = moment.astimezone(zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
 
 
 def period_before(period: Period, by: By | None = None) -> Period:

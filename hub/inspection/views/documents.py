@@ -55,9 +55,9 @@ class TariffBook:
     def of(cls, documents: Iterable[SupplierDocuments]) -> "TariffBook":
         """Return the book of some suppliers' documents."""
         documents = list(documents)
-        tariffs = {tariff.digest: tariff for one in documents for tariff in one.tariffs}
+        tariffs = {tariff.digest: tariff for supplier in documents for tariff in supplier.tariffs}
         invoices = sorted(
-            (invoice for one in documents for invoice in one.invoices),
+            (invoice for supplier in documents for invoice in supplier.invoices),
             key=lambda invoice: (invoice.issued, invoice.number),
             reverse=True,
         )
@@ -89,14 +89,14 @@ class TariffBook:
         bounds |= {time for b, e, _ in self.invoiced for time in (b, e)}
         bounds |= {time for tariff in self.tariffs for time in (tariff.begin, tariff.end)}
         inside = sorted(time for time in bounds if begin <= time <= end)
-        found: list[tuple[int, int, Tariff | None]] = []
+        parts: list[tuple[int, int, Tariff | None]] = []
         for since, until in pairwise(inside):
             tariff = self.at(since)
-            if found and found[-1][2] is tariff:
-                found[-1] = (found[-1][0], until, tariff)
+            if parts and parts[-1][2] is tariff:
+                parts[-1] = (parts[-1][0], until, tariff)
             else:
-                found.append((since, until, tariff))
-        return found
+                parts.append((since, until, tariff))
+        return parts
 
 
 def supplier_documents(device: Device, applet: bytes) -> SupplierDocuments:
@@ -114,16 +114,12 @@ def supplier_documents(device: Device, applet: bytes) -> SupplierDocuments:
     except ValueError:
         raise InspectionError("the applet's store: the supplier's key is none") from None
     try:
-        tariffs = [
-            verify_signed_tariff(document, supplier)
-            for name, document in documents.items()
-            if name.startswith(TARIFF)
-        ]
-        invoices = [
-            Invoice.verify(document, supplier)
-            for name, document in documents.items()
-            if name.startswith(INVOICE)
-        ]
+        tariffs, invoices = [], []
+        for name, document in documents.items():
+            if name.startswith(TARIFF):
+                tariffs.append(verify_signed_tariff(document, supplier))
+            elif name.startswith(INVOICE):
+                invoices.append(Invoice.verify(document, supplier))
     except TariffError as error:
         raise InspectionError(f"a document in the applet's store: {error}") from None
     tariffs.sort(key=_order)
@@ -137,14 +133,18 @@ def tariff_book(device: Device) -> TariffBook:
     An applet with a document that its supplier did not sign is left out, and named in `problems`:
     it must not keep the resident from seeing the rest.
     """
-    found, problems = [], []
-    for applet in device.document_keepers():
-        if SUPPLIER_KEY in device.documents(applet):
-            try:
-                found.append(supplier_documents(device, applet))
-            except InspectionError as error:
-                problems.append(f"applet {applet.hex().upper()}: {error}")
-    return replace(TariffBook.of(found), problems=tuple(problems))
+    suppliers, problems = [], []
+    for applet in supplied_applets(device):
+        try:
+            suppliers.append(supplier_documents(device, applet))
+        except InspectionError as error:
+            problems.append(f"applet {applet.hex().upper()}: {error}")
+    return replace(TariffBook.of(suppliers), problems=tuple(problems))
+
+
+def supplied_applets(device: Device) -> list[bytes]:
+    """Return the applets that keep a supplier's documents for the resident."""
+    return [aid for aid in device.document_keepers() if SUPPLIER_KEY in device.documents(aid)]
 
 
 def _order(tariff: Tariff) -> tuple[int, int, bytes]:

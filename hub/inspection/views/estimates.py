@@ -11,16 +11,17 @@ far it was off is said with it.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from hub.device import Device
 from hub.inspection.errors import InspectionError
+from hub.inspection.views.calendar import utc_offset
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import bill_of
-from hub.inspection.views.slots import SlotRun, local_date, slots_between
+from hub.inspection.views.slots import SlotRun, local_date, readings_of, slots_between
 from protocols.metrology import Period, SlotState
 from tariffs import Bill, Tariff, TariffError
 
@@ -102,26 +103,19 @@ class BillForecast:
         return max((abs(test.error_ppm) for test in self.backtests), default=None)
 
 
-def bill_under(device: Device, tariff: Tariff, period: Period) -> Bill:
-    """Return the bill that a tariff makes of a period, as far as there are readings of it.
-
-    Raises `InspectionError` where there are none, `TariffError` where the tariff does not price it.
-    """
-    slots = slots_between(device, *period.bounds(device.description.zone))
-    if not len(slots):
-        raise InspectionError(f"there are no readings of {period.first} to {period.last}")
-    return bill_of(tariff, slots)
-
-
 def offers(device: Device, period: Period, tariffs: Sequence[Tariff]) -> list[TariffOffer]:
-    """Return what a period would have cost under each tariff."""
-    found = []
+    """Return what a period would have cost under each tariff, as far as there are readings of it.
+
+    Raises `InspectionError` where there are none.
+    """
+    slots = readings_of(device, period)
+    costs = []
     for tariff in tariffs:
         try:
-            found.append(TariffOffer(tariff, bill_under(device, tariff, period)))
+            costs.append(TariffOffer(tariff, bill_of(tariff, slots)))
         except TariffError as error:
-            found.append(TariffOffer(tariff, None, str(error)))
-    return found
+            costs.append(TariffOffer(tariff, None, str(error)))
+    return costs
 
 
 def forecast(
@@ -229,9 +223,7 @@ def _times_of_week(starts: Sequence[int], zone: ZoneInfo) -> Iterator[TimeOfWeek
 
 
 def _offset(time: int, zone: ZoneInfo) -> int:
-    offset = datetime.fromtimestamp(time, UTC).astimezone(zone).utcoffset()
-    assert offset is not None
-    return int(offset.total_seconds())
+    return utc_offset(datetime.fromtimestamp(time, zone), zone)
 
 
 def _backtests(
@@ -243,20 +235,20 @@ def _backtests(
 ) -> list[Backtest]:
     """Return how forecasts of earlier months, as far into them as now, have done."""
     span = device.main.journal.span()
-    found: list[Backtest] = []
+    tests: list[Backtest] = []
     last = period.first - timedelta(days=1)
-    while span is not None and len(found) < MOST_BACKTESTS:
+    while span is not None and len(tests) < MOST_BACKTESTS:
         month = Period.month(last.year, last.month)
         begin, end = month.bounds(device.description.zone)
         since = local_date(device, begin) - timedelta(days=HISTORY_DAYS)
         if since < span[0] or month.last > span[1]:
             break
-        progress(1 + len(found), 1 + MOST_BACKTESTS)
+        progress(1 + len(tests), 1 + MOST_BACKTESTS)
         test = _backtest(device, tariff, month, min(begin + elapsed, end - 1))
         if test is not None:
-            found.append(test)
+            tests.append(test)
         last = month.first - timedelta(days=1)
-    return found
+    return tests
 
 
 def _backtest(device: Device, tariff: Tariff, month: Period, until: int) -> Backtest | None:

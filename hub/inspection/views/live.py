@@ -12,6 +12,8 @@ from itertools import pairwise
 from typing import Final
 
 from hub.device import Device
+from hub.inspection.errors import InspectionError
+from hub.inspection.views.calendar import By, calendar_period
 from hub.inspection.views.slots import local_date
 from hub.readings import Reading, ReadingFlag
 from protocols.metrology import Period
@@ -87,6 +89,28 @@ def fine_uses(device: Device, day: date) -> Iterator[FineUse]:
         resumed = bool(after.flags & ReadingFlag.RESUMED)
         used = None if resumed else after.register_wh - before.register_wh
         yield FineUse(before.time, after.time, used, bool(after.flags & ReadingFlag.SUSPECT))
+
+
+def latest_day(device: Device) -> date | None:
+    """Return the local day that the readings reach into; None where there is no reading."""
+    latest = device.main.vault.latest(device.main.channel)
+    return None if latest is None else local_date(device, latest.time - 1)
+
+
+def newest_day(device: Device) -> date:
+    """Return the local day that the readings reach into; today where there is no reading."""
+    return latest_day(device) or today(device)
+
+
+def month_of_readings(device: Device) -> Period:
+    """Return the month that the readings reach into; raise `InspectionError` where there are none.
+
+    It is the one that a forecast is about.
+    """
+    day = latest_day(device)
+    if day is None:
+        raise InspectionError("there are no readings yet")
+    return calendar_period(By.MONTH, day)
 
 
 def today(device: Device) -> date:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tariffs import Bill
+from tariffs.bill import BillItem, SlotItem
 from tariffs.rounding import Rounding, RoundingRule
 
 
@@ -22,6 +23,11 @@ class Money:
     def of_bill(cls, bill: Bill) -> "Money":
         """Return what a bill comes to, before its rounding."""
         return cls(bill.total_exact, bill.exact_decimals, bill.currency)
+
+    @classmethod
+    def of_item(cls, bill: Bill, item: BillItem | SlotItem) -> "Money":
+        """Return what an item of a bill, or a slot of it, comes to."""
+        return cls(item.amount_exact, bill.exact_decimals, bill.currency)
 
     @classmethod
     def total(cls, amounts: Iterable["Money"]) -> "Money | None":

@@ -80,7 +80,7 @@ class Pricing:
             except TariffError as error:
                 return Costs(reason=str(error))
         energy = [
-            Money(item.amount_exact, bill.exact_decimals, bill.currency)
+            Money.of_item(bill, item)
             for bill in bills
             for item in bill.items
             if item.kind in BY_ENERGY
@@ -90,8 +90,8 @@ class Pricing:
     def energy(self, part: SlotRun) -> Costs:
         """Return what the charges by energy ask for slots, as parts of the whole view."""
         amounts = self._slot_amounts()
-        found = [amounts[start] for start in part.starts if start in amounts]
-        return Costs(Money.total(found), reason="" if found else self._reason)
+        known = [amounts[start] for start in part.starts if start in amounts]
+        return Costs(Money.total(known), reason="" if known else self._reason)
 
     def _slot_amounts(self) -> dict[int, Money]:
         if self._amounts is None:
@@ -106,8 +106,7 @@ class Pricing:
                     self._reason = str(error)
                     continue
                 for slot in bill.slots:
-                    amount = Money(slot.amount_exact, bill.exact_decimals, bill.currency)
-                    self._amounts[slot.start] = amount
+                    self._amounts[slot.start] = Money.of_item(bill, slot)
         return self._amounts
 
     def _parts(self, slots: SlotRun) -> list[tuple[SlotRun, Tariff | None]]:

@@ -15,9 +15,8 @@ from struct import Struct
 from typing import Final
 
 from hub.device import Device
-from hub.inspection.views.bucket import Peak, UseBucket, bucket_of, peak_in
-from hub.inspection.views.bucket_cache import BucketKey, Summaries
-from hub.inspection.views.bucket_sums import added, adds_up
+from hub.inspection.views.bucket import UseBucket, adds_up, bucket_of, sum_of_buckets
+from hub.inspection.views.bucket_cache import BucketCache, BucketKey
 from hub.inspection.views.calendar import By, buckets, calendar_period
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.money import Money
@@ -65,7 +64,7 @@ def readings_view(
     period: Period,
     by: By,
     tariffs: TariffBook | None = None,
-    kept: Summaries | None = None,
+    kept: BucketCache | None = None,
 ) -> ReadingsView:
     """Return a period in buckets, priced under `tariffs`; buckets of days are taken from `kept`.
 
@@ -88,7 +87,7 @@ def readings_view(
     )
 
 
-def warm(device: Device, tariffs: TariffBook, kept: Summaries) -> None:
+def warm(device: Device, tariffs: TariffBook, kept: BucketCache) -> None:
     """Make and keep every day, week, month and year there are readings of."""
     span = device.main.journal.span()
     if span is None:
@@ -117,11 +116,6 @@ def compare(now: ReadingsView, before: ReadingsView) -> Comparison:
     return Comparison(now, before, difference, ratio, cost)
 
 
-def peak_of(device: Device, period: Period) -> Peak | None:
-    """Return the slot of a period with the highest use, or None where none is known."""
-    return peak_in(slots_between(device, *period.bounds(device.description.zone)))
-
-
 @dataclass(slots=True)
 class _Cutting:
     """Makes the buckets of one view, or finds them where they are kept."""
@@ -130,7 +124,7 @@ class _Cutting:
     book: TariffBook
     period: Period
     by: By
-    kept: Summaries | None
+    kept: BucketCache | None
     _fingerprints: dict[date, bytes] = field(init=False, default_factory=dict)
     _certified: date | None = field(init=False, default=None)
     _provisional: bytes = field(init=False, default=b"")
@@ -148,19 +142,19 @@ class _Cutting:
         cut = self._kept(self.kept, pieces)
         if not adds_up(self.book, *whole):
             return [*cut, *self._kept(self.kept, [whole])]
-        total = added(cut, *whole) or self._kept(self.kept, [whole])[0]
+        total = sum_of_buckets(cut, *whole) or self._kept(self.kept, [whole])[0]
         return [*cut, total]
 
-    def _kept(self, kept: Summaries, pieces: Sequence[tuple[int, int]]) -> list[UseBucket]:
+    def _kept(self, kept: BucketCache, pieces: Sequence[tuple[int, int]]) -> list[UseBucket]:
         """Return buckets of days, made and kept where they are not."""
         keys = [self._key(*bounds) for bounds in pieces]
-        found = kept.find(keys)
-        missing = [key for key in keys if key not in found]
+        cached = kept.find(keys)
+        missing = [key for key in keys if key not in cached]
         made = self._make([((key.begin, key.end), True) for key in missing])
         fresh = list(zip(missing, made, strict=True))
         kept.keep(fresh)
-        found |= dict(fresh)
-        return [found[key] for key in keys]
+        cached |= dict(fresh)
+        return [cached[key] for key in keys]
 
     def _make(self, wanted: Sequence[tuple[tuple[int, int], bool]]) -> list[UseBucket]:
         if not wanted:
@@ -191,7 +185,9 @@ class _Cutting:
         if self.device.feed_in is None:
             return drawn
         fed_in = self.device.feed_in.journal.fingerprints(first, last)
-        return {day: sha256(one + fed_in.get(day, NO_DAY)).digest() for day, one in drawn.items()}
+        return {
+            day: sha256(digest + fed_in.get(day, NO_DAY)).digest() for day, digest in drawn.items()
+        }
 
     def _key(self, begin: int, end: int) -> BucketKey:
         subject = sha256()

@@ -99,13 +99,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
     """Return what left the house; raise `LogTampered` where the log is not what was written."""
     log = device.disclosure.log
     entries = log.verify()
-    wanted = (None, recipient)
     releases = device.disclosure.releases(recipient)
-    messages = tuple(
-        _message(entry)
-        for entry in log.entries("message")
-        if recipient is None or entry.facts["recipient"] == recipient
-    )
     names = sorted({release.recipient for release in releases})
     together = device.disclosure.knowledge(names)
     exported = device.disclosure.exported_readings(None if recipient is None else [recipient])
@@ -114,9 +108,10 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         return tuple(
             entry
             for entry in log.entries(kind)
-            if recipient is None or entry.facts["recipient"] in wanted
+            if recipient is None or entry.facts["recipient"] in (None, recipient)
         )
 
+    messages = tuple(map(_message, records("message")))
     return ReleasesView(
         releases=tuple(
             RecordedRelease(release, _left_with(release, releases, messages))
@@ -177,8 +172,12 @@ def _left_with(
     A message names the releases of its command. One of an older log does not: then it is the
     applet's first one after the release, before the next.
     """
-    later = [r.sequence for r in releases if r.applet == release.applet]
-    until = min((other for other in later if other > release.sequence), default=None)
+    later = [
+        other.sequence
+        for other in releases
+        if other.applet == release.applet and other.sequence > release.sequence
+    ]
+    until = min(later, default=None)
     for message in messages:
         if message.sequence < release.sequence:
             continue

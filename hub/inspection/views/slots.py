@@ -16,6 +16,7 @@ from datetime import date, timedelta
 
 from hub.certifier import DayUse, slot_uses
 from hub.device import Device
+from hub.inspection.errors import InspectionError
 from hub.metering import MeteredRegister
 from protocols.metrology import DayGrid, Period, SlotState, date_at
 
@@ -81,6 +82,14 @@ def slots_between(device: Device, begin: int, end: int) -> SlotRun:
     )
 
 
+def readings_of(device: Device, period: Period) -> SlotRun:
+    """Return the slots of a period; raise `InspectionError` where there are none."""
+    slots = slots_between(device, *period.bounds(device.description.zone))
+    if not len(slots):
+        raise InspectionError(f"there are no readings of {period.first} to {period.last}")
+    return slots
+
+
 def register_slots(device: Device, register: bytes, begin: int, end: int) -> SlotRun:
     """Return the slots of one register by its OBIS code, as far as there are readings."""
     meter = device.registers[register]
@@ -136,12 +145,12 @@ def _provisional(
         start_wh = DayUse.decode(journalled.use).end_wh
         first = certified + timedelta(days=1)
     last = min(last, local_date(device, latest.time))
-    found: list[DayUse] = []
+    days: list[DayUse] = []
     if first > last:
-        return found
+        return days
     for grid in Period(first, last).grids(device.description.zone, meter.slot_minutes):
         readings = list(meter.vault.between(meter.channel, grid.begin, grid.end))
         use = slot_uses(grid, readings, start_wh=start_wh)
         start_wh = use.end_wh
-        found.append(use)
-    return found
+        days.append(use)
+    return days

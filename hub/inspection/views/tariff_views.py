@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from hub.inspection.views.documents import TariffBook
-from tariffs import Tariff
 from tariffs.clock import date_of
 from tariffs.describe import Row, charge_rows, step_row
 from tariffs.version import Version
@@ -50,7 +49,16 @@ def tariff_table(book: TariffBook) -> TariffTable:
         ((version, tariff) for tariff in book.tariffs for version in tariff.versions),
         key=lambda pair: (pair[0].valid_from, pair[1].revision),
     )
-    columns = [_column(tariff, version) for version, tariff in versions]
+    columns = [
+        TariffColumn(
+            tariff.name,
+            tariff.revision,
+            tariff.digest.hex(),
+            date_of(version.valid_from),
+            date_of(version.valid_until) - timedelta(days=1),
+        )
+        for version, tariff in versions
+    ]
     cells: dict[tuple[str, str, str], list[str]] = {}
     for number, (version, tariff) in enumerate(versions):
         for component, (band, price, when) in _rows(version, tariff.currency):
@@ -62,16 +70,6 @@ def tariff_table(book: TariffBook) -> TariffTable:
             PriceRow(component, band, when, tuple(prices), len(set(prices)) > 1)
             for (component, band, when), prices in cells.items()
         ),
-    )
-
-
-def _column(tariff: Tariff, version: Version) -> TariffColumn:
-    return TariffColumn(
-        tariff.name,
-        tariff.revision,
-        tariff.digest.hex(),
-        date_of(version.valid_from),
-        date_of(version.valid_until) - timedelta(days=1),
     )
 
 

@@ -4,8 +4,7 @@
 from hub.inspection.web.access.incidents import DOOR
 from hub.inspection.web.access.residents import Resident, ResidentError, ResidentRole, Residents
 from hub.inspection.web.application import create_application, make_parts
-from hub.inspection.web.parts import Parts
-from hub.inspection.web.settings import LOOPBACK_NAMES, Settings
+from hub.inspection.web.parts import LOOPBACK_NAMES, Parts, Settings
 
 __all__ = [
     "DOOR",

@@ -23,9 +23,9 @@ from starlette.types import ASGIApp
 
 from hub.inspection.api.application import create_api
 from hub.inspection.errors import SHOWN_ERRORS
-from hub.inspection.locales import LANGUAGES, catalogue
+from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.documents import tariff_book
 from hub.inspection.views.readings import warm
 from hub.inspection.views.releases import releases_view
@@ -43,34 +43,16 @@ from hub.inspection.web.pages import (
     bills,
     consents,
     exports,
+    log,
     now,
     readings,
     releases,
     work,
 )
-from hub.inspection.web.pages import (
-    log as records,
-)
-from hub.inspection.web.parts import Parts, make_environment
-from hub.inspection.web.settings import Settings
+from hub.inspection.web.parts import Parts, Settings, make_environment
 
-PAGES: Final = tuple(
-    page
-    for module in (
-        about,
-        applets,
-        bills,
-        consents,
-        exports,
-        now,
-        readings,
-        records,
-        releases,
-        sign_in,
-        work,
-    )
-    for page in module.PAGES
-)
+MODULES = (about, applets, bills, consents, exports, log, now, readings, releases, sign_in, work)
+PAGES: Final = tuple(page for module in MODULES for page in module.PAGES)
 UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
 CODE_SIZE: Final = 5
 MOST_THREADS: Final = 4
@@ -164,7 +146,7 @@ def _warm(parts: Parts) -> None:
         for name in parts.templates.list_templates():
             parts.templates.get_template(name)
         with parts.settings.open_device() as device, open_inspection(device) as database:
-            warm(device, tariff_book(device), Summaries.of(device, database))
+            warm(device, tariff_book(device), BucketCache.of(device, database))
     except (*SHOWN_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"sums not kept: {error}")
     finally:

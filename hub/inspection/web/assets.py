@@ -50,9 +50,8 @@ class Assets:
 
     async def answer(self, request: Request) -> Response:
         """Return a file; 404 for any name but the fixed ones."""
-        found = self._files.get(request.path_params["name"])
-        if found is None:
+        if (file := self._files.get(request.path_params["name"])) is None:
             return PlainTextResponse("there is no such file\n", 404)
-        media_type, content = found
+        media_type, content = file
         headers = {"Cache-Control": FOR_EVER, "Content-Type": media_type}
         return Response(content, headers=headers)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hub.device import Device
 from hub.errors import HubError
@@ -82,14 +82,14 @@ def enrolment_path(folder: Path, aid: bytes) -> Path:
 
 def _work(change: Change, connection: Connection) -> None:
     """Do it, in the other process."""
-    told: Any = None
+    refused: str | None = None
     try:
         machine = change.open_machine()
         with Device.open(change.folder) as device:
             _apply(Installer(device, device.card(machine)), change, connection)
     except (HubError, sqlite3.Error) as error:
-        told = str(error)
-    connection.send(told)
+        refused = str(error)
+    connection.send(refused)
 
 
 def _apply(installer: Installer, change: Change, connection: Connection) -> None:

@@ -5,13 +5,17 @@ A bar's parts are the tariff's price bands, coloured from cold (cheap) to hot (d
 pattern of its own. What is estimated or substituted lies over the bar as dots, what is missing
 stands behind it as a hatched column as wide as its share of the bucket: nothing is smoothed, and
 no line joins what was not measured. Lengths are whole units of the drawing.
+
+Power over time is a step line, one drawing below another at one scale, for `attack.html`; each
+step is as wide as what it is the mean of.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Final
 
+from hub.inspection.attack.appliances import PowerCurve
 from hub.inspection.views.bucket import UseBucket
 
 WIDTH, HEIGHT = 720, 280
@@ -21,6 +25,9 @@ LEVELS: Final = 5
 """How many temperatures there are."""
 PLAIN: Final = "plain"
 STEPS: Final = (1, 2, 5)
+CURVE_HEIGHT, CURVE_TOP, CURVE_BOTTOM = 110, 8, 4
+MOST_STEPS: Final = 1400
+"""More are drawn as the highest of neighbours: the eye would see no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place on an axis."""
+    """A label on an axis."""
 
     at: int
     text: str
@@ -86,20 +93,20 @@ def bar_chart(
     step = _step(max(top, 1))
     ceiling = step * -(-max(top, 1) // step)
     span = WIDTH - LEFT - RIGHT
-    edges = [LEFT + span * place // len(buckets) for place in range(len(buckets) + 1)]
+    edges = [LEFT + span * index // len(buckets) for index in range(len(buckets) + 1)]
 
     def height(wh: int) -> int:
         return wh * (HEIGHT - TOP - BOTTOM) // ceiling
 
     bars = []
-    for place, ((left, right), bucket) in enumerate(zip(pairwise(edges), buckets, strict=True)):
+    for index, ((left, right), bucket) in enumerate(zip(pairwise(edges), buckets, strict=True)):
         blocks = list(_missing(bucket, left, right))
         blocks += _stack(bucket, left, right, height(bucket.energy_wh or 0), levels)
-        wh = beside[place] if place < len(beside) else None
+        wh = beside[index] if index < len(beside) else None
         if wh is not None:
             y = HEIGHT - BOTTOM - height(wh) - 1
             blocks.append(Block(left, y, max(3, right - left), 3, "before"))
-        bars.append(Bar(tuple(blocks), titles[place]))
+        bars.append(Bar(tuple(blocks), titles[index]))
     return Chart(
         title,
         tuple(bars),
@@ -160,9 +167,9 @@ def _spread(edges: Sequence[int], labels: Sequence[str]) -> list[Mark]:
     """Return labels in the middle of their columns, so few that they do not touch."""
     every = -(-len(labels) // MOST_LABELS)
     return [
-        Mark((edges[place] + edges[place + 1]) // 2, label)
-        for place, label in enumerate(labels)
-        if place % every == 0
+        Mark((edges[index] + edges[index + 1]) // 2, label)
+        for index, label in enumerate(labels)
+        if index % every == 0
     ]
 
 
@@ -170,3 +177,46 @@ def _kilowatt_hours(wh: int) -> str:
     """Return watt-hours in kWh, exactly and without trailing zeros."""
     whole, rest = divmod(wh, 1000)
     return f"{whole}.{rest:03}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerDrawing:
+    """Power over time as a step line, drawn only where it is known."""
+
+    path: str
+    """As SVG writes it."""
+    top: int
+    """The power at the top, in W."""
+    width: int = WIDTH
+    height: int = CURVE_HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    ceiling: int = CURVE_TOP
+    floor: int = CURVE_HEIGHT - CURVE_BOTTOM
+
+
+def draw_curves(curves: Sequence[PowerCurve]) -> tuple[PowerDrawing, ...]:
+    """Return the drawings of curves over the same time, at the scale of the highest."""
+    top = max((watts or 0 for curve in curves for watts in curve.watts), default=0)
+    top = max(500, -(-top // 500) * 500)
+    return tuple(PowerDrawing(_path(curve, top), top) for curve in curves)
+
+
+def _path(curve: PowerCurve, top: int) -> str:
+    together = -(-len(curve.watts) // MOST_STEPS) or 1
+    steps = [
+        max((watts for watts in curve.watts[at : at + together] if watts is not None), default=None)
+        for at in range(0, len(curve.watts), together)
+    ]
+    span, tall = WIDTH - LEFT - RIGHT, CURVE_HEIGHT - CURVE_TOP - CURVE_BOTTOM
+    parts: list[str] = []
+    at = 0
+    for watts, same in groupby(steps):
+        begin, at = at, at + sum(1 for _ in same)
+        if watts is None:
+            continue
+        x, end = (LEFT + span * index // len(steps) for index in (begin, at))
+        y = CURVE_HEIGHT - CURVE_BOTTOM - tall * watts // top
+        joined = parts and begin and steps[begin - 1] is not None
+        parts.append(f"{'L' if joined else 'M'}{x} {y}H{end}")
+    return "".join(parts)

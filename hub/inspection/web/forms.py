@@ -4,13 +4,22 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from hub.inspection.web.errors import BadInput
+from hub.errors import HubError
 
 LONGEST_TEXT = 63
 
 
-def parse_date(text: str) -> date:
-    """Return the date that is written as 2025-03-01."""
+class BadInput(HubError):
+    """What was sent is not what the page's form sends; the text is for the resident."""
+
+    http_status = 400
+
+
+def date_of(fields: Mapping[str, str], name: str, default: date | None = None) -> date:
+    """Return a field's date, which is written as 2025-03-01; the default where it is empty."""
+    text = fields.get(name, "")
+    if not text and default is not None:
+        return default
     try:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
@@ -20,14 +29,11 @@ def parse_date(text: str) -> date:
     return day
 
 
-def date_of(fields: Mapping[str, str], name: str) -> date:
-    """Return a field's date."""
-    return parse_date(fields.get(name, ""))
-
-
-def number_of(fields: Mapping[str, str], name: str) -> int:
-    """Return a field's whole number, at least 1 and below 2^63."""
+def number_of(fields: Mapping[str, str], name: str, default: int | None = None) -> int:
+    """Return a field's whole number, at least 1 and below 2^63; the default where it is empty."""
     text = fields.get(name, "")
+    if not text and default is not None:
+        return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text)):
         raise BadInput(f"{name}: {text[:20]!r} is no whole number from 1 on")
     return int(text)

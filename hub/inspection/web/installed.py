@@ -9,15 +9,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.card.entries import Kind
+from hub.card.packages.cap_file import CapFile, PackageError
 from hub.card.registry import Registry
 from hub.device import Device
+from hub.disclosure import ConsentTerms
+from hub.inspection.errors import InspectionError
+from hub.installer import InstallationError, consent_terms
 from hub.machine.bundle import Bundle
-from hub.machine.errors import MachineError
+from hub.machine.errors import BundleError, MachineError
 from hub.machine.manifest import Manifest
 from protocols.canonical.signing import key_id_of
 
 LOCKED: Final = 0x80
-NOBODY: Final = "signed by nobody who is trusted to sign applets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +61,39 @@ class Installed:
 
 def installed_applets(device: Device) -> list[Installed]:
     """Return the applets, oldest first."""
-    registry, found = Registry(device.database), []
+    registry, applets = Registry(device.database), []
     for entry in registry.entries():
         if entry.kind is not Kind.APPLICATION:
             continue
         content = registry.content(entry.package) or b""
-        stored = _stored(device, entry.aid)
+        stored = sum(len(key) + len(value) for key, value in device.documents(entry.aid).items())
         facts = entry.aid, bool(entry.life_cycle & LOCKED), len(content), stored
         try:
             bundle = Bundle.decode(content, device.vendors())
         except MachineError as error:
-            found.append(Installed(*facts, None, None, str(error)))
+            applets.append(Installed(*facts, None, None, str(error)))
             continue
-        found.append(Installed(*facts, bundle, signer_of(device, content)))
-    return found
+        applets.append(Installed(*facts, bundle, signer_of(device, content)))
+    return applets
+
+
+def find_applet(device: Device, aid: str) -> Installed:
+    """Return the applet of an AID in hexadecimal; raise `InspectionError` if there is none."""
+    for applet in installed_applets(device):
+        if applet.aid.hex() == aid:
+            return applet
+    raise InspectionError(f"there is no applet {aid[:32].upper()}")
 
 
 def vendors_of(device: Device) -> list[tuple[Vendor, Ed25519PublicKey]]:
     """Return the vendors whose keys lie in the hub's folder, with these."""
-    found = []
+    vendors = []
     trusted = device.vendors()
     for path in sorted((device.folder / "vendors").glob("*.pem")):
         name = _key_name(path)
         if name in trusted:
-            found.append((Vendor(path.stem, name), trusted[name]))
-    return found
+            vendors.append((Vendor(path.stem, name), trusted[name]))
+    return vendors
 
 
 def signer_of(device: Device, bundle: bytes) -> Vendor | None:
@@ -96,11 +107,23 @@ def signer_of(device: Device, bundle: bytes) -> Vendor | None:
     return None
 
 
+def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[ConsentTerms]]:
+    """Return a package's bundle, who signed it, and the consents it asks for.
+
+    Raises `InstallationError` where its form or its signature is not right.
+    """
+    try:
+        cap = CapFile.decode(content)
+        bundle = Bundle.decode(cap.file.bundle, device.vendors())
+    except (PackageError, BundleError) as error:
+        raise InstallationError(f"the package: {error}") from None
+    vendor = signer_of(device, cap.file.bundle)
+    if vendor is None:
+        raise InstallationError("the package: signed by nobody who is trusted to sign applets")
+    return bundle, vendor, consent_terms(bundle)
+
+
 def _key_name(path: Path) -> bytes:
     key = load_pem_public_key(path.read_bytes())
     assert isinstance(key, Ed25519PublicKey)  # `Device.vendors` has refused any other
     return key_id_of(key)
-
-
-def _stored(device: Device, aid: bytes) -> int:
-    return sum(len(key) + len(value) for key, value in device.documents(aid).items())

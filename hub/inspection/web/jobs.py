@@ -79,7 +79,7 @@ class Jobs:
     """The jobs of one server."""
 
     randomness: Callable[[int], bytes] = field(repr=False)
-    told_errors: tuple[type[Exception], ...]
+    shown_errors: tuple[type[Exception], ...]
     """What the work may refuse, in a line for the resident; anything else is a bug of ours."""
     complain: Callable[[str], None]
     _jobs: dict[str, Job] = field(default_factory=dict)
@@ -91,10 +91,10 @@ class Jobs:
         """Begin `work` in a thread; raise `TooManyJobs` if enough is going on already."""
         job = Job(self.randomness(12).hex(), kind, resident, back, template)
         with self._lock:
-            running = [one for one in self._jobs.values() if one.state is State.RUNNING]
+            running = [each for each in self._jobs.values() if each.state is State.RUNNING]
             if len(running) >= MOST_RUNNING:
                 raise TooManyJobs("two long pieces of work are under way; cancel one or wait")
-            over = [one.name for one in self._jobs.values() if one.state is not State.RUNNING]
+            over = [each.name for each in self._jobs.values() if each.state is not State.RUNNING]
             for name in over[: max(0, len(self._jobs) + 1 - KEPT)]:
                 del self._jobs[name]
             self._jobs[job.name] = job
@@ -123,7 +123,7 @@ class Jobs:
             state = State.DONE
         except Cancelled:
             state = State.CANCELLED
-        except self.told_errors as error:
+        except self.shown_errors as error:
             job.reason = str(error)
         finally:
             if state is State.FAILED and not job.reason:

@@ -21,16 +21,17 @@ from starlette.routing import Route
 
 from hub.device import Device
 from hub.errors import HubError
-from hub.inspection.errors import SHOWN_ERRORS, InspectionError
+from hub.inspection.errors import SHOWN_ERRORS
+from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.web.access.request_guard import UPLOAD_BYTES
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.access.sessions import ResidentSession
-from hub.inspection.web.errors import BadInput
+from hub.inspection.web.forms import BadInput, date_of
 from hub.inspection.web.parts import Parts
-from hub.inspection.web.wording import Wording
+from protocols.metrology import Period
 
 MOST_FIELDS: Final = 40
 MOST_FILES: Final = 3
@@ -41,7 +42,7 @@ class Look:
     """The hub, opened to be looked at."""
 
     device: Device
-    kept: Summaries
+    kept: BucketCache
     book: TariffBook
     """The tariffs the resident knows."""
 
@@ -55,7 +56,7 @@ class PageRequest:
     session: ResidentSession | None
     fields: Mapping[str, str]
     files: Mapping[str, bytes]
-    words: Wording
+    words: Catalogue
 
     def device(self) -> Device:
         """Open the hub; to be used in a `with`."""
@@ -65,12 +66,7 @@ class PageRequest:
     def look(self) -> "Iterator[Look]":
         """Open the hub with what inspection keeps of it."""
         with self.device() as device, open_inspection(device) as database:
-            try:
-                book = tariff_book(device)
-            except InspectionError:
-                # An applet that keeps rubbish makes costs unknown; it does not hide the readings.
-                book = TariffBook()
-            yield Look(device, Summaries.of(device, database), book)
+            yield Look(device, BucketCache.of(device, database), tariff_book(device))
 
     @property
     def resident(self) -> ResidentSession:
@@ -82,6 +78,16 @@ class PageRequest:
     def is_owner(self) -> bool:
         """Whether who is signed in may change things."""
         return self.session is not None and self.session.resident.role is ResidentRole.OWNER
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from; empty where that is not known."""
+        return self.http.client.host if self.http.client else ""
+
+    def record(self, event: str, **facts: str | int) -> None:
+        """Put on record what the resident who is signed in did."""
+        name = self.resident.resident.name
+        self.parts.incidents.happened(event, {"resident": name, **facts})
 
     def query(self, name: str, default: str = "") -> str:
         """Return a field of the address."""
@@ -104,7 +110,18 @@ class PageRequest:
         return RedirectResponse(path, 303)
 
 
-Handler = Callable[[PageRequest], Response]
+def days_of(request: PageRequest, most_days: int) -> Period:
+    """Return the days from `first` to `last`; raise `BadInput` unless they are 1 to `most_days`."""
+    first, last = date_of(request.fields, "first"), date_of(request.fields, "last")
+    if not 0 <= (last - first).days < most_days:
+        raise BadInput(request.words.t("bill.period_bounds", n=most_days))
+    return Period(first, last)
+
+
+def download(name: str, content: bytes, media_type: str = "application/octet-stream") -> Response:
+    """Return a file for the browser to keep."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +129,7 @@ class Page:
     """A page, and who may see it."""
 
     path: str
-    handler: Handler
+    handler: Callable[[PageRequest], Response]
     role: ResidentRole | None
     """None: everybody, signed in or not."""
     method: str = "GET"
@@ -174,9 +191,8 @@ def _guarded(page: Page, request: PageRequest) -> Response:
 
 def refuse(request: PageRequest, event: str, status: int) -> Response:
     """Refuse a request, and put that on record."""
-    client = request.http.client
     facts = {
-        "address": client.host if client else "",
+        "address": request.address,
         "path": request.http.url.path[:80],
         "resident": request.session.resident.name if request.session else "",
     }

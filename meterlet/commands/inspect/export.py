@@ -62,7 +62,7 @@ def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, y
         invoice = found[-1]
         bundle = BillingProofs().bundle(device, aid, invoice)
         _ask(f"Write the proof of invoice {invoice.number} to {output}?", output, yes=yes)
-        _write(output, record_bundle(device, invoice.begin, invoice.end, invoice.number, bundle))
+        _write(output, record_bundle(device, invoice, bundle))
 
 
 @export.command("consent")
@@ -75,7 +75,7 @@ def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> 
     with one_line_errors(), Device.open(folder) as device:
         _free(output)
         made = export_readings(device, number, minutes)
-        output.write_text(made.text)
+        output.write_bytes(made.content)
     click.echo(f"{made.readings:,} readings are in {output}, and on record as having left")
 
 

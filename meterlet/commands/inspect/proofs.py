@@ -13,9 +13,8 @@ from applets.billing.version1 import decode_any_answer
 from applets.common.questions import MessageRefused
 from hub.device import Device
 from hub.inspection.errors import InspectionError
-from hub.inspection.views.bill import Verdict
+from hub.inspection.views.bill import ProofCheck, Verdict
 from hub.inspection.views.documents import supplier_documents
-from hub.inspection.views.proof import ProofCheck
 from tariffs.invoice import Invoice
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.verification import BillBundle, verify_bill
@@ -25,7 +24,7 @@ TARIFF = b"resident/tariff/"
 
 @dataclass(frozen=True, slots=True)
 class BillingProofs:
-    """Knows the billing applet; a `hub.inspection.BillProofs`."""
+    """Knows the billing applet; a `BillProofs`."""
 
     def bundle(self, device: Device, applet: bytes, invoice: Invoice) -> bytes:
         """Return the bundle that an invoice names as its evidence; see `BillProofs`."""

@@ -19,7 +19,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import fine_rows, readings_rows
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import UseBucket
-from hub.inspection.views.bucket_cache import Summaries
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.views.live import PowerNow, fine_uses, power_now
@@ -85,7 +85,7 @@ def readings(
     if as_csv and (as_json or with_before):
         raise click.UsageError("--csv goes with neither --json nor --compare")
     with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
-        unit, kept = By(by), Summaries.of(device, database)
+        unit, kept = By(by), BucketCache.of(device, database)
         book, period = _book(device, tariff), _period(device, unit, first, last)
         if fine:
             show_fine(device, period, as_csv=as_csv, as_json=as_json)

@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from hub.device import Device
-from hub.inspection.locales import best_language, catalogue
+from hub.inspection.locales.catalogue import best_language, catalogue
 from hub.inspection.tui import InspectionTui
 from meterlet.commands.common import hub_option, one_line_errors
 

@@ -10,7 +10,7 @@ import pytest
 
 from hub.disclosure import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.wording import WORDED_LANGUAGES, consent_in_words, consent_words
-from hub.inspection.locales import LANGUAGES
+from hub.inspection.locales.catalogue import LANGUAGES
 from hub.machine.manifest import STATEMENT_KINDS
 
 TERMS = ConsentTerms(

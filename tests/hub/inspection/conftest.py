@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hub.applet_host.services import AppletStore
 from hub.device import Description, Device
 from hub.inspection.views.documents import TariffBook
-from hub.inspection.views.estimates import bill_under
+from hub.inspection.views.pricing import bill_of
+from hub.inspection.views.slots import readings_of
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Reading, ReadingFlag
@@ -81,7 +82,7 @@ DAYS = Period(date(2025, 3, 20), date(2025, 3, 31))
 
 def put_documents(device: Device, tariff: Tariff, *, cents_too_much: int = 0) -> Invoice:
     """What a billing applet keeps for the resident: key, tariff, and an invoice for `DAYS`."""
-    bill = bill_under(device, tariff, DAYS)
+    bill = bill_of(tariff, readings_of(device, DAYS))
     wrong = cents_too_much * 10 ** (bill.exact_decimals - 2)
     exact = bill.total_exact + wrong
     invoice = Invoice(

@@ -10,10 +10,11 @@ from hub.device import Description, Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook
-from hub.inspection.views.estimates import _times_of_week, bill_under, forecast, offers
+from hub.inspection.views.estimates import _times_of_week, forecast, offers
 from hub.inspection.views.money import Money
+from hub.inspection.views.pricing import bill_of
 from hub.inspection.views.readings import readings_view
-from hub.inspection.views.slots import slots_between
+from hub.inspection.views.slots import readings_of, slots_between
 from hub.inspection.views.tariff_views import tariff_table
 from hub.meters.emulated import emulated_meter_id
 from hub.readings import Reading
@@ -68,7 +69,7 @@ def steady_use(time: int) -> int:
 
 def test_a_tariff_s_bill_is_what_the_view_says_it_costs(home: Device, tariff: Tariff) -> None:
     view = readings_view(home, MARCH, By.DAY, TariffBook.only(tariff))
-    assert Money.of_bill(bill_under(home, tariff, MARCH)) == view.total.cost
+    assert Money.of_bill(bill_of(tariff, readings_of(home, MARCH))) == view.total.cost
 
 
 def test_offers_tell_what_others_would_have_asked_and_why_some_cannot(home: Device) -> None:
@@ -82,7 +83,7 @@ def test_offers_tell_what_others_would_have_asked_and_why_some_cannot(home: Devi
     assert found[2].bill is None
     assert "validity" in found[2].reason
     with pytest.raises(InspectionError, match="no readings"):
-        bill_under(home, cheap, Period.month(2024, 1))
+        bill_of(cheap, readings_of(home, Period.month(2024, 1)))
 
 
 def test_a_house_whose_weeks_are_alike_is_forecast_to_the_watt_hour(steady: Device) -> None:

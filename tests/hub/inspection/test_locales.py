@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from string import Formatter
@@ -7,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.inspection.locales import LANGUAGES, UnknownText, best_language, catalogue
+from hub.inspection.locales.catalogue import LANGUAGES, UnknownText, best_language, catalogue
 from hub.inspection.views.money import Money
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,7 +88,7 @@ def test_numbers_money_and_dates_are_written_as_the_language_does(
     assert plain(words.money(Money(-123_456_789, 5, "EUR"))) == money
     assert plain(words.share(-5_000)) == share
     assert words.day(date(2025, 3, 30)) == day
-    assert words.clock(1_743_296_400, BERLIN) == "03:00"
+    assert replace(words, zone=BERLIN).clock(1_743_296_400) == "03:00"
     assert words.energy(None) == words.money(None) == "–"
 
 

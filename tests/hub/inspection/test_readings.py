@@ -8,13 +8,13 @@ from hub.device import Device
 from hub.inspection.api.json_views import readings_json
 from hub.inspection.export.csv_rows import readings_rows
 from hub.inspection.store import open_inspection
-from hub.inspection.views.bucket_cache import Summaries
-from hub.inspection.views.bucket_sums import added, adds_up
+from hub.inspection.views.bucket import adds_up, peak_in, sum_of_buckets
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, buckets, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.live import fine_uses, power_now
 from hub.inspection.views.money import Money
-from hub.inspection.views.readings import compare, peak_of, readings_view, warm
+from hub.inspection.views.readings import compare, readings_view, warm
 from hub.inspection.views.slots import slots_between
 from hub.readings import Reading
 from protocols.metrology import Period
@@ -122,12 +122,12 @@ def test_without_a_tariff_there_is_no_cost_and_the_reason_is_said(home: Device) 
 def test_the_peak_is_the_slot_with_the_highest_use(home: Device) -> None:
     day = Period(date(2025, 3, 31), date(2025, 3, 31))
     slots = slots_between(home, *day.bounds("Europe/Berlin"))
-    peak = peak_of(home, day)
+    peak = peak_in(slots)
     assert peak is not None
     assert peak.energy_wh == max(slots.use_wh)
     assert slots.use_wh[slots.starts.index(peak.begin)] == peak.energy_wh
     assert peak.watts == 4 * peak.energy_wh
-    assert peak_of(home, Period(date(2024, 1, 1), date(2024, 1, 1))) is None
+    assert peak_in(slots_between(home, 1_704_063_600, 1_704_150_000)) is None
 
 
 def test_the_power_now_is_said_with_what_it_can_be_off(home: Device) -> None:
@@ -160,7 +160,7 @@ def test_two_periods_are_compared_by_energy_and_cost(home: Device, book: TariffB
 
 def test_kept_buckets_are_the_ones_made_anew(home: Device, book: TariffBook) -> None:
     with open_inspection(home) as database:
-        kept = Summaries.of(home, database)
+        kept = BucketCache.of(home, database)
         warm(home, book, kept)
         for period in (MARCH, ALL, Period(date(2025, 1, 1), date(2025, 12, 31))):
             for by in By:
@@ -176,7 +176,7 @@ def test_a_kept_bucket_that_was_changed_or_moved_is_made_again(
 ) -> None:
     fresh = readings_view(device, MARCH, By.DAY, book)
     with open_inspection(device) as database:
-        kept = Summaries.of(device, database)
+        kept = BucketCache.of(device, database)
         readings_view(device, MARCH, By.DAY, book, kept)
         rows = database.connection.execute("SELECT begin, sealed FROM summary").fetchall()
         assert len(rows) == 12
@@ -195,7 +195,7 @@ def test_what_is_kept_of_today_gives_way_as_readings_come_in(
 ) -> None:
     today = Period(date(2025, 4, 1), date(2025, 4, 1))
     with open_inspection(device) as database:
-        kept = Summaries.of(device, database)
+        kept = BucketCache.of(device, database)
         before = readings_view(device, today, By.DAY, book, kept).total
         latest = device.main.vault.latest(device.main.channel)
         assert latest is not None
@@ -248,7 +248,7 @@ def test_a_total_is_added_up_only_where_the_bill_comes_to_the_same(
         for by in (By.DAY, By.WEEK, By.MONTH):
             fresh = readings_view(home, ALL, by, book)
             with open_inspection(home) as database:
-                kept = Summaries.of(home, database)
+                kept = BucketCache.of(home, database)
                 assert readings_view(home, ALL, by, book, kept) == fresh
             if adds and fresh.total.cost is not None:
-                assert added(fresh.buckets, begin, end) == fresh.total
+                assert sum_of_buckets(fresh.buckets, begin, end) == fresh.total

@@ -9,7 +9,7 @@ from textual.widgets import DataTable, Static, TabbedContent
 
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Form
-from hub.inspection.locales import LANGUAGES, catalogue
+from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view

@@ -114,7 +114,12 @@ class Residents:
 
     def find(self, name: str) -> Resident | None:
         """Return the resident of that name, or None."""
-        return next((one for one in self.all() if one.name == name), None)
+        return next((each for each in self.all() if each.name == name), None)
+
+    def _require(self, name: str) -> Resident:
+        if (resident := self.find(name)) is None:
+            raise ResidentError(f"there is no resident {name}")
+        return resident
 
     def add(self, name: str, role: ResidentRole, passphrase: str) -> Resident:
         """Add a resident; raise `ResidentError` for a name that is taken or a weak passphrase."""
@@ -143,9 +148,7 @@ class Residents:
         """Give a resident another passphrase; who is signed in so is signed out."""
         hashed = self._hasher.hash(_checked(passphrase))
         with self.database.transaction() as connection:
-            resident = self.find(name)
-            if resident is None:
-                raise ResidentError(f"there is no resident {name}")
+            resident = self._require(name)
             # A session holds for the resident it began with; that one is another from now on.
             changed = Resident(name, resident.role, max(self.now(), resident.added + 1))
             connection.execute(
@@ -157,10 +160,8 @@ class Residents:
     def remove(self, name: str) -> None:
         """Remove a resident; raise `ResidentError` where there is none, or it is the last owner."""
         with self.database.transaction() as connection:
-            resident = self.find(name)
-            if resident is None:
-                raise ResidentError(f"there is no resident {name}")
-            owners = [one.name for one in self.all() if one.role is ResidentRole.OWNER]
+            self._require(name)
+            owners = [each.name for each in self.all() if each.role is ResidentRole.OWNER]
             if owners == [name]:
                 raise ResidentError(f"{name} is the last owner; add another one first")
             connection.execute("DELETE FROM resident WHERE name = ?", (name,))

@@ -11,10 +11,10 @@ from typing import Final
 
 from starlette.responses import Response
 
-from hub.inspection.locales import LANGUAGES
+from hub.inspection.locales.catalogue import LANGUAGES
 from hub.inspection.web.access.residents import LONGEST, ResidentError, ResidentRole
 from hub.inspection.web.access.throttle import TooManyAttempts
-from hub.inspection.web.errors import BadInput
+from hub.inspection.web.forms import BadInput
 from hub.inspection.web.page_request import Page, PageRequest, refuse
 
 DOOR_COOKIE: Final = "door"
@@ -73,7 +73,7 @@ def sign_in(request: PageRequest) -> Response:
         return refuse(request, "forged form", 403)
     name = request.fields.get("name", "").strip().lower()[:64]
     target = _inside(request.fields.get("next", "/"))
-    parts, address = request.parts, _address(request)
+    parts, address = request.parts, request.address
     try:
         parts.throttle.require(address, name, parts.settings.now())
     except TooManyAttempts as error:
@@ -103,7 +103,7 @@ def _begin(request: PageRequest, name: str, event: str, target: str) -> Response
     assert resident is not None
     request.parts.sessions.end(request.http.cookies.get(request.parts.cookie))
     token, _ = request.parts.sessions.begin(resident)
-    request.parts.incidents.happened(event, {"resident": name, "address": _address(request)})
+    request.parts.incidents.happened(event, {"resident": name, "address": request.address})
     answer = request.see(target)
     _set_cookie(request, answer, request.parts.cookie, token)
     return answer
@@ -120,7 +120,7 @@ def welcome(request: PageRequest) -> Response:
     """Make the first owner, for whoever reads the code on the console."""
     if not _came_from_door(request):
         return refuse(request, "forged form", 403)
-    parts, address = request.parts, _address(request)
+    parts, address = request.parts, request.address
     if parts.residents.all():
         return request.see("/sign-in")
     try:
@@ -131,17 +131,13 @@ def welcome(request: PageRequest) -> Response:
     code = request.fields.get("code", "").strip().lower()
     if not hmac.compare_digest(code.encode(), parts.welcome_code.encode()):
         _failed(request, address, WELCOME)
-        return _with_door(
-            request, "welcome.html", 403, problem=request.words.t("welcome.wrong_code")
-        )
-    name, passphrase = (
-        request.fields.get("name", "").strip().lower(),
-        request.fields.get("passphrase", ""),
-    )
+        problem = request.words.t("welcome.wrong_code")
+        return _with_door(request, "welcome.html", 403, problem=problem)
+    name = request.fields.get("name", "").strip().lower()
+    passphrase = request.fields.get("passphrase", "")
     if passphrase != request.fields.get("again", ""):
-        return _with_door(
-            request, "welcome.html", 400, problem=request.words.t("welcome.not_twice")
-        )
+        problem = request.words.t("welcome.not_twice")
+        return _with_door(request, "welcome.html", 400, problem=problem)
     try:
         parts.residents.add_first(name, passphrase)
     except ResidentError as error:
@@ -153,8 +149,7 @@ def welcome(request: PageRequest) -> Response:
 def sign_out(request: PageRequest) -> Response:
     """End the session."""
     request.parts.sessions.end(request.http.cookies.get(request.parts.cookie))
-    facts = {"resident": request.resident.resident.name, "address": _address(request)}
-    request.parts.incidents.happened("sign-out", facts)
+    request.record("sign-out", address=request.address)
     answer = request.see("/sign-in")
     answer.delete_cookie(request.parts.cookie, path="/")
     return answer
@@ -174,10 +169,6 @@ def _inside(target: str) -> str:
     """Return a path of our own pages, whatever was asked for."""
     plain = target.startswith("/") and not target.startswith(("//", "/\\"))
     return target if plain and target.isascii() and target.isprintable() else "/"
-
-
-def _address(request: PageRequest) -> str:
-    return request.http.client.host if request.http.client else ""
 
 
 PAGES: Final = (

@@ -12,6 +12,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from hub.inspection.views.documents import SUPPLIER_KEY
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.assets import HERE
 from hub.inspection.web.installed import installed_applets, vendors_of
@@ -25,12 +26,7 @@ LIBRARIES: Final = ("argon2-cffi", "btclib-secp256k1", "cryptography", "starlett
 def show_about(request: PageRequest) -> Response:
     """Show what the hub is made of and relies on."""
     with request.device() as device:
-        documents = {
-            name: value
-            for aid in device.document_keepers()
-            for name, value in device.documents(aid).items()
-            if name == b"resident/supplier-key"
-        }
+        documents = [device.documents(aid) for aid in device.document_keepers()]
         return request.page(
             "about.html",
             versions=_versions(),
@@ -38,20 +34,20 @@ def show_about(request: PageRequest) -> Response:
             assets=_assets(),
             certifier=device.main.certifier.keys.public_key.public_bytes_raw(),
             vendors=vendors_of(device),
-            suppliers=list(documents.values()),
+            suppliers=sorted({kept[SUPPLIER_KEY] for kept in documents if SUPPLIER_KEY in kept}),
             applets=installed_applets(device),
             residents=request.parts.residents.all(),
         )
 
 
 def _versions() -> dict[str, str]:
-    found = {
+    versions = {
         "Meterlet": _version("meterlet"),
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
         "OpenSSL": ssl.OPENSSL_VERSION,
     }
-    return found | {name: _version(name) for name in LIBRARIES}
+    return versions | {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:
@@ -64,15 +60,15 @@ def _version(name: str) -> str:
 @cache
 def _programs() -> dict[str, str]:
     """Return a SHA-256 over each package's files: path, zero byte, length, content, in order."""
-    found = {}
+    digests = {}
     for package in PACKAGES:
         digest = sha256()
         for path in sorted((ROOT / package).rglob("*.py")):
             content = path.read_bytes()
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
             digest.update(len(content).to_bytes(8, "big") + content)
-        found[package] = digest.hexdigest()
-    return found
+        digests[package] = digest.hexdigest()
+    return digests
 
 
 @cache

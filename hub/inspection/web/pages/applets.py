@@ -18,28 +18,21 @@ from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.card_work import Change, carry_out, enrolment_path
-from hub.inspection.web.errors import BadInput
-from hub.inspection.web.installed import Installed, Vendor, installed_applets, vendors_of
+from hub.inspection.web.forms import BadInput
+from hub.inspection.web.installed import (
+    Vendor,
+    find_applet,
+    installed_applets,
+    read_package,
+    vendors_of,
+)
 from hub.inspection.web.jobs import Tick
-from hub.inspection.web.package import read_package
-from hub.inspection.web.page_request import Page, PageRequest
+from hub.inspection.web.page_request import Page, PageRequest, download
 from hub.inspection.web.pages.work import begin_job
 from hub.machine.bundle import Bundle
 from hub.vault.secret_file import read_secret
 
 LARGEST_KEY: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What an applet has done so far."""
-
-    releases: int
-    refusals: int
-    messages: int
-    sent: int
-    """Bytes of its messages."""
-    outputs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +73,8 @@ def offer_package(request: PageRequest) -> Response:
         raise BadInput(request.words.t("applets.no_recipient"))
     with request.device() as device:
         bundle, vendor, asked = read_package(device, content)
-        there = any(one.aid == bundle.manifest.aid for one in installed_applets(device))
-    if there:
+        aids = {applet.aid for applet in installed_applets(device)}
+    if bundle.manifest.aid in aids:
         raise InspectionError(f"applet {bundle.manifest.aid.hex().upper()} is installed already")
     request.resident.offer = OfferedPackage(
         content, key.public_bytes_raw(), bundle, vendor, tuple(asked)
@@ -98,8 +91,7 @@ def install(request: PageRequest) -> Response:
     ):
         raise BadInput(request.words.t("applets.offer_gone"))
     request.resident.offer = None
-    settings, name = request.parts.settings, request.resident.resident.name
-
+    settings = request.parts.settings
     aid = offer.bundle.manifest.aid
     change = Change(
         settings.folder, settings.open_machine, "install", aid, offer.content, offer.recipient
@@ -107,8 +99,7 @@ def install(request: PageRequest) -> Response:
 
     def work(tick: Tick) -> str:
         carry_out(change, tick)
-        facts = {"resident": name, "applet": aid.hex(), "vendor": offer.vendor.name}
-        request.parts.incidents.happened("applet installed", facts)
+        request.record("applet installed", applet=aid.hex(), vendor=offer.vendor.name)
         return aid.hex()
 
     return begin_job(request, "install", "/applets", "installed.html", work)
@@ -116,27 +107,23 @@ def install(request: PageRequest) -> Response:
 
 def hand_over(request: PageRequest) -> Response:
     """Return the file that an applet's recipient needs."""
-    with request.device() as device:
-        applet = _applet(request, device).aid
-        content = read_secret(enrolment_path(device.folder, applet))
-    aid = applet.hex()
-    facts = {"resident": request.resident.resident.name, "applet": aid}
-    request.parts.incidents.happened("enrolment handed over", facts)
-    headers = {"Content-Disposition": f'attachment; filename="{aid}.enrolment"'}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    aid = _applet(request)
+    content = read_secret(enrolment_path(request.parts.settings.folder, aid))
+    request.record("enrolment handed over", applet=aid.hex())
+    return download(f"{aid.hex()}.enrolment", content)
 
 
 def forget_enrolment(request: PageRequest) -> Response:
     """Destroy the file once the recipient has it."""
-    with request.device() as device:
-        enrolment_path(device.folder, _applet(request, device).aid).unlink(missing_ok=True)
+    enrolment_path(request.parts.settings.folder, _applet(request)).unlink(missing_ok=True)
     return request.see("/applets")
 
 
 def show_removal(request: PageRequest) -> Response:
     """Ask before an applet is removed."""
     with request.device() as device:
-        return request.page("removal.html", applet=_applet(request, device))
+        applet = find_applet(device, request.http.path_params["aid"])
+        return request.page("removal.html", applet=applet)
 
 
 def lock(request: PageRequest) -> Response:
@@ -155,36 +142,31 @@ def remove(request: PageRequest) -> Response:
 
 
 def _manage(request: PageRequest, what: str, event: str) -> Response:
-    settings = request.parts.settings
-    with request.device() as device:
-        aid = _applet(request, device).aid
+    settings, aid = request.parts.settings, _applet(request)
     carry_out(Change(settings.folder, settings.open_machine, what, aid), lambda done, total: None)
-    facts = {"resident": request.resident.resident.name, "applet": aid.hex()}
-    request.parts.incidents.happened(event, facts)
+    request.record(event, applet=aid.hex())
     return request.see("/applets")
 
 
-def _touched(device: Device, aid: bytes) -> Touched:
+def _touched(device: Device, aid: bytes) -> dict[str, int]:
+    """Return what an applet has done so far: how often, and the bytes of its messages."""
     log = device.disclosure.log
     own = {
         kind: [entry.facts for entry in log.entries(kind) if entry.facts.get("applet") == aid]
         for kind in ("release", "refusal", "message", "output")
     }
-    return Touched(
-        len(own["release"]),
-        len(own["refusal"]),
-        len(own["message"]),
-        sum(facts["size"] for facts in own["message"]),
-        len(own["output"]),
-    )
+    return {
+        "releases": len(own["release"]),
+        "refusals": len(own["refusal"]),
+        "messages": len(own["message"]),
+        "sent": sum(facts["size"] for facts in own["message"]),
+        "outputs": len(own["output"]),
+    }
 
 
-def _applet(request: PageRequest, device: Device) -> Installed:
-    aid = request.http.path_params["aid"]
-    for applet in installed_applets(device):
-        if applet.aid.hex() == aid:
-            return applet
-    raise InspectionError(f"there is no applet {aid[:32].upper()}")
+def _applet(request: PageRequest) -> bytes:
+    with request.device() as device:
+        return find_applet(device, request.http.path_params["aid"]).aid
 
 
 def _public_key(pem: bytes) -> Ed25519PublicKey | None:

@@ -9,14 +9,12 @@ from starlette.responses import Response
 
 from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms
-from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
 from hub.inspection.views.live import today
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.effects import effects_of, narrowed
-from hub.inspection.web.errors import BadInput
-from hub.inspection.web.forms import date_of, number_of, text_of
-from hub.inspection.web.installed import Installed, installed_applets
+from hub.inspection.web.forms import BadInput, date_of, number_of, text_of
+from hub.inspection.web.installed import Installed, find_applet, installed_applets
 from hub.inspection.web.page_request import Page, PageRequest
 from hub.installer import consent_terms
 from protocols.metrology import Period
@@ -25,16 +23,14 @@ from protocols.metrology import Period
 def show_consents(request: PageRequest) -> Response:
     """Show every consent, those that stand first."""
     with request.device() as device:
-        day = today(device)
-        given = device.disclosure.consents()
-        standing = [one for one in given if one.revoked is None and one.terms.until >= day]
-        subjects = {one.terms.subject for one in standing}
+        standing = standing_consents(device)
+        subjects = {consent.terms.subject for consent in standing}
         applets = installed_applets(device)
         names = {applet.aid: applet.name for applet in applets}
         return request.page(
             "consents.html",
             standing=standing,
-            over=[one for one in given if one not in standing],
+            over=[consent for consent in device.disclosure.consents() if consent not in standing],
             names=names,
             wanting=[
                 applet
@@ -42,7 +38,7 @@ def show_consents(request: PageRequest) -> Response:
                 if any(terms.subject not in subjects for terms in asked_terms(applet))
             ],
             most_bits=MOST_BITS,
-            day=day,
+            day=today(device),
         )
 
 
@@ -77,7 +73,7 @@ def revoke(request: PageRequest) -> Response:
     """Withdraw a consent."""
     with request.device() as device:
         consent = device.disclosure.revoke(_consent(request, device).number)
-    _record(request, "consent revoked", consent.number)
+    request.record("consent revoked", consent=consent.number)
     return request.see("/consents")
 
 
@@ -89,7 +85,7 @@ def narrow(request: PageRequest) -> Response:
             new = device.disclosure.narrow(consent.number, _narrowed(request.fields, consent.terms))
         except ValueError as error:
             raise BadInput(str(error)) from None
-    _record(request, "consent narrowed", new.number)
+    request.record("consent narrowed", consent=new.number)
     return request.see(f"/consents/{new.number}")
 
 
@@ -103,17 +99,13 @@ def show_grant(request: PageRequest) -> Response:
 def grant(request: PageRequest) -> Response:
     """Consent to all that an applet asks for and has not."""
     with request.device() as device:
-        applet, day = _applet(request, device), today(device)
-        standing = {
-            one.terms.subject
-            for one in device.disclosure.consents()
-            if one.revoked is None and one.terms.until >= day
-        }
+        applet = _applet(request, device)
+        subjects = {consent.terms.subject for consent in standing_consents(device)}
         with device.database.transaction():
             for terms in asked_terms(applet):
-                if terms.subject not in standing:
+                if terms.subject not in subjects:
                     device.disclosure.grant(terms)
-    _record(request, "consent granted", 0)
+    request.record("consent granted", consent=0)
     return request.see("/consents")
 
 
@@ -129,8 +121,18 @@ def grant_export(request: PageRequest) -> Response:
         consent_to_export(
             device, recipient, purpose, number_of(fields, "minutes"), Period(first, last), until
         )
-    _record(request, "consent granted", 0)
+    request.record("consent granted", consent=0)
     return request.see("/consents")
+
+
+def standing_consents(device: Device) -> list[Consent]:
+    """Return the consents that are neither revoked nor past their last day."""
+    day = today(device)
+    return [
+        consent
+        for consent in device.disclosure.consents()
+        if consent.revoked is None and consent.terms.until >= day
+    ]
 
 
 def asked_terms(applet: Installed) -> list[ConsentTerms]:
@@ -143,37 +145,24 @@ def _consent(request: PageRequest, device: Device) -> Consent:
 
 
 def _applet(request: PageRequest, device: Device) -> Installed:
-    aid = request.http.path_params["aid"]
-    for applet in installed_applets(device):
-        if applet.aid.hex() == aid:
-            return applet
-    raise InspectionError(f"there is no applet {aid[:32].upper()}")
+    return find_applet(device, request.http.path_params["aid"])
 
 
 def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
-
-    def number(name: str, before: int) -> int:
-        return number_of(fields, name) if fields.get(name) else before
-
     new = replace(
         old,
-        until=date_of(fields, "until") if fields.get("until") else old.until,
-        least_days=number("least_days", old.least_days),
-        least_minutes=number("least_minutes", old.least_minutes),
-        answers=number("answers", old.answers),
-        within_days=number("within_days", old.within_days),
-        bits=number("bits", old.bits),
-        least_group=number("least_group", old.least_group),
+        until=date_of(fields, "until", old.until),
+        least_days=number_of(fields, "least_days", old.least_days),
+        least_minutes=number_of(fields, "least_minutes", old.least_minutes),
+        answers=number_of(fields, "answers", old.answers),
+        within_days=number_of(fields, "within_days", old.within_days),
+        bits=number_of(fields, "bits", old.bits),
+        least_group=number_of(fields, "least_group", old.least_group),
     )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")
     return new
-
-
-def _record(request: PageRequest, event: str, number: int) -> None:
-    name = request.resident.resident.name
-    request.parts.incidents.happened(event, {"resident": name, "consent": number})
 
 
 PAGES: Final = (

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from hub.disclosure import LogEntry, LogTampered
+from hub.disclosure import LogTampered
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
 from hub.inspection.web.access.residents import ResidentRole
@@ -20,14 +20,6 @@ from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_day
 
 A_PAGE: Final = 50
 LONGEST_FACT: Final = 80
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """An entry of the log, as it is shown."""
-
-    entry: LogEntry
-    facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +45,8 @@ def show_log(request: PageRequest) -> Response:
         kinds = sorted({entry.kind for entry in entries})
         kind = request.query("kind") if request.query("kind") in kinds else ""
         wanted = [entry for entry in reversed(entries) if kind in ("", entry.kind)]
-        asked = request.query("page", "1")
-        page = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 7 else 1
+        number = request.query("page", "1")
+        page = int(number) if number.isascii() and number.isdecimal() and len(number) < 7 else 1
         pages = max(1, -(-len(wanted) // A_PAGE))
         page = min(max(page, 1), pages)
         span, quality = device.main.journal.span(), None
@@ -65,7 +57,8 @@ def show_log(request: PageRequest) -> Response:
             "log.html",
             length=length,
             broken=broken,
-            lines=[_line(entry) for entry in wanted[(page - 1) * A_PAGE : page * A_PAGE]],
+            entries=wanted[(page - 1) * A_PAGE : page * A_PAGE],
+            fact=_text,
             kinds=kinds,
             kind=kind,
             page=page,
@@ -105,13 +98,8 @@ def check_days(request: PageRequest) -> Response:
 def _days(meter: MeteredRegister) -> Iterator[CertifiedDay]:
     span = meter.journal.span()
     if span is not None:
-        for one in meter.journal.between(*span[:2]):
-            yield CertifiedDay.decode(one.certified)
-
-
-def _line(entry: LogEntry) -> LogLine:
-    facts = [(str(name), _text(value)) for name, value in entry.facts.items()]
-    return LogLine(entry, tuple(facts))
+        for day in meter.journal.between(*span[:2]):
+            yield CertifiedDay.decode(day.certified)
 
 
 def _text(value: Any) -> str:

@@ -9,23 +9,21 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from hub.device import Device
+from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
-from hub.inspection.views.live import FineUse, fine_uses, today
+from hub.inspection.views.live import fine_uses, newest_day, today
 from hub.inspection.views.readings import ReadingsView, compare, readings_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
-from hub.inspection.web.errors import BadInput
-from hub.inspection.web.forms import parse_date
+from hub.inspection.web.forms import BadInput, date_of
 from hub.inspection.web.page_request import Page, PageRequest
-from hub.inspection.web.wording import Wording
 from protocols.metrology import Period
 from tariffs import TariffError
 
 HOUR: Final = 3_600
-WEEK: Final = timedelta(days=7)
 ONE_DAY: Final = timedelta(days=1)
 VIEWS: Final = ("hour", "day", "week", "month", "year")
 CUTS: Final[Mapping[str, tuple[By, ...]]] = {
@@ -124,8 +122,8 @@ def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
 def minutes_of(request: PageRequest) -> Response:
     """Return a day's readings as they came, for the chart that zooms: times and watts."""
     with request.device() as device:
-        day = _date(request.query("at"), today(device))
-        uses: list[FineUse] = list(fine_uses(device, day))
+        day = date_of(request.http.query_params, "at", today(device))
+        uses = list(fine_uses(device, day))
     return JSONResponse(
         {
             "begin": [use.begin for use in uses],
@@ -158,7 +156,7 @@ def band_levels(book: TariffBook, view: ReadingsView) -> dict[str, int]:
     }
 
 
-def label(words: Wording, by: By, bucket: UseBucket) -> str:
+def label(words: Catalogue, by: By, bucket: UseBucket) -> str:
     """Return what stands under a bucket's bar."""
     match by:
         case By.SLOT | By.HOUR:
@@ -170,7 +168,7 @@ def label(words: Wording, by: By, bucket: UseBucket) -> str:
 
 
 def _chart(
-    words: Wording,
+    words: Catalogue,
     choice: ViewChoice,
     buckets: Sequence[UseBucket],
     levels: Mapping[str, int],
@@ -191,17 +189,11 @@ def _chart(
     )
 
 
-def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str | None:
+def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str:
     """Return the address of what shows a bucket more finely."""
-    day = local_date(device, bucket.begin)
-    match choice.by:
-        case By.HOUR | By.SLOT:
-            begin = Period(day, day).bounds(device.description.zone)[0]
-            return choice.link(view="hour", at=day, hour=(bucket.begin - begin) // HOUR)
-        case By.DAY | By.WEEK | By.MONTH:
-            return choice.link(view=str(choice.by), at=day)
-        case _:
-            return None
+    if not choice.by.is_of_days:
+        return _hour_link(device, bucket.begin)
+    return choice.link(view=str(choice.by), at=local_date(device, bucket.begin))
 
 
 def _hour_link(device: Device, time: int) -> str:
@@ -220,21 +212,16 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
     view = request.query("view", "day")
     if view not in VIEWS:
         raise BadInput(f"there is no view of a {view[:20]!r}")
-    latest = device.main.vault.latest(device.main.channel)
-    newest = today(device) if latest is None else local_date(device, latest.time - 1)
     by = request.query("by", CUTS[view][0])
     hour = request.query("hour", "0")
     if by not in CUTS[view]:
         raise BadInput(f"a {view} is not shown by {by[:20]!r}")
     if not (hour.isascii() and hour.isdecimal() and len(hour) <= 2):
         raise BadInput(f"{hour[:20]!r} is no hour of a day")
-    beside = request.query("beside")
-    at = _date(request.query("at"), newest)
-    return ViewChoice(view, at, int(hour), By(by), _date(beside, at) if beside else None)
-
-
-def _date(text: str, default: date) -> date:
-    return parse_date(text) if text else default
+    fields = request.http.query_params
+    at = date_of(fields, "at", newest_day(device))
+    beside = date_of(fields, "beside") if request.query("beside") else None
+    return ViewChoice(view, at, int(hour), By(by), beside)
 
 
 PAGES: Final = (

@@ -1,32 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page What left the house: to whom, why, which bytes, and what that lets them know."""
 
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
 
-from hub.inspection.attack.appliances import Appliance
-from hub.inspection.attack.attack import AttackResult, AttackView, attack
+from hub.inspection.attack.attack import AttackView, attack
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import (
     RecordedRelease,
-    ReleasesView,
     decode_message,
     outgoing_message,
     releases_view,
 )
 from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
-from hub.inspection.web.charts import Chart, bar_chart
-from hub.inspection.web.curves import PowerDrawing, draw_curves
+from hub.inspection.web.charts import Chart, PowerDrawing, bar_chart, draw_curves
 from hub.inspection.web.forms import date_of
 from hub.inspection.web.jobs import Tick
-from hub.inspection.web.page_request import Look, Page, PageRequest
+from hub.inspection.web.page_request import Look, Page, PageRequest, download
 from hub.inspection.web.pages.readings import band_levels, label
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
@@ -35,36 +31,6 @@ BYTES_SHOWN: Final = 2048
 ATTACKED_DAYS: Final = 7
 MOST_DAYS: Final = 62
 """A longer period is drawn by months."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """What the attack made of somebody's curve."""
-
-    recipient: str
-    """Empty: all of them together."""
-    result: AttackResult
-    counts: dict[str, int]
-    """How often each appliance was found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attacked:
-    """The attack on the house's own curve, and on all others."""
-
-    view: AttackView
-    attacks: tuple[Attack, ...]
-
-    @property
-    def own(self) -> Attack:
-        """The attack on the readings themselves."""
-        return _attacked("", self.view.house)
-
-    @property
-    def curves(self) -> tuple[PowerDrawing, ...]:
-        """The house's own curve, and then each other, drawn to one scale."""
-        results = [self.view.house, *(one.result for one in self.attacks)]
-        return draw_curves([result.curve for result in results])
 
 
 def show_releases(request: PageRequest) -> Response:
@@ -80,13 +46,8 @@ def show_releases(request: PageRequest) -> Response:
             view=view,
             recipient=recipient,
             recipients=everything.recipients,
-            attacked_first=_attacked_first(view),
+            attacked_first=view.releases[-1].begin if view.releases else 0,
         )
-
-
-def _attacked_first(view: ReleasesView) -> int:
-    """Return the begin of the newest period that somebody was told of; 0: none was."""
-    return view.releases[-1].begin if view.releases else 0
 
 
 def show_message(request: PageRequest) -> Response:
@@ -96,9 +57,9 @@ def show_message(request: PageRequest) -> Response:
         message, content = outgoing_message(look.device, sequence)
         view = releases_view(look.device, message.recipient)
         releases = [
-            one
-            for one in view.releases
-            if one.message is not None and one.message.sequence == sequence
+            record
+            for record in view.releases
+            if record.message is not None and record.message.sequence == sequence
         ]
         return request.page(
             "message.html",
@@ -117,8 +78,7 @@ def message_bytes(request: PageRequest) -> Response:
     sequence = int(request.http.path_params["sequence"])
     with request.device() as device:
         _, content = outgoing_message(device, sequence)
-    headers = {"Content-Disposition": f'attachment; filename="message-{sequence}.sml"'}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    return download(f"message-{sequence}.sml", content)
 
 
 def run_attack(request: PageRequest) -> Response:
@@ -126,23 +86,13 @@ def run_attack(request: PageRequest) -> Response:
     first = date_of(request.fields, "first")
     period = Period(first, first + timedelta(days=ATTACKED_DAYS - 1))
 
-    def work(tick: Tick) -> Attacked:
+    def work(tick: Tick) -> tuple[AttackView, Sequence[PowerDrawing]]:
         with request.device() as device:
             view = attack(device, period, tick)
-        return Attacked(view, tuple(_attacked(name, result) for name, result in _results(view)))
+        results = [view.house, *(result for _, result in view.others)]
+        return view, draw_curves([result.curve for result in results])
 
     return begin_job(request, "attack", "/releases", "attack.html", work)
-
-
-def _results(view: AttackView) -> list[tuple[str, AttackResult]]:
-    others = list(view.recipients.items())
-    together = [("", view.together)] if len(others) > 1 else []
-    return [*others, *together]
-
-
-def _attacked(name: str, result: AttackResult) -> Attack:
-    counts = Counter(activation.appliance for activation in result.activations)
-    return Attack(name, result, {str(one): counts[one] for one in Appliance})
 
 
 def _curve(

@@ -13,12 +13,12 @@ import hub.inspection.web
 from hub.applet_host.services import AppletStore
 from hub.device import Device
 from hub.disclosure import AggregateRequest, Weights
-from hub.inspection.locales import LANGUAGES, catalogue
+from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
-from hub.inspection.web.wording import choose
 from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
+from protocols.metrology import find_zone
 from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
 
 PAGES = (
@@ -179,7 +179,7 @@ def test_a_number_over_a_group_is_shown_for_what_it_is_in_every_language(anna: B
         device.disclosure.record_aggregate(replace(request, weights=None, values=1488))
     for language in LANGUAGES:
         page = anna.get("/releases", headers={"Accept-Language": language}).text
-        words = choose(language, "", "Europe/Berlin")
+        words = catalogue(language).for_pages(find_zone("Europe/Berlin"))
         assert words.t("releases.worth", index="agile revision 3") in text(page)
         sums = words.t("releases.sums", minutes=30, values=words.number(1488))
         assert re.sub(r"\s+", " ", sums) in text(page)

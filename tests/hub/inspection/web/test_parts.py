@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.disclosure import ConsentTerms
-from hub.inspection.locales import LANGUAGES
+from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.web.access.request_guard import _is_plain
 from hub.inspection.web.access.residents import ResidentRole, Residents
 from hub.inspection.web.access.throttle import Throttle, TooManyAttempts
 from hub.inspection.web.charts import HEIGHT, WIDTH, bar_chart
 from hub.inspection.web.jobs import Jobs, State, Tick, TooManyJobs
-from hub.inspection.web.wording import choose
 from hub.machine import manifest
+from protocols.metrology import find_zone
 
 
 def bucket(
@@ -168,7 +168,7 @@ def test_roles_are_what_they_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", manifest._STATEMENT.pattern.split("|"))
 def test_every_kind_of_statement_is_put_into_words(kind: str, language: str) -> None:
-    words = choose(language, "", "Europe/Berlin")
+    words = catalogue(language).for_pages(find_zone("Europe/Berlin"))
     terms = ConsentTerms(
         applet=b"", package=b"", recipient="somebody", purpose="something", statement=kind,
         least_days=28, least_minutes=15, answers=3, bits=64, until=date(2030, 1, 31), least_group=5,
