@@ -17,7 +17,7 @@ from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.packages.host_tool import CardManager
 from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.host import CardClient
-from tests.hub.card.support import (
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     ISSUER,
@@ -60,13 +60,12 @@ def bench_apdu_in_process(benchmark: Any, card: Card, protected: bool) -> None:
 def bench_apdu_over_pcsc(benchmark: Any, card: Card, protected: bool) -> None:
     if shutil.which("opensc-tool") is None:
         pytest.skip("PC/SC is not installed")
-    from tests.hub.card import pcsc
-    from tests.hub.card.test_pcsc import linked
+    from tests.support import pcsc
 
     if pcsc.MISSING:
         pytest.skip(f"missing: {pcsc.MISSING}")
     benchmark.group = "an APDU of 100 bytes and back, over PC/SC"
-    with pcsc.daemon(), pcsc.inserted(card), linked() as link:
+    with pcsc.daemon(), pcsc.inserted(card), pcsc.linked() as link:
 
         def transmit(raw: bytes) -> bytes:
             data, sw1, sw2 = link.transmit(list(raw))

@@ -27,8 +27,9 @@ from applets.profiling.profiles import ProfileSet, ProfilesMalformed
 from applets.profiling.statement import scores_of_sample
 from meterlet.commands.profile import bdew_profiles
 from protocols.metrology import Period
-from tests.applets.profiling.test_profiling import answered, checked
-from tests.support.homes import HOMES, SLOT, ZONE, homes, rows_of
+from tests.support.homes import SLOT, ZONE, homes, rows_of
+from tests.support.profiling import answered, checked
+from tests.support.shared import LONDON, no_real_data
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 
 SPRING = Period(date(2013, 1, 1), date(2013, 4, 30))
@@ -153,8 +154,8 @@ def costs(profiles: ProfileSet) -> None:
 
 
 def main() -> None:
-    if not HOMES.exists():
-        print(f"NO REAL DATA: {HOMES} is not there; set METERLET_SHARED")
+    if not LONDON.exists():
+        print(no_real_data(LONDON))
         sys.exit(1)
     profiles, classes = population()
     accuracy(profiles, classes)

@@ -6,10 +6,15 @@ from hypothesis import HealthCheck, settings
 
 from hub.machine.machine import AppletMachine
 from hub.machine.python_runtime import Progress
+from tests.support.command import run_meterlet, stop_zygotes
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
 settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("meterlet")
+
+
+def pytest_sessionfinish() -> None:
+    stop_zygotes()
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +32,6 @@ def machine(request: pytest.FixtureRequest) -> AppletMachine:
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> Path:
     """The demonstration's hub and utility after a month that was billed; to be copied, not used."""
-    from tests.journeys.conftest import run_meterlet
-
     assert machine is not None  # built before the command would build it
     folder = tmp_path_factory.mktemp("demo") / "kept"
     done = run_meterlet("demo", "--keep", folder, "--json")

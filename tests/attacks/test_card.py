@@ -18,8 +18,7 @@ from protocols.secure_channel.errors import LocalChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.scp03 import Scp03
 from protocols.secure_channel.session import Role, SecureSession, SecurityLevel
-from tests.hub.card.host import Manager, load_block
-from tests.hub.card.support import (
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,
@@ -32,6 +31,7 @@ from tests.hub.card.support import (
     open_card,
     runtime_of,
 )
+from tests.support.card_host import Manager, load_block
 
 LIST = CommandApdu(0x80, 0xF2, 0x80, 0x02, b"\x4f\x00", le=256)
 ECHO = CommandApdu(0x80, 0x10, 0x00, 0x00, b"message", le=256)

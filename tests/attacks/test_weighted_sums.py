@@ -19,7 +19,18 @@ from protocols.aggregation.errors import ContributionRefused, Fault
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
-from tests.hub.applet_host.hubs import (
+from tests.support.aggregation import (
+    AUTHORITY,
+    OPERATOR,
+    collect,
+    encryptor,
+    homes,
+    investigate,
+    private_key,
+    public_of,
+)
+from tests.support.aggregation import announce as announce_homes
+from tests.support.hubs import (
     MONTH,
     NOW,
     Hub,
@@ -30,19 +41,8 @@ from tests.hub.applet_host.hubs import (
     package,
     run,
 )
-from tests.protocols.aggregation.homes import (
-    AUTHORITY,
-    OPERATOR,
-    collect,
-    encryptor,
-    homes,
-    investigate,
-    private_key,
-    public_of,
-)
-from tests.protocols.aggregation.homes import announce as announce_homes
-from tests.protocols.aggregation.weighted import plain_worth, weighted_terms
-from tests.utility_server.grid.concentrator.region import Region, built
+from tests.support.region import Region, built
+from tests.support.weighted_aggregation import plain_worth, weighted_terms
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
 
 NOT_ALLOWED = 0x6982

@@ -51,8 +51,9 @@ from tariffs import Register, Tariff, compute_bill
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
-from tests.applets.billing.two_registers import CREDIT, ENERGY, SOLAR_HOME, tariff_of
-from tests.hub.applet_host.commands import at_work
+from tests.support.applet_commands import at_work
+from tests.support.shared import require_shared
+from tests.support.two_registers import CREDIT, ENERGY, SOLAR_HOME, tariff_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MARCH = Period.month(2025, 3)
@@ -185,13 +186,11 @@ def test_a_real_home_is_billed_by_the_hubs_own_parts_over_a_clock_change(
     make_home: Callable[..., Home],
 ) -> None:
     """October 2011 in Sydney: metered gross, half-hourly, a day of 46 slots (Ausgrid)."""
-    if not SOLAR_HOME.exists():
-        pytest.skip(f"NO REAL DATA: {SOLAR_HOME} is not there; set METERLET_SHARED to run this")
     month, zone = Period.month(2011, 10), "Australia/Sydney"
     begin, end = month.bounds(zone)
     columns = {ACTIVE_ENERGY_IMPORT: "consumption_kWh", ACTIVE_ENERGY_EXPORT: "pv_generation_kWh"}
     zone_of_file = parse_zone("Etc/GMT-10")
-    replay = CsvReplay(SOLAR_HOME, columns, EnergyUnit.KWH, 1800, zone_of_file)
+    replay = CsvReplay(require_shared(SOLAR_HOME), columns, EnergyUnit.KWH, 1800, zone_of_file)
     description = Description(METER, (ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT), zone, 30)
     home = make_home(description, list(replay.readouts(begin, end)))
     tariff = tariff_of(ENERGY, CREDIT, zone=zone)

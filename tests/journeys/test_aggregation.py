@@ -11,8 +11,9 @@ import pytest
 
 from meterlet.demo.region import Region, RegionPlan
 from protocols.metrology import Period
-from tests.journeys.conftest import run_meterlet
-from tests.utility_server.grid.mdms.regions import LONDON, london_homes
+from tests.support.command import run_meterlet
+from tests.support.mdms import london_homes
+from tests.support.shared import LONDON, require_shared
 
 pytestmark = pytest.mark.process
 
@@ -38,11 +39,9 @@ def test_the_embedded_homes_are_added_up_exactly_with_a_drop_out() -> None:
     assert {"homes", "round", "round: collection", "round: opening"} <= set(facts["timings"])
 
 
-def test_london_homes_are_added_up_as_their_file_has_them_though_the_concentrator_cheats(
-    shared: Path,
-) -> None:
+def test_london_homes_are_added_up_as_their_file_has_them_though_the_concentrator_cheats() -> None:
     code, facts = demonstrate(
-        "--readings", shared / "data" / LONDON, "--homes", 6, "--days", 2,
+        "--readings", require_shared(LONDON), "--homes", 6, "--days", 2,
         "--from", "2013-03-30", "--resolution", 60, "--cheat", "alter",
     )  # fmt: skip
     assert code == 3

@@ -8,11 +8,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cbor2
@@ -21,80 +17,8 @@ import pytest
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.canonical.hash_chain import GENESIS, seal
-from tests.journeys.conftest import ROOT, run_meterlet
-
-METER = emulated_meter_id(1).hex()
-TARIFF = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"
-LOAD_VARIABLE = TARIFF.with_name("de-load-variable-2025.toml")
-PROGRAM = (sys.executable, "-W", "error", "-m", "meterlet")
-
-
-def done(*arguments: object) -> str:
-    """Run a command that must succeed; return what it printed."""
-    ran = run_meterlet(*arguments)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def refused(*arguments: object) -> tuple[int, str]:
-    """Run a command that must fail in one line; return exit code and line."""
-    ran = run_meterlet(*arguments)
-    assert ran.stdout == ""
-    (line,) = ran.stderr.splitlines()
-    assert line.startswith("meterlet: ")
-    return ran.returncode, line
-
-
-@dataclass(frozen=True, slots=True)
-class Town:
-    """A home with a hub, and its supplier."""
-
-    folder: Path
-
-    @property
-    def hub(self) -> Path:
-        return self.folder / "hub"
-
-    @property
-    def utility(self) -> Path:
-        return self.folder / "utility"
-
-    def build(self) -> None:
-        vendor, package = self.folder / "vendor.key", self.folder / "billing.cap"
-        enrolment = self.folder / "enrolment.json"
-        done("tariff", "keygen", "--out", vendor)
-        done("applet", "build", ROOT / "applets" / "billing", "--key", vendor, "-o", package)
-        done("utility", "init", self.utility)
-        done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub")
-        march = "synthetic", "--from", "2025-03-01", "--until", "2025-03-31"
-        done("hub", "ingest", "--hub", self.hub, *march)
-        done(
-            "applet", "install", "--hub", self.hub, package, "--yes",
-            "--recipient", self.utility / "public.pem", "--enrolment", enrolment,
-        )  # fmt: skip
-        done("utility", "enrol", "--utility", self.utility, enrolment)
-
-    def request(self, address: str, tariff: Path = TARIFF, *more: object) -> tuple[object, ...]:
-        return (
-            "utility", "request", "bill", "--utility", self.utility, "--meter", METER,
-            "--month", "2025-03", "--tariff", tariff, "--hub", address, *more,
-        )  # fmt: skip
-
-    @contextmanager
-    def serving(self) -> Iterator[str]:
-        """Serve the hub; its address is yielded."""
-        command = [*PROGRAM, "hub", "serve", "--hub", str(self.hub), "--port", "0", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-            assert server.stdout is not None
-            try:
-                text = ""
-                while not text.endswith("}\n"):
-                    text += server.stdout.readline()
-                where = json.loads(text)
-                yield f"{where['host']}:{where['port']}"
-            finally:
-                server.send_signal(signal.SIGINT)
-                assert server.wait(30) == 0
+from tests.support.command import PROGRAM, ROOT, run_meterlet
+from tests.support.town import LOAD_VARIABLE, TARIFF, Town, done, refused
 
 
 @pytest.fixture(scope="module")

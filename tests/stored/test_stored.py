@@ -5,13 +5,9 @@ The archives are described in README.md beside this file.
 """
 
 import json
-import signal
 import sqlite3
-import subprocess
-import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -25,8 +21,8 @@ from hub.inspection.store import open_inspection
 from hub.machine.machine import AppletMachine
 from meterlet.commands.main import main
 from protocols.aggregation.split_key import KeyShare
-from tests.journeys.conftest import ROOT
 from tests.stored.make import METERS, PASSPHRASE, SHOWN
+from tests.support.command import serving_hub
 from tests.support.locks import held
 from utility_server.grid.concentrator.hubs import read_hubs
 from utility_server.grid.mdms.workspace import Mdms
@@ -100,26 +96,6 @@ def holds(new: Any, old: Any) -> bool:
     return bool(new == old)
 
 
-@contextmanager
-def serving(hub: str) -> Iterator[str]:
-    """Serve a hub in a process of its own; its address is yielded."""
-    command = [sys.executable, "-W", "error", "-m", "meterlet", "hub", "serve", "--hub"]
-    command += [str(Path(hub).resolve()), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stdout is not None
-        try:
-            text = ""
-            while not text.endswith("}\n"):
-                line = server.stdout.readline()
-                assert line, text
-                text += line
-            where = json.loads(text)
-            yield f"{where['host']}:{where['port']}"
-        finally:
-            server.send_signal(signal.SIGINT)
-            assert server.wait(30) == 0
-
-
 def test_all_is_shown_as_the_release_has_shown_it_and_nothing_is_lost(
     town: Path, machine: AppletMachine
 ) -> None:
@@ -147,7 +123,7 @@ def test_a_hub_answers_new_questions_and_the_resident_sees_them(
     for hub, tariff in (("home", "plain"), ("solar", "feed-in")):
         before = json.loads((town / "shown" / f"{hub}-releases.json").read_text())
         first = json.loads((town / "shown" / f"{tariff}-bundle.json").read_text())
-        with serving(hub) as address:
+        with serving_hub(Path(hub).resolve()) as address:
             where = "--meter", METERS[hub], "--hub", address, "--tariff", f"{tariff}.cose"
             billed = json.loads(run(*ask, *where, "--bundle", "new.bundle"))
         assert billed["total"] == first["total"]

@@ -3,23 +3,17 @@
 
 import csv
 import gzip
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-import pytest
-
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
+from tests.support.shared import LONDON, require_shared
 
-SHARED = Path(
-    os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
-)
-HOMES = SHARED / "data/households/lcl_london_60households_2013_30min.csv.gz"
 ZONE = "Europe/London"
 REGISTER = bytes.fromhex("0100010800ff")
 SLOT = 1800
@@ -57,18 +51,12 @@ class Home:
         return tuple(one.day.encode() for one in self.certified)
 
 
-def require_shared(path: Path) -> Path:
-    if not path.exists():
-        pytest.skip(f"NO REAL DATA: {path} is not there; set METERLET_SHARED to run this test")
-    return path
-
-
 @lru_cache(maxsize=4)
 def rows_of(period: Period) -> dict[str, dict[int, int]]:
     """Return what each home used, by the start of the slot, as the file says it."""
     begin, end = period.bounds(ZONE)
     found: dict[str, dict[int, int]] = {}
-    with gzip.open(require_shared(HOMES), "rt") as file:
+    with gzip.open(require_shared(LONDON), "rt") as file:
         for row in csv.DictReader(file):
             start = int(datetime.fromisoformat(row.pop("start")).replace(tzinfo=UTC).timestamp())
             if begin <= start < end:

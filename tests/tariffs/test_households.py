@@ -4,24 +4,21 @@
 import csv
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from meterlet.commands.tariff import tariff
+from tests.support.shared import LONDON, SHARED, needs_shared
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("METERLET_SHARED") or ROOT / ".." / "shared")
 HOUSEHOLDS = SHARED / "data" / "households"
-LONDON = HOUSEHOLDS / "lcl_london_60households_2013_30min.csv.gz"
 AUSGRID = HOUSEHOLDS / "ausgrid_customer12_2011-07_2012-06_30min_pv.csv.gz"
 EXAMPLES = ROOT / "examples" / "tariffs"
-pytestmark = pytest.mark.skipif(not LONDON.exists(), reason=f"{HOUSEHOLDS} is absent: NOT TESTED")
+pytestmark = needs_shared(LONDON)
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:

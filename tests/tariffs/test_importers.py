@@ -4,7 +4,6 @@
 import csv
 import gzip
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,13 +20,11 @@ from tariffs.importers.modul3 import import_modul3
 from tariffs.importers.pge import import_pge
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.source import load_toml
+from tests.support.shared import SHARED, needs_shared
 
-SHARED = Path(
-    os.environ.get("METERLET_SHARED") or Path(__file__).resolve().parents[2] / ".." / "shared"
-)
 TARIFFS = SHARED / "data" / "tariffs"
 PRICES = SHARED / "data" / "prices"
-pytestmark = pytest.mark.skipif(not TARIFFS.is_dir(), reason=f"{TARIFFS} is absent: NOT TESTED")
+pytestmark = needs_shared(TARIFFS)
 
 
 def text_of(name: str) -> str:

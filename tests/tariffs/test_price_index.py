@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
-import gzip
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +15,7 @@ from tariffs.energy import PriceSeries
 from tariffs.index_source import IndexShape, read_index
 from tariffs.signing import sign_index, sign_tariff, verify_signed_index
 from tariffs.source import load_toml
-from tests.support.homes import SHARED, require_shared
+from tests.support.price_files import price_file
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "tariffs"
 HOURLY = IndexShape("price", "ct/kWh", 3600)
@@ -26,11 +25,6 @@ NEW_YEAR = 1_704_067_200
 
 def index_of(text: str = ROWS, shape: IndexShape = HOURLY) -> PriceIndex:
     return read_index(text, shape, "spot", 1, "EUR", name="file.csv")
-
-
-def price_file(name: str) -> str:
-    with gzip.open(require_shared(SHARED / "data/prices" / f"{name}.csv.gz"), "rt") as file:
-        return file.read()
 
 
 def test_an_hours_price_holds_for_each_of_its_slots() -> None:

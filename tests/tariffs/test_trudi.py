@@ -3,19 +3,15 @@
 
 import gzip
 import json
-import os
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tariffs import MalformedTariff
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
+from tests.support.shared import SHARED, needs_shared
 
-SHARED = Path(
-    os.environ.get("METERLET_SHARED") or Path(__file__).resolve().parents[2] / ".." / "shared"
-)
 FOLDER = SHARED / "data" / "golden" / "trudi"
 CASES: list[dict[str, Any]] = (
     json.loads((FOLDER / "expected.json").read_text())["cases"] if FOLDER.is_dir() else []
@@ -34,7 +30,7 @@ def hexadecimal(obis: str) -> str:
     return "".join(f"{int(number):02x}" for number in numbers)
 
 
-@pytest.mark.skipif(not CASES, reason=f"{FOLDER} is absent: 45 GOLDEN CASES ARE NOT TESTED")
+@needs_shared(FOLDER)
 def test_there_are_45_golden_cases() -> None:
     assert len(CASES) == 45
 
@@ -71,7 +67,7 @@ def test_registers_are_those_of_trudi(case: dict[str, Any]) -> None:
          "no day profile 1"),
     ],
 )  # fmt: skip
-@pytest.mark.skipif(not CASES, reason="no shared data")
+@needs_shared(FOLDER)
 def test_a_suppliers_file_that_is_wrong_is_refused(old: bytes, new: bytes, message: str) -> None:
     data = content("taf2_supplier_single_day.xml.gz")
     if old not in data:
@@ -81,7 +77,7 @@ def test_a_suppliers_file_that_is_wrong_is_refused(old: bytes, new: bytes, messa
         read_stage_tariff(data.replace(old, new, 1))
 
 
-@pytest.mark.skipif(not CASES, reason="no shared data")
+@needs_shared(FOLDER)
 def test_without_the_quirk_a_short_last_stage_gets_its_energy() -> None:
     supplier = content("taf2_supplier_single_day_maxTariffChange.xml.gz")
     readings = read_meter_series(content("taf2_result_single_day_2h-gap.xml.gz"))
@@ -90,7 +86,7 @@ def test_without_the_quirk_a_short_last_stage_gets_its_energy() -> None:
     assert found == {"0100010801ff": 430, "0100010802ff": 440, "010001083fff": 90}
 
 
-@pytest.mark.skipif(not CASES, reason="no shared data")
+@needs_shared(FOLDER)
 def test_a_months_registers_add_up_to_the_difference_of_its_readings() -> None:
     tariff = read_stage_tariff(content("supplier_2018-01.xml.gz"))
     series = read_meter_series(content("taf7_readings_2018-01.xml.gz"))
@@ -103,7 +99,7 @@ def test_a_months_registers_add_up_to_the_difference_of_its_readings() -> None:
     assert all(amount > 0 for amount in found.values())
 
 
-@pytest.mark.skipif(not CASES, reason="no shared data")
+@needs_shared(FOLDER)
 def test_readings_out_of_order_are_refused() -> None:
     data = content("taf2_result_single_day_simple_gap.xml.gz")
     with pytest.raises(MalformedTariff, match="not in order"):

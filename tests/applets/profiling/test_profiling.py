@@ -29,22 +29,18 @@ from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
 from applets.profiling.statement import (
     PURPOSE,
     RECIPIENT,
-    ProfiledPeriod,
-    check_profile,
     scores_of_sample,
 )
 from applets.sdk import Command
 from applets.sdk.testing import FakePlatform, Household, NativeCard
-from hub.certifier import Certifier
 from hub.machine.manifest import Manifest
-from protocols.metrology import CertifiedPeriod, Period
-from protocols.proofs import StatementContext, open_amounts
+from protocols.metrology import Period
 from tariffs.signing import sign_document
-from tests.support.homes import KEYS, SLOT, Home, homes, series_of
+from tests.support.homes import SLOT, Home, homes
+from tests.support.profiling import NONCE, answered, checked, question_for
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 
 FEBRUARY = Period.month(2013, 2)
-NONCE = bytes(range(16))
 MANIFEST = Path(__file__).resolve().parents[3] / "applets" / "profiling" / "manifest.toml"
 
 
@@ -70,30 +66,6 @@ def real_homes(folder: Path) -> tuple[Home, ...]:
 @pytest.fixture(scope="module")
 def some_homes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, ...]:
     return real_homes(tmp_path_factory.mktemp("homes"))
-
-
-def question_for(home: Home) -> ProfilingQuestion:
-    return ProfilingQuestion(About(home.name.encode(), *home.bounds, NONCE), b"signed")
-
-
-def answered(home: Home, request: ProfilingRequest) -> ProfilingAnswer:
-    """What applet and platform make of it."""
-    series, (begin, end) = series_of(home.name), home.bounds
-    context = StatementContext(
-        series.meter, series.register, begin, end, SLOT // 60, request.digest, RECIPIENT, PURPOSE,
-        NONCE,
-    )  # fmt: skip
-    opening = Certifier(series, KEYS).opening(home.certified)
-    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
-    _, proof = open_amounts(context, source, request.amounts(home.starts, SLOT), bytes(32))
-    return ProfilingAnswer(question_for(home).about, request.digest, proof, home.days)
-
-
-def checked(home: Home, answer: ProfilingAnswer, request: ProfilingRequest) -> ProfiledPeriod:
-    return check_profile(
-        question_for(home), answer.encode(), request, home.period, series_of(home.name),
-        KEYS.public_key,
-    )  # fmt: skip
 
 
 def test_each_method_proves_what_plain_arithmetic_says(some_homes: tuple[Home, ...]) -> None:

@@ -3,9 +3,7 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +13,21 @@ from hub.card.profile import YUBIKEY
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.host import CardClient
-from tests.hub.card import pcsc
-from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
+from tests.support import pcsc
+from tests.support.card import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
+from tests.support.card_host import Manager
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.skipif(bool(pcsc.MISSING), reason=f"PC/SC IS NOT TESTED, missing: {pcsc.MISSING}"),
 ]
 smartcard = pytest.importorskip("smartcard.System")
-CardConnection = pytest.importorskip("smartcard.CardConnection").CardConnection
-_exceptions = pytest.importorskip("smartcard.Exceptions")
-CardConnectionException = _exceptions.CardConnectionException
-NoCardException = _exceptions.NoCardException
 
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[None]:
     with pcsc.daemon():
         yield
-
-
-@contextmanager
-def linked() -> Iterator[Any]:
-    """Connect to the card in the reader, and let everything of PC/SC go at the end."""
-    link = _connect()
-    try:
-        yield link
-    finally:
-        link.disconnect()
-        link.release()
-
-
-def _connect() -> Any:
-    for _ in range(100):
-        for reader in smartcard.readers():
-            if "Virtual PCD 00 00" not in str(reader):
-                continue
-            link = reader.createConnection()
-            try:
-                link.connect(CardConnection.T1_protocol)
-                # pcscd polls: it may still see the card of the test before.
-                link.transmit(list(bytes.fromhex("00A4040000")))
-            except (CardConnectionException, NoCardException):
-                link.release()
-                time.sleep(0.05)
-            else:
-                return link
-        time.sleep(0.05)
-    raise AssertionError("no card in the reader")
 
 
 class Remote(Manager):
@@ -81,7 +45,7 @@ class Remote(Manager):
 def test_opensc_tool_reads_the_atr_and_sends_commands(tmp_path: Path) -> None:
     card = open_card(tmp_path)
     with pcsc.inserted(card):
-        with linked():
+        with pcsc.linked():
             pass
 
         def tool(*arguments: str) -> str:
@@ -101,7 +65,7 @@ def test_pyscard_lists_loads_installs_personalises_selects_locks_and_deletes(
     tmp_path: Path,
 ) -> None:
     card = open_card(tmp_path)
-    with pcsc.inserted(card), linked() as link:
+    with pcsc.inserted(card), pcsc.linked() as link:
         manager = Remote(link)
         manager.client.select(bytes.fromhex("A000000151000000"))
         manager.client.open_scp03(KEYS, bytes(8))
@@ -121,7 +85,7 @@ def test_pyscard_lists_loads_installs_personalises_selects_locks_and_deletes(
 def test_long_messages_reach_an_applet_and_come_back(tmp_path: Path, max_data: int) -> None:
     card = open_card(tmp_path)
     add_applet(card)
-    with pcsc.inserted(card), linked() as link:
+    with pcsc.inserted(card), pcsc.linked() as link:
         manager = Remote(link)
         manager.client = CardClient(manager.client._transmit, max_data=min(max_data, 65_000))
         manager.client.select(APPLET)
@@ -137,7 +101,7 @@ def test_yubikit_manages_keys_and_certificates_over_pcsc(tmp_path: Path) -> None
     scp = pytest.importorskip("yubikit.core.smartcard.scp")
     card = open_card(tmp_path, profile=YUBIKEY)
     with pcsc.inserted(card):
-        with linked():
+        with pcsc.linked():
             pass
         (name,) = (each for each in smartcard.readers() if "Virtual PCD 00 00" in str(each))
         link = ykman.ScardSmartCardConnection(name.createConnection())

@@ -21,8 +21,8 @@ from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp11 import Scp11, Variant
 from protocols.secure_channel.session import Role
-from tests.hub.card.host import Manager
-from tests.hub.card.support import (
+from tests.hub.card.test_yubikit import chain_of
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,
@@ -31,7 +31,7 @@ from tests.hub.card.support import (
     open_card,
     runtime_of,
 )
-from tests.hub.card.test_yubikit import chain_of
+from tests.support.card_host import Manager
 
 AUTHORITY = ec.generate_private_key(ec.SECP256R1())
 HOST = ec.generate_private_key(ec.SECP256R1())

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
 import gzip
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cache
-from pathlib import Path
 
 import pytest
 from flint import fmpq
@@ -25,8 +23,8 @@ from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tests.support.releases import sum_request
+from tests.support.shared import SHARED, no_real_data
 
-SHARED = Path(os.environ.get("METERLET_SHARED") or Path(__file__).resolve().parents[4] / "shared")
 HOMES = SHARED / "data" / "households"
 DAYS = Period(date(2025, 3, 3), date(2025, 3, 6))
 NOW = 1_741_500_000
@@ -192,7 +190,7 @@ def home(name: str) -> tuple[list[int], list[Activation]]:
     """A home's curve by the minute, and when its appliances ran."""
     paths = sorted(HOMES.glob(f"{name}*.csv.gz"))
     if not paths:
-        pytest.skip(f"NO REAL DATA: {HOMES} has no {name}; set METERLET_SHARED to run this test")
+        pytest.skip(no_real_data(HOMES / name))
     with gzip.open(paths[0], "rt") as file:
         rows = list(csv.DictReader(file))
     truth = [

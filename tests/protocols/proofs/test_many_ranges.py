@@ -49,8 +49,8 @@ from protocols.proofs.many_ranges import (
 )
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.products import product_generators
-from tests.protocols.proofs.programmed import Programmed
 from tests.protocols.proofs.sources import days, hidden, slots
+from tests.support.programmed import Programmed
 
 
 def peak(session: Session, source: Source, width: int = 11) -> int:

@@ -6,11 +6,9 @@ Datastore, CC BY 4.0). The tariffs are drawn: two bands, up to four tiers each, 
 """
 
 import gzip
-import os
 import random
 from datetime import date
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
-from pathlib import Path
 
 import pytest
 
@@ -39,12 +37,9 @@ from protocols.proofs import (
     tiers,
     verify_all,
 )
+from tests.support.shared import LONDON, needs_shared
 
-SHARED = Path(
-    os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[3].parent / "shared")
-)
-HOMES = SHARED / "data/households/lcl_london_60households_2013_30min.csv.gz"
-pytestmark = pytest.mark.skipif(not HOMES.exists(), reason=f"real readings are not at {HOMES}")
+pytestmark = needs_shared(LONDON)
 
 SERIES = Series(b"LCL", bytes.fromhex("0100010800ff"), "Europe/London", 30)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -99,7 +94,7 @@ class Tariff:
 
 def home(column: str) -> list[Reading]:
     replay = CsvReplay(
-        HOMES, {ACTIVE_ENERGY_IMPORT: column}, EnergyUnit.KWH, 1800, parse_zone("UTC")
+        LONDON, {ACTIVE_ENERGY_IMPORT: column}, EnergyUnit.KWH, 1800, parse_zone("UTC")
     )
     return list(replay.readings())
 
@@ -157,7 +152,7 @@ def test_the_march_of_a_home_is_billed_over_a_point_a_day() -> None:
 
 
 def test_the_readings_are_the_published_ones() -> None:
-    with gzip.open(HOMES, "rt") as text:
+    with gzip.open(LONDON, "rt") as text:
         header = next(text).rstrip("\n").split(",")
     assert header[0] == "start"
     assert len(header) == 61

@@ -6,8 +6,6 @@ GlobalPlatformPro.
 """
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +14,10 @@ from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.keys import StaticKeys, diversify, key_check_value
 from protocols.secure_channel.scp03 import Option, Scp03
 from protocols.secure_channel.session import Role, SecurityLevel
+from tests.support.shared import SHARED, needs_shared
 
-SHARED = Path(os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 VECTORS = SHARED / "scp03-vectors.json"
-pytestmark = pytest.mark.skipif(not VECTORS.exists(), reason=f"VECTORS ARE MISSING: {VECTORS}")
+pytestmark = needs_shared(VECTORS)
 DATA: dict[str, Any] = json.loads(VECTORS.read_text()) if VECTORS.exists() else {}
 SESSIONS: list[dict[str, Any]] = DATA.get("sessions", [])
 

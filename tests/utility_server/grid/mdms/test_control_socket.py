@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet mdms serve` and whoever asks it, over its socket."""
 
-import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
@@ -17,7 +12,8 @@ import pytest
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
-from tests.utility_server.grid.mdms.regions import aggregate, new_mdms
+from tests.support.command import serving
+from tests.support.mdms import aggregate, new_mdms
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import LineError
 from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, Request, ask
@@ -43,22 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("m") / "mdms"
     with new_mdms(folder) as workspace:
         workspace.store.add(aggregate(DAY.first, 1))
-    options = ["--mdms", str(folder), "--concentrator", str(NOWHERE), "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "meterlet", "mdms", "serve", *options],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    lines = ""
-    while not lines.endswith("}\n"):
-        lines += process.stdout.readline()
-    assert json.loads(lines)["socket"] == str(folder / SOCKET)
-    yield folder
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
-    process.stdout.close()
+    with serving("mdms", "serve", "--mdms", folder, "--concentrator", NOWHERE) as said:
+        assert said["socket"] == str(folder / SOCKET)
+        yield folder
     assert not (folder / SOCKET).exists()
 
 

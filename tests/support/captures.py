@@ -2,20 +2,15 @@
 """The shared captures of real meters, and what is known to be in them."""
 
 import json
-import os
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-import pytest
+from tests.support.shared import SHARED, needs_shared
 
-SHARED: Final = Path(
-    os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")
-)
 FOLDER: Final = SHARED / "sml-captures"
 NAMES: Final = sorted(path.stem for path in FOLDER.glob("*.json"))
 
-needs_captures = pytest.mark.skipif(not NAMES, reason=f"no captures in {FOLDER}")
+needs_captures = needs_shared(FOLDER)
 
 
 @cache

@@ -10,11 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from hub.card.open import Card
 from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
 
+PATIENCE = 60.0
+"""Seconds for the daemon to do anything: it is waited for, not timed."""
 PCSCD = shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SOCKET = Path("/run/pcscd/pcscd.comm")
 MISSING = [
@@ -45,22 +50,23 @@ def daemon() -> Iterator[None]:
         process = subprocess.Popen(
             [PCSCD, "--foreground"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(200):
+        end = time.monotonic() + PATIENCE
+        while not is_running():
             assert process.poll() is None, f"pcscd ended with {process.returncode}"
-            if is_running():
-                break
+            assert time.monotonic() < end, "pcscd does not answer"
             time.sleep(0.05)
     try:
         yield
     finally:
         if process is not None:
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def connected(card: Card, trace: list[str]) -> VirtualReader:
     """Wait for the reader and put `card` into it."""
-    for _ in range(200):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         try:
             return VirtualReader(
                 card,
@@ -92,7 +98,7 @@ class Inserted:
     def close(self) -> None:
         self._stopped.set()
         self._reader.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
 
 @contextmanager
@@ -103,3 +109,38 @@ def inserted(card: Card) -> Iterator[list[str]]:
         yield inside.trace
     finally:
         inside.close()
+
+
+@contextmanager
+def linked() -> Iterator[Any]:
+    """Connect to the card in the reader, and let everything of PC/SC go at the end."""
+    link = _connect()
+    try:
+        yield link
+    finally:
+        link.disconnect()
+        link.release()
+
+
+def _connect() -> Any:
+    protocol = pytest.importorskip("smartcard.CardConnection").CardConnection.T1_protocol
+    errors = pytest.importorskip("smartcard.Exceptions")
+    system = pytest.importorskip("smartcard.System")
+
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for reader in system.readers():
+            if "Virtual PCD 00 00" not in str(reader):
+                continue
+            link = reader.createConnection()
+            try:
+                link.connect(protocol)
+                # pcscd polls: it may still see the card of the test before.
+                link.transmit(list(bytes.fromhex("00A4040000")))
+            except (errors.CardConnectionException, errors.NoCardException):
+                link.release()
+                time.sleep(0.05)
+            else:
+                return link
+        time.sleep(0.05)
+    raise AssertionError("no card in the reader")

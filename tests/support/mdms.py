@@ -13,33 +13,23 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocols.metrology import Period
+from tests.support.shared import LONDON, require_shared
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.store import AggregateStore
 from utility_server.grid.mdms.workspace import Mdms
 
-LONDON = "households/lcl_london_60households_2013_30min.csv.gz"
 BERLIN = "Europe/Berlin"
-
-
-def shared(name: str) -> Path:
-    folder = Path(
-        os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[4].parent / "shared")
-    )
-    if not folder.exists():
-        pytest.skip(f"NO REAL DATA: {folder} is not there; set METERLET_SHARED to run this test")
-    return folder / "data" / name
 
 
 def london_homes(first: date, last: date) -> list[list[int]]:
     """Return each home's use of each half hour in Wh, which the file has exactly; 0 if missing."""
     begin, end = (datetime.fromtimestamp(time, UTC) for time in Period(first, last).bounds("UTC"))
     rows = []
-    with gzip.open(shared(LONDON), "rt", newline="") as text:
+    with gzip.open(require_shared(LONDON), "rt", newline="") as text:
         lines = csv.reader(text)
         next(lines)
         for start, *cells in lines:

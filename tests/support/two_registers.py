@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A household with a meter of two registers, certified, and its bill's answer, honest or forged."""
 
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-
-import pytest
 
 from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
@@ -27,10 +23,8 @@ from protocols.metrology import (
 from protocols.proofs import StatementContext, open_amounts
 from tariffs import Bill, Register, Tariff, billed_registers, combine_states, compute_bill
 from tariffs.source import load_toml
+from tests.support.shared import SHARED, require_shared
 
-SHARED = Path(
-    os.environ.get("METERLET_SHARED", Path(__file__).resolve().parents[3].parent / "shared")
-)
 SOLAR_HOME = SHARED / "data/households/ausgrid_customer12_2011-07_2012-06_30min_pv.csv.gz"
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
 REGISTERS = {
@@ -190,12 +184,10 @@ def drawn_home(
 
 def real_home(period: Period, zone: str = "Australia/Sydney") -> Home:
     """A month of the Ausgrid home with panels, whose two registers are metered gross."""
-    if not SOLAR_HOME.exists():
-        pytest.skip(f"NO REAL DATA: {SOLAR_HOME} is not there; set METERLET_SHARED to run this")
     home = Home(period, {}, zone, b"AUSGRID")
     columns = {ACTIVE_ENERGY_IMPORT: "consumption_kWh", ACTIVE_ENERGY_EXPORT: "pv_generation_kWh"}
     zone_of_file = parse_zone("Etc/GMT-10")
-    replay = CsvReplay(SOLAR_HOME, columns, EnergyUnit.KWH, SLOT, zone_of_file)
+    replay = CsvReplay(require_shared(SOLAR_HOME), columns, EnergyUnit.KWH, SLOT, zone_of_file)
     return certified(home, list(replay.readouts(*home.bounds)))
 
 

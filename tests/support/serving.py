@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A household, a month of it billed and days up to today, and commands that serve it."""
 
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.journeys.conftest import ROOT, run_meterlet
-
-PROGRAM = (sys.executable, "-W", "error", "-m", "meterlet")
+from tests.support.command import run_meterlet, serving
 
 
 def today() -> date:
@@ -52,16 +46,5 @@ class Home:
     @contextmanager
     def running(self, *arguments: str) -> Iterator[dict[str, Any]]:
         """Run a command that serves; yield the JSON it prints; it must end well."""
-        command = [*PROGRAM, *arguments, "--hub", str(self.hub), "--port", "0", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-            assert server.stdout is not None
-            try:
-                text = ""
-                while not text.endswith("}\n"):
-                    line = server.stdout.readline()
-                    assert line, text
-                    text += line
-                yield json.loads(text)
-            finally:
-                server.send_signal(signal.SIGTERM)
-                assert server.wait(30) == 0
+        with serving(*arguments, "--hub", self.hub, "--port", 0) as said:
+            yield said

@@ -76,7 +76,7 @@ class Zygote:
     def stop(self) -> None:
         self.line.close()
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait()
 
 
 def _take(line: socket.socket, size: int) -> bytes:

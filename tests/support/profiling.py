@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a profiling applet answers for one of the London homes, and the check of it."""
+
+from applets.common.questions import About
+from applets.profiling.messages import (
+    ProfilingAnswer,
+    ProfilingQuestion,
+    ProfilingRequest,
+)
+from applets.profiling.statement import (
+    PURPOSE,
+    RECIPIENT,
+    ProfiledPeriod,
+    check_profile,
+)
+from hub.certifier import Certifier
+from protocols.metrology import CertifiedPeriod
+from protocols.proofs import StatementContext, open_amounts
+from tests.support.homes import KEYS, SLOT, Home, series_of
+
+NONCE = bytes(range(16))
+
+
+def question_for(home: Home) -> ProfilingQuestion:
+    return ProfilingQuestion(About(home.name.encode(), *home.bounds, NONCE), b"signed")
+
+
+def answered(home: Home, request: ProfilingRequest) -> ProfilingAnswer:
+    """What applet and platform make of it."""
+    series, (begin, end) = series_of(home.name), home.bounds
+    context = StatementContext(
+        series.meter, series.register, begin, end, SLOT // 60, request.digest, RECIPIENT, PURPOSE,
+        NONCE,
+    )  # fmt: skip
+    opening = Certifier(series, KEYS).opening(home.certified)
+    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
+    _, proof = open_amounts(context, source, request.amounts(home.starts, SLOT), bytes(32))
+    return ProfilingAnswer(question_for(home).about, request.digest, proof, home.days)
+
+
+def checked(home: Home, answer: ProfilingAnswer, request: ProfilingRequest) -> ProfiledPeriod:
+    return check_profile(
+        question_for(home), answer.encode(), request, home.period, series_of(home.name),
+        KEYS.public_key,
+    )  # fmt: skip
