@@ -23,6 +23,7 @@ from tests.support.aggregation import (
 )
 from tests.support.region import Region, built
 from tests.support.stand_in import StandIn, running
+from tests.support.waiting import PATIENCE
 from utility_server.errors import CannotVerify
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.rpc import Connection
@@ -199,7 +200,7 @@ def test_a_trustee_opens_no_part_of_a_sum_that_not_all_dispute(region: Region, f
         case "operator":
             trustee.operator = public_of(bytes(32))
     evidence = contributions + [one.encode() for one in points]
-    with running(trustee) as address, Connection.open(address, 30) as line:
+    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
         if flaw != "nobody":
             with pytest.raises(ConcentratorRefused):
                 list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
@@ -215,7 +216,7 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
     contributors = collector.close()
     evidence = [one.encode() for one in collector.evidence()]
     evidence += [home.household.pair_points(contributors).encode() for home in members]
-    with running(trustee) as address, Connection.open(address, 30) as line:
+    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
         list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
         assert [name for name, _ in line.ask("part", announced.digest, b"\0\1\0\6")] == [
             "halves", "done",
@@ -250,7 +251,7 @@ def test_a_trustee_helps_to_open_nothing_but_one_sum_of_a_real_group(
             trustee.authorities = (public_of(bytes(32)),)
         case "product":
             contributions = contributions[:-1]
-    with running(trustee) as address, Connection.open(address, 30) as line:
+    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
         if flaw == "again":
             first = line.ask("halves", announced.encode(), products, *contributions)
             assert [name for name, _ in first] == ["halves", "done"]

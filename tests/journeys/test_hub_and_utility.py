@@ -19,6 +19,7 @@ from hub.readings import Reading
 from protocols.canonical.hash_chain import GENESIS, seal
 from tests.support.command import PROGRAM, ROOT, run_meterlet
 from tests.support.town import LOAD_VARIABLE, TARIFF, Town, done, refused
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +185,11 @@ def test_a_live_line_is_certified_day_by_day_and_ends_with_ctrl_c(tmp_path: Path
                 meter = emulated_meter_id(1)
                 for frame in telegrams(meter, (Reading(t, t // 100) for t in day)):
                     line.sendall(frame)
-                deadline = time.monotonic() + 30
-                while readings_in(hub) != (49, 2) and time.monotonic() < deadline:
-                    time.sleep(0.2)
-                assert readings_in(hub) == (49, 2)
+                wait_until(lambda: readings_in(hub) == (49, 2))
                 ingest.send_signal(signal.SIGINT)
                 assert ingest.stdout is not None
                 assert json.loads(ingest.stdout.read())["readings"] == 49
-                assert ingest.wait(30) == 0
+                assert ingest.wait(PATIENCE) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

@@ -72,7 +72,7 @@ def test_a_serial_line_is_read_until_told_to_stop(hub: Path) -> None:
     try:
         done = run_meterlet(
             "hub", "ingest", "--hub", hub, f"serial://{os.ttyname(theirs)}?baud=9600",
-            "--limit", 15, "--json", timeout=60,
+            "--limit", 15, "--json",
         )  # fmt: skip
     finally:
         ended.set()

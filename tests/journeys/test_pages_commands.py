@@ -30,6 +30,7 @@ from hub.inspection.store import open_inspection
 from tests.support.command import run_meterlet
 from tests.support.pages import Browser, browser
 from tests.support.serving import Home
+from tests.support.waiting import PATIENCE
 
 PASSPHRASE = b"correct horse battery"
 
@@ -135,7 +136,7 @@ def test_over_tls_cookies_are_secure_and_browsers_are_told_to_stay(
         assert serving["address"].startswith("https://127.0.0.1:")
         context = ssl.create_default_context(cafile=str(pem))
         host = serving["address"].removeprefix("https://").rstrip("/")
-        connection = http.client.HTTPSConnection(host, context=context, timeout=20)
+        connection = http.client.HTTPSConnection(host, context=context, timeout=PATIENCE)
         connection.request("GET", "/welcome")
         answer = connection.getresponse()
         answer.read()

@@ -283,7 +283,7 @@ def test_all_of_it_works_without_javascript_too(browser: Any, pages: str) -> Non
         assert visit.page.locator("#buckets tbody tr").count() >= 28
         visit.follow("My bill")
         visit.page.get_by_role("button", name="Check the supplier's proof").click()
-        visit.page.wait_for_selector("#verdict", timeout=15_000)
+        visit.page.wait_for_selector("#verdict")
         assert visit.text("#verdict").startswith("It matches.")
 
 
@@ -359,7 +359,7 @@ def results(browser: Any, pages: str) -> dict[str, str]:
             visit.open(path)
             visit.page.get_by_role("button", name=button).click()
             visit.page.wait_for_url("**/work/*")
-            visit.page.wait_for_selector("progress", state="detached", timeout=30_000)
+            visit.page.wait_for_selector("progress", state="detached")
             found[name] = "/work/" + visit.page.url.rpartition("/")[2]
         assert visit.complaints == []
     return found

@@ -7,6 +7,7 @@ import threading
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,6 +31,7 @@ from sml_codec.sources import (
     read_tcp,
     telegrams,
 )
+from tests.support.waiting import PATIENCE
 
 ENERGY = Obis.parse("1-0:1.8.0*255")
 
@@ -130,13 +132,13 @@ def test_a_serial_line_is_read_as_it_comes() -> None:
         line = SerialLine(os.ttyname(device))
 
         async def send() -> None:
-            for number in range(100):  # what comes before the line is open is lost
+            for number in count():  # what comes before the line is open is lost
                 os.write(controller, frame(number))
                 await asyncio.sleep(0.05)
 
         async def journey() -> list[Telegram]:
             sending = asyncio.create_task(send())
-            found = await asyncio.wait_for(first(read_serial(line), 3), 10)
+            found = await asyncio.wait_for(first(read_serial(line), 3), PATIENCE)
             sending.cancel()
             return found
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import ROOT
+from tests.support.waiting import PATIENCE
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="NO BROWSER: playwright is not installed (extra `browser`)"
@@ -71,6 +72,7 @@ def visiting(browser: Any, address: str, **options: Any) -> Iterator[Visit]:
     context = browser.new_context(
         **{"locale": "en-GB", "reduced_motion": "reduce", "accept_downloads": True, **options}
     )
+    context.set_default_timeout(1000 * PATIENCE)
     visit = Visit(context.new_page(), address)
     context.on("request", lambda request: visit.requested.append(request.url))
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))

@@ -12,12 +12,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Final
 
+from tests.support.waiting import PATIENCE
 from tests.support.zygote import Zygote
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = (sys.executable, "-W", "error", "-m", "meterlet")
-PATIENCE: Final = 600
-"""Seconds that a command may take: a busy computer must not fail a test."""
 
 Meterlet = Callable[..., "CompletedProcess[str]"]
 
@@ -26,7 +25,7 @@ _zygotes: list[Zygote] = []
 
 
 def run_meterlet(
-    *arguments: object, stdin: bytes | None = None, timeout: int = PATIENCE
+    *arguments: object, stdin: bytes | None = None, timeout: float = PATIENCE
 ) -> "CompletedProcess[str]":
     """Run the command as a user does, in a process of its own."""
     if not _zygotes or _zygotes[0].process.poll() is not None:

@@ -17,6 +17,7 @@ from hub.disclosure import LogEntry
 from hub.inspection.web import Parts, ResidentRole, Settings, create_application, make_parts
 from hub.machine.machine import AppletMachine
 from meterlet.commands.inspect.proofs import BillingProofs
+from tests.support.waiting import wait_until
 
 ORIGIN = "http://127.0.0.1:8321"
 PASSPHRASE = "correct horse battery"
@@ -72,12 +73,15 @@ class Browser:
     def finish(self, answer: Response) -> Response:
         """Wait for the long work that an answer has led to; return its result's page."""
         assert "/work/" in str(answer.url), answer.text
-        for _ in range(600):
-            if "Refresh" not in answer.headers:
-                return answer
-            time.sleep(0.02)
-            answer = self.get(answer.url.path)
-        raise AssertionError("the work does not end")
+        pages = [answer]
+
+        def is_done() -> bool:
+            if "Refresh" in pages[-1].headers:
+                pages.append(self.get(answer.url.path))
+            return "Refresh" not in pages[-1].headers
+
+        wait_until(is_done, "the end of the work")
+        return pages[-1]
 
     def events(self) -> list[LogEntry]:
         """What the log has about the door."""

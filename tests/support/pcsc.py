@@ -17,9 +17,8 @@ import pytest
 from hub.card.open import Card
 from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.trace import describe
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 60.0
-"""Seconds for the daemon to do anything: it is waited for, not timed."""
 PCSCD = shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 SOCKET = Path("/run/pcscd/pcscd.comm")
 MISSING = [

@@ -28,6 +28,7 @@ from tests.support.stand_in import (
     listening,
     running,
 )
+from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.service import Concentrator
 from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
@@ -54,10 +55,10 @@ class Region:
     ) -> RoundOutcome:
         with ExitStack() as stack:
             address = stack.enter_context(running(self.concentrator))
-            line, second = stack.enter_context(Connection.open(address, 30)), None
+            line, second = stack.enter_context(Connection.open(address, PATIENCE)), None
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
-                second = stack.enter_context(Connection.open(address, 30))
+                second = stack.enter_context(Connection.open(address, PATIENCE))
             runner = RoundRunner(self.workspace, line, trustee=second, is_again=is_again)
             return runner.run(about or self.terms)
 

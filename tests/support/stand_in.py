@@ -22,6 +22,7 @@ from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
 from tests.support.aggregation import Home, encryptor
+from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.round_commands import APPLET
 from utility_server.grid.concentrator.server import Answering, serve
@@ -161,7 +162,7 @@ def running(answering: Answering) -> Iterator[Address]:
 
         complaints: list[str] = []
         task = call(begin())
-        assert is_ready.wait(10)
+        assert is_ready.wait(PATIENCE)
         try:
             yield found[0]
         finally:
@@ -183,4 +184,4 @@ def listed(path: Path, hubs: Sequence[StandIn], addresses: Sequence[Address]) ->
 
 
 def asking(at_once: int = 8) -> Hubs:
-    return Hubs(at_once, 20.0)
+    return Hubs(at_once, PATIENCE)

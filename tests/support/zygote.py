@@ -45,7 +45,11 @@ class Zygote:
         return cls(process, ours)
 
     def run(
-        self, arguments: Sequence[str], stdin: bytes | None, environment: dict[str, str], limit: int
+        self,
+        arguments: Sequence[str],
+        stdin: bytes | None,
+        environment: dict[str, str],
+        limit: float,
     ) -> "CompletedProcess[str]":
         with (
             tempfile.TemporaryFile() as given,

@@ -11,6 +11,7 @@ import pytest
 
 from protocols.iso7816.apdu import CommandApdu
 from tests.support.enrolment import GOOD
+from tests.support.waiting import PATIENCE
 from utility_server.errors import HeadEndError
 from utility_server.head_end import Address, HeadEnd
 
@@ -41,7 +42,7 @@ def say(data: bytes) -> Callable[[socket.socket, threading.Event], None]:
     def act(line: socket.socket, over: threading.Event) -> None:
         line.recv(1000)
         line.sendall(data)
-        over.wait(10)
+        over.wait(PATIENCE)
 
     return act
 
@@ -73,8 +74,9 @@ def hang_up(line: socket.socket, over: threading.Event) -> None:
 def test_a_peer_that_is_no_hub_is_one_error_that_names_it(
     act: Callable[[socket.socket, threading.Event], None], why: str
 ) -> None:
+    seconds = 0.5 if act is drip else PATIENCE
     with peer(act) as address, pytest.raises(HeadEndError) as caught:
-        HeadEnd(os.urandom, timeout_seconds=0.5).ask(address, GOOD, QUESTION)
+        HeadEnd(os.urandom, timeout_seconds=seconds).ask(address, GOOD, QUESTION)
     assert str(caught.value).startswith((f"{address}: ", "channel: "))
     assert why in str(caught.value)
 

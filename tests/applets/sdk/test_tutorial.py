@@ -26,12 +26,12 @@ import pytest
 
 from hub.machine.manifest import Manifest
 from tests.support.applet_machine import MANIFEST
+from tests.support.waiting import PATIENCE
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGE: Final = ROOT / "docs" / "applets.md"
 BLOCK: Final = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT: Final = "7816"
-SECONDS: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def shell(script: str, folder: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}"

@@ -14,6 +14,7 @@ from hub.card.trace import describe
 from protocols.secure_channel.keys import StaticKeys
 from tests.support.card import APPLET_KEYS, KEYS
 from tests.support.card_host import Manager
+from tests.support.waiting import PATIENCE
 
 
 @contextmanager
@@ -23,10 +24,10 @@ def reader(card: Card) -> Iterator[socket.socket]:
         thread = threading.Thread(target=inside.run)
         thread.start()
         stream, _ = server.accept()
-        stream.settimeout(5)
+        stream.settimeout(PATIENCE)
         with stream:
             yield stream
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

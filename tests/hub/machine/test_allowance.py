@@ -10,6 +10,7 @@ from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.machine import AppletMachine
 from protocols.platform.services import Platform
 from tests.support.applet_machine import BEGIN, Device, bundle, command, start
+from tests.support.waiting import PATIENCE
 
 ECHO = "def process(self, command): return Response(command.data)"
 LOOP = """
@@ -94,7 +95,7 @@ def test_an_applet_is_answered_while_another_is_busy(machine: AppletMachine) -> 
     class SlowClock:
         def now(self) -> int:
             if begun.is_set():
-                assert done.wait(60)
+                assert done.wait(PATIENCE)
             return BEGIN
 
     good = Device().platform

@@ -18,6 +18,7 @@ from hub.machine.errors import CacheRefused, RuntimeNotBuilt
 from hub.machine.machine import AppletMachine
 from hub.machine.python_runtime import Progress
 from meterlet.extras import missing_extra
+from tests.support.waiting import wait_until
 
 SMALL = "(component)"
 
@@ -199,9 +200,8 @@ def test_the_key_covers_every_source(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_progress_is_told_while_a_step_lasts() -> None:
     told: list[Progress] = []
-    done = threading.Event()
-    assert runtime._timed(1, told.append, lambda: done.wait(timeout=0.5)) is False
+    runtime._timed(1, told.append, lambda: wait_until(lambda: len(told) == 2))
     assert [progress.done for progress in told] == [False] * (len(told) - 1) + [True]
     assert len(told) >= 3
+    assert 0 <= told[0].seconds < told[1].seconds <= told[-1].seconds
     assert told[-1].step == "compile to native code"
-    assert told[-1].seconds >= 0.5

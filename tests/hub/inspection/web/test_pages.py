@@ -2,7 +2,6 @@
 import hashlib
 import re
 import threading
-import time
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -20,6 +19,7 @@ from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
 from protocols.metrology import find_zone
 from tests.support.pages import PASSPHRASE, Browser, browser
+from tests.support.waiting import PATIENCE, wait_until
 
 PAGES = (
     "/",
@@ -309,12 +309,11 @@ def test_work_shows_its_progress_and_is_stopped(anna: Browser) -> None:
 
     def work(tick: Tick) -> None:
         tick(1, 4)
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         tick(2, 4)
 
     job = anna.parts.jobs.begin("days", "anna", "/log", "days.html", work)
-    while not job.total:
-        time.sleep(0.01)
+    wait_until(lambda: job.total)
     page = anna.get(f"/work/{job.name}")
     assert page.headers["Refresh"] == "1"
     assert 'max="100" value="25"' in page.text

@@ -19,6 +19,7 @@ from hub.inspection.web.charts import HEIGHT, WIDTH, bar_chart
 from hub.inspection.web.jobs import Jobs, State, Tick, TooManyJobs
 from hub.machine import manifest
 from protocols.metrology import find_zone
+from tests.support.waiting import PATIENCE
 
 
 def bucket(
@@ -77,20 +78,20 @@ def test_a_job_is_watched_and_cancelled_at_its_next_tick() -> None:
     def work(tick: Tick) -> None:
         tick(1, 4)
         begun.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         tick(2, 4)
         raise AssertionError("it was cancelled")
 
     many = jobs()
     job = many.begin("x", "anna", "/", "x.html", work)
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     assert (job.state, job.percent) == (State.RUNNING, 25)
     assert many.find(job.name, "anna") is job
     assert many.find(job.name, "ben") is None
     job.cancel()
     go_on.set()
     assert job.thread is not None
-    job.thread.join(10)
+    job.thread.join(PATIENCE)
     assert job.state is State.CANCELLED
 
 
@@ -99,7 +100,7 @@ def test_a_job_that_is_refused_says_why_and_only_so_many_run() -> None:
     many = Jobs(Names(), (ValueError,), lambda line: None)
 
     def refuse(tick: Tick) -> None:
-        wait.wait(10)
+        wait.wait(PATIENCE)
         raise ValueError("no such thing")
 
     first = many.begin("x", "anna", "/", "x.html", refuse)
@@ -109,7 +110,7 @@ def test_a_job_that_is_refused_says_why_and_only_so_many_run() -> None:
     wait.set()
     for job in (first, second):
         assert job.thread is not None
-        job.thread.join(10)
+        job.thread.join(PATIENCE)
         assert (job.state, job.reason) == (State.FAILED, "no such thing")
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.stand_in import asking, running
+from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.errors import (
     ConcentratorError,
     ConcentratorRefused,
@@ -104,10 +105,10 @@ def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_se
     concentrator: Concentrator,
 ) -> None:
     with running(concentrator) as address:
-        with socket.create_connection((address.host, address.port), 10) as peer:
+        with socket.create_connection((address.host, address.port), PATIENCE) as peer:
             peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert peer.recv(100) == b""
-        with Connection.open(address, 10) as line:
+        with Connection.open(address, PATIENCE) as line:
             assert [name for name, _ in line.ask("status")] == ["status", "done"]
 
 
@@ -126,7 +127,7 @@ def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_se
 def test_a_request_that_makes_no_sense_is_refused_and_the_line_stays(
     concentrator: Concentrator, request_: tuple[str, str | int | bytes], why: str
 ) -> None:
-    with running(concentrator) as address, Connection.open(address, 10) as line:
+    with running(concentrator) as address, Connection.open(address, PATIENCE) as line:
         with pytest.raises(ConcentratorRefused, match=why):
             list(line.ask(*request_))
         assert [name for name, _ in line.ask("status")] == ["status", "done"]
@@ -137,7 +138,7 @@ def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -
         port = taken.getsockname()[1]
     entry = {**GOOD, "address": f"127.0.0.1:{port}"}
     concentrator.hubs_file.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [entry]}))
-    with running(concentrator) as address, Connection.open(address, 10) as line:
+    with running(concentrator) as address, Connection.open(address, PATIENCE) as line:
         (name, items), _ = line.ask("keys", "North", bytes(32))
     assert (name, items[:2]) == ("absent", (b"\x0a\x0b", "tell keys"))
     assert "refused" in str(items[2])
