@@ -10,8 +10,8 @@ SOURCES := applets benchmarks docs meterlet dlms_codec hub protocols sml_codec t
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts docs tests compiled compiled-tests bench fuzz \
-    format clean
+.PHONY: help demo test check lint types contracts docs tests test-memory compiled compiled-tests \
+    soak bench fuzz format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,14 @@ compiled-tests: build/compiled/.built ## the tests of sml_codec on the compiled 
 	@test -d build/compiled/sml_codec || exit 0; echo "sml_codec, compiled:"; \
 	    METERLET_COMPILED=1 $(BIN)/python -P -m pytest -q -o pythonpath='build/compiled .' \
 	    tests/sml_codec
+
+test-memory: $(VENV)/.test ## the same, and what all processes need at the peak (Linux)
+	$(BIN)/python -m tests.support.memory $(BIN)/python -m pytest -q -n auto --dist loadfile \
+	    --no-loadscope-reorder $(TESTS)
+
+soak: $(VENV)/.test ## the tests that take long, an hour or so: whole years, all tariffs, many kills
+	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto -m soak
+	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/fuzz
 
 fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)

@@ -7,10 +7,19 @@ from hypothesis import HealthCheck, settings
 from hub.machine.machine import AppletMachine
 from hub.machine.python_runtime import Progress
 from tests.support.command import run_meterlet, stop_zygotes
+from tests.support.soak import IS_SOAKING
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
 settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("meterlet")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless `make soak` is at work; the closing line counts it."""
+    if not IS_SOAKING:
+        long = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
 def pytest_sessionfinish() -> None:

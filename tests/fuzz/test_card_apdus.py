@@ -20,11 +20,12 @@ from protocols.iso7816.errors import WireError
 from protocols.iso7816.tlv import encode_lv
 from tests.support.card import APPLET, DOMAIN, ISSUER, MODULE, PACKAGE, add_applet, open_card
 from tests.support.card_host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
+from tests.support.soak import IS_SOAKING
 
 AIDS = [ISSUER, DOMAIN, APPLET, PACKAGE, MODULE, DOMAIN_PACKAGE, DOMAIN_MODULE, b"12345", b""]
 INSTRUCTIONS = [0xA4, 0x70, 0xC0, 0x50, 0x82, 0x88, 0x2A, 0xCA, 0xCB, 0xF2, 0xF0, 0xE6, 0xE8, 0xE4,
                 0xD8, 0xF1, 0xE2, 0x10, 0x01]  # fmt: skip
-TRIALS = int(os.environ.get("METERLET_FUZZ", "120"))
+TRIALS = int(os.environ.get("METERLET_FUZZ", "10000" if IS_SOAKING else "120"))
 
 aids = st.sampled_from(AIDS)
 fields = st.lists(aids | st.binary(max_size=8), max_size=7).map(lambda items: encode_lv(*items))

@@ -18,6 +18,7 @@ from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.canonical.hash_chain import GENESIS, seal
 from tests.support.command import PROGRAM, ROOT, run_meterlet
+from tests.support.soak import sampled
 from tests.support.town import LOAD_VARIABLE, TARIFF, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -151,7 +152,8 @@ def readings_in(hub: Path) -> tuple[int, int]:
     return status["readings"], status["certified_days"]
 
 
-def test_killing_an_ingest_leaves_all_of_a_file_or_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", sampled([0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8], [0]))
+def test_killing_an_ingest_leaves_all_of_a_file_or_nothing(tmp_path: Path, later: float) -> None:
     capture, hub = tmp_path / "line.bin", tmp_path / "hub"
     readings = (Reading(1_743_500_000 + 10 * n, n) for n in range(20_000))
     capture.write_bytes(b"".join(telegrams(emulated_meter_id(1), readings)))
@@ -161,7 +163,7 @@ def test_killing_an_ingest_leaves_all_of_a_file_or_nothing(tmp_path: Path) -> No
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as ingest:
-            time.sleep(seconds)
+            time.sleep(seconds + later)
             ingest.send_signal(number)
             assert ingest.stderr is not None
             assert "Traceback" not in ingest.stderr.read()
