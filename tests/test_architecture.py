@@ -217,3 +217,16 @@ def test_a_package_lists_what_it_offers_and_a_module_lists_nothing() -> None:
             package = import_module(".".join(path.parent.relative_to(ROOT).parts))
             assert len(set(names)) == len(names), path
             assert all(hasattr(package, name) for name in names), path
+
+
+IMPORT_OF_TESTS: Final = re.compile(r"^ *from (tests\S*) import|^ *import (tests\S*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_what_several_folders_of_tests_use_lives_in_their_support(folder: str) -> None:
+    """A test imports from its own folder and from `tests.support`; a benchmark from the latter."""
+    for path in (ROOT / folder).rglob("*.py"):
+        own = ".".join(path.relative_to(ROOT).parent.parts)
+        for match in IMPORT_OF_TESTS.finditer(path.read_text()):
+            module = match[1] or match[2]
+            assert {module, module.rpartition(".")[0]} & {"tests.support", own}, path

@@ -2,7 +2,7 @@
 """What takes long is for `make soak` (METERLET_SOAK=1); a sample of each stays in `make test`."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Final, TypeVar
 
 import pytest
@@ -13,7 +13,6 @@ CaseT = TypeVar("CaseT")
 IS_SOAKING: Final = os.environ.get("METERLET_SOAK") == "1"
 
 
-def sampled(cases: Iterable[CaseT], sample: Collection[CaseT]) -> Iterator[ParameterSet]:
-    """Yield all cases, marked `soak` where they are not of the sample."""
-    for case in cases:
-        yield pytest.param(case, marks=() if case in sample else pytest.mark.soak)
+def sampled(cases: Iterable[CaseT], sample: Collection[CaseT]) -> list[ParameterSet]:
+    """Return all cases, marked `soak` where they are not of the sample."""
+    return [pytest.param(case, marks=() if case in sample else pytest.mark.soak) for case in cases]
