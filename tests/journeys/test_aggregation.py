@@ -14,7 +14,6 @@ from protocols.metrology import Period
 from tests.support.command import run_meterlet
 from tests.support.mdms import london_homes
 from tests.support.shared import LONDON, require_shared
-from tests.support.soak import sampled
 
 pytestmark = pytest.mark.process
 
@@ -55,11 +54,10 @@ def test_london_homes_are_added_up_as_their_file_has_them_though_the_concentrato
     assert facts["plain_sums_wh"] == hours
 
 
-@pytest.mark.parametrize("count", sampled([3, 5], [3]))
-def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path, count: int) -> None:
+def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path) -> None:
     day = date(2025, 3, 4)
     plan = RegionPlan(
-        columns=("",) * count,
+        columns=("",) * 5,
         readings=None,
         unit="kWh",
         interval_seconds=900,
@@ -71,7 +69,7 @@ def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path, coun
         source="synthetic",
         dropouts_percent=0,
         cheat=None,
-        processes=count,
+        processes=5,
         splits_key=True,
     )
     region = Region(tmp_path, plan)
@@ -86,7 +84,7 @@ def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path, coun
         "concentrator",
         "mdms",
         "trustee",
-        *(f"homes {number}" for number in range(count)),
+        *(f"homes {number}" for number in range(5)),
     }
     assert held.pop("concentrator") == set()
     assert held.pop("mdms") == set()
