@@ -52,7 +52,7 @@ test-memory: $(VENV)/.test ## the same, and what all processes need at the peak 
 
 soak: $(VENV)/.test ## the tests that take long, an hour or so: whole years, all tariffs, many kills
 	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto -m soak
-	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/fuzz
+	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/fuzz tests/docs
 
 fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ import pytest
 
 from meterlet.commands.main import main
 from tests.docs.pages import (
-    ROOT,
     RUN_ELSEWHERE,
     Command,
     CommandBlock,
@@ -33,6 +31,9 @@ from tests.docs.pages import (
     text_of,
     unfenced,
 )
+from tests.support.shared import SHARED
+from tests.support.soak import IS_SOAKING
+from tests.support.waiting import PATIENCE, wait_until
 
 NOT_RUN: Final[Mapping[str, list[str]]] = {
     "CONTRIBUTING.md": ["not run: make targets"],
@@ -52,12 +53,10 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""
-SHARED: Final = Path(os.environ.get("METERLET_SHARED", ROOT.parent / "shared"))
 PORT: Final = re.compile(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+")
 PROGRAM: Final = r"(?:meterlet|pip|make|curl|apt-get|python|cd|cp|openssl|pytest|opensc-tool)"
 MARK: Final = "--- command ended with "
-START_SECONDS: Final = 60
-PAGE_SECONDS: Final = 600
+PAGE_SECONDS: Final = 6 * PATIENCE
 
 
 def with_commands() -> list[str]:
@@ -87,16 +86,15 @@ class Shell:
             printed += line
         raise AssertionError(f"{command}: the shell ended\n{printed}")
 
-    def start(self, command: str) -> str:
-        """Start a command that goes on; return what it prints first."""
+    def start(self, command: str, lines: int) -> str:
+        """Start a command that goes on; return what it prints first, of so many lines at least."""
         self._beside += 1
         log = self._folder / f".beside-{self._beside}"
         self.run(f"{{ {command.removesuffix('&')}\n}} < /dev/null > {log} 2>&1 &")
-        until = time.monotonic() + START_SECONDS
-        while not log.exists() or not log.read_text():
-            assert time.monotonic() < until, f"{command}: prints nothing"
-            time.sleep(0.05)
-        time.sleep(0.05)  # for the lines that come with the first one
+        wait_until(
+            lambda: log.exists() and log.read_text().count("\n") >= lines,
+            f"all that {command} prints",
+        )
         return log.read_text()
 
 
@@ -156,7 +154,7 @@ def data_for(block: CommandBlock) -> list[Path]:
 def left_out(block: CommandBlock) -> bool:
     match block.mark:
         case "soak":
-            return os.environ.get("METERLET_SOAK") != "1"
+            return not IS_SOAKING
         case "needs":
             return not data_for(block)
         case mark:
@@ -181,7 +179,10 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> No
             for command, then in zip(block.commands, following, strict=True):
                 text = with_ports(command.text)
                 assert "..." not in text, f"{page}: a placeholder in: {text}"
-                printed, code = (bash.start(text), 0) if text.endswith("&") else bash.run(text)
+                least = len((command.output or "").splitlines()) or 1
+                printed, code = (
+                    (bash.start(text, least), 0) if text.endswith("&") else bash.run(text)
+                )
                 assert code == 0 or "$?" in then.text, (
                     f"{page}: $ {text}\n{printed}\nexit code {code}"
                 )
