@@ -11,6 +11,7 @@ Linux only: it reads /proc.
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +99,9 @@ def peak_of(command: Sequence[str], interval: float = INTERVAL) -> tuple[int, Sa
         raise OSError(ctypes.get_errno(), "the kernel has no child subreapers")
     start, peak = time.monotonic(), Sample(0, ())
     with subprocess.Popen(command) as running:
+        # Whoever ends it early is told the peak, too; Ctrl-C has reached the command by itself.
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, lambda number, frame: running.terminate())
         while running.poll() is None:
             sizes = tuple(filter(None, map(size_of, descendants(os.getpid()))))
             peak = max(
