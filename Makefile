@@ -7,6 +7,9 @@ VENV ?= .venv
 FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 SOURCES := applets benchmarks docs meterlet dlms_codec hub protocols sml_codec tariffs tests utility_server
+PYTEST := $(BIN)/python -m pytest -q
+# A worker holds half a gigabyte at the end: memory is bounded on a computer of many cores, too.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -36,8 +39,8 @@ contracts: $(VENV)/.test ## who may import whom
 docs: $(VENV)/.test ## the documentation as a site, in build/site; broken links and references fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-tests: $(VENV)/.test ## pytest, on all cores (TESTS="tests/hub -k vault" picks some)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
+tests: $(VENV)/.test ## pytest, on four cores at most (TESTS="tests/hub -k vault" picks some)
+	$(PYTEST) $(SPREAD) $(TESTS)
 
 compiled: build/compiled/.built ## sml_codec as extension modules, in build/compiled
 
@@ -46,13 +49,12 @@ compiled-tests: build/compiled/.built ## the tests of sml_codec on the compiled 
 	    METERLET_COMPILED=1 $(BIN)/python -P -m pytest -q -o pythonpath='build/compiled .' \
 	    tests/sml_codec
 
-test-memory: $(VENV)/.test ## the same, and what all processes need at the peak (Linux)
-	$(BIN)/python -m tests.support.memory $(BIN)/python -m pytest -q -n auto --dist loadfile \
-	    --no-loadscope-reorder $(TESTS)
+test-memory: $(VENV)/.test ## pytest, and what all processes need at the peak (Linux)
+	$(BIN)/python -m tests.support.memory $(PYTEST) $(SPREAD) $(TESTS)
 
-soak: $(VENV)/.test ## the tests that take long, an hour or so: whole years, all tariffs, many kills
-	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto -m soak
-	METERLET_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/fuzz tests/docs
+soak: $(VENV)/.test ## the tests that take long, whole years, all tariffs, many kills
+	METERLET_SOAK=1 $(PYTEST) -n auto -m soak
+	METERLET_SOAK=1 $(PYTEST) -n auto tests/fuzz tests/docs
 
 fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)
