@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable
 from typing import Final, TypeVar
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 CaseT = TypeVar("CaseT")
 
 IS_SOAKING: Final = os.environ.get("METERLET_SOAK") == "1"
 
 
-def sampled(cases: Iterable[CaseT], sample: Collection[CaseT]) -> list[ParameterSet]:
+def sampled(cases: Iterable[CaseT], sample: Collection[CaseT]) -> list[object]:
     """Return all cases, marked `soak` where they are not of the sample."""
     return [pytest.param(case, marks=() if case in sample else pytest.mark.soak) for case in cases]
