@@ -17,8 +17,11 @@ from tariffs.rounding import RoundingRule
 
 
 def utc_text(moment: int) -> str:
-    """Return a moment as ISO 8601 writes it."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return a moment as ISO 8601 writes it; what no calendar has, in seconds."""
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OSError, OverflowError, ValueError):
+        return f"second {moment}"
 
 
 class Register(enum.StrEnum):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from protocols.canonical import cbor
 from tariffs import MalformedTariff, Tariff, TariffError
 from tariffs.source import load_toml
+from tariffs.timetable import Exceptions, Signal
 from tests.tariffs.plans import Plan, plans
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "tariffs").glob("*.toml"))
@@ -75,6 +76,13 @@ def test_documents_with_a_foreign_part_raise_only_the_packages_errors(
     except TariffError:
         return
     assert tariff.encode() == changed
+
+
+@pytest.mark.parametrize("moment", [2**40, 2**62, -(2**62), 2**64 - 1])
+def test_an_event_outside_every_calendar_is_refused_by_name(moment: int) -> None:
+    usual = Signal(("usual",), 0, 3600, bytes(1))
+    with pytest.raises(MalformedTariff, match=f"the event at second {moment} is impossible"):
+        Exceptions(usual, ("peak",), ((moment, moment, 0),))
 
 
 def _keys(node: object) -> list[object]:
