@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from tests.support.soak import IS_SOAKING
 # Nothing here is a timed test: a slow or busy computer must not fail one.
 settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("meterlet")
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores Ctrl-C, and so does all that it starts; but
+    # tests end some commands by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
