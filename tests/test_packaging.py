@@ -12,18 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from meterlet.extras import EXTRAS, ROLES
+from tests.support.command import ROOT
+from tests.support.product import PRODUCT
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-PRODUCT: Final = (
-    "applets", "dlms_codec", "hub", "meterlet", "protocols", "sml_codec", "tariffs",
-    "utility_server",
-)  # fmt: skip
 PYPROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOR_DEVELOPERS: Final = frozenset({"bench", "browser", "docs", "fuzz", "pcsc", "test"})
 

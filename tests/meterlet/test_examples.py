@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from hub.installer import build_package
 from meterlet.commands.examples import examples
 from meterlet.resources import APPLETS, EXAMPLES, SOURCES
-from tests.test_packaging import PRODUCT, ROOT
+from tests.support.command import ROOT
+from tests.support.product import PRODUCT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 

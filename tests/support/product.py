@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The packages that make up the product."""
+
+from typing import Final
+
+PRODUCT: Final = (
+    "applets", "dlms_codec", "hub", "meterlet", "protocols", "sml_codec", "tariffs",
+    "utility_server",
+)  # fmt: skip
