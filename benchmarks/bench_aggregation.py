@@ -24,7 +24,7 @@ from protocols.aggregation.round import Round
 from protocols.aggregation.split_key import split_key
 from protocols.metrology import Period
 from protocols.proofs import verify_all
-from tests.protocols.aggregation.homes import Home, announce, homes, private_key, terms
+from tests.support.aggregation import Home, announce, homes, private_key, terms
 from tests.support.plain_packing import PlainPacking
 
 MONTH = Period(date(2013, 1, 1), date(2013, 1, 31))

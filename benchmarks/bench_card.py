@@ -17,7 +17,7 @@ from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.packages.host_tool import CardManager
 from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.host import CardClient
-from tests.hub.card.support import (
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     ISSUER,
@@ -60,7 +60,7 @@ def bench_apdu_in_process(benchmark: Any, card: Card, protected: bool) -> None:
 def bench_apdu_over_pcsc(benchmark: Any, card: Card, protected: bool) -> None:
     if shutil.which("opensc-tool") is None:
         pytest.skip("PC/SC is not installed")
-    from tests.hub.card import pcsc
+    from tests.support import pcsc
     from tests.hub.card.test_pcsc import linked
 
     if pcsc.MISSING:

@@ -34,7 +34,7 @@ from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import Period
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     OPERATOR,
     Home,
     encryptor,
@@ -43,7 +43,7 @@ from tests.protocols.aggregation.homes import (
     private_key,
     terms,
 )
-from tests.utility_server.grid.concentrator.stand_in import StandIn, listening
+from tests.support.stand_in import StandIn, listening
 from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
 

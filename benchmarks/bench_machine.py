@@ -25,7 +25,7 @@ from hub.machine._running import Running
 from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
-from tests.hub.machine.fakes import BEGIN, DAY, REGISTER, Device, FixedClock, bundle, command
+from tests.support.applet_machine import BEGIN, DAY, REGISTER, Device, FixedClock, bundle, command
 
 LOOPS = 1_000_000
 LARGE = 200_000

@@ -24,9 +24,9 @@ from hub.device import Device
 from hub.inspection.web import ResidentRole, Residents
 from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Reading
-from tests.journeys.browser import CHROMIUM, NAME, PASSPHRASE, sync_api, visiting
-from tests.journeys.conftest import run_meterlet
-from tests.journeys.serving import Home
+from tests.support.chromium import CHROMIUM, NAME, PASSPHRASE, sync_api, visiting
+from tests.support.command import run_meterlet
+from tests.support.serving import Home
 
 FIRST_BYTE_MS, LOAD_MS, MEMORY_MB = 150, 500, 150
 MINUTES_FROM, QUARTERS_FROM = date(2025, 3, 1), date(2023, 3, 1)
@@ -114,7 +114,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def build(home: Home, town: Path) -> None:
     """Make a hub and a supplier, two years of readings, and the bill of the last month."""
-    from tests.journeys.test_hub_and_utility import Town, done
+    from tests.support.town import Town, done
 
     like = Town(home.folder)
     home.folder.mkdir()

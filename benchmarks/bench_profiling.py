@@ -27,7 +27,7 @@ from applets.profiling.profiles import ProfileSet, ProfilesMalformed
 from applets.profiling.statement import scores_of_sample
 from meterlet.commands.profile import bdew_profiles
 from protocols.metrology import Period
-from tests.applets.profiling.test_profiling import answered, checked
+from tests.support.profiling import answered, checked
 from tests.support.homes import HOMES, SLOT, ZONE, homes, rows_of
 from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
 

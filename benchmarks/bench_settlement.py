@@ -26,8 +26,8 @@ from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.signing import sign_index
-from tests.applets.settlement.test_settlement import agile, answered, checked, question_for
-from tests.protocols.aggregation.homes import Home, announce, encryptor, private_key, terms
+from tests.support.settlement import agile, answered, checked, question_for
+from tests.support.aggregation import Home, announce, encryptor, private_key, terms
 from tests.support.homes import ZONE, rows_of
 from tests.support.homes import homes as certified_homes
 from utility_server.retail.group_settlement import weighting_of

@@ -21,7 +21,7 @@ import pytest
 
 import sml_codec
 from sml_codec import Frame, decode_stream
-from tests.sml_codec.captures import NAMES, capture, needs_captures, oracle
+from tests.support.captures import NAMES, capture, needs_captures, oracle
 
 pytestmark = needs_captures
 

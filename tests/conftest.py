@@ -27,7 +27,7 @@ def machine(request: pytest.FixtureRequest) -> AppletMachine:
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> Path:
     """The demonstration's hub and utility after a month that was billed; to be copied, not used."""
-    from tests.journeys.conftest import run_meterlet
+    from tests.support.command import run_meterlet
 
     assert machine is not None  # built before the command would build it
     folder = tmp_path_factory.mktemp("demo") / "kept"

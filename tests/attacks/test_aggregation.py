@@ -25,7 +25,7 @@ from protocols.aggregation.round import Round
 from protocols.aggregation.rules import Rules
 from protocols.metrology import Period
 from protocols.proofs.group import ORDER
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     AUTHORITY,
     Home,
     announce,

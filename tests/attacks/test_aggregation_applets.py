@@ -15,7 +15,7 @@ from protocols.aggregation.collector import Collector
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu
-from tests.hub.applet_host.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
+from tests.support.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
 
 EVIL = b"\xff" * 16
 """The nonce at which the applet fails, once it has what it asked the platform for."""

@@ -16,7 +16,7 @@ from protocols.aggregation.messages import Contribution, Opening, PairPoints
 from protocols.aggregation.paillier import Encryptor
 from protocols.aggregation.round import Round
 from protocols.proofs.group import ORDER
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     Home,
     announce,
     collect,

@@ -10,7 +10,7 @@ from protocols.aggregation.errors import MalformedMessage, RoundRefused
 from protocols.aggregation.messages import Contributors
 from protocols.aggregation.round import Round
 from protocols.aggregation.rules import ReleasedSum, Rules
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     AUTHORITY,
     NONCE,
     OPERATOR,

@@ -19,9 +19,9 @@ from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from protocols.platform.errors import Refusal, Refused
-from tests.hub.applet_host.commands import at_work
-from tests.hub.applet_host.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
-from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, private_key, public_of
+from tests.support.applet_commands import at_work
+from tests.support.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
+from tests.support.aggregation import AUTHORITY, OPERATOR, private_key, public_of
 
 NOT_ALLOWED = 0x6982
 NO_CONSENT = 0x6985

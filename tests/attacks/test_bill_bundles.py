@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from applets.billing.messages import BillAnswer, BillQuestion
-from tests.journeys.conftest import run_meterlet
+from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.utility import Utility
 from utility_server.retail.verification import BillBundle, verify_bill

@@ -18,8 +18,8 @@ from protocols.secure_channel.errors import LocalChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.scp03 import Scp03
 from protocols.secure_channel.session import Role, SecureSession, SecurityLevel
-from tests.hub.card.host import Manager, load_block
-from tests.hub.card.support import (
+from tests.support.card_host import Manager, load_block
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,

@@ -22,7 +22,7 @@ from protocols.metrology import (
 from protocols.proofs import PointVector
 from protocols.proofs.group import GENERATOR, ORDER
 from protocols.proofs.pedersen import H
-from tests.protocols.metrology.days import KEY, PERIOD, SERIES, make_days
+from tests.support.days import KEY, PERIOD, SERIES, make_days
 
 PUBLIC = KEY.public_key()
 DAYS = make_days()

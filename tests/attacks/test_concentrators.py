@@ -15,14 +15,14 @@ from protocols.aggregation.messages import Contribution
 from protocols.aggregation.paillier import Encryptor
 from protocols.aggregation.partial_decryption import PartialDecryption
 from protocols.aggregation.round import Round
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     NONCE,
     Home,
     collect,
     public_of,
 )
-from tests.utility_server.grid.concentrator.region import Region, built
-from tests.utility_server.grid.concentrator.stand_in import StandIn, running
+from tests.support.region import Region, built
+from tests.support.stand_in import StandIn, running
 from utility_server.errors import CannotVerify
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.rpc import Connection

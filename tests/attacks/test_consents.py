@@ -15,7 +15,7 @@ from hub.device import static_keys
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
 from protocols.enrolment import Enrolment
-from tests.hub.applet_host.test_sharing import AIDS, APRIL, Home, new_home
+from tests.support.sharing import AIDS, APRIL, Home, new_home
 
 ASK: Final = AIDS["ask"]
 YEAR: Final = 365 * 86_400

@@ -22,7 +22,7 @@ from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, SlotState
 from protocols.proofs import SlotOpening, commit_many, open_amounts
 from tariffs import Register, TariffError
 from tariffs.signing import sign_tariff
-from tests.applets.billing.two_registers import (
+from tests.support.two_registers import (
     CREDIT,
     ENERGY,
     KEYS,

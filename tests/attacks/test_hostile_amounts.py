@@ -20,7 +20,7 @@ from protocols.amounts import (
     encode_amounts,
 )
 from protocols.platform.services import MAX_AMOUNTS
-from tests.hub.machine.fakes import BEGIN, DAY, MANIFEST, command, start
+from tests.support.applet_machine import BEGIN, DAY, MANIFEST, command, start
 
 MONTH = 30 * DAY
 SUM = Sum(SlotForm(((0, 100, 7),)))

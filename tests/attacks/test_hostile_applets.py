@@ -16,7 +16,7 @@ from hub.machine.bundle import Bundle
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
-from tests.hub.machine.fakes import MANIFEST, Device, bundle, command
+from tests.support.applet_machine import MANIFEST, Device, bundle, command
 
 APPLETS: Final = Path(__file__).parent / "applets"
 HOSTILE: Final = (APPLETS / "hostile.py").read_text()

@@ -17,7 +17,7 @@ from hub.machine.manifest import Manifest
 from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released
 from hub.vault.database import Database
 from protocols.platform.services import Platform, Use
-from tests.hub.machine.fakes import RAW_MANIFEST, REGISTER, Device, bundle
+from tests.support.applet_machine import RAW_MANIFEST, REGISTER, Device, bundle
 
 DAY: Final = 86_400
 MIDNIGHT: Final = 19_800 * DAY

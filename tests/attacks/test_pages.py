@@ -8,7 +8,7 @@ from shutil import copytree
 import pytest
 
 from hub.device import Device
-from tests.hub.inspection.web.support import ORIGIN, PASSPHRASE, Browser, browser
+from tests.support.pages import ORIGIN, PASSPHRASE, Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
 AID = "f04d544c010101"

@@ -15,7 +15,7 @@ from hub.device import Device
 from hub.inspection.web.access.request_guard import FORM_BYTES, UPLOAD_BYTES
 from hub.installer import build_package
 from tests.attacks.test_pages import AID, REVOKE, consents_standing
-from tests.hub.inspection.web.support import ORIGIN, Browser, browser
+from tests.support.pages import ORIGIN, Browser, browser
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ import pytest
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
 from protocols.secure_channel.errors import CardRefused
-from tests.hub.applet_host.test_sharing import AIDS, Home, new_home
+from tests.support.sharing import AIDS, Home, new_home
 
 PROBE: Final = 6
 SIZE: Final = 7

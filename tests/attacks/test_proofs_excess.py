@@ -28,7 +28,7 @@ from protocols.proofs.group import Point, multiply_generator
 from protocols.proofs.lookup import Drawn, LookupSums
 from protocols.proofs.nonces import Nonces
 from tests.attacks.lookup_forger import Later, Vectors, forge_lookups, no_more
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 
 USES = (7, 2_000, 30, 1_100)
 EXCESSES = Excesses((1, 3, 0), (1_000, 1_200, 109), (40, -7, 11))

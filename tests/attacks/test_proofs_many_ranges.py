@@ -18,7 +18,7 @@ from protocols.proofs.group import Point, multiply_generator
 from protocols.proofs.lookup import Drawn, LookupSums, cut
 from protocols.proofs.many_ranges import _Cuts, receive_many_ranges
 from tests.attacks.lookup_forger import Later, Vectors, forge_lookups, no_more
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 
 # The differences of 170, 40, 170 and 8, 200, 3 to their maxima.
 VALUES = (0, 130, 0, 192, 0, 197)

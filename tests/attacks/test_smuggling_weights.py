@@ -25,7 +25,7 @@ from hub.disclosure import (
     ReleaseRequest,
 )
 from hub.vault.database import Database
-from tests.hub.disclosure.consented import BILLING
+from tests.support.consented import BILLING
 from tests.support.releases import sum_request
 
 SLOTS = 2976

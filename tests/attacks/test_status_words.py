@@ -11,7 +11,7 @@ import pytest
 
 from hub.machine.machine import AppletMachine
 from protocols.secure_channel.errors import CardRefused
-from tests.hub.applet_host.test_sharing import Home, new_home
+from tests.support.sharing import Home, new_home
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 import pytest
 
 from meterlet.demo.dishonest_hub import KINDS
-from tests.journeys.conftest import ROOT, run_meterlet
+from tests.support.command import ROOT, run_meterlet
 
 REFUSED_BY = {
     "reading": "proof: the proof does not hold: the bill: amount 1",

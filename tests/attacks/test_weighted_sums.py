@@ -19,7 +19,7 @@ from protocols.aggregation.errors import ContributionRefused, Fault
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
-from tests.hub.applet_host.hubs import (
+from tests.support.hubs import (
     MONTH,
     NOW,
     Hub,
@@ -30,7 +30,7 @@ from tests.hub.applet_host.hubs import (
     package,
     run,
 )
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     AUTHORITY,
     OPERATOR,
     collect,
@@ -40,9 +40,9 @@ from tests.protocols.aggregation.homes import (
     private_key,
     public_of,
 )
-from tests.protocols.aggregation.homes import announce as announce_homes
-from tests.protocols.aggregation.weighted import plain_worth, weighted_terms
-from tests.utility_server.grid.concentrator.region import Region, built
+from tests.support.aggregation import announce as announce_homes
+from tests.support.weighted_aggregation import plain_worth, weighted_terms
+from tests.support.region import Region, built
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
 
 NOT_ALLOWED = 0x6982

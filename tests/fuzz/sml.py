@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.sml_codec.captures import NAMES, capture
+from tests.support.captures import NAMES, capture
 
 atheris: Any = import_module("atheris")  # has no types
 

@@ -18,8 +18,8 @@ from hub.card.profile import YUBIKEY
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.errors import WireError
 from protocols.iso7816.tlv import encode_lv
-from tests.hub.card.host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
-from tests.hub.card.support import APPLET, DOMAIN, ISSUER, MODULE, PACKAGE, add_applet, open_card
+from tests.support.card_host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
+from tests.support.card import APPLET, DOMAIN, ISSUER, MODULE, PACKAGE, add_applet, open_card
 
 AIDS = [ISSUER, DOMAIN, APPLET, PACKAGE, MODULE, DOMAIN_PACKAGE, DOMAIN_MODULE, b"12345", b""]
 INSTRUCTIONS = [0xA4, 0x70, 0xC0, 0x50, 0x82, 0x88, 0x2A, 0xCA, 0xCB, 0xF2, 0xF0, 0xE6, 0xE8, 0xE4,

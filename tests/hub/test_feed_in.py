@@ -51,8 +51,8 @@ from tariffs import Register, Tariff, compute_bill
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
-from tests.applets.billing.two_registers import CREDIT, ENERGY, SOLAR_HOME, tariff_of
-from tests.hub.applet_host.commands import at_work
+from tests.support.two_registers import CREDIT, ENERGY, SOLAR_HOME, tariff_of
+from tests.support.applet_commands import at_work
 
 ROOT = Path(__file__).resolve().parents[2]
 MARCH = Period.month(2025, 3)

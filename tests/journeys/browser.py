@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.conftest import ROOT
+from tests.support.command import ROOT
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="NO BROWSER: playwright is not installed (extra `browser`)"

@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.journeys.zygote import Zygote
+from tests.support.zygote import Zygote
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.journeys.conftest import ROOT, run_meterlet
+from tests.support.command import ROOT, run_meterlet
 
 PROGRAM = (sys.executable, "-W", "error", "-m", "meterlet")
 

@@ -11,8 +11,8 @@ import pytest
 
 from meterlet.demo.region import Region, RegionPlan
 from protocols.metrology import Period
-from tests.journeys.conftest import run_meterlet
-from tests.utility_server.grid.mdms.regions import LONDON, london_homes
+from tests.support.command import run_meterlet
+from tests.support.mdms import LONDON, london_homes
 
 pytestmark = pytest.mark.process
 

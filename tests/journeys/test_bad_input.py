@@ -14,7 +14,7 @@ from hub.device import Device
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.metrology import Period, SlotState
-from tests.journeys.conftest import ROOT, run_meterlet
+from tests.support.command import ROOT, run_meterlet
 
 NOON = 1_743_500_000
 TARIFF = (ROOT / "meterlet" / "demo" / "tariff.toml").read_text()

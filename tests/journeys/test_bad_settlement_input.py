@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import run_meterlet
+from tests.support.command import run_meterlet
 
 INDEX = "time,price\n2025-03-01T00:00:00Z,1.5\n2025-03-01T01:00:00Z,-2\n"
 IMPORT = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.conftest import ROOT, Meterlet, run_meterlet
+from tests.support.command import ROOT, Meterlet, run_meterlet
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.journeys.conftest import ROOT, Meterlet
-from tests.journeys.test_hub_and_utility import METER, Town, done, refused
+from tests.support.command import ROOT, Meterlet
+from tests.support.town import METER, Town, done, refused
 
 HEAD = """
 format = 1

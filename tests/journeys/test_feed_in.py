@@ -38,8 +38,8 @@ from meterlet.commands.utility import utility
 from protocols.metrology import Period
 from tariffs.source import load_toml
 from tests.hub.inspection.test_exports import ESPI, number, resources
-from tests.hub.inspection.web.support import browser
-from tests.journeys.conftest import run_meterlet
+from tests.support.pages import browser
+from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify
 from utility_server.retail.utility import Utility
 

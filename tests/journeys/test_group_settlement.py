@@ -10,7 +10,7 @@ import pytest
 
 from meterlet.demo.region import REGION, Region, RegionPlan
 from protocols.metrology import Period
-from tests.journeys.test_hub_and_utility import done
+from tests.support.town import done
 
 pytestmark = pytest.mark.process
 DAY = date(2025, 3, 4)

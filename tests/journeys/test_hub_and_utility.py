@@ -21,7 +21,7 @@ import pytest
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
 from protocols.canonical.hash_chain import GENESIS, seal
-from tests.journeys.conftest import ROOT, run_meterlet
+from tests.support.command import ROOT, run_meterlet
 
 METER = emulated_meter_id(1).hex()
 TARIFF = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"

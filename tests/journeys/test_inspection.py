@@ -19,8 +19,8 @@ from hub.device import Device
 from hub.inspection.api.application import create_api
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.main import main
-from tests.journeys.conftest import ROOT
-from tests.journeys.conftest import run_meterlet as run_process
+from tests.support.command import ROOT
+from tests.support.command import run_meterlet as run_process
 
 MARCH = ("--from", "2025-03-01", "--until", "2025-03-31")
 Inspect = Callable[..., Any]

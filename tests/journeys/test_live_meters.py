@@ -16,7 +16,7 @@ import pytest
 
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
-from tests.journeys.conftest import run_meterlet
+from tests.support.command import run_meterlet
 
 NOON = 1_743_500_000
 STREAM = b"".join(

@@ -15,8 +15,8 @@ import pytest
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.round import RoundTerms
 from protocols.metrology import Period
-from tests.applets.settlement.test_settlement import agile, answered, checked
-from tests.protocols.aggregation.homes import Home, announce, collect, private_key, terms
+from tests.support.settlement import agile, answered, checked
+from tests.support.aggregation import Home, announce, collect, private_key, terms
 from tests.support.homes import ZONE, rows_of
 from tests.support.homes import homes as certified_homes
 from utility_server.retail.group_settlement import resolution_of, weighting_of

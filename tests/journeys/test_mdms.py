@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meterlet.commands.main import main
-from tests.utility_server.grid.mdms.regions import aggregate, new_mdms
+from tests.support.mdms import aggregate, new_mdms
 
 
 @pytest.fixture(scope="module")

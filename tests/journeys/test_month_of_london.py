@@ -10,8 +10,8 @@ import pytest
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.round import Round
 from protocols.metrology import Period
-from tests.protocols.aggregation.homes import Home, announce, collect, plain_sum, private_key, terms
-from tests.utility_server.grid.mdms.regions import london_homes
+from tests.support.aggregation import Home, announce, collect, plain_sum, private_key, terms
+from tests.support.mdms import london_homes
 
 MARCH = Period(date(2013, 3, 1), date(2013, 3, 31))
 

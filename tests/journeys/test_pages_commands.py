@@ -27,9 +27,9 @@ from cryptography.x509.oid import NameOID
 from hub.device import Device
 from hub.inspection.api.tokens import Scope, Tokens
 from hub.inspection.store import open_inspection
-from tests.hub.inspection.web.support import Browser, browser
-from tests.journeys.conftest import run_meterlet
-from tests.journeys.serving import Home
+from tests.support.pages import Browser, browser
+from tests.support.command import run_meterlet
+from tests.support.serving import Home
 
 PASSPHRASE = b"correct horse battery"
 

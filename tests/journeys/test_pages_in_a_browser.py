@@ -25,7 +25,7 @@ from hub.inspection.views.slots import slots_between
 from hub.installer import build_package
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import Period
-from tests.journeys.browser import (
+from tests.support.chromium import (
     APPLET,
     CHROMIUM,
     MODES,
@@ -35,8 +35,8 @@ from tests.journeys.browser import (
     sync_api,
     visiting,
 )
-from tests.journeys.conftest import ROOT, run_meterlet
-from tests.journeys.serving import Home, last_month, today
+from tests.support.command import ROOT, run_meterlet
+from tests.support.serving import Home, last_month, today
 from utility_server.keys import UtilityKeys
 
 pytestmark = [

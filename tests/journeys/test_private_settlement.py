@@ -17,7 +17,7 @@ from meterlet.commands.index import load_index
 from meterlet.commands.main import main
 from meterlet.demo.region import REGION, Region, RegionPlan
 from protocols.metrology import Period
-from tests.journeys.conftest import run_meterlet
+from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.control_socket import Request
 from utility_server.grid.private_settlement import PrivateSettlement

@@ -5,7 +5,7 @@ import pytest
 
 from meterlet.commands.inspect import TARGETS
 from meterlet.commands.main import NOUNS
-from tests.journeys.conftest import run_meterlet, run_meterlet_afresh
+from tests.support.command import run_meterlet, run_meterlet_afresh
 
 COMMANDS = [[noun] for noun in NOUNS] + [["inspect", name] for name in TARGETS]
 

@@ -4,8 +4,8 @@
 import json
 from pathlib import Path
 
-from tests.journeys.conftest import ROOT
-from tests.journeys.test_hub_and_utility import METER, Town, done, refused
+from tests.support.command import ROOT
+from tests.support.town import METER, Town, done, refused
 
 
 def test_a_household_is_compared_with_the_standard_profiles(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hub.meters.emulated import emulated_meter_id
-from tests.journeys.conftest import ROOT, run_meterlet
-from tests.journeys.test_hub_and_utility import Town, done
+from tests.support.command import ROOT, run_meterlet
+from tests.support.town import Town, done
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SUPPLIERS = {1: "Nordstrom eG", 2: "Stadtwerke"}

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 import meterlet
 from meterlet.resources import EXAMPLES
 from tariffs.signing import sign_tariff
-from tests.applets.billing.test_private_bills import (
+from tests.support.private_bills import (
     KEYS,
     SERIES,
     answered,

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meterlet.commands.sml import sml
-from tests.sml_codec.captures import FOLDER, NAMES, capture, needs_captures, oracle
+from tests.support.captures import FOLDER, NAMES, capture, needs_captures, oracle
 
 EXIT_DAMAGED = 3
 

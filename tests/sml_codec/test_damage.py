@@ -28,7 +28,7 @@ from sml_codec import (
     encode_message,
 )
 from sml_codec.frames import ESCAPE, START, START_V2
-from tests.sml_codec.captures import capture, needs_captures
+from tests.support.captures import capture, needs_captures
 from tests.sml_codec.strategies import messages
 
 

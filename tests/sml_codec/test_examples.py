@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.sml_codec.captures import FOLDER, capture, needs_captures
+from tests.support.captures import FOLDER, capture, needs_captures
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,7 +27,7 @@ from sml_codec import (
 )
 from sml_codec._schema import BODIES, TAGS
 from sml_codec.records import SmlRecord, entry_of, record_of
-from tests.sml_codec.captures import NAMES, capture, needs_captures, oracle
+from tests.support.captures import NAMES, capture, needs_captures, oracle
 
 pytestmark = needs_captures
 

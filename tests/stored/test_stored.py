@@ -25,7 +25,7 @@ from hub.inspection.store import open_inspection
 from hub.machine.machine import AppletMachine
 from meterlet.commands.main import main
 from protocols.aggregation.split_key import KeyShare
-from tests.journeys.conftest import ROOT
+from tests.support.command import ROOT
 from tests.stored.make import METERS, PASSPHRASE, SHOWN
 from tests.support.locks import held
 from utility_server.grid.concentrator.hubs import read_hubs

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from protocols.iso7816.apdu import CommandApdu
-from tests.protocols.test_enrolment import GOOD
+from tests.support.enrolment import GOOD
 from utility_server.errors import HeadEndError
 from utility_server.head_end import Address, HeadEnd
 

@@ -15,7 +15,7 @@ from applets.aggregation.messages import (
 from applets.aggregation.statement import AnswerRefused, content_of, member_of
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.members import MeterCertificate
-from tests.protocols.aggregation.homes import NONCE, homes
+from tests.support.aggregation import NONCE, homes
 
 METER = b"meter 00000"
 NONCES = st.binary(min_size=16, max_size=16)

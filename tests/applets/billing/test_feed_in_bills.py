@@ -17,7 +17,7 @@ from applets.common.questions import MessageRefused
 from protocols.metrology import Period
 from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
 from tariffs.errors import UnbillableReadings
-from tests.applets.billing.two_registers import (
+from tests.support.two_registers import (
     CREDIT,
     ENERGY,
     SOLAR_HOME,

@@ -19,7 +19,7 @@ from protocols.amounts import Above, Excess, SlotForm, Sum
 from protocols.metrology import Period
 from tariffs import Register, Tariff, TariffError, compute_bill
 from tariffs.source import load_toml
-from tests.applets.billing.test_private_bills import (
+from tests.support.private_bills import (
     FLAT,
     Month,
     answered,

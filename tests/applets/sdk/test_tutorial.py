@@ -25,7 +25,7 @@ from typing import Final
 import pytest
 
 from hub.machine.manifest import Manifest
-from tests.hub.machine.fakes import MANIFEST
+from tests.support.applet_machine import MANIFEST
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGE: Final = ROOT / "docs" / "applets.md"

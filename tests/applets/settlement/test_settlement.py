@@ -30,48 +30,20 @@ from tariffs.energy import PriceSeries
 from tariffs.index_source import IndexShape, read_index
 from tariffs.signing import sign_index
 from tests.support.homes import KEYS, SLOT, Home, homes, series_of
-from tests.tariffs.test_price_index import price_file
+from tests.support.price_files import price_file
 from utility_server.retail.shares import round_shares, share_out
+from tests.support.settlement import TEN_YEARS, NONCE, agile, question_for, answered, checked
 
 JANUARY = Period.month(2013, 1)
-TEN_YEARS = 521 * 7 * 86_400 + 7 * 86_400
-NONCE = bytes(range(16))
 MANIFEST = Path(__file__).resolve().parents[3] / "applets" / "settlement" / "manifest.toml"
 
 
-@lru_cache
-def agile() -> PriceIndex:
-    shape = IndexShape("import_p_per_kWh", "p/kWh", SLOT, "Europe/London")
-    text = price_file("gb_octopus_agile_2022-11_2023-12_30min")
-    found = read_index(text, shape, "agile", 1, "GBP", name="agile")
-    moved = replace(found.prices, begin=found.prices.begin - TEN_YEARS)
-    return replace(found, prices=moved)
 
 
-def question_for(home: Home, index: bytes = b"signed") -> SettlementQuestion:
-    return SettlementQuestion(About(home.name.encode(), *home.bounds, NONCE), index)
 
 
-def answered(home: Home, index: PriceIndex) -> SettlementAnswer:
-    """What applet and platform make of it."""
-    begin, end = home.bounds
-    series = series_of(home.name)
-    context = StatementContext(
-        series.meter, series.register, begin, end, SLOT // 60, index.digest, RECIPIENT, PURPOSE,
-        NONCE,
-    )  # fmt: skip
-    amount = Sum(SlotForm.of_each(index.weights(home.starts, SLOT)))
-    opening = Certifier(series, KEYS).opening(home.certified)
-    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
-    _, proof = open_amounts(context, source, [amount], bytes(32))
-    return SettlementAnswer(question_for(home).about, proof, index.digest, home.days)
 
 
-def checked(home: Home, answer: SettlementAnswer, index: PriceIndex) -> SettledPeriod:
-    return check_settlement(
-        question_for(home), answer.encode(), index, home.period, series_of(home.name),
-        KEYS.public_key,
-    )  # fmt: skip
 
 
 def test_sixty_homes_are_settled_as_plain_arithmetic_says(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
-from tests.protocols.aggregation.homes import AUTHORITY, OPERATOR, REGION, public_of, terms
+from tests.support.aggregation import AUTHORITY, OPERATOR, REGION, public_of, terms
 
 ROOT = Path(__file__).resolve().parents[3]
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))

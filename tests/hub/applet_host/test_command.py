@@ -11,7 +11,7 @@ from hub.applet_host.services import STORE_COMPONENT, AppletStore
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
-from tests.hub.applet_host.commands import Sleeper, asleep
+from tests.support.applet_commands import Sleeper, asleep
 
 
 @pytest.fixture

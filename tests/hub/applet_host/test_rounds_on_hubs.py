@@ -14,8 +14,8 @@ from protocols.aggregation.dispute import Dispute
 from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import PairKey, PairPoints
 from protocols.proofs import PointVector
-from tests.hub.applet_host.hubs import Hub, about, announce, make_templates, open_copy, run
-from tests.protocols.aggregation.homes import private_key
+from tests.support.hubs import Hub, about, announce, make_templates, open_copy, run
+from tests.support.aggregation import private_key
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from hub.inspection.views.releases import releases_view
 from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.weighting import Weighting
-from tests.hub.applet_host.hubs import MONTH, Hub, announce, make_settled, open_copy, run
-from tests.protocols.aggregation.homes import private_key
-from tests.protocols.aggregation.weighted import weighted_terms
+from tests.support.hubs import MONTH, Hub, announce, make_settled, open_copy, run
+from tests.support.aggregation import private_key
+from tests.support.weighted_aggregation import weighted_terms
 
 PRICES = [1_000 * (hour % 24) - 4_000 + hour for hour in range(28 * 24)]
 ABOUT = weighted_terms(PRICES, bits=2048, resolution=60, period=MONTH)

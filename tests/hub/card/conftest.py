@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hub.card.open import Card
-from tests.hub.card.support import add_applet, open_card
+from tests.support.card import add_applet, open_card
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from protocols.iso7816.tlv import Tlv, encode_length, encode_lv
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
 from protocols.secure_channel.session import SecurityLevel
-from tests.hub.card.support import ISSUER, KEYS, MODULE, PACKAGE
+from tests.support.card import ISSUER, KEYS, MODULE, PACKAGE
 
 DOMAIN_PACKAGE = bytes.fromhex("A0000001515350")
 DOMAIN_MODULE = bytes.fromhex("A000000151535041")

@@ -18,7 +18,7 @@ from meterlet.commands import reader
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.errors import CardRefused
-from tests.hub.card.host import Manager
+from tests.support.card_host import Manager
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPIENT = Ed25519PrivateKey.generate().public_key().public_bytes_raw()

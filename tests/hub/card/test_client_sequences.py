@@ -18,8 +18,8 @@ from protocols.iso7816.tlv import encode_length
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
 from protocols.secure_channel.session import SecurityLevel
-from tests.hub.card.host import load_block
-from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card
+from tests.support.card_host import load_block
+from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card
 
 NEW_KEYS = StaticKeys(bytes([1] * 16), bytes([2] * 16), bytes([3] * 16))
 ISD, PKG, MOD, APP = (aid.hex() for aid in (ISSUER, PACKAGE, MODULE, APPLET))

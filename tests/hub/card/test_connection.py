@@ -10,7 +10,7 @@ from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.session import SecurityLevel
-from tests.hub.card.support import (
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,

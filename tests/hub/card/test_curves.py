@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hub.card.keys.curves import CURVES, NUMBERS, PARAMETERS, reference_of
 from hub.card.status import CardRefusal
-from tests.hub.card.support import domain_parameters
+from tests.support.card import domain_parameters
 
 references = st.sampled_from(sorted(CURVES))
 

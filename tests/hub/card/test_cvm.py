@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from hub.card.open import Card
-from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET, APPLET_KEYS, DOMAIN, open_card, runtime_of
+from tests.support.card_host import Manager
+from tests.support.card import APPLET, APPLET_KEYS, DOMAIN, open_card, runtime_of
 
 PIN = b"1234"
 

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.card.open import Card
 from protocols.iso7816.tlv import Cursor, Tlv, encode_length, encode_lv
 from protocols.secure_channel.keys import StaticKeys, cmac, encrypt_key, key_check_value
-from tests.hub.card.host import Manager, load_block
-from tests.hub.card.support import APPLET, ISSUER, MODULE, PACKAGE, open_card
+from tests.support.card_host import Manager, load_block
+from tests.support.card import APPLET, ISSUER, MODULE, PACKAGE, open_card
 
 VERIFIER = bytes.fromhex("F0534D480050")
 DELEGATE = bytes.fromhex("F0534D480051")

@@ -12,8 +12,8 @@ from hub.card.open import Card
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
 from protocols.secure_channel.keys import encrypt_key
-from tests.hub.card.host import Manager
-from tests.hub.card.support import ISSUER, domain_parameters, open_card
+from tests.support.card_host import Manager
+from tests.support.card import ISSUER, domain_parameters, open_card
 
 
 @pytest.fixture

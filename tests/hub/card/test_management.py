@@ -13,8 +13,8 @@ from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key
-from tests.hub.card.host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
-from tests.hub.card.support import (
+from tests.support.card_host import DOMAIN_MODULE, DOMAIN_PACKAGE, Manager, load_block
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,

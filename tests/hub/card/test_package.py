@@ -12,8 +12,8 @@ from hub.card.packages.host_tool import CardManager
 from hub.card.packages.load_file import LoadFile
 from hub.card.status import CardRefusal
 from protocols.secure_channel.host import CardClient
-from tests.hub.card.host import load_block
-from tests.hub.card.support import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
+from tests.support.card_host import load_block
+from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 
 
 def cap(bundle: bytes = b"bundle") -> bytes:

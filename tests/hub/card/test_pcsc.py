@@ -15,9 +15,9 @@ from hub.card.profile import YUBIKEY
 from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.host import CardClient
-from tests.hub.card import pcsc
-from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
+from tests.support import pcsc
+from tests.support.card_host import Manager
+from tests.support.card import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
 
 pytestmark = [
     pytest.mark.process,

@@ -20,8 +20,8 @@ from protocols.iso7816.errors import WireError
 from protocols.iso7816.tlv import Tlv, encode_lv
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
-from tests.hub.card.host import Manager
-from tests.hub.card.support import (
+from tests.support.card_host import Manager
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     ISSUER,

@@ -12,8 +12,8 @@ from hub.card.open import Card
 from hub.card.reader import ReaderError, VirtualReader, answer_to_reset
 from hub.card.trace import describe
 from protocols.secure_channel.keys import StaticKeys
-from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET_KEYS, KEYS
+from tests.support.card_host import Manager
+from tests.support.card import APPLET_KEYS, KEYS
 
 
 @contextmanager

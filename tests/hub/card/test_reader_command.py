@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hub.card.profile import PROFILES
 from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
-from tests.hub.card.host import Manager
+from tests.support.card_host import Manager
 
 
 @pytest.fixture(autouse=True)

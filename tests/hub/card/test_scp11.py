@@ -21,8 +21,8 @@ from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp11 import Scp11, Variant
 from protocols.secure_channel.session import Role
-from tests.hub.card.host import Manager
-from tests.hub.card.support import (
+from tests.support.card_host import Manager
+from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,

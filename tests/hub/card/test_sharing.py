@@ -10,8 +10,8 @@ from hub.card.applet_runtime import AppletRefused, RegisteredApplet
 from hub.card.open import Card
 from hub.card.sharing import MAX_DEPTH, Firewall
 from hub.card.transactions import AppletTransaction
-from tests.hub.card.host import Manager
-from tests.hub.card.support import APPLET, DOMAIN, PACKAGE, add_instance
+from tests.support.card_host import Manager
+from tests.support.card import APPLET, DOMAIN, PACKAGE, add_instance
 
 NAMES = [APPLET, *(APPLET + bytes((number,)) for number in range(1, 7))]
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from hub.card.open import Card
 from hub.card.profile import YUBIKEY
-from tests.hub.card.support import open_card
+from tests.support.card import open_card
 
 smartcard = pytest.importorskip("yubikit.core.smartcard")
 scp = pytest.importorskip("yubikit.core.smartcard.scp")

@@ -18,7 +18,7 @@ from hub.disclosure import (
 )
 from hub.vault.database import Database
 from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
-from tests.hub.disclosure.consented import BILLING
+from tests.support.consented import BILLING
 from tests.support.releases import sum_request
 
 MARCH = 1_740_787_200

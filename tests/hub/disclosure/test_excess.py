@@ -17,7 +17,7 @@ from hub.disclosure import (
 )
 from hub.vault.database import Database
 from protocols.amounts import Above, Amount, Excess, Group, Peaks, SlotForm, Sum
-from tests.hub.disclosure.consented import BILLING
+from tests.support.consented import BILLING
 
 MARCH = 1_740_787_200
 SLOTS, DAY = 2976, 96

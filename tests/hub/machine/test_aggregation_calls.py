@@ -8,7 +8,7 @@ import pytest
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from protocols.platform.errors import Refusal, Refused
-from tests.hub.machine.fakes import MANIFEST, Device, bundle, command
+from tests.support.applet_machine import MANIFEST, Device, bundle, command
 
 BODY = """
 def process(self, command):

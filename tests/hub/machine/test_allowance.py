@@ -9,7 +9,7 @@ from hub.machine.allowance import Allowance
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.machine import AppletMachine
 from protocols.platform.services import Platform
-from tests.hub.machine.fakes import BEGIN, Device, bundle, command, start
+from tests.support.applet_machine import BEGIN, Device, bundle, command, start
 
 ECHO = "def process(self, command): return Response(command.data)"
 LOOP = """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hub.machine.bundle import CONTENT_TYPE, Bundle, build_bundle
 from hub.machine.errors import BundleError, ManifestError
 from protocols.canonical.signing import sign_document
-from tests.hub.machine.fakes import MANIFEST, VENDOR, VENDOR_KEYS, bundle
+from tests.support.applet_machine import MANIFEST, VENDOR, VENDOR_KEYS, bundle
 
 SAMPLE = bundle("def process(self, command): return Response()")
 SIGNED = SAMPLE.sign(VENDOR, b"vendor")

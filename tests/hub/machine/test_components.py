@@ -13,7 +13,7 @@ from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.errors import AppletFault, BundleError, FaultKind
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
-from tests.hub.machine.fakes import BEGIN, MANIFEST, Device, command
+from tests.support.applet_machine import BEGIN, MANIFEST, Device, command
 from tests.hub.machine.test_contract import SHARER
 
 COUNTER: Final = bytes(

@@ -37,7 +37,7 @@ from protocols.platform.rows import Needs, Size, refusable
 from protocols.platform.services import MAX_PEER_MESSAGE, Platform
 from protocols.platform.table import IMPORTS, PlatformInterface
 from protocols.platform.wit import platform_wit
-from tests.hub.machine.fakes import Device, bundle, command
+from tests.support.applet_machine import Device, bundle, command
 
 WIT: Final = Path(contract.__file__).parent / "wit" / "platform.wit"
 FUNCTIONS: Final = re.compile(r"^    ([\w-]+): func", re.MULTILINE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.machine import AppletMachine
 from protocols.platform.services import OpenedAmounts, Platform
-from tests.hub.machine.fakes import (
+from tests.support.applet_machine import (
     BEGIN,
     DAY,
     RAW_MANIFEST,
@@ -361,7 +361,7 @@ def test_a_syntax_error_is_shown_with_its_line(machine: AppletMachine) -> None:
 
 def test_an_applet_brings_packages_of_its_own(machine: AppletMachine) -> None:
     from hub.machine.bundle import Bundle
-    from tests.hub.machine.fakes import MANIFEST
+    from tests.support.applet_machine import MANIFEST
 
     files = {
         "acme/__init__.py": b"",

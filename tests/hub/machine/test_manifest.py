@@ -21,7 +21,7 @@ from hub.machine.manifest import (
     Shared,
     StatementGrant,
 )
-from tests.hub.machine.fakes import MANIFEST, RAW_MANIFEST
+from tests.support.applet_machine import MANIFEST, RAW_MANIFEST
 
 STATEMENT = MANIFEST.format(limits="fuel = 1_000_000")
 RAW = RAW_MANIFEST.format(limits="")

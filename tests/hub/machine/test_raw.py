@@ -15,7 +15,7 @@ from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, 
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Platform, Use
-from tests.hub.machine.fakes import RAW_MANIFEST, REGISTER, Device, bundle
+from tests.support.applet_machine import RAW_MANIFEST, REGISTER, Device, bundle
 
 AID: Final = b"\xf0SMH\x82"
 DAY: Final = 86_400

@@ -20,7 +20,7 @@ from protocols.aggregation.shared_secret_proof import (
     verify_shared_secret,
 )
 from protocols.proofs.group import ORDER
-from tests.protocols.aggregation.homes import randomness
+from tests.support.aggregation import randomness
 
 SEEDS = st.binary(min_size=32, max_size=32)
 

@@ -15,7 +15,7 @@ from protocols.aggregation.paillier import (
     PaillierPrivateKey,
     PaillierPublicKey,
 )
-from tests.protocols.aggregation.homes import encryptor, private_key, randomness
+from tests.support.aggregation import encryptor, private_key, randomness
 
 KEY = private_key()
 N = KEY.public_key.modulus

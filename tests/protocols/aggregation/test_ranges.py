@@ -17,7 +17,7 @@ from protocols.aggregation.round import Round
 from protocols.metrology import Period
 from protocols.proofs import FalseStatement, ProofError, verify_all
 from protocols.proofs.group import ORDER
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     Home,
     announce,
     collect,

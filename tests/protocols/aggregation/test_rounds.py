@@ -13,7 +13,7 @@ from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.round import Round, values_at_resolution
 from protocols.metrology import Period
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     OPERATOR,
     Home,
     announce,

@@ -18,7 +18,7 @@ from protocols.aggregation.partial_decryption import (
 from protocols.aggregation.split_key import JointDecryptor, KeyShare, combine, split_key
 from protocols.aggregation.trusteeship import require_sum
 from protocols.proofs import Transcript
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     announce,
     collect,
     encryptor,

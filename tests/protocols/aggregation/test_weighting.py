@@ -10,8 +10,8 @@ from protocols.aggregation.errors import MalformedMessage, PackingRefused, Round
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.round import Round
 from protocols.aggregation.weighting import Weighting
-from tests.protocols.aggregation.homes import announce, collect, homes, private_key, terms
-from tests.protocols.aggregation.weighted import plain_worth, weighted_terms, weighting
+from tests.support.aggregation import announce, collect, homes, private_key, terms
+from tests.support.weighted_aggregation import plain_worth, weighted_terms, weighting
 
 PRICES = [12_345 * hour - 90_000 for hour in range(24)]
 """Eight of them negative."""

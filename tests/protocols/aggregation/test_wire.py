@@ -20,7 +20,7 @@ from protocols.aggregation.messages import (
 from protocols.aggregation.weighting import Weighting
 from protocols.aggregation.wire import WireMessage
 from protocols.canonical.cbor import CborItem, encode_array
-from tests.protocols.aggregation.homes import public_of
+from tests.support.aggregation import public_of
 
 KINDS: list[type[WireMessage]] = [
     Batch, CertifiedLoad, Contribution, Contributors, MemberKeys, MeterCertificate, Opening,

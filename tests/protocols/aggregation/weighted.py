@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from protocols.aggregation.round import RoundTerms
 from protocols.aggregation.weighting import Weighting
 from protocols.metrology import Period
-from tests.protocols.aggregation.homes import DAY, Home, terms
+from tests.support.aggregation import DAY, Home, terms
 
 
 def weighting(prices: Sequence[int], *, series: str = "spot", revision: int = 1) -> Weighting:

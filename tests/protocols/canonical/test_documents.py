@@ -17,7 +17,7 @@ from tariffs.energy import PriceSeries
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_index, sign_tariff
 from tariffs.source import load_toml
-from tests.hub.machine.fakes import MANIFEST
+from tests.support.applet_machine import MANIFEST
 from utility_server.database import ledger_table, open_database
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan

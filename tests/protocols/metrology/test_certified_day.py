@@ -24,7 +24,7 @@ from protocols.metrology import (
 )
 from protocols.metrology.certified_day import LABEL
 from protocols.proofs.group import GENERATOR, INFINITY, ORDER, PointVector
-from tests.protocols.metrology.days import KEY, PERIOD, SERIES, make_days
+from tests.support.days import KEY, PERIOD, SERIES, make_days
 
 PUBLIC = KEY.public_key()
 DAYS = make_days()

@@ -39,7 +39,7 @@ from protocols.proofs.generators import generators
 from protocols.proofs.group import multiply_generator, sum_points
 from protocols.proofs.lookup import Drawn, inverses_of_table
 from protocols.proofs.products import product_generators
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 from tests.protocols.proofs.sources import days, hidden, slots
 
 WIDE = 1 << 24

@@ -49,7 +49,7 @@ from protocols.proofs.many_ranges import (
 )
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.products import product_generators
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 from tests.protocols.proofs.sources import days, hidden, slots
 
 

@@ -14,7 +14,7 @@ from protocols.proofs.group import INFINITY, Point, multiply_generator, sum_poin
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import H
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 
 COUNTS = [1, 2, 5, 8, 9, 16, 21]
 

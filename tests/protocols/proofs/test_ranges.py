@@ -23,7 +23,7 @@ from protocols.proofs.group import GENERATOR, Point, multiply_generator, sum_poi
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.pedersen import H
 from protocols.proofs.ranges import receive_ranges, send_ranges
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 
 DICE = random.Random(13)
 Pairs = Sequence[tuple[int, int]]

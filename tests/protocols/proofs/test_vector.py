@@ -24,7 +24,7 @@ from protocols.proofs.vector import (
     receive_forms,
     send_forms,
 )
-from tests.protocols.proofs.programmed import Programmed
+from tests.support.programmed import Programmed
 
 DICE = random.Random(11)
 PARTS = (VectorPart.of_day(1, 6), VectorPart.of_day(2, 5))

@@ -13,7 +13,7 @@ from hub.certifier import Certification, Certifier
 from hub.readings import Reading
 from protocols.metrology import CertifiedDay, Period
 from tariffs import Register
-from tests.applets.billing.two_registers import KEYS, series
+from tests.support.two_registers import KEYS, series
 from utility_server.database import chain_table, open_database, writing
 from utility_server.errors import VerificationFailed
 from utility_server.retail.chains import extend_chains

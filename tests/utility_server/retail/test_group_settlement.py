@@ -11,9 +11,9 @@ import pytest
 from protocols.metrology import Period
 from tariffs import PriceIndex, UnpricedSlot
 from tariffs.energy import PriceSeries
-from tests.applets.settlement.test_settlement import agile
-from tests.journeys.conftest import Meterlet, run_meterlet
-from tests.protocols.aggregation.homes import terms
+from tests.support.settlement import agile
+from tests.support.command import Meterlet, run_meterlet
+from tests.support.aggregation import terms
 from tests.support.homes import SLOT, ZONE, rows_of
 from utility_server.errors import CannotVerify
 from utility_server.retail.group_settlement import Group, resolution_of, weighting_of, worth_of

@@ -13,7 +13,7 @@ from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tariffs.signing import verify_signed_index
-from tests.protocols.test_enrolment import GOOD
+from tests.support.enrolment import GOOD
 from utility_server.errors import CannotVerify, HeadEndError, UnknownCustomer
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.settlement import Member, ask_for, settle

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from protocols.canonical.hash_chain import seal
 from protocols.metrology import Period
 from tariffs.source import load_toml
-from tests.protocols.test_enrolment import GOOD
+from tests.support.enrolment import GOOD
 from tests.support.locks import held
 from utility_server.database import open_database, reading, writing
 from utility_server.errors import (

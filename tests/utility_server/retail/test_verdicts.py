@@ -15,7 +15,7 @@ from meterlet.commands.bill import bill
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
-from tests.applets.billing.test_private_bills import (
+from tests.support.private_bills import (
     FLAT,
     KEYS,
     SERIES,

@@ -18,7 +18,7 @@ from applets.billing.version1 import BillAnswerVersion1, decode_any_answer
 from applets.common.questions import MessageRefused
 from applets.profiling.messages import ProfilingAnswer
 from applets.settlement.version1 import SettlementAnswerVersion1
-from tests.journeys.conftest import run_meterlet
+from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.verification import (
     BillBundle,

@@ -6,7 +6,7 @@ from shutil import copytree
 import pytest
 
 from hub.inspection.web import ResidentRole
-from tests.hub.inspection.web.support import Browser, browser
+from tests.support.pages import Browser, browser
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hub.inspection.web.jobs import Cancelled, Tick
 from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
 from protocols.metrology import find_zone
-from tests.hub.inspection.web.support import PASSPHRASE, Browser, browser
+from tests.support.pages import PASSPHRASE, Browser, browser
 
 PAGES = (
     "/",

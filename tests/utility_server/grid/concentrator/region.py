@@ -12,7 +12,7 @@ from protocols.aggregation.collector import Collector
 from protocols.aggregation.paillier import PaillierPrivateKey
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.split_key import split_key
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     AUTHORITY,
     homes,
     plain_sum,
@@ -20,14 +20,14 @@ from tests.protocols.aggregation.homes import (
     public_of,
     terms,
 )
-from tests.utility_server.grid.concentrator.stand_in import (
+from tests.support.stand_in import (
     StandIn,
     asking,
     listed,
     listening,
     running,
 )
-from tests.utility_server.grid.mdms.regions import new_mdms
+from tests.support.mdms import new_mdms
 from utility_server.grid.concentrator.service import Concentrator
 from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms

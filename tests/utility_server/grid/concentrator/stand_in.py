@@ -21,7 +21,7 @@ from protocols.aggregation.messages import Contributors, PairPoints
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
-from tests.protocols.aggregation.homes import Home, encryptor
+from tests.support.aggregation import Home, encryptor
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.round_commands import APPLET
 from utility_server.grid.concentrator.server import Answering, serve

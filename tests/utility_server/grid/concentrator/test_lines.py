@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.utility_server.grid.concentrator.stand_in import asking, running
+from tests.support.stand_in import asking, running
 from utility_server.grid.concentrator.errors import (
     ConcentratorError,
     ConcentratorRefused,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from tests.protocols.aggregation.homes import (
+from tests.support.aggregation import (
     REGION,
     public_of,
 )
-from tests.utility_server.grid.concentrator.region import Region, built
-from tests.utility_server.grid.concentrator.stand_in import running
+from tests.support.region import Region, built
+from tests.support.stand_in import running
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.mdms.load_curves import load_curve

@@ -9,8 +9,8 @@ import pytest
 
 from applets.aggregation.messages import Instruction
 from protocols.aggregation.round import RoundTerms
-from tests.protocols.aggregation.weighted import plain_worth, weighted_terms
-from tests.utility_server.grid.concentrator.region import Region, built
+from tests.support.weighted_aggregation import plain_worth, weighted_terms
+from tests.support.region import Region, built
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
 from utility_server.grid.mdms.group_value import GroupValueSpan
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from tests.utility_server.grid.mdms.regions import aggregate, new_store
+from tests.support.mdms import aggregate, new_store
 from utility_server.grid.mdms.balance import (
     Losses,
     _kolmogorov,

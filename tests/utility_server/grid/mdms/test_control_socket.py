@@ -17,7 +17,7 @@ import pytest
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
-from tests.utility_server.grid.mdms.regions import aggregate, new_mdms
+from tests.support.mdms import aggregate, new_mdms
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import LineError
 from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, Request, ask

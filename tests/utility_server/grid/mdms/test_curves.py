@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from tests.utility_server.grid.mdms.regions import BERLIN, aggregate, new_store
+from tests.support.mdms import BERLIN, aggregate, new_store
 from utility_server.grid.mdms.errors import AggregateMissing
 from utility_server.grid.mdms.load_curve_svg import CurveLine, draw
 from utility_server.grid.mdms.load_curves import load_curve, statistics

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.utility_server.grid.mdms.regions import aggregate, london_sums, new_store
+from tests.support.mdms import aggregate, london_sums, new_store
 from utility_server.grid.mdms.errors import ForecastImpossible
 from utility_server.grid.mdms.forecasts import evaluate, forecast
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from tests.utility_server.grid.mdms.regions import aggregate, new_store, opened
+from tests.support.mdms import aggregate, new_store, opened
 from utility_server.grid.mdms.errors import BudgetSpent
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.publishing import Mechanism, Publisher

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.utility_server.grid.mdms.regions import aggregate, new_store, opened
+from tests.support.mdms import aggregate, new_store, opened
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.sealing import WrappingKey
