@@ -184,9 +184,9 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
     question, tariff, verified = verification.verify_bill(evidence, is_stored=True)
     bill = verified.bill
     return VerifiedBillBundle(
-        question.meter.hex(),
-        _moment(question.begin, evidence.zone),
-        _moment(question.end, evidence.zone),
+        question.about.meter.hex(),
+        _moment(question.about.begin, evidence.zone),
+        _moment(question.about.end, evidence.zone),
         evidence.supplier.hex(),
         evidence.certifier.hex(),
         len(verified.missing),

@@ -1,97 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """The billing applet: says what is to be paid, and never sees a reading.
 
-Installed with the supplier's Ed25519 public key (32 bytes) as its parameters. For a question it
-checks that the supplier signed the tariff, asks the calendar which slots the period has, and works
-out which amounts make the bill: Σ price·use, or where that one sum does not, which slots count
-together in blocks and which windows have a peak. It asks the platform for these amounts with a
-proof. Where the tariff credits feed-in it asks for both registers; a hub that has no export
-register answers 6A81. It keeps for the resident, under `resident/`, the supplier's key, every
-tariff it answered under and every invoice it was handed.
+An `AskingApplet`, installed with the supplier's key: the document is a tariff. For a question it
+asks the calendar which slots the period has, and works out which amounts make the bill: the sum
+Σ price·use, or where that does not, which slots count together in blocks and which windows have a
+peak. Where the tariff credits feed-in it asks for both registers; a hub that has no export register
+answers 6A81. It also keeps for the resident every invoice it was handed.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Final
 
-from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import (
-    BillAnswer,
-    BillQuestion,
-    Instruction,
-    Proved,
-)
-from applets.common.questions import CLA, MessageRefused
-from applets.sdk import (
-    Applet,
-    AppletError,
-    Command,
-    Refusal,
-    Refused,
-    Response,
-    Slots,
-    StatusWord,
-    instruction,
-)
-from protocols.amounts import encode_amounts
-from tariffs import (
-    Register,
-    SignatureRefused,
-    Tariff,
-    TariffError,
-    billed_registers,
-    combine_states,
-    split_signed_tariff,
-)
+from applets.billing.charges import plan_bill
+from applets.billing.messages import BillAnswer, BillQuestion, Proved
+from applets.common.asking import IMPORT_REGISTER, AskingApplet
+from applets.common.questions import About
+from applets.sdk import AppletError, Refusal, Refused, Response, Slots, StatusWord
+from tariffs import Register, Tariff, billed_registers, combine_states
 
-REGISTERS: Final = {Register.IMPORT: "1-0:1.8.0*255", Register.EXPORT: "1-0:2.8.0*255"}
-SUPPLIER_KEY: Final = b"resident/supplier-key"
-KEY_SIZE: Final = 32
+REGISTERS: Final = {Register.IMPORT: IMPORT_REGISTER, Register.EXPORT: "1-0:2.8.0*255"}
 MOST_INVOICE_BYTES: Final = 4096
 
 
-class BillingApplet(Applet):
+class BillingApplet(AskingApplet[Tariff]):
     """Answers with an amount and its proof."""
 
-    def install(self, parameters: bytes) -> None:
-        """Keep the supplier's public key; whose tariffs else should be believed?"""
-        if len(parameters) != KEY_SIZE:
-            raise AppletError(StatusWord.WRONG_DATA, "the supplier's public key has 32 bytes")
-        self.platform.store.put(SUPPLIER_KEY, parameters)
+    question = BillQuestion
+    signer_key = b"resident/supplier-key"
+    documents = b"resident/tariff/"
 
-    def process(self, command: Command) -> Response:
-        """Answer a question, or take an invoice."""
-        if command.cla != CLA:
-            raise AppletError(StatusWord.CLASS_NOT_SUPPORTED)
-        match instruction(Instruction, command):
-            case Instruction.ASK:
-                return Response(self._ask(command.data))
-            case Instruction.DELIVER:
-                return self._deliver(command.data)
+    def decode(self, payload: bytes) -> Tariff:
+        """Return the tariff that was signed."""
+        return Tariff.decode(payload)
 
-    def _ask(self, data: bytes) -> bytes:
-        try:
-            question = BillQuestion.decode(data)
-            tariff = self._tariff(question.tariff)
-        except (MessageRefused, TariffError) as error:
-            raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
-        # Before anything is told: it is taken back if that is refused.
-        self.platform.store.put(b"resident/tariff/" + tariff.digest, question.tariff)
-        try:
-            answer = self._answer(question, tariff)
-        except TariffError as error:
-            raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
-        return answer.encode()
-
-    def _answer(self, question: BillQuestion, tariff: Tariff) -> BillAnswer:
-        begin, end = question.begin, question.end
-        registers = billed_registers(tariff, begin, end)
-        found = [self._slots(register, begin, end) for register in registers]
-        starts, states = found[0].starts, combine_states([slots.states for slots in found])
-        slot_seconds = 60 * self.platform.calendar.grid().slot_minutes
-        plan = plan_bill(tariff, starts, slot_seconds, states, begin, end)
-        return self._prove(question, plan, registers)
+    def answer(self, about: About, document: Tariff) -> bytes:
+        """Return the encoded answer: the total, and a proof for each register that is billed."""
+        begin, end = about.begin, about.end
+        registers = billed_registers(document, begin, end)
+        slots = [self._slots(register, begin, end) for register in registers]
+        states = combine_states([one.states for one in slots])
+        plan = plan_bill(document, slots[0].starts, self.slot_seconds(), states, begin, end)
+        opened = {
+            register: self.open_amounts(
+                REGISTERS[register], about, document, plan.amounts(register)
+            )
+            for register in registers
+        }
+        values = [value for one in opened.values() for value in one.values]
+        proved = {
+            register: Proved(one.proof, one.certified_days) for register, one in opened.items()
+        }
+        return BillAnswer(
+            meter=about.meter,
+            begin=begin,
+            end=end,
+            nonce=about.nonce,
+            total=Decimal(plan.bill(values).total),
+            tariff=document.digest,
+            drawn=proved.get(Register.IMPORT),
+            fed_in=proved.get(Register.EXPORT),
+        ).encode()
 
     def _slots(self, register: Register, begin: int, end: int) -> Slots:
         try:
@@ -104,44 +73,8 @@ class BillingApplet(Applet):
                 ) from None
             raise
 
-    def _prove(
-        self, question: BillQuestion, plan: Plan, registers: Sequence[Register]
-    ) -> BillAnswer:
-        opened = {
-            register: self.platform.statements.open_amounts(
-                REGISTERS[register],
-                question.begin,
-                question.end,
-                encode_amounts(plan.amounts(register)),
-                plan.tariff.digest + question.nonce,
-            )
-            for register in registers
-        }
-        values = [value for one in opened.values() for value in one.values]
-        proved = {
-            register: Proved(one.proof, one.certified_days) for register, one in opened.items()
-        }
-        return BillAnswer(
-            meter=question.meter,
-            begin=question.begin,
-            end=question.end,
-            nonce=question.nonce,
-            total=Decimal(plan.bill(values).total),
-            tariff=plan.tariff.digest,
-            drawn=proved.get(Register.IMPORT),
-            fed_in=proved.get(Register.EXPORT),
-        )
-
-    def _tariff(self, document: bytes) -> Tariff:
-        parts = split_signed_tariff(document)
-        key = self.platform.store.get(SUPPLIER_KEY)
-        if key is None or not self.platform.signatures.verify_ed25519(
-            key, parts.to_be_signed, parts.signature
-        ):
-            raise SignatureRefused("the supplier did not sign this tariff")
-        return Tariff.decode(parts.payload)
-
-    def _deliver(self, document: bytes) -> Response:
+    def deliver(self, document: bytes) -> Response:
+        """Keep an invoice for the resident."""
         # What the invoice says is for the resident's own software to check.
         if not 0 < len(document) <= MOST_INVOICE_BYTES:
             raise AppletError(StatusWord.WRONG_LENGTH)

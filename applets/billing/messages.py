@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The billing applet's messages, in SML.
 
-    command    CLA INS   data                                     answer
-    ASK        80  10    SML file: Open, GetProfileList.Req, Close    SML file with a bill answer
-    DELIVER    80  12    a signed invoice                             nothing
-
-A question for a bill is a GetProfileList.Req: its period is begin and end time, the path of its
-parameter tree is `BILL`, and `dasDetails` is the node `TARIFF` with the signed tariff. The file
-id of the Open message is the recipient's nonce; the answer's Open message repeats it.
-
-The answer is a GetProfileList.Res for the same period with these entries, in this order:
+Their form is that of `applets.common.questions`: the path of a question is `BILL`, its document
+`TARIFF` the signed tariff; DELIVER brings a signed invoice. The answer has these entries, in this
+order:
 
     TOTAL           what is to be paid, in the currency's smallest rounded unit (DLMS unit 10)
     TARIFF          the tariff's digest, 32 bytes
@@ -28,7 +22,6 @@ Decoding is strict: other messages, entries, units, lengths or an order of one's
 Errors: MessageRefused
 """
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,14 +33,16 @@ from applets.common.questions import (
     NONCE_SIZE,
     About,
     MessageRefused,
+    Question,
     certified_days,
     decode_answer,
-    decode_question,
     encode_answer,
-    encode_question,
     entry,
+    require_proof,
+    require_same,
 )
 from sml_codec import Obis, PeriodEntry
+from tariffs.envelope import CONTENT_TYPE
 
 AID: Final = bytes.fromhex("F04D544C010101")
 """The AID that the shipped manifest installs it under."""
@@ -63,48 +58,15 @@ FEED_IN_DAY: Final = Obis(bytes.fromhex("81814d010900"))
 
 UNIT_CURRENCY: Final = 10
 MOST_DECIMALS: Final = 6
-MOST_PROOF_BYTES: Final = 1 << 17
-
-
-class Instruction(enum.IntEnum):
-    """What the applet is asked."""
-
-    ASK = 0x10
-    DELIVER = 0x12
 
 
 @dataclass(frozen=True, slots=True)
-class BillQuestion:
-    """What is to be paid for [begin, end) under this tariff?"""
+class BillQuestion(Question):
+    """What is to be paid for [begin, end) under this signed tariff?"""
 
-    meter: bytes
-    begin: int
-    end: int
-    nonce: bytes
-    """16 random bytes, new for each question."""
-    tariff: bytes
-    """The signed tariff document."""
-
-    def __post_init__(self) -> None:
-        if len(self.nonce) != NONCE_SIZE:
-            raise MessageRefused(f"a nonce has {NONCE_SIZE} bytes, not {len(self.nonce)}")
-        if not 0 <= self.begin < self.end < 1 << 32:
-            raise MessageRefused("the period is empty, or beyond 32 bits of seconds")
-
-    @property
-    def about(self) -> About:
-        """What it is about, and which question it belongs to."""
-        return About(self.meter, self.begin, self.end, self.nonce)
-
-    def encode(self) -> bytes:
-        """Return the SML file."""
-        return encode_question(self.about, BILL, TARIFF, self.tariff)
-
-    @classmethod
-    def decode(cls, data: bytes) -> "BillQuestion":
-        """Return the question in `data`; raise `MessageRefused` for anything else."""
-        about, tariff = decode_question(data, BILL, TARIFF)
-        return cls(about.meter, about.begin, about.end, about.nonce, tariff)
+    path = BILL
+    name = TARIFF
+    content_type = CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +81,7 @@ class Proved:
     def __post_init__(self) -> None:
         if not 1 <= len(self.days) <= MOST_DAYS:
             raise MessageRefused(f"{len(self.days)} days, not 1 to {MOST_DAYS}")
-        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
-            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
+        require_proof(self.proof)
 
     def entries(self, proof: Obis, day: Obis) -> list[PeriodEntry]:
         """Return the entries of an answer."""
@@ -204,8 +165,7 @@ class BillAnswer:
                 )
             case _:
                 raise MessageRefused("not the entries of a bill")
-        if answer.encode() != data:  # names, units and scalers
-            raise MessageRefused("not in the form that these messages have")
+        require_same(answer.encode(), data)  # names, units and scalers
         return answer
 
 

@@ -12,11 +12,9 @@ Proof:   protocols.proofs.amounts; one for each register that the tariff bills, 
          certified days and in a context of its own: meter, register, period, tariff, nonce.
          Version 0.1 proved a bill of one sum by protocols.proofs.linear.
 
-The checks, in order, each with the name under which it refuses: `message` (form, and that it
-answers this question), `tariff` (is it the one that was asked under), `days` (form), `signature`,
-`chain` (each day of the period once, in order, of this meter), `proof` (amounts against
-commitments), `total` (amounts against tariff); days and proofs of the import register before those
-of the export register. Nothing of the answer is used before its check.
+The checks are those of `applets.common.evidence`, in its order, then `total` (amounts against
+tariff); the document's is `tariff`. Days and proofs of the import register come before those of the
+export register. Nothing of the answer is used before its check.
 
 Errors: AnswerRefused
 """
@@ -28,24 +26,23 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.billing.charges import Plan, plan_bill
+from applets.billing.charges import plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.billing.version1 import BillAnswerVersion1, decode_any_answer
-from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
-from applets.common.questions import MessageRefused
-from protocols.metrology import (
-    CertifiedDay,
-    CertifiedPeriod,
-    Period,
-    Series,
-    SlotState,
+from applets.common.evidence import (
+    AnswerRefused,
+    ProofContext,
+    check_days,
+    check_message,
+    starts_of,
 )
-from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
-from protocols.proofs.linear import verify_linear
+from applets.common.questions import About
+from protocols.metrology import CertifiedDay, Period, Series, SlotState
 from tariffs import Bill, Register, Tariff, TariffError, billed_registers, combine_states
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
+PROVED: Final = {Register.IMPORT: "the bill", Register.EXPORT: "the feed-in of the bill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,57 +84,64 @@ def check_bill(
     register, if it has one. `is_stored` takes an answer that version 0.1 left unbound to its nonce
     as well. Raises `TariffError` where the tariff makes no bill that can be proved.
     """
-    answer = _answer(question, data)
+    about = question.about
+    answer = check_message(decode_any_answer, data, about)
     if answer.tariff != tariff.digest:
         raise AnswerRefused("tariff", "the answer was worked out under another tariff")
     registers = {Register.IMPORT: series}
     if feed_in_register is not None:
         registers[Register.EXPORT] = replace(series, register=feed_in_register)
-    proved = _proved(question, tariff, answer, registers)
+    proved = _proved(about, tariff, answer, registers)
     certified = {
         register: check_days(one.days, period, registers[register], certifier)
         for register, one in proved.items()
     }
-    asked = _Asked(question, tariff, registers, certified, is_stored)
-    plan = asked.plan()
-    check = asked.check_version_1 if isinstance(answer, BillAnswerVersion1) else asked.check
-    amounts = tuple(v for register, one in proved.items() for v in check(plan, register, one))
+    any_days = next(iter(certified.values()))  # those of all registers have the same slots
+    starts, slot_seconds = starts_of(any_days), 60 * series.slot_minutes
+    states = combine_states([one.states for one in certified.values()])
+    plan = plan_bill(tariff, starts, slot_seconds, states, about.begin, about.end)
+    proofs = ProofContext(about, tariff.digest, RECIPIENT, PURPOSE)
+    if isinstance(answer, BillAnswerVersion1):
+        if not plan.is_one_sum:
+            raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
+        prices = tariff.prices(starts, slot_seconds)
+        amounts = tuple(
+            proofs.sum_version_1(registers[register], certified[register], prices, one.proof)
+            for register, one in proved.items()
+        )
+    else:
+        amounts = tuple(
+            value
+            for register, one in proved.items()
+            for value in proofs.amounts(
+                registers[register], certified[register], plan.amounts(register), one.proof,
+                PROVED[register], is_stored=is_stored,
+            )
+        )  # fmt: skip
     bill = plan.bill(amounts)
     if difference := answer.total - Decimal(bill.total):
         reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
         raise AnswerRefused("total", reason, difference)
-    states = asked.states
     return VerifiedBill(
         bill=bill,
         amounts=amounts,
         registers=tuple(certified),
         missing=tuple(
-            start
-            for start, state in zip(asked.starts, states, strict=True)
-            if state == SlotState.MISSING
+            start for start, state in zip(starts, states, strict=True) if state == SlotState.MISSING
         ),
         estimated=states.count(SlotState.ESTIMATED),
         substituted=states.count(SlotState.SUBSTITUTED),
-        days=len(asked.any_days.days),
+        days=len(any_days.days),
         slots=len(states),
         certified=tuple(day for period in certified.values() for day in period.days),
     )
 
 
-def _answer(question: BillQuestion, data: bytes) -> BillAnswer:
-    try:
-        answer = decode_any_answer(data)
-    except MessageRefused as error:
-        raise AnswerRefused("message", str(error)) from None
-    check_about(question.about, answer.about)
-    return answer
-
-
 def _proved(
-    question: BillQuestion, tariff: Tariff, answer: BillAnswer, registers: Mapping[Register, Series]
+    about: About, tariff: Tariff, answer: BillAnswer, registers: Mapping[Register, Series]
 ) -> dict[Register, Proved]:
     """Return what is proved of each register that the bill depends on: of those and no others."""
-    needed = billed_registers(tariff, question.begin, question.end)
+    needed = billed_registers(tariff, about.begin, about.end)
     if not registers.keys() >= set(needed):
         raise TariffError("it credits feed-in, and no feed-in register of this meter is enrolled")
     both = {Register.IMPORT: answer.drawn, Register.EXPORT: answer.fed_in}
@@ -145,78 +149,3 @@ def _proved(
     if tuple(proved) != needed:
         raise AnswerRefused("message", "not about the registers that the tariff bills")
     return proved
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What an answer is held against."""
-
-    question: BillQuestion
-    tariff: Tariff
-    registers: Mapping[Register, Series]
-    certified: Mapping[Register, CertifiedPeriod]
-    """Of the registers that the bill depends on."""
-    is_stored: bool
-
-    @property
-    def any_days(self) -> CertifiedPeriod:
-        """The days of one register: those of all have the same slots."""
-        return next(iter(self.certified.values()))
-
-    @property
-    def starts(self) -> list[int]:
-        """When the period's slots start."""
-        return starts_of(self.any_days)
-
-    @property
-    def states(self) -> list[int]:
-        """How the slots are known for the bill."""
-        return combine_states([one.states for one in self.certified.values()])
-
-    @property
-    def slot_seconds(self) -> int:
-        """The length of a slot."""
-        return 60 * self.registers[Register.IMPORT].slot_minutes
-
-    def plan(self) -> Plan:
-        """Return which amounts have to be proved."""
-        begin, end = self.question.begin, self.question.end
-        return plan_bill(self.tariff, self.starts, self.slot_seconds, self.states, begin, end)
-
-    def check(self, plan: Plan, register: Register, proved: Proved) -> tuple[int, ...]:
-        """Return the values of a register's amounts, proved."""
-        source, amounts = self.certified[register].source(), plan.amounts(register)
-        name = "the bill" if register is Register.IMPORT else "the feed-in of the bill"
-        try:
-            values, _ = verify_amounts(
-                self._context(register), source, amounts, proved.proof, name,
-                accept_unbound=self.is_stored,
-            )  # fmt: skip
-        except (Malformed, ProofRefused) as error:
-            raise AnswerRefused("proof", str(error)) from None
-        return values
-
-    def check_version_1(self, plan: Plan, register: Register, proved: Proved) -> tuple[int, ...]:
-        """Return the one sum that an answer of version 0.1 proves."""
-        if not plan.is_one_sum:
-            raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
-        prices = self.tariff.prices(self.starts, self.slot_seconds)
-        source = self.certified[register].source()
-        try:
-            return (verify_linear(self._context(register), source, prices, proved.proof),)
-        except (Malformed, ProofRefused) as error:
-            raise AnswerRefused("proof", str(error)) from None
-
-    def _context(self, register: Register) -> StatementContext:
-        series = self.registers[register]
-        return StatementContext(
-            meter=series.meter,
-            register=series.register,
-            begin=self.question.begin,
-            end=self.question.end,
-            slot_minutes=series.slot_minutes,
-            parameters=self.tariff.digest,
-            recipient=RECIPIENT,
-            purpose=PURPOSE,
-            nonce=self.question.nonce,
-        )

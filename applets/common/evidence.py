@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first checks of every answer about certified days, each with the name it refuses under.
+"""The checks of every answer about certified days, each with the name it refuses under.
 
-`message` (form, and that it answers this question), `days` (form), `signature`, `chain` (each day
-of the period once, in order, of this meter).
+`message` (form, and that it answers this question), the document's name (is it the one that was
+asked with), `days` (form), `signature`, `chain` (each day of the period once, in order, of this
+meter), `proof` (amounts against commitments).
 
 Errors: AnswerRefused
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.common.questions import About
+from applets.common.questions import About, MessageRefused
+from protocols.amounts import Amount
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
@@ -22,6 +27,20 @@ from protocols.metrology import (
     Series,
     verify_days,
 )
+from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
+from protocols.proofs.linear import verify_linear
+
+
+class AnyAnswer(Protocol):
+    """What every answer says."""
+
+    @property
+    def about(self) -> About:
+        """What it is about, and which question it belongs to."""
+        ...
+
+
+AnswerT = TypeVar("AnswerT", bound=AnyAnswer)
 
 
 class AnswerRefused(Exception):
@@ -35,12 +54,17 @@ class AnswerRefused(Exception):
         """How much the answer asks beyond what is proved, where that is known."""
 
 
-def check_about(asked: About, answered: About) -> None:
-    """Return if an answer is about what was asked; raise `AnswerRefused` otherwise."""
-    if answered.nonce != asked.nonce:
+def check_message(decode: Callable[[bytes], AnswerT], data: bytes, about: About) -> AnswerT:
+    """Return the answer in `data` if it is about what was asked; raise `AnswerRefused`."""
+    try:
+        answer = decode(data)
+    except MessageRefused as error:
+        raise AnswerRefused("message", str(error)) from None
+    if answer.about.nonce != about.nonce:
         raise AnswerRefused("message", "the answer belongs to another question")
-    if answered != asked:
+    if answer.about != about:
         raise AnswerRefused("message", "the answer is about another meter or period")
+    return answer
 
 
 def check_days(
@@ -63,3 +87,63 @@ def check_days(
 def starts_of(certified: CertifiedPeriod) -> list[int]:
     """Return when the slots of certified days start."""
     return [time for grid in certified.grids for time in grid.boundaries()[:-1]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProofContext:
+    """What the proofs of an answer are bound to."""
+
+    about: About
+    digest: bytes
+    """Of the document that was asked with."""
+    recipient: str
+    purpose: str
+
+    def amounts(
+        self,
+        series: Series,
+        certified: CertifiedPeriod,
+        amounts: Sequence[Amount],
+        proof: bytes,
+        name: str,
+        *,
+        is_stored: bool = False,
+    ) -> tuple[int, ...]:
+        """Return what the amounts come to; raise `AnswerRefused` where it is not proved.
+
+        `is_stored` takes a proof that version 0.1 left unbound to its nonce as well.
+        """
+        with self._refusals():
+            values, _ = verify_amounts(
+                self._context(series), certified.source(), amounts, proof, name,
+                accept_unbound=is_stored,
+            )  # fmt: skip
+        return values
+
+    def sum_version_1(
+        self, series: Series, certified: CertifiedPeriod, weights: Sequence[int], proof: bytes
+    ) -> int:
+        """Return the one sum that an answer of version 0.1 proves; raise `AnswerRefused`."""
+        with self._refusals():
+            return verify_linear(self._context(series), certified.source(), weights, proof)
+
+    def _context(self, series: Series) -> StatementContext:
+        return StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=self.about.begin,
+            end=self.about.end,
+            slot_minutes=series.slot_minutes,
+            parameters=self.digest,
+            recipient=self.recipient,
+            purpose=self.purpose,
+            nonce=self.about.nonce,
+        )
+
+    @staticmethod
+    @contextmanager
+    def _refusals() -> Iterator[None]:
+        try:
+            yield
+        except (Malformed, ProofRefused) as error:
+            raise AnswerRefused("proof", str(error)) from None

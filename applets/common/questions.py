@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions about a period of a meter, and their answers, in SML.
 
+    command    CLA INS   data                                     answer
+    ASK        80  10    SML file: Open, GetProfileList.Req, Close    SML file with the answer
+    DELIVER    80  12    a document for the resident; billing only    nothing
+
 A question is a file of Open, GetProfileList.Req and Close: its period is begin and end time, the
 path of its parameter tree says what is asked, `dasDetails` is one node with a document. The file id
 of the Open message is the recipient's nonce; the answer's Open message repeats it. An answer has a
@@ -11,9 +15,10 @@ Decoding is strict: other messages, or an encoding of one's own, are refused.
 Errors: MessageRefused
 """
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final, Self
 
 from sml_codec import (
     Body,
@@ -40,7 +45,15 @@ CLA: Final = 0x80
 NONCE_SIZE: Final = 16
 DIGEST_SIZE: Final = 32
 MOST_DAYS: Final = 400
+MOST_PROOF_BYTES: Final = 1 << 17
 LIMITS: Final = Limits(octets=1 << 18, elements=1024, depth=8)
+
+
+class Instruction(enum.IntEnum):
+    """What an applet that answers questions is sent."""
+
+    ASK = 0x10
+    DELIVER = 0x12
 
 
 class MessageRefused(Exception):
@@ -63,10 +76,82 @@ class About:
             raise MessageRefused("the period is empty, or beyond 32 bits of seconds")
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about a period, and the signed document that says what is asked."""
+
+    path: ClassVar[Obis]
+    """What the parameter tree calls the question."""
+    name: ClassVar[Obis]
+    """What it calls the document."""
+    content_type: ClassVar[str]
+    """As what the document is signed."""
+
+    about: About
+    document: bytes
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        return encode_question(self.about, self.path, self.name, self.document)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the question in `data`; raise `MessageRefused` for anything else."""
+        return cls(*decode_question(data, cls.path, cls.name))
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedAnswer:
+    """The answer that one proof over the days of one register is."""
+
+    path: ClassVar[Obis]
+    layout: ClassVar[Mapping[str, Obis]]
+    """The entries of `proof` and `digest`, in the order of the message."""
+    day: ClassVar[Obis]
+    """The entry of a certified day."""
+
+    about: About
+    proof: bytes
+    """Opens what was asked for."""
+    digest: bytes
+    """Of the document that was asked with."""
+    days: tuple[bytes, ...]
+    """The certified days."""
+
+    def __post_init__(self) -> None:
+        require_size("a document's digest", self.digest, DIGEST_SIZE)
+        require_proof(self.proof)
+
+    def encode(self) -> bytes:
+        """Return the SML file."""
+        parts = [entry(obis, getattr(self, name)) for name, obis in self.layout.items()]
+        days = [entry(self.day, day) for day in self.days]
+        return encode_answer(self.about, self.path, [*parts, *days])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the answer in `data`; raise `MessageRefused` for anything else."""
+        about, entries = decode_answer(data, cls.path)
+        match entries:
+            case [PeriodEntry(value=bytes(first)), PeriodEntry(value=bytes(second)), *rest]:
+                parts = dict(zip(cls.layout, (first, second), strict=True))
+                answer = cls(about=about, days=certified_days(rest, cls.day), **parts)
+            case _:
+                raise MessageRefused("not the entries of such an answer")
+        require_same(answer.encode(), data)  # names, units and scalers
+        return answer
+
+
 def require_size(name: str, value: bytes, size: int) -> None:
     """Refuse a value of another size."""
     if len(value) != size:
         raise MessageRefused(f"{name} has {size} bytes, not {len(value)}")
+
+
+def require_proof(proof: bytes) -> None:
+    """Refuse a proof that is empty or too long."""
+    if not 0 < len(proof) <= MOST_PROOF_BYTES:
+        raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
 
 
 def encode_question(about: About, path: Obis, name: Obis, document: bytes) -> bytes:
@@ -100,7 +185,7 @@ def decode_question(data: bytes, path: Obis, name: Obis) -> tuple[About, bytes]:
             about = About(meter, int(begin), int(end), nonce)
         case _:
             raise MessageRefused("not the question that is asked here")
-    _require_same(encode_question(about, path, name, document), data)
+    require_same(encode_question(about, path, name, document), data)
     return about, document
 
 
@@ -137,7 +222,7 @@ def decode_answer(data: bytes, path: Obis) -> tuple[About, list[PeriodEntry]]:
             about = About(meter, int(begin), int(end), nonce)
         case _:
             raise MessageRefused("not the answer to a question about a period")
-    _require_same(encode_answer(about, path, entries), data)
+    require_same(encode_answer(about, path, entries), data)
     return about, list(entries)
 
 
@@ -176,7 +261,7 @@ def _bodies(data: bytes) -> Sequence[Body]:
         raise MessageRefused(f"not SML: {error}") from None
 
 
-def _require_same(again: bytes, data: bytes) -> None:
-    # One message has one encoding: whatever the fields leave open is refused here.
+def require_same(again: bytes, data: bytes) -> None:
+    """Refuse bytes that are not the one encoding of what was read in them."""
     if again != data:
         raise MessageRefused("not in the form that these messages have")

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The profiling applet's messages, in SML, and the request that they carry.
 
-    command    CLA INS   data                                    answer
-    ASK        80  10    a question (`applets.exchange`)         a profiling answer
-
-The path of a question is `PROFILING`, its document `REQUEST` the signed request: a set of profiles
-and the method. The answer has these entries, in this order:
+Their form is that of `applets.common.questions`. The path of a question is `PROFILING`, its
+document `REQUEST` the signed request: a set of profiles and the method. The answer has these
+entries, in this order:
 
     REQUEST         the request's digest, 32 bytes
     PROOF           the proof that opens what the method tells (`protocols.proofs.amounts`)
@@ -22,21 +20,10 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from applets.common.questions import (
-    DIGEST_SIZE,
-    About,
-    MessageRefused,
-    certified_days,
-    decode_answer,
-    decode_question,
-    encode_answer,
-    encode_question,
-    entry,
-    require_size,
-)
+from applets.common.questions import ProvedAnswer, Question
 from applets.profiling.profiles import ProfileSet, ProfilesMalformed, canonical_json
 from protocols.amounts import Amount, Best, Reading, SlotForm, Sum
-from sml_codec import Obis, PeriodEntry
+from sml_codec import Obis
 
 AID: Final = bytes.fromhex("F04D544C010104")
 """The AID that the shipped manifest installs it under."""
@@ -48,14 +35,7 @@ PROFILING: Final = Obis(bytes.fromhex("81814d030000"))
 REQUEST: Final = Obis(bytes.fromhex("81814d030100"))
 PROOF: Final = Obis(bytes.fromhex("81814d030700"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d030600"))
-MOST_PROOF_BYTES: Final = 1 << 17
 MOST_STEP: Final = 10_000
-
-
-class Instruction(enum.IntEnum):
-    """What the applet is asked."""
-
-    ASK = 0x10
 
 
 class Method(enum.StrEnum):
@@ -144,57 +124,18 @@ class ProfilingRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ProfilingQuestion:
-    """What is a household like?"""
+class ProfilingQuestion(Question):
+    """What is a household like, by this signed request?"""
 
-    about: About
-    request: bytes
-    """The signed request."""
-
-    def encode(self) -> bytes:
-        """Return the SML file."""
-        return encode_question(self.about, PROFILING, REQUEST, self.request)
-
-    @classmethod
-    def decode(cls, data: bytes) -> "ProfilingQuestion":
-        """Return the question in `data`; raise `MessageRefused` for anything else."""
-        return cls(*decode_question(data, PROFILING, REQUEST))
+    path = PROFILING
+    name = REQUEST
+    content_type = CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
-class ProfilingAnswer:
+class ProfilingAnswer(ProvedAnswer):
     """What was asked for, proved."""
 
-    about: About
-    request: bytes
-    """The request's digest."""
-    proof: bytes
-    days: tuple[bytes, ...]
-    """The certified days."""
-
-    def __post_init__(self) -> None:
-        require_size("a request's digest", self.request, DIGEST_SIZE)
-        if not 0 < len(self.proof) <= MOST_PROOF_BYTES:
-            raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
-
-    def encode(self) -> bytes:
-        """Return the SML file."""
-        entries = [
-            entry(REQUEST, self.request),
-            entry(PROOF, self.proof),
-            *(entry(CERTIFIED_DAY, day) for day in self.days),
-        ]
-        return encode_answer(self.about, PROFILING, entries)
-
-    @classmethod
-    def decode(cls, data: bytes) -> "ProfilingAnswer":
-        """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        about, entries = decode_answer(data, PROFILING)
-        match entries:
-            case [PeriodEntry(value=bytes(request)), PeriodEntry(value=bytes(proof)), *days]:
-                answer = cls(about, request, proof, certified_days(days, CERTIFIED_DAY))
-            case _:
-                raise MessageRefused("not the entries of a profiling answer")
-        if answer.encode() != data:  # names, units and scalers
-            raise MessageRefused("not in the form that these messages have")
-        return answer
+    path = PROFILING
+    layout = {"digest": REQUEST, "proof": PROOF}  # noqa: RUF012
+    day = CERTIFIED_DAY

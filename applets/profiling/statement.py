@@ -9,9 +9,7 @@ Claim:   `match`   profile k has the highest score Σ w[k,t]·x[t] of all
          `sample`  x[t] is what is opened, for one slot in so many
 Proof:   protocols.proofs.amounts (`Best`, `Sum`, `Reading`).
 
-The checks, in order, each with the name under which it refuses: `message` (form, and that it
-answers this question), `request` (is it the one that was asked with), `days` (form), `signature`,
-`chain` (each day of the period once, in order, of this meter), `proof`.
+The checks are those of `applets.common.evidence`, in its order; the document's is `request`.
 
 Errors: AnswerRefused
 """
@@ -22,8 +20,13 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.common.evidence import AnswerRefused, check_about, check_days, starts_of
-from applets.common.questions import MessageRefused
+from applets.common.evidence import (
+    AnswerRefused,
+    ProofContext,
+    check_days,
+    check_message,
+    starts_of,
+)
 from applets.profiling.messages import (
     Method,
     ProfilingAnswer,
@@ -36,7 +39,6 @@ from applets.profiling.profiles import Profile as Profile
 from applets.profiling.profiles import ProfileSet as ProfileSet
 from applets.profiling.profiles import ProfilesMalformed as ProfilesMalformed
 from protocols.metrology import Period, Series, SlotState
-from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
 
 RECIPIENT: Final = "grid"
 PURPOSE: Final = "profiling"
@@ -72,36 +74,16 @@ def check_profile(
     where its profiles do not fit the meter's slots. `is_stored` takes an answer that version 0.1
     left unbound to its nonce as well.
     """
-    try:
-        answer = ProfilingAnswer.decode(data)
-    except MessageRefused as error:
-        raise AnswerRefused("message", str(error)) from None
-    about = question.about
-    check_about(about, answer.about)
-    if answer.request != request.digest:
+    answer = check_message(ProfilingAnswer.decode, data, question.about)
+    if answer.digest != request.digest:
         raise AnswerRefused("request", "the answer is to another request")
     certified = check_days(answer.days, period, series, certifier)
     starts = starts_of(certified)
-    slot_seconds = 60 * series.slot_minutes
-    amounts = request.amounts(starts, slot_seconds)
-    context = StatementContext(
-        meter=series.meter,
-        register=series.register,
-        begin=about.begin,
-        end=about.end,
-        slot_minutes=series.slot_minutes,
-        parameters=request.digest,
-        recipient=RECIPIENT,
-        purpose=PURPOSE,
-        nonce=about.nonce,
+    amounts = request.amounts(starts, 60 * series.slot_minutes)
+    proofs = ProofContext(question.about, request.digest, RECIPIENT, PURPOSE)
+    values = proofs.amounts(
+        series, certified, amounts, answer.proof, "the profile", is_stored=is_stored
     )
-    try:
-        values, _ = verify_amounts(
-            context, certified.source(), amounts, answer.proof, "the profile",
-            accept_unbound=is_stored,
-        )  # fmt: skip
-    except (Malformed, ProofRefused) as error:
-        raise AnswerRefused("proof", str(error)) from None
     names = request.profiles.names
     missing = [state is SlotState.MISSING for state in certified.states]
     readings, scores = 0, dict[str, int]()

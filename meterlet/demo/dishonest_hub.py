@@ -19,8 +19,9 @@ import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import BillAnswer, BillQuestion, Instruction, Proved
+from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT
+from applets.common.questions import Instruction
 from hub.card.connection import CardConnection
 from hub.card.open import Card
 from hub.device import Device
@@ -91,7 +92,7 @@ class Lie:
     def opening(self) -> SlotOpening:
         """The slots' true uses and blindings."""
         meter = self.device.main
-        period = meter.period(self.question.begin, self.question.end)
+        period = meter.period(self.question.about.begin, self.question.about.end)
         opening = meter.certifier.opening(meter.certifications(period))
         assert isinstance(opening, SlotOpening)
         return opening
@@ -103,7 +104,7 @@ class Lie:
         starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
         states = combine_states([one.states for one in (certified, *self._fed_in)])
         seconds = 60 * self.device.main.slot_minutes
-        begin, end = self.question.begin, self.question.end
+        begin, end = self.question.about.begin, self.question.about.end
         return plan_bill(self.tariff, starts, seconds, states, begin, end)
 
     def from_opening(self, opening: SlotOpening) -> BillAnswer:
@@ -143,13 +144,13 @@ class Lie:
         return StatementContext(
             meter=series.meter,
             register=series.register,
-            begin=self.question.begin,
-            end=self.question.end,
+            begin=self.question.about.begin,
+            end=self.question.about.end,
             slot_minutes=series.slot_minutes,
             parameters=self.tariff.digest,
             recipient=RECIPIENT,
             purpose=PURPOSE,
-            nonce=self.question.nonce,
+            nonce=self.question.about.nonce,
         )
 
 
@@ -251,7 +252,7 @@ class LyingInstance:
         if self.kind not in LIES:
             return raw
         question = BillQuestion.decode(apdu.data)
-        tariff = Tariff.decode(split_signed_tariff(question.tariff).payload)
+        tariff = Tariff.decode(split_signed_tariff(question.document).payload)
         lie = Lie(question, BillAnswer.decode(response.data), tariff, self.device)
         return ResponseApdu(LIES[self.kind](lie).encode(), response.sw).encode()
 

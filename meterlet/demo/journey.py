@@ -187,7 +187,7 @@ class Journey:
             if self.tamper == "replay":
                 # The hub answers this one honestly, and the next one with what it said here.
                 office.ask(question, head_end, address)
-                question = office.question(meter, self.household.period, question.tariff)
+                question = office.question(meter, self.household.period, question.document)
             with self._station("channel, applet and proof"):
                 try:
                     answer = office.ask(question, head_end, address)

@@ -120,12 +120,13 @@ def test_no_part_of_the_question_can_be_altered(bundle: BillBundle) -> None:
     for change, refused_by in (
         ({"nonce": bytes(16)}, "message"),
         ({"meter": b"another"}, "message"),
-        ({"begin": question.begin - 86_400}, "message"),
+        ({"begin": question.about.begin - 86_400}, "message"),
         ({"end": 2**32 - 1}, "cannot verify"),
-        ({"tariff": b""}, "tariff"),
     ):
-        altered = replace(question, **change)
+        altered = replace(question, about=replace(question.about, **change))
         assert check(replace(bundle, question=altered.encode())) == refused_by, change
+    unsigned = replace(question, document=b"")
+    assert check(replace(bundle, question=unsigned.encode())) == "tariff"
 
 
 def test_days_cannot_be_left_out_repeated_or_exchanged(bundle: BillBundle) -> None:

@@ -186,7 +186,7 @@ def test_another_register_than_the_enrolled_one_is_credited_nothing() -> None:
 
 
 def bundle(**changes: Any) -> BillBundle:
-    question = replace(HOME.question(), tariff=sign_tariff(BOTH, SUPPLIER, b"key"))
+    question = replace(HOME.question(), document=sign_tariff(BOTH, SUPPLIER, b"key"))
     whole = BillBundle(
         question.encode(),
         HONEST.encode(),

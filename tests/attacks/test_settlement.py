@@ -101,7 +101,7 @@ def check(lie: SettlementAnswer) -> int:
 
 def reissued(lie: SettlementAnswer) -> SettlementAnswer:
     """Say of an answer to something else that it is the one to this question."""
-    return replace(lie, about=QUESTION.about, index=INDEX.digest)
+    return replace(lie, about=QUESTION.about, digest=INDEX.digest)
 
 
 def other_commitment() -> SettlementAnswer:

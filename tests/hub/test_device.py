@@ -2,7 +2,7 @@
 """The hub as a whole, in one process: card, machine, guard and vault joined."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from applets.billing.messages import BillAnswer, BillQuestion, Instruction
+from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.statement import check_bill
-from applets.common.questions import CLA
+from applets.common.questions import CLA, About, Instruction
 from hub.card.connection import CardConnection
 from hub.card.open import Card
 from hub.device import Description, Device, DeviceError
@@ -65,7 +65,7 @@ class Home:
     ) -> BillQuestion:
         begin, end = MARCH.bounds(self.device.description.zone)
         document = sign_tariff(tariff, signer, key_id_of(signer.public_key()))
-        return BillQuestion(self.enrolment.meter, begin, end, sure(16), document)
+        return BillQuestion(About(self.enrolment.meter, begin, end, sure(16)), document)
 
     def ask(self, question: BillQuestion | bytes) -> ResponseApdu:
         data = question if isinstance(question, bytes) else question.encode()
@@ -119,7 +119,7 @@ def test_the_applet_answers_with_a_bill_that_checks(home: Home) -> None:
     certifier = home.device.main.certifier.keys.public_key
     verified = check_bill(question, response.data, TARIFF, MARCH, series, certifier)
     uses = [wh for use in home.device.main.uses(MARCH) for wh in use.uses]
-    begin, end = question.begin, question.end
+    begin, end = question.about.begin, question.about.end
     prices = TARIFF.prices(range(begin, end, 900), 900)
     assert verified.amounts == (sum(p * wh for p, wh in zip(prices, uses, strict=True)),)
     assert str(BillAnswer.decode(response.data).total) == verified.bill.total == "127.46"
@@ -184,11 +184,10 @@ def test_garbage_gets_a_status_word_and_the_next_question_an_answer(
 def test_a_month_that_is_not_over_cannot_be_billed(home: Home) -> None:
     april = Period.month(2025, 4).bounds("Europe/Berlin")
     question = home.question()
-    late = BillQuestion(question.meter, *april, question.nonce, question.tariff)
+    about = question.about
+    late = replace(question, about=About(about.meter, *april, about.nonce))
     assert home.ask(late).sw == 0x6A83
-    askew = BillQuestion(
-        question.meter, question.begin + 900, question.end, question.nonce, question.tariff
-    )
+    askew = replace(question, about=replace(about, begin=about.begin + 900))
     assert home.ask(askew).sw == 0x6A80
 
 

@@ -12,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from applets.billing.messages import BillQuestion, Instruction
+from applets.billing.messages import BillQuestion
 from applets.billing.statement import VerifiedBill, check_bill
-from applets.common.questions import CLA
+from applets.common.questions import CLA, About, Instruction
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
@@ -80,7 +80,8 @@ class Home:
     def question(self, tariff: Tariff = TARIFF) -> BillQuestion:
         self.asked += 1
         document = sign_tariff(tariff, SUPPLIER, key_id_of(SUPPLIER.public_key()))
-        return BillQuestion(METER, *MARCH.bounds(ZONE), self.asked.to_bytes(16, "big"), document)
+        nonce = self.asked.to_bytes(16, "big")
+        return BillQuestion(About(METER, *MARCH.bounds(ZONE), nonce), document)
 
     def ask(self, question: BillQuestion) -> ResponseApdu:
         client = CardClient(self.card.connect().transmit)
@@ -194,7 +195,8 @@ def test_a_real_home_is_billed_by_the_hubs_own_parts_over_a_clock_change(
     description = Description(METER, (ACTIVE_ENERGY_IMPORT, ACTIVE_ENERGY_EXPORT), zone, 30)
     home = make_home(description, list(replay.readouts(begin, end)))
     tariff = tariff_of(ENERGY, CREDIT, zone=zone)
-    question = replace(home.question(tariff), begin=begin, end=end)
+    question = home.question(tariff)
+    question = replace(question, about=replace(question.about, begin=begin, end=end))
     response = home.ask(question)
     assert response.sw == 0x9000
     verified = check_bill(

@@ -35,7 +35,7 @@ READINGS = EXAMPLES / "readings" / "home-2013-03.csv"
 @pytest.fixture(scope="module")
 def bundle() -> BillBundle:
     month, tariff = drawn_month(6), plan_drawn(6, demand=True)
-    question = replace(question_for(month), tariff=sign_tariff(tariff, SUPPLIER, b"key"))
+    question = replace(question_for(month), document=sign_tariff(tariff, SUPPLIER, b"key"))
     return BillBundle(
         question.encode(),
         answered(tariff, month).encode(),

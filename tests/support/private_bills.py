@@ -14,6 +14,7 @@ from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
 from applets.common.evidence import AnswerRefused
+from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
@@ -85,7 +86,7 @@ def plan_of(tariff: Tariff, month: Month) -> Plan:
 
 def question_for(month: Month) -> BillQuestion:
     begin, end = month.bounds
-    return BillQuestion(SERIES.meter, begin, end, NONCE, b"signed")
+    return BillQuestion(About(SERIES.meter, begin, end, NONCE), b"signed")
 
 
 def answered(tariff: Tariff, month: Month) -> BillAnswer:

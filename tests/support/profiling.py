@@ -35,7 +35,7 @@ def answered(home: Home, request: ProfilingRequest) -> ProfilingAnswer:
     opening = Certifier(series, KEYS).opening(home.certified)
     source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
     _, proof = open_amounts(context, source, request.amounts(home.starts, SLOT), bytes(32))
-    return ProfilingAnswer(question_for(home).about, request.digest, proof, home.days)
+    return ProfilingAnswer(question_for(home).about, proof, request.digest, home.days)
 
 
 def checked(home: Home, answer: ProfilingAnswer, request: ProfilingRequest) -> ProfiledPeriod:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
 from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading, ReadingFlag, Readout
@@ -80,7 +81,7 @@ class Home:
         return combine_states(both)
 
     def question(self) -> BillQuestion:
-        return BillQuestion(self.meter, *self.bounds, NONCE, b"signed")
+        return BillQuestion(About(self.meter, *self.bounds, NONCE), b"signed")
 
     def plan(self, tariff: Tariff) -> Plan:
         states = self.states(billed_registers(tariff, *self.bounds))

@@ -7,11 +7,10 @@ request, signed -> hub -> best match, scores or a sample, proved -> verified -> 
 from dataclasses import dataclass
 from typing import Final
 
-from applets.common.questions import CLA, NONCE_SIZE, About
+from applets.common.questions import CLA, NONCE_SIZE, About, Instruction
 from applets.profiling.messages import (
     AID,
     CONTENT_TYPE,
-    Instruction,
     ProfilingQuestion,
     ProfilingRequest,
 )

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from applets.common.questions import CLA, NONCE_SIZE, About
-from applets.settlement.messages import AID, Instruction, SettlementQuestion
+from applets.common.questions import CLA, NONCE_SIZE, About, Instruction
+from applets.settlement.messages import AID, SettlementQuestion
 from applets.settlement.statement import SettledPeriod
 from protocols.canonical.signing import key_id_of
 from protocols.iso7816.apdu import CommandApdu

@@ -20,9 +20,9 @@ from typing import Final, Self
 
 from sqlalchemy import Engine
 
-from applets.billing.messages import AID, BillQuestion, Instruction
+from applets.billing.messages import AID, BillQuestion
 from applets.billing.statement import VerifiedBill
-from applets.common.questions import CLA, NONCE_SIZE
+from applets.common.questions import CLA, NONCE_SIZE, About, Instruction
 from protocols.canonical.signing import key_id_of
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import GridError, Period
@@ -146,7 +146,7 @@ class Utility:
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
-        return BillQuestion(meter, begin, end, self.randomness(NONCE_SIZE), signed_tariff)
+        return BillQuestion(About(meter, begin, end, self.randomness(NONCE_SIZE)), signed_tariff)
 
     def _replaced(self, meter: bytes, begin: int, end: int) -> int:
         """Return the number of the last invoice for the period, 0 if there is none."""
@@ -176,7 +176,7 @@ class Utility:
         command = CommandApdu(
             CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
         )
-        return head_end.ask(address, self.customers.find(question.meter, AID), command)
+        return head_end.ask(address, self.customers.find(question.about.meter, AID), command)
 
     def check(self, entry: LedgerEntry) -> None:
         """Verify an entry's bill again, from its evidence, and that the entry says just that.
@@ -194,7 +194,7 @@ class Utility:
         if bundle.certifier != self.customers.find(entry.meter, AID).certifier:
             raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
         said = {name: value for name, value in entry.content.items() if name != "evidence"}
-        if question.meter != entry.meter or said != _content(verified):
+        if question.about.meter != entry.meter or said != _content(verified):
             raise VerificationFailed("ledger", f"{place}: it does not say what was verified")
 
     def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
@@ -207,7 +207,7 @@ class Utility:
 
         Raises as `bill` does.
         """
-        enrolment = self.customers.find(question.meter, AID)
+        enrolment = self.customers.find(question.about.meter, AID)
         supplier = self.keys.public.public_bytes_raw()
         bundle = BillBundle.of(question.encode(), answer, enrolment, supplier)
         evidence = bundle.encode()
@@ -215,22 +215,22 @@ class Utility:
         try:
             _, tariff, verified = verify_bill(bundle)
             bill = verified.bill
-            replaces = self._replaced(question.meter, bill.begin, bill.end)
+            replaces = self._replaced(question.about.meter, bill.begin, bill.end)
             entry = self.ledger.append(
-                now, "bill", question.meter, _content(verified), evidence, verified.certified
+                now, "bill", question.about.meter, _content(verified), evidence, verified.certified
             )
         except (VerificationFailed, CannotVerify) as error:
             facts: Content = {
-                "begin": question.begin,
-                "end": question.end,
+                "begin": question.about.begin,
+                "end": question.about.end,
                 "why": str(error),
             }
-            self.ledger.append(self.now(), "refused", question.meter, facts, evidence)
+            self.ledger.append(self.now(), "refused", question.about.meter, facts, evidence)
             raise
         invoice = Invoice(
             number=entry.sequence,
             issued=now,
-            meter=question.meter,
+            meter=question.about.meter,
             begin=bill.begin,
             end=bill.end,
             currency=bill.currency,

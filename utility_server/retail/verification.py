@@ -158,14 +158,14 @@ def verify_bill(
     """
     try:
         question = BillQuestion.decode(bundle.question)
-        series = Series(question.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = Period.filling(question.begin, question.end, bundle.zone)
+        series = Series(question.about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
+        period = Period.filling(question.about.begin, question.about.end, bundle.zone)
     except (MessageRefused, GridError) as error:
         raise CannotVerify(f"the question: {error}") from None
     supplier = Ed25519PublicKey.from_public_bytes(bundle.supplier)
     certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
     try:
-        tariff = verify_signed_tariff(question.tariff, supplier)
+        tariff = verify_signed_tariff(question.document, supplier)
     except TariffError as error:
         raise VerificationFailed("tariff", str(error)) from None
     try:
@@ -197,7 +197,7 @@ def verify_settlement(
         raise CannotVerify(f"the question: {error}") from None
     try:
         signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-        index = verify_signed_index(question.index, signer)
+        index = verify_signed_index(question.document, signer)
     except TariffError as error:
         raise VerificationFailed("index", str(error)) from None
     certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
@@ -228,7 +228,7 @@ def verify_profile(
         raise CannotVerify(f"the question: {error}") from None
     try:
         signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-        payload = verify_document(question.request, CONTENT_TYPE, signer)
+        payload = verify_document(question.document, CONTENT_TYPE, signer)
         request = ProfilingRequest.decode(payload)
     except SignatureRefused as error:
         raise VerificationFailed("request", str(error)) from None

@@ -67,7 +67,7 @@ def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> l
     """
     try:
         told = decode_any_answer(answer)
-        question = BillQuestion(told.meter, told.begin, told.end, told.nonce, tariff)
+        question = BillQuestion(told.about, tariff)
     except MessageRefused:
         return []
     enrolled = BillBundle(

@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
-from applets.common.questions import MessageRefused
+from applets.common.questions import About, MessageRefused
 from sml_codec import CloseRes, Message, OpenRes, decode_file, encode_file
 
 METER = b"\x0a\x01MTL\0\0\0\0\1"
 QUESTION = BillQuestion(
-    METER, 1_740_783_600, 1_743_458_400, bytes(range(16)), b"signed tariff" * 60
+    About(METER, 1_740_783_600, 1_743_458_400, bytes(range(16))), b"signed tariff" * 60
 )
 ANSWER = BillAnswer(
     meter=METER,
-    begin=QUESTION.begin,
-    end=QUESTION.end,
-    nonce=QUESTION.nonce,
+    begin=QUESTION.about.begin,
+    end=QUESTION.about.end,
+    nonce=QUESTION.about.nonce,
     total=Decimal("127.46"),
     tariff=b"\x07" * 32,
     drawn=Proved(b"\x05" * 96, (b"first day" * 300, b"second day" * 300)),
@@ -107,4 +107,4 @@ def test_what_is_proved_is_complete_from_birth(proof: bytes, days: int) -> None:
 )
 def test_a_question_is_complete_from_birth(change: dict[str, object]) -> None:
     with pytest.raises(MessageRefused):
-        replace(QUESTION, **change)  # type: ignore[arg-type]  # wrong on purpose
+        replace(QUESTION.about, **change)  # type: ignore[arg-type]  # wrong on purpose

@@ -108,8 +108,8 @@ def test_lies_about_a_profile_are_refused(some_homes: tuple[Home, ...]) -> None:
         (replace(answered(other, request), about=own), "chain"),
         (replace(answered(other, request), about=own, days=answer.days), "proof"),
         (answered(home, another), "request"),
-        (replace(answered(home, another), request=request.digest), "proof"),
-        (replace(answered(home, sample), request=request.digest), "proof"),
+        (replace(answered(home, another), digest=request.digest), "proof"),
+        (replace(answered(home, sample), digest=request.digest), "proof"),
         (replace(answer, days=answer.days[1:]), "chain"),
         (replace(answer, proof=answer.proof + b"\0"), "proof"),
         (replace(answer, about=replace(own, nonce=bytes(16))), "message"),
@@ -137,7 +137,7 @@ def test_the_applet_tells_each_method_and_no_strangers(some_homes: tuple[Home, .
         document = sign_document(request.encode(), CONTENT_TYPE, key, b"key")
         response = card.send(Command(0x80, 0x10, data=ProfilingQuestion(about, document).encode()))
         assert response.status == 0x9000
-        assert ProfilingAnswer.decode(response.data).request == request.digest
+        assert ProfilingAnswer.decode(response.data).digest == request.digest
     told = [opened.values for opened in platform.released_amounts]
     assert [len(values) for values in told] == [1, 4, -(-(2688 - 5) // 13)]
     assert told[1].index(max(told[1])) == told[0][0]
@@ -216,7 +216,7 @@ def test_documents_have_one_encoding() -> None:
 
 def test_messages_have_one_encoding() -> None:
     about = About(b"meter", 0, 86_400, NONCE)
-    answer = ProfilingAnswer(about, bytes(32), b"proof", (b"day",))
+    answer = ProfilingAnswer(about, b"proof", bytes(32), (b"day",))
     question = ProfilingQuestion(about, b"request")
     assert ProfilingAnswer.decode(answer.encode()) == answer
     assert ProfilingQuestion.decode(question.encode()) == question

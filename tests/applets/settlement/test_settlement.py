@@ -74,10 +74,10 @@ def test_the_applet_asks_for_the_index_as_weights() -> None:
     assert (opened.values, answer.index) == ((400 * sum(prices),), index.digest)
     assert answer.proof == opened.proof
     stranger = sign_index(index, Ed25519PrivateKey.generate(), b"key")
-    refused = card.send(Command(0x80, 0x10, data=replace(asked, index=stranger).encode()))
+    refused = card.send(Command(0x80, 0x10, data=replace(asked, document=stranger).encode()))
     assert refused.status == 0x6A80
     short = sign_index(index.between(household.begin, household.end - 3600), key, b"key")
-    refused = card.send(Command(0x80, 0x10, data=replace(asked, index=short).encode()))
+    refused = card.send(Command(0x80, 0x10, data=replace(asked, document=short).encode()))
     assert refused.status == 0x6A80
     assert len(platform.released_amounts) == 1
 

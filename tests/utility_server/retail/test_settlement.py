@@ -37,7 +37,7 @@ def office(tmp_path: Path) -> Iterator[Utility]:
 
 def test_a_question_carries_the_part_of_the_index_that_it_needs(office: Utility) -> None:
     question = ask_for(office, SPOT, MARCH, ENROLMENT.meter)
-    sent = verify_signed_index(question.index, office.keys.public)
+    sent = verify_signed_index(question.document, office.keys.public)
     assert sent == SPOT.between(BEGIN, END)
     assert (question.about.begin, question.about.end) == (BEGIN, END)
     assert question.about.nonce != ask_for(office, SPOT, MARCH, ENROLMENT.meter).about.nonce

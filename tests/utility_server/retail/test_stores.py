@@ -153,7 +153,7 @@ def test_what_is_billed_in_part_is_not_billed_again(tmp_path: Path) -> None:
         begin, end = march.bounds(GOOD.zone)
         office.ledger.append(0, "bill", GOOD.meter, {"begin": begin, "end": end}, b"")
         office.ledger.append(0, "refused", GOOD.meter, {"begin": 0, "end": end}, b"")
-        assert office.question(GOOD.meter, march, signed).begin == begin
+        assert office.question(GOOD.meter, march, signed).about.begin == begin
         overlapping = Period(date(2025, 3, 31), date(2025, 4, 30))
         with pytest.raises(AlreadyBilled, match="invoice 1 bills a part"):
             office.question(GOOD.meter, overlapping, signed)

@@ -48,7 +48,7 @@ def answer(month: Month, tariff: Tariff) -> BillAnswer:
 def verdict(
     folder: Path, month: Month, tariff: Tariff, answer: BillAnswer
 ) -> tuple[int, dict[str, str | None], str]:
-    question = replace(question_for(month), tariff=sign_tariff(tariff, SUPPLIER, b"key"))
+    question = replace(question_for(month), document=sign_tariff(tariff, SUPPLIER, b"key"))
     bundle = BillBundle(
         question.encode(),
         answer.encode(),

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of the applets that answer questions about a period with proved amounts.
+
+Installed with the recipient's Ed25519 public key (32 bytes) as its parameters. For a question the
+applet checks its form and that this key signed the document in it, and answers with amounts that
+the platform proves. It keeps for the resident, under `resident/`, the key and every document that
+it answered under. What is signed, and which amounts follow from it, each applet says itself.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
+
+from applets.common.questions import (
+    CLA,
+    About,
+    Instruction,
+    MessageRefused,
+    ProvedAnswer,
+    Question,
+)
+from applets.sdk import (
+    Applet,
+    AppletError,
+    Command,
+    OpenedAmounts,
+    Response,
+    StatusWord,
+    instruction,
+)
+from protocols.amounts import Amount, encode_amounts
+from tariffs import SignatureRefused, TariffError
+from tariffs.envelope import split_signed
+
+IMPORT_REGISTER: Final = "1-0:1.8.0*255"
+KEY_SIZE: Final = 32
+
+
+class Document(Protocol):
+    """What a question's signed document says."""
+
+    @property
+    def digest(self) -> bytes:
+        """The 32 bytes that name it."""
+        ...
+
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+class AskingApplet(Applet, Generic[DocumentT]):
+    """Answers questions under documents that its recipient signed."""
+
+    question: ClassVar[type[Question]]
+    signer_key: ClassVar[bytes]
+    """Where in the store the recipient's public key is."""
+    documents: ClassVar[bytes]
+    """Under what in the store the documents are, each by its digest."""
+    malformed: ClassVar[type[Exception]] = TariffError
+    """What `decode` and `answer` raise for a document that makes no sense."""
+
+    @abstractmethod
+    def decode(self, payload: bytes) -> DocumentT:
+        """Return what was signed."""
+
+    @abstractmethod
+    def answer(self, about: About, document: DocumentT) -> bytes:
+        """Return the encoded answer."""
+
+    def deliver(self, document: bytes) -> Response:
+        """Take what is delivered to the resident; most applets take nothing."""
+        raise AppletError(StatusWord.INSTRUCTION_NOT_SUPPORTED)
+
+    def install(self, parameters: bytes) -> None:
+        """Keep the recipient's public key; whose documents else should be believed?"""
+        if len(parameters) != KEY_SIZE:
+            raise AppletError(StatusWord.WRONG_DATA, "a public key has 32 bytes")
+        self.platform.store.put(self.signer_key, parameters)
+
+    def process(self, command: Command) -> Response:
+        """Answer a question, or take what is delivered."""
+        if command.cla != CLA:
+            raise AppletError(StatusWord.CLASS_NOT_SUPPORTED)
+        match instruction(Instruction, command):
+            case Instruction.ASK:
+                return Response(self._ask(command.data))
+            case Instruction.DELIVER:
+                return self.deliver(command.data)
+
+    def _ask(self, data: bytes) -> bytes:
+        try:
+            question = self.question.decode(data)
+            document = self.decode(self._signed(question.document))
+            # Before anything is told: it is taken back if that is refused.
+            self.platform.store.put(self.documents + document.digest, question.document)
+            return self.answer(question.about, document)
+        except (MessageRefused, SignatureRefused, self.malformed) as error:
+            raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+
+    def _signed(self, document: bytes) -> bytes:
+        parts = split_signed(document, self.question.content_type)
+        key = self.platform.store.get(self.signer_key)
+        if key is None or not self.platform.signatures.verify_ed25519(
+            key, parts.to_be_signed, parts.signature
+        ):
+            raise SignatureRefused("the recipient did not sign this document")
+        return parts.payload
+
+    def slot_seconds(self) -> int:
+        """Return the length of a slot."""
+        return 60 * self.platform.calendar.grid().slot_minutes
+
+    def open_amounts(
+        self, register: str, about: About, document: DocumentT, amounts: Sequence[Amount]
+    ) -> OpenedAmounts:
+        """Return what the amounts come to, proved for this question and document alone."""
+        return self.platform.statements.open_amounts(
+            register,
+            about.begin,
+            about.end,
+            encode_amounts(amounts),
+            document.digest + about.nonce,
+        )
+
+
+class OneProofApplet(AskingApplet[DocumentT]):
+    """Answers with one proof, about the energy drawn."""
+
+    proved: ClassVar[type[ProvedAnswer]]
+
+    @abstractmethod
+    def amounts(
+        self, document: DocumentT, starts: Sequence[int], slot_seconds: int
+    ) -> Sequence[Amount]:
+        """Return what is to be proved of slots that start at these times."""
+
+    def answer(self, about: About, document: DocumentT) -> bytes:
+        """Return the encoded answer."""
+        slots = self.platform.calendar.slots(IMPORT_REGISTER, about.begin, about.end)
+        amounts = self.amounts(document, slots.starts, self.slot_seconds())
+        opened = self.open_amounts(IMPORT_REGISTER, about, document, amounts)
+        return self.proved(about, opened.proof, document.digest, opened.certified_days).encode()
