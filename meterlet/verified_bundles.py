@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
 from tariffs import Bill, BillItem
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail import verification
+from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -181,14 +182,10 @@ def _key(key: PublicKey) -> bytes:
 
 
 def _bill(evidence: BillBundle) -> VerifiedBillBundle:
-    question, tariff, verified = verification.verify_bill(evidence, is_stored=True)
+    question, tariff, verified = BILL.verify(evidence, is_stored=True)
     bill = verified.bill
     return VerifiedBillBundle(
-        question.about.meter.hex(),
-        _moment(question.about.begin, evidence.zone),
-        _moment(question.about.end, evidence.zone),
-        evidence.supplier.hex(),
-        evidence.certifier.hex(),
+        *_common(question.about, evidence),
         len(verified.missing),
         tariff.name,
         bill.currency,
@@ -206,13 +203,9 @@ def _line(item: BillItem, decimals: int) -> BillLine:
 
 
 def _settlement(evidence: SettlementBundle) -> VerifiedSettlementBundle:
-    question, index, settled = verification.verify_settlement(evidence)
+    question, index, settled = SETTLEMENT.verify(evidence, is_stored=True)
     return VerifiedSettlementBundle(
-        question.about.meter.hex(),
-        _moment(question.about.begin, evidence.zone),
-        _moment(question.about.end, evidence.zone),
-        evidence.supplier.hex(),
-        evidence.certifier.hex(),
+        *_common(question.about, evidence),
         len(settled.missing),
         index.series,
         index.version,
@@ -222,17 +215,24 @@ def _settlement(evidence: SettlementBundle) -> VerifiedSettlementBundle:
 
 
 def _profile(evidence: ProfilingBundle) -> VerifiedProfileBundle:
-    question, request, profiled = verification.verify_profile(evidence, is_stored=True)
+    question, request, profiled = PROFILE.verify(evidence, is_stored=True)
     return VerifiedProfileBundle(
-        question.about.meter.hex(),
-        _moment(question.about.begin, evidence.zone),
-        _moment(question.about.end, evidence.zone),
-        evidence.supplier.hex(),
-        evidence.certifier.hex(),
+        *_common(question.about, evidence),
         profiled.missing,
         request.profiles.name,
         request.method.value,
         profiled.best,
+    )
+
+
+def _common(about: About, evidence: BillBundle) -> tuple[str, datetime, datetime, str, str]:
+    """Return the first fields of every result."""
+    return (
+        about.meter.hex(),
+        _moment(about.begin, evidence.zone),
+        _moment(about.end, evidence.zone),
+        evidence.supplier.hex(),
+        evidence.certifier.hex(),
     )
 
 

@@ -28,7 +28,7 @@ from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
-from utility_server.retail.audit import check_entry
+from utility_server.retail.claims import BILL, ask, check_entry
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import BilledPeriod, Utility
 
@@ -125,7 +125,7 @@ def request_bill(
     with one_line_errors(), Utility.open(folder) as office:
         question = office.question(meter, month, _signed(office, tariff))
         where, head_end = Address.parse(address), HeadEnd(office.randomness)
-        billed = office.verify(question, office.ask(question, head_end, where))
+        billed = office.verify(question, ask(office, BILL, question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
         try:

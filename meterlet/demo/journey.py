@@ -39,6 +39,7 @@ from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.claims import BILL, ask
 from utility_server.retail.utility import BilledPeriod, Utility
 
 APPLET: Final = bytes.fromhex("F04D544C010101")
@@ -186,11 +187,11 @@ class Journey:
                 address = self._address(hub)
             if self.tamper == "replay":
                 # The hub answers this one honestly, and the next one with what it said here.
-                office.ask(question, head_end, address)
+                ask(office, BILL, question, head_end, address)
                 question = office.question(meter, self.household.period, question.document)
             with self._station("channel, applet and proof"):
                 try:
-                    answer = office.ask(question, head_end, address)
+                    answer = ask(office, BILL, question, head_end, address)
                 except HubRefused:
                     self._say_why()
                     raise

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from applets.billing.messages import BillAnswer, BillQuestion
 from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.retail.claims import BILL
 from utility_server.retail.utility import Utility
-from utility_server.retail.verification import BillBundle, verify_bill
+from utility_server.retail.verification import BillBundle
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def written(bundle: BillBundle) -> bytes:
 def check(bundle: BillBundle) -> str:
     """Return which check refuses a bundle, once it has been written and read."""
     try:
-        verify_bill(BillBundle.decode(written(bundle)))
+        BILL.verify(BillBundle.decode(written(bundle)))
     except VerificationFailed as failed:
         return failed.check
     except CannotVerify:
@@ -152,7 +153,7 @@ def test_no_bit_of_it_can_be_flipped(bundle: BillBundle) -> None:
         flipped = bytearray(data)
         flipped[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
         with pytest.raises((VerificationFailed, CannotVerify)):
-            verify_bill(BillBundle.decode(bytes(flipped)))
+            BILL.verify(BillBundle.decode(bytes(flipped)))
 
 
 def test_a_bundle_has_one_encoding(bundle: BillBundle) -> None:

@@ -33,7 +33,8 @@ from tests.support.two_registers import (
     tariff_of,
 )
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.verification import BillBundle, verify_bill
+from utility_server.retail.claims import BILL
+from utility_server.retail.verification import BillBundle
 
 PERIOD = Period(date(2013, 3, 30), date(2013, 4, 2))
 HOME = drawn_home(1, period=PERIOD)
@@ -224,11 +225,11 @@ def test_a_bundle_is_right_with_its_own_registers_only(
 ) -> None:
     data = bundle(**changes).encode()
     if refused_by is None:
-        _, _, verified = verify_bill(BillBundle.decode(data))
+        _, _, verified = BILL.verify(BillBundle.decode(data))
         assert Decimal(verified.bill.total) == HONEST.total
         return
     with pytest.raises(refused_by):
-        verify_bill(BillBundle.decode(data))
+        BILL.verify(BillBundle.decode(data))
 
 
 def test_a_bundle_says_that_there_is_no_register_in_one_way() -> None:

@@ -12,14 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from applets.common.questions import CLA, NONCE_SIZE, About, Instruction
 from applets.settlement.messages import AID, SettlementQuestion
 from applets.settlement.statement import SettledPeriod
-from protocols.canonical.signing import key_id_of
-from protocols.iso7816.apdu import CommandApdu
-from protocols.metrology import GridError, Period
+from protocols.metrology import Period
 from tariffs import PriceIndex, TariffError
-from tariffs.signing import sign_index
 from utility_server.errors import (
     CannotVerify,
     HeadEndError,
@@ -28,11 +24,11 @@ from utility_server.errors import (
     VerificationFailed,
 )
 from utility_server.head_end import Address, HeadEnd
-from utility_server.retail.ledger import Content, LedgerEntry
-from utility_server.retail.utility import MOST_ANSWER_BYTES, Utility, require_short
-from utility_server.retail.verification import SettlementBundle, verify_settlement
+from utility_server.retail.claims import SETTLEMENT, ask, bounds_of, enter, question_of, verify
+from utility_server.retail.ledger import LedgerEntry
+from utility_server.retail.utility import Utility
+from utility_server.retail.verification import BillBundle
 
-KIND: Final = "settlement"
 NANO_PER_PENNY: Final = 10**7
 """Amounts are in 10^-9 of the currency, shares in 10^-2."""
 
@@ -53,7 +49,7 @@ class Settled:
     member: Member
     period: SettledPeriod
     entry: LedgerEntry
-    bundle: SettlementBundle
+    bundle: BillBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +96,10 @@ def settle(
     for done, member in enumerate(members, start=1):
         try:
             question = ask_for(office, index, period, member.meter)
-            answer = _ask(office, question, head_end, member.address)
-            settled.append(enter(office, question, answer, member))
+            answer = ask(office, SETTLEMENT, question, head_end, member.address)
+            verified = verify(office, SETTLEMENT, question, answer)
+            entry = enter(office, verified, supplier=member.supplier)
+            settled.append(Settled(member, verified.result, entry, verified.bundle))
         except (HeadEndError, VerificationFailed, CannotVerify, UnknownCustomer) as error:
             unsettled.append(Unsettled(member, error))
         progress(done)
@@ -113,78 +111,12 @@ def ask_for(office: Utility, index: PriceIndex, period: Period, meter: bytes) ->
 
     What it carries is the part of the index that the period needs, signed with the office's key.
     """
-    enrolment = office.customers.find(meter, AID)
+    begin, end = bounds = bounds_of(office, SETTLEMENT, meter, period)
+    slot = 60 * office.customers.find(meter, AID).slot_minutes
     try:
-        begin, end = period.bounds(enrolment.zone)
         part = index.between(begin, end)
-        slot = 60 * enrolment.slot_minutes
         part.weights(range(begin, end, slot), slot)  # each slot has a price of its own
-    except (GridError, TariffError) as error:
+    except TariffError as error:
         raise CannotVerify(f"the period: {error}") from None
-    document = sign_index(part, office.keys.signing, key_id_of(office.keys.public))
-    require_short("the index", document)
-    about = About(meter, begin, end, office.randomness(NONCE_SIZE))
-    return SettlementQuestion(about, document)
-
-
-def _ask(
-    office: Utility, question: SettlementQuestion, head_end: HeadEnd, address: Address
-) -> bytes:
-    command = CommandApdu(
-        CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
-    )
-    return head_end.ask(address, office.customers.find(question.about.meter, AID), command)
-
-
-def enter(office: Utility, question: SettlementQuestion, answer: bytes, member: Member) -> Settled:
-    """Verify an answer and enter what came of it; raise as `verify_settlement` does."""
-    about = question.about
-    enrolment = office.customers.find(about.meter, AID)
-    bundle = SettlementBundle.of(
-        question.encode(), answer, enrolment, office.keys.public.public_bytes_raw()
-    )
-    evidence = bundle.encode()
-    try:
-        _, index, settled = verify_settlement(bundle)
-    except (VerificationFailed, CannotVerify) as error:
-        facts: Content = {"begin": about.begin, "end": about.end, "why": str(error)}
-        office.ledger.append(office.now(), "refused", about.meter, facts, evidence)
-        raise
-    content = _content(question, index, settled, member.supplier)
-    entry = office.ledger.append(office.now(), KIND, about.meter, content, evidence)
-    return Settled(member, settled, entry, bundle)
-
-
-def check_settlement_entry(office: Utility, entry: LedgerEntry) -> None:
-    """Verify an entry again, from its evidence, and that it says just that.
-
-    Raises `VerificationFailed` or `CannotVerify`.
-    """
-    bundle = SettlementBundle.decode(office.ledger.evidence(entry))
-    place = f"entry {entry.sequence}"
-    try:
-        question, index, settled = verify_settlement(bundle)
-    except VerificationFailed as failed:
-        raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
-    if bundle.supplier != office.keys.public.public_bytes_raw():
-        raise VerificationFailed("ledger", f"{place}: under an index that another has signed")
-    if bundle.certifier != office.customers.find(entry.meter, AID).certifier:
-        raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
-    said = {name: value for name, value in entry.content.items() if name != "evidence"}
-    verified = _content(question, index, settled, str(said.get("supplier")))
-    if question.about.meter != entry.meter or said != verified:
-        raise VerificationFailed("ledger", f"{place}: it does not say what was verified")
-
-
-def _content(
-    question: SettlementQuestion, index: PriceIndex, settled: SettledPeriod, supplier: str
-) -> Content:
-    return {
-        "begin": question.about.begin,
-        "end": question.about.end,
-        "currency": index.currency,
-        "index": index.digest,
-        "value": str(settled.value),
-        "missing": len(settled.missing),
-        "supplier": supplier,
-    }
+    document = office.sign_document(part.encode(), SettlementQuestion.content_type)
+    return question_of(office, SETTLEMENT, meter, bounds, document)

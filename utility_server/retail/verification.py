@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verifies what hubs answer, alone from what was asked, signed and enrolled.
+"""Bundles: what hubs answer, with what was asked, signed and enrolled.
 
 A `BillBundle` is everything a third party needs to repeat a verification offline: the question,
 the answer, and the public keys of certifier and supplier. It holds no secret.
@@ -16,22 +16,10 @@ trusts, and the certifier's if it knows it.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from applets.billing.messages import BillQuestion
-from applets.billing.statement import VerifiedBill, check_bill
-from applets.common.evidence import AnswerRefused
-from applets.common.questions import MessageRefused
-from applets.profiling.messages import CONTENT_TYPE, ProfilingQuestion, ProfilingRequest
-from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
-from applets.settlement.messages import SettlementQuestion
-from applets.settlement.statement import SettledPeriod, check_settlement
 from protocols.canonical import cbor
 from protocols.canonical.reader import MapReader
-from protocols.metrology import GridError, Period, Series, is_feed_in_pair
-from tariffs import PriceIndex, SignatureRefused, Tariff, TariffError
-from tariffs.signing import verify_document, verify_signed_index, verify_signed_tariff
-from utility_server.errors import CannotVerify, VerificationFailed
+from protocols.metrology import is_feed_in_pair
+from utility_server.errors import CannotVerify
 
 if TYPE_CHECKING:  # who verifies offline has no channels and none of their libraries
     from protocols.enrolment import Enrolment
@@ -144,103 +132,3 @@ def decode_bundle(data: bytes) -> BillBundle:
         except CannotVerify as error:
             problem = error
     raise problem
-
-
-def verify_bill(
-    bundle: BillBundle, *, is_stored: bool = False
-) -> tuple[BillQuestion, Tariff, VerifiedBill]:
-    """Return question, tariff and bill of a bundle whose answer is right.
-
-    `is_stored` says that the answer was not asked for just now, and may be of version 0.1, which
-    left some unbound to their nonce (`protocols.proofs.channel`).
-    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
-    question itself makes no sense.
-    """
-    try:
-        question = BillQuestion.decode(bundle.question)
-        series = Series(question.about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = Period.filling(question.about.begin, question.about.end, bundle.zone)
-    except (MessageRefused, GridError) as error:
-        raise CannotVerify(f"the question: {error}") from None
-    supplier = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
-    try:
-        tariff = verify_signed_tariff(question.document, supplier)
-    except TariffError as error:
-        raise VerificationFailed("tariff", str(error)) from None
-    try:
-        verified = check_bill(
-            question, bundle.answer, tariff, period, series, certifier, bundle.feed_in_register,
-            is_stored=is_stored,
-        )  # fmt: skip
-    except AnswerRefused as refused:
-        raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
-    except TariffError as error:
-        raise CannotVerify(f"the tariff makes no bill that can be proved: {error}") from None
-    return question, tariff, verified
-
-
-def verify_settlement(
-    bundle: SettlementBundle,
-) -> tuple[SettlementQuestion, PriceIndex, SettledPeriod]:
-    """Return question, index and value of a bundle whose answer is right.
-
-    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
-    question itself makes no sense.
-    """
-    try:
-        question = SettlementQuestion.decode(bundle.question)
-        about = question.about
-        series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = Period.filling(about.begin, about.end, bundle.zone)
-    except (MessageRefused, GridError) as error:
-        raise CannotVerify(f"the question: {error}") from None
-    try:
-        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-        index = verify_signed_index(question.document, signer)
-    except TariffError as error:
-        raise VerificationFailed("index", str(error)) from None
-    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
-    try:
-        settled = check_settlement(question, bundle.answer, index, period, series, certifier)
-    except AnswerRefused as refused:
-        raise VerificationFailed(refused.check, refused.reason) from None
-    except TariffError as error:
-        raise CannotVerify(str(error)) from None
-    return question, index, settled
-
-
-def verify_profile(
-    bundle: ProfilingBundle, *, is_stored: bool = False
-) -> tuple[ProfilingQuestion, ProfilingRequest, ProfiledPeriod]:
-    """Return question, request and profile of a bundle whose answer is right.
-
-    `is_stored` is as for `verify_bill`.
-    Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
-    question itself makes no sense.
-    """
-    try:
-        question = ProfilingQuestion.decode(bundle.question)
-        about = question.about
-        series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
-        period = Period.filling(about.begin, about.end, bundle.zone)
-    except (MessageRefused, GridError) as error:
-        raise CannotVerify(f"the question: {error}") from None
-    try:
-        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
-        payload = verify_document(question.document, CONTENT_TYPE, signer)
-        request = ProfilingRequest.decode(payload)
-    except SignatureRefused as error:
-        raise VerificationFailed("request", str(error)) from None
-    except ProfilesMalformed as error:
-        raise CannotVerify(f"the request: {error}") from None
-    certifier = Ed25519PublicKey.from_public_bytes(bundle.certifier)
-    try:
-        profiled = check_profile(
-            question, bundle.answer, request, period, series, certifier, is_stored=is_stored
-        )
-    except AnswerRefused as refused:
-        raise VerificationFailed(refused.check, refused.reason) from None
-    except ProfilesMalformed as error:
-        raise CannotVerify(f"the profiles: {error}") from None
-    return question, request, profiled

@@ -17,7 +17,8 @@ from hub.inspection.views.bill import ProofCheck, Verdict
 from hub.inspection.views.documents import supplier_documents
 from tariffs.invoice import Invoice
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.verification import BillBundle, verify_bill
+from utility_server.retail.claims import BILL
+from utility_server.retail.verification import BillBundle
 
 TARIFF = b"resident/tariff/"
 
@@ -45,7 +46,7 @@ class BillingProofs:
         """Return whether the proof shows just this invoice; see `BillProofs`."""
         try:
             bundle = self.bundle(device, applet, invoice)
-            _, _, verified = verify_bill(BillBundle.decode(bundle), is_stored=True)
+            _, _, verified = BILL.verify(BillBundle.decode(bundle), is_stored=True)
         except (InspectionError, CannotVerify) as error:
             return ProofCheck(Verdict.CANNOT_TELL, str(error))
         except VerificationFailed as error:

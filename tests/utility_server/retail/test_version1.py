@@ -20,13 +20,11 @@ from applets.profiling.messages import ProfilingAnswer
 from applets.settlement.version1 import SettlementAnswerVersion1
 from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
     SettlementBundle,
-    verify_bill,
-    verify_profile,
-    verify_settlement,
 )
 
 FOLDER = Path(__file__).parent / "version1"
@@ -62,7 +60,7 @@ def with_proof(bundle: BillBundle, proof: bytes) -> BillBundle:
 
 def test_a_bill_of_one_sum_verifies_however_it_comes() -> None:
     for is_stored in (True, False):  # it was bound to its question
-        _, tariff, verified = verify_bill(ONE_SUM, is_stored=is_stored)
+        _, tariff, verified = BILL.verify(ONE_SUM, is_stored=is_stored)
         assert (verified.bill.total, verified.amounts) == ("13.95", (13_147_560_000,))
         assert (tariff.name, verified.slots, verified.days) == ("stored", 47, 2)
     done = run_meterlet("bill", "verify", FOLDER / "bill.bundle")
@@ -71,20 +69,20 @@ def test_a_bill_of_one_sum_verifies_however_it_comes() -> None:
 
 
 def test_a_settlement_verifies_however_it_comes() -> None:
-    _, _, settled = verify_settlement(SETTLED)
+    _, _, settled = SETTLEMENT.verify(SETTLED)
     assert (settled.value, settled.slots, settled.missing) == (6_219_508_157, 47, ())
     done = run_meterlet("bill", "verify", FOLDER / "settlement.bundle")
     assert done.returncode == 0, done.stderr
 
 
 def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored_alone() -> None:
-    _, _, verified = verify_bill(TWO_SUMS, is_stored=True)
+    _, _, verified = BILL.verify(TWO_SUMS, is_stored=True)
     assert (verified.bill.total, verified.amounts) == ("9.80", (13_147_560_000, -4_143_680_000))
-    assert refused_by(lambda: verify_bill(TWO_SUMS)) == "proof"
+    assert refused_by(lambda: BILL.verify(TWO_SUMS)) == "proof"
     for bundle, best in ((SCORES, "p0"), (SAMPLE, "p1")):
-        _, _, profiled = verify_profile(bundle, is_stored=True)
+        _, _, profiled = PROFILE.verify(bundle, is_stored=True)
         assert (profiled.best, profiled.slots) == (best, 47)
-        assert refused_by(lambda bundle=bundle: verify_profile(bundle)) == "proof"  # type: ignore[misc]
+        assert refused_by(lambda bundle=bundle: PROFILE.verify(bundle)) == "proof"  # type: ignore[misc]
     for name in ("feed_in_bill", "scores", "sample"):
         done = run_meterlet("bill", "verify", FOLDER / f"{name}.bundle")
         assert done.returncode == 0, done.stderr
@@ -116,15 +114,15 @@ def test_no_part_of_a_bill_of_one_sum_can_be_altered() -> None:
         proof[:8] + b"\xff" * 32 + proof[40:],
         proof[:40] + bytes(32),
     ):
-        assert refused_by(lambda f=forged: verify_bill(with_proof(ONE_SUM, f))) == "proof"  # type: ignore[misc]
+        assert refused_by(lambda f=forged: BILL.verify(with_proof(ONE_SUM, f))) == "proof"  # type: ignore[misc]
     for change in ({"nonce": bytes(16)}, {"meter": b"another"}, {"begin": 0}, {"end": 2**31}):
         lie = altered(ONE_SUM, **change)
-        assert refused_by(lambda lie=lie: verify_bill(lie)) == "message"  # type: ignore[misc]
+        assert refused_by(lambda lie=lie: BILL.verify(lie)) == "message"  # type: ignore[misc]
     for days in ((first,), (second,), (second, first), (first, second, second)):
         lie = altered(ONE_SUM, drawn=replace(answer.drawn, days=days))
-        assert refused_by(lambda lie=lie: verify_bill(lie, is_stored=True)) == "chain"  # type: ignore[misc]
+        assert refused_by(lambda lie=lie: BILL.verify(lie, is_stored=True)) == "chain"  # type: ignore[misc]
     for check, lie in lies.items():
-        assert refused_by(lambda lie=lie: verify_bill(lie, is_stored=True)) == check  # type: ignore[misc]
+        assert refused_by(lambda lie=lie: BILL.verify(lie, is_stored=True)) == check  # type: ignore[misc]
 
 
 def test_another_nonce_in_question_and_answer_is_another_question() -> None:
@@ -132,7 +130,7 @@ def test_another_nonce_in_question_and_answer_is_another_question() -> None:
     question = BillQuestion.decode(ONE_SUM.question)
     question = replace(question, about=replace(question.about, nonce=bytes(16)))
     moved = replace(ONE_SUM, question=question.encode(), answer=answer.encode())
-    assert refused_by(lambda: verify_bill(moved, is_stored=True)) == "proof"
+    assert refused_by(lambda: BILL.verify(moved, is_stored=True)) == "proof"
 
 
 def test_one_sum_is_no_answer_to_a_tariff_that_takes_more() -> None:
@@ -141,7 +139,7 @@ def test_one_sum_is_no_answer_to_a_tariff_that_takes_more() -> None:
     answer = BillAnswerVersion1.decode(ONE_SUM.answer)
     lie = replace(answer, tariff=sums.tariff, total=sums.total)
     bundle = replace(TWO_SUMS, question=wanted.encode(), answer=lie.encode())
-    assert refused_by(lambda: verify_bill(bundle, is_stored=True)) == "message"
+    assert refused_by(lambda: BILL.verify(bundle, is_stored=True)) == "message"
 
 
 @pytest.mark.parametrize("bundle", [ONE_SUM, TWO_SUMS], ids=["one sum", "two sums"])
@@ -151,7 +149,7 @@ def test_no_bit_of_a_bill_can_be_flipped(bundle: BillBundle) -> None:
         flipped = bytearray(data)
         flipped[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
         with pytest.raises((VerificationFailed, CannotVerify)):
-            verify_bill(BillBundle.decode(bytes(flipped)), is_stored=True)
+            BILL.verify(BillBundle.decode(bytes(flipped)), is_stored=True)
 
 
 def test_every_byte_of_value_and_proof_of_a_settlement_counts() -> None:
@@ -160,7 +158,7 @@ def test_every_byte_of_value_and_proof_of_a_settlement_counts() -> None:
     for place in range(until):
         lie = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         with pytest.raises(VerificationFailed):
-            verify_settlement(replace(SETTLED, answer=lie))
+            SETTLEMENT.verify(replace(SETTLED, answer=lie))
 
 
 @pytest.mark.parametrize("bundle", [SCORES, SAMPLE], ids=["scores", "sample"])
@@ -171,4 +169,4 @@ def test_every_byte_of_a_stored_profiles_proof_counts(bundle: ProfilingBundle) -
         proof[place] ^= 1
         lie = replace(bundle, answer=replace(answer, proof=bytes(proof)).encode())
         with pytest.raises(VerificationFailed):
-            verify_profile(lie, is_stored=True)
+            PROFILE.verify(lie, is_stored=True)

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims: what the utility asks customers' hubs, and how an answer becomes an entry of the ledger.
+
+    question -> ask -> verify -> enter          check_entry: verify again, from the evidence
+
+Billing, settlement and profiling are three claims; they differ in what is signed, how an answer is
+checked and what the ledger says of it. An answer that does not verify is entered as refused, with
+the answer as evidence. `Claim.verify` needs a bundle alone, and runs offline.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from applets.billing import messages as billing
+from applets.billing.statement import VerifiedBill, check_bill
+from applets.common.evidence import AnswerRefused
+from applets.common.questions import (
+    CLA,
+    NONCE_SIZE,
+    About,
+    Instruction,
+    MessageRefused,
+    Question,
+)
+from applets.profiling import messages as profiling
+from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
+from applets.settlement import messages as settlement
+from applets.settlement.statement import SettledPeriod, check_settlement
+from protocols.iso7816.apdu import CommandApdu
+from protocols.metrology import CertifiedDay, GridError, Period, Series
+from tariffs import PriceIndex, Register, Tariff, TariffError
+from tariffs.signing import verify_document
+from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.retail.verification import BillBundle, ProfilingBundle, SettlementBundle
+
+if TYPE_CHECKING:  # who verifies offline has no channels, no database and none of their libraries
+    from utility_server.head_end import Address, HeadEnd
+    from utility_server.retail.ledger import Content, LedgerEntry
+    from utility_server.retail.utility import Utility
+
+MOST_ANSWER_BYTES: Final = 65_536
+MOST_DOCUMENT_BYTES: Final = 65_000
+"""What a question may carry: with it, it has to fit one command of 65,535 bytes."""
+
+QuestionT = TypeVar("QuestionT", bound=Question)
+DocumentT = TypeVar("DocumentT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[QuestionT, DocumentT, ResultT]):
+    """One kind of thing that the utility asks and a hub proves."""
+
+    kind: str
+    """The kind of its entries in the ledger."""
+    aid: bytes
+    """The applet that is asked."""
+    question: type[QuestionT]
+    bundle: type[BillBundle]
+    document: str
+    """What the question carries, signed; the check of it has this name."""
+    decode: Callable[[bytes], DocumentT]
+    check: Callable[[QuestionT, DocumentT, BillBundle, Period, Series, bool], ResultT]
+    """Raises `AnswerRefused`, or `TariffError` or `ProfilesMalformed` where nothing is provable."""
+    unprovable: str
+    """How a sentence begins that says why nothing is provable."""
+    content: Callable[[About, DocumentT, ResultT], "Content"]
+    """What the ledger says of it."""
+    signed_otherwise: str
+    """What the ledger is told of an entry whose document another than the utility signed."""
+    added: Sequence[str] = ()
+    """Of what the ledger says, what the utility adds by itself."""
+
+    def verify(
+        self, bundle: BillBundle, *, is_stored: bool = False
+    ) -> tuple[QuestionT, DocumentT, ResultT]:
+        """Return question, signed document and result of a bundle whose answer is right.
+
+        `is_stored` says that the answer was not asked for just now, and may be of version 0.1,
+        which left some unbound to their nonce (`protocols.proofs.channel`).
+        Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
+        question itself makes no sense.
+        """
+        try:
+            question = self.question.decode(bundle.question)
+            about = question.about
+            series = Series(about.meter, bundle.register, bundle.zone, bundle.slot_minutes)
+            period = Period.filling(about.begin, about.end, bundle.zone)
+        except (MessageRefused, GridError) as error:
+            raise CannotVerify(f"the question: {error}") from None
+        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
+        try:
+            payload = verify_document(question.document, self.question.content_type, signer)
+            document = self.decode(payload)
+        except TariffError as error:
+            raise VerificationFailed(self.document, str(error)) from None
+        except ProfilesMalformed as error:
+            raise CannotVerify(f"the {self.document}: {error}") from None
+        try:
+            result = self.check(question, document, bundle, period, series, is_stored)
+        except AnswerRefused as refused:
+            raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
+        except (TariffError, ProfilesMalformed) as error:
+            raise CannotVerify(f"{self.unprovable}{error}") from None
+        return question, document, result
+
+
+def _certifier(bundle: BillBundle) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(bundle.certifier)
+
+
+def _bill_content(_: About, tariff: Tariff, verified: VerifiedBill) -> "Content":
+    bill = verified.bill
+    facts: dict[str, int | str | bytes] = {
+        "begin": bill.begin,
+        "end": bill.end,
+        "currency": bill.currency,
+        "total": bill.total,
+        "exact": str(bill.total_exact),
+        "decimals": bill.exact_decimals,
+        "missing": len(verified.missing),
+        "tariff": tariff.digest,
+    }
+    if Register.EXPORT in verified.registers:  # entries of older bills stay what they say
+        facts["registers"] = "+".join(verified.registers)
+    return facts
+
+
+def _settlement_content(about: About, index: PriceIndex, settled: SettledPeriod) -> "Content":
+    return {
+        "begin": about.begin,
+        "end": about.end,
+        "currency": index.currency,
+        "index": index.digest,
+        "value": str(settled.value),
+        "missing": len(settled.missing),
+    }
+
+
+def _profile_content(
+    about: About, request: profiling.ProfilingRequest, profiled: ProfiledPeriod
+) -> "Content":
+    return {
+        "begin": about.begin,
+        "end": about.end,
+        "method": request.method.value,
+        "profiles": request.profiles.digest,
+        "best": profiled.best,
+        "readings": profiled.readings,
+        "missing": profiled.missing,
+    }
+
+
+BILL: Final = Claim(
+    kind="bill",
+    aid=billing.AID,
+    question=billing.BillQuestion,
+    bundle=BillBundle,
+    document="tariff",
+    decode=Tariff.decode,
+    check=lambda question, tariff, bundle, period, series, is_stored: check_bill(
+        question, bundle.answer, tariff, period, series, _certifier(bundle),
+        bundle.feed_in_register, is_stored=is_stored,
+    ),
+    unprovable="the tariff makes no bill that can be proved: ",
+    content=_bill_content,
+    signed_otherwise="under another supplier's tariff",
+)  # fmt: skip
+SETTLEMENT: Final = Claim(
+    kind="settlement",
+    aid=settlement.AID,
+    question=settlement.SettlementQuestion,
+    bundle=SettlementBundle,
+    document="index",
+    decode=PriceIndex.decode,
+    # Version 0.1 left none of these unbound: a stored answer is checked like a new one.
+    check=lambda question, index, bundle, period, series, _: check_settlement(
+        question, bundle.answer, index, period, series, _certifier(bundle)
+    ),
+    unprovable="",
+    content=_settlement_content,
+    signed_otherwise="under an index that another has signed",
+    added=("supplier",),
+)
+PROFILE: Final = Claim(
+    kind="profile",
+    aid=profiling.AID,
+    question=profiling.ProfilingQuestion,
+    bundle=ProfilingBundle,
+    document="request",
+    decode=profiling.ProfilingRequest.decode,
+    check=lambda question, request, bundle, period, series, is_stored: check_profile(
+        question, bundle.answer, request, period, series, _certifier(bundle), is_stored=is_stored
+    ),
+    unprovable="the profiles: ",
+    content=_profile_content,
+    signed_otherwise="to a request that another has signed",
+)
+CLAIMS: Final[Mapping[str, Claim[Any, Any, Any]]] = {
+    claim.kind: claim for claim in (BILL, SETTLEMENT, PROFILE)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAnswer(Generic[QuestionT, DocumentT, ResultT]):
+    """An answer that is right, and not entered yet."""
+
+    claim: Claim[QuestionT, DocumentT, ResultT]
+    about: About
+    bundle: BillBundle
+    document: DocumentT
+    result: ResultT
+
+
+def bounds_of(
+    office: "Utility", claim: Claim[Any, Any, Any], meter: bytes, period: Period
+) -> tuple[int, int]:
+    """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none."""
+    try:
+        return period.bounds(office.customers.find(meter, claim.aid).zone)
+    except GridError as error:
+        raise CannotVerify(f"the period: {error}") from None
+
+
+def question_of(
+    office: "Utility",
+    claim: Claim[QuestionT, DocumentT, ResultT],
+    meter: bytes,
+    bounds: tuple[int, int],
+    document: bytes,
+) -> QuestionT:
+    """Return a new question; raise `CannotVerify` for a document that no question can carry."""
+    if len(document) > MOST_DOCUMENT_BYTES:
+        raise CannotVerify(
+            f"the {claim.document} has {len(document):,} bytes; a question carries"
+            f" {MOST_DOCUMENT_BYTES:,}: use one for a shorter time"
+        )
+    return claim.question(About(meter, *bounds, office.randomness(NONCE_SIZE)), document)
+
+
+def ask(
+    office: "Utility",
+    claim: Claim[QuestionT, DocumentT, ResultT],
+    question: QuestionT,
+    head_end: "HeadEnd",
+    address: "Address",
+) -> bytes:
+    """Return the hub's answer, unverified; raise `HeadEndError` where there is none."""
+    command = CommandApdu(
+        CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
+    )
+    return head_end.ask(address, office.customers.find(question.about.meter, claim.aid), command)
+
+
+def verify(
+    office: "Utility",
+    claim: Claim[QuestionT, DocumentT, ResultT],
+    question: QuestionT,
+    answer: bytes,
+) -> VerifiedAnswer[QuestionT, DocumentT, ResultT]:
+    """Return what a customer's answer proves.
+
+    Raises `VerificationFailed` or `CannotVerify`, entered as refused.
+    """
+    enrolment = office.customers.find(question.about.meter, claim.aid)
+    supplier = office.keys.public.public_bytes_raw()
+    bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
+    with _refusals_entered(office, question.about, bundle):
+        _, document, result = claim.verify(bundle)
+    return VerifiedAnswer(claim, question.about, bundle, document, result)
+
+
+def enter(
+    office: "Utility",
+    verified: VerifiedAnswer[Any, Any, Any],
+    days: Sequence[CertifiedDay] = (),
+    **added: str,
+) -> "LedgerEntry":
+    """Enter what was verified, with what the utility adds, and return the entry.
+
+    `days` are those that it rests on; raises `VerificationFailed`, entered as refused, where they
+    do not fit those of earlier entries.
+    """
+    claim, about = verified.claim, verified.about
+    content = {**claim.content(about, verified.document, verified.result), **added}
+    evidence = verified.bundle.encode()
+    with _refusals_entered(office, about, verified.bundle):
+        return office.ledger.append(
+            office.now(), claim.kind, about.meter, content, evidence, days
+        )  # fmt: skip
+
+
+@contextmanager
+def _refusals_entered(office: "Utility", about: About, bundle: BillBundle) -> Iterator[None]:
+    try:
+        yield
+    except (VerificationFailed, CannotVerify) as error:
+        facts: Content = {"begin": about.begin, "end": about.end, "why": str(error)}
+        office.ledger.append(office.now(), "refused", about.meter, facts, bundle.encode())
+        raise
+
+
+def check_entry(office: "Utility", entry: "LedgerEntry") -> None:
+    """Verify an entry again, from its evidence, and that it says just that.
+
+    Raises `VerificationFailed` or `CannotVerify`. Entries that claim nothing (`refused`) are passed
+    over.
+    """
+    claim = CLAIMS.get(entry.kind)
+    if claim is None:
+        return
+    bundle = claim.bundle.decode(office.ledger.evidence(entry))
+    place = f"entry {entry.sequence}"
+    try:
+        question, document, result = claim.verify(bundle, is_stored=True)
+    except VerificationFailed as failed:
+        raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
+    if bundle.supplier != office.keys.public.public_bytes_raw():
+        raise VerificationFailed("ledger", f"{place}: {claim.signed_otherwise}")
+    if bundle.certifier != office.customers.find(entry.meter, claim.aid).certifier:
+        raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
+    said = {name: value for name, value in entry.content.items() if name != "evidence"}
+    added = {name: str(said.get(name)) for name in claim.added}
+    proved = {**claim.content(question.about, document, result), **added}
+    if question.about.meter != entry.meter or said != proved:
+        raise VerificationFailed("ledger", f"{place}: it does not say what was verified")
