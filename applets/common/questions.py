@@ -92,12 +92,38 @@ class Question:
 
     def encode(self) -> bytes:
         """Return the SML file."""
-        return encode_question(self.about, self.path, self.name, self.document)
+        about = self.about
+        return _file(
+            about.nonce,
+            OpenReq(client_id=b"", request_file_id=about.nonce, server_id=about.meter),
+            GetProfileListReq(
+                server_id=about.meter,
+                begin_time=Time(TimeChoice.TIMESTAMP, about.begin),
+                end_time=Time(TimeChoice.TIMESTAMP, about.end),
+                tree_path=(self.path.code,),
+                details=Tree(self.name.code, PlainValue(self.document)),
+            ),
+            CloseReq(),
+        )
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the question in `data`; raise `MessageRefused` for anything else."""
-        return cls(*decode_question(data, cls.path, cls.name))
+        match _bodies(data):
+            case [
+                OpenReq(request_file_id=nonce, server_id=bytes(meter)),
+                GetProfileListReq(
+                    begin_time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
+                    end_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
+                    details=Tree(value=PlainValue(value=bytes(document))),
+                ),
+                CloseReq(),
+            ]:
+                question = cls(About(meter, int(begin), int(end), nonce), document)
+            case _:
+                raise MessageRefused("not the question that is asked here")
+        require_same(question.encode(), data)
+        return question
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,41 +178,6 @@ def require_proof(proof: bytes) -> None:
     """Refuse a proof that is empty or too long."""
     if not 0 < len(proof) <= MOST_PROOF_BYTES:
         raise MessageRefused(f"a proof has 1 to {MOST_PROOF_BYTES} bytes")
-
-
-def encode_question(about: About, path: Obis, name: Obis, document: bytes) -> bytes:
-    """Return the SML file that asks for `path`, with a document called `name`."""
-    return _file(
-        about.nonce,
-        OpenReq(client_id=b"", request_file_id=about.nonce, server_id=about.meter),
-        GetProfileListReq(
-            server_id=about.meter,
-            begin_time=Time(TimeChoice.TIMESTAMP, about.begin),
-            end_time=Time(TimeChoice.TIMESTAMP, about.end),
-            tree_path=(path.code,),
-            details=Tree(name.code, PlainValue(document)),
-        ),
-        CloseReq(),
-    )
-
-
-def decode_question(data: bytes, path: Obis, name: Obis) -> tuple[About, bytes]:
-    """Return whom a question is about and its document; raise `MessageRefused` for other bytes."""
-    match _bodies(data):
-        case [
-            OpenReq(request_file_id=nonce, server_id=bytes(meter)),
-            GetProfileListReq(
-                begin_time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
-                end_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
-                details=Tree(value=PlainValue(value=bytes(document))),
-            ),
-            CloseReq(),
-        ]:
-            about = About(meter, int(begin), int(end), nonce)
-        case _:
-            raise MessageRefused("not the question that is asked here")
-    require_same(encode_question(about, path, name, document), data)
-    return about, document
 
 
 def encode_answer(about: About, path: Obis, entries: Sequence[PeriodEntry]) -> bytes:

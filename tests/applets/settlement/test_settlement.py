@@ -79,6 +79,7 @@ def test_the_applet_asks_for_the_index_as_weights() -> None:
     short = sign_index(index.between(household.begin, household.end - 3600), key, b"key")
     refused = card.send(Command(0x80, 0x10, data=replace(asked, document=short).encode()))
     assert refused.status == 0x6A80
+    assert card.send(Command(0x80, 0x12, data=b"invoice")).status == 0x6D00
     assert len(platform.released_amounts) == 1
 
 
