@@ -11,7 +11,7 @@ the answer as evidence. `Claim.verify` needs a bundle alone, and runs offline.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -39,8 +39,9 @@ from utility_server.retail.verification import BillBundle, ProfilingBundle, Sett
 
 if TYPE_CHECKING:  # who verifies offline has no channels, no database and none of their libraries
     from utility_server.head_end import Address, HeadEnd
-    from utility_server.retail.ledger import Content, LedgerEntry
-    from utility_server.retail.utility import Utility
+    from utility_server.keys import UtilityKeys
+    from utility_server.retail.customers import Customers
+    from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
@@ -205,6 +206,32 @@ CLAIMS: Final[Mapping[str, Claim[Any, Any, Any]]] = {
 }
 
 
+class Office(Protocol):
+    """Who asks: what is used here of a `Utility`."""
+
+    keys: "UtilityKeys"
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """The clock, in epoch seconds."""
+        ...
+
+    @property
+    def randomness(self) -> Callable[[int], bytes]:
+        """Gives so many random bytes."""
+        ...
+
+    @property
+    def customers(self) -> "Customers":
+        """The enrolled meters."""
+        ...
+
+    @property
+    def ledger(self) -> "Ledger":
+        """What was verified, refused and billed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedAnswer(Generic[QuestionT, DocumentT, ResultT]):
     """An answer that is right, and not entered yet."""
@@ -217,7 +244,7 @@ class VerifiedAnswer(Generic[QuestionT, DocumentT, ResultT]):
 
 
 def bounds_of(
-    office: "Utility", claim: Claim[Any, Any, Any], meter: bytes, period: Period
+    office: Office, claim: Claim[Any, Any, Any], meter: bytes, period: Period
 ) -> tuple[int, int]:
     """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none."""
     try:
@@ -227,7 +254,7 @@ def bounds_of(
 
 
 def question_of(
-    office: "Utility",
+    office: Office,
     claim: Claim[QuestionT, DocumentT, ResultT],
     meter: bytes,
     bounds: tuple[int, int],
@@ -243,7 +270,7 @@ def question_of(
 
 
 def ask(
-    office: "Utility",
+    office: Office,
     claim: Claim[QuestionT, DocumentT, ResultT],
     question: QuestionT,
     head_end: "HeadEnd",
@@ -257,7 +284,7 @@ def ask(
 
 
 def verify(
-    office: "Utility",
+    office: Office,
     claim: Claim[QuestionT, DocumentT, ResultT],
     question: QuestionT,
     answer: bytes,
@@ -275,7 +302,7 @@ def verify(
 
 
 def enter(
-    office: "Utility",
+    office: Office,
     verified: VerifiedAnswer[Any, Any, Any],
     days: Sequence[CertifiedDay] = (),
     **added: str,
@@ -295,7 +322,7 @@ def enter(
 
 
 @contextmanager
-def _refusals_entered(office: "Utility", about: About, bundle: BillBundle) -> Iterator[None]:
+def _refusals_entered(office: Office, about: About, bundle: BillBundle) -> Iterator[None]:
     try:
         yield
     except (VerificationFailed, CannotVerify) as error:
@@ -304,7 +331,7 @@ def _refusals_entered(office: "Utility", about: About, bundle: BillBundle) -> It
         raise
 
 
-def check_entry(office: "Utility", entry: "LedgerEntry") -> None:
+def check_entry(office: Office, entry: "LedgerEntry") -> None:
     """Verify an entry again, from its evidence, and that it says just that.
 
     Raises `VerificationFailed` or `CannotVerify`. Entries that claim nothing (`refused`) are passed
