@@ -13,7 +13,6 @@ from meterlet.commands.common import (
     fail,
     json_option,
     month_option,
-    one_line_errors,
     print_json,
 )
 from meterlet.commands.mdms.options import DAY, mdms_option
@@ -86,12 +85,11 @@ def aggregate(
         prove_ranges,
     )
     facts: dict[str, Any] = {}
-    with one_line_errors():
-        for line in ask(folder, request):
-            if isinstance(line, str):
-                click.echo(line, err=True)
-            else:
-                facts = line
+    for line in ask(folder, request):
+        if isinstance(line, str):
+            click.echo(line, err=True)
+        else:
+            facts = line
     if as_json:
         print_json("meterlet.utility.aggregate/1", facts)
     else:

@@ -23,7 +23,6 @@ from meterlet.commands.common import (
     fail,
     hub_option,
     json_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -58,11 +57,10 @@ for command in (key, new, run):
 def build(folder: Path, signer: Path, manifest: str, output: Path | None, as_json: bool) -> None:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
     output = output or Path(f"{folder.name}.cap")
-    with one_line_errors():
-        content = build_package(
-            folder, private_key(signer), [folder.resolve().parent, SOURCES], manifest
-        )
-        output.write_bytes(content)
+    content = build_package(
+        folder, private_key(signer), [folder.resolve().parent, SOURCES], manifest
+    )
+    output.write_bytes(content)
     if as_json:
         print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})
     else:
@@ -93,7 +91,7 @@ def install(
     Shows what the applet may release to whom, and asks the resident to consent. The enrolment
     file has the channel's keys: hand it to the recipient and destroy it.
     """
-    with one_line_errors(), _installer(folder) as installer:
+    with _installer(folder) as installer:
         read = installer.read(package.read_bytes())
         if enrolment.exists():
             fail(f"{enrolment}: exists already")
@@ -185,7 +183,7 @@ def _installer(folder: Path) -> Iterator[Installer]:
 @json_option
 def list_applets(folder: Path, as_json: bool) -> None:
     """List what is installed."""
-    with one_line_errors(), _installer(folder) as installer:
+    with _installer(folder) as installer:
         entries = [
             {
                 "aid": entry.aid.hex().upper(),
@@ -216,7 +214,7 @@ def _kind(installer: Installer, aid: bytes, scope: int) -> str:
 @json_option
 def lock(folder: Path, aid: bytes, as_json: bool) -> None:
     """Lock the applet AID: it answers nobody until it is unlocked."""
-    with one_line_errors(), _installer(folder) as installer:
+    with _installer(folder) as installer:
         installer.lock(aid)
     _say("locked", aid, as_json)
 
@@ -227,7 +225,7 @@ def lock(folder: Path, aid: bytes, as_json: bool) -> None:
 @json_option
 def unlock(folder: Path, aid: bytes, as_json: bool) -> None:
     """Let the applet AID answer again."""
-    with one_line_errors(), _installer(folder) as installer:
+    with _installer(folder) as installer:
         installer.unlock(aid)
     _say("unlocked", aid, as_json)
 
@@ -238,7 +236,7 @@ def unlock(folder: Path, aid: bytes, as_json: bool) -> None:
 @json_option
 def delete(folder: Path, aid: bytes, as_json: bool) -> None:
     """Remove the applet AID, its package, its domain and all that it stored."""
-    with one_line_errors(), _installer(folder) as installer:
+    with _installer(folder) as installer:
         installer.remove(aid)
     _say("removed", aid, as_json)
 

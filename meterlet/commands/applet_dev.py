@@ -27,7 +27,6 @@ from meterlet.commands.common import (
     Exit,
     fail,
     json_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -88,14 +87,13 @@ def new(name: str, vendor: str, raw: bool, parent: Path) -> None:
         "vendor": vendor,
         "aid": (bytes([PROPRIETARY]) + os.urandom(7)).hex().upper(),
     }
-    with one_line_errors():
-        if folder.exists():
-            fail(f"{folder}: exists already")
-        for target, source in (RAW_FILES if raw else FILES).items():
-            path = folder / target.format(package=package)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            template = (SKELETON / f"{source}.tmpl").read_text(encoding="utf-8")
-            path.write_text(Template(template).substitute(values), encoding="utf-8")
+    if folder.exists():
+        fail(f"{folder}: exists already")
+    for target, source in (RAW_FILES if raw else FILES).items():
+        path = folder / target.format(package=package)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        template = (SKELETON / f"{source}.tmpl").read_text(encoding="utf-8")
+        path.write_text(Template(template).substitute(values), encoding="utf-8")
     click.echo(f"wrote {folder}{os.sep}; try it: python -m pytest {folder}")
     click.echo(f"and in a hub's machine:  meterlet applet run {folder}")
 
@@ -110,11 +108,10 @@ def key(path: Path) -> None:
     made = Ed25519PrivateKey.generate()
     public = made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     beside = path.with_name(f"{path.name}.pub")
-    with one_line_errors():
-        if beside.exists():
-            fail(f"{beside}: exists already")
-        write_secret(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        beside.write_bytes(public)
+    if beside.exists():
+        fail(f"{beside}: exists already")
+    write_secret(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    beside.write_bytes(public)
     click.echo(f"made {path}, which is secret, and {beside}")
 
 
@@ -150,7 +147,7 @@ def run(
     begin: date = first.date()
     period = Period(begin, begin + timedelta(days=days - 1))
     vendor = Ed25519PrivateKey.generate()
-    with one_line_errors(), TemporaryDirectory(prefix="meterlet-") as scratch:
+    with TemporaryDirectory(prefix="meterlet-") as scratch:
         content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, SOURCES])
         bundle = Bundle.decode(content, {b"run": vendor.public_key()})
         raw = bundle.manifest.confinement is Confinement.RAW

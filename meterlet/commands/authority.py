@@ -12,7 +12,6 @@ from meterlet.commands.common import (
     fail,
     folder_option,
     json_option,
-    one_line_errors,
     print_json,
 )
 from meterlet.commands.mdms.options import output_option
@@ -33,8 +32,7 @@ def authority() -> None:
 @json_option
 def init(folder: Path, as_json: bool) -> None:
     """Make an authority with a new key in FOLDER."""
-    with one_line_errors():
-        public = Authority.create(folder).public_key.public_bytes_raw().hex()
+    public = Authority.create(folder).public_key.public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.authority.init/1", {"authority": str(folder), "public_key": public})
     else:
@@ -52,12 +50,11 @@ def certify(
     folder: Path, region: str, meter: bytes, certifier: bytes, output: Path, as_json: bool
 ) -> None:
     """Vouch that a certifier measures a meter of a region."""
-    with one_line_errors():
-        try:
-            certificate = Authority.open(folder).certify(region, meter, certifier)
-        except EnrolmentRefused as refused:
-            fail(str(refused))
-        write_new(output, certificate.encode(), 0o644)
+    try:
+        certificate = Authority.open(folder).certify(region, meter, certifier)
+    except EnrolmentRefused as refused:
+        fail(str(refused))
+    write_new(output, certificate.encode(), 0o644)
     if as_json:
         print_json(
             "meterlet.authority.certify/1",

@@ -7,7 +7,7 @@ from typing import Any
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import Exit, fail, json_option, one_line_errors, print_json
+from meterlet.commands.common import Exit, fail, json_option, print_json
 from meterlet.verified_bundles import (
     AnyResult,
     VerifiedBillBundle,
@@ -95,18 +95,17 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
     which check; or that cannot be told (4), and why. Without --supplier and
     --certifier the keys are those that the bundle names.
     """
-    with one_line_errors():
-        evidence = read_bundle(bundle)
-        try:
-            facts, sentence = _facts(check_bundle(evidence, supplier, certifier))
-        except (VerificationFailed, CannotVerify) as error:
-            match error:
-                case VerificationFailed(check="supplier"):
-                    fail(f"{bundle}: {error.reason} than {supplier} says", Exit.REFUTED)
-                case VerificationFailed(check="certifier"):
-                    fail(f"{bundle}: {error.reason}", Exit.REFUTED)
-            _tell(error, as_json=as_json)
-            raise
+    evidence = read_bundle(bundle)
+    try:
+        facts, sentence = _facts(check_bundle(evidence, supplier, certifier))
+    except (VerificationFailed, CannotVerify) as error:
+        match error:
+            case VerificationFailed(check="supplier"):
+                fail(f"{bundle}: {error.reason} than {supplier} says", Exit.REFUTED)
+            case VerificationFailed(check="certifier"):
+                fail(f"{bundle}: {error.reason}", Exit.REFUTED)
+        _tell(error, as_json=as_json)
+        raise
     if as_json:
         print_json("meterlet.bill.verify/1", facts)
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.commands.common import json_option, print_json
 from meterlet.key_files import public_key
 from utility_server.grid.concentrator.hubs import Hubs, read_hubs
 from utility_server.grid.concentrator.server import Answering
@@ -63,18 +63,17 @@ def serve(
     as_json: bool,
 ) -> None:
     """Serve the MDMS until interrupted."""
-    with one_line_errors():
-        read_hubs(hubs)
-        made = Concentrator(
-            hubs,
-            public_key(operator).public_bytes_raw(),
-            Hubs(at_once, patience),
-            most_bytes=memory * MEGABYTE,
-        )
-        try:
-            run(made, host, port, "meterlet.concentrator.serve/1" if as_json else None)
-        finally:
-            made.hubs.close()
+    read_hubs(hubs)
+    made = Concentrator(
+        hubs,
+        public_key(operator).public_bytes_raw(),
+        Hubs(at_once, patience),
+        most_bytes=memory * MEGABYTE,
+    )
+    try:
+        run(made, host, port, "meterlet.concentrator.serve/1" if as_json else None)
+    finally:
+        made.hubs.close()
 
 
 def run(answering: Answering, host: str, port: int, schema: str | None) -> None:

@@ -16,7 +16,6 @@ from meterlet.commands.common import (
     Exit,
     json_option,
     month_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -98,40 +97,37 @@ def demo(
     """
     if context.invoked_subcommand is not None:
         return
-    with one_line_errors():
-        prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
-        if readings is None:
-            if solar is None and credits_feed_in(prices):
-                solar = DEFAULT_SOLAR
-            household = _synthetic(seed, month or DEFAULT_MONTH, round(1000 * (solar or 0)))
-        else:
-            if column is None or month is None:
-                raise click.UsageError("--readings needs --column and --month")
-            columns = {ACTIVE_ENERGY_IMPORT: column}
-            if feed_in_column is not None:
-                columns[ACTIVE_ENERGY_EXPORT] = feed_in_column
-            replay = CsvReplay(
-                readings,
-                columns,
-                EnergyUnit(unit),
-                parse_interval(interval),
-                parse_zone(zone),
-                suspect_column,
-            )
-            household = _replayed(replay, month, meter_zone or zone)
-        place = (
-            tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
+    prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
+    if readings is None:
+        if solar is None and credits_feed_in(prices):
+            solar = DEFAULT_SOLAR
+        household = _synthetic(seed, month or DEFAULT_MONTH, round(1000 * (solar or 0)))
+    else:
+        if column is None or month is None:
+            raise click.UsageError("--readings needs --column and --month")
+        columns = {ACTIVE_ENERGY_IMPORT: column}
+        if feed_in_column is not None:
+            columns[ACTIVE_ENERGY_EXPORT] = feed_in_column
+        replay = CsvReplay(
+            readings,
+            columns,
+            EnergyUnit(unit),
+            parse_interval(interval),
+            parse_zone(zone),
+            suspect_column,
         )
-        with place as folder:
-            journey = Journey(
-                Path(folder),
-                household,
-                prices,
-                open_machine,
-                tamper,
-                say=lambda line: click.echo(line, err=as_json) if not as_json else None,
-            )
-            result = journey.run()
+        household = _replayed(replay, month, meter_zone or zone)
+    place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
+    with place as folder:
+        journey = Journey(
+            Path(folder),
+            household,
+            prices,
+            open_machine,
+            tamper,
+            say=lambda line: click.echo(line, err=as_json) if not as_json else None,
+        )
+        result = journey.run()
     if as_json:
         print_json("meterlet.demo/1", result.facts)
     else:

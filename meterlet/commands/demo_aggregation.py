@@ -19,7 +19,6 @@ from meterlet.commands.common import (
     Exit,
     json_option,
     month_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -102,42 +101,39 @@ def aggregation(
     Prints the sums beside the plain ones and what each party saw. Without --readings the homes
     are synthetic. With --cheat somebody cheats, and the exit code is 3 with the culprit's name.
     """
-    with one_line_errors():
-        columns, minutes = ("",) * homes, 15
-        if readings is not None:
-            columns = _columns(readings, homes)
-            minutes = parse_interval(interval) // 60
-            if minutes not in SLOT_MINUTES:
-                raise click.UsageError(f"--interval {interval}: 5, 15, 30 or 60 minutes")
-        begin = DEFAULT_DAY if readings is None else DEFAULT_CSV_DAY
-        plan = RegionPlan(
-            columns=columns,
-            readings=readings,
-            unit=unit,
-            interval_seconds=60 * minutes,
-            readings_zone=zone,
-            zone=DEFAULT_ZONE if readings is None else zone,
-            slot_minutes=minutes,
-            period=month or _period(begin if first is None else first.date(), days),
-            resolution_minutes=minutes if resolution is None else int(resolution),
-            source="synthetic households" if readings is None else readings.name,
-            dropouts_percent=dropouts,
-            cheat=cheat,
-            processes=processes,
-            splits_key=split_key,
-        )
-        if plan.resolution_minutes % minutes and plan.resolution_minutes != DAY_MINUTES:
-            raise click.UsageError(f"slots of {minutes} minutes do not make {resolution}")
-        open_machine()  # built once, here: the homes' processes find it ready
-        if keep is not None:
-            if keep.exists() and any(keep.iterdir()):
-                raise click.UsageError(f"--keep {keep}: not empty")
-            keep.mkdir(parents=True, exist_ok=True)
-        place = (
-            tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
-        )
-        with place as folder:
-            facts = _run(Path(folder), plan, as_json)
+    columns, minutes = ("",) * homes, 15
+    if readings is not None:
+        columns = _columns(readings, homes)
+        minutes = parse_interval(interval) // 60
+        if minutes not in SLOT_MINUTES:
+            raise click.UsageError(f"--interval {interval}: 5, 15, 30 or 60 minutes")
+    begin = DEFAULT_DAY if readings is None else DEFAULT_CSV_DAY
+    plan = RegionPlan(
+        columns=columns,
+        readings=readings,
+        unit=unit,
+        interval_seconds=60 * minutes,
+        readings_zone=zone,
+        zone=DEFAULT_ZONE if readings is None else zone,
+        slot_minutes=minutes,
+        period=month or _period(begin if first is None else first.date(), days),
+        resolution_minutes=minutes if resolution is None else int(resolution),
+        source="synthetic households" if readings is None else readings.name,
+        dropouts_percent=dropouts,
+        cheat=cheat,
+        processes=processes,
+        splits_key=split_key,
+    )
+    if plan.resolution_minutes % minutes and plan.resolution_minutes != DAY_MINUTES:
+        raise click.UsageError(f"slots of {minutes} minutes do not make {resolution}")
+    open_machine()  # built once, here: the homes' processes find it ready
+    if keep is not None:
+        if keep.exists() and any(keep.iterdir()):
+            raise click.UsageError(f"--keep {keep}: not empty")
+        keep.mkdir(parents=True, exist_ok=True)
+    place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
+    with place as folder:
+        facts = _run(Path(folder), plan, as_json)
     if as_json:
         print_json("meterlet.demo.aggregation/1", facts)
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import FOLDER, fail, json_option, one_line_errors, print_json
+from meterlet.commands.common import FOLDER, fail, json_option, print_json
 from meterlet.resources import APPLETS, EXAMPLES
 
 
@@ -22,13 +22,12 @@ def examples(target: Path | None, as_json: bool) -> None:
     """
     found = dict(_sources())
     if target is not None:
-        with one_line_errors():
-            for top in sorted({name.parts[0] for name in found}):
-                if (target / top).exists():
-                    fail(f"{target / top}: exists already")
-            for name, source in found.items():
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target / name)
+        for top in sorted({name.parts[0] for name in found}):
+            if (target / top).exists():
+                fail(f"{target / top}: exists already")
+        for name, source in found.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target / name)
     if as_json:
         folder = None if target is None else str(target)
         print_json("meterlet.examples/1", {"to": folder, "files": [str(name) for name in found]})

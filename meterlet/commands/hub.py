@@ -30,7 +30,6 @@ from meterlet.commands.common import (
     fail,
     hub_option,
     json_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -132,10 +131,9 @@ def init(
         description = Description(meter_id, tuple(codes), zone, int(slot))
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
-    with one_line_errors():
-        trusted = [("vendors", path, public_key(path)) for path in vendors]
-        trusted += [("authorities", path, public_key(path)) for path in authorities]
-    with one_line_errors(), Device.create(folder, description) as device:
+    trusted = [("vendors", path, public_key(path)) for path in vendors]
+    trusted += [("authorities", path, public_key(path)) for path in authorities]
+    with Device.create(folder, description) as device:
         for number, (kind, path, key) in enumerate(trusted):
             pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / kind / f"{number}-{path.stem}.pem").write_bytes(pem)
@@ -202,7 +200,7 @@ def ingest(
     the time between is missing. Damaged telegrams are reported and left out. Intact ones are
     stored, and the exit code is then 1.
     """
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         door = SmlIntake(
@@ -326,7 +324,7 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """Show the meter, the readings and the applets of a hub."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()
         facts = {
@@ -379,7 +377,7 @@ def _feed_in_facts(device: Device) -> dict[str, object]:
 @json_option
 def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
     """Answer recipients' questions to the applets until interrupted."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         card = device.card(open_machine())
 
         def ready(address: str, chosen: int) -> None:

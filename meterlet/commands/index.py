@@ -7,7 +7,7 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.commands.common import json_option, print_json
 from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key
 from meterlet.priced_readings import read_bytes
@@ -45,25 +45,24 @@ def index() -> None:
 @json_option
 def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> None:
     """Read an index from a CSV file (.csv, .csv.gz): times in the first column, a row a step."""
-    with one_line_errors():
-        made = read_index(
-            _text(source),
-            IndexShape(
-                column=shape["column"],
-                unit=shape["unit"],
-                step_seconds=60 * shape["step"],
-                zone=shape["zone"],
-                at_end=shape["label"] == "end",
-                repeat_gaps=shape["repeat_gaps"],
-                mean_seconds=shape["mean"] and 60 * shape["mean"],
-                rule=shape["rounding"] and RoundingRule(shape["rounding"]),
-            ),
-            shape["series"],
-            shape["revision"],
-            shape["currency"],
-            name=str(source),
-        )
-        write_new(output, made.encode(), 0o644)
+    made = read_index(
+        _text(source),
+        IndexShape(
+            column=shape["column"],
+            unit=shape["unit"],
+            step_seconds=60 * shape["step"],
+            zone=shape["zone"],
+            at_end=shape["label"] == "end",
+            repeat_gaps=shape["repeat_gaps"],
+            mean_seconds=shape["mean"] and 60 * shape["mean"],
+            rule=shape["rounding"] and RoundingRule(shape["rounding"]),
+        ),
+        shape["series"],
+        shape["revision"],
+        shape["currency"],
+        name=str(source),
+    )
+    write_new(output, made.encode(), 0o644)
     _show(made, "not signed", as_json=as_json)
 
 
@@ -73,8 +72,7 @@ def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> Non
 @json_option
 def show(document: Path, key: Path | None, as_json: bool) -> None:
     """Show the price index in a DOCUMENT."""
-    with one_line_errors():
-        found, signature = load_index(document, key)
+    found, signature = load_index(document, key)
     _show(found, signature, as_json=as_json)
 
 

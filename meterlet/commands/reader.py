@@ -44,7 +44,6 @@ from meterlet.commands.common import (
     default_folder,
     fail,
     hub_option,
-    one_line_errors,
     open_machine,
 )
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
@@ -89,17 +88,16 @@ def reader(
     """Put the card into a virtual reader, so that PC/SC clients can manage it."""
     if folder is not None and (fresh or vendors):
         raise click.UsageError("--fresh and --vendor are for test cards, not for a hub")
-    with one_line_errors():
-        device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
-        with device:
-            card = card_of(device, PROFILES[profile])
-            observer = print_exchange if trace else None
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.default_int_handler)
-            try:
-                _serve(card, host, port, observer)
-            except KeyboardInterrupt:
-                click.echo("the card is out of the reader", err=True)
+    device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
+    with device:
+        card = card_of(device, PROFILES[profile])
+        observer = print_exchange if trace else None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        try:
+            _serve(card, host, port, observer)
+        except KeyboardInterrupt:
+            click.echo("the card is out of the reader", err=True)
 
 
 def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None] | None) -> None:
@@ -192,7 +190,7 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
     For testers: whoever can restore a snapshot can turn counters back. The file is as secret as
     the database; the key files are not in it.
     """
-    with one_line_errors(), Device.open(_folder(folder, profile)) as device:
+    with Device.open(_folder(folder, profile)) as device:
         if file.exists():
             fail(f"{file}: exists already")
         file.touch(mode=0o600)
@@ -209,21 +207,20 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
 def restore(folder: Path, profile: str | None, file: Path) -> None:
     """Replace the hub's database with FILE, a snapshot of this hub."""
     hub = _folder(folder, profile)
-    with one_line_errors():
-        _check_snapshot(file)
-        with Device.open(hub) as device, sqlite3.connect(f"file:{file}?mode=ro", uri=True) as copy:
-            deadline = time.monotonic() + PATIENCE_SECONDS
+    _check_snapshot(file)
+    with Device.open(hub) as device, sqlite3.connect(f"file:{file}?mode=ro", uri=True) as copy:
+        deadline = time.monotonic() + PATIENCE_SECONDS
 
-            def wait(status: int, _remaining: int, _total: int) -> None:
-                # The driver would try again for ever while another process holds the hub.
-                if status == sqlite3.SQLITE_BUSY and time.monotonic() >= deadline:
-                    raise DatabaseBusy(device.database.path)
+        def wait(status: int, _remaining: int, _total: int) -> None:
+            # The driver would try again for ever while another process holds the hub.
+            if status == sqlite3.SQLITE_BUSY and time.monotonic() >= deadline:
+                raise DatabaseBusy(device.database.path)
 
-            device.database.connection.execute("PRAGMA busy_timeout = 0")  # `wait` does it
-            copy.backup(device.database.connection, progress=wait)
-        copy.close()
-        with Device.open(hub):
-            click.echo(f"the hub is as it was in {file}")
+        device.database.connection.execute("PRAGMA busy_timeout = 0")  # `wait` does it
+        copy.backup(device.database.connection, progress=wait)
+    copy.close()
+    with Device.open(hub):
+        click.echo(f"the hub is as it was in {file}")
 
 
 def _check_snapshot(file: Path) -> None:

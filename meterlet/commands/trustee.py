@@ -5,7 +5,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors
+from meterlet.commands.common import json_option
 from meterlet.commands.concentrator import FILE, run
 from meterlet.key_files import public_key
 from protocols.aggregation.rules import SMALLEST_GROUP
@@ -42,7 +42,6 @@ def serve(
     as_json: bool,
 ) -> None:
     """Help the MDMS to decrypt sums over groups that are large enough, until interrupted."""
-    with one_line_errors():
-        trusted = tuple(public_key(path).public_bytes_raw() for path in authorities)
-        made = Trustee.open(share, public_key(operator).public_bytes_raw(), trusted, smallest_group)
-        run(made, host, port, "meterlet.trustee.serve/1" if as_json else None)
+    trusted = tuple(public_key(path).public_bytes_raw() for path in authorities)
+    made = Trustee.open(share, public_key(operator).public_bytes_raw(), trusted, smallest_group)
+    run(made, host, port, "meterlet.trustee.serve/1" if as_json else None)

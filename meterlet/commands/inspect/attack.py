@@ -15,7 +15,7 @@ from hub.device import Device
 from hub.inspection.api.json_views import attack_json
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView, attack
-from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+from meterlet.commands.common import hub_option, json_option, print_json
 from protocols.metrology import Period
 
 DAY: Final = click.DateTime(["%Y-%m-%d"])
@@ -31,7 +31,7 @@ def attack_command(folder: Path, first: datetime, last: datetime | None, as_json
 
     The attack runs here, and nothing leaves the house.
     """
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         view = attack(device, Period(first.date(), (last or first).date()))
     if as_json:
         print_json("meterlet.inspect.attack/1", attack_json(view).as_json())

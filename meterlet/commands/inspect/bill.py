@@ -37,7 +37,6 @@ from meterlet.commands.common import (
     hub_option,
     json_option,
     month_option,
-    one_line_errors,
     print_json,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
@@ -87,7 +86,7 @@ def inspect_bill(
         raise click.UsageError("--proof, --tariff and --forecast each ask for something else")
     if month is not None and not files:
         raise click.UsageError("--month goes with --tariff")
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         if ahead:
             day = local_date(device, _last_time(device))
             show_forecast(device, Period.month(day.year, day.month), as_json=as_json)
@@ -198,7 +197,7 @@ def _money(money: Money | None) -> str:
 @json_option
 def tariffs(folder: Path, as_json: bool) -> None:
     """Show the versions of your tariffs side by side."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         table = tariff_table(tariff_book(device))
     if as_json:
         print_json("meterlet.inspect.tariffs/1", TariffsJson.of(table).as_json())

@@ -20,7 +20,6 @@ from meterlet.commands.common import (
     fail,
     hub_option,
     json_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -41,7 +40,7 @@ def consents() -> None:
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 def grant(folder: Path, aid: bytes, yes: bool) -> None:
     """Consent to all that the manifest of the installed applet AID asks for."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         installer = Installer(device, device.card(open_machine()))
         bundle = installer.bundle(aid)
         for terms in consent_terms(bundle):
@@ -80,7 +79,7 @@ def narrow(
     asked = until, least_days, least_minutes, answers, within_days, bits, least_group
     if not any(asked):
         raise click.UsageError("say what to narrow")
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         old = device.disclosure.consent(number).terms
         terms = replace(
             old,
@@ -119,7 +118,7 @@ def consent_export(
     register: str | None,
 ) -> None:
     """Consent to hand readings themselves to somebody."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         period = Period(first.date(), last.date())
         try:
             code = None if register is None else Obis.parse(register).code
@@ -136,7 +135,7 @@ def consent_export(
 @json_option
 def list_consents(folder: Path, as_json: bool) -> None:
     """List all consents, past ones included."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         given = device.disclosure.consents()
     lines = [
         {
@@ -172,6 +171,6 @@ def list_consents(folder: Path, as_json: bool) -> None:
 @click.argument("number", type=int)
 def revoke(folder: Path, number: int) -> None:
     """Withdraw consent NUMBER; the next request under it is refused."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         device.disclosure.revoke(number)
     click.echo(f"consent {number} is revoked")

@@ -12,7 +12,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import export_readings
 from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.views.documents import supplier_documents
-from meterlet.commands.common import Aid, Exit, fail, hub_option, one_line_errors
+from meterlet.commands.common import Aid, Exit, fail, hub_option
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import Period
 
@@ -40,7 +40,7 @@ def own_readings(
     folder: Path, first: datetime, last: datetime, form: str, output: Path, *, yes: bool
 ) -> None:
     """Take out a copy of your own readings: CSV, or Green Button (ESPI) XML."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         period = Period(first.date(), last.date())
         _ask(f"Write all readings of {period.first} to {period.last} to {output}?", output, yes=yes)
         _write(output, copy_readings(device, period, FORMS[form]))
@@ -54,7 +54,7 @@ def own_readings(
 @yes_option
 def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, yes: bool) -> None:
     """Take out the proof of an invoice, for `meterlet bill verify`, which needs no hub."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         invoices = supplier_documents(device, aid).invoices
         found = [invoice for invoice in invoices if number in (None, invoice.number)]
         if not found:
@@ -72,7 +72,7 @@ def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, y
 @click.option("--minutes", type=int, help="Coarser than the consent allows.")
 def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> None:
     """Write the readings that export consent NUMBER covers to a CSV file for its recipient."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         _free(output)
         made = export_readings(device, number, minutes)
         output.write_bytes(made.content)

@@ -34,7 +34,6 @@ from hub.text import utc_text
 from meterlet.commands.common import (
     hub_option,
     json_option,
-    one_line_errors,
     open_machine,
     print_json,
 )
@@ -74,15 +73,14 @@ def serve(
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
-    with one_line_errors():
-        tls = None if certificate is None or key is None else _tls(certificate, key)
-        with Device.open(folder):  # says what is wrong before anything listens
-            pass
-        listener = _listen(host, port)
-        try:
-            asyncio.run(_serve(folder, listener, host, names, tls, as_json))
-        finally:
-            listener.close()
+    tls = None if certificate is None or key is None else _tls(certificate, key)
+    with Device.open(folder):  # says what is wrong before anything listens
+        pass
+    listener = _listen(host, port)
+    try:
+        asyncio.run(_serve(folder, listener, host, names, tls, as_json))
+    finally:
+        listener.close()
 
 
 async def _serve(
@@ -203,7 +201,6 @@ def users() -> None:
 def _residents(folder: Path) -> Iterator[Residents]:
 
     with (
-        one_line_errors(),
         Device.open(folder) as device,
         Residents.open(folder, device.now, os.urandom) as residents,
     ):

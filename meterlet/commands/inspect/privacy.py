@@ -7,7 +7,7 @@ import rich_click as click
 
 from hub.text import utc_text
 from meterlet.commands.budget_text import budget_facts, budget_line
-from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.commands.common import json_option, print_json
 from meterlet.key_files import public_key
 from utility_server.grid.privacy_notice import PrivacyNotice
 
@@ -20,8 +20,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @json_option
 def privacy(notice: Path, operator: Path, as_json: bool) -> None:
     """Check and show an operator's NOTICE of what it published about a region."""
-    with one_line_errors():
-        said = PrivacyNotice.verify(notice.read_bytes(), public_key(operator))
+    said = PrivacyNotice.verify(notice.read_bytes(), public_key(operator))
     if as_json:
         facts = {
             "region": said.budget.region,

@@ -26,7 +26,7 @@ from hub.inspection.views.live import PowerNow, fine_uses, power_now
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
-from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+from meterlet.commands.common import hub_option, json_option, print_json
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
@@ -84,7 +84,7 @@ def readings(
     """
     if as_csv and (as_json or with_before):
         raise click.UsageError("--csv goes with neither --json nor --compare")
-    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+    with Device.open(folder) as device, open_inspection(device) as database:
         unit, kept = By(by), BucketCache.of(device, database)
         book, period = _book(device, tariff), _period(device, unit, first, last)
         if fine:

@@ -14,7 +14,7 @@ from hub.device import Device
 from hub.inspection.api.json_views import TOGETHER, disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import printable
-from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+from meterlet.commands.common import hub_option, json_option, print_json
 
 SLOTS: Final = {15: "quarter-hours", 30: "half-hours", 60: "hours"}
 LONGEST_DAY_MINUTES: Final = 25 * 60
@@ -157,7 +157,7 @@ def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) ->
 @json_option
 def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: bool) -> None:
     """List what left the house, and what each recipient learned, alone and together."""
-    with one_line_errors(), Device.open(folder) as device:
+    with Device.open(folder) as device:
         view = releases_view(device, recipient)
         facts = disclosed_json(view, device.zone).as_json()
         if with_bytes:

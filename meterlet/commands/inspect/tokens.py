@@ -11,7 +11,7 @@ from hub.device import Device
 from hub.inspection.api.tokens import Scope, Token, Tokens
 from hub.inspection.store import open_inspection
 from hub.text import utc_text
-from meterlet.commands.common import hub_option, json_option, one_line_errors, print_json
+from meterlet.commands.common import hub_option, json_option, print_json
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ def tokens() -> None:
 @json_option
 def create(folder: Path, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a token for the program NAME and print it, this once."""
-    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+    with Device.open(folder) as device, open_inspection(device) as database:
         token, text = Tokens(database, device).create(name, [Scope(scope) for scope in scopes])
     if as_json:
         print_json("meterlet.inspect.tokens.create/1", {**_facts(token), "token": text})
@@ -49,7 +49,7 @@ def create(folder: Path, name: str, scopes: tuple[str, ...], as_json: bool) -> N
 @json_option
 def list_tokens(folder: Path, as_json: bool) -> None:
     """List all tokens, revoked ones included, without their secrets."""
-    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+    with Device.open(folder) as device, open_inspection(device) as database:
         found = [_facts(token) for token in Tokens(database, device).all()]
     if as_json:
         print_json("meterlet.inspect.tokens/1", {"tokens": found})
@@ -67,7 +67,7 @@ def list_tokens(folder: Path, as_json: bool) -> None:
 @click.argument("number", type=int)
 def revoke(folder: Path, number: int) -> None:
     """Withdraw token NUMBER; the next request with it is refused."""
-    with one_line_errors(), Device.open(folder) as device, open_inspection(device) as database:
+    with Device.open(folder) as device, open_inspection(device) as database:
         Tokens(database, device).revoke(number)
     click.echo(f"token {number} is revoked")
 

@@ -9,7 +9,7 @@ import rich_click as click
 from hub.device import Device
 from hub.inspection.locales.catalogue import best_language, catalogue
 from hub.inspection.tui import InspectionTui
-from meterlet.commands.common import hub_option, one_line_errors
+from meterlet.commands.common import hub_option
 
 
 @click.command()
@@ -24,7 +24,6 @@ def tui(folder: Path, language: str | None) -> None:
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     wanted = next(filter(None, names), "").partition("_")[0]
     words = catalogue(language or best_language(wanted))
-    with one_line_errors():
-        with Device.open(folder):
-            pass  # an error is told before the screen is taken
-        InspectionTui(lambda: Device.open(folder), words).run()
+    with Device.open(folder):
+        pass  # an error is told before the screen is taken
+    InspectionTui(lambda: Device.open(folder), words).run()

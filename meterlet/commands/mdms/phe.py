@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, one_line_errors, print_json
+from meterlet.commands.common import json_option, print_json
 from meterlet.commands.mdms.options import FILE, mdms_option, output_option
 from meterlet.commands.tariff_files import write_new
 from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey
@@ -36,7 +36,7 @@ def phe() -> None:
 @output_option("A new file.")
 def public(folder: Path, output: Path) -> None:
     """Write the MDMS's public key: who has it can encrypt, and add up."""
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         write_new(output, public_json(workspace.paillier.public_key).encode(), 0o644)
     click.echo(f"wrote {output}")
 
@@ -49,7 +49,7 @@ def private(folder: Path, output: Path) -> None:
 
     `meterlet mdms init --paillier-key` takes it.
     """
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         write_secret(output, private_json(_whole(workspace)).encode())
     click.echo(f"wrote {output}, which is secret")
 
@@ -60,9 +60,8 @@ def private(folder: Path, output: Path) -> None:
 @output_option("A new file.")
 def encrypt(public_file: Path, number: int, output: Path) -> None:
     """Encrypt a whole NUMBER under a PUBLIC key."""
-    with one_line_errors():
-        encrypted = EncryptedSum.of(number, _public(public_file), os.urandom)
-        write_new(output, encrypted.encode().encode(), 0o644)
+    encrypted = EncryptedSum.of(number, _public(public_file), os.urandom)
+    write_new(output, encrypted.encode().encode(), 0o644)
     click.echo(f"wrote {output}")
 
 
@@ -72,10 +71,9 @@ def encrypt(public_file: Path, number: int, output: Path) -> None:
 @output_option("A new file.")
 def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
     """Add up encrypted numbers under their PUBLIC key, without opening them."""
-    with one_line_errors():
-        key = _public(public_file)
-        total = EncryptedSum.total([_ciphertext(path, key) for path in files], key)
-        write_new(output, total.encode().encode(), 0o644)
+    key = _public(public_file)
+    total = EncryptedSum.total([_ciphertext(path, key) for path in files], key)
+    write_new(output, total.encode().encode(), 0o644)
     click.echo(f"wrote {output}, the sum of {len(files)}")
 
 
@@ -85,12 +83,11 @@ def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
 @json_option
 def decrypt(private_file: Path, ciphertext: Path, as_json: bool) -> None:
     """Open an encrypted whole number or sum with a PRIVATE key, a file of mode 0600."""
-    with one_line_errors():
-        with _named(private_file):
-            key = private_from_json(read_secret(private_file))
-        encrypted = _ciphertext(ciphertext, key.public_key)
-        with _named(ciphertext):
-            number = encrypted.open(key)
+    with _named(private_file):
+        key = private_from_json(read_secret(private_file))
+    encrypted = _ciphertext(ciphertext, key.public_key)
+    with _named(ciphertext):
+        number = encrypted.open(key)
     if as_json:
         print_json("meterlet.mdms.phe.decrypt/1", {"number": number})
     else:
@@ -105,7 +102,7 @@ def check(folder: Path, as_json: bool) -> None:
 
     Exit code 3 if they find something else than this program, 4 if the key is split.
     """
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         found = second_opinion(_whole(workspace), workspace.randomness)
     facts = {"key": found.key_id.hex(), "bits": found.bits, "numbers": found.numbers}
     if as_json:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hub.text import utc_text
 from meterlet.commands.budget_text import budget_facts, budget_line
-from meterlet.commands.common import Exit, json_option, one_line_errors, print_json
+from meterlet.commands.common import Exit, json_option, print_json
 from meterlet.commands.mdms.options import (
     PRESENT_FILE,
     CurveRequest,
@@ -47,7 +47,7 @@ def query(
 ) -> None:
     """Show a region's load curve and its totals."""
     region = question.region
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         curve, published = question.curve(workspace)
         figures = statistics(curve)
         budget = Publisher(workspace.store).budget(region)
@@ -106,7 +106,7 @@ def forecast(
 ) -> None:
     """Forecast a region's load for the days after those stored or named."""
     region = question.region
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         curve, published = question.curve(workspace)
         expected = forecast_of(curve, days, method)
         errors: list[Accuracy] = []
@@ -163,7 +163,7 @@ def plot(
 ) -> None:
     """Draw a region's load curve as an SVG picture."""
     region = question.region
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         curve, published = question.curve(workspace)
         title = f"{region}: mean power of {curve.fewest_homes} homes"
         if published is not None:
@@ -219,7 +219,7 @@ def balance(
     """Compare a feeder's meter with the homes' sum and the losses; exit code 3 if they differ."""
     losses = Losses(no_load_w, _ppm(loss))
     question = CurveRequest(region)
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         result = balance_of(question.exact(workspace), read_feeder(feeder), losses)
     discrepant = result.is_discrepant(level)
     set_in = utc_text(result.onset) if discrepant and result.onset_p < level else None

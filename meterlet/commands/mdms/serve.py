@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import fail, json_option, one_line_errors, print_json
+from meterlet.commands.common import fail, json_option, print_json
 from meterlet.commands.mdms.options import PRESENT_FILE, mdms_option
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.mdms.control_socket import MdmsServer
@@ -26,7 +26,7 @@ from utility_server.head_end import Address
 def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
     """Admit meters to sums, by the CERTIFICATES of a trusted authority."""
     admitted = []
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         for path in certificates:
             try:
                 certificate = workspace.members.admit(path.read_bytes())
@@ -56,6 +56,5 @@ def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> Non
             click.echo(f"listening on {path}; Ctrl-C ends it")
         sys.stdout.flush()
 
-    with one_line_errors():
-        second = None if trustee is None else Address.parse(trustee)
-        MdmsServer(folder, Address.parse(address), second).serve(ready)
+    second = None if trustee is None else Address.parse(trustee)
+    MdmsServer(folder, Address.parse(address), second).serve(ready)

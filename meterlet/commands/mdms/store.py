@@ -10,7 +10,6 @@ from meterlet.commands.common import (
     FOLDER,
     default_folder,
     json_option,
-    one_line_errors,
     print_json,
 )
 from meterlet.commands.mdms.options import (
@@ -67,13 +66,9 @@ def init(
     as_json: bool,
 ) -> None:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
-    with one_line_errors():
-        trusted = [public_key(path) for path in authorities]
-        paillier = (
-            int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
-        )
+    trusted = [public_key(path) for path in authorities]
+    paillier = int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
     with (
-        one_line_errors(),
         Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace,
     ):
         public = workspace.signing.public_key().public_bytes_raw().hex()
@@ -88,7 +83,7 @@ def init(
 @json_option
 def rotate(folder: Path, as_json: bool) -> None:
     """Seal all that is stored under new keys, and destroy the old ones."""
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         done = workspace.store.rotate()
     facts = {
         "wrapping_key": done.wrapping.hex(),
@@ -109,7 +104,7 @@ def rotate(folder: Path, as_json: bool) -> None:
 @json_option
 def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> None:
     """Show or grant a region's privacy budget: how much may be published about it."""
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
         granted = (
             publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
@@ -128,7 +123,7 @@ def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> No
 @json_option
 def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
     """Write a signed notice for residents: what was published about their region."""
-    with one_line_errors(), Mdms.open(folder) as workspace:
+    with Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
         granted, releases = publisher.budget(region), publisher.releases(region)
         statement = PrivacyNotice(granted, workspace.now(), releases)
