@@ -9,13 +9,14 @@ import rich_click as click
 
 from hub.text import utc_text
 from meterlet.commands.common import (
+    DAY,
     Exit,
     fail,
     json_option,
     month_option,
     print_json,
 )
-from meterlet.commands.mdms.options import DAY, mdms_option
+from meterlet.commands.mdms.options import mdms_option
 from protocols.aggregation.paillier import SHORT_EXPONENT
 from protocols.aggregation.round import RESOLUTIONS
 from protocols.metrology import GridError, Period

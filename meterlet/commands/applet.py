@@ -18,24 +18,28 @@ from hub.machine.manifest import Manifest
 from hub.vault.secret_file import write_secret
 from meterlet.commands.applet_dev import key, new, run
 from meterlet.commands.common import (
+    FILE,
+    PRESENT_FOLDER,
     Exit,
+    Shown,
     aid_argument,
     fail,
     hub_option,
     json_option,
+    json_or_text,
     open_machine,
     print_json,
 )
 from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
 
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
+CHANGE: Final = "meterlet.applet.change/1"
 LOCKED: Final = 0x80
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def applet() -> None:
     """Applets: the programs in the hub. Each has one recipient and one purpose."""
 
@@ -45,7 +49,7 @@ for command in (key, new, run):
 
 
 @applet.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", type=PRESENT_FOLDER)
 @click.option(
     "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
 )
@@ -53,18 +57,18 @@ for command in (key, new, run):
     "--manifest", default="manifest.toml", show_default=True, help="A manifest in FOLDER."
 )
 @click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
-@json_option
-def build(folder: Path, signer: Path, manifest: str, output: Path | None, as_json: bool) -> None:
+@json_or_text("meterlet.applet.build/1")
+def build(folder: Path, signer: Path, manifest: str, output: Path | None) -> Shown:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
     output = output or Path(f"{folder.name}.cap")
     content = build_package(
         folder, private_key(signer), [folder.resolve().parent, SOURCES], manifest
     )
     output.write_bytes(content)
-    if as_json:
-        print_json("meterlet.applet.build/1", {"package": str(output), "bytes": len(content)})
-    else:
-        click.echo(f"packed {folder} as {output}, {len(content):,} bytes")
+    return {
+        "package": str(output),
+        "bytes": len(content),
+    }, f"packed {folder} as {output}, {len(content):,} bytes"
 
 
 @applet.command()
@@ -180,8 +184,8 @@ def _installer(folder: Path) -> Iterator[Installer]:
 
 @applet.command("list")
 @hub_option
-@json_option
-def list_applets(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.applet.list/1")
+def list_applets(folder: Path) -> Shown:
     """List what is installed."""
     with _installer(folder) as installer:
         entries = [
@@ -194,12 +198,11 @@ def list_applets(folder: Path, as_json: bool) -> None:
             }
             for entry in installer.entries()
         ]
-    if as_json:
-        print_json("meterlet.applet.list/1", {"entries": entries})
-        return
-    for entry in entries:
-        locked = " locked" if entry["locked"] else ""
-        click.echo(f"{entry['aid']:34} {entry['kind']:16} {entry['state']}{locked}")
+    lines = [
+        f"{entry['aid']:34} {entry['kind']:16} {entry['state']}{' locked' * bool(entry['locked'])}"
+        for entry in entries
+    ]
+    return {"entries": entries}, lines
 
 
 def _kind(installer: Installer, aid: bytes, scope: int) -> str:
@@ -211,38 +214,36 @@ def _kind(installer: Installer, aid: bytes, scope: int) -> str:
 @applet.command()
 @hub_option
 @aid_argument
-@json_option
-def lock(folder: Path, aid: bytes, as_json: bool) -> None:
+@json_or_text(CHANGE)
+def lock(folder: Path, aid: bytes) -> Shown:
     """Lock the applet AID: it answers nobody until it is unlocked."""
     with _installer(folder) as installer:
         installer.lock(aid)
-    _say("locked", aid, as_json)
+    return _change("locked", aid)
 
 
 @applet.command()
 @hub_option
 @aid_argument
-@json_option
-def unlock(folder: Path, aid: bytes, as_json: bool) -> None:
+@json_or_text(CHANGE)
+def unlock(folder: Path, aid: bytes) -> Shown:
     """Let the applet AID answer again."""
     with _installer(folder) as installer:
         installer.unlock(aid)
-    _say("unlocked", aid, as_json)
+    return _change("unlocked", aid)
 
 
 @applet.command()
 @hub_option
 @aid_argument
-@json_option
-def delete(folder: Path, aid: bytes, as_json: bool) -> None:
+@json_or_text(CHANGE)
+def delete(folder: Path, aid: bytes) -> Shown:
     """Remove the applet AID, its package, its domain and all that it stored."""
     with _installer(folder) as installer:
         installer.remove(aid)
-    _say("removed", aid, as_json)
+    return _change("removed", aid)
 
 
-def _say(done: str, aid: bytes, as_json: bool) -> None:
-    if as_json:
-        print_json("meterlet.applet.change/1", {"aid": aid.hex().upper(), "done": done})
-    else:
-        click.echo(f"{done} {aid.hex().upper()}")
+def _change(done: str, aid: bytes) -> Shown:
+    name = aid.hex().upper()
+    return {"aid": name, "done": done}, f"{done} {name}"

@@ -24,6 +24,9 @@ from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.manifest import Confinement
 from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
+    DAY,
+    FILE,
+    PRESENT_FOLDER,
     Exit,
     fail,
     json_option,
@@ -54,8 +57,6 @@ RAW_FILES: Final = {
     "applet.py": "raw_applet.py",
     "tests/test_{package}.py": "raw_test_applet.py",
 }
-FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
 SHOWN: Final = 48
 """Bytes of an answer that are shown."""
 
@@ -67,7 +68,7 @@ SHOWN: Final = 48
 @click.option(
     "--in",
     "parent",
-    type=FOLDER,
+    type=PRESENT_FOLDER,
     default=Path(),
     help="Where its folder goes; by default here.",
 )
@@ -116,12 +117,12 @@ def key(path: Path) -> None:
 
 
 @click.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PRESENT_FOLDER)
 @click.option("--send", multiple=True, help="A command, in hexadecimal, instead of run.apdu.")
 @click.option("--parameters", default="", help="What the applet is installed with, in hexadecimal.")
 @click.option(
     "--first",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DAY,
     default="2026-03-01",
     show_default=True,
     help="The household's first day.",

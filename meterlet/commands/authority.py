@@ -8,11 +8,11 @@ import rich_click as click
 from meterlet.commands.common import (
     FOLDER,
     Hex,
+    Shown,
     default_folder,
     fail,
     folder_option,
-    json_option,
-    print_json,
+    json_or_text,
 )
 from meterlet.commands.mdms.options import output_option
 from meterlet.commands.tariff_files import write_new
@@ -22,21 +22,21 @@ from utility_server.grid.authority import Authority
 authority_option = folder_option("authority", "The authority's folder.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def authority() -> None:
     """The metering authority: it vouches for meters and sees no reading and no sum."""
 
 
 @authority.command()
 @click.argument("folder", type=FOLDER, default=lambda: default_folder("authority"))
-@json_option
-def init(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.authority.init/1")
+def init(folder: Path) -> Shown:
     """Make an authority with a new key in FOLDER."""
     public = Authority.create(folder).public_key.public_bytes_raw().hex()
-    if as_json:
-        print_json("meterlet.authority.init/1", {"authority": str(folder), "public_key": public})
-    else:
-        click.echo(f"made an authority in {folder}; its public key is {folder / 'public.pem'}")
+    return {
+        "authority": str(folder),
+        "public_key": public,
+    }, f"made an authority in {folder}; its public key is {folder / 'public.pem'}"
 
 
 @authority.command()
@@ -45,20 +45,16 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option("--meter", type=Hex(), required=True, help="The meter's id.")
 @click.option("--certifier", type=Hex(), required=True, help="Its certifier's key (`hub status`).")
 @output_option("A new file for the certificate.")
-@json_option
-def certify(
-    folder: Path, region: str, meter: bytes, certifier: bytes, output: Path, as_json: bool
-) -> None:
+@json_or_text("meterlet.authority.certify/1")
+def certify(folder: Path, region: str, meter: bytes, certifier: bytes, output: Path) -> Shown:
     """Vouch that a certifier measures a meter of a region."""
     try:
         certificate = Authority.open(folder).certify(region, meter, certifier)
     except EnrolmentRefused as refused:
         fail(str(refused))
     write_new(output, certificate.encode(), 0o644)
-    if as_json:
-        print_json(
-            "meterlet.authority.certify/1",
-            {"region": region, "meter": meter.hex(), "certificate": str(output)},
-        )
-    else:
-        click.echo(f"wrote the certificate of meter {meter.hex()} to {output}")
+    return {
+        "region": region,
+        "meter": meter.hex(),
+        "certificate": str(output),
+    }, f"wrote the certificate of meter {meter.hex()} to {output}"

@@ -7,7 +7,7 @@ from typing import Any
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import Exit, fail, json_option, print_json
+from meterlet.commands.common import FILE, Exit, fail, json_option, print_json
 from meterlet.verified_bundles import (
     AnyResult,
     VerifiedBillBundle,
@@ -18,10 +18,8 @@ from meterlet.verified_bundles import (
 )
 from utility_server.errors import CannotVerify, VerificationFailed
 
-FILE = click.Path(path_type=Path, dir_okay=False)
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def bill() -> None:
     """Check a bill offline."""
 

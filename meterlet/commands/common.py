@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -43,6 +44,10 @@ def default_folder(name: str) -> Path:
 
 
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+PRESENT_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+PRESENT_FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
+DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 def folder_option(noun: str, help_text: str, parameter: str = "folder") -> Callable[[Any], Any]:
@@ -183,6 +188,30 @@ def _exit_code(error: Exception) -> Exit:
 def print_json(schema: str, data: Mapping[str, Any]) -> None:
     """Print one JSON object, marked with the name and version of its schema."""
     click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=2))
+
+
+Shown = tuple[Mapping[str, Any], str | list[str] | Callable[[], None]]
+"""What a command has to show: facts for programs; for people a text, lines, or what prints them."""
+
+
+def json_or_text(schema: str) -> Callable[[Callable[..., Shown]], Callable[..., None]]:
+    """Let a command print what it returns: as one JSON object with --json, else as text."""
+
+    def decorate(command: Callable[..., Shown]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*arguments: Any, as_json: bool, **options: Any) -> None:
+            facts, text = command(*arguments, **options)
+            if as_json:
+                print_json(schema, facts)
+            elif callable(text):
+                text()
+            else:
+                for line in [text] if isinstance(text, str) else text:
+                    click.echo(line)
+
+        return json_option(run)
+
+    return decorate
 
 
 def open_machine() -> "AppletMachine":

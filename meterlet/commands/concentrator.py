@@ -9,25 +9,26 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, print_json
+from meterlet.commands.common import PRESENT_FILE, json_option, print_json
 from meterlet.key_files import public_key
 from utility_server.grid.concentrator.hubs import Hubs, read_hubs
 from utility_server.grid.concentrator.server import Answering
 from utility_server.grid.concentrator.server import serve as serve_line
 from utility_server.grid.concentrator.service import Concentrator
 
-FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 MEGABYTE = 1 << 20
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def concentrator() -> None:
     """The concentrator: it collects contributions and multiplies ciphertexts. It has no key."""
 
 
 @concentrator.command()
-@click.option("--hubs", type=FILE, required=True, help="JSON: the hubs and where they listen.")
-@click.option("--operator", type=FILE, required=True, help="The MDMS's public key (PEM).")
+@click.option(
+    "--hubs", type=PRESENT_FILE, required=True, help="JSON: the hubs and where they listen."
+)
+@click.option("--operator", type=PRESENT_FILE, required=True, help="The MDMS's public key (PEM).")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7817, show_default=True)
 @click.option(

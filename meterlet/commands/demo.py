@@ -13,6 +13,8 @@ from rich.console import Console
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
 from hub.meters.simulator import SyntheticHousehold
 from meterlet.commands.common import (
+    FILE,
+    FOLDER,
     Exit,
     json_option,
     month_option,
@@ -33,14 +35,12 @@ DEFAULT_MONTH: Final = Period.month(2025, 3)
 DEFAULT_ZONE: Final = "Europe/Berlin"
 DEFAULT_SLOT: Final = 15
 DEFAULT_SOLAR: Final = 8
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group(
     cls=LazyGroup,
     targets={"aggregation": "meterlet.commands.demo_aggregation:aggregation"},
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--readings", type=FILE, help="A CSV file of interval data (.csv, .csv.gz).")
 @click.option("--column", help="Its column.")
@@ -67,7 +67,7 @@ FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option("--tamper", type=click.Choice(KINDS), help="Let the hub, or the line, cheat.")
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Keep hub and utility in this new folder.",
 )
 @json_option

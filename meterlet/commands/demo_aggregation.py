@@ -16,6 +16,9 @@ from rich.progress import Progress
 
 from hub.meters.replay import EnergyUnit, ReplayError, parse_interval
 from meterlet.commands.common import (
+    DAY,
+    FOLDER,
+    PRESENT_FILE,
     Exit,
     json_option,
     month_option,
@@ -34,12 +37,13 @@ DEFAULT_CSV_DAY: Final = date(2013, 3, 4)
 DEFAULT_ZONE: Final = "Europe/Berlin"
 LEAST_HOMES: Final = 5
 SHOWN: Final = 3
-FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.command()
 @click.option("--homes", type=click.IntRange(LEAST_HOMES, 250), default=60, show_default=True)
-@click.option("--readings", type=FILE, help="A CSV file (.csv, .csv.gz) with a column a home.")
+@click.option(
+    "--readings", type=PRESENT_FILE, help="A CSV file (.csv, .csv.gz) with a column a home."
+)
 @click.option(
     "--unit",
     type=click.Choice([unit.value for unit in EnergyUnit]),
@@ -49,7 +53,7 @@ FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 )
 @click.option("--interval", default="30min", show_default=True, help="What a row covers.")
 @click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first day.")
+@click.option("--from", "first", type=DAY, help="The first day.")
 @click.option("--days", type=click.IntRange(1, 31), default=1, show_default=True)
 @month_option
 @click.option(
@@ -75,7 +79,7 @@ FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 )
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Keep homes, MDMS and logs in this new folder.",
 )
 @json_option

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import FOLDER, fail, json_option, print_json
+from meterlet.commands.common import FOLDER, Shown, fail, json_or_text
 from meterlet.resources import APPLETS, EXAMPLES
 
 
 @click.command()
 @click.option("--to", "target", type=FOLDER, help="Write them into this folder; else list them.")
-@json_option
-def examples(target: Path | None, as_json: bool) -> None:
+@json_or_text("meterlet.examples/1")
+def examples(target: Path | None) -> Shown:
     """List the examples that come with Meterlet, or write them into a folder.
 
     There are tariffs and a month of readings (examples/), and the sources of the applets with
@@ -28,14 +28,10 @@ def examples(target: Path | None, as_json: bool) -> None:
         for name, source in found.items():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target / name)
-    if as_json:
-        folder = None if target is None else str(target)
-        print_json("meterlet.examples/1", {"to": folder, "files": [str(name) for name in found]})
-    elif target is None:
-        for name in found:
-            click.echo(name)
-    else:
-        click.echo(f"wrote {len(found)} files into {target}")
+    folder = None if target is None else str(target)
+    names = [str(name) for name in found]
+    lines = names if target is None else [f"wrote {len(found)} files into {target}"]
+    return {"to": folder, "files": names}, lines
 
 
 def _sources() -> Iterator[tuple[Path, Path]]:

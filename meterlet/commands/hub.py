@@ -23,13 +23,17 @@ from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
 from meterlet.commands.common import (
+    DAY,
     FOLDER,
+    PRESENT_FILE,
     Exit,
     Hex,
+    Shown,
     default_folder,
     fail,
     hub_option,
     json_option,
+    json_or_text,
     open_machine,
     print_json,
 )
@@ -40,14 +44,13 @@ from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed
 from sml_codec import Obis
 
 _OBIS: Final = re.compile(r"[\d.:*-]+")
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 LOST_SHOWN: Final = 5
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 LARGEST_LEAD: Final = 3_600
 """How far a live meter's clock may be ahead of the hub's, in seconds."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
@@ -94,17 +97,17 @@ for command in (reader, restore, snapshot):
     "--vendor",
     "vendors",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PRESENT_FILE,
     help="Public key (PEM) of a vendor whose applets are trusted.",
 )
 @click.option(
     "--authority",
     "authorities",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PRESENT_FILE,
     help="Public key (PEM) of the metering authority, for sums over households.",
 )
-@json_option
+@json_or_text("meterlet.hub.init/1")
 def init(
     folder: Path,
     meter: bytes | None,
@@ -115,8 +118,7 @@ def init(
     slot: str,
     vendors: tuple[Path, ...],
     authorities: tuple[Path, ...],
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Make a hub with new keys in FOLDER, which must be new or empty."""
     if (meter is None) == (serial is None):
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
@@ -138,11 +140,8 @@ def init(
             pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (folder / kind / f"{number}-{path.stem}.pem").write_bytes(pem)
         certifier = device.main.certifier.keys.public_key.public_bytes_raw().hex()
-    if as_json:
-        made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
-        print_json("meterlet.hub.init/1", made)
-    else:
-        click.echo(f"made a hub for meter {meter_id.hex()} in {folder}")
+    made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
+    return made, f"made a hub for meter {meter_id.hex()} in {folder}"
 
 
 @hub.command()

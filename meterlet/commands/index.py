@@ -7,7 +7,7 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import json_option, print_json
+from meterlet.commands.common import FILE, Shown, json_or_text
 from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key
 from meterlet.priced_readings import read_bytes
@@ -17,12 +17,11 @@ from tariffs.index_source import IndexShape, read_index
 from tariffs.price_index import INDEX_CONTENT_TYPE
 from tariffs.signing import verify_signed_index
 
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
 SIGNED_BYTE: Final = 0xD2
 RULES: Final = [rule.value for rule in RoundingRule]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def index() -> None:
     """Price indices: market prices of energy, step by step."""
 
@@ -42,8 +41,8 @@ def index() -> None:
 @click.option("--mean", type=click.IntRange(5, 1440), help="Make steps of so many minutes.")
 @click.option("--rounding", type=click.Choice(RULES), help="For more than 6 decimals.")
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the index.")
-@json_option
-def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> None:
+@json_or_text("meterlet.index/1")
+def import_index(source: Path, output: Path, **shape: Any) -> Shown:
     """Read an index from a CSV file (.csv, .csv.gz): times in the first column, a row a step."""
     made = read_index(
         _text(source),
@@ -63,17 +62,16 @@ def import_index(source: Path, output: Path, as_json: bool, **shape: Any) -> Non
         name=str(source),
     )
     write_new(output, made.encode(), 0o644)
-    _show(made, "not signed", as_json=as_json)
+    return _shown(made, "not signed")
 
 
 @index.command()
 @click.argument("document", type=FILE)
 @click.option("--key", type=FILE, help="Accept only what this public key (PEM) has signed.")
-@json_option
-def show(document: Path, key: Path | None, as_json: bool) -> None:
+@json_or_text("meterlet.index/1")
+def show(document: Path, key: Path | None) -> Shown:
     """Show the price index in a DOCUMENT."""
-    found, signature = load_index(document, key)
-    _show(found, signature, as_json=as_json)
+    return _shown(*load_index(document, key))
 
 
 def load_index(path: Path, key: Path | None = None) -> tuple[PriceIndex, str]:
@@ -101,7 +99,7 @@ def _text(source: Path) -> str:
         raise TariffError("not UTF-8 text", source=str(source)) from None
 
 
-def _show(found: PriceIndex, signature: str, *, as_json: bool) -> None:
+def _shown(found: PriceIndex, signature: str) -> Shown:
     known = [price for price in found.prices.prices if price is not None]
     facts = {
         "series": found.series,
@@ -119,10 +117,7 @@ def _show(found: PriceIndex, signature: str, *, as_json: bool) -> None:
         "digest": found.digest.hex(),
         "signature": signature,
     }
-    if as_json:
-        print_json("meterlet.index/1", facts)
-        return
-    click.echo(
+    return facts, (
         f"{found.series} revision {found.version}, {facts['from']} to {facts['until']},"
         f" {facts['steps']:,} steps of {facts['step_minutes']} min ({facts['gaps']} without price),"
         f" {min(known) / 10**6:.6f} to {max(known) / 10**6:.6f} {found.currency}/kWh,"

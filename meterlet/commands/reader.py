@@ -40,7 +40,9 @@ from hub.vault.database import (
 )
 from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
+    FILE,
     FOLDER,
+    PRESENT_FILE,
     default_folder,
     fail,
     hub_option,
@@ -69,7 +71,7 @@ RETRY_SECONDS: Final = 0.2
     "--vendor",
     "vendors",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=PRESENT_FILE,
     help="Public key (PEM) of a vendor whose applets the test card takes.",
 )
 @click.option(
@@ -170,7 +172,6 @@ def card_of(device: Device, profile: CardProfile) -> Card:
     return device.card(cast("AppletMachine", MachineInTheMaking()), profile)
 
 
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
 profile_option = click.option(
     "--profile", type=click.Choice(sorted(PROFILES)), help="The test card of a profile instead."
 )
@@ -203,7 +204,7 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
 @click.command()
 @hub_option
 @profile_option
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=PRESENT_FILE)
 def restore(folder: Path, profile: str | None, file: Path) -> None:
     """Replace the hub's database with FILE, a snapshot of this hub."""
     hub = _folder(folder, profile)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
 from hub.text import utc_text
-from meterlet.commands.common import json_option, print_json
+from meterlet.commands.common import DAY, Shown, json_option, json_or_text, print_json
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, public_key
@@ -35,7 +35,6 @@ from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.signing import sign_tariff
 
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 FILE: Final = click.Path(path_type=Path)
 UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
@@ -106,16 +105,13 @@ def _plain(value: object) -> object:
 @tariff.command()
 @click.argument("file", type=FILE)
 @key_option
-@json_option
-def show(file: Path, signer: Path | None, as_json: bool) -> None:
+@json_or_text("meterlet.tariff.show/1")
+def show(file: Path, signer: Path | None) -> Shown:
     """Show what the tariff FILE charges."""
     with errors_at(file):
         found = _load(file, signer)
-    if as_json:
-        document = found.tariff.canonical()
-        print_json("meterlet.tariff.show/1", {**found.heading(), "document": _plain(document)})
-        return
-    print_tariff(found.tariff, found.summary())
+    facts = {**found.heading(), "document": _plain(found.tariff.canonical())}
+    return facts, lambda: print_tariff(found.tariff, found.summary())
 
 
 @tariff.command()
@@ -197,8 +193,8 @@ def _period(
 )
 @click.option("--out", required=True, type=FILE, help="File to create.")
 @click.option("--dry-run", is_flag=True, help="Do all but write.")
-@json_option
-def sign(file: Path, key: Path, out: Path, dry_run: bool, as_json: bool) -> None:
+@json_or_text("meterlet.tariff.sign/1")
+def sign(file: Path, key: Path, out: Path, dry_run: bool) -> Shown:
     """Compile the tariff FILE and sign it: COSE_Sign1 with Ed25519."""
     with errors_at(file):
         secret = private_key(key)
@@ -208,13 +204,14 @@ def sign(file: Path, key: Path, out: Path, dry_run: bool, as_json: bool) -> None
     with errors_at(out):
         if not dry_run:
             write_new(out, document, 0o644)
-    if as_json:
-        heading = {**found.heading(), "signature": "verified", "key_id": key_id.hex()}
-        file_name = None if dry_run else str(out)
-        print_json("meterlet.tariff.sign/1", {**heading, "bytes": len(document), "file": file_name})
-    else:
-        done = "would write" if dry_run else "wrote"
-        click.echo(f"{done} {out}: {found.tariff.name}, {len(document)} bytes, key {key_id.hex()}")
+    facts = {
+        **LoadedTariff(found.tariff, "verified", key_id.hex()).heading(),
+        "bytes": len(document),
+        "file": None if dry_run else str(out),
+    }
+    done = "would write" if dry_run else "wrote"
+    line = f"{done} {out}: {found.tariff.name}, {len(document)} bytes, key {key_id.hex()}"
+    return facts, line
 
 
 @tariff.command()
@@ -224,8 +221,8 @@ def sign(file: Path, key: Path, out: Path, dry_run: bool, as_json: bool) -> None
     type=FILE,
     help="Private key to create (mode 0600); the public one gets the suffix .pub.",
 )
-@json_option
-def keygen(out: Path, as_json: bool) -> None:
+@json_or_text("meterlet.tariff.keygen/1")
+def keygen(out: Path) -> Shown:
     """Create a key pair for signing tariffs; existing files are left alone."""
     secret = Ed25519PrivateKey.generate()
     public_key = secret.public_key()
@@ -244,11 +241,8 @@ def keygen(out: Path, as_json: bool) -> None:
         )
         write_new(public, pem, 0o644)
     key_id = key_id_of(public_key).hex()
-    if as_json:
-        files = {"private_key": str(out), "public_key": str(public)}
-        print_json("meterlet.tariff.keygen/1", {**files, "key_id": key_id})
-    else:
-        click.echo(f"wrote {out} (keep it secret) and {public}, key {key_id}")
+    files = {"private_key": str(out), "public_key": str(public)}
+    return {**files, "key_id": key_id}, f"wrote {out} (keep it secret) and {public}, key {key_id}"
 
 
 @tariff.command("import")
@@ -311,15 +305,14 @@ def import_(
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
 @from_option
 @until_option
-@json_option
+@json_or_text("meterlet.tariff.registers/1")
 def registers(
     supplier: Path,
     readings: Path,
     as_trudi: bool,
     first: datetime | None,
     until: datetime | None,
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
 
     SUPPLIER and READINGS are files of VDE-AR-E 2418-6. Energy that belongs to no one stage is in
@@ -344,9 +337,6 @@ def registers(
         }
         for obis, amount in sorted(amounts.items())
     ]
-    if as_json:
-        period = {"from": utc_text(begin), "until": utc_text(end)}
-        print_json("meterlet.tariff.registers/1", {**period, "registers": found})
-        return
-    for one in found:
-        click.echo(f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh")
+    lines = [f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh" for one in found]
+    facts = {"from": utc_text(begin), "until": utc_text(end), "registers": found}
+    return facts, lines

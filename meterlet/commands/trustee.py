@@ -5,25 +5,25 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option
-from meterlet.commands.concentrator import FILE, run
+from meterlet.commands.common import PRESENT_FILE, json_option
+from meterlet.commands.concentrator import run
 from meterlet.key_files import public_key
 from protocols.aggregation.rules import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def trustee() -> None:
     """The trustee: it has one share of a split key. Without it the MDMS decrypts nothing."""
 
 
 @trustee.command()
-@click.option("--share", type=FILE, required=True, help="The share that `mdms init` wrote.")
-@click.option("--operator", type=FILE, required=True, help="The MDMS's public key (PEM).")
+@click.option("--share", type=PRESENT_FILE, required=True, help="The share that `mdms init` wrote.")
+@click.option("--operator", type=PRESENT_FILE, required=True, help="The MDMS's public key (PEM).")
 @click.option(
     "--authority",
     "authorities",
-    type=FILE,
+    type=PRESENT_FILE,
     multiple=True,
     required=True,
     help="Public key (PEM) of an authority whose meters count.",

@@ -25,8 +25,6 @@ TARGETS: Final = {
 }
 
 
-@click.group(
-    cls=LazyGroup, targets=TARGETS, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=LazyGroup, targets=TARGETS)
 def inspect() -> None:
     """Your own data, what left the house, and your bill."""

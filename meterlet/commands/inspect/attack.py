@@ -4,7 +4,6 @@
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import rich_click as click
 from rich.console import Console
@@ -15,28 +14,23 @@ from hub.device import Device
 from hub.inspection.api.json_views import attack_json
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView, attack
-from meterlet.commands.common import hub_option, json_option, print_json
+from meterlet.commands.common import DAY, Shown, hub_option, json_or_text
 from protocols.metrology import Period
-
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command("attack")
 @hub_option
 @click.option("--from", "first", type=DAY, required=True, help="The first local day.")
 @click.option("--until", "last", type=DAY, help="The last local day; by default the first.")
-@json_option
-def attack_command(folder: Path, first: datetime, last: datetime | None, as_json: bool) -> None:
+@json_or_text("meterlet.inspect.attack/1")
+def attack_command(folder: Path, first: datetime, last: datetime | None) -> Shown:
     """Look for appliances in your own load curve, and in what each recipient can know of it.
 
     The attack runs here, and nothing leaves the house.
     """
     with Device.open(folder) as device:
         view = attack(device, Period(first.date(), (last or first).date()))
-    if as_json:
-        print_json("meterlet.inspect.attack/1", attack_json(view).as_json())
-    else:
-        show_attack(Console(), view)
+    return attack_json(view).as_json(), lambda: show_attack(Console(), view)
 
 
 def show_attack(console: Console, view: AttackView) -> None:

@@ -32,10 +32,13 @@ from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
 from hub.text import utc_text
 from meterlet.commands.common import (
+    FILE,
     Aid,
     Exit,
+    Shown,
     hub_option,
     json_option,
+    json_or_text,
     month_option,
     print_json,
 )
@@ -62,7 +65,7 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
     "--tariff",
     "files",
     multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Instead: what you would have paid under this tariff. Can be given several times.",
 )
 @month_option
@@ -194,14 +197,11 @@ def _money(money: Money | None) -> str:
 
 @click.command("tariffs")
 @hub_option
-@json_option
-def tariffs(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.inspect.tariffs/1")
+def tariffs(folder: Path) -> Shown:
     """Show the versions of your tariffs side by side."""
     with Device.open(folder) as device:
         table = tariff_table(tariff_book(device))
-    if as_json:
-        print_json("meterlet.inspect.tariffs/1", TariffsJson.of(table).as_json())
-        return
     shown = Table("", "band", "when")
     for column in table.columns:
         title = f"{column.name} {column.revision}\n{column.first_day} to {column.last_day}"
@@ -210,7 +210,7 @@ def tariffs(folder: Path, as_json: bool) -> None:
         style = "bold" if row.changes else ""
         words = map(Text, (row.component, row.band, row.when, *row.prices))
         shown.add_row(*words, style=style)
-    Console().print(shown)
+    return TariffsJson.of(table).as_json(), lambda: Console().print(shown)
 
 
 def show_bill(console: Console, facts: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import rich_click as click
 
@@ -15,18 +15,20 @@ from hub.installer import Installer, consent_terms
 from hub.text import utc_text
 from meterlet.commands.applet import dealings
 from meterlet.commands.common import (
+    DAY,
     Exit,
+    Shown,
     aid_argument,
     fail,
     hub_option,
-    json_option,
+    json_or_text,
     open_machine,
-    print_json,
 )
 from protocols.metrology import Period
 from sml_codec import Obis
 
-DAY: Final = click.DateTime(["%Y-%m-%d"])
+LIMITS: Final = ("least_days", "least_minutes", "answers", "within_days", "bits", "least_group")
+TERMS: Final = ("recipient", "purpose", "statement", *LIMITS)
 
 
 @click.group()
@@ -57,42 +59,24 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @consents.command()
 @hub_option
 @click.argument("number", type=int)
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="An earlier last day.")
+@click.option("--until", type=DAY, help="An earlier last day.")
 @click.option("--least-days", type=int, help="A longer shortest period, in days.")
 @click.option("--least-minutes", type=int, help="More minutes of slots that look alike.")
 @click.option("--answers", type=int, help="Fewer answers about the same period.")
 @click.option("--within-days", type=int, help="More days in which no more answers are given.")
 @click.option("--bits", type=int, help="Smaller answers.")
 @click.option("--least-group", type=int, help="Sums over more households.")
-def narrow(
-    folder: Path,
-    number: int,
-    until: datetime | None,
-    least_days: int | None,
-    least_minutes: int | None,
-    answers: int | None,
-    within_days: int | None,
-    bits: int | None,
-    least_group: int | None,
-) -> None:
+def narrow(folder: Path, number: int, until: datetime | None, **limits: int | None) -> None:
     """Replace consent NUMBER with a narrower one."""
-    asked = until, least_days, least_minutes, answers, within_days, bits, least_group
-    if not any(asked):
+    changes: dict[str, Any] = {name: limit for name, limit in limits.items() if limit}
+    if until is not None:
+        changes["until"] = until.date()
+    if not changes:
         raise click.UsageError("say what to narrow")
     with Device.open(folder) as device:
-        old = device.disclosure.consent(number).terms
-        terms = replace(
-            old,
-            until=old.until if until is None else until.date(),
-            least_days=least_days or old.least_days,
-            least_minutes=least_minutes or old.least_minutes,
-            answers=answers or old.answers,
-            within_days=within_days or old.within_days,
-            bits=bits or old.bits,
-            least_group=least_group or old.least_group,
-        )
+        old = device.disclosure.consent(number)
         try:
-            new = device.disclosure.narrow(number, terms)
+            new = device.disclosure.narrow(number, replace(old.terms, **changes))
         except ValueError as error:
             fail(str(error))
     click.echo(f"consent {new.number} takes the place of {number}")
@@ -132,38 +116,28 @@ def consent_export(
 
 @consents.command("list")
 @hub_option
-@json_option
-def list_consents(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.inspect.consents/1")
+def list_consents(folder: Path) -> Shown:
     """List all consents, past ones included."""
     with Device.open(folder) as device:
         given = device.disclosure.consents()
-    lines = [
+    facts = [
         {
             "number": consent.number,
-            "recipient": consent.terms.recipient,
-            "purpose": consent.terms.purpose,
-            "statement": consent.terms.statement,
-            "least_days": consent.terms.least_days,
-            "least_minutes": consent.terms.least_minutes,
-            "answers": consent.terms.answers,
-            "within_days": consent.terms.within_days,
-            "bits": consent.terms.bits,
-            "least_group": consent.terms.least_group,
+            **{name: getattr(consent.terms, name) for name in TERMS},
             "until": consent.terms.until.isoformat(),
             "replaces": consent.replaces,
             "revoked": None if consent.revoked is None else utc_text(consent.revoked),
         }
         for consent in given
     ]
-    if as_json:
-        print_json("meterlet.inspect.consents/1", {"consents": lines})
-        return
-    for line in lines:
-        state = f"revoked {line['revoked']}" if line["revoked"] else f"until {line['until']}"
-        click.echo(
-            f"{line['number']:3} {line['recipient']} for {line['purpose']}:"
-            f" {line['statement']}, {state}"
-        )
+    return {"consents": facts}, list(map(_line, facts))
+
+
+def _line(consent: dict[str, Any]) -> str:
+    state = f"revoked {consent['revoked']}" if consent["revoked"] else f"until {consent['until']}"
+    who = f"{consent['recipient']} for {consent['purpose']}"
+    return f"{consent['number']:3} {who}: {consent['statement']}, {state}"
 
 
 @consents.command()

@@ -12,19 +12,16 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import export_readings
 from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.views.documents import supplier_documents
-from meterlet.commands.common import Aid, Exit, fail, hub_option
+from meterlet.commands.common import DAY, FILE, Aid, Exit, fail, hub_option
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import Period
 
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 FORMS: Final = {"csv": CopyForm.CSV, "green-button": CopyForm.GREEN_BUTTON}
-output_option = click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), required=True
-)
+output_option = click.option("--output", "-o", type=FILE, required=True)
 yes_option = click.option("--yes", is_flag=True, help="Export without being asked.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def export() -> None:
     """Readings and bills in files; each export is on record in the log."""
 

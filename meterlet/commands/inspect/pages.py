@@ -32,15 +32,18 @@ from hub.inspection.web import (
 )
 from hub.text import utc_text
 from meterlet.commands.common import (
+    PRESENT_FILE,
+    Shown,
     hub_option,
     json_option,
+    json_or_text,
     open_machine,
     print_json,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.key_files import KeyFileProblem
 
-FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
+CHANGE: Final = "meterlet.inspect.users.change/1"
 MOST_CONNECTIONS: Final = 64
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
 
@@ -50,8 +53,8 @@ EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8321, show_default=True)
 @click.option("--name", "names", multiple=True, help="A further name browsers may use for it.")
-@click.option("--certificate", type=FILE, help="TLS: the certificate and its chain (PEM).")
-@click.option("--key", type=FILE, help="TLS: its private key (PEM, mode 0600).")
+@click.option("--certificate", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
+@click.option("--key", type=PRESENT_FILE, help="TLS: its private key (PEM, mode 0600).")
 @json_option
 def serve(
     folder: Path,
@@ -199,11 +202,7 @@ def users() -> None:
 
 @contextmanager
 def _residents(folder: Path) -> Iterator[Residents]:
-
-    with (
-        Device.open(folder) as device,
-        Residents.open(folder, device.now, os.urandom) as residents,
-    ):
+    with Device.open(folder) as device, Residents.open(folder, device.now, os.urandom) as residents:
         yield residents
 
 
@@ -228,67 +227,57 @@ def _passphrase(file: TextIO | None) -> str:
 @click.argument("name")
 @click.option("--role", type=click.Choice(["owner", "reader"]), default="reader", show_default=True)
 @passphrase_option
-@json_option
-def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None, as_json: bool) -> None:
+@json_or_text(CHANGE)
+def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None) -> Shown:
     """Add the resident NAME. An owner may do everything; a reader looks and checks."""
     passphrase = _passphrase(passphrase_file)
     with _residents(folder) as residents:
         residents.add(name, ResidentRole(role), passphrase)
         _record(folder, "resident added", name)
-    _say("added", name, as_json)
+    return {"name": name, "done": "added"}, f"added {name}"
 
 
 @users.command()
 @hub_option
 @click.argument("name")
 @passphrase_option
-@json_option
-def passphrase(folder: Path, name: str, passphrase_file: TextIO | None, as_json: bool) -> None:
+@json_or_text(CHANGE)
+def passphrase(folder: Path, name: str, passphrase_file: TextIO | None) -> Shown:
     """Give the resident NAME another PIN or passphrase."""
     new = _passphrase(passphrase_file)
     with _residents(folder) as residents:
         residents.change(name, new)
         _record(folder, "passphrase changed", name)
-    _say("changed", name, as_json)
+    return {"name": name, "done": "changed"}, f"changed {name}"
 
 
 @users.command()
 @hub_option
 @click.argument("name")
-@json_option
-def remove(folder: Path, name: str, as_json: bool) -> None:
+@json_or_text(CHANGE)
+def remove(folder: Path, name: str) -> Shown:
     """Remove the resident NAME, and sign NAME out everywhere."""
     with _residents(folder) as residents:
         residents.remove(name)
         _record(folder, "resident removed", name)
-    _say("removed", name, as_json)
+    return {"name": name, "done": "removed"}, f"removed {name}"
 
 
 @users.command("list")
 @hub_option
-@json_option
-def list_users(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.inspect.users/1")
+def list_users(folder: Path) -> Shown:
     """List the residents."""
     with _residents(folder) as residents:
         found = [
             {"name": one.name, "role": str(one.role), "added": utc_text(one.added)}
             for one in residents.all()
         ]
-    if as_json:
-        print_json("meterlet.inspect.users/1", {"users": found})
-        return
-    for one in found:
-        click.echo(f"{one['name']:20} {one['role']:8} since {one['added']}")
+    lines = [f"{one['name']:20} {one['role']:8} since {one['added']}" for one in found]
+    return {"users": found}, lines
 
 
 def _record(folder: Path, event: str, name: str) -> None:
     with Device.open(folder) as device:
         facts = {"event": event, "resident": name, "address": "console"}
         device.disclosure.log.append(device.now(), DOOR, facts)
-
-
-def _say(done: str, name: str, as_json: bool) -> None:
-    if as_json:
-        print_json("meterlet.inspect.users.change/1", {"name": name, "done": done})
-    else:
-        click.echo(f"{done} {name}")

@@ -26,11 +26,10 @@ from hub.inspection.views.live import PowerNow, fine_uses, power_now
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
-from meterlet.commands.common import hub_option, json_option, print_json
+from meterlet.commands.common import DAY, FILE, hub_option, json_option, print_json
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
-DAY: Final = click.DateTime(["%Y-%m-%d"])
 COLUMNS: Final = ("from", "kWh", "bands", "peak W", "state", "cost")
 FED_IN: Final = "kWh fed in"
 """The last column, where the meter counts that."""
@@ -60,7 +59,7 @@ WIDER: Final = {
 @click.option("--compare", "with_before", is_flag=True, help="Beside the period before it.")
 @click.option(
     "--tariff",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Price under this tariff instead of those your supplier sent.",
 )
 @click.option("--fine", is_flag=True, help="One day between its readings, as finely as they are.")

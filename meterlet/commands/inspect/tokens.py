@@ -11,12 +11,12 @@ from hub.device import Device
 from hub.inspection.api.tokens import Scope, Token, Tokens
 from hub.inspection.store import open_inspection
 from hub.text import utc_text
-from meterlet.commands.common import hub_option, json_option, print_json
+from meterlet.commands.common import Shown, hub_option, json_option, json_or_text, print_json
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def tokens() -> None:
     """Tokens for programs that read along: one a program, for what it needs."""
 
@@ -46,20 +46,12 @@ def create(folder: Path, name: str, scopes: tuple[str, ...], as_json: bool) -> N
 
 @tokens.command("list")
 @hub_option
-@json_option
-def list_tokens(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.inspect.tokens/1")
+def list_tokens(folder: Path) -> Shown:
     """List all tokens, revoked ones included, without their secrets."""
     with Device.open(folder) as device, open_inspection(device) as database:
         found = [_facts(token) for token in Tokens(database, device).all()]
-    if as_json:
-        print_json("meterlet.inspect.tokens/1", {"tokens": found})
-        return
-    for token in found:
-        state = f"revoked {token['revoked']}" if token["revoked"] else "holds"
-        used = f"last used {token['last_day']}" if token["last_day"] else "never used"
-        click.echo(
-            f"{token['number']:3} {token['name']}: {', '.join(token['scopes'])}; {state}, {used}"
-        )
+    return {"tokens": found}, list(map(_line, found))
 
 
 @tokens.command()
@@ -70,6 +62,12 @@ def revoke(folder: Path, number: int) -> None:
     with Device.open(folder) as device, open_inspection(device) as database:
         Tokens(database, device).revoke(number)
     click.echo(f"token {number} is revoked")
+
+
+def _line(token: dict[str, Any]) -> str:
+    state = f"revoked {token['revoked']}" if token["revoked"] else "holds"
+    used = f"last used {token['last_day']}" if token["last_day"] else "never used"
+    return f"{token['number']:3} {token['name']}: {', '.join(token['scopes'])}; {state}, {used}"
 
 
 def _facts(token: Token) -> dict[str, Any]:

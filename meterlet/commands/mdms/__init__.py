@@ -11,7 +11,7 @@ from meterlet.commands.mdms.store import budget, init, notice, rotate
 __all__ = ["mdms"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def mdms() -> None:
     """The grid operator's server: it decrypts and stores sums, never the use of one home."""
 

@@ -5,23 +5,17 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import folder_option
+from meterlet.commands.common import DAY, FILE, folder_option
 from protocols.metrology import Period
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.publishing import Mechanism, Published, Publisher
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.privacy_notice import NANO, parse_rho
-
-DAY: Final = click.DateTime(["%Y-%m-%d"])
-
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
-PRESENT_FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 mdms_option = folder_option("mdms", "The MDMS's folder.")
 region_option = click.option("--region", required=True, help="Whose homes' sum.")

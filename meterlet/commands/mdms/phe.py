@@ -8,8 +8,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import json_option, print_json
-from meterlet.commands.mdms.options import FILE, mdms_option, output_option
+from meterlet.commands.common import FILE, Shown, json_or_text
+from meterlet.commands.mdms.options import mdms_option, output_option
 from meterlet.commands.tariff_files import write_new
 from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey
 from utility_server.errors import CannotVerify
@@ -80,24 +80,21 @@ def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
 @phe.command("decrypt")
 @click.argument("private_file", metavar="PRIVATE", type=FILE)
 @click.argument("ciphertext", type=FILE)
-@json_option
-def decrypt(private_file: Path, ciphertext: Path, as_json: bool) -> None:
+@json_or_text("meterlet.mdms.phe.decrypt/1")
+def decrypt(private_file: Path, ciphertext: Path) -> Shown:
     """Open an encrypted whole number or sum with a PRIVATE key, a file of mode 0600."""
     with _named(private_file):
         key = private_from_json(read_secret(private_file))
     encrypted = _ciphertext(ciphertext, key.public_key)
     with _named(ciphertext):
         number = encrypted.open(key)
-    if as_json:
-        print_json("meterlet.mdms.phe.decrypt/1", {"number": number})
-    else:
-        click.echo(number)
+    return {"number": number}, str(number)
 
 
 @click.command()
 @mdms_option
-@json_option
-def check(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.mdms.check/1")
+def check(folder: Path) -> Shown:
     """Let other programs check the MDMS's Paillier key: its primes, and sums of fresh numbers.
 
     Exit code 3 if they find something else than this program, 4 if the key is split.
@@ -105,13 +102,11 @@ def check(folder: Path, as_json: bool) -> None:
     with Mdms.open(folder) as workspace:
         found = second_opinion(_whole(workspace), workspace.randomness)
     facts = {"key": found.key_id.hex(), "bits": found.bits, "numbers": found.numbers}
-    if as_json:
-        print_json("meterlet.mdms.check/1", {"verdict": "agrees", **facts})
-    else:
-        click.echo(
-            f"key {facts['key']} of {found.bits} bits: PyCryptodome finds its primes prime, and"
-            f" python-paillier opens a sum of {found.numbers} fresh numbers as this program does"
-        )
+    text = (
+        f"key {facts['key']} of {found.bits} bits: PyCryptodome finds its primes prime, and"
+        f" python-paillier opens a sum of {found.numbers} fresh numbers as this program does"
+    )
+    return {"verdict": "agrees", **facts}, text
 
 
 def _whole(workspace: Mdms) -> PaillierPrivateKey:

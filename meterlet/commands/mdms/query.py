@@ -11,9 +11,15 @@ from rich.table import Table
 
 from hub.text import utc_text
 from meterlet.commands.budget_text import budget_facts, budget_line
-from meterlet.commands.common import Exit, json_option, print_json
-from meterlet.commands.mdms.options import (
+from meterlet.commands.common import (
     PRESENT_FILE,
+    Exit,
+    Shown,
+    json_option,
+    json_or_text,
+    print_json,
+)
+from meterlet.commands.mdms.options import (
     CurveRequest,
     curve_facts,
     curve_options,
@@ -153,14 +159,8 @@ def forecast(
 @click.option(
     "--forecast", "days", type=click.IntRange(1, 31), help="Also draw a forecast of so many days."
 )
-@json_option
-def plot(
-    folder: Path,
-    question: CurveRequest,
-    output: Path,
-    days: int | None,
-    as_json: bool,
-) -> None:
+@json_or_text("meterlet.mdms.plot/1")
+def plot(folder: Path, question: CurveRequest, output: Path, days: int | None) -> Shown:
     """Draw a region's load curve as an SVG picture."""
     region = question.region
     with Mdms.open(folder) as workspace:
@@ -173,16 +173,13 @@ def plot(
             lines += [_line(method, forecast_of(curve, days, method)) for method in METHODS]
         picture = draw(title, lines, find_zone(curve.zone)).encode()
         write_new(output, picture, 0o644)
-    if as_json:
-        facts = {
-            "picture": str(output),
-            "bytes": len(picture),
-            "slots": len(curve.slots),
-            "noise": noise_facts(published),
-        }
-        print_json("meterlet.mdms.plot/1", facts)
-    else:
-        click.echo(f"drew {len(curve.slots)} slots as {output}")
+    facts = {
+        "picture": str(output),
+        "bytes": len(picture),
+        "slots": len(curve.slots),
+        "noise": noise_facts(published),
+    }
+    return facts, f"drew {len(curve.slots)} slots as {output}"
 
 
 def _line(name: str, expected: LoadForecast) -> CurveLine:

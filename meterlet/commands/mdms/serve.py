@@ -6,8 +6,15 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import fail, json_option, print_json
-from meterlet.commands.mdms.options import PRESENT_FILE, mdms_option
+from meterlet.commands.common import (
+    PRESENT_FILE,
+    Shown,
+    fail,
+    json_option,
+    json_or_text,
+    print_json,
+)
+from meterlet.commands.mdms.options import mdms_option
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.mdms.control_socket import MdmsServer
 from utility_server.grid.mdms.workspace import Mdms
@@ -22,8 +29,8 @@ from utility_server.head_end import Address
     required=True,
     type=PRESENT_FILE,
 )
-@json_option
-def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
+@json_or_text("meterlet.mdms.admit/1")
+def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
     """Admit meters to sums, by the CERTIFICATES of a trusted authority."""
     admitted = []
     with Mdms.open(folder) as workspace:
@@ -33,10 +40,7 @@ def admit(folder: Path, certificates: tuple[Path, ...], as_json: bool) -> None:
             except EnrolmentRefused as refused:
                 fail(f"{path}: {refused}")
             admitted.append({"meter": certificate.meter.hex(), "region": certificate.region})
-    if as_json:
-        print_json("meterlet.mdms.admit/1", {"admitted": admitted})
-    else:
-        click.echo(f"{len(admitted)} meters may be members of sums")
+    return {"admitted": admitted}, f"{len(admitted)} meters may be members of sums"
 
 
 @click.command()

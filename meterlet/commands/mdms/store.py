@@ -7,14 +7,14 @@ import rich_click as click
 
 from meterlet.commands.budget_text import budget_facts, budget_line
 from meterlet.commands.common import (
+    FILE,
     FOLDER,
+    PRESENT_FILE,
+    Shown,
     default_folder,
-    json_option,
-    print_json,
+    json_or_text,
 )
 from meterlet.commands.mdms.options import (
-    FILE,
-    PRESENT_FILE,
     Rho,
     mdms_option,
     output_option,
@@ -56,15 +56,14 @@ from utility_server.keys import read_secret
     type=FILE,
     help="Split the key; a new file for the other share, which goes to a trustee.",
 )
-@json_option
+@json_or_text("meterlet.mdms.init/1")
 def init(
     folder: Path,
     authorities: tuple[Path, ...],
     bits: str,
     paillier_key: Path | None,
     trustee_share: Path | None,
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     trusted = [public_key(path) for path in authorities]
     paillier = int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
@@ -72,16 +71,16 @@ def init(
         Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace,
     ):
         public = workspace.signing.public_key().public_bytes_raw().hex()
-    if as_json:
-        print_json("meterlet.mdms.init/1", {"mdms": str(folder), "public_key": public})
-    else:
-        click.echo(f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}")
+    return {
+        "mdms": str(folder),
+        "public_key": public,
+    }, f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}"
 
 
 @click.command()
 @mdms_option
-@json_option
-def rotate(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.mdms.rotate/1")
+def rotate(folder: Path) -> Shown:
     """Seal all that is stored under new keys, and destroy the old ones."""
     with Mdms.open(folder) as workspace:
         done = workspace.store.rotate()
@@ -91,18 +90,15 @@ def rotate(folder: Path, as_json: bool) -> None:
         "rows_sealed": done.rows,
         "wrapping_keys_destroyed": done.retired,
     }
-    if as_json:
-        print_json("meterlet.mdms.rotate/1", facts)
-    else:
-        click.echo(f"{done.rows} rows sealed under data key {done.data_key}; old keys destroyed")
+    return facts, f"{done.rows} rows sealed under data key {done.data_key}; old keys destroyed"
 
 
 @click.command()
 @mdms_option
 @region_option
 @click.option("--rho", "nano_rho", type=Rho(), help="Grant so much in all; else it is only shown.")
-@json_option
-def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> None:
+@json_or_text("meterlet.mdms.budget/1")
+def budget(folder: Path, region: str, nano_rho: int | None) -> Shown:
     """Show or grant a region's privacy budget: how much may be published about it."""
     with Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
@@ -110,26 +106,20 @@ def budget(folder: Path, region: str, nano_rho: int | None, as_json: bool) -> No
             publisher.budget(region) if nano_rho is None else publisher.grant(region, nano_rho)
         )
     facts = budget_facts(granted)
-    if as_json:
-        print_json("meterlet.mdms.budget/1", {"region": region, "budget": facts})
-    else:
-        click.echo(f"{region}: {budget_line(granted)}")
+    return {"region": region, "budget": facts}, f"{region}: {budget_line(granted)}"
 
 
 @click.command()
 @mdms_option
 @region_option
 @output_option("A new file for the notice.")
-@json_option
-def notice(folder: Path, region: str, output: Path, as_json: bool) -> None:
+@json_or_text("meterlet.mdms.notice/1")
+def notice(folder: Path, region: str, output: Path) -> Shown:
     """Write a signed notice for residents: what was published about their region."""
     with Mdms.open(folder) as workspace:
         publisher = Publisher(workspace.store)
         granted, releases = publisher.budget(region), publisher.releases(region)
         statement = PrivacyNotice(granted, workspace.now(), releases)
         write_new(output, statement.sign(workspace.signing), 0o644)
-    if as_json:
-        facts = {"notice": str(output), "region": region, "budget": budget_facts(statement.budget)}
-        print_json("meterlet.mdms.notice/1", facts)
-    else:
-        click.echo(f"{region}: {budget_line(statement.budget)}; signed as {output}")
+    facts = {"notice": str(output), "region": region, "budget": budget_facts(statement.budget)}
+    return facts, f"{region}: {budget_line(statement.budget)}; signed as {output}"

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Manifest
 from meterlet.commands.applet_dev import key, new, run
+from meterlet.commands.main import main
 
 
 def invoke(command: Any, *arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, ["applet", command.name, *map(str, arguments)])
 
 
 @pytest.fixture

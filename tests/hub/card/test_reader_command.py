@@ -4,12 +4,14 @@
 import socket
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from hub.card.profile import PROFILES
 from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
+from meterlet.commands.main import main
 from tests.support.card_host import Manager
 
 
@@ -19,8 +21,8 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: AppletMachin
     monkeypatch.setattr(reader, "open_machine", lambda: machine)
 
 
-def run(command: object, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(command, list(arguments))  # type: ignore[arg-type]  # a command
+def run(command: click.Command, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["hub", str(command.name), *arguments])
     return result.exit_code, result.output
 
 
