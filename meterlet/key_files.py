@@ -12,6 +12,22 @@ class KeyFileProblem(Exception):
     """A file is not the key it should be."""
 
 
+def public_pem(key: Ed25519PublicKey) -> bytes:
+    """Return a public key as a PEM file has it."""
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def private_pem(key: Ed25519PrivateKey) -> bytes:
+    """Return a private key as a PEM file has it, without a password."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
 def public_key(path: Path) -> Ed25519PublicKey:
     """Return the Ed25519 public key in a PEM file."""
     try:

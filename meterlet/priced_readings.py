@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from errno import EINVAL
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -95,27 +96,19 @@ def _load(path: Path, data: bytes, key: Ed25519PublicKey | None) -> LoadedTariff
         text = data.decode()
     except UnicodeDecodeError:
         raise TariffError("neither UTF-8 text nor a tariff document") from None
-    return LoadedTariff(load_toml(text, source=str(path), files=_beside(path)), "none")
+    beside = partial(_read_beside, path.parent)
+    return LoadedTariff(load_toml(text, source=str(path), files=beside), "none")
 
 
-class _Beside:
-    """Reads the files that a source refers to: those in its own folder or below."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, name: str) -> str:
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts:
-            raise PermissionError(1, "is not in the tariff's own folder", name)
-        try:
-            return read_bytes(self._folder / inside).decode()
-        except UnicodeDecodeError:
-            raise OSError(EINVAL, "not UTF-8 text", name) from None
-
-
-def _beside(path: Path) -> _Beside:
-    return _Beside(path.parent)
+def _read_beside(folder: Path, name: str) -> str:
+    """Return a file that a source refers to: one in the source's own folder or below."""
+    inside = PurePosixPath(name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise PermissionError(1, "is not in the tariff's own folder", name)
+    try:
+        return read_bytes(folder / inside).decode()
+    except UnicodeDecodeError:
+        raise OSError(EINVAL, "not UTF-8 text", name) from None
 
 
 def read_bytes(path: Path) -> bytes:

@@ -65,10 +65,8 @@ def build(folder: Path, signer: Path, manifest: str, output: Path | None) -> Sho
         folder, private_key(signer), [folder.resolve().parent, SOURCES], manifest
     )
     output.write_bytes(content)
-    return {
-        "package": str(output),
-        "bytes": len(content),
-    }, f"packed {folder} as {output}, {len(content):,} bytes"
+    facts = {"package": str(output), "bytes": len(content)}
+    return facts, f"packed {folder} as {output}, {len(content):,} bytes"
 
 
 @applet.command()

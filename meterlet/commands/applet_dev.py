@@ -13,12 +13,6 @@ from typing import Any, Final
 
 import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.manifest import Confinement
@@ -34,6 +28,7 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.demo.sample_hub import SampleHub, Step
+from meterlet.key_files import private_pem, public_pem
 from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
 
@@ -107,12 +102,11 @@ def key(path: Path) -> None:
     A vendor signs applets with it, or a recipient is known by it.
     """
     made = Ed25519PrivateKey.generate()
-    public = made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     beside = path.with_name(f"{path.name}.pub")
     if beside.exists():
         fail(f"{beside}: exists already")
-    write_secret(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    beside.write_bytes(public)
+    write_secret(path, private_pem(made))
+    beside.write_bytes(public_pem(made.public_key()))
     click.echo(f"made {path}, which is secret, and {beside}")
 
 

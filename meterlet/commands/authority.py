@@ -33,10 +33,8 @@ def authority() -> None:
 def init(folder: Path) -> Shown:
     """Make an authority with a new key in FOLDER."""
     public = Authority.create(folder).public_key.public_bytes_raw().hex()
-    return {
-        "authority": str(folder),
-        "public_key": public,
-    }, f"made an authority in {folder}; its public key is {folder / 'public.pem'}"
+    facts = {"authority": str(folder), "public_key": public}
+    return facts, f"made an authority in {folder}; its public key is {folder / 'public.pem'}"
 
 
 @authority.command()
@@ -53,8 +51,5 @@ def certify(folder: Path, region: str, meter: bytes, certifier: bytes, output: P
     except EnrolmentRefused as refused:
         fail(str(refused))
     write_new(output, certificate.encode(), 0o644)
-    return {
-        "region": region,
-        "meter": meter.hex(),
-        "certificate": str(output),
-    }, f"wrote the certificate of meter {meter.hex()} to {output}"
+    facts = {"region": region, "meter": meter.hex(), "certificate": str(output)}
+    return facts, f"wrote the certificate of meter {meter.hex()} to {output}"

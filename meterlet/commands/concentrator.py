@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet concentrator`: between hubs and MDMS; it holds no key."""
 
-import asyncio
-import signal
-import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import PRESENT_FILE, json_option, print_json
+from meterlet.commands.common import PRESENT_FILE, json_option
+from meterlet.commands.serving import (
+    announce,
+    complain,
+    host_option,
+    port_option,
+    run_until_stopped,
+)
 from meterlet.key_files import public_key
 from utility_server.grid.concentrator.hubs import Hubs, read_hubs
 from utility_server.grid.concentrator.server import Answering
@@ -29,8 +32,8 @@ def concentrator() -> None:
     "--hubs", type=PRESENT_FILE, required=True, help="JSON: the hubs and where they listen."
 )
 @click.option("--operator", type=PRESENT_FILE, required=True, help="The MDMS's public key (PEM).")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=7817, show_default=True)
+@host_option
+@port_option(7817)
 @click.option(
     "--at-once",
     type=click.IntRange(1, 256),
@@ -79,34 +82,7 @@ def serve(
 
 def run(answering: Answering, host: str, port: int, schema: str | None) -> None:
     """Let a concentrator or trustee serve until it is interrupted or terminated."""
-
-    def ready(address: str, chosen: int) -> None:
-        if schema is not None:
-            print_json(schema, {"host": address, "port": chosen})
-        else:
-            click.echo(f"listening on {address}:{chosen}; Ctrl-C ends it")
-        sys.stdout.flush()
-
-    async def main(stop: asyncio.Event) -> None:
-        await serve_line(
-            answering,
-            host,
-            port,
-            ready,
-            stop,
-            complain=lambda line: click.echo(f"meterlet: {line}", err=True),
-        )
-
-    run_until_stopped(main)
-
-
-def run_until_stopped(server: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a server until the event that it gets is set: interrupted or terminated."""
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await server(stop)
-
-    asyncio.run(main())
+    ready = announce(schema)
+    run_until_stopped(
+        lambda stop: serve_line(answering, host, port, ready, stop, complain=complain)
+    )

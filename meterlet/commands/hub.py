@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
-import asyncio
 import re
-import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import rich_click as click
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Description, Device
 from hub.link import serve as serve_link
@@ -39,7 +35,14 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot
-from meterlet.key_files import public_key
+from meterlet.commands.serving import (
+    announce,
+    complain,
+    host_option,
+    port_option,
+    run_until_stopped,
+)
+from meterlet.key_files import public_key, public_pem
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
@@ -137,8 +140,7 @@ def init(
     trusted += [("authorities", path, public_key(path)) for path in authorities]
     with Device.create(folder, description) as device:
         for number, (kind, path, key) in enumerate(trusted):
-            pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (folder / kind / f"{number}-{path.stem}.pem").write_bytes(pem)
+            (folder / kind / f"{number}-{path.stem}.pem").write_bytes(public_pem(key))
         certifier = device.main.certifier.keys.public_key.public_bytes_raw().hex()
     made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
     return made, f"made a hub for meter {meter_id.hex()} in {folder}"
@@ -320,8 +322,8 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
 
 @hub.command()
 @hub_option
-@json_option
-def status(folder: Path, as_json: bool) -> None:
+@json_or_text("meterlet.hub.status/1")
+def status(folder: Path) -> Shown:
     """Show the meter, the readings and the applets of a hub."""
     with Device.open(folder) as device:
         vault, channel = device.main.vault, device.main.channel
@@ -346,12 +348,11 @@ def status(folder: Path, as_json: bool) -> None:
             "log_entries": device.disclosure.log.verify(),
         }
         codes = device.description.registers
-    if as_json:
-        print_json("meterlet.hub.status/1", facts)
-        return
-    facts["registers"] = ", ".join(map(str, map(Obis, codes)))
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):17} {'-' if value is None else value}")
+    shown = {**facts, "registers": ", ".join(map(str, map(Obis, codes)))}
+    return facts, [
+        f"{name.replace('_', ' '):17} {'-' if value is None else value}"
+        for name, value in shown.items()
+    ]
 
 
 def _certified_days(register: MeteredRegister) -> int:
@@ -371,26 +372,16 @@ def _feed_in_facts(device: Device) -> dict[str, object]:
 
 @hub.command()
 @hub_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=7816, show_default=True)
+@host_option
+@port_option(7816)
 @json_option
 def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
     """Answer recipients' questions to the applets until interrupted."""
     with Device.open(folder) as device:
         card = device.card(open_machine())
-
-        def ready(address: str, chosen: int) -> None:
-            if as_json:
-                print_json("meterlet.hub.serve/1", {"host": address, "port": chosen})
-            else:
-                click.echo(f"listening on {address}:{chosen}; Ctrl-C ends it")
-            sys.stdout.flush()
-
-        async def run() -> None:
-            stop = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await serve_link(
+        ready = announce("meterlet.hub.serve/1" if as_json else None)
+        run_until_stopped(
+            lambda stop: serve_link(
                 card,
                 device.disclosure,
                 host,
@@ -398,7 +389,6 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
                 ready,
                 stop,
                 tick=lambda: device.tick(card),
-                complain=lambda line: click.echo(f"meterlet: {line}", err=True),
+                complain=complain,
             )
-
-        asyncio.run(run())
+        )

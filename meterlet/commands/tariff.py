@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
@@ -16,7 +15,7 @@ from hub.text import utc_text
 from meterlet.commands.common import DAY, Shown, json_option, json_or_text, print_json
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
-from meterlet.key_files import private_key, public_key
+from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import (
     LoadedTariff,
     price_use,
@@ -225,22 +224,13 @@ def sign(file: Path, key: Path, out: Path, dry_run: bool) -> Shown:
 def keygen(out: Path) -> Shown:
     """Create a key pair for signing tariffs; existing files are left alone."""
     secret = Ed25519PrivateKey.generate()
-    public_key = secret.public_key()
     public = out.with_name(f"{out.name}.pub")
     with errors_at(out):
         if public.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(public))
-        pem = secret.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        write_new(out, pem, 0o600)
-        pem = public_key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        write_new(public, pem, 0o644)
-    key_id = key_id_of(public_key).hex()
+        write_new(out, private_pem(secret), 0o600)
+        write_new(public, public_pem(secret.public_key()), 0o644)
+    key_id = key_id_of(secret.public_key()).hex()
     files = {"private_key": str(out), "public_key": str(public)}
     return {**files, "key_id": key_id}, f"wrote {out} (keep it secret) and {public}, key {key_id}"
 

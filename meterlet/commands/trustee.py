@@ -7,6 +7,7 @@ import rich_click as click
 
 from meterlet.commands.common import PRESENT_FILE, json_option
 from meterlet.commands.concentrator import run
+from meterlet.commands.serving import host_option, port_option
 from meterlet.key_files import public_key
 from protocols.aggregation.rules import SMALLEST_GROUP
 from utility_server.grid.trustee import Trustee
@@ -29,8 +30,8 @@ def trustee() -> None:
     help="Public key (PEM) of an authority whose meters count.",
 )
 @click.option("--smallest-group", type=click.IntRange(3), default=SMALLEST_GROUP, show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=7818, show_default=True)
+@host_option
+@port_option(7818)
 @json_option
 def serve(
     share: Path,

@@ -5,10 +5,7 @@ It holds everything a dishonest resident or vendor would hold, readings and blin
 and lies as consistently as that allows; only the certifier, which is sealed, is out of its reach.
 """
 
-import asyncio
 import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -29,7 +26,8 @@ from hub.link import serve as serve_link
 from hub.machine.bundle import Bundle
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
-from meterlet.commands.common import hub_option, open_machine, print_json
+from meterlet.commands.common import hub_option, open_machine
+from meterlet.commands.serving import announce, run_until_stopped
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.platform.services import Platform
@@ -311,23 +309,15 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
         honest = device.card(machine)
         card = cast("Card", FlippingCard(honest)) if kind == "message" else honest
 
-        def ready(host: str, chosen: int) -> None:
-            print_json("meterlet.hub.serve/1", {"host": host, "port": chosen})
-            sys.stdout.flush()
-
-        async def run() -> None:
-            stop = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-            await serve_link(
+        run_until_stopped(
+            lambda stop: serve_link(
                 card,
                 device.disclosure,
                 "127.0.0.1",
                 port,
-                ready,
+                announce("meterlet.hub.serve/1"),
                 stop,
                 tick=lambda: device.tick(honest),
                 complain=lambda line: click.echo(line, err=True),
             )
-
-        asyncio.run(run())
+        )

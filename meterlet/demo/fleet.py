@@ -35,7 +35,7 @@ from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, Readout
 from meterlet.commands.common import one_line_errors, open_machine, print_json
-from meterlet.commands.concentrator import run_until_stopped
+from meterlet.commands.serving import run_until_stopped
 from meterlet.demo.dishonest_home import make_liar, vanishing
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.device import Description, Device
 from hub.disclosure.wording import consent_in_words
@@ -33,6 +32,7 @@ from hub.meters.replay import ReplayError
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import ReadingFlag, Readout
 from hub.text import local_day, utc_text
+from meterlet.key_files import public_pem
 from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Bill, Register, Tariff, billed_registers
@@ -149,7 +149,7 @@ class Journey:
         home = self.household
         description = Description(meter, home.registers, home.zone, home.slot_minutes)
         device = Device.create(self.folder / "hub", description)
-        pem = vendor.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        pem = public_pem(vendor.public_key())
         (device.folder / "vendors" / "meterlet.pem").write_bytes(pem)
         return device
 

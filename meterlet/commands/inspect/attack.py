@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect attack`: what could be inferred from your curve, and from what was told."""
 
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -35,26 +34,19 @@ def attack_command(folder: Path, first: datetime, last: datetime | None) -> Show
 
 def show_attack(console: Console, view: AttackView) -> None:
     """Print what the attack finds on each curve."""
-    table = Table("on the curve of", Column("every", justify="right"), title=_title(view))
+    title = f"What the attack finds, {view.period.first} to {view.period.last}"
+    table = Table("on the curve of", Column("every", justify="right"), title=title)
     for appliance in Appliance:
         table.add_column(appliance.replace("_", " "), justify="right")
     table.add_column("of yours", justify="right")
     table.add_row("the house itself", *_cells(view.house), "")
-    results = dict(view.recipients)
-    if len(results) > 1:
-        results["all of them together"] = view.together
-    for name, result in results.items():
+    for name, result in view.others:
         of_yours = f"{result.found} of {view.house.found}, {result.wrong} wrong"
-        table.add_row(Text(name), *_cells(result), of_yours)
+        table.add_row(Text(name or "all of them together"), *_cells(result), of_yours)
     console.print(table)
 
 
-def _title(view: AttackView) -> str:
-    return f"What the attack finds, {view.period.first} to {view.period.last}"
-
-
 def _cells(result: AttackResult) -> list[str]:
-    counts = Counter(one.appliance for one in result.activations)
     known = any(watts is not None for watts in result.curve.watts)
     step = f"{result.curve.step_seconds // 60} min" if known else "nothing"
-    return [step, *(str(counts[appliance]) for appliance in Appliance)]
+    return [step, *map(str, result.counts.values())]

@@ -43,6 +43,7 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
+from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
@@ -136,11 +137,9 @@ def _last_time(device: Device) -> int:
 
 def _last_month(device: Device) -> Period:
     """Return the last month that is certified to its end."""
-    span = device.main.journal.span()
-    if span is None:
-        raise InspectionError("no day is certified yet")
-    month = Period.month(span[1].year, span[1].month)
-    if month.last > span[1]:
+    last = last_certified_day(device)
+    month = Period.month(last.year, last.month)
+    if month.last > last:
         before = month.first - timedelta(days=1)
         month = Period.month(before.year, before.month)
     return month

@@ -41,6 +41,7 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
+from meterlet.commands.serving import complain, host_option, port_option
 from meterlet.key_files import KeyFileProblem
 
 CHANGE: Final = "meterlet.inspect.users.change/1"
@@ -50,8 +51,8 @@ EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a
 
 @click.command()
 @hub_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8321, show_default=True)
+@host_option
+@port_option(8321)
 @click.option("--name", "names", multiple=True, help="A further name browsers may use for it.")
 @click.option("--certificate", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
 @click.option("--key", type=PRESENT_FILE, help="TLS: its private key (PEM, mode 0600).")
@@ -101,7 +102,7 @@ async def _serve(
         Settings.origins_of((*own, *names), port, is_secure=tls is not None),
         open_machine,
         BillingProofs(),
-        complain=lambda line: click.echo(f"meterlet: {line}", err=True),
+        complain=complain,
     )
     parts = make_parts(settings)
     config = uvicorn.Config(

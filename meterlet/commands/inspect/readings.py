@@ -150,10 +150,11 @@ def _period(device: Device, by: By, first: datetime | None, last: datetime | Non
         return Period(first.date(), first.date() if last is None else last.date())
     if last is not None:
         raise click.UsageError("--until goes with --from")
-    return calendar_period(WIDER[by], _last_day(device))
+    return calendar_period(WIDER[by], last_certified_day(device))
 
 
-def _last_day(device: Device) -> date:
+def last_certified_day(device: Device) -> date:
+    """Return the last day that is certified; raise `InspectionError` where none is."""
     span = device.main.journal.span()
     if span is None:
         raise InspectionError("no day is certified yet")

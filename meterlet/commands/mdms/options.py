@@ -2,7 +2,7 @@
 """What the commands of `meterlet mdms` share: which region, which of its days, what noise."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -137,11 +137,15 @@ def curve_facts(curve: LoadCurve) -> dict[str, Any]:
         "homes": {"fewest": curve.fewest_homes, "most": curve.most_homes},
         "missing_home_slots": curve.missing,
         "gaps": [[utc_text(begin), utc_text(end)] for begin, end in curve.gaps],
-        "slots": [
-            {"start": utc_text(begin), "wh": wh}
-            for (begin, _), wh in zip(curve.slots, curve.uses_wh, strict=True)
-        ],
+        "slots": slot_facts(curve.slots, curve.uses_wh),
     }
+
+
+def slot_facts(slots: Sequence[tuple[int, int]], uses_wh: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what was used in each slot as the JSON outputs show it."""
+    return [
+        {"start": utc_text(begin), "wh": wh} for (begin, _), wh in zip(slots, uses_wh, strict=True)
+    ]
 
 
 def noise_facts(published: Published | None) -> dict[str, Any] | None:

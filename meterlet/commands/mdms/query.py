@@ -27,6 +27,7 @@ from meterlet.commands.mdms.options import (
     noise_facts,
     output_option,
     region_option,
+    slot_facts,
 )
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import find_zone
@@ -45,12 +46,7 @@ from utility_server.grid.mdms.workspace import Mdms
 @curve_options
 @click.option("--budget", "with_budget", is_flag=True, help="Show the region's privacy budget.")
 @json_option
-def query(
-    folder: Path,
-    question: CurveRequest,
-    with_budget: bool,
-    as_json: bool,
-) -> None:
+def query(folder: Path, question: CurveRequest, with_budget: bool, as_json: bool) -> None:
     """Show a region's load curve and its totals."""
     region = question.region
     with Mdms.open(folder) as workspace:
@@ -101,15 +97,10 @@ def query(
     type=click.IntRange(1, 366),
     help="Also say how wrong each method was from so many days in the past.",
 )
-@json_option
+@json_or_text("meterlet.mdms.forecast/1")
 def forecast(
-    folder: Path,
-    question: CurveRequest,
-    days: int,
-    method: str,
-    origins: int | None,
-    as_json: bool,
-) -> None:
+    folder: Path, question: CurveRequest, days: int, method: str, origins: int | None
+) -> Shown:
     """Forecast a region's load for the days after those stored or named."""
     region = question.region
     with Mdms.open(folder) as workspace:
@@ -121,35 +112,30 @@ def forecast(
             with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
                 task = bar.add_task("comparing", total=len(METHODS) * origins)
                 errors = evaluate(curve, days, origins, progress=lambda: bar.advance(task))
-    if as_json:
-        facts = {
-            "region": region,
-            "method": method,
-            "slots": [
-                {"start": utc_text(begin), "wh": wh}
-                for (begin, _), wh in zip(expected.slots, expected.uses_wh, strict=True)
-            ],
-            "noise": noise_facts(published),
-            "errors": [
-                {
-                    "method": accuracy.method,
-                    "mape": round(accuracy.mape, 6),
-                    "nrmse": round(accuracy.nrmse, 6),
-                    "slots": accuracy.slots,
-                }
-                for accuracy in errors
-            ],
-        }
-        print_json("meterlet.mdms.forecast/1", facts)
-        return
+    facts = {
+        "region": region,
+        "method": method,
+        "slots": slot_facts(expected.slots, expected.uses_wh),
+        "noise": noise_facts(published),
+        "errors": [
+            {
+                "method": accuracy.method,
+                "mape": round(accuracy.mape, 6),
+                "nrmse": round(accuracy.nrmse, 6),
+                "slots": accuracy.slots,
+            }
+            for accuracy in errors
+        ],
+    }
     begin, end = expected.slots[0][0], expected.slots[-1][1]
-    click.echo(
+    lines = [
         f"{region}: {sum(expected.uses_wh)} Wh from {utc_text(begin)} to {utc_text(end)},"
         f" at most {max(expected.uses_wh)} Wh in a slot, by {method}"
-    )
+    ]
     for accuracy in errors:
         ratios = f"MAPE {100 * accuracy.mape:6.2f} %   NRMSE {100 * accuracy.nrmse:6.2f} %"
-        click.echo(f"  {accuracy.method:15} {ratios}   ({accuracy.slots} slots)")
+        lines.append(f"  {accuracy.method:15} {ratios}   ({accuracy.slots} slots)")
+    return facts, lines
 
 
 @click.command()

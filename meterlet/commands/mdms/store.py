@@ -71,10 +71,8 @@ def init(
         Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace,
     ):
         public = workspace.signing.public_key().public_bytes_raw().hex()
-    return {
-        "mdms": str(folder),
-        "public_key": public,
-    }, f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}"
+    facts = {"mdms": str(folder), "public_key": public}
+    return facts, f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}"
 
 
 @click.command()

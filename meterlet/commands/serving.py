@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands that serve share: where they listen, what they say, and how they end."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import rich_click as click
+
+from meterlet.commands.common import print_json
+
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+)
+
+
+def port_option(default: int) -> Callable[[Any], Any]:
+    """Return the option that says which port to listen on; 0 for any that is free."""
+    return click.option("--port", type=click.IntRange(0, 65535), default=default, show_default=True)
+
+
+def announce(schema: str | None) -> Callable[[str, int], None]:
+    """Return what prints where a server listens: as JSON if there is a schema, else as text."""
+
+    def ready(host: str, port: int) -> None:
+        if schema is not None:
+            print_json(schema, {"host": host, "port": port})
+        else:
+            click.echo(f"listening on {host}:{port}; Ctrl-C ends it")
+        sys.stdout.flush()
+
+    return ready
+
+
+def complain(line: str) -> None:
+    """Print one line about a peer to stderr."""
+    click.echo(f"meterlet: {line}", err=True)
+
+
+def run_until_stopped(server: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a server until the event that it gets is set: interrupted or terminated."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await server(stop)
+
+    asyncio.run(main())
