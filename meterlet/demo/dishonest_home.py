@@ -4,8 +4,8 @@
 The liar's certifier signs the truth, since it is sealed; what is encrypted is something else.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from applets.aggregation.messages import Instruction
@@ -34,33 +34,45 @@ class _LyingCertifier(Certifier):
         return [limbs[0] ^ SHIFT, *limbs[1:]], load
 
 
-class _VanishingConnection:
-    def __init__(self, connection: CardConnection) -> None:
-        self._connection = connection
+@dataclass(frozen=True, slots=True)
+class SpoiledConnection:
+    """A conversation with a card in which somebody stands between."""
+
+    honest: CardConnection
+    exchange: Callable[[CardConnection, bytes], bytes]
 
     def transmit(self, apdu: bytes) -> bytes:
-        if CommandApdu.decode(apdu).ins == Instruction.CONTRIBUTE:
-            raise ConnectionError("the home has dropped out")
-        return self._connection.transmit(apdu)
+        """Carry an APDU there and the answer back, or do what `exchange` does instead."""
+        return self.exchange(self.honest, apdu)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+        return getattr(self.honest, name)
 
 
-class _VanishingCard:
-    def __init__(self, card: Card) -> None:
-        self._card = card
+@dataclass(frozen=True, slots=True)
+class SpoiledCard:
+    """A card at the end of such a line."""
 
-    def connect(self) -> CardConnection:
-        return cast("CardConnection", _VanishingConnection(self._card.connect()))
+    honest: Card
+    exchange: Callable[[CardConnection, bytes], bytes]
+
+    def connect(self) -> SpoiledConnection:
+        """Begin a conversation."""
+        return SpoiledConnection(self.honest.connect(), self.exchange)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._card, name)
+        return getattr(self.honest, name)
 
 
 def vanishing(card: Card) -> Card:
     """Return a card that hangs up on whoever asks for a contribution."""
-    return cast("Card", _VanishingCard(card))
+    return cast("Card", SpoiledCard(card, _hang_up))
+
+
+def _hang_up(connection: CardConnection, apdu: bytes) -> bytes:
+    if CommandApdu.decode(apdu).ins == Instruction.CONTRIBUTE:
+        raise ConnectionError("the home has dropped out")
+    return connection.transmit(apdu)
 
 
 def make_liar(device: Device) -> None:

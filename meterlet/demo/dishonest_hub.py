@@ -28,6 +28,7 @@ from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from meterlet.commands.common import hub_option, open_machine
 from meterlet.commands.serving import announce, run_until_stopped
+from meterlet.demo.dishonest_home import SpoiledCard
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.platform.services import Platform
@@ -268,33 +269,13 @@ class LyingMachine:
         return LyingInstance(self.honest.instance(bundle, platform), self.kind, self.device)
 
 
-@dataclass(slots=True)
-class FlippingConnection:
-    """A line on which one bit of a long answer falls over."""
-
-    honest: CardConnection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.honest, name)
-
-    def transmit(self, apdu: bytes) -> bytes:
-        """Carry an APDU there and the answer back, nearly."""
-        answer = self.honest.transmit(apdu)
-        if len(answer) < LONG_ANSWER:
-            return answer
-        place = len(answer) // 2
-        return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
-
-
-@dataclass(slots=True)
-class FlippingCard:
-    """A card at the end of such a line."""
-
-    honest: Card
-
-    def connect(self) -> FlippingConnection:
-        """Begin a conversation."""
-        return FlippingConnection(self.honest.connect())
+def flip_a_bit(connection: CardConnection, apdu: bytes) -> bytes:
+    """Carry an APDU there and the answer back; one bit of a long answer falls over."""
+    answer = connection.transmit(apdu)
+    if len(answer) < LONG_ANSWER:
+        return answer
+    place = len(answer) // 2
+    return answer[:place] + bytes([answer[place] ^ 1]) + answer[place + 1 :]
 
 
 @click.command()
@@ -307,7 +288,7 @@ def serve(kind: str, folder: Path, port: int, _as_json: bool) -> None:
     with Device.open(folder) as device:
         machine = cast("AppletMachine", LyingMachine(open_machine(), kind, device))
         honest = device.card(machine)
-        card = cast("Card", FlippingCard(honest)) if kind == "message" else honest
+        card = cast("Card", SpoiledCard(honest, flip_a_bit)) if kind == "message" else honest
 
         run_until_stopped(
             lambda stop: serve_link(

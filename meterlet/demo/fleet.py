@@ -15,7 +15,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -54,20 +54,26 @@ class Home:
     """Whether it encrypts something else than its certifier signs."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetPlan:
-    """What the process has to know."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingsPlan:
+    """Which readings come in, and how the hubs keep them."""
 
-    homes: list[Home]
-    readings: str
-    """A CSV file, or empty."""
+    readings: Path | None
+    """A CSV file; without one the households are synthetic."""
     unit: str
     interval_seconds: int
     readings_zone: str
     zone: str
     slot_minutes: int
-    first: str
-    last: str
+    period: Period
+    """The days whose readings come in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan(ReadingsPlan):
+    """What the process has to know."""
+
+    homes: list[Home]
     package: str
     """The applet's CAP file."""
     vendor: str
@@ -75,21 +81,19 @@ class FleetPlan:
     operator: str
     """The operator's public key, in hex."""
 
-    @property
-    def period(self) -> Period:
-        """The days whose readings come in."""
-        return Period(date.fromisoformat(self.first), date.fromisoformat(self.last))
-
     def write(self, path: Path) -> None:
         """Keep the plan in a file."""
-        path.write_text(json.dumps(asdict(self)))
+        path.write_text(json.dumps(asdict(self), default=str))
 
     @classmethod
     def read(cls, path: Path) -> "FleetPlan":
         """Return the plan in a file."""
         members: dict[str, Any] = json.loads(path.read_text())
-        homes = [Home(**home) for home in members.pop("homes")]
-        return cls(homes=homes, **members)
+        members["homes"] = [Home(**home) for home in members["homes"]]
+        members["readings"] = members["readings"] and Path(members["readings"])
+        days = members["period"]
+        members["period"] = Period(*(date.fromisoformat(days[end]) for end in ("first", "last")))
+        return cls(**members)
 
 
 @dataclass(slots=True)
@@ -155,22 +159,17 @@ def _file_of(home: Home) -> Path:
     return Path(f"{home.folder}.csv")
 
 
-@contextmanager
-def open_csv(path: Path) -> Iterator[TextIO]:
+def open_csv(path: Path) -> TextIO:
     """Open a CSV file, compressed (.csv.gz) or not."""
     if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
-            yield text
-    else:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            yield text
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
-def _split(plan: FleetPlan) -> None:
+def _split(path: Path, plan: FleetPlan) -> None:
     """Give each home a file of its own with its column of the days in question."""
     one_day = timedelta(days=1)
     first, last = plan.period.first - one_day, plan.period.last + one_day
-    path = Path(plan.readings)
     with ExitStack() as stack:
         text = stack.enter_context(open_csv(path))
         rows = csv.reader(text, strict=True)
@@ -223,8 +222,8 @@ def main() -> None:
     """Make and serve the homes of a plan."""
     with one_line_errors(), ExitStack() as stack:
         plan = FleetPlan.read(Path(sys.argv[1]))
-        if plan.readings:
-            _split(plan)
+        if plan.readings is not None:
+            _split(plan.readings, plan)
         machine, hubs = open_machine(), []
         for home in plan.homes:
             hub = _Hub.make(home, plan, machine)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,11 +26,11 @@ from hub.device import Device
 from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.installer import build_package
-from meterlet.demo.fleet import FleetPlan, Home
+from meterlet.demo.fleet import FleetPlan, Home, ReadingsPlan
 from meterlet.demo.search import Needles, SearchImpossible
 from meterlet.resources import APPLETS, SOURCES
 from protocols.aggregation.round import values_at_resolution
-from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from utility_server.grid.authority import Authority
 from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.mdms.control_socket import Request, ask
@@ -45,19 +45,12 @@ STOP_SECONDS: Final = 20
 LIAR: Final = "from meterlet.demo.dishonest_concentrator import serve; serve()"
 
 
-@dataclass(frozen=True, slots=True)
-class RegionPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionPlan(ReadingsPlan):
     """What is to be shown."""
 
     columns: tuple[str, ...]
     """A column of the CSV file for each home; empty strings for synthetic households."""
-    readings: Path | None
-    unit: str
-    interval_seconds: int
-    readings_zone: str
-    zone: str
-    slot_minutes: int
-    period: Period
     resolution_minutes: int
     source: str
     dropouts_percent: int
@@ -196,15 +189,8 @@ class Region:
     ) -> subprocess.Popen[str]:
         plan, path = self.plan, self.folder / f"fleet-{number}.json"
         FleetPlan(
+            **{shared.name: getattr(plan, shared.name) for shared in fields(ReadingsPlan)},
             homes=list(homes),
-            readings="" if plan.readings is None else str(plan.readings.resolve()),
-            unit=plan.unit,
-            interval_seconds=plan.interval_seconds,
-            readings_zone=plan.readings_zone,
-            zone=plan.zone,
-            slot_minutes=plan.slot_minutes,
-            first=plan.period.first.isoformat(),
-            last=plan.period.last.isoformat(),
             package=str(self.folder / "aggregation.cap"),
             vendor=str(self.folder / "vendor.pem"),
             authority=str(self.folder / "authority" / "public.pem"),
