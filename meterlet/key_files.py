@@ -22,9 +22,7 @@ def public_pem(key: Ed25519PublicKey) -> bytes:
 def private_pem(key: Ed25519PrivateKey) -> bytes:
     """Return a private key as a PEM file has it, without a password."""
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 

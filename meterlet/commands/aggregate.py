@@ -8,14 +8,7 @@ from typing import Any
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import (
-    DAY,
-    Exit,
-    fail,
-    json_option,
-    month_option,
-    print_json,
-)
+from meterlet.commands.common import DAY, Exit, fail, json_option, month_option, print_json
 from meterlet.commands.mdms.options import mdms_option
 from protocols.aggregation.paillier import SHORT_EXPONENT
 from protocols.aggregation.round import RESOLUTIONS

@@ -115,11 +115,7 @@ def key(path: Path) -> None:
 @click.option("--send", multiple=True, help="A command, in hexadecimal, instead of run.apdu.")
 @click.option("--parameters", default="", help="What the applet is installed with, in hexadecimal.")
 @click.option(
-    "--first",
-    type=DAY,
-    default="2026-03-01",
-    show_default=True,
-    help="The household's first day.",
+    "--first", type=DAY, default="2026-03-01", show_default=True, help="The household's first day."
 )
 @click.option("--days", type=click.IntRange(2, 92), default=31, show_default=True)
 @click.option("--zone", default="Europe/Berlin", show_default=True)

@@ -24,9 +24,7 @@ def bill() -> None:
     """Check a bill offline."""
 
 
-def _facts(
-    found: AnyResult,
-) -> tuple[dict[str, Any], str]:
+def _facts(found: AnyResult) -> tuple[dict[str, Any], str]:
     """Return what a right bundle says, and the same in a sentence."""
     match found:
         case VerifiedBillBundle():

@@ -65,11 +65,7 @@ DEFAULT_SOLAR: Final = 8
     help=f"Its panels, in kW; {DEFAULT_SOLAR} where the tariff credits feed-in.",
 )
 @click.option("--tamper", type=click.Choice(KINDS), help="Let the hub, or the line, cheat.")
-@click.option(
-    "--keep",
-    type=FOLDER,
-    help="Keep hub and utility in this new folder.",
-)
+@click.option("--keep", type=FOLDER, help="Keep hub and utility in this new folder.")
 @json_option
 @click.pass_context
 def demo(

@@ -77,11 +77,7 @@ SHOWN: Final = 3
     show_default="a core each, at most 4",
     help="How many processes the homes share; as many as homes for one each.",
 )
-@click.option(
-    "--keep",
-    type=FOLDER,
-    help="Keep homes, MDMS and logs in this new folder.",
-)
+@click.option("--keep", type=FOLDER, help="Keep homes, MDMS and logs in this new folder.")
 @json_option
 def aggregation(
     homes: int,

@@ -63,11 +63,7 @@ def sml() -> None:
 @click.option("--stream", is_flag=True, help="Print each frame as it arrives, in bounded memory.")
 @frame_limit
 def decode(
-    files: tuple[IO[bytes], ...],
-    as_json: bool,
-    salvage: bool,
-    stream: bool,
-    max_frame: int | None,
+    files: tuple[IO[bytes], ...], as_json: bool, salvage: bool, stream: bool, max_frame: int | None
 ) -> None:
     """Print the values in captures.
 

@@ -16,13 +16,7 @@ from meterlet.commands.common import DAY, Shown, json_option, json_or_text, prin
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
-from meterlet.priced_readings import (
-    LoadedTariff,
-    price_use,
-    read_bytes,
-    read_tariff,
-    read_use,
-)
+from meterlet.priced_readings import LoadedTariff, price_use, read_bytes, read_tariff, read_use
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from sml_codec import Obis
@@ -38,10 +32,7 @@ FILE: Final = click.Path(path_type=Path)
 UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
 key_option = click.option(
-    "--key",
-    "signer",
-    type=FILE,
-    help="Public key (PEM) of the tariff's signer.",
+    "--key", "signer", type=FILE, help="Public key (PEM) of the tariff's signer."
 )
 from_option = click.option(
     "--from", "first", type=DAY, help="First day of the period, in the tariff's zone."
@@ -184,11 +175,7 @@ def _period(
 @tariff.command()
 @click.argument("file", type=FILE)
 @click.option(
-    "--key",
-    "key",
-    required=True,
-    type=FILE,
-    help="Private key (PEM) of `meterlet tariff keygen`.",
+    "--key", "key", required=True, type=FILE, help="Private key (PEM) of `meterlet tariff keygen`."
 )
 @click.option("--out", required=True, type=FILE, help="File to create.")
 @click.option("--dry-run", is_flag=True, help="Do all but write.")
@@ -297,11 +284,7 @@ def import_(
 @until_option
 @json_or_text("meterlet.tariff.registers/1")
 def registers(
-    supplier: Path,
-    readings: Path,
-    as_trudi: bool,
-    first: datetime | None,
-    until: datetime | None,
+    supplier: Path, readings: Path, as_trudi: bool, first: datetime | None, until: datetime | None
 ) -> Shown:
     """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
 

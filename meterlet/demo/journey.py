@@ -216,9 +216,7 @@ class Journey:
             program = ["-c", LIAR, self.tamper]
         command = [sys.executable, *program, "--hub", str(self.folder / "hub")]
         return subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            [*command, "--port", "0", "--json"],
-            stdout=subprocess.PIPE,
-            text=True,
+            [*command, "--port", "0", "--json"], stdout=subprocess.PIPE, text=True
         )
 
     def _address(self, hub: subprocess.Popen[str]) -> Address:

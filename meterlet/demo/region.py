@@ -335,7 +335,7 @@ class Region:
                 },
                 **({"trustee": {"readings_found": seen["trustee"]}} if "trustee" in seen else {}),
                 "residents": {
-                    "sums_on_record": sum(len(facts["aggregates"]) for facts in released),
+                    "sums_on_record": sum(len(facts["aggregates"]) for facts in released)
                 },
             },
             "processes": {

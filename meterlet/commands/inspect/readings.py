@@ -58,9 +58,7 @@ WIDER: Final = {
 )
 @click.option("--compare", "with_before", is_flag=True, help="Beside the period before it.")
 @click.option(
-    "--tariff",
-    type=FILE,
-    help="Price under this tariff instead of those your supplier sent.",
+    "--tariff", type=FILE, help="Price under this tariff instead of those your supplier sent."
 )
 @click.option("--fine", is_flag=True, help="One day between its readings, as finely as they are.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the buckets as CSV.")

@@ -191,13 +191,7 @@ def _line(name: str, expected: LoadForecast) -> CurveLine:
 )
 @json_option
 def balance(
-    folder: Path,
-    region: str,
-    feeder: Path,
-    no_load_w: int,
-    loss: str,
-    level: float,
-    as_json: bool,
+    folder: Path, region: str, feeder: Path, no_load_w: int, loss: str, level: float, as_json: bool
 ) -> None:
     """Compare a feeder's meter with the homes' sum and the losses; exit code 3 if they differ."""
     losses = Losses(no_load_w, _ppm(loss))

@@ -23,12 +23,7 @@ from utility_server.head_end import Address
 
 @click.command()
 @mdms_option
-@click.argument(
-    "certificates",
-    nargs=-1,
-    required=True,
-    type=PRESENT_FILE,
-)
+@click.argument("certificates", nargs=-1, required=True, type=PRESENT_FILE)
 @json_or_text("meterlet.mdms.admit/1")
 def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
     """Admit meters to sums, by the CERTIFICATES of a trusted authority."""

@@ -6,20 +6,8 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.budget_text import budget_facts, budget_line
-from meterlet.commands.common import (
-    FILE,
-    FOLDER,
-    PRESENT_FILE,
-    Shown,
-    default_folder,
-    json_or_text,
-)
-from meterlet.commands.mdms.options import (
-    Rho,
-    mdms_option,
-    output_option,
-    region_option,
-)
+from meterlet.commands.common import FILE, FOLDER, PRESENT_FILE, Shown, default_folder, json_or_text
+from meterlet.commands.mdms.options import Rho, mdms_option, output_option, region_option
 from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key
 from utility_server.grid.mdms.phe_interchange import private_from_json
@@ -67,9 +55,7 @@ def init(
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     trusted = [public_key(path) for path in authorities]
     paillier = int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
-    with (
-        Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace,
-    ):
+    with Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace:
         public = workspace.signing.public_key().public_bytes_raw().hex()
     facts = {"mdms": str(folder), "public_key": public}
     return facts, f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}"
