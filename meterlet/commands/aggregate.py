@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import DAY, Exit, fail, json_option, month_option, print_json
+from meterlet.commands.common import DAY, Exit, fail, json_option, month_option, show
 from meterlet.commands.mdms.options import mdms_option
 from protocols.aggregation.paillier import SHORT_EXPONENT
 from protocols.aggregation.round import RESOLUTIONS
@@ -84,10 +84,7 @@ def aggregate(
             click.echo(line, err=True)
         else:
             facts = line
-    if as_json:
-        print_json("meterlet.utility.aggregate/1", facts)
-    else:
-        _show(region, facts)
+    show("meterlet.utility.aggregate/1", facts, lambda: _print_sum(region, facts), as_json=as_json)
     if facts["void"]:
         fail(f"region {region}: {facts['void']}")
     if not facts["verified"] or facts["culprits"]:
@@ -107,7 +104,7 @@ def _period(month: Period | None, first: datetime | None, last: datetime | None)
         raise click.UsageError(str(error)) from None
 
 
-def _show(region: str, facts: dict[str, Any]) -> None:
+def _print_sum(region: str, facts: dict[str, Any]) -> None:
     absent = len(facts["absent"]) + len(facts["refused"])
     if facts["verified"]:
         sums = facts["sums_wh"]

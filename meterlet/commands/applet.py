@@ -29,6 +29,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
     print_json,
+    show,
 )
 from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
@@ -120,10 +121,9 @@ def install(
             made = installer.install(read, parameters, progress)
             write_secret(enrolment, made.encode())
     aid = made.applet.hex().upper()
-    if as_json:
-        print_json("meterlet.applet.install/1", {"aid": aid, "enrolment": str(enrolment)})
-    else:
-        click.echo(f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}")
+    facts = {"aid": aid, "enrolment": str(enrolment)}
+    text = f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}"
+    show("meterlet.applet.install/1", facts, text, as_json=as_json)
 
 
 def about_feed_in(manifest: Manifest) -> list[str]:

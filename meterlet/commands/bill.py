@@ -2,12 +2,12 @@
 """`meterlet bill`: check a bill offline, with neither hub nor server."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import FILE, Exit, fail, json_option, print_json
+from meterlet.commands.common import FILE, Exit, fail, json_option, show
 from meterlet.verified_bundles import (
     AnyResult,
     VerifiedBillBundle,
@@ -17,6 +17,8 @@ from meterlet.verified_bundles import (
     read_bundle,
 )
 from utility_server.errors import CannotVerify, VerificationFailed
+
+SCHEMA: Final = "meterlet.bill.verify/1"
 
 
 @click.group()
@@ -68,12 +70,9 @@ def _tell(error: VerificationFailed | CannotVerify, *, as_json: bool) -> None:
     if isinstance(error, VerificationFailed):
         by = None if error.difference is None else str(error.difference)
         facts = {"verdict": "differs", "where": error.check, "by": by, "why": error.reason}
-    if as_json:
-        print_json("meterlet.bill.verify/1", facts)
-        return
     amount = f" by {facts['by']}" if facts.get("by") else ""
     where = f" at the check of the {facts['where']}" if "where" in facts else ""
-    click.echo(f"{facts['verdict']}{amount}{where}")
+    show(SCHEMA, facts, f"{facts['verdict']}{amount}{where}", as_json=as_json)
 
 
 @bill.command()
@@ -102,9 +101,7 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
                 fail(f"{bundle}: {error.reason}", Exit.REFUTED)
         _tell(error, as_json=as_json)
         raise
-    if as_json:
-        print_json("meterlet.bill.verify/1", facts)
-        return
-    click.echo(f"matches: {sentence} for {facts['from']} to {facts['until']}")
+    lines = [f"matches: {sentence} for {facts['from']} to {facts['until']}"]
     if facts["missing_slots"]:
-        click.echo(f"{facts['missing_slots']} slots are missing and not billed")
+        lines.append(f"{facts['missing_slots']} slots are missing and not billed")
+    show(SCHEMA, facts, lines, as_json=as_json)

@@ -190,8 +190,21 @@ def print_json(schema: str, data: Mapping[str, Any]) -> None:
     click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=2))
 
 
-Shown = tuple[Mapping[str, Any], str | list[str] | Callable[[], None]]
-"""What a command has to show: facts for programs; for people a text, lines, or what prints them."""
+ForPeople = str | list[str] | Callable[[], None]
+"""A text, lines, or what prints them."""
+Shown = tuple[Mapping[str, Any], ForPeople]
+"""What a command has to show: facts for programs, and the same for people."""
+
+
+def show(schema: str, facts: Mapping[str, Any], text: ForPeople, *, as_json: bool) -> None:
+    """Print what a command has to show: as one JSON object, or as text."""
+    if as_json:
+        print_json(schema, facts)
+    elif callable(text):
+        text()
+    else:
+        for line in [text] if isinstance(text, str) else text:
+            click.echo(line)
 
 
 def json_or_text(schema: str) -> Callable[[Callable[..., Shown]], Callable[..., None]]:
@@ -200,14 +213,7 @@ def json_or_text(schema: str) -> Callable[[Callable[..., Shown]], Callable[..., 
     def decorate(command: Callable[..., Shown]) -> Callable[..., None]:
         @wraps(command)
         def run(*arguments: Any, as_json: bool, **options: Any) -> None:
-            facts, text = command(*arguments, **options)
-            if as_json:
-                print_json(schema, facts)
-            elif callable(text):
-                text()
-            else:
-                for line in [text] if isinstance(text, str) else text:
-                    click.echo(line)
+            show(schema, *command(*arguments, **options), as_json=as_json)
 
         return json_option(run)
 

@@ -23,7 +23,7 @@ from meterlet.commands.common import (
     json_option,
     month_option,
     open_machine,
-    print_json,
+    show,
 )
 from meterlet.demo.dishonest_concentrator import KINDS
 from meterlet.demo.fleet import open_csv
@@ -134,10 +134,7 @@ def aggregation(
     place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
     with place as folder:
         facts = _run(Path(folder), plan, as_json)
-    if as_json:
-        print_json("meterlet.demo.aggregation/1", facts)
-    else:
-        _show(facts)
+    show("meterlet.demo.aggregation/1", facts, lambda: _print_sums(facts), as_json=as_json)
     if facts["cheats_found"] or not facts["sums_equal"]:
         raise SystemExit(int(Exit.REFUTED))
 
@@ -173,7 +170,7 @@ def _columns(path: Path, homes: int) -> tuple[str, ...]:
     return tuple(header[1 : homes + 1])
 
 
-def _show(facts: dict[str, Any]) -> None:
+def _print_sums(facts: dict[str, Any]) -> None:
     days = f"{facts['first_day']} to {facts['last_day']}"
     click.echo(f"{facts['homes']} homes, {days}, {facts['source']}")
     if facts["verified"]:

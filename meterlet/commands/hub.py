@@ -31,7 +31,7 @@ from meterlet.commands.common import (
     json_option,
     json_or_text,
     open_machine,
-    print_json,
+    show,
 )
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot
@@ -298,18 +298,14 @@ def _columns(
 
 
 def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            "meterlet.hub.ingest/1",
-            {
-                "readings": stored,
-                "telegrams": door.telegrams,
-                "days_certified": days,
-                "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
-            },
-        )
-    else:
-        click.echo(f"{stored} readings stored, {days} days certified")
+    facts = {
+        "readings": stored,
+        "telegrams": door.telegrams,
+        "days_certified": days,
+        "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
+    }
+    text = f"{stored} readings stored, {days} days certified"
+    show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
     for lost in door.lost[:LOST_SHOWN]:
         click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
     if len(door.lost) > LOST_SHOWN:

@@ -92,7 +92,10 @@ def inspect_bill(
         raise click.UsageError("--month goes with --tariff")
     with Device.open(folder) as device:
         if ahead:
-            day = local_date(device, _last_time(device))
+            latest = device.main.vault.latest(device.main.channel)
+            if latest is None:
+                raise InspectionError("there are no readings yet")
+            day = local_date(device, latest.time)
             show_forecast(device, Period.month(day.year, day.month), as_json=as_json)
         elif files:
             period = month or _last_month(device)
@@ -126,13 +129,6 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
     verdicts = {last.verdict} if proof is None else {last.verdict, proof.verdict}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
     raise SystemExit(int(VERDICT_EXITS[worst]))
-
-
-def _last_time(device: Device) -> int:
-    latest = device.main.vault.latest(device.main.channel)
-    if latest is None:
-        raise InspectionError("there are no readings yet")
-    return latest.time
 
 
 def _last_month(device: Device) -> Period:

@@ -38,7 +38,7 @@ from meterlet.commands.common import (
     json_option,
     json_or_text,
     open_machine,
-    print_json,
+    show,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.serving import complain, host_option, port_option
@@ -143,16 +143,11 @@ async def _serve(
 
 
 def _announce(address: str, code: str | None, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            "meterlet.inspect.serve/1", {"address": address, "code": code, "process": os.getpid()}
-        )
-    else:
-        click.echo(f"the pages are at {address}; Ctrl-C ends them")
-        if code is not None:
-            click.echo(
-                f"nobody may see them yet: the first owner is made there with the code {code}"
-            )
+    facts = {"address": address, "code": code, "process": os.getpid()}
+    lines = [f"the pages are at {address}; Ctrl-C ends them"]
+    if code is not None:
+        lines.append(f"nobody may see them yet: the first owner is made there with the code {code}")
+    show("meterlet.inspect.serve/1", facts, lines, as_json=as_json)
     sys.stdout.flush()
 
 

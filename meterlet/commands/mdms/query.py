@@ -18,6 +18,7 @@ from meterlet.commands.common import (
     json_option,
     json_or_text,
     print_json,
+    show,
 )
 from meterlet.commands.mdms.options import (
     CurveRequest,
@@ -216,17 +217,15 @@ def balance(
         "set_in_test": "OLS-CUSUM (Ploberger, Krämer 1992)",
         "set_in_p": result.onset_p,
     }
-    if as_json:
-        print_json("meterlet.mdms.balance/1", facts)
-    else:
-        click.echo(
-            f"{region}, {result.slots} slots: feeder {result.feeder_wh} − sum {result.sum_wh}"
-            f" − losses {result.losses_wh} = {result.residual_wh} Wh"
-        )
-        verdict = "does not balance" if discrepant else "balances"
-        click.echo(f"  it {verdict}: HAC t-test, t = {result.t:.2f}, p = {result.p:.2g}")
-        if set_in is not None:
-            click.echo(f"  it set in about {set_in} (CUSUM, p = {result.onset_p:.2g})")
+    verdict = "does not balance" if discrepant else "balances"
+    lines = [
+        f"{region}, {result.slots} slots: feeder {result.feeder_wh} − sum {result.sum_wh}"
+        f" − losses {result.losses_wh} = {result.residual_wh} Wh",
+        f"  it {verdict}: HAC t-test, t = {result.t:.2f}, p = {result.p:.2g}",
+    ]
+    if set_in is not None:
+        lines.append(f"  it set in about {set_in} (CUSUM, p = {result.onset_p:.2g})")
+    show("meterlet.mdms.balance/1", facts, lines, as_json=as_json)
     if discrepant:
         raise SystemExit(int(Exit.REFUTED))
 

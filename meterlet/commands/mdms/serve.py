@@ -12,7 +12,7 @@ from meterlet.commands.common import (
     fail,
     json_option,
     json_or_text,
-    print_json,
+    show,
 )
 from meterlet.commands.mdms.options import mdms_option
 from utility_server.errors import EnrolmentRefused
@@ -49,10 +49,8 @@ def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> Non
     """Run rounds for `meterlet utility aggregate`, until interrupted."""
 
     def ready(path: Path) -> None:
-        if as_json:
-            print_json("meterlet.mdms.serve/1", {"socket": str(path)})
-        else:
-            click.echo(f"listening on {path}; Ctrl-C ends it")
+        text = f"listening on {path}; Ctrl-C ends it"
+        show("meterlet.mdms.serve/1", {"socket": str(path)}, text, as_json=as_json)
         sys.stdout.flush()
 
     second = None if trustee is None else Address.parse(trustee)
