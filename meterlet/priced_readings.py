@@ -134,20 +134,29 @@ class IntervalUse:
 
 
 def read_use(
-    drawn: CsvReplay,
-    fed_in: CsvReplay | None = None,
-    begin: int | None = None,
-    end: int | None = None,
+    path: Path,
+    column: str,
+    feed_in_column: str | None,
+    unit: EnergyUnit,
+    interval: str,
+    zone: str,
+    begin: int | None,
+    end: int | None,
 ) -> IntervalUse:
-    """Return each interval of [begin, end) of which a column knows the use.
+    """Return each interval of [begin, end) of which a CSV file's columns know the use.
 
     Raises `ReplayError`, also where a column has none.
     """
-    uses = uses_of(drawn, begin, end)
-    exports = None if fed_in is None else uses_of(fed_in, begin, end)
-    if not uses or exports == {}:
-        raise ReplayError(f"{drawn.path}: no readings in the period")
-    return IntervalUse(drawn.interval_seconds, uses, exports)
+    seconds, clock = parse_interval(interval), parse_zone(zone)
+
+    def uses(name: str) -> dict[int, int]:
+        replay = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: name}, unit, seconds, clock)
+        return uses_of(replay, begin, end)
+
+    drawn, fed_in = uses(column), None if feed_in_column is None else uses(feed_in_column)
+    if not drawn or fed_in == {}:
+        raise ReplayError(f"{path}: no readings in the period")
+    return IntervalUse(seconds, drawn, fed_in)
 
 
 def uses_of(replay: CsvReplay, begin: int | None = None, end: int | None = None) -> dict[int, int]:
@@ -224,14 +233,9 @@ def read_csv(
     if unit not in {known.value for known in EnergyUnit}:
         raise MeterletError(f"unit {unit!r}: kWh, Wh, kW or W")
     with _public_errors():
-        seconds, clock = parse_interval(interval), parse_zone(zone)
-
-        def replay(name: str) -> CsvReplay:
-            columns = {ACTIVE_ENERGY_IMPORT: name}
-            return CsvReplay(Path(path), columns, EnergyUnit(unit), seconds, clock)
-
-        fed_in = None if feed_in_column is None else replay(feed_in_column)
-        return read_use(replay(column), fed_in, _seconds(begin), _seconds(end))
+        bounds = _seconds(begin), _seconds(end)
+        known_unit = EnergyUnit(unit)
+        return read_use(Path(path), column, feed_in_column, known_unit, interval, zone, *bounds)
 
 
 def price(

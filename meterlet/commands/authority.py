@@ -13,8 +13,8 @@ from meterlet.commands.common import (
     fail,
     folder_option,
     json_or_text,
+    output_option,
 )
-from meterlet.commands.mdms.options import output_option
 from meterlet.commands.tariff_files import write_new
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.authority import Authority

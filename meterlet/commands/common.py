@@ -69,6 +69,11 @@ utility_option = folder_option("utility", "The utility's folder.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
+def output_option(help_text: str) -> Callable[[Any], Any]:
+    """Return the option that names the file to be made."""
+    return click.option("--output", "-o", type=FILE, required=True, help=help_text)
+
+
 class Month(click.ParamType[Period]):
     """A calendar month, written 2025-03."""
 

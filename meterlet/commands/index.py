@@ -7,7 +7,7 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import FILE, Shown, json_or_text
+from meterlet.commands.common import FILE, Shown, json_or_text, output_option
 from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key
 from meterlet.priced_readings import read_bytes
@@ -40,7 +40,7 @@ def index() -> None:
 @click.option("--repeat-gaps", is_flag=True, help="A missing row has the price before it.")
 @click.option("--mean", type=click.IntRange(5, 1440), help="Make steps of so many minutes.")
 @click.option("--rounding", type=click.Choice(RULES), help="For more than 6 decimals.")
-@click.option("--output", "-o", type=FILE, required=True, help="A new file for the index.")
+@output_option("A new file for the index.")
 @json_or_text("meterlet.index/1")
 def import_index(source: Path, output: Path, **shape: Any) -> Shown:
     """Read an index from a CSV file (.csv, .csv.gz): times in the first column, a row a step."""

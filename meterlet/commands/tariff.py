@@ -10,7 +10,7 @@ from typing import Any, Final
 import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
 from meterlet.commands.common import DAY, Shown, json_option, json_or_text, print_json
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
@@ -18,7 +18,6 @@ from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import LoadedTariff, price_use, read_bytes, read_tariff, read_use
 from protocols.canonical.signing import key_id_of
-from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from sml_codec import Obis
 from tariffs import TariffError
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
@@ -140,15 +139,7 @@ def price(
         tariff = _load(tariff_file, signer).tariff
         begin, end = _period(ZoneClock(tariff.zone), first, until)
     with errors_at(readings):
-        seconds = parse_interval(interval)
-
-        def replay(name: str) -> CsvReplay:
-            return CsvReplay(
-                readings, {ACTIVE_ENERGY_IMPORT: name}, UNITS[unit], seconds, parse_zone(zone)
-            )
-
-        fed_in = None if export_column is None else replay(export_column)
-        use = read_use(replay(column), fed_in, begin, end)
+        use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
         bill = price_use(tariff, use, begin, end, by_slot=slots and as_json)
     if as_json:
         print_json("meterlet.tariff.price/1", bill.as_json())

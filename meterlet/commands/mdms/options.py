@@ -10,7 +10,7 @@ from typing import Any
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import DAY, FILE, folder_option
+from meterlet.commands.common import DAY, folder_option
 from protocols.metrology import Period
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.publishing import Mechanism, Published, Publisher
@@ -19,11 +19,6 @@ from utility_server.grid.privacy_notice import NANO, parse_rho
 
 mdms_option = folder_option("mdms", "The MDMS's folder.")
 region_option = click.option("--region", required=True, help="Whose homes' sum.")
-
-
-def output_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that names the file to be made."""
-    return click.option("--output", "-o", type=FILE, required=True, help=help_text)
 
 
 class Rho(click.ParamType[int]):

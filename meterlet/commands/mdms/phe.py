@@ -8,8 +8,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import FILE, Shown, json_or_text
-from meterlet.commands.mdms.options import mdms_option, output_option
+from meterlet.commands.common import FILE, Shown, json_or_text, output_option
+from meterlet.commands.mdms.options import mdms_option
 from meterlet.commands.tariff_files import write_new
 from protocols.aggregation.paillier import PaillierPrivateKey, PaillierPublicKey
 from utility_server.errors import CannotVerify

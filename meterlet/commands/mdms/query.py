@@ -17,6 +17,7 @@ from meterlet.commands.common import (
     Shown,
     json_option,
     json_or_text,
+    output_option,
     print_json,
     show,
 )
@@ -26,7 +27,6 @@ from meterlet.commands.mdms.options import (
     curve_options,
     mdms_option,
     noise_facts,
-    output_option,
     region_option,
     slot_facts,
 )

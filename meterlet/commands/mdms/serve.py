@@ -6,14 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import (
-    PRESENT_FILE,
-    Shown,
-    fail,
-    json_option,
-    json_or_text,
-    show,
-)
+from meterlet.commands.common import PRESENT_FILE, Shown, fail, json_option, json_or_text, show
 from meterlet.commands.mdms.options import mdms_option
 from utility_server.errors import EnrolmentRefused
 from utility_server.grid.mdms.control_socket import MdmsServer

@@ -6,8 +6,16 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.budget_text import budget_facts, budget_line
-from meterlet.commands.common import FILE, FOLDER, PRESENT_FILE, Shown, default_folder, json_or_text
-from meterlet.commands.mdms.options import Rho, mdms_option, output_option, region_option
+from meterlet.commands.common import (
+    FILE,
+    FOLDER,
+    PRESENT_FILE,
+    Shown,
+    default_folder,
+    json_or_text,
+    output_option,
+)
+from meterlet.commands.mdms.options import Rho, mdms_option, region_option
 from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key
 from utility_server.grid.mdms.phe_interchange import private_from_json
