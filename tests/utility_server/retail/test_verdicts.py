@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.messages import BillAnswer
-from meterlet.commands.bill import bill
+from meterlet.commands.main import main
 from tariffs import Tariff
 from tariffs.signing import sign_tariff
 from tariffs.source import load_toml
@@ -60,8 +60,8 @@ def verdict(
     )
     file = folder / "bundle"
     file.write_bytes(bundle.encode())
-    plain = CliRunner().invoke(bill, ["verify", str(file)])
-    done = CliRunner().invoke(bill, ["verify", str(file), "--json"])
+    plain = CliRunner().invoke(main, ["bill", "verify", str(file)])
+    done = CliRunner().invoke(main, ["bill", "verify", str(file), "--json"])
     assert done.exit_code == plain.exit_code
     return done.exit_code, json.loads(done.stdout), plain.stdout
 
