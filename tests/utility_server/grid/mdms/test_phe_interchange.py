@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from phe.command_line import cli as pheutil
 
+from meterlet.commands.main import main
 from meterlet.commands.mdms import mdms
 from protocols.aggregation.paillier import PaillierPrivateKey
 from utility_server.errors import StoreError, VerificationFailed
@@ -44,7 +45,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: Any, *arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, [command.name, *map(str, arguments)])
 
 
 def right(command: Any, *arguments: object) -> str:
