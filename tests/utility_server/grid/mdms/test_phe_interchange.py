@@ -45,7 +45,10 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: Any, *arguments: object) -> Result:
-    return CliRunner().invoke(main, [command.name, *map(str, arguments)])
+    words = list(map(str, arguments))
+    if command is mdms:
+        return CliRunner().invoke(main, ["mdms", *words])
+    return CliRunner().invoke(command, words)
 
 
 def right(command: Any, *arguments: object) -> str:
