@@ -111,10 +111,10 @@ def settle(
         raise click.UsageError("say --customers or --private with --month, or --sums")
     if customers is None and bundles is not None:
         raise click.UsageError("--bundles goes with --customers")
-    with one_line_errors(), Utility.open(folder) as office:
+    with one_line_errors(), Utility.open(folder) as utility:
         found, signature = load_index(index_file)
         if signature != "not signed":
-            load_index(index_file, office.folder / "public.pem")
+            load_index(index_file, utility.folder / "public.pem")
         if month is None:
             _print(_group_facts(found, groups), as_json=as_json)
             return
@@ -127,11 +127,11 @@ def settle(
             _print(_private_facts(found, request, private), as_json=as_json)
             private.require_whole()
             return
-        members, head_end = _members(customers), HeadEnd(office.randomness)
+        members, head_end = _members(customers), HeadEnd(utility.randomness)
         if bundles is not None:
             bundles.mkdir()  # questions count at the hubs: ask none in vain
         with _bar(len(members)) as progress:
-            done = settle_all(office, found, month, members, head_end, progress)
+            done = settle_all(utility, found, month, members, head_end, progress)
     _hand_out(done, bundles)
     facts = _facts(done, month)
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received

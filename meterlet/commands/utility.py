@@ -52,8 +52,8 @@ utility.add_command(settle)
 @json_option
 def init(folder: Path, as_json: bool) -> None:
     """Make a utility with new keys in FOLDER, which must be new or empty."""
-    with one_line_errors(), Utility.create(folder) as office:
-        public = office.keys.public.public_bytes_raw().hex()
+    with one_line_errors(), Utility.create(folder) as utility:
+        public = utility.keys.public.public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.utility.init/1", {"utility": str(folder), "public_key": public})
     else:
@@ -66,9 +66,9 @@ def init(folder: Path, as_json: bool) -> None:
 @json_option
 def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
     """Add the customer of an ENROLMENT file, which the hub's installer has written."""
-    with one_line_errors(), Utility.open(folder) as office:
+    with one_line_errors(), Utility.open(folder) as utility:
         try:
-            customer = office.customers.enrol(enrolment.read_bytes())
+            customer = utility.customers.enrol(enrolment.read_bytes())
         except EnrolmentRefused as refused:
             fail(f"{enrolment}: {refused}")
     if as_json:
@@ -85,9 +85,9 @@ def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
 @json_option
 def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
     """Sign a TARIFF, so that customers' hubs accept it."""
-    with one_line_errors(), Utility.open(folder) as office:
+    with one_line_errors(), Utility.open(folder) as utility:
         loaded = read_tariff(tariff)
-        write_new(output, office.sign(loaded.tariff), 0o644)
+        write_new(output, utility.sign(loaded.tariff), 0o644)
     if as_json:
         facts = {"signed": str(output), "tariff_digest": loaded.tariff.digest.hex()}
         print_json("meterlet.utility.sign/1", facts)
@@ -122,14 +122,14 @@ def request_bill(
         raise click.UsageError("say which --month")
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
-    with one_line_errors(), Utility.open(folder) as office:
-        question = office.question(meter, month, _signed(office, tariff))
-        where, head_end = Address.parse(address), HeadEnd(office.randomness)
-        billed = office.verify(question, ask(office, BILL, question, head_end, where))
+    with one_line_errors(), Utility.open(folder) as utility:
+        question = utility.question(meter, month, _signed(utility, tariff))
+        where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
         try:
-            office.deliver(billed, head_end, where)
+            utility.deliver(billed, head_end, where)
         except HeadEndError as error:
             number = billed.invoice.number
             raise HeadEndError(
@@ -177,9 +177,9 @@ def request_profile(
     if (method == Method.SAMPLE) != (one_in is not None):
         raise click.UsageError("--one-in says how much is sampled, and nothing else")
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
-    with one_line_errors(), Utility.open(folder) as office:
-        where, head_end = Address.parse(address), HeadEnd(office.randomness)
-        found = profile_customer(office, asked, month, meter, head_end, where)
+    with one_line_errors(), Utility.open(folder) as utility:
+        where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        found = profile_customer(utility, asked, month, meter, head_end, where)
     facts = {
         "entry": found.entry.sequence,
         "meter": found.entry.meter.hex(),
@@ -224,12 +224,12 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     }
 
 
-def _signed(office: Utility, tariff: Path) -> bytes:
+def _signed(utility: Utility, tariff: Path) -> bytes:
     """Return the document in a file; a source is signed now, another's document is refused."""
     loaded = read_tariff(tariff)
     if loaded.key_id is None:
-        return office.sign(loaded.tariff)
-    read_tariff(tariff, public_key(office.folder / "public.pem"))
+        return utility.sign(loaded.tariff)
+    read_tariff(tariff, public_key(utility.folder / "public.pem"))
     return tariff.read_bytes()
 
 
@@ -238,10 +238,10 @@ def _signed(office: Utility, tariff: Path) -> bytes:
 @json_option
 def ledger(folder: Path, as_json: bool) -> None:
     """Check the ledger's chain, verify every bill in it again, and list it."""
-    with one_line_errors(), Utility.open(folder) as office:
+    with one_line_errors(), Utility.open(folder) as utility:
         lines = []
-        for entry in office.ledger.entries():
-            check_entry(office, entry)
+        for entry in utility.ledger.entries():
+            check_entry(utility, entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,
                 "time": utc_text(entry.time),

@@ -89,10 +89,10 @@ class Journey:
             machine = self.open_machine()
         with (
             self._station("set-up"),
-            Utility.create(self.folder / "utility") as office,
+            Utility.create(self.folder / "utility") as utility,
             self._new_hub(meter, vendor) as device,
         ):
-            self._install(device, office, machine, vendor)
+            self._install(device, utility, machine, vendor)
         with Device.open(self.folder / "hub") as device:
             with self._station("meter"):
                 stored, wire = self._read(device, meter)
@@ -103,8 +103,8 @@ class Journey:
                 days = device.certify()
             both = ", energy drawn and energy fed in" if device.feed_in else ""
             self.say(f"certifier: {days} days signed, with a commitment to each slot{both}")
-        with Utility.open(self.folder / "utility") as office:
-            billed, traffic = self._bill(office, meter)
+        with Utility.open(self.folder / "utility") as utility:
+            billed, traffic = self._bill(utility, meter)
         self.say(
             f"utility: {billed.verified.bill.total} {billed.verified.bill.currency}"
             f" for {billed.verified.slots:,} slots verified; invoice {billed.invoice.number} sent"
@@ -154,7 +154,7 @@ class Journey:
         return device
 
     def _install(
-        self, device: Device, office: Utility, machine: AppletMachine, vendor: Ed25519PrivateKey
+        self, device: Device, utility: Utility, machine: AppletMachine, vendor: Ed25519PrivateKey
     ) -> None:
         installer = Installer(device, device.card(machine))
         manifest = "dynamic.toml" if has_series(self.tariff) else "manifest.toml"
@@ -163,8 +163,8 @@ class Journey:
         if has_series(self.tariff):
             self.say("resident: prices that change from slot to slot take this consent:")
             self.say(f"  {consent_in_words(consent_terms(package.bundle)[0])}")
-        supplier = office.keys.public.public_bytes_raw()
-        office.customers.enrol(installer.install(package, supplier).encode())
+        supplier = utility.keys.public.public_bytes_raw()
+        utility.customers.enrol(installer.install(package, supplier).encode())
 
     def _read(self, device: Device, meter: bytes) -> tuple[int, int]:
         door = SmlIntake(meter, device.description.registers, device.now)
@@ -178,27 +178,27 @@ class Journey:
             raise ReplayError(f"{self.household.source}: no value from {period}: nothing to bill")
         return device.store(readouts), wire
 
-    def _bill(self, office: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
-        head_end = HeadEnd(office.randomness)
-        question = office.question(meter, self.household.period, office.sign(self.tariff))
+    def _bill(self, utility: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
+        head_end = HeadEnd(utility.randomness)
+        question = utility.question(meter, self.household.period, utility.sign(self.tariff))
         hub = self._serve()
         with hub, _stopped(hub):
             with self._station("start of the hub's process"):
                 address = self._address(hub)
             if self.tamper == "replay":
                 # The hub answers this one honestly, and the next one with what it said here.
-                ask(office, BILL, question, head_end, address)
-                question = office.question(meter, self.household.period, question.document)
+                ask(utility, BILL, question, head_end, address)
+                question = utility.question(meter, self.household.period, question.document)
             with self._station("channel, applet and proof"):
                 try:
-                    answer = ask(office, BILL, question, head_end, address)
+                    answer = ask(utility, BILL, question, head_end, address)
                 except HubRefused:
                     self._say_why()
                     raise
             with self._station("verification and ledger"):
-                billed = office.verify(question, answer)
+                billed = utility.verify(question, answer)
             with self._station("delivery"):
-                office.deliver(billed, head_end, address)
+                utility.deliver(billed, head_end, address)
         return billed, head_end.traffic.sent
 
     def _say_why(self) -> None:

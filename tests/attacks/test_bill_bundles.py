@@ -25,9 +25,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> BillBundle:
     folder = tmp_path_factory.mktemp("kept") / "demo"
     done = run_meterlet("demo", "--keep", folder, "--json")
     assert done.returncode == 0, done.stderr
-    with Utility.open(folder / "utility") as office:
-        (entry,) = office.ledger.entries()
-        return BillBundle.decode(office.ledger.evidence(entry))
+    with Utility.open(folder / "utility") as utility:
+        (entry,) = utility.ledger.entries()
+        return BillBundle.decode(utility.ledger.evidence(entry))
 
 
 def written(bundle: BillBundle) -> bytes:

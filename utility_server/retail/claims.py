@@ -206,7 +206,7 @@ CLAIMS: Final[Mapping[str, Claim[Any, Any, Any]]] = {
 }
 
 
-class Office(Protocol):
+class ClaimingUtility(Protocol):
     """Who asks: what is used here of a `Utility`."""
 
     keys: "UtilityKeys"
@@ -244,17 +244,17 @@ class VerifiedAnswer(Generic[QuestionT, DocumentT, ResultT]):
 
 
 def bounds_of(
-    office: Office, claim: Claim[Any, Any, Any], meter: bytes, period: Period
+    utility: ClaimingUtility, claim: Claim[Any, Any, Any], meter: bytes, period: Period
 ) -> tuple[int, int]:
     """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none."""
     try:
-        return period.bounds(office.customers.find(meter, claim.aid).zone)
+        return period.bounds(utility.customers.find(meter, claim.aid).zone)
     except GridError as error:
         raise CannotVerify(f"the period: {error}") from None
 
 
 def question_of(
-    office: Office,
+    utility: ClaimingUtility,
     claim: Claim[QuestionT, DocumentT, ResultT],
     meter: bytes,
     bounds: tuple[int, int],
@@ -266,11 +266,11 @@ def question_of(
             f"the {claim.document} has {len(document):,} bytes; a question carries"
             f" {MOST_DOCUMENT_BYTES:,}: use one for a shorter time"
         )
-    return claim.question(About(meter, *bounds, office.randomness(NONCE_SIZE)), document)
+    return claim.question(About(meter, *bounds, utility.randomness(NONCE_SIZE)), document)
 
 
 def ask(
-    office: Office,
+    utility: ClaimingUtility,
     claim: Claim[QuestionT, DocumentT, ResultT],
     question: QuestionT,
     head_end: "HeadEnd",
@@ -280,11 +280,11 @@ def ask(
     command = CommandApdu(
         CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
     )
-    return head_end.ask(address, office.customers.find(question.about.meter, claim.aid), command)
+    return head_end.ask(address, utility.customers.find(question.about.meter, claim.aid), command)
 
 
 def verify(
-    office: Office,
+    utility: ClaimingUtility,
     claim: Claim[QuestionT, DocumentT, ResultT],
     question: QuestionT,
     answer: bytes,
@@ -293,16 +293,16 @@ def verify(
 
     Raises `VerificationFailed` or `CannotVerify`, entered as refused.
     """
-    enrolment = office.customers.find(question.about.meter, claim.aid)
-    supplier = office.keys.public.public_bytes_raw()
+    enrolment = utility.customers.find(question.about.meter, claim.aid)
+    supplier = utility.keys.public.public_bytes_raw()
     bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
-    with _refusals_entered(office, question.about, bundle):
+    with _refusals_entered(utility, question.about, bundle):
         _, document, result = claim.verify(bundle)
     return VerifiedAnswer(claim, question.about, bundle, document, result)
 
 
 def enter(
-    office: Office,
+    utility: ClaimingUtility,
     verified: VerifiedAnswer[Any, Any, Any],
     days: Sequence[CertifiedDay] = (),
     **added: str,
@@ -315,23 +315,23 @@ def enter(
     claim, about = verified.claim, verified.about
     content = {**claim.content(about, verified.document, verified.result), **added}
     evidence = verified.bundle.encode()
-    with _refusals_entered(office, about, verified.bundle):
-        return office.ledger.append(
-            office.now(), claim.kind, about.meter, content, evidence, days
+    with _refusals_entered(utility, about, verified.bundle):
+        return utility.ledger.append(
+            utility.now(), claim.kind, about.meter, content, evidence, days
         )  # fmt: skip
 
 
 @contextmanager
-def _refusals_entered(office: Office, about: About, bundle: BillBundle) -> Iterator[None]:
+def _refusals_entered(utility: ClaimingUtility, about: About, bundle: BillBundle) -> Iterator[None]:
     try:
         yield
     except (VerificationFailed, CannotVerify) as error:
         facts: Content = {"begin": about.begin, "end": about.end, "why": str(error)}
-        office.ledger.append(office.now(), "refused", about.meter, facts, bundle.encode())
+        utility.ledger.append(utility.now(), "refused", about.meter, facts, bundle.encode())
         raise
 
 
-def check_entry(office: Office, entry: "LedgerEntry") -> None:
+def check_entry(utility: ClaimingUtility, entry: "LedgerEntry") -> None:
     """Verify an entry again, from its evidence, and that it says just that.
 
     Raises `VerificationFailed` or `CannotVerify`. Entries that claim nothing (`refused`) are passed
@@ -340,15 +340,15 @@ def check_entry(office: Office, entry: "LedgerEntry") -> None:
     claim = CLAIMS.get(entry.kind)
     if claim is None:
         return
-    bundle = claim.bundle.decode(office.ledger.evidence(entry))
+    bundle = claim.bundle.decode(utility.ledger.evidence(entry))
     place = f"entry {entry.sequence}"
     try:
         question, document, result = claim.verify(bundle, is_stored=True)
     except VerificationFailed as failed:
         raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
-    if bundle.supplier != office.keys.public.public_bytes_raw():
+    if bundle.supplier != utility.keys.public.public_bytes_raw():
         raise VerificationFailed("ledger", f"{place}: {claim.signed_otherwise}")
-    if bundle.certifier != office.customers.find(entry.meter, claim.aid).certifier:
+    if bundle.certifier != utility.customers.find(entry.meter, claim.aid).certifier:
         raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
     said = {name: value for name, value in entry.content.items() if name != "evidence"}
     added = {name: str(said.get(name)) for name in claim.added}

@@ -25,7 +25,7 @@ class Profiled:
 
 
 def profile_customer(
-    office: Utility,
+    utility: Utility,
     request: ProfilingRequest,
     period: Period,
     meter: bytes,
@@ -37,8 +37,10 @@ def profile_customer(
     Raises `VerificationFailed` or `CannotVerify` (entered as refused), or `HeadEndError` where
     there was no answer (nothing is entered).
     """
-    bounds = bounds_of(office, PROFILE, meter, period)
-    document = office.sign_document(request.encode(), CONTENT_TYPE)
-    question = question_of(office, PROFILE, meter, bounds, document)
-    verified = verify(office, PROFILE, question, ask(office, PROFILE, question, head_end, address))
-    return Profiled(verified.document, verified.result, enter(office, verified))
+    bounds = bounds_of(utility, PROFILE, meter, period)
+    document = utility.sign_document(request.encode(), CONTENT_TYPE)
+    question = question_of(utility, PROFILE, meter, bounds, document)
+    verified = verify(
+        utility, PROFILE, question, ask(utility, PROFILE, question, head_end, address)
+    )
+    return Profiled(verified.document, verified.result, enter(utility, verified))

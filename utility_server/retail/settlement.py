@@ -79,7 +79,7 @@ class Settlement:
 
 
 def settle(
-    office: Utility,
+    utility: Utility,
     index: PriceIndex,
     period: Period,
     members: Sequence[Member],
@@ -95,10 +95,10 @@ def settle(
     settled, unsettled = [], []
     for done, member in enumerate(members, start=1):
         try:
-            question = ask_for(office, index, period, member.meter)
-            answer = ask(office, SETTLEMENT, question, head_end, member.address)
-            verified = verify(office, SETTLEMENT, question, answer)
-            entry = enter(office, verified, supplier=member.supplier)
+            question = ask_for(utility, index, period, member.meter)
+            answer = ask(utility, SETTLEMENT, question, head_end, member.address)
+            verified = verify(utility, SETTLEMENT, question, answer)
+            entry = enter(utility, verified, supplier=member.supplier)
             settled.append(Settled(member, verified.result, entry, verified.bundle))
         except (HeadEndError, VerificationFailed, CannotVerify, UnknownCustomer) as error:
             unsettled.append(Unsettled(member, error))
@@ -106,17 +106,19 @@ def settle(
     return Settlement(index, tuple(settled), tuple(unsettled))
 
 
-def ask_for(office: Utility, index: PriceIndex, period: Period, meter: bytes) -> SettlementQuestion:
+def ask_for(
+    utility: Utility, index: PriceIndex, period: Period, meter: bytes
+) -> SettlementQuestion:
     """Return a new question to a customer; raise `CannotVerify` if it makes no sense.
 
-    What it carries is the part of the index that the period needs, signed with the office's key.
+    What it carries is the part of the index that the period needs, signed with the utility's key.
     """
-    begin, end = bounds = bounds_of(office, SETTLEMENT, meter, period)
-    slot = 60 * office.customers.find(meter, AID).slot_minutes
+    begin, end = bounds = bounds_of(utility, SETTLEMENT, meter, period)
+    slot = 60 * utility.customers.find(meter, AID).slot_minutes
     try:
         part = index.between(begin, end)
         part.weights(range(begin, end, slot), slot)  # each slot has a price of its own
     except TariffError as error:
         raise CannotVerify(f"the period: {error}") from None
-    document = office.sign_document(part.encode(), SettlementQuestion.content_type)
-    return question_of(office, SETTLEMENT, meter, bounds, document)
+    document = utility.sign_document(part.encode(), SettlementQuestion.content_type)
+    return question_of(utility, SETTLEMENT, meter, bounds, document)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The office's side of a settlement: what is asked, what is refused before a hub is asked."""
+"""The utility's side of a settlement: what is asked, what is refused before a hub is asked."""
 
 import socket
 from collections.abc import Iterator
@@ -29,18 +29,18 @@ SPOT = PriceIndex(
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Utility]:
-    with Utility.create(tmp_path / "grid") as office:
-        office.customers.enrol(ENROLMENT.encode())
-        yield office
+def utility(tmp_path: Path) -> Iterator[Utility]:
+    with Utility.create(tmp_path / "grid") as utility:
+        utility.customers.enrol(ENROLMENT.encode())
+        yield utility
 
 
-def test_a_question_carries_the_part_of_the_index_that_it_needs(office: Utility) -> None:
-    question = ask_for(office, SPOT, MARCH, ENROLMENT.meter)
-    sent = verify_signed_index(question.document, office.keys.public)
+def test_a_question_carries_the_part_of_the_index_that_it_needs(utility: Utility) -> None:
+    question = ask_for(utility, SPOT, MARCH, ENROLMENT.meter)
+    sent = verify_signed_index(question.document, utility.keys.public)
     assert sent == SPOT.between(BEGIN, END)
     assert (question.about.begin, question.about.end) == (BEGIN, END)
-    assert question.about.nonce != ask_for(office, SPOT, MARCH, ENROLMENT.meter).about.nonce
+    assert question.about.nonce != ask_for(utility, SPOT, MARCH, ENROLMENT.meter).about.nonce
 
 
 def prices(step: int, *prices: int | None) -> PriceIndex:
@@ -56,21 +56,21 @@ def prices(step: int, *prices: int | None) -> PriceIndex:
     ],
 )
 def test_an_index_that_does_not_fit_is_refused_before_a_hub_is_asked(
-    office: Utility, index: PriceIndex, why: str
+    utility: Utility, index: PriceIndex, why: str
 ) -> None:
     with pytest.raises(CannotVerify, match=f"the period: index spot: .*{why}"):
-        ask_for(office, index, MARCH, ENROLMENT.meter)
+        ask_for(utility, index, MARCH, ENROLMENT.meter)
 
 
-def test_who_cannot_be_asked_is_left_out_by_name(office: Utility) -> None:
+def test_who_cannot_be_asked_is_left_out_by_name(utility: Utility) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = Address("127.0.0.1", server.getsockname()[1])
     members = [Member(ENROLMENT.meter, "A", closed), Member(b"\1", "B", closed)]
     told: list[int] = []
-    done = settle(office, SPOT, MARCH, members, HeadEnd(office.randomness), told.append)
+    done = settle(utility, SPOT, MARCH, members, HeadEnd(utility.randomness), told.append)
     assert (done.settled, done.exact, told) == ((), {}, [1, 2])
     assert [type(one.error) for one in done.unsettled] == [HeadEndError, UnknownCustomer]
-    assert list(office.ledger.entries()) == []
+    assert list(utility.ledger.entries()) == []
     for wrong in ([], [members[0], members[0]]):
         with pytest.raises(CannotVerify, match="of each one once"):
-            settle(office, SPOT, MARCH, wrong, HeadEnd(office.randomness))
+            settle(utility, SPOT, MARCH, wrong, HeadEnd(utility.randomness))

@@ -147,25 +147,25 @@ def test_a_foreign_or_newer_database_is_left_as_it_was(tmp_path: Path) -> None:
 
 def test_what_is_billed_in_part_is_not_billed_again(tmp_path: Path) -> None:
     march = Period(date(2025, 3, 1), date(2025, 3, 31))
-    with Utility.create(tmp_path / "utility", now=lambda: 0) as office:
-        office.customers.enrol(GOOD.encode())
-        signed = office.sign(load_toml(TARIFF.read_text()))
+    with Utility.create(tmp_path / "utility", now=lambda: 0) as utility:
+        utility.customers.enrol(GOOD.encode())
+        signed = utility.sign(load_toml(TARIFF.read_text()))
         begin, end = march.bounds(GOOD.zone)
-        office.ledger.append(0, "bill", GOOD.meter, {"begin": begin, "end": end}, b"")
-        office.ledger.append(0, "refused", GOOD.meter, {"begin": 0, "end": end}, b"")
-        assert office.question(GOOD.meter, march, signed).about.begin == begin
+        utility.ledger.append(0, "bill", GOOD.meter, {"begin": begin, "end": end}, b"")
+        utility.ledger.append(0, "refused", GOOD.meter, {"begin": 0, "end": end}, b"")
+        assert utility.question(GOOD.meter, march, signed).about.begin == begin
         overlapping = Period(date(2025, 3, 31), date(2025, 4, 30))
         with pytest.raises(AlreadyBilled, match="invoice 1 bills a part"):
-            office.question(GOOD.meter, overlapping, signed)
-        office.question(GOOD.meter, Period(date(2025, 4, 1), date(2025, 4, 30)), signed)
+            utility.question(GOOD.meter, overlapping, signed)
+        utility.question(GOOD.meter, Period(date(2025, 4, 1), date(2025, 4, 30)), signed)
 
 
 def test_nothing_is_asked_under_a_tariff_of_another_year(tmp_path: Path) -> None:
-    with Utility.create(tmp_path / "utility", now=lambda: 0) as office:
-        office.customers.enrol(GOOD.encode())
-        signed = office.sign(load_toml(TARIFF.read_text()))
+    with Utility.create(tmp_path / "utility", now=lambda: 0) as utility:
+        utility.customers.enrol(GOOD.encode())
+        signed = utility.sign(load_toml(TARIFF.read_text()))
         with pytest.raises(CannotVerify, match="not within the validity of demo-day-night"):
-            office.question(GOOD.meter, Period.month(1999, 12), signed)
+            utility.question(GOOD.meter, Period.month(1999, 12), signed)
 
 
 def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def key() -> PaillierPrivateKey:
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mdms") / "mdms"
     assert run(mdms, "init", folder).exit_code == 0
     return folder
@@ -102,10 +102,10 @@ def test_by_command_their_key_our_numbers(tmp_path: Path) -> None:
     assert float(right(pheutil, "decrypt", private, tmp_path / "sum").splitlines()[-1]) == 100
 
 
-def test_by_command_our_key_their_numbers(office: Path, tmp_path: Path) -> None:
+def test_by_command_our_key_their_numbers(workspace: Path, tmp_path: Path) -> None:
     private, public = tmp_path / "private", tmp_path / "public"
-    right(mdms, "phe", "private", "--mdms", office, "-o", private)
-    right(mdms, "phe", "public", "--mdms", office, "-o", public)
+    right(mdms, "phe", "private", "--mdms", workspace, "-o", private)
+    right(mdms, "phe", "public", "--mdms", workspace, "-o", public)
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     theirs = tmp_path / "theirs"
     theirs.write_text(right(pheutil, "encrypt", public, "2000").splitlines()[-1])
@@ -115,13 +115,13 @@ def test_by_command_our_key_their_numbers(office: Path, tmp_path: Path) -> None:
     assert json.loads(done)["number"] == 2018
     again = tmp_path / "again"
     right(mdms, "init", again, "--paillier-key", private)
-    with Mdms.open(office) as first, Mdms.open(again) as second:
+    with Mdms.open(workspace) as first, Mdms.open(again) as second:
         assert first.paillier.public_key == second.paillier.public_key
 
 
-def test_a_private_key_that_others_may_read_is_not_taken(office: Path, tmp_path: Path) -> None:
+def test_a_private_key_that_others_may_read_is_not_taken(workspace: Path, tmp_path: Path) -> None:
     private = tmp_path / "private"
-    right(mdms, "phe", "private", "--mdms", office, "-o", private)
+    right(mdms, "phe", "private", "--mdms", workspace, "-o", private)
     private.chmod(0o644)
     (tmp_path / "sum").write_text('{"v": "5", "e": 0}')
     for arguments in (
@@ -184,8 +184,8 @@ def test_a_fraction_and_an_overflow_are_not_opened_as_numbers(key: PaillierPriva
         twice.open(key)
 
 
-def test_other_programs_agree_on_the_key(office: Path) -> None:
-    done = json.loads(right(mdms, "check", "--mdms", office, "--json"))
+def test_other_programs_agree_on_the_key(workspace: Path) -> None:
+    done = json.loads(right(mdms, "check", "--mdms", workspace, "--json"))
     assert (done["verdict"], done["bits"]) == ("agrees", 2048)
 
 
