@@ -23,7 +23,7 @@ def verdict(bundle: Path, supplier: Path | None) -> tuple[int, str]:
     except meterlet.VerificationFailed as error:
         by = "" if error.difference is None else f" by {error.difference}"
         return WRONG, f"wrong{by}: {error}"
-    except (meterlet.CannotVerify, OSError) as error:
+    except (meterlet.MeterletError, OSError) as error:
         return UNKNOWN, f"cannot tell: {error}"
     first, last = bill.begin.date(), (bill.end - timedelta(days=1)).date()
     gaps = f", {bill.missing_slots} slots missing" if bill.missing_slots else ""
@@ -36,6 +36,8 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the bundles are (*.bundle)")
     parser.add_argument("--supplier", type=Path, help="the public key (PEM) that must have signed")
     arguments = parser.parse_args()
+    if not arguments.folder.is_dir():
+        parser.error(f"{arguments.folder}: there is no such folder")
     codes = []
     for bundle in sorted(arguments.folder.glob("*.bundle")):
         code, text = verdict(bundle, arguments.supplier)

@@ -245,8 +245,9 @@ class Device:
         if known and Channel(description.meter, description.register) not in known:
             database.close()
             raise DeviceError(
-                f"{folder / 'hub.toml'}: of meter {description.meter.hex()}, the database holds"
-                f" readings of {known[0].meter.hex()}"
+                f"{folder / 'hub.toml'}: of meter {description.meter.hex()},"
+                f" {Obis(description.register)}, the database holds readings of"
+                f" {known[0].meter.hex()}, {Obis(known[0].register)}"
             )
         try:
             _migrate_description(folder / "hub.toml", description, database)

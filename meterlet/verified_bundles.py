@@ -60,6 +60,7 @@ class BillLine:
     """The charge in the tariff, with its band where it has one."""
     kind: str
     quantity: int | None
+    """None where only the amount was told, as of energy in a private bill."""
     unit: str
     """`Wh`, `W`, `day`, `month`, `quarter`, `year`, `period`, or empty."""
     amount: Decimal

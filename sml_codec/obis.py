@@ -29,9 +29,10 @@ class Obis:
         Raises ValueError for anything else.
         """
         match = _TEXT.fullmatch(text)
-        if match is None:
+        groups = [] if match is None else [int(group) for group in match.groups("255")]
+        if not groups or max(groups) > 255:  # each value group is a byte (IEC 62056-61)
             raise ValueError(f"not an OBIS code: {text!r}")
-        return cls(bytes(int(group) for group in match.groups("255")))
+        return cls(bytes(groups))
 
     def __str__(self) -> str:
         if len(self.code) != 6:

@@ -108,7 +108,7 @@ def test_one_number_of_all_is_settled_and_nothing_else_is_known_to_anyone(tmp_pa
     assert told == 5
     hub = tmp_path / "homes" / f"{1 + (vanished == 1):04}"
     _, said = meterlet("inspect", "releases", "--hub", hub)
-    assert "got one number, the worth at spot revision 1, over 5 households" in said
+    assert "got one number, the value at the prices of spot revision 1, over 5 households" in said
 
 
 def test_what_makes_no_sense_or_cannot_be_settled_is_said(tmp_path: Path) -> None:

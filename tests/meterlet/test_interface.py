@@ -236,3 +236,15 @@ def test_the_script_says_each_bundles_verdict_and_the_worst_of_all(
     assert done.returncode == 3
     verdicts = [line.split(": ")[1] for line in done.stdout.splitlines()]
     assert [verdict.split(" by ")[0] for verdict in verdicts] == ["right", "cannot tell", "wrong"]
+
+
+def test_the_script_says_what_is_wrong_with_how_it_was_called(
+    bundle: BillBundle, tmp_path: Path
+) -> None:
+    nowhere = verify_bills(tmp_path / "nowhere")
+    assert (nowhere.returncode, "there is no such folder" in nowhere.stderr) == (2, True)
+    (tmp_path / "a.bundle").write_bytes(bundle.encode())
+    for key in (tmp_path / "a.bundle", tmp_path / "no.pem"):
+        done = verify_bills(tmp_path, "--supplier", key)
+        assert (done.returncode, done.stderr) == (4, "")
+        assert done.stdout.startswith("a.bundle: cannot tell: ")
