@@ -44,7 +44,7 @@ def process(self, command):
         return Response()
     slots = self.platform.calendar.slots("{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY})
     opened = self.platform.statements.open_amounts(
-        "{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY}, amounts(*[3] * len(slots.starts)), b"tariff")
+        "{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY}, amounts(*(3 + slot % 2 for slot in range(len(slots.starts)))), b"tariff")
     return Response(b"".join(opened.certified_days))
 
 def loop(self, times):
