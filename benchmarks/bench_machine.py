@@ -31,6 +31,7 @@ LOOPS = 1_000_000
 LARGE = 200_000
 LIVE = 200
 
+# A price that changes every eight hours: a sum by runs, as `protocols.amounts` has it.
 APPLET = f"""
 def process(self, command):
     if command.ins == 0:
@@ -44,8 +45,14 @@ def process(self, command):
         return Response()
     slots = self.platform.calendar.slots("{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY})
     opened = self.platform.statements.open_amounts(
-        "{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY}, amounts(*(3 + slot % 2 for slot in range(len(slots.starts)))), b"tariff")
+        "{REGISTER}", {BEGIN}, {BEGIN + 31 * DAY}, self.prices(len(slots.starts)), b"tariff")
     return Response(b"".join(opened.certified_days))
+
+def prices(self, slots):
+    import struct
+    runs = [(first, min(32, slots - first), 3 + first // 32 % 2) for first in range(0, slots, 32)]
+    numbers = 1, 0, len(runs), *(number for run in runs for number in run)
+    return struct.pack("<%dq" % len(numbers), *numbers)
 
 def loop(self, times):
     total = 0
