@@ -19,29 +19,18 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
-    ConsentTerms,
     Disclosure,
     Form,
     ReleaseRequest,
     knowledge_of,
 )
 from hub.vault.database import Database
+from tests.support.consented import BILLING
 from tests.support.releases import sum_request
 
 SLOTS = 2976
 EARLIER = 60
-TERMS = ConsentTerms(
-    applet=b"\xf0bill",
-    package=b"package",
-    recipient="supplier",
-    purpose="billing",
-    statement="linear",
-    least_days=28,
-    least_minutes=480,
-    answers=1000,
-    bits=64,
-    until=date(2100, 1, 1),
-)
+TERMS = replace(BILLING, answers=1000, until=date(2100, 1, 1))
 
 
 class Undo(Exception):
