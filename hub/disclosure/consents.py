@@ -166,9 +166,9 @@ class ConsentTable:
             " within_days, slot_bits FROM consent ORDER BY number"
         )
         consents = []
-        for number, *who, days, minutes, answers, bits, until, old, revoked, *more in rows:
-            applet, package, recipient, purpose, statement = who
-            group, within, slot_bits = more
+        for row in rows:
+            number, applet, package, recipient, purpose, statement, days, minutes, *more = row
+            answers, bits, until, old, revoked, group, within, slot_bits = more
             terms = ConsentTerms(
                 applet=applet,
                 package=package,

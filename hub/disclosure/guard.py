@@ -441,24 +441,30 @@ class Disclosure:
         near = [sums[place] for place in entangled(spans, [one.number for one in sums])]
         # A number that was told twice is one number, held to the coarser of its consents.
         numbers: dict[bytes, tuple[Number, str]] = {}
-        for number, source in [*((one.number, one.source) for one in near), *((n, "") for n in fresh)]:
+        for number, source in [
+            *((one.number, one.source) for one in near),
+            *((n, "") for n in fresh),
+        ]:
             known = numbers.get(number.identity)
             if known is None or known[0].least_minutes < number.least_minutes:
                 numbers[number.identity] = number, source
         if not numbers:
             return
         step = next(iter(numbers.values()))[0].forms[0].slot_seconds
-        asked = [*fresh, *fresh_openings]
+        every = [*opened, *fresh_openings]
         levels = {number.least_minutes for number, _ in numbers.values()}
-        levels |= {one.least_minutes for one in (*opened, *fresh_openings)}
+        levels |= {one.least_minutes for one in every}
+        coarsest = max(
+            [number.least_minutes for number in fresh]
+            + [one.least_minutes for one in fresh_openings]
+        )
+        most_days = max((number.least_days for number in fresh), default=0)
         for minutes in sorted(levels):
-            if minutes * _MINUTE <= step or minutes > max(one.least_minutes for one in asked):
-                continue  # as fine as a slot, or a set that what is asked for does not reach
+            if minutes * _MINUTE <= step or minutes > coarsest:
+                continue  # as fine as a slot, or of sets that what is asked for does not reach
             reached = [one for one in numbers.values() if one[0].least_minutes >= minutes]
-            openings = [
-                one for one in (*opened, *fresh_openings) if one.least_minutes >= minutes
-            ]
-            _check_level(reached, openings, minutes, max(n.least_days for n in fresh) if fresh else 0)
+            openings = [one for one in every if one.least_minutes >= minutes]
+            _check_level(reached, openings, minutes, most_days)
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
-from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.cells import Form
+from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.log import LogEntry
 from hub.disclosure.requests import (
     AggregateRequest,
@@ -26,6 +26,8 @@ _LIMIT: Final = Struct("<q")
 """What goes before the weights of an excess: the limit, 0 for those of all use."""
 
 
+_DAYS_VERSION_1: Final = 28
+"""What each consent of version 0.1 said at least."""
 _RUN: Final = Struct("<qqq")
 """The place of the first slot, how many slots, and the weight of each."""
 
@@ -177,6 +179,7 @@ def _numbers_version_1(facts: Mapping[str, Any]) -> tuple[Number, ...]:
             tuple(form(weights, part["kind"]) for weights in part["forms"]),
             part["bits"],
             least_minutes=part.get("least_minutes", LEAST_MINUTES),
+            least_days=_DAYS_VERSION_1,
         )
         for part in parts
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
-from math import ceil
+from math import ceil, lcm
 from typing import Final
 
 from hub.disclosure.cells import Form
@@ -15,6 +15,7 @@ from protocols.amounts import (
     Amount,
     Best,
     Excess,
+    NumberAmount,
     Peaks,
     Reading,
     SlotForm,
@@ -32,6 +33,8 @@ LARGEST_POWER_W: Final = 69_000
 can be, and so its bits, follows from this and the weights."""
 SUMMED: Final = frozenset({Sum.kind, Tiered.kind})
 """Kinds whose prices have to keep within bounds (`hub.disclosure.rules.check_prices`)."""
+MOST_CASES: Final = 256
+"""How many prices of a slot are told apart, before bounds take their place."""
 _IDENTITY: Final = b"meterlet told number 2"
 
 Prices = tuple[Fraction, Fraction]
@@ -85,7 +88,7 @@ class Number:
 
 
 def number_of(
-    amount: Amount,
+    amount: Amount | NumberAmount,
     begin: int,
     slot_seconds: int,
     slots: int,
@@ -108,12 +111,16 @@ def number_of(
         ]
         bounds = [grid.bounds(one.amount) for one in amount.metered]
         low, high = amount.range_of(bounds)
-        prices = _total_prices(amount, grid)
+        parts = [
+            (one.register, one.amount, slopes)
+            for one, slopes in zip(amount.metered, amount.cases(), strict=True)
+        ]
+        prices = _prices_of(parts, grid)
         kind = "+".join(sorted(amount.kinds))
     else:
         forms = grid.forms(amount, names[0])
         low, high = grid.bounds(amount)
-        prices = _plain_prices(amount, grid)
+        prices = _prices_of([(0, amount, (Fraction(1),))], grid)
         kind = amount.kind
     told = [form for form in forms if any(form.weights)] or forms[:1]
     bits = max(1, (high - low).bit_length())
@@ -160,8 +167,6 @@ class _Grid:
                 return [replace(form, register=register)]
             case Sum() | Tiered() | Best():
                 return [self.form(one, register) for one in amount.forms]
-            case _:
-                raise ValueError("a total is not part of another amount")
 
     def bounds(self, amount: Amount) -> tuple[int, int]:
         """Return the least and the most that an amount can come to."""
@@ -192,8 +197,6 @@ class _Grid:
                 return 0, len(amount.forms) - 1
             case Reading():
                 return 0, self.largest_use
-            case _:
-                raise ValueError("a total is not part of another amount")
 
     def _reach(self, form: SlotForm) -> tuple[int, int]:
         low = sum(c * w for _, c, w in form.runs if w < 0) * self.largest_use
@@ -206,35 +209,55 @@ def _members(windows: Iterable[SlotForm]) -> dict[int, int]:
     }
 
 
-def _weights_of(amount: Amount) -> set[int]:
-    """Return what a watt-hour counts for in an amount, without sign and zero apart."""
+def _prices_of(
+    parts: Sequence[tuple[int, Amount, Sequence[Fraction]]], grid: _Grid
+) -> Prices | None:
+    """Return the bounds of what a watt-hour counts for, given each part's register and slopes.
+
+    Prices of one slot add up; where a part has several slopes or prices, each is a case.
+    """
+    common = lcm(*(slope.denominator for _, _, slopes in parts for slope in slopes))
+    found: set[int] = set()
+    for register in {register for register, _, _ in parts}:
+        rows: list[Sequence[int]] = []
+        cases: list[list[int]] = []
+        for where, amount, slopes in parts:
+            if where != register:
+                continue
+            scaled = [int(slope * common) for slope in slopes] or [0]
+            for weights, prices in _priced(amount):
+                rows.append(grid.form(weights, "").weights)
+                cases.append(sorted({price * slope for price in prices for slope in scaled}))
+        for column in set(zip(*rows, strict=True)):
+            found |= _sums_of([
+                [weight * price for price in each]
+                for weight, each in zip(column, cases, strict=True) if weight
+            ])  # fmt: skip
+    sizes = {abs(price) for price in found if price}
+    if not sizes:
+        return None
+    return Fraction(min(sizes), common), Fraction(max(sizes), common)
+
+
+def _priced(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
+    """Return the forms of a sum or of blocks, each with what a watt-hour of it may count for."""
     match amount:
         case Sum():
-            return {abs(weight) for _, _, weight in amount.form.runs}
+            return [(amount.form, (1,))]
         case Tiered():
-            return {
-                abs(price * weight)
-                for bucket in amount.buckets
-                for price in bucket.prices
-                for _, _, weight in bucket.form.runs
-                if price
-            }
+            return [(bucket.form, bucket.prices) for bucket in amount.buckets]
         case _:
-            return set()
+            return []
 
 
-def _plain_prices(amount: Amount, _: _Grid) -> Prices | None:
-    weights = _weights_of(amount)
-    return (Fraction(min(weights)), Fraction(max(weights))) if weights else None
-
-
-def _total_prices(total: Total, _: _Grid) -> Prices | None:
-    found: list[Fraction] = []
-    for one, slopes in zip(total.metered, total.slopes(), strict=True):
-        weights = _weights_of(one.amount)
-        if weights and slopes is not None:
-            found += [min(weights) * slopes[0], max(weights) * slopes[1]]
-    return (min(found), max(found)) if found else None
+def _sums_of(cases: Sequence[Sequence[int]]) -> set[int]:
+    """Return all sums of a number from each of some cases; of very many, what bounds them."""
+    sums = {0}
+    for each in cases:
+        sums = {one + other for one in sums for other in each}
+        if len(sums) > MOST_CASES:
+            sums = {min(sums), max(sums), min(filter(None, map(abs, sums)), default=0)}
+    return sums
 
 
 def _identity_of(forms: Sequence[Form], bits: int) -> bytes:

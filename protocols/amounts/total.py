@@ -265,15 +265,23 @@ class Total:
     def slopes(self) -> tuple[Slopes, ...]:
         """Return, for each metered amount, how much the opened number changes with it.
 
-        In units of the number for one of the amount, other than 0 the least and the most of all
-        cases that smallest and largest values make. Of a rounding, the slope is that of the
-        quotient.
+        In units of the number for one of the amount, other than 0 the least and the most of
+        `cases`, without sign.
+        """
+        return tuple(map(_extremes, self.cases()))
+
+    def cases(self) -> tuple[tuple[Fraction, ...], ...]:
+        """Return, for each metered amount, by how much the opened number may change with it.
+
+        In units of the number for one of the amount: a slope for each case that smallest and
+        largest values make, in order. Of a rounding, the slope is that of the quotient.
         """
         cases = _Cases(len(self.metered))
         for step in self.steps:
             cases.add(step)
         return tuple(
-            _extremes(cases.of_last(place), self.divisor) for place in range(len(self.metered))
+            tuple(sorted(slope / self.divisor for slope in cases.of_last(place)))
+            for place in range(len(self.metered))
         )
 
 
@@ -342,8 +350,8 @@ class _Cases:
             raise AmountsMalformed("the steps have too many cases to work out")
 
 
-def _extremes(slopes: Iterable[Fraction], divisor: int) -> Slopes:
-    sizes = [abs(slope) / divisor for slope in slopes if slope]
+def _extremes(slopes: Iterable[Fraction]) -> Slopes:
+    sizes = [abs(slope) for slope in slopes if slope]
     return min(sizes, default=Fraction(0)), max(sizes, default=Fraction(0))
 
 

@@ -2,7 +2,6 @@
 """Requests of one weighted sum, with weights as they come: no amount on the wire has them all."""
 
 from hub.disclosure import Form, Number, ReleaseRequest
-from hub.disclosure.knowledge import answer_bits
 
 
 def sum_request(
