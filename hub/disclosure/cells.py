@@ -193,7 +193,7 @@ def refine(numbers: Sequence[Sequence[Form]], opened: Sequence[Opening] = ()) ->
     are not of one grid.
     """
     labelled = [
-        (number, place, _relative(form, opened) if opened else form)
+        (number, place, relative(form, opened))
         for number, forms in enumerate(numbers)
         for place, form in enumerate(forms)
         if not form.is_sample
@@ -332,7 +332,7 @@ class _Table:
         self._cells.clear()
 
 
-def _relative(form: Form, opened: Sequence[Opening]) -> Form:
+def relative(form: Form, opened: Sequence[Opening]) -> Form:
     """Return a form as it weighs what is not known from openings."""
     step = form.slot_seconds
     weights: list[int] | None = None

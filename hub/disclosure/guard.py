@@ -46,7 +46,7 @@ from hashlib import sha256
 from itertools import combinations
 from typing import Any, Final
 
-from hub.disclosure.cells import Form, Opening, refine
+from hub.disclosure.cells import Form, Opening, refine, relative
 from hub.disclosure.consents import (
     Consent,
     ConsentTable,
@@ -58,7 +58,7 @@ from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
-    SUMMED,
+    PRICED,
     AggregateRequest,
     ExportRequest,
     Number,
@@ -367,7 +367,7 @@ class Disclosure:
         for number in request.numbers:
             for kind in number.kinds:
                 check_size(number, terms[kind].bits)
-            if not all(terms[kind].slot_bits for kind in SUMMED.intersection(number.kinds)):
+            if not all(terms[kind].slot_bits for kind in PRICED.intersection(number.kinds)):
                 check_prices(number)
         told = self._told()
         asker = request.applet, request.recipient, request.purpose
@@ -503,7 +503,11 @@ def _check_level(
         for some in combinations(recipients, size):
             known = [one.opening for one in touched if one.recipient in some]
             whole = refine(forms, known)
-            check_fineness(whole, numbers, minutes, sources)
+            seen = [
+                replace(n, forms=tuple(relative(form, known) for form in n.forms)) if known else n
+                for n in numbers
+            ]
+            check_fineness(whole, seen, minutes, sources)
             for least in days:
                 part = [n.forms for n in numbers if n.least_days >= least]
                 refinement = whole if len(part) == len(forms) else refine(part, known)

@@ -31,7 +31,7 @@ Wanted = tuple[bytes, bytes, str, str, str]
 LARGEST_POWER_W: Final = 69_000
 """The most that a home's connection carries: three phases of 100 A. It sizes numbers: what a number
 can be, and so its bits, follows from this and the weights."""
-SUMMED: Final = frozenset({Sum.kind, Tiered.kind})
+PRICED: Final = frozenset({Sum.kind, Tiered.kind, Excess.kind})
 """Kinds whose prices have to keep within bounds (`hub.disclosure.rules.check_prices`)."""
 MOST_CASES: Final = 256
 """How many prices of a slot are told apart, before bounds take their place."""
@@ -52,7 +52,7 @@ class Number:
     """At least one; all of one period."""
     bits: int
     prices: Prices | None = None
-    """Of its sums and blocks, in units of the number a watt-hour; None where it has none."""
+    """In units of the number a watt-hour; None where it has no sum, block or limit."""
     identity: bytes = b""
     """Names the number: the same description of the same period is the same number."""
     least_minutes: int = LEAST_MINUTES
@@ -240,10 +240,12 @@ def _prices_of(
 
 
 def _priced(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
-    """Return the forms of a sum or of blocks, each with what a watt-hour of it may count for."""
+    """Return the forms of an amount, each with what a watt-hour of it may count for."""
     match amount:
         case Sum():
             return [(amount.form, (1,))]
+        case Excess():
+            return [(amount.form, (1,)), *((one.form, (0, 1)) for one in amount.above)]
         case Tiered():
             return [(bucket.form, bucket.prices) for bucket in amount.buckets]
         case _:

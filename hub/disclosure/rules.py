@@ -13,8 +13,9 @@ from itertools import pairwise
 from typing import Final
 
 from hub.disclosure.cells import Bundle, Form, Refinement, windows_agree
-from hub.disclosure.requests import SUMMED, Number
+from hub.disclosure.requests import Number
 from hub.errors import HubError
+from protocols.amounts import Best
 
 _MINUTE: Final = 60
 _DAY: Final = 86_400
@@ -49,29 +50,32 @@ def check_size(number: Number, bits: int) -> None:
 
 
 def is_coined(number: Number) -> bool:
-    """Tell whether a number's prices keep within P and R."""
+    """Tell whether a number is told in coins: one value, whose prices keep within P and R."""
+    if Best.kind in number.kinds:
+        return False
     if number.prices is None:
-        return not SUMMED.intersection(number.kinds)
+        return True
     least, most = number.prices
     return most <= HIGHEST_PRICE and most <= WIDEST_RATIO * least
 
 
 def check_prices(number: Number) -> None:
     """Refuse a number whose prices are too high, or too far apart, to be told in coins."""
-    if is_coined(number):
+    if number.prices is None:
         return
-    least, most = number.prices or (Fraction(0), Fraction(0))
+    least, most = number.prices
     if most > HIGHEST_PRICE:
         raise ReleaseRefused(
             "price",
             f"a watt-hour counts for {_short(most)} units of the number, at most"
             f" {HIGHEST_PRICE} are allowed: it has to be told in larger units",
         )
-    raise ReleaseRefused(
-        "price",
-        f"its prices differ by a factor of {_short(most / least) if least else 'any size'}, at most"
-        f" {WIDEST_RATIO} is allowed without a consent by bits",
-    )
+    if most > WIDEST_RATIO * least:
+        raise ReleaseRefused(
+            "price",
+            f"its prices differ by a factor of {_short(most / least)}, at most {WIDEST_RATIO} is"
+            " allowed without a consent by bits",
+        )
 
 
 def check_count(
@@ -145,15 +149,17 @@ def check_fineness(
         raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
     step = refinement.slot_seconds
     least = -(-least_minutes * _MINUTE // step) if step else 0
+    for place, number in enumerate(numbers):
+        for form in number.forms:
+            # A peak, or what lies above a limit, hides among the slots it may be of.
+            slots = sum(map(bool, form.weights))
+            if not form.is_sum and slots < least:
+                raise _too_fine(slots * step, least_minutes, form.begin, [sources[place]])
     for bundle in refinement.bundles:
         slots = _hidden_among(bundle, numbers, least)
         if slots < least:
-            raise ReleaseRefused(
-                "fineness",
-                f"the use of {slots * step // _MINUTE} min of slots could be worked out,"
-                f" the consent says no finer than {least_minutes} min:"
-                f" {_where(bundle, sources)}",
-            )
+            told_for = [sources[place] for place in bundle.numbers]
+            raise _too_fine(slots * step, least_minutes, bundle.first, told_for)
 
 
 def check_stretches(refinement: Refinement, least_days: int) -> None:
@@ -177,10 +183,16 @@ def _hidden_among(bundle: Bundle, numbers: Sequence[Number], least: int) -> int:
     return bundle.slots
 
 
-def _where(bundle: Bundle, sources: Sequence[str]) -> str:
-    names = sorted({sources[number] for number in bundle.numbers})
-    together = f", together with {', '.join(names[:3])}" if any(names) else ""
-    return f"from {_moment(bundle.first)}{together}"
+def _too_fine(
+    seconds: int, least_minutes: int, since: int, sources: Iterable[str]
+) -> ReleaseRefused:
+    names = sorted(set(filter(None, sources)))
+    together = f", together with {', '.join(names[:3])}" if names else ""
+    return ReleaseRefused(
+        "fineness",
+        f"the use of {seconds // _MINUTE} min of slots from {_moment(since)} could be worked"
+        f" out{together}, the consent says no finer than {least_minutes} min",
+    )
 
 
 def _moment(time: int) -> str:
