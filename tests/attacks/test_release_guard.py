@@ -109,7 +109,7 @@ def test_a_fine_and_a_coarse_consent_together_tell_no_single_slot(
     amounts = [fine, coarse] if coin == 0 else [in_coins(fine, coin), in_coins(coarse, coin)]
     asked = list(zip((SCORES, BILL), amounts, strict=True))
     first, second = asked if is_fine_first else asked[::-1]
-    with pytest.raises(ReleaseRefused, match="price|fineness|size"):  # noqa: PT012
+    with pytest.raises(ReleaseRefused, match="price|fineness|size"):
         guard.permit(ask(*first))
         guard.permit(ask(*second))
     assert len(guard.releases()) <= 1
