@@ -22,12 +22,11 @@ docs/guard.md has the theorem. Nothing here needs linear algebra: what can be wo
 by digits, lattices or search, is a function of the bundles' totals all the same.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import compress, islice, pairwise
 from math import gcd
-from operator import itemgetter
+from operator import ne
 from typing import Final
 
 NO_WEIGHT: Final = -1
@@ -35,6 +34,8 @@ NO_WEIGHT: Final = -1
 OPENED: Final = -2
 """The bundle of slots that were opened, one by one or in small sums."""
 
+Run = tuple[int, int, int]
+"""Begin and end of slots of one bundle that follow one another, and the bundle's place."""
 Column = tuple[tuple[int, int, int], ...]
 """The entries other than 0 of a slot: which number, which of its forms, the weight."""
 
@@ -104,13 +105,12 @@ class Refinement:
 
     slot_seconds: int
     bundles: tuple[Bundle, ...]
-    tracks: Mapping[str, Sequence[tuple[int, Sequence[int]]]]
-    """For each register, stretches in order: the start, and the bundle of each slot."""
+    runs: Mapping[str, Sequence[Run]]
+    """For each register, which bundle slots are of, in order."""
 
     def closed_stretch(self, shorter_than: int) -> tuple[int, int] | None:
         """Return a contiguous stretch of whole bundles that is shorter, in seconds, if any is."""
-        for register, stretches in self.tracks.items():
-            runs = _runs(stretches, self.slot_seconds)
+        for register, runs in self.runs.items():
             if stretch := self._closed_in(register, runs, shorter_than):
                 return stretch
         return None
@@ -123,7 +123,7 @@ class Refinement:
         return shortest
 
     def _closed_in(
-        self, register: str, runs: Sequence[tuple[int, int, int]], shorter_than: int
+        self, register: str, runs: Sequence[Run], shorter_than: int
     ) -> tuple[int, int] | None:
         # Whatever holds a bundle whose slots lie far apart is no short stretch.
         starts = {begin: place for place, (begin, _, _) in enumerate(runs)}
@@ -137,7 +137,7 @@ class Refinement:
 
     def _closure(
         self,
-        runs: Sequence[tuple[int, int, int]],
+        runs: Sequence[Run],
         starts: Mapping[int, int],
         number: int,
         shorter_than: int,
@@ -204,12 +204,12 @@ def refine(numbers: Sequence[Sequence[Form]], opened: Sequence[Opening] = ()) ->
     origin = labelled[0][2].begin
     if any(f.slot_seconds != step or (f.begin - origin) % step for _, _, f in labelled):
         raise ValueError("the forms are not of one grid")
-    table, tracks = _Table(step), dict[str, list[tuple[int, Sequence[int]]]]()
+    table, runs = _Table(step), dict[str, list[Run]]()
     for register in sorted({form.register for _, _, form in labelled}):
         same = [one for one in labelled if one[2].register == register]
         here = [one for one in opened if one.register == register]
-        tracks[register] = table.add(register, same, here)
-    return Refinement(step, tuple(table.bundles), tracks)
+        runs[register] = table.add(register, same, here)
+    return Refinement(step, tuple(table.bundles), runs)
 
 
 def windows_agree(forms: Iterable[Form]) -> bool:
@@ -238,28 +238,26 @@ class _Table:
 
     def add(
         self, register: str, forms: Sequence[_Labelled], opened: Sequence[Opening]
-    ) -> list[tuple[int, Sequence[int]]]:
+    ) -> list[Run]:
         patterns = _patterns([form for _, _, form in forms])
+        # Slots between two of these moments are alike, or told apart by a weight alone.
+        apart = {moment for start in patterns for moment in (start, start + self._step)}
+        apart |= {moment for one in opened for moment in (one.begin, one.end)}
         edges = sorted({edge for _, _, form in forms for edge in (form.begin, form.end)})
-        tracks = []
+        runs: list[Run] = []
         for begin, end in pairwise(edges):
             here = [one for one in forms if one[2].begin <= begin and end <= one[2].end]
             if here:
-                track = self._segment(register, here, begin, end, patterns)
-                tracks.append((begin, self._with_opened(begin, track, opened)))
+                runs += self._segment(register, here, begin, end, patterns, apart)
         self._finish()
-        return tracks
-
-    def _with_opened(
-        self, begin: int, track: Sequence[int], opened: Sequence[Opening]
-    ) -> Sequence[int]:
-        if not opened:
-            return track
-        starts = range(begin, begin + len(track) * self._step, self._step)
-        return [
-            OPENED if bundle == NO_WEIGHT and any(start in one for one in opened) else bundle
-            for start, bundle in zip(starts, track, strict=True)
-        ]
+        if opened:
+            runs = [
+                (begin, end, OPENED)
+                if bundle == NO_WEIGHT and any(begin in one for one in opened)
+                else (begin, end, bundle)
+                for begin, end, bundle in runs
+            ]
+        return runs
 
     def _segment(
         self,
@@ -268,27 +266,44 @@ class _Table:
         begin: int,
         end: int,
         patterns: Mapping[int, object],
-    ) -> Sequence[int]:
+        apart: Collection[int],
+    ) -> list[Run]:
+        step = self._step
         rows = [
-            _row(form, (begin - form.begin) // self._step, (end - form.begin) // self._step)
+            _row(form, (begin - form.begin) // step, (end - form.begin) // step)
             for _, _, form in forms
         ]
-        cells: list[tuple[object, ...]] = list(zip(*rows, strict=True))
-        for place in range(len(cells)) if patterns else ():
-            if (pattern := patterns.get(begin + place * self._step)) is not None:
-                cells[place] = (*cells[place], pattern)
-        counts = Counter(cells)
-        places = range(len(cells))
-        last = dict(zip(cells, places, strict=True))
-        first = dict(zip(reversed(cells), reversed(places), strict=True))
+        slots = (end - begin) // step
+        changes = {(moment - begin) // step for moment in apart if begin < moment < end}
+        for row in rows:
+            changes.update(compress(range(1, slots), map(ne, row, islice(row, 1, None))))
+        places = [0, *sorted(changes)]
+        picked = [[row[place] for place in places] for row in rows]
+        cells: list[tuple[object, ...]] = list(zip(*picked, strict=True))
+        if patterns:
+            found = (patterns.get(begin + place * step) for place in places)
+            cells = [
+                cell if pattern is None else (*cell, pattern)
+                for cell, pattern in zip(cells, found, strict=True)
+            ]
+        sizes: dict[tuple[object, ...], int] = {}
+        first: dict[tuple[object, ...], int] = {}
+        last: dict[tuple[object, ...], int] = {}
+        ends = [*places[1:], slots]
+        for cell, place, after in zip(cells, places, ends, strict=True):
+            sizes[cell] = sizes.get(cell, 0) + after - place
+            first.setdefault(cell, place)
+            last[cell] = after - 1
         bundle_of = {
             cell: self._bundle(
-                register, forms, cell, count,
-                begin + first[cell] * self._step, begin + last[cell] * self._step,
+                register, forms, cell, size, begin + first[cell] * step, begin + last[cell] * step
             )
-            for cell, count in counts.items()
-        }  # fmt: skip
-        return [bundle_of[cell] for cell in cells]
+            for cell, size in sizes.items()
+        }
+        return [
+            (begin + place * step, begin + after * step, bundle_of[cell])
+            for cell, place, after in zip(cells, places, ends, strict=True)
+        ]
 
     def _bundle(
         self,
@@ -396,15 +411,3 @@ def _patterns(forms: Sequence[Form]) -> dict[int, object]:
         for position, start in enumerate(window):
             patterns[start] = (pattern, position)
     return patterns
-
-
-def _runs(stretches: Sequence[tuple[int, Sequence[int]]], step: int) -> list[tuple[int, int, int]]:
-    """Return runs of slots of one bundle, in order: begin, end, bundle."""
-    runs = []
-    for begin, track in stretches:
-        at = begin
-        for bundle, same in groupby(track):
-            end = at + step * sum(1 for _ in same)
-            runs.append((at, end, bundle))
-            at = end
-    return sorted(runs, key=itemgetter(0))

@@ -26,7 +26,7 @@ from hub.disclosure import (
     number_of,
 )
 from hub.vault.database import Database
-from protocols.amounts import Amount, NumberAmount, Reading, SlotForm, Sum
+from protocols.amounts import Amount, NumberAmount, Reading, SlotForm, Sum, Total
 from tests.support.releases import in_coins
 
 MARCH, SLOTS, DAY = 1_740_787_200, 2976, 86_400
@@ -106,12 +106,14 @@ def test_a_fine_and_a_coarse_consent_together_tell_no_single_slot(
         with_target, without = coarse.value_of(house) % high, fine.value_of(house) % high
         assert with_target - without == house[target]  # with nobody to guard it
     generous(guard, BILL, replace(SCORES, slot_bits=10_000))
-    amounts = [fine, coarse] if coin == 0 else [in_coins(fine, coin), in_coins(coarse, coin)]
-    asked = list(zip((SCORES, BILL), amounts, strict=True))
+    amounts: list[Sum | Total] = (
+        [fine, coarse] if coin == 0 else [in_coins(fine, coin), in_coins(coarse, coin)]
+    )
+    asked = [ask(terms, one) for terms, one in zip((SCORES, BILL), amounts, strict=True)]
     first, second = asked if is_fine_first else asked[::-1]
     with pytest.raises(ReleaseRefused, match="price|fineness|size"):
-        guard.permit(ask(*first))
-        guard.permit(ask(*second))
+        guard.permit(first)
+        guard.permit(second)
     assert len(guard.releases()) <= 1
 
 

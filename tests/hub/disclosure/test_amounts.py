@@ -17,7 +17,7 @@ from hub.disclosure import (
     number_of,
 )
 from hub.vault.database import Database
-from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
+from protocols.amounts import Bucket, Group, Peaks, SlotForm, Sum, Tiered
 from tests.support.consented import BILLING
 from tests.support.releases import in_coins, sum_request
 
@@ -120,7 +120,7 @@ def test_each_kind_of_number_needs_a_consent_of_its_own(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_would_tell_too_much_is_refused(
-    guard: Disclosure, amounts: tuple[Amount, ...], rule: str
+    guard: Disclosure, amounts: tuple[Sum | Tiered | Peaks, ...], rule: str
 ) -> None:
     with pytest.raises(ReleaseRefused, match=rule):
         guard.permit(ask(*amounts))

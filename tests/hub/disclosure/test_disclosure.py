@@ -305,11 +305,11 @@ def test_moving_use_within_a_bundle_changes_no_number(
     """
     moments = range(0, 900 * 18, 900)
     refinement = refine([[form] for form in forms])
-    [track] = refinement.tracks.values()
+    [runs] = refinement.runs.values()
     bundle_of = {
-        begin + 900 * place: bundle
-        for begin, bundles in track
-        for place, bundle in enumerate(bundles)
+        moment: bundle
+        for begin, end, bundle in runs
+        for moment in range(begin, end, 900)
         if bundle >= 0
     }
     columns = {m: tuple(weight_of(form, m) for form in forms) for m in moments}
@@ -339,9 +339,9 @@ def test_closed_stretches_are_found_and_none_is_missed(forms: list[Form], slots:
     """Against looking at every stretch by itself."""
     refinement = refine([[form] for form in forms])
     bundle_of: dict[int, int] = {}
-    for track in refinement.tracks.values():
-        for begin, bundles in track:
-            bundle_of |= {begin + 900 * place: bundle for place, bundle in enumerate(bundles)}
+    for runs in refinement.runs.values():
+        for begin, end, bundle in runs:
+            bundle_of |= dict.fromkeys(range(begin, end, 900), bundle)
     whole = Counter(bundle for bundle in bundle_of.values() if bundle >= 0)
     closed = []
     for begin in range(0, 900 * 18, 900):
