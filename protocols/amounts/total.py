@@ -18,6 +18,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import ClassVar, Final, TypeAlias
 
+from protocols.amounts.bounds import Bounds
 from protocols.amounts.model import (
     AmountsMalformed,
     Best,
@@ -38,8 +39,6 @@ MOST_CASES: Final = 64
 MOST_EFFORT: Final = 1 << 16
 """How many slopes are worked out for a total."""
 
-Bounds: TypeAlias = tuple[int, int]
-"""The least and the most that a number can be."""
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
 
