@@ -41,6 +41,7 @@ from protocols.amounts.total import (
     Rounding,
     Total,
     TotalStep,
+    fits,
 )
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "decode_amounts",
     "decode_numbers",
     "encode_amounts",
+    "fits",
 ]

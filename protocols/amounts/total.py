@@ -280,6 +280,18 @@ NumberAmount: TypeAlias = Total | Best | Reading
 """What a call about several registers may open; the two others are of its first register."""
 
 
+def fits(numbers: Sequence[NumberAmount], slots: Sequence[int]) -> bool:
+    """Tell whether numbers are of just so many registers, each with so many slots."""
+    ends: dict[int, int] = {}
+    for number in numbers:
+        forms = number.forms if isinstance(number, Total) else [(0, one) for one in number.forms]
+        for register, form in forms:
+            ends[register] = max(ends.get(register, 0), form.end)
+    return sorted(ends) == list(range(len(slots))) and all(
+        ends[register] <= size for register, size in enumerate(slots)
+    )
+
+
 class _Cases:
     """The slopes of each value by each metered amount, of which one holds at a time."""
 

@@ -61,6 +61,7 @@ from protocols.amounts import (
     Total,
     bounds_of,
     encode_amounts,
+    fits,
 )
 from protocols.proofs._checks import SessionCheck
 from protocols.proofs._metered import best_of, blocks_of, excess_of, peaks_of, uses_of
@@ -176,18 +177,8 @@ def _require_fit(
 ) -> None:
     if len(sources) != len(context.registers):
         raise ValueError(f"{len(sources)} sources for {len(context.registers)} registers")
-    forms = [pair for number in numbers for pair in registered_forms(number)]
-    if {register for register, _ in forms} != set(range(len(sources))):
-        raise ValueError("the numbers are not of just the registers of the call")
-    if any(form.end > sources[register].size for register, form in forms):
-        raise ValueError("a number is of slots beyond those there are")
-
-
-def registered_forms(number: NumberAmount) -> tuple[tuple[int, SlotForm], ...]:
-    """Return the forms a number is made of, each after the place of its register."""
-    if isinstance(number, Total):
-        return number.forms
-    return tuple((0, form) for form in number.forms)
+    if not fits(numbers, [source.size for source in sources]):
+        raise ValueError("the numbers are of other registers than the call, or of other slots")
 
 
 # Metered amounts
