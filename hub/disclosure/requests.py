@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is asked of the release guard, and what it has put on record."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -92,16 +92,18 @@ def number_of(
     begin: int,
     slot_seconds: int,
     slots: int,
-    registers: str | Sequence[str] = "",
-    missing: Collection[int] = (),
+    registers: Sequence[str] = ("",),
+    missing: Sequence[Collection[int]] = (),
 ) -> Number:
     """Return what telling an amount tells, over a period of so many slots.
 
-    `registers` are those that a total counts through, or the one that any other amount is about.
-    `missing` are the places of slots that everybody knows to be empty: no number tells of them.
+    `registers` are those that a total counts through; any other amount is about the first.
+    `missing` are, for each register, the places of slots that everybody knows to be empty: no
+    number tells of them.
     """
-    names = [registers] if isinstance(registers, str) else list(registers)
-    grid = _Grid(begin, slot_seconds, slots, frozenset(missing))
+    names = list(registers)
+    empty = {name: frozenset(one) for name, one in zip(names, missing, strict=False)}
+    grid = _Grid(begin, slot_seconds, slots, empty)
     packed = encode_amounts([amount])
     identity = sha256(_IDENTITY)
     identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
@@ -112,7 +114,7 @@ def number_of(
         bounds = [grid.bounds(one.amount) for one in amount.metered]
         low, high = amount.range_of(bounds)
         parts = [
-            (one.register, one.amount, slopes)
+            (names[one.register], one.amount, slopes)
             for one, slopes in zip(amount.metered, amount.cases(), strict=True)
         ]
         prices = _prices_of(parts, grid)
@@ -120,7 +122,7 @@ def number_of(
     else:
         forms = grid.forms(amount, names[0])
         low, high = grid.bounds(amount)
-        prices = _prices_of([(0, amount, (Fraction(1),))], grid)
+        prices = _prices_of([(names[0], amount, (Fraction(1),))], grid)
         kind = amount.kind
     told = [form for form in forms if any(form.weights)] or forms[:1]
     bits = max(1, (high - low).bit_length())
@@ -134,7 +136,8 @@ class _Grid:
     begin: int
     slot_seconds: int
     slots: int
-    missing: frozenset[int]
+    missing: Mapping[str, frozenset[int]]
+    """By register."""
 
     @property
     def largest_use(self) -> int:
@@ -143,7 +146,7 @@ class _Grid:
 
     def form(self, weights: SlotForm, register: str, *, is_peak: bool = False) -> Form:
         spread = weights.spread(self.slots)
-        for place in self.missing:
+        for place in self.missing.get(register, ()):
             spread[place] = 0
         return Form(self.begin, self.slot_seconds, tuple(spread), is_peak, register=register)
 
@@ -210,7 +213,7 @@ def _members(windows: Iterable[SlotForm]) -> dict[int, int]:
 
 
 def _prices_of(
-    parts: Sequence[tuple[int, Amount, Sequence[Fraction]]], grid: _Grid
+    parts: Sequence[tuple[str, Amount, Sequence[Fraction]]], grid: _Grid
 ) -> Prices | None:
     """Return the bounds of what a watt-hour counts for, given each part's register and slopes.
 
@@ -226,7 +229,7 @@ def _prices_of(
                 continue
             scaled = [int(slope * common) for slope in slopes] or [0]
             for weights, prices in _priced(amount):
-                rows.append(grid.form(weights, "").weights)
+                rows.append(grid.form(weights, register).weights)
                 cases.append(sorted({price * slope for price in prices for slope in scaled}))
         for column in set(zip(*rows, strict=True)):
             found |= _sums_of([

@@ -14,6 +14,7 @@ recipient, who derives the same description from the tariff, verifies them
     Total    what such amounts of several registers come to by public steps, rounded once
 """
 
+from protocols.amounts.bounds import Bounds, bounds_of
 from protocols.amounts.codec import decode_amounts, decode_numbers, encode_amounts
 from protocols.amounts.model import (
     Above,
@@ -40,6 +41,7 @@ from protocols.amounts.total import (
     Rounding,
     Total,
     TotalStep,
+    fits,
 )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Amount",
     "AmountsMalformed",
     "Best",
+    "Bounds",
     "Bucket",
     "Combine",
     "Excess",
@@ -65,7 +68,9 @@ __all__ = [
     "Tiered",
     "Total",
     "TotalStep",
+    "bounds_of",
     "decode_amounts",
     "decode_numbers",
     "encode_amounts",
+    "fits",
 ]

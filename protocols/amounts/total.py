@@ -18,6 +18,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import ClassVar, Final, TypeAlias
 
+from protocols.amounts.bounds import Bounds
 from protocols.amounts.model import (
     AmountsMalformed,
     Best,
@@ -38,8 +39,6 @@ MOST_CASES: Final = 64
 MOST_EFFORT: Final = 1 << 16
 """How many slopes are worked out for a total."""
 
-Bounds: TypeAlias = tuple[int, int]
-"""The least and the most that a number can be."""
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
 
@@ -287,6 +286,18 @@ class Total:
 
 NumberAmount: TypeAlias = Total | Best | Reading
 """What a call about several registers may open; the two others are of its first register."""
+
+
+def fits(numbers: Sequence[NumberAmount], slots: Sequence[int]) -> bool:
+    """Tell whether numbers are of just so many registers, each with so many slots."""
+    ends: dict[int, int] = {}
+    for number in numbers:
+        forms = number.forms if isinstance(number, Total) else [(0, one) for one in number.forms]
+        for register, form in forms:
+            ends[register] = max(ends.get(register, 0), form.end)
+    return sorted(ends) == list(range(len(slots))) and all(
+        ends[register] <= size for register, size in enumerate(slots)
+    )
 
 
 class _Cases:

@@ -160,7 +160,7 @@ def test_missing_slots_are_told_of_by_no_number(disclosure: Disclosure) -> None:
     prices = SlotForm.of_each(day_and_night()), SlotForm.of_each(left_out)
     for form in prices:
         total = Total((Metered(0, Sum(form)),), (), 10**7, QuotientRule.HALF_UP)
-        number = number_of(total, MARCH, 900, 2976, [""], missing=[40])
+        number = number_of(total, MARCH, 900, 2976, missing=[[40]])
         assert number.forms[0].weights == tuple(left_out)
         disclosure.permit(replace(ask(), numbers=(number,)))
 
