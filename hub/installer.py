@@ -14,6 +14,7 @@ Nothing here takes a short cut into the registry: commands go through the card.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -91,34 +92,36 @@ def build_package(
 
 def consent_terms(bundle: Bundle) -> list[ConsentTerms]:
     """Return the consents that a package asks for: one for each statement or output it names."""
-    manifest = bundle.manifest
+    return terms_of(bundle.manifest, bundle.digest)
+
+
+def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
+    """Return the consents that a manifest asks for, of the package with this digest."""
+    asked = partial(
+        ConsentTerms,
+        applet=manifest.aid,
+        package=package,
+        recipient=manifest.recipient,
+        purpose=manifest.purpose,
+        until=manifest.expires,
+    )
     outputs = [
-        ConsentTerms(
-            applet=manifest.aid,
-            package=bundle.digest,
-            recipient=manifest.recipient,
-            purpose=manifest.purpose,
+        asked(
             statement=f"output {output.name}",
             least_days=1,
             least_minutes=manifest.resolution_minutes or 1,
             answers=1,
             bits=8 * output.size,
-            until=manifest.expires,
         )
         for output in manifest.outputs
     ]
     return outputs + [
-        ConsentTerms(
-            applet=manifest.aid,
-            package=bundle.digest,
-            recipient=manifest.recipient,
-            purpose=manifest.purpose,
+        asked(
             statement=statement.kind,
             least_days=statement.minimum_days,
             least_minutes=statement.least_minutes,
             answers=statement.at_most,
             bits=statement.value_bits,
-            until=manifest.expires,
             least_group=max(1, statement.smallest_group),
             within_days=statement.within_days,
             slot_bits=statement.slot_bits,

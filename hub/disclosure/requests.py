@@ -113,16 +113,13 @@ def number_of(
         ]
         bounds = [grid.bounds(one.amount) for one in amount.metered]
         low, high = amount.range_of(bounds)
-        parts = [
-            (names[one.register], one.amount, slopes)
-            for one, slopes in zip(amount.metered, amount.cases(), strict=True)
-        ]
-        prices = _prices_of(parts, grid)
+        parts = [(names[one.register], one.amount) for one in amount.metered]
+        prices = _prices_of(parts, amount.scenarios(), grid)
         kind = "+".join(sorted(amount.kinds))
     else:
         forms = grid.forms(amount, names[0])
         low, high = grid.bounds(amount)
-        prices = _prices_of([(names[0], amount, (Fraction(1),))], grid)
+        prices = _prices_of([(names[0], amount)], [(Fraction(1),)], grid)
         kind = amount.kind
     told = [form for form in forms if any(form.weights)] or forms[:1]
     bits = max(1, (high - low).bit_length())
@@ -185,10 +182,9 @@ class _Grid:
                 return least, most
             case Peaks():
                 times, parts = amount.rate
-                highest = [
-                    max(group.floor, *(self._reach(w)[1] * times // parts for w in group.windows))
-                    for group in amount.groups
-                ]
+                # All windows are alike: one says how much they can have.
+                _, window = self._reach(amount.groups[0].windows[0])
+                highest = [max(group.floor, window * times // parts) for group in amount.groups]
                 return 0, sum(sorted(highest, reverse=True)[: amount.highest or None])
             case Excess():
                 low, high = self._reach(amount.form)
@@ -213,29 +209,33 @@ def _members(windows: Iterable[SlotForm]) -> dict[int, int]:
 
 
 def _prices_of(
-    parts: Sequence[tuple[str, Amount, Sequence[Fraction]]], grid: _Grid
+    parts: Sequence[tuple[str, Amount]], scenarios: Sequence[Sequence[Fraction]], grid: _Grid
 ) -> Prices | None:
-    """Return the bounds of what a watt-hour counts for, given each part's register and slopes.
+    """Return the bounds of what a watt-hour counts for, given each part's register.
 
-    Prices of one slot add up; where a part has several slopes or prices, each is a case.
+    Each scenario has a slope for each part. Prices of one slot add up; where a part has several
+    prices, each is a case.
     """
-    common = lcm(*(slope.denominator for _, _, slopes in parts for slope in slopes))
+    common = lcm(*(slope.denominator for slopes in scenarios for slope in slopes))
     found: set[int] = set()
-    for register in {register for register, _, _ in parts}:
-        rows: list[Sequence[int]] = []
-        cases: list[list[int]] = []
-        for where, amount, slopes in parts:
-            if where != register:
-                continue
-            scaled = [int(slope * common) for slope in slopes] or [0]
-            for weights, prices in _priced(amount):
-                rows.append(grid.form(weights, register).weights)
-                cases.append(sorted({price * slope for price in prices for slope in scaled}))
-        for column in set(zip(*rows, strict=True)):
-            found |= _sums_of([
-                [weight * price for price in each]
-                for weight, each in zip(column, cases, strict=True) if weight
-            ])  # fmt: skip
+    for register in {register for register, _ in parts}:
+        priced = [
+            (place, grid.form(weights, register).weights, prices)
+            for place, (where, amount) in enumerate(parts)
+            if where == register
+            for weights, prices in _priced(amount)
+        ]
+        columns = set(zip(*(row for _, row, _ in priced), strict=True))
+        for slopes in scenarios:
+            cases = [
+                sorted({price * int(slopes[place] * common) for price in prices})
+                for place, _, prices in priced
+            ]
+            for column in columns:
+                found |= _sums_of([
+                    [weight * price for price in each]
+                    for weight, each in zip(column, cases, strict=True) if weight
+                ])  # fmt: skip
     sizes = {abs(price) for price in found if price}
     if not sizes:
         return None

@@ -15,7 +15,8 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
+from math import prod
 from typing import ClassVar, Final, TypeAlias
 
 from protocols.amounts.bounds import Bounds
@@ -38,6 +39,8 @@ MOST_CASES: Final = 64
 """How many slopes a value may have by one metered amount: caps and minima make cases of them."""
 MOST_EFFORT: Final = 1 << 16
 """How many slopes are worked out for a total."""
+MOST_SCENARIO_STEPS: Final = 1 << 14
+"""How many steps of scenarios are worked out for a total."""
 
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
@@ -282,6 +285,42 @@ class Total:
             tuple(sorted(slope / self.divisor for slope in cases.of_last(place)))
             for place in range(len(self.metered))
         )
+
+    def scenarios(self) -> tuple[tuple[Fraction, ...], ...]:
+        """Return by how much the opened number may change with each metered amount, together.
+
+        A scenario says which value each smallest and largest one is; its slopes, one for each
+        amount with its sign, hold together. Where there are too many to work out, a single one is
+        returned for each of the `cases`.
+        """
+        choices = [step.places for step in self.steps if isinstance(step, Least | Most)]
+        if prod(map(len, choices)) * len(self.steps) > MOST_SCENARIO_STEPS:
+            return tuple(
+                tuple(slope if one == place else Fraction(0) for one in range(len(self.metered)))
+                for place, slopes in enumerate(self.cases())
+                for slope in slopes
+            )
+        return tuple(sorted({self._slopes_of(chosen) for chosen in product(*choices)}))
+
+    def _slopes_of(self, chosen: Iterable[int]) -> tuple[Fraction, ...]:
+        pick = iter(chosen)
+        one = Fraction(1)
+        values: list[dict[int, Fraction]] = [{place: one} for place in range(len(self.metered))]
+        for step in self.steps:
+            match step:
+                case Combine(terms):
+                    made: dict[int, Fraction] = {}
+                    for place, factor in terms:
+                        for by, slope in values[place].items():
+                            made[by] = made.get(by, Fraction(0)) + slope * factor
+                case Least() | Most():
+                    made = values[next(pick)]
+                case Rounding(place, divisor):
+                    made = {by: slope / divisor for by, slope in values[place].items()}
+            values.append(made)
+        last = values[-1]
+        none = Fraction(0)
+        return tuple(last.get(place, none) / self.divisor for place in range(len(self.metered)))
 
 
 NumberAmount: TypeAlias = Total | Best | Reading
