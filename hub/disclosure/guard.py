@@ -202,7 +202,7 @@ class Disclosure:
     def record_release(self, request: ReleaseRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
-        numbers = self._as_recorded(request, terms)
+        numbers = _as_recorded(request, terms)
         facts = {**request_facts(request), **number_facts(numbers)}
         return self.log.append(self.now(), "release", facts)
 
@@ -359,20 +359,11 @@ class Disclosure:
         Nothing is recorded.
         """
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
-        least_days = max(one.least_days for one in terms.values())
-        if request.days < least_days:
-            raise ReleaseRefused(
-                "period", f"{request.days} days, the consent says at least {least_days}"
-            )
-        for number in request.numbers:
-            for kind in number.kinds:
-                check_size(number, terms[kind].bits)
-            if not all(terms[kind].slot_bits for kind in PRICED.intersection(number.kinds)):
-                check_prices(number)
+        _check_terms(request, terms)
         told = self._told()
         asker = request.applet, request.recipient, request.purpose
         own = {one.number.identity: one for one in told if one.asker == asker}
-        fresh = [n for n in self._as_recorded(request, terms) if n.identity not in own]
+        fresh = [n for n in _as_recorded(request, terms) if n.identity not in own]
         if not fresh:
             return  # the same numbers again: nothing new is told
         _check_counts(request, fresh, terms, [one for one in told if one.asker == asker])
@@ -388,21 +379,7 @@ class Disclosure:
             for form in number.forms
         ]
         sums = [number for number in fresh if number.kind != Reading.kind]
-        self._check_together(sums, fresh_openings, told, opened)
-
-    def _as_recorded(
-        self, request: ReleaseRequest, terms: Mapping[str, ConsentTerms]
-    ) -> tuple[Number, ...]:
-        """Return the numbers of a request with the terms that they are told under."""
-        return tuple(
-            replace(
-                number,
-                least_minutes=max(terms[kind].least_minutes for kind in number.kinds),
-                least_days=max(terms[kind].least_days for kind in number.kinds),
-                is_coined=is_coined(number),
-            )
-            for number in request.numbers
-        )
+        _check_together(sums, fresh_openings, told, opened)
 
     def _told(self) -> list[_Told]:
         """Return the numbers on record."""
@@ -428,44 +405,6 @@ class Disclosure:
             opened.append(_Opened(opening, facts["recipient"], minutes))
         return opened
 
-    def _check_together(
-        self,
-        fresh: Sequence[Number],
-        fresh_openings: Sequence[_Opened],
-        told: Sequence[_Told],
-        opened: Sequence[_Opened],
-    ) -> None:
-        """Hold what is asked for against all that was told, for every set of recipients."""
-        spans = [*fresh, *(_span_of(one.opening) for one in fresh_openings)]
-        sums = [one for one in told if one.number.kind != Reading.kind]
-        near = [sums[place] for place in entangled(spans, [one.number for one in sums])]
-        # A number that was told twice is one number, held to the coarser of its consents.
-        numbers: dict[bytes, tuple[Number, str]] = {}
-        for number, source in [
-            *((one.number, one.source) for one in near),
-            *((n, "") for n in fresh),
-        ]:
-            known = numbers.get(number.identity)
-            if known is None or known[0].least_minutes < number.least_minutes:
-                numbers[number.identity] = number, source
-        if not numbers:
-            return
-        step = next(iter(numbers.values()))[0].forms[0].slot_seconds
-        every = [*opened, *fresh_openings]
-        levels = {number.least_minutes for number, _ in numbers.values()}
-        levels |= {one.least_minutes for one in every}
-        coarsest = max(
-            [number.least_minutes for number in fresh]
-            + [one.least_minutes for one in fresh_openings]
-        )
-        most_days = max((number.least_days for number in fresh), default=0)
-        for minutes in sorted(levels):
-            if minutes * _MINUTE <= step or minutes > coarsest:
-                continue  # as fine as a slot, or of sets that what is asked for does not reach
-            reached = [one for one in numbers.values() if one[0].least_minutes >= minutes]
-            openings = [one for one in every if one.least_minutes >= minutes]
-            _check_level(reached, openings, minutes, most_days)
-
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
         check_sum(request, terms, self.log.entries("aggregate"))
@@ -482,6 +421,80 @@ class Disclosure:
         if standing[-1].terms.until < today:
             raise ReleaseRefused("consent", f"number {standing[-1].number} has expired")
         return standing[-1].terms
+
+
+def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
+    """Return if a request could be told under such terms where nothing else is on record.
+
+    Raises `ReleaseRefused` with the rule that it breaks.
+    """
+    _check_terms(request, terms)
+    numbers = _as_recorded(request, terms)
+    _check_counts(request, numbers, terms, [])
+    _check_together(numbers, [], [], [])
+
+
+def _check_terms(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
+    least_days = max(one.least_days for one in terms.values())
+    if request.days < least_days:
+        raise ReleaseRefused(
+            "period", f"{request.days} days, the consent says at least {least_days}"
+        )
+    for number in request.numbers:
+        for kind in number.kinds:
+            check_size(number, terms[kind].bits)
+        if not all(terms[kind].slot_bits for kind in PRICED.intersection(number.kinds)):
+            check_prices(number)
+
+
+def _as_recorded(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> tuple[Number, ...]:
+    """Return the numbers of a request with the terms that they are told under."""
+    return tuple(
+        replace(
+            number,
+            least_minutes=max(terms[kind].least_minutes for kind in number.kinds),
+            least_days=max(terms[kind].least_days for kind in number.kinds),
+            is_coined=is_coined(number),
+        )
+        for number in request.numbers
+    )
+
+
+def _check_together(
+    fresh: Sequence[Number],
+    fresh_openings: Sequence[_Opened],
+    told: Sequence[_Told],
+    opened: Sequence[_Opened],
+) -> None:
+    """Hold what is asked for against all that was told, for every set of recipients."""
+    spans = [*fresh, *(_span_of(one.opening) for one in fresh_openings)]
+    sums = [one for one in told if one.number.kind != Reading.kind]
+    near = [sums[place] for place in entangled(spans, [one.number for one in sums])]
+    # A number that was told twice is one number, held to the coarser of its consents.
+    numbers: dict[bytes, tuple[Number, str]] = {}
+    for number, source in [
+        *((one.number, one.source) for one in near),
+        *((n, "") for n in fresh),
+    ]:
+        known = numbers.get(number.identity)
+        if known is None or known[0].least_minutes < number.least_minutes:
+            numbers[number.identity] = number, source
+    if not numbers:
+        return
+    step = next(iter(numbers.values()))[0].forms[0].slot_seconds
+    every = [*opened, *fresh_openings]
+    levels = {number.least_minutes for number, _ in numbers.values()}
+    levels |= {one.least_minutes for one in every}
+    coarsest = max(
+        [number.least_minutes for number in fresh] + [one.least_minutes for one in fresh_openings]
+    )
+    most_days = max((number.least_days for number in fresh), default=0)
+    for minutes in sorted(levels):
+        if minutes * _MINUTE <= step or minutes > coarsest:
+            continue  # as fine as a slot, or of sets that what is asked for does not reach
+        reached = [one for one in numbers.values() if one[0].least_minutes >= minutes]
+        openings = [one for one in every if one.least_minutes >= minutes]
+        _check_level(reached, openings, minutes, most_days)
 
 
 def _check_level(

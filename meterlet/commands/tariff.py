@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
-from meterlet.commands.common import DAY, Shown, json_option, json_or_text, print_json
+from meterlet.commands.common import DAY, Exit, Shown, json_option, json_or_text, print_json
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
@@ -47,15 +47,34 @@ def tariff() -> None:
 @tariff.command()
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @key_option
+@click.option(
+    "--private",
+    "is_private",
+    is_flag=True,
+    help="Also say whether hubs will answer private bills under it, month by month.",
+)
+@click.option(
+    "--slot",
+    "slot_minutes",
+    type=click.Choice(["5", "15", "30", "60"]),
+    default="15",
+    show_default=True,
+    help="With --private: minutes of the meters' slots.",
+)
 @json_option
 @click.pass_context
 def check(
-    context: click.Context, files: tuple[Path, ...], signer: Path | None, as_json: bool
+    context: click.Context,
+    files: tuple[Path, ...],
+    signer: Path | None,
+    is_private: bool,
+    slot_minutes: str,
+    as_json: bool,
 ) -> None:
     """Check tariff FILES: sources, documents or signed documents.
 
     Every file is checked; the exit code is that of the worst: 0 all are fine, 1 one is not a
-    tariff, 3 a signature is wrong.
+    tariff, 3 a signature is wrong, 5 hubs will refuse the bill of a month.
     """
     results: list[dict[str, Any]] = []
     worst = 0
@@ -68,12 +87,39 @@ def check(
             click.echo(f"meterlet: {message}", err=True)
             results.append({"file": str(path), "ok": False, "error": message})
             continue
-        results.append({"file": str(path), "ok": True, **found.heading()})
+        result = {"file": str(path), "ok": True, **found.heading()}
+        results.append(result)
         if not as_json:
             click.echo(f"{path}: ok: {found.summary()}")
+        if is_private:
+            result["private"] = months = _private(found, int(slot_minutes), as_json)
+            if not all(one["answered"] for one in months):
+                worst = max(worst, int(Exit.FORBIDDEN))
     if as_json:
         print_json("meterlet.tariff.check/1", {"files": results})
     context.exit(worst)
+
+
+def _private(found: LoadedTariff, slot_minutes: int, as_json: bool) -> list[dict[str, Any]]:
+    """Return, and print where text is wanted, which months' bills hubs will answer."""
+    from meterlet.private_check import private_months  # what it takes is more than tariffs do
+
+    months = []
+    for month in private_months(found.tariff, slot_minutes):
+        months.append(one := month.as_json())
+        if as_json:
+            continue
+        if one["answered"]:
+            text = f"answered under the {one['consent']} consent, {one['bits']} bits"
+        else:
+            text = "refused"
+        click.echo(f"  {one['month']}: {text}")
+        if one["rule"]:
+            click.echo(f"           {one['rule']}: {one['reason']}")
+            click.echo(f"           {one['change']}")
+    if not (months or as_json):
+        click.echo("  it prices no calendar month whole: hubs answer whole months")
+    return months
 
 
 def _load(path: Path, signer: Path | None) -> LoadedTariff:
