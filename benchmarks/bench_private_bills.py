@@ -292,10 +292,10 @@ def whole_check(one: Case, scheme: CommitmentScheme, *, is_exact: bool) -> Calla
         {SERIES.register: tuple(day.day.encode() for day in certified(scheme))},
     )  # fmt: skip
     question = BillQuestion(About(SERIES.meter, about.begin, about.end, about.nonce), b"signed")
-    data, planned = answer.encode(), statement.plan_bill
+    data = answer.encode()
 
     def plan_exactly(*arguments: Any) -> Plan:
-        return replace(planned(*arguments), total=one.total, decimals=decimals)
+        return replace(plan_bill(*arguments), total=one.total, decimals=decimals)
 
     def check() -> object:
         with patch.object(statement, "plan_bill", plan_exactly):
