@@ -54,7 +54,6 @@ def other_days(days: tuple[bytes, ...]) -> BillAnswer:
 def proved(sources: dict[Register, Source]) -> BillAnswer:
     """Another proof, over these sources, with the honest days."""
     answer = HOME.prove(BOTH, sources)
-    assert answer.total != HONEST.total
     return replace(HONEST, total=answer.total, proof=answer.proof)
 
 

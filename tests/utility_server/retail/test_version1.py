@@ -16,7 +16,7 @@ import pytest
 from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.version1 import BillAnswerVersion1, decode_any_answer
 from applets.common.questions import MessageRefused
-from applets.profiling.messages import ProfilingAnswer
+from applets.profiling.version1 import ProfilingAnswerVersion1
 from applets.settlement.version1 import SettlementAnswerVersion1
 from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
@@ -120,10 +120,11 @@ def test_no_part_of_a_bill_of_one_sum_can_be_altered() -> None:
         proof[:8] + b"\xff" * 32 + proof[40:],
         proof[:40] + bytes(32),
     ):
-        assert refused_by(lambda f=forged: BILL.verify(with_proof(ONE_SUM, f))) == "proof"  # type: ignore[misc]
+        lie = with_proof(ONE_SUM, forged)
+        assert refused_by(lambda lie=lie: BILL.verify(lie, is_stored=True)) == "proof"  # type: ignore[misc]
     for change in ({"nonce": bytes(16)}, {"meter": b"another"}, {"begin": 0}, {"end": 2**31}):
         lie = altered(ONE_SUM, **change)
-        assert refused_by(lambda lie=lie: BILL.verify(lie)) == "message"  # type: ignore[misc]
+        assert refused_by(lambda lie=lie: BILL.verify(lie, is_stored=True)) == "message"  # type: ignore[misc]
     for days in ((first,), (second,), (second, first), (first, second, second)):
         lie = altered(ONE_SUM, drawn=replace(answer.drawn, days=days))
         assert refused_by(lambda lie=lie: BILL.verify(lie, is_stored=True)) == "chain"  # type: ignore[misc]
@@ -164,12 +165,12 @@ def test_every_byte_of_value_and_proof_of_a_settlement_counts() -> None:
     for place in range(until):
         lie = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         with pytest.raises(VerificationFailed):
-            SETTLEMENT.verify(replace(SETTLED, answer=lie))
+            SETTLEMENT.verify(replace(SETTLED, answer=lie), is_stored=True)
 
 
 @pytest.mark.parametrize("bundle", [SCORES, SAMPLE], ids=["scores", "sample"])
 def test_every_byte_of_a_stored_profiles_proof_counts(bundle: ProfilingBundle) -> None:
-    answer = ProfilingAnswer.decode(bundle.answer)
+    answer = ProfilingAnswerVersion1.decode(bundle.answer)
     for place in range(0, len(answer.proof), 7):
         proof = bytearray(answer.proof)
         proof[place] ^= 1
