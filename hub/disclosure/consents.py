@@ -34,6 +34,7 @@ CONSENT_COMPONENT: Final = Component(
         "ALTER TABLE consent ADD COLUMN least_group INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE consent ADD COLUMN within_days INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE consent ADD COLUMN slot_bits INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE consent ADD COLUMN published INTEGER NOT NULL DEFAULT 0",
     ),
 )
 
@@ -72,14 +73,18 @@ class ConsentTerms:
     slot_bits: int = 0
     """How many bits, at most, are told under it about any one slot; 0: it is not by bits, and its
     prices keep within bounds (docs/guard.md)."""
+    published: int = 0
+    """For how many meters, at least, what the numbers are worked out with has to be published
+    (`hub.disclosure.published`); 0: nobody has to have published it."""
 
     def __post_init__(self) -> None:
         least = "least_days", "least_minutes", "answers", "bits", "least_group", "within_days"
         for name in least:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.slot_bits < 0:
-            raise ValueError("slot_bits must be at least 0")
+        for name in ("slot_bits", "published"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0")
 
     @property
     def subject(self) -> tuple[bytes, bytes, str, str, str]:
@@ -98,6 +103,7 @@ class ConsentTerms:
             and self.least_group <= other.least_group
             and self.within_days <= other.within_days
             and (other.slot_bits == 0 or other.slot_bits <= self.slot_bits)
+            and self.published <= other.published
         )
 
 
@@ -125,8 +131,8 @@ class ConsentTable:
             cursor = connection.execute(
                 "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
                 " least_minutes, answers, bits, until, replaces,"
-                " least_group, within_days, slot_bits)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " least_group, within_days, slot_bits, published)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *terms.subject,
                     terms.least_days,
@@ -138,6 +144,7 @@ class ConsentTable:
                     terms.least_group,
                     terms.within_days,
                     terms.slot_bits,
+                    terms.published,
                 ),
             )
         return Consent(int(cursor.lastrowid or 0), terms, replaces)
@@ -163,12 +170,12 @@ class ConsentTable:
         rows = self.database.connection.execute(
             "SELECT number, applet, package, recipient, purpose, statement, least_days,"
             " least_minutes, answers, bits, until, replaces, revoked, least_group,"
-            " within_days, slot_bits FROM consent ORDER BY number"
+            " within_days, slot_bits, published FROM consent ORDER BY number"
         )
         consents = []
         for row in rows:
             number, applet, package, recipient, purpose, statement, days, minutes, *more = row
-            answers, bits, until, old, revoked, group, within, slot_bits = more
+            answers, bits, until, old, revoked, group, within, slot_bits, published = more
             terms = ConsentTerms(
                 applet=applet,
                 package=package,
@@ -183,6 +190,7 @@ class ConsentTable:
                 least_group=group,
                 within_days=within,
                 slot_bits=slot_bits,
+                published=published,
             )
             consents.append(Consent(number, terms, old, revoked))
         return consents

@@ -8,6 +8,8 @@ broke; the rules, in order:
     consent    the resident allowed this package's applet to tell this recipient this kind of
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
+    published  what the numbers are worked out with is on a list for everybody, for at least as many
+               meters as the consent says (`published`)
     size       each number fits the consent's bits
     price      what a watt-hour counts for in a number is bounded, and so is by how much prices
                differ, unless the consent is by bits
@@ -56,6 +58,7 @@ from hub.disclosure.consents import (
 from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
+from hub.disclosure.published import check_published, publication_facts
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
     PRICED,
@@ -203,7 +206,8 @@ class Disclosure:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
         numbers = _as_recorded(request, terms)
-        facts = {**request_facts(request), **number_facts(numbers)}
+        public = publication_facts(self.log, request.applet, request.subject)
+        facts = {**request_facts(request), **number_facts(numbers), **public}
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
@@ -226,8 +230,11 @@ class Disclosure:
 
     def record_aggregate(self, request: AggregateRequest) -> LogEntry:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
-        prices = None if request.weights is None else request.weights.prices
-        return self.log.append(self.now(), "aggregate", request.facts, prices)
+        if request.weights is None:
+            return self.log.append(self.now(), "aggregate", request.facts)
+        public = publication_facts(self.log, request.applet, request.weights.digest)
+        facts = {**request.facts, **public}
+        return self.log.append(self.now(), "aggregate", facts, request.weights.prices)
 
     def permit_output(self, request: OutputRequest) -> LogEntry:
         """Record the release of a raw applet's output, or record the refusal and raise.
@@ -360,6 +367,8 @@ class Disclosure:
         """
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
         _check_terms(request, terms)
+        demands = [one.published for one in terms.values()]
+        check_published(self.log, request.applet, request.subject, demands)
         told = self._told()
         asker = request.applet, request.recipient, request.purpose
         own = {one.number.identity: one for one in told if one.asker == asker}
@@ -407,6 +416,9 @@ class Disclosure:
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
+        if request.weights is not None:
+            digest = request.weights.digest
+            check_published(self.log, request.applet, digest, [terms.published])
         check_sum(request, terms, self.log.entries("aggregate"))
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> ConsentTerms:

@@ -49,6 +49,7 @@ def consent_in_words(
         "within": terms.within_days,
         "bits": terms.bits,
         "others": terms.least_group - 1,
+        "published": terms.published,
         "until": day(terms.until),
         "output": payload,
         "period": payload,
@@ -76,4 +77,6 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
             limits.append("chosen_prices")
         case "blocks" | "demand" | "excess" | "match":
             limits.append("not_apart")
+    if terms.published:
+        limits.append("published")
     return [*limits, "until"]

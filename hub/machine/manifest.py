@@ -85,6 +85,9 @@ class StatementGrant:
     slot_bits: int = 0
     """How many bits are told about any one slot at most; 0: prices keep within the guard's bounds
     (docs/guard.md), as the prices of most tariffs do."""
+    published: int = 0
+    """For how many meters, at least, the document that it answers under has to be published by its
+    signer's word; 0: it need not be."""
     smallest_group: int = 0
     """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
@@ -289,12 +292,15 @@ def _statement(name: str, value: object) -> StatementGrant:
         value_bits=between(1, 64),
         least_minutes=between(5, 44_640),
         slot_bits=between(0, 65_536),
+        published=between(0, 1 << 32),
         smallest_group=between(0, 65_536),
     )
     if grant.kind in SUMS and grant.smallest_group < LEAST_GROUP:
         raise ManifestError(f"{name}.smallest_group", f"must be {LEAST_GROUP} or more")
     if grant.kind not in SUMS and grant.smallest_group:
         raise ManifestError(f"{name}.smallest_group", "goes with sums over households alone")
+    if grant.kind == AGGREGATE and grant.published:
+        raise ManifestError(f"{name}.published", "a load curve is worked out with no document")
     return grant
 
 

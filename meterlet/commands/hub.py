@@ -34,6 +34,7 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
+from meterlet.commands.published import hub_published
 from meterlet.commands.reader import reader, restore, snapshot
 from meterlet.commands.serving import (
     announce,
@@ -58,7 +59,7 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (reader, restore, snapshot):
+for command in (hub_published, reader, restore, snapshot):
     hub.add_command(command)
 
 

@@ -5,6 +5,7 @@
     keys/signing.key         signs tariffs and invoices
     keys/storage.key         seals the customers' channel keys
     public.pem               the signing key's public half, for customers
+    published.list           what customers are asked under, for everybody (`retail.published`)
 
 ask -> verify -> ledger -> invoice -> deliver. An answer that does not verify is entered in the
 ledger as refused, with the answer as evidence, and no invoice is written.
@@ -37,6 +38,7 @@ from utility_server.keys import UtilityKeys, public_pem
 from utility_server.retail.claims import BILL, bounds_of, enter, question_of, verify
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger, LedgerEntry
+from utility_server.retail.published import AskedUnder, Publications
 from utility_server.retail.verification import BillBundle
 
 
@@ -63,6 +65,8 @@ class Utility:
     engine: Engine
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
+    is_publishing: bool = True
+    """Whether what is asked under is put on the public list by itself."""
 
     @classmethod
     def create(
@@ -116,6 +120,16 @@ class Utility:
         """What was verified, refused and billed."""
         return Ledger(self.engine)
 
+    @property
+    def publications(self) -> Publications:
+        """The list of what customers are asked under."""
+        return Publications(self.folder, self.engine, self.keys.signing, self.customers, self.now)
+
+    def publish(self, document: AskedUnder) -> None:
+        """Put what a question carries on the public list, unless told not to."""
+        if self.is_publishing:
+            self.publications.publish(document)
+
     def sign(self, tariff: Tariff) -> bytes:
         """Return the tariff as a document that customers' hubs accept."""
         return self.sign_document(tariff.encode(), BillQuestion.content_type)
@@ -144,7 +158,9 @@ class Utility:
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
-        return question_of(self, BILL, meter, bounds, signed_tariff)
+        question = question_of(self, BILL, meter, bounds, signed_tariff)
+        self.publish(tariff)
+        return question
 
     def _replaced(self, meter: bytes, begin: int, end: int) -> int:
         """Return the number of the last invoice for the period, 0 if there is none."""

@@ -27,7 +27,9 @@ from meterlet.commands.common import (
 from protocols.metrology import Period
 from sml_codec import Obis
 
-LIMITS: Final = ("least_days", "least_minutes", "answers", "within_days", "bits", "least_group")
+LIMITS: Final = (
+    "least_days", "least_minutes", "answers", "within_days", "bits", "least_group", "published",
+)  # fmt: skip
 TERMS: Final = ("recipient", "purpose", "statement", *LIMITS)
 
 
@@ -66,6 +68,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--within-days", type=int, help="More days in which no more answers are given.")
 @click.option("--bits", type=int, help="Smaller answers.")
 @click.option("--least-group", type=int, help="Sums over more households.")
+@click.option("--published", type=int, help="Only under what is published for so many meters.")
 def narrow(folder: Path, number: int, until: datetime | None, **limits: int | None) -> None:
     """Replace consent NUMBER with a narrower one."""
     changes: dict[str, Any] = {name: limit for name, limit in limits.items() if limit}

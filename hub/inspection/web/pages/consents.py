@@ -159,6 +159,7 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
         within_days=number_of(fields, "within_days", old.within_days),
         bits=number_of(fields, "bits", old.bits),
         least_group=number_of(fields, "least_group", old.least_group),
+        published=number_of(fields, "published", old.published),
     )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")
