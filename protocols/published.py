@@ -7,10 +7,10 @@
     head(n)  = seal("meterlet published 1", head(n−1), [n, entry(n)])    (canonical.hash_chain)
     code     = the first 120 bits of the head, base32 in fours
 
-A list only grows. Who keeps one and is handed a later one can tell whether it begins with the first.
-Who compares the code with somebody else's, by voice or on paper, knows that both were shown the same
-list. The signer could look for two lists with one code: that takes 2^60 hashes, which is why the
-code has 24 letters and not 8.
+A list only grows. Who keeps one and is handed a later one can tell whether that begins with the
+first. Who compares the code with somebody else's, by voice or on paper, knows that both were shown
+the same list. The signer could look for two lists with one code: that takes 2^60 hashes, which is
+why the code has 24 letters and not 8.
 
 `digest` names the document as questions carry it: what an applet answers under. Of an index, it is
 the part of one period. `meters` is what the signer vouches for: how many meters may be asked under
@@ -164,7 +164,7 @@ class PublishedList:
         """Return the list in its one encoding; raise `ListMalformed` for any other bytes."""
         try:
             match decode(payload):
-                case {"format": 1, "entries": list(entries)} as fields if len(fields) == 2:
+                case {"format": 1, "entries": list(entries), **others} if not others:
                     return cls(tuple(map(_entry, entries)))
                 case _:
                     raise ListMalformed(f"not a published list of format {FORMAT}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Documents that their signer shows to everybody, as far as this hub was handed the lists.
 
-    published    signer, applets, entries, code; the signed list itself beside it    a list was taken
+    published    signer, applets, entries, code; the signed list beside it    a list was taken
 
 A list lies in the disclosure log, so no list that was taken can be put back or forgotten. It is
 taken if it begins with all that the signer's list before it said: else somebody is shown another

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the utility asks its customers' hubs with, on a list that everybody may have.
 
-    published.list    in the utility's folder: the signed list (protocols.published), readable by all
+    published.list    in the utility's folder: the signed list (protocols.published)
 
 Whatever a question carries is put on the list before it is asked, unless the utility is told not
 to. A hub that was handed the list knows that others can see the same document.

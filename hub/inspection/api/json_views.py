@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, convert, field, to_builtins
 from msgspec.structs import fields
 
 from hub.disclosure import Knowledge
+from hub.disclosure.published import TakenList
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
 from hub.inspection.views.bill import CheckedBill, ProofCheck, Verdict
@@ -28,6 +29,7 @@ from hub.inspection.views.releases import Field, OutgoingMessage, RecordedReleas
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
 from hub.text import local_day, local_text
 from protocols.metrology import Period
+from protocols.published import DocumentKind
 
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
@@ -190,8 +192,16 @@ class _Recorded(JsonView, frozen=True):
     purpose: str
 
 
+class _Publication(JsonView, frozen=True):
+    number: int
+    time: Moment
+    meters: int
+
+
 class _Release(_Recorded, frozen=True):
     statement: str
+    published: _Publication | None
+    """Where what it was worked out with stood on the list for everybody; null: on none."""
     register: str | None
     begin: Moment
     end: Moment
@@ -253,6 +263,27 @@ class ReleasesJson(DisclosedJson, frozen=True):
     """What left the house, and the log's entries of the messages."""
 
     messages: list[int]
+
+
+class _PublishedDocument(_Publication, frozen=True):
+    kind: DocumentKind
+    name: str
+    digest: str
+    code: str
+
+
+class _PublishedList(JsonView, frozen=True):
+    signer: str
+    time: Moment = field(name="taken")
+    applets: list[str]
+    code: str
+    entries: list[_PublishedDocument]
+
+
+class PublishedJson(JsonView, frozen=True):
+    """The public lists that the hub was handed, with the codes that people compare."""
+
+    lists: list[_PublishedList]
 
 
 class MessageJson(JsonView, frozen=True):
@@ -445,6 +476,7 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
     return _Release.of(
         record.release,
         register=record.release.form.register or None,
+        published=record.release.published and _Publication.of(record.release.published),
         begin=record.begin,
         end=record.end,
         **_local_days(record.begin, record.end, zone),
@@ -462,6 +494,26 @@ def _known(knowledge: Knowledge, zone: ZoneInfo) -> _Known:
             "days": round((window[1] - window[0]) / DAY_SECONDS, 2),
         },
         nothing_finer_than_minutes=knowledge.least_seconds // 60,
+    )
+
+
+def published_json(lists: Sequence[TakenList]) -> PublishedJson:
+    """Return the public lists."""
+    return PublishedJson(lists=[_published(one) for one in lists])
+
+
+def _published(one: TakenList) -> _PublishedList:
+    return _PublishedList.of(
+        one,
+        signer=one.signer.hex(),
+        applets=sorted(applet.hex().upper() for applet in one.applets),
+        code=one.documents.code,
+        entries=[
+            _PublishedDocument.of(entry, number=number, code=code, digest=entry.digest.hex())
+            for number, (entry, code) in enumerate(
+                zip(one.documents.entries, one.documents.codes(), strict=True), 1
+            )
+        ],
     )
 
 

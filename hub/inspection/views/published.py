@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the signers of tariffs, indexes and profiles show to everybody, as this hub was handed it."""
+"""What the signers of tariffs, indexes and profiles show to everybody, as the hub was handed it."""
 
 from typing import Final
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect releases`: what left the house."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -89,6 +90,24 @@ def _at_most(known: dict[str, Any], kinds: set[str]) -> str:
     )
 
 
+def _shown_to(released: Sequence[dict[str, Any]]) -> list[str]:
+    """Return who else, as far as is known, was shown what the answers were worked out with."""
+    lines = [
+        f"Everybody is shown what was worked with at {release['time']}, since"
+        f" {release['published']['time']}, for {_count(release['published']['meters'], 'meter')}"
+        " by its signer's word."
+        for release in released
+        if release["published"] is not None
+    ]
+    alone = len(released) - len(lines)
+    if alone:
+        lines.append(
+            "Nobody else is known to have been shown what was worked with"
+            f" in {_count(alone, 'answer')}."
+        )
+    return lines
+
+
 def _count(number: int, noun: str) -> str:
     return f"{_word(number)} {noun}{'s' * (number != 1)}"
 
@@ -117,6 +136,8 @@ def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) ->
             f"{release['bytes']:,}",
         )
     console.print(table)
+    for line in _shown_to(facts["released"]):
+        console.print(line)
     for recipient in facts["known"]:
         console.print(plain(learned_in_words(recipient, facts, slot_minutes)))
     for output in facts["outputs"]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from hub.inspection.attack.attack import AttackView, attack
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.calendar import By
+from hub.inspection.views.published import published_view
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import (
     RecordedRelease,
@@ -44,6 +45,7 @@ def show_releases(request: PageRequest) -> Response:
         return request.page(
             "releases.html",
             view=view,
+            lists=published_view(device),
             recipient=recipient,
             recipients=everything.recipients,
             attacked_first=view.releases[-1].begin if view.releases else 0,
