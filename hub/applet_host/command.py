@@ -23,11 +23,14 @@ from protocols.platform.errors import Refusal, Refused
 _REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
+    "published": Refusal.NO_CONSENT,
+    "price": Refusal.NO_CONSENT,
     "fineness": Refusal.NO_CONSENT,
     "window": Refusal.NO_CONSENT,
     "group": Refusal.NO_CONSENT,
     "count": Refusal.TOO_OFTEN,
     "how often": Refusal.TOO_OFTEN,
+    "bits": Refusal.TOO_OFTEN,
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""

@@ -148,8 +148,8 @@ def check_published(
     if public.meters < meters:
         raise ReleaseRefused(
             "published",
-            f"what the numbers would be worked out with is for {public.meters} meters by its"
-            f" signer's word, the consent says at least {meters}",
+            "what the numbers would be worked out with is published, by its signer's word, for"
+            f" {public.meters} of the {meters} meters that the consent says",
         )
 
 

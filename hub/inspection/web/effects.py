@@ -33,6 +33,8 @@ class EffectOutcome(enum.StrEnum):
     """It is about too short a period."""
     SIZE = "size"
     FINENESS = "fineness"
+    PUBLISHED = "published"
+    """It is under what is published for too few meters, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def _outcome(
         return EffectOutcome.SIZE
     if _finest(release, terms.statement) < terms.least_minutes * MINUTE:
         return EffectOutcome.FINENESS
+    if terms.published > (release.published.meters if release.published else 0):
+        return EffectOutcome.PUBLISHED
     return EffectOutcome.ANSWERED
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command leaves behind belongs to it, however many applets worked on it, and is kept."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hub.applet_host.command import CommandRecord, CommandStack
+import hub.disclosure
+from hub.applet_host.command import _REFUSALS, CommandRecord, CommandStack
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
@@ -79,3 +81,16 @@ def test_what_is_aborted_is_forgotten_by_those_who_took_part_in_it(database: Dat
     assert record.took_part == [client, before, within]  # nothing is struck from a record
     record.forget()
     assert forgotten(client, before, within) == [1, 1, 2]
+
+
+def test_every_rule_of_the_guard_has_a_refusal_that_the_applet_is_told() -> None:
+    raised = {
+        node.args[0].value
+        for path in (Path(hub.disclosure.__file__).parent).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "ReleaseRefused"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert {"consent", "price", "published"} < raised
+    assert raised == _REFUSALS.keys()
