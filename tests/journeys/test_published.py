@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A resident who wants to be asked under public prices only, and the list that makes them public."""
+"""A resident who wants to be asked under public prices only, and the list that has them."""
 
 import json
 import shutil
@@ -45,9 +45,6 @@ def test_a_bill_is_answered_once_its_tariff_is_on_the_list_that_the_hub_has(
     [release] = released["released"]
     assert (release["published"]["number"], release["published"]["meters"]) == (1, 1)
     assert [one["why"].partition(":")[0] for one in released["refused"]] == ["published"] * 2
-    assert "Everybody is shown what was worked with" in done(
-        "inspect", "releases", "--hub", town.hub
-    )
 
     done("utility", "publish", "tariff", *utility, LOAD_VARIABLE, "--meters", 240)
     done("utility", "published", *utility, "-o", tmp_path / "two.list")
@@ -57,7 +54,8 @@ def test_a_bill_is_answered_once_its_tariff_is_on_the_list_that_the_hub_has(
     [shown] = json.loads(done("hub", "published", "--hub", town.hub, "--json"))["lists"]
     assert [entry["meters"] for entry in shown["entries"]] == [1, 240]
     at_one = done("hub", "published", "--hub", town.hub, "--at", 1)
-    assert ours["code"] in at_one and shown["code"] not in at_one
+    assert ours["code"] in at_one
+    assert shown["code"] not in at_one
     assert ours["code"] == shown["entries"][0]["code"]
 
 

@@ -90,7 +90,7 @@ def _at_most(known: dict[str, Any], kinds: set[str]) -> str:
     )
 
 
-def _shown_to(released: Sequence[dict[str, Any]]) -> list[str]:
+def shown_to(released: Sequence[dict[str, Any]]) -> list[str]:
     """Return who else, as far as is known, was shown what the answers were worked out with."""
     lines = [
         f"Everybody is shown what was worked with at {release['time']}, since"
@@ -136,7 +136,7 @@ def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) ->
             f"{release['bytes']:,}",
         )
     console.print(table)
-    for line in _shown_to(facts["released"]):
+    for line in shown_to(facts["released"]):
         console.print(line)
     for recipient in facts["known"]:
         console.print(plain(learned_in_words(recipient, facts, slot_minutes)))
