@@ -162,7 +162,7 @@ def test_what_was_told_is_on_record_for_each_register(home: Home) -> None:
     releases = home.device.disclosure.releases()[len(before) :]
     assert [[form.register for form in one.forms] for one in releases] == [["", FED_IN]]
     known = home.device.disclosure.knowledge()
-    assert (known.slots, known.rank) == (2 * 2972, 2)
+    assert (known.slots, known.numbers) == (2 * 2972, 1)
 
 
 def test_one_register_is_asked_about_where_the_tariff_bills_one(home: Home) -> None:
