@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the searcher: `python -m tests.attacks.search --seconds 60 --seed 1 [--world month]`.
+
+Exit code 1 says that something was found.
+"""
+
+import argparse
+import sys
+from collections import Counter
+
+from tests.attacks.search.episode import play
+from tests.attacks.search.search import Search
+from tests.attacks.search.strategies import STRATEGIES
+
+
+def main() -> int:
+    """Search, and print what is found as it comes; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks.search", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1, help="the first one")
+    parser.add_argument("--only", type=int, help="play this seed alone")
+    parser.add_argument("--world", choices=("small", "month"), default="small")
+    parser.add_argument("--strategy", choices=sorted(STRATEGIES))
+    parser.add_argument("--all", action="store_true", help="print each finding, not each kind once")
+    given = parser.parse_args()
+    if given.only is not None:
+        episode = play(given.only, given.world, given.strategy)
+        print(episode.strategy, f"{episode.requests} requests, {episode.permitted} permitted")
+        for finding in episode.findings:
+            print(f"{finding.promise}: {finding.what}")
+        return 1 if episode.findings else 0
+    search = Search(given.seed, given.world, given.strategy)
+    kinds: Counter[tuple[str, str]] = Counter()
+    for found in search.run(given.seconds):
+        kind = found.finding.promise, found.strategy
+        kinds[kind] += 1
+        if given.all or kinds[kind] == 1:
+            print(
+                f"seed {found.seed}, {found.seconds:.1f} s, request {found.requests}:"
+                f" {found.strategy} broke {found.finding.promise}: {found.finding.what}",
+                flush=True,
+            )
+    print(search.summary())
+    for (promise, strategy), times in sorted(kinds.items()):
+        print(f"    {promise:9} {strategy:12} {times}")
+    return 1 if kinds else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,579 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions that an attacker would ask, each kind drawn anew from the dice.
+
+A strategy is a generator: it yields moves and is sent what came of them, so the next question may
+depend on the last answer. It makes up what the resident agrees to as well: whatever that is, the
+promise is about it.
+"""
+
+import random
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from tests.attacks.search.doors import TELLS_COINS
+from tests.attacks.search.facts import (
+    Above,
+    Combined,
+    Expression,
+    Highest,
+    Quotient,
+    Steps,
+    Weighed,
+)
+from tests.attacks.search.questions import (
+    Answer,
+    Export,
+    Grant,
+    Move,
+    Narrow,
+    Number,
+    Outcome,
+    Period,
+    Question,
+    Revoke,
+    Terms,
+)
+from tests.attacks.search.world import World
+
+Play: TypeAlias = Generator[Move, Outcome, None]
+Slots: TypeAlias = frozenset[int]
+
+RECIPIENTS: Final = ("supplier", "grid", "aggregator")
+STYLES: Final = ("digits", "near", "only", "complement", "steep")
+SUMS: Final = ("linear", "linear", "blocks", "excess")
+"""Kinds that can tell a weighed sum; most tell it plainly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attacker:
+    """Who asks: what everybody knows of the home, and dice."""
+
+    world: World
+    dice: random.Random
+
+    def terms(self, *, is_fine: bool = False, kind: str = "linear", **changes: object) -> Terms:
+        """Return what a resident might agree to: as shipped applets ask for, scaled to the home."""
+        world, dice = self.world, self.dice
+        slot = world.slot_minutes
+        if world.days >= 28:
+            days, minutes = 28, 60 if is_fine else 480
+        else:
+            days = dice.randint(2, max(2, world.days - 2))
+            minutes = slot * (dice.choice((2, 3, 4)) if is_fine else dice.choice((8, 12, 16)))
+        recipient = dice.choice(RECIPIENTS)
+        drawn = Terms(
+            recipient=recipient,
+            applet=recipient,
+            kind=kind,
+            days=days,
+            minutes=minutes,
+            answers=dice.randint(12, 24) if is_fine else dice.randint(2, 6),
+            bits=dice.choice((52, 64)),
+        )
+        return replace(drawn, **changes)  # type: ignore[arg-type]  # fields by name
+
+    def apart(self, first: Terms, second: Terms) -> Terms:
+        """Return the second terms with a recipient of its own, half of the time."""
+        other = self.dice.choice([one for one in RECIPIENTS if one != first.recipient])
+        if self.dice.random() < 0.5 and first.kind != second.kind:
+            return replace(second, recipient=first.recipient, applet=first.applet)
+        return replace(second, recipient=other, applet=other)
+
+    def period(self, *terms: Terms, register: int = 0) -> Period:
+        """Return a period that all terms allow: mostly all days."""
+        least = max(one.days for one in terms)
+        if self.dice.random() < 0.6 or least >= self.world.days:
+            return Period(0, self.world.days, register)
+        days = self.dice.randint(least, self.world.days)
+        return Period(self.dice.randint(0, self.world.days - days), days, register)
+
+    def slots(self, period: Period) -> list[int]:
+        """Return the period's slots that were measured."""
+        return list(self.world.measured(period.unknowns(self.world)))
+
+    def some(self, among: Collection[int], minutes: int) -> Slots:
+        """Return slots that last so many minutes: anywhere, or at the same time of each day."""
+        order, size = sorted(among), max(1, -(-minutes // self.world.slot_minutes))
+        if self.dice.random() < 0.3:
+            start = self.dice.randrange(self.world.day_slots)
+            order.sort(key=lambda slot: ((slot - start) % self.world.day_slots, slot))
+            return frozenset(order[:size])
+        return frozenset(self.dice.sample(order, min(size, len(order))))
+
+    def few(self, among: Collection[int], minutes: int) -> Slots:
+        """Return slots that last less than so many minutes, mostly a single one."""
+        most = max(1, minutes // self.world.slot_minutes - 1)
+        size = 1 if self.dice.random() < 0.6 else self.dice.randint(1, most)
+        return frozenset(self.dice.sample(sorted(among), min(size, len(among))))
+
+    def packed(self, groups: Sequence[Slots], style: str | None = None) -> dict[int, int]:
+        """Return weights by which the use of each group may be read off one number."""
+        style = style or self.dice.choice(STYLES)
+        order = list(range(len(groups)))
+        if self.dice.random() < 0.5:
+            order.reverse()
+        digits, weight = [0] * len(groups), 1
+        for place in order:
+            digits[place] = weight
+            reach = sum(self.world.bounds(unknown)[1] for unknown in groups[place])
+            weight *= reach + 1 + self.dice.randrange(7)
+        match style:
+            case "digits":
+                weights = digits
+            case "near":
+                # Almost one price for all: the small differences are the digits.
+                weights = [weight + digit for digit in digits]
+            case "only":
+                weights = [self.dice.randint(1, 9), *[0] * (len(groups) - 1)]
+            case "complement":
+                weights = [0, *[self.dice.randint(1, 9)] * (len(groups) - 1)]
+            case _:
+                weights = [self.dice.randint(1, 1 << 24) for _ in groups]
+        return {
+            unknown: weight
+            for group, weight in zip(groups, weights, strict=True)
+            for unknown in group
+            if weight
+        }
+
+    def number(self, weights: Mapping[int, int], kind: str = "linear") -> Number:
+        """Return a number that tells a weighed sum, in the guise of any kind that can."""
+        part: Expression = Weighed(dict(weights))
+        if kind == "blocks":
+            prices: dict[int, list[int]] = {}
+            for unknown, weight in weights.items():
+                prices.setdefault(weight, []).append(unknown)
+            reach = self.world.fuse_wh * self.world.size + 1
+            blocks = [
+                (1, Steps(Weighed.of(unknowns), (reach,), (price, price)))
+                for price, unknowns in prices.items()
+            ]
+            part = Combined(tuple(blocks))
+        elif kind == "excess":
+            # Nothing uses less than the limit: what lies above it is all but a constant.
+            part = Combined(((1, Above(dict(weights), self.dice.randint(1, 9))),))
+        if TELLS_COINS and kind == "linear" and self.dice.random() < 0.3:
+            divisor = max(1, min(weights.values()) // self.dice.choice((1, 4, 1000)))
+            part = Quotient(part, divisor) if divisor > 1 else part
+        return Number(kind, (part,))
+
+    def ask(self, terms: Terms, period: Period, *numbers: Number) -> Question:
+        """Return a question under some terms."""
+        return Question(terms.recipient, terms.applet, period, numbers)
+
+    def kind(self) -> str:
+        """Return a kind that can tell a weighed sum."""
+        return self.dice.choice(SUMS)
+
+
+def differences(attacker: Attacker) -> Play:
+    """Two sums, one with a few slots more, under a fine and a coarse consent, or under two alike."""
+    dice = attacker.dice
+    one = attacker.terms(is_fine=dice.random() < 0.6, kind=attacker.kind())
+    other = attacker.apart(one, attacker.terms(is_fine=dice.random() < 0.2, kind=attacker.kind()))
+    yield Grant(one)
+    yield Grant(other)
+    period = attacker.period(one, other)
+    slots = attacker.slots(period)
+    for _ in range(3):
+        minutes = max(one.minutes, other.minutes)
+        base = attacker.some(slots, minutes)
+        target = attacker.few(set(slots) - base, min(one.minutes, other.minutes))
+        sums = [base, base | target]
+        dice.shuffle(sums)
+        style = dice.choice(STYLES)
+        for terms, group in zip((one, other), sums, strict=True):
+            weights = attacker.packed([group, frozenset(slots) - group], style)
+            yield attacker.ask(terms, period, attacker.number(weights, terms.kind))
+
+
+def outlived(attacker: Attacker) -> Play:
+    """Two sums that differ by a few slots, while a finer consent was given and taken back."""
+    dice = attacker.dice
+    kind = attacker.kind()
+    coarse = attacker.terms(kind=kind)
+    fine = replace(coarse, minutes=attacker.world.slot_minutes * dice.choice((1, 2)))
+    moves: list[Move] = [Grant(coarse), Grant(fine), Revoke(fine)]
+    if dice.random() < 0.3:
+        narrower = replace(coarse, answers=max(1, coarse.answers - 1))
+        moves = [Grant(fine), Narrow(fine, replace(coarse, answers=fine.answers))]
+        if dice.random() < 0.5:
+            moves = [Grant(fine), Grant(coarse), Revoke(fine), Narrow(coarse, narrower)]
+    for move in moves:
+        yield move
+    period = attacker.period(coarse)
+    slots = attacker.slots(period)
+    base = attacker.some(slots, 2 * coarse.minutes)
+    target = attacker.few(base, coarse.minutes)
+    style = dice.choice(STYLES)
+    for group in (base, base - target):
+        weights = attacker.packed([group, frozenset(slots) - group], style)
+        yield attacker.ask(coarse, period, attacker.number(weights, kind))
+    yield Revoke(coarse if moves[-1] == Revoke(fine) else _last(moves))
+    yield attacker.ask(coarse, period, attacker.number(attacker.packed([base, target]), kind))
+
+
+def _last(moves: Sequence[Move]) -> Terms:
+    match moves[-1]:
+        case Narrow(_, new):
+            return new
+        case Grant(terms) | Revoke(terms):
+            return terms
+        case _:
+            raise ValueError("no move of the resident's")
+
+
+def openings(attacker: Attacker) -> Play:
+    """Samples or an export, to one or several, and a sum of those slots and a few more."""
+    dice, world = attacker.dice, attacker.world
+    bill = attacker.terms(is_fine=dice.random() < 0.3, kind=attacker.kind())
+    yield Grant(bill)
+    period = attacker.period(bill)
+    slots = attacker.slots(period)
+    known: set[int] = set()
+    if dice.random() < 0.5:
+        spacing = world.slot_minutes * dice.choice((3, 5, 7))
+        sampled = attacker.apart(
+            bill, attacker.terms(kind="sample", minutes=spacing, bits=17, days=bill.days)
+        )
+        yield Grant(sampled)
+        step = spacing // world.slot_minutes
+        places = [s for s in period.unknowns(world)[dice.randrange(step) :: step] if s in slots]
+        numbers = [Number("sample", (Weighed.of([slot]),)) for slot in places]
+        outcome = yield attacker.ask(sampled, period, *numbers)
+        if isinstance(outcome, Answer):
+            known.update(places)
+    else:
+        for _ in range(dice.randint(1, 2)):
+            days = dice.randint(1, min(3, period.days))
+            part = Period(period.first + dice.randint(0, period.days - days), days)
+            yield Export(dice.choice(RECIPIENTS), part)
+            known.update(attacker.slots(part))
+    for _ in range(2):
+        rest = set(slots) - known
+        if not rest or not known:
+            return
+        target = attacker.few(rest, bill.minutes)
+        base = attacker.some(known, bill.minutes)
+        weights = attacker.packed([base | target, frozenset(slots) - base - target])
+        yield attacker.ask(bill, period, attacker.number(weights, bill.kind))
+
+
+def curves(attacker: Attacker) -> Play:
+    """One answer with many numbers, or with one of many digits: a curve of the period."""
+    dice, world = attacker.dice, attacker.world
+    terms = attacker.terms(kind=attacker.kind())
+    yield Grant(terms)
+    period = attacker.period(terms)
+    slots = attacker.slots(period)
+    size = -(-terms.minutes // world.slot_minutes)
+    windows = [frozenset(slots[at : at + size]) for at in range(0, len(slots) - size + 1, size)]
+    if dice.random() < 0.5:
+        style = dice.choice(("digits", "near"))
+        numbers = [
+            attacker.number(attacker.packed([w, frozenset(slots) - w], style), terms.kind)
+            for w in windows[: dice.randint(2, 12)]
+        ]
+        yield attacker.ask(terms, period, *numbers)
+    for count in (4, 3, 2):
+        cuts = sorted(dice.sample(range(len(windows)), min(count, len(windows)) - 1))
+        groups = [
+            frozenset[int]().union(*windows[low:high])
+            for low, high in zip((0, *cuts), (*cuts, len(windows)), strict=True)
+        ]
+        groups = [group for group in groups if group]
+        groups[-1] |= frozenset(slots).difference(*groups)
+        weights = attacker.packed(groups, dice.choice(("digits", "near")))
+        yield attacker.ask(terms, period, attacker.number(weights, terms.kind))
+
+
+def shifts(attacker: Attacker) -> Play:
+    """Plain sums over periods that are shifted, nested or longer: differences are stretches."""
+    dice, world = attacker.dice, attacker.world
+    every = [attacker.terms(kind=attacker.kind()) for _ in range(dice.randint(1, 2))]
+    for terms in every:
+        yield Grant(terms)
+    for _ in range(6):
+        terms = dice.choice(every)
+        period = attacker.period(terms)
+        weight = dice.randint(1, 1 << 20)
+        slots = attacker.slots(period)
+        number = attacker.number(dict.fromkeys(slots, weight), terms.kind)
+        if world.missing and dice.random() < 0.5:
+            # A missing slot is replaced by the one of a day before: that one counts twice.
+            weights = dict.fromkeys(slots, weight)
+            for gone in world.missing:
+                if gone - world.day_slots in weights:
+                    weights[gone - world.day_slots] += weight
+            number = attacker.number(weights, terms.kind)
+        yield attacker.ask(terms, period, number)
+
+
+def gaps(attacker: Attacker) -> Play:
+    """Two sums whose difference is a stretch of some days, with or without a gap in it."""
+    dice = attacker.dice
+    one = attacker.terms(kind=attacker.kind())
+    other = attacker.apart(one, attacker.terms(kind=attacker.kind()))
+    yield Grant(one)
+    yield Grant(other)
+    period = attacker.period(one, other)
+    slots = attacker.slots(period)
+    for terms in (one, other, one):
+        length = dice.randint(1, max(1, one.days - 1)) * attacker.world.day_slots
+        start = dice.randrange(max(1, len(slots) - length))
+        stretch = frozenset(slots[start : start + length])
+        first, second = dice.randint(1, 99), dice.randint(1, 99)
+        flat = {slot: first + second * (slot in stretch) for slot in slots}
+        yield attacker.ask(terms, period, attacker.number(flat, terms.kind))
+
+
+def nearly(attacker: Attacker) -> Play:
+    """The same question again and again, with a few weights a little different."""
+    dice = attacker.dice
+    terms = attacker.terms(is_fine=dice.random() < 0.3, kind=attacker.kind())
+    other = attacker.apart(terms, attacker.terms(kind=attacker.kind()))
+    yield Grant(terms)
+    yield Grant(other)
+    period = attacker.period(terms, other)
+    slots = attacker.slots(period)
+    flat = dict.fromkeys(slots, dice.randint(1_000, 300_000))
+    night = {slot for slot in slots if attacker.world.is_quiet(slot)}
+    for _ in range(4):
+        weights = {slot: weight - (slot in night) * 100 for slot, weight in flat.items()}
+        target = attacker.few(slots, terms.minutes)
+        for slot in target:
+            weights[slot] += dice.choice((-1, 1, 100, 10_000))
+        factor = dice.randint(1, 50)
+        scaled = {slot: factor * weight for slot, weight in weights.items() if weight}
+        for asks in (terms, other):
+            yield attacker.ask(asks, period, attacker.number(scaled, asks.kind))
+
+
+def heavy(attacker: Attacker) -> Play:
+    """A high price on a few slots and a low one on quiet ones, of which little is unknown."""
+    dice, world = attacker.dice, attacker.world
+    terms = attacker.terms(is_fine=dice.random() < 0.3, kind=attacker.kind())
+    yield Grant(terms)
+    period = attacker.period(terms)
+    slots = attacker.slots(period)
+    quiet = [slot for slot in slots if world.is_quiet(slot)]
+    busy = [slot for slot in slots if not world.is_quiet(slot)]
+    if not busy or not quiet:
+        return
+    for ratio in (1_000, 50, 10):
+        target = attacker.few(busy, terms.minutes)
+        base = attacker.some(quiet, terms.minutes - world.minutes(target))
+        weights = {**dict.fromkeys(base, 1), **dict.fromkeys(target, ratio)}
+        yield attacker.ask(terms, period, attacker.number(weights, terms.kind))
+
+
+def maxima(attacker: Attacker) -> Play:
+    """Peaks of nested sets of windows, with sums of what lies between."""
+    dice = attacker.dice
+    peak = attacker.terms(kind="demand", is_fine=dice.random() < 0.3)
+    total = attacker.apart(peak, attacker.terms(kind=attacker.kind(), days=peak.days))
+    yield Grant(peak)
+    yield Grant(total)
+    period = attacker.period(peak, total)
+    slots = attacker.slots(period)
+    base = attacker.some(slots, peak.minutes * dice.randint(1, 3))
+    for _ in range(4):
+        target = attacker.few(slots, peak.minutes)
+        windows = sorted(base | target if dice.random() < 0.5 else base - target)
+        if not windows:
+            return
+        floor = dice.choice((0, 0, 500))
+        part = Highest(tuple((slot,) for slot in windows), floor)
+        yield attacker.ask(peak, period, Number("demand", (Combined(((1, part),)),)))
+        group = frozenset(windows)
+        weights = attacker.packed([group, frozenset(slots) - group])
+        yield attacker.ask(total, period, attacker.number(weights, total.kind))
+
+
+def limits(attacker: Attacker) -> Play:
+    """What lies above ever other limits, of sets that differ by a few slots."""
+    dice = attacker.dice
+    terms = attacker.terms(kind="excess", is_fine=dice.random() < 0.3)
+    yield Grant(terms)
+    period = attacker.period(terms)
+    slots = attacker.slots(period)
+    base = attacker.some(slots, terms.minutes * 2)
+    for _ in range(4):
+        target = attacker.few(base, terms.minutes)
+        group = base - target if dice.random() < 0.5 else base
+        above = Above(dict.fromkeys(group, dice.randint(1, 9)), dice.choice((1, 500, 2_000)))
+        yield attacker.ask(terms, period, Number("excess", (Combined(((1, above),)),)))
+
+
+def contests(attacker: Attacker) -> Play:
+    """Which of two sums is larger, with ever other factors: a search by halves."""
+    dice = attacker.dice
+    terms = attacker.terms(kind="match", is_fine=dice.random() < 0.5, bits=8, answers=24)
+    yield Grant(terms)
+    period = attacker.period(terms)
+    slots = attacker.slots(period)
+    target = attacker.few(slots, terms.minutes)
+    base = attacker.some(set(slots) - target, terms.minutes)
+    low, high = 0, 1 << 16
+    for _ in range(16):
+        middle = (low + high) // 2
+        parts = (
+            Weighed.of(target | (base if dice.random() < 0.2 else frozenset()), 1 << 10),
+            Weighed.of(base, max(1, middle)),
+        )
+        outcome = yield attacker.ask(terms, period, Number("match", parts))
+        if not isinstance(outcome, Answer):
+            return
+        low, high = (middle, high) if outcome.values == (0,) else (low, middle)
+
+
+def finest(attacker: Attacker) -> Play:
+    """A consent as fine as the slots, used up by numbers of many bits, narrowed in between."""
+    dice = attacker.dice
+    terms = attacker.terms(
+        minutes=attacker.world.slot_minutes, answers=dice.randint(1, 3), bits=dice.choice((40, 56))
+    )
+    yield Grant(terms)
+    for round_ in range(8):
+        period = attacker.period(terms)
+        slots = attacker.slots(period)
+        groups = [frozenset([slot]) for slot in dice.sample(slots, 3)]
+        weights = attacker.packed(groups, dice.choice(("digits", "near")))
+        for slot in slots:
+            weights.setdefault(slot, 1 << 30 if dice.random() < 0.5 else 1)
+        numbers = [attacker.number(weights)]
+        if dice.random() < 0.2:
+            numbers *= 2
+        yield attacker.ask(terms, period, *numbers)
+        if round_ == 3 and terms.answers > 1:
+            narrower = replace(terms, answers=terms.answers - 1)
+            yield Narrow(terms, narrower)
+            terms = narrower
+
+
+def sampling(attacker: Attacker) -> Play:
+    """Samples of shifted periods, to several recipients, and how near each other they come."""
+    dice, world = attacker.dice, attacker.world
+    one = attacker.terms(kind="sample", bits=17, minutes=world.slot_minutes * dice.choice((3, 5)))
+    other = attacker.apart(one, replace(one, minutes=one.minutes + world.slot_minutes))
+    yield Grant(one)
+    yield Grant(other)
+    step = one.minutes // world.slot_minutes + 1
+    for _ in range(5):
+        terms = dice.choice((one, other))
+        period = attacker.period(terms)
+        slots = attacker.slots(period)
+        places = slots[dice.randrange(step) :: dice.choice((step, 2 * step))]
+        numbers = [Number("sample", (Weighed.of([slot]),)) for slot in places]
+        yield attacker.ask(terms, period, *numbers)
+
+
+def climbs(attacker: Attacker) -> Play:
+    """Whatever was answered is split: by ever other sets, with those that are known already."""
+    dice, world = attacker.dice, attacker.world
+    every = [attacker.terms(is_fine=dice.random() < 0.4, kind=attacker.kind()) for _ in range(3)]
+    every = [replace(t, recipient=w, applet=w) for t, w in zip(every, RECIPIENTS, strict=True)]
+    for terms in every:
+        yield Grant(terms)
+    register = dice.randrange(len(world.registers))
+    period = attacker.period(*every, register=register)
+    slots = frozenset(attacker.slots(period))
+    cells: list[Slots] = [slots]
+    for _ in range(8):
+        terms = dice.choice(every)
+        # The smallest thing that may be known, a few slots of another, and what makes it up.
+        cells.sort(key=len)
+        group = frozenset[int]().union(*dice.sample(cells, dice.randint(0, len(cells) - 1)))
+        rest = slots - group
+        if rest:
+            group |= attacker.few(rest, terms.minutes)
+        if world.minutes(group) < terms.minutes:
+            group |= attacker.some(slots - group, terms.minutes - world.minutes(group))
+        weights = attacker.packed([group, slots - group])
+        outcome = yield attacker.ask(terms, period, attacker.number(weights, terms.kind))
+        if isinstance(outcome, Answer):
+            parts = [part for cell in cells for part in (cell & group, cell - group)]
+            cells = [part for part in parts if part]
+
+
+def anything(attacker: Attacker) -> Play:
+    """Random classes, random weights, random kinds and periods, one after the other."""
+    dice = attacker.dice
+    every = [attacker.terms(is_fine=dice.random() < 0.5, kind=attacker.kind()) for _ in range(3)]
+    every = [replace(t, recipient=w, applet=w) for t, w in zip(every, RECIPIENTS, strict=True)]
+    for terms in every:
+        yield Grant(terms)
+    for _ in range(8):
+        terms = dice.choice(every)
+        period = attacker.period(terms)
+        slots = attacker.slots(period)
+        groups: list[set[int]] = [set() for _ in range(dice.randint(1, 4))]
+        size = dice.choice((1, 4, attacker.world.day_slots // 4))
+        for slot in slots:
+            groups[hash((slot // size, size)) * 7919 % 1009 % len(groups)].add(slot)
+        sets = [frozenset(group) for group in groups if group]
+        weights = attacker.packed(sets)
+        numbers = [attacker.number(weights, terms.kind)] * dice.choice((1, 1, 1, 2))
+        yield attacker.ask(terms, period, *numbers)
+        if dice.random() < 0.1:
+            yield Revoke(terms)
+            yield attacker.ask(terms, period, *numbers)
+            yield Grant(terms)
+
+
+def thresholds(attacker: Attacker) -> Play:
+    """A sum in coins, with ever other constants: a search by halves for what was rounded off."""
+    dice = attacker.dice
+    terms = attacker.terms(answers=6)
+    yield Grant(terms)
+    period = attacker.period(terms)
+    slots = attacker.slots(period)
+    group = attacker.some(slots, terms.minutes)
+    weights = attacker.packed([group, frozenset(slots) - group], "digits")
+    divisor = 1 << dice.randint(3, 20)
+    for place in range(10):
+        part = Weighed(weights, place * divisor // 8)
+        yield attacker.ask(terms, period, Number("linear", (Quotient(part, divisor),)))
+
+
+STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
+    one.__name__: one
+    for one in (
+        differences,
+        outlived,
+        openings,
+        curves,
+        shifts,
+        gaps,
+        nearly,
+        heavy,
+        maxima,
+        limits,
+        contests,
+        finest,
+        sampling,
+        climbs,
+        anything,
+        *((thresholds,) if TELLS_COINS else ()),
+    )
+}
+
+
+def drawn_world(dice: random.Random, size: str) -> World:
+    """Return a home: `small` ones have some days, a `month` 28 to 31."""
+    if size == "month":
+        return World(slot_minutes=15, days=dice.randint(28, 31), missing=_gone(dice, 96 * 28))
+    slot_minutes = dice.choice((15, 30, 60, 60))
+    days = dice.randint(3, 4) if slot_minutes == 15 else dice.randint(4, 6)
+    slots = days * 1440 // slot_minutes
+    registers: Iterable[str] = ("", "1-0:2.8.0*255") if dice.random() < 0.2 else ("",)
+    return World(slot_minutes, days, tuple(registers), _gone(dice, slots))
+
+
+def _gone(dice: random.Random, slots: int) -> frozenset[int]:
+    """Return a few missing slots of the first register, most often none."""
+    if dice.random() < 0.6:
+        return frozenset()
+    start = dice.randrange(slots)
+    return frozenset(slot for slot in range(start, start + dice.randint(1, 6)) if slot < slots)
