@@ -13,6 +13,11 @@ from tests.attacks.search.search import Search
 from tests.attacks.search.strategies import STRATEGIES
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Search, and print what is found as it comes; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.search", description=__doc__)
@@ -25,9 +30,10 @@ def main() -> int:
     given = parser.parse_args()
     if given.only is not None:
         episode = play(given.only, given.world, given.strategy)
-        print(episode.strategy, f"{episode.requests} requests, {episode.permitted} permitted")
+        counts = f"{episode.requests} requests, {episode.permitted} permitted"
+        _say(f"{episode.strategy}: {counts}")
         for finding in episode.findings:
-            print(f"{finding.promise}: {finding.what}")
+            _say(f"{finding.promise}: {finding.what}")
         return 1 if episode.findings else 0
     search = Search(given.seed, given.world, given.strategy)
     kinds: Counter[tuple[str, str]] = Counter()
@@ -35,14 +41,13 @@ def main() -> int:
         kind = found.finding.promise, found.strategy
         kinds[kind] += 1
         if given.all or kinds[kind] == 1:
-            print(
+            _say(
                 f"seed {found.seed}, {found.seconds:.1f} s, request {found.requests}:"
                 f" {found.strategy} broke {found.finding.promise}: {found.finding.what}",
-                flush=True,
             )
-    print(search.summary())
+    _say(search.summary())
     for (promise, strategy), times in sorted(kinds.items()):
-        print(f"    {promise:9} {strategy:12} {times}")
+        _say(f"    {promise:9} {strategy:12} {times}")
     return 1 if kinds else 0
 
 

@@ -279,7 +279,11 @@ def short_sums(
 ) -> Iterator[Target]:
     """Yield sums of cells that last less than what was promised, small ones first."""
     short = sorted(
-        (target for cell in picture.cells if _is_short(target := frozenset(cell), floor_minutes, world)),
+        (
+            target
+            for cell in picture.cells
+            if _is_short(target := frozenset(cell), floor_minutes, world)
+        ),
         key=len,
     )
     yielded = count()

@@ -109,9 +109,9 @@ class Doors:
         period = question.period
         begin = BEGIN + period.first * 86_400
         unknowns = period.unknowns(self._world)
-        amounts = [_amount(number, unknowns.start) for number in question.numbers]
+        described = [_amount(number, unknowns.start) for number in question.numbers]
         # As the platform decodes them: whatever the wire does not carry never reaches the guard.
-        amounts = decode_amounts(encode_amounts(amounts))
+        amounts = decode_amounts(encode_amounts(described))
         try:
             self._permit(question, amounts, begin, len(unknowns))
         except FAULTS as fault:

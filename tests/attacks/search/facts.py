@@ -225,7 +225,7 @@ class Quotient:
         return self.rule.divide(low, self.divisor), self.rule.divide(high, self.divisor)
 
     def dividend(self, low: int, high: int) -> tuple[int, int]:
-        """Return what the part lies between where the quotient lies between these, at the widest."""
+        """Return between what the part lies, at the widest, if the quotient is from low to high."""
         return self.divisor * (low - 1), self.divisor * (high + 1)
 
 
@@ -247,10 +247,17 @@ def straightened(fact: Fact, of: BoundsOf) -> Fact | None:
     What is no weighed sum at large may be one within the unknowns' bounds: a limit below the least
     use, a block that no use fills, a largest of several of which one is always the largest.
     """
-    low, high, expression = fact.low, fact.high, fact.expression
-    while isinstance(expression, Quotient):
-        low, high = _dividend(expression, low, high)
-        expression = expression.part
+    low, high = fact.low, fact.high
+    expression: Expression = fact.expression
+    while True:
+        match expression:
+            case Quotient(part):
+                low, high = _dividend(expression, low, high)
+            case Combined(((factor, part),), constant) if factor > 0:
+                low, high = -(-(low - constant) // factor), (high - constant) // factor
+            case _:
+                break
+        expression = part
     if isinstance(expression, Steps) and min(expression.prices) > 0:
         return _within_blocks(expression, low, high, of)
     weighed = linear(expression, of)
@@ -282,7 +289,7 @@ def _first(low: int, high: int, is_so: Callable[[int], bool]) -> int:
 
 
 def linear(expression: Expression, of: BoundsOf) -> Weighed | None:
-    """Return the weighed sum that an expression is within the unknowns' bounds; None: it is none."""
+    """Return the weighed sum that an expression is within the bounds; None where it is none."""
     match expression:
         case Weighed():
             return expression
@@ -301,8 +308,8 @@ def linear(expression: Expression, of: BoundsOf) -> Weighed | None:
             return None
         case Combined(terms, constant):
             whole = Weighed({}, constant)
-            for factor, part in terms:
-                straight = linear(part, of)
+            for factor, term in terms:
+                straight = linear(term, of)
                 if straight is None:
                     return None
                 whole = whole.plus(straight, factor)

@@ -83,13 +83,23 @@ class Solutions:
         ranges = self.coordinates
         if any(low > high for low, high in ranges):
             raise Contradiction("no reading fits the answers")
-        if prod(high - low + 1 for low, high in ranges) > MOST_TRIED:
-            if self._walked(wanted, most) > most:
-                return None
-            return values_on_lattice(self.point, self.basis, self.bounds, ranges, wanted, most)
+        if prod(high - low + 1 for low, high in ranges) <= MOST_TRIED:
+            return self._tried(base, steps, most)
+        if self._walked(wanted, most) > most:
+            return None
+        # Without the bounds of the other columns, what is left may be more, but never less.
+        moving = [(step, ends) for step, ends in zip(steps, ranges, strict=True) if step]
+        if prod(high - low + 1 for _, (low, high) in moving) <= most:
+            left = {base}
+            for step, (low, high) in moving:
+                left = {value + step * times for value in left for times in range(low, high + 1)}
+            return Values(tuple(sorted(left)))
+        return values_on_lattice(self.point, self.basis, self.bounds, ranges, wanted, most)
+
+    def _tried(self, base: int, steps: Sequence[int], most: int) -> Values | None:
         seen = {
             base + sum(step * times for step, times in zip(steps, multiples, strict=True))
-            for multiples in product(*(range(low, high + 1) for low, high in ranges))
+            for multiples in product(*(range(low, high + 1) for low, high in self.coordinates))
             if self._is_within(multiples)
         }
         if not seen:
@@ -122,8 +132,7 @@ class Solutions:
     def _is_within(self, multiples: Sequence[int]) -> bool:
         return all(
             low
-            <= here
-            + sum(t * vector[c] for t, vector in zip(multiples, self.basis, strict=True))
+            <= here + sum(t * vector[c] for t, vector in zip(multiples, self.basis, strict=True))
             <= high
             for c, (here, (low, high)) in enumerate(zip(self.point, self.bounds, strict=True))
         )

@@ -64,7 +64,7 @@ def values_on_lattice(
         return None
     low = sum(bounds[place][0] for place in target)
     high = sum(bounds[place][1] for place in target)
-    wanted = cp_model.LinearExpr.sum([columns[place] for place in target])
+    wanted = _sum([columns[place] for place in target])
     return _values(model, wanted, (low, high), most)
 
 
@@ -90,12 +90,12 @@ def _lattice(
     basis: Sequence[Sequence[int]],
     bounds: Sequence[Bounds],
     ranges: Sequence[Bounds],
-) -> tuple[cp_model.CpModel, list[cp_model.LinearExprT]]:
+) -> tuple[cp_model.CpModel, list[cp_model.LinearExpr]]:
     model = cp_model.CpModel()
     if any(max(abs(low), abs(high)) >= LARGEST for low, high in ranges):
         raise _TooLarge
     multiples = [model.new_int_var(low, high, f"m{n}") for n, (low, high) in enumerate(ranges)]
-    columns: list[cp_model.LinearExprT] = []
+    columns: list[cp_model.LinearExpr] = []
     for place, (low, high) in enumerate(bounds):
         steps = [vector[place] for vector in basis]
         reach = sum(abs(s) * max(map(abs, ends)) for s, ends in zip(steps, ranges, strict=True))
@@ -139,12 +139,12 @@ class _Model:
             raise _TooLarge
         self.model.add_linear_constraint(self.expression(fact.expression), fact.low, fact.high)
 
-    def unknown(self, number: int) -> cp_model.IntVar:
+    def unknown(self, number: int) -> cp_model.LinearExpr:
         if number not in self._unknowns:
             self._unknowns[number] = self.model.new_int_var(*self._of(number), f"u{number}")
         return self._unknowns[number]
 
-    def weighed(self, part: Weighed) -> cp_model.LinearExprT:
+    def weighed(self, part: Weighed) -> cp_model.LinearExpr:
         low, high = part.bounds(self._of)
         if max(abs(low), abs(high)) >= LARGEST:
             raise _TooLarge
@@ -152,7 +152,7 @@ class _Model:
         weights = list(part.weights.values())
         return cp_model.LinearExpr.weighted_sum(unknowns, weights) + part.constant
 
-    def expression(self, one: Expression) -> cp_model.LinearExprT:
+    def expression(self, one: Expression) -> cp_model.LinearExpr:
         match one:
             case Weighed():
                 return self.weighed(one)
@@ -160,13 +160,15 @@ class _Model:
                 return self._blocks(part, limits, prices)
             case Highest(windows, floor):
                 sums = [self.weighed(Weighed.of(window)) for window in windows]
-                return self._extreme(one.bounds(self._of), [floor, *sums], is_largest=True)
+                return self._extreme(
+                    one.bounds(self._of), [_constant(floor), *sums], is_largest=True
+                )
             case Above(weights, limit):
                 return self._above(weights, limit)
             case Combined(terms, constant):
                 self._check(one)
                 parts = [self.expression(part) * factor for factor, part in terms]
-                return cp_model.LinearExpr.sum(parts) + constant
+                return _sum(parts) + constant
             case Extreme(parts, is_largest):
                 built = [self.expression(part) for part in parts]
                 return self._extreme(one.bounds(self._of), built, is_largest=is_largest)
@@ -179,29 +181,30 @@ class _Model:
 
     def _blocks(
         self, part: Weighed, limits: Sequence[int], prices: Sequence[int]
-    ) -> cp_model.LinearExprT:
+    ) -> cp_model.LinearExpr:
         use = self.weighed(part)
         most = part.bounds(self._of)[1]
         if most * max(map(abs, prices)) >= LARGEST:
             raise _TooLarge
-        ends: list[cp_model.LinearExprT] = [0]
-        for limit in limits:
-            ends.append(self._extreme((0, min(limit, most)), [use, limit], is_largest=False))
-        ends.append(use)
+        filled = [
+            self._extreme((0, min(limit, most)), [use, _constant(limit)], is_largest=False)
+            for limit in limits
+        ]
+        ends = [_constant(0), *filled, use]
         pairs = zip(prices, ends, ends[1:], strict=False)
-        return cp_model.LinearExpr.sum([price * (high - low) for price, low, high in pairs])
+        return _sum([price * (high - low) for price, low, high in pairs])
 
-    def _above(self, weights: Mapping[int, int], limit: int) -> cp_model.LinearExprT:
+    def _above(self, weights: Mapping[int, int], limit: int) -> cp_model.LinearExpr:
         parts = []
         for number, weight in weights.items():
             most = max(0, self._of(number)[1] - limit)
-            rest = [self.unknown(number) - limit, 0]
+            rest = [self.unknown(number) - limit, _constant(0)]
             parts.append(weight * self._extreme((0, most), rest, is_largest=True))
-        return cp_model.LinearExpr.sum(parts)
+        return _sum(parts)
 
     def _extreme(
-        self, bounds: Bounds, parts: Sequence[cp_model.LinearExprT], *, is_largest: bool
-    ) -> cp_model.IntVar:
+        self, bounds: Bounds, parts: Sequence[cp_model.LinearExpr], *, is_largest: bool
+    ) -> cp_model.LinearExpr:
         made = self.model.new_int_var(*bounds, "")
         if is_largest:
             self.model.add_max_equality(made, parts)
@@ -209,7 +212,7 @@ class _Model:
             self.model.add_min_equality(made, parts)
         return made
 
-    def _quotient(self, one: Quotient) -> cp_model.IntVar:
+    def _quotient(self, one: Quotient) -> cp_model.LinearExpr:
         self._check(one.part)
         made = self.model.new_int_var(*one.bounds(self._of), "")
         twice = 2 * self.expression(one.part) - 2 * one.divisor * made
@@ -221,7 +224,7 @@ class _Model:
 
 
 def _values(
-    model: cp_model.CpModel, wanted: cp_model.LinearExprT, bounds: Bounds, most: int
+    model: cp_model.CpModel, wanted: cp_model.LinearExpr, bounds: Bounds, most: int
 ) -> Values | None:
     total = model.new_int_var(*bounds, "wanted")
     model.add(total == wanted)
@@ -247,7 +250,18 @@ def _values(
     return Values(tuple(range(min(seen), max(seen) + 1)))
 
 
-def _solved(model: cp_model.CpModel, total: cp_model.IntVar) -> tuple[int, int | None]:
+def _constant(value: int) -> cp_model.LinearExpr:
+    return cp_model.LinearExpr.constant(value)
+
+
+def _sum(parts: Iterable[cp_model.LinearExpr]) -> cp_model.LinearExpr:
+    every = list(parts)
+    return cp_model.LinearExpr.weighted_sum(every, [1] * len(every))
+
+
+def _solved(
+    model: cp_model.CpModel, total: cp_model.IntVar
+) -> tuple[cp_model.CpSolverStatus, int | None]:
     solver = _solver()
     status = solver.solve(model)
     return status, solver.value(total) if status in SOLVED else None

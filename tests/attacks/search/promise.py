@@ -112,9 +112,7 @@ class Book:
 
     def _worked_out(self, recipients: Collection[str]) -> Iterator[Finding]:
         told = [
-            one
-            for one in self.told
-            if one.recipient in recipients and one.number.kind != "sample"
+            one for one in self.told if one.recipient in recipients and one.number.kind != "sample"
         ]
         if not told:
             return
@@ -133,7 +131,7 @@ class Book:
                 yield Finding(
                     "sum", f"{who}: {found} of {minutes} min, promised {floor(target)} min"
                 )
-                break
+                return
         for target in closed_stretches(picture, self.world, longest):
             near = list(self._about(target, told))
             days = min(one.terms.days for one in near)
@@ -144,7 +142,8 @@ class Book:
                 continue
             if found := self._found(picture, target):
                 yield Finding(
-                    "stretch", f"{who}: {found} of {lasting / DAY_MINUTES:.3g} days, promised {days}"
+                    "stretch",
+                    f"{who}: {found} of {lasting / DAY_MINUTES:.3g} days, promised {days}",
                 )
                 break
 
@@ -204,12 +203,13 @@ class Book:
                 for other in own
                 if other.period.first <= day < other.period.first + other.period.days
             )
+            bits, most = sum(other.number.bits(world) for other in near), terms.answers * terms.bits
+            is_over = terms.is_by_bits(world) and bits > most
+            if is_over:
+                yield Finding("bits", f"{bits} bits, promised {most}")
             if len(near) > terms.answers:
                 yield Finding("count", f"{len(near)} numbers, promised {terms.answers}")
-                return
-            bits = sum(other.number.bits(world) for other in near)
-            if terms.is_by_bits(world) and bits > terms.answers * terms.bits:
-                yield Finding("bits", f"{bits} bits, promised {terms.answers * terms.bits}")
+            if is_over or len(near) > terms.answers:
                 return
 
     def _spaced(self, terms: Terms) -> Iterator[Finding]:

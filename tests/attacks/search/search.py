@@ -35,9 +35,7 @@ class Search:
     numbers: int = 0
     found: list[Found] = field(default_factory=list)
 
-    def run(
-        self, seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> Iterator[Found]:
+    def run(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Found]:
         """Yield what is found until so many seconds are over; the last episode is played out."""
         start = clock()
         while clock() - start < seconds:

@@ -168,7 +168,7 @@ class Attacker:
 
 
 def differences(attacker: Attacker) -> Play:
-    """Two sums, one with a few slots more, under a fine and a coarse consent, or under two alike."""
+    """Two sums, one with a few slots more, under a fine and a coarse consent, or two alike."""
     dice = attacker.dice
     one = attacker.terms(is_fine=dice.random() < 0.6, kind=attacker.kind())
     other = attacker.apart(one, attacker.terms(is_fine=dice.random() < 0.2, kind=attacker.kind()))
@@ -201,7 +201,7 @@ def outlived(attacker: Attacker) -> Play:
         if dice.random() < 0.5:
             moves = [Grant(fine), Grant(coarse), Revoke(fine), Narrow(coarse, narrower)]
     for move in moves:
-        yield move
+        _ = yield move
     period = attacker.period(coarse)
     slots = attacker.slots(period)
     base = attacker.some(slots, 2 * coarse.minutes)
@@ -407,21 +407,22 @@ def limits(attacker: Attacker) -> Play:
 
 
 def contests(attacker: Attacker) -> Play:
-    """Which of two sums is larger, with ever other factors: a search by halves."""
+    """Which is larger, a few slots or a known sum, with ever other factors: a search by halves."""
     dice = attacker.dice
     terms = attacker.terms(kind="match", is_fine=dice.random() < 0.5, bits=8, answers=24)
+    bill = attacker.apart(terms, attacker.terms(kind=attacker.kind()))
     yield Grant(terms)
-    period = attacker.period(terms)
+    yield Grant(bill)
+    period = attacker.period(terms, bill)
     slots = attacker.slots(period)
-    target = attacker.few(slots, terms.minutes)
-    base = attacker.some(set(slots) - target, terms.minutes)
-    low, high = 0, 1 << 16
-    for _ in range(16):
+    base = attacker.some(slots, bill.minutes)
+    target = attacker.few(set(slots) - base, terms.minutes)
+    weights = attacker.packed([base, frozenset(slots) - base])
+    yield attacker.ask(bill, period, attacker.number(weights, bill.kind))
+    low, high = 0, 1 << 10
+    for _ in range(12):
         middle = (low + high) // 2
-        parts = (
-            Weighed.of(target | (base if dice.random() < 0.2 else frozenset()), 1 << 10),
-            Weighed.of(base, max(1, middle)),
-        )
+        parts = (Weighed.of(target, 1 << 10), Weighed.of(base, max(1, middle)))
         outcome = yield attacker.ask(terms, period, Number("match", parts))
         if not isinstance(outcome, Answer):
             return
