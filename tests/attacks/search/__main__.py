@@ -6,6 +6,7 @@ Exit code 1 says that something was found.
 
 import argparse
 import sys
+import time
 from collections import Counter
 
 from tests.attacks.search.episode import play
@@ -22,9 +23,9 @@ def main() -> int:
     """Search, and print what is found as it comes; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.search", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=1, help="the first one")
+    parser.add_argument("--seed", type=int, help="the first one; the clock's seconds by default")
     parser.add_argument("--only", type=int, help="play this seed alone")
-    parser.add_argument("--world", choices=("small", "month"), default="small")
+    parser.add_argument("--world", choices=("small", "month", "dark"), default="small")
     parser.add_argument("--strategy", choices=sorted(STRATEGIES))
     parser.add_argument("--all", action="store_true", help="print each finding, not each kind once")
     given = parser.parse_args()
@@ -35,7 +36,9 @@ def main() -> int:
         for finding in episode.findings:
             _say(f"{finding.promise}: {finding.what}")
         return 1 if episode.findings else 0
-    search = Search(given.seed, given.world, given.strategy)
+    first = int(time.time()) if given.seed is None else given.seed
+    _say(f"{given.world}: seeds from {first} on, for {given.seconds:g} s")
+    search = Search(first, given.world, given.strategy)
     kinds: Counter[tuple[str, str]] = Counter()
     for found in search.run(given.seconds):
         kind = found.finding.promise, found.strategy

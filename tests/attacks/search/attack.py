@@ -71,8 +71,9 @@ class Picture:
         return self._world.bounds(unknown)
 
     def is_known(self, unknown: int) -> bool:
-        """Tell whether an unknown was opened or never measured."""
-        return unknown in self._opened or unknown in self._world.missing
+        """Tell whether an unknown was opened, never measured, or can be nothing else."""
+        low, high = self.bounds(unknown)
+        return low == high
 
     def cells_in(self, target: Target) -> list[int] | None:
         """Return the cells that make up a sum; None where it cuts one, or goes beyond all."""
@@ -233,12 +234,10 @@ def closed_stretches(
     Slots that are known do not end a stretch. `longest_slots` says of a first slot how long is too
     long. Stretches that follow each other are yielded together, too.
     """
-    place_of = picture.cells_in
     for register in range(len(world.registers)):
         first = world.unknown(0, register)
         unknowns = [u for u in range(first, first + world.slots) if not picture.is_known(u)]
-        cell_at = [(place_of(frozenset((u,))), u) for u in unknowns]
-        yield from _closed(picture, [u for _, u in cell_at], longest_slots)
+        yield from _closed(picture, unknowns, longest_slots)
 
 
 def _closed(

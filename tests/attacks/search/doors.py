@@ -19,6 +19,7 @@ from hub.disclosure import (
     ConsentTerms,
     Disclosure,
     ExportRequest,
+    OutputRequest,
     ReleaseRefused,
     ReleaseRequest,
     number_of,
@@ -52,6 +53,7 @@ from tests.attacks.search.questions import (
     Narrow,
     Number,
     Outcome,
+    Output,
     Period,
     Question,
     Refused,
@@ -66,6 +68,7 @@ FAULTS: Final = ArithmeticError, LookupError, TypeError, ValueError, sqlite3.Err
 """What no question should get out of the guard: it answers, or it refuses."""
 BITS_A_READING: Final = 32
 _REGISTERS: Final = ("", "1-0:2.8.0*255")
+_OUTPUT: Final = "peak"
 _UNTIL: Final = date(2035, 12, 31)
 _SUBJECT: Final = sha256(b"a tariff").digest()
 
@@ -94,6 +97,8 @@ class Doors:
                     return self._ask(move)
                 case Export():
                     return self._export(move)
+                case Output():
+                    return self._output(move)
                 case Grant(terms):
                     self._consents[terms] = self._guard.grant(_terms(terms)).number
                 case Revoke(terms):
@@ -144,21 +149,35 @@ class Doors:
         terms = self._export_terms(export)
         self._guard.grant(terms)
         begin = BEGIN + export.period.first * 86_400
-        unknowns = export.period.unknowns(self._world)
+        merged = export.merged(self._world)
         self._guard.permit_export(
             ExportRequest(
                 recipient=export.recipient,
                 purpose=terms.purpose,
-                resolution_minutes=self._world.slot_minutes,
+                resolution_minutes=export.minutes,
                 begin=begin,
                 end=begin + export.period.days * 86_400,
                 subject=terms.statement.removeprefix("export "),
-                readings=len(unknowns),
-                bits=BITS_A_READING * len(unknowns),
+                readings=len(merged),
+                bits=BITS_A_READING * len(merged),
                 register=_REGISTERS[export.period.register],
             )
         )
-        return Answer(tuple(self._house[unknowns.start : unknowns.stop]))
+        return Answer(tuple(sum(self._house[unknown] for unknown in one) for one in merged))
+
+    def _output(self, output: Output) -> Answer:
+        self._guard.permit_output(
+            OutputRequest(
+                applet=output.terms.applet.encode(),
+                package=b"package",
+                recipient=output.terms.recipient,
+                purpose="purpose",
+                output=_OUTPUT,
+                boundary=BEGIN + output.boundary * 86_400,
+                bits=output.bits,
+            )
+        )
+        return Answer((0,))
 
     def _export_terms(self, export: Export) -> ConsentTerms:
         first = datetime.fromtimestamp(BEGIN, UTC).date() + timedelta(export.period.first)
@@ -172,7 +191,7 @@ class Doors:
             purpose="own use",
             statement=f"export {named}{first}/{last}",
             least_days=1,
-            least_minutes=self._world.slot_minutes,
+            least_minutes=export.minutes,
             answers=1,
             bits=1 << 40,
             until=_UNTIL,
@@ -185,7 +204,7 @@ def _terms(terms: Terms) -> ConsentTerms:
         package=b"package",
         recipient=terms.recipient,
         purpose="purpose",
-        statement=terms.kind,
+        statement=f"output {_OUTPUT}" if terms.kind == "output" else terms.kind,
         least_days=terms.days,
         least_minutes=terms.minutes,
         answers=terms.answers,

@@ -19,6 +19,7 @@ from tests.attacks.search.questions import (
     Move,
     Narrow,
     Outcome,
+    Output,
     Question,
     Refused,
     Revoke,
@@ -91,7 +92,7 @@ class _Game:
 
     def counts(self) -> Iterator[str]:
         for move, outcome in self.record:
-            if isinstance(move, Question | Export):
+            if isinstance(move, Question | Export | Output):
                 yield "requests"
                 if isinstance(outcome, Answer):
                     yield "permitted"
@@ -116,6 +117,8 @@ class _Game:
             case Export(), Answer():
                 book.note_export(move)
                 yield from book.worked_out(move.recipient)
+            case Output(), Answer():
+                yield from book.note_output(move)
             case Grant(terms), _:
                 book.standing.append(terms)
             case Revoke(terms), _:

@@ -65,7 +65,7 @@ def values_on_lattice(
     low = sum(bounds[place][0] for place in target)
     high = sum(bounds[place][1] for place in target)
     wanted = _sum([columns[place] for place in target])
-    return _values(model, wanted, (low, high), most)
+    return _values(model, wanted, (low, high), most, apart=MOST_APART)
 
 
 def point_on_lattice(
@@ -122,7 +122,9 @@ def values_of(
             continue
     unknowns = sorted(target)
     wanted = built.weighed(Weighed.of(unknowns))
-    return _values(built.model, wanted, Weighed.of(unknowns).bounds(of), most)
+    bounds = Weighed.of(unknowns).bounds(of)
+    # Slots are many: what may be anything is soon seen, few values far apart would not be.
+    return _values(built.model, wanted, bounds, most, apart=0)
 
 
 class _Model:
@@ -224,19 +226,45 @@ class _Model:
 
 
 def _values(
-    model: cp_model.CpModel, wanted: cp_model.LinearExpr, bounds: Bounds, most: int
+    model: cp_model.CpModel,
+    wanted: cp_model.LinearExpr,
+    bounds: Bounds,
+    most: int,
+    *,
+    apart: int,
 ) -> Values | None:
+    """Return all values of a sum: those next to each other, or up to `apart` wherever they are."""
     total = model.new_int_var(*bounds, "wanted")
     model.add(total == wanted)
-    seen: set[int] = set()
-    while len(seen) < MOST_APART:
-        status, value = _solved(model, total)
+    status, first = _solved(model, total)
+    if first is None:
+        return None
+    near = cp_model.Domain(first - most + 1, first + most - 1)
+    elsewhere = model.clone()
+    elsewhere.add_linear_expression_in_domain(total, near.complement())
+    status, other = _solved(elsewhere, total)
+    if status == cp_model.INFEASIBLE:
+        return _between(model, total, most)
+    return None if other is None else _listed(model, total, {first, other}, apart)
+
+
+def _listed(
+    model: cp_model.CpModel, total: cp_model.IntVar, seen: set[int], most: int
+) -> Values | None:
+    while len(seen) < most:
+        elsewhere = model.clone()
+        others = cp_model.Domain.from_values(sorted(seen)).complement()
+        elsewhere.add_linear_expression_in_domain(total, others)
+        status, value = _solved(elsewhere, total)
         if status == cp_model.INFEASIBLE:
-            return Values(tuple(sorted(seen))) if seen else None
+            return Values(tuple(sorted(seen)))
         if value is None:
-            return None  # too hard within its share of work
+            return None
         seen.add(value)
-        model.add(total != value)
+    return None
+
+
+def _between(model: cp_model.CpModel, total: cp_model.IntVar, most: int) -> Values | None:
     ends = []
     for direction in (model.minimize, model.maximize):
         direction(total)
@@ -244,10 +272,8 @@ def _values(
         if status != cp_model.OPTIMAL or value is None:
             return None
         ends.append(value)
-        seen.add(value)
-        if max(seen) - min(seen) >= most:
-            return None
-    return Values(tuple(range(min(seen), max(seen) + 1)))
+    low, high = ends
+    return Values(tuple(range(low, high + 1))) if high - low < most else None
 
 
 def _constant(value: int) -> cp_model.LinearExpr:

@@ -23,7 +23,8 @@ from itertools import combinations, pairwise
 from typing import Final
 
 from tests.attacks.search.attack import FEW, Picture, Target, closed_stretches, short_sums
-from tests.attacks.search.questions import Export, Number, Period, Question, Terms
+from tests.attacks.search.facts import Weighed
+from tests.attacks.search.questions import Export, Number, Output, Period, Question, Terms
 from tests.attacks.search.world import DAY_MINUTES, World
 
 CLOCK_CHANGE_MINUTES: Final = 120
@@ -74,8 +75,24 @@ class Book:
         self.standing.remove(terms)
 
     def note_export(self, export: Export) -> None:
-        """Note which slots were opened to whom."""
-        self._open(export.recipient, export.period.unknowns(self.world))
+        """Note which slots were opened to whom, or which sums of slots."""
+        if export.minutes == self.world.slot_minutes:
+            self._open(export.recipient, export.period.unknowns(self.world))
+            return
+        terms = Terms(
+            export.recipient, "", "export", days=0, minutes=export.minutes, answers=1, bits=1
+        )
+        for merged in export.merged(self.world):
+            number = Number("export", (Weighed.of(self.world.measured(merged)),))
+            value = number.value(self.house)
+            self.told.append(Told(export.recipient, terms, export.period, number, value))
+
+    def note_output(self, output: Output) -> Iterator[Finding]:
+        """Yield the promises that an output's release breaks."""
+        if output.terms not in self.standing:
+            yield Finding("standing", "no consent that stands is to the output")
+        elif output.bits > output.terms.bits:
+            yield Finding("bits", f"{output.bits} bits, promised {output.terms.bits}")
 
     def note(self, question: Question, values: Sequence[int]) -> Iterator[Finding]:
         """Note what was told; yield the promises that this breaks whatever the values are."""

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from tests.attacks.search.facts import Expression, Fact, Uses, Weighed
 from tests.attacks.search.world import World
 
-KINDS = ("linear", "blocks", "demand", "excess", "match", "sample")
-"""What a consent can be to; `sample` opens single slots."""
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -18,6 +15,8 @@ class Terms:
     recipient: str
     applet: str
     kind: str
+    """`linear`, `blocks`, `demand`, `excess`, `match`; `sample`, which opens single slots; `output`
+    and `export`."""
     days: int
     minutes: int
     answers: int
@@ -102,6 +101,22 @@ class Export:
 
     recipient: str
     period: Period
+    minutes: int
+    """What they are merged to; no finer than the slots."""
+
+    def merged(self, world: World) -> list[range]:
+        """Return which unknowns become one reading each."""
+        unknowns, size = self.period.unknowns(world), self.minutes // world.slot_minutes
+        return [unknowns[at : at + size] for at in range(0, len(unknowns), size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an applet that sees readings, and is never asked, wants to release."""
+
+    terms: Terms
+    boundary: int
+    bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ class Narrow:
     new: Terms
 
 
-Move = Question | Export | Grant | Revoke | Narrow
+Move = Question | Export | Output | Grant | Revoke | Narrow
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ promise is about it.
 """
 
 import random
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -29,6 +29,7 @@ from tests.attacks.search.questions import (
     Narrow,
     Number,
     Outcome,
+    Output,
     Period,
     Question,
     Revoke,
@@ -90,7 +91,8 @@ class Attacker:
 
     def slots(self, period: Period) -> list[int]:
         """Return the period's slots that were measured."""
-        return list(self.world.measured(period.unknowns(self.world)))
+        missing = self.world.missing
+        return [slot for slot in period.unknowns(self.world) if slot not in missing]
 
     def some(self, among: Collection[int], minutes: int) -> Slots:
         """Return slots that last so many minutes: anywhere, or at the same time of each day."""
@@ -248,7 +250,8 @@ def openings(attacker: Attacker) -> Play:
         for _ in range(dice.randint(1, 2)):
             days = dice.randint(1, min(3, period.days))
             part = Period(period.first + dice.randint(0, period.days - days), days)
-            yield Export(dice.choice(RECIPIENTS), part)
+            minutes = world.slot_minutes * dice.choice((1, 1, 2, 4))
+            yield Export(dice.choice(RECIPIENTS), part, minutes)
             known.update(attacker.slots(part))
     for _ in range(2):
         rest = set(slots) - known
@@ -258,6 +261,44 @@ def openings(attacker: Attacker) -> Play:
         base = attacker.some(known, bill.minutes)
         weights = attacker.packed([base | target, frozenset(slots) - base - target])
         yield attacker.ask(bill, period, attacker.number(weights, bill.kind))
+
+
+def lent(attacker: Attacker) -> Play:
+    """A fine consent about some days, to read what a coarse one says of the days beside them."""
+    dice, world = attacker.dice, attacker.world
+    coarse = attacker.terms(kind=attacker.kind())
+    fine = attacker.apart(coarse, attacker.terms(is_fine=True, kind=attacker.kind()))
+    fine = replace(fine, days=min(fine.days, world.days - 1))
+    yield Grant(coarse)
+    yield Grant(fine)
+    days = dice.randint(fine.days, world.days - 1)
+    inner = Period(dice.choice((0, world.days - days)), days)
+    outer = Period(0, world.days)
+    inside, everything = set(attacker.slots(inner)), set(attacker.slots(outer))
+    for _ in range(3):
+        target = attacker.few(everything - inside, coarse.minutes)
+        base = attacker.some(inside, max(coarse.minutes - world.minutes(target), fine.minutes))
+        style = dice.choice(STYLES)
+        wide = attacker.packed([base | target, frozenset(everything) - base - target], style)
+        near = attacker.packed([base, frozenset(inside) - base], style)
+        asked = [
+            attacker.ask(coarse, outer, attacker.number(wide, coarse.kind)),
+            attacker.ask(fine, inner, attacker.number(near, fine.kind)),
+        ]
+        dice.shuffle(asked)
+        for question in asked:
+            _ = yield question
+
+
+def outputs(attacker: Attacker) -> Play:
+    """Releases of an applet that is never asked: larger ones, and ones after its consent's end."""
+    dice = attacker.dice
+    terms = attacker.terms(kind="output", bits=dice.choice((8, 64)))
+    yield Grant(terms)
+    for boundary in range(4):
+        yield Output(terms, boundary, terms.bits + dice.choice((-1, 0, 1)))
+    yield Revoke(terms)
+    yield Output(terms, 5, terms.bits)
 
 
 def curves(attacker: Attacker) -> Play:
@@ -355,15 +396,15 @@ def heavy(attacker: Attacker) -> Play:
     dice, world = attacker.dice, attacker.world
     terms = attacker.terms(is_fine=dice.random() < 0.3, kind=attacker.kind())
     yield Grant(terms)
-    period = attacker.period(terms)
+    period = attacker.period(terms, register=dice.randrange(len(world.registers)))
     slots = attacker.slots(period)
     quiet = [slot for slot in slots if world.is_quiet(slot)]
     busy = [slot for slot in slots if not world.is_quiet(slot)]
     if not busy or not quiet:
         return
-    for ratio in (1_000, 50, 10):
+    for ratio in (1_000, 50, 10, 1):
         target = attacker.few(busy, terms.minutes)
-        base = attacker.some(quiet, terms.minutes - world.minutes(target))
+        base = attacker.some(quiet, terms.minutes - len(target) * world.slot_minutes)
         weights = {**dict.fromkeys(base, 1), **dict.fromkeys(target, ratio)}
         yield attacker.ask(terms, period, attacker.number(weights, terms.kind))
 
@@ -383,12 +424,80 @@ def maxima(attacker: Attacker) -> Play:
         windows = sorted(base | target if dice.random() < 0.5 else base - target)
         if not windows:
             return
-        floor = dice.choice((0, 0, 500))
-        part = Highest(tuple((slot,) for slot in windows), floor)
-        yield attacker.ask(peak, period, Number("demand", (Combined(((1, part),)),)))
+        size, floor = dice.choice((1, 1, 2, 3)), dice.choice((0, 0, 500))
+        cut = dice.choice((0, 0, len(windows) // 2 // size * size))
+        groups = [
+            Highest(tuple(zip(*[iter(part)] * size, strict=False)), floor)
+            for part in (windows[:cut], windows[cut:])
+            if len(part) >= size
+        ]
+        if not groups:
+            return
+        peaks = Combined(tuple((1, group) for group in groups))
+        yield attacker.ask(peak, period, Number("demand", (peaks,)))
         group = frozenset(windows)
         weights = attacker.packed([group, frozenset(slots) - group])
         yield attacker.ask(total, period, attacker.number(weights, total.kind))
+
+
+def tiers(attacker: Attacker) -> Play:
+    """Blocks of several buckets, whose prices are digits, and a sum of what makes up some."""
+    dice = attacker.dice
+    blocks = attacker.terms(kind="blocks", is_fine=dice.random() < 0.3)
+    total = attacker.apart(blocks, attacker.terms(is_fine=dice.random() < 0.3))
+    yield Grant(blocks)
+    yield Grant(total)
+    period = attacker.period(blocks, total)
+    slots = attacker.slots(period)
+    for _ in range(3):
+        base = attacker.some(slots, max(blocks.minutes, total.minutes))
+        target = attacker.few(set(slots) - base, min(blocks.minutes, total.minutes))
+        groups = [base, frozenset(slots) - base]
+        prices = attacker.packed([frozenset([min(group)]) for group in groups if group])
+        buckets = []
+        for group in groups:
+            price = prices.get(min(group), 1)
+            limit = dice.randint(1, attacker.world.fuse_wh * len(group))
+            steps = Steps(Weighed.of(group), (limit,), (price, price * dice.choice((1, 2, 3))))
+            buckets.append((1, steps))
+        asked = [attacker.ask(blocks, period, Number("blocks", (Combined(tuple(buckets)),)))]
+        weights = attacker.packed([base | target, frozenset(slots) - base - target])
+        asked.append(attacker.ask(total, period, attacker.number(weights)))
+        dice.shuffle(asked)
+        for question in asked:
+            _ = yield question
+
+
+def mixtures(attacker: Attacker) -> Play:
+    """Numbers of several kinds in one question, about sets that differ by a few slots."""
+    dice = attacker.dice
+    first = attacker.terms()
+    kinds = ("linear", "blocks", "excess", "demand")
+    every = {
+        kind: replace(
+            attacker.terms(kind=kind, is_fine=dice.random() < 0.3),
+            recipient=first.recipient,
+            applet=first.applet,
+        )
+        for kind in kinds
+    }
+    for terms in every.values():
+        yield Grant(terms)
+    period = attacker.period(*every.values())
+    slots = attacker.slots(period)
+    base = attacker.some(slots, max(terms.minutes for terms in every.values()))
+    for _ in range(3):
+        numbers = []
+        for kind in dice.sample(kinds, dice.randint(1, 3)):
+            change = attacker.few(slots, every[kind].minutes)
+            group = dice.choice((base, base | change, base - change)) or base
+            if kind == "demand":
+                peak = Highest(tuple((slot,) for slot in sorted(group)))
+                numbers.append(Number(kind, (Combined(((1, peak),)),)))
+            else:
+                weights = attacker.packed([group, frozenset(slots) - group])
+                numbers.append(attacker.number(weights, kind))
+        yield attacker.ask(first, period, *numbers)
 
 
 def limits(attacker: Attacker) -> Play:
@@ -544,12 +653,16 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         differences,
         outlived,
         openings,
+        lent,
+        outputs,
         curves,
         shifts,
         gaps,
         nearly,
         heavy,
         maxima,
+        tiers,
+        mixtures,
         limits,
         contests,
         finest,
@@ -562,14 +675,19 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
 
 
 def drawn_world(dice: random.Random, size: str) -> World:
-    """Return a home: `small` ones have some days, a `month` 28 to 31."""
+    """Return a home: `small` ones have some days, a `month` 28 to 31.
+
+    In a `dark` one a second register counts what panels feed in: nothing at night, as all know.
+    """
     if size == "month":
         return World(slot_minutes=15, days=dice.randint(28, 31), missing=_gone(dice, 96 * 28))
     slot_minutes = dice.choice((15, 30, 60, 60))
     days = dice.randint(3, 4) if slot_minutes == 15 else dice.randint(4, 6)
     slots = days * 1440 // slot_minutes
-    registers: Iterable[str] = ("", "1-0:2.8.0*255") if dice.random() < 0.2 else ("",)
-    return World(slot_minutes, days, tuple(registers), _gone(dice, slots))
+    is_dark = size == "dark"
+    registers = ("", "1-0:2.8.0*255") if is_dark or dice.random() < 0.2 else ("",)
+    gone = _gone(dice, slots)
+    return World(slot_minutes, days, registers, gone, is_dark_at_night=is_dark)
 
 
 def _gone(dice: random.Random, slots: int) -> frozenset[int]:

@@ -79,7 +79,7 @@ def test_a_stretch_is_seen_and_one_with_a_gap_too() -> None:
 
 def test_slots_that_were_opened_count_for_those_who_have_them() -> None:
     note = book(BILL)
-    export = Export("grid", Period(2, 1))
+    export = Export("grid", Period(2, 1), minutes=60)
     note.note_export(export)
     assert not list(note.worked_out("grid"))
     target = frozenset(WORLD.day(2)) | {5}

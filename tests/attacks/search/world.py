@@ -32,6 +32,9 @@ class World:
     """Unknowns that were not measured: their use is 0, and everybody knows it."""
     fuse_wh: int = 6_000
     """The most that a slot can use."""
+    is_dark_at_night: bool = False
+    """Whether everybody knows that the second register, which counts what panels feed in, shows
+    nothing at night."""
 
     @property
     def day_slots(self) -> int:
@@ -58,9 +61,12 @@ class World:
 
     def bounds(self, unknown: int) -> Bounds:
         """Return the least and the most that an unknown can be, as everybody knows."""
-        if unknown in self.missing:
+        if unknown in self.missing or self._is_dark(unknown):
             return 0, 0
         return STANDBY_WH, QUIET_WH if self.is_quiet(unknown) else self.fuse_wh
+
+    def _is_dark(self, unknown: int) -> bool:
+        return self.is_dark_at_night and unknown >= self.slots and self.is_quiet(unknown)
 
     def day(self, number: int, register: int = 0) -> range:
         """Return the unknowns of a day."""
@@ -68,8 +74,8 @@ class World:
         return range(first, first + self.day_slots)
 
     def measured(self, unknowns: Iterable[int]) -> Iterator[int]:
-        """Yield those that are not missing."""
-        return (unknown for unknown in unknowns if unknown not in self.missing)
+        """Yield those that are not missing, nor known to be 0."""
+        return (unknown for unknown in unknowns if self.bounds(unknown) != (0, 0))
 
     def minutes(self, unknowns: Iterable[int]) -> int:
         """Return how long measured slots last in all."""
