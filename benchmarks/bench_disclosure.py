@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The release guard: checking and recording a release where there are 60 already.
+"""The release guard: checking and recording a release where there are many already.
 
-A month of 2,976 slots. Beside it the naive way: the rank of the same forms by exact elimination
-over the integers (FLINT), without looking for windows or classes.
+A month of 2,976 slots where 60 releases about it are on record, and a year where 504 are. Beside it
+what the guard did before: the rank of the same forms modulo a prime (FLINT), and by exact
+elimination over the integers, which neither looks for stretches of time nor for bundles.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
-from flint import fmpz_mat
+from flint import fmpz_mat, nmod_mat
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from hub.disclosure import (
@@ -26,11 +27,15 @@ from hub.disclosure import (
 )
 from hub.vault.database import Database
 from tests.support.consented import BILLING
-from tests.support.releases import sum_request
+from tests.support.releases import number_of_sum, sum_request
 
 SLOTS = 2976
 EARLIER = 60
-TERMS = replace(BILLING, answers=1000, until=date(2100, 1, 1))
+A_MONTH = 42
+PRIME = (1 << 61) - 1
+TERMS = replace(
+    BILLING, answers=10_000, within_days=1, bits=32, slot_bits=1 << 16, until=date(2100, 1, 1)
+)
 
 
 class Undo(Exception):
@@ -61,35 +66,59 @@ def guard(tmp_path: Path) -> Iterator[Disclosure]:
         yield Disclosure(database, lambda: 40 * 86_400)
 
 
-def request_for(weights: tuple[int, ...]) -> ReleaseRequest:
-    form = Form(0, 900, weights)
-    return sum_request(b"\xf0bill", b"package", "supplier", "billing", 31, form, b"tariff")
+def request_for(weights: tuple[int, ...], begin: int = 0) -> ReleaseRequest:
+    form, days = Form(begin, 900, weights), len(weights) // 96
+    return sum_request(b"\xf0bill", b"package", "supplier", "billing", days, form, b"tariff")
+
+
+def permit_and_undo(guard: Disclosure, request: ReleaseRequest) -> Callable[[], None]:
+    def update() -> None:
+        with suppress(Undo), guard.database.transaction():
+            guard.permit(request)
+            raise Undo
+
+    return update
+
+
+def consent_to(guard: Disclosure, kind: str) -> None:
+    # Several prices of their own for every slot need a consent that lets every slot be told apart.
+    guard.grant(TERMS if kind == "three bands" else replace(TERMS, least_minutes=15))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_check_and_record(benchmark: BenchmarkFixture, guard: Disclosure, kind: str) -> None:
     dice = random.Random(1)
-    # Prices of their own for every slot need a consent that lets every slot become known.
-    guard.grant(TERMS if kind == "three bands" else replace(TERMS, least_minutes=15))
+    consent_to(guard, kind)
     for _ in range(EARLIER):
         guard.permit(request_for(KINDS[kind](dice)))
-    one_more = request_for(KINDS[kind](dice))
+    benchmark.name = f"guard: check and record after {EARLIER} releases, {kind}"
+    benchmark(permit_and_undo(guard, request_for(KINDS[kind](dice))))
 
-    def update() -> None:
-        with suppress(Undo), guard.database.transaction():
-            guard.permit(one_more)
-            raise Undo
 
-    benchmark.name = f"guard: check and record, {kind}"
-    benchmark(update)
+@pytest.mark.parametrize("kind", KINDS)
+def test_check_and_record_a_year(benchmark: BenchmarkFixture, guard: Disclosure, kind: str) -> None:
+    dice = random.Random(1)
+    consent_to(guard, kind)
+    for month in range(12):
+        for _ in range(A_MONTH):
+            guard.permit(request_for(KINDS[kind](dice), 900 * SLOTS * month))
+    benchmark.name = f"guard: check and record a year after {12 * A_MONTH} releases, {kind}"
+    benchmark(permit_and_undo(guard, request_for(KINDS[kind](dice) * 12)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_known(benchmark: BenchmarkFixture, kind: str) -> None:
     dice = random.Random(1)
-    forms = [Form(0, 900, KINDS[kind](dice)) for _ in range(EARLIER + 1)]
-    benchmark.name = f"rank, windows and classes, {kind}"
-    benchmark(knowledge_of, forms)
+    numbers = [number_of_sum(Form(0, 900, KINDS[kind](dice))) for _ in range(EARLIER + 1)]
+    benchmark.name = f"bundles and stretches of {EARLIER + 1} numbers, {kind}"
+    benchmark(knowledge_of, numbers)
+
+
+def test_rank_modulo_a_prime(benchmark: BenchmarkFixture) -> None:
+    dice = random.Random(1)
+    flat = [weight for _ in range(EARLIER + 1) for weight in dynamic(dice)]
+    benchmark.name = "as before: rank alone modulo a prime, a price a slot"
+    benchmark(lambda: nmod_mat(EARLIER + 1, SLOTS, flat, PRIME).rref())
 
 
 def test_exact_elimination(benchmark: BenchmarkFixture) -> None:

@@ -121,6 +121,7 @@ def consent_terms(bundle: Bundle) -> list[ConsentTerms]:
             until=manifest.expires,
             least_group=max(1, statement.smallest_group),
             within_days=statement.within_days,
+            slot_bits=statement.slot_bits,
         )
         for statement in manifest.statements
     ]

@@ -7,7 +7,7 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -24,11 +24,25 @@ from hub.machine.manifest import Manifest
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
-from protocols.amounts import decode_amounts
-from protocols.metrology import CertifiedPeriod, Period
+from protocols.amounts import decode_amounts, decode_numbers, fits
+from protocols.metrology import CertifiedPeriod, Period, SlotState
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Grid, OpenedAmounts, Slots, Use
-from protocols.proofs import FalseStatement, StatementContext, open_amounts
+from protocols.platform.services import (
+    Grid,
+    OpenedAmounts,
+    OpenedNumbers,
+    Slots,
+    Use,
+    codes_of,
+    names_of,
+)
+from protocols.proofs import (
+    FalseStatement,
+    NumbersContext,
+    StatementContext,
+    open_amounts,
+    open_numbers,
+)
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -113,7 +127,14 @@ class HubStatements:
             purpose=self.manifest.purpose,
             days=len(days),
             numbers=tuple(
-                number_of(amount, begin, 60 * about.slot_minutes, slots, self._named(register))
+                number_of(
+                    amount,
+                    begin,
+                    60 * about.slot_minutes,
+                    slots,
+                    [self._named(register)],
+                    [_missing(days)],
+                )
                 for amount in described
             ),
             subject=about.parameters,
@@ -128,19 +149,70 @@ class HubStatements:
             raise Refused(Refusal.TOO_MUCH) from None
         return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
 
+    def open_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedNumbers:
+        """Return the numbers and the proof; raise `Refused` where that may not be."""
+        self.stack.require_record()
+        names = names_of(registers)
+        meters = [_register(self.registers, name) for name in names]
+        parameters, nonce = _parts_of(context)
+        days = [_certifications(meter, begin, end) for meter in meters]
+        slots = [sum(len(day.use.grid) for day in known) for known in days]
+        described = decode_numbers(amounts)
+        if not fits(described, slots):
+            raise Refused(Refusal.MALFORMED)
+        series = meters[0].certifier.series
+        about = NumbersContext(
+            meter=series.meter,
+            registers=tuple(codes_of(registers)),
+            begin=begin,
+            end=end,
+            slot_minutes=series.slot_minutes,
+            parameters=parameters,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            nonce=nonce,
+        )
+        request = ReleaseRequest(  # one for all registers: what is told together is told at once
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            days=len(days[0]),
+            numbers=tuple(
+                number_of(
+                    amount,
+                    begin,
+                    60 * about.slot_minutes,
+                    slots[0],
+                    list(map(self._named, names)),
+                    list(map(_missing, days)),
+                )
+                for amount in described
+            ),
+            subject=parameters,
+        )
+        self._permit(request)
+        sources = [
+            CertifiedPeriod(tuple(day.day for day in known)).source(meter.certifier.opening(known))
+            for meter, known in zip(meters, days, strict=True)
+        ]
+        try:
+            values, proof = open_numbers(about, sources, described, self.randomness(SEED_SIZE))
+        except (FalseStatement, ValueError):
+            # Beyond 63 bits, or beyond what steps, blocks, limits and peaks are proved up to.
+            raise Refused(Refusal.TOO_MUCH) from None
+        encoded = tuple(day.day.encode() for known in days for day in known)
+        return OpenedNumbers(values, proof, encoded)
+
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
     ) -> tuple[MeteredRegister, list[Certification], StatementContext]:
         self.stack.require_record()
         meter = _register(self.registers, register)
-        period = _period(meter, begin, end)
-        parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
-        if len(nonce) not in NONCE_SIZES:
-            raise Refused(Refusal.MALFORMED)
-        try:
-            days = meter.certifications(period)
-        except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
+        parameters, nonce = _parts_of(context)
+        days = _certifications(meter, begin, end)
         series = meter.certifier.series
         return (
             meter,
@@ -226,10 +298,31 @@ class HubCalendar:
         return Slots(starts, bytes(state for use in uses for state in use.states))
 
 
+def _missing(days: Sequence[Certification]) -> list[int]:
+    """Return the places of slots that are missing, as everybody can see: their use is 0."""
+    states = (state for day in days for state in day.use.states)
+    return [place for place, state in enumerate(states) if state is SlotState.MISSING]
+
+
 def _register(registers: Mapping[str, MeteredRegister], name: str) -> MeteredRegister:
     if name not in registers:
         raise Refused(Refusal.NOT_FOUND)
     return registers[name]
+
+
+def _parts_of(context: bytes) -> tuple[bytes, bytes]:
+    """Return the digest and the nonce that a context is."""
+    parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
+    if len(nonce) not in NONCE_SIZES:
+        raise Refused(Refusal.MALFORMED)
+    return parameters, nonce
+
+
+def _certifications(meter: MeteredRegister, begin: int, end: int) -> list[Certification]:
+    try:
+        return meter.certifications(_period(meter, begin, end))
+    except PeriodIncomplete:
+        raise Refused(Refusal.INCOMPLETE) from None
 
 
 def _period(meter: MeteredRegister, begin: int, end: int) -> Period:

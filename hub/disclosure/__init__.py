@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
+from hub.disclosure.cells import Form
 from hub.disclosure.consents import (
     CONSENT_COMPONENT,
     LEAST_MINUTES,
@@ -9,7 +10,7 @@ from hub.disclosure.consents import (
     UnknownConsent,
 )
 from hub.disclosure.guard import Disclosure
-from hub.disclosure.knowledge import Form, Knowledge, knowledge_of
+from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered
 from hub.disclosure.requests import (
     AggregateRequest,

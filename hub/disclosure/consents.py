@@ -33,6 +33,7 @@ CONSENT_COMPONENT: Final = Component(
         """,
         "ALTER TABLE consent ADD COLUMN least_group INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE consent ADD COLUMN within_days INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE consent ADD COLUMN slot_bits INTEGER NOT NULL DEFAULT 0",
     ),
 )
 
@@ -68,12 +69,17 @@ class ConsentTerms:
     within_days: int = 1
     """In so many days lie the periods of no more than `answers` answers (`frequency`); consents
     given before that was asked for say 1."""
+    slot_bits: int = 0
+    """How many bits, at most, are told under it about any one slot; 0: it is not by bits, and its
+    prices keep within bounds (docs/guard.md)."""
 
     def __post_init__(self) -> None:
         least = "least_days", "least_minutes", "answers", "bits", "least_group", "within_days"
         for name in least:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.slot_bits < 0:
+            raise ValueError("slot_bits must be at least 0")
 
     @property
     def subject(self) -> tuple[bytes, bytes, str, str, str]:
@@ -91,6 +97,7 @@ class ConsentTerms:
             and self.until >= other.until
             and self.least_group <= other.least_group
             and self.within_days <= other.within_days
+            and (other.slot_bits == 0 or other.slot_bits <= self.slot_bits)
         )
 
 
@@ -118,7 +125,8 @@ class ConsentTable:
             cursor = connection.execute(
                 "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
                 " least_minutes, answers, bits, until, replaces,"
-                " least_group, within_days) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " least_group, within_days, slot_bits)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *terms.subject,
                     terms.least_days,
@@ -129,6 +137,7 @@ class ConsentTable:
                     replaces,
                     terms.least_group,
                     terms.within_days,
+                    terms.slot_bits,
                 ),
             )
         return Consent(int(cursor.lastrowid or 0), terms, replaces)
@@ -154,11 +163,12 @@ class ConsentTable:
         rows = self.database.connection.execute(
             "SELECT number, applet, package, recipient, purpose, statement, least_days,"
             " least_minutes, answers, bits, until, replaces, revoked, least_group,"
-            " within_days FROM consent ORDER BY number"
+            " within_days, slot_bits FROM consent ORDER BY number"
         )
         consents = []
-        for number, *who, days, minutes, answers, bits, until, old, revoked, group, within in rows:
-            applet, package, recipient, purpose, statement = who
+        for row in rows:
+            number, applet, package, recipient, purpose, statement, days, minutes, *more = row
+            answers, bits, until, old, revoked, group, within, slot_bits = more
             terms = ConsentTerms(
                 applet=applet,
                 package=package,
@@ -172,6 +182,7 @@ class ConsentTable:
                 until=date.fromisoformat(until),
                 least_group=group,
                 within_days=within,
+                slot_bits=slot_bits,
             )
             consents.append(Consent(number, terms, old, revoked))
         return consents

@@ -23,8 +23,8 @@ Span = tuple[int, int]
 """A period, in epoch seconds: its begin and its end."""
 
 
-def check_often(asked: Span, told: Iterable[Span], terms: ConsentTerms) -> None:
-    """Refuse an answer that would be one too many within the consent's days.
+def check_often(asked: Span, told: Iterable[Span], terms: ConsentTerms, count: int = 1) -> None:
+    """Refuse `count` answers about a period that would be too many within the consent's days.
 
     `told` are the periods of the answers of this kind so far, each as often as it was answered.
     """
@@ -33,7 +33,7 @@ def check_often(asked: Span, told: Iterable[Span], terms: ConsentTerms) -> None:
     near = [one for one in told if max(end, one[1]) - min(begin, one[0]) <= reach]
     for start in {begin, *(first for first, _ in near if end - reach <= first < begin)}:
         inside = sum(start <= first and last <= start + reach for first, last in near)
-        if end <= start + reach and inside >= terms.answers:
+        if end <= start + reach and inside + count > terms.answers:
             raise ReleaseRefused(
                 "how often",
                 f"{inside} answers about periods within {terms.within_days} days were given"

@@ -8,78 +8,108 @@ broke; the rules, in order:
     consent    the resident allowed this package's applet to tell this recipient this kind of
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
-    count      the same period has not been answered too often; of a consent finer than
-               `LEAST_MINUTES`, each number counts, about whatever overlaps; of what lies above
-               limits, no more different ones than that are told about whatever overlaps
-    how often  no more answers of its kind are about periods that lie within so many days than the
-               consent says (`frequency`)
     size       each number fits the consent's bits
-    fineness   together with all earlier releases, to whomever, nothing finer can be worked out by
-               any means than the sum over so many minutes of slots as the consent says
-    window     nor does linear algebra determine the total of a stretch shorter than its days
+    price      what a watt-hour counts for in a number is bounded, and so is by how much prices
+               differ, unless the consent is by bits
+    count      no more numbers are about any one moment than the consent says
+    how often  no more numbers are about periods that lie within so many days than the consent
+               says (`frequency`)
+    bits       of a consent by bits: no more bits are about any one slot than it says
+    fineness   together with what was told to whomever, nothing finer can be worked out by any means
+               than one weighted total over as many minutes of slots as the consents say
+    window     nor the total of fewer days in a row
     group      a sum over households goes over as many as the consent says
 
+The same number again tells nothing new: it is answered, and counts once.
+
+*Fineness* and *window* hold for every set of recipients: for each number of minutes m that a
+consent says, the numbers told under consents to m minutes or more have no bundle (`cells`) of less
+than m minutes. A set of recipients whose finest consent says m has no others. What was told is held
+to the terms that were in force then, which are on record with it.
+
 Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
-whomever, no two start within the consent's minutes of each other, so that of N slots one is known
-at most.
+whomever, no two start within the consent's minutes of each other. Samples and exports open slots to
+their recipient. The rules hold for every set of recipients with what was opened to them, and with
+nothing opened: what one of them was opened frees nothing for another.
 
-Where the weights of every slot differ, as prices on a spot market do, nothing finer than a slot can
-be promised, and against clever weights the count and the size of the answers are the only bound:
-so a fine consent counts numbers, about whatever overlaps. What was told under a finer consent does
-not stand in the way of a coarser one, which is held to its own minutes with all that was told as
-coarsely.
+A consent as fine as a slot promises no mixing at all: what holds of it is its bits about any one
+slot. What is drawn and what is fed in are different unknowns; a total of both is one number.
 
-What is drawn and what is fed in are different unknowns: each rule looks at the register that a
-request is about, and at what was told of it.
-
-A request for several amounts needs a consent to each kind of number among them, and has to keep
-to all of these. The last two rules are about what all recipients know together
-(`hub.disclosure.knowledge` says how it is computed): nobody needs to be trusted not to compare
-notes.
+Refusals follow from what was asked and told, never from what was used. docs/guard.md has the
+theorem that these rules keep.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from itertools import combinations
+from typing import Any, Final
 
+from hub.disclosure.cells import Form, Opening, refine, relative
 from hub.disclosure.consents import (
-    LEAST_MINUTES,
     Consent,
     ConsentTable,
     ConsentTerms,
     UnknownConsent,
 )
 from hub.disclosure.frequency import check_often
-from hub.disclosure.knowledge import (
-    Knowledge,
-    knowledge_of,
-)
+from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.requests import (
+    PRICED,
     AggregateRequest,
     ExportRequest,
+    Number,
     OutputRequest,
     Release,
     ReleaseRequest,
     wanted,
 )
 from hub.disclosure.rules import (
+    MOST_OPENERS,
     ReleaseRefused,
+    check_count,
     check_fineness,
-    check_limits,
+    check_prices,
     check_size,
+    check_slot_bits,
     check_spacing,
-    check_windows,
+    check_stretches,
     entangled,
-    is_same_period,
-    overlaps,
+    is_coined,
 )
 from hub.disclosure.sums import check_sum
 from hub.vault.database import Database
-from protocols.amounts import Excess, Reading
+from protocols.amounts import Reading
+
+_MINUTE: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A number on record, and to whom it was told."""
+
+    number: Number
+    asker: tuple[bytes, str, str]
+    """Applet, recipient and purpose."""
+    sequence: int
+
+    @property
+    def source(self) -> str:
+        """Where it is found, for the resident."""
+        _, recipient, purpose = self.asker
+        return f"entry {self.sequence} ({recipient}, {purpose})" if self.sequence else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Slots that a recipient was opened, and how finely the consent allowed it."""
+
+    opening: Opening
+    recipient: str
+    least_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +118,10 @@ class Disclosure:
 
     database: Database
     now: Callable[[], int]
+    _read: dict[tuple[int, bytes], Release] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Releases on record that were read before, by number and digest of their entry."""
 
     @property
     def log(self) -> DisclosureLog:
@@ -99,10 +133,25 @@ class Disclosure:
         return ConsentTable(self.database)
 
     def grant(self, terms: ConsentTerms) -> Consent:
-        """Record the resident's consent to these terms."""
+        """Record the resident's consent to these terms, and return it.
+
+        It takes the place of a standing one to the same; the very same terms are not granted twice.
+        """
         with self.database.transaction():
-            consent = self._consents.add(terms)
-            self.log.append(self.now(), "consent", {"number": consent.number, **terms_facts(terms)})
+            standing = [
+                one for one in self.consents()
+                if one.revoked is None and one.terms.subject == terms.subject
+            ]  # fmt: skip
+            if standing and standing[-1].terms == terms:
+                return standing[-1]
+            replaces = standing[-1].number if standing else None
+            consent = self._consents.add(terms, replaces=replaces)
+            for one in standing:
+                self._consents.revoke(one.number, self.now())
+            facts = {"number": consent.number, **terms_facts(terms)}
+            if replaces is not None:
+                facts["replaces"] = replaces
+            self.log.append(self.now(), "consent", facts)
         return consent
 
     def narrow(self, number: int, terms: ConsentTerms) -> Consent:
@@ -144,7 +193,7 @@ class Disclosure:
         Raises `ReleaseRefused` with the first rule that the request breaks.
         """
         try:
-            self._check(request)
+            self.check(request)
         except ReleaseRefused as refused:
             self.log.append(self.now(), "refusal", {**request_facts(request), "why": str(refused)})
             raise
@@ -152,7 +201,9 @@ class Disclosure:
 
     def record_release(self, request: ReleaseRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
-        facts = {**request_facts(request), **number_facts(request, self._minutes(request))}
+        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
+        numbers = self._as_recorded(request, terms)
+        facts = {**request_facts(request), **number_facts(numbers)}
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
@@ -280,11 +331,7 @@ class Disclosure:
 
     def releases(self, recipient: str | None = None) -> list[Release]:
         """Return the releases on record, to one recipient or to all."""
-        return [
-            release
-            for release in map(release_of, self.log.entries("release"))
-            if recipient in (None, release.recipient)
-        ]
+        return [one for one in self._all_releases() if recipient in (None, one.recipient)]
 
     def knowledge(self, recipients: Collection[str] | None = None) -> Knowledge:
         """Return what some recipients know together; None: all of them."""
@@ -293,56 +340,131 @@ class Disclosure:
             for release in self.releases()
             if recipients is None or release.recipient in recipients
         ]
-        return knowledge_of(
-            [form for release in releases for form in release.forms],
-            sum(release.bits for release in releases),
-        )
+        return knowledge_of([number for release in releases for number in release.numbers])
 
-    def _minutes(self, request: ReleaseRequest) -> dict[str, int]:
-        """Return how fine the newest consent to each kind of number in a request is."""
-        consents = self.consents()
-        return {
-            kind: [
-                one.terms.least_minutes
-                for one in consents
-                if one.terms.subject == wanted(request, kind)
-            ][-1]
-            for kind in {number.kind for number in request.numbers}
-        }
+    def _all_releases(self) -> list[Release]:
+        """Return the releases on record; each entry is read once."""
+        found: list[Release] = []
+        for key in self.log.names("release"):
+            release = self._read.get(key)
+            if release is None:
+                [release] = [release_of(self.log.entry(key[0]))]
+                self._read[key] = release
+            found.append(release)
+        return found
 
-    def _check(self, request: ReleaseRequest) -> None:
-        kinds = sorted({number.kind for number in request.numbers})
-        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in kinds}
+    def check(self, request: ReleaseRequest) -> None:
+        """Return if a request may be told; raise `ReleaseRefused` with the rule that it breaks.
+
+        Nothing is recorded.
+        """
+        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
         least_days = max(one.least_days for one in terms.values())
         if request.days < least_days:
             raise ReleaseRefused(
                 "period", f"{request.days} days, the consent says at least {least_days}"
             )
-        minutes = {kind: one.least_minutes for kind, one in terms.items()}
-        before, form = self.releases(), request.form
-        _check_count(request, terms, before)
-        _check_often(request, terms, before)
         for number in request.numbers:
-            check_size(number, terms[number.kind].bits)
-        asked = [replace(number, least_minutes=minutes[number.kind]) for number in request.numbers]
-        told = [
-            (one, number.least_minutes)
-            for release in before
-            for number in release.numbers
-            for one in number.forms
+            for kind in number.kinds:
+                check_size(number, terms[kind].bits)
+            if not all(terms[kind].slot_bits for kind in PRICED.intersection(number.kinds)):
+                check_prices(number)
+        told = self._told()
+        asker = request.applet, request.recipient, request.purpose
+        own = {one.number.identity: one for one in told if one.asker == asker}
+        fresh = [n for n in self._as_recorded(request, terms) if n.identity not in own]
+        if not fresh:
+            return  # the same numbers again: nothing new is told
+        _check_counts(request, fresh, terms, [one for one in told if one.asker == asker])
+        samples = [number for number in fresh if number.kind == Reading.kind]
+        opened = self._openings(told)
+        if samples:
+            forms = [form for number in samples for form in number.forms]
+            forms += [form for one in told for form in one.number.forms if form.is_sample]
+            check_spacing(forms, terms[Reading.kind].least_minutes)
+        fresh_openings = [
+            _Opened(_opening_of(form), request.recipient, number.least_minutes)
+            for number in samples
+            for form in number.forms
         ]
-        if Excess.kind in terms:
-            new = [one for number in asked for one in number.forms]
-            check_limits([one for one, _ in told], new, terms[Excess.kind].answers)
-        near = entangled((form, 0), told)
-        near += [(one, number.least_minutes) for number in asked for one in number.forms]
-        mixed = [(one, finest) for one, finest in near if not one.is_sample]
-        for least in sorted({m for kind, m in minutes.items() if kind != Reading.kind}):
-            check_fineness([one for one, finest in mixed if finest >= least], least)
-        if Reading.kind in minutes:
-            samples = [one for one, _ in (*told, *near) if one.is_sample]
-            check_spacing(samples, minutes[Reading.kind])
-        check_windows([one for one, _ in near], least_days)
+        sums = [number for number in fresh if number.kind != Reading.kind]
+        self._check_together(sums, fresh_openings, told, opened)
+
+    def _as_recorded(
+        self, request: ReleaseRequest, terms: Mapping[str, ConsentTerms]
+    ) -> tuple[Number, ...]:
+        """Return the numbers of a request with the terms that they are told under."""
+        return tuple(
+            replace(
+                number,
+                least_minutes=max(terms[kind].least_minutes for kind in number.kinds),
+                least_days=max(terms[kind].least_days for kind in number.kinds),
+                is_coined=is_coined(number),
+            )
+            for number in request.numbers
+        )
+
+    def _told(self) -> list[_Told]:
+        """Return the numbers on record."""
+        return [
+            _Told(number, (one.applet, one.recipient, one.purpose), one.sequence)
+            for one in self.releases()
+            for number in one.numbers
+        ]
+
+    def _openings(self, told: Sequence[_Told]) -> list[_Opened]:
+        """Return the slots that were opened to recipients: by samples and exports."""
+        opened = [
+            _Opened(_opening_of(form), one.asker[1], one.number.least_minutes)
+            for one in told
+            for form in one.number.forms
+            if form.is_sample
+        ]
+        for entry in self.log.entries("export"):
+            facts, minutes = entry.facts, entry.facts["resolution_minutes"]
+            opening = Opening(
+                facts["begin"], facts["end"], _MINUTE * minutes, facts.get("register", "")
+            )
+            opened.append(_Opened(opening, facts["recipient"], minutes))
+        return opened
+
+    def _check_together(
+        self,
+        fresh: Sequence[Number],
+        fresh_openings: Sequence[_Opened],
+        told: Sequence[_Told],
+        opened: Sequence[_Opened],
+    ) -> None:
+        """Hold what is asked for against all that was told, for every set of recipients."""
+        spans = [*fresh, *(_span_of(one.opening) for one in fresh_openings)]
+        sums = [one for one in told if one.number.kind != Reading.kind]
+        near = [sums[place] for place in entangled(spans, [one.number for one in sums])]
+        # A number that was told twice is one number, held to the coarser of its consents.
+        numbers: dict[bytes, tuple[Number, str]] = {}
+        for number, source in [
+            *((one.number, one.source) for one in near),
+            *((n, "") for n in fresh),
+        ]:
+            known = numbers.get(number.identity)
+            if known is None or known[0].least_minutes < number.least_minutes:
+                numbers[number.identity] = number, source
+        if not numbers:
+            return
+        step = next(iter(numbers.values()))[0].forms[0].slot_seconds
+        every = [*opened, *fresh_openings]
+        levels = {number.least_minutes for number, _ in numbers.values()}
+        levels |= {one.least_minutes for one in every}
+        coarsest = max(
+            [number.least_minutes for number in fresh]
+            + [one.least_minutes for one in fresh_openings]
+        )
+        most_days = max((number.least_days for number in fresh), default=0)
+        for minutes in sorted(levels):
+            if minutes * _MINUTE <= step or minutes > coarsest:
+                continue  # as fine as a slot, or of sets that what is asked for does not reach
+            reached = [one for one in numbers.values() if one[0].least_minutes >= minutes]
+            openings = [one for one in every if one.least_minutes >= minutes]
+            _check_level(reached, openings, minutes, most_days)
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
@@ -362,44 +484,78 @@ class Disclosure:
         return standing[-1].terms
 
 
-def _check_often(
-    request: ReleaseRequest,
-    terms: Mapping[str, ConsentTerms],
-    before: Sequence[Release],
+def _check_level(
+    reached: Sequence[tuple[Number, str]],
+    openings: Sequence[_Opened],
+    minutes: int,
+    most_days: int,
 ) -> None:
-    for kind, one in terms.items():
-        told = [
-            (release.form.begin, release.form.end)
-            for release in before
-            if release.applet == request.applet
-            and release.form.register == request.form.register
-            and any(number.kind == kind for number in release.numbers)
-        ]
-        check_often((request.form.begin, request.form.end), told, one)
-
-
-def _check_count(
-    request: ReleaseRequest,
-    terms: Mapping[str, ConsentTerms],
-    before: Sequence[Release],
-) -> None:
-    own = [release for release in before if release.applet == request.applet]
-    near = [release for release in own if overlaps(release.form, request.form)]
-    for kind, one in terms.items():
-        if one.least_minutes < LEAST_MINUTES and kind != Reading.kind:
-            told = sum(number.kind == kind for release in near for number in release.numbers)
-            asked = sum(number.kind == kind for number in request.numbers)
-            if told + asked > one.answers:
-                raise ReleaseRefused(
-                    "count",
-                    f"{told} numbers about what overlaps were told already, {asked} more are asked"
-                    f" for, the consent says {one.answers}",
-                )
-            continue
-        # Samples are bounded by how far they are apart.
-        same = near if kind == Reading.kind else own
-        times = sum(
-            kind == Reading.kind or is_same_period(release.form, request.form) for release in same
+    numbers, sources = [number for number, _ in reached], [source for _, source in reached]
+    forms = [number.forms for number in numbers]
+    touched = [one for one in openings if any(_touches(one.opening, n) for n in numbers)]
+    recipients = sorted({one.recipient for one in touched})
+    if len(recipients) > MOST_OPENERS:
+        raise ReleaseRefused(
+            "fineness", f"{len(recipients)} recipients hold single readings of the same time"
         )
-        if times >= one.answers:
-            raise ReleaseRefused("count", f"this period was answered {times} times already")
+    days = sorted({n.least_days for n in numbers if n.least_days <= most_days})
+    for size in range(len(recipients) + 1):
+        for some in combinations(recipients, size):
+            known = [one.opening for one in touched if one.recipient in some]
+            whole = refine(forms, known)
+            seen = [
+                replace(n, forms=tuple(relative(form, known) for form in n.forms)) if known else n
+                for n in numbers
+            ]
+            check_fineness(whole, seen, minutes, sources)
+            for least in days:
+                part = [n.forms for n in numbers if n.least_days >= least]
+                refinement = whole if len(part) == len(forms) else refine(part, known)
+                check_stretches(refinement, least)
+
+
+def _check_counts(
+    request: ReleaseRequest,
+    fresh: Sequence[Number],
+    terms: Mapping[str, ConsentTerms],
+    own: Sequence[_Told],
+) -> None:
+    """Hold the numbers asked for against those told by the same applet to the same recipient."""
+    period = fresh[0].begin, fresh[0].end
+    registers = frozenset[str]().union(*(number.registers for number in fresh))
+    for kind, one in terms.items():
+        same = {
+            # All samples of a request are one answer: how far they are apart bounds them.
+            (told.sequence if kind == Reading.kind else told.number.identity): told.number
+            for told in own
+            if kind in told.number.kinds and registers & told.number.registers
+        }
+        asked = [number for number in fresh if kind in number.kinds]
+        count = min(1, len(asked)) if kind == Reading.kind else len(asked)
+        spans = [(number.begin, number.end) for number in same.values()]
+        check_count(period, count, spans, one.answers)
+        check_often(period, spans, one, count)
+        if one.slot_bits:
+            bits = [(number.begin, number.end, number.bits) for number in same.values()]
+            check_slot_bits(period, sum(n.bits for n in asked), bits, one.slot_bits)
+
+
+def _opening_of(form: Form) -> Opening:
+    start = form.sampled
+    assert start is not None
+    return Opening(start, start + form.slot_seconds, form.slot_seconds, form.register)
+
+
+def _span_of(opening: Opening) -> Number:
+    """Return a number about the time of an opening, to look for others about it."""
+    slots = (opening.end - opening.begin) // opening.seconds
+    form = Form(opening.begin, opening.seconds, (1,) * slots, register=opening.register)
+    return Number(Reading.kind, (form,), 1, identity=b"span")
+
+
+def _touches(opening: Opening, number: Number) -> bool:
+    return (
+        opening.register in number.registers
+        and opening.begin < number.end
+        and number.begin < opening.end
+    )

@@ -103,6 +103,23 @@ class DisclosureLog:
         for (body,) in rows:
             yield _read(body)
 
+    def names(self, kind: str) -> list[tuple[int, bytes]]:
+        """Return number and digest of each entry of a kind, oldest first; none of them is read."""
+        rows = self.database.connection.execute(
+            "SELECT sequence, digest FROM disclosure_entry WHERE kind = ? ORDER BY sequence",
+            (kind,),
+        )
+        return [(sequence, bytes(digest)) for sequence, digest in rows]
+
+    def entry(self, sequence: int) -> LogEntry:
+        """Return the entry of that number; raise `LogTampered` if it cannot be read."""
+        row = self.database.connection.execute(
+            "SELECT body FROM disclosure_entry WHERE sequence = ?", (sequence,)
+        ).fetchone()
+        if row is None:
+            raise LogTampered(f"disclosure log: entry {sequence} is missing")
+        return _read(row[0])
+
     def length(self) -> int:
         """Return how many entries there are: the sequence number of the last one."""
         (last,) = self.database.connection.execute(

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
+from hub.disclosure.cells import Form
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
-from hub.disclosure.knowledge import Form
 from hub.disclosure.log import LogEntry
 from hub.disclosure.requests import (
     AggregateRequest,
@@ -18,7 +18,7 @@ from hub.disclosure.requests import (
     Release,
     ReleaseRequest,
 )
-from protocols.amounts import Excess, Peaks, Reading
+from protocols.amounts import Excess, Peaks, Reading, SlotForm
 
 _SAMPLE: Final = Struct("<qq")
 """How many slots the period has, and the place of the one."""
@@ -26,16 +26,10 @@ _LIMIT: Final = Struct("<q")
 """What goes before the weights of an excess: the limit, 0 for those of all use."""
 
 
-def _pack(weights: Sequence[int]) -> bytes:
-    return Struct(f"<{len(weights)}q").pack(*weights)
-
-
-def _packed(form: Form, kind: str) -> bytes:
-    if kind == Excess.kind:
-        return _LIMIT.pack(form.above) + _pack(form.weights)
-    if form.is_sample:
-        return _SAMPLE.pack(len(form.weights), form.weights.index(1))
-    return _pack(form.weights)
+_DAYS_VERSION_1: Final = 28
+"""What each consent of version 0.1 said at least."""
+_RUN: Final = Struct("<qqq")
+"""The place of the first slot, how many slots, and the weight of each."""
 
 
 def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
@@ -53,6 +47,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
         "until": terms.until.isoformat(),
         "least_group": terms.least_group,
         "within_days": terms.within_days,
+        **({"slot_bits": terms.slot_bits} if terms.slot_bits else {}),
     }
 
 
@@ -76,33 +71,98 @@ def request_facts(
     }
 
 
-def number_facts(request: ReleaseRequest, minutes: Mapping[str, int]) -> dict[str, Any]:
-    """Return what the log says of the numbers that were told, and how finely each might be."""
+def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
+    """Return what the log says of the numbers that were told, and of the terms they were under."""
     return {
+        "slots": len(numbers[0].forms[0].weights),
         "numbers": [
             {
                 "kind": number.kind,
-                "forms": [_packed(form, number.kind) for form in number.forms],
+                "identity": number.identity,
+                "told": [_form_facts(form) for form in number.forms],
                 "bits": number.bits,
-                "least_minutes": minutes[number.kind],
+                "least_minutes": number.least_minutes,
+                "least_days": number.least_days,
+                "coined": number.is_coined,
             }
-            for number in request.numbers
+            for number in numbers
         ],
-        "bits": sum(number.bits for number in request.numbers),
+        "bits": sum(number.bits for number in numbers),
     }
+
+
+def _form_facts(form: Form) -> dict[str, Any]:
+    runs = [
+        number for first, count, weight in SlotForm.of_each(form.weights).runs
+        for number in (first, count, weight)
+    ]  # fmt: skip
+    return {
+        "runs": Struct(f"<{len(runs)}q").pack(*runs),
+        **({"register": form.register} if form.register else {}),
+        **({"peak": True} if form.is_peak else {}),
+        **({"sample": True} if form.is_sample else {}),
+        **({"above": form.above} if form.above else {}),
+    }
+
+
+def _form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> Form:
+    packed = facts["runs"]
+    weights = [0] * slots
+    for first, count, weight in _RUN.iter_unpack(packed):
+        weights[first : first + count] = [weight] * count
+    return Form(
+        *about,
+        tuple(weights),
+        is_peak=facts.get("peak", False),
+        is_sample=facts.get("sample", False),
+        above=facts.get("above", 0),
+        register=facts.get("register", ""),
+    )
 
 
 def release_of(entry: LogEntry) -> Release:
     """Return the release that an entry records."""
     facts = entry.facts
-    # Version 0.1 had another form for one sum by itself: `weights` beside the release's own facts.
+    about = facts["begin"], facts["slot_seconds"]
+    if "slots" in facts:
+        numbers = tuple(
+            Number(
+                part["kind"],
+                tuple(_form_of(form, about, facts["slots"]) for form in part["told"]),
+                part["bits"],
+                identity=part["identity"],
+                least_minutes=part["least_minutes"],
+                least_days=part["least_days"],
+                is_coined=part["coined"],
+            )
+            for part in facts["numbers"]
+        )
+    else:
+        numbers = _numbers_version_1(facts)
+    return Release(
+        sequence=entry.sequence,
+        time=entry.time,
+        applet=facts["applet"],
+        recipient=facts["recipient"],
+        purpose=facts["purpose"],
+        statement=facts["statement"],
+        subject=facts["subject"],
+        numbers=numbers,
+    )
+
+
+def _numbers_version_1(facts: Mapping[str, Any]) -> tuple[Number, ...]:
+    """Return the numbers of an entry as version 0.1 wrote it: exact ones, told under 28 days.
+
+    Its first form had one sum by itself: `weights` beside the release's own facts.
+    """
     parts: Sequence[Mapping[str, Any]] = facts.get(
         "numbers",
         [{**facts, "kind": facts["statement"], "forms": [facts.get("weights")]}],
     )
+    about, register = (facts["begin"], facts["slot_seconds"]), facts.get("register", "")
 
     def form(weights: bytes, kind: str) -> Form:
-        about, register = (facts["begin"], facts["slot_seconds"]), facts.get("register", "")
         if kind == Reading.kind:
             slots, place = _SAMPLE.unpack(weights)
             one = (0,) * place + (1,) + (0,) * (slots - place - 1)
@@ -113,21 +173,13 @@ def release_of(entry: LogEntry) -> Release:
         unpacked = Struct(f"<{len(weights) // 8}q").unpack(weights)
         return Form(*about, unpacked, kind == Peaks.kind, above=above, register=register)
 
-    return Release(
-        sequence=entry.sequence,
-        time=entry.time,
-        applet=facts["applet"],
-        recipient=facts["recipient"],
-        purpose=facts["purpose"],
-        statement=facts["statement"],
-        subject=facts["subject"],
-        numbers=tuple(
-            Number(
-                part["kind"],
-                tuple(form(weights, part["kind"]) for weights in part["forms"]),
-                part["bits"],
-                part.get("least_minutes", LEAST_MINUTES),
-            )
-            for part in parts
-        ),
+    return tuple(
+        Number(
+            part["kind"],
+            tuple(form(weights, part["kind"]) for weights in part["forms"]),
+            part["bits"],
+            least_minutes=part.get("least_minutes", LEAST_MINUTES),
+            least_days=_DAYS_VERSION_1,
+        )
+        for part in parts
     )

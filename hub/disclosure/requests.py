@@ -1,74 +1,276 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is asked of the release guard, and what it has put on record."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from hashlib import sha256
+from math import ceil, lcm
+from typing import Final
 
+from hub.disclosure.cells import Form
 from hub.disclosure.consents import LEAST_MINUTES
-from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
-from protocols.amounts import Amount, Best, Excess, Peaks, Reading, SlotForm, Sum, Tiered
+from protocols.amounts import (
+    Amount,
+    Best,
+    Excess,
+    NumberAmount,
+    Peaks,
+    Reading,
+    SlotForm,
+    Sum,
+    Tiered,
+    Total,
+    encode_amounts,
+)
 
 Wanted = tuple[bytes, bytes, str, str, str]
 """What a consent has to be about: applet, package, recipient, purpose, statement."""
 
+LARGEST_POWER_W: Final = 69_000
+"""The most that a home's connection carries: three phases of 100 A. It sizes numbers: what a number
+can be, and so its bits, follows from this and the weights."""
+PRICED: Final = frozenset({Sum.kind, Tiered.kind, Excess.kind})
+"""Kinds whose prices have to keep within bounds (`hub.disclosure.rules.check_prices`)."""
+MOST_CASES: Final = 256
+"""How many prices of a slot are told apart, before bounds take their place."""
+_IDENTITY: Final = b"meterlet told number 2"
 
-@dataclass(frozen=True, slots=True)
+Prices = tuple[Fraction, Fraction]
+"""The least and the most that a watt-hour counts for in a number, zero apart and without sign."""
+
+
+@dataclass(frozen=True)
 class Number:
     """One number that is told, and what can be worked out from it at most."""
 
     kind: str
-    """`linear`, `blocks`, `demand`, `excess`, `match` or `sample`: what the consent has to name."""
+    """What a consent has to name: `linear`, `blocks`, `demand`, `excess`, `match` or `sample`; of a
+    total that is made of several, all of them with a `+` between."""
     forms: tuple[Form, ...]
+    """At least one; all of one period."""
     bits: int
+    prices: Prices | None = None
+    """In units of the number a watt-hour; None where it has no sum, block or limit."""
+    identity: bytes = b""
+    """Names the number: the same description of the same period is the same number."""
     least_minutes: int = LEAST_MINUTES
-    """What the consent to it says; known once it has been told."""
+    """What the consents to it say; known once it has been told."""
+    least_days: int = 1
+    """The same."""
+    is_coined: bool = False
+    """Whether it was told in coins whose prices kept within the guard's bounds."""
+
+    def __post_init__(self) -> None:
+        if not self.identity:
+            object.__setattr__(self, "identity", _identity_of(self.forms, self.bits))
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of amounts that it is made of."""
+        return tuple(self.kind.split("+"))
+
+    @property
+    def begin(self) -> int:
+        """The period's begin."""
+        return self.forms[0].begin
+
+    @property
+    def end(self) -> int:
+        """The period's end."""
+        return self.forms[0].end
+
+    @cached_property
+    def registers(self) -> frozenset[str]:
+        """The registers that it is about."""
+        return frozenset(form.register for form in self.forms)
 
 
 def number_of(
-    amount: Amount, begin: int, slot_seconds: int, slots: int, register: str = ""
+    amount: Amount | NumberAmount,
+    begin: int,
+    slot_seconds: int,
+    slots: int,
+    registers: Sequence[str] = ("",),
+    missing: Sequence[Collection[int]] = (),
 ) -> Number:
-    """Return what telling an amount tells, over a period of so many slots of a register."""
+    """Return what telling an amount tells, over a period of so many slots.
 
-    def form(weights: SlotForm, *, is_peak: bool = False) -> Form:
-        spread = weights.spread(slots)
-        return Form(begin, slot_seconds, tuple(spread), is_peak, register=register)
+    `registers` are those that a total counts through; any other amount is about the first.
+    `missing` are, for each register, the places of slots that everybody knows to be empty: no
+    number tells of them.
+    """
+    names = list(registers)
+    empty = {name: frozenset(one) for name, one in zip(names, missing, strict=False)}
+    grid = _Grid(begin, slot_seconds, slots, empty)
+    packed = encode_amounts([amount])
+    identity = sha256(_IDENTITY)
+    identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
+    if isinstance(amount, Total):
+        forms = [
+            form for one in amount.metered for form in grid.forms(one.amount, names[one.register])
+        ]
+        bounds = [grid.bounds(one.amount) for one in amount.metered]
+        low, high = amount.range_of(bounds)
+        parts = [
+            (names[one.register], one.amount, slopes)
+            for one, slopes in zip(amount.metered, amount.cases(), strict=True)
+        ]
+        prices = _prices_of(parts, grid)
+        kind = "+".join(sorted(amount.kinds))
+    else:
+        forms = grid.forms(amount, names[0])
+        low, high = grid.bounds(amount)
+        prices = _prices_of([(names[0], amount, (Fraction(1),))], grid)
+        kind = amount.kind
+    told = [form for form in forms if any(form.weights)] or forms[:1]
+    bits = max(1, (high - low).bit_length())
+    return Number(kind, tuple(told), bits, prices, identity.digest())
 
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """The slots of a period."""
+
+    begin: int
+    slot_seconds: int
+    slots: int
+    missing: Mapping[str, frozenset[int]]
+    """By register."""
+
+    @property
+    def largest_use(self) -> int:
+        """What a slot can use at most, in watt-hours."""
+        return ceil(LARGEST_POWER_W * self.slot_seconds / 3600)
+
+    def form(self, weights: SlotForm, register: str, *, is_peak: bool = False) -> Form:
+        spread = weights.spread(self.slots)
+        for place in self.missing.get(register, ()):
+            spread[place] = 0
+        return Form(self.begin, self.slot_seconds, tuple(spread), is_peak, register=register)
+
+    def forms(self, amount: Amount, register: str) -> list[Form]:
+        """Return the forms that an amount depends on."""
+        match amount:
+            case Peaks():
+                return [
+                    self.form(SlotForm.of(_members(group.windows)), register, is_peak=True)
+                    for group in amount.groups
+                ]
+            case Excess():
+                above = [
+                    replace(self.form(one.form, register), above=one.limit) for one in amount.above
+                ]
+                return [self.form(amount.form, register), *above] if amount.form.runs else above
+            case Reading():
+                spread = [0] * self.slots
+                spread[amount.place] = 1
+                form = Form(self.begin, self.slot_seconds, tuple(spread), is_sample=True)
+                return [replace(form, register=register)]
+            case Sum() | Tiered() | Best():
+                return [self.form(one, register) for one in amount.forms]
+
+    def bounds(self, amount: Amount) -> tuple[int, int]:
+        """Return the least and the most that an amount can come to."""
+        match amount:
+            case Sum():
+                return self._reach(amount.form)
+            case Tiered():
+                least = most = 0
+                for bucket in amount.buckets:
+                    _, use = self._reach(bucket.form)
+                    ends = [value * use for value in bucket.prices]
+                    least, most = least + min(0, *ends), most + max(0, *ends)
+                return least, most
+            case Peaks():
+                times, parts = amount.rate
+                highest = [
+                    max(group.floor, *(self._reach(w)[1] * times // parts for w in group.windows))
+                    for group in amount.groups
+                ]
+                return 0, sum(sorted(highest, reverse=True)[: amount.highest or None])
+            case Excess():
+                low, high = self._reach(amount.form)
+                for one in amount.above:
+                    beyond_low, beyond_high = self._reach(one.form)
+                    low, high = low + beyond_low, high + beyond_high
+                return low, high
+            case Best():
+                return 0, len(amount.forms) - 1
+            case Reading():
+                return 0, self.largest_use
+
+    def _reach(self, form: SlotForm) -> tuple[int, int]:
+        low = sum(c * w for _, c, w in form.runs if w < 0) * self.largest_use
+        return low, sum(c * w for _, c, w in form.runs if w > 0) * self.largest_use
+
+
+def _members(windows: Iterable[SlotForm]) -> dict[int, int]:
+    return {
+        place: number for number, window in enumerate(windows, start=1) for place in window.places()
+    }
+
+
+def _prices_of(
+    parts: Sequence[tuple[str, Amount, Sequence[Fraction]]], grid: _Grid
+) -> Prices | None:
+    """Return the bounds of what a watt-hour counts for, given each part's register and slopes.
+
+    Prices of one slot add up; where a part has several slopes or prices, each is a case.
+    """
+    common = lcm(*(slope.denominator for _, _, slopes in parts for slope in slopes))
+    found: set[int] = set()
+    for register in {register for register, _, _ in parts}:
+        rows: list[Sequence[int]] = []
+        cases: list[list[int]] = []
+        for where, amount, slopes in parts:
+            if where != register:
+                continue
+            scaled = [int(slope * common) for slope in slopes] or [0]
+            for weights, prices in _priced(amount):
+                rows.append(grid.form(weights, register).weights)
+                cases.append(sorted({price * slope for price in prices for slope in scaled}))
+        for column in set(zip(*rows, strict=True)):
+            found |= _sums_of([
+                [weight * price for price in each]
+                for weight, each in zip(column, cases, strict=True) if weight
+            ])  # fmt: skip
+    sizes = {abs(price) for price in found if price}
+    if not sizes:
+        return None
+    return Fraction(min(sizes), common), Fraction(max(sizes), common)
+
+
+def _priced(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
+    """Return the forms of an amount, each with what a watt-hour of it may count for."""
     match amount:
         case Sum():
-            told = form(amount.form)
-            return Number(amount.kind, (told,), answer_bits(told.weights))
-        case Tiered():
-            most = sum(
-                max(map(abs, bucket.prices)) * sum(c * w for _, c, w in bucket.form.runs)
-                for bucket in amount.buckets
-            )
-            buckets = tuple(form(bucket.form) for bucket in amount.buckets)
-            # Prices of both signs: the answer has a sign too.
-            return Number(amount.kind, buckets, (2 * most * LARGEST_USE_WH).bit_length())
-        case Peaks():
-            peaks, most = [], 0
-            for group in amount.groups:
-                members = {
-                    place: number
-                    for number, window in enumerate(group.windows, start=1)
-                    for place in window.places()
-                }
-                peaks.append(form(SlotForm.of(members), is_peak=True))
-                most += max(sum(c * w for _, c, w in one.runs) for one in group.windows)
-            times, parts = amount.rate
-            highest = most * LARGEST_USE_WH * times // parts
-            return Number(amount.kind, tuple(peaks), highest.bit_length())
+            return [(amount.form, (1,))]
         case Excess():
-            above = tuple(replace(form(one.form), above=one.limit) for one in amount.above)
-            forms = (*((form(amount.form),) if amount.form.runs else ()), *above)
-            most = sum(abs(w) for one in forms for w in one.weights)
-            return Number(amount.kind, forms, (2 * most * LARGEST_USE_WH).bit_length())
-        case Best():
-            scores = tuple(form(score) for score in amount.forms)
-            return Number(amount.kind, scores, (len(scores) - 1).bit_length())
-        case Reading():
-            one = replace(form(*amount.forms), is_sample=True)
-            return Number(amount.kind, (one,), LARGEST_USE_WH.bit_length())
+            return [(amount.form, (1,)), *((one.form, (0, 1)) for one in amount.above)]
+        case Tiered():
+            return [(bucket.form, bucket.prices) for bucket in amount.buckets]
+        case _:
+            return []
+
+
+def _sums_of(cases: Sequence[Sequence[int]]) -> set[int]:
+    """Return all sums of a number from each of some cases; of very many, what bounds them."""
+    sums = {0}
+    for each in cases:
+        sums = {one + other for one in sums for other in each}
+        if len(sums) > MOST_CASES:
+            sums = {min(sums), max(sums), min(filter(None, map(abs, sums)), default=0)}
+    return sums
+
+
+def _identity_of(forms: Sequence[Form], bits: int) -> bytes:
+    digest = sha256(_IDENTITY + b" by its forms %d" % bits)
+    for form in forms:
+        shape = f"{form.begin} {form.slot_seconds} {form.register} {form.above}"
+        digest.update(f"{shape} {form.is_peak} {form.is_sample} {form.weights}\n".encode())
+    return digest.digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +285,19 @@ class ReleaseRequest:
     days: int
     """Local days in the period."""
     numbers: tuple[Number, ...]
-    """At least one, each with a form; all of one period of one register."""
+    """At least one, each with a form; all of one period."""
     subject: bytes
     """A digest of what the amounts stand for: the tariff's."""
 
     @property
     def statement(self) -> str:
         """The kinds of the numbers."""
-        return "+".join(sorted({number.kind for number in self.numbers}))
+        return "+".join(self.kinds)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the numbers, in order: each needs a consent."""
+        return sorted({kind for number in self.numbers for kind in number.kinds})
 
     @property
     def form(self) -> Form:

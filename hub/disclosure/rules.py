@@ -1,18 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard's rules about numbers, one function each; docs/threat-model.md says why they hold."""
+"""The guard's rules about numbers, one function each; docs/guard.md says why they hold.
 
-from collections.abc import Sequence
+Each looks at what was asked and what was told, never at what was used: whoever sees a refusal could
+have predicted it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from hub.disclosure.knowledge import Form, alike_slots, determined_windows, windows_agree
+from hub.disclosure.cells import Bundle, Form, Refinement, windows_agree
 from hub.disclosure.requests import Number
 from hub.errors import HubError
+from protocols.amounts import Best
 
 _MINUTE: Final = 60
 _DAY: Final = 86_400
 _CLOCK_CHANGE: Final = 2 * 3_600
 _LARGEST_WEIGHT: Final = (1 << 63) - 1
+HIGHEST_PRICE: Final = 4
+"""Units of a number that a watt-hour counts for at most: P in docs/guard.md."""
+WIDEST_RATIO: Final = 50
+"""By how much the prices within a number differ at most, zero apart: R in docs/guard.md."""
+MOST_OPENERS: Final = 4
+"""How many recipients may hold single readings of the time that a number is about."""
 
 
 class ReleaseRefused(HubError):
@@ -23,41 +37,90 @@ class ReleaseRefused(HubError):
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(f"{rule}: {reason}")
         self.rule = rule
+        self.reason = reason
 
 
 def check_size(number: Number, bits: int) -> None:
     """Refuse a number of more bits than the consent allows, or weights that no record holds."""
-    weights = (weight for form in number.forms for weight in form.weights)
-    if number.bits > bits or any(abs(weight) > _LARGEST_WEIGHT for weight in weights):
+    if number.bits > bits:
         raise ReleaseRefused("size", f"{number.bits} bits, the consent allows {bits}")
+    weights = (weight for form in number.forms for weight in form.weights)
+    if any(abs(weight) > _LARGEST_WEIGHT for weight in weights):
+        raise ReleaseRefused("size", "a weight is beyond 63 bits")
 
 
-def check_fineness(forms: Sequence[Form], least_minutes: int) -> None:
-    """Refuse forms that tell fewer minutes of slots from all others."""
-    if not windows_agree(forms):
-        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
-    smallest = min(alike_slots(forms).values(), default=0) * forms[-1].slot_seconds
-    if smallest < least_minutes * _MINUTE:
+def is_coined(number: Number) -> bool:
+    """Tell whether a number is told in coins: one value, whose prices keep within P and R."""
+    if Best.kind in number.kinds:
+        return False
+    if number.prices is None:
+        return True
+    least, most = number.prices
+    return most <= HIGHEST_PRICE and most <= WIDEST_RATIO * least
+
+
+def check_prices(number: Number) -> None:
+    """Refuse a number whose prices are too high, or too far apart, to be told in coins."""
+    if number.prices is None:
+        return
+    least, most = number.prices
+    if most > HIGHEST_PRICE:
         raise ReleaseRefused(
-            "fineness",
-            f"the use of {smallest // _MINUTE} min of slots could be worked out,"
-            f" the consent says no finer than {least_minutes} min",
+            "price",
+            f"a watt-hour counts for {_short(most)} units of the number, at most"
+            f" {HIGHEST_PRICE} are allowed: it has to be told in larger units",
+        )
+    if most > WIDEST_RATIO * least:
+        raise ReleaseRefused(
+            "price",
+            f"its prices differ by a factor of {_short(most / least)}, at most {WIDEST_RATIO} is"
+            " allowed without a consent by bits",
         )
 
 
-def check_limits(told: Sequence[Form], asked: Sequence[Form], most: int) -> None:
-    """Refuse what is above more different limits, with what was told about what overlaps.
-
-    Each limit tells another point of how the uses of a class are distributed.
-    """
-    near = [one for one in told if any(overlaps(one, other) for other in asked)]
-    limits = {one.above for one in (*near, *asked) if one.above}
-    if len(limits) > most:
+def check_count(
+    period: tuple[int, int], asked: int, told: Iterable[tuple[int, int]], most: int
+) -> None:
+    """Refuse numbers that are more than `most` about any one moment, with those told so far."""
+    before = depth(period, ((begin, end, 1) for begin, end in told))
+    if before + asked > most:
         raise ReleaseRefused(
             "count",
-            f"what lies above {len(limits)} different limits would be told about what overlaps,"
+            f"{before} numbers about the same time were told already, {asked} more are asked for,"
             f" the consent says {most}",
         )
+
+
+def check_slot_bits(
+    period: tuple[int, int], asked: int, told: Iterable[tuple[int, int, int]], most: int
+) -> None:
+    """Refuse numbers that tell more than `most` bits about any one slot, with those told so far.
+
+    `told` are period and bits of each number.
+    """
+    before = depth(period, told)
+    if before + asked > most:
+        raise ReleaseRefused(
+            "bits",
+            f"{before} bits about the same slots were told already, {asked} more are asked for,"
+            f" the consent says {most}",
+        )
+
+
+def depth(period: tuple[int, int], told: Iterable[tuple[int, int, int]]) -> int:
+    """Return the largest sum of sizes at any moment of a period; `told`: begin, end, size."""
+    begin, end = period
+    changes: Counter[int] = Counter()
+    for first, last, size in told:
+        if first < end and begin < last:
+            changes[max(first, begin)] += size
+            changes[last] -= size
+    height = most = 0
+    for moment in sorted(changes):
+        height += changes[moment]
+        if moment < end:
+            most = max(most, height)
+    return most
 
 
 def check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
@@ -73,20 +136,71 @@ def check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
         )
 
 
-def check_windows(forms: Sequence[Form], least_days: int) -> None:
-    """Refuse forms that determine the total of fewer days by linear algebra."""
-    shortest = min((end - begin for begin, end in determined_windows(forms)), default=None)
-    if shortest is not None and shortest < least_days * _DAY - _CLOCK_CHANGE:
+def check_fineness(
+    refinement: Refinement, numbers: Sequence[Number], least_minutes: int, sources: Sequence[str]
+) -> None:
+    """Refuse numbers that together tell of fewer minutes of slots than a bundle has to cover.
+
+    `numbers` are those that the refinement is of, `sources` what each was told for. A bundle may
+    hold cells that are shorter, where its numbers are told in coins and the rest of it makes up the
+    minutes.
+    """
+    if not windows_agree(form for number in numbers for form in number.forms):
+        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
+    step = refinement.slot_seconds
+    least = -(-least_minutes * _MINUTE // step) if step else 0
+    for place, number in enumerate(numbers):
+        for form in number.forms:
+            # A peak, or what lies above a limit, hides among the slots it may be of.
+            slots = sum(map(bool, form.weights))
+            if not form.is_sum and slots < least:
+                raise _too_fine(slots * step, least_minutes, form.begin, [sources[place]])
+    for bundle in refinement.bundles:
+        slots = _hidden_among(bundle, numbers, least)
+        if slots < least:
+            told_for = [sources[place] for place in bundle.numbers]
+            raise _too_fine(slots * step, least_minutes, bundle.first, told_for)
+
+
+def check_stretches(refinement: Refinement, least_days: int) -> None:
+    """Refuse numbers that together could determine the total of fewer days in a row."""
+    stretch = refinement.closed_stretch(least_days * _DAY - _CLOCK_CHANGE)
+    if stretch is not None:
+        begin, end = stretch
         raise ReleaseRefused(
             "window",
-            f"the total of {shortest / _DAY:.3g} days would be determined,"
-            f" the consent says no less than {least_days}",
+            f"the total of {(end - begin) / _DAY:.3g} days from {_moment(begin)} could be worked"
+            f" out, the consent says no less than {least_days}",
         )
 
 
-def is_same_period(one: Form, other: Form) -> bool:
-    """Tell whether two forms are of one period of one register."""
-    return (one.register, one.begin, one.end) == (other.register, other.begin, other.end)
+def _hidden_among(bundle: Bundle, numbers: Sequence[Number], least: int) -> int:
+    """Return among how many slots, at least, anything of a bundle stays hidden."""
+    rest = bundle.slots - bundle.shortest_cell
+    is_coined_all = all(numbers[place].is_coined for place in bundle.numbers)
+    if bundle.shortest_cell < least and (rest < least or not is_coined_all):
+        return bundle.shortest_cell
+    return bundle.slots
+
+
+def _too_fine(
+    seconds: int, least_minutes: int, since: int, sources: Iterable[str]
+) -> ReleaseRefused:
+    names = sorted(set(filter(None, sources)))
+    together = f", together with {', '.join(names[:3])}" if names else ""
+    return ReleaseRefused(
+        "fineness",
+        f"the use of {seconds // _MINUTE} min of slots from {_moment(since)} could be worked"
+        f" out{together}, the consent says no finer than {least_minutes} min",
+    )
+
+
+def _moment(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _short(value: Fraction) -> str:
+    return f"{float(value):.3g}"
 
 
 def overlaps(one: Form, other: Form) -> bool:
@@ -94,16 +208,42 @@ def overlaps(one: Form, other: Form) -> bool:
     return one.register == other.register and one.begin < other.end and other.begin < one.end
 
 
-def entangled(form: tuple[Form, int], others: Sequence[tuple[Form, int]]) -> list[tuple[Form, int]]:
-    """Return the forms that overlap this one, or one that does, and so on.
+def entangled(asked: Sequence[Number], told: Sequence[Number]) -> list[int]:
+    """Return the places of told numbers that overlap those asked for, or one that does, and so on.
 
-    Nothing can be worked out from forms with no slot in common that each does not tell by itself.
+    Nothing can be worked out from numbers with no slot in common that each does not tell by itself.
     """
-    found, waiting, rest = list[tuple[Form, int]](), [form], list(others)
-    while waiting:
-        here, _ = waiting.pop()
-        near = [one for one in rest if overlaps(one[0], here)]
-        rest = [one for one in rest if not overlaps(one[0], here)]
+    reached: dict[str, list[tuple[int, int]]] = {}
+    for number in asked:
+        for register in number.registers:
+            reached.setdefault(register, []).append((number.begin, number.end))
+    found: list[int] = []
+    rest = list(range(len(told)))
+    while True:
+        near = [place for place in rest if _reaches(told[place], reached)]
+        if not near:
+            return sorted(found)
         found += near
-        waiting += near
-    return found
+        rest = [place for place in rest if place not in set(near)]
+        for place in near:
+            for register in told[place].registers:
+                reached.setdefault(register, []).append((told[place].begin, told[place].end))
+        reached = {register: _joined(spans) for register, spans in reached.items()}
+
+
+def _reaches(number: Number, reached: dict[str, list[tuple[int, int]]]) -> bool:
+    return any(
+        begin < number.end and number.begin < end
+        for register in number.registers
+        for begin, end in reached.get(register, ())
+    )
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined

@@ -237,7 +237,7 @@ class InspectionTui(App[None]):
         sentence = words.t(
             "knowledge.knows",
             recipient=printable(recipient),
-            rank=words.number(known.rank),
+            rank=words.number(known.numbers),
             slots=words.number(known.slots),
             bits=words.number(known.bits),
         )

@@ -74,14 +74,17 @@ class StatementGrant:
     minimum_days: int
     """Periods shorter than so many times 23 hours are refused."""
     at_most: int
-    """Answers about the same period, and about all periods that lie within any `within_days` days;
-    where `least_minutes` is below `LEAST_MINUTES`, numbers about whatever overlaps."""
+    """Numbers about any one moment, and about all periods that lie within any `within_days` days;
+    of samples, all of one answer count as one."""
     within_days: int
     """What counts is the time that is asked about, not when it is asked."""
     value_bits: int = 64
     least_minutes: int = LEAST_MINUTES
     """How many minutes of slots, at least, are mixed in anything that can be worked out. Where
     every slot has a weight of its own (a price, say), no more than a slot is."""
+    slot_bits: int = 0
+    """How many bits are told about any one slot at most; 0: prices keep within the guard's bounds
+    (docs/guard.md), as the prices of most tariffs do."""
     smallest_group: int = 0
     """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
@@ -285,6 +288,7 @@ def _statement(name: str, value: object) -> StatementGrant:
         within_days=between(1, 3660),
         value_bits=between(1, 64),
         least_minutes=between(5, 44_640),
+        slot_bits=between(0, 65_536),
         smallest_group=between(0, 65_536),
     )
     if grant.kind in SUMS and grant.smallest_group < LEAST_GROUP:

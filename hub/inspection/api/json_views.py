@@ -176,8 +176,8 @@ class _Window(JsonView, frozen=True):
 
 class _Known(JsonView, frozen=True):
     slots: int
-    rank: int = field(name="degrees_of_freedom")
-    classes: int = field(name="degrees_of_freedom_at_most")
+    numbers: int
+    bundles: int
     bits: int
     shortest_window: _Window | None
     nothing_finer_than_minutes: int

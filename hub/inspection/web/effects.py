@@ -14,7 +14,7 @@ from typing import Final
 
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Release
-from hub.disclosure.knowledge import alike_slots
+from hub.disclosure.cells import refine
 from hub.inspection.views.slots import local_date
 
 MINUTE: Final = 60
@@ -51,7 +51,7 @@ def effects_of(
         Effect(release, _outcome(device, release, new, today))
         for release in device.disclosure.releases(old.recipient)
         if (release.applet, release.purpose) == (old.applet, old.purpose)
-        and old.statement in {number.kind for number in release.numbers}
+        and old.statement in {kind for number in release.numbers for kind in number.kinds}
     ]
 
 
@@ -66,7 +66,7 @@ def _outcome(
     last = local_date(device, release.form.end - 1)
     if (last - first).days + 1 < terms.least_days:
         return EffectOutcome.PERIOD
-    if any(n.bits > terms.bits for n in release.numbers if n.kind == terms.statement):
+    if any(n.bits > terms.bits for n in release.numbers if terms.statement in n.kinds):
         return EffectOutcome.SIZE
     if _finest(release, terms.statement) < terms.least_minutes * MINUTE:
         return EffectOutcome.FINENESS
@@ -78,8 +78,9 @@ def _finest(release: Release, kind: str) -> int:
     if kind == SAMPLE:
         starts = sorted(form.sampled for form in release.forms if form.sampled is not None)
         return min((after - before for before, after in pairwise(starts)), default=FAR_APART)
-    forms = [form for form in release.forms if not form.is_sample]
-    return min(alike_slots(forms).values(), default=0) * release.form.slot_seconds
+    refinement = refine([number.forms for number in release.numbers])
+    sizes = [bundle.slots for bundle in refinement.bundles]
+    return min(sizes, default=0) * release.form.slot_seconds
 
 
 def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, object]]:

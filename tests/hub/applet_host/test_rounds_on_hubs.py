@@ -60,7 +60,7 @@ def test_the_log_says_over_how_many_homes_and_that_no_bit_of_this_one_was_told(
     assert entry.facts["bits"] == 0
     assert entry.facts["values"] == 48
     assert disclosure.releases() == []
-    assert disclosure.knowledge().rank == 0
+    assert disclosure.knowledge().numbers == 0
     disclosure.log.verify()
 
 

@@ -62,7 +62,7 @@ def test_the_log_says_one_number_and_no_bit_of_this_home_and_keeps_the_prices(
     assert (entry.facts["index"], entry.facts["currency"]) == ("spot revision 1", "EUR")
     assert Weighting.decode(disclosure.log.content(entry)) == ABOUT.weighting
     assert disclosure.releases() == []
-    assert disclosure.knowledge().rank == 0
+    assert disclosure.knowledge().numbers == 0
     disclosure.log.verify()
 
 

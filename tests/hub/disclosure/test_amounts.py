@@ -17,9 +17,9 @@ from hub.disclosure import (
     number_of,
 )
 from hub.vault.database import Database
-from protocols.amounts import Amount, Bucket, Group, Peaks, SlotForm, Sum, Tiered
+from protocols.amounts import Bucket, Group, Peaks, SlotForm, Sum, Tiered
 from tests.support.consented import BILLING
-from tests.support.releases import sum_request
+from tests.support.releases import in_coins, sum_request
 
 MARCH = 1_740_787_200
 SLOTS = 2976
@@ -54,8 +54,14 @@ REST = [slot for slot in range(SLOTS) if not 68 <= slot % DAY < 84]
 MONTH = Tiered((blocks(range(SLOTS)),))
 
 
-def ask(*amounts: Amount, recipient: str = "supplier", days: int = 31) -> ReleaseRequest:
-    numbers = tuple(number_of(amount, MARCH, 900, SLOTS) for amount in amounts)
+def ask(
+    *amounts: Sum | Tiered | Peaks, recipient: str = "supplier", days: int = 31
+) -> ReleaseRequest:
+    """Each amount is a number of its own, sums and blocks in cents."""
+    numbers = tuple(
+        number_of(one if isinstance(one, Peaks) else in_coins(one), MARCH, 900, SLOTS)
+        for one in amounts
+    )
     return ReleaseRequest(
         b"\xf0bill", b"package", recipient, "billing", days, numbers, b"tariff"
     )  # fmt: skip
@@ -66,16 +72,17 @@ def test_a_bill_of_all_kinds_is_permitted_and_put_on_record(guard: Disclosure) -
     guard.permit(request)
     (release,) = guard.releases()
     assert release.statement == "blocks+demand+linear"
-    assert release.numbers == request.numbers
+    assert [n.forms for n in release.numbers] == [n.forms for n in request.numbers]
+    assert [n.identity for n in release.numbers] == [n.identity for n in request.numbers]
     assert release.bits == sum(number.bits for number in request.numbers)
     known = guard.knowledge()
-    assert (known.slots, known.rank, known.classes, known.peaks) == (SLOTS, 2, 2, 1)
+    assert (known.slots, known.numbers, known.bundles, known.peaks) == (SLOTS, 3, 2, 1)
     assert known.bits == release.bits
     assert known.shortest_window == (MARCH, MARCH + SLOTS * 900)
 
 
 def test_each_kind_of_number_needs_a_consent_of_its_own(tmp_path: Path) -> None:
-    amounts: dict[str, Amount] = {
+    amounts: dict[str, Sum | Tiered | Peaks] = {
         "linear": Sum(slots(EVENING)),
         "blocks": MONTH,
         "demand": peak(EVENING),
@@ -95,9 +102,10 @@ def test_each_kind_of_number_needs_a_consent_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("amounts", "rule"),
     [
-        ((Tiered((blocks(range(31)), blocks(range(31, SLOTS)))),), "fineness: the use of 465 min"),
-        ((Tiered(tuple(blocks(range(d, d + DAY)) for d in range(0, SLOTS, DAY))),), "window"),
-        ((Tiered((blocks(range(SLOTS), (1, 1 << 40)),)),), "size"),
+        ((Tiered((blocks(range(31)), blocks(range(31, SLOTS)))), MONTH), "fineness: the use of 46"),
+        ((Tiered(tuple(blocks(range(d, d + DAY)) for d in range(0, SLOTS, DAY))), MONTH), "window"),
+        ((Tiered((blocks(range(SLOTS), (1, 1 << 40)),)),), "price: a watt-hour counts for 1.1e.05"),
+        ((Tiered((blocks(range(SLOTS), (1, 1_000)),)),), "price: its prices differ"),
         ((peak([40]),), "fineness: the use of 15 min"),
         ((peak(range(31)),), "fineness: the use of 465 min"),
         ((peak(EVENING), peak(EVENING[:-1])), "fineness: the use of 15 min"),
@@ -106,12 +114,13 @@ def test_each_kind_of_number_needs_a_consent_of_its_own(tmp_path: Path) -> None:
         ((Sum(slots(range(SLOTS))), Tiered((blocks(range(30 * DAY)),))), "window: the total of 1"),
     ],
     ids=[
-        "small bucket", "daily buckets", "steep prices", "peak of one slot", "peak of few",
+        "small bucket", "daily buckets", "steep prices", "prices apart", "peak of one slot",
+        "peak of few",
         "peaks that differ by a slot", "peak and sum", "bucket and sum", "bucket and period",
     ],
 )  # fmt: skip
 def test_what_would_tell_too_much_is_refused(
-    guard: Disclosure, amounts: tuple[Amount, ...], rule: str
+    guard: Disclosure, amounts: tuple[Sum | Tiered | Peaks, ...], rule: str
 ) -> None:
     with pytest.raises(ReleaseRefused, match=rule):
         guard.permit(ask(*amounts))
@@ -119,15 +128,15 @@ def test_what_would_tell_too_much_is_refused(
 
 
 def test_peaks_of_halves_do_not_close_in_on_when_it_was(guard: Disclosure) -> None:
-    """The search for the peak's slot by halves: it ends where a half has less than 480 minutes."""
+    """The search for the peak's slot by halves: it ends where a half is less than 28 days."""
     for kind in KINDS:
         guard.grant(replace(TERMS, statement=kind, recipient="grid", answers=50))
     first, asked = list(range(SLOTS)), 0
-    with pytest.raises(ReleaseRefused, match="fineness"):
+    with pytest.raises(ReleaseRefused, match="fineness|window"):
         while True:
             guard.permit(ask(peak(first), recipient="grid"))
             first, asked = first[: len(first) // 2], asked + 1
-    assert len(first) * 15 < 480 or asked >= 6
+    assert asked == 1
     assert guard.knowledge(["grid"]).least_seconds >= 480 * 60
 
 
@@ -139,15 +148,19 @@ def test_a_peak_after_a_sum_to_somebody_else_is_held_against_both(guard: Disclos
         )
     )  # fmt: skip
     guard.grant(replace(TERMS, statement="demand", recipient="grid"))
+    guard.permit(ask(Sum(slots(range(SLOTS)))))
     with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
         guard.permit(ask(peak(EVENING[1:]), recipient="grid"))
+    guard.permit(ask(peak(EVENING), recipient="grid"))
 
 
-def test_a_period_is_counted_whatever_it_was_asked_for(guard: Disclosure) -> None:
-    for _ in range(3):
-        guard.permit(ask(MONTH))
+def test_blocks_are_counted_and_their_period_is_long_enough(
+    guard: Disclosure,
+) -> None:
+    for step in range(3):
+        guard.permit(ask(Tiered((blocks(range(SLOTS), (200_000, 300_000 + step)),))))
     with pytest.raises(ReleaseRefused, match="count"):
-        guard.permit(ask(peak(range(SLOTS))))
+        guard.permit(ask(Tiered((blocks(range(SLOTS), (200_000, 400_000)),))))
     with pytest.raises(ReleaseRefused, match="period: 27 days"):
         guard.permit(ask(MONTH, days=27))
 
@@ -174,4 +187,4 @@ def test_a_window_unlike_all_others_is_no_place_to_hide(guard: Disclosure) -> No
     one_window_apart = Sum(SlotForm.of({s: 1 + (s <= 1000) for s in range(SLOTS)}))
     with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
         guard.permit(ask(even, one_window_apart))
-    guard.permit(ask(even, Sum(SlotForm.of({s: 1 + (s < 1000) for s in range(SLOTS)}))))
+    guard.permit(ask(even, Sum(SlotForm.of({s: 1 + s // DAY % 2 for s in range(SLOTS)}))))

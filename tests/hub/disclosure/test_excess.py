@@ -16,8 +16,9 @@ from hub.disclosure import (
     number_of,
 )
 from hub.vault.database import Database
-from protocols.amounts import Above, Amount, Excess, Group, Peaks, SlotForm, Sum
+from protocols.amounts import Above, Excess, Group, Peaks, SlotForm, Sum
 from tests.support.consented import BILLING
+from tests.support.releases import in_coins
 
 MARCH = 1_740_787_200
 SLOTS, DAY = 2976, 96
@@ -45,8 +46,14 @@ def above(places: Sequence[int], *limits: int, price: int = 300) -> Excess:
     return Excess(slots(ALL, 250), tuple(Above(limit, slots(places, price)) for limit in limits))
 
 
-def ask(*amounts: Amount, recipient: str = "supplier", begin: int = MARCH) -> ReleaseRequest:
-    numbers = tuple(number_of(amount, begin, 900, SLOTS) for amount in amounts)
+def ask(
+    *amounts: Sum | Excess | Peaks, recipient: str = "supplier", begin: int = MARCH
+) -> ReleaseRequest:
+    """Each amount is a number of its own, sums and what lies above limits in coins of 10,000."""
+    numbers = tuple(
+        number_of(one if isinstance(one, Peaks) else in_coins(one, 10_000), begin, 900, SLOTS)
+        for one in amounts
+    )
     return ReleaseRequest(b"\xf0bill", b"package", recipient, "billing", 31, numbers, b"tariff")
 
 
@@ -55,10 +62,11 @@ def test_what_lies_above_limits_is_told_and_put_on_record(guard: Disclosure) -> 
     guard.permit(request)
     (release,) = guard.releases()
     assert release.statement == "excess+linear"
-    assert release.numbers == request.numbers  # limits and weights as they were
+    # Limits and weights as they were.
+    assert [n.forms for n in release.numbers] == [n.forms for n in request.numbers]
     assert [form.above for form in release.forms] == [0, 0, 500, 1_050]
     known = guard.knowledge()
-    assert (known.slots, known.rank, known.classes, known.peaks) == (SLOTS, 2, 2, 0)
+    assert (known.slots, known.numbers, known.bundles, known.peaks) == (SLOTS, 2, 2, 0)
     assert known.least_seconds == len(EVENING) * 900
     assert known.bits == release.bits
 
@@ -78,21 +86,22 @@ def test_it_needs_a_consent_of_its_own(guard: Disclosure) -> None:
         ((above(range(31), 1_050),), "fineness: the use of 465 min"),
         ((above(EVENING, 500), above(EVENING[1:], 500)), "fineness: the use of 15 min"),
         ((above(EVENING, 500), above(EVENING[1:], 900)), "fineness: the use of 15 min"),
-        ((above(EVENING, 500), Sum(slots(EVENING[1:]))), "fineness: the use of 15 min"),
-        ((above(range(32), 1),), "window: the total of 0.333 days"),
-        ((above(range(DAY), 60_000),), "window: the total of 1 days"),
-        ((above(ALL, 500, price=1 << 40),), "size"),
-        ((above(EVENING, 1, 2, 3, 4, 5, 6, 7),), "count: what lies above 7 different limits"),
-        (tuple(above(EVENING, n) for n in range(1, 8)), "count: what lies above 7 different"),
+        ((above(EVENING, 500), Sum(slots(EVENING[1:])), Sum(slots(ALL))), "fineness"),
+        ((above(range(32), 1), Sum(slots(ALL))), "window: the total of 0.333 days"),
+        ((above(range(DAY), 60_000), Sum(slots(ALL))), "window: the total of 1 days"),
+        ((above(ALL, 500, price=1 << 60),), "size"),
+        ((above(ALL, 500, price=1 << 30),), "price: a watt-hour counts for 1.07e.05 units"),
+        ((above(EVENING, 500, price=30_000),), "price: its prices differ by a factor"),
+        (tuple(above(EVENING, n) for n in range(1, 8)), "count: 0 numbers .* 7 more are asked"),
     ],
     ids=[
         "one slot", "few slots", "sets that differ by a slot", "with other limits",
-        "excess and sum", "a third of a day, as good as a sum", "a day", "steep prices",
-        "limits of one number", "limits of several",
+        "excess and sum", "a third of a day, as good as a sum", "a day", "too many bits",
+        "steep prices", "prices apart", "limits of several",
     ],
 )  # fmt: skip
 def test_what_would_tell_too_much_is_refused(
-    guard: Disclosure, amounts: tuple[Amount, ...], rule: str
+    guard: Disclosure, amounts: tuple[Sum | Excess | Peaks, ...], rule: str
 ) -> None:
     with pytest.raises(ReleaseRefused, match=rule):
         guard.permit(ask(*amounts))
@@ -109,19 +118,13 @@ def test_a_peak_and_an_excess_of_nearly_the_same_slots_are_held_together(
         guard.permit(ask(above(EVENING[:-1], 1_050)))
 
 
-def test_limits_are_counted_over_whatever_overlaps_and_whoever_was_told(
-    guard: Disclosure,
-) -> None:
+def test_numbers_about_limits_are_counted_over_whatever_overlaps(guard: Disclosure) -> None:
     """Ever other limits would draw the curve of how much was used how often."""
-    guard.permit(ask(above(ALL, 100, 200, 300)))
-    guard.permit(ask(above(ALL, 400, 500), recipient="grid"))
-    guard.permit(ask(above(ALL, 100, 500), recipient="grid"))  # nothing new
-    later = MARCH + 4 * 86_400
-    with pytest.raises(ReleaseRefused, match="count: what lies above 7"):
-        guard.permit(ask(above(ALL, 600, 700), recipient="grid"))
-    with pytest.raises(ReleaseRefused, match="count: what lies above 7"):
-        guard.permit(ask(above(ALL, 600, 700), begin=later))
-    guard.permit(ask(above(ALL, 600)))
+    for limit in range(1, 7):
+        guard.permit(ask(above(ALL, 100 * limit)))
+    guard.permit(ask(above(ALL, 600)))  # nothing new
+    with pytest.raises(ReleaseRefused, match="count: 6 numbers about the same time"):
+        guard.permit(ask(above(ALL, 700)))
     next_month = MARCH + SLOTS * 900
     guard.permit(ask(above(ALL, 700, 800), begin=next_month))
 
@@ -135,6 +138,6 @@ def test_a_histogram_is_not_drawn_limit_by_limit(guard: Disclosure) -> None:
     told = 0
     with pytest.raises(ReleaseRefused, match="count"):
         for limit in range(1, 12):
-            guard.permit(ask(above(ALL, limit), recipient=("supplier", "grid")[limit % 2]))
+            guard.permit(ask(above(ALL, limit)))
             told += 1
-    assert told == 6
+    assert told == 6  # and each of them in coins

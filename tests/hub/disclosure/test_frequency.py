@@ -101,13 +101,22 @@ def test_however_it_is_asked_no_stretch_gets_more_and_nothing_is_refused_that_fi
     assert fullest(told) <= answers
 
 
+def priced(number: int) -> tuple[int, ...]:
+    return (250_000 + number,) * (96 * 28)
+
+
 def test_a_period_moved_by_a_day_does_not_start_counting_anew(disclosure: Disclosure) -> None:
-    for shift in (0, 1):
-        disclosure.permit(ask(FLAT * 28, begin=MARCH + shift * DAY, days=28))
-    with pytest.raises(ReleaseRefused, match="how often: 2 answers about periods within 31 days"):
-        disclosure.permit(ask(FLAT * 28, begin=MARCH + 2 * DAY, days=28))
-    (refusal,) = disclosure.log.entries("refusal")
-    assert refusal.facts["why"].startswith("how often")
+    for number in (0, 1):
+        disclosure.permit(ask(priced(number), days=28))
+    for shift in (1, 2):
+        with pytest.raises(ReleaseRefused, match="count: 2 numbers about the same time"):
+            disclosure.permit(ask(priced(0), begin=MARCH + shift * DAY, days=28))
+    with pytest.raises(ReleaseRefused, match="how often: 2 answers about periods within 60 days"):
+        disclosure.grant(replace(OFTEN, within_days=60))
+        disclosure.permit(ask(priced(0), begin=MARCH + 28 * DAY, days=28))
+    assert [e.facts["why"].split(":")[0] for e in disclosure.log.entries("refusal")] == [
+        "count", "count", "how often",
+    ]  # fmt: skip
     assert len(disclosure.releases()) == 2
 
 
@@ -118,18 +127,21 @@ def test_a_year_of_months_is_billed_in_one_go_and_each_may_be_asked_for_again(
         first = datetime(2024, month, 1, tzinfo=UTC)
         after = datetime(2024 + month // 12, month % 12 + 1, 1, tzinfo=UTC)
         count = (after - first).days
-        for _ in range(2):
-            disclosure.permit(ask(FLAT * count, begin=int(first.timestamp()), days=count))
-    assert len(disclosure.releases()) == 24
-    with pytest.raises(ReleaseRefused, match="count: this period was answered 2 times"):
+        for price in (1, 2, 2):
+            weights = (250_000 + price,) * (96 * count)
+            disclosure.permit(ask(weights, begin=int(first.timestamp()), days=count))
+    assert len(disclosure.releases()) == 36
+    with pytest.raises(ReleaseRefused, match="count: 2 numbers about the same time"):
         disclosure.permit(ask(FLAT * 31, begin=int(datetime(2024, 1, 1, tzinfo=UTC).timestamp())))
 
 
 def test_other_applets_and_kinds_have_counts_of_their_own(disclosure: Disclosure) -> None:
     disclosure.grant(replace(OFTEN, applet=b"\xf0other"))
-    for shift in (0, 1):
-        disclosure.permit(ask(FLAT * 28, begin=MARCH + shift * DAY, days=28))
-    third = ask(FLAT * 28, begin=MARCH + 2 * DAY, days=28)
+    for number in (0, 1):
+        disclosure.permit(ask(priced(number), days=28))
+    third = ask(priced(2), days=28)
+    with pytest.raises(ReleaseRefused, match="count"):
+        disclosure.permit(third)
     disclosure.permit(replace(third, applet=b"\xf0other"))
 
 
@@ -155,7 +167,7 @@ def test_consents_of_an_older_hub_say_what_they_said(tmp_path: Path, version: in
     connection.close()
     with Database(path, [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
         (consent,) = ConsentTable(database).all()
-        assert consent.terms == replace(TERMS, within_days=1)
+        assert consent.terms == replace(TERMS, within_days=1, bits=64)
         disclosure = Disclosure(database, lambda: NOW)
-        for shift in range(3):
-            disclosure.permit(ask(FLAT * 28, begin=MARCH + shift * DAY, days=28))
+        for month in range(3):
+            disclosure.permit(ask(priced(0), begin=MARCH + 28 * month * DAY, days=28))

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells and bundles: the finest that can be known of anything that was told.
+
+A number that is told has *forms*: the weights that its sums give the slots. From the forms alone,
+and never from what was used, follows what anybody can learn at most:
+
+*Cells.* Two slots are of one cell if every number weighs them alike in all its forms. They never
+occur but summed up. So whatever is computed from the numbers, by whomever and with whatever prior
+knowledge, is computed from the sums over the cells. A peak, or what lies above a limit, is no sum:
+there the slots of a cell may change places and no number would differ (those of a window that has
+several slots, together with it).
+
+*Bundles.* Two cells are of one bundle if their columns of weights, an entry for each form of each
+number, are proportional: then every number depends on one weighted total of both, and on nothing
+else of them. Columns with a peak or a limit among their entries have to be equal. And all slots
+that one and the same number weighs and no other one does are one bundle: all that was told of them
+is that number.
+
+*Closed stretches.* The total of a stretch of time can follow only if it is made of whole bundles.
+
+docs/guard.md has the theorem. Nothing here needs linear algebra: what can be worked out by it, or
+by digits, lattices or search, is a function of the bundles' totals all the same.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress, islice, pairwise
+from math import gcd
+from operator import ne
+from typing import Final
+
+NO_WEIGHT: Final = -1
+"""The bundle of slots that nothing was told about."""
+OPENED: Final = -2
+"""The bundle of slots that were opened, one by one or in small sums."""
+
+Run = tuple[int, int, int]
+"""Begin and end of slots of one bundle that follow one another, and the bundle's place."""
+Column = tuple[tuple[int, int, int], ...]
+"""The entries other than 0 of a slot: which number, which of its forms, the weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The public weights of one sum that a number depends on, slot by slot."""
+
+    begin: int
+    """The start of the first slot, epoch seconds."""
+    slot_seconds: int
+    weights: tuple[int, ...]
+    is_peak: bool = False
+    """The weights are then the number of the window that a slot is in, from 1; 0 for others."""
+    is_sample: bool = False
+    """One slot has the weight 1, and its use was asked for by itself."""
+    above: int = 0
+    """The weights are of what each slot uses above so many watt-hours; 0: of all its use."""
+    register: str = ""
+    """The OBIS code of the register it is about; empty for the import register."""
+
+    @property
+    def sampled(self) -> int | None:
+        """The start of the slot, of a sample."""
+        if not self.is_sample:
+            return None
+        return self.begin + self.slot_seconds * self.weights.index(1)
+
+    @property
+    def end(self) -> int:
+        """The end of the last slot."""
+        return self.begin + self.slot_seconds * len(self.weights)
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether a number depends on no more than the sum of the weighed slots."""
+        return not (self.is_peak or self.above)
+
+    def windows(self) -> Iterator[list[int]]:
+        """Yield the starts of the slots of each window of a peak."""
+        found: dict[int, list[int]] = {}
+        for place, number in enumerate(self.weights):
+            if number:
+                found.setdefault(number, []).append(self.begin + place * self.slot_seconds)
+        yield from found.values()
+
+
+@dataclass(slots=True)
+class Bundle:
+    """Slots of one register about which all that was told is one weighted total."""
+
+    register: str
+    numbers: frozenset[int]
+    """Places of the numbers that weigh it."""
+    slots: int = 0
+    shortest_cell: int = 0
+    """Slots of its smallest cell."""
+    first: int = 0
+    """The start of its first slot."""
+    last: int = 0
+    """The start of its last slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """What a set of numbers makes of the slots of their periods."""
+
+    slot_seconds: int
+    bundles: tuple[Bundle, ...]
+    runs: Mapping[str, Sequence[Run]]
+    """For each register, which bundle slots are of, in order."""
+
+    def closed_stretch(self, shorter_than: int) -> tuple[int, int] | None:
+        """Return a contiguous stretch of whole bundles that is shorter, in seconds, if any is."""
+        for register, runs in self.runs.items():
+            if stretch := self._closed_in(register, runs, shorter_than):
+                return stretch
+        return None
+
+    def shortest_closed_stretch(self) -> tuple[int, int] | None:
+        """Return the shortest contiguous stretch of whole bundles, if there is any."""
+        shortest, limit = None, 1 << 62
+        while stretch := self.closed_stretch(limit):
+            shortest, limit = stretch, stretch[1] - stretch[0]
+        return shortest
+
+    def _closed_in(
+        self, register: str, runs: Sequence[Run], shorter_than: int
+    ) -> tuple[int, int] | None:
+        # Whatever holds a bundle whose slots lie far apart is no short stretch.
+        starts = {begin: place for place, (begin, _, _) in enumerate(runs)}
+        for number, bundle in enumerate(self.bundles):
+            end = bundle.last + self.slot_seconds
+            if bundle.register != register or end - bundle.first >= shorter_than:
+                continue
+            if stretch := self._closure(runs, starts, number, shorter_than):
+                return stretch
+        return None
+
+    def _closure(
+        self,
+        runs: Sequence[Run],
+        starts: Mapping[int, int],
+        number: int,
+        shorter_than: int,
+    ) -> tuple[int, int] | None:
+        """Return the smallest closed stretch around a bundle; None where there is no short one."""
+        bundle = self.bundles[number]
+        begin, end = bundle.first, bundle.last + self.slot_seconds
+        low = high = starts[begin]
+        first, last = low, low  # runs in [first, last) are accounted for
+        while True:
+            while high < len(runs) and runs[high][0] < end:
+                high += 1
+            fresh = [*range(low, first), *range(last, high)]
+            if not fresh:
+                break
+            first, last = low, high
+            for place in fresh:
+                inside = runs[place][2]
+                if inside == NO_WEIGHT:
+                    return None
+                if inside == OPENED:
+                    continue
+                other = self.bundles[inside]
+                begin, end = min(begin, other.first), max(end, other.last + self.slot_seconds)
+            if end - begin >= shorter_than:
+                return None
+            low = starts[begin]
+        if any(one[1] != after[0] for one, after in pairwise(runs[low:high])):
+            return None  # of a slot in between nothing was told
+        return begin, end
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The use of a stretch of a register, opened in small sums: a sample, or an export."""
+
+    begin: int
+    end: int
+    seconds: int
+    """How long each of the small sums is."""
+    register: str = ""
+
+    def __contains__(self, start: int) -> bool:
+        return self.begin <= start < self.end
+
+
+def refine(numbers: Sequence[Sequence[Form]], opened: Sequence[Opening] = ()) -> Refinement:
+    """Return the bundles of the slots that some numbers weigh, given the forms of each number.
+
+    To somebody who was opened some slots, the numbers tell of the others alone: with the sum of a
+    few slots known, what a number tells of them is how it weighs each against the first one.
+    Samples are no sums and are passed over: they are openings. Raises `ValueError` where the forms
+    are not of one grid.
+    """
+    labelled = [
+        (number, place, relative(form, opened))
+        for number, forms in enumerate(numbers)
+        for place, form in enumerate(forms)
+        if not form.is_sample
+    ]
+    if not labelled:
+        return Refinement(0, (), {})
+    step = labelled[0][2].slot_seconds
+    origin = labelled[0][2].begin
+    if any(f.slot_seconds != step or (f.begin - origin) % step for _, _, f in labelled):
+        raise ValueError("the forms are not of one grid")
+    table, runs = _Table(step), dict[str, list[Run]]()
+    for register in sorted({form.register for _, _, form in labelled}):
+        same = [one for one in labelled if one[2].register == register]
+        here = [one for one in opened if one.register == register]
+        runs[register] = table.add(register, same, here)
+    return Refinement(step, tuple(table.bundles), runs)
+
+
+def windows_agree(forms: Iterable[Form]) -> bool:
+    """Tell whether any two windows of peaks are the same or have no slot in common."""
+    windows = {
+        frozenset((form.register, start) for start in window)
+        for form in forms
+        if form.is_peak
+        for window in form.windows()
+    }
+    return sum(map(len, windows)) == len(frozenset[tuple[str, int]]().union(*windows))
+
+
+_Labelled = tuple[int, int, Form]
+
+
+class _Table:
+    """Bundles in the making."""
+
+    def __init__(self, slot_seconds: int) -> None:
+        self.bundles: list[Bundle] = []
+        self._step = slot_seconds
+        self._keys: dict[object, int] = {}
+        self._cells: dict[object, tuple[int, int]] = {}
+        """Of each cell, its bundle and how many slots it has."""
+
+    def add(
+        self, register: str, forms: Sequence[_Labelled], opened: Sequence[Opening]
+    ) -> list[Run]:
+        patterns = _patterns([form for _, _, form in forms])
+        # Slots between two of these moments are alike, or told apart by a weight alone.
+        apart = {moment for start in patterns for moment in (start, start + self._step)}
+        apart |= {moment for one in opened for moment in (one.begin, one.end)}
+        edges = sorted({edge for _, _, form in forms for edge in (form.begin, form.end)})
+        runs: list[Run] = []
+        for begin, end in pairwise(edges):
+            here = [one for one in forms if one[2].begin <= begin and end <= one[2].end]
+            if here:
+                runs += self._segment(register, here, begin, end, patterns, apart)
+        self._finish()
+        if opened:
+            runs = [
+                (begin, end, OPENED)
+                if bundle == NO_WEIGHT and any(begin in one for one in opened)
+                else (begin, end, bundle)
+                for begin, end, bundle in runs
+            ]
+        return runs
+
+    def _segment(
+        self,
+        register: str,
+        forms: Sequence[_Labelled],
+        begin: int,
+        end: int,
+        patterns: Mapping[int, object],
+        apart: Collection[int],
+    ) -> list[Run]:
+        step = self._step
+        rows = [
+            _row(form, (begin - form.begin) // step, (end - form.begin) // step)
+            for _, _, form in forms
+        ]
+        slots = (end - begin) // step
+        changes = {(moment - begin) // step for moment in apart if begin < moment < end}
+        for row in rows:
+            changes.update(compress(range(1, slots), map(ne, row, islice(row, 1, None))))
+        places = [0, *sorted(changes)]
+        picked = [[row[place] for place in places] for row in rows]
+        cells: list[tuple[object, ...]] = list(zip(*picked, strict=True))
+        if patterns:
+            found = (patterns.get(begin + place * step) for place in places)
+            cells = [
+                cell if pattern is None else (*cell, pattern)
+                for cell, pattern in zip(cells, found, strict=True)
+            ]
+        sizes: dict[tuple[object, ...], int] = {}
+        first: dict[tuple[object, ...], int] = {}
+        last: dict[tuple[object, ...], int] = {}
+        ends = [*places[1:], slots]
+        for cell, place, after in zip(cells, places, ends, strict=True):
+            sizes[cell] = sizes.get(cell, 0) + after - place
+            first.setdefault(cell, place)
+            last[cell] = after - 1
+        bundle_of = {
+            cell: self._bundle(
+                register, forms, cell, size, begin + first[cell] * step, begin + last[cell] * step
+            )
+            for cell, size in sizes.items()
+        }
+        return [
+            (begin + place * step, begin + after * step, bundle_of[cell])
+            for cell, place, after in zip(cells, places, ends, strict=True)
+        ]
+
+    def _bundle(
+        self,
+        register: str,
+        forms: Sequence[_Labelled],
+        cell: tuple[object, ...],
+        slots: int,
+        first: int,
+        last: int,
+    ) -> int:
+        weights = cell[: len(forms)]
+        column: Column = tuple(
+            (number, place, weight)
+            for (number, place, _), weight in zip(forms, weights, strict=True)
+            if isinstance(weight, int) and weight
+        )
+        if not column:
+            return NO_WEIGHT
+        numbers = frozenset(number for number, _, _ in column)
+        if len(numbers) == 1:
+            # All that was told of it is that number, whatever else the number is about.
+            key: object = (register, numbers)
+        else:
+            is_sums = all(form.is_sum for (n, _, form), w in zip(forms, weights, strict=True) if w)
+            key = (register, _direction(column) if is_sums else (column, cell[len(forms) :]))
+        place = self._keys.setdefault(key, len(self.bundles))
+        if place == len(self.bundles):
+            self.bundles.append(Bundle(register, numbers, first=first, last=last))
+        bundle = self.bundles[place]
+        bundle.slots += slots
+        bundle.first, bundle.last = min(bundle.first, first), max(bundle.last, last)
+        name = (place, column, cell[len(forms) :])
+        _, before = self._cells.get(name, (place, 0))
+        self._cells[name] = (place, before + slots)
+        return place
+
+    def _finish(self) -> None:
+        for place, slots in self._cells.values():
+            bundle = self.bundles[place]
+            bundle.shortest_cell = min(bundle.shortest_cell or slots, slots)
+        self._cells.clear()
+
+
+def relative(form: Form, opened: Sequence[Opening]) -> Form:
+    """Return a form as it weighs what is not known from openings."""
+    step = form.slot_seconds
+    weights: list[int] | None = None
+    for one in opened:
+        if one.register != form.register or not (one.begin < form.end and form.begin < one.end):
+            continue
+        if not form.is_sum and one.seconds > step:
+            continue  # how high single slots went is not known from their sum
+        weights = list(form.weights) if weights is None else weights
+        for begin in range(one.begin, one.end, one.seconds):
+            first = max(0, (begin - form.begin) // step)
+            last = min(len(weights), (begin + one.seconds - form.begin) // step)
+            if first < last and any(weights[first:last]):
+                # Periods are whole days, as exports are; a sum that reaches beyond is not used.
+                is_whole = form.begin <= begin and begin + one.seconds <= form.end
+                known = weights[first] if form.is_sum and is_whole else 0
+                weights[first:last] = [
+                    weight - known if form.is_sum else 0 for weight in weights[first:last]
+                ]
+    return form if weights is None else replace(form, weights=tuple(weights))
+
+
+def _row(form: Form, first: int, last: int) -> Sequence[int]:
+    weights = form.weights[first:last]
+    return [min(number, 1) for number in weights] if form.is_peak else weights
+
+
+def _direction(column: Column) -> Column:
+    """Return the column in lowest terms, its first entry positive: proportional ones are equal."""
+    divisor = gcd(*(weight for _, _, weight in column))
+    if column[0][2] < 0:
+        divisor = -divisor
+    return tuple((number, place, weight // divisor) for number, place, weight in column)
+
+
+def _patterns(forms: Sequence[Form]) -> dict[int, object]:
+    """Return, for slots of windows with several, what else tells them apart: by start.
+
+    Slots of such windows are alike only if their windows are, slot by slot.
+    """
+    windows = {
+        tuple(window) for form in forms if form.is_peak for window in form.windows()
+        if len(window) > 1
+    }  # fmt: skip
+    if not windows:
+        return {}
+    others = [form for form in forms if not form.is_sample]
+
+    def column(start: int) -> tuple[int, ...]:
+        found = []
+        for form in others:
+            place = (start - form.begin) // form.slot_seconds
+            inside = 0 <= place < len(form.weights)
+            weight = form.weights[place] if inside else 0
+            found.append(min(weight, 1) if form.is_peak else weight)
+        return tuple(found)
+
+    patterns: dict[int, object] = {}
+    for window in windows:
+        pattern = tuple(map(column, window))
+        for position, start in enumerate(window):
+            patterns[start] = (pattern, position)
+    return patterns
