@@ -123,7 +123,7 @@ class _Game:
                 book.standing.append(terms)
             case Revoke(terms), _:
                 book.end(terms)
-            case Narrow(old, new), _:
+            case Narrow(old, new), Answer():
                 book.end(old)
                 book.standing.append(new)
 

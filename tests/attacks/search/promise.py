@@ -72,7 +72,8 @@ class Book:
 
     def end(self, terms: Terms) -> None:
         """Note that terms hold no longer."""
-        self.standing.remove(terms)
+        if terms in self.standing:
+            self.standing.remove(terms)
 
     def note_export(self, export: Export) -> None:
         """Note which slots were opened to whom, or which sums of slots."""
@@ -97,18 +98,19 @@ class Book:
     def note(self, question: Question, values: Sequence[int]) -> Iterator[Finding]:
         """Note what was told; yield the promises that this breaks whatever the values are."""
         for number, value in zip(question.numbers, values, strict=True):
-            terms = self._terms(question, number)
-            if terms is None:
-                yield Finding("standing", f"no consent that stands is to {number.kind}")
-                continue
-            if question.period.days < terms.days:
-                yield Finding("standing", f"{question.period.days} days, promised {terms.days}")
-            one = Told(question.recipient, terms, question.period, number, value)
+            every = [self._terms(question, kind) for kind in number.kinds]
             if number.kind == "sample":
                 self._open(question.recipient, number.unknowns())
-            if one not in self.told:
-                self.told.append(one)
-            yield from self._counted(one)
+            for terms in every:
+                if terms is None:
+                    yield Finding("standing", f"no consent that stands is to {number.kind}")
+                    continue
+                if question.period.days < terms.days:
+                    yield Finding("standing", f"{question.period.days} days, promised {terms.days}")
+                one = Told(question.recipient, terms, question.period, number, value)
+                if one not in self.told:
+                    self.told.append(one)
+                yield from self._counted(one)
 
     def worked_out(self, recipient: str) -> Iterator[Finding]:
         """Yield the sums and stretches that some can work out together, one of them being this."""
@@ -196,8 +198,8 @@ class Book:
         mine = self.opened.setdefault(recipient, {})
         mine.update((unknown, self.house[unknown]) for unknown in unknowns)
 
-    def _terms(self, question: Question, number: Number) -> Terms | None:
-        subject = question.applet, number.kind
+    def _terms(self, question: Question, kind: str) -> Terms | None:
+        subject = question.applet, kind
         newest = [terms for terms in self.standing if terms.subject == subject]
         return newest[-1] if newest else None
 
@@ -220,7 +222,7 @@ class Book:
                 for other in own
                 if other.period.first <= day < other.period.first + other.period.days
             )
-            bits, most = sum(other.number.bits(world) for other in near), terms.answers * terms.bits
+            bits, most = sum(other.number.bits(world) for other in near), terms.most_bits
             is_over = terms.is_by_bits(world) and bits > most
             if is_over:
                 yield Finding("bits", f"{bits} bits, promised {most}")

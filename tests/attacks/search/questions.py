@@ -22,6 +22,13 @@ class Terms:
     answers: int
     bits: int
     within_days: int = 31
+    slot_bits: int = 0
+    """How many bits may be told about any one slot; 0: what all answers have together."""
+
+    @property
+    def most_bits(self) -> int:
+        """How many bits may be told about a slot."""
+        return self.slot_bits or self.answers * self.bits
 
     def is_by_bits(self, world: World) -> bool:
         """Tell whether it promises bits and nothing else, being as fine as the slots."""
@@ -54,6 +61,11 @@ class Number:
     kind: str
     parts: tuple[Expression, ...]
     """What is told; of kind `match`: which of these is the largest."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that it needs consents to: several have a `+` between them."""
+        return tuple(self.kind.split("+"))
 
     def value(self, uses: Uses) -> int:
         """Return what would be told, given the readings."""

@@ -18,6 +18,7 @@ from tests.attacks.search.facts import (
     Expression,
     Highest,
     Quotient,
+    Rule,
     Steps,
     Weighed,
 )
@@ -41,7 +42,12 @@ Play: TypeAlias = Generator[Move, Outcome, None]
 Slots: TypeAlias = frozenset[int]
 
 RECIPIENTS: Final = ("supplier", "grid", "aggregator")
-STYLES: Final = ("digits", "near", "only", "complement", "steep")
+STYLES: Final = (
+    *("digits", "near", "only", "complement", "steep"),
+    *(("coins", "coins", "coins", "only", "complement") if TELLS_COINS else ()),
+)
+HIGHEST_PRICE: Final = 4
+"""Units of a number a watt-hour, at most: what tells more is not told in coins."""
 SUMS: Final = ("linear", "linear", "blocks", "excess")
 """Kinds that can tell a weighed sum; most tell it plainly."""
 
@@ -70,7 +76,7 @@ class Attacker:
             days=days,
             minutes=minutes,
             answers=dice.randint(12, 24) if is_fine else dice.randint(2, 6),
-            bits=dice.choice((52, 64)),
+            bits=dice.choice((24, 30, 52, 64)),
         )
         return replace(drawn, **changes)  # type: ignore[arg-type]  # fields by name
 
@@ -127,9 +133,12 @@ class Attacker:
                 # Almost one price for all: the small differences are the digits.
                 weights = [weight + digit for digit in digits]
             case "only":
-                weights = [self.dice.randint(1, 9), *[0] * (len(groups) - 1)]
+                weights = [self.dice.randint(1, 4), *[0] * (len(groups) - 1)]
             case "complement":
-                weights = [0, *[self.dice.randint(1, 9)] * (len(groups) - 1)]
+                weights = [0, *[self.dice.randint(1, 4)] * (len(groups) - 1)]
+            case "coins":
+                # Prices as a tariff has them: not too far apart.
+                weights = [self.dice.randint(1, self.dice.choice((4, 50))) for _ in groups]
             case _:
                 weights = [self.dice.randint(1, 1 << 24) for _ in groups]
         return {
@@ -139,8 +148,13 @@ class Attacker:
             if weight
         }
 
-    def number(self, weights: Mapping[int, int], kind: str = "linear") -> Number:
-        """Return a number that tells a weighed sum, in the guise of any kind that can."""
+    def number(
+        self, weights: Mapping[int, int], kind: str = "linear", *, is_free: bool = False
+    ) -> Number:
+        """Return a number that tells a weighed sum, in the guise of any kind that can.
+
+        It is told in coins unless it `is_free`, or its prices are low.
+        """
         part: Expression = Weighed(dict(weights))
         if kind == "blocks":
             prices: dict[int, list[int]] = {}
@@ -155,9 +169,10 @@ class Attacker:
         elif kind == "excess":
             # Nothing uses less than the limit: what lies above it is all but a constant.
             part = Combined(((1, Above(dict(weights), self.dice.randint(1, 9))),))
-        if TELLS_COINS and kind == "linear" and self.dice.random() < 0.3:
-            divisor = max(1, min(weights.values()) // self.dice.choice((1, 4, 1000)))
-            part = Quotient(part, divisor) if divisor > 1 else part
+        highest = max(map(abs, weights.values()), default=0)
+        if TELLS_COINS and not is_free and highest > HIGHEST_PRICE:
+            divisor = -(-highest // HIGHEST_PRICE) * self.dice.choice((1, 1, 1, 10))
+            part = Quotient(part, divisor, self.dice.choice(list(Rule)))
         return Number(kind, (part,))
 
     def ask(self, terms: Terms, period: Period, *numbers: Number) -> Question:
@@ -196,7 +211,7 @@ def outlived(attacker: Attacker) -> Play:
     kind = attacker.kind()
     coarse = attacker.terms(kind=kind)
     fine = replace(coarse, minutes=attacker.world.slot_minutes * dice.choice((1, 2)))
-    moves: list[Move] = [Grant(coarse), Grant(fine), Revoke(fine)]
+    moves: list[Move] = [Grant(coarse), Grant(fine), Revoke(fine), Grant(coarse)]
     if dice.random() < 0.3:
         narrower = replace(coarse, answers=max(1, coarse.answers - 1))
         moves = [Grant(fine), Narrow(fine, replace(coarse, answers=fine.answers))]
@@ -212,7 +227,7 @@ def outlived(attacker: Attacker) -> Play:
     for group in (base, base - target):
         weights = attacker.packed([group, frozenset(slots) - group], style)
         yield attacker.ask(coarse, period, attacker.number(weights, kind))
-    yield Revoke(coarse if moves[-1] == Revoke(fine) else _last(moves))
+    yield Revoke(_last(moves))
     yield attacker.ask(coarse, period, attacker.number(attacker.packed([base, target]), kind))
 
 
@@ -542,7 +557,10 @@ def finest(attacker: Attacker) -> Play:
     """A consent as fine as the slots, used up by numbers of many bits, narrowed in between."""
     dice = attacker.dice
     terms = attacker.terms(
-        minutes=attacker.world.slot_minutes, answers=dice.randint(1, 3), bits=dice.choice((40, 56))
+        minutes=attacker.world.slot_minutes,
+        answers=dice.randint(1, 3),
+        bits=dice.choice((40, 56)),
+        slot_bits=dice.choice((56, 72, 112)),
     )
     yield Grant(terms)
     for round_ in range(8):
@@ -552,7 +570,7 @@ def finest(attacker: Attacker) -> Play:
         weights = attacker.packed(groups, dice.choice(("digits", "near")))
         for slot in slots:
             weights.setdefault(slot, 1 << 30 if dice.random() < 0.5 else 1)
-        numbers = [attacker.number(weights)]
+        numbers = [attacker.number(weights, is_free=True)]
         if dice.random() < 0.2:
             numbers *= 2
         yield attacker.ask(terms, period, *numbers)

@@ -178,10 +178,7 @@ def test_an_episode_follows_from_its_seed(size: str) -> None:
 def test_with_the_guard_off_each_strategy_finds_what_it_is_for(
     strategy: str, promise: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Disclosure, "_check", lambda *_: None)
-    monkeypatch.setattr(
-        Disclosure, "_minutes", lambda _, request: dict.fromkeys(_kinds(request), 1)
-    )
+    monkeypatch.setattr(Disclosure, "check", lambda *_: None)
     for seed in range(40):
         if any(one.promise == promise for one in play(seed, strategy=strategy).findings):
             return
