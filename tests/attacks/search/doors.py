@@ -53,6 +53,7 @@ from protocols.amounts import (
     Total,
     TotalStep,
     decode_amounts,
+    decode_numbers,
     encode_amounts,
 )
 from tests.attacks.search.facts import (
@@ -134,7 +135,7 @@ class Doors:
     def _ask(self, question: Question) -> Outcome:
         described = [self._amount(number, question.period) for number in question.numbers]
         # As the platform decodes them: whatever the wire does not carry never reaches the guard.
-        amounts = decode_amounts(encode_amounts(described))
+        amounts = [_decoded(amount) for amount in described]
         try:
             self._permit(question, amounts)
         except FAULTS as fault:
@@ -260,6 +261,12 @@ def _terms(terms: Terms) -> ConsentTerms:
         within_days=terms.within_days,
         slot_bits=terms.slot_bits,
     )
+
+
+def _decoded(amount: Amount | NumberAmount) -> Amount | NumberAmount:
+    packed = encode_amounts([amount])
+    [decoded] = decode_numbers(packed) if isinstance(amount, Total) else decode_amounts(packed)
+    return decoded
 
 
 @dataclass(slots=True)
