@@ -16,6 +16,7 @@ from tests.attacks.search.facts import (
     Above,
     Combined,
     Expression,
+    Extreme,
     Highest,
     Quotient,
     Rule,
@@ -419,7 +420,8 @@ def heavy(attacker: Attacker) -> Play:
         return
     for ratio in (1_000, 50, 10, 1):
         target = attacker.few(busy, terms.minutes)
-        base = attacker.some(quiet, terms.minutes - len(target) * world.slot_minutes)
+        short = dice.choice((0, len(target) * world.slot_minutes))
+        base = attacker.some(quiet, terms.minutes - short)
         weights = {**dict.fromkeys(base, 1), **dict.fromkeys(target, ratio)}
         yield attacker.ask(terms, period, attacker.number(weights, terms.kind))
 
@@ -651,18 +653,53 @@ def anything(attacker: Attacker) -> Play:
 
 
 def thresholds(attacker: Attacker) -> Play:
-    """A sum in coins, with ever other constants: a search by halves for what was rounded off."""
+    """A sum in coins, with ever other constants and caps: a search for what was rounded off."""
     dice = attacker.dice
-    terms = attacker.terms(answers=6)
+    terms = attacker.terms(answers=6, kind="linear")
+    other = attacker.apart(terms, attacker.terms(kind="linear", days=terms.days))
     yield Grant(terms)
-    period = attacker.period(terms)
+    yield Grant(other)
+    period = attacker.period(terms, other)
     slots = attacker.slots(period)
     group = attacker.some(slots, terms.minutes)
-    weights = attacker.packed([group, frozenset(slots) - group], "digits")
-    divisor = 1 << dice.randint(3, 20)
-    for place in range(10):
-        part = Weighed(weights, place * divisor // 8)
-        yield attacker.ask(terms, period, Number("linear", (Quotient(part, divisor),)))
+    weights = attacker.packed([group, frozenset(slots) - group], "coins")
+    scaled = {slot: 1_000 * weight for slot, weight in weights.items()}
+    divisor = -(-max(scaled.values()) // HIGHEST_PRICE)
+    low, high = Weighed(scaled).bounds(attacker.world.bounds)
+    for place in range(8):
+        part: Expression = Weighed(scaled, place * divisor // 8)
+        if dice.random() < 0.3:
+            cap = Weighed({}, dice.randint(low, high))
+            part = Extreme((part, cap), is_largest=dice.random() < 0.5)
+        number = Number("linear", (Quotient(part, divisor, dice.choice(list(Rule))),))
+        _ = yield attacker.ask(dice.choice((terms, other)), period, number)
+
+
+def bundles(attacker: Attacker) -> Play:
+    """A costly slot among cheap ones of which little is unknown, in numbers that are proportional.
+
+    The cheap ones may be quiet hours, or nights of a register for what panels feed in.
+    """
+    dice, world = attacker.dice, attacker.world
+    terms = attacker.terms(is_fine=dice.random() < 0.3)
+    yield Grant(terms)
+    registers = [attacker.period(terms, register=one) for one in range(len(world.registers))]
+    period = replace(registers[0], register=0)
+    every = [attacker.slots(replace(period, register=one.register)) for one in registers]
+    quiet = [slot for slot in dice.choice(every) if world.is_quiet(slot)]
+    busy = [slot for slot in every[0] if not world.is_quiet(slot)]
+    if not busy or not quiet:
+        return
+    for _ in range(3):
+        target = attacker.few(busy, terms.minutes)
+        base = attacker.some(quiet, terms.minutes)
+        ratio = dice.choice((50, 50, 25, 2))
+        weights = {**dict.fromkeys(base, 20), **dict.fromkeys(target, 20 * ratio)}
+        for factor in (1, dice.randint(2, 5)):
+            scaled = {slot: factor * weight for slot, weight in weights.items()}
+            divisor = max(1, factor * 20 * ratio // HIGHEST_PRICE)
+            part = Quotient(Weighed(scaled, dice.randrange(divisor)), divisor)
+            _ = yield attacker.ask(terms, period, Number("linear", (part,)))
 
 
 STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
@@ -687,7 +724,7 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         sampling,
         climbs,
         anything,
-        *((thresholds,) if TELLS_COINS else ()),
+        *((thresholds, bundles) if TELLS_COINS else ()),
     )
 }
 
