@@ -145,6 +145,8 @@ class Book:
             return max(one.terms.days for one in told) * self.world.day_slots
 
         for target in short_sums(picture, floor, self.world, MOST_TARGETS):
+            if self._is_exported(target, told):
+                continue
             if found := self._found(picture, target):
                 minutes = self.world.minutes(target)
                 yield Finding(
@@ -154,7 +156,7 @@ class Book:
         for target in closed_stretches(picture, self.world, longest):
             near = list(self._about(target, told))
             days = min(one.terms.days for one in near)
-            lasting = self._length(picture, target)
+            lasting = self._length(picture, target, told)
             if lasting >= days * DAY_MINUTES - CLOCK_CHANGE_MINUTES:
                 continue
             if any(one.terms.is_by_bits(self.world) for one in near):
@@ -180,14 +182,21 @@ class Book:
     def _about(self, target: Collection[int], told: Iterable[Told]) -> Iterator[Told]:
         return (one for one in told if one.is_about(target, self.world))
 
-    def _length(self, picture: Picture, target: Target) -> int:
-        """Return how many minutes a stretch has, with the known slots on both sides."""
+    def _is_exported(self, target: Target, told: Iterable[Told]) -> bool:
+        """Tell whether a sum is one of readings that were handed over merged."""
+        merged = [set(one.number.unknowns()) for one in told if one.number.kind == "export"]
+        return target == frozenset[int]().union(*(one for one in merged if one <= target))
+
+    def _length(self, picture: Picture, target: Target, told: Iterable[Told]) -> int:
+        """Return how many minutes a stretch has, with what is known by itself on both sides."""
         world = self.world
+        known = {u for one in told if one.number.kind == "export" for u in one.number.unknowns()}
         first, last = min(target), max(target)
         register = first // world.slots
-        while first > world.unknown(0, register) and picture.is_known(first - 1):
+        begin, end = world.unknown(0, register), world.unknown(0, register + 1)
+        while first > begin and (picture.is_known(first - 1) or first - 1 in known):
             first -= 1
-        while last + 1 < world.unknown(0, register + 1) and picture.is_known(last + 1):
+        while last + 1 < end and (picture.is_known(last + 1) or last + 1 in known):
             last += 1
         return (last + 1 - first) * world.slot_minutes
 
