@@ -20,6 +20,7 @@ from typing import Final
 from hub.card.open import Card
 from hub.disclosure import Disclosure
 from hub.errors import HubError
+from hub.turns import FairTurns
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
 from protocols.iso7816.errors import MalformedFrame
 
@@ -50,6 +51,7 @@ class _OpenConnections:
     def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
         self._card, self._disclosure, self._complain = card, disclosure, complain
         self._open: dict[asyncio.StreamWriter, _OpenConnection] = {}
+        self._turns = FairTurns()
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
@@ -83,7 +85,8 @@ class _OpenConnections:
                     return
                 peer.received += len(chunk)
                 for apdu in frames.feed(chunk):
-                    answer = encode_frame(connection.transmit(apdu))
+                    async with self._turns.turn(connection.selected):
+                        answer = encode_frame(connection.transmit(apdu))
                     peer.sent += len(answer)
                     writer.write(answer)
                     peer.last_asked = asyncio.get_running_loop().time()

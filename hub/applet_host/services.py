@@ -9,26 +9,24 @@ that a manifest does not name, an applet is not told whether there is one.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from hub.applet_host.command import CommandStack
+from hub.applet_host.cost import cost_of_amounts, cost_of_days
+from hub.applet_host.desk import StatementCase, StatementDesk
+from hub.applet_host.prover import amounts_task
 from hub.certifier import Certification
-from hub.disclosure import (
-    Disclosure,
-    ReleaseRefused,
-    ReleaseRequest,
-    number_of,
-)
+from hub.disclosure import Disclosure, Form, Number, ReleaseRequest, number_of
 from hub.machine.manifest import Manifest
+from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
 from protocols.amounts import decode_amounts
-from protocols.metrology import CertifiedPeriod, Period
+from protocols.metrology import Period
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Grid, OpenedAmounts, Slots, Use
-from protocols.proofs import FalseStatement, StatementContext, open_amounts
+from protocols.proofs import StatementContext
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -52,6 +50,8 @@ STORE_COMPONENT: Final = Component(
     ),
 )
 
+MOST_KEYS: Final = 4_096
+"""In an applet's corner of the store: putting something looks at the length of all."""
 LOG_LINES: Final = 1000
 """An applet's newest lines that are kept."""
 NONCE_SIZES: Final = range(16, 65)
@@ -94,57 +94,79 @@ class HubStatements:
     disclosure: Disclosure
     stack: CommandStack
     """Of the applets at work: says whether a release stays on record, and has the record."""
+    desk: StatementDesk
+    """Where what it costs is charged, and decided whether and when it is told."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
 
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
-        """Return what the amounts come to and the proof; raise `Refused` where that may not be."""
-        meter, days, about = self._statement(register, begin, end, context)
-        slots = sum(len(day.use.grid) for day in days)
+        """Return what the amounts come to and the proof; raise `Refused` where that may not be.
+
+        Raises `WorkInProgress` where the proof takes long and is not made yet.
+        """
+        self.stack.require_record()
+        question = self.desk.accept(register, begin, end, amounts, context)
+        meter, period, about = self._statement(register, begin, end, context)
+        slots = (end - begin) // (60 * about.slot_minutes)
+        days = sum(1 for _ in period.days(meter.zone))
         described = decode_amounts(amounts)
         if any(form.end > slots for amount in described for form in amount.forms):
             raise Refused(Refusal.MALFORMED)
-        request = ReleaseRequest(
-            applet=self.applet,
-            package=self.package,
-            recipient=self.manifest.recipient,
-            purpose=self.manifest.purpose,
-            days=len(days),
-            numbers=tuple(
-                number_of(amount, begin, 60 * about.slot_minutes, slots, self._named(register))
-                for amount in described
+
+        def request(numbers: tuple[Number, ...]) -> ReleaseRequest:
+            return ReleaseRequest(
+                applet=self.applet,
+                package=self.package,
+                recipient=self.manifest.recipient,
+                purpose=self.manifest.purpose,
+                days=days,
+                numbers=numbers,
+                subject=about.parameters,
+            )
+
+        step, named = 60 * about.slot_minutes, self._named(register)
+        outline = Form(begin, step, (), register=named)
+        certified: list[Certification] = []
+
+        def task() -> bytes:
+            encoded = [day.day.encode() for day in certified]
+            opening = meter.certifier.opening(certified)
+            return amounts_task(about, encoded, opening, amounts, self.randomness(SEED_SIZE))
+
+        case = StatementCase(
+            question,
+            cost_of_amounts(
+                described, len(amounts), slots, days, self.disclosure.log.count("release")
             ),
-            subject=about.parameters,
+            request(tuple(Number(one.kind, (outline,), 0) for one in described)),
+            lambda: request(tuple(number_of(one, begin, step, slots, named) for one in described)),
+            task,
         )
-        self._permit(request)
-        opening = meter.certifier.opening(days)
-        source = CertifiedPeriod(tuple(day.day for day in days)).source(opening)
+        self.desk.require_possible(case)
         try:
-            values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
-        except (FalseStatement, ValueError):
-            # Beyond 63 bits, or beyond what blocks, limits and peaks are proved up to.
-            raise Refused(Refusal.TOO_MUCH) from None
-        return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
+            certified += meter.certifications(period)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+        values, proof = self.desk.answer(case)
+        return OpenedAmounts(values, proof, tuple(day.day.encode() for day in certified))
 
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
-    ) -> tuple[MeteredRegister, list[Certification], StatementContext]:
-        self.stack.require_record()
+    ) -> tuple[MeteredRegister, Period, StatementContext]:
         meter = _register(self.registers, register)
         period = _period(meter, begin, end)
         parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
         if len(nonce) not in NONCE_SIZES:
             raise Refused(Refusal.MALFORMED)
-        try:
-            days = meter.certifications(period)
-        except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
+        # Before anything is counted or opened day by day: a period may claim 200 years.
+        if not meter.may_have(period):
+            raise Refused(Refusal.INCOMPLETE)
         series = meter.certifier.series
         return (
             meter,
-            days,
+            period,
             StatementContext(
                 meter=series.meter,
                 register=series.register,
@@ -162,13 +184,6 @@ class HubStatements:
         """Return how the guard names a register: the main one by no name."""
         return "" if register == next(iter(self.registers)) else register
 
-    def _permit(self, request: ReleaseRequest) -> None:
-        try:
-            self.disclosure.permit(request)
-        except ReleaseRefused as refused:
-            raise self.stack.refuse(request, refused) from None
-        self.stack.record.permitted.append(partial(self.disclosure.record_release, request))
-
 
 @dataclass(frozen=True, slots=True)
 class HubReadings:
@@ -176,6 +191,7 @@ class HubReadings:
 
     registers: Mapping[str, MeteredRegister]
     resolution_minutes: int
+    meter: WorkMeter
 
     def read(self, register: str, begin: int, end: int) -> Use:
         """Return the use of the slots that start in [begin, end), as far as days are certified.
@@ -184,6 +200,8 @@ class HubReadings:
         """
         meter = _register(self.registers, register)
         try:
+            touched = Period.touching(begin, end, meter.zone)
+            self.meter.charge(cost_of_days(meter.certified_count(touched)))
             days = meter.certified_between(begin, end)
         except (ValueError, OverflowError, OSError):
             raise Refused(Refusal.MALFORMED) from None
@@ -208,6 +226,7 @@ class HubCalendar:
 
     registers: Mapping[str, MeteredRegister]
     """Those that the manifest names, the main one first (`granted_registers`)."""
+    meter: WorkMeter
 
     def grid(self) -> Grid:
         """Return zone and slot length."""
@@ -218,6 +237,7 @@ class HubCalendar:
         """Return starts and states of the period's slots; raise `Refused` where there are none."""
         meter = _register(self.registers, register)
         period = _period(meter, begin, end)
+        self.meter.charge(cost_of_days(meter.certified_count(period)))
         try:
             uses = meter.uses(period)
         except PeriodIncomplete:
@@ -256,14 +276,14 @@ class AppletStore:
         return None if row is None else bytes(row[0])
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set the value; raise `Refused` (TOO_MUCH) if that would fill more than the quota."""
+        """Set the value; raise `Refused` (TOO_MUCH) beyond the quota, or `MOST_KEYS`."""
         with self.database.transaction() as connection:
-            (others,) = connection.execute(
-                "SELECT coalesce(sum(length(key) + length(value)), 0) FROM applet_store"
+            others, keys = connection.execute(
+                "SELECT coalesce(sum(length(key) + length(value)), 0), count(*) FROM applet_store"
                 " WHERE applet = ? AND key <> ?",
                 (self.applet, key),
             ).fetchone()
-            if others + len(key) + len(value) > self.quota:
+            if others + len(key) + len(value) > self.quota or keys >= MOST_KEYS:
                 raise Refused(Refusal.TOO_MUCH)
             connection.execute(
                 "INSERT OR REPLACE INTO applet_store VALUES (?, ?, ?)", (self.applet, key, value)

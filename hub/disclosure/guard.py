@@ -39,7 +39,7 @@ notes.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -58,6 +58,7 @@ from hub.disclosure.knowledge import (
 )
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
+from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
     AggregateRequest,
     ExportRequest,
@@ -88,6 +89,13 @@ class Disclosure:
 
     database: Database
     now: Callable[[], int]
+    refusals: RefusalSums = field(init=False, repr=False, compare=False)
+    """Puts refusals on record, summed up."""
+    refused_before: RefusalMemo = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refusals", RefusalSums(self.log, self.now))
+        object.__setattr__(self, "refused_before", RefusalMemo(self.log, self.now))
 
     @property
     def log(self) -> DisclosureLog:
@@ -143,12 +151,31 @@ class Disclosure:
 
         Raises `ReleaseRefused` with the first rule that the request breaks.
         """
+        self.require(request)
+        return self.record_release(request)
+
+    def require(self, request: ReleaseRequest) -> None:
+        """Return if the release would be permitted; else record the refusal and raise.
+
+        For work that takes time: what it comes to is told, and recorded, by `permit` alone.
+        """
         try:
             self._check(request)
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**request_facts(request), "why": str(refused)})
+            self.record_refusal(request, refused)
             raise
-        return self.record_release(request)
+
+    def require_consent(self, request: ReleaseRequest) -> None:
+        """Return if consents to all of it stand; else record the refusal and raise.
+
+        Needs no algebra, and no weights in the request's forms. It is all that telling the same
+        answer again takes.
+        """
+        try:
+            self._standing_consents(request)
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
 
     def record_release(self, request: ReleaseRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
@@ -157,10 +184,14 @@ class Disclosure:
 
     def record_refusal(
         self, request: ReleaseRequest | AggregateRequest, refused: ReleaseRefused
-    ) -> LogEntry:
-        """Record a refusal again, where the transaction that it was recorded in was undone."""
-        facts = {**request_facts(request), "why": str(refused)}
-        return self.log.append(self.now(), "refusal", facts)
+    ) -> None:
+        """Record a refusal, or count it where enough of its kind are on record (`RefusalSums`)."""
+        self.refusals.note(request_facts(request), refused)
+
+    @staticmethod
+    def facts_of(request: ReleaseRequest | AggregateRequest) -> dict[str, int | str | bytes]:
+        """Return what the log says of a request, weights apart."""
+        return request_facts(request)
 
     def require_aggregate(self, request: AggregateRequest) -> None:
         """Return if a consent allows this part in a sum; else record the refusal and raise.
@@ -199,7 +230,7 @@ class Disclosure:
                     "size", f"{request.bits} bits, the consent allows {terms.bits}"
                 )
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            self.refusals.note(facts, refused)
             raise
         return self.log.append(self.now(), "output", facts)
 
@@ -232,7 +263,7 @@ class Disclosure:
                     "size", f"{request.bits} bits, the consent allows {terms.bits}"
                 )
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            self.refusals.note(facts, refused)
             raise
         return self.log.append(self.now(), "export", facts)
 
@@ -310,7 +341,7 @@ class Disclosure:
             for kind in {number.kind for number in request.numbers}
         }
 
-    def _check(self, request: ReleaseRequest) -> None:
+    def _standing_consents(self, request: ReleaseRequest) -> dict[str, ConsentTerms]:
         kinds = sorted({number.kind for number in request.numbers})
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in kinds}
         least_days = max(one.least_days for one in terms.values())
@@ -318,6 +349,11 @@ class Disclosure:
             raise ReleaseRefused(
                 "period", f"{request.days} days, the consent says at least {least_days}"
             )
+        return terms
+
+    def _check(self, request: ReleaseRequest) -> None:
+        terms = self._standing_consents(request)
+        least_days = max(one.least_days for one in terms.values())
         minutes = {kind: one.least_minutes for kind, one in terms.items()}
         before, form = self.releases(), request.form
         _check_count(request, terms, before)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hub's work for an applet takes, known before any of it is done.
+
+All of it follows from public numbers: how long a description is, of how many slots, forms, runs and
+comparisons, how many days, how much is on record already. So what a question costs is the same on
+every hub, and tells nothing of readings. A second's worth is `limits.SECOND_FUEL`; the factors are
+measured, rounded up (benchmarks/bench_cost.py compares them with what the work takes).
+
+    describe   decode the description, build its forms       charged to the call
+    check      the release guard, with all that is on record  charged to the call
+    prove      open the days, prove                           charged to the call, or where it is
+                                                              long, to the applet's minute (`jobs`)
+
+A question that exceeds a ceiling, in work or memory, is refused (TOO_MUCH) before it is worked on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hub.machine.limits import MILLISECOND_FUEL, SECOND_FUEL
+from protocols.amounts import Amount, Peaks
+from protocols.platform.errors import Refusal, Refused
+
+FOREGROUND_FUEL: Final = SECOND_FUEL // 2
+"""A proof that takes more is made in the background."""
+MOST_PROOF_FUEL: Final = 30 * SECOND_FUEL
+"""No proof takes more, whatever the manifest says."""
+MOST_MEMORY: Final = 96 << 20
+"""Bytes that the forms of one question may fill while they are checked and proved."""
+
+_MICROSECOND: Final = MILLISECOND_FUEL // 1_000
+DAY_FUEL: Final = MILLISECOND_FUEL
+"""A certified day, opened and decoded: a point for each slot."""
+FOUND_FUEL: Final = MILLISECOND_FUEL // 2
+"""To find an answer, or a refusal, that was given before."""
+_INTEGER: Final = _MICROSECOND
+"""One of a description's integers: decoded twice, and packed again for the proof."""
+_CELL: Final = _MICROSECOND // 2
+"""A slot's weight in a form, spread out, checked and proved."""
+_CHECK: Final = 2 * MILLISECOND_FUEL
+_CHECK_ENTRY: Final = 3 * MILLISECOND_FUEL // 2
+"""A release on record that the new one is held against."""
+_BASE: Final = 3 * MILLISECOND_FUEL
+_FORM: Final = 6 * MILLISECOND_FUEL // 10
+_RUN: Final = 5 * _MICROSECOND
+"""A point multiplied by a weight of its own."""
+_FEW: Final = 4
+_FEW_COMPARISONS: Final = 16 * MILLISECOND_FUEL
+"""Each of the first `_FEW` comparisons of an amount, which share little."""
+_COMPARISON: Final = 7 * MILLISECOND_FUEL // 2
+_WINDOW: Final = 5 * MILLISECOND_FUEL // 4
+"""A comparison of a maximum."""
+_CELL_BYTES: Final = 40
+_BASE_BYTES: Final = 16 << 20
+_COMPARISON_BYTES: Final = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class WorkCost:
+    """What a question takes, in fuel and, at its peak, in bytes."""
+
+    describe: int
+    check: int
+    prove: int
+    memory: int
+
+    def require_possible(self, most: int) -> None:
+        """Return if the work may be done at all; raise `Refused` (TOO_MUCH) otherwise.
+
+        `most` is what the manifest allows the applet in a minute.
+        """
+        if self.memory > MOST_MEMORY or self.prove > min(most, MOST_PROOF_FUEL):
+            raise Refused(Refusal.TOO_MUCH, "more work, or memory, than one question may take")
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the proof is to be made in the background."""
+        return self.prove > FOREGROUND_FUEL
+
+
+def cost_of_amounts(
+    amounts: Sequence[Amount], size: int, slots: int, days: int, releases: int
+) -> WorkCost:
+    """Return the cost of amounts that `size` bytes describe, over so many slots of so many days.
+
+    `slots` are those of all registers that the question is about; `releases` are on record.
+    """
+    forms = [form for amount in amounts for form in amount.forms]
+    cells, runs = len(forms) * slots, sum(len(form.runs) for form in forms)
+    describe = size // 8 * _INTEGER + cells * _CELL
+    check = _CHECK + releases * _CHECK_ENTRY
+    prove = _BASE + days * DAY_FUEL + len(amounts) * _FORM + len(forms) * _FORM
+    prove += cells * _CELL + runs * _RUN + sum(map(_comparing, amounts))
+    comparisons = sum(amount.comparisons for amount in amounts)
+    memory = _BASE_BYTES + cells * _CELL_BYTES + comparisons * _COMPARISON_BYTES
+    return WorkCost(describe, check, prove, memory)
+
+
+def _comparing(amount: Amount) -> int:
+    count = amount.comparisons
+    first = min(count, _FEW) * _FEW_COMPARISONS
+    return first + count * (_WINDOW if isinstance(amount, Peaks) else _COMPARISON)
+
+
+def cost_of_days(days: int) -> int:
+    """Return the fuel that looking at so many certified days takes."""
+    return MILLISECOND_FUEL + days * DAY_FUEL
+
+
+def cost_of_round(size: int) -> int:
+    """Return the fuel that a step of a round takes whose announcement has `size` bytes."""
+    return 5 * MILLISECOND_FUEL + size * 3 * _MICROSECOND
+
+
+def cost_of_contribution(values: int, key_bits: int) -> int:
+    """Return the fuel that encrypting so many values takes under a Paillier key."""
+    width = -(-key_bits // 2048)
+    return (50 + values // 5) * MILLISECOND_FUEL * width * width
