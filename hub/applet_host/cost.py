@@ -87,7 +87,8 @@ def cost_of_amounts(
     `slots` are those of all registers that the question is about; `releases` are on record.
     """
     forms = [form for amount in amounts for form in amount.forms]
-    cells, runs = len(forms) * slots, sum(len(form.runs) for form in forms)
+    cells = slots * sum(map(_spread_out, amounts))
+    runs = sum(len(form.runs) for form in forms)
     describe = size // 8 * _INTEGER + cells * _CELL
     check = _CHECK + releases * _CHECK_ENTRY
     prove = _BASE + days * DAY_FUEL + len(amounts) * _FORM + len(forms) * _FORM
@@ -95,6 +96,11 @@ def cost_of_amounts(
     comparisons = sum(amount.comparisons for amount in amounts)
     memory = _BASE_BYTES + cells * _CELL_BYTES + comparisons * _COMPARISON_BYTES
     return WorkCost(describe, check, prove, memory)
+
+
+def _spread_out(amount: Amount) -> int:
+    """Return how many forms are spread out over all slots: of windows, one a group."""
+    return len(amount.groups) if isinstance(amount, Peaks) else len(amount.forms)
 
 
 def _comparing(amount: Amount) -> int:
