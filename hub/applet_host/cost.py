@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hub.machine.limits import MILLISECOND_FUEL, SECOND_FUEL
-from protocols.amounts import Amount, Peaks
+from protocols.amounts import Amount, Peaks, Reading
 from protocols.platform.errors import Refusal, Refused
 
 FOREGROUND_FUEL: Final = SECOND_FUEL // 2
@@ -36,7 +36,7 @@ FOUND_FUEL: Final = MILLISECOND_FUEL // 2
 """To find an answer, or a refusal, that was given before."""
 _INTEGER: Final = _MICROSECOND
 """One of a description's integers: decoded twice, and packed again for the proof."""
-_CELL: Final = _MICROSECOND // 2
+_CELL: Final = 3 * _MICROSECOND // 10
 """A slot's weight in a form, spread out, checked and proved."""
 _CHECK: Final = 2 * MILLISECOND_FUEL
 _CHECK_ENTRY: Final = 3 * MILLISECOND_FUEL // 2
@@ -91,8 +91,8 @@ def cost_of_amounts(
     runs = sum(len(form.runs) for form in forms)
     describe = size // 8 * _INTEGER + cells * _CELL
     check = _CHECK + releases * _CHECK_ENTRY
-    prove = _BASE + days * DAY_FUEL + len(amounts) * _FORM + len(forms) * _FORM
-    prove += cells * _CELL + runs * _RUN + sum(map(_comparing, amounts))
+    prove = _BASE + days * DAY_FUEL + runs * _RUN
+    prove += sum(_proving(amount, slots) for amount in amounts)
     comparisons = sum(amount.comparisons for amount in amounts)
     memory = _BASE_BYTES + cells * _CELL_BYTES + comparisons * _COMPARISON_BYTES
     return WorkCost(describe, check, prove, memory)
@@ -103,10 +103,14 @@ def _spread_out(amount: Amount) -> int:
     return len(amount.groups) if isinstance(amount, Peaks) else len(amount.forms)
 
 
-def _comparing(amount: Amount) -> int:
+def _proving(amount: Amount, slots: int) -> int:
+    """Return what an amount takes beside the runs of its forms."""
+    if isinstance(amount, Reading):
+        return _FORM // 2
+    forms = (1 + len(amount.forms)) * _FORM + _spread_out(amount) * slots * _CELL
     count = amount.comparisons
     first = min(count, _FEW) * _FEW_COMPARISONS
-    return first + count * (_WINDOW if isinstance(amount, Peaks) else _COMPARISON)
+    return forms + first + count * (_WINDOW if isinstance(amount, Peaks) else _COMPARISON)
 
 
 def cost_of_days(days: int) -> int:

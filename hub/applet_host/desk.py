@@ -110,6 +110,8 @@ class StatementDesk:
         """Return values and proof, on record; raise `Refused`, or `WorkInProgress`."""
         told = self.answers.find(case.question)
         if told is not None:
+            # It is on record already; and a command that was told something has one error alone.
+            self.stack.record.permitted.append(_nothing)
             return _told(told)
         request = case.request()
         if case.cost.is_long:
@@ -162,6 +164,10 @@ class StatementDesk:
         facts = self.disclosure.facts_of(request)
         self.disclosure.refused_before.keep(case.question, refused, facts)
         return self.stack.refuse(facts, refused)
+
+
+def _nothing() -> None:
+    """Put nothing on record."""
 
 
 def _told(outcome: bytes) -> Told:

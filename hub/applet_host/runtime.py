@@ -44,6 +44,7 @@ from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
 from hub.machine.errors import AppletFault, BundleError
 from hub.machine.instance import AppletInstance
+from hub.machine.limits import MAX_FUEL
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
 from hub.machine.meter import WorkMeter
@@ -239,13 +240,21 @@ class MachineRuntime:
             running.instance.discard()
 
     def tick(self, applets: Iterable[RegisteredApplet]) -> int:
-        """Let raw applets do what is due; return how many outputs were released."""
-        released = 0
+        """Let raw applets do what is due; return how many outputs were released.
+
+        Together they burn no more than two commands may; who is left is updated at the next tick.
+        """
+        raw = []
         for entry in applets:
             with suppress(AppletRefused):  # a package that is no longer trusted does nothing
-                raw = self._start(entry).raw
-                if raw is not None:
-                    released += len(raw.tick(self.hub.now()))
+                one = self._start(entry).raw
+                if one is not None:
+                    raw.append(one)
+        released = sum(len(one.release(self.hub.now())) for one in raw)
+        burnt = 0
+        for one in raw:
+            if burnt < MAX_FUEL:
+                burnt += one.update_due()
         return released
 
     def grants(self, server: RegisteredApplet, client: bytes, interface: int) -> bool:

@@ -32,7 +32,7 @@ from protocols.amounts import (
     decode_amounts,
 )
 from protocols.metrology import Period
-from tests.support.asking import ASK, COUNT, MARCH, REPEAT, VARY, AskedHome, asked_home
+from tests.support.asking import APPLET, ASK, COUNT, MARCH, REPEAT, VARY, AskedHome, asked_home
 from tests.support.waiting import wait_until
 
 SLOTS: Final = 2_972
@@ -130,6 +130,16 @@ def test_a_refusal_is_not_remembered_beyond_what_it_follows_from(home: AskedHome
         assert home.ask("one", [other]).sw == 0x6985
     home.device.disclosure.grant(consent.terms)
     assert home.ask("one", [BILL]).sw == 0x9000
+    assert len(home.device.disclosure.releases()) == 1
+
+
+def test_an_answer_told_again_is_no_way_to_say_more_by_an_error(home: AskedHome) -> None:
+    home.install("one", "linear", applet=APPLET.replace(
+        "return Response(repr(opened.values).encode() + b\" \" + opened.proof)",
+        "return Response(status=0x6A80 + opened.values[0] % 16)",
+    ))  # fmt: skip
+    for _ in range(3):
+        assert home.ask("one", [BILL]).sw == 0x6400
     assert len(home.device.disclosure.releases()) == 1
 
 
