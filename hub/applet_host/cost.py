@@ -26,7 +26,7 @@ FOREGROUND_FUEL: Final = SECOND_FUEL // 2
 """A proof that takes more is made in the background."""
 MOST_PROOF_FUEL: Final = 30 * SECOND_FUEL
 """No proof takes more, whatever the manifest says."""
-MOST_MEMORY: Final = 96 << 20
+MOST_MEMORY: Final = 80 << 20
 """Bytes that the forms of one question may fill while they are checked and proved."""
 
 _MICROSECOND: Final = MILLISECOND_FUEL // 1_000

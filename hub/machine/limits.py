@@ -42,7 +42,7 @@ MAX_FUEL: Final = 18_000_000_000
 """Of any command, whatever a manifest says, its start included: less than two seconds."""
 MAX_FUEL_PER_MINUTE: Final = 300_000_000_000
 """Of any applet, whatever its manifest says: half of the hub's time."""
-MAX_MEMORY: Final = 128 << 20
+MAX_MEMORY: Final = 96 << 20
 """Bytes of any applet, whatever its manifest says."""
 
 MAX_STACK: Final = 1 << 20

@@ -58,6 +58,7 @@ MANIFEST: Final = """
     """
 PASSING: Final = """
     import struct
+    from hashlib import sha256
 
     from applets.sdk import Applet, AppletError, Command, Refused, Response
 
@@ -65,13 +66,13 @@ PASSING: Final = """
 
     class Passing(Applet):
         served = 0
-        nonce = 0
+        nonce = bytes(16)
 
         def select(self) -> bytes:
             return bytes([self.open()]) if self.store.get(b"eager") else b""
 
         def process(self, command: Command) -> Response:
-            self.nonce = len(command.data)
+            self.nonce = sha256(command.data).digest()[:16]
             match command.ins:
                 case 1:
                     return Response(self.pass_on(command.p1, command.data))
@@ -141,7 +142,7 @@ PASSING: Final = """
             slots = self.platform.calendar.slots(REGISTER, begin, end)
             amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 7)  # 7 times each use
             opened = self.platform.statements.open_amounts(
-                REGISTER, begin, end, amounts, bytes(32) + self.nonce.to_bytes(16, "big")
+                REGISTER, begin, end, amounts, bytes(32) + self.nonce
             )
             return opened.values[0]
 
