@@ -114,7 +114,7 @@ class StatementDesk:
             self.stack.record.permitted.append(_nothing)
             return _told(told)
         request = case.request()
-        if case.cost.is_long:
+        if self._is_long(case):
             outcome = self._in_background(case, request)
             self._permit(case, request)
             self.jobs.forget(case.question)
@@ -135,6 +135,12 @@ class StatementDesk:
     ) -> None:
         on_record()
         self.answers.keep(question, outcome)
+
+    def _is_long(self, case: StatementCase) -> bool:
+        """Tell whether a proof is made in the background: by itself, or after all else it is."""
+        left = self.meter.left
+        short_of = left is not None and left < case.cost.prove
+        return case.cost.is_long or short_of or self.jobs.has(case.question)
 
     def _in_background(self, case: StatementCase, request: ReleaseRequest) -> bytes:
         if not self.jobs.is_under_way(case.question):

@@ -94,6 +94,10 @@ class ProofJobs:
                 self._begin_next()
         raise WorkInProgress(question)
 
+    def has(self, question: bytes) -> bool:
+        """Tell whether a question has a job, under way or over."""
+        return question in self._jobs
+
     def is_under_way(self, question: bytes) -> bool:
         """Tell whether a question's job was begun and is not over."""
         job = self._jobs.get(question)

@@ -68,10 +68,11 @@ class RefusalSums:
         counted.count += 1
         if counted.count > EACH and counted.count & (counted.count - 1):
             return None
-        sums: dict[str, int] = {}
+        why, sums = str(refused), dict[str, int]()
         if counted.count > EACH:
+            why += f" ({counted.count} refusals like this one today)"
             sums = {"count": counted.count, "first": counted.first}
-        counted.facts = {**facts, "why": str(refused), **sums}
+        counted.facts = {**facts, "why": why, **sums}
         return self._write(now, counted)
 
     def restore(self) -> None:

@@ -38,8 +38,9 @@ asked are charged by the service that does it (`hub.applet_host.cost`)."""
 LOG_LINE_FUEL: Final = 1_000_000
 """Each line that an applet logs: 0.1 ms' worth."""
 
-MAX_FUEL: Final = 18_000_000_000
-"""Of any command, whatever a manifest says, its start included: less than two seconds."""
+MAX_FUEL: Final = 10_000_000_000
+"""Of any command, whatever a manifest says, its start included: a second's worth. The slowest
+instructions, divisions and leaps through memory, take twice as long: two seconds at most."""
 MAX_FUEL_PER_MINUTE: Final = 300_000_000_000
 """Of any applet, whatever its manifest says: half of the hub's time."""
 MAX_MEMORY: Final = 96 << 20

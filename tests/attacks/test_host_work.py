@@ -11,7 +11,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -33,6 +33,7 @@ from protocols.amounts import (
 )
 from protocols.metrology import Period
 from tests.support.asking import APPLET, ASK, COUNT, MARCH, REPEAT, VARY, AskedHome, asked_home
+from tests.support.sharing import Home, new_home
 from tests.support.waiting import wait_until
 
 SLOTS: Final = 2_972
@@ -89,9 +90,9 @@ def size_of_log(home: AskedHome) -> int:
 def test_a_flood_of_refusals_in_one_command_is_short_and_summed_up(home: AskedHome) -> None:
     home.install("one", "linear")
     with at_most(1):
-        answer = home.ask("one", [TOO_FINE], REPEAT, 2_000)
-    assert int.from_bytes(answer.data, "big") == 2_000
-    assert refusals(home) == [*range(1, EACH + 1), 16, 32, 64, 128, 256, 512, 1_024]
+        answer = home.ask("one", [TOO_FINE], REPEAT, 1_000)
+    assert int.from_bytes(answer.data, "big") == 1_000
+    assert refusals(home) == [*range(1, EACH + 1), 16, 32, 64, 128, 256, 512]
     assert size_of_log(home) < 8_000
 
 
@@ -103,7 +104,7 @@ def test_other_questions_each_time_are_paid_for_until_the_fuel_is_gone(home: Ask
     assert len(refusals(home)) == 1  # the command was undone; how many there were is on record
     [entry] = home.device.disclosure.log.entries("refusal")
     assert entry.facts["count"] & (entry.facts["count"] - 1) == 0
-    assert entry.facts["count"] > 2 * EACH
+    assert entry.facts["count"] >= 2 * EACH
 
 
 def test_a_command_that_was_refused_is_refused_again_in_no_time(home: AskedHome) -> None:
@@ -271,17 +272,47 @@ def test_calls_without_end_take_no_more_than_two_seconds(home: AskedHome, line: 
     assert lines[0] <= 1_000
 
 
-def test_no_manifest_buys_more_than_the_hub_has(home: AskedHome) -> None:
-    home.install("one", applet="""
-        from applets.sdk import Applet, Command, Response
+SLOW: Final = """
+    from applets.sdk import Applet, Command, Response
 
-        class Asker(Applet):
-            def process(self, command: Command) -> Response:
-                while True:
-                    pass
-        """)  # fmt: skip
-    with at_most(2.5):
+    class Asker(Applet):
+        def process(self, command: Command) -> Response:
+            held, at, known = bytearray(40 << 20), 1, set(range(300_000))
+            while True:
+                {line}
+    """
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pass",
+        "at = (at * 1103515245 + 12345) % len(held); held[at] = 1",
+        "at = (at * 1103515245 + 12345) % 2000003; at in known",
+        "held[::64]",
+    ],
+    ids=["nothing", "divisions and leaps", "a large set", "strides"],
+)
+def test_no_manifest_buys_more_than_a_command_may_have(home: AskedHome, line: str) -> None:
+    home.install("one", applet=SLOW.replace("{line}", line))
+    with at_most(4):  # 2 s, but for what other processes do to the processor's caches
         assert home.send("one", ASK).sw == 0x6400
-    running = home.card.runtime._running  # type: ignore[attr-defined]
-    [applet] = running.values()
+    [applet] = running(home)
     assert applet.instance.usage.fuel <= limits.MAX_FUEL
+
+
+def test_the_time_of_a_command_includes_that_of_the_servers_it_calls(
+    tmp_path: Path, machine: AppletMachine
+) -> None:
+    with new_home(tmp_path, machine) as sharing:
+        sharing.install("ask", following="bee")
+        sharing.install("bee", friend="ask")
+        with at_most(4):
+            for _ in range(2):
+                assert sharing.send("ask", 1, b"loop").sw == 0x6982
+        spent = [one.instance.usage.fuel for one in running(sharing)]
+        assert sum(spent) < 1.5 * 5_000_000_000  # the manifest's fuel, of which the server had half
+
+
+def running(home: AskedHome | Home) -> list[Any]:
+    return list(home.card.runtime._running.values())  # type: ignore[attr-defined]
