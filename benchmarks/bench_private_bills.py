@@ -4,8 +4,11 @@
     pytest benchmarks/bench_private_bills.py --benchmark-only    each with its distribution
     python benchmarks/bench_private_bills.py                     a table, one core, processor time
 
-Each bill is what the billing applet plans and the hub proves from certified days (scheme `slots`),
-and what the utility verifies, signatures and chain of the days apart. The naive way (`bit by bit`)
+Each bill is what the billing applet plans and the hub proves from certified days (scheme `slots`):
+one rounded total. It is verified as the utility does, signatures and chain of the days apart. A
+second table shows what the rounding costs: the same time-of-use total told to the cent and told
+exactly, in both schemes, also in batches of 100 and with all that the utility checks of a bill.
+The naive way (`bit by bit`)
 is the same statement over the same library with a proof for each bit of each range (Cramer,
 Damgård and Schoenmakers) instead of one Bulletproof for all of them; for limits of power (`slot by
 slot`) the one choice and the two ranges for each slot that `compare.positive_part` takes.
@@ -14,34 +17,41 @@ slot`) the one choice and the two ranges for each slot that `compare.positive_pa
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from applets.billing.charges import plan_bill
-from applets.billing.statement import PURPOSE, RECIPIENT
+from applets.billing import statement
+from applets.billing.charges import Plan, plan_bill
+from applets.billing.messages import BillAnswer, BillQuestion
+from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
+from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
-from protocols.amounts import Amount, Excess
-from protocols.metrology import CertifiedPeriod, Period, Series
+from protocols.amounts import Excess, Total
+from protocols.metrology import CertifiedPeriod, CommitmentScheme, Period, Series
 from protocols.proofs import (
+    NumbersContext,
     Quantity,
     Session,
     Source,
-    StatementContext,
     _gathered,
     many_ranges,
-    open_amounts,
+    numbers,
+    numbers_check,
+    open_numbers,
     positive_part,
-    verify_amounts,
+    verify_all,
+    verify_numbers,
 )
-from protocols.proofs import amounts as opened_amounts
-from tariffs import Register, Tariff
+from tariffs import Tariff
+from tariffs.rounding import format_decimal
 from tariffs.source import load_toml
 
 ZONE = "Europe/Berlin"
@@ -149,20 +159,20 @@ SLOT_BY_SLOT = ("above 1.6 kW, always", "above 1.6 kW, in 10 events of 8 slots")
 class Case:
     """A bill to prove and verify."""
 
-    amounts: tuple[Amount, ...]
-    context: StatementContext
+    total: Total
+    context: NumbersContext
     known: Source
     hidden: Source
 
 
 @cache
-def certified() -> tuple[Certification, ...]:
+def certified(scheme: CommitmentScheme = CommitmentScheme.SLOTS) -> tuple[Certification, ...]:
     dice, register, readings = random.Random(1), 0, []
     begin, end = MAY.bounds(ZONE)
     for moment in range(begin, end + 1, 900):
         readings.append(Reading(moment, register))
         register += dice.choice((25, 40, 60, 450)) + dice.randrange(60)
-    certifier, previous, done = Certifier(SERIES, KEYS), None, []
+    certifier, previous, done = Certifier(SERIES, KEYS, scheme=scheme), None, []
     for day in MAY.days(ZONE):
         previous = certifier.certify(day, readings, previous)
         done.append(previous)
@@ -170,27 +180,35 @@ def certified() -> tuple[Certification, ...]:
 
 
 @cache
-def case(name: str) -> Case:
+def case(name: str, scheme: CommitmentScheme = CommitmentScheme.SLOTS) -> Case:
     tariff: Tariff = load_toml(HEAD + BILLS[name])
-    days = certified()
+    days = certified(scheme)
     begin, end = MAY.bounds(ZONE)
     starts = [t for one in days for t in one.use.grid.boundaries()[:-1]]
     states = [int(state) for one in days for state in one.use.states]
-    amounts = plan_bill(tariff, starts, 900, states, begin, end).amounts(Register.IMPORT)
-    context = StatementContext(
-        SERIES.meter, SERIES.register, begin, end, 15, tariff.digest, RECIPIENT, PURPOSE, bytes(16)
+    total = plan_bill(tariff, starts, 900, states, begin, end).total
+    context = NumbersContext(
+        SERIES.meter,
+        (SERIES.register,),
+        begin,
+        end,
+        15,
+        tariff.digest,
+        RECIPIENT,
+        PURPOSE,
+        bytes(16),
     )
     period = CertifiedPeriod(tuple(one.day for one in days))
     opening = Certifier(SERIES, KEYS).opening(days)
-    return Case(amounts, context, period.source(opening), period.source())
+    return Case(total, context, period.source(opening), period.source())
 
 
 def prove(one: Case) -> bytes:
-    return open_amounts(one.context, one.known, one.amounts, SEED)[1]
+    return open_numbers(one.context, [one.known], [one.total], SEED)[1]
 
 
 def verify(one: Case, proof: bytes) -> tuple[int, ...]:
-    return verify_amounts(one.context, one.hidden, one.amounts, proof, "the bill")[0]
+    return verify_numbers(one.context, [one.hidden], [one.total], proof, "the bill")[0]
 
 
 @pytest.mark.parametrize("name", BILLS)
@@ -203,11 +221,11 @@ def test_verify(benchmark: Any, name: str) -> None:
     proof = prove(case(name))
     values = benchmark.pedantic(verify, (case(name), proof), rounds=1)
     uses = [wh for one in certified() for wh in one.use.uses]
-    assert list(values) == [amount.value_of(uses) for amount in case(name).amounts]
+    assert values == (case(name).total.value_of([uses]),)
 
 
 def excess_slot_by_slot(parts: Session, label: str, source: Source, amount: Excess) -> Quantity:
-    """Return what `protocols.proofs.amounts` makes of an excess, the long way."""
+    """Return what the statement makes of an excess, the long way."""
     [total] = parts.forms(label, source, [amount.form.spread(source.size)])
     for one in amount.above:
         for first, count, weight in one.form.runs:
@@ -237,6 +255,88 @@ def measure(name: str) -> tuple[float, float, int]:
     return proved - begun, time.process_time() - proved, len(proof)
 
 
+BATCH = 100
+TIMES_OF_USE = "day and night"
+
+
+def exactly(one: Case) -> Case:
+    """The same total, told as exactly as it is reckoned."""
+    return replace(one, total=replace(one.total, divisor=1))
+
+
+def many(one: Case) -> list[tuple[NumbersContext, bytes]]:
+    contexts = [replace(one.context, nonce=n.to_bytes(16, "big")) for n in range(BATCH)]
+    return [(context, prove(replace(one, context=context))) for context in contexts]
+
+
+def verify_batch(one: Case, proofs: list[tuple[NumbersContext, bytes]]) -> None:
+    verify_all(
+        [
+            numbers_check(context, [one.hidden], [one.total], proof, "the bill")[1]
+            for context, proof in proofs
+        ]
+    )
+
+
+def whole_check(one: Case, scheme: CommitmentScheme, *, is_exact: bool) -> Callable[[], object]:
+    """Return what checks a whole answer: form, days, signatures, chain, plan, proof and total.
+
+    The exact one takes the same way with a plan whose total is not rounded.
+    """
+    tariff, about = load_toml(HEAD + BILLS[TIMES_OF_USE]), one.context
+    (number,), proof = open_numbers(about, [one.known], [one.total], SEED)
+    decimals = 6 if is_exact else 2
+    answer = BillAnswer(
+        SERIES.meter, about.begin, about.end, about.nonce,
+        Decimal(format_decimal(number, decimals)), tariff.digest, proof,
+        {SERIES.register: tuple(day.day.encode() for day in certified(scheme))},
+    )  # fmt: skip
+    question = BillQuestion(About(SERIES.meter, about.begin, about.end, about.nonce), b"signed")
+    data = answer.encode()
+
+    def plan_exactly(*arguments: Any) -> Plan:
+        return replace(plan_bill(*arguments), total=one.total, decimals=decimals)
+
+    def check() -> object:
+        with patch.object(statement, "plan_bill", plan_exactly):
+            return check_bill(question, data, tariff, MAY, SERIES, KEYS.public_key)
+
+    return check
+
+
+def best_of(do: Callable[[], object], times: int) -> float:
+    """Return the least processor seconds of so many times."""
+    took = []
+    for _ in range(times):
+        begun = time.process_time()
+        do()
+        took.append(time.process_time() - begun)
+    return min(took)
+
+
+def print_rounding() -> None:
+    print(f"\n{'a time-of-use total of a month':40}{'exact':>13}{'to the cent':>14}{'ratio':>9}")
+    for scheme in CommitmentScheme:
+        rounded = case(TIMES_OF_USE, scheme)
+        exact = exactly(rounded)
+        pair = exact, rounded
+        rows = {
+            "proved": [best_of(partial(prove, one), 3) for one in pair],
+            "verified": [best_of(partial(verify, one, prove(one)), 5) for one in pair],
+            f"verified, {BATCH} at once": [
+                best_of(partial(verify_batch, one, many(one)), 3) for one in pair
+            ],
+            "a whole bill verified": [
+                best_of(whole_check(one, scheme, is_exact=one is exact), 9) for one in pair
+            ],
+        }
+        for what, (plain, told) in rows.items():
+            name = f"{scheme}, {what}"
+            print(f"{name:40}{1000 * plain:10,.1f} ms{1000 * told:11,.1f} ms{told / plain:8.2f}x")
+        sizes = [len(prove(one)) for one in pair]
+        print(f"{f'{scheme}, bytes of the proof':40}{sizes[0]:13,}{sizes[1]:14,}")
+
+
 def main() -> None:
     print(f"{'a month of 2,976 slots':40}{'prove':>10}{'verify':>10}{'bytes':>11}")
     for name in BILLS:
@@ -246,7 +346,7 @@ def main() -> None:
         naive: Any = bit_by_bit()
         way = "  bit by bit"
         if name in SLOT_BY_SLOT:
-            naive = patch.object(opened_amounts, "_excess", excess_slot_by_slot)
+            naive = patch.object(numbers, "excess_of", excess_slot_by_slot)
             way = "  slot by slot"
         if name in (*NAIVE, *SLOT_BY_SLOT) or "--all" in sys.argv:
             with naive:
@@ -254,6 +354,7 @@ def main() -> None:
             print(f"{way:40}{1000 * slow:7,.0f} ms{1000 * slower:7,.0f} ms{large:11,}")
             ratios = f"{slow / took:9.1f}x{slower / checked:9.1f}x{large / size:10.1f}x"
             print(f"{'  ratio':40}{ratios}")
+    print_rounding()
 
 
 if __name__ == "__main__":

@@ -76,11 +76,11 @@ class VerifiedBillBundle(BundleResult):
     total: Decimal
     """What is to be paid, rounded by the tariff's rule."""
     lines: tuple[BillLine, ...]
-    """They add up to the total before it is rounded."""
+    """What it is made of, of release 0.1 alone: the hub tells nothing but the total."""
     bits: int
-    """The size of the numbers that the hub told the supplier for it."""
-    bill: Bill = field(repr=False)
-    """The bill as exact integers."""
+    """The size of the total in its smallest unit, which is the number that the hub told for it."""
+    exact: Bill | None = field(repr=False)
+    """The bill as exact integers; of release 0.1 alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +184,17 @@ def _key(key: PublicKey) -> bytes:
 
 def _bill(evidence: BillBundle) -> VerifiedBillBundle:
     question, tariff, verified = BILL.verify(evidence, is_stored=True)
-    bill = verified.bill
+    exact = verified.exact
+    number = int(verified.total.scaleb(tariff.rounding.decimals))
     return VerifiedBillBundle(
         *_common(question.about, evidence),
         len(verified.missing),
         tariff.name,
-        bill.currency,
-        Decimal(bill.total),
-        tuple(_line(item, bill.exact_decimals) for item in bill.items),
-        sum(amount.bit_length() for amount in verified.amounts),
-        bill,
+        verified.currency,
+        verified.total,
+        () if exact is None else tuple(_line(one, exact.exact_decimals) for one in exact.items),
+        number.bit_length(),
+        exact,
     )
 
 

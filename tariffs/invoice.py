@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The invoice: what the utility asks for, and on which tariff and evidence it rests.
 
-    invoice = CBOR {"currency", "decimals", "end", "evidence", "exact", "begin", "issued", "meter",
-                    "missing", "number", "replaces", "tariff", "total"}      as COSE_Sign1
+    invoice = CBOR {"currency", "end", "evidence", "begin", "issued", "meter", "missing", "number",
+                    "replaces", "tariff", "total"}                           as COSE_Sign1
 
 It names the tariff by its digest and the hub's answer by its SHA-256, so that both sides can show
 later what was billed and why. `missing` is how many slots could not be billed because their use
 is unknown: an invoice with missing slots is provisional. A second invoice for the same period says
-which one it replaces: each period is to be paid once.
+which one it replaces: each period is to be paid once. What the total was rounded from, the utility
+does not know; an invoice of release 0.1 said it too, as "exact" and "decimals".
 """
 
 from dataclasses import asdict, dataclass
@@ -36,9 +37,6 @@ class Invoice:
     currency: str
     total: str
     """What is to be paid, rounded by the tariff's rule."""
-    exact: int
-    """The same before rounding, in 10^-`decimals` of the currency."""
-    decimals: int
     missing: int
     """Slots that are not billed because their use is unknown."""
     tariff: bytes
@@ -47,11 +45,17 @@ class Invoice:
     """SHA-256 of what the hub answered."""
     replaces: int = 0
     """The invoice for the same period that is void now; 0: none."""
+    exact: int | None = None
+    """The total before rounding, in 10^-`decimals` of the currency; of release 0.1 alone."""
+    decimals: int | None = None
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
-        # As text: an exact amount need not fit the 64 bits of the document's integers.
-        members: dict[str, CborValue] = {**asdict(self), "exact": str(self.exact)}
+        members: dict[str, CborValue] = asdict(self)
+        if self.exact is None:
+            del members["exact"], members["decimals"]
+        else:  # as text: an exact amount need not fit the 64 bits of the document's integers
+            members["exact"] = str(self.exact)
         return sign_document(encode(members), CONTENT_TYPE, private_key, key_id)
 
     @classmethod
@@ -59,7 +63,9 @@ class Invoice:
         """Return the invoice that `public_key` signed; raise `SignatureRefused` for other bytes."""
         payload = verify_document(document, CONTENT_TYPE, public_key)
         try:
-            fields = TariffReader(decode_document(payload), "invoice")
+            members = decode_document(payload)
+            fields = TariffReader(members, "invoice")
+            is_exact = isinstance(members, dict) and "exact" in members
             invoice = cls(
                 number=fields.integer("number"),
                 issued=fields.integer("issued"),
@@ -68,12 +74,12 @@ class Invoice:
                 end=fields.integer("end"),
                 currency=fields.text("currency"),
                 total=fields.text("total"),
-                exact=_integer(fields.text("exact")),
-                decimals=fields.integer("decimals"),
                 missing=fields.integer("missing"),
                 tariff=fields.data("tariff"),
                 evidence=fields.data("evidence"),
                 replaces=fields.integer("replaces"),
+                exact=_integer(fields.text("exact")) if is_exact else None,
+                decimals=fields.integer("decimals") if is_exact else None,
             )
             fields.done()
         except MalformedTariff as error:

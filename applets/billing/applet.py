@@ -2,23 +2,26 @@
 """The billing applet: says what is to be paid, and never sees a reading.
 
 An `AskingApplet`, installed with the supplier's key: the document is a tariff. For a question it
-asks the calendar which slots the period has, and works out which amounts make the bill: the sum
-Σ price·use, or where that does not, which slots count together in blocks and which windows have a
-peak. Where the tariff credits feed-in it asks for both registers; a hub that has no export register
-answers 6A81. It also keeps for the resident every invoice it was handed.
+asks the calendar which slots the period has, and works out how the total follows from what was used
+in them. It asks the platform for that one number, rounded, and is told nothing else. Where the
+tariff credits feed-in the number is of both registers; a hub that has no export register answers
+6A81. It also keeps for the resident every invoice it was handed.
 """
 
-from decimal import Decimal
 from hashlib import sha256
 from typing import Final
 
 from applets.billing.charges import plan_bill
-from applets.billing.messages import BillAnswer, BillQuestion, Proved
-from applets.common.asking import IMPORT_REGISTER, AskingApplet
+from applets.billing.messages import BillAnswer, BillQuestion
+from applets.common.asking import IMPORT_CODE, IMPORT_REGISTER, AskingApplet
 from applets.common.questions import About
 from applets.sdk import AppletError, Refusal, Refused, Response, Slots, StatusWord
 from tariffs import Register, Tariff, billed_registers, combine_states
 
+CODES: Final = {
+    Register.IMPORT: IMPORT_CODE,
+    Register.EXPORT: bytes.fromhex("0100020800ff"),
+}
 REGISTERS: Final = {Register.IMPORT: IMPORT_REGISTER, Register.EXPORT: "1-0:2.8.0*255"}
 MOST_INVOICE_BYTES: Final = 4096
 
@@ -35,31 +38,27 @@ class BillingApplet(AskingApplet[Tariff]):
         return Tariff.decode(payload)
 
     def answer(self, about: About, document: Tariff) -> bytes:
-        """Return the encoded answer: the total, and a proof for each register that is billed."""
+        """Return the encoded answer: the total, its proof, and the days that it is about."""
         begin, end = about.begin, about.end
         registers = billed_registers(document, begin, end)
         slots = [self._slots(register, begin, end) for register in registers]
         states = combine_states([one.states for one in slots])
         plan = plan_bill(document, slots[0].starts, self.slot_seconds(), states, begin, end)
-        opened = {
-            register: self.open_amounts(
-                REGISTERS[register], about, document, plan.amounts(register)
-            )
-            for register in registers
-        }
-        values = [value for one in opened.values() for value in one.values]
-        proved = {
-            register: Proved(one.proof, one.certified_days) for register, one in opened.items()
-        }
+        codes = [CODES[register] for register in registers]
+        opened = self.open_numbers(codes, about, document, [plan.total])
+        (number,), days = opened.values, len(opened.certified_days) // len(codes)
         return BillAnswer(
             meter=about.meter,
             begin=begin,
             end=end,
             nonce=about.nonce,
-            total=Decimal(plan.bill(values).total),
+            total=plan.amount_of(number),
             tariff=document.digest,
-            drawn=proved.get(Register.IMPORT),
-            fed_in=proved.get(Register.EXPORT),
+            proof=opened.proof,
+            registers={
+                code: opened.certified_days[place * days : (place + 1) * days]
+                for place, code in enumerate(codes)
+            },
         ).encode()
 
     def _slots(self, register: Register, begin: int, end: int) -> Slots:

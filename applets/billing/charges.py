@@ -1,131 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a tariff to the amounts that have to be proved, and from their values to the bill.
+"""From a tariff to the one number that a bill tells.
 
-Both sides run this: the applet to say what is to be proved, the recipient to know what was.
+Both sides run this: the applet to say what is to be proved, the recipient to know what was. The
+number is the total, rounded by the tariff's own rule, over all registers that are billed. What it
+is made of is proved with it and told to nobody: the amounts of the metered charges (`metered`) and
+all that follows from them step by step, as `tariffs.compute_bill` reckons it:
 
-Where the bill follows from one sum of price times use over all slots, that one `Sum` is proved, and
-nothing is told of the charges it is made of. Anywhere else a charge becomes
+    charge        its amounts, or for standing charges a constant
+    its rounding  a quotient
+    tax, rebate   a share of the items it is on
+    cap, minimum  the smaller or larger one of two lines
+    figure        of peaks: to watts, rounded down, at least the floor; their mean, rounded; times
+                  the price, or for steps Σ change·min(1, max(0, watts − limit)); its share of the
+                  interval, rounded
 
-    energy, series   one `Sum`: the price is the weight
-    blocks           one `Tiered`, or a `Sum` where no bucket has a limit
-      up to powers   one `Excess`: each slot by itself, what lies above a limit at another price
-    feed-in          as energy, series or blocks, of the export register
-    demand           one `Peaks` for each figure
-    standing, ...    nothing: they follow from the period
-
-and a limit by the kilowatt-hour adds the energy of its part as one more `Sum`. Steps (taxes,
-rebates, caps, minima) follow publicly from the charges' amounts.
-
-Amounts of the export register are proved by themselves, over its own certified days, and come after
-those of the import register. Both count the same slots: of the states that the bill is worked out
-from, `tariffs.combine_states` makes one for each slot.
+Amounts that are only ever added up are one sum (`reckoning`): of a tariff of prices by the slot,
+with taxes and standing charges, each register's use is in one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from math import gcd
+from decimal import Decimal
+from itertools import pairwise
+from typing import Final
 
-from protocols.amounts import (
-    Above,
-    Amount,
-    AmountsMalformed,
-    Bucket,
-    Excess,
-    Group,
-    Peaks,
-    SlotForm,
-    Sum,
-    Tiered,
+from applets.billing.metered import (
+    ChargedAmount,
+    DemandPeaks,
+    charged_amounts,
+    energy_amount,
 )
+from applets.billing.reckoning import NOTHING, Line, Reckoning
+from protocols.amounts import AmountsMalformed, QuotientRule, Total
 from tariffs import (
-    Bill,
-    BlockCharge,
-    DemandCharge,
     MeteredPart,
-    MissingRule,
     Register,
     Tariff,
     TariffError,
-    UnpricedSlot,
     billed_registers,
     metered_parts,
-    total_from_amounts,
-    total_from_energy_amount,
 )
-from tariffs.blocks import BlockBucket, LimitKind
-from tariffs.charges import LinearCharge, MeteredCharge
-from tariffs.demand import DemandFigure
-from tariffs.steps import Cap
+from tariffs.charges import Charge, FixedCharge
+from tariffs.fixed import NANO_PER_MICRO
+from tariffs.periods import share
+from tariffs.rounding import RoundingRule, format_decimal, power_of_ten
+from tariffs.steps import Minimum, Step, Tax
 
-HOUR = 3600
-MISSING = 3
-MOST_COMPARISONS = 4096
+MOST_COMPARISONS: Final = 4096
 """As the platform allows; a month of quarter-hours has 2,976 windows."""
-
-
-def is_one_sum(tariff: Tariff, begin: int, end: int, states: Sequence[int]) -> bool:
-    """Tell whether the bill follows from one sum of price times use.
-
-    Raises `UnpricedSlot` for a period outside the tariff's validity.
-    """
-    if tariff.missing is not MissingRule.OMIT and MISSING in states:
-        return False
-    try:
-        total_from_energy_amount(tariff, 0, begin, end)
-    except UnpricedSlot:
-        raise
-    except TariffError:
-        return False
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """What one amount is for: a charge of a part, or (name None) the part's energy."""
-
-    part: int
-    name: str | None
-    register: Register
-    amount: Amount
-    nano: Callable[[int], int]
-    """From the value to 10^-9 of the currency, or to watt-hours."""
+MILLION: Final = 10**6
+NANO_DECIMALS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which amounts to prove, and what they make of a bill."""
+    """The number to prove, and what it says."""
 
-    tariff: Tariff
-    begin: int
-    end: int
-    parts: tuple[MeteredPart, ...]
-    """None where one sum of price times use makes the bill."""
-    claims: tuple[_Claim, ...]
-    """Those of the import register before those of the export register."""
+    registers: tuple[Register, ...]
+    """What it is about, in the order of the call: import before export."""
+    total: Total
+    decimals: int
+    """Those of the bill."""
 
-    @property
-    def is_one_sum(self) -> bool:
-        """Whether one sum of price times use makes the bill."""
-        return not self.parts
-
-    def amounts(self, register: Register) -> tuple[Amount, ...]:
-        """Return what is to be proved of a register, in order."""
-        return tuple(claim.amount for claim in self.claims if claim.register is register)
-
-    def bill(self, values: Sequence[int]) -> Bill:
-        """Return the bill that follows from the amounts' values, import before export."""
-        if self.is_one_sum:
-            [energy_amount] = values
-            return total_from_energy_amount(self.tariff, energy_amount, self.begin, self.end)
-        known = [{charge.name: 0 for charge in one.version.metered} for one in self.parts]
-        energy = [0] * len(self.parts)
-        for claim, value in zip(self.claims, values, strict=True):
-            if claim.name is None:
-                energy[claim.part] = claim.nano(value)
-            else:
-                known[claim.part][claim.name] += claim.nano(value)
-        return total_from_amounts(self.tariff, known, self.begin, self.end, energy)
+    def amount_of(self, number: int) -> Decimal:
+        """Return what is to be paid, given the number."""
+        return Decimal(format_decimal(number, self.decimals))
 
 
 def plan_bill(
@@ -140,146 +79,113 @@ def plan_bill(
 
     `states` are those of the bill: `combine_states` of the registers it depends on.
     """
-    parts, claims = list[MeteredPart](), list[_Claim]()
-    if is_one_sum(tariff, begin, end, states):
-        form = SlotForm.of_each(tariff.prices(starts, slot_seconds))
-        claims += [_Claim(0, None, Register.IMPORT, Sum(form), int)] if form.runs else []
-    else:
-        parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
-    for number, one in enumerate(parts):
-        for charge in one.version.metered:
-            claims += _claims(number, one, charge)
-        if any(isinstance(step, Cap) and step.per is None for step in one.version.steps):
-            energy = _sum(one, [1] * len(one.places.starts))
-            claims += [_Claim(number, None, Register.IMPORT, energy, int)] if energy else []
-    plan = Plan(tariff, begin, end, tuple(parts), _in_order(claims))
-    for register in billed_registers(tariff, begin, end):
-        amounts = plan.amounts(register)
-        if not amounts:
-            what = "used" if register is Register.IMPORT else "fed in"
-            raise TariffError(f"nothing of the bill depends on what was {what}")
-        if sum(amount.comparisons for amount in amounts) > MOST_COMPARISONS:
-            raise TariffError(f"the bill takes more than {MOST_COMPARISONS} comparisons to prove")
+    registers = billed_registers(tariff, begin, end)
+    parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
+    reckoning, total = Reckoning(), NOTHING
+    for one in parts:
+        total += _Part(tariff, one, registers, reckoning).total()
+    divisor = power_of_ten(tariff.exact_decimals - tariff.rounding.decimals)
+    try:
+        number = reckoning.total(total, divisor, _rule(tariff.rounding.rule))
+    except AmountsMalformed as error:
+        if not total.factors:
+            _require_registers(registers, set())
+        raise TariffError(f"the bill cannot be proved: {error}") from None
+    plan = Plan(registers, number, tariff.rounding.decimals)
+    _require_registers(registers, {one.register for one in number.metered})
+    if number.comparisons > MOST_COMPARISONS:
+        raise TariffError(f"the bill takes more than {MOST_COMPARISONS} comparisons to prove")
     return plan
 
 
-def _in_order(claims: Sequence[_Claim]) -> tuple[_Claim, ...]:
-    return tuple(claim for one in Register for claim in claims if claim.register is one)
+def _require_registers(registers: Sequence[Register], used: set[int]) -> None:
+    for place, register in enumerate(registers):
+        if place not in used:
+            what = "used" if register is Register.IMPORT else "fed in"
+            raise TariffError(f"nothing of the bill depends on what was {what}")
 
 
-def _claims(number: int, one: MeteredPart, charge: MeteredCharge) -> list[_Claim]:
-    if isinstance(charge, DemandCharge):
-        return [
-            _demand_claim(number, one, charge, figure)
-            for figure in charge.figures(one.part, one.places)
-        ]
-    amount = _blocks(one, charge) if isinstance(charge, BlockCharge) else _linear(one, charge)
-    return [] if amount is None else [_Claim(number, charge.name, charge.register, amount, int)]
+def _rule(rule: RoundingRule) -> QuotientRule:
+    return QuotientRule(str(rule))
 
 
-def _refused(charge: MeteredCharge, reason: str) -> TariffError:
-    return TariffError(f"it cannot be proved: {reason}", component=f"charge {charge.name}")
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the period under one version, reckoned in 10^-`exact_decimals`."""
 
+    tariff: Tariff
+    one: MeteredPart
+    registers: Sequence[Register]
+    reckoning: Reckoning
 
-# By the kilowatt-hour
+    def total(self) -> Line:
+        """Return the sum of all charges and steps."""
+        amounts: dict[str, Line] = {}
+        for charge in self.one.version.charges:
+            amounts[charge.name] = self._rounded(charge.name, self._charge(charge))
+        energy = self._energy()
+        for step in self.one.version.steps:
+            base = sum((amounts[name] for name in step.on), NOTHING)
+            amounts[step.name] = self._rounded(step.name, self._step(step, base, energy))
+        return sum(amounts.values(), NOTHING)
 
+    @property
+    def _scale(self) -> int:
+        return power_of_ten(self.tariff.exact_decimals - NANO_DECIMALS)
 
-def _linear(one: MeteredPart, charge: LinearCharge) -> Sum | None:
-    return _sum(one, charge.unit_prices(one.places.starts, one.places.seconds))
+    def _charge(self, charge: Charge) -> Line:
+        if isinstance(charge, FixedCharge):
+            lines = charge.fixed_lines(self.one.part)
+            return Line({}, sum(line.nano for line in lines)) * self._scale
+        amounts = charged_amounts(self.one, charge)
+        return sum((self._amount(amount) for amount in amounts), NOTHING) * self._scale
 
+    def _amount(self, charged: ChargedAmount) -> Line:
+        """Return an amount in 10^-9 of the currency."""
+        register = self.registers.index(charged.register)
+        value = self.reckoning.metered(register, charged.amount)
+        return value if charged.peaks is None else self._figure(charged.peaks, value)
 
-def _sum(one: MeteredPart, prices: Sequence[int]) -> Sum | None:
-    """Return Σ price·use; None if all prices are 0."""
-    form = _form(one, range(len(prices)), prices)
-    return Sum(form) if form.runs else None
-
-
-def _form(one: MeteredPart, slots: Sequence[int], weights: Sequence[int]) -> SlotForm:
-    places = one.places.import_wh
-    total: dict[int, int] = {}
-    for slot, weight in zip(slots, weights, strict=True):
-        total[places[slot]] = total.get(places[slot], 0) + weight
-    return SlotForm.of(total)
-
-
-def _blocks(one: MeteredPart, charge: BlockCharge) -> Amount | None:
-    buckets = charge.buckets(one.part, one.places)
-    if not any(bucket.limits for bucket in buckets):
-        prices = {slot: bucket.prices[0] for bucket in buckets for slot in bucket.slots}
-        return _sum(one, [prices[slot] for slot in sorted(prices)])
-    if charge.limits is LimitKind.POWER:
-        return _excess(one, buckets)
-    return Tiered(
-        tuple(
-            Bucket(_form(one, bucket.slots, [1] * len(bucket.slots)), bucket.limits, bucket.prices)
-            for bucket in buckets
-            if any(bucket.prices)
+    def _figure(self, peaks: DemandPeaks, value: Line) -> Line:
+        times, parts = peaks.watts
+        rule, scale = _rule(self.one.part.rule), peaks.charge.scales[peaks.figure.band]
+        watts = self.reckoning.quotient(value * times, parts, QuotientRule.DOWN)
+        if peaks.is_floor_apart:
+            watts = self.reckoning.most(watts, Line({}, peaks.floor_watts * peaks.count))
+        mean = self.reckoning.quotient(watts, peaks.count, rule)
+        nano = mean * scale[0][1]
+        if peaks.charge.stepped:
+            nano = Line({}, scale[0][1] * NANO_PER_MICRO)
+            for (limit, price), (_, following) in pairwise(scale):
+                above = self.reckoning.most(mean + Line({}, -limit), NOTHING)
+                is_above = self.reckoning.least(above, Line({}, 1))  # watts are whole
+                nano += is_above * ((following - price) * NANO_PER_MICRO)
+        times_billed = share(peaks.charge.per, peaks.billed)
+        return self.reckoning.quotient(
+            nano * times_billed.numerator, times_billed.denominator, rule
         )
-    )
 
+    def _energy(self) -> Line:
+        amount = energy_amount(self.one)
+        if amount is None:
+            return NOTHING
+        return self.reckoning.metered(self.registers.index(Register.IMPORT), amount)
 
-def _excess(one: MeteredPart, buckets: Sequence[BlockBucket]) -> Excess | Sum | None:
-    """Return what slots come to, each a bucket of its own: all of a use has the first price."""
-    above: dict[int, tuple[list[int], list[int]]] = {}
-    for bucket in buckets:
-        for limit, (below, beyond) in zip(bucket.limits, pairwise(bucket.prices), strict=True):
-            slots, changes = above.setdefault(limit, ([], []))
-            slots += bucket.slots
-            changes += [beyond - below] * len(bucket.slots)
-    first = {slot: bucket.prices[0] for bucket in buckets for slot in bucket.slots}
-    form = _form(one, list(first), list(first.values()))
-    forms = {limit: _form(one, *above[limit]) for limit in sorted(above)}
-    limits = tuple(Above(limit, beyond) for limit, beyond in forms.items() if beyond.runs)
-    if limits:
-        return Excess(form, limits)
-    return Sum(form) if form.runs else None
+    def _step(self, step: Step, base: Line, energy: Line) -> Line:
+        if isinstance(step, Tax):
+            return (base * (step.sign * step.ppm)).divided(MILLION)  # which leaves room for it
+        if step.per is None:
+            limit = energy * (step.price * self._scale)
+        else:
+            limit = Line({}, step.limit(self.tariff.exact_decimals, self.one.part, None))
+        if isinstance(step, Minimum):
+            return self.reckoning.most(limit - base, NOTHING)
+        return self.reckoning.least(limit - base, NOTHING)
 
-
-# By the highest power
-
-
-def _demand_claim(
-    number: int, one: MeteredPart, charge: DemandCharge, figure: DemandFigure
-) -> _Claim:
-    window = charge.window_seconds or one.places.seconds
-    times, rest = divmod(HOUR, window)
-    several, floor = len(figure.peaks) > 1, charge.floor_watts
-    count = charge.peaks_of(figure)
-    rate = 1, 1
-    if rest and several:  # each peak is rounded to whole watts by itself
-        shared = gcd(HOUR, window)
-        weight, least, rate = 1, floor, (HOUR // shared, window // shared)
-    elif rest:
-        weight, least = 1, floor * window // HOUR
-    elif several and floor % times:
-        weight, least = times, floor  # in watts, so that the floor is whole
-    else:
-        weight, least = 1, floor // times
-
-    def nano(value: int) -> int:
-        watts = value if rate != (1, 1) else value * HOUR // (window * weight)
-        return charge.amount_of(figure, max(watts, floor * count), one.part)
-
-    places = one.places.import_wh
-    highest = count if count < len(figure.peaks) else 0
-    try:
-        groups = [
-            Group(
-                tuple(
-                    SlotForm.of(dict.fromkeys(slots, weight))
-                    for slots in _distinct([[places[slot] for slot in w] for w in windows])
-                ),
-                least,
-            )
-            for windows in figure.peaks
-        ]
-        return _Claim(
-            number, charge.name, Register.IMPORT, Peaks(tuple(groups), highest, rate), nano
-        )
-    except AmountsMalformed:
-        raise _refused(charge, "a slot stands in for a missing one in another window") from None
-
-
-def _distinct(windows: Sequence[list[int]]) -> list[list[int]]:
-    """Return each window once: one that stands in for another has the same peak."""
-    return [window for window, _ in groupby(sorted(windows))]
+    def _rounded(self, name: str, amount: Line) -> Line:
+        """Return the amount after the component's own rounding."""
+        rounding = self.one.version.rounded.get(name)
+        if rounding is None:
+            return amount
+        unit = power_of_ten(self.tariff.exact_decimals - rounding.decimals)
+        return self.reckoning.quotient(amount, unit, _rule(rounding.rule)) * unit

@@ -5,24 +5,23 @@ Their form is that of `applets.common.questions`: the path of a question is `BIL
 `TARIFF` the signed tariff; DELIVER brings a signed invoice. The answer has these entries, in this
 order:
 
+    FORMAT          2
     TOTAL           what is to be paid, in the currency's smallest rounded unit (DLMS unit 10)
     TARIFF          the tariff's digest, 32 bytes
-    PROOF           the proof that opens the bill's amounts (`protocols.proofs.amounts`)
-    CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
-    FEED_IN_PROOF   the proof that opens the amounts of the export register
-    FEED_IN_DAY     a certified day of the export register; once for each day, in order
+    PROOF           the proof that opens the total, and nothing else (`protocols.proofs.numbers`)
+    REGISTER        the OBIS code of a register that the bill depends on, 6 bytes
+    CERTIFIED_DAY   a certified day of it as the certifier signed it; once for each day, in order
 
-The last two are there just if the bill depends on the export register, the two before them just if
-it depends on the import register. Which amounts are proved, of which registers, follows from the
-question and the certified days (`charges`, `billed_registers`). `version1` reads the answers of
-version 0.1 to tariffs for which one sum makes the bill.
+The last two come once for each register. Which these are, and what the total is of, follows from
+the tariff, the question and the certified days (`charges`). `version1` reads the answers of
+release 0.1, in which exact amounts were opened; no new question is answered with one.
 
 Decoding is strict: other messages, entries, units, lengths or an order of one's own are refused.
 
 Errors: MessageRefused
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Self
@@ -40,6 +39,7 @@ from applets.common.questions import (
     entry,
     require_proof,
     require_same,
+    require_size,
 )
 from sml_codec import Obis, PeriodEntry
 from tariffs.envelope import CONTENT_TYPE
@@ -53,11 +53,14 @@ TOTAL: Final = Obis(bytes.fromhex("81814d010200"))
 TARIFF: Final = Obis(bytes.fromhex("81814d010500"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d010600"))
 PROOF: Final = Obis(bytes.fromhex("81814d010700"))
-FEED_IN_PROOF: Final = Obis(bytes.fromhex("81814d010800"))
-FEED_IN_DAY: Final = Obis(bytes.fromhex("81814d010900"))
+FORMAT: Final = Obis(bytes.fromhex("81814d010a00"))
+REGISTER: Final = Obis(bytes.fromhex("81814d010b00"))
 
+VERSION: Final = 2
 UNIT_CURRENCY: Final = 10
-MOST_DECIMALS: Final = 6
+MOST_DECIMALS: Final = 9
+MOST_REGISTERS: Final = 8
+OBIS_SIZE: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,41 +73,8 @@ class BillQuestion(Question):
 
 
 @dataclass(frozen=True, slots=True)
-class Proved:
-    """The amounts of one register, proved over its certified days."""
-
-    proof: bytes
-    """Opens the amounts, in the order of `charges.plan_bill`."""
-    days: tuple[bytes, ...]
-    """The certified days."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.days) <= MOST_DAYS:
-            raise MessageRefused(f"{len(self.days)} days, not 1 to {MOST_DAYS}")
-        require_proof(self.proof)
-
-    def entries(self, proof: Obis, day: Obis) -> list[PeriodEntry]:
-        """Return the entries of an answer."""
-        return [entry(proof, self.proof), *(entry(day, one) for one in self.days)]
-
-    @classmethod
-    def find(cls, entries: Sequence[PeriodEntry], proof: Obis, day: Obis) -> "Proved | None":
-        """Return what those of the entries say that are of these names; None where there is none.
-
-        Raises `MessageRefused` where such entries are not a proof and its days.
-        """
-        found = [one for one in entries if one.obis in (proof, day)]
-        match found:
-            case []:
-                return None
-            case [PeriodEntry(value=bytes(opened)), *days] if found[0] == entry(proof, opened):
-                return cls(opened, certified_days(days, day))
-        raise MessageRefused("not a proof and the days that it is about")
-
-
-@dataclass(frozen=True, slots=True)
 class BillAnswer:
-    """What is to be paid, and what proves the amounts that it follows from."""
+    """What is to be paid, and what proves it."""
 
     meter: bytes
     begin: int
@@ -114,16 +84,21 @@ class BillAnswer:
     """What is to be paid, rounded by the tariff's rule."""
     tariff: bytes
     """The tariff's digest."""
-    drawn: Proved | None
-    """Of the import register; None if the bill does not depend on it."""
-    fed_in: Proved | None = None
-    """Of the export register; None if the bill does not depend on it."""
+    proof: bytes
+    """Opens the total."""
+    registers: Mapping[bytes, tuple[bytes, ...]]
+    """The certified days of each register that is billed, by its OBIS code, in order."""
 
     def __post_init__(self) -> None:
-        if len(self.nonce) != NONCE_SIZE or len(self.tariff) != DIGEST_SIZE:
-            raise MessageRefused("nonce or tariff digest of a wrong size")
-        if self.drawn is None and self.fed_in is None:
-            raise MessageRefused("nothing is proved")
+        require_size("a nonce", self.nonce, NONCE_SIZE)
+        require_size("a document's digest", self.tariff, DIGEST_SIZE)
+        require_proof(self.proof)
+        if not 1 <= len(self.registers) <= MOST_REGISTERS:
+            raise MessageRefused(f"{len(self.registers)} registers, not 1 to {MOST_REGISTERS}")
+        for code, days in self.registers.items():
+            require_size("an OBIS code", code, OBIS_SIZE)
+            if not 1 <= len(days) <= MOST_DAYS:
+                raise MessageRefused(f"{len(days)} days, not 1 to {MOST_DAYS}")
 
     @property
     def about(self) -> About:
@@ -132,16 +107,13 @@ class BillAnswer:
 
     def encode(self) -> bytes:
         """Return the SML file."""
-        return encode_answer(
-            self.about,
-            BILL,
-            [
-                encode_total(self.total),
-                entry(TARIFF, self.tariff),
-                *(self.drawn.entries(PROOF, CERTIFIED_DAY) if self.drawn else ()),
-                *(self.fed_in.entries(FEED_IN_PROOF, FEED_IN_DAY) if self.fed_in else ()),
-            ],
-        )
+        days = [
+            one
+            for code, certified in self.registers.items()
+            for one in (entry(REGISTER, code), *(entry(CERTIFIED_DAY, day) for day in certified))
+        ]
+        head = [entry(FORMAT, VERSION), encode_total(self.total), entry(TARIFF, self.tariff)]
+        return encode_answer(self.about, BILL, [*head, entry(PROOF, self.proof), *days])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -149,10 +121,12 @@ class BillAnswer:
         about, entries = decode_answer(data, BILL)
         match entries:
             case [
+                PeriodEntry(value=int(version)),
                 PeriodEntry(value=int(total), scaler=int(scaler)),
                 PeriodEntry(value=bytes(tariff)),
-                *proved,
-            ] if -MOST_DECIMALS <= scaler <= 0:
+                PeriodEntry(value=bytes(proof)),
+                *days,
+            ] if version == VERSION and -MOST_DECIMALS <= scaler <= 0:
                 answer = cls(
                     meter=about.meter,
                     begin=about.begin,
@@ -160,13 +134,29 @@ class BillAnswer:
                     nonce=about.nonce,
                     total=Decimal(int(total)).scaleb(int(scaler)),
                     tariff=tariff,
-                    drawn=Proved.find(proved, PROOF, CERTIFIED_DAY),
-                    fed_in=Proved.find(proved, FEED_IN_PROOF, FEED_IN_DAY),
+                    proof=proof,
+                    registers=_registers(days),
                 )
             case _:
                 raise MessageRefused("not the entries of a bill")
         require_same(answer.encode(), data)  # names, units and scalers
         return answer
+
+
+def _registers(entries: Sequence[PeriodEntry]) -> dict[bytes, tuple[bytes, ...]]:
+    """Return the days of each register; raise `MessageRefused` for entries of another order."""
+    registers: dict[bytes, list[PeriodEntry]] = {}
+    days: list[PeriodEntry] | None = None
+    for one in entries:
+        if one.obis == REGISTER and isinstance(one.value, bytes):
+            if one.value in registers:
+                raise MessageRefused("a register is there twice")
+            days = registers[one.value] = []
+        elif days is None:
+            raise MessageRefused("certified days come after their register")
+        else:
+            days.append(one)
+    return {code: certified_days(days, CERTIFIED_DAY) for code, days in registers.items()}
 
 
 def encode_total(total: Decimal) -> PeriodEntry:

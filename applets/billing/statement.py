@@ -2,33 +2,35 @@
 """What the billing applet claims, and how it is checked without it.
 
 Public:  the supplier's signed tariff; the period; the certifier's public key; the certified days
-         with commitments C[t]; the amounts' values.
-Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
-Claim:   each amount comes to the value that the proof opens, over every slot of the period: the one
-         sum Σ price[t]·x[t], or sums, blocks, limits of power and peaks, as `charges.plan_bill`
-         derives them from the tariff, the slots' starts and their states; and the total follows
-         from these values.
-Proof:   protocols.proofs.amounts; one for each register that the tariff bills, over its own
-         certified days and in a context of its own: meter, register, period, tariff, nonce.
-         Version 0.1 proved a bill of one sum by protocols.proofs.linear.
+         of each register that is billed, with their commitments; the total.
+Secret:  uses and blindings; all that the total is made of: charges, registers' amounts, caps,
+         minima, taxes, and what was rounded away.
+Claim:   the total is what `tariffs.compute_bill` makes of the uses of every slot of the period,
+         rounded by the tariff's rule: the number that `charges.plan_bill` describes, which is
+         derived from the tariff, the slots' starts and their states.
+Proof:   protocols.proofs.numbers; one for all registers, each over its own certified days, in one
+         context: meter, registers, period, tariff, nonce.
 
-The checks are those of `applets.common.evidence`, in its order, then `total` (amounts against
-tariff); the document's is `tariff`. Days and proofs of the import register come before those of the
-export register. Nothing of the answer is used before its check.
+The checks are those of `applets.common.evidence`, in its order, then `total` (the number against
+what the answer says); the document's is `tariff`. Days of the import register come before those of
+the export register. Nothing of the answer is used before its check. `version1_statement` checks
+what release 0.1 answered, if it is stored.
 
 Errors: AnswerRefused
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing.charges import plan_bill
-from applets.billing.messages import BillAnswer, BillQuestion, Proved
-from applets.billing.version1 import BillAnswerVersion1, decode_any_answer
+from applets.billing.messages import BillAnswer, BillQuestion
+from applets.billing.verified import VerifiedBill as VerifiedBill
+from applets.billing.verified import verified_bill
+from applets.billing.version1 import decode_any_answer
+from applets.billing.version1_statement import check_stored_bill
 from applets.common.evidence import (
     AnswerRefused,
     ProofContext,
@@ -37,33 +39,11 @@ from applets.common.evidence import (
     starts_of,
 )
 from applets.common.questions import About
-from protocols.metrology import CertifiedDay, Period, Series, SlotState
-from tariffs import Bill, Register, Tariff, TariffError, billed_registers, combine_states
+from protocols.metrology import Period, Series
+from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
-PROVED: Final = {Register.IMPORT: "the bill", Register.EXPORT: "the feed-in of the bill"}
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedBill:
-    """A bill that was proved."""
-
-    bill: Bill
-    """The exact bill that follows from the amounts."""
-    amounts: tuple[int, ...]
-    """What was opened: a number for each amount, in order."""
-    registers: tuple[Register, ...]
-    """What it was proved about, import before export."""
-    missing: tuple[int, ...]
-    """The starts of the slots that are unknown in a register and not billed."""
-    estimated: int
-    """How many slots were interpolated between readings."""
-    substituted: int
-    days: int
-    slots: int
-    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
-    """The certified days of each register, in order."""
 
 
 def check_bill(
@@ -81,71 +61,46 @@ def check_bill(
 
     `tariff` is the one whose signed document the question carried; `period` are the days that the
     question's begin and end enclose in the series' zone. `feed_in_register` is the meter's export
-    register, if it has one. `is_stored` takes an answer that version 0.1 left unbound to its nonce
-    as well. Raises `TariffError` where the tariff makes no bill that can be proved.
+    register, if it has one. `is_stored` says that the question is not a new one: then it takes an
+    answer of release 0.1, too. Raises `TariffError` where the tariff makes no bill that can be
+    proved.
     """
     about = question.about
-    answer = check_message(decode_any_answer, data, about)
+    decode = decode_any_answer if is_stored else BillAnswer.decode
+    answer = check_message(decode, data, about)
     if answer.tariff != tariff.digest:
         raise AnswerRefused("tariff", "the answer was worked out under another tariff")
-    registers = {Register.IMPORT: series}
+    known = {Register.IMPORT: series}
     if feed_in_register is not None:
-        registers[Register.EXPORT] = replace(series, register=feed_in_register)
-    proved = _proved(about, tariff, answer, registers)
-    certified = {
-        register: check_days(one.days, period, registers[register], certifier)
-        for register, one in proved.items()
-    }
-    any_days = next(iter(certified.values()))  # those of all registers have the same slots
-    starts, slot_seconds = starts_of(any_days), 60 * series.slot_minutes
-    states = combine_states([one.states for one in certified.values()])
-    plan = plan_bill(tariff, starts, slot_seconds, states, about.begin, about.end)
+        known[Register.EXPORT] = replace(series, register=feed_in_register)
     proofs = ProofContext(about, tariff.digest, RECIPIENT, PURPOSE)
-    if isinstance(answer, BillAnswerVersion1):
-        if not plan.is_one_sum:
-            raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
-        prices = tariff.prices(starts, slot_seconds)
-        amounts = tuple(
-            proofs.sum_version_1(registers[register], certified[register], prices, one.proof)
-            for register, one in proved.items()
+    if not isinstance(answer, BillAnswer):
+        return check_stored_bill(question, answer, tariff, period, known, certifier, proofs)
+    registers = _registers(about, tariff, answer, known)
+    certified = {
+        known[register]: check_days(
+            answer.registers[known[register].register], period, known[register], certifier
         )
-    else:
-        amounts = tuple(
-            value
-            for register, one in proved.items()
-            for value in proofs.amounts(
-                registers[register], certified[register], plan.amounts(register), one.proof,
-                PROVED[register], is_stored=is_stored,
-            )
-        )  # fmt: skip
-    bill = plan.bill(amounts)
-    if difference := answer.total - Decimal(bill.total):
-        reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
-        raise AnswerRefused("total", reason, difference)
-    return VerifiedBill(
-        bill=bill,
-        amounts=amounts,
-        registers=tuple(certified),
-        missing=tuple(
-            start for start, state in zip(starts, states, strict=True) if state == SlotState.MISSING
-        ),
-        estimated=states.count(SlotState.ESTIMATED),
-        substituted=states.count(SlotState.SUBSTITUTED),
-        days=len(any_days.days),
-        slots=len(states),
-        certified=tuple(day for period in certified.values() for day in period.days),
-    )
+        for register in registers
+    }
+    starts = starts_of(next(iter(certified.values())))  # all registers have the same slots
+    states = combine_states([one.states for one in certified.values()])
+    plan = plan_bill(tariff, starts, 60 * series.slot_minutes, states, about.begin, about.end)
+    [number] = proofs.numbers(certified, [plan.total], answer.proof, "the bill")
+    total = plan.amount_of(number)
+    if answer.total != total or str(answer.total) != str(total):
+        reason = f"the answer says {answer.total}, the proof {total}"
+        raise AnswerRefused("total", reason, answer.total - total)
+    return verified_bill(tariff, registers, certified, total, (about.begin, about.end))
 
 
-def _proved(
-    about: About, tariff: Tariff, answer: BillAnswer, registers: Mapping[Register, Series]
-) -> dict[Register, Proved]:
-    """Return what is proved of each register that the bill depends on: of those and no others."""
+def _registers(
+    about: About, tariff: Tariff, answer: BillAnswer, known: Mapping[Register, Series]
+) -> tuple[Register, ...]:
+    """Return the registers that the bill depends on, if the answer is of these and no others."""
     needed = billed_registers(tariff, about.begin, about.end)
-    if not registers.keys() >= set(needed):
+    if not known.keys() >= set(needed):
         raise TariffError("it credits feed-in, and no feed-in register of this meter is enrolled")
-    both = {Register.IMPORT: answer.drawn, Register.EXPORT: answer.fed_in}
-    proved = {register: one for register, one in both.items() if one is not None}
-    if tuple(proved) != needed:
+    if list(answer.registers) != [known[register].register for register in needed]:
         raise AnswerRefused("message", "not about the registers that the tariff bills")
-    return proved
+    return needed

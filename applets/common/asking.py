@@ -23,16 +23,17 @@ from applets.sdk import (
     Applet,
     AppletError,
     Command,
-    OpenedAmounts,
+    OpenedNumbers,
     Response,
     StatusWord,
     instruction,
 )
-from protocols.amounts import Amount, encode_amounts
+from protocols.amounts import NumberAmount, encode_amounts
 from tariffs import SignatureRefused, TariffError
 from tariffs.envelope import split_signed
 
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
+IMPORT_CODE: Final = bytes.fromhex("0100010800ff")
 KEY_SIZE: Final = 32
 
 
@@ -110,15 +111,19 @@ class AskingApplet(Applet, Generic[DocumentT]):
         """Return the length of a slot."""
         return 60 * self.platform.calendar.grid().slot_minutes
 
-    def open_amounts(
-        self, register: str, about: About, document: DocumentT, amounts: Sequence[Amount]
-    ) -> OpenedAmounts:
-        """Return what the amounts come to, proved for this question and document alone."""
-        return self.platform.statements.open_amounts(
-            register,
+    def open_numbers(
+        self,
+        registers: Sequence[bytes],
+        about: About,
+        document: DocumentT,
+        numbers: Sequence[NumberAmount],
+    ) -> OpenedNumbers:
+        """Return what the numbers come to, proved for this question and document alone."""
+        return self.platform.statements.open_numbers(
+            b"".join(registers),
             about.begin,
             about.end,
-            encode_amounts(amounts),
+            encode_amounts(numbers),
             document.digest + about.nonce,
         )
 
@@ -129,14 +134,14 @@ class OneProofApplet(AskingApplet[DocumentT]):
     proved: ClassVar[type[ProvedAnswer]]
 
     @abstractmethod
-    def amounts(
+    def numbers(
         self, document: DocumentT, starts: Sequence[int], slot_seconds: int
-    ) -> Sequence[Amount]:
+    ) -> Sequence[NumberAmount]:
         """Return what is to be proved of slots that start at these times."""
 
     def answer(self, about: About, document: DocumentT) -> bytes:
         """Return the encoded answer."""
         slots = self.platform.calendar.slots(IMPORT_REGISTER, about.begin, about.end)
-        amounts = self.amounts(document, slots.starts, self.slot_seconds())
-        opened = self.open_amounts(IMPORT_REGISTER, about, document, amounts)
+        numbers = self.numbers(document, slots.starts, self.slot_seconds())
+        opened = self.open_numbers([IMPORT_CODE], about, document, numbers)
         return self.proved(about, opened.proof, document.digest, opened.certified_days).encode()

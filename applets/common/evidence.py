@@ -8,7 +8,7 @@ meter), `proof` (amounts against commitments).
 Errors: AnswerRefused
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.common.questions import About, MessageRefused
-from protocols.amounts import Amount
+from protocols.amounts import Amount, NumberAmount
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
@@ -27,7 +27,14 @@ from protocols.metrology import (
     Series,
     verify_days,
 )
-from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
+from protocols.proofs import (
+    Malformed,
+    NumbersContext,
+    ProofRefused,
+    StatementContext,
+    verify_amounts,
+    verify_numbers,
+)
 from protocols.proofs.linear import verify_linear
 
 
@@ -109,7 +116,7 @@ class ProofContext:
         *,
         is_stored: bool = False,
     ) -> tuple[int, ...]:
-        """Return what the amounts come to; raise `AnswerRefused` where it is not proved.
+        """Return what the amounts of a stored answer come to; raise `AnswerRefused` if it is wrong.
 
         `is_stored` takes a proof that version 0.1 left unbound to its nonce as well.
         """
@@ -118,6 +125,34 @@ class ProofContext:
                 self._context(series), certified.source(), amounts, proof, name,
                 accept_unbound=is_stored,
             )  # fmt: skip
+        return values
+
+    def numbers(
+        self,
+        certified: Mapping[Series, CertifiedPeriod],
+        numbers: Sequence[NumberAmount],
+        proof: bytes,
+        name: str,
+    ) -> tuple[int, ...]:
+        """Return what the numbers come to, of these registers' days in this order.
+
+        Raises `AnswerRefused` where that is not proved.
+        """
+        series = next(iter(certified))
+        context = NumbersContext(
+            meter=series.meter,
+            registers=tuple(one.register for one in certified),
+            begin=self.about.begin,
+            end=self.about.end,
+            slot_minutes=series.slot_minutes,
+            parameters=self.digest,
+            recipient=self.recipient,
+            purpose=self.purpose,
+            nonce=self.about.nonce,
+        )
+        sources = [period.source() for period in certified.values()]
+        with self._refusals():
+            values, _ = verify_numbers(context, sources, numbers, proof, name)
         return values
 
     def sum_version_1(

@@ -131,6 +131,8 @@ class ProvedAnswer:
     """The answer that one proof over the days of one register is."""
 
     path: ClassVar[Obis]
+    format: ClassVar[tuple[Obis, int] | None] = None
+    """The entry before all others, and the version that it says; None for none."""
     layout: ClassVar[Mapping[str, Obis]]
     """The entries of `proof` and `digest`, in the order of the message."""
     day: ClassVar[Obis]
@@ -150,15 +152,16 @@ class ProvedAnswer:
 
     def encode(self) -> bytes:
         """Return the SML file."""
+        head = [entry(*self.format)] if self.format else []
         parts = [entry(obis, getattr(self, name)) for name, obis in self.layout.items()]
         days = [entry(self.day, day) for day in self.days]
-        return encode_answer(self.about, self.path, [*parts, *days])
+        return encode_answer(self.about, self.path, [*head, *parts, *days])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
         about, entries = decode_answer(data, cls.path)
-        match entries:
+        match entries[1:] if cls.format else entries:
             case [PeriodEntry(value=bytes(first)), PeriodEntry(value=bytes(second)), *rest]:
                 parts = dict(zip(cls.layout, (first, second), strict=True))
                 answer = cls(about=about, days=certified_days(rest, cls.day), **parts)

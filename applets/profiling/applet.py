@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The profiling applet: says which profile a household is like, and never sees a reading.
 
-An `AskingApplet`: the document is a request with profiles, the amounts are what its method tells.
+An `AskingApplet`: the document is a request with profiles, the numbers are what its method tells.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from applets.common.asking import OneProofApplet
 from applets.profiling.messages import ProfilingAnswer, ProfilingQuestion, ProfilingRequest
 from applets.profiling.profiles import ProfilesMalformed
-from protocols.amounts import Amount
+from protocols.amounts import NumberAmount
 
 
 class ProfilingApplet(OneProofApplet[ProfilingRequest]):
@@ -25,8 +25,8 @@ class ProfilingApplet(OneProofApplet[ProfilingRequest]):
         """Return the request that was signed."""
         return ProfilingRequest.decode(payload)
 
-    def amounts(
+    def numbers(
         self, document: ProfilingRequest, starts: Sequence[int], slot_seconds: int
-    ) -> Sequence[Amount]:
+    ) -> Sequence[NumberAmount]:
         """Return what the method tells."""
-        return document.amounts(starts, slot_seconds)
+        return document.numbers(starts, slot_seconds)

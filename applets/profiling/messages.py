@@ -5,9 +5,12 @@ Their form is that of `applets.common.questions`. The path of a question is `PRO
 document `REQUEST` the signed request: a set of profiles and the method. The answer has these
 entries, in this order:
 
+    FORMAT_ENTRY    2
     REQUEST         the request's digest, 32 bytes
-    PROOF           the proof that opens what the method tells (`protocols.proofs.amounts`)
+    PROOF           the proof that opens what the method tells (`protocols.proofs.numbers`)
     CERTIFIED_DAY   a certified day as the certifier signed it; once for each day, in order
+
+`version1` reads the answers of release 0.1; no new question is answered with one.
 
 Errors: MessageRefused, ProfilesMalformed
 """
@@ -18,11 +21,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Final
+from typing import ClassVar, Final
 
 from applets.common.questions import ProvedAnswer, Question
 from applets.profiling.profiles import ProfileSet, ProfilesMalformed, canonical_json
-from protocols.amounts import Amount, Best, Reading, SlotForm, Sum
+from protocols.amounts import (
+    Best,
+    Metered,
+    NumberAmount,
+    QuotientRule,
+    Reading,
+    SlotForm,
+    Sum,
+    Total,
+)
 from sml_codec import Obis
 
 AID: Final = bytes.fromhex("F04D544C010104")
@@ -35,6 +47,10 @@ PROFILING: Final = Obis(bytes.fromhex("81814d030000"))
 REQUEST: Final = Obis(bytes.fromhex("81814d030100"))
 PROOF: Final = Obis(bytes.fromhex("81814d030700"))
 CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d030600"))
+FORMAT_ENTRY: Final = Obis(bytes.fromhex("81814d030800"))
+VERSION: Final = 2
+MOST_UNITS: Final = 4
+"""Of a score, that a watt-hour makes at most."""
 MOST_STEP: Final = 10_000
 
 
@@ -70,8 +86,11 @@ class ProfilingRequest:
         """Return which of so many slots are sampled."""
         return range(self.first, slots, self.step)
 
-    def amounts(self, starts: Sequence[int], slot_seconds: int) -> tuple[Amount, ...]:
-        """Return what is to be proved; raise `ProfilesMalformed` where the slots do not fit."""
+    def numbers(self, starts: Sequence[int], slot_seconds: int) -> tuple[NumberAmount, ...]:
+        """Return what is to be proved; raise `ProfilesMalformed` where the slots do not fit.
+
+        Scores are rounded, half-even: so that no watt-hour makes more than `MOST_UNITS` of them.
+        """
         if self.method is Method.SAMPLE:
             if slot_seconds != self.profiles.slot_seconds:
                 raise ProfilesMalformed("the profiles' slots are not the meter's")
@@ -81,7 +100,10 @@ class ProfilingRequest:
         ]
         if self.method is Method.MATCH:
             return (Best(tuple(forms)),)
-        return tuple(Sum(form) for form in forms)
+        unit = score_unit(forms)
+        return tuple(
+            Total((Metered(0, Sum(form)),), (), unit, QuotientRule.HALF_EVEN) for form in forms
+        )
 
     def encode(self) -> bytes:
         """Return the document that is signed."""
@@ -123,6 +145,11 @@ class ProfilingRequest:
         return sha256(DIGEST_DOMAIN + self.encode()).digest()
 
 
+def score_unit(forms: Sequence[SlotForm]) -> int:
+    """Return by what all scores of a request are divided."""
+    return -(-max(abs(weight) for form in forms for *_, weight in form.runs) // MOST_UNITS)
+
+
 @dataclass(frozen=True, slots=True)
 class ProfilingQuestion(Question):
     """What is a household like, by this signed request?"""
@@ -137,5 +164,6 @@ class ProfilingAnswer(ProvedAnswer):
     """What was asked for, proved."""
 
     path = PROFILING
+    format: ClassVar[tuple[Obis, int] | None] = (FORMAT_ENTRY, VERSION)
     layout = {"digest": REQUEST, "proof": PROOF}  # noqa: RUF012
     day = CERTIFIED_DAY

@@ -5,9 +5,10 @@ Public:  the signed request with its profiles and their weights w[k,t]; the peri
          certifier's public key; the certified days with commitments C[t].
 Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
 Claim:   `match`   profile k has the highest score Σ w[k,t]·x[t] of all
-         `scores`  each profile's score is the one that is opened
+         `scores`  each profile's score is the one that is opened, to whole units of the request
          `sample`  x[t] is what is opened, for one slot in so many
-Proof:   protocols.proofs.amounts (`Best`, `Sum`, `Reading`).
+Proof:   protocols.proofs.numbers (`Best`, `Total`, `Reading`). A stored answer of release 0.1
+         opened exact scores: protocols.proofs.amounts.
 
 The checks are those of `applets.common.evidence`, in its order; the document's is `request`.
 
@@ -38,6 +39,12 @@ from applets.profiling.messages import (
 from applets.profiling.profiles import Profile as Profile
 from applets.profiling.profiles import ProfileSet as ProfileSet
 from applets.profiling.profiles import ProfilesMalformed as ProfilesMalformed
+from applets.profiling.version1 import (
+    ProfilingAnswerVersion1,
+    amounts_version_1,
+    decode_any_answer,
+)
+from protocols.amounts import Total
 from protocols.metrology import Period, Series, SlotState
 
 RECIPIENT: Final = "grid"
@@ -71,19 +78,27 @@ def check_profile(
     """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `request` is the one whose signed document the question carried; raises `ProfilesMalformed`
-    where its profiles do not fit the meter's slots. `is_stored` takes an answer that version 0.1
-    left unbound to its nonce as well.
+    where its profiles do not fit the meter's slots. `is_stored` says that the question is not a
+    new one: then it takes an answer of release 0.1, too.
     """
-    answer = check_message(ProfilingAnswer.decode, data, question.about)
+    decode = decode_any_answer if is_stored else ProfilingAnswer.decode
+    answer = check_message(decode, data, question.about)
     if answer.digest != request.digest:
         raise AnswerRefused("request", "the answer is to another request")
     certified = check_days(answer.days, period, series, certifier)
     starts = starts_of(certified)
-    amounts = request.amounts(starts, 60 * series.slot_minutes)
+    slot_seconds = 60 * series.slot_minutes
+    numbers = request.numbers(starts, slot_seconds)
+    units = [one.divisor if isinstance(one, Total) else 1 for one in numbers]
     proofs = ProofContext(question.about, request.digest, RECIPIENT, PURPOSE)
-    values = proofs.amounts(
-        series, certified, amounts, answer.proof, "the profile", is_stored=is_stored
-    )
+    if isinstance(answer, ProfilingAnswerVersion1):
+        amounts = amounts_version_1(request, starts, slot_seconds)
+        values = proofs.amounts(
+            series, certified, amounts, answer.proof, "the profile", is_stored=True
+        )
+        units = [1] * len(values)
+    else:
+        values = proofs.numbers({series: certified}, numbers, answer.proof, "the profile")
     names = request.profiles.names
     missing = [state is SlotState.MISSING for state in certified.states]
     readings, scores = 0, dict[str, int]()
@@ -91,7 +106,8 @@ def check_profile(
         case Method.MATCH:
             best = names[values[0]]
         case Method.SCORES:
-            scores = dict(zip(names, values, strict=True))
+            whole = [value * unit for value, unit in zip(values, units, strict=True)]
+            scores = dict(zip(names, whole, strict=True))
             best = _highest(scores)
         case Method.SAMPLE:
             known = {

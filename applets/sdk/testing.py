@@ -23,16 +23,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.sdk.apdu import Command, Response
 from applets.sdk.applet import Applet
-from protocols.amounts import AmountsMalformed, decode_amounts
+from protocols.amounts import AmountsMalformed, Total, decode_amounts, decode_numbers, fits
 from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
 from protocols.platform.services import (
     MAX_PEER_MESSAGE,
     Grid,
     OpenedAmounts,
+    OpenedNumbers,
     Platform,
     Slots,
     Transactions,
     Use,
+    names_of,
 )
 
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
@@ -102,6 +104,7 @@ class FakePlatform:
     store: dict[bytes, bytes] = field(default_factory=dict)
     store_bytes: int = 65_536
     released_amounts: list[OpenedAmounts] = field(default_factory=list)
+    released_numbers: list[OpenedNumbers] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
     output_sizes: Mapping[str, int] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -210,6 +213,41 @@ class _FakeStatements(_FakeService):
         days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
         opened = OpenedAmounts(values, _hash(b"proof", seed), days)
         fake.released_amounts.append(opened)
+        return opened
+
+    def open_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedNumbers:
+        fake = self.fake
+        if fake.refuse is not None:
+            raise Refused(fake.refuse)
+        if not fake.may_release:
+            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
+        names = names_of(registers)
+        uses = [fake.household.between(name, begin, end) for name in names]
+        try:
+            described = decode_numbers(amounts)
+        except AmountsMalformed as error:
+            raise Refused(Refusal.MALFORMED, str(error)) from None
+        known = [
+            [
+                0 if state == MISSING else watt_hours
+                for watt_hours, state in zip(use.watt_hours, use.states, strict=True)
+            ]
+            for use in uses
+        ]
+        if not fits(described, list(map(len, known))):
+            raise Refused(Refusal.MALFORMED, "a number is of other registers, or of other slots")
+        values = tuple(
+            number.value_of(known) if isinstance(number, Total) else number.value_of(known[0])
+            for number in described
+        )
+        seed = f"{registers.hex()} {begin} {end} {values} ".encode() + amounts + context
+        days = tuple(
+            f"{name} day {day}".encode() for name in names for day in range((end - begin) // 86_400)
+        )
+        opened = OpenedNumbers(values, _hash(b"proof", seed), days)
+        fake.released_numbers.append(opened)
         return opened
 
 

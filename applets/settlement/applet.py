@@ -2,14 +2,14 @@
 """The settlement applet: says what a period's use was worth at an index, and never sees a reading.
 
 An `AskingApplet`, installed with the key of whoever settles: the document is a price index, the
-amount Σ price·use.
+number Σ price·use, rounded to 10^-2 of the currency.
 """
 
 from collections.abc import Sequence
 
 from applets.common.asking import OneProofApplet
-from applets.settlement.messages import SettlementAnswer, SettlementQuestion
-from protocols.amounts import SlotForm, Sum
+from applets.settlement.messages import SettlementAnswer, SettlementQuestion, settled_total
+from protocols.amounts import Total
 from tariffs import PriceIndex
 
 
@@ -25,8 +25,8 @@ class SettlementApplet(OneProofApplet[PriceIndex]):
         """Return the index that was signed."""
         return PriceIndex.decode(payload)
 
-    def amounts(
+    def numbers(
         self, document: PriceIndex, starts: Sequence[int], slot_seconds: int
-    ) -> Sequence[Sum]:
-        """Return the one sum, weighted with the prices."""
-        return [Sum(SlotForm.of_each(document.weights(starts, slot_seconds)))]
+    ) -> Sequence[Total]:
+        """Return the one sum, weighted with the prices and rounded."""
+        return [settled_total(document.weights(starts, slot_seconds))]

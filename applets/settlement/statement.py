@@ -3,9 +3,11 @@
 
 Public:  the signed price index; the period; the certifier's public key; the certified days with
          commitments C[t]; value.
-Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G.
-Claim:   value = Σ price[t]·x[t] over every slot of the period.
-Proof:   protocols.proofs.amounts, one `Sum`. Of an answer of version 0.1: protocols.proofs.linear.
+Secret:  uses x[t] and blindings r[t] with C[t] = x[t]·H + r[t]·G; what was rounded away.
+Claim:   value is Σ price[t]·x[t] over every slot of the period, rounded half-even to 10^-2 of the
+         currency.
+Proof:   protocols.proofs.numbers, one `Total`. A stored answer of release 0.1 opened the exact sum:
+         protocols.proofs.amounts or .linear.
 
 The checks are those of `applets.common.evidence`, in its order; the document's is `index`.
 
@@ -24,8 +26,17 @@ from applets.common.evidence import (
     check_message,
     starts_of,
 )
-from applets.settlement.messages import SettlementQuestion
-from applets.settlement.version1 import SettlementAnswerVersion1, decode_any_answer
+from applets.settlement.messages import (
+    PENNY,
+    SettlementAnswer,
+    SettlementQuestion,
+    settled_total,
+)
+from applets.settlement.version1 import (
+    ExactSettlementAnswer,
+    SettlementAnswerVersion1,
+    decode_any_answer,
+)
 from protocols.amounts import SlotForm, Sum
 from protocols.metrology import Period, Series, SlotState
 from tariffs import PriceIndex
@@ -39,7 +50,7 @@ class SettledPeriod:
     """What a customer's use was worth, proved."""
 
     value: int
-    """In 10^-9 of the index's currency."""
+    """In 10^-9 of the index's currency: whole pennies, but of a stored answer of release 0.1."""
     slots: int
     missing: tuple[int, ...]
     """The starts of the slots whose use is unknown and not in the value."""
@@ -52,13 +63,18 @@ def check_settlement(
     period: Period,
     series: Series,
     certifier: Ed25519PublicKey,
+    *,
+    is_stored: bool = False,
 ) -> SettledPeriod:
     """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `index` is the one whose signed document the question carried; raises `UnpricedSlot` where it
     has no price for a slot.
+    `is_stored` says that the question is not a new one: then it takes an answer of release 0.1,
+    too.
     """
-    answer = check_message(decode_any_answer, data, question.about)
+    decode = decode_any_answer if is_stored else SettlementAnswer.decode
+    answer = check_message(decode, data, question.about)
     if answer.digest != index.digest:
         raise AnswerRefused("index", "the answer was worked out under another index")
     certified = check_days(answer.days, period, series, certifier)
@@ -67,9 +83,13 @@ def check_settlement(
     proofs = ProofContext(question.about, index.digest, RECIPIENT, PURPOSE)
     if isinstance(answer, SettlementAnswerVersion1):
         value = proofs.sum_version_1(series, certified, weights, answer.proof)
-    else:
+    elif isinstance(answer, ExactSettlementAnswer):
         amount = Sum(SlotForm.of_each(weights))
         (value,) = proofs.amounts(series, certified, [amount], answer.proof, "the value")
+    else:
+        days, number = {series: certified}, settled_total(weights)
+        (pennies,) = proofs.numbers(days, [number], answer.proof, "the value")
+        value = pennies * PENNY
     states = zip(starts, certified.states, strict=True)
     missing = tuple(start for start, state in states if state is SlotState.MISSING)
     return SettledPeriod(value, len(starts), missing)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settlement answers as version 0.1 gave them. Frozen: ledgers hold such answers.
+"""Settlement answers of exact values, as release 0.1 gave them. Frozen: ledgers hold such answers.
 
-No applet makes one any more (`messages`). These had the entries, in this order:
+No applet makes one any more, and no new question takes one (`messages`). They had two forms. One
+had no format, PROOF, INDEX and the days, and its proof opened Σ price·use as an amount
+(`protocols.proofs.amounts`). The other had these entries, in this order:
 
     VALUE           Σ price·use, in 10^-9 of the currency (DLMS unit 10)
     OPENING         Σ price·blinding, 32 bytes
@@ -25,7 +27,7 @@ from applets.common.questions import (
     entry,
     require_size,
 )
-from applets.settlement.messages import CERTIFIED_DAY, INDEX, SETTLEMENT, SettlementAnswer
+from applets.settlement.messages import CERTIFIED_DAY, FORMAT, INDEX, SETTLEMENT, SettlementAnswer
 from protocols.proofs.linear import OPENING_SIZE
 from sml_codec import Obis, PeriodEntry
 
@@ -37,7 +39,14 @@ NANO: Final = -9
 
 
 @dataclass(frozen=True, slots=True)
-class SettlementAnswerVersion1(SettlementAnswer):
+class ExactSettlementAnswer(SettlementAnswer):
+    """What the use was worth, to 10^-9 of the currency, opened as an amount."""
+
+    format = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementAnswerVersion1(ExactSettlementAnswer):
     """What the use was worth, and the opening of that one sum."""
 
     def __post_init__(self) -> None:
@@ -78,8 +87,10 @@ class SettlementAnswerVersion1(SettlementAnswer):
 
 
 def decode_any_answer(data: bytes) -> SettlementAnswer:
-    """Return the answer in `data`, of this version or the first; raise `MessageRefused`."""
+    """Return the answer in `data`, of this version or an older one; raise `MessageRefused`."""
     _, entries = decode_answer(data, SETTLEMENT)
+    if entries and entries[0].obis == FORMAT:
+        return SettlementAnswer.decode(data)
     if entries and entries[0].obis == VALUE:
         return SettlementAnswerVersion1.decode(data)
-    return SettlementAnswer.decode(data)
+    return ExactSettlementAnswer.decode(data)

@@ -19,7 +19,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from hub.machine.limits import MILLISECOND_FUEL, SECOND_FUEL
-from protocols.amounts import Amount, Peaks, Reading
+from protocols.amounts import (
+    Amount,
+    Combine,
+    Least,
+    Most,
+    NumberAmount,
+    Peaks,
+    Reading,
+    Rounding,
+    Total,
+    TotalStep,
+)
 from protocols.platform.errors import Refusal, Refused
 
 FOREGROUND_FUEL: Final = SECOND_FUEL // 2
@@ -99,6 +110,31 @@ def cost_of_amounts(
     comparisons = sum(amount.comparisons for amount in amounts)
     memory = _BASE_BYTES + cells * _CELL_BYTES + comparisons * _COMPARISON_BYTES
     return WorkCost(describe, check, prove, memory)
+
+
+def cost_of_numbers(
+    numbers: Sequence[NumberAmount], size: int, slots: int, days: int, releases: int
+) -> WorkCost:
+    """Return the cost of numbers of several registers; `days` are those of all of them."""
+    amounts: list[Amount] = []
+    steps = 0
+    for number in numbers:
+        if not isinstance(number, Total):
+            amounts.append(number)
+            continue
+        amounts += (one.amount for one in number.metered)
+        steps += 1 + sum(map(_hidden_steps, number.steps))
+    return cost_of_amounts(amounts, size, slots, days, releases, steps)
+
+
+def _hidden_steps(step: TotalStep) -> int:
+    match step:
+        case Combine():
+            return 0
+        case Rounding():
+            return 1
+        case Least(places) | Most(places):
+            return len(places) - 1
 
 
 def _spread_out(amount: Amount) -> int:

@@ -15,17 +15,20 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from protocols.amounts import decode_amounts
+from protocols.amounts import decode_amounts, decode_numbers
 from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.proofs import (
     FalseStatement,
+    NumbersContext,
     SlotOpening,
+    Source,
     StatementContext,
     VectorOpening,
     open_amounts,
+    open_numbers,
 )
 from protocols.proofs.group import decode_scalar, encode_scalar
 
@@ -40,35 +43,43 @@ Told = tuple[tuple[int, ...], bytes]
 """Values, and what proves them."""
 
 
+ProvedDays: TypeAlias = tuple[Sequence[bytes], SlotOpening | VectorOpening]
+"""A register's certified days, encoded, and what opens them."""
+
+
 def amounts_task(
-    about: StatementContext,
-    days: Sequence[bytes],
-    opening: SlotOpening | VectorOpening,
+    about: StatementContext, sources: Sequence[ProvedDays], amounts: bytes, seed: bytes
+) -> bytes:
+    """Return the task of proving amounts over the days of one register."""
+    return _task("amounts", about.register, about, sources, amounts, seed)
+
+
+def numbers_task(
+    about: NumbersContext, sources: Sequence[ProvedDays], amounts: bytes, seed: bytes
+) -> bytes:
+    """Return the task of proving numbers of several registers, with the days of each."""
+    return _task("numbers", [*about.registers], about, sources, amounts, seed)
+
+
+def _task(
+    kind: str,
+    registers: bytes | list[bytes],
+    about: StatementContext | NumbersContext,
+    sources: Sequence[ProvedDays],
     amounts: bytes,
     seed: bytes,
 ) -> bytes:
-    """Return the task of proving amounts over encoded certified days."""
-    if isinstance(opening, VectorOpening):
-        blindings = [encode_scalar(opening.blinding)]
-    else:
-        blindings = [encode_scalar(one) for one in opening.blindings]
     context = [
-        about.meter, about.register, about.begin, about.end, about.slot_minutes,
+        about.meter, registers, about.begin, about.end, about.slot_minutes,
         about.parameters, about.recipient, about.purpose, about.nonce,
     ]  # fmt: skip
+    return encode_row([kind, context, [_packed(*one) for one in sources], amounts, seed])
+
+
+def _packed(days: Sequence[bytes], opening: SlotOpening | VectorOpening) -> list[Any]:
     is_vector = isinstance(opening, VectorOpening)
-    return encode_row(
-        [
-            "amounts",
-            context,
-            [*days],
-            is_vector,
-            [*opening.uses],
-            b"".join(blindings),
-            amounts,
-            seed,
-        ]
-    )
+    held = [opening.blinding] if isinstance(opening, VectorOpening) else opening.blindings
+    return [[*days], is_vector, [*opening.uses], b"".join(map(encode_scalar, held))]
 
 
 def work_off(task: bytes) -> bytes:
@@ -91,28 +102,29 @@ def outcome_of(data: bytes) -> Told | None:
             return None
 
 
-def _amounts(
-    context: Sequence[Any],
-    days: Sequence[bytes],
-    is_vector: bool,
-    uses: Sequence[int],
-    blindings: bytes,
-    amounts: bytes,
-    seed: bytes,
-) -> Told:
+def _amounts(context: Sequence[Any], sources: Sequence[Any], amounts: bytes, seed: bytes) -> Told:
+    [source] = map(_source, sources)
+    return open_amounts(StatementContext(*context), source, decode_amounts(amounts), seed)
+
+
+def _numbers(context: Sequence[Any], sources: Sequence[Any], amounts: bytes, seed: bytes) -> Told:
+    meter, registers, *rest = context
+    about = NumbersContext(meter, tuple(registers), *rest)
+    return open_numbers(about, [*map(_source, sources)], decode_numbers(amounts), seed)
+
+
+def _source(packed: Sequence[Any]) -> Source:
+    days, is_vector, uses, blindings = packed
     scalars = tuple(
         decode_scalar(blindings[at : at + _SCALAR]) for at in range(0, len(blindings), _SCALAR)
     )
     opening: SlotOpening | VectorOpening = SlotOpening(tuple(uses), scalars)
     if is_vector:
         opening = VectorOpening(tuple(uses), scalars[0])
-    period = CertifiedPeriod(tuple(map(CertifiedDay.decode, days)))
-    return open_amounts(
-        StatementContext(*context), period.source(opening), decode_amounts(amounts), seed
-    )
+    return CertifiedPeriod(tuple(map(CertifiedDay.decode, days))).source(opening)
 
 
-KINDS: Final[Mapping[str, Callable[..., Told]]] = {"amounts": _amounts}
+KINDS: Final[Mapping[str, Callable[..., Told]]] = {"amounts": _amounts, "numbers": _numbers}
 
 
 def main() -> None:

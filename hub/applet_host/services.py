@@ -7,26 +7,34 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from hub.applet_host.command import CommandStack
-from hub.applet_host.cost import cost_of_amounts, cost_of_days
+from hub.applet_host.cost import cost_of_amounts, cost_of_days, cost_of_numbers
 from hub.applet_host.desk import StatementCase, StatementDesk
-from hub.applet_host.prover import amounts_task
+from hub.applet_host.prover import ProvedDays, amounts_task, numbers_task
 from hub.certifier import Certification
-from hub.disclosure import Disclosure, Form, Number, ReleaseRequest, number_of
+from hub.disclosure import Disclosure, Form, Number, ReleaseRequest, number_of, numbers_of
 from hub.machine.manifest import Manifest
 from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
-from protocols.amounts import decode_amounts
+from protocols.amounts import Total, decode_amounts, decode_numbers, fits
 from protocols.metrology import Period
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Grid, OpenedAmounts, Slots, Use
-from protocols.proofs import StatementContext
+from protocols.platform.services import (
+    Grid,
+    OpenedAmounts,
+    OpenedNumbers,
+    Slots,
+    Use,
+    codes_of,
+    names_of,
+)
+from protocols.proofs import NumbersContext, StatementContext
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -108,77 +116,131 @@ class HubStatements:
         """
         self.stack.require_record()
         question = self.desk.accept(register, begin, end, amounts, context)
-        meter, period, about = self._statement(register, begin, end, context)
-        slots = (end - begin) // (60 * about.slot_minutes)
-        days = sum(1 for _ in period.days(meter.zone))
+        meter = _register(self.registers, register)
+        parameters, nonce = _parts_of(context)
+        asked = self._asked([meter], begin, end)
         described = decode_amounts(amounts)
-        if any(form.end > slots for amount in described for form in amount.forms):
+        if any(form.end > asked.slots for amount in described for form in amount.forms):
             raise Refused(Refusal.MALFORMED)
-
-        def request(numbers: tuple[Number, ...]) -> ReleaseRequest:
-            return ReleaseRequest(
-                applet=self.applet,
-                package=self.package,
-                recipient=self.manifest.recipient,
-                purpose=self.manifest.purpose,
-                days=days,
-                numbers=numbers,
-                subject=about.parameters,
-            )
-
-        step, named = 60 * about.slot_minutes, self._named(register)
-        outline = Form(begin, step, (), register=named)
-        certified: list[Certification] = []
-
-        def task() -> bytes:
-            encoded = [day.day.encode() for day in certified]
-            opening = meter.certifier.opening(certified)
-            return amounts_task(about, encoded, opening, amounts, self.randomness(SEED_SIZE))
-
+        series, named = meter.certifier.series, self._named(register)
+        about = StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=begin,
+            end=end,
+            slot_minutes=series.slot_minutes,
+            parameters=parameters,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            nonce=nonce,
+        )
+        outline = Form(begin, asked.step, (), register=named)
         case = StatementCase(
             question,
-            cost_of_amounts(
-                described, len(amounts), slots, days, self.disclosure.log.count("release")
+            cost_of_amounts(described, len(amounts), asked.slots, asked.days, self._releases),
+            self._request(
+                asked, parameters, [Number(one.kind, (outline,), 0) for one in described]
             ),
-            request(tuple(Number(one.kind, (outline,), 0) for one in described)),
-            lambda: request(tuple(number_of(one, begin, step, slots, named) for one in described)),
-            task,
+            lambda: self._request(
+                asked,
+                parameters,
+                [number_of(one, begin, asked.step, asked.slots, named) for one in described],
+            ),
+            lambda: amounts_task(about, asked.sources(), amounts, self.randomness(SEED_SIZE)),
         )
-        self.desk.require_possible(case)
-        try:
-            certified += meter.certifications(period)
-        except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
-        values, proof = self.desk.answer(case)
-        return OpenedAmounts(values, proof, tuple(day.day.encode() for day in certified))
+        values, proof, days = self._answer(case, asked)
+        return OpenedAmounts(values, proof, days)
 
-    def _statement(
-        self, register: str, begin: int, end: int, context: bytes
-    ) -> tuple[MeteredRegister, Period, StatementContext]:
-        meter = _register(self.registers, register)
-        period = _period(meter, begin, end)
-        parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
-        if len(nonce) not in NONCE_SIZES:
+    def open_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedNumbers:
+        """Return the numbers and the proof; raise `Refused` where that may not be.
+
+        Raises `WorkInProgress` where the proof takes long and is not made yet.
+        """
+        self.stack.require_record()
+        question = self.desk.accept(registers, begin, end, amounts, context)
+        names = names_of(registers)
+        meters = [_register(self.registers, name) for name in names]
+        parameters, nonce = _parts_of(context)
+        asked = self._asked(meters, begin, end)
+        described = decode_numbers(amounts)
+        slots = [asked.slots] * len(meters)
+        if not fits(described, slots):
             raise Refused(Refusal.MALFORMED)
-        # Before anything is counted or opened day by day: a period may claim 200 years.
-        if not meter.may_have(period):
-            raise Refused(Refusal.INCOMPLETE)
-        series = meter.certifier.series
-        return (
-            meter,
-            period,
-            StatementContext(
-                meter=series.meter,
-                register=series.register,
-                begin=begin,
-                end=end,
-                slot_minutes=series.slot_minutes,
-                parameters=parameters,
-                recipient=self.manifest.recipient,
-                purpose=self.manifest.purpose,
-                nonce=nonce,
-            ),
+        series = meters[0].certifier.series
+        about = NumbersContext(
+            meter=series.meter,
+            registers=tuple(codes_of(registers)),
+            begin=begin,
+            end=end,
+            slot_minutes=series.slot_minutes,
+            parameters=parameters,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            nonce=nonce,
         )
+        called = [self._named(name) for name in names]
+        outline = Form(begin, asked.step, (), register=called[0])
+        kinds = [
+            kind
+            for one in described
+            for kind in (one.kinds if isinstance(one, Total) else (one.kind,))
+        ]
+        case = StatementCase(
+            question,
+            cost_of_numbers(
+                described, len(amounts), asked.slots, asked.days * len(meters), self._releases
+            ),
+            self._request(asked, parameters, [Number(kind, (outline,), 0) for kind in kinds]),
+            lambda: self._request(
+                asked,
+                parameters,
+                [
+                    number
+                    for one in described
+                    for number in numbers_of(one, begin, asked.step, slots, called)
+                ],
+            ),
+            lambda: numbers_task(about, asked.sources(), amounts, self.randomness(SEED_SIZE)),
+        )
+        values, proof, days = self._answer(case, asked)
+        return OpenedNumbers(values, proof, days)
+
+    def _answer(
+        self, case: StatementCase, asked: "_Asked"
+    ) -> tuple[tuple[int, ...], bytes, tuple[bytes, ...]]:
+        self.desk.require_possible(case)
+        asked.open()
+        values, proof = self.desk.answer(case)
+        return values, proof, tuple(day.day.encode() for days in asked.certified for day in days)
+
+    def _request(
+        self, asked: "_Asked", parameters: bytes, numbers: Sequence[Number]
+    ) -> ReleaseRequest:
+        """Return one request for all registers: what is told together is told at once."""
+        return ReleaseRequest(
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            days=asked.days,
+            numbers=tuple(numbers),
+            subject=parameters,
+        )
+
+    def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
+        period = _period(meters[0], begin, end)
+        # Before anything is counted or opened day by day: a period may claim 200 years.
+        if not all(meter.may_have(period) for meter in meters):
+            raise Refused(Refusal.INCOMPLETE)
+        step = 60 * meters[0].slot_minutes
+        days = sum(1 for _ in period.days(meters[0].zone))
+        return _Asked(tuple(meters), period, days, step, (end - begin) // step)
+
+    @property
+    def _releases(self) -> int:
+        return self.disclosure.log.count("release")
 
     def _named(self, register: str) -> str:
         """Return how the guard names a register: the main one by no name."""
@@ -250,6 +312,42 @@ def _register(registers: Mapping[str, MeteredRegister], name: str) -> MeteredReg
     if name not in registers:
         raise Refused(Refusal.NOT_FOUND)
     return registers[name]
+
+
+def _parts_of(context: bytes) -> tuple[bytes, bytes]:
+    """Return the digest and the nonce that a context is."""
+    parameters, nonce = context[:DIGEST_SIZE], context[DIGEST_SIZE:]
+    if len(nonce) not in NONCE_SIZES:
+        raise Refused(Refusal.MALFORMED)
+    return parameters, nonce
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The registers and days that a question is about; the days are opened when it is paid for."""
+
+    meters: tuple[MeteredRegister, ...]
+    period: Period
+    days: int
+    step: int
+    """Seconds of a slot."""
+    slots: int
+    certified: list[list[Certification]] = field(default_factory=list)
+    """Of each register."""
+
+    def open(self) -> None:
+        """Open the days; raise `Refused` (INCOMPLETE) where one is not certified."""
+        try:
+            self.certified.extend(meter.certifications(self.period) for meter in self.meters)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+
+    def sources(self) -> list[ProvedDays]:
+        """Return what a proof follows from."""
+        return [
+            ([day.day.encode() for day in days], meter.certifier.opening(days))
+            for meter, days in zip(self.meters, self.certified, strict=True)
+        ]
 
 
 def _period(meter: MeteredRegister, begin: int, end: int) -> Period:

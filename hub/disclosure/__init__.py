@@ -20,6 +20,7 @@ from hub.disclosure.requests import (
     ReleaseRequest,
     Weights,
     number_of,
+    numbers_of,
 )
 from hub.disclosure.rules import ReleaseRefused
 
@@ -46,4 +47,5 @@ __all__ = [
     "Weights",
     "knowledge_of",
     "number_of",
+    "numbers_of",
 ]

@@ -83,6 +83,7 @@ def number_facts(request: ReleaseRequest, minutes: Mapping[str, int]) -> dict[st
             {
                 "kind": number.kind,
                 "forms": [_packed(form, number.kind) for form in number.forms],
+                **_registers(number.forms, request.form.register),
                 "bits": number.bits,
                 "least_minutes": minutes[number.kind],
             }
@@ -90,6 +91,12 @@ def number_facts(request: ReleaseRequest, minutes: Mapping[str, int]) -> dict[st
         ],
         "bits": sum(number.bits for number in request.numbers),
     }
+
+
+def _registers(forms: Sequence[Form], own: str) -> dict[str, list[str]]:
+    """Return the register of each form, where one is of another than the request's own."""
+    registers = [form.register for form in forms]
+    return {"registers": registers} if set(registers) != {own} else {}
 
 
 def release_of(entry: LogEntry) -> Release:
@@ -101,8 +108,10 @@ def release_of(entry: LogEntry) -> Release:
         [{**facts, "kind": facts["statement"], "forms": [facts.get("weights")]}],
     )
 
-    def form(weights: bytes, kind: str) -> Form:
-        about, register = (facts["begin"], facts["slot_seconds"]), facts.get("register", "")
+    own = facts.get("register", "")
+
+    def form(weights: bytes, kind: str, register: str) -> Form:
+        about = facts["begin"], facts["slot_seconds"]
         if kind == Reading.kind:
             slots, place = _SAMPLE.unpack(weights)
             one = (0,) * place + (1,) + (0,) * (slots - place - 1)
@@ -124,7 +133,14 @@ def release_of(entry: LogEntry) -> Release:
         numbers=tuple(
             Number(
                 part["kind"],
-                tuple(form(weights, part["kind"]) for weights in part["forms"]),
+                tuple(
+                    form(weights, part["kind"], register)
+                    for weights, register in zip(
+                        part["forms"],
+                        part.get("registers", [own] * len(part["forms"])),
+                        strict=True,
+                    )
+                ),
                 part["bits"],
                 part.get("least_minutes", LEAST_MINUTES),
             )

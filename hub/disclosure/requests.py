@@ -6,7 +6,19 @@ from dataclasses import dataclass, replace
 
 from hub.disclosure.consents import LEAST_MINUTES
 from hub.disclosure.knowledge import LARGEST_USE_WH, Form, answer_bits
-from protocols.amounts import Amount, Best, Excess, Peaks, Reading, SlotForm, Sum, Tiered
+from protocols.amounts import (
+    Amount,
+    Best,
+    Excess,
+    NumberAmount,
+    Peaks,
+    Reading,
+    SlotForm,
+    Sum,
+    Tiered,
+    Total,
+    bounds_of,
+)
 
 Wanted = tuple[bytes, bytes, str, str, str]
 """What a consent has to be about: applet, package, recipient, purpose, statement."""
@@ -69,6 +81,32 @@ def number_of(
         case Reading():
             one = replace(form(*amount.forms), is_sample=True)
             return Number(amount.kind, (one,), LARGEST_USE_WH.bit_length())
+
+
+def numbers_of(
+    amount: NumberAmount,
+    begin: int,
+    slot_seconds: int,
+    slots: Sequence[int],
+    registers: Sequence[str],
+) -> list[Number]:
+    """Return what telling a number of several registers tells: one of each kind it is made of.
+
+    The bits are those of the one number that is told, and count once.
+    """
+    if not isinstance(amount, Total):
+        return [number_of(amount, begin, slot_seconds, slots[0], registers[0])]
+    forms: dict[str, list[Form]] = {}
+    for one in amount.metered:
+        place = one.register
+        parts = number_of(one.amount, begin, slot_seconds, slots[place], registers[place])
+        forms.setdefault(parts.kind, []).extend(parts.forms)
+    low, high = amount.range_of([bounds_of(one.amount, LARGEST_USE_WH) for one in amount.metered])
+    bits = (high - low).bit_length()
+    return [
+        Number(kind, tuple(forms[kind]), 0 if place else bits)
+        for place, kind in enumerate(amount.kinds)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ the applet's call with a trap and is kept in `pending`, for the instance to tell
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
@@ -22,10 +22,17 @@ from hub.machine._abi import Err, Function, Malformed, Ok
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.manifest import SUMS, Confinement, Manifest
 from hub.text import printable
-from protocols.amounts import AmountsMalformed, decode_amounts
+from protocols.amounts import (
+    Amount,
+    AmountsMalformed,
+    NumberAmount,
+    Total,
+    decode_amounts,
+    decode_numbers,
+)
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.rows import Needs
-from protocols.platform.services import Platform
+from protocols.platform.services import Platform, names_of
 from protocols.platform.table import IMPORTS, Kind, Leaf, PlatformCall, pack, unpack, writer
 
 SHORTEST_DAY: Final = 23 * 3600
@@ -110,6 +117,8 @@ class Host:
         match needs:
             case Needs.AMOUNTS:
                 granted = self._grants_amounts(sized)
+            case Needs.NUMBERS:
+                granted = self._grants_numbers(sized)
             case Needs.SUMS:
                 granted = any(grant.kind in SUMS for grant in manifest.statements)
             case Needs.ROOM:
@@ -131,9 +140,9 @@ class Host:
         if not granted:
             raise Refused(Refusal.NOT_GRANTED, f"the manifest does not say: {needs.value}")
 
-    def _grants(self, kind: str, sized: Mapping[str, Any]) -> bool:
+    def _grants(self, kind: str, register: str, sized: Mapping[str, Any]) -> bool:
         for grant in self._manifest.statements:
-            if grant.kind == kind and sized["register"] in grant.registers:
+            if grant.kind == kind and register in grant.registers:
                 return bool(sized["end"] - sized["begin"] >= grant.minimum_days * SHORTEST_DAY)
         return False
 
@@ -142,8 +151,23 @@ class Host:
             amounts = decode_amounts(sized["amounts"])
         except AmountsMalformed as error:
             raise Refused(Refusal.MALFORMED, str(error)) from None
-        if not all(self._grants(amount.kind, sized) for amount in amounts):
+        register = sized["register"]
+        if not all(self._grants(amount.kind, register, sized) for amount in amounts):
             return False
+        return self._within_comparisons(amounts)
+
+    def _grants_numbers(self, sized: Mapping[str, Any]) -> bool:
+        try:
+            names = names_of(sized["registers"])
+            numbers = decode_numbers(sized["amounts"])
+            parts = [pair for number in numbers for pair in _kinds_of(number)]
+            granted = [self._grants(kind, names[place], sized) for place, kind in parts]
+        except (AmountsMalformed, IndexError) as error:
+            raise Refused(Refusal.MALFORMED, str(error)) from None
+        return all(granted) and self._within_comparisons(numbers)
+
+    @staticmethod
+    def _within_comparisons(amounts: Sequence[Amount | NumberAmount]) -> bool:
         if sum(amount.comparisons for amount in amounts) > limits.MAX_COMPARISONS:
             raise Refused(Refusal.TOO_MUCH)
         return True
@@ -159,6 +183,13 @@ class Host:
         self._log_left -= len(text) + 1
         if self._log_left <= 0:
             self._platform.log.write("(the rest of the log was dropped)")
+
+
+def _kinds_of(number: NumberAmount) -> list[tuple[int, str]]:
+    """Return the kinds a number is made of, each after the place of its register."""
+    if isinstance(number, Total):
+        return [(one.register, one.amount.kind) for one in number.metered]
+    return [(0, number.kind)]
 
 
 @cache

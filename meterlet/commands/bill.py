@@ -30,14 +30,15 @@ def _facts(found: AnyResult) -> tuple[dict[str, Any], str]:
     """Return what a right bundle says, and the same in a sentence."""
     match found:
         case VerifiedBillBundle():
-            says = {
+            says: dict[str, Any] = {
                 "tariff": found.tariff,
                 "currency": found.currency,
-                "total": found.bill.total,
-                "total_exact": str(found.bill.total_exact),
-                "exact_decimals": found.bill.exact_decimals,
+                "total": f"{found.total:f}",
             }
-            sentence = f"{found.bill.total} {found.currency} under {found.tariff}"
+            if found.exact is not None:
+                says["total_exact"] = str(found.exact.total_exact)
+                says["exact_decimals"] = found.exact.exact_decimals
+            sentence = f"{found.total:f} {found.currency} under {found.tariff}"
         case VerifiedSettlementBundle():
             says = {
                 "series": found.series,

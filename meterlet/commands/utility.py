@@ -202,7 +202,7 @@ def request_profile(
 
 def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     """Return a verified bill as the JSON outputs show it."""
-    bill = billed.verified.bill
+    bill = billed.verified
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,
@@ -212,9 +212,7 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "tariff": bill.tariff_name,
         "tariff_digest": bill.tariff_digest.hex(),
         "currency": bill.currency,
-        "total": bill.total,
-        "total_exact": str(bill.total_exact),
-        "exact_decimals": bill.exact_decimals,
+        "total": f"{bill.total:f}",
         "days": billed.verified.days,
         "slots": billed.verified.slots,
         "missing_slots": [utc_text(start) for start in billed.verified.missing],

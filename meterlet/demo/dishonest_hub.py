@@ -6,9 +6,8 @@ and lies as consistently as that allows; only the certifier, which is sealed, is
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,7 +15,7 @@ import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import BillAnswer, BillQuestion, Proved
+from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.statement import PURPOSE, RECIPIENT
 from applets.common.questions import Instruction
 from hub.card.connection import CardConnection
@@ -33,33 +32,19 @@ from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.platform.services import Platform
 from protocols.proofs import (
+    NumbersContext,
     PointVector,
-    Prover,
-    Quantity,
     SlotOpening,
-    StatementContext,
+    Source,
     commit,
     commit_many,
-    verify_amounts,
+    open_numbers,
 )
-from protocols.proofs.amounts import PROTOCOL, VERSION, state_amounts
 from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
-from tariffs import Register, Tariff, combine_states, split_signed_tariff
+from tariffs import Tariff, combine_states, split_signed_tariff
 
 LONG_ANSWER: Final = 1000
 """Only the bill's answer is as long; a bit flipped there hits the message, not the handshake."""
-
-
-class FalseProver(Prover):
-    """A prover that opens whatever it is handed, where an honest one sees that it is not so."""
-
-    def open(self, label: str, quantity: Quantity) -> int:
-        """Send value and blinding."""
-        value, blinding = quantity.opened()
-        self._say(label, quantity)
-        self._channel.send_scalar("value", value)
-        self._channel.send_scalar("blinding", blinding)
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +57,22 @@ class Lie:
     device: Device
 
     @property
-    def days(self) -> list[CertifiedDay]:
-        """The answer's days."""
-        return [CertifiedDay.decode(day) for day in self.drawn.days]
+    def encoded(self) -> tuple[bytes, ...]:
+        """The answer's days of the import register; that is what is lied about."""
+        code = self.device.main.channel.register
+        if code not in self.answer.registers:
+            raise ValueError("the bill does not depend on what was used: nothing to lie about")
+        return self.answer.registers[code]
 
     @property
-    def drawn(self) -> Proved:
-        """What the answer says of the import register; that is what is lied about."""
-        if self.answer.drawn is None:
-            raise ValueError("the bill does not depend on what was used: nothing to lie about")
-        return self.answer.drawn
+    def days(self) -> list[CertifiedDay]:
+        """The same, decoded."""
+        return [CertifiedDay.decode(day) for day in self.encoded]
 
-    def with_drawn(self, **changes: Any) -> BillAnswer:
-        """Return an answer that says something else of the import register."""
-        return replace(self.answer, drawn=replace(self.drawn, **changes))
+    def with_days(self, days: Sequence[bytes]) -> BillAnswer:
+        """Return an answer with other days of the import register."""
+        changed = {self.device.main.channel.register: tuple(days)}
+        return replace(self.answer, registers={**self.answer.registers, **changed})
 
     @property
     def opening(self) -> SlotOpening:
@@ -98,10 +85,10 @@ class Lie:
 
     @property
     def plan(self) -> Plan:
-        """Which amounts make the bill."""
-        certified = CertifiedPeriod(tuple(self.days))
-        starts = [t for grid in certified.grids for t in grid.boundaries()[:-1]]
-        states = combine_states([one.states for one in (certified, *self._fed_in)])
+        """What the bill is of."""
+        periods = self._periods
+        starts = [t for grid in periods[0].grids for t in grid.boundaries()[:-1]]
+        states = combine_states([one.states for one in periods])
         seconds = 60 * self.device.main.slot_minutes
         begin, end = self.question.about.begin, self.question.about.end
         return plan_bill(self.tariff, starts, seconds, states, begin, end)
@@ -109,48 +96,47 @@ class Lie:
     def from_opening(self, opening: SlotOpening) -> BillAnswer:
         """Return the answer that these uses and blindings would make of the certified days.
 
-        Of amounts that take more than openings, the proof is over commitments that fit them: over
-        those in the certified days there is none.
+        The proof is over commitments that fit them: over those in the certified days there is none.
         """
-        plan, source = self.plan, CertifiedPeriod(tuple(self.days)).source(opening)
-        if not plan.is_one_sum:
-            source = replace(source, commitment=commit_many(opening.uses, opening.blindings))
-        prover = FalseProver(self._context().transcript(PROTOCOL, VERSION), os.urandom(32))
-        values = state_amounts(prover, source, plan.amounts(Register.IMPORT))
-        total = Decimal(plan.bill((*values, *self._credited(plan))).total)
-        return replace(self.with_drawn(proof=prover.finish()), total=total)
-
-    @property
-    def _fed_in(self) -> list[CertifiedPeriod]:
-        """The answer's days of the export register, if there are any."""
-        if self.answer.fed_in is None:
-            return []
-        return [CertifiedPeriod(tuple(map(CertifiedDay.decode, self.answer.fed_in.days)))]
-
-    def _credited(self, plan: Plan) -> tuple[int, ...]:
-        """Return what the answer proves of the export register."""
-        if self.answer.fed_in is None:
-            return ()
-        assert self.device.feed_in is not None
-        [certified] = self._fed_in
-        context = replace(self._context(), register=self.device.feed_in.channel.register)
-        proof, amounts = self.answer.fed_in.proof, plan.amounts(Register.EXPORT)
-        values, _ = verify_amounts(context, certified.source(), amounts, proof, "feed-in")
-        return values
-
-    def _context(self) -> StatementContext:
+        about, plan = self.question.about, self.plan
         series = self.device.main.certifier.series
-        return StatementContext(
+        context = NumbersContext(
             meter=series.meter,
-            register=series.register,
-            begin=self.question.about.begin,
-            end=self.question.about.end,
+            registers=tuple(self.answer.registers),
+            begin=about.begin,
+            end=about.end,
             slot_minutes=series.slot_minutes,
             parameters=self.tariff.digest,
             recipient=RECIPIENT,
             purpose=PURPOSE,
-            nonce=self.question.about.nonce,
+            nonce=about.nonce,
         )
+        lied_about = list(self.answer.registers).index(series.register)
+        sources = [
+            self._forged(period, opening) if place == lied_about else self._honest(period)
+            for place, period in enumerate(self._periods)
+        ]
+        (number,), proof = open_numbers(context, sources, [plan.total], os.urandom(32))
+        return replace(self.answer, proof=proof, total=plan.amount_of(number))
+
+    @property
+    def _periods(self) -> list[CertifiedPeriod]:
+        return [
+            CertifiedPeriod(tuple(map(CertifiedDay.decode, days)))
+            for days in self.answer.registers.values()
+        ]
+
+    @staticmethod
+    def _forged(period: CertifiedPeriod, opening: SlotOpening) -> Source:
+        points = commit_many(opening.uses, opening.blindings)
+        return replace(period.source(opening), commitment=points)
+
+    def _honest(self, period: CertifiedPeriod) -> Source:
+        meter = self.device.feed_in
+        assert meter is not None
+        about = self.question.about
+        days = meter.certifications(meter.period(about.begin, about.end))
+        return period.source(meter.certifier.opening(days))
 
 
 def lower_reading(lie: Lie) -> BillAnswer:
@@ -168,11 +154,11 @@ def other_commitment(lie: Lie) -> BillAnswer:
     points = list(content.commitments)
     points[0] = commit(0, 1)
     forged = replace(first, content=replace(content, commitments=PointVector(points)))
-    return lie.with_drawn(days=(forged.encode(), *(day.encode() for day in rest)))
+    return lie.with_days([forged.encode(), *(day.encode() for day in rest)])
 
 
 def lower_fee(lie: Lie) -> BillAnswer:
-    """Every use is a tenth lower, and amounts and total follow from it."""
+    """Every use is a tenth lower, and the total follows from it."""
     uses = tuple(wh * 9 // 10 for wh in lie.opening.uses)
     return lie.from_opening(replace(lie.opening, uses=uses))
 
@@ -184,34 +170,31 @@ def cheaper_tariff(lie: Lie) -> BillAnswer:
 
 
 def other_proof(lie: Lie) -> BillAnswer:
-    """The opening of the one sum, or the last number of the proof, is off by one."""
-    if lie.plan.is_one_sum:
-        blindings = tuple((blinding + 1) % ORDER for blinding in lie.opening.blindings)
-        return lie.from_opening(replace(lie.opening, blindings=blindings))
-    start, last = lie.drawn.proof[:-32], decode_scalar(lie.drawn.proof[-32:])
-    return lie.with_drawn(proof=start + encode_scalar((last + 1) % ORDER))
+    """The last number of the proof is off by one."""
+    start, last = lie.answer.proof[:-32], decode_scalar(lie.answer.proof[-32:])
+    return replace(lie.answer, proof=start + encode_scalar((last + 1) % ORDER))
 
 
 def other_signature(lie: Lie) -> BillAnswer:
     """The last day is signed with a key of the hub's own."""
     *rest, last = lie.days
     forged = CertifiedDay.sign(last.content, Ed25519PrivateKey.generate())
-    return lie.with_drawn(days=(*(day.encode() for day in rest), forged.encode()))
+    return lie.with_days([*(day.encode() for day in rest), forged.encode()])
 
 
 def drop_day(lie: Lie) -> BillAnswer:
     """A day is left out."""
-    days = lie.drawn.days
+    days = lie.encoded
     middle = len(days) // 2
-    return lie.with_drawn(days=days[:middle] + days[middle + 1 :])
+    return lie.with_days(days[:middle] + days[middle + 1 :])
 
 
 def reorder_day(lie: Lie) -> BillAnswer:
     """Two days have changed places."""
-    days = list(lie.drawn.days)
+    days = list(lie.encoded)
     middle = len(days) // 2
     days[middle], days[middle + 1] = days[middle + 1], days[middle]
-    return lie.with_drawn(days=tuple(days))
+    return lie.with_days(days)
 
 
 LIES: Final[dict[str, Callable[[Lie], BillAnswer]]] = {

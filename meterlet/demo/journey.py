@@ -106,7 +106,7 @@ class Journey:
         with Utility.open(self.folder / "utility") as utility:
             billed, traffic = self._bill(utility, meter)
         self.say(
-            f"utility: {billed.verified.bill.total} {billed.verified.bill.currency}"
+            f"utility: {billed.verified.total:f} {billed.verified.currency}"
             f" for {billed.verified.slots:,} slots verified; invoice {billed.invoice.number} sent"
         )
         with Device.open(self.folder / "hub") as device, self._station("inspection"):
@@ -119,13 +119,16 @@ class Journey:
             "household": self.household.source,
             "readings": stored,
             "days": days,
-            "first_day": local_day(billed.verified.bill.begin, device.zone),
-            "last_day": local_day(billed.verified.bill.end - 1, device.zone),
+            "first_day": local_day(billed.verified.begin, device.zone),
+            "last_day": local_day(billed.verified.end - 1, device.zone),
             "slots": billed.verified.slots,
             "missing_slots": [utc_text(start) for start in billed.verified.missing],
             "estimated_slots": billed.verified.estimated,
             "tariff": self.tariff.name,
-            "fee": money(billed.verified.bill),
+            "fee": {
+                "rounded": f"{billed.verified.total:f}",
+                "currency": billed.verified.currency,
+            },
             "fee_recomputed": None if checked.bill is None else money(checked.bill),
             "verdict": checked.verdict.value,
             "verified": checked.verdict is Verdict.MATCHES,

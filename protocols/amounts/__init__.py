@@ -11,9 +11,11 @@ recipient, who derives the same description from the tariff, verifies them
     Excess   Σ weight·use + Σ over limits of Σ weight·(what a slot uses above)    kind `excess`
     Best     which of several sums is the largest                                kind `match`
     Reading  the use of one slot                                                 kind `sample`
+    Total    what such amounts of several registers come to by public steps, rounded once
 """
 
-from protocols.amounts.codec import decode_amounts, encode_amounts
+from protocols.amounts.bounds import Bounds, bounds_of
+from protocols.amounts.codec import decode_amounts, decode_numbers, encode_amounts
 from protocols.amounts.model import (
     Above,
     Amount,
@@ -22,11 +24,24 @@ from protocols.amounts.model import (
     Bucket,
     Excess,
     Group,
+    MeteredAmount,
     Peaks,
     Reading,
     SlotForm,
     Sum,
     Tiered,
+)
+from protocols.amounts.total import (
+    Combine,
+    Least,
+    Metered,
+    Most,
+    NumberAmount,
+    QuotientRule,
+    Rounding,
+    Total,
+    TotalStep,
+    fits,
 )
 
 __all__ = [
@@ -34,14 +49,28 @@ __all__ = [
     "Amount",
     "AmountsMalformed",
     "Best",
+    "Bounds",
     "Bucket",
+    "Combine",
     "Excess",
     "Group",
+    "Least",
+    "Metered",
+    "MeteredAmount",
+    "Most",
+    "NumberAmount",
     "Peaks",
+    "QuotientRule",
     "Reading",
+    "Rounding",
     "SlotForm",
     "Sum",
     "Tiered",
+    "Total",
+    "TotalStep",
+    "bounds_of",
     "decode_amounts",
+    "decode_numbers",
     "encode_amounts",
+    "fits",
 ]

@@ -10,7 +10,16 @@
       Peaks 5    how many of them count, and then as for 2; 2 where all of them do
       Excess 6   form, how many limits, each: limit, form; the first form may be of no run
       Peaks 7    the rate's numerator and denominator, how many count or 0, and then as for 2
+      Total 8    how many metered, each: register, amount (no Best, Reading or Total);
+                 how many steps, each:
+                   Combine 0    how many terms, each: place, wide factor; wide constant
+                   Least 1      how many places, each
+                   Most 2       how many places, each
+                   Rounding 3   place, wide divisor, rule
+                 wide divisor, rule (0 down, 1 half-up, 2 half-even)
     form       how many runs, each: first place, how many slots, weight
+    wide       how many integers, as few as will do, up to 2, and these: the number's two's
+               complement, low bits first
 
 One description has one encoding; any other form without a run, a run out of order and any integer
 left over are refused.
@@ -31,20 +40,35 @@ from protocols.amounts.model import (
     Bucket,
     Excess,
     Group,
+    MeteredAmount,
     Peaks,
     Reading,
     SlotForm,
     Sum,
     Tiered,
 )
+from protocols.amounts.total import (
+    Combine,
+    Least,
+    Metered,
+    Most,
+    NumberAmount,
+    QuotientRule,
+    Rounding,
+    Total,
+    TotalStep,
+)
 
 WIDTH: Final = 8
-SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED = range(8)
+MOST_WIDE: Final = 2
+SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED, TOTAL = range(9)
+COMBINE, LEAST, MOST, ROUNDING = range(4)
+RULES: Final = (QuotientRule.DOWN, QuotientRule.HALF_UP, QuotientRule.HALF_EVEN)
 
 ItemT = TypeVar("ItemT")
 
 
-def encode_amounts(amounts: Sequence[Amount]) -> bytes:
+def encode_amounts(amounts: Sequence[Amount | NumberAmount]) -> bytes:
     """Return the one encoding; raise `AmountsMalformed` where a number is beyond 64 bits."""
     numbers = [len(amounts)]
     for amount in amounts:
@@ -56,16 +80,31 @@ def encode_amounts(amounts: Sequence[Amount]) -> bytes:
 
 
 def decode_amounts(data: bytes) -> tuple[Amount, ...]:
-    """Return the amounts that fill `data`; raise `AmountsMalformed` for anything else."""
+    """Return the amounts of one register that fill `data`: no totals.
+
+    Raises `AmountsMalformed` for anything else.
+    """
+    return _decode(data, _Numbers.amount)
+
+
+def decode_numbers(data: bytes) -> tuple[NumberAmount, ...]:
+    """Return the totals, bests and readings that fill `data`.
+
+    Raises `AmountsMalformed` for anything else.
+    """
+    return _decode(data, _Numbers.number)
+
+
+def _decode(data: bytes, read: "Callable[[_Numbers], ItemT]") -> tuple[ItemT, ...]:
     numbers = _Numbers(data)
-    amounts = numbers.each(_Numbers.amount)
+    amounts = numbers.each(read)
     numbers.finish()
     if not amounts:
         raise AmountsMalformed("there is no amount")
     return amounts
 
 
-def _amount(amount: Amount) -> list[int]:
+def _amount(amount: Amount | NumberAmount) -> list[int]:
     match amount:
         case Sum():
             return [SUM, *_form(amount.form)]
@@ -94,6 +133,35 @@ def _amount(amount: Amount) -> list[int]:
             for one in amount.above:
                 numbers += [one.limit, *_form(one.form)]
             return numbers
+        case Total():
+            numbers = [TOTAL, len(amount.metered)]
+            for metered in amount.metered:
+                numbers += [metered.register, *_amount(metered.amount)]
+            numbers.append(len(amount.steps))
+            for step in amount.steps:
+                numbers += _step(step)
+            return [*numbers, *_wide(amount.divisor), RULES.index(amount.rule)]
+
+
+def _step(step: TotalStep) -> list[int]:
+    match step:
+        case Combine():
+            terms = [n for place, factor in step.terms for n in (place, *_wide(factor))]
+            return [COMBINE, len(step.terms), *terms, *_wide(step.constant)]
+        case Least():
+            return [LEAST, len(step.places), *step.places]
+        case Most():
+            return [MOST, len(step.places), *step.places]
+        case Rounding():
+            return [ROUNDING, step.place, *_wide(step.divisor), RULES.index(step.rule)]
+
+
+def _wide(number: int) -> list[int]:
+    count = 1 if -(1 << 63) <= number < 1 << 63 else MOST_WIDE
+    return [
+        count,
+        *struct.unpack(f"<{count}q", number.to_bytes(WIDTH * count, "little", signed=True)),
+    ]
 
 
 def _form(form: SlotForm) -> list[int]:
@@ -127,6 +195,27 @@ class _Numbers:
 
     def amount(self) -> Amount:
         (kind,) = self.take()
+        if kind in (BEST, READING):
+            return self.best_or_reading(kind)
+        return self.metered_amount(kind)
+
+    def number(self) -> NumberAmount:
+        (kind,) = self.take()
+        if kind != TOTAL:
+            return self.best_or_reading(kind)
+        metered = self.each(_Numbers.metered)
+        return Total(metered, self.each(_Numbers.step), self.wide(), self.rule())
+
+    def best_or_reading(self, kind: int) -> Best | Reading:
+        match kind:
+            case 3:
+                return Best(self.each(_Numbers.form))
+            case 4:
+                return Reading(*self.take())
+            case _:
+                raise AmountsMalformed(f"there is no kind {kind}, or not here")
+
+    def metered_amount(self, kind: int) -> MeteredAmount:
         match kind:
             case 0:
                 return Sum(self.form())
@@ -134,10 +223,6 @@ class _Numbers:
                 return Tiered(self.each(_Numbers.bucket))
             case 2:
                 return Peaks(self.each(_Numbers.group))
-            case 3:
-                return Best(self.each(_Numbers.form))
-            case 4:
-                return Reading(*self.take())
             case 5:
                 (highest,) = self.take()
                 if not highest:
@@ -151,7 +236,7 @@ class _Numbers:
                     raise AmountsMalformed("the rate is a whole number")
                 return Peaks(self.each(_Numbers.group), highest, (times, parts))
             case _:
-                raise AmountsMalformed(f"there is no kind {kind}")
+                raise AmountsMalformed(f"there is no kind {kind}, or not here")
 
     def form(self, *, may_be_empty: bool = False) -> SlotForm:
         form = SlotForm(self.each(_Numbers.run))
@@ -171,6 +256,44 @@ class _Numbers:
     def above(self) -> Above:
         (limit,) = self.take()
         return Above(limit, self.form())
+
+    def metered(self) -> Metered:
+        register, kind = self.take(2)
+        return Metered(register, self.metered_amount(kind))
+
+    def step(self) -> TotalStep:
+        (kind,) = self.take()
+        match kind:
+            case 0:
+                return Combine(self.each(_Numbers.term), self.wide())
+            case 1:
+                return Least(self.take(*self.take()))
+            case 2:
+                return Most(self.take(*self.take()))
+            case 3:
+                (place,) = self.take()
+                return Rounding(place, self.wide(), self.rule())
+            case _:
+                raise AmountsMalformed(f"there is no step {kind}")
+
+    def term(self) -> tuple[int, int]:
+        (place,) = self.take()
+        return place, self.wide()
+
+    def wide(self) -> int:
+        (count,) = self.take()
+        if not 1 <= count <= MOST_WIDE:
+            raise AmountsMalformed(f"a number is of 1 to {MOST_WIDE} integers")
+        number = int.from_bytes(struct.pack(f"<{count}q", *self.take(count)), "little", signed=True)
+        if _wide(number)[0] != count:
+            raise AmountsMalformed("a number has more integers than it needs")
+        return number
+
+    def rule(self) -> QuotientRule:
+        (number,) = self.take()
+        if not 0 <= number < len(RULES):
+            raise AmountsMalformed(f"there is no rule {number}")
+        return RULES[number]
 
     def group(self) -> Group:
         (floor,) = self.take()

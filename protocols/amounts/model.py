@@ -321,4 +321,6 @@ class Excess:
         )
 
 
-Amount: TypeAlias = Sum | Tiered | Peaks | Excess | Best | Reading
+MeteredAmount: TypeAlias = Sum | Tiered | Peaks | Excess
+"""What one register's use comes to."""
+Amount: TypeAlias = MeteredAmount | Best | Reading

@@ -20,10 +20,15 @@ MAX_AMOUNTS: Final = 3 << 20
 MAX_PEER_MESSAGE: Final = 1 << 16
 """Bytes of a request to another applet, and of its answer."""
 
+MAX_REGISTERS: Final = 8
+OBIS_SIZE: Final = 6
+
 Amounts = Annotated[bytes, Size(MAX_AMOUNTS)]
 Context = Annotated[bytes, Size(4_096)]
 Key = Annotated[bytes, Size(256, Refusal.MALFORMED, least=1)]
 Name = Annotated[str, Size(128, Refusal.NOT_FOUND)]
+Registers = Annotated[bytes, Size(MAX_REGISTERS * OBIS_SIZE, Refusal.MALFORMED, least=OBIS_SIZE)]
+"""OBIS codes of 6 bytes, one after the other."""
 RoundMessage = Annotated[bytes, Size(1 << 18)]
 """An announcement to a thousand members fits."""
 
@@ -37,6 +42,19 @@ class OpenedAmounts:
     """What several amounts come to over a period, and what proves it.
 
     certified days    the period's, in order, as the certifier signed them
+    """
+
+    values: tuple[int, ...]
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedNumbers:
+    """Numbers that amounts of registers come to over a period, and what proves them.
+
+    certified days    the period's, in order, as the certifier signed them; those of one register
+                      after those of the other, as many of each
     """
 
     values: tuple[int, ...]
@@ -78,6 +96,19 @@ class Use:
     states: bytes
 
 
+def codes_of(registers: bytes) -> list[bytes]:
+    """Return the OBIS codes; raise `Refused` (MALFORMED) where they are not some, each once."""
+    codes = [registers[place : place + OBIS_SIZE] for place in range(0, len(registers), OBIS_SIZE)]
+    if not codes or len(codes[-1]) != OBIS_SIZE or len(set(codes)) != len(codes):
+        raise Refused(Refusal.MALFORMED, f"OBIS codes have {OBIS_SIZE} bytes, each is there once")
+    return codes
+
+
+def names_of(registers: bytes) -> list[str]:
+    """Return the OBIS codes as text, as `codes_of` reads them."""
+    return ["{}-{}:{}.{}.{}*{}".format(*code) for code in codes_of(registers)]
+
+
 class Statements(Protocol):
     """Statements about readings that the applet itself never sees.
 
@@ -91,7 +122,18 @@ class Statements(Protocol):
         """Open several amounts over the slots that start in [begin, end), in one proof.
 
         `protocols.amounts` describes and packs them: sums, what blocks come to, peaks, what lies
-        above limits, matches and samples.
+        above limits, matches and samples. Packages of version 0.1 ask so; a bill is one number of
+        `open_numbers`, which tells none of its parts.
+        """
+
+    @refusable(*Refusal, needs=Needs.NUMBERS)
+    def open_numbers(
+        self, registers: Registers, begin: int, end: int, amounts: Amounts, context: Context
+    ) -> OpenedNumbers:
+        """Open rounded totals over the registers' slots that start in [begin, end), in one proof.
+
+        `protocols.amounts` describes and packs them: totals of several registers' amounts,
+        matches and samples of the first register. What totals are made of stays hidden.
         """
 
 

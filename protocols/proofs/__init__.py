@@ -4,8 +4,9 @@
 From the bottom: `group` (secp256k1), `transcript` (challenges), `pedersen` (commitments slot by
 slot) and `vector` (a point a day), `ranges`, `one_of`, `lookup` (of which `many_ranges` and
 `excess` are made), `session` (statements of many parts), `compare` (what tariffs need), `amounts`
-(what is opened of a household), `batch` (many proofs at once); `linear` verifies sums of version
-0.1. docs/statements.md lists every statement with its claim.
+(what is opened of a register), `numbers` (rounded totals of several), `batch` (many proofs at
+once); `linear` verifies sums of version 0.1. docs/statements.md lists every statement with its
+claim.
 """
 
 from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts
@@ -23,9 +24,10 @@ from protocols.proofs.compare import (
     rounded,
     tiers,
 )
-from protocols.proofs.context import StatementContext
+from protocols.proofs.context import NumbersContext, StatementContext
 from protocols.proofs.errors import FalseStatement, Malformed, ProofError, ProofRefused
 from protocols.proofs.group import ORDER, Point, PointVector
+from protocols.proofs.numbers import numbers_check, open_numbers, verify_numbers
 from protocols.proofs.pedersen import commit, commit_many, derive_blindings
 from protocols.proofs.quantity import (
     LARGEST_USE_WH,
@@ -45,6 +47,7 @@ __all__ = [
     "Check",
     "FalseStatement",
     "Malformed",
+    "NumbersContext",
     "Point",
     "PointVector",
     "ProofError",
@@ -71,7 +74,9 @@ __all__ = [
     "largest_few",
     "maximum",
     "minimum",
+    "numbers_check",
     "open_amounts",
+    "open_numbers",
     "piecewise_linear",
     "positive_part",
     "require_at_most",
@@ -80,4 +85,5 @@ __all__ = [
     "tiers",
     "verify_all",
     "verify_amounts",
+    "verify_numbers",
 ]

@@ -41,43 +41,34 @@ from typing import Final
 from protocols.amounts import (
     Amount,
     Best,
-    Bucket,
     Excess,
     Group,
     Peaks,
     Reading,
-    SlotForm,
     Sum,
     Tiered,
     encode_amounts,
 )
 from protocols.proofs._checks import SessionCheck
-from protocols.proofs.batch import verify_all
-from protocols.proofs.compare import (
-    Rounding,
-    largest,
-    largest_few,
-    maximum,
-    require_at_most,
-    require_largest,
-    rounded,
-    tiers,
+from protocols.proofs._metered import (
+    PEAK_BITS,
+    best_of,
+    blocks_of,
+    candidates_of,
+    excess_of,
+    peaks_of,
+    uses_of,
 )
+from protocols.proofs.batch import verify_all
+from protocols.proofs.compare import require_at_most
 from protocols.proofs.context import StatementContext
 from protocols.proofs.errors import FalseStatement, ProofRefused
-from protocols.proofs.excess import Excesses
 from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, Verifier
 
 PROTOCOL: Final = "opened amounts"
 VERSION: Final = 1
-BUCKET_BITS: Final = 32
-"""A bucket's use and its limits are below 4.3 GWh."""
-PEAK_BITS: Final = 24
-"""The peaks of a sum are below 16.8 million watt-hours or, where weighted, watts."""
-BEST_BITS: Final = 56
-"""The best of several sums is ahead of the others by less than 2^56."""
 
 
 def open_amounts(
@@ -146,38 +137,23 @@ def state_amounts(session: Session, source: Source, amounts: Sequence[Amount]) -
                 [total] = session.forms(label, source, [amount.form.spread(source.size)])
                 values.append(session.open(label, total))
             case Tiered():
-                values.append(session.open(label, _tiered(session, label, source, amount)))
+                values.append(session.open(label, blocks_of(session, label, source, amount)))
             case Peaks(groups=(group,), rate=(1, 1)):
                 values.append(_peak(session, label, source, group))
             case Peaks():
-                values.append(session.open(label, _peaks(session, label, source, amount)))
+                values.append(session.open(label, peaks_of(session, label, source, amount)))
             case Excess():
-                values.append(session.open(label, _excess(session, label, source, amount)))
+                values.append(session.open(label, excess_of(session, label, source, amount)))
             case Best():
-                values.append(_best(session, label, source, amount))
+                values.append(best_of(session, label, source, amount))
             case Reading():
-                values.append(session.open(label, *_uses(session, label, source, amount.forms)))
+                values.append(session.open(label, *uses_of(session, label, source, amount.forms)))
     return tuple(values)
-
-
-def _tiered(session: Session, label: str, source: Source, amount: Tiered) -> Quantity:
-    total = Quantity.constant(0)
-    uses = _uses(session, label, source, [bucket.form for bucket in amount.buckets])
-    for bucket, use in zip(amount.buckets, uses, strict=True):
-        for price, part in zip(bucket.prices, _parts(session, label, bucket, use), strict=True):
-            total += part * price
-    return total
-
-
-def _parts(session: Session, label: str, bucket: Bucket, use: Quantity) -> list[Quantity]:
-    if any(limit >> BUCKET_BITS for limit in bucket.limits):
-        raise ValueError(f"{label}: a block is beyond {BUCKET_BITS} bits of watt-hours")
-    return tiers(session, label, use, bucket.limits, BUCKET_BITS)
 
 
 def _peak(session: Session, label: str, source: Source, group: Group) -> int:
     """Return the peak, opened: the same as `largest`, with ranges as narrow as its bits allow."""
-    items = _candidates(session, label, source, group)
+    items = candidates_of(session, label, source, group)
     told: list[int] = []
 
     def width(chosen: Quantity) -> int:
@@ -196,92 +172,3 @@ def _peak(session: Session, label: str, source: Source, group: Group) -> int:
     for item in items[:-1]:
         require_at_most(session, label, item, chosen, bits)
     return told[0]
-
-
-def _peaks(session: Session, label: str, source: Source, amount: Peaks) -> Quantity:
-    rated = amount.rate != (1, 1)
-    peaks = [
-        _rated_peak(session, label, source, group, amount.rate)
-        if rated
-        else largest(session, label, _candidates(session, label, source, group), PEAK_BITS)
-        for group in amount.groups
-    ]
-    if amount.highest:
-        return largest_few(session, label, peaks, amount.highest, PEAK_BITS)
-    total = Quantity.constant(0)
-    for peak in peaks:
-        total += peak
-    return total
-
-
-def _excess(session: Session, label: str, source: Source, amount: Excess) -> Quantity:
-    compared = [
-        (place, one.limit, weight)
-        for one in amount.above
-        for first, count, weight in one.form.runs
-        for place in range(first, first + count)
-    ]
-    places, limits, weights = zip(*compared, strict=True)
-    total = session.excess(label, source, Excesses(places, limits, weights))
-    if not amount.form.runs:
-        return total
-    [all_of_it] = session.forms(label, source, [amount.form.spread(source.size)])
-    return total + all_of_it
-
-
-def _rated_peak(
-    session: Session, label: str, source: Source, group: Group, rate: tuple[int, int]
-) -> Quantity:
-    """Return the highest use times the rate, rounded down, or the floor if that is more.
-
-    What is rounded down rises with the use: the highest of both belongs to the same window.
-    """
-    times, parts = rate
-    items = _uses(session, label, source, group.windows)
-    chosen = items[0] if len(items) == 1 else largest(session, label, items, PEAK_BITS)
-    watts = rounded(session, label, chosen * times, parts, Rounding.DOWN, PEAK_BITS)
-    if not group.floor:
-        return watts
-    return maximum(session, label, watts, _floor(label, group), PEAK_BITS)
-
-
-def _best(session: Session, label: str, source: Source, amount: Best) -> int:
-    forms = [form.spread(source.size) for form in amount.forms]
-    scores = session.forms(label, source, forms)
-
-    def first_of_the_largest() -> int:
-        values = [score.opened()[0] for score in scores]
-        return values.index(max(values))
-
-    place = session.tell(label, first_of_the_largest, len(scores))
-    require_largest(session, label, scores, place, BEST_BITS)
-    return place
-
-
-def _candidates(session: Session, label: str, source: Source, group: Group) -> list[Quantity]:
-    """Return the windows' uses and, last, the floor."""
-    return [*_uses(session, label, source, group.windows), _floor(label, group)]
-
-
-def _floor(label: str, group: Group) -> Quantity:
-    if group.floor >> PEAK_BITS:
-        raise ValueError(f"{label}: the floor is beyond {PEAK_BITS} bits")
-    return Quantity.constant(group.floor)
-
-
-def _uses(
-    session: Session, label: str, source: Source, forms: Sequence[SlotForm]
-) -> list[Quantity]:
-    """Return Σ weight·use of each form, run by run: sums of points and no products of them."""
-    runs = [range(first, first + count) for form in forms for first, count, _ in form.runs]
-    parts = iter(session.windows(label, source, runs))
-    uses = []
-    for form in forms:
-        use: Quantity | None = None
-        for _, _, weight in form.runs:
-            part = next(parts) if weight == 1 else next(parts) * weight
-            use = part if use is None else use + part
-        if use is None:
-            raise FalseStatement(f"{label}: a form of no slots")
-        uses.append(use)
-    return uses

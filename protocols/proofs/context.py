@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a statement is about and for whom, which every proof is bound to."""
+"""What a statement is about and for whom, which every proof is bound to.
+
+`NumbersContext` is that of numbers opened of several registers. `StatementContext` is of one
+register, as amounts were opened by themselves: frozen, for what is stored and for packages that
+still ask so.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,6 +12,7 @@ from typing import Final
 from protocols.proofs.transcript import DIGEST_SIZE, Transcript
 
 NONCE_SIZES: Final = range(16, 65)
+OBIS_SIZE: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +35,74 @@ class StatementContext:
     """What the recipient chose for this request, 16 to 64 bytes."""
 
     def __post_init__(self) -> None:
-        if len(self.register) != 6:
-            raise ValueError(f"an OBIS code has 6 bytes, not {len(self.register)}")
-        if self.begin >= self.end or self.slot_minutes <= 0:
-            raise ValueError("the period is empty")
-        if len(self.parameters) != DIGEST_SIZE:
-            raise ValueError(f"the parameters' hash has 32 bytes, not {len(self.parameters)}")
-        if len(self.nonce) not in NONCE_SIZES:
-            raise ValueError(f"a nonce has 16 to 64 bytes, not {len(self.nonce)}")
+        _require_obis(self.register)
+        _require_sense(self)
 
     def transcript(self, protocol: str, version: int) -> Transcript:
         """Return a transcript that has taken in the whole context."""
         transcript = Transcript(protocol, version)
         transcript.append("meter", self.meter)
         transcript.append("register", self.register)
-        transcript.append_integer("begin", self.begin)
-        transcript.append_integer("end", self.end)
-        transcript.append_integer("slot minutes", self.slot_minutes)
-        transcript.append("parameters", self.parameters)
-        transcript.append_text("recipient", self.recipient)
-        transcript.append_text("purpose", self.purpose)
-        transcript.append("nonce", self.nonce)
+        _append_rest(transcript, self)
         return transcript
+
+
+@dataclass(frozen=True, slots=True)
+class NumbersContext:
+    """What numbers of a meter's registers are about, and for whom."""
+
+    meter: bytes
+    registers: tuple[bytes, ...]
+    """Their OBIS codes, 6 bytes each, each once, in the order of the call."""
+    begin: int
+    """The period's first second, UTC."""
+    end: int
+    """The second after the period."""
+    slot_minutes: int
+    parameters: bytes
+    """The SHA-256 of the signed document that the weights come from."""
+    recipient: str
+    purpose: str
+    nonce: bytes
+    """What the recipient chose for this request, 16 to 64 bytes."""
+
+    def __post_init__(self) -> None:
+        if not self.registers or len(set(self.registers)) != len(self.registers):
+            raise ValueError("numbers are of one or more registers, each of them once")
+        for register in self.registers:
+            _require_obis(register)
+        _require_sense(self)
+
+    def transcript(self, protocol: str, version: int) -> Transcript:
+        """Return a transcript that has taken in the whole context."""
+        transcript = Transcript(protocol, version)
+        transcript.append("meter", self.meter)
+        transcript.append_integer("registers", len(self.registers))
+        for register in self.registers:
+            transcript.append("register", register)
+        _append_rest(transcript, self)
+        return transcript
+
+
+def _require_obis(register: bytes) -> None:
+    if len(register) != OBIS_SIZE:
+        raise ValueError(f"an OBIS code has {OBIS_SIZE} bytes, not {len(register)}")
+
+
+def _require_sense(context: StatementContext | NumbersContext) -> None:
+    if context.begin >= context.end or context.slot_minutes <= 0:
+        raise ValueError("the period is empty")
+    if len(context.parameters) != DIGEST_SIZE:
+        raise ValueError(f"the parameters' hash has 32 bytes, not {len(context.parameters)}")
+    if len(context.nonce) not in NONCE_SIZES:
+        raise ValueError(f"a nonce has 16 to 64 bytes, not {len(context.nonce)}")
+
+
+def _append_rest(transcript: Transcript, context: StatementContext | NumbersContext) -> None:
+    transcript.append_integer("begin", context.begin)
+    transcript.append_integer("end", context.end)
+    transcript.append_integer("slot minutes", context.slot_minutes)
+    transcript.append("parameters", context.parameters)
+    transcript.append_text("recipient", context.recipient)
+    transcript.append_text("purpose", context.purpose)
+    transcript.append("nonce", context.nonce)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many values, each in a range of its own width, in one proof of logarithmic size.
+"""Many values, each in a range of its own, in one proof of logarithmic size.
 
-Public:  V_j, width n_j in bits.
+Public:  V_j, and the largest number m_j of each range, of n_j bits.
 Secret:  v_j and γ_j with V_j = v_j·H + γ_j·G.
-Claim:   0 ≤ v_j < 2^n_j for each j.
-Proof:   Bulletproofs (Bünz et al., IEEE S&P 2018, section 4.2, with a width for each value). Let
-         a_L be the bits of all values, a_R = a_L − 1, and d[i] = z^(2+j)·2^k where i is the bit k
-         of the value j. With challenges y, z, x, w:
+Claim:   0 ≤ v_j ≤ m_j for each j.
+Proof:   Bulletproofs (Bünz et al., IEEE S&P 2018, section 4.2, with a range for each value). Let
+         a_L be the bits of all values, a_R = a_L − 1, and d[i] = z^(2+j)·b_j[k] where i is the bit
+         k of the value j, and b_j[k] what that bit counts: 2^k where m_j = 2^n_j − 1, and else
+         ⌊(m_j + 2^(n_j−1−k)) / 2^(n_j−k)⌋. Then sums of some b_j[k] are all numbers from 0 to m_j
+         and no others (Lipmaa, Asokan and Niemi, FC 2002). With challenges y, z, x, w:
 
            A = α·G + <a_L, g> + <a_R, h>,  S = ρ·G + <s_L, g> + <s_R, h>
            l(X) = a_L − z + s_L·X,         r(X) = y^i·(a_R + z + s_R·X) + d
@@ -14,7 +16,7 @@ Proof:   Bulletproofs (Bünz et al., IEEE S&P 2018, section 4.2, with a width fo
            t̂ = t(x),  τ_x = τ_2·x² + τ_1·x + Σ z^(2+j)·γ_j,  μ = α + ρ·x
 
          The verifier checks t̂·H + τ_x·G = Σ z^(2+j)·V_j + δ·H + x·T_1 + x²·T_2, where
-         δ = (z − z²)·Σ y^i − Σ z^(3+j)·(2^n_j − 1), and the inner product in
+         δ = (z − z²)·Σ y^i − Σ z^(3+j)·m_j, and the inner product in
          A + x·S − z·<1, g> + <z·y^i + d, h'> − μ·G, h'[i] = y^-i·h[i]: it is the argument of
          `protocols.proofs.products` with products of 0, w_L = z·y^i + d and w_R = −z·y^i.
 
@@ -54,15 +56,30 @@ def send_ranges(
     The transcript has taken in the commitments and the widths. Raises `FalseStatement` if a value
     does not fit.
     """
-    for (value, _), width in zip(values, widths, strict=True):
-        if not 0 <= value < 1 << _checked(width):
-            raise FalseStatement(f"a value is not in the range of {width} bits")
-    bits = [value >> k & 1 for (value, _), n in zip(values, widths, strict=True) for k in range(n)]
+    send_bounded(channel, values, [(1 << _checked(width)) - 1 for width in widths], nonces)
+
+
+def send_bounded(
+    channel: Outgoing,
+    values: Sequence[tuple[int, int]],
+    largest: Sequence[int],
+    nonces: Nonces,
+) -> None:
+    """Send the proof that each value of (value, blinding) is from 0 to its largest number.
+
+    The transcript has taken in the commitments and these numbers. Raises `FalseStatement` if a
+    value is beyond.
+    """
+    bits = [
+        bit
+        for (value, _), most in zip(values, largest, strict=True)
+        for bit in _bits_of(value, most)
+    ]
     secrets = [number for pair in values for number in pair]
 
     def weigh(z: int) -> tuple[list[int], int]:
         blindings = [blinding for _, blinding in values]
-        return _bit_weights(widths, z), inner_product(_value_weights(len(values), z), blindings)
+        return _bit_weights(largest, z), inner_product(_value_weights(len(values), z), blindings)
 
     send_weighed_bits(channel, bits, secrets, weigh, nonces)
 
@@ -99,11 +116,18 @@ def receive_ranges(
     channel: Incoming, name: str, points: Sequence[Point], widths: Sequence[int]
 ) -> ProductsCheck:
     """Receive the proof that each point commits to a value of its width; check it later."""
-    size = sum(map(_checked, widths))
+    return receive_bounded(channel, name, points, [(1 << _checked(width)) - 1 for width in widths])
+
+
+def receive_bounded(
+    channel: Incoming, name: str, points: Sequence[Point], largest: Sequence[int]
+) -> ProductsCheck:
+    """Receive the proof that each point commits to a number up to its largest; check it later."""
+    size = sum(_checked(most.bit_length()) for most in largest)
 
     def weigh(z: int) -> tuple[list[int], list[tuple[Point, int]]]:
         weights = _value_weights(len(points), z)
-        return _bit_weights(widths, z), list(zip(points, weights, strict=True))
+        return _bit_weights(largest, z), list(zip(points, weights, strict=True))
 
     return receive_weighed_bits(channel, name, size, weigh)
 
@@ -145,10 +169,27 @@ def _value_weights(count: int, z: int) -> list[int]:
     return powers(z, count + 2)[2:]
 
 
-def _bit_weights(widths: Sequence[int], z: int) -> list[int]:
-    """Return z^(2+j)·2^k for each bit k of each value j."""
-    weights = zip(_value_weights(len(widths), z), widths, strict=True)
-    return [(weight << k) % ORDER for weight, width in weights for k in range(width)]
+def _counts(largest: int) -> list[int]:
+    """Return what each bit counts, rising: together they make the numbers up to `largest`."""
+    width = _checked(largest.bit_length())
+    return [(largest + (1 << k)) >> k + 1 for k in reversed(range(width))]
+
+
+def _bits_of(value: int, largest: int) -> list[int]:
+    """Return the bits whose counts sum to a value; raise `FalseStatement` if it is beyond."""
+    bits, left = [], value
+    for count in reversed(_counts(largest)):
+        bits.append(int(left >= count))
+        left -= bits[-1] * count
+    if left or value < 0:
+        raise FalseStatement(f"a value is not in the range of {largest.bit_length()} bits")
+    return bits[::-1]
+
+
+def _bit_weights(largest: Sequence[int], z: int) -> list[int]:
+    """Return z^(2+j) times what the bit counts, for each bit of each value j."""
+    weights = zip(_value_weights(len(largest), z), largest, strict=True)
+    return [weight * count % ORDER for weight, most in weights for count in _counts(most)]
 
 
 @lru_cache(maxsize=8)

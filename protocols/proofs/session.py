@@ -27,6 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from protocols.amounts import QuotientRule
 from protocols.proofs._checks import OpenCheck, SessionCheck
 from protocols.proofs._gathered import Range, receive_gathered, send_gathered
 from protocols.proofs.batch import Check
@@ -144,6 +145,54 @@ class Session(ABC):
             self.require_range(label, -quantity + high, width)
         return Quantity(quantity.point, max(abs(low), abs(high)), quantity.secret)
 
+    def require_up_to(self, label: str, quantity: Quantity, largest: int) -> Quantity:
+        """Prove 0 <= quantity <= largest, in one range; return it with this as its limit."""
+        width = largest.bit_length()
+        if not 1 <= width <= LARGEST_WIDTH:
+            raise ValueError(f"{label}: a range up to a number of {width} bits")
+        if largest == (1 << width) - 1:
+            return self.require_range(label, quantity, width)
+        self._say(label, quantity)
+        self.transcript.append_integer("largest", largest)
+        self._ranges.append(Range(label, quantity, width, most=largest))
+        return Quantity(quantity.point, largest, quantity.secret)
+
+    def open_quotient(
+        self, label: str, quantity: Quantity, divisor: int, rule: QuotientRule
+    ) -> int:
+        """Show quantity / divisor, rounded, and nothing else of it; return that whole number.
+
+        The remainder that the number leaves is proved to be one that `rule` rounds to it. It is
+        never committed to: its range is about quantity - number * divisor.
+        """
+        if divisor == 1:
+            return self.open(label, quantity)
+        self._say(label, quantity)
+        self.transcript.append_text("quotient", f"{divisor} {rule}")
+        number = self._tell_integer(
+            label, lambda: rule.divide(self._known(label, quantity), divisor)
+        )
+        low, high = remainders(number, divisor, rule)
+        remainder = quantity - (number * divisor + low)
+        if low == high:
+            self.require_equal(label, remainder, Quantity.constant(0))
+        else:
+            self.require_up_to(label, remainder, high - low)
+        return number
+
+    def _tell_integer(self, label: str, number: Callable[[], int]) -> int:
+        """Tell the verifier a number of either sign, up to 63 bits; it proves nothing."""
+        offset = LARGEST_VALUE
+        return self.tell(label, lambda: number() + offset, 2 * offset + 1) - offset
+
+    @staticmethod
+    def _known(label: str, quantity: Quantity) -> int:
+        value, blinding = quantity.opened()
+        # A prover that was handed other uses than the certified ones refuses to say so.
+        if commit(value, blinding) != quantity.point:
+            raise FalseStatement(f"{label}: the uses are not the certified ones")
+        return value
+
     def largest(
         self, label: str, items: Sequence[Quantity], width: Callable[[Quantity], int]
     ) -> Quantity:
@@ -230,6 +279,12 @@ class Prover(Session):
             raise FalseStatement(f"{label}: the quantity is not in the range of {width} bits")
         return super().require_range(label, quantity, width)
 
+    def require_up_to(self, label: str, quantity: Quantity, largest: int) -> Quantity:
+        """Raise `FalseStatement` if the quantity is out of range."""
+        if not 0 <= quantity.opened()[0] <= largest:
+            raise FalseStatement(f"{label}: the quantity is not from 0 to {largest}")
+        return super().require_up_to(label, quantity, largest)
+
     def choose(self, label: str, options: Sequence[Quantity], pick: Callable[[], int]) -> Quantity:
         """Commit to the option at `pick()` and prove that it is one of them."""
         index = pick()
@@ -244,12 +299,9 @@ class Prover(Session):
 
     def open(self, label: str, quantity: Quantity) -> int:
         """Send value and blinding."""
-        value, blinding = quantity.opened()
-        if abs(value) > LARGEST_VALUE:
+        if abs(value := self._known(label, quantity)) > LARGEST_VALUE:
             raise FalseStatement(f"{label}: the value is beyond 63 bits")
-        # A prover that was handed other uses than the certified ones refuses to say so.
-        if commit(value, blinding) != quantity.point:
-            raise FalseStatement(f"{label}: the uses are not the certified ones")
+        _, blinding = quantity.opened()
         self._say(label, quantity)
         self._channel.send_scalar("value", value)
         self._channel.send_scalar("blinding", blinding)
@@ -391,6 +443,19 @@ class Verifier(Session):
         total = Quantity(self._channel.receive_point(label), excesses.limit)
         self._checks += receive_excess(self._channel, label, source, excesses, total.point)
         return total
+
+
+def remainders(number: int, divisor: int, rule: QuotientRule) -> tuple[int, int]:
+    """Return the least and the most v - number * divisor of the whole v that round to `number`."""
+    match rule:
+        case QuotientRule.DOWN:  # towards zero: what is left has the number's sign
+            return -(divisor - 1) * (number <= 0), (divisor - 1) * (number >= 0)
+        case QuotientRule.HALF_UP:  # a tie goes away from zero
+            tie, less = divisor // 2, (divisor - 1) // 2
+            return -(tie if number > 0 else less), tie if number < 0 else less
+        case QuotientRule.HALF_EVEN:
+            most = (divisor - 1) // 2 if number % 2 else divisor // 2
+            return -most, most
 
 
 def _slot_form(

@@ -198,7 +198,6 @@ def issue_wrong_invoice(home: Home) -> None:
             issued=right.issued + 1,
             replaces=right.number,
             total=f"{total[:-2]}.{total[-2:]}",
-            exact=right.exact + 10 * 10**right.decimals,
         )
         signed = wrong.sign(keys.signing, key_id_of(keys.public))
         store = AppletStore(device.database, aid, 1 << 20)

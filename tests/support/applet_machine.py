@@ -10,9 +10,17 @@ from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
-from protocols.amounts import decode_amounts
+from protocols.amounts import Total, decode_amounts, decode_numbers, fits
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Grid, OpenedAmounts, Platform, Slots, Use
+from protocols.platform.services import (
+    Grid,
+    OpenedAmounts,
+    OpenedNumbers,
+    Platform,
+    Slots,
+    Use,
+    names_of,
+)
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VENDOR_KEYS = {b"vendor": VENDOR.public_key()}
@@ -121,6 +129,21 @@ class Household:
         self.released.append((begin, end, context))
         days = tuple(b"day" * 2_000 for _ in range((end - begin) // DAY))
         return OpenedAmounts(values, b"p" * 96, days)
+
+    def open_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> OpenedNumbers:
+        uses = [self.read(name, begin, end).watt_hours for name in names_of(registers)]
+        described = decode_numbers(amounts)
+        if not fits(described, [len(use) for use in uses]):
+            raise Refused(Refusal.MALFORMED)
+        values = tuple(
+            one.value_of(uses) if isinstance(one, Total) else one.value_of(uses[0])
+            for one in described
+        )
+        self.released.append((begin, end, context))
+        days = tuple(b"day" * 2_000 for _ in uses for _ in range((end - begin) // DAY))
+        return OpenedNumbers(values, b"p" * 96, days)
 
 
 class MemoryStore:

@@ -15,7 +15,7 @@ from applets.profiling.statement import (
 )
 from hub.certifier import Certifier
 from protocols.metrology import CertifiedPeriod
-from protocols.proofs import StatementContext, open_amounts
+from protocols.proofs import NumbersContext, open_numbers
 from tests.support.homes import KEYS, SLOT, Home, series_of
 
 NONCE = bytes(range(16))
@@ -28,13 +28,14 @@ def question_for(home: Home) -> ProfilingQuestion:
 def answered(home: Home, request: ProfilingRequest) -> ProfilingAnswer:
     """What applet and platform make of it."""
     series, (begin, end) = series_of(home.name), home.bounds
-    context = StatementContext(
-        series.meter, series.register, begin, end, SLOT // 60, request.digest, RECIPIENT, PURPOSE,
-        NONCE,
+    context = NumbersContext(
+        series.meter, (series.register,), begin, end, SLOT // 60, request.digest, RECIPIENT,
+        PURPOSE, NONCE,
     )  # fmt: skip
     opening = Certifier(series, KEYS).opening(home.certified)
     source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
-    _, proof = open_amounts(context, source, request.amounts(home.starts, SLOT), bytes(32))
+    numbers = request.numbers(home.starts, SLOT)
+    _, proof = open_numbers(context, [source], numbers, bytes(32))
     return ProfilingAnswer(question_for(home).about, proof, request.digest, home.days)
 
 

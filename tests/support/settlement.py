@@ -5,12 +5,11 @@ from dataclasses import replace
 from functools import lru_cache
 
 from applets.common.questions import About
-from applets.settlement.messages import SettlementAnswer, SettlementQuestion
+from applets.settlement.messages import SettlementAnswer, SettlementQuestion, settled_total
 from applets.settlement.statement import PURPOSE, RECIPIENT, SettledPeriod, check_settlement
 from hub.certifier import Certifier
-from protocols.amounts import SlotForm, Sum
 from protocols.metrology import CertifiedPeriod
-from protocols.proofs import StatementContext, open_amounts
+from protocols.proofs import NumbersContext, open_numbers
 from tariffs import PriceIndex
 from tariffs.index_source import IndexShape, read_index
 from tests.support.homes import KEYS, SLOT, Home, series_of
@@ -37,14 +36,14 @@ def answered(home: Home, index: PriceIndex) -> SettlementAnswer:
     """What applet and platform make of it."""
     begin, end = home.bounds
     series = series_of(home.name)
-    context = StatementContext(
-        series.meter, series.register, begin, end, SLOT // 60, index.digest, RECIPIENT, PURPOSE,
+    context = NumbersContext(
+        series.meter, (series.register,), begin, end, SLOT // 60, index.digest, RECIPIENT, PURPOSE,
         NONCE,
     )  # fmt: skip
-    amount = Sum(SlotForm.of_each(index.weights(home.starts, SLOT)))
+    total = settled_total(index.weights(home.starts, SLOT))
     opening = Certifier(series, KEYS).opening(home.certified)
     source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
-    _, proof = open_amounts(context, source, [amount], bytes(32))
+    _, proof = open_numbers(context, [source], [total], bytes(32))
     return SettlementAnswer(question_for(home).about, proof, index.digest, home.days)
 
 

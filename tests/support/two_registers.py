@@ -5,10 +5,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
 
 from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import BillAnswer, BillQuestion, Proved
+from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
 from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
@@ -21,7 +20,7 @@ from protocols.metrology import (
     Period,
     Series,
 )
-from protocols.proofs import StatementContext, open_amounts
+from protocols.proofs import NumbersContext, Source, open_numbers
 from tariffs import Bill, Register, Tariff, billed_registers, combine_states, compute_bill
 from tariffs.source import load_toml
 from tests.support.shared import SHARED, require_shared
@@ -87,35 +86,36 @@ class Home:
         states = self.states(billed_registers(tariff, *self.bounds))
         return plan_bill(tariff, self.starts, SLOT, states, *self.bounds)
 
-    def context(self, tariff: Tariff, register: Register) -> StatementContext:
-        return StatementContext(
-            self.meter, REGISTERS[register], *self.bounds, SLOT // 60, tariff.digest,
-            RECIPIENT, PURPOSE, NONCE,
+    def context(self, tariff: Tariff, registers: Sequence[Register]) -> NumbersContext:
+        return NumbersContext(
+            self.meter, tuple(REGISTERS[one] for one in registers), *self.bounds, SLOT // 60,
+            tariff.digest, RECIPIENT, PURPOSE, NONCE,
         )  # fmt: skip
 
-    def prove(
-        self, tariff: Tariff, register: Register, days: Register | None = None
-    ) -> tuple[tuple[int, ...], Proved]:
-        """Prove a register's amounts, perhaps over another register's days."""
-        certified = self.certified[days or register]
-        opening = Certifier(series(self.meter, self.zone, days or register), KEYS).opening(
-            certified
+    def source(self, register: Register) -> Source:
+        """Return a register's certified uses, with their openings."""
+        certified = self.certified[register]
+        opening = Certifier(series(self.meter, self.zone, register), KEYS).opening(certified)
+        return CertifiedPeriod(tuple(one.day for one in certified)).source(opening)
+
+    def days(self, register: Register) -> tuple[bytes, ...]:
+        return tuple(one.day.encode() for one in self.certified[register])
+
+    def prove(self, tariff: Tariff, sources: Mapping[Register, Source] | None = None) -> BillAnswer:
+        """Return the answer over these sources, or the honest ones."""
+        plan = self.plan(tariff)
+        known = sources or {register: self.source(register) for register in plan.registers}
+        (number,), proof = open_numbers(
+            self.context(tariff, plan.registers), list(known.values()), [plan.total], bytes(32)
         )
-        source = CertifiedPeriod(tuple(one.day for one in certified)).source(opening)
-        values, proof = open_amounts(
-            self.context(tariff, register), source, self.plan(tariff).amounts(register), bytes(32)
-        )
-        return values, Proved(proof, tuple(one.day.encode() for one in certified))
+        return BillAnswer(
+            self.meter, *self.bounds, NONCE, plan.amount_of(number), tariff.digest, proof,
+            {REGISTERS[register]: self.days(register) for register in plan.registers},
+        )  # fmt: skip
 
     def answer(self, tariff: Tariff) -> BillAnswer:
         """Return the honest answer."""
-        proved = {r: self.prove(tariff, r) for r in billed_registers(tariff, *self.bounds)}
-        values = [value for opened, _ in proved.values() for value in opened]
-        said = {register: one for register, (_, one) in proved.items()}
-        return BillAnswer(
-            self.meter, *self.bounds, NONCE, Decimal(self.plan(tariff).bill(values).total),
-            tariff.digest, said.get(Register.IMPORT), said.get(Register.EXPORT),
-        )  # fmt: skip
+        return self.prove(tariff)
 
     def check(
         self, tariff: Tariff, data: bytes, feed_in: bytes | None = REGISTERS[Register.EXPORT]

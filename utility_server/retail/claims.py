@@ -81,8 +81,8 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
     ) -> tuple[QuestionT, DocumentT, ResultT]:
         """Return question, signed document and result of a bundle whose answer is right.
 
-        `is_stored` says that the answer was not asked for just now, and may be of version 0.1,
-        which left some unbound to their nonce (`protocols.proofs.channel`).
+        `is_stored` says that the answer was not asked for just now, and may be of release 0.1,
+        which opened exact amounts, some of them unbound to their nonce.
         Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
         question itself makes no sense.
         """
@@ -115,18 +115,18 @@ def _certifier(bundle: BillBundle) -> Ed25519PublicKey:
 
 
 def _bill_content(_: About, tariff: Tariff, verified: VerifiedBill) -> "Content":
-    bill = verified.bill
     facts: dict[str, int | str | bytes] = {
-        "begin": bill.begin,
-        "end": bill.end,
-        "currency": bill.currency,
-        "total": bill.total,
-        "exact": str(bill.total_exact),
-        "decimals": bill.exact_decimals,
+        "begin": verified.begin,
+        "end": verified.end,
+        "currency": verified.currency,
+        "total": f"{verified.total:f}",
         "missing": len(verified.missing),
         "tariff": tariff.digest,
     }
-    if Register.EXPORT in verified.registers:  # entries of older bills stay what they say
+    if verified.exact is not None:  # entries of older bills stay what they say
+        facts["exact"] = str(verified.exact.total_exact)
+        facts["decimals"] = verified.exact.exact_decimals
+    if Register.EXPORT in verified.registers:
         facts["registers"] = "+".join(verified.registers)
     return facts
 
@@ -178,9 +178,8 @@ SETTLEMENT: Final = Claim(
     bundle=SettlementBundle,
     document="index",
     decode=PriceIndex.decode,
-    # Version 0.1 left none of these unbound: a stored answer is checked like a new one.
-    check=lambda question, index, bundle, period, series, _: check_settlement(
-        question, bundle.answer, index, period, series, _certifier(bundle)
+    check=lambda question, index, bundle, period, series, is_stored: check_settlement(
+        question, bundle.answer, index, period, series, _certifier(bundle), is_stored=is_stored
     ),
     unprovable="",
     content=_settlement_content,

@@ -170,9 +170,9 @@ class Utility:
         Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice).
         """
         answered = verify(self, BILL, question, answer)
-        verified, bill = answered.result, answered.result.bill
+        bill = answered.result
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
-        entry = enter(self, answered, verified.certified)
+        entry = enter(self, answered, bill.certified)
         invoice = Invoice(
             number=entry.sequence,
             issued=entry.time,
@@ -180,17 +180,15 @@ class Utility:
             begin=bill.begin,
             end=bill.end,
             currency=bill.currency,
-            total=bill.total,
-            exact=bill.total_exact,
-            decimals=bill.exact_decimals,
-            missing=len(verified.missing),
+            total=f"{bill.total:f}",
+            missing=len(bill.missing),
             tariff=bill.tariff_digest,
             evidence=sha256(answered.bundle.encode()).digest(),
             replaces=replaces,
         )
         document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
         return BilledPeriod(
-            verified, answered.document, invoice, document, entry, answered.bundle, len(answer)
+            bill, answered.document, invoice, document, entry, answered.bundle, len(answer)
         )
 
 

@@ -56,11 +56,18 @@ class CheckedBill:
 
     @property
     def difference(self) -> Fraction | None:
-        """How much the invoice asks beyond the recomputed bill, in the currency; None: unknown."""
+        """How much the invoice asks beyond the recomputed bill, in the currency; None: unknown.
+
+        Between rounded totals; where the invoice says the exact one, of release 0.1, between these.
+        """
         if self.bill is None:
             return None
-        invoiced = Fraction(self.invoice.exact, 10**self.invoice.decimals)
-        return invoiced - Fraction(self.bill.total_exact, 10**self.bill.exact_decimals)
+        exact, decimals = self.invoice.exact, self.invoice.decimals
+        if exact is None or decimals is None:
+            return Fraction(self.invoice.total) - Fraction(self.bill.total)
+        return Fraction(exact, 10**decimals) - Fraction(
+            self.bill.total_exact, 10**self.bill.exact_decimals
+        )
 
 
 def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:

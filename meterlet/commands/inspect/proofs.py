@@ -51,12 +51,12 @@ class BillingProofs:
             return ProofCheck(Verdict.CANNOT_TELL, str(error))
         except VerificationFailed as error:
             return ProofCheck(Verdict.DIFFERS, str(error))
-        bill = verified.bill
-        total = (bill.total, bill.currency)
-        shown = (bill.total, bill.total_exact, bill.exact_decimals, bill.currency, bill.begin)
-        named = (invoice.total, invoice.exact, invoice.decimals, invoice.currency, invoice.begin)
-        if shown != named or bill.end != invoice.end:
-            reason = f"the proof shows {bill.total} {bill.currency}, the invoice {invoice.total}"
+        total = (f"{verified.total:f}", verified.currency)
+        exact = verified.exact
+        shown = (*total, verified.begin, verified.end, exact and exact.total_exact)
+        named = (invoice.total, invoice.currency, invoice.begin, invoice.end, invoice.exact)
+        if shown != named or (exact and exact.exact_decimals != invoice.decimals):
+            reason = f"the proof shows {total[0]} {total[1]}, the invoice {invoice.total}"
             return ProofCheck(Verdict.DIFFERS, reason, *total)
         return ProofCheck(Verdict.MATCHES, "", *total)
 

@@ -6,9 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from applets.billing.messages import BillAnswer, BillQuestion, Proved
-from applets.common.questions import About, MessageRefused
-from sml_codec import CloseRes, Message, OpenRes, decode_file, encode_file
+from applets.billing.messages import (
+    BILL,
+    CERTIFIED_DAY,
+    FORMAT,
+    PROOF,
+    REGISTER,
+    TARIFF,
+    BillAnswer,
+    BillQuestion,
+    encode_total,
+)
+from applets.common.questions import About, MessageRefused, encode_answer, entry
+from sml_codec import CloseRes, Message, OpenRes, PeriodEntry, decode_file, encode_file
+
+IMPORT = bytes.fromhex("0100010800ff")
 
 METER = b"\x0a\x01MTL\0\0\0\0\1"
 QUESTION = BillQuestion(
@@ -21,7 +33,8 @@ ANSWER = BillAnswer(
     nonce=QUESTION.about.nonce,
     total=Decimal("127.46"),
     tariff=b"\x07" * 32,
-    drawn=Proved(b"\x05" * 96, (b"first day" * 300, b"second day" * 300)),
+    proof=b"\x05" * 700,
+    registers={IMPORT: (b"first day" * 300, b"second day" * 300)},
 )
 
 
@@ -33,11 +46,51 @@ def test_question_and_answer_come_back_as_they_went_out() -> None:
 @given(
     st.binary(min_size=1, max_size=200),
     st.decimals(-(10**9), 10**9, places=2),
-    st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5),
+    st.dictionaries(
+        st.binary(min_size=6, max_size=6),
+        st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5).map(tuple),
+        min_size=1,
+        max_size=4,
+    ),
 )
-def test_any_answer_comes_back(proof: bytes, total: Decimal, days: list[bytes]) -> None:
-    answer = replace(ANSWER, total=total, drawn=Proved(proof, tuple(days)))
-    assert BillAnswer.decode(answer.encode()) == answer
+def test_any_answer_comes_back(
+    proof: bytes, total: Decimal, registers: dict[bytes, tuple[bytes, ...]]
+) -> None:
+    answer = replace(ANSWER, total=total, proof=proof, registers=registers)
+    again = BillAnswer.decode(answer.encode())
+    assert again == answer
+    assert list(again.registers) == list(registers)  # in order
+
+
+def entries(*changed: PeriodEntry) -> bytes:
+    return encode_answer(ANSWER.about, BILL, changed)
+
+
+HEAD = (
+    entry(FORMAT, 2), encode_total(ANSWER.total), entry(TARIFF, ANSWER.tariff),
+    entry(PROOF, ANSWER.proof),
+)  # fmt: skip
+DAY = entry(CERTIFIED_DAY, b"day")
+
+
+def test_an_answer_says_its_format_and_each_register_before_its_days() -> None:
+    register, other = entry(REGISTER, IMPORT), entry(REGISTER, bytes(6))
+    good = BillAnswer.decode(entries(*HEAD, register, DAY, other, DAY))
+    assert good.registers == {IMPORT: (b"day",), bytes(6): (b"day",)}
+    for wrong in (
+        (*HEAD[1:], register, DAY),  # no format
+        (entry(FORMAT, 1), *HEAD[1:], register, DAY),
+        (entry(FORMAT, 3), *HEAD[1:], register, DAY),
+        (*HEAD, DAY, register, DAY),  # of no register
+        (*HEAD, register),  # no day
+        (*HEAD, register, other, DAY),
+        (*HEAD, register, DAY, register, DAY),  # twice
+        (*HEAD, entry(REGISTER, bytes(5)), DAY),
+        (*HEAD, register, DAY, entry(PROOF, b"proof")),  # one proof
+        HEAD,
+    ):
+        with pytest.raises(MessageRefused):
+            BillAnswer.decode(entries(*wrong))
 
 
 @settings(max_examples=300, deadline=None)
@@ -85,21 +138,18 @@ def test_other_messages_and_missing_ones_are_refused() -> None:
     [
         {"nonce": bytes(15)},
         {"tariff": b""},
-        {"drawn": None},
+        {"registers": {}},
+        {"registers": {IMPORT: ()}},
+        {"registers": {IMPORT: (b"day",) * 401}},
+        {"registers": {IMPORT[:5]: (b"day",)}},
+        {"registers": {bytes([n] * 6): (b"day",) for n in range(9)}},
+        {"proof": b""},
+        {"proof": bytes((1 << 17) + 1)},
     ],
 )
 def test_an_answer_is_complete_from_birth(change: dict[str, object]) -> None:
     with pytest.raises(MessageRefused):
         replace(ANSWER, **change)  # type: ignore[arg-type]  # wrong on purpose
-
-
-@pytest.mark.parametrize(
-    ("proof", "days"),
-    [(b"", 1), (bytes((1 << 17) + 1), 1), (b"proof", 0), (b"proof", 401)],
-)
-def test_what_is_proved_is_complete_from_birth(proof: bytes, days: int) -> None:
-    with pytest.raises(MessageRefused):
-        Proved(proof, (b"day",) * days)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from decimal import Decimal
 
 import pytest
 
-from applets.billing.charges import is_one_sum
+from protocols.amounts import Peaks
 from protocols.metrology import Period
-from tariffs import Register
 from tariffs.source import load_toml
 from tests.support.private_bills import (
     FLAT,
@@ -36,7 +35,6 @@ def test_the_private_bill_is_the_plain_one_for_drawn_tariffs(seed: int) -> None:
     """Fifteen days, the clock change in spring, with gaps for every other household."""
     month = drawn_month(seed, GAPS if seed % 2 else ())
     tariff = plan_drawn(seed, demand=False)
-    assert not is_one_sum(tariff, *month.bounds, month.states)
     require_equal(tariff, month)
 
 
@@ -55,8 +53,8 @@ def test_the_mean_of_the_highest_daily_peaks_is_billed_privately(highest: int, f
         '[[charge.band]]\nname = "other"\nprice_per_kw = "0"\n'
     )
     tariff, month = load_toml(FLAT + charge), drawn_month(highest, GAPS)
-    amounts = plan_of(tariff, month).amounts(Register.IMPORT)
-    assert [getattr(one, "highest", None) for one in amounts] == [None, highest % 40, highest % 40]
+    amounts = [one.amount for one in plan_of(tariff, month).total.metered]
+    assert [one.highest for one in amounts if isinstance(one, Peaks)] == [highest % 40] * 2
     require_equal(tariff, month)
 
 
@@ -77,8 +75,8 @@ def test_means_of_peaks_that_make_no_whole_watts_are_billed_privately(
         'price_per_kw = "4.10"\n'
     )
     tariff, month = load_toml(FLAT + charge), drawn_month(8, GAPS)
-    amounts = plan_of(tariff, month).amounts(Register.IMPORT)
-    assert any(getattr(one, "rate", (1, 1)) != (1, 1) for one in amounts)
+    amounts = [one.amount for one in plan_of(tariff, month).total.metered]
+    assert any(isinstance(one, Peaks) and one.rate != (1, 1) for one in amounts)
     require_equal(tariff, month)
 
 
@@ -96,12 +94,9 @@ def test_an_answer_with_another_total_kind_or_house_is_refused() -> None:
     cheaper = replace(answer, total=answer.total - Decimal("0.01"))
     assert refused_by(tariff, month, cheaper.encode()) == "total"
     other = answered(tariff, drawn_month(4))
-    assert answer.drawn is not None
-    assert other.drawn is not None
-    mixed = replace(other, drawn=replace(other.drawn, days=answer.drawn.days))
+    mixed = replace(other, registers=answer.registers)
     assert refused_by(tariff, month, mixed.encode()) == "proof"
     flat = load_toml(FLAT)
-    assert is_one_sum(flat, *month.bounds, month.states)
     wrong = replace(answer, tariff=flat.digest)
     assert refused_by(flat, month, wrong.encode()) == "proof"
 
@@ -121,5 +116,6 @@ def test_a_bill_over_a_price_change_is_proved_part_by_part() -> None:
         + version.format("2013-04-03", "2014-01-01", "0.3")
     )
     month = drawn_month(9)
-    assert [claim.part for claim in plan_of(tariff, month).claims] == [0, 0, 1, 1]
+    kinds = [one.amount.kind for one in plan_of(tariff, month).total.metered]
+    assert sorted(kinds) == ["blocks", "blocks", "linear"]  # the energy of both is one sum
     require_equal(tariff, month)

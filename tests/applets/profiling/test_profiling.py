@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from applets.profiling.messages import (
     ProfilingAnswer,
     ProfilingQuestion,
     ProfilingRequest,
+    score_unit,
 )
 from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
 from applets.profiling.statement import (
@@ -34,6 +36,7 @@ from applets.profiling.statement import (
 from applets.sdk import Command
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 from hub.machine.manifest import Manifest
+from protocols.amounts import SlotForm
 from protocols.metrology import Period
 from tariffs.signing import sign_document
 from tests.support.homes import SLOT, Home, homes
@@ -80,7 +83,11 @@ def test_each_method_proves_what_plain_arithmetic_says(some_homes: tuple[Home, .
         }
         scored = ProfilingRequest(Method.SCORES, profiles)
         told = checked(home, answered(home, scored), scored)
-        assert dict(told.scores) == plain
+        unit = score_unit([SlotForm.of_each(weights) for weights in rows])
+        assert max(abs(w) for weights in rows for w in weights) <= 4 * unit
+        assert dict(told.scores) == {
+            name: round(Fraction(score, unit)) * unit for name, score in plain.items()
+        }
         matched = ProfilingRequest(Method.MATCH, profiles)
         alone = checked(home, answered(home, matched), matched)
         assert (alone.best, dict(alone.scores)) == (max(plain, key=lambda n: plain[n]), {})
@@ -138,7 +145,7 @@ def test_the_applet_tells_each_method_and_no_strangers(some_homes: tuple[Home, .
         response = card.send(Command(0x80, 0x10, data=ProfilingQuestion(about, document).encode()))
         assert response.status == 0x9000
         assert ProfilingAnswer.decode(response.data).digest == request.digest
-    told = [opened.values for opened in platform.released_amounts]
+    told = [opened.values for opened in platform.released_numbers]
     assert [len(values) for values in told] == [1, 4, -(-(2688 - 5) // 13)]
     assert told[1].index(max(told[1])) == told[0][0]
     assert list(told[2]) == list(uses[5::13])
@@ -160,7 +167,7 @@ def test_nothing_is_told_that_could_not_be_kept_for_the_resident() -> None:
     document = sign_document(request.encode(), CONTENT_TYPE, key, b"key")
     question = ProfilingQuestion(About(b"m", household.begin, household.end, NONCE), document)
     assert card.send(Command(0x80, 0x10, data=question.encode())).status != 0x9000
-    assert platform.released_amounts == []
+    assert platform.released_numbers == []
     assert [name for name in platform.store if b"request" in name] == []
 
 

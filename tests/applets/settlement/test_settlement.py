@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settlement equals plain arithmetic: 60 London homes at real half-hourly prices, to the digit.
+"""Settlement equals plain arithmetic: 60 London homes at real half-hourly prices, to the penny.
 
 Low Carbon London 2013 (UK Power Networks, CC BY 4.0); the prices are those of Octopus Agile ten
 years later, put back to the same weekday.
@@ -17,7 +17,7 @@ from applets.common.questions import About, MessageRefused
 from applets.sdk import Command
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 from applets.settlement.applet import SettlementApplet
-from applets.settlement.messages import AID, SettlementAnswer, SettlementQuestion
+from applets.settlement.messages import AID, PENNY, SettlementAnswer, SettlementQuestion
 from applets.settlement.statement import PURPOSE, RECIPIENT
 from hub.machine.manifest import Manifest
 from protocols.metrology import Period
@@ -43,16 +43,16 @@ def test_sixty_homes_are_settled_as_plain_arithmetic_says(tmp_path: Path) -> Non
             micro = index.prices.prices[(start - index.prices.begin) // SLOT]
             assert micro is not None
             worth += Fraction(micro, 10**6) * Fraction(watt_hours, 1000)
-        assert Fraction(settled.value, 10**9) == worth
+        assert settled.value == round(100 * worth) * PENNY  # half-even, as it is told
         assert len(settled.missing) == settled.slots - len(home.rows)
         supplier = f"supplier {number % 7}"
         plain[supplier] = plain.get(supplier, Fraction(0)) + worth
         proved[supplier] = proved.get(supplier, 0) + settled.value
     assert number == 59
     shares = round_shares(proved, 10**7)
-    assert sum(shares.values()) == round(sum(plain.values()) * 100)
-    for supplier, exact in plain.items():
-        assert abs(shares[supplier] - 100 * exact) < 1
+    assert sum(shares.values()) * PENNY == sum(proved.values())
+    for supplier, exact in plain.items():  # of nine homes or fewer, each off by half a penny
+        assert abs(shares[supplier] - 100 * exact) <= Fraction(9, 2)
 
 
 def test_the_applet_asks_for_the_index_as_weights() -> None:
@@ -70,8 +70,11 @@ def test_the_applet_asks_for_the_index_as_weights() -> None:
     asked = SettlementQuestion(about, sign_index(index, key, b"key"))
     response = card.send(Command(0x80, 0x10, data=asked.encode()))
     answer = SettlementAnswer.decode(response.data)
-    (opened,) = platform.released_amounts
-    assert (opened.values, answer.index) == ((400 * sum(prices),), index.digest)
+    (opened,) = platform.released_numbers
+    assert (opened.values, answer.index) == (
+        (round(Fraction(400 * sum(prices), PENNY)),),
+        index.digest,
+    )
     assert answer.proof == opened.proof
     stranger = sign_index(index, Ed25519PrivateKey.generate(), b"key")
     refused = card.send(Command(0x80, 0x10, data=replace(asked, document=stranger).encode()))
@@ -80,14 +83,14 @@ def test_the_applet_asks_for_the_index_as_weights() -> None:
     refused = card.send(Command(0x80, 0x10, data=replace(asked, document=short).encode()))
     assert refused.status == 0x6A80
     assert card.send(Command(0x80, 0x12, data=b"invoice")).status == 0x6D00
-    assert len(platform.released_amounts) == 1
+    assert (len(platform.released_numbers), platform.released_amounts) == (1, [])
 
 
 def test_the_manifest_asks_for_slots_that_differ_and_for_nothing_else() -> None:
     manifest = Manifest.from_toml(MANIFEST.read_text())
     assert (manifest.aid, manifest.recipient, manifest.purpose) == (AID, RECIPIENT, PURPOSE)
     (statement,) = manifest.statements
-    assert (statement.kind, statement.least_minutes, statement.value_bits) == ("linear", 15, 56)
+    assert (statement.kind, statement.least_minutes, statement.value_bits) == ("linear", 15, 24)
 
 
 def test_messages_that_are_not_in_their_one_form_are_refused() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.machine import AppletMachine
-from protocols.platform.services import OpenedAmounts, Platform
+from protocols.platform.services import OpenedAmounts, OpenedNumbers, Platform
 from tests.support.applet_machine import (
     BEGIN,
     DAY,
@@ -383,6 +383,9 @@ class _Bug(Exception):
 
 
 class _BuggyHousehold:
+    def open_numbers(self, *_: object) -> OpenedNumbers:
+        raise NotImplementedError
+
     def open_amounts(self, *_: object) -> OpenedAmounts:
         raise _Bug("ours")
 

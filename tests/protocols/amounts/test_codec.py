@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import struct
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +12,24 @@ from protocols.amounts import (
     AmountsMalformed,
     Best,
     Bucket,
+    Combine,
     Excess,
     Group,
+    Least,
+    Metered,
+    Most,
+    NumberAmount,
     Peaks,
+    QuotientRule,
     Reading,
+    Rounding,
     SlotForm,
     Sum,
     Tiered,
+    Total,
+    TotalStep,
     decode_amounts,
+    decode_numbers,
     encode_amounts,
 )
 
@@ -52,18 +63,50 @@ def excesses(draw: st.DrawFn) -> Excess:
     return Excess(everything, tuple(Above(limit, draw(FORMS)) for limit in limits))
 
 
-AMOUNTS = st.lists(
-    st.one_of(
-        FORMS.map(Sum),
-        st.lists(buckets(), max_size=4).map(tuple).map(Tiered),
-        peaks(),
-        st.lists(FORMS, min_size=2, max_size=4).map(tuple).map(Best),
-        st.integers(0, 10**6).map(Reading),
-        excesses(),
-    ),
-    min_size=1,
-    max_size=4,
-)  # fmt: skip
+METERED = st.one_of(
+    FORMS.map(Sum),
+    st.lists(buckets(), max_size=4).map(tuple).map(Tiered),
+    peaks(),
+    excesses(),
+)
+WIDE = st.integers(-(1 << 127) + 1, (1 << 127) - 1)
+RULES = st.sampled_from(QuotientRule)
+
+
+@st.composite
+def totals(draw: st.DrawFn) -> Total:
+    """A total of some amounts, whose last step takes in whatever no other one did."""
+    registers = st.integers(0, 7)
+    metered = draw(st.lists(st.builds(Metered, registers, METERED), min_size=1, max_size=3))
+    steps, unused = list[TotalStep](), set(range(len(metered)))
+    for here in range(len(metered), len(metered) + draw(st.integers(0, 3))):
+        places = tuple(sorted(draw(st.sets(st.integers(0, here - 1), min_size=1, max_size=3))))
+        kind = draw(st.integers(0, 3)) if len(places) > 1 else 3 * draw(st.integers(0, 1))
+        match kind:
+            case 0:
+                terms = tuple((place, draw(WIDE.filter(bool))) for place in places)
+                steps.append(Combine(terms, draw(WIDE)))
+            case 1:
+                steps.append(Least(places))
+            case 2:
+                steps.append(Most(places))
+            case _:
+                places = places[:1]
+                steps.append(Rounding(places[0], draw(st.integers(2, 10**9)), draw(RULES)))
+        unused = unused - set(places) | {here}
+    if len(unused) > 1:
+        steps.append(Combine(tuple((place, 1) for place in sorted(unused))))
+    return Total(tuple(metered), tuple(steps), draw(st.integers(1, 10**30)), draw(RULES))
+
+
+OTHERS = st.one_of(
+    st.lists(FORMS, min_size=2, max_size=4).map(tuple).map(Best),
+    st.integers(0, 10**6).map(Reading),
+)
+AMOUNTS = st.lists(st.one_of(METERED, OTHERS), min_size=1, max_size=4)
+NUMBERS = st.lists(st.one_of(totals(), OTHERS), min_size=1, max_size=4)
+
+Decode = Callable[[bytes], Sequence[Amount | NumberAmount]]
 
 
 def packed(*numbers: int) -> bytes:
@@ -75,28 +118,51 @@ def test_amounts_come_back_as_they_went_out(amounts: list[Amount]) -> None:
     assert decode_amounts(encode_amounts(amounts)) == tuple(amounts)
 
 
-@given(st.binary(max_size=400) | st.lists(st.integers(0, 7), max_size=40).map(lambda n: packed(*n)))
-def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
+@given(NUMBERS)
+def test_numbers_come_back_as_they_went_out(amounts: list[NumberAmount]) -> None:
+    assert decode_numbers(encode_amounts(amounts)) == tuple(amounts)
+
+
+@given(AMOUNTS, NUMBERS)
+def test_each_call_takes_its_own_kinds_alone(
+    amounts: list[Amount], numbers: list[NumberAmount]
+) -> None:
+    shared = Best, Reading
+    if not all(isinstance(one, shared) for one in amounts):
+        with pytest.raises(AmountsMalformed):
+            decode_numbers(encode_amounts(amounts))
+    if not all(isinstance(one, shared) for one in numbers):
+        with pytest.raises(AmountsMalformed):
+            decode_amounts(encode_amounts(numbers))
+
+
+@pytest.mark.parametrize("decode", [decode_amounts, decode_numbers])
+@given(st.binary(max_size=400) | st.lists(st.integers(0, 8), max_size=40).map(lambda n: packed(*n)))
+def test_any_bytes_are_refused_or_reproduced(decode: Decode, data: bytes) -> None:
     try:
-        amounts = decode_amounts(data)
+        amounts = decode(data)
     except AmountsMalformed:
         return
     assert encode_amounts(amounts) == data
 
 
 @settings(max_examples=60)
-@given(AMOUNTS, st.data())
+@given(AMOUNTS | NUMBERS, st.data())
 def test_what_is_cut_short_or_goes_on_is_refused(
-    amounts: list[Amount], data: st.DataObject
+    amounts: list[Amount | NumberAmount], data: st.DataObject
 ) -> None:
     whole = encode_amounts(amounts)
     cut = data.draw(st.integers(0, len(whole) - 1))
     for wrong in (whole[:cut], whole + bytes(8)):
-        with pytest.raises(AmountsMalformed):
-            decode_amounts(wrong)
+        for decode in (decode_amounts, decode_numbers):
+            with pytest.raises(AmountsMalformed):
+                decode(wrong)
 
 
 ONE_RUN = (1, 0, 1, 1)
+SUM = (0, *ONE_RUN)
+ONE = (1, 1)
+TWO = (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +206,31 @@ ONE_RUN = (1, 0, 1, 1)
         (1, 7, -4, 3, 0, 1, 0, 1, *ONE_RUN),
         (1, 7, 4, 3, 1, 1, 0, 1, *ONE_RUN),
         (1, 8, *ONE_RUN),
+        (1, 9, *ONE_RUN),
+        (1, 8, 0, 0, *ONE, 0),
+        (1, 8, 1, 8, *SUM, 0, *ONE, 0),
+        (1, 8, 1, -1, *SUM, 0, *ONE, 0),
+        (1, 8, 1, 0, 4, 5, 0, *ONE, 0),
+        (1, 8, 1, 0, 8, 1, 0, *SUM, 0, *ONE, 0, 0, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 0, 1, 0, 0),
+        (1, 8, 1, 0, *SUM, 0, 1, -1, 0),
+        (1, 8, 1, 0, *SUM, 0, *ONE, 3),
+        (1, 8, 1, 0, *SUM, 0, *ONE, -1),
+        (1, 8, 1, 0, *SUM, 0, 2, 1, 0, 0),
+        (1, 8, 1, 0, *SUM, 0, 0, 0),
+        (1, 8, 1, 0, *SUM, 0, 3, 1, 0, 0, 0),
+        (1, 8, 2, 0, *SUM, 1, *SUM, 0, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 4, 0, *ONE, 0, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 0, 1, 1, *ONE, *ONE, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 0, 1, -1, *ONE, *ONE, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 0, 1, 0, 1, 0, *ONE, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 0, 2, 0, *ONE, 0, *ONE, *ONE, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 1, 1, 0, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 2, 2, 0, 0, *ONE, 0),
+        (1, 8, 2, 0, *SUM, 1, *SUM, 1, 2, 2, 1, 0, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 3, 0, *ONE, 0, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 3, 0, *TWO, 3, *ONE, 0),
+        (1, 8, 1, 0, *SUM, 1, 0, 0, *ONE, *ONE, 0),
     ],
     ids=[
         "none", "fewer than none", "count beyond the end", "unknown kind", "form of nothing",
@@ -150,12 +241,19 @@ ONE_RUN = (1, 0, 1, 1)
         "above 0", "above a negative limit", "above for no slot", "the same limit twice",
         "limits that fall", "fewer runs than none",
         "whole rate", "rate of 1", "rate not in lowest terms", "rate 0", "rate below 0",
-        "highest of too few", "kind 8",
+        "highest of too few", "total of a run", "kind 9",
+        "total of nothing", "ninth register", "register below 0", "reading in a total",
+        "total in a total", "divisor 0", "divisor below 0", "fourth rule", "rule below 0",
+        "wider than needed", "no integers", "three integers", "amount in no step", "fifth step",
+        "step of itself", "place below 0", "factor 0", "place twice", "least of one",
+        "most of the same", "places that fall", "rounding by 1", "rounding by no rule",
+        "amount that no constant needs",
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(numbers: tuple[int, ...]) -> None:
-    with pytest.raises(AmountsMalformed):
-        decode_amounts(packed(*numbers))
+    for decode in (decode_amounts, decode_numbers):
+        with pytest.raises(AmountsMalformed):
+            decode(packed(*numbers))
 
 
 @given(excesses(), st.lists(st.integers(0, 10**6), min_size=201, max_size=201))

@@ -87,9 +87,8 @@ def test_a_wrong_total_differs_by_so_much(
 def test_a_proof_of_something_else_differs_by_nobody_knows_how_much(
     tmp_path: Path, month: Month, tariff: Tariff, answer: BillAnswer
 ) -> None:
-    assert answer.drawn is not None
-    proof = answer.drawn.proof[:-1] + bytes([answer.drawn.proof[-1] ^ 1])
-    wrong = replace(answer, drawn=replace(answer.drawn, proof=proof))
+    proof = answer.proof[:-1] + bytes([answer.proof[-1] ^ 1])
+    wrong = replace(answer, proof=proof)
     code, facts, text = verdict(tmp_path, month, tariff, wrong)
     assert (code, facts["verdict"], facts["where"], facts["by"]) == (3, "differs", "proof", None)
     assert text == "differs at the check of the proof\n"

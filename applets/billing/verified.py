@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bill that was proved, as it is handed on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from applets.common.evidence import starts_of
+from protocols.metrology import CertifiedDay, CertifiedPeriod, Series, SlotState
+from tariffs import Bill, Register, Tariff, combine_states
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBill:
+    """A bill that was proved."""
+
+    total: Decimal
+    """What is to be paid, rounded by the tariff's rule."""
+    currency: str
+    begin: int
+    end: int
+    tariff_name: str
+    tariff_digest: bytes
+    registers: tuple[Register, ...]
+    """What it was proved about, import before export."""
+    missing: tuple[int, ...]
+    """The starts of the slots that are unknown in a register and not billed."""
+    estimated: int
+    """How many slots were interpolated between readings."""
+    substituted: int
+    days: int
+    slots: int
+    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
+    """The certified days of each register, in order."""
+    exact: Bill | None = None
+    """The exact bill, of answers of release 0.1 alone: they opened its amounts."""
+
+
+def verified_bill(
+    tariff: Tariff,
+    registers: tuple[Register, ...],
+    certified: Mapping[Series, CertifiedPeriod],
+    total: Decimal,
+    bounds: tuple[int, int],
+    exact: Bill | None = None,
+) -> VerifiedBill:
+    """Return what was proved of registers' certified days, all of which have the same slots."""
+    days = next(iter(certified.values()))
+    starts, states = starts_of(days), combine_states([one.states for one in certified.values()])
+    begin, end = bounds
+    return VerifiedBill(
+        total=total,
+        currency=tariff.currency,
+        begin=begin,
+        end=end,
+        tariff_name=tariff.name,
+        tariff_digest=tariff.digest,
+        registers=registers,
+        missing=tuple(
+            start for start, state in zip(starts, states, strict=True) if state == SlotState.MISSING
+        ),
+        estimated=states.count(SlotState.ESTIMATED),
+        substituted=states.count(SlotState.SUBSTITUTED),
+        days=len(days.days),
+        slots=len(states),
+        certified=tuple(day for period in certified.values() for day in period.days),
+        exact=exact,
+    )

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One number of several amounts: `Total`, which tells a rounded sum and none of its parts.
+
+A total is a small program of public steps. Its values are numbered: the metered amounts come
+first, then what each step makes of values before it. The last value is divided and rounded once
+more, and that whole number is opened; every other value stays hidden.
+
+    Combine    Σ factor·value + constant
+    Least      the smallest of several values
+    Most       the largest of several values
+    Rounding   value / divisor, as a whole number by a rule
+"""
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import ClassVar, Final, TypeAlias
+
+from protocols.amounts.bounds import Bounds
+from protocols.amounts.model import (
+    AmountsMalformed,
+    Best,
+    MeteredAmount,
+    Reading,
+    SlotForm,
+)
+
+MOST_REGISTERS: Final = 8
+MOST_METERED: Final = 1024
+MOST_STEPS: Final = 4096
+MOST_TERMS: Final = 16_384
+"""Terms and places in all steps together."""
+NUMBER_BITS: Final = 127
+"""Factors, constants and divisors have at most so many bits and a sign."""
+MOST_CASES: Final = 64
+"""How many slopes a value may have by one metered amount: caps and minima make cases of them."""
+MOST_EFFORT: Final = 1 << 16
+"""How many slopes are worked out for a total."""
+
+Slopes: TypeAlias = tuple[Fraction, Fraction]
+"""The least absolute slope other than 0, and the most; both 0 where there is no other."""
+
+
+class QuotientRule(enum.StrEnum):
+    """How a quotient becomes a whole number; the names are those of tariffs."""
+
+    DOWN = "down"
+    """Towards zero."""
+    HALF_UP = "half-up"
+    """To the nearest; a tie away from zero."""
+    HALF_EVEN = "half-even"
+    """To the nearest; a tie to the even neighbour."""
+
+    def divide(self, number: int, divisor: int) -> int:
+        """Return `number / divisor` as a whole number; the divisor is positive."""
+        whole, rest = divmod(abs(number), divisor)
+        if self is not QuotientRule.DOWN:
+            tie_up = self is QuotientRule.HALF_UP or whole % 2
+            whole += 2 * rest > divisor or (2 * rest == divisor and bool(tie_up))
+        return whole if number >= 0 else -whole
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """An amount of one of the registers that a call is about."""
+
+    register: int
+    """The register's place in the call."""
+    amount: MeteredAmount
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.register < MOST_REGISTERS:
+            raise AmountsMalformed(f"a call is about {MOST_REGISTERS} registers at most")
+
+
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """Σ factor·value + constant."""
+
+    terms: tuple[tuple[int, int], ...]
+    """Places of values, rising, and their factors, none of them 0; may be none."""
+    constant: int = 0
+
+    def __post_init__(self) -> None:
+        _require_rising(self.places)
+        numbers = [self.constant, *(factor for _, factor in self.terms)]
+        if not all(factor for _, factor in self.terms):
+            raise AmountsMalformed("a factor is 0")
+        if any(abs(number) >> NUMBER_BITS for number in numbers):
+            raise AmountsMalformed(f"a factor or constant is beyond {NUMBER_BITS} bits")
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The values it is made of."""
+        return tuple(place for place, _ in self.terms)
+
+    def of(self, values: Sequence[int]) -> int:
+        """Return the value, in the open."""
+        return sum(values[place] * factor for place, factor in self.terms) + self.constant
+
+    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
+        """Return what it can be at least and at most."""
+        ends = [
+            sorted((bounds[place][0] * factor, bounds[place][1] * factor))
+            for place, factor in self.terms
+        ]
+        return (
+            self.constant + sum(low for low, _ in ends),
+            self.constant + sum(high for _, high in ends),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The smallest of several values."""
+
+    places: tuple[int, ...]
+    """Rising; two or more."""
+
+    def __post_init__(self) -> None:
+        _require_several(self.places)
+
+    def of(self, values: Sequence[int]) -> int:
+        """Return the value, in the open."""
+        return min(values[place] for place in self.places)
+
+    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
+        """Return what it can be at least and at most."""
+        lows, highs = zip(*(bounds[place] for place in self.places), strict=True)
+        return min(lows), min(highs)
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The largest of several values."""
+
+    places: tuple[int, ...]
+    """Rising; two or more."""
+
+    def __post_init__(self) -> None:
+        _require_several(self.places)
+
+    def of(self, values: Sequence[int]) -> int:
+        """Return the value, in the open."""
+        return max(values[place] for place in self.places)
+
+    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
+        """Return what it can be at least and at most."""
+        lows, highs = zip(*(bounds[place] for place in self.places), strict=True)
+        return max(lows), max(highs)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """A value divided, and rounded to a whole number."""
+
+    place: int
+    divisor: int
+    """From 2: by 1 nothing is rounded."""
+    rule: QuotientRule
+
+    def __post_init__(self) -> None:
+        if self.divisor < 2 or self.divisor >> NUMBER_BITS:
+            raise AmountsMalformed(f"a divisor is from 2, and has {NUMBER_BITS} bits at most")
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The value it is made of."""
+        return (self.place,)
+
+    def of(self, values: Sequence[int]) -> int:
+        """Return the value, in the open."""
+        return self.rule.divide(values[self.place], self.divisor)
+
+    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
+        """Return what it can be at least and at most: rounding keeps the order."""
+        low, high = bounds[self.place]
+        return self.rule.divide(low, self.divisor), self.rule.divide(high, self.divisor)
+
+
+TotalStep: TypeAlias = Combine | Least | Most | Rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What metered amounts of registers come to by public steps, divided and rounded once."""
+
+    kind: ClassVar = "total"
+
+    metered: tuple[Metered, ...]
+    steps: tuple[TotalStep, ...]
+    divisor: int
+    """From 1; 1 tells the last value as it is."""
+    rule: QuotientRule
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.metered) <= MOST_METERED or len(self.steps) > MOST_STEPS:
+            raise AmountsMalformed("a total is of some amounts, and not of too many steps")
+        if self.divisor < 1 or self.divisor >> NUMBER_BITS:
+            raise AmountsMalformed(f"a divisor is from 1, and has {NUMBER_BITS} bits at most")
+        if sum(len(step.places) for step in self.steps) > MOST_TERMS:
+            raise AmountsMalformed(f"the steps have more than {MOST_TERMS} terms")
+        used: set[int] = set()
+        for here, step in enumerate(self.steps, start=len(self.metered)):
+            if any(not 0 <= place < here for place in step.places):
+                raise AmountsMalformed("a step is of values before it")
+            used.update(step.places)
+        if len(used) != len(self.metered) + len(self.steps) - 1:
+            raise AmountsMalformed("a value is in no step")
+        self.slopes()  # the guard relies on them: a total that has too many is none
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its amounts, each once, in order."""
+        return tuple(sorted({one.amount.kind for one in self.metered}))
+
+    @property
+    def forms(self) -> tuple[tuple[int, SlotForm], ...]:
+        """The forms it is made of, each after the place of its register."""
+        return tuple((one.register, form) for one in self.metered for form in one.amount.forms)
+
+    @property
+    def registers(self) -> int:
+        """How many registers it is of: one more than the last one's place."""
+        return 1 + max(one.register for one in self.metered)
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes."""
+        hidden = 0
+        for step in self.steps:
+            match step:
+                case Combine():
+                    pass
+                case Least(places) | Most(places):
+                    hidden += len(places) - 1
+                case Rounding():
+                    hidden += 6
+        return 2 + hidden + sum(one.amount.comparisons for one in self.metered)
+
+    def value_of(self, uses: Sequence[Sequence[int]]) -> int:
+        """Return the number that is opened, given the uses of each register."""
+        values = [one.amount.value_of(uses[one.register]) for one in self.metered]
+        for step in self.steps:
+            values.append(step.of(values))
+        return self.rule.divide(values[-1], self.divisor)
+
+    def range_of(self, metered: Sequence[Bounds]) -> Bounds:
+        """Return what the number can be at least and at most, given bounds of the amounts."""
+        low, high = self.bounds(metered)[-1]
+        return self.rule.divide(low, self.divisor), self.rule.divide(high, self.divisor)
+
+    def bounds(self, metered: Sequence[Bounds]) -> list[Bounds]:
+        """Return what each value can be at least and at most, each step by itself."""
+        if len(metered) != len(self.metered) or any(low > high for low, high in metered):
+            raise ValueError("not the bounds of each metered amount")
+        bounds = list(metered)
+        for step in self.steps:
+            bounds.append(step.bounds(bounds))
+        return bounds
+
+    def slopes(self) -> tuple[Slopes, ...]:
+        """Return, for each metered amount, how much the opened number changes with it.
+
+        In units of the number for one of the amount, other than 0 the least and the most of all
+        cases that smallest and largest values make. Of a rounding, the slope is that of the
+        quotient.
+        """
+        cases = _Cases(len(self.metered))
+        for step in self.steps:
+            cases.add(step)
+        return tuple(
+            _extremes(cases.of_last(place), self.divisor) for place in range(len(self.metered))
+        )
+
+
+NumberAmount: TypeAlias = Total | Best | Reading
+"""What a call about several registers may open; the two others are of its first register."""
+
+
+def fits(numbers: Sequence[NumberAmount], slots: Sequence[int]) -> bool:
+    """Tell whether numbers are of just so many registers, each with so many slots."""
+    ends: dict[int, int] = {}
+    for number in numbers:
+        forms = number.forms if isinstance(number, Total) else [(0, one) for one in number.forms]
+        for register, form in forms:
+            ends[register] = max(ends.get(register, 0), form.end)
+    return sorted(ends) == list(range(len(slots))) and all(
+        ends[register] <= size for register, size in enumerate(slots)
+    )
+
+
+class _Cases:
+    """The slopes of each value by each metered amount, of which one holds at a time."""
+
+    def __init__(self, metered: int) -> None:
+        one = frozenset([Fraction(1)])
+        self._values: list[dict[int, frozenset[Fraction]]] = [{n: one} for n in range(metered)]
+        self._effort = 0
+
+    def add(self, step: TotalStep) -> None:
+        """Work out the slopes of what a step makes."""
+        match step:
+            case Combine(terms):
+                parts = [self._scaled(place, Fraction(factor)) for place, factor in terms]
+                made = self._merged(parts, absent=None)
+            case Least(places) | Most(places):
+                made = self._merged([self._values[place] for place in places], absent=Fraction(0))
+            case Rounding(place, divisor):
+                made = self._scaled(place, Fraction(1, divisor))
+        self._values.append(made)
+
+    def of_last(self, metered: int) -> Iterable[Fraction]:
+        """Return the slopes of the last value by one metered amount."""
+        return self._values[-1].get(metered, frozenset())
+
+    def _scaled(self, place: int, factor: Fraction) -> dict[int, frozenset[Fraction]]:
+        cases = self._values[place]
+        self._pay(sum(map(len, cases.values())))
+        return {by: frozenset(slope * factor for slope in each) for by, each in cases.items()}
+
+    def _merged(
+        self, parts: Sequence[dict[int, frozenset[Fraction]]], absent: Fraction | None
+    ) -> dict[int, frozenset[Fraction]]:
+        """Return all sums of a slope from each part; with `absent`, all slopes of any part.
+
+        `absent` is the slope of a part that does not depend on an amount.
+        """
+        merged: dict[int, frozenset[Fraction]] = {}
+        for by in dict.fromkeys(by for part in parts for by in part):
+            each = [part[by] for part in parts if by in part]
+            slopes = each[0]
+            for more in each[1:]:
+                self._pay(len(slopes) * (len(more) if absent is None else 1) + len(more))
+                slopes = (
+                    frozenset(one + other for one in slopes for other in more)
+                    if absent is None
+                    else slopes | more
+                )
+            if absent is not None and len(each) < len(parts):
+                slopes |= {absent}
+            if len(slopes) > MOST_CASES:
+                raise AmountsMalformed(f"a value has more than {MOST_CASES} slopes")
+            self._pay(1)
+            merged[by] = slopes
+        return merged
+
+    def _pay(self, effort: int) -> None:
+        self._effort += effort
+        if self._effort > MOST_EFFORT:
+            raise AmountsMalformed("the steps have too many cases to work out")
+
+
+def _extremes(slopes: Iterable[Fraction], divisor: int) -> Slopes:
+    sizes = [abs(slope) / divisor for slope in slopes if slope]
+    return min(sizes, default=Fraction(0)), max(sizes, default=Fraction(0))
+
+
+def _require_several(places: tuple[int, ...]) -> None:
+    if len(places) < 2:
+        raise AmountsMalformed("the smallest and the largest are one of several")
+    _require_rising(places)
+
+
+def _require_rising(places: Sequence[int]) -> None:
+    if any(low >= high for low, high in pairwise(places)):
+        raise AmountsMalformed("the places of a step do not rise")
