@@ -13,7 +13,7 @@ rules. What is kept in mind is lost when the hub stops.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -89,6 +89,16 @@ class RefusalSums:
         entry = self.log.append(now, "refusal", counted.facts)
         counted.sequence = entry.sequence
         return entry
+
+
+def count_refusals(entries: Iterable[LogEntry]) -> int:
+    """Return how many refusals the entries stand for, at least."""
+    counts: dict[tuple[object, ...], int] = {}
+    for entry in entries:
+        rule = entry.facts["why"].partition(":")[0]
+        kind = (entry.time // _DAY, rule, *(entry.facts.get(name) for name in _KIND))
+        counts[kind] = max(counts.get(kind, 0) + 1, entry.facts.get("count", 0))
+    return sum(counts.values())
 
 
 @dataclass(slots=True)
