@@ -45,6 +45,8 @@ DAY_FUEL: Final = MILLISECOND_FUEL
 """A certified day, opened and decoded: a point for each slot."""
 FOUND_FUEL: Final = MILLISECOND_FUEL // 2
 """To find an answer, or a refusal, that was given before."""
+ROUNDING_FUEL: Final = 8 * MILLISECOND_FUEL
+CHOICE_FUEL: Final = 20 * MILLISECOND_FUEL
 _INTEGER: Final = _MICROSECOND
 """One of a description's integers: decoded twice, and packed again for the proof."""
 _CELL: Final = 3 * _MICROSECOND // 10
@@ -62,7 +64,6 @@ _FEW_COMPARISONS: Final = 16 * MILLISECOND_FUEL
 _COMPARISON: Final = 7 * MILLISECOND_FUEL // 2
 _WINDOW: Final = 5 * MILLISECOND_FUEL // 4
 """A comparison of a maximum."""
-_STEP: Final = 20 * MILLISECOND_FUEL
 _CELL_BYTES: Final = 40
 _BASE_BYTES: Final = 16 << 20
 _COMPARISON_BYTES: Final = 16 << 10
@@ -92,20 +93,20 @@ class WorkCost:
 
 
 def cost_of_amounts(
-    amounts: Sequence[Amount], size: int, slots: int, days: int, releases: int, steps: int = 0
+    amounts: Sequence[Amount], size: int, slots: int, days: int, releases: int, further: int = 0
 ) -> WorkCost:
     """Return the cost of amounts that `size` bytes describe, each over so many slots.
 
-    `days` are those of all registers that the question is about; `releases` are on record. `steps`
-    are what is done with hidden amounts by public rules: one for each rounding, and for each value
-    but one of those of which the smallest or largest counts.
+    `days` are those of all registers that the question is about; `releases` are on record.
+    `further` is the fuel of what is proved of the amounts beside: `ROUNDING_FUEL` for each quotient,
+    `CHOICE_FUEL` for each value but one of those of which the smallest or largest counts.
     """
     forms = [form for amount in amounts for form in amount.forms]
     cells = slots * sum(map(_spread_out, amounts))
     runs = sum(len(form.runs) for form in forms)
     describe = size // 8 * _INTEGER + cells * _CELL
     check = _CHECK + releases * _CHECK_ENTRY
-    prove = _BASE + days * DAY_FUEL + runs * _RUN + steps * _STEP
+    prove = _BASE + days * DAY_FUEL + runs * _RUN + further
     prove += sum(_proving(amount, slots) for amount in amounts)
     comparisons = sum(amount.comparisons for amount in amounts)
     memory = _BASE_BYTES + cells * _CELL_BYTES + comparisons * _COMPARISON_BYTES

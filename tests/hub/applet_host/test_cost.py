@@ -3,7 +3,13 @@
 
 import pytest
 
-from hub.applet_host.cost import FOREGROUND_FUEL, MOST_PROOF_FUEL, WorkCost, cost_of_amounts
+from hub.applet_host.cost import (
+    CHOICE_FUEL,
+    FOREGROUND_FUEL,
+    MOST_PROOF_FUEL,
+    WorkCost,
+    cost_of_amounts,
+)
 from hub.machine.limits import MAX_FUEL, SECOND_FUEL
 from protocols.amounts import (
     Above,
@@ -101,6 +107,6 @@ def test_more_costs_more() -> None:
     assert cost(tiers(4, 2), slots=YEAR).prove > base.prove
     assert cost(tiers(4, 2), releases=60).check > 10 * base.check
     assert cost(tiers(4, 2), releases=60).prove == base.prove
-    steps = cost_of_amounts([tiers(4, 2)], 100, MONTH, 31, 0, steps=10)
-    assert steps.prove > base.prove
+    chosen = cost_of_amounts([tiers(4, 2)], 100, MONTH, 31, 0, 10 * CHOICE_FUEL)
+    assert chosen.prove == base.prove + 10 * CHOICE_FUEL
     assert FOREGROUND_FUEL < MAX_FUEL
