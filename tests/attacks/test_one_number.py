@@ -75,7 +75,7 @@ def spellings(number: int) -> Iterator[bytes]:
     for size in (8, 16, 32):
         for order in ("big", "little"):
             if abs(number) < 1 << 8 * size - 1:
-                yield number.to_bytes(size, order, signed=True)  # type: ignore[arg-type]
+                yield number.to_bytes(size, order, signed=True)
     yield encode_scalar(number % ORDER)
     yield str(number).encode()
 
