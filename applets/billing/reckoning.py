@@ -192,7 +192,8 @@ def _added_up(group: Sequence[tuple[Sum, int, int]]) -> dict[int, int]:
 
 
 def _laid_out(values: dict[int, Value], last: Line, divisor: int, rule: QuotientRule) -> Total:
-    metered = {number: value for number, value in values.items() if isinstance(value, Metered)}
+    found = {number: value for number, value in values.items() if isinstance(value, Metered)}
+    metered = dict(sorted(found.items(), key=lambda item: item[1].register))
     places = {number: place for place, number in enumerate(metered)}
     steps = list[TotalStep]()
 

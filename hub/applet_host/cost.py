@@ -118,24 +118,24 @@ def cost_of_numbers(
 ) -> WorkCost:
     """Return the cost of numbers of several registers; `days` are those of all of them."""
     amounts: list[Amount] = []
-    steps = 0
+    further = 0
     for number in numbers:
         if not isinstance(number, Total):
             amounts.append(number)
             continue
         amounts += (one.amount for one in number.metered)
-        steps += 1 + sum(map(_hidden_steps, number.steps))
-    return cost_of_amounts(amounts, size, slots, days, releases, steps)
+        further += ROUNDING_FUEL + sum(map(_step_fuel, number.steps))
+    return cost_of_amounts(amounts, size, slots, days, releases, further)
 
 
-def _hidden_steps(step: TotalStep) -> int:
+def _step_fuel(step: TotalStep) -> int:
     match step:
         case Combine():
             return 0
         case Rounding():
-            return 1
+            return ROUNDING_FUEL
         case Least(places) | Most(places):
-            return len(places) - 1
+            return (len(places) - 1) * CHOICE_FUEL
 
 
 def _spread_out(amount: Amount) -> int:

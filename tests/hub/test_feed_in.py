@@ -44,7 +44,7 @@ from hub.readings import Reading, Readout
 from hub.vault.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
 from meterlet.demo.sample_hub import SampleHub
-from protocols.amounts import SlotForm, Sum, encode_amounts
+from protocols.amounts import Metered, QuotientRule, SlotForm, Sum, Total, encode_amounts
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
@@ -326,7 +326,8 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     package = Installer(device, home.card).read(bundle)
     assert {terms.answers for terms in consent_terms(package.bundle)} == {6}
     bounds = MARCH.bounds(ZONE)
-    amounts = encode_amounts([Sum(SlotForm(((0, 2972, 1),)))])
+    number = Total((Metered(0, Sum(SlotForm(((0, 2972, 1),)))),), (), 100, QuotientRule.DOWN)
+    amounts = encode_amounts([number])
     told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
     with at_work(device.database) as stack:
         digest = package.bundle.digest
@@ -335,14 +336,16 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
             MANIFEST.aid, digest, MANIFEST, granted_registers(device.registers, MANIFEST),
             device.disclosure, stack, desk,
         )  # fmt: skip
-        for number in range(6 - len(told)):
-            statements.open_amounts(FED_IN, *bounds, amounts, bytes(47) + bytes([number + 1]))
+        for nonce in range(1, 7 - len(told)):
+            context = bytes(47) + bytes([nonce])
+            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts, context)
         with pytest.raises(Refused):
-            statements.open_amounts(FED_IN, *bounds, amounts, bytes(48))
+            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts, bytes(48))
         _, refused = stack.record.refused[-1]
         assert isinstance(refused, ReleaseRefused)
         assert refused.rule == "count"
-        assert statements.open_amounts(DRAWN, *bounds, amounts, bytes(48)).values[0] > 0
+        drawn = statements.open_numbers(ACTIVE_ENERGY_IMPORT, *bounds, amounts, bytes(48))
+        assert drawn.values[0] > 0
         assert len(stack.record.permitted) == 7 - len(told)
 
 
