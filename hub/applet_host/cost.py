@@ -98,7 +98,7 @@ def cost_of_amounts(
     """Return the cost of amounts that `size` bytes describe, each over so many slots.
 
     `days` are those of all registers that the question is about; `releases` are on record.
-    `further` is the fuel of what is proved of the amounts beside: `ROUNDING_FUEL` for each quotient,
+    `further` is the fuel of what is proved of the amounts beside: `ROUNDING_FUEL` a quotient,
     `CHOICE_FUEL` for each value but one of those of which the smallest or largest counts.
     """
     forms = [form for amount in amounts for form in amount.forms]
