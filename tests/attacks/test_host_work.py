@@ -25,10 +25,13 @@ from protocols.amounts import (
     Bucket,
     Excess,
     Group,
+    Metered,
     Peaks,
+    QuotientRule,
     SlotForm,
     Sum,
     Tiered,
+    Total,
     decode_amounts,
 )
 from protocols.metrology import Period
@@ -209,6 +212,20 @@ def test_a_long_proof_is_made_in_the_background_while_others_are_answered(home: 
     assert home.ask("one", [LONG]).data == answer.data
     assert [one.recipient for one in disclosure.releases()] == ["two", "one"]
     assert disclosure.log.verify()
+
+
+def test_a_long_number_goes_the_same_way(home: AskedHome) -> None:
+    numbers = APPLET.replace("open_amounts(", "open_numbers(").replace(
+        '"1-0:1.8.0*255"', 'bytes.fromhex("0100010800ff")'
+    )
+    home.install("one", "excess", "linear", applet=numbers)
+    total = Total((Metered(0, LONG),), (), 100, QuotientRule.HALF_UP)
+    assert home.ask("one", [total]).sw == SW_BUSY
+    wait_until(lambda: home.ask("one", [total]).sw == 0x9000)
+    answer = home.ask("one", [total])
+    uses = [use for day in home.device.main.uses(Period.month(2025, 3)) for use in day.uses]
+    assert answer.data.startswith(f"({total.value_of([uses])},) ".encode())
+    assert len(home.device.disclosure.releases()) == 1
 
 
 def test_what_was_revoked_meanwhile_is_not_told(home: AskedHome) -> None:

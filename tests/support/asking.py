@@ -12,7 +12,7 @@ from hub.card.open import Card
 from hub.device import Device
 from hub.installer import Installer, build_package
 from hub.machine.machine import AppletMachine
-from protocols.amounts import Amount, encode_amounts
+from protocols.amounts import Amount, NumberAmount, encode_amounts
 from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import Period
@@ -123,7 +123,7 @@ class AskedHome:
     def ask(
         self,
         name: str,
-        amounts: Sequence[Amount],
+        amounts: Sequence[Amount | NumberAmount],
         ins: int = ASK,
         times: int = 1,
         period: tuple[int, int] = MARCH,
