@@ -55,6 +55,7 @@ from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
+from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
     PRICED,
     AggregateRequest,
@@ -121,6 +122,13 @@ class Disclosure:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Releases on record that were read before, by number and digest of their entry."""
+    refusals: RefusalSums = field(init=False, repr=False, compare=False)
+    """Puts refusals on record, summed up."""
+    refused_before: RefusalMemo = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refusals", RefusalSums(self.log, self.now))
+        object.__setattr__(self, "refused_before", RefusalMemo(self.log, self.now))
 
     @property
     def log(self) -> DisclosureLog:
@@ -191,12 +199,31 @@ class Disclosure:
 
         Raises `ReleaseRefused` with the first rule that the request breaks.
         """
+        self.require(request)
+        return self.record_release(request)
+
+    def require(self, request: ReleaseRequest) -> None:
+        """Return if the release would be permitted; else record the refusal and raise.
+
+        For work that takes time: what it comes to is told, and recorded, by `permit` alone.
+        """
         try:
             self.check(request)
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**request_facts(request), "why": str(refused)})
+            self.record_refusal(request, refused)
             raise
-        return self.record_release(request)
+
+    def require_consent(self, request: ReleaseRequest) -> None:
+        """Return if consents to all of it stand; else record the refusal and raise.
+
+        Needs no algebra, and no weights in the request's forms. It is all that telling the same
+        answer again takes.
+        """
+        try:
+            self._standing_consents(request)
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
 
     def record_release(self, request: ReleaseRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
@@ -207,10 +234,14 @@ class Disclosure:
 
     def record_refusal(
         self, request: ReleaseRequest | AggregateRequest, refused: ReleaseRefused
-    ) -> LogEntry:
-        """Record a refusal again, where the transaction that it was recorded in was undone."""
-        facts = {**request_facts(request), "why": str(refused)}
-        return self.log.append(self.now(), "refusal", facts)
+    ) -> None:
+        """Record a refusal, or count it where enough of its kind are on record (`RefusalSums`)."""
+        self.refusals.note(request_facts(request), refused)
+
+    @staticmethod
+    def facts_of(request: ReleaseRequest | AggregateRequest) -> dict[str, int | str | bytes]:
+        """Return what the log says of a request, weights apart."""
+        return request_facts(request)
 
     def require_aggregate(self, request: AggregateRequest) -> None:
         """Return if a consent allows this part in a sum; else record the refusal and raise.
@@ -249,7 +280,7 @@ class Disclosure:
                     "size", f"{request.bits} bits, the consent allows {terms.bits}"
                 )
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            self.refusals.note(facts, refused)
             raise
         return self.log.append(self.now(), "output", facts)
 
@@ -281,8 +312,11 @@ class Disclosure:
                 raise ReleaseRefused(
                     "size", f"{request.bits} bits, the consent allows {terms.bits}"
                 )
+            told, opening = self._told(), _opening_of_export(facts)
+            fresh = _Opened(opening, request.recipient, request.resolution_minutes)
+            _check_together([], [fresh], told, self._openings(told))
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            self.refusals.note(facts, refused)
             raise
         return self.log.append(self.now(), "export", facts)
 
@@ -352,13 +386,18 @@ class Disclosure:
             found.append(release)
         return found
 
+    def _standing_consents(self, request: ReleaseRequest) -> dict[str, ConsentTerms]:
+        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
+        check_period(request, terms)
+        return terms
+
     def check(self, request: ReleaseRequest) -> None:
         """Return if a request may be told; raise `ReleaseRefused` with the rule that it breaks.
 
         Nothing is recorded.
         """
-        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
-        _check_terms(request, terms)
+        terms = self._standing_consents(request)
+        _check_numbers(request, terms)
         told = self._told()
         asker = request.applet, request.recipient, request.purpose
         own = {one.number.identity: one for one in told if one.asker == asker}
@@ -397,11 +436,10 @@ class Disclosure:
             if form.is_sample
         ]
         for entry in self.log.entries("export"):
-            facts, minutes = entry.facts, entry.facts["resolution_minutes"]
-            opening = Opening(
-                facts["begin"], facts["end"], _MINUTE * minutes, facts.get("register", "")
+            facts = entry.facts
+            opened.append(
+                _Opened(_opening_of_export(facts), facts["recipient"], facts["resolution_minutes"])
             )
-            opened.append(_Opened(opening, facts["recipient"], minutes))
         return opened
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
@@ -427,18 +465,23 @@ def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> N
 
     Raises `ReleaseRefused` with the rule that it breaks.
     """
-    _check_terms(request, terms)
+    check_period(request, terms)
+    _check_numbers(request, terms)
     numbers = _as_recorded(request, terms)
     _check_counts(request, numbers, terms, [])
     _check_together(numbers, [], [], [])
 
 
-def _check_terms(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
+def check_period(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
+    """Refuse a period shorter than the consents say."""
     least_days = max(one.least_days for one in terms.values())
     if request.days < least_days:
         raise ReleaseRefused(
             "period", f"{request.days} days, the consent says at least {least_days}"
         )
+
+
+def _check_numbers(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
     for number in request.numbers:
         for kind in number.kinds:
             check_size(number, terms[kind].bits)
@@ -597,6 +640,11 @@ def _opening_of(form: Form) -> Opening:
     start = form.sampled
     assert start is not None
     return Opening(start, start + form.slot_seconds, form.slot_seconds, form.register)
+
+
+def _opening_of_export(facts: Mapping[str, Any]) -> Opening:
+    seconds = _MINUTE * facts["resolution_minutes"]
+    return Opening(facts["begin"], facts["end"], seconds, facts.get("register", ""))
 
 
 def _span_of(opening: Opening) -> Number:

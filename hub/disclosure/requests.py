@@ -466,6 +466,11 @@ class Release:
         return self.numbers[0].forms[0]
 
     @property
+    def registers(self) -> tuple[str, ...]:
+        """The registers it is about, each once, in order; the main one has no name."""
+        return tuple(sorted({form.register for form in self.forms}))
+
+    @property
     def bits(self) -> int:
         """Bits in all its numbers."""
         return sum(number.bits for number in self.numbers)
