@@ -76,11 +76,17 @@ name = "energy"
 kind = "energy"
 [[charge.band]]
 name = "day"
-price = "0.31"
+price = "0.3112"
 when = { times = "06:00-22:00" }
 [[charge.band]]
 name = "night"
-price = "0.24"
+price = "0.2489"
+"""
+VAT = """
+[[step]]
+name = "VAT"
+kind = "tax"
+percent = "19"
 """
 TIERS = """
 [[charge]]
@@ -144,6 +150,7 @@ at = [
 """
 BILLS = {
     "day and night": DAY_NIGHT,
+    "day and night, with VAT": DAY_NIGHT + VAT,
     "tiers by time of use": TIERS,
     "a baseline for each day": DAY_NIGHT + BASELINE,
     "highest quarter-hour": DAY_NIGHT + PEAK,
@@ -256,7 +263,7 @@ def measure(name: str) -> tuple[float, float, int]:
 
 
 BATCH = 100
-TIMES_OF_USE = "day and night"
+TIMES_OF_USE = "day and night, with VAT"
 
 
 def exactly(one: Case) -> Case:
@@ -285,7 +292,7 @@ def whole_check(one: Case, scheme: CommitmentScheme, *, is_exact: bool) -> Calla
     """
     tariff, about = load_toml(HEAD + BILLS[TIMES_OF_USE]), one.context
     (number,), proof = open_numbers(about, [one.known], [one.total], SEED)
-    decimals = 6 if is_exact else 2
+    decimals = 9 if is_exact else 2
     answer = BillAnswer(
         SERIES.meter, about.begin, about.end, about.nonce,
         Decimal(format_decimal(number, decimals)), tariff.digest, proof,

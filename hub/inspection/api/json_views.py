@@ -203,6 +203,7 @@ class _Release(_Recorded, frozen=True):
     published: _Publication | None
     """Where what it was worked out with stood on the list for everybody; null: on none."""
     register: str | None
+    registers: list[str | None]
     begin: Moment
     end: Moment
     first_day: date
@@ -475,7 +476,8 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
 def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
     return _Release.of(
         record.release,
-        register=record.release.form.register or None,
+        register=next(filter(None, record.release.registers), None),
+        registers=[name or None for name in record.release.registers],
         published=record.release.published and _Publication.of(record.release.published),
         begin=record.begin,
         end=record.end,

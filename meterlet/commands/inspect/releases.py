@@ -33,7 +33,7 @@ def learned_in_words(recipient: str, facts: dict[str, Any], slot_minutes: int) -
     all_of_them = recipient == TOGETHER
     releases = [one for one in facts["released"] if all_of_them or one["recipient"] == recipient]
     kinds = {kind for release in releases for kind in release["statement"].split("+")}
-    registers = len({release["register"] for release in releases})
+    registers = len({name for release in releases for name in release["registers"]})
     who = f"The {recipient}" if recipient.islower() else recipient
     it, who = ("they", recipient.capitalize()) if all_of_them else ("it", who)
     if not known["slots"]:
@@ -132,7 +132,7 @@ def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) ->
             plain(release["recipient"]),
             plain(release["purpose"]),
             f"{release['bits']} bits, {release['first_day']} to {release['last_day']}"
-            + (f", register {plain(release['register'])}" if release["register"] else ""),
+            + "".join(f", register {plain(name)}" for name in release["registers"] if name),
             f"{release['bytes']:,}",
         )
     console.print(table)
