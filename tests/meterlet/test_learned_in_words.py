@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meterlet.commands.inspect.releases import learned_in_words, shown_to
+from meterlet.commands.inspect.releases import learned_in_words
 
 
 def facts(
@@ -92,18 +92,3 @@ def test_whoever_it_is() -> None:
     assert learned_in_words("supplier", nothing, 15) == (
         "The supplier learned no number about your use."
     )
-
-
-def test_who_else_was_shown_the_prices_is_said_of_each_answer() -> None:
-    public = {"number": 2, "time": "2025-03-03T09:00:00Z", "meters": 240}
-    released: list[dict[str, Any]] = [
-        {"time": "2025-04-01T00:00:00Z", "published": public},
-        {"time": "2025-04-02T00:00:00Z", "published": None},
-        {"time": "2025-04-03T00:00:00Z", "published": None},
-    ]
-    assert shown_to(released) == [
-        "Everybody is shown what was worked with at 2025-04-01T00:00:00Z, since"
-        " 2025-03-03T09:00:00Z, for 240 meters by its signer's word.",
-        "Nobody else is known to have been shown what was worked with in two answers.",
-    ]
-    assert shown_to([]) == []
