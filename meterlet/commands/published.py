@@ -175,7 +175,7 @@ def take(folder: Path, file: Path, key: Path | None) -> tuple[Mapping[str, Any],
             one = take_published(device, file.read_bytes(), signer)
     number = len(one.documents.entries)
     return taken_facts(one), (
-        f"a list of {number} documents; its code is {one.documents.code}: compare it with others',"
+        f"a list of {_count(number, 'document')}; its code is {one.documents.code}: compare it with others',"
         " it is the same for everybody"
     )
 
@@ -211,10 +211,14 @@ def list_facts(known: PublishedList) -> dict[str, Any]:
     }
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _print(facts: Mapping[str, Any]) -> None:
     for entry in facts["entries"]:
         click.echo(
             f"{entry['number']:4} {entry['time']} {entry['kind']}: {printable(entry['name'])},"
-            f" for {entry['meters']} meters, {entry['digest'][:16]}"
+            f" for {_count(entry['meters'], 'meter')}, {entry['digest'][:16]}"
         )
     click.echo(f"the list's code is {facts['code']}; it is the same for everybody")

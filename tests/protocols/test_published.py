@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.canonical.cbor import encode
+from protocols.canonical.cbor import CborValue, encode
 from protocols.canonical.hash_chain import GENESIS
 from protocols.published import (
     LIST_CONTENT_TYPE,
@@ -122,16 +122,24 @@ def test_what_is_no_entry_is_refused() -> None:
         {"name": "x" * 121}, {"name": "a\nb"}, {"digest": bytes(31)},
     ):  # fmt: skip
         with pytest.raises(ListMalformed):
-            replace(document(1), **change)  # type: ignore[arg-type]  # wrong on purpose
+            replace(document(1), **change)
     with pytest.raises(ListMalformed, match="order of time"):
         listed(2, 1)
     with pytest.raises(ListMalformed, match="more than"):
         PublishedList((document(1),) * (MOST_ENTRIES + 1))
-    for entries in ([[]], [[MARCH, "poem", "x", 1, bytes(32)]], [[MARCH, "index", "x", 1]], [7]):
+    malformed: list[CborValue] = [
+        *(
+            {"format": 1, "entries": entries}
+            for entries in (
+                [[]], [[MARCH, "poem", "x", 1, bytes(32)]], [[MARCH, "index", "x", 1]], [7],
+            )
+        ),
+        {"format": 2, "entries": []},
+        {"format": 1, "entries": [], "more": 1},
+        {"entries": []},
+        {"format": 1},
+        [],
+    ]  # fmt: skip
+    for payload in malformed:
         with pytest.raises(ListMalformed):
-            PublishedList.decode(encode({"format": 1, "entries": entries}))
-    for fields in ({"format": 2, "entries": []}, {"entries": []}, {"format": 1}, [], {
-        "format": 1, "entries": [], "more": 1,
-    }):  # fmt: skip
-        with pytest.raises(ListMalformed):
-            PublishedList.decode(encode(fields))  # type: ignore[arg-type]  # wrong on purpose
+            PublishedList.decode(encode(payload))
