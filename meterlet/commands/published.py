@@ -175,8 +175,8 @@ def take(folder: Path, file: Path, key: Path | None) -> tuple[Mapping[str, Any],
             one = take_published(device, file.read_bytes(), signer)
     number = len(one.documents.entries)
     return taken_facts(one), (
-        f"a list of {_count(number, 'document')}; its code is {one.documents.code}: compare it with others',"
-        " it is the same for everybody"
+        f"a list of {_count(number, 'document')}; its code is {one.documents.code}:"
+        " compare it with others', it is the same for everybody"
     )
 
 
