@@ -52,7 +52,7 @@ _INTEGER: Final = _MICROSECOND
 _CELL: Final = 3 * _MICROSECOND // 10
 """A slot's weight in a form, spread out, checked and proved."""
 _CHECK: Final = 2 * MILLISECOND_FUEL
-_CHECK_ENTRY: Final = 3 * MILLISECOND_FUEL // 2
+_CHECK_ENTRY: Final = MILLISECOND_FUEL // 2
 """A release on record that the new one is held against."""
 _BASE: Final = 3 * MILLISECOND_FUEL
 _FORM: Final = 6 * MILLISECOND_FUEL // 10
