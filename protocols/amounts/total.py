@@ -38,8 +38,10 @@ MOST_CASES: Final = 64
 """How many slopes of a value by one metered amount are told apart: caps and minima make cases."""
 LEAST_SLOPE: Final = Fraction(1, 1 << 256)
 """What may be between many slopes: less than any."""
-MOST_EFFORT: Final = 1 << 16
-"""How many slopes are worked out for a total."""
+MOST_EFFORT: Final = 1 << 14
+"""How many slopes are worked out for a total: some 20 ms."""
+MOST_TOTALS: Final = 32
+"""How many totals one description has."""
 
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""

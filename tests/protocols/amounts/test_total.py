@@ -24,9 +24,10 @@ from protocols.amounts import (
     Tiered,
     Total,
     TotalStep,
+    decode_numbers,
     encode_amounts,
 )
-from protocols.amounts.total import LEAST_SLOPE, MOST_METERED, MOST_STEPS
+from protocols.amounts.total import LEAST_SLOPE, MOST_METERED, MOST_STEPS, MOST_TOTALS
 from tariffs import RoundingRule
 from tests.protocols.amounts.test_codec import totals
 
@@ -158,6 +159,13 @@ def test_many_amounts_in_many_steps_are_refused_before_they_cost_much() -> None:
         Total((*metered, Metered(0, DRAWN)), (), 1, QuotientRule.DOWN)
     with pytest.raises(AmountsMalformed):
         of_one(*(Combine(((place, 1),)) for place in range(MOST_STEPS + 1)))
+
+
+def test_a_description_has_so_many_totals_and_no_more() -> None:
+    one = of_one()
+    assert len(decode_numbers(encode_amounts([one] * MOST_TOTALS))) == MOST_TOTALS
+    with pytest.raises(AmountsMalformed, match="totals"):
+        decode_numbers(encode_amounts([one] * (MOST_TOTALS + 1)))
 
 
 def test_a_month_of_daily_peaks_is_no_trouble() -> None:
