@@ -4,7 +4,7 @@
     hub.toml                  which meter, registers, zone, slots
     hub.db                    readings (sealed), days, card, consents, disclosure log
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
-    keys/vault.key            seals readings and the card's keys
+    keys/vault.key            seals readings and the card's keys (vault.key.next: in a rotation)
     keys/certifier.key        signs days, blinds commitments
     keys/issuer.key           the issuer security domain's key set
     vendors/*.pem             whose applet packages the resident trusts
@@ -31,7 +31,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.applet_host import AGGREGATION_COMPONENT
+from hub.applet_host import AGGREGATION_COMPONENT, RoundRecord
 from hub.applet_host.runtime import MachineRuntime
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
 from hub.card.content import instance_of
@@ -39,6 +39,7 @@ from hub.card.entries import Kind
 from hub.card.open import Card
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
+from hub.card.resealing import CARD_KEYS
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.errors import HubError
@@ -46,8 +47,11 @@ from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT
 from hub.metering import MeteredRegister
 from hub.readings import Readout
+from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
+from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint
+from hub.vault.resealing import DAYS, READINGS, Progress, finish_rotation, rotate_vault_key
 from hub.vault.secret_file import read_secret, write_secret
 from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault
 from protocols.canonical.signing import key_id_of
@@ -76,6 +80,8 @@ FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
+SEALED: Final = (READINGS, DAYS, CARD_KEYS)
+"""All that is sealed with the vault's key; what is sealed with keys made from it is made again."""
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
@@ -83,6 +89,18 @@ RESIDENT: Final = b"resident/"
 
 class DeviceError(HubError):
     """The hub's folder is not one, or a part of it is not usable."""
+
+
+class RoundsUnderWay(HubError):
+    """The vault's key makes the keys of sums over households that are not over yet."""
+
+    exit_code, status_word = 5, 0x6985
+
+    def __init__(self, until: int) -> None:
+        super().__init__(
+            f"a sum over households is under way until {utc_text(until)}; rotate the vault's key"
+            " then, or say --abandon-rounds"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +209,7 @@ class Device:
         keys = folder / "keys"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_secret(keys / "vault.key", randomness(KEY_SIZE))
+            write_secret(keys / VAULT_KEY, randomness(KEY_SIZE))
             CertifierKeys.generate(randomness).save(keys / "certifier.key")
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
@@ -224,9 +242,14 @@ class Device:
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
         except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
-        vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
         certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
         database = Database(folder / "hub.db", COMPONENTS)
+        try:
+            with database.named_errors():
+                vault_key = current_vault_key(folder / "keys" / VAULT_KEY, database)
+        except BaseException:
+            database.close()
+            raise
 
         def metered(vault: Vault, register: bytes) -> MeteredRegister:
             channel = Channel(description.meter, register)
@@ -344,6 +367,32 @@ class Device:
             key = _public_key(path)
             keys[key_id_of(key)] = key
         return keys
+
+    def rotate_vault_key(
+        self,
+        progress: Progress = lambda done, total: None,
+        *,
+        abandon_rounds: bool = False,
+    ) -> str:
+        """Seal everything with a new vault key; return the fingerprint of the key.
+
+        This device has the old key, and writes nothing more: open the hub again. Within a
+        transaction of the caller's, the new key is in force once that commits. Raises
+        `RoundsUnderWay` unless `abandon_rounds`, `VaultTampered` where a row is not what was stored.
+        """
+        path = self.folder / "keys" / VAULT_KEY
+        with self.database.transaction():
+            until = RoundRecord(self.database).under_way(self.now())
+            if until is not None and not abandon_rounds:
+                raise RoundsUnderWay(until)
+            key = rotate_vault_key(
+                self.database, path, self._vault_key, self.randomness, SEALED, progress
+            )
+            facts = {"key": "vault", "fingerprint": fingerprint(key)}
+            self.disclosure.log.append(self.now(), "new key", facts)
+        if not self.database.connection.in_transaction:
+            finish_rotation(self.database, path)
+        return fingerprint(key)
 
     @property
     def aggregation_secret(self) -> bytes:

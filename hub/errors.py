@@ -34,6 +34,7 @@ HubError
   ReaderError                 the virtual reader cannot be reached
   ReleaseRefused              a release would break a rule
   ReplayError                 a file of readings cannot be replayed
+  RoundsUnderWay              sums are not over whose keys a new vault key would change
   SecretFileError             a key file is missing, or not a secret
   SimulationUnavailable       there is nothing to simulate a household with
   SmlIntakeError              a telegram is not of the meter that the hub is for
@@ -42,6 +43,7 @@ HubError
   VaultError                  the sealed readings cannot be used
     DayAlreadyJournalled      a day is certified once
     ReadingRefused            a reading does not follow the one before it
+    VaultKeyReplaced          another process has given the vault a new key
     VaultTampered             what is sealed is not what was written
   ApiRefused                  the programming interface answers no request like this
   BadInput                    what was sent is not what the page's form sends

@@ -117,6 +117,14 @@ class RoundRecord:
         )
         return [ReleasedSum(first, last, _names(members)) for first, last, members in rows]
 
+    def under_way(self, now: int) -> int | None:
+        """Return until when rounds go on that the hub has contributed to; None if none does."""
+        (until,) = self.database.connection.execute(
+            "SELECT max(valid_until) FROM aggregation_round WHERE is_open = 0 AND valid_until > ?",
+            (now,),
+        ).fetchone()
+        return None if until is None else int(until)
+
     def forget(self, now: int) -> None:
         """Forget announcements and contributions of rounds that are over."""
         with self.database.transaction() as connection:

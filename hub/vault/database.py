@@ -11,7 +11,7 @@ lock, a transaction waits for it, `PATIENCE_SECONDS` at most.
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,8 @@ class Database:
         """
         self.path = path
         self._patience = patience
+        self.require_current: Callable[[], None] = _always_current
+        """Called at the start of each transaction; raises where nothing may be written any more."""
         self._lock = threading.RLock()
         self._depth = 0
         fresh = not path.exists() or path.stat().st_size == 0
@@ -199,6 +201,8 @@ class Database:
                 self._connection.execute(f"SAVEPOINT {name}")
             self._depth += 1
             try:
+                if self._depth == 1:
+                    self.require_current()  # under the write lock: nobody changes that meanwhile
                 yield self._connection
             except BaseException:
                 for statement in undoing:
@@ -230,6 +234,10 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _always_current() -> None:
+    """Do nothing: no part of the hub has said when its file has changed under it."""
 
 
 def is_busy(error: sqlite3.Error) -> bool:
