@@ -52,7 +52,7 @@ def current_vault_key(path: Path, database: Database) -> bytes:
 def put_in_force(path: Path) -> None:
     """Put the successor in the place of the key; nothing happens where that is done already."""
     try:
-        os.replace(next_key_file(path), path)
+        next_key_file(path).replace(path)
     except FileNotFoundError:
         return
     synchronise(path.parent)

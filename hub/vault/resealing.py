@@ -92,7 +92,8 @@ def rotate_vault_key(
                 for more in part.run(database, change):
                     done += more
                     progress(done, total)
-            connection.execute("UPDATE vault_key SET check_value = ?", (check_value_of(change.new),))
+            new_check_value = check_value_of(change.new)
+            connection.execute("UPDATE vault_key SET check_value = ?", (new_check_value,))
         except BaseException:
             with suppress(FileNotFoundError):
                 successor.unlink()
