@@ -5,7 +5,7 @@
     hub.db                    readings (sealed), days, card, consents, disclosure log
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys (vault.key.next: in a rotation)
-    keys/certifier.key        signs days, blinds commitments
+    keys/certifier.key        signs days, blinds commitments (certifier.key.next: in a rotation)
     keys/issuer.key           the issuer security domain's key set
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
@@ -21,7 +21,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -41,6 +41,13 @@ from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
 from hub.card.resealing import CARD_KEYS
 from hub.certifier import Certifier, CertifierKeys
+from hub.certifier.succession import (
+    ANNOUNCEMENT_COMPONENT,
+    CERTIFIER_KEY,
+    announce_successor,
+    current_certifier_keys,
+    require_current_keys,
+)
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
@@ -50,7 +57,7 @@ from hub.readings import Readout
 from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
-from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint
+from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
 from hub.vault.resealing import DAYS, READINGS, Progress, finish_rotation, rotate_vault_key
 from hub.vault.secret_file import read_secret, write_secret
 from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault
@@ -58,17 +65,20 @@ from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
     GridError,
+    KeyAnnouncement,
     Series,
     feed_in_of,
     find_zone,
     is_feed_in_pair,
 )
+from protocols.metrology.key_chain import EARLIEST
 from protocols.secure_channel.keys import StaticKeys
 from sml_codec import Obis
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
     DAYS_COMPONENT,
+    ANNOUNCEMENT_COMPONENT,
     CARD,
     CONSENT_COMPONENT,
     LOG_COMPONENT,
@@ -210,7 +220,7 @@ class Device:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_secret(keys / VAULT_KEY, randomness(KEY_SIZE))
-            CertifierKeys.generate(randomness).save(keys / "certifier.key")
+            CertifierKeys.generate(randomness).save(keys / CERTIFIER_KEY)
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
             (folder / "authorities").mkdir(mode=0o700)
@@ -242,11 +252,11 @@ class Device:
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
         except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
-        certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
         database = Database(folder / "hub.db", COMPONENTS)
         try:
             with database.named_errors():
                 vault_key = current_vault_key(folder / "keys" / VAULT_KEY, database)
+                certifier_keys = current_certifier_keys(folder / "keys" / CERTIFIER_KEY, database)
         except BaseException:
             database.close()
             raise
@@ -261,6 +271,12 @@ class Device:
             with database.named_errors():
                 vault = Vault(database, vault_key, randomness)
                 registers = {code: metered(vault, code) for code in description.registers}
+
+            def require_current() -> None:
+                vault.require_current()
+                require_current_keys(database, certifier_keys)
+
+            database.require_current = require_current
         except BaseException:
             database.close()
             raise
@@ -378,7 +394,7 @@ class Device:
 
         This device has the old key, and writes nothing more: open the hub again. Within a
         transaction of the caller's, the new key is in force once that commits. Raises
-        `RoundsUnderWay` unless `abandon_rounds`, `VaultTampered` where a row is not what was stored.
+        `RoundsUnderWay` unless `abandon_rounds`, `VaultTampered` where a row was changed.
         """
         path = self.folder / "keys" / VAULT_KEY
         with self.database.transaction():
@@ -393,6 +409,41 @@ class Device:
         if not self.database.connection.in_transaction:
             finish_rotation(self.database, path)
         return fingerprint(key)
+
+    def rotate_certifier_key(self) -> KeyAnnouncement:
+        """Certify the days that are over, then give the certifier a new key; return what says so.
+
+        The new key signs from the first day that is not certified yet. The old one is in no file
+        any more. As for the vault, this device writes nothing more. Raises `DeviceError` where the
+        registers are certified up to different days.
+        """
+        path, keys = self.folder / "keys" / CERTIFIER_KEY, self.main.certifier.keys
+        with self.database.transaction():
+            self.certify()
+            latest = {
+                None if (span := register.journal.span()) is None else span[1]
+                for register in self.registers.values()
+            }
+            if len(latest) > 1:
+                raise DeviceError(
+                    "the registers are certified up to different days; a new key would leave"
+                    " days that none may sign"
+                )
+            last = latest.pop()
+            first_day = EARLIEST if last is None else last + timedelta(days=1)
+            announcement = announce_successor(
+                self.database, path, keys, self.description.meter, first_day, self.randomness
+            )
+            facts = {
+                "key": "certifier",
+                "from": first_day.isoformat(),
+                "old": announcement.old,
+                "new": announcement.new,
+            }
+            self.disclosure.log.append(self.now(), "new key", facts)
+        if not self.database.connection.in_transaction:
+            put_in_force(path)
+        return announcement
 
     @property
     def aggregation_secret(self) -> bytes:

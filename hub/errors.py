@@ -43,7 +43,7 @@ HubError
   VaultError                  the sealed readings cannot be used
     DayAlreadyJournalled      a day is certified once
     ReadingRefused            a reading does not follow the one before it
-    VaultKeyReplaced          another process has given the vault a new key
+    KeyReplaced               another process has given the hub a new key
     VaultTampered             what is sealed is not what was written
   ApiRefused                  the programming interface answers no request like this
   BadInput                    what was sent is not what the page's form sends

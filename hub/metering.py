@@ -88,10 +88,15 @@ class MeteredRegister:
         """Return the last certified day; raise `ForeignDays` if another key has signed it."""
         latest = self.journal.latest()
         if latest is not None:
+            keys = self.certifier.keys
             try:
-                CertifiedDay.decode(latest.certified).verify(self.certifier.keys.public_key)
+                day = CertifiedDay.decode(latest.certified)
+                day.verify(keys.public_key)
             except MetrologyError as error:
                 raise ForeignDays(f"not the certifier's key, or not its day: {error}") from None
+            if day.announcements != keys.announcements[: len(day.announcements)]:
+                # An old copy of the key file: what it would sign, no recipient takes.
+                raise ForeignDays("the days were signed with a later key than the certifier's")
         return latest
 
     def certifications(self, period: Period) -> list[Certification]:

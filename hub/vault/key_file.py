@@ -8,7 +8,7 @@ The database holds a check value of the key that its rows are sealed with. It ch
 transaction as the rows. So this value says which of the two files is the key, whenever a rotation
 is cut off: before the commit the old one, after it the new one.
 
-Errors: SecretFileError, VaultTampered, VaultKeyReplaced
+Errors: SecretFileError, VaultTampered, KeyReplaced
 """
 
 import hmac

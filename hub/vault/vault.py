@@ -84,13 +84,13 @@ class VaultTampered(VaultError):
     http_status = 500
 
 
-class VaultKeyReplaced(VaultError):
-    """Another process, or a command over the card, has given the vault a new key since."""
+class KeyReplaced(VaultError):
+    """Another process, or a command over the card, has given the hub a new key since."""
 
     http_status = 503
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path}: the vault has a new key; start this command again")
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: the {what} has a new key; start this command again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ class Vault:
         self.database.require_current = self.require_current
 
     def require_current(self) -> None:
-        """Return if this key is still the vault's; raise `VaultKeyReplaced` if not."""
+        """Return if this key is still the vault's; raise `KeyReplaced` if not."""
         stored = stored_check_value(self.database)
         if stored is None or not hmac.compare_digest(stored, check_value_of(self.key)):
-            raise VaultKeyReplaced(self.database.path)
+            raise KeyReplaced(self.database.path, "vault")
 
     def append(self, channel: Channel, readings: Iterable[Reading]) -> int:
         """Seal and store readings in one transaction; return how many.

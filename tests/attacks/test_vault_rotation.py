@@ -16,7 +16,7 @@ from hub.card.open import Card
 from hub.card.resealing import CARD_KEYS
 from hub.device import Device, RoundsUnderWay
 from hub.vault import key_file, resealing
-from hub.vault.vault import VaultKeyReplaced, VaultTampered
+from hub.vault.vault import KeyReplaced, VaultTampered
 from tests.support.rotating import NOW, Dice, fill, make_hub
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
@@ -154,13 +154,13 @@ def test_whoever_still_has_the_old_key_writes_nothing_and_is_told_why(
         days = late.main.journal.span()
         with opened(folder) as device:
             device.rotate_vault_key()
-        with pytest.raises(VaultKeyReplaced, match="start this command again"):
+        with pytest.raises(KeyReplaced, match="start this command again"):
             fill(late, date(2025, 3, 4), date(2025, 3, 4))
-        with pytest.raises(VaultKeyReplaced):
+        with pytest.raises(KeyReplaced):
             list(late.main.vault.between(late.main.channel, 0, 1 << 40))
-        with pytest.raises(VaultKeyReplaced):
+        with pytest.raises(KeyReplaced):
             late.main.journal.between(FIRST, LAST)
-        with pytest.raises(VaultKeyReplaced):
+        with pytest.raises(KeyReplaced):
             late.rotate_vault_key()
     with opened(folder) as device:
         assert device.main.journal.span() == days
