@@ -323,13 +323,15 @@ class Device:
         runtime = MachineRuntime(machine, self, self.vendors())
         self._runtimes.append(runtime)
         make = Card if Card.exists(self.database) else partial(Card.create, keys=self.issuer_keys())
-        return make(
+        card = make(
             self.database,
             storage_key=self._vault_key,
             random=self.randomness,
             runtime=runtime,
             profile=profile,
         )
+        card.hub_keys = self
+        return card
 
     @property
     def main(self) -> MeteredRegister:

@@ -21,6 +21,7 @@ from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
 from protocols.iso7816.errors import WireError
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
+from protocols.secure_channel.put_key import put_static_keys
 from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
 
 HOST_CHALLENGE_SIZE: Final = 8
@@ -106,6 +107,35 @@ class HeadEnd:
         if not response.is_success:
             raise _refused(response.sw)
         return response.data
+
+    def replace_keys(self, address: Address, current: Enrolment, proposed: Enrolment) -> None:
+        """Give the applet's channel new keys, by PUT KEY to its security domain.
+
+        Nothing is sent if the hub has them already, from an attempt whose answer was lost. Raises
+        as `ask`, and `HubRefused` where neither keys open the channel.
+        """
+        with self._connection(address) as transmit:
+            client = CardClient(transmit)
+            try:
+                client.select(current.security_domain)
+                try:
+                    self._open(client, proposed)
+                except (CardRefused, RemoteChannelError):
+                    client.select(current.security_domain)
+                    self._open(client, current)
+                    put_static_keys(
+                        client, proposed.key_version, proposed.keys, replaces=current.key_version
+                    )
+            except CardRefused as refused:
+                raise _refused(refused.sw) from None
+            except RemoteChannelError as error:
+                raise ChannelBroken(f"channel: {error}") from None
+            except WireError as error:
+                raise HeadEndError(f"{address}: {error}") from None
+
+    def _open(self, client: CardClient, enrolment: Enrolment) -> None:
+        challenge = self.randomness(HOST_CHALLENGE_SIZE)
+        client.open_scp03(enrolment.keys, challenge, key_version=enrolment.key_version)
 
     def relay(self, address: Address, applet: bytes, command: CommandApdu) -> bytes:
         """Return what an applet answers to a command that protects itself: no channel, no keys.

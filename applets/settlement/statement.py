@@ -12,7 +12,7 @@ The checks are those of `applets.common.evidence`, in its order; the document's 
 Errors: AnswerRefused
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -27,7 +27,7 @@ from applets.common.evidence import (
 from applets.settlement.messages import SettlementQuestion
 from applets.settlement.version1 import SettlementAnswerVersion1, decode_any_answer
 from protocols.amounts import SlotForm, Sum
-from protocols.metrology import Period, Series, SlotState
+from protocols.metrology import CertifiedDay, Period, Series, SlotState
 from tariffs import PriceIndex
 
 RECIPIENT: Final = "settlement"
@@ -43,6 +43,8 @@ class SettledPeriod:
     slots: int
     missing: tuple[int, ...]
     """The starts of the slots whose use is unknown and not in the value."""
+    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
+    """The certified days, in order."""
 
 
 def check_settlement(
@@ -72,4 +74,4 @@ def check_settlement(
         (value,) = proofs.amounts(series, certified, [amount], answer.proof, "the value")
     states = zip(starts, certified.states, strict=True)
     missing = tuple(start for start, state in states if state is SlotState.MISSING)
-    return SettledPeriod(value, len(starts), missing)
+    return SettledPeriod(value, len(starts), missing, certified.days)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import TYPE_CHECKING
 
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager
@@ -16,6 +17,9 @@ from hub.card.keys.keystore import KeyStore
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
 from hub.vault.database import Database
+
+if TYPE_CHECKING:  # a handler knows the card's parts, not the other way round
+    from hub.card.commands.rotate_key import HubKeys
 
 
 class CardParts:
@@ -38,6 +42,8 @@ class CardParts:
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)
+        self.hub_keys: "HubKeys | None" = None
+        """Who changes the hub's own keys (`commands.rotate_key`); None for a card by itself."""
         self._turn = threading.RLock()
 
     @contextmanager
