@@ -60,7 +60,7 @@ from hub.vault.days import DAYS_COMPONENT, DayJournal
 from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
 from hub.vault.resealing import DAYS, READINGS, Progress, finish_rotation, rotate_vault_key
 from hub.vault.secret_file import read_secret, write_secret
-from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault
+from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
@@ -385,6 +385,19 @@ class Device:
             key = _public_key(path)
             keys[key_id_of(key)] = key
         return keys
+
+    @property
+    def vault_fingerprint(self) -> str:
+        """By what people tell the vault's keys apart."""
+        return fingerprint(self._vault_key)
+
+    def has_current_keys(self) -> bool:
+        """Tell whether no key was replaced since this device was opened."""
+        try:
+            self.database.require_current()
+        except KeyReplaced:
+            return False
+        return True
 
     def rotate_vault_key(
         self,

@@ -106,9 +106,7 @@ def check_profile(
             readings = len(known)
             scores = scores_of_sample(request.profiles, list(known), list(known.values()))
             best = _highest(scores)
-    return ProfiledPeriod(
-        best, scores, readings, len(starts), sum(missing), certified.days
-    )
+    return ProfiledPeriod(best, scores, readings, len(starts), sum(missing), certified.days)
 
 
 def scores_of_sample(

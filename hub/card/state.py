@@ -42,7 +42,7 @@ class CardParts:
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)
-        self.hub_keys: "HubKeys | None" = None
+        self.hub_keys: HubKeys | None = None
         """Who changes the hub's own keys (`commands.rotate_key`); None for a card by itself."""
         self._turn = threading.RLock()
 

@@ -42,7 +42,6 @@ from protocols.proofs import (
 )
 from protocols.proofs.group import COMPRESSED_SIZE, ORDER, encode_scalar
 
-
 _DAY = timedelta(days=1)
 
 
@@ -136,7 +135,7 @@ class Certifier:
     def _load_blinding(
         self, certifications: Sequence[Certification], round_digest: bytes, limbs: Sequence[int]
     ) -> int:
-        # Of the days, not of the moment: a new key between the two steps of a round changes nothing.
+        # Of the days, not of the moment: a new key between two steps of a round changes nothing.
         first = certifications[0].use.grid.day
         said = hashlib.sha256(b"".join(map(encode_scalar, limbs))).digest()
         [blinding] = self._derive(first, b"load", round_digest + said, 1)

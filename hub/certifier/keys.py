@@ -99,12 +99,14 @@ class CertifierKeys:
         """Write the keys to a new file with mode 0600; never overwrite one."""
         content = _HEADER + self.signing_seed + self.blinding_secret
         if self.announcements:
-            content = _HEADER_2 + encode_array([
-                self.signing_seed,
-                self.blinding_secret,
-                encode_announcements(self.announcements),
-                b"".join(self.earlier_secrets),
-            ])
+            content = _HEADER_2 + encode_array(
+                [
+                    self.signing_seed,
+                    self.blinding_secret,
+                    encode_announcements(self.announcements),
+                    b"".join(self.earlier_secrets),
+                ]
+            )
         try:
             write_secret(path, content)
         except SecretFileError as error:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
+import asyncio
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -33,6 +35,7 @@ from meterlet.commands.common import (
     open_machine,
     show,
 )
+from meterlet.commands.hub_keys import keys
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot
 from meterlet.commands.serving import (
@@ -49,6 +52,7 @@ from sml_codec import Obis
 _OBIS: Final = re.compile(r"[\d.:*-]+")
 LOST_SHOWN: Final = 5
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
+KEY_CHECK_SECONDS: Final = 0.5
 LARGEST_LEAD: Final = 3_600
 """How far a live meter's clock may be ahead of the hub's, in seconds."""
 
@@ -58,7 +62,7 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (reader, restore, snapshot):
+for command in (keys, reader, restore, snapshot):
     hub.add_command(command)
 
 
@@ -340,7 +344,7 @@ def status(folder: Path) -> Shown:
             "certified_days": _certified_days(device.main),
             "first_day": None if span is None else span[0].isoformat(),
             "last_day": None if span is None else span[1].isoformat(),
-            "certifier": device.main.certifier.keys.public_key.public_bytes_raw().hex(),
+            "certifier": device.main.certifier.keys.signing_public_key.hex(),
             "log_entries": device.disclosure.log.verify(),
         }
         codes = device.description.registers
@@ -372,19 +376,61 @@ def _feed_in_facts(device: Device) -> dict[str, object]:
 @port_option(7816)
 @json_option
 def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
-    """Answer recipients' questions to the applets until interrupted."""
-    with Device.open(folder) as device:
-        card = device.card(open_machine())
-        ready = announce("meterlet.hub.serve/1" if as_json else None)
-        run_until_stopped(
-            lambda stop: serve_link(
-                card,
-                device.disclosure,
-                host,
-                port,
-                ready,
-                stop,
-                tick=lambda: device.tick(card),
-                complain=complain,
-            )
-        )
+    """Answer recipients' questions to the applets until interrupted.
+
+    When a key of the hub is replaced, all connections end, and the hub goes on with the new one.
+    """
+    machine, ready = open_machine(), announce("meterlet.hub.serve/1" if as_json else None)
+    place = _Place(host, port, ready)
+
+    async def serve_with_each_key(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with Device.open(folder) as device:
+                card = device.card(machine)
+                async with _until_replaced(device, stop) as until:
+                    await serve_link(
+                        card,
+                        device.disclosure,
+                        host,
+                        place.port,
+                        place.ready,
+                        until,
+                        tick=lambda device=device, card=card: device.tick(card),
+                        complain=complain,
+                    )
+
+    run_until_stopped(serve_with_each_key)
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the hub listens: the same port after a key was replaced, announced once."""
+
+    host: str
+    port: int
+    announce: Callable[[str, int], None]
+    is_known: bool = False
+
+    def ready(self, host: str, port: int) -> None:
+        if not self.is_known:
+            self.announce(host, port)
+        self.port, self.is_known = port, True
+
+
+@asynccontextmanager
+async def _until_replaced(device: Device, stop: asyncio.Event) -> AsyncIterator[asyncio.Event]:
+    """Yield an event that is set when `stop` is, or when a key of the hub was replaced."""
+    until = asyncio.Event()
+
+    async def watch() -> None:
+        while not stop.is_set() and device.has_current_keys():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), KEY_CHECK_SECONDS)
+        until.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield until
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)

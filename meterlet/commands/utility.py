@@ -6,15 +6,19 @@ from typing import Any
 
 import rich_click as click
 
+from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
 from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.common import (
     FOLDER,
+    Aid,
     Hex,
+    Shown,
     default_folder,
     fail,
     json_option,
+    json_or_text,
     month_option,
     one_line_errors,
     print_json,
@@ -63,12 +67,16 @@ def init(folder: Path, as_json: bool) -> None:
 @utility.command()
 @utility_option
 @click.argument("enrolment", type=FILE)
+@click.option(
+    "--replace-keys", is_flag=True, help="The file's channel keys replace the applet's known ones."
+)
 @json_option
-def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
+def enrol(folder: Path, enrolment: Path, replace_keys: bool, as_json: bool) -> None:
     """Add the customer of an ENROLMENT file, which the hub's installer has written."""
     with one_line_errors(), Utility.open(folder) as utility:
         try:
-            customer = utility.customers.enrol(enrolment.read_bytes())
+            content = enrolment.read_bytes()
+            customer = utility.customers.enrol(content, replace_keys=replace_keys)
         except EnrolmentRefused as refused:
             fail(f"{enrolment}: {refused}")
     if as_json:
@@ -76,6 +84,29 @@ def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
         print_json("meterlet.utility.enrol/1", facts)
     else:
         click.echo(f"enrolled meter {customer.meter.hex()}; destroy {enrolment} now")
+
+
+@utility.command("rotate-channel")
+@utility_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@click.option("--applet", type=Aid(), default=AID.hex(), help="The applet; by default the bill's.")
+@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@json_or_text("meterlet.utility.rotate-channel/1")
+def rotate_channel(folder: Path, meter: bytes, applet: bytes, address: str) -> Shown:
+    """Give the channel to a customer's applet new keys, over the channel itself.
+
+    If the answer is lost, say the same again: it finds out which keys the hub has.
+    """
+    with one_line_errors(), Utility.open(folder) as utility:
+        current, proposed = utility.customers.propose(meter, applet)
+        HeadEnd(utility.randomness).replace_keys(Address.parse(address), current, proposed)
+        utility.customers.settle(proposed)
+    facts = {
+        "meter": meter.hex(),
+        "applet": applet.hex().upper(),
+        "version": proposed.key_version,
+    }
+    return facts, f"the channel to meter {meter.hex()} has new keys"
 
 
 @utility.command()

@@ -250,7 +250,6 @@ class CertifiedDay:
         if slots - (content.end - content.start) != multiply_generator(content.opening):
             raise DayRefused(self.day, "the slots do not sum to the register's difference")
 
-
     def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
         try:
             chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)

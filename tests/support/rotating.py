@@ -27,22 +27,27 @@ class Dice:
         return (self.count.to_bytes(8, "big") * size)[:size]
 
 
-def house_readouts(first: date, last: date, *, start_wh: int = 0) -> list[Readout]:
-    """Return what a synthetic household's meter shows on these days."""
-    house = SyntheticHousehold(ZONE, 1, start_register_wh=start_wh)
-    return list(house.readouts(first, last, 900))
-
-
 def fill(device: Device, first: date, last: date) -> None:
     """Store and certify a household's days, after those that there are."""
+    stand = {
+        code: register.vault.latest(register.channel) for code, register in device.registers.items()
+    }
     latest = device.main.vault.latest(device.main.channel)
-    readouts = house_readouts(first, last, start_wh=0 if latest is None else latest.register_wh)
-    codes = device.registers.keys()
-    device.store([
-        Readout({code: one.readings[code] for code in codes})
-        for one in readouts
-        if latest is None or one.time > latest.time
-    ])
+    start = {code: reading.register_wh for code, reading in stand.items() if reading is not None}
+    house = SyntheticHousehold(
+        ZONE,
+        1,
+        start_register_wh=start.get(ACTIVE_ENERGY_IMPORT, 0),
+        start_feed_in_wh=start.get(ACTIVE_ENERGY_EXPORT, 0),
+        solar_watts_peak=5000 if ACTIVE_ENERGY_EXPORT in device.registers else 0,
+    )
+    device.store(
+        [
+            Readout({code: one.readings[code] for code in device.registers})
+            for one in house.readouts(first, last, 900)
+            if latest is None or one.time > latest.time
+        ]
+    )
     device.certify()
 
 

@@ -181,6 +181,4 @@ def _require_same_channel(known: Enrolment, new: Enrolment) -> None:
         known, key_version=new.key_version, keys=new.keys, announcements=new.announcements
     )
     if not hmac.compare_digest(same.encode(), new.encode()):
-        raise EnrolmentRefused(
-            f"meter {new.meter.hex()}: the file says more than new channel keys"
-        )
+        raise EnrolmentRefused(f"meter {new.meter.hex()}: the file says more than new channel keys")
