@@ -5,7 +5,8 @@ An `AskingApplet`, installed with the supplier's key: the document is a tariff. 
 asks the calendar which slots the period has, and works out which amounts make the bill: the sum
 Σ price·use, or where that does not, which slots count together in blocks and which windows have a
 peak. Where the tariff credits feed-in it asks for both registers; a hub that has no export register
-answers 6A81. It also keeps for the resident every invoice it was handed.
+answers 6A81. It also keeps for the resident every invoice it was handed, and every limit of
+unattributed energy that it was asked with (`unattributed`).
 """
 
 from decimal import Decimal
@@ -14,13 +15,26 @@ from typing import Final
 
 from applets.billing.charges import plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
+from applets.billing.unattributed import (
+    UnattributedAnswer,
+    UnattributedLimit,
+    UnattributedQuestion,
+)
 from applets.common.asking import IMPORT_REGISTER, AskingApplet
-from applets.common.questions import About
+from applets.common.questions import About, MessageRefused
 from applets.sdk import AppletError, Refusal, Refused, Response, Slots, StatusWord
-from tariffs import Register, Tariff, billed_registers, combine_states
+from tariffs import (
+    Register,
+    SignatureRefused,
+    Tariff,
+    TariffError,
+    billed_registers,
+    combine_states,
+)
 
 REGISTERS: Final = {Register.IMPORT: IMPORT_REGISTER, Register.EXPORT: "1-0:2.8.0*255"}
 MOST_INVOICE_BYTES: Final = 4096
+LIMITS: Final = b"resident/limit/"
 
 
 class BillingApplet(AskingApplet[Tariff]):
@@ -61,6 +75,22 @@ class BillingApplet(AskingApplet[Tariff]):
             drawn=proved.get(Register.IMPORT),
             fed_in=proved.get(Register.EXPORT),
         ).encode()
+
+    def bound(self, data: bytes) -> Response:
+        """Show that unattributed energy is within the supplier's limit, or open it."""
+        try:
+            question = UnattributedQuestion.decode(data)
+            limit = UnattributedLimit.decode(self.signed(question.document, question.content_type))
+            # Before anything is told: it is taken back if that is refused.
+            self.platform.store.put(LIMITS + limit.digest, question.document)
+        except (MessageRefused, SignatureRefused, TariffError) as error:
+            raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+        about = question.about
+        shown = self.platform.statements.bound_unattributed(
+            IMPORT_REGISTER, about.begin, about.end, limit.limit_wh, limit.digest + about.nonce
+        )
+        answer = UnattributedAnswer(about, shown.proof, limit.digest, shown.certified_days)
+        return Response(answer.encode())
 
     def _slots(self, register: Register, begin: int, end: int) -> Slots:
         try:

@@ -27,6 +27,7 @@ from protocols.metrology import (
     Series,
     verify_days,
 )
+from protocols.metrology.unattributed import verify_unattributed
 from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
 from protocols.proofs.linear import verify_linear
 
@@ -119,6 +120,16 @@ class ProofContext:
                 accept_unbound=is_stored,
             )  # fmt: skip
         return values
+
+    def unattributed(
+        self, series: Series, certified: CertifiedPeriod, limit_wh: int, proof: bytes
+    ) -> int | None:
+        """Return the unattributed energy that is opened, None where it is shown to be within.
+
+        Raises `AnswerRefused` where neither is shown.
+        """
+        with self._refusals():
+            return verify_unattributed(self._context(series), certified, limit_wh, proof)
 
     def sum_version_1(
         self, series: Series, certified: CertifiedPeriod, weights: Sequence[int], proof: bytes

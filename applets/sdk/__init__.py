@@ -10,6 +10,7 @@ from applets.sdk.applet import Applet
 from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
 from protocols.platform.services import (
     Aggregation,
+    BoundedEnergy,
     Calendar,
     Clock,
     Grid,
@@ -31,6 +32,7 @@ __all__ = [
     "Aggregation",
     "Applet",
     "AppletError",
+    "BoundedEnergy",
     "Calendar",
     "Clock",
     "Command",

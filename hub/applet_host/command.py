@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from hub.card.transactions import AppletTransaction
-from hub.disclosure import AggregateRequest, ReleaseRefused, ReleaseRequest
+from hub.disclosure import (
+    AggregateRequest,
+    ReleaseRefused,
+    ReleaseRequest,
+    UnattributedRequest,
+)
 from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
@@ -28,10 +33,11 @@ _REFUSALS: Final = {
     "group": Refusal.NO_CONSENT,
     "count": Refusal.TOO_OFTEN,
     "how often": Refusal.TOO_OFTEN,
+    "limit": Refusal.NO_CONSENT,
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""
-Request: TypeAlias = ReleaseRequest | AggregateRequest
+Request: TypeAlias = ReleaseRequest | AggregateRequest | UnattributedRequest
 
 
 class CommandFailed(Exception):

@@ -18,6 +18,7 @@ from hub.disclosure import (
     Disclosure,
     ReleaseRefused,
     ReleaseRequest,
+    UnattributedRequest,
     number_of,
 )
 from hub.machine.manifest import Manifest
@@ -25,9 +26,10 @@ from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
 from protocols.amounts import decode_amounts
-from protocols.metrology import CertifiedPeriod, Period
+from protocols.metrology import CertifiedPeriod, Period, SlotState
+from protocols.metrology.unattributed import LARGEST_LIMIT_WH, show_unattributed
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Grid, OpenedAmounts, Slots, Use
+from protocols.platform.services import BoundedEnergy, Grid, OpenedAmounts, Slots, Use
 from protocols.proofs import FalseStatement, StatementContext, open_amounts
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
@@ -127,6 +129,44 @@ class HubStatements:
             # Beyond 63 bits, or beyond what blocks, limits and peaks are proved up to.
             raise Refused(Refusal.TOO_MUCH) from None
         return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
+
+    def bound_unattributed(
+        self, register: str, begin: int, end: int, limit_wh: int, context: bytes
+    ) -> BoundedEnergy:
+        """Show that unattributed energy is within the limit, or open it; raise `Refused`."""
+        meter, days, about = self._statement(register, begin, end, context)
+        if not 0 <= limit_wh <= LARGEST_LIMIT_WH:
+            raise Refused(Refusal.MALFORMED)
+        secret = meter.certifier.unattributed(days)
+        missing = sum(day.use.states.count(SlotState.MISSING) for day in days)
+        request = UnattributedRequest(
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            subject=about.parameters,
+            register=self._named(register),
+            begin=begin,
+            end=end,
+            days=len(days),
+            limit_wh=limit_wh,
+            missing_minutes=missing * about.slot_minutes,
+            is_opened=secret[0] > limit_wh,
+        )
+        try:
+            self.disclosure.permit_unattributed(request)
+        except ReleaseRefused as refused:
+            raise self.stack.refuse(request, refused) from None
+        self.stack.record.permitted.append(partial(self.disclosure.record_unattributed, request))
+        period = CertifiedPeriod(tuple(day.day for day in days))
+        try:
+            opened, proof = show_unattributed(
+                about, period, limit_wh, secret, self.randomness(SEED_SIZE)
+            )
+        except FalseStatement:  # beyond 63 bits
+            raise Refused(Refusal.TOO_MUCH) from None
+        values = () if opened is None else (opened,)
+        return BoundedEnergy(values, proof, tuple(day.day.encode() for day in days))
 
     def _statement(
         self, register: str, begin: int, end: int, context: bytes

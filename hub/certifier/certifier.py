@@ -98,6 +98,17 @@ class Certifier:
         slots = [self._slot_blindings(done.use)[:-1] for done in certifications]
         return SlotOpening(uses, tuple(blinding for day in slots for blinding in day))
 
+    def unattributed(self, certifications: Sequence[Certification]) -> tuple[int, int]:
+        """Return the days' unattributed energy and the sum of its blindings, for the prover."""
+        blindings = (
+            self._vector_blindings(done.use)
+            if done.day.content.scheme is CommitmentScheme.VECTOR
+            else self._slot_blindings(done.use)
+            for done in certifications
+        )
+        total = sum(done.use.unattributed_wh for done in certifications)
+        return total, sum(blinding[-1] for blinding in blindings) % ORDER
+
     def certify_keys(self, secret: MemberSecret) -> MemberKeys:
         """Return the hub's keys for one round of aggregation, signed."""
         return MemberKeys.issue(secret.nonce, self.series.meter, secret, self.keys.signing_seed)

@@ -22,6 +22,7 @@ from hub.disclosure.requests import (
     number_of,
 )
 from hub.disclosure.rules import ReleaseRefused
+from hub.disclosure.unattributed import UnattributedRequest
 
 __all__ = [
     "CONSENT_COMPONENT",
@@ -42,6 +43,7 @@ __all__ = [
     "Release",
     "ReleaseRefused",
     "ReleaseRequest",
+    "UnattributedRequest",
     "UnknownConsent",
     "Weights",
     "knowledge_of",

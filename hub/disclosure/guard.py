@@ -19,6 +19,8 @@ broke; the rules, in order:
     window     nor does linear algebra determine the total of a stretch shorter than its days
     group      a sum over households goes over as many as the consent says
 
+Energy that belongs to no slot has rules of its own (`unattributed`).
+
 Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
 whomever, no two start within the consent's minutes of each other, so that of N slots one is known
 at most.
@@ -78,6 +80,8 @@ from hub.disclosure.rules import (
     overlaps,
 )
 from hub.disclosure.sums import check_sum
+from hub.disclosure.unattributed import KIND as UNATTRIBUTED
+from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
 from hub.vault.database import Database
 from protocols.amounts import Excess, Reading
 
@@ -156,7 +160,9 @@ class Disclosure:
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
-        self, request: ReleaseRequest | AggregateRequest, refused: ReleaseRefused
+        self,
+        request: ReleaseRequest | AggregateRequest | UnattributedRequest,
+        refused: ReleaseRefused,
     ) -> LogEntry:
         """Record a refusal again, where the transaction that it was recorded in was undone."""
         facts = {**request_facts(request), "why": str(refused)}
@@ -177,6 +183,23 @@ class Disclosure:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
         prices = None if request.weights is None else request.weights.prices
         return self.log.append(self.now(), "aggregate", request.facts, prices)
+
+    def permit_unattributed(self, request: UnattributedRequest) -> LogEntry:
+        """Record what is told of unattributed energy, or record the refusal and raise.
+
+        Raises `ReleaseRefused` with the first rule that the request breaks.
+        """
+        try:
+            terms = self._standing_terms(request.wanted)
+            check_unattributed(request, terms, self.log.entries(UNATTRIBUTED))
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
+        return self.record_unattributed(request)
+
+    def record_unattributed(self, request: UnattributedRequest) -> LogEntry:
+        """Record it again, where the transaction it was recorded in was undone."""
+        return self.log.append(self.now(), UNATTRIBUTED, request.facts)
 
     def permit_output(self, request: OutputRequest) -> LogEntry:
         """Record the release of a raw applet's output, or record the refusal and raise.

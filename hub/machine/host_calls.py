@@ -19,7 +19,7 @@ from wasmtime import component
 from hub.machine import contract, limits
 from hub.machine._abi import Err, Function, Malformed, Ok
 from hub.machine.errors import AppletFault, FaultKind
-from hub.machine.manifest import SUMS, Confinement, Manifest
+from hub.machine.manifest import SUMS, UNATTRIBUTED, Confinement, Manifest
 from hub.text import printable
 from protocols.amounts import AmountsMalformed, decode_amounts
 from protocols.platform.errors import Refusal, Refused
@@ -85,6 +85,8 @@ class Host:
         match needs:
             case Needs.AMOUNTS:
                 granted = self._grants_amounts(sized)
+            case Needs.UNATTRIBUTED:
+                granted = self._grants(UNATTRIBUTED, sized)
             case Needs.SUMS:
                 granted = any(grant.kind in SUMS for grant in manifest.statements)
             case Needs.ROOM:

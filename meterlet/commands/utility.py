@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.claims import BILL, ask, check_entry
+from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import BilledPeriod, Utility
 
@@ -126,6 +128,39 @@ def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
         click.echo(f"signed {tariff} as {output}")
 
 
+@utility.command()
+@utility_option
+@click.option(
+    "--unattributed-wh-per-day",
+    type=click.IntRange(0),
+    help="How much energy in no slot a bill may have unopened, in Wh for each day; 0: no limit.",
+)
+@click.option(
+    "--estimated-permille",
+    type=click.IntRange(0, 1000),
+    help="How many in 1,000 slots of a bill may be estimated; 1000: no limit.",
+)
+@json_or_text("meterlet.utility.limits/1")
+def limits(
+    folder: Path, unattributed_wh_per_day: int | None, estimated_permille: int | None
+) -> Shown:
+    """State how much of a bill's period may be unknown; without options, show it."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        stated = utility.limits
+        if unattributed_wh_per_day is not None:
+            stated = replace(stated, unattributed_wh_per_day=unattributed_wh_per_day or None)
+        if estimated_permille is not None:
+            share = None if estimated_permille == 1000 else estimated_permille
+            stated = replace(stated, estimated_permille=share)
+        if stated != utility.limits:
+            stated.write(folder)
+    energy, share = stated.unattributed_wh_per_day, stated.estimated_permille
+    return asdict(stated), [
+        "energy in no slot: " + ("no limit" if energy is None else f"{energy:,} Wh a day"),
+        "estimated slots:   " + ("no limit" if share is None else f"{share} in 1,000"),
+    ]
+
+
 @utility.group()
 def request() -> None:
     """Ask a customer's hub for a bill or a profile."""
@@ -156,6 +191,7 @@ def request_bill(
     with one_line_errors(), Utility.open(folder) as utility:
         question = utility.question(meter, month, _signed(utility, tariff))
         where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        ask_unattributed(utility, meter, month, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
@@ -297,6 +333,10 @@ def _in_words(line: dict[str, Any]) -> str:
             return f"{line['total']} {line['currency']}"
         case "settlement":
             return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
+        case "unattributed" if "opened_wh" in line:
+            return f"{line['opened_wh']:,} Wh in no slot, opened"
+        case "unattributed":
+            return f"at most {line['limit_wh']:,} Wh in no slot"
         case "profile":
             return f"{line['best']}, by {line['method']}"
         case _:

@@ -45,6 +45,19 @@ class OpenedAmounts:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundedEnergy:
+    """What is opened of unattributed energy, and what proves that, or that it is within a limit.
+
+    opened            the watt-hours of the period, if they are more than the limit; else nothing
+    certified days    the period's, in order, as the certifier signed them
+    """
+
+    opened: tuple[int, ...]
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """How time is cut into slots, which fill the local days of an IANA zone."""
 
@@ -92,6 +105,15 @@ class Statements(Protocol):
 
         `protocols.amounts` describes and packs them: sums, what blocks come to, peaks, what lies
         above limits, matches and samples.
+        """
+
+    @refusable(*Refusal, needs=Needs.UNATTRIBUTED)
+    def bound_unattributed(
+        self, register: Name, begin: int, end: int, limit_wh: int, context: Context
+    ) -> BoundedEnergy:
+        """Show that the energy in no slot of [begin, end) is within a limit, or open it.
+
+        Missing slots stand for such energy.
         """
 
 

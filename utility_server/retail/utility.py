@@ -5,6 +5,7 @@
     keys/signing.key         signs tariffs and invoices
     keys/storage.key         seals the customers' channel keys
     public.pem               the signing key's public half, for customers
+    limits.toml              how much of a bill's period may be unknown
 
 ask -> verify -> ledger -> invoice -> deliver. An answer that does not verify is entered in the
 ledger as refused, with the answer as evidence, and no invoice is written.
@@ -34,9 +35,17 @@ from utility_server.errors import AlreadyBilled, CannotVerify, StoreError
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
-from utility_server.retail.claims import BILL, bounds_of, enter, question_of, verify
+from utility_server.retail.claims import (
+    BILL,
+    bounds_of,
+    enter,
+    question_of,
+    refusals_entered,
+    verify,
+)
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger, LedgerEntry
+from utility_server.retail.limits import BillLimits, require_limits
 from utility_server.retail.verification import BillBundle
 
 
@@ -112,6 +121,11 @@ class Utility:
         return Customers(self.engine, self.keys.storage, self.randomness)
 
     @property
+    def limits(self) -> BillLimits:
+        """How much of a bill's period may be unknown."""
+        return BillLimits.read(self.folder)
+
+    @property
     def ledger(self) -> Ledger:
         """What was verified, refused and billed."""
         return Ledger(self.engine)
@@ -167,10 +181,17 @@ class Utility:
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is returned, not delivered.
 
-        Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice).
+        Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice), also where
+        the bill does not keep to the utility's `limits`.
         """
         answered = verify(self, BILL, question, answer)
         verified, bill = answered.result, answered.result.bill
+        with refusals_entered(self, answered.about, answered.bundle):
+            bundle, period = (
+                answered.bundle,
+                Period.filling(bill.begin, bill.end, answered.bundle.zone),
+            )
+            require_limits(self, answered.about.meter, period, bundle.register, verified)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
         entry = enter(self, answered, verified.certified)
         invoice = Invoice(
