@@ -9,6 +9,7 @@
     keys/issuer.key           the issuer security domain's key set
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
+    authorities/*             their certificate of this meter, lists of revoked ones (`meter_trust`)
 
 Errors: DeviceError
 """
@@ -52,6 +53,7 @@ from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT
+from hub.meter_trust import MeterTrust
 from hub.metering import MeteredRegister
 from hub.readings import Readout
 from hub.text import utc_text
@@ -61,6 +63,7 @@ from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in
 from hub.vault.resealing import DAYS, READINGS, Progress, finish_rotation, rotate_vault_key
 from hub.vault.secret_file import read_secret, write_secret
 from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
+from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
@@ -362,10 +365,12 @@ class Device:
     def certify(self, progress: Callable[[date], None] | None = None) -> int:
         """Certify every day that is over, of each register; return how many days got new ones.
 
+        Days after the end of the meter's certificate are set aside: they stay uncertified.
         Raises as `MeteredRegister.certify` does.
         """
+        end = self.certified_no_further()
         with self.database.transaction():
-            return max([register.certify(progress) for register in self.registers.values()])
+            return max([register.certify(progress, end) for register in self.registers.values()])
 
     def tick(self, card: Card) -> int:
         """Let raw applets do what is due; return how many outputs were released.
@@ -472,6 +477,22 @@ class Device:
         """
         paths = sorted((self.folder / "authorities").glob("*.pem"))
         return tuple(_public_key(path).public_bytes_raw() for path in paths)
+
+    @property
+    def meter_trust(self) -> MeterTrust:
+        """What the authorities have said of meters."""
+        return MeterTrust(self.folder / "authorities", self.authorities())
+
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """Return the authorities' lists of meters that count no more."""
+        return self.meter_trust.revocations()
+
+    def certified_no_further(self) -> int | None:
+        """Return the moment from which days are not certified any more; None: there is none.
+
+        It is the end of the meter's certificate, or its revocation, whichever comes first.
+        """
+        return self.meter_trust.end_for(self.main.certifier.keys.signing_public_key)
 
     def issuer_keys(self) -> StaticKeys:
         """Return the issuer security domain's key set."""

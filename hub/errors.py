@@ -29,6 +29,7 @@ HubError
     ContractBroken            a component does not fit the platform's contract
     ManifestError             a manifest says something it may not
     RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
+  MeterTrustError             a meter certificate or a list of revocations is not one to go by
   PackageError                a file is not a CAP file with a bundle for this machine
   PeriodIncomplete            days of a period are not certified yet
   ReaderError                 the virtual reader cannot be reached

@@ -49,8 +49,8 @@ class UnattributedLimit:
         except cbor.CborError as error:
             raise TariffError(f"not a limit: {error}") from None
         match members:
-            case {"format": str(form), "limit_wh": int(limit_wh)} if (
-                form == FORMAT and len(members) == 2 and limit_wh >= 0
+            case {"format": str(form), "limit_wh": int(limit_wh), **others} if (
+                form == FORMAT and not others and limit_wh >= 0
             ):
                 return cls(limit_wh)
             case _:

@@ -35,6 +35,7 @@ from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import Contribution, Contributors, PairPoints
 from protocols.aggregation.paillier import Encryptor, PaillierPublicKey
+from protocols.aggregation.revocations import RevocationList
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.rules import ReleasedSum, Rules
 from protocols.platform.errors import Refusal, Refused
@@ -65,6 +66,8 @@ class HubAggregation:
     stack: CommandStack
     """Of the applets at work: says whether a step stays on record, and has the record."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    revocations: Callable[[], tuple[RevocationList, ...]] = field(default=tuple, repr=False)
+    """Returns the authorities' lists of meters that count no more."""
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
@@ -179,7 +182,7 @@ class HubAggregation:
         authorities = self.authorities()
         if not authorities:
             raise RoundRefused("no authority is known to say which meters there are")
-        return Rules(authorities, grant.smallest_group)
+        return Rules(authorities, grant.smallest_group, revocations=self.revocations())
 
     def _require_set(self, round_: Round, listed: Contributors) -> ReleasedSum:
         begin, end = round_.terms.bounds

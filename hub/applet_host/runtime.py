@@ -46,6 +46,7 @@ from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
 from hub.vault.database import Database
+from protocols.aggregation.revocations import RevocationList
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Platform
@@ -95,6 +96,9 @@ class HubParts(Protocol):
 
     def authorities(self) -> tuple[bytes, ...]:
         """Return the keys of the metering authorities that the resident trusts."""
+
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """Return their lists of meters that count no more."""
 
 
 @dataclass(slots=True)
@@ -331,7 +335,7 @@ class MachineRuntime:
                 aggregation=HubAggregation(
                     entry.aid, bundle.digest, manifest, registers, hub.disclosure,
                     RoundRecord(hub.database), hub.aggregation_secret, hub.authorities, hub.now,
-                    self._stack,
+                    self._stack, revocations=hub.revocations,
                 ),
             )  # fmt: skip
         instance = self.machine.instance(bundle, platform)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -252,6 +253,7 @@ def ingest(
             live, chunks = True, live_chunks(source)
         else:
             chunks = file_chunks(source)
+        no_further = device.certified_no_further()
         intake = Intake(device, door, limit)
         if live:
             door.ahead_seconds = LARGEST_LEAD
@@ -259,6 +261,12 @@ def ingest(
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all
                 intake.swallow(chunks)
+        newest = device.main.vault.latest(device.main.channel)
+    if no_further is not None and newest is not None and newest.time > no_further:
+        complain(
+            f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
+            " certificate has ended or was revoked"
+        )
     _report(source, door, intake.stored, intake.days, as_json)
 
 
@@ -395,7 +403,7 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
                         place.port,
                         place.ready,
                         until,
-                        tick=lambda device=device, card=card: device.tick(card),
+                        tick=partial(device.tick, card),
                         complain=complain,
                     )
 

@@ -13,10 +13,12 @@ from rich.progress import Progress as Bars
 
 from hub.device import Device
 from hub.installer import Installer
+from hub.text import utc_text
 from hub.vault.resealing import Progress
 from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
     FILE,
+    PRESENT_FILE,
     Shown,
     aid_argument,
     fail,
@@ -65,6 +67,34 @@ def list_keys(folder: Path) -> Shown:
         lines.append(f"certifier  {one['public_key']}  {since}, {until}")
     lines += [f"channel    {one['applet']}  version {one['version']:02X}" for one in channels]
     return facts, lines
+
+
+@keys.command()
+@hub_option
+@click.argument("certificate", type=PRESENT_FILE)
+@json_or_text("meterlet.hub.keys.certificate/1")
+def certificate(folder: Path, certificate: Path) -> Shown:
+    """Keep the authority's CERTIFICATE of this hub's meter; days after its end are set aside."""
+    with Device.open(folder) as device:
+        signing = device.main.certifier.keys.signing_public_key
+        meter = device.description.meter
+        device.meter_trust.take_certificate(certificate.read_bytes(), meter, signing)
+        end = device.certified_no_further()
+    until = None if end is None else utc_text(end)
+    text = "days are certified " + ("without an end" if until is None else f"until {until}")
+    return {"meter": meter.hex(), "until": until}, text
+
+
+@keys.command()
+@hub_option
+@click.argument("revocations", type=PRESENT_FILE)
+@json_or_text("meterlet.hub.keys.revoke/1")
+def revoke(folder: Path, revocations: Path) -> Shown:
+    """Go by an authority's list of REVOCATIONS: no sum with these meters, about the time after."""
+    with Device.open(folder) as device:
+        listed = device.meter_trust.take_revocations(revocations.read_bytes())
+    facts = {"number": listed.number, "entries": len(listed.entries)}
+    return facts, f"list {listed.number}, {len(listed.entries)} revocations"
 
 
 @keys.group()

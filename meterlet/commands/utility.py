@@ -28,7 +28,7 @@ from meterlet.commands.common import (
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
-from meterlet.key_files import public_key
+from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError
@@ -37,6 +37,7 @@ from utility_server.retail.claims import BILL, ask, check_entry
 from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import BilledPeriod, Utility
+from utility_server.revocations import take_revocations
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 METHODS = [method.value for method in Method]
@@ -126,6 +127,30 @@ def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
         print_json("meterlet.utility.sign/1", facts)
     else:
         click.echo(f"signed {tariff} as {output}")
+
+
+@utility.command()
+@utility_option
+@click.argument("revocations", type=FILE)
+@click.option("--authority", type=FILE, help="Public key (PEM) of the authority, the first time.")
+@json_or_text("meterlet.utility.revoke/1")
+def revoke(folder: Path, revocations: Path, authority: Path | None) -> Shown:
+    """Go by a metering authority's list of REVOCATIONS: later days of these meters are refused."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        trusted = utility.authorities
+        if authority is not None:
+            key = public_key(authority)
+            trusted = (*trusted, key.public_bytes_raw())
+        (folder / "authorities").mkdir(mode=0o700, exist_ok=True)
+        try:
+            listed = take_revocations(folder, trusted, revocations.read_bytes())
+        except EnrolmentRefused as refused:
+            fail(f"{revocations}: {refused}")
+        if authority is not None:
+            name = key.public_bytes_raw().hex()[:16]
+            (folder / "authorities" / f"{name}.pem").write_bytes(public_pem(key))
+    facts = {"number": listed.number, "entries": len(listed.entries)}
+    return facts, f"list {listed.number}, {len(listed.entries)} revocations"
 
 
 @utility.command()

@@ -25,6 +25,7 @@ from typing import Final
 
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.messages import Contributors
+from protocols.aggregation.revocations import RevocationList, require_standing
 from protocols.aggregation.round import Round
 
 SMALLEST_GROUP: Final = 5
@@ -51,6 +52,8 @@ class Rules:
     """Ed25519 keys of those who say which meters there are."""
     smallest_group: int = SMALLEST_GROUP
     least_key_bits: int = LEAST_KEY_BITS
+    revocations: tuple[RevocationList, ...] = ()
+    """The authorities' lists of certifiers that count no more."""
 
     def __post_init__(self) -> None:
         if self.smallest_group < 3:
@@ -68,6 +71,7 @@ class Rules:
             )
         for member in announced.members:
             member.verify(self.authorities)
+            require_standing(member.certificate, *announced.terms.bounds, self.revocations)
 
     def require_set(
         self, announced: Round, contributors: Contributors, earlier: Iterable[ReleasedSum]

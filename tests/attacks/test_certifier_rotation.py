@@ -27,7 +27,7 @@ from protocols.metrology import (
     verify_days,
 )
 from protocols.metrology.key_chain import EARLIEST, decode_announcements, encode_announcements
-from protocols.proofs import commit
+from protocols.proofs import SlotOpening, commit
 from tests.support.rotating import NOW, Dice, fill, make_hub
 from utility_server.database import open_database, writing
 from utility_server.errors import VerificationFailed
@@ -109,6 +109,7 @@ def test_openings_fit_the_commitments_of_every_keys_days(rotated: Path) -> None:
         done = device.main.certifications(Period(FIRST, FIRST + 8 * DAY))
         opening = device.main.certifier.opening(done)
         points = [point for one in done for point in one.day.content.commitments]
+        assert isinstance(opening, SlotOpening)
         for place in (0, 3 * 96, 3 * 96 - 1, 9 * 96 - 1):
             assert points[place] == commit(opening.uses[place], opening.blindings[place])
 

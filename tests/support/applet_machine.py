@@ -12,7 +12,7 @@ from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from protocols.amounts import decode_amounts
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Grid, OpenedAmounts, Platform, Slots, Use
+from protocols.platform.services import BoundedEnergy, Grid, OpenedAmounts, Platform, Slots, Use
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 VENDOR_KEYS = {b"vendor": VENDOR.public_key()}
@@ -121,6 +121,12 @@ class Household:
         self.released.append((begin, end, context))
         days = tuple(b"day" * 2_000 for _ in range((end - begin) // DAY))
         return OpenedAmounts(values, b"p" * 96, days)
+
+    def bound_unattributed(
+        self, register: str, begin: int, end: int, limit_wh: int, context: bytes
+    ) -> BoundedEnergy:
+        self.released.append((begin, end, context))
+        return BoundedEnergy((), b"p" * 96, tuple(b"day" for _ in range((end - begin) // DAY)))
 
 
 class MemoryStore:

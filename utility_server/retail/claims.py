@@ -37,6 +37,7 @@ from protocols.metrology import CertifiedDay, GridError, Period, Series
 from tariffs import PriceIndex, Register, Tariff, TariffError
 from tariffs.signing import verify_document
 from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.retail.revoked_days import require_standing_days
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -45,6 +46,7 @@ from utility_server.retail.verification import (
 )
 
 if TYPE_CHECKING:  # who verifies offline has no channels, no database and none of their libraries
+    from protocols.aggregation.revocations import RevocationList
     from utility_server.head_end import Address, HeadEnd
     from utility_server.keys import UtilityKeys
     from utility_server.retail.customers import Customers
@@ -56,7 +58,18 @@ MOST_DOCUMENT_BYTES: Final = 65_000
 
 QuestionT = TypeVar("QuestionT", bound=Question)
 DocumentT = TypeVar("DocumentT")
-ResultT = TypeVar("ResultT")
+
+
+class CertifiedResult(Protocol):
+    """What was proved of certified days."""
+
+    @property
+    def certified(self) -> Sequence[CertifiedDay]:
+        """The days, in order."""
+        ...
+
+
+ResultT = TypeVar("ResultT", bound=CertifiedResult)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +275,11 @@ class ClaimingUtility(Protocol):
         ...
 
     @property
+    def revocations(self) -> "Sequence[RevocationList]":
+        """The metering authorities' lists of certifiers that count no more."""
+        ...
+
+    @property
     def ledger(self) -> "Ledger":
         """What was verified, refused and billed."""
         ...
@@ -333,6 +351,7 @@ def verify(
     bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
     with refusals_entered(utility, question.about, bundle):
         _, document, result = claim.verify(bundle)
+        require_standing_days(result.certified, bundle.certifier, utility.revocations)
     return VerifiedAnswer(claim, question.about, bundle, document, result)
 
 

@@ -80,7 +80,7 @@ class Customers:
             self._forget_proposal(connection, enrolment)
         return enrolment
 
-    def propose(self, meter: bytes, applet: bytes) -> tuple[Enrolment, Enrolment | None]:
+    def propose(self, meter: bytes, applet: bytes) -> tuple[Enrolment, Enrolment]:
         """Return an applet's enrolment, and the one with new channel keys that shall replace it.
 
         New keys are made, and sealed, before anybody is told of them. As long as they are not

@@ -6,6 +6,7 @@
     keys/storage.key         seals the customers' channel keys
     public.pem               the signing key's public half, for customers
     limits.toml              how much of a bill's period may be unknown
+    authorities/             metering authorities, and their lists of revoked certifiers
 
 ask -> verify -> ledger -> invoice -> deliver. An answer that does not verify is entered in the
 ledger as refused, with the answer as evidence, and no invoice is written.
@@ -24,6 +25,7 @@ from sqlalchemy import Engine
 from applets.billing.messages import AID, BillQuestion
 from applets.billing.statement import VerifiedBill
 from applets.common.questions import CLA, Instruction
+from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import Period
@@ -47,6 +49,7 @@ from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.limits import BillLimits, require_limits
 from utility_server.retail.verification import BillBundle
+from utility_server.revocations import read_authorities, read_revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,16 @@ class Utility:
     def customers(self) -> Customers:
         """The enrolled meters."""
         return Customers(self.engine, self.keys.storage, self.randomness)
+
+    @property
+    def authorities(self) -> tuple[bytes, ...]:
+        """The metering authorities whose lists of revocations the utility goes by."""
+        return read_authorities(self.folder)
+
+    @property
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """Their lists of certifiers that count no more."""
+        return read_revocations(self.folder, self.authorities)
 
     @property
     def limits(self) -> BillLimits:

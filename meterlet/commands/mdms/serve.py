@@ -12,6 +12,22 @@ from utility_server.errors import EnrolmentRefused
 from utility_server.grid.mdms.control_socket import MdmsServer
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import Address
+from utility_server.revocations import take_revocations
+
+
+@click.command()
+@mdms_option
+@click.argument("revocations", type=PRESENT_FILE)
+@json_or_text("meterlet.mdms.revoke/1")
+def revoke(folder: Path, revocations: Path) -> Shown:
+    """Go by an authority's list of REVOCATIONS: its meters are in no sum about the time after."""
+    with Mdms.open(folder) as workspace:
+        try:
+            listed = take_revocations(folder, workspace.authorities, revocations.read_bytes())
+        except EnrolmentRefused as refused:
+            fail(f"{revocations}: {refused}")
+    facts = {"number": listed.number, "entries": len(listed.entries)}
+    return facts, f"list {listed.number}, {len(listed.entries)} revocations"
 
 
 @click.command()

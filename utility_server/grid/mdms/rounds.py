@@ -25,6 +25,7 @@ from protocols.aggregation.errors import (
     SumRefused,
 )
 from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
+from protocols.aggregation.revocations import require_standing
 from protocols.aggregation.round import Round, RoundTerms
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.concentrator.errors import ConcentratorRefused
@@ -143,7 +144,7 @@ class RoundRunner:
         for name, items in self.connection.ask("keys", terms.region, nonce, *kind):
             match name, items:
                 case "keys", (bytes(meter), bytes(data)):
-                    member = self._member(known, meter, nonce, data)
+                    member = self._member(known, meter, nonce, data, terms.bounds)
                     if member is not None:
                         members.append(member)
                 case "absent", (bytes(meter), str(step), str(why)):
@@ -154,7 +155,12 @@ class RoundRunner:
         return tuple(members)
 
     def _member(
-        self, known: dict[bytes, MeterCertificate], meter: bytes, nonce: bytes, data: bytes
+        self,
+        known: dict[bytes, MeterCertificate],
+        meter: bytes,
+        nonce: bytes,
+        data: bytes,
+        bounds: tuple[int, int],
     ) -> RosterMember | None:
         try:
             keys = MemberKeys.decode(data)
@@ -162,6 +168,7 @@ class RoundRunner:
                 raise RoundRefused("not the keys of a meter that the MDMS knows")
             member = RosterMember(known[meter], keys)
             member.verify(self.workspace.authorities)
+            require_standing(member.certificate, *bounds, self.workspace.revocations)
         except (MalformedMessage, RoundRefused) as error:
             self.outcome.refused.append(Absence(meter, "tell keys", str(error)))
             return None
