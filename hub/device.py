@@ -9,7 +9,7 @@
     keys/issuer.key           the issuer security domain's key set
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
-    authorities/*             their certificate of this meter, lists of revoked ones (`meter_trust`)
+    authorities/*             what they say of this meter and of revoked ones (`meters.trust`)
 
 Errors: DeviceError
 """
@@ -53,8 +53,8 @@ from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT
-from hub.meter_trust import MeterTrust
 from hub.metering import MeteredRegister
+from hub.meters.trust import MeterTrust
 from hub.readings import Readout
 from hub.text import utc_text
 from hub.vault.database import Database

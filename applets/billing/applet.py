@@ -15,13 +15,13 @@ from typing import Final
 
 from applets.billing.charges import plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion, Proved
-from applets.billing.unattributed import (
+from applets.common.asking import IMPORT_REGISTER, AskingApplet
+from applets.common.questions import About, MessageRefused
+from applets.common.unattributed import (
     UnattributedAnswer,
     UnattributedLimit,
     UnattributedQuestion,
 )
-from applets.common.asking import IMPORT_REGISTER, AskingApplet
-from applets.common.questions import About, MessageRefused
 from applets.sdk import AppletError, Refusal, Refused, Response, Slots, StatusWord
 from tariffs import (
     Register,

@@ -8,18 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING
 
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager
+from hub.card.hub_keys import HubKeys
 from hub.card.keys.certificates import Certificates
 from hub.card.keys.keystore import KeyStore
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
 from hub.vault.database import Database
-
-if TYPE_CHECKING:  # a handler knows the card's parts, not the other way round
-    from hub.card.commands.rotate_key import HubKeys
 
 
 class CardParts:

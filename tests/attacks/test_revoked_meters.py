@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.device import Device
-from hub.meter_trust import MeterTrustError
+from hub.meters.trust import MeterTrustError
 from meterlet.key_files import public_pem
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
 from protocols.aggregation.members import (

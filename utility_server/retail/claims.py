@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing import messages as billing
-from applets.billing.statement import VerifiedBill, check_bill
-from applets.billing.unattributed import UnattributedLimit, UnattributedQuestion
-from applets.billing.unattributed_statement import BoundedPeriod, check_unattributed
+from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.common.bounded_energy import BoundedPeriod, check_unattributed
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import (
     CLA,
@@ -28,6 +27,7 @@ from applets.common.questions import (
     MessageRefused,
     Question,
 )
+from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from applets.profiling import messages as profiling
 from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
 from applets.settlement import messages as settlement
@@ -242,7 +242,7 @@ UNATTRIBUTED: Final = Claim(
     document="limit",
     decode=UnattributedLimit.decode,
     check=lambda question, limit, bundle, period, series, _: check_unattributed(
-        question, bundle.answer, limit, period, series, _certifier(bundle)
+        question, bundle.answer, limit, period, series, _certifier(bundle), RECIPIENT, PURPOSE
     ),
     unprovable="the limit: ",
     content=_unattributed_content,

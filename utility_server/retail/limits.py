@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from applets.billing.statement import VerifiedBill
-from applets.billing.unattributed import UnattributedLimit, UnattributedQuestion
-from applets.billing.unattributed_statement import digest_of_days
+from applets.common.bounded_energy import digest_of_days
+from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from protocols.metrology import Period
 from utility_server.errors import HubRefused, StoreError, VerificationFailed
 from utility_server.retail.claims import (

@@ -9,7 +9,6 @@ force once this APDU is on the disk. The hub then opens its folder again, and ev
 """
 
 import enum
-from typing import Protocol
 
 from hub.card.commands.get_data import require_authenticated
 from hub.card.entries import Kind
@@ -25,23 +24,6 @@ class HubKey(enum.IntEnum):
 
     VAULT = 0x01
     CERTIFIER = 0x02
-
-
-class EncodedAnnouncement(Protocol):
-    """What a new key of the certifier is announced with."""
-
-    def encode(self) -> bytes:
-        """Return its bytes."""
-
-
-class HubKeys(Protocol):
-    """Whoever can change the hub's keys, inside the transaction of the APDU."""
-
-    def rotate_vault_key(self) -> str:
-        """Seal everything with a new key; return its fingerprint in hex."""
-
-    def rotate_certifier_key(self) -> EncodedAnnouncement:
-        """Give the certifier a new key; return what says so."""
 
 
 def rotate_key(card: CardParts, call: CardCall) -> ResponseApdu:

@@ -15,13 +15,12 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.billing.statement import PURPOSE, RECIPIENT
-from applets.billing.unattributed import (
+from applets.common.evidence import AnswerRefused, ProofContext, check_days, check_message
+from applets.common.unattributed import (
     UnattributedAnswer,
     UnattributedLimit,
     UnattributedQuestion,
 )
-from applets.common.evidence import AnswerRefused, ProofContext, check_days, check_message
 from protocols.metrology import CertifiedDay, Period, Series
 
 
@@ -53,12 +52,17 @@ def check_unattributed(
     period: Period,
     series: Series,
     certifier: Ed25519PublicKey,
+    recipient: str,
+    purpose: str,
 ) -> BoundedPeriod:
-    """Return what `data` shows about the period; raise `AnswerRefused` if it is wrong."""
+    """Return what `data` shows about the period; raise `AnswerRefused` if it is wrong.
+
+    `recipient` and `purpose` are the asked applet's.
+    """
     answer = check_message(UnattributedAnswer.decode, data, question.about)
     if answer.digest != limit.digest:
         raise AnswerRefused("limit", "the answer is about another limit")
     certified = check_days(answer.days, period, series, certifier)
-    proofs = ProofContext(question.about, limit.digest, RECIPIENT, PURPOSE)
+    proofs = ProofContext(question.about, limit.digest, recipient, purpose)
     opened = proofs.unattributed(series, certified, limit.limit_wh, answer.proof)
     return BoundedPeriod(limit.limit_wh, opened, certified.days)
