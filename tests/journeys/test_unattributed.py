@@ -96,6 +96,9 @@ def test_what_was_not_read_is_opened_above_the_limit_and_the_bill_refused_withou
     with Device.open(hub) as device:
         (told,) = device.disclosure.log.entries("unattributed")
         assert (told.facts["opened"], told.facts["limit_wh"]) == (1, 31 * 50)
+    shown = json.loads(done("inspect", "releases", "--hub", hub, "--json"))["unattributed"]
+    assert [(one["recipient"], one["opened"]) for one in shown] == [("supplier", True)]
+    assert "while nobody read the meter" in done("inspect", "releases", "--hub", hub)
     assert json.loads(done(*limits, "--json"))["unattributed_wh_per_day"] == 50
 
 

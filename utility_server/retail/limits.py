@@ -14,7 +14,7 @@ Errors: StoreError, VerificationFailed
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from applets.billing.statement import VerifiedBill
 from applets.common.bounded_energy import digest_of_days
@@ -34,7 +34,6 @@ from utility_server.retail.claims import (
 if TYPE_CHECKING:
     from utility_server.head_end import Address, HeadEnd
     from utility_server.retail.ledger import LedgerEntry
-    from utility_server.retail.utility import Utility
 
 FILE: Final = "limits.toml"
 LEAST_WH_PER_DAY: Final = 50
@@ -91,8 +90,21 @@ class BillLimits:
             raise StoreError(f"{folder / FILE}: {error.strerror}") from None
 
 
+class LimitingUtility(ClaimingUtility, Protocol):
+    """Who states limits: what is used here of a `Utility`."""
+
+    @property
+    def limits(self) -> BillLimits:
+        """How much of a bill's period may be unknown."""
+        ...
+
+    def sign_document(self, payload: bytes, content_type: str) -> bytes:
+        """Return a document of this type, signed."""
+        ...
+
+
 def ask_unattributed(
-    utility: "Utility", meter: bytes, period: Period, head_end: "HeadEnd", address: "Address"
+    utility: LimitingUtility, meter: bytes, period: Period, head_end: "HeadEnd", address: "Address"
 ) -> "LedgerEntry | None":
     """Have a period's unattributed energy bounded or opened, and entered, before it is billed.
 
@@ -122,7 +134,7 @@ def ask_unattributed(
 
 
 def require_limits(
-    utility: "Utility", meter: bytes, period: Period, register: bytes, verified: VerifiedBill
+    utility: LimitingUtility, meter: bytes, period: Period, register: bytes, verified: VerifiedBill
 ) -> None:
     """Return if a verified bill keeps to the utility's limits; raise `VerificationFailed` if not.
 
