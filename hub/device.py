@@ -255,10 +255,10 @@ class Device:
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
         except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
+        vault_key = current_vault_key(folder / "keys" / VAULT_KEY, folder / "hub.db")
         database = Database(folder / "hub.db", COMPONENTS)
         try:
             with database.named_errors():
-                vault_key = current_vault_key(folder / "keys" / VAULT_KEY, database)
                 certifier_keys = current_certifier_keys(folder / "keys" / CERTIFIER_KEY, database)
         except BaseException:
             database.close()

@@ -13,13 +13,14 @@ Errors: SecretFileError, VaultTampered, KeyReplaced
 
 import hmac
 import os
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from hub.vault.database import Database
 from hub.vault.secret_file import SecretFileError, read_secret
-from hub.vault.vault import KEY_SIZE, VaultTampered, check_value_of, stored_check_value
+from hub.vault.vault import KEY_SIZE, VaultTampered, check_value_of
 
 VAULT_KEY: Final = "vault.key"
 NEXT_SUFFIX: Final = ".next"
@@ -30,14 +31,15 @@ def next_key_file(path: Path) -> Path:
     return path.with_name(path.name + NEXT_SUFFIX)
 
 
-def current_vault_key(path: Path, database: Database) -> bytes:
-    """Return the key that the database's rows are sealed with; finish a rotation that was cut off.
+def current_vault_key(path: Path, database: Path) -> bytes:
+    """Return the key that a database's rows are sealed with; finish a rotation that was cut off.
 
-    A successor that never came into force stays where it is and is used for nothing: another
-    process may be about to commit it. Raises `VaultTampered` where neither file is the key.
+    `database` is its file. A successor that never came into force stays where it is and is used for
+    nothing: another process may be about to commit it. Raises `VaultTampered` where neither file is
+    the key.
     """
     for _ in range(2):  # another process may put the new key in place between two looks
-        expected = stored_check_value(database)
+        expected = _check_value_in(database)
         if expected is None:
             return read_secret(path, size=KEY_SIZE)  # a new database takes the key that is there
         if (key := _matching(path, expected)) is not None:
@@ -46,7 +48,7 @@ def current_vault_key(path: Path, database: Database) -> bytes:
             put_in_force(path)
             return key
     read_secret(path, size=KEY_SIZE)  # a missing file or wrong mode is said as such
-    raise VaultTampered(f"{database.path}: sealed with another key than {path}")
+    raise VaultTampered(f"{database}: sealed with another key than {path}")
 
 
 def put_in_force(path: Path) -> None:
@@ -65,6 +67,18 @@ def synchronise(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _check_value_in(database: Path) -> bytes | None:
+    """Return the check value in a file, None if there is none: `Database` says what is wrong."""
+    if not database.exists() or database.stat().st_size == 0:
+        return None
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            row = connection.execute("SELECT check_value FROM vault_key").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else bytes(row[0])
 
 
 def _matching(path: Path, expected: bytes) -> bytes | None:

@@ -29,7 +29,9 @@ from protocols.aggregation.round import Round
 from protocols.aggregation.rules import Rules
 from protocols.metrology import CertifiedDay
 from tests.support.aggregation import AUTHORITY, announce, homes, public_of
+from tests.support.command import run_meterlet
 from tests.support.rotating import NOW, fill, make_hub
+from tests.support.town import done, refused
 from utility_server.errors import EnrolmentRefused, VerificationFailed
 from utility_server.grid.authority import Authority
 from utility_server.retail.revoked_days import require_standing_days
@@ -218,3 +220,38 @@ def test_a_member_with_a_term_crosses_the_wire_and_a_revoked_one_ends_the_round(
         replace(rules, revocations=(revoked,)).require_round(announced, announced.valid_until - 60)
     before = listed(1, (member.certificate.certifier, end))
     replace(rules, revocations=(before,)).require_round(announced, announced.valid_until - 60)
+
+
+# By command
+
+
+def test_lists_and_certificates_go_from_the_authority_to_hubs_utilities_and_the_mdms(
+    tmp_path: Path,
+) -> None:
+    with make_hub(tmp_path / "hub") as device:
+        key, meter = device.main.certifier.keys.signing_public_key.hex(), device.description.meter
+    folder, pem = tmp_path / "authority", tmp_path / "authority" / "public.pem"
+    done("authority", "init", folder)
+    (tmp_path / "hub" / "authorities" / "0.pem").write_bytes(pem.read_bytes())
+    certify = ("authority", "certify", "--authority", folder, "--region", "Nord", "--meter")
+    term = ("--from", "2025-03-01", "--until", "2026-03-01", "-o", tmp_path / "meter.certificate")
+    done(*certify, meter.hex(), "--certifier", key, *term)
+    said = done("hub", "keys", "certificate", "--hub", tmp_path / "hub", term[-1])
+    assert said == "days are certified until 2026-03-01T00:00:00Z\n"
+    revoke = ("authority", "revoke", "--authority", folder, "--certifier", key, "--from")
+    done(*revoke, "2025-03-06", "-o", tmp_path / "list")
+    done("hub", "keys", "revoke", "--hub", tmp_path / "hub", tmp_path / "list")
+    more = ("synthetic", "--from", "2025-03-04", "--until", "2025-03-09")
+    ran = run_meterlet("hub", "ingest", "--hub", tmp_path / "hub", *more)
+    assert ran.returncode == 0
+    assert (
+        "set aside, not certified: the meter's certificate has ended or was revoked" in ran.stderr
+    )
+    done("utility", "init", tmp_path / "utility")
+    taking = ("utility", "revoke", "--utility", tmp_path / "utility", tmp_path / "list")
+    code, line = refused(*taking)
+    assert (code, "no authority that is trusted here" in line) == (1, True)
+    assert done(*taking, "--authority", pem) == "list 1, 1 revocations\n"
+    assert done(*taking) == "list 1, 1 revocations\n"
+    code, line = refused(*revoke, "2025-03-09", "-o", tmp_path / "later")
+    assert (code, "from an earlier moment already" in line) == (1, True)

@@ -2,9 +2,10 @@
 """Energy that belongs to no slot: what a hub may hide of it, and what its opening may tell."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,14 @@ from hub.disclosure import (
 )
 from hub.readings import Reading, ReadingFlag
 from hub.vault.database import Database
-from protocols.metrology import CertifiedPeriod, CommitmentScheme, Period, Series, SlotState
+from protocols.metrology import (
+    CertifiedDay,
+    CertifiedPeriod,
+    CommitmentScheme,
+    Period,
+    Series,
+    SlotState,
+)
 from protocols.metrology.unattributed import (
     LARGEST_LIMIT_WH,
     OPENED,
@@ -30,6 +38,8 @@ from protocols.metrology.unattributed import (
 )
 from protocols.proofs import FalseStatement, Malformed, ProofRefused, StatementContext
 from tests.support.consented import BILLING
+from utility_server.errors import StoreError, VerificationFailed
+from utility_server.retail.limits import BillLimits, require_limits
 
 WEEK = Period(date(2025, 3, 3), date(2025, 3, 9))
 SERIES = Series(b"meter 1", bytes.fromhex("0100010800ff"), "Europe/Berlin", 15)
@@ -235,3 +245,53 @@ def test_many_limits_do_not_close_in_on_the_sum(guard: Disclosure) -> None:
 def test_a_revoked_consent_ends_it(guard: Disclosure) -> None:
     guard.revoke(1)
     assert rule(guard, asked()) == "consent"
+
+
+# The utility
+
+
+@dataclass(slots=True)
+class Limiting:
+    """A utility that states a limit, and has nothing in its ledger."""
+
+    limits: BillLimits
+
+    @property
+    def ledger(self) -> Any:
+        """A ledger without entries."""
+        return SimpleNamespace(of_kind=lambda kind, meter: [])
+
+
+def bill_of(certified: tuple[CertifiedDay, ...], estimated: int = 0) -> Any:
+    """As much of a verified bill as limits look at."""
+    begin, end = WEEK.bounds(SERIES.zone)
+    bill = SimpleNamespace(begin=begin, end=end)
+    return SimpleNamespace(bill=bill, estimated=estimated, slots=672, certified=certified)
+
+
+def require(limits: BillLimits, bill: Any) -> None:
+    require_limits(Limiting(limits), SERIES.meter, WEEK, SERIES.register, bill)  # type: ignore[arg-type]  # a double
+
+
+def test_a_bill_without_an_answer_or_of_too_many_estimated_slots_is_refused_by_name(
+    week: Week,
+) -> None:
+    days = week[0].days
+    require(BillLimits(), bill_of(days, 672))
+    require(BillLimits(estimated_permille=100), bill_of(days, 67))
+    with pytest.raises(VerificationFailed, match="estimated: 68 of 672 slots") as failed:
+        require(BillLimits(estimated_permille=100), bill_of(days, 68))
+    assert failed.value.check == "estimated"
+    with pytest.raises(VerificationFailed, match="at most 1,400 Wh are in no slot") as failed:
+        require(BillLimits(unattributed_wh_per_day=200), bill_of(days))
+    assert failed.value.check == "unattributed"
+
+
+@pytest.mark.parametrize("content", [
+    "unattributed_wh_per_day = 49", "unattributed_wh_per_day = true", "other = 1", "=",
+    "estimated_permille = 1001", 'estimated_permille = "5"',
+])  # fmt: skip
+def test_damaged_limits_are_no_limits_of_another_kind(tmp_path: Path, content: str) -> None:
+    (tmp_path / "limits.toml").write_text(content)
+    with pytest.raises(StoreError, match=r"limits\.toml"):
+        BillLimits.read(tmp_path)
