@@ -63,7 +63,7 @@ from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in
 from hub.vault.resealing import DAYS, READINGS, Progress, finish_rotation, rotate_vault_key
 from hub.vault.secret_file import read_secret, write_secret
 from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
-from protocols.aggregation.revocations import RevocationList
+from protocols.aggregation.revocations import RevocationList, revoked_since
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
@@ -435,9 +435,11 @@ class Device:
 
         The new key signs from the first day that is not certified yet. The old one is in no file
         any more. As for the vault, this device writes nothing more. Raises `DeviceError` where the
-        registers are certified up to different days.
+        key is revoked, or the registers are certified up to different days.
         """
         path, keys = self.folder / "keys" / CERTIFIER_KEY, self.main.certifier.keys
+        if revoked_since(keys.signing_public_key, self.revocations()) is not None:
+            raise DeviceError("the certifier's key is revoked; nobody believes what it announces")
         with self.database.transaction():
             self.certify()
             latest = {

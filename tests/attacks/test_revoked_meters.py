@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.device import Device
+from hub.device import Device, DeviceError
 from hub.meters.trust import MeterTrustError
 from meterlet.key_files import public_pem
 from protocols.aggregation.errors import MalformedMessage, RoundRefused
@@ -149,6 +149,22 @@ def test_a_utility_refuses_days_after_a_revocation_and_keeps_those_before(tmp_pa
     require_standing_days(days, key, [listed(1, (KEYS[0], at(1)))])
 
 
+def test_a_revoked_key_announces_no_other_however_it_is_dated(tmp_path: Path) -> None:
+    with make_hub(tmp_path / "hub") as device:
+        revoked = device.main.certifier.keys
+        device.rotate_certifier_key()
+    with Device.open(tmp_path / "hub", now=lambda: NOW) as device:
+        fill(device, date(2025, 3, 4), date(2025, 3, 5))
+        days = [CertifiedDay.decode(one.certified) for one in device.main.journal.between(
+            FIRST, date(2025, 3, 31))]  # fmt: skip
+        root = device.main.certifier.keys.public_key.public_bytes_raw()
+    lists = [listed(1, (revoked.signing_public_key, at(20)))]
+    with pytest.raises(VerificationFailed, match="announced by one that was revoked"):
+        require_standing_days(days, root, lists)
+    require_standing_days(days[:3], root, lists)
+    require_standing_days(days, root, lists, days[4].announcements)  # known before the list
+
+
 # The hub
 
 
@@ -184,6 +200,13 @@ def test_a_hub_sets_readings_aside_after_the_end_and_keeps_the_days_before(
         assert latest.time >= at(10)  # the resident's own, though nobody is shown them
         assert device.certified_no_further() == at(6)
         assert device.certify() == 0
+
+
+def test_a_hub_whose_key_is_revoked_announces_no_other(device: Device) -> None:
+    with device:
+        _by_revocation(device)
+        with pytest.raises(DeviceError, match="nobody believes what it announces"):
+            device.rotate_certifier_key()
 
 
 def test_a_hub_takes_no_certificate_of_another_meter_key_or_authority(device: Device) -> None:

@@ -351,7 +351,9 @@ def verify(
     bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
     with refusals_entered(utility, question.about, bundle):
         _, document, result = claim.verify(bundle)
-        require_standing_days(result.certified, bundle.certifier, utility.revocations)
+        if lists := utility.revocations:
+            known = utility.customers.announcements(question.about.meter)
+            require_standing_days(result.certified, bundle.certifier, lists, known)
     return VerifiedAnswer(claim, question.about, bundle, document, result)
 
 

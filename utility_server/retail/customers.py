@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, Engine, Select, delete, insert, select, update
 
 from protocols.enrolment import Enrolment, EnrolmentError, following_version
+from protocols.metrology import KeyAnnouncement
 from protocols.secure_channel.keys import StaticKeys
 from utility_server.database import enrolment_table as table
 from utility_server.database import proposal_table, reading, writing
@@ -24,7 +25,7 @@ from utility_server.errors import (
     UnknownCustomer,
     VerificationFailed,
 )
-from utility_server.retail.certifier_keys import learn_announcements
+from utility_server.retail.certifier_keys import known_announcements, learn_announcements
 
 _NONCE_SIZE: Final = 12
 _LABEL: Final = b"meterlet customer 1"
@@ -151,6 +152,11 @@ class Customers:
                 f"meter {meter.hex()} is not enrolled with applet {applet.hex().upper()}"
             )
         raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+
+    def announcements(self, meter: bytes) -> tuple[KeyAnnouncement, ...]:
+        """Return what a meter's certifier has announced, as far as the utility has seen."""
+        with reading(self.engine) as connection:
+            return known_announcements(connection, meter)
 
     def meters(self) -> list[bytes]:
         """Return the enrolled meters, in order."""
