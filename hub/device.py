@@ -2,11 +2,12 @@
 """The device: a folder with a database, key files and a description, and the parts joined.
 
     hub.toml                  which meter, registers, zone, slots
-    hub.db                    readings (sealed), days, card, consents, disclosure log
+    hub.db                    readings, disclosure log, applets' stores (sealed), days, card
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys
     keys/certifier.key        signs days, blinds commitments
     keys/issuer.key           the issuer security domain's key set
+    keys/log.head             how far the disclosure log has come, so that an older hub.db is found
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
 
@@ -41,6 +42,8 @@ from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.disclosure.witness import FILE as WITNESS
+from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT
@@ -66,8 +69,8 @@ COMPONENTS: Final = (
     VAULT_COMPONENT,
     DAYS_COMPONENT,
     CARD,
-    CONSENT_COMPONENT,
     LOG_COMPONENT,
+    CONSENT_COMPONENT,  # after the log that it is compared with
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
@@ -226,7 +229,9 @@ class Device:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
         vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
         certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
-        database = Database(folder / "hub.db", COMPONENTS)
+        witness = folder / "keys" / WITNESS
+        require_sealed(folder / "hub.db", witness)
+        database = Database(folder / "hub.db", COMPONENTS, key=vault_key)
 
         def metered(vault: Vault, register: bytes) -> MeteredRegister:
             channel = Channel(description.meter, register)
@@ -255,6 +260,14 @@ class Device:
             database.close()
             raise
         disclosure = Disclosure(database, now)
+        try:
+            with database.named_errors():
+                witnessed = HeadWitness(witness, disclosure.log)
+                witnessed.check(disclosure.check())
+        except BaseException:
+            database.close()
+            raise
+        database.after_commit.append(witnessed.follow)
         return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
 
     def close(self) -> None:

@@ -259,6 +259,8 @@ class MachineRuntime:
         entered = self._stack.entered(record, instance, may_release=may_release)
         try:
             with self.hub.database.transaction(), entered:
+                # The record may yet fail to reach the disk, when the card commits the command.
+                self.hub.database.when_undone(record.forget)
                 response = ResponseApdu.decode(call(instance))
                 if response.sw >> 8 not in KEEPING:
                     raise CommandFailed

@@ -35,6 +35,18 @@ _PLACE: Final = struct.Struct(">Qq")
 _LABEL: Final = b"meterlet reading 1"
 _ALL_FLAGS: Final = ReadingFlag.RESUMED | ReadingFlag.SUSPECT
 
+
+def _check_value(key: bytes) -> bytes:
+    return hmac.new(key, b"meterlet vault key check 1", sha256).digest()
+
+
+def _require_key(database: Database) -> None:
+    """Let nothing of an older release be sealed with another hub's key; raise `VaultTampered`."""
+    row = database.connection.execute("SELECT check_value FROM vault_key").fetchone()
+    if row is not None and not hmac.compare_digest(row[0], _check_value(database.key)):
+        raise VaultTampered(f"{database.path}: sealed with another key")
+
+
 VAULT_COMPONENT: Final = Component(
     "vault",
     (
@@ -63,6 +75,7 @@ VAULT_COMPONENT: Final = Component(
         CREATE TRIGGER reading_is_never_deleted BEFORE DELETE ON reading
         BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
         """,
+        _require_key,
     ),
 )
 
@@ -112,7 +125,7 @@ class Vault:
         if len(self.key) != KEY_SIZE:
             raise ValueError(f"the vault's key has {KEY_SIZE} bytes")
         self._cipher = AESGCM(self.key)
-        check_value = hmac.new(self.key, b"meterlet vault key check 1", sha256).digest()
+        check_value = _check_value(self.key)
         query = "SELECT check_value FROM vault_key"
         row = self.database.connection.execute(query).fetchone()
         if row is None:

@@ -24,7 +24,7 @@ FLAT = (1,) * 96
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)) as database:
         disclosure = Disclosure(database, lambda: NOW)
         disclosure.grant(OFTEN)
         yield disclosure
@@ -153,7 +153,7 @@ def test_consents_of_an_older_hub_say_what_they_said(tmp_path: Path, version: in
             (*TERMS.subject, date(2026, 12, 31).isoformat()),
         )
     connection.close()
-    with Database(path, [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(path, [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)) as database:
         (consent,) = ConsentTable(database).all()
         assert consent.terms == replace(TERMS, within_days=1)
         disclosure = Disclosure(database, lambda: NOW)
