@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from hub.errors import HubError
 from hub.vault.database import Component, Database
-from hub.vault.sealing import Sealer, SealBroken
+from hub.vault.sealing import SealBroken, Sealer
 from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row

@@ -146,7 +146,9 @@ class OutputBoard:
                     (self._applet, output.name),
                 ).fetchone()
                 if boundary(output, now) > last:
-                    due.append(Released(output, boundary(output, now), self._open(output.name, HELD, held)))
+                    due.append(
+                        Released(output, boundary(output, now), self._open(output.name, HELD, held))
+                    )
             return [release for release in due if self._release(release)]
 
     def _release(self, release: Released) -> bool:
