@@ -3,8 +3,8 @@
 
     digest(n) = seal("meterlet disclosure 2", digest(n−1), leaf(n))
 
-A leaf is the SHA-256 of a sealed entry. So whoever has leaves and digests, but not the hub's key,
-learns how many entries there are and nothing of what is in them. Whoever kept digest(m) accepts
+A leaf is the SHA-256 of an entry after a secret salt. So whoever has leaves and digests, but not the
+hub's key, learns how many entries there are and nothing of what is in them. Whoever kept digest(m) accepts
 digest(n) only with the leaves m+1 to n that lead to it: a log that was put back, cut or written
 anew does not lead there. The command goes over the applet's own channel, and the platform answers
 it, not the applet:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The disclosure log: every consent, release, refusal and message, sealed, in a hash chain.
 
-    body(n)   = deterministic CBOR [n, time, kind, facts]
+    body(n)   = salt(n) ‖ deterministic CBOR [n, time, kind, facts]
     sealed(n) = body(n), sealed under the vault's key, bound to n and kind
-    leaf(n)   = SHA-256(sealed(n))
+    leaf(n)   = SHA-256(body(n))
     digest(n) = seal("meterlet disclosure 2", digest(n−1), leaf(n))    as in protocols.log_head
     head      = [n, digest(n), {kind: how many}] of the last entry, sealed likewise
 
 An entry is authenticated when it is read: its seal says which number and kind it has. The head
-says how many there are of each kind, and the digest that stands for all. So three things together
-make a log that is whole, and `check` looks at the last two of them in time that does not grow with
-what the entries hold: each entry opens; there are just so many of each kind, without a gap; the last
-digest is the head's. Whoever has the file and not the key can delete none, add none, change none.
+says how many there are of each kind, and the digest that stands for all. So a log is whole where
+each entry opens, there are just so many of each kind without a gap, and the last digest is the
+head's. `check` looks at all but the first, and opens no entry. Whoever has the file and not the key
+can delete none, add none, change none.
 
-The leaves, shown to a recipient, tell nothing of what is in the entries (`protocols.log_head`).
+The leaves are shown to recipients (`protocols.log_head`). The salt, 32 bytes made from the entry
+with the key, lets nobody find what is in an entry by trying.
 The bytes of a message lie beside its entry, sealed; the entry holds their SHA-256.
 
 Errors: LogTampered
@@ -37,6 +38,7 @@ PURPOSE: Final = "disclosure log"
 _ENTRY: Final = b"entry"
 _CONTENT: Final = b"content"
 _HEAD: Final = b"head"
+_SALT_SIZE: Final = 32
 _LABEL_1: Final = b"meterlet disclosure 1"
 """Of the chain over entries in clear, as release 0.1 wrote them."""
 
@@ -58,8 +60,9 @@ def _seal_entries(database: Database) -> None:
         entry = _decode(body)
         if (sequence, entry.kind) != (expected, kind) or previous != stored:
             raise LogTampered(f"disclosure log: entry {expected} is not what was written")
-        sealed = sealer.seal(body, _ENTRY, _number(sequence), kind.encode())
-        digest = link(digest, sha256(sealed).digest())
+        salted = _salt(sealer, body) + body
+        sealed = sealer.seal(salted, _ENTRY, _number(sequence), kind.encode())
+        digest = link(digest, sha256(salted).digest())
         kinds[kind] = kinds.get(kind, 0) + 1
         connection.execute(
             "UPDATE disclosure_entry SET body = ?, digest = ? WHERE sequence = ?",
@@ -145,8 +148,9 @@ class DisclosureLog:
             self._require_end(head)
             sequence = head.length + 1
             body = encode_row([sequence, time, kind, facts])
-            sealed = sealer.seal(body, _ENTRY, _number(sequence), kind.encode())
-            digest = link(head.digest, sha256(sealed).digest())
+            salted = _salt(sealer, body) + body
+            sealed = sealer.seal(salted, _ENTRY, _number(sequence), kind.encode())
+            digest = link(head.digest, sha256(salted).digest())
             kinds[kind] = kinds.get(kind, 0) + 1
             connection.execute(
                 "INSERT INTO disclosure_entry VALUES (?, ?, ?, ?)", (sequence, kind, sealed, digest)
@@ -177,7 +181,7 @@ class DisclosureLog:
                 f"{query} WHERE kind = ? ORDER BY sequence", (kind,)
             )
         for row in rows:
-            yield self._open(*row)
+            yield _decode(self._open(*row)[_SALT_SIZE:])
 
     def length(self) -> int:
         """Return how many entries there are: the sequence number of the last one."""
@@ -193,7 +197,7 @@ class DisclosureLog:
             " WHERE kind = ? AND sequence > ? ORDER BY sequence",
             (kind, sequence),
         )
-        return [self._open(*row) for row in rows]
+        return [_decode(self._open(*row)[_SALT_SIZE:]) for row in rows]
 
     def content(self, entry: LogEntry) -> bytes:
         """Return the bytes kept with an entry; raise `LogTampered` if they are not those."""
@@ -228,10 +232,11 @@ class DisclosureLog:
     def leaves(self, after: int, most: int = MOST_LEAVES) -> list[bytes]:
         """Return the leaves of the entries after a number, `most` at most."""
         rows = self.database.connection.execute(
-            "SELECT body FROM disclosure_entry WHERE sequence > ? ORDER BY sequence LIMIT ?",
+            "SELECT sequence, kind, body FROM disclosure_entry WHERE sequence > ?"
+            " ORDER BY sequence LIMIT ?",
             (after, most),
         )
-        return [sha256(body).digest() for (body,) in rows]
+        return [sha256(self._open(*row)).digest() for row in rows]
 
     def check(self) -> LogHead:
         """Return the head of a log in which no entry is missing, added or of another kind.
@@ -261,8 +266,7 @@ class DisclosureLog:
             expected += 1
             if sequence != expected:
                 raise LogTampered(f"disclosure log: entry {expected} is missing")
-            self._open(sequence, kind, body)
-            previous = link(previous, sha256(body).digest())
+            previous = link(previous, sha256(self._open(sequence, kind, body)).digest())
             if not hmac.compare_digest(previous, digest):
                 raise _changed(expected)
         if (head := self.head()) != LogHead(expected, previous):
@@ -293,12 +297,16 @@ class DisclosureLog:
         if last[0] > head.length or not hmac.compare_digest(last[1], head.digest):
             raise _changed(last[0])
 
-    def _open(self, sequence: int, kind: str, sealed: bytes) -> LogEntry:
+    def _open(self, sequence: int, kind: str, sealed: bytes) -> bytes:
+        """Return an entry's salt and encoding."""
         try:
-            body = self._sealer.open(sealed, _ENTRY, _number(sequence), kind.encode())
+            return self._sealer.open(sealed, _ENTRY, _number(sequence), kind.encode())
         except SealBroken:
             raise _changed(sequence) from None
-        return _decode(body)
+
+
+def _salt(sealer: Sealer, body: bytes) -> bytes:
+    return sealer.name_of(_ENTRY, body)
 
 
 def _number(sequence: int) -> bytes:

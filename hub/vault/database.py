@@ -8,6 +8,7 @@ begin/commit/abort nests inside the one transaction of its APDU. Where another p
 lock, a transaction waits for it, `PATIENCE_SECONDS` at most.
 """
 
+import hmac
 import sqlite3
 import threading
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from hub.errors import HubError
-from hub.vault.sealing import Sealer
+from hub.vault.sealing import SealBroken, Sealer, check_value_of
 
 APPLICATION_ID: Final = 0x4D54524C
 """`MTRL`, in SQLite's header: tells a hub's file from any other."""
@@ -145,6 +146,7 @@ class Database:
                     raise SchemaTooNew(self.path, component, done)
                 for script in component.migrations[done:]:
                     if callable(script):
+                        self._require_own_key()
                         script(self)
                         continue
                     for statement in _statements(script):
@@ -155,6 +157,15 @@ class Database:
                         (component.name, known),
                     )
         self._configure()
+
+    def _require_own_key(self) -> None:
+        """Let nothing of an older release be sealed with another hub's key; raise `SealBroken`."""
+        tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()
+        if ("vault_key",) not in tables:
+            return
+        row = self._connection.execute("SELECT check_value FROM vault_key").fetchone()
+        if row is not None and not hmac.compare_digest(row[0], check_value_of(self.key)):
+            raise SealBroken(f"{self.path}: sealed with another key")
 
     def _is_current(self, components: Sequence[Component]) -> bool:
         tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()

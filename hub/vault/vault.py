@@ -17,7 +17,6 @@ import hmac
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +26,7 @@ from hub.errors import HubError
 from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
 from hub.text import utc_text
 from hub.vault.database import Component, Database
+from hub.vault.sealing import check_value_of
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 12
@@ -34,18 +34,6 @@ _PLAIN: Final = struct.Struct(">QB")
 _PLACE: Final = struct.Struct(">Qq")
 _LABEL: Final = b"meterlet reading 1"
 _ALL_FLAGS: Final = ReadingFlag.RESUMED | ReadingFlag.SUSPECT
-
-
-def _check_value(key: bytes) -> bytes:
-    return hmac.new(key, b"meterlet vault key check 1", sha256).digest()
-
-
-def _require_key(database: Database) -> None:
-    """Let nothing of an older release be sealed with another hub's key; raise `VaultTampered`."""
-    row = database.connection.execute("SELECT check_value FROM vault_key").fetchone()
-    if row is not None and not hmac.compare_digest(row[0], _check_value(database.key)):
-        raise VaultTampered(f"{database.path}: sealed with another key")
-
 
 VAULT_COMPONENT: Final = Component(
     "vault",
@@ -75,7 +63,6 @@ VAULT_COMPONENT: Final = Component(
         CREATE TRIGGER reading_is_never_deleted BEFORE DELETE ON reading
         BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
         """,
-        _require_key,
     ),
 )
 
@@ -125,7 +112,7 @@ class Vault:
         if len(self.key) != KEY_SIZE:
             raise ValueError(f"the vault's key has {KEY_SIZE} bytes")
         self._cipher = AESGCM(self.key)
-        check_value = _check_value(self.key)
+        check_value = check_value_of(self.key)
         query = "SELECT check_value FROM vault_key"
         row = self.database.connection.execute(query).fetchone()
         if row is None:
