@@ -42,6 +42,7 @@ from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
 from hub.disclosure.witness import FILE as WITNESS
 from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
@@ -70,6 +71,7 @@ COMPONENTS: Final = (
     DAYS_COMPONENT,
     CARD,
     LOG_COMPONENT,
+    COUNTERSIGNED_COMPONENT,
     CONSENT_COMPONENT,  # after the log that it is compared with
     STORE_COMPONENT,
     OUTPUT_COMPONENT,

@@ -27,12 +27,12 @@ from protocols.log_head import LogHead
 KEPT = "channel", "reading", "certified_day", "aggregation_release", "disclosure_bytes"
 """Tables whose rows are only ever added."""
 COUNTERS = (
-    "UPDATE card_key_set SET (sequence, failures) = (SELECT max(k.sequence, card_key_set.sequence),"
-    " max(k.failures, card_key_set.failures) FROM current.card_key_set AS k WHERE {same})"
-    " WHERE EXISTS (SELECT 1 FROM current.card_key_set AS k WHERE {same})"
-).format(
-    same="k.domain = card_key_set.domain AND k.version = card_key_set.version"
-    " AND k.base = card_key_set.base"
+    "UPDATE card_key_set SET (sequence, failures) ="
+    " (SELECT max(k.sequence, card_key_set.sequence), max(k.failures, card_key_set.failures)"
+    " FROM current.card_key_set AS k WHERE k.domain = card_key_set.domain"
+    " AND k.version = card_key_set.version AND k.base = card_key_set.base)"
+    " WHERE EXISTS (SELECT 1 FROM current.card_key_set AS k WHERE k.domain = card_key_set.domain"
+    " AND k.version = card_key_set.version AND k.base = card_key_set.base)"
 )
 STRICTER = (("global PIN tries", "min"), ("confirmation", "max"))
 """The card's properties that count, as bytes of one length."""

@@ -3,13 +3,13 @@
 
     digest(n) = seal("meterlet disclosure 2", digest(n−1), leaf(n))
 
-A leaf is the SHA-256 of an entry after a secret salt. So whoever has leaves and digests, but not the
-hub's key, learns how many entries there are and nothing of what is in them. Whoever kept digest(m) accepts
-digest(n) only with the leaves m+1 to n that lead to it: a log that was put back, cut or written
-anew does not lead there. The command goes over the applet's own channel, and the platform answers
-it, not the applet:
+A leaf is the SHA-256 of an entry after a secret salt. So whoever has leaves and digests learns how
+many entries there are, and nothing of what is in them. Whoever kept digest(m) accepts digest(n)
+only with the leaves m+1 to n that lead to it: a log that was put back, cut or written anew does not
+lead there. The command goes over the applet's own channel, and the platform answers it, not the
+applet:
 
-    SHOW   80 5E 00 00   what the recipient has: length (8)
+    SHOW   80 5E 00 00   the length (8) that the recipient has kept; nothing if it has kept none
                          answer: length (8), digest (32), leaves (32 each, MOST_LEAVES at most)
     KEEP   80 5E 01 00   length (8), digest (32), key id (8), Ed25519 signature (64)
                          answer: nothing
@@ -24,7 +24,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 from protocols.canonical.hash_chain import GENESIS, seal
+from protocols.canonical.signing import key_id_of
 from protocols.errors import MeterletError
 
 CLA: Final = 0x80
@@ -37,8 +41,8 @@ DIGEST_SIZE: Final = 32
 KEY_ID_SIZE: Final = 8
 SIGNATURE_SIZE: Final = 64
 LARGEST_LENGTH: Final = (1 << 63) - 1
-_LENGTH_SIZE: Final = 8
-_HEAD_SIZE: Final = _LENGTH_SIZE + DIGEST_SIZE
+LENGTH_SIZE: Final = 8
+_HEAD_SIZE: Final = LENGTH_SIZE + DIGEST_SIZE
 _CHAIN: Final = b"meterlet disclosure 2"
 _SIGNED: Final = b"meterlet log head 1"
 
@@ -65,14 +69,14 @@ class LogHead:
 
     def encode(self) -> bytes:
         """Return its 40 bytes."""
-        return self.length.to_bytes(_LENGTH_SIZE, "big") + self.digest
+        return self.length.to_bytes(LENGTH_SIZE, "big") + self.digest
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the head in just 40 bytes; raise `LogHeadError` for any others."""
         if len(data) != _HEAD_SIZE:
             raise LogHeadError("not the head of a log")
-        return cls(int.from_bytes(data[:_LENGTH_SIZE], "big"), data[_LENGTH_SIZE:])
+        return cls(int.from_bytes(data[:LENGTH_SIZE], "big"), data[LENGTH_SIZE:])
 
     def signed_bytes(self, meter: bytes) -> bytes:
         """Return what a recipient signs of a hub's head."""
@@ -144,6 +148,20 @@ class Countersigned:
     def encode(self) -> bytes:
         """Return what KEEP carries."""
         return self.head.encode() + self.key_id + self.signature
+
+    def verify(self, key: Ed25519PublicKey, meter: bytes) -> None:
+        """Return if `key` has signed this head of the meter's hub; raise `LogHeadError` if not."""
+        try:
+            if self.key_id != key_id_of(key):
+                raise InvalidSignature
+            key.verify(self.signature, self.head.signed_bytes(meter))
+        except InvalidSignature:
+            raise LogHeadError("the head was not signed with this key") from None
+
+    @classmethod
+    def sign(cls, head: LogHead, key: Ed25519PrivateKey, meter: bytes) -> Self:
+        """Return the head signed for the hub of a meter."""
+        return cls(head, key_id_of(key.public_key()), key.sign(head.signed_bytes(meter)))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

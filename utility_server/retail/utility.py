@@ -36,6 +36,7 @@ from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
 from utility_server.retail.claims import BILL, bounds_of, enter, question_of, verify
 from utility_server.retail.customers import Customers
+from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.verification import BillBundle
 
@@ -115,6 +116,15 @@ class Utility:
     def ledger(self) -> Ledger:
         """What was verified, refused and billed."""
         return Ledger(self.engine)
+
+    @property
+    def hub_logs(self) -> HubLogs:
+        """How far the hubs' disclosure logs have come."""
+        return HubLogs(self.engine, self.keys.signing, self.now)
+
+    def head_end(self) -> HeadEnd:
+        """Return what asks hubs, and holds each to the log that it has shown."""
+        return HeadEnd(self.randomness, heads=self.hub_logs)
 
     def sign(self, tariff: Tariff) -> bytes:
         """Return the tariff as a document that customers' hubs accept."""
