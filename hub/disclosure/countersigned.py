@@ -106,6 +106,11 @@ class HeadDesk:
         head: LogHead = signed.head
         if head.length > self.log.length() or self.log.head_at(head.length) != head:
             raise LogHeadError("a head that this log never had")
+        if any(
+            one.applet == applet and one.countersigned.head.length > head.length
+            for one in self.kept()
+        ):
+            return
         with self.log.database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO countersigned_head VALUES (?, ?, ?, ?)",
