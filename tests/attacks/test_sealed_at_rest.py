@@ -117,7 +117,7 @@ def test_nothing_that_a_raw_applet_writes_lies_in_clear(device: Device) -> None:
     content = files(device.folder)  # in which the applet's source is, too
     assert [mark for mark in MARKS if re.search(mark + rb"\d+,\d", content)] == []
     store = AppletStore(device.database, bytes.fromhex("F04D544C0102"))
-    assert len(store.keys()) == 2  # and the applet finds it again
+    assert len(store.keys()) == 3  # and the applet finds it again
     assert (store.get(b"VALUE") or b"").startswith(b"VALUE:")
 
 
