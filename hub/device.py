@@ -33,8 +33,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.applet_host import AGGREGATION_COMPONENT
+from hub.applet_host.aggregation_record import reseal_rounds
 from hub.applet_host.runtime import MachineRuntime
-from hub.applet_host.services import STORE_COMPONENT, AppletStore
+from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
 from hub.card.content import instance_of
 from hub.card.entries import Kind
 from hub.card.open import Card
@@ -43,11 +44,12 @@ from hub.card.registry import CARD
 from hub.certifier import Certifier, CertifierKeys
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
 from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
+from hub.disclosure.log import reseal_log
 from hub.disclosure.witness import FILE as WITNESS
 from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
-from hub.machine.raw import OUTPUT_COMPONENT
+from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
 from hub.readings import Readout
 from hub.vault.database import Database
@@ -77,6 +79,8 @@ COMPONENTS: Final = (
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
 )
+RESEAL: Final = (reseal_log, reseal_stores, reseal_outputs, reseal_rounds)
+"""What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
@@ -265,7 +269,7 @@ class Device:
         try:
             with database.named_errors():
                 witnessed = HeadWitness(witness, disclosure.log)
-                witnessed.check(disclosure.check())
+                witnessed.check(disclosure.check_log())
         except BaseException:
             database.close()
             raise

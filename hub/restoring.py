@@ -62,7 +62,10 @@ def restore(device: Device, snapshot: Path, patience: float) -> None:
             source.backup(copy)
         with Database(joined, COMPONENTS, key=device.database.key) as restored:
             head = _join(device, restored)
-            if device.disclosure.check() != head and device.disclosure.log.length() > head.length:
+            if (
+                device.disclosure.check_log() != head
+                and device.disclosure.log.length() > head.length
+            ):
                 raise DatabaseBusy(device.database.path)  # somebody has asked meanwhile
             _replace(device.database, restored, patience)
 
@@ -79,7 +82,7 @@ def _require_same_hub(device: Device, snapshot: Path) -> None:
 def _join(device: Device, restored: Database) -> LogHead:
     """Take over what must not be turned back; return the head of the log that stays."""
     theirs = Disclosure(restored, device.now)
-    ours, then, now = device.disclosure.log, theirs.check(), device.disclosure.check()
+    ours, then, now = device.disclosure.log, theirs.check_log(), device.disclosure.check_log()
     is_older = then.length <= now.length
     if (ours.head_at(then.length) if is_older else theirs.log.head_at(now.length)) != (
         then if is_older else now
@@ -111,7 +114,7 @@ def _join(device: Device, restored: Database) -> LogHead:
                 (name,),
             )
     restored.connection.execute("DETACH DATABASE current")
-    return theirs.check()
+    return theirs.check_log()
 
 
 def _replace(database: Database, restored: Database, patience: float) -> None:

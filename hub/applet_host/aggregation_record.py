@@ -6,11 +6,13 @@ for good: against it every later sum of the same time is held.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from hub.vault.database import Component, Database
+from hub.vault.sealing import Sealer, resealed
 from protocols.aggregation.rules import ReleasedSum
 
 NAME_SIZE: Final = 16
@@ -57,6 +59,19 @@ AGGREGATION_COMPONENT: Final = Component(
         _seal_rounds,
     ),
 )
+
+
+def reseal_rounds(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal contributions with a new vault key, within a transaction; yield rows done."""
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    rows = connection.execute("SELECT digest, contribution FROM aggregation_round").fetchall()
+    for digest, sealed in rows:
+        connection.execute(
+            "UPDATE aggregation_round SET contribution = ? WHERE digest = ?",
+            (resealed(old, new, sealed, digest), digest),
+        )
+        yield 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -24,7 +24,7 @@ from hub.machine.manifest import Manifest
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
-from hub.vault.sealing import OVERHEAD, Sealer
+from hub.vault.sealing import OVERHEAD, Sealer, resealed
 from protocols.amounts import decode_amounts
 from protocols.metrology import CertifiedPeriod, Period
 from protocols.platform.errors import Refusal, Refused
@@ -104,6 +104,28 @@ STORE_COMPONENT: Final = Component(
 )
 """Since version 3 keys, values and lines are sealed; a key is found by a name made with the key of
 the store."""
+
+
+def reseal_stores(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal stores and lines with a new vault key, within a transaction; yield rows done."""
+    connection, old, new = database.connection, database.sealer(STORE), Sealer.of(vault_key, STORE)
+    rows = connection.execute("SELECT applet, place, key, value FROM applet_store").fetchall()
+    for applet, place, key, value in rows:
+        again = _sealed(new, applet, old.open(key, b"key", place), old.open(value, b"value", place))
+        connection.execute(
+            "UPDATE applet_store SET place = ?, key = ?, value = ? WHERE applet = ? AND place = ?",
+            (*again[1:], applet, place),
+        )
+        yield 1
+    old, new = database.sealer(LINES), Sealer.of(vault_key, LINES)
+    lines = connection.execute("SELECT number, applet, text FROM applet_log").fetchall()
+    for number, applet, text in lines:
+        connection.execute(
+            "UPDATE applet_log SET text = ? WHERE number = ?",
+            (resealed(old, new, text, applet), number),
+        )
+        yield 1
+
 
 LOG_LINES: Final = 1000
 """An applet's newest lines that are kept."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The consents, read from the disclosure log: there is no other place that says what is allowed.
 
-    consent      number and terms                   the resident has agreed
-    narrowing    number, terms, which it replaces   narrower terms in the place of others
-    revocation   number                             withdrawn
+    consent      number, terms, perhaps which it replaces   the resident has agreed
+    narrowing    number, terms, which it replaces           narrower terms in the place of others
+    revocation   number                                     withdrawn
 
 Entries are sealed and counted (`hub.disclosure.log`), so a consent can be neither widened nor
 brought back in the hub's file. Release 0.1 kept a table besides; what it says is compared once,
@@ -11,7 +11,7 @@ when the hub is first opened with this release, and then emptied.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Any, Final
 
@@ -146,10 +146,15 @@ def _apply(entry: LogEntry, consents: dict[int, Consent]) -> None:
         if entry.kind == "revocation":
             _revoke(consents, number, entry.time)
             return
-        replaces = entry.facts["replaces"] if entry.kind == "narrowing" else None
-        consents[number] = Consent(number, terms_of(entry.facts), replaces)
+        terms, replaces = terms_of(entry.facts), entry.facts.get("replaces")
         if replaces is not None:
             _revoke(consents, replaces, entry.time)
+        if replaces is not None and entry.kind == "consent":
+            # New terms take the place of all that stand, of which release 0.1 let there be several.
+            for other in list(consents.values()):
+                if other.terms.subject == terms.subject:
+                    _revoke(consents, other.number, entry.time)
+        consents[number] = Consent(number, terms, replaces)
     except (KeyError, TypeError, ValueError):
         raise LogTampered(
             f"disclosure log: entry {entry.sequence} is not what a hub writes of a consent"
@@ -162,18 +167,9 @@ def _revoke(consents: dict[int, Consent], number: int, time: int) -> None:
 
 
 def terms_of(facts: Mapping[str, Any]) -> ConsentTerms:
-    """Return the terms that an entry holds; what release 0.1 did not ask for yet means 1."""
-    return ConsentTerms(
-        applet=facts["applet"],
-        package=facts["package"],
-        recipient=facts["recipient"],
-        purpose=facts["purpose"],
-        statement=facts["statement"],
-        least_days=facts["least_days"],
-        least_minutes=facts["least_minutes"],
-        answers=facts["answers"],
-        bits=facts["bits"],
-        until=date.fromisoformat(facts["until"]),
-        least_group=facts.get("least_group", 1),
-        within_days=facts.get("within_days", 1),
-    )
+    """Return the terms that an entry holds; what an older release did not ask for has its default.
+
+    Raises `KeyError`, `TypeError` or `ValueError` where something else is missing or wrong.
+    """
+    known = {one.name: facts[one.name] for one in fields(ConsentTerms) if one.name in facts}
+    return ConsentTerms(**{**known, "until": date.fromisoformat(facts["until"])})

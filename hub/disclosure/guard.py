@@ -99,7 +99,7 @@ class Disclosure:
         """The sealed, hash-chained log."""
         return DisclosureLog(self.database)
 
-    def check(self) -> LogHead:
+    def check_log(self) -> LogHead:
         """Return the log's head; raise `LogTampered` where log or consents are not as written."""
         head = self.log.check()
         self._consents.check()

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from hub.errors import HubError
 from hub.vault.database import Component, Database
-from hub.vault.sealing import SealBroken, Sealer
+from hub.vault.sealing import SealBroken, Sealer, resealed
 from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
@@ -115,6 +115,41 @@ LOG_COMPONENT: Final = Component(
     ),
 )
 """Since version 4 nothing of it lies in clear but numbers and kinds of entries."""
+
+
+def reseal_log(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal the log with a new vault key, within a transaction; yield how many rows are done.
+
+    Leaves, digests and so the head that recipients know stay as they are.
+    """
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    query = "SELECT sql FROM sqlite_schema WHERE name = 'entry_is_never_changed'"
+    (trigger,) = connection.execute(query).fetchone()
+    connection.execute("DROP TRIGGER entry_is_never_changed")
+    for (sequence,) in connection.execute("SELECT sequence FROM disclosure_entry").fetchall():
+        kind, sealed = connection.execute(
+            "SELECT kind, body FROM disclosure_entry WHERE sequence = ?", (sequence,)
+        ).fetchone()
+        again = resealed(old, new, sealed, _ENTRY, _number(sequence), kind.encode())
+        connection.execute(
+            "UPDATE disclosure_entry SET body = ? WHERE sequence = ?", (again, sequence)
+        )
+        yield 1
+    connection.execute(trigger)
+    for (name,) in connection.execute("SELECT digest FROM disclosure_bytes").fetchall():
+        (sealed,) = connection.execute(
+            "SELECT content FROM disclosure_bytes WHERE digest = ?", (name,)
+        ).fetchone()
+        content = old.open(sealed, _CONTENT, name)
+        renamed = new.name_of(_CONTENT, sha256(content).digest())
+        connection.execute(
+            "UPDATE disclosure_bytes SET digest = ?, content = ? WHERE digest = ?",
+            (renamed, new.seal(content, _CONTENT, renamed), name),
+        )
+        yield 1
+    (head,) = connection.execute("SELECT sealed FROM disclosure_head").fetchone()
+    connection.execute("UPDATE disclosure_head SET sealed = ?", (resealed(old, new, head, _HEAD),))
 
 
 @dataclass(frozen=True, slots=True)

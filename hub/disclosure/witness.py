@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The log's head once more, beside the keys: so that an older hub.db in its place is found.
 
-    keys/log.head     CBOR [length, digest], sealed under the vault's key
+    keys/log.head     length (8), digest (32), the first 8 bytes of their SHA-256
 
 It is written after each transaction that has added to the log, in place and without waiting for the
 disk: after a power cut it may be some entries behind, and never ahead of the database. A hub opens
@@ -15,19 +15,17 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogTampered
-from hub.vault.sealing import SealBroken
 from hub.vault.secret_file import write_secret
-from protocols.canonical.stored import decode_row, encode_row
-from protocols.log_head import EMPTY, LogHead
+from protocols.log_head import EMPTY, LogHead, LogHeadError
 
 FILE: Final = "log.head"
-PURPOSE: Final = "log witness"
-_SIZE: Final = 128
-"""Of what is sealed in it, padded, so that it is always written over whole."""
+_CHECK_SIZE: Final = 8
+"""Against a disk's mistakes, not against people: who can write here holds the keys."""
 
 
 @dataclass(slots=True)
@@ -44,7 +42,7 @@ class HeadWitness:
         A hub that has no such file yet, as of release 0.1, gets it here.
         """
         if not self.path.exists():
-            write_secret(self.path, self._seal(head))
+            write_secret(self.path, _encode(head))
             self._last = head
             return
         kept = self._read()
@@ -64,33 +62,35 @@ class HeadWitness:
 
     def follow(self) -> None:
         """Write the head if the log has grown; called after each commit."""
-        if self.log.length() == self._last.length:
+        length = self.log.length()
+        if length == self._last.length:
             return
-        head = self.log.head()
+        head = self.log.head_at(length)
         # It is on record already; what cannot be noted now is noted after the next commit.
         with suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY)
             try:
-                os.pwrite(descriptor, self._seal(head), 0)
+                os.pwrite(descriptor, _encode(head), 0)
             finally:
                 os.close(descriptor)
             self._last = head
 
-    def _seal(self, head: LogHead) -> bytes:
-        sealer = self.log.database.sealer(PURPOSE)
-        row = encode_row([head.length, head.digest])
-        return sealer.seal((bytes([len(row) + 1]) + row).ljust(_SIZE, b"\0"))
-
     def _read(self) -> LogHead:
         try:
-            plain = self.log.database.sealer(PURPOSE).open(self.path.read_bytes())
-        except (OSError, SealBroken):
+            data = self.path.read_bytes()
+            head = LogHead.decode(data[:-_CHECK_SIZE])
+        except (OSError, LogHeadError):
+            head, data = EMPTY, b""
+        if data != _encode(head):
             raise LogTampered(
                 f"{self.path}: not what this hub has written; if it is lost for good, remove it:"
                 " an older hub.db is then found by recipients alone"
-            ) from None
-        length, digest = decode_row(plain[1 : plain[0]])
-        return LogHead(length, digest)
+            )
+        return head
+
+
+def _encode(head: LogHead) -> bytes:
+    return head.encode() + sha256(head.encode()).digest()[:_CHECK_SIZE]
 
 
 def require_sealed(database: Path, witness: Path) -> None:

@@ -15,7 +15,7 @@ The hub was off over a boundary: what is held is released once, for the last bou
 passed, not once for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -24,6 +24,7 @@ from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.machine.manifest import Manifest, Output
 from hub.vault.database import Component, Database
+from hub.vault.sealing import Sealer, resealed
 from protocols.platform.errors import Refused
 from protocols.platform.services import Use
 
@@ -69,6 +70,24 @@ OUTPUT_COMPONENT: Final = Component(
         _seal_outputs,
     ),
 )
+
+
+def reseal_outputs(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal outputs with a new vault key, within a transaction; yield how many rows are done."""
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    rows = connection.execute("SELECT applet, name, held, released FROM applet_output").fetchall()
+    for applet, name, held, released in rows:
+        again = [
+            None if sealed is None else resealed(old, new, sealed, *_bound(applet, name, part))
+            for sealed, part in ((held, HELD), (released, RELEASED))
+        ]
+        connection.execute(
+            "UPDATE applet_output SET held = ?, released = ? WHERE applet = ? AND name = ?",
+            (*again, applet, name),
+        )
+        yield 1
+
 
 HOUR: Final = 3600
 CLA: Final = 0x80

@@ -33,6 +33,11 @@ class SealBroken(HubError):
     status_word = 0x6581  # memory failure
 
 
+def resealed(old: "Sealer", new: "Sealer", sealed: bytes, *bound: bytes) -> bytes:
+    """Return the same thing sealed with another key; raise `SealBroken`."""
+    return new.seal(old.open(sealed, *bound), *bound)
+
+
 def check_value_of(key: bytes) -> bytes:
     """Return what the hub's file says of the vault's key; it tells nothing else of it."""
     return hmac.digest(key, b"meterlet vault key check 1", "sha256")

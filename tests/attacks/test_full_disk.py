@@ -53,7 +53,7 @@ def test_whatever_write_of_a_release_fails_nothing_is_told_then_or_later(home: P
         # With room on the disk again, in the same conversation and in a new one.
         for later in (client, home.client()):
             assert int.from_bytes(home.ask(later, 2).data, "big") == 0
-        assert home.device.disclosure.check().length == log.verify()
+        assert home.device.disclosure.check_log().length == log.verify()
         home.device.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     else:
         pytest.fail("no disk was large enough")

@@ -6,6 +6,7 @@ its log, its outputs before they are released. Answers are kept for the resident
 """
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime
@@ -20,14 +21,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.applet_host.aggregation_record import Participation, RoundRecord
 from hub.applet_host.services import STORE_COMPONENT, AppletStore, HubLog
-from hub.device import Description, Device
+from hub.device import COMPONENTS, RESEAL, Description, Device
+from hub.disclosure import Disclosure, LogTampered
+from hub.disclosure.witness import HeadWitness
 from hub.installer import Installer, build_package
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from hub.vault.database import Component, Database
-from hub.vault.sealing import SealBroken
+from hub.vault.sealing import SealBroken, check_value_of
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from protocols.secure_channel.host import CardClient
@@ -145,6 +148,38 @@ def test_a_contribution_is_sealed(device: Device) -> None:
     record.add(made, 2_000_000_000)
     assert b"CONTRIBUTION" not in files(device.folder)
     assert record.find(b"d" * 32, b"a") == made
+
+
+def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device) -> None:
+    """The head that recipients know is the same, and so is what the guard counts."""
+    new, applet = bytes(range(32)), bytes.fromhex("F04D544C0102")
+    made = Participation(b"d" * 32, b"a", b"announced", b"CONTRIBUTION", None, False)
+    RoundRecord(device.database).add(made, 2_000_000_000)
+    log = device.disclosure.log
+    head, entries, consents = log.head(), list(log.entries()), device.disclosure.consents()
+    messages = [log.content(entry) for entry in log.entries("message")]
+    value = AppletStore(device.database, applet).get(b"VALUE")
+    with device.database.transaction() as connection:
+        done = sum(more for reseal in RESEAL for more in reseal(device.database, new))
+        connection.execute("UPDATE vault_key SET check_value = ?", (check_value_of(new),))
+    assert done == len(entries) + len(messages) + 3 + 2 + 1 + 1
+    with pytest.raises(LogTampered):
+        device.disclosure.check_log()
+    with Database(device.folder / "hub.db", COMPONENTS, key=new) as database:
+        disclosure = Disclosure(database, device.now)
+        HeadWitness(device.folder / "keys" / "log.head", disclosure.log).check(
+            disclosure.check_log()
+        )
+        assert (disclosure.log.head(), disclosure.log.verify()) == (head, head.length)
+        assert list(disclosure.log.entries()) == entries
+        assert disclosure.consents() == consents
+        assert [
+            disclosure.log.content(one) for one in disclosure.log.entries("message")
+        ] == messages
+        assert AppletStore(database, applet).get(b"VALUE") == value
+        assert RoundRecord(database).find(b"d" * 32, b"a") == made
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            database.connection.execute("UPDATE disclosure_entry SET kind = ''")
 
 
 def test_what_release_01_kept_in_clear_is_overwritten(tmp_path: Path) -> None:
