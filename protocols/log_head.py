@@ -35,8 +35,8 @@ CLA: Final = 0x80
 INS: Final = 0x5E
 P1_SHOW: Final = 0x00
 P1_KEEP: Final = 0x01
-MOST_LEAVES: Final = 1024
-"""In one answer: 32 KiB; a recipient that was away for longer asks again."""
+MOST_LEAVES: Final = 256
+"""In one answer, some milliseconds of work; a recipient that was away for longer asks again."""
 DIGEST_SIZE: Final = 32
 KEY_ID_SIZE: Final = 8
 SIGNATURE_SIZE: Final = 64
