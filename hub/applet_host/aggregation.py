@@ -196,7 +196,7 @@ class HubAggregation:
             for entry in self.disclosure.log.entries("aggregate")
             if entry.facts["begin"] < end and entry.facts["end"] > begin
         ]
-        known = {members_digest(one) for one in opened}
+        known = {members_digest(each) for each in opened}
         # Entries of release 0.1 do not say over whom.
         named = {entry.facts["members"] for entry in logged if "members" in entry.facts}
         if len(logged) > len(opened) or not named <= known:

@@ -61,8 +61,13 @@ def _sealed(
     sealer: Sealer, applet: bytes, key: bytes, value: bytes
 ) -> tuple[bytes, bytes, bytes, bytes]:
     """Return the row of a value: a raw applet could write what it sees into keys, too."""
-    place = sealer.name_of(applet, key)
-    return applet, place, sealer.seal(key, b"key", place), sealer.seal(value, b"value", place)
+    lookup = sealer.name_of(applet, key)
+    return (
+        applet,
+        lookup,
+        sealer.seal(key, b"key", applet, lookup),
+        sealer.seal(value, b"value", applet, lookup),
+    )
 
 
 STORE_COMPONENT: Final = Component(
@@ -87,10 +92,10 @@ STORE_COMPONENT: Final = Component(
         ALTER TABLE applet_log RENAME TO applet_log_clear;
         CREATE TABLE applet_store (
             applet BLOB NOT NULL,
-            place BLOB NOT NULL,
+            lookup BLOB NOT NULL,
             key BLOB NOT NULL,
             value BLOB NOT NULL,
-            PRIMARY KEY (applet, place)
+            PRIMARY KEY (applet, lookup)
         ) STRICT;
         CREATE TABLE applet_log (
             number INTEGER PRIMARY KEY,
@@ -109,12 +114,18 @@ the store."""
 def reseal_stores(database: Database, vault_key: bytes) -> Iterator[int]:
     """Seal stores and lines with a new vault key, within a transaction; yield rows done."""
     connection, old, new = database.connection, database.sealer(STORE), Sealer.of(vault_key, STORE)
-    rows = connection.execute("SELECT applet, place, key, value FROM applet_store").fetchall()
-    for applet, place, key, value in rows:
-        again = _sealed(new, applet, old.open(key, b"key", place), old.open(value, b"value", place))
+    rows = connection.execute("SELECT applet, lookup, key, value FROM applet_store").fetchall()
+    for applet, lookup, key, value in rows:
+        again = _sealed(
+            new,
+            applet,
+            old.open(key, b"key", applet, lookup),
+            old.open(value, b"value", applet, lookup),
+        )
         connection.execute(
-            "UPDATE applet_store SET place = ?, key = ?, value = ? WHERE applet = ? AND place = ?",
-            (*again[1:], applet, place),
+            "UPDATE applet_store SET lookup = ?, key = ?, value = ?"
+            " WHERE applet = ? AND lookup = ?",
+            (*again[1:], applet, lookup),
         )
         yield 1
     old, new = database.sealer(LINES), Sealer.of(vault_key, LINES)
@@ -325,11 +336,11 @@ class AppletStore:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None; raise `SealBroken` where it is not what was put there."""
-        place = self._sealer.name_of(self.applet, key)
+        lookup = self._sealer.name_of(self.applet, key)
         row = self.database.connection.execute(
-            "SELECT value FROM applet_store WHERE applet = ? AND place = ?", (self.applet, place)
+            "SELECT value FROM applet_store WHERE applet = ? AND lookup = ?", (self.applet, lookup)
         ).fetchone()
-        return None if row is None else self._sealer.open(row[0], b"value", place)
+        return None if row is None else self._sealer.open(row[0], b"value", self.applet, lookup)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value; raise `Refused` (TOO_MUCH) if that would fill more than the quota."""
@@ -337,7 +348,7 @@ class AppletStore:
         with self.database.transaction() as connection:
             (others,) = connection.execute(
                 "SELECT coalesce(sum(length(key) + length(value) - ?), 0) FROM applet_store"
-                " WHERE applet = ? AND place <> ?",
+                " WHERE applet = ? AND lookup <> ?",
                 (2 * OVERHEAD, *row[:2]),
             ).fetchone()
             if others + len(key) + len(value) > self.quota:
@@ -346,18 +357,18 @@ class AppletStore:
 
     def delete(self, key: bytes) -> None:
         """Remove the value, if there is one."""
-        place = self._sealer.name_of(self.applet, key)
+        lookup = self._sealer.name_of(self.applet, key)
         with self.database.transaction() as connection:
             connection.execute(
-                "DELETE FROM applet_store WHERE applet = ? AND place = ?", (self.applet, place)
+                "DELETE FROM applet_store WHERE applet = ? AND lookup = ?", (self.applet, lookup)
             )
 
     def keys(self) -> list[bytes]:
         """Return the keys, in order."""
         rows = self.database.connection.execute(
-            "SELECT key, place FROM applet_store WHERE applet = ?", (self.applet,)
+            "SELECT key, lookup FROM applet_store WHERE applet = ?", (self.applet,)
         )
-        return sorted(self._sealer.open(key, b"key", place) for key, place in rows)
+        return sorted(self._sealer.open(key, b"key", self.applet, lookup) for key, lookup in rows)
 
     @staticmethod
     def holders(database: Database, prefix: bytes) -> list[bytes]:

@@ -134,7 +134,7 @@ class ConsentRecord:
             sequence, consents = 0, {}
         entries = [entry for kind in KINDS for entry in self.log.since(sequence, kind)]
         consents = dict(consents)
-        for entry in sorted(entries, key=lambda one: one.sequence):
+        for entry in sorted(entries, key=lambda entry: entry.sequence):
             _apply(entry, consents)
         self._read[0] = head.length, head.digest, consents
         return consents
@@ -171,5 +171,6 @@ def terms_of(facts: Mapping[str, Any]) -> ConsentTerms:
 
     Raises `KeyError`, `TypeError` or `ValueError` where something else is missing or wrong.
     """
-    known = {one.name: facts[one.name] for one in fields(ConsentTerms) if one.name in facts}
-    return ConsentTerms(**{**known, "until": date.fromisoformat(facts["until"])})
+    names = [each.name for each in fields(ConsentTerms) if each.name in facts]
+    terms = {name: facts[name] for name in names}
+    return ConsentTerms(**{**terms, "until": date.fromisoformat(facts["until"])})

@@ -4,7 +4,7 @@
 Over its own channel a recipient asks for the head (`protocols.log_head`, SHOW) and hands back its
 signature on it (KEEP). The hub keeps the newest signature of each applet's recipient: it shows that
 this recipient has seen the log up to there. Whoever holds the recipient's public key checks it; the
-hub itself has that key in no place that it could trust more than the recipient.
+hub itself has that key nowhere that it could trust more than the recipient.
 """
 
 from dataclasses import dataclass
@@ -107,8 +107,8 @@ class HeadDesk:
         if head.length > self.log.length() or self.log.head_at(head.length) != head:
             raise LogHeadError("a head that this log never had")
         if any(
-            one.applet == applet and one.countersigned.head.length > head.length
-            for one in self.kept()
+            each.applet == applet and each.countersigned.head.length > head.length
+            for each in self.kept()
         ):
             return
         with self.log.database.transaction() as connection:

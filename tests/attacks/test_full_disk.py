@@ -44,12 +44,12 @@ def test_whatever_write_of_a_release_fails_nothing_is_told_then_or_later(home: P
         client = home.client()  # its counters are on the disk before it is full
         with files_no_larger_than(home.log_size() + room):
             answer = home.ask(client, 1)
-        told = list(log.entries("release"))
+        releases = list(log.entries("release"))
         if answer.sw == 0x9000:
-            assert (int.from_bytes(answer.data, "big"), len(told)) == (truth, 1)
+            assert (int.from_bytes(answer.data, "big"), len(releases)) == (truth, 1)
             break
         failed += 1
-        assert (answer.data, told) == (b"", [])
+        assert (answer.data, releases) == (b"", [])
         # With room on the disk again, in the same conversation and in a new one.
         for later in (client, home.client()):
             assert int.from_bytes(home.ask(later, 2).data, "big") == 0

@@ -178,42 +178,34 @@ def test_the_attack_is_bounded(hubs: tuple[Device, Device]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "number"),
     [
-        "UPDATE api_token SET scopes = 'bills device readings releases' WHERE number = 1",
-        "UPDATE api_token SET name = 'kitchen' WHERE number = 1",
-        "UPDATE api_token SET digest = (SELECT digest FROM api_token WHERE number = 1)"
-        " WHERE number = 2",
-        "INSERT INTO api_token (number, name, digest, scopes, created)"
-        " SELECT 7, name, digest, scopes, created FROM api_token WHERE number = 1",
-        "UPDATE api_token SET number = number + 1",
+        ("UPDATE api_token SET scopes = 'bills device readings releases' WHERE number = 1", 1),
+        ("UPDATE api_token SET name = 'kitchen' WHERE number = 1", 1),
+        ("UPDATE api_token SET digest = (SELECT digest FROM api_token WHERE number = 1)", 2),
+        ("INSERT INTO api_token (number, name, digest, scopes, created)"
+         " SELECT 7, name, digest, scopes, created FROM api_token WHERE number = 1", 7),
+        ("UPDATE api_token SET number = 8 WHERE number = 1", 8),
     ],
-)
+)  # fmt: skip
 def test_a_token_that_was_made_or_widened_in_the_file_opens_nothing(
-    hubs: tuple[Device, Device], change: str
+    hubs: tuple[Device, Device], change: str, number: int
 ) -> None:
-    one, _ = hubs
-    with open_inspection(one) as database:
-        tokens = Tokens(database, one)
+    device, _ = hubs
+    with open_inspection(device) as database:
+        tokens = Tokens(database, device)
         _, text = tokens.create("display", [Scope.DEVICE])
         tokens.create("other", [Scope.READINGS])
         assert tokens.authenticate(text).scopes == {Scope.DEVICE}
-        database.connection.execute("DELETE FROM api_token WHERE number = 3")
-        if "number + 1" in change:
-            database.connection.execute("DELETE FROM api_token WHERE number = 2")
         database.connection.execute(change)
-        for number in (1, 2, 7):
-            forged = text.replace("mlt_1_", f"mlt_{number}_")
-            changed = change.startswith(("UPDATE api_token SET s", "UPDATE api_token SET n"))
-            if number != 1 or changed:
-                with pytest.raises(TokenRefused):
-                    tokens.authenticate(forged)
+        with pytest.raises(TokenRefused):
+            tokens.authenticate(text.replace("mlt_1_", f"mlt_{number}_"))
 
 
 def test_a_revoked_token_is_not_brought_back_in_the_file(hubs: tuple[Device, Device]) -> None:
-    one, _ = hubs
-    with open_inspection(one) as database:
-        tokens = Tokens(database, one)
+    device, _ = hubs
+    with open_inspection(device) as database:
+        tokens = Tokens(database, device)
         _, text = tokens.create("display", [Scope.DEVICE])
         tokens.revoke(1)
         database.connection.execute("UPDATE api_token SET revoked = NULL")

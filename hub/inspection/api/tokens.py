@@ -152,7 +152,7 @@ class Tokens:
     def _is_on_record(self, token: Token, digest: bytes) -> bool:
         """Tell whether the log says that this token was made, so, and not revoked since."""
         log = self.device.disclosure.log
-        made = [one for one in log.entries("token") if one.facts["number"] == token.number]
+        made = [line for line in log.entries("token") if line.facts["number"] == token.number]
         if not made:
             return False
         facts = made[-1].facts
@@ -164,7 +164,7 @@ class Tokens:
         return (
             same
             and frozenset(map(Scope, facts["scopes"])) == token.scopes
-            and all(one.facts["number"] != token.number for one in revoked)
+            and all(line.facts["number"] != token.number for line in revoked)
         )
 
     def _note_use(self, token: Token) -> None:
