@@ -2,11 +2,12 @@
 """The device: a folder with a database, key files and a description, and the parts joined.
 
     hub.toml                  which meter, registers, zone, slots
-    hub.db                    readings (sealed), days, card, consents, disclosure log
+    hub.db                    readings, disclosure log, applets' stores (sealed), days, card
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys (vault.key.next: in a rotation)
     keys/certifier.key        signs days, blinds commitments (certifier.key.next: in a rotation)
     keys/issuer.key           the issuer security domain's key set
+    keys/log.head             how far the disclosure log has come, so that an older hub.db is found
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
     authorities/*             what they say of this meter and of revoked ones (`meters.trust`)
@@ -33,8 +34,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.applet_host import AGGREGATION_COMPONENT, RoundRecord
+from hub.applet_host.aggregation_record import reseal_rounds
 from hub.applet_host.runtime import MachineRuntime
-from hub.applet_host.services import STORE_COMPONENT, AppletStore
+from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
 from hub.card.content import instance_of
 from hub.card.entries import Kind
 from hub.card.open import Card
@@ -50,9 +52,13 @@ from hub.certifier.succession import (
     require_current_keys,
 )
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
+from hub.disclosure.log import reseal_log
+from hub.disclosure.witness import FILE as WITNESS
+from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
-from hub.machine.raw import OUTPUT_COMPONENT
+from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
@@ -60,7 +66,14 @@ from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
 from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
-from hub.vault.resealing import DAYS, READINGS, Progress, finish_rotation, rotate_vault_key
+from hub.vault.resealing import (
+    DAYS,
+    READINGS,
+    Progress,
+    by_derived_key,
+    finish_rotation,
+    rotate_vault_key,
+)
 from hub.vault.secret_file import read_secret, write_secret
 from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
 from protocols.aggregation.revocations import RevocationList, revoked_since
@@ -83,17 +96,28 @@ COMPONENTS: Final = (
     DAYS_COMPONENT,
     ANNOUNCEMENT_COMPONENT,
     CARD,
-    CONSENT_COMPONENT,
     LOG_COMPONENT,
+    COUNTERSIGNED_COMPONENT,
+    CONSENT_COMPONENT,  # after the log that it is compared with
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
 )
+RESEAL: Final = (reseal_log, reseal_stores, reseal_outputs, reseal_rounds)
+"""What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
-SEALED: Final = (READINGS, DAYS, CARD_KEYS)
+SEALED: Final = (
+    READINGS,
+    DAYS,
+    CARD_KEYS,
+    by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
+    by_derived_key(reseal_stores, "applet_store", "applet_log"),
+    by_derived_key(reseal_outputs, "applet_output"),
+    by_derived_key(reseal_rounds, "aggregation_round"),
+)
 """All that is sealed with the vault's key; what is sealed with keys made from it is made again."""
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 RESIDENT: Final = b"resident/"
@@ -256,7 +280,9 @@ class Device:
         except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
         vault_key = current_vault_key(folder / "keys" / VAULT_KEY, folder / "hub.db")
-        database = Database(folder / "hub.db", COMPONENTS)
+        witness = folder / "keys" / WITNESS
+        require_sealed(folder / "hub.db", witness)
+        database = Database(folder / "hub.db", COMPONENTS, key=vault_key)
         try:
             with database.named_errors():
                 certifier_keys = current_certifier_keys(folder / "keys" / CERTIFIER_KEY, database)
@@ -297,6 +323,14 @@ class Device:
             database.close()
             raise
         disclosure = Disclosure(database, now)
+        try:
+            with database.named_errors():
+                witnessed = HeadWitness(witness, disclosure.log)
+                witnessed.check(disclosure.check_log())
+        except BaseException:
+            database.close()
+            raise
+        database.after_commit.append(witnessed.follow)
         return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
 
     def close(self) -> None:
@@ -421,11 +455,12 @@ class Device:
             until = RoundRecord(self.database).under_way(self.now())
             if until is not None and not abandon_rounds:
                 raise RoundsUnderWay(until)
-            key = rotate_vault_key(
-                self.database, path, self._vault_key, self.randomness, SEALED, progress
-            )
+            key = self.randomness(KEY_SIZE)
             facts = {"key": "vault", "fingerprint": fingerprint(key)}
             self.disclosure.log.append(self.now(), "new key", facts)
+            rotate_vault_key(
+                self.database, path, self._vault_key, key, self.randomness, SEALED, progress
+            )
         if not self.database.connection.in_transaction:
             finish_rotation(self.database, path)
         return fingerprint(key)

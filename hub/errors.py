@@ -16,6 +16,7 @@ HubError
     DatabaseBusy              another process holds the database and does not let go
     NotAHubDatabase           the file is none of the hub's
     SchemaTooNew              a later version of the hub has written it
+    TransactionUndone         the disk is full; all that was being written was taken back
   DeviceError                 the hub's folder is not one, or a part of it is not usable
   ForeignDays                 days were signed with another key than the certifier's
   InspectionError             there is nothing to inspect, or it cannot be read
@@ -36,6 +37,7 @@ HubError
   ReleaseRefused              a release would break a rule
   ReplayError                 a file of readings cannot be replayed
   RoundsUnderWay              sums are not over whose keys a new vault key would change
+  SealBroken                  what lies sealed is not what was written
   SecretFileError             a key file is missing, or not a secret
   SimulationUnavailable       there is nothing to simulate a household with
   SmlIntakeError              a telegram is not of the meter that the hub is for

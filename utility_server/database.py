@@ -104,6 +104,13 @@ proposal_table: Final = declare(
     {"sealed": LargeBinary},
 )
 """Enrolments with new channel keys that a hub may have by now or not, since version 4."""
+log_head_table: Final = declare(
+    _metadata,
+    "hub_log_head",
+    {"meter": LargeBinary},
+    {"length": BigInteger, "digest": LargeBinary, "time": BigInteger},
+)
+"""The newest head of each hub's disclosure log that was seen, since version 4."""
 
 
 def _migrate(connection: Connection) -> None:
@@ -115,6 +122,7 @@ def _migrate(connection: Connection) -> None:
         chain_table.create(connection, checkfirst=True)
     announcement_table.create(connection, checkfirst=True)
     proposal_table.create(connection, checkfirst=True)
+    log_head_table.create(connection, checkfirst=True)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

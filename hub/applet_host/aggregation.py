@@ -13,16 +13,16 @@ told stays on record even if its command fails: by whether it fails, it could te
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from hub.applet_host.aggregation_record import Participation, RoundRecord
+from hub.applet_host.aggregation_record import Participation, RoundRecord, members_digest
 from hub.applet_host.command import CommandStack
 from hub.certifier import Certification
-from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
+from hub.disclosure import AggregateRequest, Disclosure, LogTampered, ReleaseRefused, Weights
 from hub.machine.manifest import AGGREGATE, WEIGHTED, Manifest, StatementGrant
 from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.aggregation.errors import (
@@ -137,6 +137,7 @@ class HubAggregation:
             opening = self._household(round_).open(listed, signatures, blinding)
             if not known.is_open:
                 request = self._require_consent(round_, len(listed.indexes))
+                request = replace(request, members=members_digest(released))
                 self._take(lambda: self.disclosure.record_aggregate(request))
                 self._take(lambda: self.record.release(round_.digest, released))
             return opening.encode()
@@ -187,7 +188,22 @@ class HubAggregation:
     def _require_set(self, round_: Round, listed: Contributors) -> ReleasedSum:
         begin, end = round_.terms.bounds
         rules = self._rules(self._require_terms(round_))
-        return rules.require_set(round_, listed, self.record.releases(begin, end))
+        opened = self.record.releases(begin, end)
+        self._require_all_of(begin, end, opened)
+        return rules.require_set(round_, listed, opened)
+
+    def _require_all_of(self, begin: int, end: int, opened: Sequence[ReleasedSum]) -> None:
+        """Return if every opened sum in the log is among these; raise `LogTampered` otherwise."""
+        logged = [
+            entry
+            for entry in self.disclosure.log.entries("aggregate")
+            if entry.facts["begin"] < end and entry.facts["end"] > begin
+        ]
+        known = {members_digest(each) for each in opened}
+        # Entries of release 0.1 do not say over whom.
+        named = {entry.facts["members"] for entry in logged if "members" in entry.facts}
+        if len(logged) > len(opened) or not named <= known:
+            raise LogTampered("the record of opened sums is not what the disclosure log says")
 
     def _step(self, contributors: bytes) -> tuple[Contributors, Participation, Round]:
         listed = Contributors.decode(contributors)

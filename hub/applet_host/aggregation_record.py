@@ -5,13 +5,31 @@ A round's announcement and contribution are kept while it may still go on. What 
 for good: against it every later sum of the same time is held.
 """
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from hub.vault.database import Component, Database
+from hub.vault.sealing import Sealer, resealed
 from protocols.aggregation.rules import ReleasedSum
 
 NAME_SIZE: Final = 16
+
+PURPOSE: Final = "aggregation round"
+
+
+def _seal_rounds(database: Database) -> None:
+    """Seal the contributions of release 0.1: they are made of what the home has used."""
+    connection, sealer = database.connection, database.sealer(PURPOSE)
+    rows = connection.execute("SELECT digest, contribution FROM aggregation_round").fetchall()
+    for digest, contribution in rows:
+        connection.execute(
+            "UPDATE aggregation_round SET contribution = ? WHERE digest = ?",
+            (sealer.seal(contribution, digest), digest),
+        )
+
 
 AGGREGATION_COMPONENT: Final = Component(
     "aggregation",
@@ -38,8 +56,22 @@ AGGREGATION_COMPONENT: Final = Component(
         CREATE TRIGGER aggregation_release_is_never_deleted BEFORE DELETE ON aggregation_release
         BEGIN SELECT RAISE(ABORT, 'released sums are append-only'); END;
         """,
+        _seal_rounds,
     ),
 )
+
+
+def reseal_rounds(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal contributions with a new vault key, within a transaction; yield rows done."""
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    rows = connection.execute("SELECT digest, contribution FROM aggregation_round").fetchall()
+    for digest, sealed in rows:
+        connection.execute(
+            "UPDATE aggregation_round SET contribution = ? WHERE digest = ?",
+            (resealed(old, new, sealed, digest), digest),
+        )
+        yield 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +103,8 @@ class RoundRecord:
         ).fetchone()
         if row is None:
             return None
-        announced, contribution, contributors, is_open = row
+        announced, sealed, contributors, is_open = row
+        contribution = self.database.sealer(PURPOSE).open(sealed, digest)
         return Participation(digest, applet, announced, contribution, contributors, bool(is_open))
 
     def add(self, participation: Participation, valid_until: int) -> None:
@@ -84,7 +117,9 @@ class RoundRecord:
                     participation.digest,
                     participation.applet,
                     participation.announced,
-                    participation.contribution,
+                    self.database.sealer(PURPOSE).seal(
+                        participation.contribution, participation.digest
+                    ),
                     valid_until,
                 ),
             )
@@ -129,6 +164,12 @@ class RoundRecord:
         """Forget announcements and contributions of rounds that are over."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM aggregation_round WHERE valid_until <= ?", (now,))
+
+
+def members_digest(released: ReleasedSum) -> bytes:
+    """Return what stands in the log for the households of a sum and its time."""
+    times = struct.pack(">qq", released.begin, released.end)
+    return sha256(times + b"".join(sorted(released.members))).digest()
 
 
 def _names(data: bytes) -> frozenset[bytes]:

@@ -95,9 +95,11 @@ class CommandStack:
         try:
             yield
         finally:
-            if frame.transaction.is_open:
-                self.abort()
-            self._frames.pop()
+            try:
+                if frame.transaction.is_open:
+                    self.abort()
+            finally:
+                self._frames.pop()
 
     @property
     def record(self) -> CommandRecord:

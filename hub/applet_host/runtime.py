@@ -36,6 +36,7 @@ from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredAppl
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
+from hub.disclosure.countersigned import HeadDesk
 from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
 from hub.machine.errors import AppletFault, BundleError
@@ -178,6 +179,9 @@ class MachineRuntime:
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
             )
+        desk = HeadDesk(self.hub.disclosure.log)
+        if desk.is_meant(command) and context.is_protected:
+            return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
@@ -263,6 +267,8 @@ class MachineRuntime:
         entered = self._stack.entered(record, instance, may_release=may_release)
         try:
             with self.hub.database.transaction(), entered:
+                # The record may yet fail to reach the disk, when the card commits the command.
+                self.hub.database.when_undone(record.forget)
                 response = ResponseApdu.decode(call(instance))
                 if response.sw >> 8 not in KEEPING:
                     raise CommandFailed

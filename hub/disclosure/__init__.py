@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
+from hub.disclosure.consent_record import CONSENT_COMPONENT
 from hub.disclosure.consents import (
-    CONSENT_COMPONENT,
     LEAST_MINUTES,
     Consent,
     ConsentTerms,

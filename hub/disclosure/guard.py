@@ -41,15 +41,15 @@ notes.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from hub.disclosure.consent_record import ConsentRecord
 from hub.disclosure.consents import (
     LEAST_MINUTES,
     Consent,
-    ConsentTable,
     ConsentTerms,
     UnknownConsent,
 )
@@ -84,6 +84,7 @@ from hub.disclosure.unattributed import KIND as UNATTRIBUTED
 from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
 from hub.vault.database import Database
 from protocols.amounts import Excess, Reading
+from protocols.log_head import LogHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +93,26 @@ class Disclosure:
 
     database: Database
     now: Callable[[], int]
+    _consents: ConsentRecord = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_consents", ConsentRecord(self.log))
 
     @property
     def log(self) -> DisclosureLog:
-        """The hash-chained log."""
+        """The sealed, hash-chained log."""
         return DisclosureLog(self.database)
 
-    @property
-    def _consents(self) -> ConsentTable:
-        return ConsentTable(self.database)
+    def check_log(self) -> LogHead:
+        """Return the log's head; raise `LogTampered` where log or consents are not as written."""
+        head = self.log.check()
+        self._consents.check()
+        return head
 
     def grant(self, terms: ConsentTerms) -> Consent:
         """Record the resident's consent to these terms."""
         with self.database.transaction():
-            consent = self._consents.add(terms)
+            consent = Consent(self._consents.next_number(), terms)
             self.log.append(self.now(), "consent", {"number": consent.number, **terms_facts(terms)})
         return consent
 
@@ -121,8 +128,7 @@ class Disclosure:
                 raise UnknownConsent(f"consent {number} was revoked")
             if not old.terms.covers(terms):
                 raise ValueError(f"that would allow more than consent {number} does")
-            new = self._consents.add(terms, replaces=number)
-            self._consents.revoke(number, self.now())
+            new = Consent(self._consents.next_number(), terms, replaces=number)
             facts = {"number": new.number, "replaces": number, **terms_facts(terms)}
             self.log.append(self.now(), "narrowing", facts)
         return new
@@ -130,9 +136,9 @@ class Disclosure:
     def revoke(self, number: int) -> Consent:
         """Withdraw a consent; the next request under it is refused."""
         with self.database.transaction():
-            consent = self._consents.revoke(number, self.now())
+            self._consents.find(number)
             self.log.append(self.now(), "revocation", {"number": number})
-        return consent
+            return self._consents.find(number)
 
     def consent(self, number: int) -> Consent:
         """Return the consent of that number; raise `UnknownConsent` if there is none."""

@@ -19,8 +19,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from hub.vault.sealing import check_value_of
 from hub.vault.secret_file import SecretFileError, read_secret
-from hub.vault.vault import KEY_SIZE, VaultTampered, check_value_of
+from hub.vault.vault import KEY_SIZE, VaultTampered
 
 VAULT_KEY: Final = "vault.key"
 NEXT_SUFFIX: Final = ".next"

@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.vault.database import Database
 from hub.vault.days import resealed_use
 from hub.vault.key_file import next_key_file, put_in_force
+from hub.vault.sealing import check_value_of
 from hub.vault.secret_file import write_secret
-from hub.vault.vault import KEY_SIZE, NONCE_SIZE, Channel, check_value_of, resealed_reading
+from hub.vault.vault import NONCE_SIZE, Channel, resealed_reading
 
 BATCH: Final = 500
 """Rows that are read at a time, and after how many progress is reported."""
@@ -69,21 +70,23 @@ def rotate_vault_key(
     database: Database,
     path: Path,
     old: bytes,
+    new: bytes,
     randomness: Randomness,
     parts: Sequence[Resealing],
     progress: Progress = lambda done, total: None,
-) -> bytes:
-    """Seal everything with a new key, and return the key; it is in force once this commits.
+) -> None:
+    """Seal everything with a new key; it is in force once this commits.
 
-    `path` is the old key's file. The caller calls `finish_rotation` after the outermost
-    transaction, which may be its own. If that is cut off, opening the hub does it.
+    `path` is the old key's file. Nothing more may be sealed in the transaction after this. The
+    caller calls `finish_rotation` after the outermost transaction, which may be its own. If that is
+    cut off, opening the hub does it.
     """
     successor = next_key_file(path)
     with database.transaction() as connection:
         # Under the write lock: no other process is between writing this file and its commit.
         with suppress(FileNotFoundError):
             successor.unlink()
-        change = KeyChange(old, randomness(KEY_SIZE), randomness)
+        change = KeyChange(old, new, randomness)
         write_secret(successor, change.new)
         try:
             total, done = sum(part.count(connection) for part in parts), 0
@@ -98,7 +101,6 @@ def rotate_vault_key(
             with suppress(FileNotFoundError):
                 successor.unlink()
             raise
-    return change.new
 
 
 def finish_rotation(database: Database, path: Path) -> None:
@@ -169,9 +171,15 @@ def _reseal_days(database: Database, change: KeyChange) -> Iterator[int]:
             yield len(batch)
 
 
-def _counting(table: str) -> Callable[[sqlite3.Connection], int]:
+def by_derived_key(reseal: Callable[[Database, bytes], Iterator[int]], *tables: str) -> Resealing:
+    """Return the resealing of tables whose sealers are made from the vault's key."""
+    return Resealing(_counting(*tables), lambda database, change: reseal(database, change.new))
+
+
+def _counting(*tables: str) -> Callable[[sqlite3.Connection], int]:
     def count(connection: sqlite3.Connection) -> int:
-        (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - constant text
+        query = " + ".join(f"(SELECT count(*) FROM {table})" for table in tables)  # noqa: S608 - constant text
+        (number,) = connection.execute(f"SELECT {query}").fetchone()
         return int(number)
 
     return count

@@ -17,7 +17,6 @@ import hmac
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +27,7 @@ from hub.errors import HubError
 from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
 from hub.text import utc_text
 from hub.vault.database import Component, Database
+from hub.vault.sealing import check_value_of
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 12
@@ -245,11 +245,6 @@ class Vault:
             self.require_current()  # a new key is no damage
             raise _changed(channel, sequence, time) from None
         return Reading(time, register_wh, ReadingFlag(flags & _ALL_FLAGS))
-
-
-def check_value_of(key: bytes) -> bytes:
-    """Return what the database says of the vault's key; it tells nothing else of it."""
-    return hmac.digest(key, b"meterlet vault key check 1", sha256)
 
 
 def stored_check_value(database: Database) -> bytes | None:

@@ -14,6 +14,7 @@ from typing import Final
 import rich_click as click
 
 from hub.device import Description, Device
+from hub.disclosure.countersigned import HeadDesk
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
@@ -336,6 +337,7 @@ def status(folder: Path) -> Shown:
     with Device.open(folder) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()
+        signed = HeadDesk(device.disclosure.log).kept()
         facts = {
             "hub": str(folder),
             "meter": channel.meter.hex(),
@@ -354,9 +356,22 @@ def status(folder: Path) -> Shown:
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
             "log_entries": device.disclosure.log.verify(),
+            "log_seen": [
+                {
+                    "recipient": kept.recipient,
+                    "entries": kept.countersigned.head.length,
+                    "time": utc_text(kept.time),
+                    "digest": kept.countersigned.head.digest.hex(),
+                    "key_id": kept.countersigned.key_id.hex(),
+                    "signature": kept.countersigned.signature.hex(),
+                }
+                for kept in signed
+            ],
         }
         codes = device.description.registers
+    seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
     shown = {**facts, "registers": ", ".join(map(str, map(Obis, codes)))}
+    shown["log_seen"] = ", ".join(seen) or None
     return facts, [
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()

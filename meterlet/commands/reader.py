@@ -31,10 +31,10 @@ from hub.machine.errors import MachineError
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from hub.meters.emulated import emulated_meter_id
+from hub.restoring import restore as restore_snapshot
 from hub.vault.database import (
     APPLICATION_ID,
     PATIENCE_SECONDS,
-    DatabaseBusy,
     DatabaseError,
     SchemaTooNew,
 )
@@ -188,8 +188,7 @@ def _folder(hub: Path, profile: str | None) -> Path:
 def snapshot(folder: Path, profile: str | None, file: Path) -> None:
     """Copy the hub's database to FILE, at one moment between two transactions.
 
-    For testers: whoever can restore a snapshot can turn counters back. The file is as secret as
-    the database; the key files are not in it.
+    The file is as secret as the database; the key files are not in it.
     """
     with Device.open(_folder(folder, profile)) as device:
         if file.exists():
@@ -206,22 +205,16 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
 @profile_option
 @click.argument("file", type=PRESENT_FILE)
 def restore(folder: Path, profile: str | None, file: Path) -> None:
-    """Replace the hub's database with FILE, a snapshot of this hub."""
+    """Bring the card back as it was in FILE, a snapshot of this hub.
+
+    What must only go on is not turned back: the disclosure log, consents, readings and counters.
+    """
     hub = _folder(folder, profile)
     _check_snapshot(file)
-    with Device.open(hub) as device, sqlite3.connect(f"file:{file}?mode=ro", uri=True) as copy:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-
-        def wait(status: int, _remaining: int, _total: int) -> None:
-            # The driver would try again for ever while another process holds the hub.
-            if status == sqlite3.SQLITE_BUSY and time.monotonic() >= deadline:
-                raise DatabaseBusy(device.database.path)
-
-        device.database.connection.execute("PRAGMA busy_timeout = 0")  # `wait` does it
-        copy.backup(device.database.connection, progress=wait)
-    copy.close()
+    with Device.open(hub) as device:
+        restore_snapshot(device, file, PATIENCE_SECONDS)
     with Device.open(hub):
-        click.echo(f"the hub is as it was in {file}")
+        click.echo(f"the card is as it was in {file}; log, readings and counters are as they were")
 
 
 def _check_snapshot(file: Path) -> None:

@@ -31,8 +31,8 @@ from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
-from utility_server.errors import EnrolmentRefused, HeadEndError
-from utility_server.head_end import Address, HeadEnd
+from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
+from utility_server.head_end import Address
 from utility_server.retail.claims import BILL, ask, check_entry
 from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
@@ -102,7 +102,7 @@ def rotate_channel(folder: Path, meter: bytes, applet: bytes, address: str) -> S
     """
     with one_line_errors(), Utility.open(folder) as utility:
         current, proposed = utility.customers.propose(meter, applet)
-        HeadEnd(utility.randomness).replace_keys(Address.parse(address), current, proposed)
+        utility.head_end().replace_keys(Address.parse(address), current, proposed)
         utility.customers.settle(proposed)
     facts = {
         "meter": meter.hex(),
@@ -215,7 +215,7 @@ def request_bill(
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         question = utility.question(meter, month, _signed(utility, tariff))
-        where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, month, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
         if bundle is not None:
@@ -270,7 +270,7 @@ def request_profile(
         raise click.UsageError("--one-in says how much is sampled, and nothing else")
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
     with one_line_errors(), Utility.open(folder) as utility:
-        where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        where, head_end = Address.parse(address), utility.head_end()
         found = profile_customer(utility, asked, month, meter, head_end, where)
     facts = {
         "entry": found.entry.sequence,
@@ -323,6 +323,29 @@ def _signed(utility: Utility, tariff: Path) -> bytes:
         return utility.sign(loaded.tariff)
     read_tariff(tariff, public_key(utility.folder / "public.pem"))
     return tariff.read_bytes()
+
+
+@utility.command("accept-log")
+@utility_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@json_option
+def accept_log(folder: Path, meter: bytes, as_json: bool) -> None:
+    """Accept that a hub's disclosure log does not go on from where it was.
+
+    A hub that was put back to an older state is asked nothing: it has forgotten what it told. Use
+    this once the resident says why, as after a broken disk.
+    """
+    with one_line_errors(), Utility.open(folder) as utility:
+        if meter not in utility.customers.meters():
+            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        kept = utility.hub_logs.forget(meter)
+    entries = None if kept is None else kept.length
+    if as_json:
+        print_json("meterlet.utility.accept-log/1", {"meter": meter.hex(), "forgotten": entries})
+    elif entries is None:
+        click.echo(f"nothing was kept of the log of meter {meter.hex()}")
+    else:
+        click.echo(f"meter {meter.hex()}: forgot {entries} entries; its next log is believed")
 
 
 @utility.command()

@@ -14,7 +14,7 @@ import pytest
 from hub.applet_host import Participation, RoundRecord
 from hub.card.open import Card
 from hub.card.resealing import CARD_KEYS
-from hub.device import Device, RoundsUnderWay
+from hub.device import RESEAL, SEALED, Device, RoundsUnderWay
 from hub.vault import key_file, resealing
 from hub.vault.vault import KeyReplaced, VaultTampered
 from tests.support.rotating import NOW, Dice, fill, make_hub
@@ -235,4 +235,11 @@ def test_the_rotation_covers_whatever_the_card_seals() -> None:
         "vault/resealing.py",
         "vault/vault.py",
     }
-    assert CARD_KEYS in Device.rotate_vault_key.__globals__["SEALED"]
+    assert CARD_KEYS in SEALED
+    derived = {
+        f"hub.{'.'.join(path.relative_to(root).with_suffix('').parts)}"
+        for path in root.rglob("*.py")
+        if ".sealer(" in path.read_text()
+    }
+    assert derived == {reseal.__module__ for reseal in RESEAL}
+    assert len(SEALED) == 3 + len(RESEAL)

@@ -46,6 +46,7 @@ from utility_server.retail.claims import (
     verify,
 )
 from utility_server.retail.customers import Customers
+from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.limits import BillLimits, require_limits
 from utility_server.retail.verification import BillBundle
@@ -142,6 +143,15 @@ class Utility:
     def ledger(self) -> Ledger:
         """What was verified, refused and billed."""
         return Ledger(self.engine)
+
+    @property
+    def hub_logs(self) -> HubLogs:
+        """How far the hubs' disclosure logs have come."""
+        return HubLogs(self.engine, self.keys.signing, self.now)
+
+    def head_end(self) -> HeadEnd:
+        """Return what asks hubs, and holds each to the log that it has shown."""
+        return HeadEnd(self.randomness, heads=self.hub_logs)
 
     def sign(self, tariff: Tariff) -> bytes:
         """Return the tariff as a document that customers' hubs accept."""
