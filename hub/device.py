@@ -421,11 +421,12 @@ class Device:
             until = RoundRecord(self.database).under_way(self.now())
             if until is not None and not abandon_rounds:
                 raise RoundsUnderWay(until)
-            key = rotate_vault_key(
-                self.database, path, self._vault_key, self.randomness, SEALED, progress
-            )
+            key = self.randomness(KEY_SIZE)
             facts = {"key": "vault", "fingerprint": fingerprint(key)}
             self.disclosure.log.append(self.now(), "new key", facts)
+            rotate_vault_key(
+                self.database, path, self._vault_key, key, self.randomness, SEALED, progress
+            )
         if not self.database.connection.in_transaction:
             finish_rotation(self.database, path)
         return fingerprint(key)

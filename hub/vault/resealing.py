@@ -26,7 +26,7 @@ from hub.vault.database import Database
 from hub.vault.days import resealed_use
 from hub.vault.key_file import next_key_file, put_in_force
 from hub.vault.secret_file import write_secret
-from hub.vault.vault import KEY_SIZE, NONCE_SIZE, Channel, check_value_of, resealed_reading
+from hub.vault.vault import NONCE_SIZE, Channel, check_value_of, resealed_reading
 
 BATCH: Final = 500
 """Rows that are read at a time, and after how many progress is reported."""
@@ -69,21 +69,23 @@ def rotate_vault_key(
     database: Database,
     path: Path,
     old: bytes,
+    new: bytes,
     randomness: Randomness,
     parts: Sequence[Resealing],
     progress: Progress = lambda done, total: None,
-) -> bytes:
-    """Seal everything with a new key, and return the key; it is in force once this commits.
+) -> None:
+    """Seal everything with a new key; it is in force once this commits.
 
-    `path` is the old key's file. The caller calls `finish_rotation` after the outermost
-    transaction, which may be its own. If that is cut off, opening the hub does it.
+    `path` is the old key's file. Nothing more may be sealed in the transaction after this. The
+    caller calls `finish_rotation` after the outermost transaction, which may be its own. If that is
+    cut off, opening the hub does it.
     """
     successor = next_key_file(path)
     with database.transaction() as connection:
         # Under the write lock: no other process is between writing this file and its commit.
         with suppress(FileNotFoundError):
             successor.unlink()
-        change = KeyChange(old, randomness(KEY_SIZE), randomness)
+        change = KeyChange(old, new, randomness)
         write_secret(successor, change.new)
         try:
             total, done = sum(part.count(connection) for part in parts), 0
@@ -98,7 +100,6 @@ def rotate_vault_key(
             with suppress(FileNotFoundError):
                 successor.unlink()
             raise
-    return change.new
 
 
 def finish_rotation(database: Database, path: Path) -> None:
