@@ -326,7 +326,7 @@ class Device:
         try:
             with database.named_errors():
                 witnessed = HeadWitness(witness, disclosure.log)
-                witnessed.check(disclosure.check_log())
+                witnessed.check(disclosure.check_log)
         except BaseException:
             database.close()
             raise

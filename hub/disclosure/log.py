@@ -279,11 +279,12 @@ class DisclosureLog:
         Looks at numbers and kinds, not into the entries: those are checked when they are read.
         Raises `LogTampered`.
         """
-        head, kinds = self._sealed_head()
-        self._require_end(head)
-        stored = self.database.connection.execute(
-            "SELECT kind, count(*), min(sequence) FROM disclosure_entry GROUP BY kind"
-        ).fetchall()
+        with self.database.reading() as connection:  # another process may add to it just now
+            head, kinds = self._sealed_head()
+            self._require_end(head)
+            stored = connection.execute(
+                "SELECT kind, count(*), min(sequence) FROM disclosure_entry GROUP BY kind"
+            ).fetchall()
         # With the end right, the first number 1 and as many as there should be, there is no gap.
         if {kind: number for kind, number, _ in stored} != kinds or any(
             first < 1 for _, _, first in stored
@@ -293,18 +294,20 @@ class DisclosureLog:
 
     def verify(self) -> int:
         """Check the whole chain; return how many entries; raise `LogTampered` where it breaks."""
-        previous, expected = GENESIS, 0
-        rows = self.database.connection.execute(
-            "SELECT sequence, kind, body, digest FROM disclosure_entry ORDER BY sequence"
-        )
-        for sequence, kind, body, digest in rows:
-            expected += 1
-            if sequence != expected:
-                raise LogTampered(f"disclosure log: entry {expected} is missing")
-            previous = link(previous, sha256(self._open(sequence, kind, body)).digest())
-            if not hmac.compare_digest(previous, digest):
-                raise _changed(expected)
-        if (head := self.head()) != LogHead(expected, previous):
+        with self.database.reading() as connection:
+            previous, expected = GENESIS, 0
+            rows = connection.execute(
+                "SELECT sequence, kind, body, digest FROM disclosure_entry ORDER BY sequence"
+            )
+            for sequence, kind, body, digest in rows:
+                expected += 1
+                if sequence != expected:
+                    raise LogTampered(f"disclosure log: entry {expected} is missing")
+                previous = link(previous, sha256(self._open(sequence, kind, body)).digest())
+                if not hmac.compare_digest(previous, digest):
+                    raise _changed(expected)
+            head = self.head()
+        if head != LogHead(expected, previous):
             raise LogTampered(f"disclosure log: entry {max(head.length, expected)} is missing")
         return expected
 

@@ -13,6 +13,7 @@ Errors: LogTampered
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogTampered
-from hub.vault.secret_file import write_secret
+from hub.vault.secret_file import SecretFileError, write_secret
 from protocols.log_head import EMPTY, LogHead, LogHeadError
 
 FILE: Final = "log.head"
@@ -36,16 +37,19 @@ class HeadWitness:
     log: DisclosureLog
     _last: LogHead = field(default=EMPTY, init=False)
 
-    def check(self, head: LogHead) -> None:
-        """Return if the log goes on from what the file says; raise `LogTampered` otherwise.
+    def check(self, check_log: Callable[[], LogHead]) -> None:
+        """Return if the log, once checked, goes on from what the file says.
 
-        A hub that has no such file yet, as of release 0.1, gets it here.
+        A hub that has no such file yet, as of release 0.1, gets it here. Raises `LogTampered`.
         """
-        if not self.path.exists():
-            write_secret(self.path, _encode(head))
+        # First the file, then the log: another process may add to both just now, the log first.
+        kept = self._read() if self.path.exists() else None
+        head = check_log()
+        if kept is None:
+            with suppress(SecretFileError):  # another process was quicker
+                write_secret(self.path, _encode(head))
             self._last = head
             return
-        kept = self._read()
         if kept.length > head.length:
             raise LogTampered(
                 f"{self.log.database.path}: an older file is in its place: its log has"

@@ -253,6 +253,22 @@ class Database:
             finally:
                 self._depth -= 1
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Run the block on what one moment's file holds; it waits for nobody who writes.
+
+        Within a transaction, what that has written is seen, too. The block writes nothing.
+        """
+        with self._lock:
+            begun = not self._connection.in_transaction
+            if begun:
+                self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if begun and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
     def when_undone(self, forget: Callable[[], None]) -> None:
         """Have `forget` called if the outermost transaction that is open is not committed."""
         self._when_undone.append(forget)

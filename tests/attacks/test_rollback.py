@@ -8,6 +8,7 @@ the keys, is found by the next recipient (`test_put_back.py`).
 
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -271,3 +272,25 @@ def test_counters_stay_at_their_stricter_value(folder: Path, snapshot: Path) -> 
         restore(device, snapshot, 1.0)
         assert device.database.connection.execute(counters).fetchall() == [(20, 9)]
         assert device.database.connection.execute(tries).fetchall() == [(b"\x01",)]
+
+
+def test_a_hub_at_work_is_never_taken_for_one_that_was_put_back(folder: Path) -> None:
+    """Another process opens it, and walks the log, while the first one adds to it."""
+    over = threading.Event()
+
+    def work() -> None:
+        with open_hub(folder) as device:
+            while not over.is_set():
+                device.disclosure.record_connection("127.0.0.1", 1, 1)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for _ in range(40):
+            with open_hub(folder) as device:
+                assert device.disclosure.log.verify() >= 5
+    finally:
+        over.set()
+        worker.join()
+    with open_hub(folder) as device:
+        assert device.disclosure.check_log().length == device.disclosure.log.verify() > 5

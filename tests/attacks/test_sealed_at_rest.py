@@ -167,9 +167,8 @@ def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device)
         device.disclosure.check_log()
     with Database(device.folder / "hub.db", COMPONENTS, key=new) as database:
         disclosure = Disclosure(database, device.now)
-        HeadWitness(device.folder / "keys" / "log.head", disclosure.log).check(
-            disclosure.check_log()
-        )
+        witness = HeadWitness(device.folder / "keys" / "log.head", disclosure.log)
+        witness.check(disclosure.check_log)
         assert (disclosure.log.head(), disclosure.log.verify()) == (head, head.length)
         assert list(disclosure.log.entries()) == entries
         assert disclosure.consents() == consents
