@@ -38,6 +38,10 @@ AGGREGATION_COMPONENT: Final = Component(
         CREATE TRIGGER aggregation_release_is_never_deleted BEFORE DELETE ON aggregation_release
         BEGIN SELECT RAISE(ABORT, 'released sums are append-only'); END;
         """,
+        # Of sums opened before, it is not known who had all readings: nobody counts.
+        """
+        ALTER TABLE aggregation_release ADD COLUMN complete BLOB NOT NULL DEFAULT x'';
+        """,
     ),
 )
 
@@ -105,17 +109,27 @@ class RoundRecord:
                 "UPDATE aggregation_round SET is_open = 1 WHERE digest = ?", (digest,)
             )
             connection.execute(
-                "INSERT INTO aggregation_release (begin, end, members) VALUES (?, ?, ?)",
-                (released.begin, released.end, b"".join(sorted(released.members))),
+                "INSERT INTO aggregation_release (begin, end, members, complete)"
+                " VALUES (?, ?, ?, ?)",
+                (
+                    released.begin,
+                    released.end,
+                    b"".join(sorted(released.members)),
+                    b"".join(sorted(released.complete)),
+                ),
             )
 
     def releases(self, begin: int, end: int) -> list[ReleasedSum]:
         """Return the opened sums that have time in common with [begin, end)."""
         rows = self.database.connection.execute(
-            "SELECT begin, end, members FROM aggregation_release WHERE begin < ? AND end > ?",
+            "SELECT begin, end, members, complete FROM aggregation_release"
+            " WHERE begin < ? AND end > ?",
             (end, begin),
         )
-        return [ReleasedSum(first, last, _names(members)) for first, last, members in rows]
+        return [
+            ReleasedSum(first, last, _names(members), _names(complete))
+            for first, last, members, complete in rows
+        ]
 
     def forget(self, now: int) -> None:
         """Forget announcements and contributions of rounds that are over."""

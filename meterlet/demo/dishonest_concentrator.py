@@ -79,7 +79,7 @@ class _Swap(_Cheat):
 class _Peek(_Cheat):
     def close(self) -> Contributors:
         whole = super().close()
-        return Contributors(whole.round, whole.indexes[:FEW], whole.contributions[:FEW])
+        return whole.among(whole.indexes[:FEW])
 
 
 class _Split(_Cheat):
@@ -92,12 +92,7 @@ class _Split(_Cheat):
 
 
 def _without(whole: Contributors, dropped: int) -> Contributors:
-    keep = [n for n in range(len(whole.indexes)) if n != dropped]
-    return Contributors(
-        whole.round,
-        tuple(whole.indexes[n] for n in keep),
-        tuple(whole.contributions[n] for n in keep),
-    )
+    return whole.among([index for n, index in enumerate(whole.indexes) if n != dropped])
 
 
 COLLECTORS: Final[Mapping[str, type[Collector]]] = {

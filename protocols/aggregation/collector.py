@@ -119,9 +119,7 @@ class Collector:
         if self._contributors is None:
             if not self._contributions:
                 raise RoundRefused("nobody has contributed")
-            indexes = tuple(sorted(self._contributions))
-            digests = tuple(self._contributions[index].digest for index in indexes)
-            self._contributors = Contributors(self.digest, indexes, digests)
+            self._contributors = Contributors.of(self.digest, self._contributions)
             self.phase = RoundPhase.AGREEING
         return self._contributors
 
@@ -269,5 +267,6 @@ def require_load(announced: Round, digest: bytes, index: int, load: CertifiedLoa
         raise ContributionRefused(Fault.UNKNOWN_METER, member.meter, "another meter's load")
     if load.round != digest:
         raise ContributionRefused(Fault.OTHER_ROUND, member.meter)
-    if not load.is_by(member.certificate.certifier):
+    certifier = member.certificate.certifier
+    if not (load.is_by(certifier) and load.slot_coverage.is_by(certifier)):
         raise ContributionRefused(Fault.BAD_LOAD, member.meter)

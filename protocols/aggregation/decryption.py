@@ -65,6 +65,8 @@ def require_batch(announced: Round, batch: Batch) -> None:
         raise SumRefused("the batch is of another round")
     if not count == len(batch.loads) == len(batch.openings) == len(batch.range_proofs):
         raise SumRefused("the batch has not one load and one opening for each contributor")
+    if contributors.missing != tuple(load.missing for load in batch.loads):
+        raise SumRefused("the list names other slots as missing than the loads do")
     dropped = len(announced.members) - count
     for index, load, opening in zip(
         contributors.indexes, batch.loads, batch.openings, strict=True

@@ -97,8 +97,9 @@ def tampered(made: Contribution, home: Home, _: Round) -> Contribution:
 
 
 def with_a_load_of_its_own(made: Contribution, home: Home, announced: Round) -> Contribution:
-    unsigned = CertifiedLoad(announced.digest, home.meter, bytes(32), 0, commit_limbs([1] * 4, 5))
-    load = unsigned.signed(bytes(32))
+    load = CertifiedLoad.certify(
+        made.load.slot_coverage, bytes(32), commit_limbs([1] * 4, 5), bytes(32)
+    )
     return resign(replace(made, load=load), home)
 
 
@@ -253,7 +254,7 @@ def test_two_sets_of_contributors_are_never_both_opened() -> None:
     announced = announce(members)
     collector = collect(announced, members)
     everybody = collector.close()
-    fewer = Contributors(announced.digest, everybody.indexes[1:], everybody.contributions[1:])
+    fewer = everybody.among(everybody.indexes[1:])
     household = members[1].household
     with pytest.raises(RoundRefused, match="has not agreed"):
         household.open(fewer, collector.agreements[1:], members[1].blinding)

@@ -62,17 +62,12 @@ def fail(hub: Hub, step: Instruction, *parts: bytes) -> int:
     return response.sw
 
 
-def contribute(announced: Round, hubs: Sequence[Hub]) -> list[tuple[int, bytes]]:
-    """Return places and digests of the hubs' contributions, in order."""
+def contribute(announced: Round, hubs: Sequence[Hub]) -> dict[int, Contribution]:
+    """Return the hubs' contributions by their places."""
     made = [
         Contribution.decode(hub.take(Instruction.CONTRIBUTE, announced.encode())) for hub in hubs
     ]
-    return sorted((one.index, one.digest) for one in made)
-
-
-def listed(announced: Round, contributions: Sequence[tuple[int, bytes]]) -> Contributors:
-    indexes, digests = zip(*contributions, strict=True)
-    return Contributors(announced.digest, indexes, digests)
+    return {one.index: one for one in made}
 
 
 def status(hub: Hub, step: Instruction, *parts: bytes) -> int:
@@ -85,9 +80,9 @@ def test_an_agreement_that_is_taken_back_binds(hubs: list[Hub]) -> None:
     victim = hubs[0]
     announced = announce(hubs, bytes(32))
     contributions = contribute(announced, hubs)
-    left_out = next(i for i, _ in contributions if i != announced.index_of(victim.meter))
-    first = listed(announced, contributions)
-    second = listed(announced, [one for one in contributions if one[0] != left_out])
+    left_out = next(i for i in contributions if i != announced.index_of(victim.meter))
+    first = Contributors.of(announced.digest, contributions)
+    second = first.among(set(contributions) - {left_out})
     assert fail(victim, Instruction.AGREE, first.encode()) == FAILED
     assert status(victim, Instruction.AGREE, second.encode()) == NOT_ALLOWED
     assert status(victim, Instruction.AGREE, first.encode()) == 0x9000
@@ -107,7 +102,7 @@ def test_an_opening_that_is_taken_back_is_on_record_and_bars_other_sums(hubs: li
     [entry] = victim.device.disclosure.log.entries("aggregate")
     assert entry.facts["group"] == 6
     again = announce(hubs[:5], b"2" * 32)
-    fewer = listed(again, contribute(again, hubs[:5]))
+    fewer = Contributors.of(again.digest, contribute(again, hubs[:5]))
     assert status(victim, Instruction.AGREE, fewer.encode()) == NOT_ALLOWED
     victim.device.disclosure.log.verify()
 

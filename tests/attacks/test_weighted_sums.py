@@ -83,12 +83,9 @@ def refusals(hub: Hub) -> list[str]:
 
 def contributed(announced: Round, hubs: Sequence[Hub]) -> Contributors:
     """Let hubs contribute, and return who has."""
-    found = {
-        announced.index_of(hub.meter): hub.take(Instruction.CONTRIBUTE, announced.encode())
-        for hub in hubs
-    }
-    digests = [Contribution.decode(found[index]).digest for index in sorted(found)]
-    return Contributors(announced.digest, tuple(sorted(found)), tuple(digests))
+    made = [hub.take(Instruction.CONTRIBUTE, announced.encode()) for hub in hubs]
+    found = {one.index: one for one in map(Contribution.decode, made)}
+    return Contributors.of(announced.digest, found)
 
 
 # Operators at hubs.
@@ -160,15 +157,17 @@ def test_prices_that_differ_in_one_slot_tell_of_the_group_alone_and_end_with_the
 def test_rounds_that_were_begun_before_count_when_they_are_opened(hubs: list[Hub]) -> None:
     rounds = [announce(hubs, number.to_bytes(32, "big"), month()) for number in range(4)]
     last = rounds[-1]
-    listed = contributed(last, hubs)
-    for announced in rounds[:3]:
-        run(announced, hubs)
+    late = contributed(rounds[0], hubs)
     collector = Collector(last)
     for hub in hubs:
         collector.contribute(hub.take(Instruction.CONTRIBUTE, last.encode()))
-    assert collector.close() == listed
+    listed = collector.close()
     for hub in hubs:
         collector.agree(hub.take(Instruction.AGREE, listed.encode()))
+    for announced in rounds[1:3]:
+        run(announced, hubs)
+    run(announce(hubs, b"4" * 32, month()), hubs)
+    assert answer(hubs[0], Instruction.AGREE, late.encode()) == TOO_OFTEN
     signatures = b"".join(collector.agreements)
     for hub in hubs:
         assert answer(hub, Instruction.OPEN, listed.encode(), signatures) == TOO_OFTEN

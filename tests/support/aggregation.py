@@ -15,9 +15,9 @@ from protocols.aggregation.decryption import RegionSum
 from protocols.aggregation.dispute import Dispute
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.household import RoundHousehold
-from protocols.aggregation.loads import CertifiedLoad, commit_limbs
+from protocols.aggregation.loads import CertifiedLoad, SlotCoverage, commit_limbs
 from protocols.aggregation.members import MemberKeys, MemberSecret, MeterCertificate, RosterMember
-from protocols.aggregation.messages import Contribution, PairPoints
+from protocols.aggregation.messages import Contribution, Contributors, PairPoints
 from protocols.aggregation.paillier import Encryptor, PaillierPrivateKey
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
@@ -57,6 +57,8 @@ class Home:
     number: int
     values: list[int]
     region: str = REGION
+    missing: int = 0
+    """How many of its slots have no reading, as its certifier says."""
     household: RoundHousehold = field(init=False)
     load: CertifiedLoad = field(init=False)
     blinding: int = field(init=False)
@@ -83,15 +85,21 @@ class Home:
             MemberKeys.issue(nonce, self.meter, self.secret_for(nonce), self.certifier),
         )
 
+    def covered(self, announced: bytes) -> SlotCoverage:
+        return SlotCoverage(announced, self.meter, self.missing).signed(self.certifier)
+
+    def certified(self, announced: bytes, limbs: Sequence[int]) -> CertifiedLoad:
+        """Return the load of any limbs, as a certifier signs it that believes them."""
+        commitment = commit_limbs(limbs, self.blinding)
+        covered = self.covered(announced)
+        return CertifiedLoad.certify(covered, bytes(32), commitment, self.certifier)
+
     def contribute(self, announced: Round, crypt: Encryptor) -> bytes:
         """Return the contribution of this home's use, or of what a test has put in its place."""
         layout, digest = announced.terms.layout, announced.digest
         limbs = layout.limbs_of(announced.terms.contributed(self.values))
         self.blinding = int.from_bytes(randomness((self.number, digest))(48), "big") % ORDER
-        unsigned = CertifiedLoad(
-            digest, self.meter, bytes(32), 0, commit_limbs(limbs, self.blinding)
-        )
-        self.load = unsigned.signed(self.certifier)
+        self.load = self.certified(digest, limbs)
         secret = self.secret_for(announced.nonce)
         self.household = RoundHousehold(announced, announced.index_of(self.meter), secret)
         made = self.household.contribute(
@@ -136,6 +144,18 @@ def announce(
         about or terms(), nonce, 1_400_000_000,
         tuple(home.member(nonce) for home in members), OPERATOR,
     )  # fmt: skip
+
+
+def contributors_of(announced: Round, members: Sequence[Home], *indexes: int) -> Contributors:
+    """Return a list of these members, as their certifiers would sign it; of no contributions."""
+    covered = [members[index].covered(announced.digest) for index in indexes]
+    return Contributors(
+        announced.digest,
+        indexes,
+        (bytes(32),) * len(indexes),
+        tuple(one.missing for one in covered),
+        tuple(one.signature for one in covered),
+    )
 
 
 def collect(announced: Round, members: Sequence[Home], dropped: Collection[int] = ()) -> Collector:

@@ -3,7 +3,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hub.installer import Installer, build_package
 from hub.machine.machine import AppletMachine
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
+from hub.readings import ReadingFlag
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.members import MeterCertificate, RosterMember
 from protocols.aggregation.messages import Contributors
@@ -94,7 +95,9 @@ def make_hub(
     cap: bytes,
     known: Period = KNOWN,
     slot_minutes: int = 15,
+    gap: range = range(0),
 ) -> Hub:
+    """Make a hub that knows a period; in `gap`, seconds of the epoch, its meter is dark."""
     description = Description(
         emulated_meter_id(number), (ACTIVE_ENERGY_IMPORT,), "Europe/London", slot_minutes
     )
@@ -103,7 +106,11 @@ def make_hub(
     (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
     trust(device, AUTHORITY)
     house = SyntheticHousehold("Europe/London", seed=number)
-    readings = house.readings(known.first, known.last)
+    readings = [
+        replace(one, flags=ReadingFlag.RESUMED) if one.time == gap.stop else one
+        for one in house.readings(known.first, known.last)
+        if one.time not in gap
+    ]
     device.main.vault.append(device.main.channel, readings)
     device.main.certify()
     card = device.card(machine)

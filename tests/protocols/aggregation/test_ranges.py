@@ -10,7 +10,6 @@ from protocols.aggregation.collector import Collector
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.errors import ContributionRefused, Fault, MalformedMessage, SumRefused
 from protocols.aggregation.load_ranges import prove_ranges, ranges_check
-from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.messages import Contribution
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.round import Round
@@ -49,10 +48,7 @@ def test_a_round_with_proved_ranges_opens_to_the_plain_sum() -> None:
 def certified(limbs: list[int], announced: Round, home: Home) -> tuple[Home, list[int]]:
     """Let a lying certifier sign any limbs."""
     home.contribute(announced, encryptor())
-    unsigned = CertifiedLoad(
-        announced.digest, home.meter, bytes(32), 0, commit_limbs(limbs, home.blinding)
-    )
-    home.load = unsigned.signed(home.certifier)
+    home.load = home.certified(announced.digest, limbs)
     return home, limbs
 
 
