@@ -22,6 +22,8 @@ from protocols.aggregation.collector import Batch, Collector
 from protocols.aggregation.messages import Contributors
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.service import Concentrator
+from utility_server.grid.line_identity import LineIdentity
+from utility_server.grid.pinned_line import LineKeys
 
 VICTIM: Final = 0
 FEW: Final = 2
@@ -108,12 +110,9 @@ KINDS: Final = tuple(COLLECTORS)
 
 
 def serve() -> None:
-    """Serve as `meterlet concentrator serve --json` does; arguments: kind, hubs, operator."""
-    kind, hubs, operator = sys.argv[1:]
-    concentrator = Concentrator(
-        Path(hubs),
-        public_key(Path(operator)).public_bytes_raw(),
-        Hubs(16, 60.0),
-        collector=COLLECTORS[kind],
-    )
-    run(concentrator, "127.0.0.1", 0, "meterlet.concentrator.serve/1")
+    """Serve as `meterlet concentrator serve` does; arguments: kind, folder, hubs, operator."""
+    kind, folder, hubs, operator = sys.argv[1:]
+    peer = public_key(Path(operator)).public_bytes_raw()
+    concentrator = Concentrator(Path(hubs), peer, Hubs(16, 60.0), collector=COLLECTORS[kind])
+    keys = LineKeys(LineIdentity.open(Path(folder)).key, peer)
+    run(concentrator, keys, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

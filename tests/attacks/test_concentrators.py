@@ -22,11 +22,9 @@ from tests.support.aggregation import (
     public_of,
 )
 from tests.support.region import Region, built
-from tests.support.stand_in import StandIn, running
-from tests.support.waiting import PATIENCE
+from tests.support.stand_in import StandIn, line_to, running
 from utility_server.errors import CannotVerify
 from utility_server.grid.concentrator.errors import ConcentratorRefused
-from utility_server.grid.rpc import Connection
 from utility_server.grid.trustee import Trustee
 
 
@@ -200,7 +198,7 @@ def test_a_trustee_opens_no_part_of_a_sum_that_not_all_dispute(region: Region, f
         case "operator":
             trustee.operator = public_of(bytes(32))
     evidence = contributions + [one.encode() for one in points]
-    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
+    with running(trustee) as address, line_to(address) as line:
         if flaw != "nobody":
             with pytest.raises(ConcentratorRefused):
                 list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
@@ -216,7 +214,7 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
     contributors = collector.close()
     evidence = [one.encode() for one in collector.evidence()]
     evidence += [home.household.pair_points(contributors).encode() for home in members]
-    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
+    with running(trustee) as address, line_to(address) as line:
         list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
         assert [name for name, _ in line.ask("part", announced.digest, b"\0\1\0\6")] == [
             "halves", "done",
@@ -227,7 +225,7 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
 
 def disputable(region: Region, members: Sequence[Home]) -> tuple[Round, Collector]:
     announced = Round.announce(
-        region.terms, NONCE, 1_400_000_000, tuple(home.member() for home in members),
+        region.terms, NONCE, 1_362_003_600, tuple(home.member() for home in members),
         region.workspace.signing.private_bytes_raw(),
     )  # fmt: skip
     return announced, collect(announced, members)
@@ -251,7 +249,7 @@ def test_a_trustee_helps_to_open_nothing_but_one_sum_of_a_real_group(
             trustee.authorities = (public_of(bytes(32)),)
         case "product":
             contributions = contributions[:-1]
-    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
+    with running(trustee) as address, line_to(address) as line:
         if flaw == "again":
             first = line.ask("halves", announced.encode(), products, *contributions)
             assert [name for name, _ in first] == ["halves", "done"]

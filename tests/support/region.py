@@ -24,15 +24,14 @@ from tests.support.mdms import new_mdms
 from tests.support.stand_in import (
     StandIn,
     asking,
+    line_to,
     listed,
     listening,
     running,
 )
-from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.service import Concentrator
 from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
-from utility_server.grid.rpc import Connection
 from utility_server.grid.trustee import Trustee
 
 
@@ -55,10 +54,10 @@ class Region:
     ) -> RoundOutcome:
         with ExitStack() as stack:
             address = stack.enter_context(running(self.concentrator))
-            line, second = stack.enter_context(Connection.open(address, PATIENCE)), None
+            line, second = stack.enter_context(line_to(address)), None
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
-                second = stack.enter_context(Connection.open(address, PATIENCE))
+                second = stack.enter_context(line_to(address))
             runner = RoundRunner(self.workspace, line, trustee=second, is_again=is_again)
             return runner.run(about or self.terms)
 
@@ -67,7 +66,7 @@ class Region:
         assert isinstance(self.workspace.paillier, PaillierPrivateKey)
         self.workspace.paillier, share = split_key(self.workspace.paillier, os.urandom)
         operator = self.workspace.signing.public_key().public_bytes_raw()
-        return Trustee(share, operator, (public_of(AUTHORITY),), 5)
+        return Trustee(share, operator, (public_of(AUTHORITY),), 5, now=self.workspace.now)
 
     def expected(self, *dropped: int) -> tuple[int, ...]:
         return plain_sum([hub.home for n, hub in enumerate(self.hubs) if n not in dropped])

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -36,6 +36,7 @@ from utility_server.grid.concentrator.errors import ConcentratorRefused, LineErr
 from utility_server.grid.mdms.group_value import GroupValue
 from utility_server.grid.mdms.rounds import Absence, RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.pinned_line import LineKeys
 from utility_server.grid.rpc import Connection, Item, Message, encode, receive
 from utility_server.head_end import Address
 from utility_server.retail.group_settlement import weighting_of
@@ -44,7 +45,7 @@ SOCKET: Final = "mdms.sock"
 LONGEST_PATH: Final = 100
 LINE_SECONDS: Final = 600
 ASKING_SECONDS: Final = 10
-"""How long who knocks may take to say what it wants, and to take each line of the answer."""
+"""How long who knocks may take in all to say what it wants, and to take each line of the answer."""
 _KINDS: Final = {
     "verification": VerificationFailed,
     "unverifiable": CannotVerify,
@@ -144,12 +145,43 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedPeer:
+    """A server that the MDMS asks: where it is, and the key that it has to hold."""
+
+    address: Address
+    key: bytes
+    """An Ed25519 public key."""
+
+    def line(self, workspace: Mdms) -> AbstractContextManager[Connection]:
+        """Connect to it as this MDMS; raise `LineError` if it is not there, or somebody else."""
+        return Connection.open(self.address, LINE_SECONDS, LineKeys(workspace.signing, self.key))
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Who knocked, as long as it listens."""
+
+    peer: socket.socket
+    has_left: bool = False
+
+    def say(self, data: bytes) -> None:
+        """Send what fits into a few seconds; who does not read, or has left, is told no more."""
+        if self.has_left:
+            return
+        try:
+            self.peer.settimeout(ASKING_SECONDS)  # of `sendall`, for all of the data
+            self.peer.sendall(data)
+        except OSError:
+            self.has_left = True  # an operator who has left does not stop the round
+
+
+@dataclass(frozen=True, slots=True)
 class MdmsServer:
     """Where operators of the same computer knock."""
 
     folder: Path
-    concentrator: Address
-    trustee: Address | None = None
+    concentrator: PinnedPeer
+    trustee: PinnedPeer | None = None
 
     def serve(self, ready: Callable[[Path], None]) -> None:
         """Answer one operator after the other until interrupted or terminated."""
@@ -177,30 +209,24 @@ class MdmsServer:
                 path.unlink(missing_ok=True)
 
     def _attend(self, peer: socket.socket) -> None:
-        peer.settimeout(ASKING_SECONDS)
-        request = Request.of(receive(peer))
-
-        def say(line: str) -> None:
-            # An operator who has left does not stop the round.
-            with suppress(OSError):
-                peer.sendall(encode("said", line))
-
+        request = Request.of(receive(peer, ASKING_SECONDS))
+        listener = _Listener(peer)
         try:
-            facts = self._run(request, say)
+            facts = self._run(request, lambda line: listener.say(encode("said", line)))
             answer = [encode("outcome", json.dumps(facts)), encode("done")]
         except UtilityError as error:
             answer = [encode("error", _kind(error), str(error))]
-        peer.sendall(b"".join(answer))
+        listener.say(b"".join(answer))
 
     def _run(self, request: Request, say: Callable[[str], None]) -> dict[str, Any]:
         # Opened for each round, since the keys may have been rotated.
         with ExitStack() as stack:
             workspace = stack.enter_context(Mdms.open(self.folder))
             terms = request.terms(workspace)
-            connection = stack.enter_context(Connection.open(self.concentrator, LINE_SECONDS))
+            connection = stack.enter_context(self.concentrator.line(workspace))
             trustee = None
             if self.trustee is not None:
-                trustee = stack.enter_context(Connection.open(self.trustee, LINE_SECONDS))
+                trustee = stack.enter_context(self.trustee.line(workspace))
             outcome = RoundRunner(workspace, connection, say, trustee, request.is_again).run(terms)
         return outcome_json(outcome)
 

@@ -16,7 +16,7 @@ from tests.support.command import serving
 from tests.support.mdms import aggregate, new_mdms
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import LineError
-from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, Request, ask
+from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, PinnedPeer, Request, ask
 from utility_server.grid.rpc import encode
 from utility_server.head_end import Address
 
@@ -28,7 +28,7 @@ SPOT = PriceIndex(
     "spot", 1, "EUR", "EUR/MWh", "UTC",
     PriceSeries(NEXT_DAY.bounds("Europe/Berlin")[0] - 3600 * 23, 3600, tuple(range(48))),
 )  # fmt: skip
-NOWHERE = Address("127.0.0.1", 1)
+NOWHERE = PinnedPeer(Address("127.0.0.1", 1), bytes(32))
 
 pytestmark = pytest.mark.process
 
@@ -39,7 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("m") / "mdms"
     with new_mdms(folder) as workspace:
         workspace.store.add(aggregate(DAY.first, 1))
-    with serving("mdms", "serve", "--mdms", folder, "--concentrator", NOWHERE) as said:
+    options = "--concentrator", NOWHERE.address, "--concentrator-key", folder / "public.pem"
+    with serving("mdms", "serve", "--mdms", folder, *options) as said:
         assert said["socket"] == str(folder / SOCKET)
         yield folder
     assert not (folder / SOCKET).exists()
