@@ -90,11 +90,13 @@ def listening(hubs: Sequence[StandIn]) -> Iterator[list[Address]]:
         hub: StandIn, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         frames = ApduFrameDecoder()
-        while chunk := await reader.read(1 << 16):
-            for apdu in frames.feed(chunk):
-                writer.write(encode_frame(hub.transmit(apdu)))
-                await writer.drain()
-        writer.close()
+        try:
+            while chunk := await reader.read(1 << 16):
+                for apdu in frames.feed(chunk):
+                    writer.write(encode_frame(hub.transmit(apdu)))
+                    await writer.drain()
+        finally:
+            writer.close()
 
     async def start() -> list[Address]:
         addresses = []
@@ -128,6 +130,7 @@ def loop_in_thread() -> Iterator[Callable[[Any], Any]]:
         for task in asyncio.all_tasks(loop):
             task.cancel()
             with_cancelled(loop, task)
+        loop.run_until_complete(asyncio.sleep(0))  # in which lines are closed
         loop.close()
 
 

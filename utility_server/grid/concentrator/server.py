@@ -150,6 +150,9 @@ async def serve(
                 await writer.wait_closed()
         except (ConnectionError, TimeoutError):
             pass  # the peer left, fell silent or fetches nothing
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
         except _Stranger as stranger:
             guests.count_stranger(str(stranger))
         except LineError as error:
@@ -169,6 +172,7 @@ async def serve(
             guest.writer.transport.abort()
             guest.task.cancel()
         await asyncio.gather(*(guest.task for guest in left), return_exceptions=True)
+        await asyncio.sleep(0)  # in which the lines that were hung up on are closed
 
 
 class _Stranger(Exception):
