@@ -42,6 +42,8 @@ class RegionSum:
     of the currency."""
     meters: tuple[bytes, ...]
     """Whose use it is the sum of."""
+    incomplete: dict[bytes, int]
+    """Those of them who lack readings, and of how many slots."""
     missing_slots: int
     """Slots of all households together that are missing, and counted as 0."""
 
@@ -103,6 +105,7 @@ def decrypt_product(
     return RegionSum(
         announced.terms.revealed(values, size),
         tuple(announced.members[index].meter for index in batch.contributors.indexes),
+        {load.meter: load.missing for load in batch.loads if load.missing},
         sum(load.missing for load in batch.loads),
     )
 

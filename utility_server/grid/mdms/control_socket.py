@@ -16,13 +16,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from protocols.aggregation.errors import MalformedMessage, PackingRefused
-from protocols.aggregation.round import RoundTerms
+from protocols.aggregation.round import CHEAP_PROVED_BITS, RoundTerms
 from protocols.aggregation.weighting import Weighting
 from protocols.metrology import GridError, Period
 from tariffs import PriceIndex, TariffError
@@ -46,6 +46,8 @@ LONGEST_PATH: Final = 100
 LINE_SECONDS: Final = 600
 ASKING_SECONDS: Final = 10
 """How long who knocks may take in all to say what it wants, and to take each line of the answer."""
+_WHERE_CHEAP: Final = 2
+"""In a request's place of 0 or 1: ranges are proved where that is cheap."""
 _KINDS: Final = {
     "verification": VerificationFailed,
     "unverifiable": CannotVerify,
@@ -65,7 +67,8 @@ class Request:
     value_bits: int
     exponent_bits: int = 0
     """Of the randomness of encryption; 0 for half the key's length."""
-    are_ranges_proved: bool = False
+    are_ranges_proved: bool | None = None
+    """Whether homes prove that their values fit their bits; None: where that is cheap."""
     index: bytes = b""
     """The document of the price index that uses are weighed with; empty for a load curve."""
     is_again: bool = False
@@ -83,7 +86,7 @@ class Request:
             self.resolution_minutes,
             self.value_bits,
             self.exponent_bits,
-            int(self.are_ranges_proved),
+            _WHERE_CHEAP if self.are_ranges_proved is None else int(self.are_ranges_proved),
             *weighed,
         )
 
@@ -104,14 +107,15 @@ class Request:
                 int(resolution),
                 int(bits),
                 int(exponent),
-                (0 | 1) as proved,
+                (0 | 1 | 2) as proved,
             ):
                 try:
                     period = Period(date.fromisoformat(first), date.fromisoformat(last))
                 except (ValueError, GridError) as error:
                     raise LineError(str(error)) from None
+                are_proved = None if proved == _WHERE_CHEAP else bool(proved)
                 return cls(
-                    region, register, period, zone, resolution, bits, exponent, bool(proved),
+                    region, register, period, zone, resolution, bits, exponent, are_proved,
                     index, bool(again),
                 )  # fmt: skip
             case _:
@@ -121,7 +125,7 @@ class Request:
         """Return the round's terms; raise `CannotVerify` where there are none like that."""
         key = workspace.paillier.public_key
         try:
-            return RoundTerms(
+            terms = RoundTerms(
                 self.region,
                 self.register,
                 self.period,
@@ -131,11 +135,14 @@ class Request:
                 16,
                 self.exponent_bits or key.bits // 2,
                 key,
-                self.are_ranges_proved,
+                bool(self.are_ranges_proved),
                 self._weighting(),
             )
         except (MalformedMessage, PackingRefused, GridError, TariffError) as error:
             raise CannotVerify(f"no such round: {error}") from None
+        if self.are_ranges_proved is None and terms.range_bits <= CHEAP_PROVED_BITS:
+            return replace(terms, are_ranges_proved=True)
+        return terms
 
     def _weighting(self) -> Weighting | None:
         if not self.index:
@@ -280,6 +287,10 @@ def outcome_json(outcome: RoundOutcome) -> dict[str, Any]:
         "roster": outcome.roster,
         "homes": len(outcome.meters),
         "meters": [meter.hex() for meter in outcome.meters],
+        "incomplete": [
+            {"meter": meter.hex(), "missing_slots": missing}
+            for meter, missing in outcome.incomplete.items()
+        ],
         "sums_wh": None,
         "absent": list(map(_absence, outcome.absent)),
         "refused": list(map(_absence, outcome.refused)),

@@ -62,6 +62,8 @@ class RoundOutcome:
     """Whether it was stored already, and no hub was asked."""
     meters: tuple[bytes, ...] = ()
     """Whose use it is the sum of."""
+    incomplete: dict[bytes, int] = field(default_factory=dict)
+    """Those of them who lack readings, and of how many slots: no group counts them."""
     roster: int = 0
     absent: list[Absence] = field(default_factory=list)
     """Who did not answer: drop-outs."""
@@ -220,7 +222,7 @@ class RoundRunner:
 
     def _store(self, announced: Round, opened: RegionSum) -> None:
         terms = announced.terms
-        self.outcome.meters = opened.meters
+        self.outcome.meters, self.outcome.incomplete = opened.meters, opened.incomplete
         if terms.weighting is not None:
             left = (absence.meter for absence in self.outcome.absent + self.outcome.refused)
             meters = (*left, *(member.meter for member in announced.members))

@@ -17,6 +17,7 @@ from tests.support.mdms import aggregate, new_mdms
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import LineError
 from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, PinnedPeer, Request, ask
+from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import encode
 from utility_server.head_end import Address
 
@@ -117,5 +118,29 @@ def test_where_none_serves_it_is_said(tmp_path: Path) -> None:
 
 def test_requests_come_back_as_they_went() -> None:
     weighed = request(index=b"index", is_again=True)
-    for one in (request(), request(are_ranges_proved=True, exponent_bits=256), weighed):
+    proved = request(are_ranges_proved=True, exponent_bits=256)
+    for one in (request(), proved, request(are_ranges_proved=False), weighed):
         assert Request.of(one.message()) == one
+
+
+@pytest.mark.parametrize(
+    ("days", "resolution", "wish", "proved"),
+    [
+        (1, 5, None, True),
+        (1, 15, None, True),
+        (7, 60, None, True),
+        (31, 1440, None, True),
+        (31, 15, None, False),
+        (31, 15, True, True),
+        (1, 15, False, False),
+    ],
+)
+def test_ranges_are_proved_where_that_is_cheap_or_wished(
+    folder: Path, days: int, resolution: int, wish: bool | None, proved: bool
+) -> None:
+    period = Period(date(2025, 5, 1), date(2025, 5, days))
+    with Mdms.open(folder) as workspace:
+        terms = request(period=period, resolution_minutes=resolution, are_ranges_proved=wish).terms(
+            workspace
+        )
+    assert terms.are_ranges_proved is proved
