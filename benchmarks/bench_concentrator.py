@@ -73,7 +73,8 @@ class Everybody(StandIn):
         """Make a group's round and its contributions; forget the group before."""
         about, nonce = terms(BITS, 15, DAY), number.to_bytes(32, "big")
         members = tuple(home.member(nonce) for home in group)
-        announced = Round.announce(about, nonce, int(time.time()) + 80_000, members, OPERATOR)
+        until, collector = int(time.time()) + 80_000, public_of(SERVER_SEED)
+        announced = Round.announce(about, nonce, until, collector, members, OPERATOR)
         crypt = encryptor(BITS, about.exponent_bits)
         self.made = {home.meter: home.contribute(announced, crypt) for home in group}
         self.group = {home.meter: StandIn(home) for home in group}

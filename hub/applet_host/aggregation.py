@@ -197,6 +197,9 @@ class HubAggregation:
         round_ = Round.decode(known.announced)
         if self.now() >= round_.valid_until:
             raise RoundRefused("the round is over")
+        # Before anything is put on record: a stranger's list neither counts nor fills the log.
+        if not listed.is_by(round_.collector):
+            raise RoundRefused("the list is not signed by who collects the round")
         return listed, known, round_
 
     def _opened(self, contributors: bytes) -> tuple[Contributors, Round]:

@@ -95,7 +95,7 @@ def serve(
     read_hubs(hubs)
     peer = public_key(operator).public_bytes_raw()
     keys = LineKeys(LineIdentity.open(folder).key, peer)
-    made = Concentrator(hubs, peer, Hubs(at_once, patience), most_bytes=memory * MEGABYTE)
+    made = Concentrator(hubs, peer, Hubs(at_once, patience), keys.own, most_bytes=memory * MEGABYTE)
     try:
         run(made, keys, host, port, "meterlet.concentrator.serve/1" if as_json else None)
     finally:

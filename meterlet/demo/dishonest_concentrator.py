@@ -37,6 +37,11 @@ class _Cheat(Collector):
         products = key.multiply(key.decode_ciphertexts(batch.products), factors)
         return replace(batch, products=key.encode_ciphertexts(products))
 
+    def _without(self, whole: Contributors, dropped: int) -> Contributors:
+        return self.sign(
+            whole.among([index for n, index in enumerate(whole.indexes) if n != dropped])
+        )
+
     def _contributed(self) -> list[int]:
         return self.round.terms.key.decode_ciphertexts(self.evidence()[VICTIM].ciphertexts)
 
@@ -64,7 +69,7 @@ class _LeaveOut(_Cheat):
         batch = super().batch()
         return replace(
             batch,
-            contributors=_without(batch.contributors, VICTIM),
+            contributors=self._without(batch.contributors, VICTIM),
             loads=batch.loads[1:],
             openings=batch.openings[1:],
             range_proofs=batch.range_proofs[1:],
@@ -81,7 +86,7 @@ class _Swap(_Cheat):
 class _Peek(_Cheat):
     def close(self) -> Contributors:
         whole = super().close()
-        return whole.among(whole.indexes[:FEW])
+        return self.sign(whole.among(whole.indexes[:FEW]))
 
 
 class _Split(_Cheat):
@@ -90,11 +95,7 @@ class _Split(_Cheat):
     def close(self) -> Contributors:
         whole = super().close()
         self._closings += 1
-        return whole if self._closings == 1 else _without(whole, len(whole.indexes) - 1)
-
-
-def _without(whole: Contributors, dropped: int) -> Contributors:
-    return whole.among([index for n, index in enumerate(whole.indexes) if n != dropped])
+        return whole if self._closings == 1 else self._without(whole, len(whole.indexes) - 1)
 
 
 COLLECTORS: Final[Mapping[str, type[Collector]]] = {
@@ -113,6 +114,8 @@ def serve() -> None:
     """Serve as `meterlet concentrator serve` does; arguments: kind, folder, hubs, operator."""
     kind, folder, hubs, operator = sys.argv[1:]
     peer = public_key(Path(operator)).public_bytes_raw()
-    concentrator = Concentrator(Path(hubs), peer, Hubs(16, 60.0), collector=COLLECTORS[kind])
     keys = LineKeys(LineIdentity.open(Path(folder)).key, peer)
+    concentrator = Concentrator(
+        Path(hubs), peer, Hubs(16, 60.0), keys.own, collector=COLLECTORS[kind]
+    )
     run(concentrator, keys, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

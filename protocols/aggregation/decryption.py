@@ -67,8 +67,8 @@ def require_batch(announced: Round, batch: Batch) -> None:
         raise SumRefused("the batch is of another round")
     if not count == len(batch.loads) == len(batch.openings) == len(batch.range_proofs):
         raise SumRefused("the batch has not one load and one opening for each contributor")
-    if contributors.missing != tuple(load.missing for load in batch.loads):
-        raise SumRefused("the list names other slots as missing than the loads do")
+    if not contributors.is_by(announced.collector):
+        raise SumRefused("the list of contributors is not signed by who collects the round")
     dropped = len(announced.members) - count
     for index, load, opening in zip(
         contributors.indexes, batch.loads, batch.openings, strict=True
@@ -82,6 +82,8 @@ def require_batch(announced: Round, batch: Batch) -> None:
             raise SumRefused(f"meter {meter.hex()}: its opening is for another sum")
         if len(opening.dropped_keys) != dropped:
             raise SumRefused(f"meter {meter.hex()}: not one key for each member that dropped out")
+    if contributors.missing != tuple(load.missing for load in batch.loads):
+        raise SumRefused("the list names other slots as missing than the loads do")
 
 
 def decrypt_product(

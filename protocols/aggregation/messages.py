@@ -11,7 +11,8 @@
                  PairKey        the key of one pair whose ends disagree
 
 Every message of a household is signed with its key of the round and names the round's digest; so
-whoever relays them can neither change nor mix them, and needs no key of his own.
+whoever relays them can neither change nor mix them. The list of contributors is signed by the
+concentrator that the operator has named in the round: no other one's list is agreed to.
 
 Contributions and lists of contributors of release 0.1 ("... 1") did not say to the households who
 is missing. They are refused like any other message that is not of the round.
@@ -36,7 +37,6 @@ from protocols.aggregation.wire import (
     KEY_SIZE,
     SIGNATURE_SIZE,
     SignedMessage,
-    WireMessage,
     cut,
     sized,
     written,
@@ -150,10 +150,10 @@ class Contribution(MemberMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class Contributors(WireMessage):
+class Contributors(SignedMessage):
     """Who has contributed to a round, in the roster's order, the digests of what, who is missing.
 
-    Agreements name the list by its digest.
+    Signed by the round's collector; agreements name the list by its digest.
     """
 
     LABEL: ClassVar[str] = "meterlet contributors 2"
@@ -169,7 +169,10 @@ class Contributors(WireMessage):
 
     @classmethod
     def of(cls, announced: bytes, contributions: Mapping[int, Contribution]) -> Self:
-        """Return the list of these contributions, by place, to the round of this digest."""
+        """Return the list of these contributions, by place, to the round of this digest.
+
+        It is not signed yet.
+        """
         indexes = tuple(sorted(contributions))
         listed = [contributions[index] for index in indexes]
         return cls(
@@ -181,7 +184,7 @@ class Contributors(WireMessage):
         )
 
     def among(self, indexes: Collection[int]) -> Self:
-        """Return the list of those contributors that `indexes` name."""
+        """Return the list, not signed yet, of those contributors that `indexes` name."""
         places = [place for place, index in enumerate(self.indexes) if index in indexes]
         columns = self.indexes, self.contributions, self.missing, self.coverages
         return type(self)(self.round, *(tuple(row[n] for n in places) for row in columns))  # type: ignore[arg-type]

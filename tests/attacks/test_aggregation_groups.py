@@ -12,6 +12,7 @@ from protocols.aggregation.round import Round
 from protocols.aggregation.rules import ReleasedSum, Rules
 from tests.support.aggregation import (
     AUTHORITY,
+    COLLECTOR_KEY,
     NONCE,
     OPERATOR,
     Home,
@@ -30,7 +31,7 @@ def test_invented_members_are_refused() -> None:
     members = homes(6, 24)
     invented = [Home(100 + n, [0] * 24) for n in range(5)]
     roster = (members[0].member(), *(home.member(authority=OPERATOR) for home in invented))
-    announced = Round.announce(terms(), NONCE, NOW + 1000, roster, OPERATOR)
+    announced = Round.announce(terms(), NONCE, NOW + 1000, COLLECTOR_KEY, roster, OPERATOR)
     with pytest.raises(RoundRefused, match="no authority"):
         RULES.require_round(announced, NOW)
 
@@ -40,7 +41,7 @@ def test_keys_that_the_certifier_has_not_signed_are_refused() -> None:
     honest = [home.member() for home in members]
     keys = replace(honest[0].keys, exchange=members[1].secret_for(bytes(32)).exchange_key)
     roster = (replace(honest[0], keys=keys), *honest[1:])
-    announced = Round.announce(terms(), NONCE, NOW + 1000, roster, OPERATOR)
+    announced = Round.announce(terms(), NONCE, NOW + 1000, COLLECTOR_KEY, roster, OPERATOR)
     with pytest.raises(RoundRefused, match="certifier has not signed"):
         RULES.require_round(announced, NOW)
 
@@ -49,12 +50,13 @@ def test_one_meter_cannot_be_many_members() -> None:
     honest = [home.member() for home in homes(6, 24)]
     for roster in ((*honest, honest[0]), (honest[0],)):
         with pytest.raises(MalformedMessage):
-            Round.announce(terms(), NONCE, NOW, roster, OPERATOR)
+            Round.announce(terms(), NONCE, NOW, COLLECTOR_KEY, roster, OPERATOR)
     twin = replace(honest[1].certificate, certifier=honest[0].certificate.certifier)
     with pytest.raises(MalformedMessage, match="one certifier"):
         Round.announce(
-            terms(), NONCE, NOW, (honest[0], replace(honest[1], certificate=twin)), OPERATOR
-        )
+            terms(), NONCE, NOW, COLLECTOR_KEY,
+            (honest[0], replace(honest[1], certificate=twin)), OPERATOR,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [2, 4])

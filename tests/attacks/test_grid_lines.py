@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from applets.aggregation.messages import Instruction
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.round import Round
-from tests.support.aggregation import NONCE, public_of
+from tests.support.aggregation import COLLECTOR_KEY, NONCE, public_of
 from tests.support.mdms import new_mdms
 from tests.support.region import Region, built
 from tests.support.stand_in import (
     ASKER,
     ASKER_KEYS,
+    SERVER,
     SERVER_KEYS,
     asking,
     line_to,
@@ -56,7 +57,7 @@ STRANGER = Ed25519PrivateKey.from_private_bytes(bytes([9] * 32))
 
 @pytest.fixture
 def concentrator(tmp_path: Path) -> Concentrator:
-    return Concentrator(listed(tmp_path / "hubs.json", [], []), bytes(32), asking())
+    return Concentrator(listed(tmp_path / "hubs.json", [], []), bytes(32), asking(), SERVER)
 
 
 def dial(address: Address, buffer: int = 1 << 16) -> socket.socket:
@@ -218,8 +219,8 @@ def stranger_keys() -> LineKeys:
 def announced_in(region: Region, number: int = 0) -> Round:
     members = tuple(hub.home.member(bytes([number]) + NONCE[1:]) for hub in region.hubs)
     return Round.announce(
-        region.terms, bytes([number]) + NONCE[1:], region.workspace.now() + 3600, members,
-        region.workspace.signing.private_bytes_raw(),
+        region.terms, bytes([number]) + NONCE[1:], region.workspace.now() + 3600,
+        COLLECTOR_KEY, members, region.workspace.signing.private_bytes_raw(),
     )  # fmt: skip
 
 

@@ -25,19 +25,23 @@ from protocols.proofs.group import ORDER
 
 AUTHORITY = bytes(range(32))
 OPERATOR = bytes(range(32, 64))
+COLLECTOR = bytes([2] * 32)
 REGION = "Feeder 7"
 REGISTER = bytes.fromhex("0100010800ff")
 NONCE = bytes(range(64, 96))
 DAY = Period(date(2013, 3, 4), date(2013, 3, 4))
 
 
+def public_of(seed: bytes) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+COLLECTOR_KEY = public_of(COLLECTOR)
+
+
 def randomness(seed: object) -> Callable[[int], bytes]:
     """Return bytes that look random and are the same for each run."""
     return random.Random(repr(seed)).randbytes
-
-
-def public_of(seed: bytes) -> bytes:
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
 @cache
@@ -141,7 +145,7 @@ def announce(
     members: Sequence[Home], about: RoundTerms | None = None, nonce: bytes = NONCE
 ) -> Round:
     return Round.announce(
-        about or terms(), nonce, 1_400_000_000,
+        about or terms(), nonce, 1_400_000_000, COLLECTOR_KEY,
         tuple(home.member(nonce) for home in members), OPERATOR,
     )  # fmt: skip
 
@@ -155,12 +159,12 @@ def contributors_of(announced: Round, members: Sequence[Home], *indexes: int) ->
         (bytes(32),) * len(indexes),
         tuple(one.missing for one in covered),
         tuple(one.signature for one in covered),
-    )
+    ).signed(COLLECTOR)
 
 
 def collect(announced: Round, members: Sequence[Home], dropped: Collection[int] = ()) -> Collector:
     """Return the round after all steps, without the homes of these numbers."""
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     crypt = encryptor(announced.terms.key.bits, announced.terms.exponent_bits)
     present = [home for home in members if home.number not in dropped]
     for home in present:

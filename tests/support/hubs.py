@@ -27,7 +27,15 @@ from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
-from tests.support.aggregation import AUTHORITY, OPERATOR, REGION, public_of, terms
+from tests.support.aggregation import (
+    AUTHORITY,
+    COLLECTOR,
+    COLLECTOR_KEY,
+    OPERATOR,
+    REGION,
+    public_of,
+    terms,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
@@ -159,12 +167,12 @@ def announce(
     hubs: Sequence[Hub], nonce: bytes, what: RoundTerms | None = None, until: int = NOW + 86_400
 ) -> Round:
     members = tuple(hub.member(nonce) for hub in hubs)
-    return Round.announce(what or about(), nonce, until, members, OPERATOR)
+    return Round.announce(what or about(), nonce, until, COLLECTOR_KEY, members, OPERATOR)
 
 
 def run(announced: Round, hubs: Sequence[Hub]) -> tuple[Collector, Contributors]:
     """Return the round after all steps of these hubs."""
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     for hub in hubs:
         collector.contribute(hub.take(Instruction.CONTRIBUTE, announced.encode()))
     contributors = collector.close()

@@ -14,6 +14,7 @@ from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.split_key import split_key
 from tests.support.aggregation import (
     AUTHORITY,
+    COLLECTOR_KEY,
     homes,
     plain_sum,
     private_key,
@@ -22,6 +23,7 @@ from tests.support.aggregation import (
 )
 from tests.support.mdms import new_mdms
 from tests.support.stand_in import (
+    SERVER,
     StandIn,
     asking,
     line_to,
@@ -58,7 +60,9 @@ class Region:
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
                 second = stack.enter_context(line_to(address))
-            runner = RoundRunner(self.workspace, line, trustee=second, is_again=is_again)
+            runner = RoundRunner(
+                self.workspace, line, COLLECTOR_KEY, trustee=second, is_again=is_again
+            )
             return runner.run(about or self.terms)
 
     def split(self) -> Trustee:
@@ -73,7 +77,9 @@ class Region:
 
 
 @contextmanager
-def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> Iterator[Region]:
+def built(
+    folder: Path, collector: Callable[[Round, bytes], Collector] = Collector
+) -> Iterator[Region]:
     hubs = [StandIn(home) for home in homes(7, 24)]
     authority = Ed25519PublicKey.from_public_bytes(public_of(AUTHORITY))
     with ExitStack() as stack:
@@ -86,6 +92,7 @@ def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> 
             listed(folder / "hubs.json", hubs, addresses),
             workspace.signing.public_key().public_bytes_raw(),
             asking(),
+            SERVER,
             now=lambda: 1_362_000_000,
             collector=collector,
         )

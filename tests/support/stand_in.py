@@ -23,7 +23,7 @@ from protocols.aggregation.messages import Contributors, PairPoints
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
-from tests.support.aggregation import Home, encryptor
+from tests.support.aggregation import COLLECTOR, Home, encryptor
 from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.round_commands import APPLET
@@ -141,7 +141,7 @@ def with_cancelled(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -
         return
 
 
-SERVER = Ed25519PrivateKey.from_private_bytes(bytes([2] * 32))
+SERVER = Ed25519PrivateKey.from_private_bytes(COLLECTOR)
 ASKER = Ed25519PrivateKey.from_private_bytes(bytes([3] * 32))
 """What the two ends of a line prove with who they are."""
 SERVER_KEYS = LineKeys(SERVER, ASKER.public_key().public_bytes_raw())

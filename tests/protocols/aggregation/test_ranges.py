@@ -17,6 +17,7 @@ from protocols.metrology import Period
 from protocols.proofs import FalseStatement, ProofError, verify_all
 from protocols.proofs.group import ORDER
 from tests.support.aggregation import (
+    COLLECTOR,
     Home,
     announce,
     collect,
@@ -108,7 +109,7 @@ def test_contributions_without_proof_or_with_one_too_many_are_refused_by_name() 
         made = Contribution.decode(members[0].contribute(announced, encryptor()))
         forged = replace(made, range_proof=proof).signed(members[0].secret.signing_seed)
         with pytest.raises(ContributionRefused) as refused:
-            Collector(announced).contribute(forged.encode())
+            Collector(announced, COLLECTOR).contribute(forged.encode())
         assert refused.value.fault is Fault.BAD_RANGE
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The concentrator: asks hubs, multiplies what they encrypt, hands batches to the MDMS.
 
-It holds no key and no reading: all that passes is encrypted, masked and signed by hub or
-operator. It believes only rounds that the operator has signed. Contributions are kept until the
-MDMS ends the round, at the longest until the round's time is over: they are the evidence should a
-sum not open. Of a round whose collecting is broken off nothing is kept. What is wrong with one
-hub's message is told and counted, and the round goes on.
+It holds no reading, and no key but the one that says who it is, with which it signs who has
+contributed: all that passes is encrypted, masked and signed by hub or operator. It believes only
+rounds that the operator has signed. Contributions are kept until the MDMS ends the round, at the
+longest until the round's time is over: they are the evidence should a sum not open. Of a round
+whose collecting is broken off nothing is kept. What is wrong with one hub's message is told and
+counted, and the round goes on.
 
     request                    answer
     keys region nonce          keys meter data | absent meter why ...
@@ -25,6 +26,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.aggregation.messages import Instruction
 from protocols.aggregation.collector import Collector
@@ -77,8 +80,10 @@ class Concentrator:
     operator: bytes
     """The Ed25519 key whose rounds it believes."""
     hubs: Hubs
+    signing: Ed25519PrivateKey = field(repr=False)
+    """What it signs lists of contributors with; rounds name the public key."""
     now: Callable[[], int] = lambda: int(time.time())
-    collector: Callable[[Round], Collector] = Collector
+    collector: Callable[[Round, bytes], Collector] = Collector
     most_rounds: int = MOST_ROUNDS
     most_bytes: int = MOST_BYTES
     traffic: HubTraffic = field(default_factory=HubTraffic)
@@ -238,6 +243,8 @@ class Concentrator:
             raise ConcentratorRefused(f"the announcement: {error}") from None
         if not announced.is_by(self.operator):
             raise ConcentratorRefused("the round is not signed by this concentrator's operator")
+        if announced.collector != self.signing.public_key().public_bytes_raw():
+            raise ConcentratorRefused("the round is to be collected by another concentrator")
         if announced.valid_until <= self.now():
             raise ConcentratorRefused("the round's time is over")
         if announced.digest in self._rounds:
@@ -251,7 +258,8 @@ class Concentrator:
         listed = {hub.meter: hub for hub in read_hubs(self.hubs_file)}
         members = (member.meter for member in announced.members)
         hubs = {meter: listed[meter] for meter in members if meter in listed}
-        opened = _Open(self.collector(announced), hubs, size)
+        seed = self.signing.private_bytes_raw()
+        opened = _Open(self.collector(announced, seed), hubs, size)
         self._rounds[announced.digest] = opened
         return opened
 

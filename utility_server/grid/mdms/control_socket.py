@@ -234,7 +234,9 @@ class MdmsServer:
             trustee = None
             if self.trustee is not None:
                 trustee = stack.enter_context(self.trustee.line(workspace))
-            outcome = RoundRunner(workspace, connection, say, trustee, request.is_again).run(terms)
+            outcome = RoundRunner(
+                workspace, connection, self.concentrator.key, say, trustee, request.is_again
+            ).run(terms)
         return outcome_json(outcome)
 
 

@@ -86,6 +86,8 @@ class RoundRunner:
 
     workspace: Mdms
     connection: Connection
+    collector: bytes
+    """The public key of the concentrator at its other end."""
     say: Say = lambda line: None
     trustee: Connection | None = None
     """To the holder of the key's other share, where it is split."""
@@ -112,6 +114,7 @@ class RoundRunner:
                 terms,
                 nonce,
                 self.workspace.now() + ROUND_SECONDS,
+                self.collector,
                 members,
                 self.workspace.signing.private_bytes_raw(),
             )

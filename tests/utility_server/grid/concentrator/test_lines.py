@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.stand_in import ASKER_KEYS, asking, line_to, running
+from tests.support.stand_in import ASKER_KEYS, SERVER, asking, line_to, running
 from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.errors import (
     ConcentratorError,
@@ -100,7 +100,7 @@ def test_frames_of_other_sizes_are_refused_before_they_come(size: int) -> None:
 def concentrator(tmp_path: Path) -> Concentrator:
     path = tmp_path / "hubs.json"
     path.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [GOOD]}))
-    return Concentrator(path, bytes(32), asking())
+    return Concentrator(path, bytes(32), asking(), SERVER)
 
 
 def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_served(
