@@ -111,7 +111,7 @@ class _Guests:
         """Complain of strangers, each time that there are twice as many: no log grows by them."""
         self.turned_away += 1
         if self.turned_away & (self.turned_away - 1) == 0:
-            self.complain(f"{self.turned_away} strangers turned away, the last: {why}")
+            self.complain(f"strangers turned away: {self.turned_away}; the last: {why}")
 
     def everybody(self) -> list[_Guest]:
         """Return all whose line is open."""
