@@ -129,6 +129,8 @@ class Region:
             plan.resolution_minutes,
             plan.value_bits,
             0,
+            # With proofs, the concentrator would refuse this liar; its lie is to reach the sum.
+            False if plan.cheat == "home" else None,
         )
         for line in ask(self.folder / "mdms", request):
             if isinstance(line, str):
