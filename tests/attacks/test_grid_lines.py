@@ -403,6 +403,8 @@ def test_a_round_that_is_being_collected_is_ended_by_nobody_else_and_kept_for_no
     with built(tmp_path) as region:
         region.hubs[2].silent = {Instruction.CONTRIBUTE}
         asyncio.run(main(region))
+        # Hubs that were being asked have answered before their loop ends.
+        region.concentrator.hubs._threads.shutdown(wait=True)
 
 
 # The trustee.
