@@ -2,7 +2,7 @@
 """What the platform does for an applet that takes part in sums over many households.
 
 The applet relays; it decides nothing. Here are checked: that the operator has announced the round,
-that an authority vouches for every member, that the group is as large as manifest and consent say,
+that an authority vouches for every member, that as many as manifest and consent say have readings,
 that no two sums of one time can be subtracted (`protocols.aggregation.rules`), that a round is
 contributed to once, agreed to for one set of contributors, and opened with all their signatures.
 
@@ -112,7 +112,10 @@ class HubAggregation:
             with self._noted(round_, len(listed.indexes)):
                 if known.contributors not in (None, listed.digest):
                     raise RoundRefused("a sum over other contributors was agreed to")
-                self._require_set(round_, listed)
+                released = self._require_set(round_, listed)
+            if known.contributors is None:
+                # Now it is known who has readings; a group that is too small is not agreed to.
+                self._require_consent(round_, len(released.complete))
             contribution = Contribution.decode(known.contribution).digest
             agreement = self._household(round_).agree(listed, contribution)
             self._take(lambda: self.record.agree(round_.digest, listed.digest))
@@ -136,7 +139,7 @@ class HubAggregation:
             blinding = self._register(round_).certifier.open_load(round_, self._days(round_))
             opening = self._household(round_).open(listed, signatures, blinding)
             if not known.is_open:
-                request = self._require_consent(round_, len(listed.indexes))
+                request = self._require_consent(round_, len(released.complete))
                 request = replace(request, members=members_digest(released))
                 self._take(lambda: self.disclosure.record_aggregate(request))
                 self._take(lambda: self.record.release(round_.digest, released))
@@ -213,6 +216,9 @@ class HubAggregation:
         round_ = Round.decode(known.announced)
         if self.now() >= round_.valid_until:
             raise RoundRefused("the round is over")
+        # Before anything is put on record: a stranger's list neither counts nor fills the log.
+        if not listed.is_by(round_.collector):
+            raise RoundRefused("the list is not signed by who collects the round")
         return listed, known, round_
 
     def _opened(self, contributors: bytes) -> tuple[Contributors, Round]:

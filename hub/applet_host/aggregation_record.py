@@ -57,6 +57,10 @@ AGGREGATION_COMPONENT: Final = Component(
         BEGIN SELECT RAISE(ABORT, 'released sums are append-only'); END;
         """,
         _seal_rounds,
+        # Of sums opened before, it is not known who had all readings: nobody counts.
+        """
+        ALTER TABLE aggregation_release ADD COLUMN complete BLOB NOT NULL DEFAULT x'';
+        """,
     ),
 )
 
@@ -140,17 +144,27 @@ class RoundRecord:
                 "UPDATE aggregation_round SET is_open = 1 WHERE digest = ?", (digest,)
             )
             connection.execute(
-                "INSERT INTO aggregation_release (begin, end, members) VALUES (?, ?, ?)",
-                (released.begin, released.end, b"".join(sorted(released.members))),
+                "INSERT INTO aggregation_release (begin, end, members, complete)"
+                " VALUES (?, ?, ?, ?)",
+                (
+                    released.begin,
+                    released.end,
+                    b"".join(sorted(released.members)),
+                    b"".join(sorted(released.complete)),
+                ),
             )
 
     def releases(self, begin: int, end: int) -> list[ReleasedSum]:
         """Return the opened sums that have time in common with [begin, end)."""
         rows = self.database.connection.execute(
-            "SELECT begin, end, members FROM aggregation_release WHERE begin < ? AND end > ?",
+            "SELECT begin, end, members, complete FROM aggregation_release"
+            " WHERE begin < ? AND end > ?",
             (end, begin),
         )
-        return [ReleasedSum(first, last, _names(members)) for first, last, members in rows]
+        return [
+            ReleasedSum(first, last, _names(members), _names(complete))
+            for first, last, members, complete in rows
+        ]
 
     def under_way(self, now: int) -> int | None:
         """Return until when rounds go on that the hub has contributed to; None if none does."""
@@ -167,9 +181,11 @@ class RoundRecord:
 
 
 def members_digest(released: ReleasedSum) -> bytes:
-    """Return what stands in the log for the households of a sum and its time."""
-    times = struct.pack(">qq", released.begin, released.end)
-    return sha256(times + b"".join(sorted(released.members))).digest()
+    """Return what stands in the log for a sum: its time, its households, and who of them counts."""
+    # How many there are of the first says where the second begin.
+    head = struct.pack(">qqI", released.begin, released.end, len(released.members))
+    names = b"".join(sorted(released.members)) + b"".join(sorted(released.complete))
+    return sha256(head + names).digest()
 
 
 def _names(data: bytes) -> frozenset[bytes]:

@@ -18,7 +18,7 @@ from hub.certifier.errors import OutOfOrder
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, slot_uses
 from hub.readings import Reading
-from protocols.aggregation.loads import CertifiedLoad, commit_limbs
+from protocols.aggregation.loads import CertifiedLoad, SlotCoverage, commit_limbs
 from protocols.aggregation.members import MemberKeys, MemberSecret
 from protocols.aggregation.round import Round, values_at_resolution
 from protocols.metrology import (
@@ -126,8 +126,8 @@ class Certifier:
         days = hashlib.sha256(b"".join(done.day.digest for done in certifications)).digest()
         missing = sum(done.use.states.count(SlotState.MISSING) for done in certifications)
         commitment = commit_limbs(limbs, self._load_blinding(certifications, digest, limbs))
-        load = CertifiedLoad(digest, self.series.meter, days, missing, commitment)
-        return limbs, load.signed(self.keys.signing_seed)
+        covered = SlotCoverage(digest, self.series.meter, missing)
+        return limbs, CertifiedLoad.certify(covered, days, commitment, self.keys.signing_seed)
 
     def open_load(self, announced: Round, certifications: Sequence[Certification]) -> int:
         """Return the blinding of `certify_load`'s commitment; the hub shows it masked only."""

@@ -157,7 +157,7 @@ class AggregateRequest:
     values: int
     """How many numbers the sum has."""
     group: int
-    """Over how many households it goes."""
+    """Over how many households it goes; of a list of contributors, those with all readings."""
     weights: Weights | None = None
     """Of a sum that is one number; None for a curve."""
     members: bytes = b""

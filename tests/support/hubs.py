@@ -3,7 +3,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hub.installer import Installer, build_package
 from hub.machine.machine import AppletMachine
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
+from hub.readings import ReadingFlag
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.members import MeterCertificate, RosterMember
 from protocols.aggregation.messages import Contributors
@@ -26,7 +27,15 @@ from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
-from tests.support.aggregation import AUTHORITY, OPERATOR, REGION, public_of, terms
+from tests.support.aggregation import (
+    AUTHORITY,
+    COLLECTOR,
+    COLLECTOR_KEY,
+    OPERATOR,
+    REGION,
+    public_of,
+    terms,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
@@ -94,7 +103,9 @@ def make_hub(
     cap: bytes,
     known: Period = KNOWN,
     slot_minutes: int = 15,
+    gap: range = range(0),
 ) -> Hub:
+    """Make a hub that knows a period; in `gap`, seconds of the epoch, its meter is dark."""
     description = Description(
         emulated_meter_id(number), (ACTIVE_ENERGY_IMPORT,), "Europe/London", slot_minutes
     )
@@ -103,7 +114,11 @@ def make_hub(
     (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
     trust(device, AUTHORITY)
     house = SyntheticHousehold("Europe/London", seed=number)
-    readings = house.readings(known.first, known.last)
+    readings = [
+        replace(one, flags=ReadingFlag.RESUMED) if one.time == gap.stop else one
+        for one in house.readings(known.first, known.last)
+        if one.time not in gap
+    ]
     device.main.vault.append(device.main.channel, readings)
     device.main.certify()
     card = device.card(machine)
@@ -152,12 +167,12 @@ def announce(
     hubs: Sequence[Hub], nonce: bytes, what: RoundTerms | None = None, until: int = NOW + 86_400
 ) -> Round:
     members = tuple(hub.member(nonce) for hub in hubs)
-    return Round.announce(what or about(), nonce, until, members, OPERATOR)
+    return Round.announce(what or about(), nonce, until, COLLECTOR_KEY, members, OPERATOR)
 
 
 def run(announced: Round, hubs: Sequence[Hub]) -> tuple[Collector, Contributors]:
     """Return the round after all steps of these hubs."""
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     for hub in hubs:
         collector.contribute(hub.take(Instruction.CONTRIBUTE, announced.encode()))
     contributors = collector.close()

@@ -63,6 +63,8 @@ class RoundOutcome:
     """Whether it was stored already, and no hub was asked."""
     meters: tuple[bytes, ...] = ()
     """Whose use it is the sum of."""
+    incomplete: dict[bytes, int] = field(default_factory=dict)
+    """Those of them who lack readings, and of how many slots: no group counts them."""
     roster: int = 0
     absent: list[Absence] = field(default_factory=list)
     """Who did not answer: drop-outs."""
@@ -85,6 +87,8 @@ class RoundRunner:
 
     workspace: Mdms
     connection: Connection
+    collector: bytes
+    """The public key of the concentrator at its other end."""
     say: Say = lambda line: None
     trustee: Connection | None = None
     """To the holder of the key's other share, where it is split."""
@@ -111,6 +115,7 @@ class RoundRunner:
                 terms,
                 nonce,
                 self.workspace.now() + ROUND_SECONDS,
+                self.collector,
                 members,
                 self.workspace.signing.private_bytes_raw(),
             )
@@ -227,7 +232,7 @@ class RoundRunner:
 
     def _store(self, announced: Round, opened: RegionSum) -> None:
         terms = announced.terms
-        self.outcome.meters = opened.meters
+        self.outcome.meters, self.outcome.incomplete = opened.meters, opened.incomplete
         if terms.weighting is not None:
             left = (absence.meter for absence in self.outcome.absent + self.outcome.refused)
             meters = (*left, *(member.meter for member in announced.members))
