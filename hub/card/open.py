@@ -11,8 +11,10 @@ from typing import Self
 
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.commands.issued_keys import issue_keys
+from hub.card.commands.pin import give_all_tries
 from hub.card.connection import CardConnection
 from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry
+from hub.card.line import Line
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.state import CardParts
 from hub.vault.database import Database
@@ -73,9 +75,20 @@ class Card(CardParts):
         query = "SELECT 1 FROM card_entry WHERE kind = 1"
         return database.connection.execute(query).fetchone() is not None
 
-    def connect(self) -> CardConnection:
-        """Begin a conversation: the card is inserted, the default application selected."""
-        return CardConnection(self)
+    def connect(self, line: Line = Line.READER) -> CardConnection:
+        """Begin a conversation: the card is inserted, the default application selected.
+
+        `line` is what it comes in over; on a port nothing is selected.
+        """
+        return CardConnection(self, line)
+
+    def unblock(self) -> tuple[int, bool]:
+        """Give key sets and PIN all their attempts again, for the resident who holds the hub.
+
+        Returns how many key sets had lost attempts, and whether the PIN had.
+        """
+        with self.turn(), self.database.transaction():
+            return self.keys.clear_all_failures(), give_all_tries(self)
 
     def entries(self) -> Sequence[RegistryEntry]:
         """Return the registry, oldest entry first."""

@@ -12,6 +12,7 @@ from itertools import count
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager
 from hub.card.keys.certificates import Certificates
+from hub.card.keys.challenges import ChallengeCounters
 from hub.card.keys.keystore import KeyStore
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
@@ -35,6 +36,7 @@ class CardParts:
         self.profile = profile
         self.registry = Registry(database)
         self.keys = KeyStore(database, storage_key, random)
+        self.challenges = ChallengeCounters(self.keys)
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)

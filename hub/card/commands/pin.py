@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The global PIN: the one cardholder verification method of the card (GPCS 2.3.1, 8.3).
 
-    VERIFY                00 20 00 00 [PIN]     anyone; without data it tells the tries left (63Cx)
+    VERIFY                00 20 00 00 [PIN]     anyone in the house: over a network somebody else could
+                                                use up the resident's tries; without data it tells
+                                                the tries left (63Cx)
     CHANGE REFERENCE DATA 80 24 01 00 PIN       a host that has authenticated to a domain with the
     RESET RETRY COUNTER   80 2C 03 00           CVM management privilege
 
@@ -29,6 +31,8 @@ _TRIES_LEFT: Final = 0x63C0
 def verify(card: CardParts, call: CardCall) -> ResponseApdu:
     """Compare a PIN, or tell how many tries are left."""
     command = call.command
+    if not call.channel.line.is_in_the_house:
+        raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the PIN is shown at the local reader")
     if command.p1 or command.p2:
         raise CardRefusal(Sw.WRONG_P1_P2, "VERIFY knows the global PIN only, P2 00")
     sealed = card.registry.find_property(_PIN)
@@ -77,6 +81,14 @@ def reset_retry_counter(card: CardParts, call: CardCall) -> ResponseApdu:
     _set_tries(card, TRIES)
     call.conversation.holder_verified = False
     return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def give_all_tries(card: CardParts) -> bool:
+    """Give a PIN that is set all its tries again; return whether it had lost some."""
+    if card.registry.find_property(_PIN) is None or _tries_left(card) == TRIES:
+        return False
+    _set_tries(card, TRIES)
+    return True
 
 
 def _require_manager(call: CardCall) -> None:
