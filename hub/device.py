@@ -40,7 +40,12 @@ from hub.card.open import Card
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
 from hub.certifier import Certifier, CertifierKeys
-from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.disclosure import (
+    CONSENT_COMPONENT,
+    LOG_COMPONENT,
+    STRANGERS_COMPONENT,
+    Disclosure,
+)
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT
@@ -68,6 +73,7 @@ COMPONENTS: Final = (
     CARD,
     CONSENT_COMPONENT,
     LOG_COMPONENT,
+    STRANGERS_COMPONENT,
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,

@@ -1,47 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hub on a network: APDUs in length-prefixed frames, one card connection for each peer.
 
-Nothing here is secret or trusted: whoever connects can do what anyone with a card in a reader
-can, and the card's secure channels decide the rest. Limits keep a peer from filling memory or
-holding a place for ever: an APDU must be whole, and its answer fetched, within a minute, whatever
-the pace; where all places are taken, whoever has asked nothing for longest gives way to a newcomer.
+Nothing here is secret or trusted: anybody may connect, and the card's secure channels decide the
+rest (`hub.card.line`). Whoever has not authenticated is a stranger. Limits keep strangers from
+filling memory, disk or places, and from keeping out recipients:
+
+    places    `MOST_STRANGERS` for strangers, `MOST_PER_SOURCE` of one source (`hub.network_source`);
+              a newcomer takes the place of whoever has waited longest, from the source that has
+              most. `MOST_KNOWN` others are for whoever has authenticated, or comes from where a
+              recipient did; no stranger from elsewhere takes one.
+    time      an APDU is whole, and its answer fetched, within a minute; from a stranger within
+              `STRANGER_SECONDS`, and it leaves or authenticates within `STRANGER_LIFE_SECONDS`. The
+              time that the hub works for others does not count.
+    work      `MOST_COMMANDS` of a stranger on one connection, and so many connections a minute
+              (`hub.callers`). The answer to a wrong authentication is held back, longer each time.
+    memory    `MOST_HELD` bytes of unfinished commands of strangers, `MAX_COMMAND` of one source.
+    disk      strangers are counted by the day; a recipient's connection is an entry of the log.
 """
 
 import asyncio
+import math
 import os
 import socket
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from errno import EINVAL
 from typing import Final
 
+from hub.callers import Callers
+from hub.card.connection import MAX_COMMAND, CardConnection
+from hub.card.line import Line
 from hub.card.open import Card
-from hub.disclosure import Disclosure
+from hub.disclosure import Disclosure, StrangerCounts
 from hub.errors import HubError
+from hub.network_source import source_of
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
 from protocols.iso7816.errors import MalformedFrame
 
 IDLE_SECONDS: Final = 60
+STRANGER_SECONDS: Final = 20
+STRANGER_LIFE_SECONDS: Final = 120
 PATIENCE_SECONDS: Final = 2
-"""How long a peer that has asked nothing keeps its place when others want it."""
-MOST_CONNECTIONS: Final = 16
+"""How long an authenticated peer that has asked nothing keeps its place when others want it."""
+MOST_KNOWN: Final = 16
+MOST_STRANGERS: Final = 16
+MOST_PER_SOURCE: Final = 4
+MOST_COMMANDS: Final = 32
+MOST_HELD: Final = 1 << 26
 TICK_SECONDS: Final = 30
 _CHUNK: Final = 1 << 16
 
 
+class _StrangerTiresUs(Exception):
+    """A stranger has asked or sent too much on one connection."""
+
+
 @dataclass(slots=True)
+class _Moment:
+    """A moment, and for how long the hub had worked by then; seconds of the loop's clock."""
+
+    time: float
+    worked: float
+
+
+@dataclass(slots=True, eq=False)
 class _OpenConnection:
     """An open connection."""
 
     task: asyncio.Task[None]
+    writer: asyncio.StreamWriter
+    connection: CardConnection
     host: str
+    source: str
+    is_known: bool
+    """Whether it authenticated, or came from where a recipient did."""
+    began: _Moment
+    answered: _Moment
+    """When its last APDU was answered."""
     received: int = 0
     sent: int = 0
-    last_asked: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-    """When its last APDU was answered, by the loop's clock."""
     is_over: bool = False
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nobody has shown a key yet."""
+        return not self.connection.has_authenticated
 
 
 class _OpenConnections:
@@ -49,71 +95,177 @@ class _OpenConnections:
 
     def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
         self._card, self._disclosure, self._complain = card, disclosure, complain
-        self._open: dict[asyncio.StreamWriter, _OpenConnection] = {}
+        self._callers = Callers(disclosure.strangers.known_sources())
+        self._counts = StrangerCounts()
+        self._open: list[_OpenConnection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._worked = 0.0
+        """For how many seconds the hub has worked for peers."""
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
         task, address = asyncio.current_task(), writer.get_extra_info("peername")
-        if task is None or address is None or not self._has_room():
+        if task is None or address is None:
             writer.transport.abort()
             return
-        peer = self._open[writer] = _OpenConnection(task, str(address[0]))
+        host, now = str(address[0]), self._now()
+        source = source_of(host)
+        if not self._makes_room(source):
+            self._counts.turned_away += 1
+            writer.transport.abort()
+            return
+        known = self._callers.is_known(source)
+        connection = self._card.connect(Line.PORT)
+        peer = _OpenConnection(task, writer, connection, host, source, known, now, now)
+        self._open.append(peer)
+        self._tasks.add(task)
         try:
-            await self._converse(peer, reader, writer)
-        except (TimeoutError, ConnectionError, MalformedFrame):
+            await self._converse(peer, reader)
+        except (TimeoutError, ConnectionError, MalformedFrame, _StrangerTiresUs):
             pass  # the peer left, fell silent or does not speak the protocol: nothing to answer
         except (HubError, sqlite3.Error) as error:
             self._complain(f"{peer.host}: hung up: {error}")
         finally:
-            del self._open[writer]
+            self._tasks.discard(task)
+            if peer in self._open:
+                self._open.remove(peer)
             # A peer that fetches nothing would keep a polite goodbye waiting.
             writer.transport.abort() if peer.is_over else writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _converse(
-        self, peer: "_OpenConnection", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        connection, frames = self._card.connect(), ApduFrameDecoder()
+    def _now(self) -> _Moment:
+        return _Moment(asyncio.get_running_loop().time(), self._worked)
+
+    async def _converse(self, peer: _OpenConnection, reader: asyncio.StreamReader) -> None:
+        frames = ApduFrameDecoder()
         try:
-            while True:
-                async with asyncio.timeout_at(peer.last_asked + IDLE_SECONDS):
-                    chunk = await reader.read(_CHUNK)
-                if not chunk:
-                    return
+            while chunk := await self._next_chunk(peer, reader):
                 peer.received += len(chunk)
                 for apdu in frames.feed(chunk):
-                    answer = encode_frame(connection.transmit(apdu))
-                    peer.sent += len(answer)
-                    writer.write(answer)
-                    peer.last_asked = asyncio.get_running_loop().time()
-                    async with asyncio.timeout_at(peer.last_asked + IDLE_SECONDS):
-                        await writer.drain()
-                    await asyncio.sleep(0)  # one who asks without end must not keep others waiting
+                    await self._answer(peer, apdu)
         except TimeoutError:
             peer.is_over = True
             raise
         finally:
-            connection.close()
-            if peer.sent:  # whoever was told nothing leaves no trace to be kept for ever
+            peer.connection.close()
+            self._counts.wrong += peer.connection.wrong
+            if peer.is_stranger:
+                self._counts.connections += 1
+                self._counts.received += peer.received
+                self._counts.sent += peer.sent
+            else:
                 self._disclosure.record_connection(peer.host, peer.received, peer.sent)
 
-    def _has_room(self) -> bool:
-        """Tell whether there is a place, made by hanging up on the longest silent if need be."""
-        if len(self._open) < MOST_CONNECTIONS:
-            return True
-        writer, silent = min(self._open.items(), key=lambda pair: pair[1].last_asked)
-        if asyncio.get_running_loop().time() - silent.last_asked < PATIENCE_SECONDS:
+    async def _next_chunk(self, peer: _OpenConnection, reader: asyncio.StreamReader) -> bytes:
+        while True:
+            try:
+                async with asyncio.timeout_at(self._deadline(peer)):
+                    return await reader.read(_CHUNK)
+            except TimeoutError:
+                # Only the peer's own silence counts, not what the hub did for others meanwhile.
+                if asyncio.get_running_loop().time() >= self._deadline(peer):
+                    raise
+
+    def _deadline(self, peer: _OpenConnection) -> float:
+        """Return until when the peer's next bytes must be there."""
+        patience, life = (
+            (STRANGER_SECONDS, STRANGER_LIFE_SECONDS)
+            if peer.is_stranger
+            else (IDLE_SECONDS, math.inf)
+        )
+        return min(
+            start.time + seconds + self._worked - start.worked
+            for start, seconds in ((peer.answered, patience), (peer.began, life))
+        )
+
+    async def _answer(self, peer: _OpenConnection, apdu: bytes) -> None:
+        loop, card = asyncio.get_running_loop(), peer.connection
+        wrong, stranger, start = card.wrong, peer.is_stranger, loop.time()
+        answer = encode_frame(card.transmit(apdu))
+        self._worked += loop.time() - start
+        if stranger and card.has_authenticated:
+            self._let_in(peer)
+        if peer.is_stranger and card.commands > MOST_COMMANDS:
+            raise _StrangerTiresUs
+        if peer.is_stranger and card.held:
+            self._bound_memory(peer)
+        if card.wrong > wrong:
+            await asyncio.sleep(self._callers.went_wrong(peer.source, int(loop.time())))
+        peer.sent += len(answer)
+        peer.writer.write(answer)
+        peer.answered = self._now()
+        async with asyncio.timeout_at(peer.answered.time + IDLE_SECONDS):
+            await peer.writer.drain()
+        await asyncio.sleep(0)  # one who asks without end must not keep others waiting
+
+    def _let_in(self, peer: _OpenConnection) -> None:
+        """Give a recipient that has authenticated a place that no stranger takes."""
+        if self._callers.authenticated(peer.source, int(asyncio.get_running_loop().time())):
+            self._disclosure.strangers.remember_source(peer.source)
+        others = [one for one in self._open if one.is_known and one is not peer]
+        peer.is_known = True
+        if len(others) >= MOST_KNOWN:
+            self._give_up(_longest_waiting(others))
+
+    def _makes_room(self, source: str) -> bool:
+        """Tell whether there is a place, made by hanging up on somebody else if need be."""
+        now = asyncio.get_running_loop().time()
+        if not self._callers.may_connect(source, int(now)):
             return False
-        writer.transport.abort()
+        strangers = [one for one in self._open if one.is_stranger and one.source == source]
+        if len(strangers) >= MOST_PER_SOURCE:
+            self._give_up(_longest_waiting(strangers))
+        known = self._callers.is_known(source)
+        room = [one for one in self._open if one.is_known is known]
+        if len(room) < (MOST_KNOWN if known else MOST_STRANGERS):
+            return True
+        victim = _longest_waiting(room)
+        if not victim.is_stranger and now - victim.answered.time < PATIENCE_SECONDS:
+            return False  # all hold keys, and work
+        self._give_up(victim)
         return True
+
+    def _bound_memory(self, peer: _OpenConnection) -> None:
+        """Hang up on the stranger that keeps most where strangers keep too much."""
+        strangers = [one for one in self._open if one.is_stranger]
+        own = sum(one.connection.held for one in strangers if one.source == peer.source)
+        if own > MAX_COMMAND:
+            raise _StrangerTiresUs
+        if sum(one.connection.held for one in strangers) > MOST_HELD:
+            self._give_up(max(strangers, key=lambda one: one.connection.held))
+
+    def _give_up(self, victim: _OpenConnection) -> None:
+        self._counts.turned_away += victim.is_stranger
+        self._open.remove(victim)
+        victim.writer.transport.abort()
+        victim.task.cancel()  # it may be waiting out a delay
+
+    def keep_counts(self) -> None:
+        """Put what was counted of strangers into the hub's file."""
+        if not self._counts.is_empty:
+            self._disclosure.strangers.add(self._counts)
+            self._counts = StrangerCounts()
 
     async def dismiss(self) -> None:
         """Hang up on every peer and wait until their connections are on record."""
-        tasks = [peer.task for peer in self._open.values()]
-        for writer in list(self._open):
-            writer.transport.abort()
+        tasks = list(self._tasks)
+        for peer in self._open:
+            peer.writer.transport.abort()
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.keep_counts()
+
+
+def _longest_waiting(peers: Iterable[_OpenConnection]) -> _OpenConnection:
+    """Return who gives way: a stranger of the source that has most, else the longest silent."""
+    candidates = list(peers)
+    strangers = [one for one in candidates if one.is_stranger]
+    if not strangers:
+        return min(candidates, key=lambda one: one.answered.time)
+    crowds = Counter(one.source for one in strangers)
+    return min(strangers, key=lambda one: (-crowds[one.source], one.began.time))
 
 
 async def serve(
@@ -146,6 +298,7 @@ async def serve(
         while not stop.is_set():
             try:
                 tick()
+                peers.keep_counts()
             except (HubError, sqlite3.Error) as error:
                 complain(str(error))
             with suppress(TimeoutError):

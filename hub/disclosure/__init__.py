@@ -22,11 +22,13 @@ from hub.disclosure.requests import (
     number_of,
 )
 from hub.disclosure.rules import ReleaseRefused
+from hub.disclosure.strangers import STRANGERS_COMPONENT, StrangerCounts
 
 __all__ = [
     "CONSENT_COMPONENT",
     "LEAST_MINUTES",
     "LOG_COMPONENT",
+    "STRANGERS_COMPONENT",
     "AggregateRequest",
     "Consent",
     "ConsentTerms",
@@ -42,6 +44,7 @@ __all__ = [
     "Release",
     "ReleaseRefused",
     "ReleaseRequest",
+    "StrangerCounts",
     "UnknownConsent",
     "Weights",
     "knowledge_of",

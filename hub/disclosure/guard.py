@@ -77,6 +77,7 @@ from hub.disclosure.rules import (
     is_same_period,
     overlaps,
 )
+from hub.disclosure.strangers import StrangerRecord
 from hub.disclosure.sums import check_sum
 from hub.vault.database import Database
 from protocols.amounts import Excess, Reading
@@ -93,6 +94,11 @@ class Disclosure:
     def log(self) -> DisclosureLog:
         """The hash-chained log."""
         return DisclosureLog(self.database)
+
+    @property
+    def strangers(self) -> StrangerRecord:
+        """What is counted of those who connect without a key."""
+        return StrangerRecord(self.database, self.now)
 
     @property
     def _consents(self) -> ConsentTable:
@@ -274,7 +280,10 @@ class Disclosure:
         return self.log.append(self.now(), "message", facts, content)
 
     def record_connection(self, peer: str, received: int, sent: int) -> LogEntry:
-        """Record how many bytes a connection carried in all, protection and framing included."""
+        """Record how many bytes a recipient's connection carried, protection and framing included.
+
+        Connections of strangers are counted (`strangers`).
+        """
         facts = {"peer": peer, "received": received, "sent": sent}
         return self.log.append(self.now(), "connection", facts)
 

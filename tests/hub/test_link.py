@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 
 from hub import link
+from hub.card.line import Line
 from hub.card.open import Card
-from hub.disclosure import Disclosure
+from hub.disclosure import Disclosure, StrangerCounts
 from tests.support.waiting import PATIENCE
 
 ASK = bytes.fromhex("0000000400a40400")
@@ -25,11 +26,22 @@ class Hub:
 
     answer: bytes = b"\x90\x00"
     broken: bool = False
+    has_authenticated: bool = True
+    wrong: int = 0
+    commands: int = 0
+    held: int = 0
     asked: int = 0
+    known: list[str] = field(default_factory=list)
+    counted: StrangerCounts = field(default_factory=StrangerCounts)
     connections: list[tuple[str, int, int]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def connect(self) -> "Hub":
+    @property
+    def strangers(self) -> "Hub":
+        return self
+
+    def connect(self, line: Line) -> "Hub":
+        assert line is Line.PORT
         return self
 
     def transmit(self, apdu: bytes) -> bytes:
@@ -37,6 +49,15 @@ class Hub:
             raise sqlite3.OperationalError("database or disk is full")
         self.asked += 1
         return self.answer
+
+    def known_sources(self) -> list[str]:
+        return self.known
+
+    def remember_source(self, source: str) -> None:
+        self.known.append(source)
+
+    def add(self, counts: StrangerCounts) -> None:
+        self.counted = counts
 
     def close(self) -> None: ...
 
@@ -117,13 +138,15 @@ def test_a_peer_that_speaks_something_else_is_dropped(garbage: bytes) -> None:
         writer.write(garbage)
         assert await is_dropped(reader)
 
-    hub = Hub()
+    hub = Hub(has_authenticated=False)
     serve(hub, talk)
-    assert hub.connections == []  # nothing was told, nothing is kept
+    assert hub.connections == []  # nothing was told, nothing is kept but the count
+    assert hub.counted.connections == 1
 
 
 def test_an_apdu_that_drips_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(link, "STRANGER_SECONDS", 0.5)
 
     async def talk(port: int) -> None:
         reader, writer = await meet(port)
@@ -170,7 +193,10 @@ def test_the_silent_give_way_to_a_newcomer(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(link, "PATIENCE_SECONDS", PATIENCE)
 
     async def talk(port: int) -> None:
-        peers = [await meet(port) for _ in range(link.MOST_CONNECTIONS)]
+        peers = [await meet(port) for _ in range(link.MOST_KNOWN)]
+        for reader, writer in peers:
+            writer.write(ASK)
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
         reader, _ = await meet(port)
         assert await is_dropped(reader)  # all have just come
         monkeypatch.setattr(link, "PATIENCE_SECONDS", 0)
@@ -183,7 +209,7 @@ def test_the_silent_give_way_to_a_newcomer(monkeypatch: pytest.MonkeyPatch) -> N
         assert await reader.readexactly(len(ANSWER)) == ANSWER
         assert await is_dropped(peers[0][0])
 
-    serve(Hub(), talk)
+    serve(Hub(known=["127.0.0.1"]), talk)
 
 
 def test_a_database_that_fails_ends_a_conversation_in_one_line() -> None:
