@@ -26,7 +26,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EINVAL
 from typing import Final
 
@@ -70,7 +70,6 @@ class _Moment:
 class _OpenConnection:
     """An open connection."""
 
-    task: asyncio.Task[None]
     writer: asyncio.StreamWriter
     connection: CardConnection
     host: str
@@ -83,6 +82,7 @@ class _OpenConnection:
     received: int = 0
     sent: int = 0
     is_over: bool = False
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_stranger(self) -> bool:
@@ -116,7 +116,7 @@ class _OpenConnections:
             return
         known = self._callers.is_known(source)
         connection = self._card.connect(Line.PORT)
-        peer = _OpenConnection(task, writer, connection, host, source, known, now, now)
+        peer = _OpenConnection(writer, connection, host, source, known, now, now)
         self._open.append(peer)
         self._tasks.add(task)
         try:
@@ -191,7 +191,9 @@ class _OpenConnections:
         if peer.is_stranger and card.held:
             self._bound_memory(peer)
         if card.wrong > wrong:
-            await asyncio.sleep(self._callers.went_wrong(peer.source, int(loop.time())))
+            delay = self._callers.went_wrong(peer.source, int(loop.time()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(peer.given_up.wait(), delay)
         peer.sent += len(answer)
         peer.writer.write(answer)
         peer.answered = self._now()
@@ -238,8 +240,7 @@ class _OpenConnections:
     def _give_up(self, victim: _OpenConnection) -> None:
         self._counts.turned_away += victim.is_stranger
         self._open.remove(victim)
-        victim.writer.transport.abort()
-        victim.task.cancel()  # it may be waiting out a delay
+        _hang_up(victim)
 
     def keep_counts(self) -> None:
         """Put what was counted of strangers into the hub's file."""
@@ -251,11 +252,14 @@ class _OpenConnections:
         """Hang up on every peer and wait until their connections are on record."""
         tasks = list(self._tasks)
         for peer in self._open:
-            peer.writer.transport.abort()
-        for task in tasks:
-            task.cancel()
+            _hang_up(peer)
         await asyncio.gather(*tasks, return_exceptions=True)
         self.keep_counts()
+
+
+def _hang_up(peer: _OpenConnection) -> None:
+    peer.writer.transport.abort()
+    peer.given_up.set()  # it may be waiting out a delay
 
 
 def _longest_waiting(peers: Iterable[_OpenConnection]) -> _OpenConnection:

@@ -64,7 +64,7 @@ class CardConnection:
         self.has_authenticated = False
         """Whether somebody has proved over it to know keys of the card."""
         self.wrong = 0
-        """Wrong authentications on a port, and refused commands of whoever has no key there."""
+        """Wrong authentications, and commands that an applet refused to whoever has no key."""
         self.commands = 0
         """Whole commands that came."""
         self._begin()
@@ -243,9 +243,9 @@ class CardConnection:
                 response = self._dispatch(channel, command)
             except CardRefusal as refusal:
                 self._reason = refusal.reason
+            self.wrong += not response.is_answer  # an applet has worked for nothing
         if response.is_answer:
             return response
-        self.wrong += 1
         return self._refuse(
             CardRefusal(
                 Sw.SECURITY_NOT_SATISFIED,

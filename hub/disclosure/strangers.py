@@ -49,7 +49,7 @@ class StrangerCounts:
     turned_away: int = 0
     """Connections that were not taken, or given up for others."""
     wrong: int = 0
-    """Wrong authentications, and commands refused to whoever has no key."""
+    """Wrong authentications, and commands that an applet refused to whoever has no key."""
     received: int = 0
     sent: int = 0
 
