@@ -53,6 +53,7 @@ class Callers:
         self._known = set(known)
         self._callers: dict[str, _Caller] = {}
         self._others = _Caller()
+        self._dropped_at = -1
 
     def is_known(self, source: str) -> bool:
         """Whether a recipient has authenticated from there before."""
@@ -89,7 +90,8 @@ class Callers:
     def _caller(self, source: str, now: int) -> _Caller:
         if (caller := self._callers.get(source)) is not None:
             return caller
-        if len(self._callers) >= MOST_SOURCES:
+        if len(self._callers) >= MOST_SOURCES and now != self._dropped_at:
+            self._dropped_at = now  # looked through once a second, however many call
             for name in [name for name, one in self._callers.items() if one.is_over(now)]:
                 del self._callers[name]
         if len(self._callers) >= MOST_SOURCES and source not in self._known:
