@@ -15,7 +15,9 @@ from hub.card.commands.pin import give_all_tries
 from hub.card.connection import CardConnection
 from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry
 from hub.card.line import Line
+from hub.card.keys.keystore import clear_all_failures
 from hub.card.profile import DEFAULT, CardProfile
+from hub.card.registry import Registry
 from hub.card.state import CardParts
 from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
@@ -82,13 +84,15 @@ class Card(CardParts):
         """
         return CardConnection(self, line)
 
-    def unblock(self) -> tuple[int, bool]:
+    @staticmethod
+    def unblock(database: Database) -> tuple[int, bool]:
         """Give key sets and PIN all their attempts again, for the resident who holds the hub.
 
-        Returns how many key sets had lost attempts, and whether the PIN had.
+        Returns how many key sets had lost attempts, and whether the PIN had. A card that is in
+        use, in whatever process, goes by it at once.
         """
-        with self.turn(), self.database.transaction():
-            return self.keys.clear_all_failures(), give_all_tries(self)
+        with database.transaction():
+            return clear_all_failures(database), give_all_tries(Registry(database))
 
     def entries(self) -> Sequence[RegistryEntry]:
         """Return the registry, oldest entry first."""

@@ -34,7 +34,7 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
-from meterlet.commands.reader import reader, restore, snapshot
+from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
     complain,
@@ -58,7 +58,7 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (reader, restore, snapshot):
+for command in (reader, restore, snapshot, unblock):
     hub.add_command(command)
 
 
@@ -343,8 +343,19 @@ def status(folder: Path) -> Shown:
             "certifier": device.main.certifier.keys.public_key.public_bytes_raw().hex(),
             "log_entries": device.disclosure.log.verify(),
         }
+        strangers = device.disclosure.strangers.total()
+        facts["strangers"] = {
+            "connections": strangers.connections,
+            "turned_away": strangers.turned_away,
+            "wrong": strangers.wrong,
+        }
         codes = device.description.registers
-    shown = {**facts, "registers": ", ".join(map(str, map(Obis, codes)))}
+    shown = {
+        **facts,
+        "registers": ", ".join(map(str, map(Obis, codes))),
+        "strangers": f"{strangers.connections:,} connections without a key,"
+        f" {strangers.turned_away:,} turned away",
+    }
     return facts, [
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()

@@ -123,10 +123,10 @@ def test_what_blocks_at_the_reader_blocks_there_and_the_resident_unblocks_it(car
     own = CardClient(card.connect(Line.HOME).transmit)
     own.select(ISSUER)
     own.open_scp03(KEYS, os.urandom(8))
-    assert card.unblock() == (2, False)
+    assert card.unblock(card.database) == (2, False)
     Manager(card)
     recipient(card, Line.READER)
-    assert card.unblock() == (0, False)
+    assert card.unblock(card.database) == (0, False)
 
 
 def test_tries_of_the_pin_are_used_up_in_the_house_alone(card: Card) -> None:
@@ -139,7 +139,7 @@ def test_tries_of_the_pin_are_used_up_in_the_house_alone(card: Card) -> None:
     for _ in range(3):
         ask(card.connect(), verify)
     assert ask(card.connect(), verify).sw == 0x6983
-    assert card.unblock() == (0, True)
+    assert card.unblock(card.database) == (0, True)
     assert ask(card.connect(), CommandApdu(0, 0x20, 0, 0, b"1234")).is_success
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from hub.card.commands.get_data import require_authenticated
 from hub.card.entries import Privilege
 from hub.card.logical_channel import CardCall
+from hub.card.registry import Registry
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
@@ -83,11 +84,12 @@ def reset_retry_counter(card: CardParts, call: CardCall) -> ResponseApdu:
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def give_all_tries(card: CardParts) -> bool:
+def give_all_tries(registry: Registry) -> bool:
     """Give a PIN that is set all its tries again; return whether it had lost some."""
-    if card.registry.find_property(_PIN) is None or _tries_left(card) == TRIES:
+    left = registry.find_property(_LEFT)
+    if left is None or left == bytes((TRIES,)):
         return False
-    _set_tries(card, TRIES)
+    registry.set_property(_LEFT, bytes((TRIES,)))
     return True
 
 

@@ -257,11 +257,6 @@ class KeyStore:
         """Take the failures back after a success."""
         self._write_counter("failures = 0", key_set)
 
-    def clear_all_failures(self) -> int:
-        """Give every key set all its attempts again; return how many had lost some."""
-        with self._database.transaction() as db:
-            return db.execute("UPDATE card_key_set SET failures = 0 WHERE failures > 0").rowcount
-
     def _write_counter(self, change: str, key_set: KeySet) -> None:
         with self._database.transaction() as db:
             db.execute(
@@ -304,6 +299,12 @@ class KeyStore:
     ) -> bytes:
         label = _label(domain, version, identifier, number, kind)
         return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], label)
+
+
+def clear_all_failures(database: Database) -> int:
+    """Give every key set all its attempts again; return how many had lost some."""
+    with database.transaction() as db:
+        return db.execute("UPDATE card_key_set SET failures = 0 WHERE failures > 0").rowcount
 
 
 def _at_end() -> CardRefusal:
