@@ -5,15 +5,15 @@ Nothing here is secret or trusted: anybody may connect, and the card's secure ch
 rest (`hub.card.line`). Whoever has not authenticated is a stranger. Limits keep strangers from
 filling memory, disk or places, and from keeping out recipients:
 
-    places    `MOST_STRANGERS` for strangers, `MOST_PER_SOURCE` of one source (`hub.network_source`);
-              a newcomer takes the place of whoever has waited longest, from the source that has
-              most. `MOST_KNOWN` others are for whoever has authenticated, or comes from where a
-              recipient did; no stranger from elsewhere takes one.
+    places    `MOST_STRANGERS` for strangers, `MOST_KNOWN` for those who come from where a recipient
+              has authenticated before, `MOST_PER_SOURCE` of them of one source
+              (`hub.network_source`). A newcomer takes the place of whoever has been there longest,
+              from the source that has most. `MOST_RECIPIENTS` are for whoever has authenticated.
     time      an APDU is whole, and its answer fetched, within a minute; from a stranger within
               `STRANGER_SECONDS`, and it leaves or authenticates within `STRANGER_LIFE_SECONDS`. The
               time that the hub works for others does not count.
-    work      `MOST_COMMANDS` of a stranger on one connection, and so many connections a minute
-              (`hub.callers`). The answer to a wrong authentication is held back, longer each time.
+    work      connections take turns, and a stranger has `MOST_COMMANDS` on one. The answer to a
+              wrong authentication is held back, longer each time (`hub.callers`).
     memory    `MOST_HELD` bytes of unfinished commands of strangers, `MAX_COMMAND` of one source.
     disk      strangers are counted by the day; a recipient's connection is an entry of the log.
 """
@@ -45,10 +45,11 @@ STRANGER_SECONDS: Final = 20
 STRANGER_LIFE_SECONDS: Final = 120
 PATIENCE_SECONDS: Final = 2
 """How long an authenticated peer that has asked nothing keeps its place when others want it."""
-MOST_KNOWN: Final = 16
-MOST_STRANGERS: Final = 16
-MOST_PER_SOURCE: Final = 4
-MOST_COMMANDS: Final = 32
+MOST_RECIPIENTS: Final = 16
+MOST_KNOWN: Final = 32
+MOST_STRANGERS: Final = 64
+MOST_PER_SOURCE: Final = 24
+MOST_COMMANDS: Final = 16
 MOST_HELD: Final = 1 << 26
 TICK_SECONDS: Final = 30
 _CHUNK: Final = 1 << 16
@@ -75,7 +76,7 @@ class _OpenConnection:
     host: str
     source: str
     is_known: bool
-    """Whether it authenticated, or came from where a recipient did."""
+    """Whether it came from where a recipient had authenticated before."""
     began: _Moment
     answered: _Moment
     """When its last APDU was answered."""
@@ -110,11 +111,8 @@ class _OpenConnections:
             return
         host, now = str(address[0]), self._now()
         source = source_of(host)
-        if not self._makes_room(source):
-            self._counts.turned_away += 1
-            writer.transport.abort()
-            return
         known = self._callers.is_known(source)
+        self._make_room(source, is_known=known)
         connection = self._card.connect(Line.PORT)
         peer = _OpenConnection(writer, connection, host, source, known, now, now)
         self._open.append(peer)
@@ -202,31 +200,29 @@ class _OpenConnections:
         await asyncio.sleep(0)  # one who asks without end must not keep others waiting
 
     def _let_in(self, peer: _OpenConnection) -> None:
-        """Give a recipient that has authenticated a place that no stranger takes."""
-        if self._callers.authenticated(peer.source, int(asyncio.get_running_loop().time())):
-            self._disclosure.strangers.remember_source(peer.source)
-        others = [one for one in self._open if one.is_known and one is not peer]
-        peer.is_known = True
-        if len(others) >= MOST_KNOWN:
-            self._give_up(_longest_waiting(others))
+        """Give a recipient that has authenticated a place among such, which no stranger takes.
 
-    def _makes_room(self, source: str) -> bool:
-        """Tell whether there is a place, made by hanging up on somebody else if need be."""
-        now = asyncio.get_running_loop().time()
-        if not self._callers.may_connect(source, int(now)):
-            return False
-        strangers = [one for one in self._open if one.is_stranger and one.source == source]
-        if len(strangers) >= MOST_PER_SOURCE:
-            self._give_up(_longest_waiting(strangers))
-        known = self._callers.is_known(source)
-        room = [one for one in self._open if one.is_known is known]
-        if len(room) < (MOST_KNOWN if known else MOST_STRANGERS):
-            return True
-        victim = _longest_waiting(room)
-        if not victim.is_stranger and now - victim.answered.time < PATIENCE_SECONDS:
-            return False  # all hold keys, and work
-        self._give_up(victim)
-        return True
+        Raises `ConnectionAbortedError` where all of them hold keys, and work.
+        """
+        if self._callers.authenticated(peer.source):
+            self._disclosure.strangers.remember_source(peer.source)
+        others = [one for one in self._open if not one.is_stranger and one is not peer]
+        if len(others) >= MOST_RECIPIENTS:
+            victim = min(others, key=lambda one: one.answered.time)
+            if self._now().time - victim.answered.time < PATIENCE_SECONDS:
+                raise ConnectionAbortedError
+            self._give_up(victim)
+
+    def _make_room(self, source: str, *, is_known: bool) -> None:
+        """See to a place for a newcomer, by hanging up on another stranger if need be."""
+        strangers = [one for one in self._open if one.is_stranger]
+        own = [one for one in strangers if one.source == source]
+        if len(own) >= MOST_PER_SOURCE:
+            self._give_up(_longest_waiting(own))
+            return
+        room = [one for one in strangers if one.is_known is is_known]
+        if len(room) >= (MOST_KNOWN if is_known else MOST_STRANGERS):
+            self._give_up(_longest_waiting(room))
 
     def _bound_memory(self, peer: _OpenConnection) -> None:
         """Hang up on the stranger that keeps most where strangers keep too much."""
@@ -262,14 +258,18 @@ def _hang_up(peer: _OpenConnection) -> None:
     peer.given_up.set()  # it may be waiting out a delay
 
 
-def _longest_waiting(peers: Iterable[_OpenConnection]) -> _OpenConnection:
-    """Return who gives way: a stranger of the source that has most, else the longest silent."""
-    candidates = list(peers)
-    strangers = [one for one in candidates if one.is_stranger]
-    if not strangers:
-        return min(candidates, key=lambda one: one.answered.time)
-    crowds = Counter(one.source for one in strangers)
-    return min(strangers, key=lambda one: (-crowds[one.source], one.began.time))
+def _longest_waiting(strangers: Iterable[_OpenConnection]) -> _OpenConnection:
+    """Return which stranger gives way: the longest there, from the source that has most.
+
+    Of one source, those come first that were wrong and wait for the answer: so somebody who comes
+    with a key from where others guess is not the one.
+    """
+    candidates = list(strangers)
+    crowds = Counter(one.source for one in candidates)
+    return min(
+        candidates,
+        key=lambda one: (-crowds[one.source], not one.connection.wrong, one.began.time),
+    )
 
 
 async def serve(

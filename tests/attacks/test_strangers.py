@@ -425,7 +425,7 @@ def test_a_crowd_of_strangers_keeps_nobody_out(hub: tuple[Card, Disclosure]) -> 
 
     async def talk(port: int) -> None:
         crowd = [
-            await Caller.call(port, f"127.0.2.{number % 20 + 1}")
+            await Caller.call(port, f"127.0.2.{number % 80 + 1}")
             for number in range(3 * link.MOST_STRANGERS)
         ]
         for caller in crowd[-link.MOST_STRANGERS :]:
@@ -436,7 +436,7 @@ def test_a_crowd_of_strangers_keeps_nobody_out(hub: tuple[Card, Disclosure]) -> 
         await inside.authenticate()
         for number in range(4):  # from where no recipient came before
             await (await Caller.call(port, f"127.0.3.{number + 1}")).authenticate()
-        more = [await Caller.call(port, f"127.0.4.{number + 1}") for number in range(40)]
+        more = [await Caller.call(port, f"127.0.4.{number + 1}") for number in range(2 * link.MOST_STRANGERS)]
         await more[-1].ask(selecting(APPLET))
         assert (await inside.ask(selecting(APPLET))).is_success  # no stranger took its place
 
@@ -447,13 +447,43 @@ def test_one_source_crowds_out_itself_alone(hub: tuple[Card, Disclosure]) -> Non
     async def talk(port: int) -> None:
         early = await Caller.call(port, "127.0.0.5")
         await early.ask(selecting(APPLET))
-        for _ in range(callers.BURST + 20):
-            await Caller.call(port, "127.0.0.6")
+        flood = [await Caller.call(port, "127.0.0.6") for _ in range(2 * link.MOST_STRANGERS)]
+        await flood[-1].ask(selecting(APPLET))
         await early.authenticate()
-        flooding = await Caller.call(port, "127.0.0.6")
-        assert await flooding.is_gone()  # it has had its connections
+        await (await Caller.call(port, "127.0.0.6")).authenticate()  # it gets in even from there
+        for caller in flood[: link.MOST_STRANGERS]:
+            assert await caller.is_gone()
 
     serve(*hub, talk)
+
+
+def test_a_recipient_gets_in_next_to_a_flood_from_its_own_source(
+    hub: tuple[Card, Disclosure],
+) -> None:
+    is_over = False
+
+    async def flood(port: int) -> None:
+        while not is_over:
+            with suppress(ConnectionError):
+                caller = await Caller.call(port)
+                await caller.ask(selecting(APPLET))
+                await caller.ask(challenge())
+                caller.writer.write(encode_frame(GUESS.encode()))
+                caller.writer.close()  # waits for no answer
+
+    async def talk(port: int) -> None:
+        nonlocal is_over
+        flooding = [asyncio.create_task(flood(port)) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        for _ in range(20):
+            recipient = await Caller.call(port)
+            await recipient.authenticate()
+            recipient.writer.close()
+        is_over = True
+        await asyncio.gather(*flooding)
+
+    serve(*hub, talk)
+    assert hub[1].strangers.total().wrong > 50
 
 
 def test_a_stranger_that_says_nothing_or_goes_on_for_ever_is_dropped(
@@ -515,25 +545,12 @@ def test_who_was_wrong_cannot_be_pushed_out_of_memory() -> None:
     assert delay == 8
     for number in range(3 * callers.MOST_SOURCES):
         known.went_wrong(f"other {number}", 1001)
-        known.may_connect(f"other {number}", 1001)
     assert known.went_wrong("guesser", 1002) == 16
-    assert len(known._callers) == callers.MOST_SOURCES
-    # All further ones share a record, until what is remembered of others is over.
+    assert len(known._mistakes) == callers.MOST_SOURCES
+    # All further ones are counted together, until what is remembered of others is over.
     assert known.went_wrong("new", 1003) == callers.LONGEST_DELAY
     later = 1003 + callers.FORGET_SECONDS
     assert known.went_wrong("new", later) == callers.FIRST_DELAY
-
-
-def test_a_source_may_call_so_often_and_recipients_as_often_as_they_like() -> None:
-    known = Callers([])
-    assert [known.may_connect("a", 0) for _ in range(callers.BURST + 1)].count(True) == (
-        callers.BURST
-    )
-    assert known.may_connect("b", 0)
-    assert known.may_connect("a", 60)
-    for _ in range(1000):
-        assert known.may_connect("c", 0)
-        known.authenticated("c", 0)
 
 
 @pytest.mark.parametrize(

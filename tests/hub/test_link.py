@@ -26,10 +26,8 @@ class Hub:
 
     answer: bytes = b"\x90\x00"
     broken: bool = False
-    has_authenticated: bool = True
-    wrong: int = 0
-    commands: int = 0
-    held: int = 0
+    lets_in: bool = True
+    """Whether the first command of a conversation authenticates."""
     asked: int = 0
     known: list[str] = field(default_factory=list)
     counted: StrangerCounts = field(default_factory=StrangerCounts)
@@ -40,15 +38,9 @@ class Hub:
     def strangers(self) -> "Hub":
         return self
 
-    def connect(self, line: Line) -> "Hub":
+    def connect(self, line: Line) -> "Conversation":
         assert line is Line.PORT
-        return self
-
-    def transmit(self, apdu: bytes) -> bytes:
-        if self.broken:
-            raise sqlite3.OperationalError("database or disk is full")
-        self.asked += 1
-        return self.answer
+        return Conversation(self)
 
     def known_sources(self) -> list[str]:
         return self.known
@@ -59,10 +51,28 @@ class Hub:
     def add(self, counts: StrangerCounts) -> None:
         self.counted = counts
 
-    def close(self) -> None: ...
-
     def record_connection(self, peer: str, received: int, sent: int) -> None:
         self.connections.append((peer, received, sent))
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One connection to such a hub."""
+
+    hub: Hub
+    has_authenticated: bool = False
+    wrong: int = 0
+    commands: int = 0
+    held: int = 0
+
+    def transmit(self, apdu: bytes) -> bytes:
+        if self.hub.broken:
+            raise sqlite3.OperationalError("database or disk is full")
+        self.hub.asked += 1
+        self.has_authenticated = self.hub.lets_in
+        return self.hub.answer
+
+    def close(self) -> None: ...
 
 
 Talk = Callable[[int], Awaitable[None]]
@@ -138,7 +148,7 @@ def test_a_peer_that_speaks_something_else_is_dropped(garbage: bytes) -> None:
         writer.write(garbage)
         assert await is_dropped(reader)
 
-    hub = Hub(has_authenticated=False)
+    hub = Hub(lets_in=False)
     serve(hub, talk)
     assert hub.connections == []  # nothing was told, nothing is kept but the count
     assert hub.counted.connections == 1
@@ -193,12 +203,13 @@ def test_the_silent_give_way_to_a_newcomer(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(link, "PATIENCE_SECONDS", PATIENCE)
 
     async def talk(port: int) -> None:
-        peers = [await meet(port) for _ in range(link.MOST_KNOWN)]
+        peers = [await meet(port) for _ in range(link.MOST_RECIPIENTS)]
         for reader, writer in peers:
             writer.write(ASK)
             assert await reader.readexactly(len(ANSWER)) == ANSWER
-        reader, _ = await meet(port)
-        assert await is_dropped(reader)  # all have just come
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        assert await is_dropped(reader)  # all hold keys, and have just asked
         monkeypatch.setattr(link, "PATIENCE_SECONDS", 0)
         for _, writer in peers[1:]:
             writer.write(ASK)
