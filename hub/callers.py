@@ -63,9 +63,7 @@ class Callers:
         if len(self._mistakes) >= MOST_SOURCES and now != self._dropped_at:
             self._dropped_at = now  # looked through once a second, however many call
             self._mistakes = {
-                name: one
-                for name, one in self._mistakes.items()
-                if now - one.last < FORGET_SECONDS
+                name: one for name, one in self._mistakes.items() if now - one.last < FORGET_SECONDS
             }
         if len(self._mistakes) >= MOST_SOURCES:
             return self._of_others

@@ -91,11 +91,7 @@ class HeadEnd:
             client = CardClient(transmit)
             try:
                 client.select(enrolment.applet)
-                client.open_scp03(
-                    enrolment.keys,
-                    self.randomness(HOST_CHALLENGE_SIZE),
-                    key_version=enrolment.key_version,
-                )
+                self._open(client, enrolment)
                 response = client.send(command)
             except CardRefused as refused:
                 raise _refused(refused.sw) from None
@@ -106,6 +102,15 @@ class HeadEnd:
         if not response.is_success:
             raise _refused(response.sw)
         return response.data
+
+    def _open(self, client: CardClient, enrolment: Enrolment) -> None:
+        challenge = self.randomness(HOST_CHALLENGE_SIZE)
+        try:
+            client.open_scp03(enrolment.keys, challenge, key_version=enrolment.key_version)
+        except RemoteChannelError as error:
+            # A hub answers as if to wrong keys where it has not the applet: it tells no stranger.
+            reason = f"channel: {error}; or the applet is not on this hub any more"
+            raise ChannelBroken(reason) from None
 
     def relay(self, address: Address, applet: bytes, command: CommandApdu) -> bytes:
         """Return what an applet answers to a command that protects itself: no channel, no keys.

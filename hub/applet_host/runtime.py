@@ -193,9 +193,9 @@ class MachineRuntime:
         return response
 
     def _keeps_unkeyed(self) -> bool:
-        """Tell whether an answer to whoever has no key is put on record, of one that may come often.
+        """Tell whether an answer to somebody without a key is put on record.
 
-        One that changed nothing at the hub could be had by the thousand, to fill the disk: of
+        One that changed nothing at the hub could be had by the thousand, to fill the disk. Of
         those the first `UNKEYED_A_DAY` of a day are, and then the 128th, 256th, 512th, ...
         """
         if self._has_permitted:

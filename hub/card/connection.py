@@ -156,8 +156,6 @@ class CardConnection:
                 raise CardRefusal(Sw.LAST_OF_CHAIN_EXPECTED, "another command came within a chain")
         elif not command.is_chained:
             return command
-        if command.is_chained and not self._may_chain(command):
-            raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "a stranger's commands come whole")
         self._chain.append(command)
         if sum(len(link.data) for link in self._chain) > MAX_COMMAND:
             raise CardRefusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
@@ -166,12 +164,6 @@ class CardConnection:
         data = b"".join(link.data for link in self._chain)
         self._chain = []
         return replace(command, data=data)
-
-    def _may_chain(self, command: CommandApdu) -> bool:
-        """Whether what is kept meanwhile is for somebody who authenticates, or an applet does."""
-        channel = self._conversation.channels[command.channel]
-        known = not channel.line.is_open_to_strangers or channel.authenticated is not None
-        return known or self._protects_itself(channel)
 
     def _fit(self, response: ResponseApdu, command: CommandApdu) -> ResponseApdu:
         limit = min(command.le or (MAX_LE if command.extended else 256), self.max_answer)

@@ -14,8 +14,8 @@ from hub.card.commands.issued_keys import issue_keys
 from hub.card.commands.pin import give_all_tries
 from hub.card.connection import CardConnection
 from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry
-from hub.card.line import Line
 from hub.card.keys.keystore import clear_all_failures
+from hub.card.line import Line
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
 from hub.card.state import CardParts

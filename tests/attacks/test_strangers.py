@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever has no key, on a listening port and at the local reader: locks out, uses up, fills, learns
-nothing."""
+"""Whoever has no key locks out nobody, uses up and fills nothing, and learns nothing."""
 
 import asyncio
 import os
@@ -11,7 +10,9 @@ from time import monotonic
 
 import pytest
 
+from applets.aggregation.messages import CLA, Instruction, StepRequest
 from hub import callers, link
+from hub.applet_host.runtime import UNKEYED_A_DAY
 from hub.callers import Callers
 from hub.card.connection import CardConnection
 from hub.card.keys.challenges import MOST_ANSWERED, MOST_REPEATED
@@ -46,6 +47,7 @@ from tests.support.card import (
     runtime_of,
 )
 from tests.support.card_host import Manager
+from tests.support.hubs import make_hub, package
 from tests.support.waiting import PATIENCE
 
 NOBODY = bytes.fromhex("F0534D48010177")
@@ -95,7 +97,7 @@ def recipient(card: Card, line: Line = Line.PORT, aid: bytes = APPLET) -> CardCl
 
 
 def test_wrong_authentications_on_a_port_lock_out_nobody(card: Card) -> None:
-    """As `brick_by_stranger` did: 64 of them blocked a key set, the resident's own too, for good."""
+    """64 of them blocked a key set for good, the resident's own too."""
     before = counters(card)
     for aid in (APPLET, DOMAIN, ISSUER, KEYLESS, NOBODY):
         connection = card.connect(Line.PORT)
@@ -188,9 +190,7 @@ def test_an_authentication_that_somebody_kept_back_is_good_no_more(card: Card, l
 def test_two_processes_never_take_the_same_counter(card: Card, tmp_path: Path) -> None:
     with Database(tmp_path / "hub.db", [CARD]) as database:
         other = Card(database, storage_key=bytes(32), random=Dice(), runtime=Echo())
-        told = [
-            ask(each.connect(), challenge(0)).data[-3:] for each in (card, other, card, other)
-        ]
+        told = [ask(each.connect(), challenge(0)).data[-3:] for each in (card, other, card, other)]
     assert len(set(told)) == 4
 
 
@@ -239,7 +239,7 @@ def transcript(card: Card, aid: bytes) -> list[str]:
 
 
 def test_a_stranger_on_a_port_is_told_the_same_whatever_there_is(card: Card) -> None:
-    """As `stranger_reads` did: which applets there are, and how often their recipients come."""
+    """They were told which applets there are, and how often their recipients come."""
     locked = bytes.fromhex("F0534D48010103")
     add_instance(card, locked)
     assert Manager(card).sw("80F04080", locked) == "9000"
@@ -287,6 +287,29 @@ def test_an_applet_that_is_locked_says_so_to_its_recipient_alone(card: Card) -> 
     assert Manager(card).sw("80F04080", APPLET) == "9000"
     with pytest.raises(CardRefused, match="6A82"):
         recipient(card).call("echo", ECHO)
+
+
+def test_an_applet_that_answers_without_a_channel_is_not_seen_and_fills_no_log(
+    tmp_path: Path, machine: AppletMachine
+) -> None:
+    """Sums are relayed by concentrators, which have no key; so anybody may send such a command."""
+    made = make_hub(tmp_path / "hub", 1, machine, package())
+    applet, log = made.enrolment.applet, made.device.disclosure.log
+    try:
+        nobody = transcript(made.card, NOBODY)
+        assert transcript(made.card, applet) == nobody
+        connection = made.card.connect(Line.PORT)
+        ask(connection, selecting(applet))
+        for number in range(300):
+            nonce = number.to_bytes(32, "big")
+            request = StepRequest(made.meter, bytes(16), Instruction.TELL_KEYS, (nonce,))
+            command = CommandApdu(CLA, Instruction.TELL_KEYS, 0, 0, request.encode(), le=65_536)
+            assert ask(connection, command).is_success
+        assert len(list(log.entries("message"))) == UNKEYED_A_DAY + 2  # the 128th and the 256th
+        made.take(Instruction.TELL_KEYS, bytes(32))  # over a channel each is
+        assert len(list(log.entries("message"))) == UNKEYED_A_DAY + 3
+    finally:
+        made.device.close()
 
 
 # Over TCP
@@ -400,7 +423,7 @@ def test_guessing_on_a_port_is_slow_and_keeps_no_recipient_waiting(
 
 
 def test_connections_of_strangers_are_counted_and_not_logged(hub: tuple[Card, Disclosure]) -> None:
-    """As `stranger_fills_log` did: an entry for each, for ever."""
+    """Each left an entry, for ever."""
     card, disclosure = hub
 
     async def talk(port: int) -> None:
@@ -436,7 +459,10 @@ def test_a_crowd_of_strangers_keeps_nobody_out(hub: tuple[Card, Disclosure]) -> 
         await inside.authenticate()
         for number in range(4):  # from where no recipient came before
             await (await Caller.call(port, f"127.0.3.{number + 1}")).authenticate()
-        more = [await Caller.call(port, f"127.0.4.{number + 1}") for number in range(2 * link.MOST_STRANGERS)]
+        more = [
+            await Caller.call(port, f"127.0.4.{number + 1}")
+            for number in range(2 * link.MOST_STRANGERS)
+        ]
         await more[-1].ask(selecting(APPLET))
         assert (await inside.ask(selecting(APPLET))).is_success  # no stranger took its place
 

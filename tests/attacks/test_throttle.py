@@ -34,8 +34,8 @@ def rows(throttle: Throttle) -> int:
 def guesses_in(throttle: Throttle, hours: int, between: int) -> int:
     """Return how many guesses at alice's passphrase are let through.
 
-    Each comes from a /64 of its own; while she is to wait, as many other names are guessed at from
-    other networks: as `throttle_eviction` did, to push her out of the table.
+    Each comes from a /64 of its own. While she is to wait, so many other names are guessed at from
+    other networks, to push her out of the table.
     """
     fresh, now, guesses = count(1), 0, 0
     with throttle.database.transaction():  # one sync for all

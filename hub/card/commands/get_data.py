@@ -123,9 +123,7 @@ def sequence_counter(card: CardParts, domain: RegistryEntry) -> bytes:
     return b""
 
 
-def applications(
-    card: CardParts, domain: RegistryEntry, *, everybodys: bool = True
-) -> bytes:
+def applications(card: CardParts, domain: RegistryEntry, *, everybodys: bool = True) -> bytes:
     """Return the value of tag 2F00: the applications that can be selected (11.3.3.1).
 
     All of them, or what belongs to `domain` alone.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The global PIN: the one cardholder verification method of the card (GPCS 2.3.1, 8.3).
 
-    VERIFY                00 20 00 00 [PIN]     anyone in the house: over a network somebody else could
-                                                use up the resident's tries; without data it tells
-                                                the tries left (63Cx)
+    VERIFY                00 20 00 00 [PIN]     anyone in the house: over a network somebody else
+                                                could use up the resident's tries; without data it
+                                                tells the tries left (63Cx)
     CHANGE REFERENCE DATA 80 24 01 00 PIN       a host that has authenticated to a domain with the
     RESET RETRY COUNTER   80 2C 03 00           CVM management privilege
 

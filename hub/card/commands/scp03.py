@@ -3,7 +3,7 @@
 
 The security domain of whatever is selected answers; one that has no keys of its own yet lets its
 parent's be used (GPCS 2.3.1, 10.2.1). Counters are written in transactions of their own, before
-anything is computed with them. On a listening port the answers tell nothing, and nothing is written.
+anything is computed with them. On a listening port answers tell nothing, and nothing is written.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wrong passphrases cost time: a delay that grows, kept on the disk so that no restart ends it.
 
-    by source    the first 4 failures from an IPv4 address are free, then 1 s, 2 s, 4 s, ... up to an
-                 hour; of IPv6 a /64 is one source (`hub.network_source`), the first 20 are free,
-                 then up to five minutes: all of a home may be in it
+    by source    the first 4 failures from an IPv4 address are free, then 1 s, 2 s, 4 s, ... up to
+                 an hour; of IPv6 a /64 is one source (`hub.network_source`), the first 20 are
+                 free, then up to five minutes: all of a home may be in it
     by name      the first 20 failures are free, then 1 s, 2 s, ... up to five minutes: less, since
                  a stranger can make a resident wait by it
 
