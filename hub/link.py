@@ -14,7 +14,8 @@ filling memory, disk or places, and from keeping out recipients:
               time that the hub works for others does not count.
     work      connections take turns, and a stranger has `MOST_COMMANDS` on one. The answer to a
               wrong authentication is held back, longer each time (`hub.callers`).
-    memory    `MOST_HELD` bytes of unfinished commands of strangers, `MAX_COMMAND` of one source.
+    memory    `MOST_HELD` bytes of unfinished commands of strangers, `MOST_HELD_OF_ONE` of one
+              source.
     disk      strangers are counted by the day; a recipient's connection is an entry of the log.
 """
 
@@ -31,7 +32,7 @@ from errno import EINVAL
 from typing import Final
 
 from hub.callers import Callers
-from hub.card.connection import MAX_COMMAND, CardConnection
+from hub.card.connection import CardConnection
 from hub.card.line import Line
 from hub.card.open import Card
 from hub.disclosure import Disclosure, StrangerCounts
@@ -50,7 +51,8 @@ MOST_KNOWN: Final = 32
 MOST_STRANGERS: Final = 64
 MOST_PER_SOURCE: Final = 24
 MOST_COMMANDS: Final = 16
-MOST_HELD: Final = 1 << 26
+MOST_HELD: Final = 1 << 25
+MOST_HELD_OF_ONE: Final = 1 << 22
 TICK_SECONDS: Final = 30
 _CHUNK: Final = 1 << 16
 
@@ -228,7 +230,7 @@ class _OpenConnections:
         """Hang up on the stranger that keeps most where strangers keep too much."""
         strangers = [one for one in self._open if one.is_stranger]
         own = sum(one.connection.held for one in strangers if one.source == peer.source)
-        if own > MAX_COMMAND:
+        if own > MOST_HELD_OF_ONE:
             raise _StrangerTiresUs
         if sum(one.connection.held for one in strangers) > MOST_HELD:
             self._give_up(max(strangers, key=lambda one: one.connection.held))

@@ -9,8 +9,9 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.aggregation.messages import CLA, Instruction, StepRequest
+from applets.aggregation.messages import CLA, Instruction, StepRequest, called_for
 from hub import callers, link
 from hub.applet_host.runtime import UNKEYED_A_DAY
 from hub.callers import Callers
@@ -47,7 +48,7 @@ from tests.support.card import (
     runtime_of,
 )
 from tests.support.card_host import Manager
-from tests.support.hubs import make_hub, package
+from tests.support.hubs import call_of, make_hub, package
 from tests.support.waiting import PATIENCE
 
 NOBODY = bytes.fromhex("F0534D48010177")
@@ -296,17 +297,26 @@ def test_an_applet_that_answers_without_a_channel_is_not_seen_and_fills_no_log(
     made = make_hub(tmp_path / "hub", 1, machine, package())
     applet, log = made.enrolment.applet, made.device.disclosure.log
     try:
+        first = log.length()
         nobody = transcript(made.card, NOBODY)
         assert transcript(made.card, applet) == nobody
         connection = made.card.connect(Line.PORT)
         ask(connection, selecting(applet))
-        for number in range(300):
-            nonce = number.to_bytes(32, "big")
-            request = StepRequest(made.meter, bytes(16), Instruction.TELL_KEYS, (nonce,))
+
+        def tell_keys(call: bytes) -> ResponseApdu:
+            request = StepRequest(made.meter, bytes(16), Instruction.TELL_KEYS, (call,))
             command = CommandApdu(CLA, Instruction.TELL_KEYS, 0, 0, request.encode(), le=65_536)
-            assert ask(connection, command).is_success
+            return ask(connection, command)
+
+        forged = bytes(32) + Ed25519PrivateKey.generate().sign(called_for(bytes(32)))
+        for call in (forged, bytes(96), bytes(32), call_of(bytes(32))[:-1], call_of(bytes(32))[1:]):
+            assert tell_keys(call).encode().hex() == "6982"
+        assert connection.wrong == 5
+        assert log.length() == first
+        kept = call_of(bytes(32))  # whoever has seen one gets what its operator got, again
+        assert all(tell_keys(kept).is_success for _ in range(300))
         assert len(list(log.entries("message"))) == UNKEYED_A_DAY + 2  # the 128th and the 256th
-        made.take(Instruction.TELL_KEYS, bytes(32))  # over a channel each is
+        made.take(Instruction.TELL_KEYS, kept)  # over a channel each is
         assert len(list(log.entries("message"))) == UNKEYED_A_DAY + 3
     finally:
         made.device.close()
@@ -539,7 +549,7 @@ def test_strangers_hold_no_more_memory_than_they_are_given(
 ) -> None:
     card, disclosure = hub
     monkeypatch.setattr(link, "MOST_HELD", 170_000)
-    monkeypatch.setattr(link, "MAX_COMMAND", 150_000)
+    monkeypatch.setattr(link, "MOST_HELD_OF_ONE", 150_000)
     monkeypatch.setattr(Echo, "protects_itself", lambda *_: True)
     chained = CommandApdu(0x90, 0x10, 0, 0, bytes(60_000))
 
