@@ -62,7 +62,7 @@ class _StrangerTiresUs(Exception):
 
 
 @dataclass(slots=True)
-class _Moment:
+class _Instant:
     """A moment, and for how long the hub had worked by then; seconds of the loop's clock."""
 
     time: float
@@ -79,8 +79,8 @@ class _OpenConnection:
     source: str
     is_known: bool
     """Whether it came from where a recipient had authenticated before."""
-    began: _Moment
-    answered: _Moment
+    began: _Instant
+    answered: _Instant
     """When its last APDU was answered."""
     received: int = 0
     sent: int = 0
@@ -134,8 +134,8 @@ class _OpenConnections:
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    def _now(self) -> _Moment:
-        return _Moment(asyncio.get_running_loop().time(), self._worked)
+    def _now(self) -> _Instant:
+        return _Instant(asyncio.get_running_loop().time(), self._worked)
 
     async def _converse(self, peer: _OpenConnection, reader: asyncio.StreamReader) -> None:
         frames = ApduFrameDecoder()
