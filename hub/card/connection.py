@@ -61,6 +61,9 @@ class CardConnection:
         self.observer: Callable[[Exchange], None] | None = None
         self.max_answer = MAX_LE
         """The most data one response carries, whatever Le allows; the reader sets it."""
+        self._chain: CommandApdu | None = None
+        """The first link of a chain that is under way."""
+        self._chained = bytearray()
         self.has_authenticated = False
         """Whether somebody has proved over it to know keys of the card."""
         self.wrong = 0
@@ -73,9 +76,8 @@ class CardConnection:
     def held(self) -> int:
         """How many bytes of commands are kept of which more is to come."""
         channels = self._conversation.channels.values()
-        return sum(len(link.data) for link in self._chain) + sum(
-            len(link.data) for channel in channels for link in channel.links
-        )
+        links = sum(len(link.data) for channel in channels for link in channel.links)
+        return len(self._chained) + links
 
     # The life of a conversation
 
@@ -108,7 +110,7 @@ class CardConnection:
 
     def _begin(self) -> None:
         self._pending: tuple[int, bytes, int] | None = None
-        self._chain: list[CommandApdu] = []
+        self._drop_chain()
         basic = LogicalChannel(0, select.default(self.card, self.line), self.line)
         self._conversation = Conversation(self.number, {0: basic}, self.line)
         self._has_entered = not self.line.is_open_to_strangers
@@ -117,7 +119,8 @@ class CardConnection:
         for channel in self._conversation.channels.values():
             channel.forget()
         self._conversation = Conversation(self.number, line=self.line)
-        self._pending, self._chain = None, []
+        self._pending = None
+        self._drop_chain()
         if not self._has_entered:
             return  # a stranger who did no work takes no write lock
         with self.card.database.transaction():
@@ -134,7 +137,7 @@ class CardConnection:
             self._pending = None
             whole = self._collect(command)
         except CardRefusal as refusal:
-            self._chain = []
+            self._drop_chain()
             return self._refuse(refusal)
         if whole is None:
             return ResponseApdu(b"", Sw.SUCCESS)
@@ -150,20 +153,26 @@ class CardConnection:
 
     def _collect(self, command: CommandApdu) -> CommandApdu | None:
         """Return the command that a chain makes; None while more is to come (ISO 7816-4, 5.3.3)."""
-        if self._chain:
-            first = self._chain[0]
-            if replace(command, cla=command.cla | 0x10).header != first.header:
+        if self._chain is not None:
+            if replace(command, cla=command.cla | 0x10).header != self._chain.header:
                 raise CardRefusal(Sw.LAST_OF_CHAIN_EXPECTED, "another command came within a chain")
         elif not command.is_chained:
             return command
-        self._chain.append(command)
-        if sum(len(link.data) for link in self._chain) > MAX_COMMAND:
+        else:
+            self._chain = command
+        # Not link by link: a million of them of one byte each would hold and cost far more.
+        self._chained += command.data
+        if len(self._chained) > MAX_COMMAND:
             raise CardRefusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
         if command.is_chained:
             return None
-        data = b"".join(link.data for link in self._chain)
-        self._chain = []
+        data = bytes(self._chained)
+        self._drop_chain()
         return replace(command, data=data)
+
+    def _drop_chain(self) -> None:
+        self._chain = None
+        self._chained = bytearray()
 
     def _fit(self, response: ResponseApdu, command: CommandApdu) -> ResponseApdu:
         limit = min(command.le or (MAX_LE if command.extended else 256), self.max_answer)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -569,6 +569,22 @@ def test_strangers_hold_no_more_memory_than_they_are_given(
                 await alone.ask(chained)
 
     serve(card, disclosure, talk)
+
+
+def test_a_chain_of_tiny_links_costs_no_more_than_its_bytes(card: Card) -> None:
+    connection = card.connect(Line.PORT)
+    link_of_one = CommandApdu(0x90, 0x10, 0, 0, b"x").encode()
+    start = process_time()
+    for _ in range(1000):
+        connection.transmit(link_of_one)
+    first = process_time() - start
+    for _ in range(30_000):
+        connection.transmit(link_of_one)
+    assert connection.held == 31_000
+    start = process_time()
+    for _ in range(1000):
+        connection.transmit(link_of_one)
+    assert process_time() - start < 5 * first  # where each link looked at all before: 40 times
 
 
 # What is remembered
