@@ -51,7 +51,12 @@ from hub.certifier.succession import (
     current_certifier_keys,
     require_current_keys,
 )
-from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.disclosure import (
+    CONSENT_COMPONENT,
+    LOG_COMPONENT,
+    STRANGERS_COMPONENT,
+    Disclosure,
+)
 from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
 from hub.disclosure.log import reseal_log
 from hub.disclosure.witness import FILE as WITNESS
@@ -99,6 +104,7 @@ COMPONENTS: Final = (
     LOG_COMPONENT,
     COUNTERSIGNED_COMPONENT,
     CONSENT_COMPONENT,  # after the log that it is compared with
+    STRANGERS_COMPONENT,
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.card.entries import Kind, Privilege
+from hub.card.line import Line
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
@@ -275,7 +276,7 @@ class Installer:
         manager.extradite(aid, domain)
 
     def _manager(self, domain: bytes) -> CardManager:
-        client = CardClient(self.card.connect().transmit)
+        client = CardClient(self.card.connect(Line.HOME).transmit)
         client.select(domain)
         try:
             client.open_scp03(

@@ -124,11 +124,7 @@ class HeadEnd:
             client = CardClient(transmit)
             try:
                 client.select(enrolment.applet)
-                client.open_scp03(
-                    enrolment.keys,
-                    self.randomness(HOST_CHALLENGE_SIZE),
-                    key_version=enrolment.key_version,
-                )
+                self._open(client, enrolment)
                 kept = None if self.heads is None else self.heads.find(enrolment.meter)
                 if kept is not None:
                     kept = self._follow(client, enrolment.meter, kept)
@@ -161,7 +157,7 @@ class HeadEnd:
                 client.select(current.security_domain)
                 try:
                     self._open(client, proposed)
-                except (CardRefused, RemoteChannelError):
+                except (CardRefused, ChannelBroken):
                     client.select(current.security_domain)
                     self._open(client, current)
                     put_static_keys(
@@ -176,7 +172,12 @@ class HeadEnd:
 
     def _open(self, client: CardClient, enrolment: Enrolment) -> None:
         challenge = self.randomness(HOST_CHALLENGE_SIZE)
-        client.open_scp03(enrolment.keys, challenge, key_version=enrolment.key_version)
+        try:
+            client.open_scp03(enrolment.keys, challenge, key_version=enrolment.key_version)
+        except RemoteChannelError as error:
+            # A hub answers as if to wrong keys where it has not the applet: it tells no stranger.
+            reason = f"channel: {error}; or the applet is not on this hub any more"
+            raise ChannelBroken(reason) from None
 
     def _follow(self, client: CardClient, meter: bytes, kept: LogHead | None) -> LogHead | None:
         """Return the hub's head, which follows the kept one; raise `HubPutBack` otherwise.

@@ -60,6 +60,8 @@ SW_CONDITIONS: Final = 0x6985
 FAULT_LINES: Final = 20
 """The end of a traceback that an applet's log keeps."""
 LINE_SIZE: Final = 200
+UNKEYED_A_DAY: Final = 64
+DAY_SECONDS: Final = 86_400
 KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
 """First status bytes of commands that have done something (ISO/IEC 7816-4, 5.6)."""
 
@@ -117,6 +119,11 @@ class MachineRuntime:
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
     """Which applets each connection has turned to."""
+    _has_permitted: bool = field(default=False, init=False)
+    """Whether the last command put something on record that stays."""
+    _unkeyed_day: int = field(default=0, init=False)
+    _unkeyed: int = field(default=0, init=False)
+    """Answers of that day to whoever has no key, which changed nothing."""
 
     def __post_init__(self) -> None:
         self._registry = Registry(self.hub.database)
@@ -187,11 +194,32 @@ class MachineRuntime:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
             response = self._process(context, command)
-        if response.data:
+        if response.data and (context.is_protected or self._keeps_unkeyed()):
             self.hub.disclosure.record_message(
                 context.instance.aid, manifest.recipient, manifest.purpose, response.data, since
             )
         return response
+
+    def _keeps_unkeyed(self) -> bool:
+        """Tell whether an answer to somebody without a key is put on record.
+
+        One that changed nothing at the hub could be had by the thousand, to fill the disk. Of
+        those the first `UNKEYED_A_DAY` of a day are, and then the 128th, 256th, 512th, ...
+        """
+        if self._has_permitted:
+            return True
+        today = self.hub.now() // DAY_SECONDS
+        if today != self._unkeyed_day:
+            self._unkeyed_day, self._unkeyed = today, 0
+        self._unkeyed += 1
+        return self._unkeyed <= UNKEYED_A_DAY or not self._unkeyed & (self._unkeyed - 1)
+
+    def protects_itself(self, instance: RegisteredApplet) -> bool:
+        """Tell whether an applet only takes part in sums; one that is not trusted does not."""
+        try:
+            return self._bundle(instance.package).manifest.protects_itself
+        except AppletRefused:
+            return False
 
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Hand an applet the STORE DATA that its domain received for it.
@@ -282,6 +310,7 @@ class MachineRuntime:
             record.forget()
             raise
         self._keep_faults(record)
+        self._has_permitted = bool(record.permitted)
         if record.permitted and response.sw >> 8 not in KEEPING:
             # Which error it is could tell of what was opened: there is one for all.
             return ResponseApdu(b"", SW_FAILED)

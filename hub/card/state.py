@@ -13,6 +13,7 @@ from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager
 from hub.card.hub_keys import HubKeys
 from hub.card.keys.certificates import Certificates
+from hub.card.keys.challenges import ChallengeCounters
 from hub.card.keys.keystore import KeyStore
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
@@ -36,6 +37,7 @@ class CardParts:
         self.profile = profile
         self.registry = Registry(database)
         self.keys = KeyStore(database, storage_key, random)
+        self.challenges = ChallengeCounters(self.keys)
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)

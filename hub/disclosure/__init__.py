@@ -22,12 +22,14 @@ from hub.disclosure.requests import (
     number_of,
 )
 from hub.disclosure.rules import ReleaseRefused
+from hub.disclosure.strangers import STRANGERS_COMPONENT, StrangerCounts
 from hub.disclosure.unattributed import UnattributedRequest
 
 __all__ = [
     "CONSENT_COMPONENT",
     "LEAST_MINUTES",
     "LOG_COMPONENT",
+    "STRANGERS_COMPONENT",
     "AggregateRequest",
     "Consent",
     "ConsentTerms",
@@ -43,6 +45,7 @@ __all__ = [
     "Release",
     "ReleaseRefused",
     "ReleaseRequest",
+    "StrangerCounts",
     "UnattributedRequest",
     "UnknownConsent",
     "Weights",

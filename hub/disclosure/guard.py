@@ -79,6 +79,7 @@ from hub.disclosure.rules import (
     is_same_period,
     overlaps,
 )
+from hub.disclosure.strangers import StrangerRecord
 from hub.disclosure.sums import check_sum
 from hub.disclosure.unattributed import KIND as UNATTRIBUTED
 from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
@@ -102,6 +103,11 @@ class Disclosure:
     def log(self) -> DisclosureLog:
         """The sealed, hash-chained log."""
         return DisclosureLog(self.database)
+
+    @property
+    def strangers(self) -> StrangerRecord:
+        """What is counted of those who connect without a key."""
+        return StrangerRecord(self.database, self.now)
 
     def check_log(self) -> LogHead:
         """Return the log's head; raise `LogTampered` where log or consents are not as written."""
@@ -303,7 +309,10 @@ class Disclosure:
         return self.log.append(self.now(), "message", facts, content)
 
     def record_connection(self, peer: str, received: int, sent: int) -> LogEntry:
-        """Record how many bytes a connection carried in all, protection and framing included."""
+        """Record how many bytes a recipient's connection carried, protection and framing included.
+
+        Connections of strangers are counted (`strangers`).
+        """
         facts = {"peer": peer, "received": received, "sent": sent}
         return self.log.append(self.now(), "connection", facts)
 

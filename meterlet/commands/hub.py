@@ -39,7 +39,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
-from meterlet.commands.reader import reader, restore, snapshot
+from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
     complain,
@@ -64,7 +64,7 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (keys, reader, restore, snapshot):
+for command in (keys, reader, restore, snapshot, unblock):
     hub.add_command(command)
 
 
@@ -368,10 +368,21 @@ def status(folder: Path) -> Shown:
                 for kept in signed
             ],
         }
+        strangers = device.disclosure.strangers.total()
+        facts["strangers"] = {
+            "connections": strangers.connections,
+            "turned_away": strangers.turned_away,
+            "wrong": strangers.wrong,
+        }
         codes = device.description.registers
     seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
-    shown = {**facts, "registers": ", ".join(map(str, map(Obis, codes)))}
-    shown["log_seen"] = ", ".join(seen) or None
+    shown = {
+        **facts,
+        "registers": ", ".join(map(str, map(Obis, codes))),
+        "strangers": f"{strangers.connections:,} connections without a key,"
+        f" {strangers.turned_away:,} turned away",
+        "log_seen": ", ".join(seen) or None,
+    }
     return facts, [
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()

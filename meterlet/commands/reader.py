@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet hub reader`, `snapshot` and `restore`: the card for testers and their tools.
+"""`meterlet hub reader`, `unblock`, `snapshot`, `restore`: the card for testers and their tools.
 
 Without `--hub` the reader serves a card for tests, one for each profile, that is kept beside the
 hub. Its keys are the well-known 404142..4F, as on every card that is sold for tests: whoever loads
@@ -43,9 +43,11 @@ from meterlet.commands.common import (
     FILE,
     FOLDER,
     PRESENT_FILE,
+    Shown,
     default_folder,
     fail,
     hub_option,
+    json_or_text,
     open_machine,
 )
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
@@ -179,6 +181,24 @@ profile_option = click.option(
 
 def _folder(hub: Path, profile: str | None) -> Path:
     return default_folder("reader") / profile if profile else hub
+
+
+@click.command()
+@hub_option
+@profile_option
+@json_or_text("meterlet.hub.unblock/1")
+def unblock(folder: Path, profile: str | None) -> Shown:
+    """Give key sets and PIN all their attempts again.
+
+    Wrong attempts at the local reader block them. Over the network nobody can. Use this when the
+    card answers 6983 there. The hub may be running.
+    """
+    with Device.open(_folder(folder, profile)) as device:
+        key_sets, pin = Card.unblock(device.database)
+    gave = [f"{key_sets} key set{'' if key_sets == 1 else 's'}"] if key_sets else []
+    gave += ["the PIN"] if pin else []
+    text = " and ".join(gave) + " got all attempts back" if gave else "no attempts were lost"
+    return {"key_sets": key_sets, "pin": pin}, text
 
 
 @click.command()

@@ -16,7 +16,7 @@ from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu
 from tests.support.aggregation import COLLECTOR
-from tests.support.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
+from tests.support.hubs import ROOT, VENDOR, Hub, announce, call_of, make_hub, package
 
 EVIL = b"\xff" * 16
 """The nonce at which the applet fails, once it has what it asked the platform for."""
@@ -55,7 +55,7 @@ def hubs(tmp_path: Path, machine: AppletMachine, hostile: bytes) -> Iterator[lis
 
 def fail(hub: Hub, step: Instruction, *parts: bytes) -> int:
     """Let the applet take a step and fail; return the status word."""
-    hub.take(Instruction.TELL_KEYS, bytes(32))  # opens the channel
+    hub.take(Instruction.TELL_KEYS, call_of(bytes(32)))  # opens the channel
     assert hub.channel is not None
     data = StepRequest(hub.meter, EVIL, step, parts).encode()
     response = hub.channel.send(CommandApdu(CLA, step, 0, 0, data, le=65_536, extended=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from applets.aggregation.messages import CLA, Instruction, StepRequest
+from applets.aggregation.messages import CLA, Instruction, StepRequest, called_for
 from applets.aggregation.statement import content_of, member_of
 from hub.card.open import Card
 from hub.device import Description, Device
@@ -46,6 +46,11 @@ DAYS = Period(date(2025, 3, 3), date(2025, 3, 4))
 MONTH = Period(date(2025, 2, 1), date(2025, 2, 28))
 SETTLEMENT = "settlement.toml"
 KNOWN = Period(date(2025, 3, 2), date(2025, 3, 6))
+
+
+def call_of(nonce: bytes) -> bytes:
+    """Return the operator's call for the keys of a round."""
+    return nonce + Ed25519PrivateKey.from_private_bytes(OPERATOR).sign(called_for(nonce))
 
 
 def package(manifest: str = "manifest.toml") -> bytes:
@@ -86,7 +91,7 @@ class Hub:
         return content_of(request, response.data)
 
     def member(self, nonce: bytes) -> RosterMember:
-        request, response = self.send(Instruction.TELL_KEYS, nonce)
+        request, response = self.send(Instruction.TELL_KEYS, call_of(nonce))
         assert response.sw == 0x9000
         return member_of(self.certificate, request, response.data)
 

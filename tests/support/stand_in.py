@@ -15,7 +15,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
+from applets.aggregation.messages import (
+    ROUND_NONCE_SIZE,
+    Instruction,
+    StepAnswer,
+    StepRequest,
+)
 from protocols.aggregation.errors import AggregationError
 from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.members import MemberKeys
@@ -47,8 +52,9 @@ class StandIn:
     def answer(self, step: Instruction, parts: Sequence[bytes]) -> bytes:
         home = self.home
         if step is Instruction.TELL_KEYS:
-            secret = home.secret_for(parts[0])
-            return MemberKeys.issue(parts[0], home.meter, secret, home.certifier).encode()
+            nonce = parts[0][:ROUND_NONCE_SIZE]
+            secret = home.secret_for(nonce)
+            return MemberKeys.issue(nonce, home.meter, secret, home.certifier).encode()
         if step is Instruction.CONTRIBUTE:
             self.round = Round.decode(parts[0])
             key, exponent = self.round.terms.key, self.round.terms.exponent_bits

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The global PIN: the one cardholder verification method of the card (GPCS 2.3.1, 8.3).
 
-    VERIFY                00 20 00 00 [PIN]     anyone; without data it tells the tries left (63Cx)
+    VERIFY                00 20 00 00 [PIN]     anyone in the house: over a network somebody else
+                                                could use up the resident's tries; without data it
+                                                tells the tries left (63Cx)
     CHANGE REFERENCE DATA 80 24 01 00 PIN       a host that has authenticated to a domain with the
     RESET RETRY COUNTER   80 2C 03 00           CVM management privilege
 
@@ -15,6 +17,7 @@ from typing import Final
 from hub.card.commands.get_data import require_authenticated
 from hub.card.entries import Privilege
 from hub.card.logical_channel import CardCall
+from hub.card.registry import Registry
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.apdu import ResponseApdu
@@ -29,6 +32,8 @@ _TRIES_LEFT: Final = 0x63C0
 def verify(card: CardParts, call: CardCall) -> ResponseApdu:
     """Compare a PIN, or tell how many tries are left."""
     command = call.command
+    if not call.channel.line.is_in_the_house:
+        raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the PIN is shown at the local reader")
     if command.p1 or command.p2:
         raise CardRefusal(Sw.WRONG_P1_P2, "VERIFY knows the global PIN only, P2 00")
     sealed = card.registry.find_property(GLOBAL_PIN)
@@ -77,6 +82,15 @@ def reset_retry_counter(card: CardParts, call: CardCall) -> ResponseApdu:
     _set_tries(card, TRIES)
     call.conversation.holder_verified = False
     return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def give_all_tries(registry: Registry) -> bool:
+    """Give a PIN that is set all its tries again; return whether it had lost some."""
+    left = registry.find_property(_LEFT)
+    if left is None or left == bytes((TRIES,)):
+        return False
+    registry.set_property(_LEFT, bytes((TRIES,)))
+    return True
 
 
 def _require_manager(call: CardCall) -> None:

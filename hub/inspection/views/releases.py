@@ -97,7 +97,7 @@ class ReleasesView:
     together: Knowledge
     """What they know if they compare notes."""
     bytes_left_house: int
-    """On the wire, over all connections, protection included."""
+    """On the wire, over all connections, strangers' too, protection included."""
     readings_left_house: int
     """Single slots' use that is exposed, and exported readings."""
     entries: int
@@ -136,7 +136,8 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         copies=tuple(log.entries("copy")),
         known={name: device.disclosure.knowledge([name]) for name in names},
         together=together,
-        bytes_left_house=sum(entry.facts["sent"] for entry in log.entries("connection")),
+        bytes_left_house=device.disclosure.strangers.total().sent
+        + sum(entry.facts["sent"] for entry in log.entries("connection")),
         readings_left_house=together.exposed_slots + exported,
         entries=entries,
         recipients=tuple(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
+from applets.aggregation.messages import called_for
 from protocols.aggregation.collector import Batch
 from protocols.aggregation.decryption import RegionSum, decrypt_sum
 from protocols.aggregation.dispute import Culprit
@@ -146,7 +147,8 @@ class RoundRunner:
         started = perf_counter()
         known, members = self.workspace.members.of_region(terms.region), []
         kind = () if terms.weighting is None else ("worth",)
-        for name, items in self.connection.ask("keys", terms.region, nonce, *kind):
+        call = nonce + self.workspace.signing.sign(called_for(nonce))
+        for name, items in self.connection.ask("keys", terms.region, call, *kind):
             match name, items:
                 case "keys", (bytes(meter), bytes(data)):
                     member = self._member(known, meter, nonce, data, terms.bounds)
