@@ -32,11 +32,15 @@ class _Mistakes:
 class Callers:
     """The sources that were wrong, and those from which recipients have authenticated before."""
 
-    def __init__(self, known: Iterable[str]) -> None:
+    def __init__(self, known: Iterable[str] = ()) -> None:
         self._known = set(known)
         self._mistakes: dict[str, _Mistakes] = {}
         self._of_others = _Mistakes()
         self._dropped_at = -1
+
+    def know(self, sources: Iterable[str]) -> None:
+        """Take in sources from which recipients have authenticated before."""
+        self._known.update(sources)
 
     def is_known(self, source: str) -> bool:
         """Whether a recipient has authenticated from there before."""

@@ -93,13 +93,28 @@ class _OpenConnection:
         return not self.connection.has_authenticated
 
 
+@dataclass(slots=True)
+class CallerMemory:
+    """What a port remembers of callers; it outlives a new key, for which the hub is opened anew."""
+
+    callers: Callers = field(default_factory=Callers)
+    counts: StrangerCounts = field(default_factory=StrangerCounts)
+    """Of strangers, not in the hub's file yet."""
+
+
 class _OpenConnections:
     """The open connections, counted."""
 
-    def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        card: Card,
+        disclosure: Disclosure,
+        complain: Callable[[str], None],
+        memory: CallerMemory,
+    ) -> None:
         self._card, self._disclosure, self._complain = card, disclosure, complain
-        self._callers = Callers(disclosure.strangers.known_sources())
-        self._counts = StrangerCounts()
+        self._memory, self._callers = memory, memory.callers
+        self._callers.know(disclosure.strangers.known_sources())
         self._open: list[_OpenConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._worked = 0.0
@@ -149,11 +164,12 @@ class _OpenConnections:
             raise
         finally:
             peer.connection.close()
-            self._counts.wrong += peer.connection.wrong
+            counts = self._memory.counts
+            counts.wrong += peer.connection.wrong
             if peer.is_stranger:
-                self._counts.connections += 1
-                self._counts.received += peer.received
-                self._counts.sent += peer.sent
+                counts.connections += 1
+                counts.received += peer.received
+                counts.sent += peer.sent
             else:
                 self._disclosure.record_connection(peer.host, peer.received, peer.sent)
 
@@ -236,15 +252,15 @@ class _OpenConnections:
             self._give_up(max(strangers, key=lambda one: one.connection.held))
 
     def _give_up(self, victim: _OpenConnection) -> None:
-        self._counts.turned_away += victim.is_stranger
+        self._memory.counts.turned_away += victim.is_stranger
         self._open.remove(victim)
         _hang_up(victim)
 
     def keep_counts(self) -> None:
         """Put what was counted of strangers into the hub's file."""
-        if not self._counts.is_empty:
-            self._disclosure.strangers.add(self._counts)
-            self._counts = StrangerCounts()
+        if not self._memory.counts.is_empty:
+            self._disclosure.strangers.add(self._memory.counts)
+            self._memory.counts = StrangerCounts()
 
     async def dismiss(self) -> None:
         """Hang up on every peer and wait until their connections are on record."""
@@ -252,7 +268,10 @@ class _OpenConnections:
         for peer in self._open:
             _hang_up(peer)
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.keep_counts()
+        try:
+            self.keep_counts()
+        except (HubError, sqlite3.Error) as error:  # such as a new key: they stay in memory
+            self._complain(f"strangers are not counted yet: {error}")
 
 
 def _hang_up(peer: _OpenConnection) -> None:
@@ -283,14 +302,16 @@ async def serve(
     stop: asyncio.Event,
     tick: Callable[[], object],
     complain: Callable[[str], None],
+    memory: CallerMemory | None = None,
 ) -> None:
     """Answer peers on `host`:`port` (0 for any) until `stop` is set.
 
     `ready` is told the address once peers can connect; `tick` is called now and then, for what is
     due without anybody asking; `complain` is told when the hub's own database stops a conversation.
+    `memory` goes from one call to the next, where the hub's folder is opened again.
     Raises `OSError`, naming the address, if it is not free.
     """
-    peers = _OpenConnections(card, disclosure, complain)
+    peers = _OpenConnections(card, disclosure, complain, memory or CallerMemory())
     try:
         server = await asyncio.start_server(peers.attend, host, port)
     except (OSError, UnicodeError) as error:

@@ -15,6 +15,7 @@ import rich_click as click
 
 from hub.device import Description, Device
 from hub.disclosure.countersigned import HeadDesk
+from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
@@ -415,7 +416,7 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
     When a key of the hub is replaced, all connections end, and the hub goes on with the new one.
     """
     machine, ready = open_machine(), announce("meterlet.hub.serve/1" if as_json else None)
-    place = _Place(host, port, ready)
+    place, memory = _Place(host, port, ready), CallerMemory()
 
     async def serve_with_each_key(stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -431,6 +432,7 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
                         until,
                         tick=partial(device.tick, card),
                         complain=complain,
+                        memory=memory,  # no new key forgives who was wrong
                     )
 
     run_until_stopped(serve_with_each_key)

@@ -392,7 +392,7 @@ class Caller:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[tuple[Card, Disclosure]]:
     components = [CARD, LOG_COMPONENT, STRANGERS_COMPONENT]
-    with Database(tmp_path / "hub.db", components) as database:
+    with Database(tmp_path / "hub.db", components, key=bytes(32)) as database:
         made = Card.create(
             database, storage_key=bytes(32), random=os.urandom, runtime=Echo(), keys=KEYS
         )

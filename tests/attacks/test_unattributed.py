@@ -175,7 +175,8 @@ def asked(**changes: Any) -> UnattributedRequest:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    components = [LOG_COMPONENT, CONSENT_COMPONENT]
+    with Database(tmp_path / "hub.db", components, key=bytes(32)) as database:
         disclosure = Disclosure(database, lambda: BEGIN + MONTH)
         disclosure.grant(TERMS)
         yield disclosure

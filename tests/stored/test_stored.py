@@ -265,6 +265,7 @@ def test_a_snapshot_is_not_restored_under_another_process(
     town: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meterlet.commands.reader.PATIENCE_SECONDS", 0.5)
+    Device.open(town / "home").close()  # brought to this release, so that opening waits for nobody
     with held(town / "home" / "hub.db"):
         done = CliRunner().invoke(main, ["hub", "restore", "--hub", "home", "home.snapshot"])
     line = "meterlet: the database home/hub.db is busy; another meterlet process holds it\n"
