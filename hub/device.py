@@ -59,6 +59,7 @@ from hub.disclosure import (
 )
 from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
 from hub.disclosure.log import reseal_log
+from hub.disclosure.strangers import reseal_sources
 from hub.disclosure.witness import FILE as WITNESS
 from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
@@ -109,7 +110,7 @@ COMPONENTS: Final = (
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
 )
-RESEAL: Final = (reseal_log, reseal_stores, reseal_outputs, reseal_rounds)
+RESEAL: Final = (reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds)
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
@@ -120,6 +121,7 @@ SEALED: Final = (
     DAYS,
     CARD_KEYS,
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
+    by_derived_key(reseal_sources, "known_source"),
     by_derived_key(reseal_stores, "applet_store", "applet_log"),
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),

@@ -6,6 +6,7 @@ The card comes back: its applets, their stores, its objects and keys. What stays
     the disclosure log, and so the consents        readings and certified days
     sums that were opened or agreed to             for which times outputs were released
     counters of keys, failures and tries, each at its stricter value
+    what strangers did, by the day                 from where recipients have come
 
 The two are joined in a file beside the hub's, which then takes its place in one step.
 
@@ -45,6 +46,17 @@ BOUNDARIES = (
     " AND o.name = applet_output.name)) WHERE EXISTS (SELECT 1 FROM current.applet_output AS o"
     " WHERE o.applet = applet_output.applet AND o.name = applet_output.name)"
 )
+
+STRANGERS = (
+    "INSERT INTO stranger_day SELECT * FROM current.stranger_day WHERE true ON CONFLICT (day)"
+    " DO UPDATE SET connections = max(connections, excluded.connections),"
+    " turned_away = max(turned_away, excluded.turned_away), wrong = max(wrong, excluded.wrong),"
+    " received = max(received, excluded.received), sent = max(sent, excluded.sent)",
+    "INSERT INTO known_source SELECT * FROM current.known_source WHERE true ON CONFLICT (name)"
+    " DO UPDATE SET last = max(last, excluded.last)",
+)
+"""Counts stay at the larger value, sources at the later time; more sources than are kept go when the
+next one comes."""
 
 
 def restore(device: Device, snapshot: Path, patience: float) -> None:
@@ -109,6 +121,8 @@ def _join(device: Device, restored: Database) -> LogHead:
         )
         connection.execute(COUNTERS)
         connection.execute(BOUNDARIES)
+        for statement in STRANGERS:
+            connection.execute(statement)
         for name, which in STRICTER:
             connection.execute(
                 f"UPDATE card_property SET value = {which}(value, (SELECT p.value FROM"  # noqa: S608

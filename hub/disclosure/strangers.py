@@ -4,17 +4,20 @@
 Whoever connects without a key is in no entry of the disclosure log: entries stay for ever, and
 anybody could have them made by the million. Here a day has one row, and `KEPT_DAYS` are kept.
 
-A recipient that has authenticated leaves the source it came from (`hub.network_source`). When the
-hub's places are scarce, that source comes before strangers. `MOST_SOURCES` are kept, the newest;
-only whoever holds a key can add one.
+A recipient that has authenticated leaves the source it came from (`hub.network_source`), sealed as
+the log's entries of connections are. When the hub's places are scarce, that source comes before
+strangers. `MOST_SOURCES` are kept, the newest; only whoever holds a key can add one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from hub.vault.database import Component, Database
+from hub.vault.sealing import SealBroken, Sealer
 
+PURPOSE: Final = "known sources"
 KEPT_DAYS: Final = 400
 MOST_SOURCES: Final = 64
 DAY_SECONDS: Final = 86_400
@@ -32,12 +35,27 @@ STRANGERS_COMPONENT: Final = Component(
             sent INTEGER NOT NULL
         ) STRICT;
         CREATE TABLE known_source (
-            source TEXT PRIMARY KEY,
+            name BLOB PRIMARY KEY,
+            sealed BLOB NOT NULL,
             last INTEGER NOT NULL
         ) STRICT;
         """,
     ),
 )
+
+
+def reseal_sources(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal sources with a new vault key, within a transaction; yield how many rows are done."""
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    for name, sealed in connection.execute("SELECT name, sealed FROM known_source").fetchall():
+        source = old.open(sealed, name)
+        renamed = new.name_of(source)
+        connection.execute(
+            "UPDATE known_source SET name = ?, sealed = ? WHERE name = ?",
+            (renamed, new.seal(source, renamed), name),
+        )
+        yield 1
 
 
 @dataclass(slots=True)
@@ -95,20 +113,31 @@ class StrangerRecord:
         return StrangerCounts(*row)
 
     def known_sources(self) -> list[str]:
-        """Return the sources from which recipients have authenticated, the latest last."""
-        rows = self.database.connection.execute("SELECT source FROM known_source ORDER BY last")
-        return [source for (source,) in rows]
+        """Return the sources from which recipients have authenticated, the latest last.
+
+        A row that is not what was written stands for none: no recipient is kept out by it.
+        """
+        sealer, sources = self.database.sealer(PURPOSE), []
+        rows = self.database.connection.execute(
+            "SELECT name, sealed FROM known_source ORDER BY last"
+        )
+        for name, sealed in rows:
+            with suppress(SealBroken):
+                sources.append(sealer.open(sealed, name).decode())
+        return sources
 
     def remember_source(self, source: str) -> None:
         """Keep the source of a recipient that has authenticated."""
+        sealer = self.database.sealer(PURPOSE)
+        name = sealer.name_of(source.encode())
         with self.database.transaction() as connection:
             connection.execute(
-                "INSERT INTO known_source VALUES (?, ?)"
-                " ON CONFLICT (source) DO UPDATE SET last = excluded.last",
-                (source, self.now()),
+                "INSERT INTO known_source VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET last = excluded.last",
+                (name, sealer.seal(source.encode(), name), self.now()),
             )
             connection.execute(
-                "DELETE FROM known_source WHERE source NOT IN"
-                " (SELECT source FROM known_source ORDER BY last DESC, rowid DESC LIMIT ?)",
+                "DELETE FROM known_source WHERE name NOT IN"
+                " (SELECT name FROM known_source ORDER BY last DESC, rowid DESC LIMIT ?)",
                 (MOST_SOURCES,),
             )

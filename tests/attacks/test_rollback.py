@@ -16,18 +16,21 @@ from pathlib import Path
 
 import pytest
 
+from hub.applet_host.aggregation_record import RoundRecord, members_digest
 from hub.device import Description, Device
 from hub.disclosure import (
     ConsentTerms,
     LogTampered,
     ReleaseRefused,
     ReleaseRequest,
+    StrangerCounts,
     number_of,
 )
 from hub.disclosure.records import terms_facts
 from hub.meters.emulated import emulated_meter_id
 from hub.restoring import restore
 from hub.vault.database import DatabaseError
+from protocols.aggregation.rules import ReleasedSum
 from protocols.amounts import SlotForm, Sum
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.log_of_01 import make_file, write_entry
@@ -272,6 +275,44 @@ def test_counters_stay_at_their_stricter_value(folder: Path, snapshot: Path) -> 
         restore(device, snapshot, 1.0)
         assert device.database.connection.execute(counters).fetchall() == [(20, 9)]
         assert device.database.connection.execute(tries).fetchall() == [(b"\x01",)]
+
+
+def test_what_strangers_did_and_where_recipients_come_from_outlive_a_restore(
+    folder: Path, snapshot: Path
+) -> None:
+    with open_hub(folder) as device:
+        strangers = device.disclosure.strangers
+        strangers.add(StrangerCounts(connections=5, turned_away=1, wrong=4, received=30, sent=20))
+        strangers.remember_source("192.0.2.7")
+        with closing(sqlite3.connect(snapshot)) as target:
+            device.database.connection.backup(target)
+        strangers.add(StrangerCounts(connections=2, turned_away=1, wrong=1, received=10, sent=10))
+        strangers.remember_source("192.0.2.8")
+        restore(device, snapshot, 1.0)
+    with open_hub(folder) as device:
+        strangers = device.disclosure.strangers
+        assert strangers.total() == StrangerCounts(7, 2, 5, 40, 30)
+        assert sorted(strangers.known_sources()) == ["192.0.2.7", "192.0.2.8"]
+
+
+def test_a_sum_that_was_opened_stays_so_and_the_log_says_who_counted(
+    folder: Path, snapshot: Path
+) -> None:
+    """Who is counted in a sum can be changed in the file as little as who is in it."""
+    names = frozenset(bytes((index,)) * 16 for index in range(6))
+    opened = ReleasedSum(MARCH, MARCH + 86_400, names, frozenset(sorted(names)[:5]))
+    for changed in (
+        replace(opened, complete=names),
+        replace(opened, complete=frozenset()),
+        replace(opened, members=opened.complete, complete=names - opened.complete),
+        replace(opened, begin=opened.begin + 1),
+    ):
+        assert members_digest(changed) != members_digest(opened)
+    with open_hub(folder) as device:
+        RoundRecord(device.database).release(bytes(32), opened)
+        restore(device, snapshot, 1.0)
+    with open_hub(folder) as device:
+        assert RoundRecord(device.database).releases(MARCH, MARCH + 1) == [opened]
 
 
 def test_a_hub_at_work_is_never_taken_for_one_that_was_put_back(folder: Path) -> None:

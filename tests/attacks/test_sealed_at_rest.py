@@ -150,11 +150,25 @@ def test_a_contribution_is_sealed(device: Device) -> None:
     assert record.find(b"d" * 32, b"a") == made
 
 
+def test_where_recipients_come_from_is_sealed(device: Device) -> None:
+    """As the log's entries of connections are; a row that was changed stands for no source."""
+    strangers = device.disclosure.strangers
+    for source in ("192.0.2.7", "192.0.2.8", "192.0.2.7"):
+        strangers.remember_source(source)
+    assert b"192.0.2." not in files(device.folder)
+    assert sorted(strangers.known_sources()) == ["192.0.2.7", "192.0.2.8"]
+    device.database.connection.execute(
+        "UPDATE known_source SET sealed = (SELECT max(sealed) FROM known_source)"
+    )
+    assert len(strangers.known_sources()) == 1
+
+
 def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device) -> None:
     """The head that recipients know is the same, and so is what the guard counts."""
     new, applet = bytes(range(32)), bytes.fromhex("F04D544C0102")
     made = Participation(b"d" * 32, b"a", b"announced", b"CONTRIBUTION", None, False)
     RoundRecord(device.database).add(made, 2_000_000_000)
+    device.disclosure.strangers.remember_source("192.0.2.7")
     log = device.disclosure.log
     head, entries, consents = log.head(), list(log.entries()), device.disclosure.consents()
     messages = [log.content(entry) for entry in log.entries("message")]
@@ -162,7 +176,7 @@ def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device)
     with device.database.transaction() as connection:
         done = sum(more for reseal in RESEAL for more in reseal(device.database, new))
         connection.execute("UPDATE vault_key SET check_value = ?", (check_value_of(new),))
-    assert done == len(entries) + len(messages) + 3 + 2 + 1 + 1
+    assert done == len(entries) + len(messages) + 1 + 3 + 2 + 1 + 1
     with pytest.raises(LogTampered):
         device.disclosure.check_log()
     with Database(device.folder / "hub.db", COMPONENTS, key=new) as database:
@@ -175,6 +189,7 @@ def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device)
         assert [
             disclosure.log.content(one) for one in disclosure.log.entries("message")
         ] == messages
+        assert disclosure.strangers.known_sources() == ["192.0.2.7"]
         assert AppletStore(database, applet).get(b"VALUE") == value
         assert RoundRecord(database).find(b"d" * 32, b"a") == made
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):

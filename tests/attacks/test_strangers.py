@@ -622,7 +622,7 @@ def test_whoever_has_many_addresses_is_one_source(address: str, source: str) -> 
 
 
 def test_counts_and_sources_stay_few_however_long_it_goes_on(tmp_path: Path) -> None:
-    with Database(tmp_path / "hub.db", [STRANGERS_COMPONENT]) as database:
+    with Database(tmp_path / "hub.db", [STRANGERS_COMPONENT], key=bytes(32)) as database:
         now = 0
         record = StrangerRecord(database, lambda: now)
         for day in range(KEPT_DAYS + 50):

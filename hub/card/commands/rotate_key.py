@@ -4,8 +4,9 @@
     P1  01 the vault's key, 02 the certifier's      P2  00      no data
     answer   01  the new key's fingerprint, 8 bytes      02  the announcement (key_chain)
 
-For the issuer security domain alone, in a session that its keys have opened. The new key is in
-force once this APDU is on the disk. The hub then opens its folder again, and every connection ends.
+For the issuer security domain alone, in a session that its keys have opened; on a port that domain
+is not there. The new key is in force once this APDU is on the disk. A hub that serves then opens
+its folder again, and every connection ends.
 """
 
 import enum
