@@ -242,10 +242,18 @@ def excess_slot_by_slot(parts: Session, label: str, source: Source, amount: Exce
     return total
 
 
+def up_to_in_two_ranges(parts: Session, label: str, quantity: Quantity, largest: int) -> Quantity:
+    """Prove 0 <= quantity <= largest, the long way."""
+    parts.require_range(label, quantity, largest.bit_length())
+    parts.require_range(label, -quantity + largest, largest.bit_length())
+    return Quantity(quantity.point, largest, quantity.secret)
+
+
 @contextmanager
 def bit_by_bit() -> Iterator[None]:
     """Look nothing up, and prove each bit of each range by itself."""
     with (
+        patch.object(Session, "require_up_to", up_to_in_two_ranges),
         patch.object(_gathered, "FEW_BITS", 1 << 40),
         patch.object(many_ranges, "MANY_BITS", 1 << 40),
     ):

@@ -4,6 +4,7 @@
     command    CLA INS   data                                     answer
     ASK        80  10    SML file: Open, GetProfileList.Req, Close    SML file with the answer
     DELIVER    80  12    a document for the resident; billing only    nothing
+    BOUND      80  14    SML file, as ASK; billing only           SML file with the answer
 
 A question is a file of Open, GetProfileList.Req and Close: its period is begin and end time, the
 path of its parameter tree says what is asked, `dasDetails` is one node with a document. The file id
@@ -54,6 +55,7 @@ class Instruction(enum.IntEnum):
 
     ASK = 0x10
     DELIVER = 0x12
+    BOUND = 0x14
 
 
 class MessageRefused(Exception):
@@ -161,6 +163,8 @@ class ProvedAnswer:
     def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
         about, entries = decode_answer(data, cls.path)
+        if cls.format:
+            require_format(entries, cls.format[0])
         match entries[1:] if cls.format else entries:
             case [PeriodEntry(value=bytes(first)), PeriodEntry(value=bytes(second)), *rest]:
                 parts = dict(zip(cls.layout, (first, second), strict=True))
@@ -169,6 +173,15 @@ class ProvedAnswer:
                 raise MessageRefused("not the entries of such an answer")
         require_same(answer.encode(), data)  # names, units and scalers
         return answer
+
+
+def require_format(entries: Sequence[PeriodEntry], name: Obis) -> None:
+    """Refuse an answer that does not say its format first; those of release 0.1 did not."""
+    if not entries or entries[0].obis != name:
+        raise MessageRefused(
+            "an answer without a format, as applets of release 0.1 gave it: have the hub's"
+            " resident install this release's applet"
+        )
 
 
 def require_size(name: str, value: bytes, size: int) -> None:

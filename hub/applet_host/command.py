@@ -20,17 +20,18 @@ from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
 
-_REFUSALS: Final = {
+REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
     "published": Refusal.NO_CONSENT,
-    "price": Refusal.NO_CONSENT,
     "fineness": Refusal.NO_CONSENT,
     "window": Refusal.NO_CONSENT,
     "group": Refusal.NO_CONSENT,
+    "price": Refusal.NO_CONSENT,
     "count": Refusal.TOO_OFTEN,
     "how often": Refusal.TOO_OFTEN,
     "bits": Refusal.TOO_OFTEN,
+    "limit": Refusal.NO_CONSENT,
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""
@@ -94,9 +95,11 @@ class CommandStack:
         try:
             yield
         finally:
-            if frame.transaction.is_open:
-                self.abort()
-            self._frames.pop()
+            try:
+                if frame.transaction.is_open:
+                    self.abort()
+            finally:
+                self._frames.pop()
 
     @property
     def record(self) -> CommandRecord:
@@ -122,7 +125,7 @@ class CommandStack:
     def refuse(self, facts: Mapping[str, Any], refused: ReleaseRefused) -> Refused:
         """Note what the guard has refused, which is on record, and return the applet's error."""
         self.note(facts, refused)
-        return Refused(_REFUSALS[refused.rule])
+        return Refused(REFUSALS[refused.rule])
 
     def note(self, facts: Mapping[str, Any], refused: ReleaseRefused) -> None:
         """Note that something was refused, which is on record."""

@@ -75,6 +75,8 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
             limits.append("chosen_weights" if is_fine else "finest")
         case "weighted":
             limits.append("chosen_prices")
+        case "unattributed":
+            limits.append("finest")
         case "blocks" | "demand" | "excess" | "match":
             limits.append("not_apart")
     if terms.published:

@@ -21,7 +21,7 @@ def facts(
         "peaks": 0,
     }
     released = [
-        {"recipient": "supplier", "statement": statement, "register": register}
+        {"recipient": "supplier", "statement": statement, "registers": [register]}
         for register in registers
     ]
     names = ("supplier", "all of them together", "Nordstrom eG")

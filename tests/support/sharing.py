@@ -140,7 +140,7 @@ PASSING: Final = """
                 begin += shift * 86400
                 end = begin + 28 * 86400
             slots = self.platform.calendar.slots(REGISTER, begin, end)
-            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 7)  # 7 times each use
+            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 3)  # 3 times each use
             opened = self.platform.statements.open_amounts(
                 REGISTER, begin, end, amounts, bytes(32) + self.nonce
             )

@@ -17,7 +17,15 @@ from hub.inspection.errors import InspectionError
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 MESSAGE_BYTES_SHOWN: Final = 16
-SENT_KINDS: Final = ("release", "message", "refusal", "output", "export", "aggregate")
+SENT_KINDS: Final = (
+    "release",
+    "message",
+    "refusal",
+    "output",
+    "export",
+    "aggregate",
+    "unattributed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class ReleasesView:
     """Readings that were handed over as such."""
     aggregates: tuple[LogEntry, ...]
     """Sums over households that this one had a part in; no bit of its own was told."""
+    unattributed: tuple[LogEntry, ...]
+    """What was told of energy that belongs to no slot."""
     copies: tuple[LogEntry, ...]
     """The resident's own, whichever recipient the view is about."""
     known: dict[str, Knowledge]
@@ -87,7 +97,7 @@ class ReleasesView:
     together: Knowledge
     """What they know if they compare notes."""
     bytes_left_house: int
-    """On the wire, over all connections, protection included."""
+    """On the wire, over all connections, strangers' too, protection included."""
     readings_left_house: int
     """Single slots' use that is exposed, and exported readings."""
     entries: int
@@ -122,10 +132,12 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         outputs=records("output"),
         exports=records("export"),
         aggregates=records("aggregate"),
+        unattributed=records("unattributed"),
         copies=tuple(log.entries("copy")),
         known={name: device.disclosure.knowledge([name]) for name in names},
         together=together,
-        bytes_left_house=sum(entry.facts["sent"] for entry in log.entries("connection")),
+        bytes_left_house=device.disclosure.strangers.total().sent
+        + sum(entry.facts["sent"] for entry in log.entries("connection")),
         readings_left_house=together.exposed_slots + exported,
         entries=entries,
         recipients=tuple(
