@@ -55,8 +55,8 @@ STRANGERS = (
     "INSERT INTO known_source SELECT * FROM current.known_source WHERE true ON CONFLICT (name)"
     " DO UPDATE SET last = max(last, excluded.last)",
 )
-"""Counts stay at the larger value, sources at the later time; more sources than are kept go when the
-next one comes."""
+"""Counts stay at the larger value, sources at the later time; more sources than are kept go when
+the next one comes."""
 
 
 def restore(device: Device, snapshot: Path, patience: float) -> None:
