@@ -35,7 +35,7 @@ from protocols.errors import MeterletError
 
 LIST_CONTENT_TYPE: Final = "application/meterlet-published+cbor"
 FORMAT: Final = 1
-MOST_ENTRIES: Final = 4096
+MOST_ENTRIES: Final = 8192
 MOST_LIST_BYTES: Final = 1 << 20
 MOST_NAME: Final = 120
 DIGEST_SIZE: Final = 32
@@ -156,8 +156,12 @@ class PublishedList:
         return encode({"format": FORMAT, "entries": entries})
 
     def sign(self, key: Ed25519PrivateKey) -> bytes:
-        """Return the signed document."""
-        return sign_document(self.encode(), LIST_CONTENT_TYPE, key, key_id_of(key.public_key()))
+        """Return the signed document; raise `ListMalformed` for more than a hub takes."""
+        name = key_id_of(key.public_key())
+        document = sign_document(self.encode(), LIST_CONTENT_TYPE, key, name)
+        if len(document) > MOST_LIST_BYTES:
+            raise ListMalformed(f"a published list has at most {MOST_LIST_BYTES} bytes")
+        return document
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:

@@ -9,6 +9,8 @@ from hub.errors import HubError
 
 LEAST_MINUTES: Final = 8 * 60
 """What a consent lets be worked out at the finest, unless it says so in as many words."""
+WITHOUT_DOCUMENT: Final = frozenset({"aggregate", "output", "export", "unattributed"})
+"""Kinds of statements that are worked out with no document, which could be published."""
 
 
 class UnknownConsent(HubError):
@@ -57,6 +59,13 @@ class ConsentTerms:
         for name in ("slot_bits", "published"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0")
+        if self.published and not self.is_under_document:
+            raise ValueError(f"{self.statement} is told under no document that could be published")
+
+    @property
+    def is_under_document(self) -> bool:
+        """Whether what is told is worked out with a document: a tariff, an index, profiles."""
+        return self.statement.partition(" ")[0] not in WITHOUT_DOCUMENT
 
     @property
     def subject(self) -> tuple[bytes, bytes, str, str, str]:

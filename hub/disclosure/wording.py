@@ -80,5 +80,5 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
         case "blocks" | "demand" | "excess" | "match":
             limits.append("not_apart")
     if terms.published:
-        limits.append("published")
+        limits.append("published" if terms.published == 1 else "published_for")
     return [*limits, "until"]

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from hub.disclosure import LEAST_MINUTES
+from hub.disclosure.consents import WITHOUT_DOCUMENT
 from hub.machine._tables import Table, between, day, each, member, names, pattern, some, text
 from hub.machine.errors import ManifestError
 
@@ -302,8 +303,8 @@ def _statement(name: str, value: object) -> StatementGrant:
         raise ManifestError(f"{name}.smallest_group", f"must be {LEAST_GROUP} or more")
     if grant.kind not in SUMS and grant.smallest_group:
         raise ManifestError(f"{name}.smallest_group", "goes with sums over households alone")
-    if grant.kind == AGGREGATE and grant.published:
-        raise ManifestError(f"{name}.published", "a load curve is worked out with no document")
+    if grant.kind in WITHOUT_DOCUMENT and grant.published:
+        raise ManifestError(f"{name}.published", "it is told under no document")
     return grant
 
 

@@ -226,3 +226,13 @@ def test_a_list_stays_taken_when_the_hub_is_opened_again(tmp_path: Path) -> None
         assert len(list(device.disclosure.log.entries("published"))) == 1
         with pytest.raises(ListRefused):
             take_published(device, signed(entry(FOR_ONE)))
+
+
+def test_a_refused_question_is_looked_at_again_once_a_list_was_taken(device: Device) -> None:
+    with pytest.raises(ReleaseRefused) as refusal:
+        device.disclosure.permit(bill(NIGHT))
+    memo = device.disclosure.refused_before
+    memo.keep(b"question", refusal.value, {})
+    assert memo.find(b"question") is not None
+    take_published(device, signed(entry(NIGHT)))
+    assert memo.find(b"question") is None

@@ -134,3 +134,9 @@ def test_what_is_no_entry_is_refused() -> None:
     for payload in malformed:
         with pytest.raises(ListMalformed):
             PublishedList.decode(encode(payload))
+
+
+def test_a_list_that_no_hub_would_take_is_not_signed() -> None:
+    wide = replace(document(1), name="\N{SNOWMAN}" * 120)
+    with pytest.raises(ListMalformed, match="at most"):
+        PublishedList((wide,) * 3000).sign(SIGNER)

@@ -94,3 +94,17 @@ def test_the_words_count_answers_as_the_guard_does(
     text = consent_in_words(replace(TERMS, statement=statement, least_minutes=minutes))
     assert ("periods that overlap" in text) is overlapping
     assert ("the same period" in text) is not overlapping
+
+
+@pytest.mark.parametrize("language", WORDED_LANGUAGES)
+def test_a_demand_for_publication_is_a_sentence_of_the_consent(language: str) -> None:
+    without = consent_in_words(TERMS, language)
+    told = [consent_in_words(replace(TERMS, published=n), language) for n in (1, 240)]
+    assert len({without, *told}) == 3
+    assert "240" in told[1]
+
+
+@pytest.mark.parametrize("statement", ["aggregate", "output daily", "export x", "unattributed"])
+def test_what_is_told_under_no_document_cannot_be_demanded_to_be_published(statement: str) -> None:
+    with pytest.raises(ValueError, match="under no document"):
+        replace(TERMS, statement=statement, published=1)
