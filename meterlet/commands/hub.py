@@ -39,8 +39,8 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.hub_keys import keys
+from meterlet.commands.hub_published import hub_published
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
-from meterlet.commands.published import hub_published
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,

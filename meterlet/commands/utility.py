@@ -27,9 +27,9 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.profile import load_profiles
-from meterlet.commands.published import publish, utility_published
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_publish import publish, utility_published
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
