@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a change of a consent would do, shown by the questions that were answered under it.
 
-The next question is most likely one like the last. So each release on record under a consent is
-held against the new terms by the guard's rules that depend on the terms alone: the period's
-length, the answer's size, the fineness. What has been told stays told.
+The next question is most likely one like the last, about another time. So each release on record
+under a consent is held against the new terms by the guard's own rules, as if nothing else had been
+told. What has been told stays told.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import ConsentTerms, Release
+from hub.disclosure import Consent, ConsentTerms, Number, Release, ReleaseRefused
 from hub.disclosure.cells import refine
+from hub.disclosure.rules import (
+    check_count,
+    check_fineness,
+    check_size,
+    check_slot_bits,
+    check_spacing,
+    check_stretches,
+)
 from hub.inspection.views.slots import local_date
 
 MINUTE: Final = 60
 SAMPLE: Final = "sample"
-FAR_APART: Final = 1 << 62
-"""One sample alone is next to none."""
 
 
 class EffectOutcome(enum.StrEnum):
@@ -32,12 +37,18 @@ class EffectOutcome(enum.StrEnum):
     PERIOD = "period"
     """It is about too short a period."""
     SIZE = "size"
+    COUNT = "count"
+    """It is for too many numbers at once."""
+    BITS = "bits"
+    """Its numbers have too many bits about any one slot."""
     FINENESS = "fineness"
+    WINDOW = "window"
+    """The total of too few days could be worked out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A release on record, and what would become of the same question from now on."""
+    """A release on record, and what would become of a question like it from now on."""
 
     release: Release
     outcome: EffectOutcome
@@ -46,12 +57,27 @@ class Effect:
 def effects_of(
     device: Device, old: ConsentTerms, new: ConsentTerms | None, today: date
 ) -> list[Effect]:
-    """Return the effect on each release under `old`; `new` is None where it is revoked."""
+    """Return the effect on each release under `old`; `new` is None where none is left."""
     return [
         Effect(release, _outcome(device, release, new, today))
         for release in device.disclosure.releases(old.recipient)
         if (release.applet, release.purpose) == (old.applet, old.purpose)
         and old.statement in {kind for number in release.numbers for kind in number.kinds}
+    ]
+
+
+def same_beside(device: Device, consent: Consent, today: date) -> list[Consent]:
+    """Return other standing consents to the very same: revoking one leaves those.
+
+    Release 0.1 let the same be granted twice. The newest one is what the guard goes by.
+    """
+    return [
+        one
+        for one in device.disclosure.consents()
+        if one.terms.subject == consent.terms.subject
+        and one.number != consent.number
+        and one.revoked is None
+        and one.terms.until >= today
     ]
 
 
@@ -66,27 +92,54 @@ def _outcome(
     last = local_date(device, release.form.end - 1)
     if (last - first).days + 1 < terms.least_days:
         return EffectOutcome.PERIOD
-    if any(n.bits > terms.bits for n in release.numbers if terms.statement in n.kinds):
-        return EffectOutcome.SIZE
-    if _finest(release, terms.statement) < terms.least_minutes * MINUTE:
-        return EffectOutcome.FINENESS
+    try:
+        _check(release, terms)
+    except ReleaseRefused as refused:
+        return EffectOutcome(refused.rule)
     return EffectOutcome.ANSWERED
 
 
-def _finest(release: Release, kind: str) -> int:
-    """Return over how many seconds of use a release mixes, or how far apart its samples are."""
+def _check(release: Release, terms: ConsentTerms) -> None:
+    """Raise `ReleaseRefused` where numbers like those of a release break a rule of the terms."""
+    kind, period = terms.statement, (release.form.begin, release.form.end)
+    asked = [_under(number, terms) for number in release.numbers if kind in number.kinds]
+    for number in asked:
+        check_size(number, terms.bits)
+    check_count(period, 1 if kind == SAMPLE else len(asked), [], terms.answers)
+    if terms.slot_bits:
+        check_slot_bits(period, sum(number.bits for number in asked), [], terms.slot_bits)
     if kind == SAMPLE:
-        starts = sorted(form.sampled for form in release.forms if form.sampled is not None)
-        return min((after - before for before, after in pairwise(starts)), default=FAR_APART)
-    refinement = refine([number.forms for number in release.numbers])
-    sizes = [bundle.slots for bundle in refinement.bundles]
-    return min(sizes, default=0) * release.form.slot_seconds
+        check_spacing([form for number in asked for form in number.forms], terms.least_minutes)
+        return
+    numbers = [n if kind not in n.kinds else _under(n, terms) for n in release.numbers]
+    sums = [number for number in numbers if number.kind != SAMPLE]
+    for minutes in sorted({number.least_minutes for number in sums}):
+        if minutes * MINUTE <= release.form.slot_seconds:
+            continue  # as fine as a slot: nothing is mixed
+        some = [number for number in sums if number.least_minutes >= minutes]
+        refinement = refine([number.forms for number in some])
+        check_fineness(refinement, some, minutes, [""] * len(some))
+        for days in sorted({number.least_days for number in some}):
+            part = [number.forms for number in some if number.least_days >= days]
+            check_stretches(refine(part), days)
+
+
+def _under(number: Number, terms: ConsentTerms) -> Number:
+    """Return a number as it would be told under terms; of several kinds, the coarsest count."""
+    if number.kinds == (terms.statement,):
+        return replace(number, least_minutes=terms.least_minutes, least_days=terms.least_days)
+    return replace(
+        number,
+        least_minutes=max(number.least_minutes, terms.least_minutes),
+        least_days=max(number.least_days, terms.least_days),
+    )
 
 
 def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, object]]:
     """Return the members in which two terms differ, with both values."""
     names = (
         "until", "least_days", "least_minutes", "answers", "within_days", "bits", "least_group",
+        "slot_bits",
     )  # fmt: skip
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     return [pair for pair in pairs if pair[1] != pair[2]]
