@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field, to_builtins
 from msgspec.structs import fields
 
+from hub.disclosure import Disclosure
+from hub.disclosure.older_words import given_under_older_words
+from hub.disclosure.wording import consent_in_words
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
@@ -276,6 +279,31 @@ class MessageJson(JsonView, frozen=True):
     content: str = field(name="bytes")
 
 
+class _Consent(JsonView, frozen=True):
+    number: int
+    recipient: str
+    purpose: str
+    statement: str
+    least_days: int
+    least_minutes: int
+    answers: int
+    within_days: int
+    bits: int
+    least_group: int
+    slot_bits: int
+    until: date
+    replaces: int | None
+    revoked: Moment | None
+    in_words: dict[str, str]
+    is_older: bool = field(name="given_under_older_words")
+
+
+class ConsentsJson(JsonView, frozen=True):
+    """What the resident has allowed, past consents included."""
+
+    consents: list[_Consent]
+
+
 class _Activation(JsonView, frozen=True):
     appliance: Appliance
     begin: Moment
@@ -481,6 +509,27 @@ def _known(learned: Learned, zone: ZoneInfo) -> _Known:
         samples=sum(one.count for one in learned.samples),
         exported_readings=sum(one.count for one in learned.exports),
         sums_over_households=0 if learned.sums is None else learned.sums.count,
+    )
+
+
+def consents_json(disclosure: Disclosure) -> ConsentsJson:
+    """Return every consent, what it means, and whether it was given under older words."""
+    given = disclosure.consents()
+    older = given_under_older_words(disclosure.log, given)
+    return ConsentsJson(
+        consents=[
+            _Consent.of(
+                one.terms,
+                number=one.number,
+                replaces=one.replaces,
+                revoked=one.revoked,
+                in_words={
+                    language: consent_in_words(one.terms, language) for language in LANGUAGES
+                },
+                is_older=one.number in older,
+            )
+            for one in given
+        ]
     )
 
 

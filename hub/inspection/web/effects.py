@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Consent, ConsentTerms, Number, Release, ReleaseRefused
+from hub.disclosure import ConsentTerms, Number, Release, ReleaseRefused
 from hub.disclosure.cells import refine
 from hub.disclosure.rules import (
     check_count,
@@ -63,21 +63,6 @@ def effects_of(
         for release in device.disclosure.releases(old.recipient)
         if (release.applet, release.purpose) == (old.applet, old.purpose)
         and old.statement in {kind for number in release.numbers for kind in number.kinds}
-    ]
-
-
-def same_beside(device: Device, consent: Consent, today: date) -> list[Consent]:
-    """Return other standing consents to the very same: revoking one leaves those.
-
-    Release 0.1 let the same be granted twice. The newest one is what the guard goes by.
-    """
-    return [
-        one
-        for one in device.disclosure.consents()
-        if one.terms.subject == consent.terms.subject
-        and one.number != consent.number
-        and one.revoked is None
-        and one.terms.until >= today
     ]
 
 

@@ -11,10 +11,11 @@ from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms
 from hub.disclosure.older_words import confirm_words, given_under_older_words
 from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
+from hub.inspection.views.consents import same_beside
 from hub.inspection.views.learned import told_record
 from hub.inspection.views.live import today
 from hub.inspection.web.access.residents import ResidentRole
-from hub.inspection.web.effects import effects_of, narrowed, same_beside
+from hub.inspection.web.effects import effects_of, narrowed
 from hub.inspection.web.forms import BadInput, date_of, number_of, text_of
 from hub.inspection.web.installed import Installed, find_applet, installed_applets
 from hub.inspection.web.page_request import Page, PageRequest
