@@ -5,6 +5,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 FUZZ_SECONDS ?= 60
+SEARCH_SECONDS ?= 3600
 BIN := $(VENV)/bin
 SOURCES := applets benchmarks docs meterlet dlms_codec hub protocols sml_codec tariffs tests utility_server
 PYTEST := $(BIN)/python -m pytest -q
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types contracts docs tests test-memory compiled compiled-tests \
-    soak bench fuzz format clean
+    soak search bench fuzz format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +56,11 @@ test-memory: $(VENV)/.test ## pytest, and what all processes need at the peak (L
 soak: $(VENV)/.test ## the tests that take long, whole years, all tariffs, many kills
 	METERLET_SOAK=1 $(PYTEST) -n auto -m soak
 	METERLET_SOAK=1 $(PYTEST) -n auto tests/fuzz tests/docs
+	@$(MAKE) --no-print-directory search
+
+search: $(VENV)/.test ## search for what breaks the promise to the resident (SEARCH_SECONDS=3600)
+	$(BIN)/python -m tests.attacks.search --seconds $$(( $(SEARCH_SECONDS) * 2 / 3 ))
+	$(BIN)/python -m tests.attacks.search --seconds $$(( $(SEARCH_SECONDS) / 3 )) --world month
 
 fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)

@@ -36,6 +36,8 @@ SPRING = Period(date(2013, 1, 1), date(2013, 4, 30))
 MONTHS = (5, 7, 9, 11)
 CLASSES = 5
 STEPS = (7, 13, 29, 49, 97, 193)
+SCORE_BITS = 29
+"""Of a score of a month of half-hours, of which a watt-hour makes 4 units at most."""
 TIMED = 6
 
 
@@ -114,7 +116,7 @@ def accuracy(profiles: ProfileSet, classes: Mapping[str, str]) -> None:
                 continue
             wide = CLASSES if own else 11
             print(f"{'match':22}{rest}{0:15}{(wide - 1).bit_length():8}")
-            print(f"{'scores':22}{rest}{0:15}{44 * wide:8}")
+            print(f"{'scores':22}{rest}{0:15}{SCORE_BITS * wide:8}")
 
 
 def hash_of(home: str) -> int:

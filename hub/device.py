@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.applet_host import AGGREGATION_COMPONENT
+from hub.applet_host.answers import ANSWERS_COMPONENT
 from hub.applet_host.runtime import MachineRuntime
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
 from hub.card.content import instance_of
@@ -71,6 +72,7 @@ COMPONENTS: Final = (
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
+    ANSWERS_COMPONENT,
 )
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""

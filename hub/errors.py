@@ -43,6 +43,7 @@ HubError
     DayAlreadyJournalled      a day is certified once
     ReadingRefused            a reading does not follow the one before it
     VaultTampered             what is sealed is not what was written
+  WorkInProgress              a proof is being made; the question is to be asked again
   ApiRefused                  the programming interface answers no request like this
   BadInput                    what was sent is not what the page's form sends
   TokenRefused                a token is not one, or it was revoked

@@ -5,6 +5,8 @@ Nothing here is secret or trusted: whoever connects can do what anyone with a ca
 can, and the card's secure channels decide the rest. Limits keep a peer from filling memory or
 holding a place for ever: an APDU must be whole, and its answer fetched, within a minute, whatever
 the pace; where all places are taken, whoever has asked nothing for longest gives way to a newcomer.
+APDUs are answered one at a time; of those that wait, the next is for whom the hub has worked least
+of late (`hub.turns`), so that nobody's commands stand in the way of another applet's.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from typing import Final
 from hub.card.open import Card
 from hub.disclosure import Disclosure
 from hub.errors import HubError
+from hub.turns import FairTurns
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
 from protocols.iso7816.errors import MalformedFrame
 
@@ -41,6 +44,8 @@ class _OpenConnection:
     sent: int = 0
     last_asked: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     """When its last APDU was answered, by the loop's clock."""
+    waits: bool = False
+    """Whether it has asked, and waits for its turn."""
     is_over: bool = False
 
 
@@ -50,6 +55,7 @@ class _OpenConnections:
     def __init__(self, card: Card, disclosure: Disclosure, complain: Callable[[str], None]) -> None:
         self._card, self._disclosure, self._complain = card, disclosure, complain
         self._open: dict[asyncio.StreamWriter, _OpenConnection] = {}
+        self._turns = FairTurns()
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one peer's APDUs until it leaves, breaks the framing or falls silent."""
@@ -83,7 +89,12 @@ class _OpenConnections:
                     return
                 peer.received += len(chunk)
                 for apdu in frames.feed(chunk):
-                    answer = encode_frame(connection.transmit(apdu))
+                    peer.waits = True
+                    try:
+                        async with self._turns.turn(connection.selected):
+                            answer = encode_frame(connection.transmit(apdu))
+                    finally:
+                        peer.waits = False
                     peer.sent += len(answer)
                     writer.write(answer)
                     peer.last_asked = asyncio.get_running_loop().time()
@@ -102,7 +113,10 @@ class _OpenConnections:
         """Tell whether there is a place, made by hanging up on the longest silent if need be."""
         if len(self._open) < MOST_CONNECTIONS:
             return True
-        writer, silent = min(self._open.items(), key=lambda pair: pair[1].last_asked)
+        quiet = [pair for pair in self._open.items() if not pair[1].waits]
+        if not quiet:
+            return False
+        writer, silent = min(quiet, key=lambda pair: pair[1].last_asked)
         if asyncio.get_running_loop().time() - silent.last_asked < PATIENCE_SECONDS:
             return False
         writer.transport.abort()

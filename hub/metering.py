@@ -119,6 +119,18 @@ class MeteredRegister:
         days = Period.touching(begin, end, self.zone)
         return [_certification(day).use for day in self.journal.between(days.first, days.last)]
 
+    def certified_count(self, period: Period) -> int:
+        """Return how many certified days a period has, or a few more, without opening one."""
+        span = self.journal.span()
+        if span is None:
+            return 0
+        first, last, _ = span
+        return max(0, (min(last, period.last) - max(first, period.first)).days + 1)
+
+    def may_have(self, period: Period) -> bool:
+        """Tell whether all days of a period lie between the first and last that are certified."""
+        return self.certified_count(period) == (period.last - period.first).days + 1
+
     def _ended_days(self, previous: Certification | None) -> Iterator[DayGrid]:
         earliest, latest = self.vault.earliest(self.channel), self.vault.latest(self.channel)
         if earliest is None or latest is None:

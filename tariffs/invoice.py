@@ -19,8 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.canonical.cbor import CborValue, encode
 from tariffs._document_reader import TariffReader, decode_document
 from tariffs.errors import MalformedTariff, SignatureRefused
+from tariffs.rounding import parse_decimal
 from tariffs.signing import sign_document, verify_document
 
+MOST_DECIMALS: Final = 9
+MOST_EXACT_DECIMALS: Final = 400
+"""More than percentages on all components of a tariff take."""
 CONTENT_TYPE: Final = "application/meterlet-invoice+cbor"
 
 
@@ -73,18 +77,29 @@ class Invoice:
                 begin=fields.integer("begin"),
                 end=fields.integer("end"),
                 currency=fields.text("currency"),
-                total=fields.text("total"),
+                total=_amount(fields.text("total")),
                 missing=fields.integer("missing"),
                 tariff=fields.data("tariff"),
                 evidence=fields.data("evidence"),
                 replaces=fields.integer("replaces"),
                 exact=_integer(fields.text("exact")) if is_exact else None,
-                decimals=fields.integer("decimals") if is_exact else None,
+                decimals=_decimals(fields.integer("decimals")) if is_exact else None,
             )
             fields.done()
         except MalformedTariff as error:
             raise SignatureRefused(f"what was signed is no invoice: {error.reason}") from None
         return invoice
+
+
+def _amount(text: str) -> str:
+    parse_decimal(text, MOST_DECIMALS)  # what is reckoned with is short, whoever signed it
+    return text
+
+
+def _decimals(number: int) -> int:
+    if not 0 <= number <= MOST_EXACT_DECIMALS:
+        raise MalformedTariff(f"an exact amount has 0 to {MOST_EXACT_DECIMALS} decimals")
+    return number
 
 
 def _integer(text: str) -> int:

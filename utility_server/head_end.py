@@ -4,8 +4,9 @@
     SML question -> APDU -> SCP03 at level 33 -> frame -> TCP
 
 Each conversation selects the applet, opens a fresh secure channel with the customer's keys, sends
-one command and closes. Nothing is retried silently: a question that the hub has answered once
-counts there.
+one command and closes. A hub that is still working on a proof answers 9300: the same command is
+sent again, byte for byte, after waits that double, until `patience_seconds` are over. Nothing else
+is retried.
 """
 
 import socket
@@ -24,6 +25,9 @@ from protocols.secure_channel.host import CardClient
 from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
 
 HOST_CHALLENGE_SIZE: Final = 8
+BUSY: Final = 0x9300
+FIRST_WAIT_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 15.0
 _CHUNK: Final = 1 << 16
 
 _MEANINGS: Final = {
@@ -40,6 +44,7 @@ _MEANINGS: Final = {
     0x6A88: "not found",
     0x6D00: "no such instruction",
     0x6E00: "no such class",
+    BUSY: "it is still working on the answer; ask again later",
 }
 
 
@@ -79,14 +84,31 @@ class HeadEnd:
     randomness: Callable[[int], bytes] = field(repr=False)
     timeout_seconds: float = 60.0
     """How long a hub may take to connect, and then for each whole answer."""
+    patience_seconds: float = 300.0
+    """How long a hub may work on one answer."""
     traffic: Traffic = field(default_factory=Traffic)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def ask(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
         """Return what the applet answers; raise `HubRefused` for any other status than 9000.
 
-        Raises `HeadEndError` where the hub cannot be reached, `ChannelBroken` where it is not the
-        customer's or somebody has altered what came.
+        Waits for a hub that is busy, `patience_seconds` at most. Raises `HeadEndError` where the
+        hub cannot be reached, `ChannelBroken` where it is not the customer's or somebody has
+        altered what came.
         """
+        wait, left = FIRST_WAIT_SECONDS, self.patience_seconds
+        while True:
+            try:
+                return self._ask_once(address, enrolment, command)
+            except HubRefused as refused:
+                if refused.status_word != BUSY or left <= 0:
+                    raise
+            # The connection is closed meanwhile: others want its place.
+            self.sleep(min(wait, left))
+            left -= wait
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    def _ask_once(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
         with self._connection(address) as transmit:
             client = CardClient(transmit)
             try:

@@ -37,6 +37,7 @@ from applets.common.questions import (
     decode_answer,
     encode_answer,
     entry,
+    require_format,
     require_proof,
     require_same,
     require_size,
@@ -119,6 +120,7 @@ class BillAnswer:
     def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
         about, entries = decode_answer(data, BILL)
+        require_format(entries, FORMAT)
         match entries:
             case [
                 PeriodEntry(value=int(version)),

@@ -161,6 +161,8 @@ class ProvedAnswer:
     def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
         about, entries = decode_answer(data, cls.path)
+        if cls.format:
+            require_format(entries, cls.format[0])
         match entries[1:] if cls.format else entries:
             case [PeriodEntry(value=bytes(first)), PeriodEntry(value=bytes(second)), *rest]:
                 parts = dict(zip(cls.layout, (first, second), strict=True))
@@ -169,6 +171,15 @@ class ProvedAnswer:
                 raise MessageRefused("not the entries of such an answer")
         require_same(answer.encode(), data)  # names, units and scalers
         return answer
+
+
+def require_format(entries: Sequence[PeriodEntry], name: Obis) -> None:
+    """Refuse an answer that does not say its format first; those of release 0.1 did not."""
+    if not entries or entries[0].obis != name:
+        raise MessageRefused(
+            "an answer without a format, as applets of release 0.1 gave it: have the hub's"
+            " resident install this release's applet"
+        )
 
 
 def require_size(name: str, value: bytes, size: int) -> None:

@@ -21,9 +21,11 @@ from typing import Final
 
 from hub.applet_host.aggregation_record import Participation, RoundRecord
 from hub.applet_host.command import CommandStack
+from hub.applet_host.cost import cost_of_contribution, cost_of_days, cost_of_round
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
 from hub.machine.manifest import AGGREGATE, WEIGHTED, Manifest, StatementGrant
+from hub.machine.meter import WorkMeter
 from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.aggregation.errors import (
     AggregationError,
@@ -64,17 +66,20 @@ class HubAggregation:
     now: Callable[[], int] = field(repr=False)
     stack: CommandStack
     """Of the applets at work: says whether a step stays on record, and has the record."""
+    meter: WorkMeter
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
         if len(nonce) != NONCE_SIZE:
             raise Refused(Refusal.MALFORMED, f"a nonce has {NONCE_SIZE} bytes")
+        self.meter.charge(cost_of_round(len(nonce)))
         return self._main.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
 
     def contribute(self, operator: bytes, announced: bytes) -> bytes:
         """Return the contribution; the same one however often a round is asked for."""
         self.stack.require_record()
+        self.meter.charge(cost_of_round(len(announced)))
         with _told():
             round_ = Round.decode(announced)
             if not round_.is_by(operator):
@@ -88,6 +93,9 @@ class HubAggregation:
                 self._rules(grant).require_round(round_, self.now())
             household = self._household(round_)
             self._require_consent(round_, len(round_.members))
+            terms = round_.terms
+            key_bits = terms.key.modulus.bit_length()
+            self.meter.charge(cost_of_contribution(terms.value_count(), key_bits))
             days = self._days(round_)
             certifier = self._register(round_).certifier
             limbs, load = certifier.certify_load(round_, days)
@@ -191,6 +199,7 @@ class HubAggregation:
         known = self.record.find(listed.round, self.applet)
         if known is None:
             raise Refused(Refusal.NOT_FOUND, "no contribution to that round")
+        self.meter.charge(cost_of_round(len(known.announced)))
         round_ = Round.decode(known.announced)
         if self.now() >= round_.valid_until:
             raise RoundRefused("the round is over")
@@ -207,8 +216,10 @@ class HubAggregation:
         return RoundHousehold(round_, index, MemberSecret(self.secret, round_.nonce))
 
     def _days(self, round_: Round) -> list[Certification]:
+        register = self._register(round_)
+        self.meter.charge(cost_of_days(register.certified_count(round_.terms.period)))
         try:
-            return self._register(round_).certifications(round_.terms.period)
+            return register.certifications(round_.terms.period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
 
@@ -219,7 +230,9 @@ class HubAggregation:
             yield
         except RoundRefused as error:
             refused = ReleaseRefused("round", str(error))
-            self.stack.record.refused.append((self._request(round_, group), refused))
+            request = self._request(round_, group)
+            self.disclosure.record_refusal(request, refused)
+            self.stack.note(self.disclosure.facts_of(request), refused)
             raise
 
     def _take(self, put_on_record: Callable[[], object]) -> None:
@@ -231,7 +244,7 @@ class HubAggregation:
         try:
             self.disclosure.require_aggregate(request)
         except ReleaseRefused as refused:
-            raise self.stack.refuse(request, refused) from None
+            raise self.stack.refuse(self.disclosure.facts_of(request), refused) from None
         return request
 
     def _request(self, round_: Round, group: int) -> AggregateRequest:

@@ -8,30 +8,33 @@ at the bottom alone, in answer to a command, and by none while a transaction is 
 command itself fails, all that took part forget; what was opened stays on record.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 from hub.card.transactions import AppletTransaction
-from hub.disclosure import AggregateRequest, ReleaseRefused, ReleaseRequest
+from hub.disclosure import ReleaseRefused
 from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
 
-_REFUSALS: Final = {
+REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
     "fineness": Refusal.NO_CONSENT,
     "window": Refusal.NO_CONSENT,
     "group": Refusal.NO_CONSENT,
+    "price": Refusal.NO_CONSENT,
     "count": Refusal.TOO_OFTEN,
     "how often": Refusal.TOO_OFTEN,
+    "bits": Refusal.TOO_OFTEN,
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""
-Request: TypeAlias = ReleaseRequest | AggregateRequest
+MOST_REFUSED: Final = 16
+"""Refusals that a command's record keeps."""
 
 
 class CommandFailed(Exception):
@@ -50,8 +53,9 @@ class CommandRecord:
     permitted: list[Callable[[], object]] = field(default_factory=list)
     """What put each permitted step on record. To be called again where the command is taken back:
     what an applet has been told stays on record, whatever it does."""
-    refused: list[tuple[Request, ReleaseRefused]] = field(default_factory=list)
-    """What the guard, or a rule of rounds, has refused."""
+    refused: list[tuple[Mapping[str, Any], ReleaseRefused]] = field(default_factory=list)
+    """What the guard, or a rule of rounds, has refused, with what the log says of it; the first
+    `MOST_REFUSED` of them."""
     faults: list[tuple[bytes, AppletFault]] = field(default_factory=list)
     """Which applets broke, and how."""
 
@@ -114,10 +118,15 @@ class CommandStack:
         if len(self._frames) != 1 or not self._frames[0].may_release or self.is_open:
             raise Refused(Refusal.MALFORMED)
 
-    def refuse(self, request: Request, refused: ReleaseRefused) -> Refused:
-        """Note what the guard has refused, and return the error for the applet."""
-        self.record.refused.append((request, refused))
-        return Refused(_REFUSALS[refused.rule])
+    def refuse(self, facts: Mapping[str, Any], refused: ReleaseRefused) -> Refused:
+        """Note what the guard has refused, which is on record, and return the applet's error."""
+        self.note(facts, refused)
+        return Refused(REFUSALS[refused.rule])
+
+    def note(self, facts: Mapping[str, Any], refused: ReleaseRefused) -> None:
+        """Note that something was refused, which is on record."""
+        if len(self.record.refused) < MOST_REFUSED:  # an applet may ask without end
+            self.record.refused.append((facts, refused))
 
     def begin(self) -> None:
         """Begin a transaction of the applet that is at work."""

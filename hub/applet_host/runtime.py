@@ -21,7 +21,11 @@ from typing import Final, Protocol, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.applet_host import HubAggregation, RoundRecord
+from hub.applet_host.answers import forget_answers
+from hub.applet_host.asked_again import AskedAgain
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
+from hub.applet_host.desk import StatementDesk
+from hub.applet_host.jobs import SW_BUSY, ProofJobs, WorkInProgress
 from hub.applet_host.peers import AppletPeers, AppletTransactions, PeerBroke
 from hub.applet_host.services import (
     AppletStore,
@@ -40,8 +44,10 @@ from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
 from hub.machine.errors import AppletFault, BundleError
 from hub.machine.instance import AppletInstance
+from hub.machine.limits import MAX_FUEL
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
+from hub.machine.meter import WorkMeter
 from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
@@ -72,6 +78,7 @@ class _Running:
     instance: AppletInstance
     raw: RawApplet | None
     board: OutputBoard | None
+    meter: WorkMeter
 
 
 class HubParts(Protocol):
@@ -96,6 +103,13 @@ class HubParts(Protocol):
     def authorities(self) -> tuple[bytes, ...]:
         """Return the keys of the metering authorities that the resident trusts."""
 
+    def sealing_key(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes, one a purpose."""
+
+    @property
+    def randomness(self) -> Callable[[int], bytes]:
+        """Returns so many random bytes."""
+
 
 @dataclass(slots=True)
 class MachineRuntime:
@@ -112,11 +126,15 @@ class MachineRuntime:
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
     """Which applets each connection has turned to."""
+    _jobs: ProofJobs = field(init=False)
+    _again: AskedAgain = field(init=False)
 
     def __post_init__(self) -> None:
         self._registry = Registry(self.hub.database)
         self._firewall = Firewall(self._registry, self)
         self._stack = CommandStack(self.hub.database)
+        self._jobs = ProofJobs(self.hub.now)
+        self._again = AskedAgain(self.hub.disclosure, self._jobs)
 
     def load(self, package: bytes, bundle: bytes) -> None:
         """Check a bundle's form and signature; nothing of it runs yet."""
@@ -146,6 +164,8 @@ class MachineRuntime:
         if running is not None and running.board is not None:
             running.board.uninstall()
         AppletStore(self.hub.database, instance.aid).clear()
+        forget_answers(self.hub.database, instance.aid)
+        self._jobs.forget_applet(instance.aid)
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Select an applet; all that anyone is told of it is whether it agrees."""
@@ -197,9 +217,14 @@ class MachineRuntime:
         return ResponseApdu(b"", self._process(context, command).sw)
 
     def _process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
-        return self._run(
-            context.instance, lambda applet: applet.process(command.encode()), may_release=True
-        )
+        raw, entry = command.encode(), context.instance
+        name = self._again.name_of(entry.aid, entry.package, raw)
+        if self._again.is_busy(name):
+            return ResponseApdu(b"", SW_BUSY)
+        status_word = self._again.refusal(name)
+        if status_word is not None:
+            return ResponseApdu(b"", status_word)
+        return self._run(entry, lambda applet: applet.process(raw), may_release=name)
 
     def reset(self, connection: int) -> None:
         """Forget what the applets that a connection turned to hold in memory: it is transient."""
@@ -210,17 +235,26 @@ class MachineRuntime:
 
     def close(self) -> None:
         """Let all applets lose their memory, as when the card's power goes."""
+        self._jobs.close()
         for running in self._running.values():
             running.instance.discard()
 
     def tick(self, applets: Iterable[RegisteredApplet]) -> int:
-        """Let raw applets do what is due; return how many outputs were released."""
-        released = 0
+        """Let raw applets do what is due; return how many outputs were released.
+
+        Together they burn no more than two commands may; who is left is updated at the next tick.
+        """
+        raw = []
         for entry in applets:
             with suppress(AppletRefused):  # a package that is no longer trusted does nothing
-                raw = self._start(entry).raw
-                if raw is not None:
-                    released += len(raw.tick(self.hub.now()))
+                one = self._start(entry).raw
+                if one is not None:
+                    raw.append(one)
+        released = sum(len(one.release(self.hub.now())) for one in raw)
+        burnt = 0
+        for one in raw:
+            if burnt < MAX_FUEL:
+                burnt += one.update_due()
         return released
 
     def grants(self, server: RegisteredApplet, client: bytes, interface: int) -> bool:
@@ -230,13 +264,15 @@ class MachineRuntime:
         named = any(one.service == interface and client in one.clients for one in manifest.shared)
         if not named or manifest.recipient != theirs.instance.bundle.manifest.recipient:
             return False
-        return self._serve(server, lambda applet: applet.grants(client, interface))
+        payer = self._running[client].meter
+        return self._serve(server, lambda applet: applet.grants(client, interface, payer))
 
     def serve(
         self, server: RegisteredApplet, client: bytes, interface: int, request: bytes
     ) -> bytes:
         """Let a server answer; what it writes is part of the client's command."""
-        return self._serve(server, lambda applet: applet.serve(client, interface, request))
+        payer = self._running[client].meter
+        return self._serve(server, lambda applet: applet.serve(client, interface, request, payer))
 
     def _serve(self, entry: RegisteredApplet, call: Callable[[AppletInstance], T]) -> T:
         instance, record = self._start(entry).instance, self._stack.record
@@ -252,18 +288,27 @@ class MachineRuntime:
         entry: RegisteredApplet,
         call: Callable[[AppletInstance], bytes],
         *,
-        may_release: bool = False,
+        may_release: bytes | None = None,
     ) -> ResponseApdu:
+        """Let an applet work; `may_release` is the command's name where it may release anything."""
         instance, record = self._start(entry).instance, CommandRecord()
         response = ResponseApdu(b"", SW_FAILED)
-        entered = self._stack.entered(record, instance, may_release=may_release)
+        entered = self._stack.entered(record, instance, may_release=may_release is not None)
         try:
             with self.hub.database.transaction(), entered:
                 response = ResponseApdu.decode(call(instance))
                 if response.sw >> 8 not in KEEPING:
                     raise CommandFailed
+            self._again.kept(record)
         except CommandFailed:
             self._take_back(record)
+            if may_release is not None and record.refused and not record.permitted:
+                self._again.refused(may_release, response.sw, record)
+        except WorkInProgress as busy:
+            self._take_back(record)
+            if may_release is not None:
+                self._again.wait_for(may_release, busy.question)
+            return ResponseApdu(b"", SW_BUSY)
         except AppletFault as fault:
             self._take_back(record)
             record.faults.append((entry.aid, fault))
@@ -280,10 +325,9 @@ class MachineRuntime:
     def _take_back(self, record: CommandRecord) -> None:
         """Let all that took part forget a command; what was opened or refused stays on record."""
         record.forget()
+        self.hub.disclosure.refusals.restore()
         for put_on_record in record.permitted:
             put_on_record()
-        for request, refused in record.refused:
-            self.hub.disclosure.record_refusal(request, refused)
 
     def _keep_faults(self, record: CommandRecord) -> None:
         for aid, fault in record.faults:
@@ -307,13 +351,14 @@ class MachineRuntime:
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
-        log = HubLog(hub.database, entry.aid, hub.now)
+        log, meter = HubLog(hub.database, entry.aid, hub.now), WorkMeter()
         registers = granted_registers(hub.registers, manifest)
+        desk = StatementDesk.of(hub, manifest, bundle.digest, self._stack, meter, self._jobs)
         platform = Platform(
             statements=HubStatements(
-                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack,
+                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack, desk,
             ),
-            calendar=HubCalendar(registers),
+            calendar=HubCalendar(registers, meter),
             store=AppletStore(hub.database, entry.aid, quota),
             clock=HubClock(hub.now),
             signatures=Ed25519Signatures(),
@@ -321,7 +366,7 @@ class MachineRuntime:
         )  # fmt: skip
         if board is not None:
             minutes = manifest.resolution_minutes or hub.main.slot_minutes
-            readings = HubReadings(registers, minutes)
+            readings = HubReadings(registers, minutes, meter)
             platform = replace(platform, readings=readings, outputs=board)
         else:
             platform = replace(
@@ -331,14 +376,14 @@ class MachineRuntime:
                 aggregation=HubAggregation(
                     entry.aid, bundle.digest, manifest, registers, hub.disclosure,
                     RoundRecord(hub.database), hub.aggregation_secret, hub.authorities, hub.now,
-                    self._stack,
+                    self._stack, meter,
                 ),
             )  # fmt: skip
-        instance = self.machine.instance(bundle, platform)
+        instance = self.machine.instance(bundle, platform, meter)
         raw = None
         if board is not None:
             raw = RawApplet(instance, board, self.hub.database, lambda fault: log.write(str(fault)))
-        return _Running(instance, raw, board)
+        return _Running(instance, raw, board, meter)
 
     def _permit(self, entry: RegisteredApplet, bundle: Bundle, due: Released) -> None:
         manifest = bundle.manifest

@@ -9,23 +9,21 @@ that a manifest does not name, an applet is not told whether there is one.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from hub.applet_host.command import CommandStack
+from hub.applet_host.cost import cost_of_amounts, cost_of_days, cost_of_numbers
+from hub.applet_host.desk import StatementCase, StatementDesk
+from hub.applet_host.prover import ProvedDays, amounts_task, numbers_task
 from hub.certifier import Certification
-from hub.disclosure import (
-    Disclosure,
-    ReleaseRefused,
-    ReleaseRequest,
-    number_of,
-)
+from hub.disclosure import Disclosure, Form, Number, ReleaseRequest, number_of
 from hub.machine.manifest import Manifest
+from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
-from protocols.amounts import decode_amounts, decode_numbers, fits
-from protocols.metrology import CertifiedPeriod, Period, SlotState
+from protocols.amounts import Total, decode_amounts, decode_numbers, fits
+from protocols.metrology import Period, SlotState
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import (
     Grid,
@@ -36,13 +34,7 @@ from protocols.platform.services import (
     codes_of,
     names_of,
 )
-from protocols.proofs import (
-    FalseStatement,
-    NumbersContext,
-    StatementContext,
-    open_amounts,
-    open_numbers,
-)
+from protocols.proofs import NumbersContext, StatementContext
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -66,6 +58,8 @@ STORE_COMPONENT: Final = Component(
     ),
 )
 
+MOST_KEYS: Final = 4_096
+"""In an applet's corner of the store: putting something looks at the length of all."""
 LOG_LINES: Final = 1000
 """An applet's newest lines that are kept."""
 NONCE_SIZES: Final = range(16, 65)
@@ -108,58 +102,73 @@ class HubStatements:
     disclosure: Disclosure
     stack: CommandStack
     """Of the applets at work: says whether a release stays on record, and has the record."""
+    desk: StatementDesk
+    """Where what it costs is charged, and decided whether and when it is told."""
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     """Where the seeds of proofs come from."""
 
     def open_amounts(
         self, register: str, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedAmounts:
-        """Return what the amounts come to and the proof; raise `Refused` where that may not be."""
-        meter, days, about = self._statement(register, begin, end, context)
-        slots = sum(len(day.use.grid) for day in days)
+        """Return what the amounts come to and the proof; raise `Refused` where that may not be.
+
+        Raises `WorkInProgress` where the proof takes long and is not made yet.
+        """
+        self.stack.require_record()
+        question = self.desk.accept(register, begin, end, amounts, context)
+        meter = _register(self.registers, register)
+        parameters, nonce = _parts_of(context)
+        asked = self._asked([meter], begin, end)
         described = decode_amounts(amounts)
-        if any(form.end > slots for amount in described for form in amount.forms):
+        if any(form.end > asked.slots for amount in described for form in amount.forms):
             raise Refused(Refusal.MALFORMED)
-        request = ReleaseRequest(
-            applet=self.applet,
-            package=self.package,
+        series, named = meter.certifier.series, self._named(register)
+        about = StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=begin,
+            end=end,
+            slot_minutes=series.slot_minutes,
+            parameters=parameters,
             recipient=self.manifest.recipient,
             purpose=self.manifest.purpose,
-            days=len(days),
-            numbers=tuple(
-                number_of(
-                    amount,
-                    begin,
-                    60 * about.slot_minutes,
-                    slots,
-                    [self._named(register)],
-                    [_missing(days)],
-                )
-                for amount in described
-            ),
-            subject=about.parameters,
+            nonce=nonce,
         )
-        self._permit(request)
-        opening = meter.certifier.opening(days)
-        source = CertifiedPeriod(tuple(day.day for day in days)).source(opening)
-        try:
-            values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
-        except (FalseStatement, ValueError):
-            # Beyond 63 bits, or beyond what blocks, limits and peaks are proved up to.
-            raise Refused(Refusal.TOO_MUCH) from None
-        return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
+        outline = Form(begin, asked.step, (), register=named)
+        case = StatementCase(
+            question,
+            cost_of_amounts(described, len(amounts), asked.slots, asked.days, self._releases),
+            self._request(
+                asked, parameters, [Number(one.kind, (outline,), 0) for one in described]
+            ),
+            lambda: self._request(
+                asked,
+                parameters,
+                [
+                    number_of(one, begin, asked.step, asked.slots, [named], asked.missing)
+                    for one in described
+                ],
+            ),
+            lambda: amounts_task(about, asked.sources(), amounts, self.randomness(SEED_SIZE)),
+        )
+        values, proof, days = self._answer(case, asked)
+        return OpenedAmounts(values, proof, days)
 
     def open_numbers(
         self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedNumbers:
-        """Return the numbers and the proof; raise `Refused` where that may not be."""
+        """Return the numbers and the proof; raise `Refused` where that may not be.
+
+        Raises `WorkInProgress` where the proof takes long and is not made yet.
+        """
         self.stack.require_record()
+        question = self.desk.accept(registers, begin, end, amounts, context)
         names = names_of(registers)
         meters = [_register(self.registers, name) for name in names]
         parameters, nonce = _parts_of(context)
-        days = [_certifications(meter, begin, end) for meter in meters]
-        slots = [sum(len(day.use.grid) for day in known) for known in days]
+        asked = self._asked(meters, begin, end)
         described = decode_numbers(amounts)
+        slots = [asked.slots] * len(meters)
         if not fits(described, slots):
             raise Refused(Refusal.MALFORMED)
         series = meters[0].certifier.series
@@ -174,72 +183,70 @@ class HubStatements:
             purpose=self.manifest.purpose,
             nonce=nonce,
         )
-        request = ReleaseRequest(  # one for all registers: what is told together is told at once
+        called = [self._named(name) for name in names]
+        outline = Form(begin, asked.step, (), register=called[0])
+        kinds = [
+            kind
+            for one in described
+            for kind in (one.kinds if isinstance(one, Total) else (one.kind,))
+        ]
+        case = StatementCase(
+            question,
+            cost_of_numbers(
+                described, len(amounts), asked.slots, asked.days * len(meters), self._releases
+            ),
+            self._request(asked, parameters, [Number(kind, (outline,), 0) for kind in kinds]),
+            lambda: self._request(
+                asked,
+                parameters,
+                [
+                    number_of(one, begin, asked.step, asked.slots, called, asked.missing)
+                    for one in described
+                ],
+            ),
+            lambda: numbers_task(about, asked.sources(), amounts, self.randomness(SEED_SIZE)),
+        )
+        values, proof, days = self._answer(case, asked)
+        return OpenedNumbers(values, proof, days)
+
+    def _answer(
+        self, case: StatementCase, asked: "_Asked"
+    ) -> tuple[tuple[int, ...], bytes, tuple[bytes, ...]]:
+        self.desk.require_possible(case)
+        asked.open()
+        values, proof = self.desk.answer(case)
+        return values, proof, tuple(day.day.encode() for days in asked.certified for day in days)
+
+    def _request(
+        self, asked: "_Asked", parameters: bytes, numbers: Sequence[Number]
+    ) -> ReleaseRequest:
+        """Return one request for all registers: what is told together is told at once."""
+        return ReleaseRequest(
             applet=self.applet,
             package=self.package,
             recipient=self.manifest.recipient,
             purpose=self.manifest.purpose,
-            days=len(days[0]),
-            numbers=tuple(
-                number_of(
-                    amount,
-                    begin,
-                    60 * about.slot_minutes,
-                    slots[0],
-                    list(map(self._named, names)),
-                    list(map(_missing, days)),
-                )
-                for amount in described
-            ),
+            days=asked.days,
+            numbers=tuple(numbers),
             subject=parameters,
         )
-        self._permit(request)
-        sources = [
-            CertifiedPeriod(tuple(day.day for day in known)).source(meter.certifier.opening(known))
-            for meter, known in zip(meters, days, strict=True)
-        ]
-        try:
-            values, proof = open_numbers(about, sources, described, self.randomness(SEED_SIZE))
-        except (FalseStatement, ValueError):
-            # Beyond 63 bits, or beyond what steps, blocks, limits and peaks are proved up to.
-            raise Refused(Refusal.TOO_MUCH) from None
-        encoded = tuple(day.day.encode() for known in days for day in known)
-        return OpenedNumbers(values, proof, encoded)
 
-    def _statement(
-        self, register: str, begin: int, end: int, context: bytes
-    ) -> tuple[MeteredRegister, list[Certification], StatementContext]:
-        self.stack.require_record()
-        meter = _register(self.registers, register)
-        parameters, nonce = _parts_of(context)
-        days = _certifications(meter, begin, end)
-        series = meter.certifier.series
-        return (
-            meter,
-            days,
-            StatementContext(
-                meter=series.meter,
-                register=series.register,
-                begin=begin,
-                end=end,
-                slot_minutes=series.slot_minutes,
-                parameters=parameters,
-                recipient=self.manifest.recipient,
-                purpose=self.manifest.purpose,
-                nonce=nonce,
-            ),
-        )
+    def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
+        period = _period(meters[0], begin, end)
+        # Before anything is counted or opened day by day: a period may claim 200 years.
+        if not all(meter.may_have(period) for meter in meters):
+            raise Refused(Refusal.INCOMPLETE)
+        step = 60 * meters[0].slot_minutes
+        days = sum(1 for _ in period.days(meters[0].zone))
+        return _Asked(tuple(meters), period, days, step, (end - begin) // step)
+
+    @property
+    def _releases(self) -> int:
+        return self.disclosure.log.count("release")
 
     def _named(self, register: str) -> str:
         """Return how the guard names a register: the main one by no name."""
         return "" if register == next(iter(self.registers)) else register
-
-    def _permit(self, request: ReleaseRequest) -> None:
-        try:
-            self.disclosure.permit(request)
-        except ReleaseRefused as refused:
-            raise self.stack.refuse(request, refused) from None
-        self.stack.record.permitted.append(partial(self.disclosure.record_release, request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +255,7 @@ class HubReadings:
 
     registers: Mapping[str, MeteredRegister]
     resolution_minutes: int
+    meter: WorkMeter
 
     def read(self, register: str, begin: int, end: int) -> Use:
         """Return the use of the slots that start in [begin, end), as far as days are certified.
@@ -256,6 +264,8 @@ class HubReadings:
         """
         meter = _register(self.registers, register)
         try:
+            touched = Period.touching(begin, end, meter.zone)
+            self.meter.charge(cost_of_days(meter.certified_count(touched)))
             days = meter.certified_between(begin, end)
         except (ValueError, OverflowError, OSError):
             raise Refused(Refusal.MALFORMED) from None
@@ -280,6 +290,7 @@ class HubCalendar:
 
     registers: Mapping[str, MeteredRegister]
     """Those that the manifest names, the main one first (`granted_registers`)."""
+    meter: WorkMeter
 
     def grid(self) -> Grid:
         """Return zone and slot length."""
@@ -290,18 +301,13 @@ class HubCalendar:
         """Return starts and states of the period's slots; raise `Refused` where there are none."""
         meter = _register(self.registers, register)
         period = _period(meter, begin, end)
+        self.meter.charge(cost_of_days(meter.certified_count(period)))
         try:
             uses = meter.uses(period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
         starts = tuple(time for use in uses for time in use.grid.boundaries()[:-1])
         return Slots(starts, bytes(state for use in uses for state in use.states))
-
-
-def _missing(days: Sequence[Certification]) -> list[int]:
-    """Return the places of slots that are missing, as everybody can see: their use is 0."""
-    states = (state for day in days for state in day.use.states)
-    return [place for place, state in enumerate(states) if state is SlotState.MISSING]
 
 
 def _register(registers: Mapping[str, MeteredRegister], name: str) -> MeteredRegister:
@@ -318,11 +324,44 @@ def _parts_of(context: bytes) -> tuple[bytes, bytes]:
     return parameters, nonce
 
 
-def _certifications(meter: MeteredRegister, begin: int, end: int) -> list[Certification]:
-    try:
-        return meter.certifications(_period(meter, begin, end))
-    except PeriodIncomplete:
-        raise Refused(Refusal.INCOMPLETE) from None
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The registers and days that a question is about; the days are opened when it is paid for."""
+
+    meters: tuple[MeteredRegister, ...]
+    period: Period
+    days: int
+    step: int
+    """Seconds of a slot."""
+    slots: int
+    certified: list[list[Certification]] = field(default_factory=list)
+    """Of each register."""
+
+    def open(self) -> None:
+        """Open the days; raise `Refused` (INCOMPLETE) where one is not certified."""
+        try:
+            self.certified.extend(meter.certifications(self.period) for meter in self.meters)
+        except PeriodIncomplete:
+            raise Refused(Refusal.INCOMPLETE) from None
+
+    @property
+    def missing(self) -> list[list[int]]:
+        """For each register, the places of slots that are missing: all can see that they are 0."""
+        return [
+            [
+                place
+                for place, state in enumerate(state for day in days for state in day.use.states)
+                if state is SlotState.MISSING
+            ]
+            for days in self.certified
+        ]
+
+    def sources(self) -> list[ProvedDays]:
+        """Return what a proof follows from."""
+        return [
+            ([day.day.encode() for day in days], meter.certifier.opening(days))
+            for meter, days in zip(self.meters, self.certified, strict=True)
+        ]
 
 
 def _period(meter: MeteredRegister, begin: int, end: int) -> Period:
@@ -349,14 +388,14 @@ class AppletStore:
         return None if row is None else bytes(row[0])
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set the value; raise `Refused` (TOO_MUCH) if that would fill more than the quota."""
+        """Set the value; raise `Refused` (TOO_MUCH) beyond the quota, or `MOST_KEYS`."""
         with self.database.transaction() as connection:
-            (others,) = connection.execute(
-                "SELECT coalesce(sum(length(key) + length(value)), 0) FROM applet_store"
+            others, keys = connection.execute(
+                "SELECT coalesce(sum(length(key) + length(value)), 0), count(*) FROM applet_store"
                 " WHERE applet = ? AND key <> ?",
                 (self.applet, key),
             ).fetchone()
-            if others + len(key) + len(value) > self.quota:
+            if others + len(key) + len(value) > self.quota or keys >= MOST_KEYS:
                 raise Refused(Refusal.TOO_MUCH)
             connection.execute(
                 "INSERT OR REPLACE INTO applet_store VALUES (?, ?, ?)", (self.applet, key, value)

@@ -61,6 +61,12 @@ class CardConnection:
         """The most data one response carries, whatever Le allows; the reader sets it."""
         self._begin()
 
+    @property
+    def selected(self) -> bytes | None:
+        """The AID of what is selected on the basic channel: whom most commands are for."""
+        basic = self._conversation.channels.get(0)
+        return None if basic is None else basic.selected
+
     # The life of a conversation
 
     def transmit(self, raw: bytes) -> bytes:

@@ -30,6 +30,7 @@ STATUS: Final = {
     0x6A81: "function not supported", 0x6A82: "not found", 0x6A84: "not enough memory",
     0x6A86: "wrong P1 or P2", 0x6A88: "referenced data not found",
     0x6D00: "instruction not supported", 0x6E00: "class not supported",
+    0x9300: "busy: the answer is being worked on",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hub.disclosure.consents import (
 from hub.disclosure.guard import Disclosure
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered
+from hub.disclosure.refusals import count_refusals
 from hub.disclosure.requests import (
     AggregateRequest,
     ExportRequest,
@@ -45,6 +46,7 @@ __all__ = [
     "ReleaseRequest",
     "UnknownConsent",
     "Weights",
+    "count_refusals",
     "knowledge_of",
     "number_of",
 ]

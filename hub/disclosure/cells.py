@@ -16,7 +16,8 @@ else of them. Columns with a peak or a limit among their entries have to be equa
 that one and the same number weighs and no other one does are one bundle: all that was told of them
 is that number.
 
-*Closed stretches.* The total of a stretch of time can follow only if it is made of whole bundles.
+*Closed stretches.* The total of a stretch of time can follow only if it is made of whole bundles
+and of slots that are known.
 
 docs/guard.md has the theorem. Nothing here needs linear algebra: what can be worked out by it, or
 by digits, lattices or search, is a function of the bundles' totals all the same.
@@ -30,9 +31,9 @@ from operator import ne
 from typing import Final
 
 NO_WEIGHT: Final = -1
-"""The bundle of slots that nothing was told about."""
-OPENED: Final = -2
-"""The bundle of slots that were opened, one by one or in small sums."""
+"""The bundle of slots that no number weighs."""
+KNOWN: Final = -2
+"""The bundle of slots that are known: empty, as everybody can see, or opened."""
 
 Run = tuple[int, int, int]
 """Begin and end of slots of one bundle that follow one another, and the bundle's place."""
@@ -56,6 +57,8 @@ class Form:
     """The weights are of what each slot uses above so many watt-hours; 0: of all its use."""
     register: str = ""
     """The OBIS code of the register it is about; empty for the import register."""
+    known: tuple[int, ...] = ()
+    """Places of slots that have no weight because they are known: missing, or opened."""
 
     @property
     def sampled(self) -> int | None:
@@ -108,30 +111,49 @@ class Refinement:
     runs: Mapping[str, Sequence[Run]]
     """For each register, which bundle slots are of, in order."""
 
-    def closed_stretch(self, shorter_than: int) -> tuple[int, int] | None:
-        """Return a contiguous stretch of whole bundles that is shorter, in seconds, if any is."""
+    def within(self, register: str, begin: int, end: int) -> list[Bundle]:
+        """Return the bundles that have slots of a register in [begin, end)."""
+        places = {
+            bundle
+            for first, last, bundle in self.runs.get(register, ())
+            if bundle >= 0 and first < end and begin < last
+        }
+        return [self.bundles[place] for place in sorted(places)]
+
+    def closed_stretch(
+        self, shorter_than: int, near: tuple[str, int, int] | None = None
+    ) -> tuple[int, int] | None:
+        """Return a stretch of whole bundles that is shorter than so many seconds, if any is.
+
+        With `near`, one that reaches into a register's [begin, end).
+        """
         for register, runs in self.runs.items():
-            if stretch := self._closed_in(register, runs, shorter_than):
+            if near is None:
+                bundles = [one for one in self.bundles if one.register == register]
+            elif near[0] == register:
+                bundles = self.within(*near)
+            else:
+                continue
+            if stretch := self._closed_in(runs, bundles, shorter_than):
                 return stretch
         return None
 
     def shortest_closed_stretch(self) -> tuple[int, int] | None:
-        """Return the shortest contiguous stretch of whole bundles, if there is any."""
+        """Return the shortest stretch of whole bundles, if there is any."""
         shortest, limit = None, 1 << 62
         while stretch := self.closed_stretch(limit):
             shortest, limit = stretch, stretch[1] - stretch[0]
         return shortest
 
     def _closed_in(
-        self, register: str, runs: Sequence[Run], shorter_than: int
+        self, runs: Sequence[Run], bundles: Sequence[Bundle], shorter_than: int
     ) -> tuple[int, int] | None:
         # Whatever holds a bundle whose slots lie far apart is no short stretch.
         starts = {begin: place for place, (begin, _, _) in enumerate(runs)}
-        for number, bundle in enumerate(self.bundles):
-            end = bundle.last + self.slot_seconds
-            if bundle.register != register or end - bundle.first >= shorter_than:
+        for bundle in bundles:
+            if bundle.last + self.slot_seconds - bundle.first >= shorter_than:
                 continue
-            if stretch := self._closure(runs, starts, number, shorter_than):
+            if stretch := self._closure(runs, starts, bundle, shorter_than):
                 return stretch
         return None
 
@@ -139,11 +161,13 @@ class Refinement:
         self,
         runs: Sequence[Run],
         starts: Mapping[int, int],
-        number: int,
+        bundle: Bundle,
         shorter_than: int,
     ) -> tuple[int, int] | None:
-        """Return the smallest closed stretch around a bundle; None where there is no short one."""
-        bundle = self.bundles[number]
+        """Return the smallest closed stretch around a bundle; None where there is no short one.
+
+        Slots that are known end none, slots that no number weighs do.
+        """
         begin, end = bundle.first, bundle.last + self.slot_seconds
         low = high = starts[begin]
         first, last = low, low  # runs in [first, last) are accounted for
@@ -158,7 +182,7 @@ class Refinement:
                 inside = runs[place][2]
                 if inside == NO_WEIGHT:
                     return None
-                if inside == OPENED:
+                if inside == KNOWN:
                     continue
                 other = self.bundles[inside]
                 begin, end = min(begin, other.first), max(end, other.last + self.slot_seconds)
@@ -166,7 +190,7 @@ class Refinement:
                 return None
             low = starts[begin]
         if any(one[1] != after[0] for one, after in pairwise(runs[low:high])):
-            return None  # of a slot in between nothing was told
+            return None  # of the time in between nothing was told
         return begin, end
 
 
@@ -184,16 +208,14 @@ class Opening:
         return self.begin <= start < self.end
 
 
-def refine(numbers: Sequence[Sequence[Form]], opened: Sequence[Opening] = ()) -> Refinement:
+def refine(numbers: Sequence[Sequence[Form]]) -> Refinement:
     """Return the bundles of the slots that some numbers weigh, given the forms of each number.
 
-    To somebody who was opened some slots, the numbers tell of the others alone: with the sum of a
-    few slots known, what a number tells of them is how it weighs each against the first one.
     Samples are no sums and are passed over: they are openings. Raises `ValueError` where the forms
     are not of one grid.
     """
     labelled = [
-        (number, place, relative(form, opened))
+        (number, place, form)
         for number, forms in enumerate(numbers)
         for place, form in enumerate(forms)
         if not form.is_sample
@@ -207,8 +229,7 @@ def refine(numbers: Sequence[Sequence[Form]], opened: Sequence[Opening] = ()) ->
     table, runs = _Table(step), dict[str, list[Run]]()
     for register in sorted({form.register for _, _, form in labelled}):
         same = [one for one in labelled if one[2].register == register]
-        here = [one for one in opened if one.register == register]
-        runs[register] = table.add(register, same, here)
+        runs[register] = table.add(register, same)
     return Refinement(step, tuple(table.bundles), runs)
 
 
@@ -236,13 +257,11 @@ class _Table:
         self._cells: dict[object, tuple[int, int]] = {}
         """Of each cell, its bundle and how many slots it has."""
 
-    def add(
-        self, register: str, forms: Sequence[_Labelled], opened: Sequence[Opening]
-    ) -> list[Run]:
+    def add(self, register: str, forms: Sequence[_Labelled]) -> list[Run]:
         patterns = _patterns([form for _, _, form in forms])
         # Slots between two of these moments are alike, or told apart by a weight alone.
-        apart = {moment for start in patterns for moment in (start, start + self._step)}
-        apart |= {moment for one in opened for moment in (one.begin, one.end)}
+        known = {form.begin + place * self._step for _, _, form in forms for place in form.known}
+        apart = {m for start in (*patterns, *known) for m in (start, start + self._step)}
         edges = sorted({edge for _, _, form in forms for edge in (form.begin, form.end)})
         runs: list[Run] = []
         for begin, end in pairwise(edges):
@@ -250,14 +269,10 @@ class _Table:
             if here:
                 runs += self._segment(register, here, begin, end, patterns, apart)
         self._finish()
-        if opened:
-            runs = [
-                (begin, end, OPENED)
-                if bundle == NO_WEIGHT and any(begin in one for one in opened)
-                else (begin, end, bundle)
-                for begin, end, bundle in runs
-            ]
-        return runs
+        return [
+            (begin, end, KNOWN if bundle == NO_WEIGHT and begin in known else bundle)
+            for begin, end, bundle in runs
+        ]
 
     def _segment(
         self,
@@ -348,9 +363,14 @@ class _Table:
 
 
 def relative(form: Form, opened: Sequence[Opening]) -> Form:
-    """Return a form as it weighs what is not known from openings."""
+    """Return a form as it weighs what is not known from openings.
+
+    To somebody who was opened some slots, a number tells of the others alone. With the sum of a few
+    slots known, what it tells of them is how it weighs each against the first one.
+    """
     step = form.slot_seconds
     weights: list[int] | None = None
+    known_places = set(form.known)
     for one in opened:
         if one.register != form.register or not (one.begin < form.end and form.begin < one.end):
             continue
@@ -360,14 +380,18 @@ def relative(form: Form, opened: Sequence[Opening]) -> Form:
         for begin in range(one.begin, one.end, one.seconds):
             first = max(0, (begin - form.begin) // step)
             last = min(len(weights), (begin + one.seconds - form.begin) // step)
-            if first < last and any(weights[first:last]):
+            if first < last:
                 # Periods are whole days, as exports are; a sum that reaches beyond is not used.
                 is_whole = form.begin <= begin and begin + one.seconds <= form.end
                 known = weights[first] if form.is_sum and is_whole else 0
                 weights[first:last] = [
                     weight - known if form.is_sum else 0 for weight in weights[first:last]
                 ]
-    return form if weights is None else replace(form, weights=tuple(weights))
+                known_places.add(first)
+    if weights is None:
+        return form
+    places = sorted(place for place in known_places if not weights[place])
+    return replace(form, weights=tuple(weights), known=tuple(places))
 
 
 def _row(form: Form, first: int, last: int) -> Sequence[int]:

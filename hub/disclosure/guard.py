@@ -22,9 +22,7 @@ broke; the rules, in order:
 
 The same number again tells nothing new: it is answered, and counts once.
 
-*Fineness* and *window* hold for every set of recipients: for each number of minutes m that a
-consent says, the numbers told under consents to m minutes or more have no bundle (`cells`) of less
-than m minutes. A set of recipients whose finest consent says m has no others. What was told is held
+*Fineness* and *window* hold for every set of recipients (`_check_together`). What was told is held
 to the terms that were in force then, which are on record with it.
 
 Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
@@ -39,14 +37,14 @@ Refusals follow from what was asked and told, never from what was used. docs/gua
 theorem that these rules keep.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, Final
 
-from hub.disclosure.cells import Form, Opening, refine, relative
+from hub.disclosure.cells import Form, Opening, Refinement, refine, relative
 from hub.disclosure.consents import (
     Consent,
     ConsentTable,
@@ -57,6 +55,7 @@ from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
+from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
     PRICED,
     AggregateRequest,
@@ -77,8 +76,9 @@ from hub.disclosure.rules import (
     check_slot_bits,
     check_spacing,
     check_stretches,
+    check_windows,
     entangled,
-    is_coined,
+    spread_of,
 )
 from hub.disclosure.sums import check_sum
 from hub.vault.database import Database
@@ -122,6 +122,13 @@ class Disclosure:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Releases on record that were read before, by number and digest of their entry."""
+    refusals: RefusalSums = field(init=False, repr=False, compare=False)
+    """Puts refusals on record, summed up."""
+    refused_before: RefusalMemo = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refusals", RefusalSums(self.log, self.now))
+        object.__setattr__(self, "refused_before", RefusalMemo(self.log, self.now))
 
     @property
     def log(self) -> DisclosureLog:
@@ -192,12 +199,31 @@ class Disclosure:
 
         Raises `ReleaseRefused` with the first rule that the request breaks.
         """
+        self.require(request)
+        return self.record_release(request)
+
+    def require(self, request: ReleaseRequest) -> None:
+        """Return if the release would be permitted; else record the refusal and raise.
+
+        For work that takes time: what it comes to is told, and recorded, by `permit` alone.
+        """
         try:
             self.check(request)
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**request_facts(request), "why": str(refused)})
+            self.record_refusal(request, refused)
             raise
-        return self.record_release(request)
+
+    def require_consent(self, request: ReleaseRequest) -> None:
+        """Return if consents to all of it stand; else record the refusal and raise.
+
+        Needs no algebra, and no weights in the request's forms. It is all that telling the same
+        answer again takes.
+        """
+        try:
+            self._standing_consents(request)
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
 
     def record_release(self, request: ReleaseRequest) -> LogEntry:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
@@ -208,10 +234,14 @@ class Disclosure:
 
     def record_refusal(
         self, request: ReleaseRequest | AggregateRequest, refused: ReleaseRefused
-    ) -> LogEntry:
-        """Record a refusal again, where the transaction that it was recorded in was undone."""
-        facts = {**request_facts(request), "why": str(refused)}
-        return self.log.append(self.now(), "refusal", facts)
+    ) -> None:
+        """Record a refusal, or count it where enough of its kind are on record (`RefusalSums`)."""
+        self.refusals.note(request_facts(request), refused)
+
+    @staticmethod
+    def facts_of(request: ReleaseRequest | AggregateRequest) -> dict[str, int | str | bytes]:
+        """Return what the log says of a request, weights apart."""
+        return request_facts(request)
 
     def require_aggregate(self, request: AggregateRequest) -> None:
         """Return if a consent allows this part in a sum; else record the refusal and raise.
@@ -250,7 +280,7 @@ class Disclosure:
                     "size", f"{request.bits} bits, the consent allows {terms.bits}"
                 )
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            self.refusals.note(facts, refused)
             raise
         return self.log.append(self.now(), "output", facts)
 
@@ -282,8 +312,11 @@ class Disclosure:
                 raise ReleaseRefused(
                     "size", f"{request.bits} bits, the consent allows {terms.bits}"
                 )
+            told, opening = self._told(), _opening_of_export(facts)
+            fresh = _Opened(opening, request.recipient, request.resolution_minutes)
+            _check_together([], [fresh], told, self._openings(told))
         except ReleaseRefused as refused:
-            self.log.append(self.now(), "refusal", {**facts, "why": str(refused)})
+            self.refusals.note(facts, refused)
             raise
         return self.log.append(self.now(), "export", facts)
 
@@ -353,13 +386,18 @@ class Disclosure:
             found.append(release)
         return found
 
+    def _standing_consents(self, request: ReleaseRequest) -> dict[str, ConsentTerms]:
+        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
+        check_period(request, terms)
+        return terms
+
     def check(self, request: ReleaseRequest) -> None:
         """Return if a request may be told; raise `ReleaseRefused` with the rule that it breaks.
 
         Nothing is recorded.
         """
-        terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
-        _check_terms(request, terms)
+        terms = self._standing_consents(request)
+        _check_numbers(request, terms)
         told = self._told()
         asker = request.applet, request.recipient, request.purpose
         own = {one.number.identity: one for one in told if one.asker == asker}
@@ -398,11 +436,10 @@ class Disclosure:
             if form.is_sample
         ]
         for entry in self.log.entries("export"):
-            facts, minutes = entry.facts, entry.facts["resolution_minutes"]
-            opening = Opening(
-                facts["begin"], facts["end"], _MINUTE * minutes, facts.get("register", "")
+            facts = entry.facts
+            opened.append(
+                _Opened(_opening_of_export(facts), facts["recipient"], facts["resolution_minutes"])
             )
-            opened.append(_Opened(opening, facts["recipient"], minutes))
         return opened
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
@@ -428,18 +465,23 @@ def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> N
 
     Raises `ReleaseRefused` with the rule that it breaks.
     """
-    _check_terms(request, terms)
+    check_period(request, terms)
+    _check_numbers(request, terms)
     numbers = _as_recorded(request, terms)
     _check_counts(request, numbers, terms, [])
     _check_together(numbers, [], [], [])
 
 
-def _check_terms(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
+def check_period(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
+    """Refuse a period shorter than the consents say."""
     least_days = max(one.least_days for one in terms.values())
     if request.days < least_days:
         raise ReleaseRefused(
             "period", f"{request.days} days, the consent says at least {least_days}"
         )
+
+
+def _check_numbers(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
     for number in request.numbers:
         for kind in number.kinds:
             check_size(number, terms[kind].bits)
@@ -454,7 +496,7 @@ def _as_recorded(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> 
             number,
             least_minutes=max(terms[kind].least_minutes for kind in number.kinds),
             least_days=max(terms[kind].least_days for kind in number.kinds),
-            is_coined=is_coined(number),
+            spread=spread_of(number),
         )
         for number in request.numbers
     )
@@ -466,65 +508,106 @@ def _check_together(
     told: Sequence[_Told],
     opened: Sequence[_Opened],
 ) -> None:
-    """Hold what is asked for against all that was told, for every set of recipients."""
+    """Hold what is asked for against all that was told, for every set of recipients.
+
+    A set whose finest consent about a stretch of time says m minutes was told nothing about it
+    under finer ones. So for each stretch between the edges of periods, and each m that consents
+    about it say, all numbers are looked at but the finer ones that are about this stretch: of
+    these, a bundle with slots in the stretch covers m minutes.
+    """
     spans = [*fresh, *(_span_of(one.opening) for one in fresh_openings)]
     sums = [one for one in told if one.number.kind != Reading.kind]
     near = [sums[place] for place in entangled(spans, [one.number for one in sums])]
     # A number that was told twice is one number, held to the coarser of its consents.
     numbers: dict[bytes, tuple[Number, str]] = {}
-    for number, source in [
-        *((one.number, one.source) for one in near),
-        *((n, "") for n in fresh),
-    ]:
+    sourced = [(one.number, one.source) for one in near] + [(number, "") for number in fresh]
+    for number, source in sourced:
         known = numbers.get(number.identity)
         if known is None or known[0].least_minutes < number.least_minutes:
             numbers[number.identity] = number, source
     if not numbers:
         return
-    step = next(iter(numbers.values()))[0].forms[0].slot_seconds
     every = [*opened, *fresh_openings]
-    levels = {number.least_minutes for number, _ in numbers.values()}
-    levels |= {one.least_minutes for one in every}
-    coarsest = max(
-        [number.least_minutes for number in fresh] + [one.least_minutes for one in fresh_openings]
-    )
-    most_days = max((number.least_days for number in fresh), default=0)
-    for minutes in sorted(levels):
-        if minutes * _MINUTE <= step or minutes > coarsest:
-            continue  # as fine as a slot, or of sets that what is asked for does not reach
-        reached = [one for one in numbers.values() if one[0].least_minutes >= minutes]
-        openings = [one for one in every if one.least_minutes >= minutes]
-        _check_level(reached, openings, minutes, most_days)
+    touched = [
+        one for one in every if any(_touches(one.opening, number) for number, _ in numbers.values())
+    ]
+    together = _Together(list(numbers.values()), touched)
+    for register, begin, end in together.stretches(spans):
+        together.check(register, begin, end)
 
 
-def _check_level(
-    reached: Sequence[tuple[Number, str]],
-    openings: Sequence[_Opened],
-    minutes: int,
-    most_days: int,
-) -> None:
-    numbers, sources = [number for number, _ in reached], [source for _, source in reached]
-    forms = [number.forms for number in numbers]
-    touched = [one for one in openings if any(_touches(one.opening, n) for n in numbers)]
-    recipients = sorted({one.recipient for one in touched})
-    if len(recipients) > MOST_OPENERS:
-        raise ReleaseRefused(
-            "fineness", f"{len(recipients)} recipients hold single readings of the same time"
-        )
-    days = sorted({n.least_days for n in numbers if n.least_days <= most_days})
-    for size in range(len(recipients) + 1):
-        for some in combinations(recipients, size):
-            known = [one.opening for one in touched if one.recipient in some]
-            whole = refine(forms, known)
-            seen = [
-                replace(n, forms=tuple(relative(form, known) for form in n.forms)) if known else n
-                for n in numbers
-            ]
-            check_fineness(whole, seen, minutes, sources)
-            for least in days:
-                part = [n.forms for n in numbers if n.least_days >= least]
-                refinement = whole if len(part) == len(forms) else refine(part, known)
-                check_stretches(refinement, least)
+class _Together:
+    """Numbers that bear on each other, and the slots that recipients were opened."""
+
+    def __init__(self, numbers: Sequence[tuple[Number, str]], opened: Sequence[_Opened]) -> None:
+        self._numbers = [number for number, _ in numbers]
+        self._sources = [source for _, source in numbers]
+        self._step = self._numbers[0].forms[0].slot_seconds
+        recipients = sorted({one.recipient for one in opened})
+        if len(recipients) > MOST_OPENERS:
+            raise ReleaseRefused(
+                "fineness", f"{len(recipients)} recipients hold single readings of the same time"
+            )
+        self._openings = [
+            [one.opening for one in opened if one.recipient in some]
+            for size in range(len(recipients) + 1)
+            for some in combinations(recipients, size)
+        ]
+        self._refined: dict[frozenset[int], list[tuple[list[Number], list[str], Refinement]]] = {}
+
+    def stretches(self, spans: Sequence[Number]) -> Iterator[tuple[str, int, int]]:
+        """Yield the stretches that numbers about some spans reach into, by register."""
+        for register in sorted({register for one in self._numbers for register in one.registers}):
+            own = [one for one in self._numbers if register in one.registers]
+            reached = [one for one in own if any(_meets(one, span) for span in spans)]
+            edges = sorted({edge for one in own for edge in (one.begin, one.end)})
+            for begin, end in pairwise(edges):
+                if any(one.begin <= begin and end <= one.end for one in reached):
+                    yield register, begin, end
+
+    def check(self, register: str, begin: int, end: int) -> None:
+        """Hold a stretch to the minutes and days of the consents about it."""
+        about = {
+            place: number
+            for place, number in enumerate(self._numbers)
+            if register in number.registers and number.begin <= begin and end <= number.end
+        }
+        near = register, begin, end
+        for minutes in sorted({number.least_minutes for number in about.values()}):
+            if minutes * _MINUTE <= self._step:
+                continue  # as fine as a slot: nothing is mixed, and bits are what counts
+            coarse = {n for n, one in about.items() if one.least_minutes >= minutes}
+            for days in sorted({about[place].least_days for place in coarse}):
+                kept = {place for place in coarse if about[place].least_days >= days}
+                left_out = about.keys() - kept
+                for numbers, sources, refinement in self._seen(left_out):
+                    check_fineness(refinement, numbers, minutes, sources, near)
+                    check_stretches(refinement, days, near)
+                    for number, source in zip(numbers, sources, strict=True):
+                        if number.begin <= begin < number.end:
+                            check_windows(number, minutes, source)
+
+    def _seen(self, left_out: Collection[int]) -> list[tuple[list[Number], list[str], Refinement]]:
+        """Return all numbers but some as they look to each set of who was opened slots."""
+        key = frozenset(left_out)
+        if key not in self._refined:
+            kept = [place for place in range(len(self._numbers)) if place not in key]
+            sources = [self._sources[place] for place in kept]
+            self._refined[key] = found = []
+            for known in self._openings:
+                numbers = [self._numbers[place] for place in kept]
+                if known:
+                    numbers = [
+                        replace(one, forms=tuple(relative(form, known) for form in one.forms))
+                        for one in numbers
+                    ]
+                refinement = refine([one.forms for one in numbers])
+                found.append((numbers, sources, refinement))
+        return self._refined[key]
+
+
+def _meets(one: Number, other: Number) -> bool:
+    return bool(one.registers & other.registers) and one.begin < other.end and other.begin < one.end
 
 
 def _check_counts(
@@ -557,6 +640,11 @@ def _opening_of(form: Form) -> Opening:
     start = form.sampled
     assert start is not None
     return Opening(start, start + form.slot_seconds, form.slot_seconds, form.register)
+
+
+def _opening_of_export(facts: Mapping[str, Any]) -> Opening:
+    seconds = _MINUTE * facts["resolution_minutes"]
+    return Opening(facts["begin"], facts["end"], seconds, facts.get("register", ""))
 
 
 def _span_of(opening: Opening) -> Number:

@@ -10,7 +10,7 @@ by themselves. Whoever was opened slots, by samples or an export, knows of the n
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hub.disclosure.cells import Opening, refine
+from hub.disclosure.cells import Opening, refine, relative
 from hub.disclosure.requests import Number
 
 
@@ -54,12 +54,13 @@ def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> K
         for (register, start), seconds in sampled.items()
         if start is not None
     ]
-    refinement = refine([number.forms for number in different], [*opened, *openings])
+    every = [*opened, *openings]
+    refinement = refine([[relative(form, every) for form in one.forms] for one in different])
     seconds = refinement.slot_seconds
     sizes = [bundle.slots for bundle in refinement.bundles]
     finest = [
         # Of an exact number digits may tell the cells apart: it promises no more than a cell.
-        bundle.slots if all(different[place].is_coined for place in bundle.numbers)
+        bundle.slots if all(different[place].spread for place in bundle.numbers)
         else bundle.shortest_cell
         for bundle in refinement.bundles
     ]  # fmt: skip

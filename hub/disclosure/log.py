@@ -127,6 +127,20 @@ class DisclosureLog:
         ).fetchone()
         return int(last)
 
+    def last(self, kind: str) -> int:
+        """Return the number of the last entry of a kind; 0 where there is none."""
+        (last,) = self.database.connection.execute(
+            "SELECT coalesce(max(sequence), 0) FROM disclosure_entry WHERE kind = ?", (kind,)
+        ).fetchone()
+        return int(last)
+
+    def count(self, kind: str) -> int:
+        """Return how many entries of a kind there are, without reading them."""
+        (number,) = self.database.connection.execute(
+            "SELECT count(*) FROM disclosure_entry WHERE kind = ?", (kind,)
+        ).fetchone()
+        return int(number)
+
     def since(self, sequence: int, kind: str) -> list[LogEntry]:
         """Return the entries of one kind after that number."""
         rows = self.database.connection.execute(

@@ -86,7 +86,7 @@ def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
                 "bits": number.bits,
                 "least_minutes": number.least_minutes,
                 "least_days": number.least_days,
-                "coined": number.is_coined,
+                "spread": number.spread,
             }
             for number in numbers
         ],
@@ -105,6 +105,7 @@ def _form_facts(form: Form) -> dict[str, Any]:
         **({"peak": True} if form.is_peak else {}),
         **({"sample": True} if form.is_sample else {}),
         **({"above": form.above} if form.above else {}),
+        **({"known": list(form.known)} if form.known else {}),
     }
 
 
@@ -120,6 +121,7 @@ def _form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> Fo
         is_sample=facts.get("sample", False),
         above=facts.get("above", 0),
         register=facts.get("register", ""),
+        known=tuple(facts.get("known", ())),
     )
 
 
@@ -136,7 +138,7 @@ def release_of(entry: LogEntry) -> Release:
                 identity=part["identity"],
                 least_minutes=part["least_minutes"],
                 least_days=part["least_days"],
-                is_coined=part["coined"],
+                spread=part["spread"],
             )
             for part in facts["numbers"]
         )

@@ -59,8 +59,9 @@ class Number:
     """What the consents to it say; known once it has been told."""
     least_days: int = 1
     """The same."""
-    is_coined: bool = False
-    """Whether it was told in coins whose prices kept within the guard's bounds."""
+    spread: int = 0
+    """By how much its prices differ at most, rounded up, where it was told in coins; 0: it was not,
+    or its prices were beyond the guard's bounds."""
 
     def __post_init__(self) -> None:
         if not self.identity:
@@ -121,7 +122,7 @@ def number_of(
         low, high = grid.bounds(amount)
         prices = _prices_of([(names[0], amount)], [(Fraction(1),)], grid)
         kind = amount.kind
-    told = [form for form in forms if any(form.weights)] or forms[:1]
+    told = [form for form in forms if any(form.weights)] or [grid.form(SlotForm(()), names[0])]
     bits = max(1, (high - low).bit_length())
     return Number(kind, tuple(told), bits, prices, identity.digest())
 
@@ -143,9 +144,17 @@ class _Grid:
 
     def form(self, weights: SlotForm, register: str, *, is_peak: bool = False) -> Form:
         spread = weights.spread(self.slots)
-        for place in self.missing.get(register, ()):
+        missing = self.missing.get(register, frozenset())
+        for place in missing:
             spread[place] = 0
-        return Form(self.begin, self.slot_seconds, tuple(spread), is_peak, register=register)
+        return Form(
+            self.begin,
+            self.slot_seconds,
+            tuple(spread),
+            is_peak,
+            register=register,
+            known=tuple(sorted(missing)),
+        )
 
     def forms(self, amount: Amount, register: str) -> list[Form]:
         """Return the forms that an amount depends on."""
@@ -455,6 +464,11 @@ class Release:
     def form(self) -> Form:
         """A form of the period: of a sum, its only one."""
         return self.numbers[0].forms[0]
+
+    @property
+    def registers(self) -> tuple[str, ...]:
+        """The registers it is about, each once, in order; the main one has no name."""
+        return tuple(sorted({form.register for form in self.forms}))
 
     @property
     def bits(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 from typing import Final
 
 from hub.disclosure.cells import Bundle, Form, Refinement, windows_agree
@@ -49,14 +50,18 @@ def check_size(number: Number, bits: int) -> None:
         raise ReleaseRefused("size", "a weight is beyond 63 bits")
 
 
-def is_coined(number: Number) -> bool:
-    """Tell whether a number is told in coins: one value, whose prices keep within P and R."""
+def spread_of(number: Number) -> int:
+    """Return by how much a number's prices differ, rounded up; 0 where it is not told in coins.
+
+    A number is told in coins if it is one value and its prices keep within P and R.
+    """
     if Best.kind in number.kinds:
-        return False
+        return 0
     if number.prices is None:
-        return True
+        return 1
     least, most = number.prices
-    return most <= HIGHEST_PRICE and most <= WIDEST_RATIO * least
+    is_within = most <= HIGHEST_PRICE and most <= WIDEST_RATIO * least
+    return ceil(most / least) if is_within else 0
 
 
 def check_prices(number: Number) -> None:
@@ -137,34 +142,44 @@ def check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
 
 
 def check_fineness(
-    refinement: Refinement, numbers: Sequence[Number], least_minutes: int, sources: Sequence[str]
+    refinement: Refinement,
+    numbers: Sequence[Number],
+    least_minutes: int,
+    sources: Sequence[str],
+    near: tuple[str, int, int],
 ) -> None:
     """Refuse numbers that together tell of fewer minutes of slots than a bundle has to cover.
 
-    `numbers` are those that the refinement is of, `sources` what each was told for. A bundle may
-    hold cells that are shorter, where its numbers are told in coins and the rest of it makes up the
-    minutes.
+    `numbers` are those that the refinement is of, `sources` what each was told for; looked at are
+    bundles with slots of the register and time `near`. A bundle may hold cells that are shorter,
+    where its numbers are told in coins and the rest of it makes up the minutes, each of its slots
+    taken for so much less as its price may be lower.
     """
     if not windows_agree(form for number in numbers for form in number.forms):
         raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
     step = refinement.slot_seconds
     least = -(-least_minutes * _MINUTE // step) if step else 0
-    for place, number in enumerate(numbers):
-        for form in number.forms:
-            # A peak, or what lies above a limit, hides among the slots it may be of.
-            slots = sum(map(bool, form.weights))
-            if not form.is_sum and slots < least:
-                raise _too_fine(slots * step, least_minutes, form.begin, [sources[place]])
-    for bundle in refinement.bundles:
+    for bundle in refinement.within(*near):
         slots = _hidden_among(bundle, numbers, least)
         if slots < least:
             told_for = [sources[place] for place in bundle.numbers]
             raise _too_fine(slots * step, least_minutes, bundle.first, told_for)
 
 
-def check_stretches(refinement: Refinement, least_days: int) -> None:
-    """Refuse numbers that together could determine the total of fewer days in a row."""
-    stretch = refinement.closed_stretch(least_days * _DAY - _CLOCK_CHANGE)
+def check_windows(number: Number, least_minutes: int, source: str) -> None:
+    """Refuse a peak, or what lies above a limit, of slots that last fewer minutes."""
+    for form in number.forms:
+        seconds = sum(map(bool, form.weights)) * form.slot_seconds
+        if not form.is_sum and seconds < least_minutes * _MINUTE:
+            raise _too_fine(seconds, least_minutes, form.begin, [source])
+
+
+def check_stretches(refinement: Refinement, least_days: int, near: tuple[str, int, int]) -> None:
+    """Refuse numbers that together could determine the total of fewer days in a row.
+
+    Looked at are stretches that reach into the register and time `near`.
+    """
+    stretch = refinement.closed_stretch(least_days * _DAY - _CLOCK_CHANGE, near)
     if stretch is not None:
         begin, end = stretch
         raise ReleaseRefused(
@@ -176,11 +191,12 @@ def check_stretches(refinement: Refinement, least_days: int) -> None:
 
 def _hidden_among(bundle: Bundle, numbers: Sequence[Number], least: int) -> int:
     """Return among how many slots, at least, anything of a bundle stays hidden."""
+    if bundle.shortest_cell >= least:
+        return bundle.slots
+    spreads = [numbers[place].spread for place in bundle.numbers]
     rest = bundle.slots - bundle.shortest_cell
-    is_coined_all = all(numbers[place].is_coined for place in bundle.numbers)
-    if bundle.shortest_cell < least and (rest < least or not is_coined_all):
-        return bundle.shortest_cell
-    return bundle.slots
+    is_hidden = all(spreads) and rest >= least * max(spreads)
+    return bundle.slots if is_hidden else bundle.shortest_cell
 
 
 def _too_fine(

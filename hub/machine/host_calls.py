@@ -8,7 +8,8 @@ the applet's call with a trap and is kept in `pending`, for the instance to tell
 """
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -49,6 +50,8 @@ class Host:
         self.pending: BaseException | None = None
         self.calls = 0
         self._log_left = 0
+        self._context: Any = None
+        """Of the store whose call is being answered."""
 
     def begin(self, *, answering: bool) -> None:
         """Get ready for a call into the applet."""
@@ -60,6 +63,28 @@ class Host:
         if self._platform is None or not self.answering:
             raise self.fault(FaultKind.TRAP, "called the platform while being loaded")
         return self._platform
+
+    def take(self, fuel: int) -> int:
+        """Take fuel out of the call's tank and return what is left; raise `AppletFault` if less."""
+        if self._context is None:
+            raise RuntimeError("no call of the applet's is being answered")
+        left = ctypes.c_uint64()
+        ffi.wasmtime_context_get_fuel(self._context, ctypes.byref(left))
+        if left.value < fuel:
+            ffi.wasmtime_context_set_fuel(self._context, 0)
+            raise self.fault(FaultKind.OUT_OF_FUEL, "calls to the platform used up the fuel")
+        if fuel:
+            ffi.wasmtime_context_set_fuel(self._context, left.value - fuel)
+        return left.value - fuel
+
+    @contextmanager
+    def answering_from(self, context: Any) -> Iterator[None]:
+        """Let what the call in the block takes be paid for by the store of that context."""
+        self._context = context
+        try:
+            yield
+        finally:
+            self._context = None
 
     def fault(self, kind: FaultKind, detail: str) -> AppletFault:
         """Return the fault of this host's applet."""
@@ -151,7 +176,9 @@ class Host:
         """`log.write`, of bounded length; dropped where there is nobody to read it."""
         if self._platform is None or self._log_left <= 0:
             return
-        for line in text[: self._log_left].splitlines():
+        lines = text[: self._log_left].splitlines()
+        self.take(limits.LOG_LINE_FUEL * len(lines))  # each is a row of the database
+        for line in lines:
             self._platform.log.write(printable(line))
         self._log_left -= len(text) + 1
         if self._log_left <= 0:
@@ -202,10 +229,12 @@ def _arrive(
         function, call = _ENTRIES[entry or 0]
         lifted = _lift(host, function, arguments)
         host.calls += 1
-        _charge(host, context, sum(map(_size, lifted)))
-        value = _answered(host, call, lifted)
+        with host.answering_from(context):
+            host.take(_fuel(lifted) + limits.EXTRA_FUEL.get((call.interface, call.method), 0))
+            value = _answered(host, call, lifted)
+            if function.result is not None:
+                host.take(_fuel(value))
         if function.result is not None:
-            _charge(host, context, _size(value))
             function.result.lower(value, results[0])
     except BaseException as error:  # noqa: BLE001  (nothing may unwind through native frames)
         host.pending = error
@@ -232,14 +261,9 @@ def _answered(host: Host, call: PlatformCall, lifted: list[Any]) -> Any:
     return Ok(value) if reasons else value
 
 
-def _charge(host: Host, context: Any, size: int) -> None:
-    left = ctypes.c_uint64()
-    ffi.wasmtime_context_get_fuel(context, ctypes.byref(left))
-    cost = limits.CALL_FUEL + limits.CALL_FUEL_BYTE * size
-    if left.value < cost:
-        ffi.wasmtime_context_set_fuel(context, 0)
-        raise host.fault(FaultKind.OUT_OF_FUEL, "calls to the platform used up the fuel")
-    ffi.wasmtime_context_set_fuel(context, left.value - cost)
+def _fuel(values: Any) -> int:
+    """Return what carrying the values takes."""
+    return limits.CALL_FUEL + limits.CALL_FUEL_BYTE * _size(values)
 
 
 def _size(value: Any) -> int:

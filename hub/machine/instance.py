@@ -22,6 +22,7 @@ from hub.machine.allowance import Allowance
 from hub.machine.bundle import Bundle
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.host_calls import Host
+from hub.machine.meter import WorkMeter
 from protocols.platform.services import Platform
 
 MAX_DETAIL: Final = 16_000
@@ -41,14 +42,28 @@ class Usage:
 class AppletInstance:
     """An applet that answers; every call may raise `AppletFault`, after which it starts afresh."""
 
-    def __init__(self, bundle: Bundle, program: Callable[[], Program], platform: Platform) -> None:
-        """`program` is asked for when the applet is first started."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        program: Callable[[], Program],
+        platform: Platform,
+        meter: WorkMeter | None = None,
+    ) -> None:
+        """`program` is asked for when the applet is first started.
+
+        `meter` is what the platform's services charge: a call's fuel pays for their work, too.
+        """
         self.bundle = bundle
         self.usage = Usage()
         self._program, self._platform = program, platform
+        self._meter = WorkMeter() if meter is None else meter
         self._running: Running | None = None
         limits_of = bundle.manifest.limits
-        self._allowance = Allowance(limits_of.commands_per_minute, limits_of.fuel_per_minute)
+        self._fuel = min(limits_of.fuel, limits.MAX_FUEL)
+        self._allowance = Allowance(
+            limits_of.commands_per_minute,
+            min(limits_of.fuel_per_minute, limits.MAX_FUEL_PER_MINUTE),
+        )
         self._turn = threading.RLock()
         self._busy = False
 
@@ -79,13 +94,18 @@ class AppletInstance:
         """Tell the applet that it will be deleted; return its response."""
         return self._answer("uninstall")
 
-    def grants(self, client: bytes, service: int) -> bool:
-        """Return whether the applet shares a service with the applet of that AID."""
-        return self._shares() and self._call("grants", client, service) is True
+    def grants(self, client: bytes, service: int, payer: WorkMeter | None = None) -> bool:
+        """Return whether the applet shares a service with the applet of that AID.
 
-    def serve(self, client: bytes, service: int, request: bytes) -> bytes:
-        """Return the applet's answer to another one's request."""
-        answer = self._call("serve", client, service, request)
+        `payer` is the meter of the client, which is charged for what the applet burns.
+        """
+        return self._shares() and self._call("grants", client, service, payer=payer) is True
+
+    def serve(
+        self, client: bytes, service: int, request: bytes, payer: WorkMeter | None = None
+    ) -> bytes:
+        """Return the applet's answer to another one's request; `payer` as for `grants`."""
+        answer = self._call("serve", client, service, request, payer=payer)
         assert isinstance(answer, bytes)
         return answer
 
@@ -133,7 +153,7 @@ class AppletInstance:
             )
         return response
 
-    def _call(self, name: str, *arguments: Any) -> Any:
+    def _call(self, name: str, *arguments: Any, payer: WorkMeter | None = None) -> Any:
         with self._turn:
             if self._busy:
                 raise RuntimeError("an applet cannot be asked while it is answering")
@@ -141,28 +161,41 @@ class AppletInstance:
             try:
                 if name in _COUNTED:
                     self._admit()
-                return self._guarded(name, arguments)
+                return self._guarded(name, arguments, payer)
             finally:
                 self._busy = False
 
-    def _guarded(self, name: str, arguments: tuple[Any, ...]) -> Any:
+    def _guarded(
+        self, name: str, arguments: tuple[Any, ...], payer: WorkMeter | None = None
+    ) -> Any:
+        fuel, was_asleep = self._fuel, self._running is None
+        if payer is not None and payer.left is not None:
+            # Who calls a server pays for it, and is left with enough to hear that it broke.
+            fuel = min(fuel, payer.left // 2)
         running = self._started()
-        running.refuel(self.bundle.manifest.limits.fuel)
+        started = running.fuel_used if was_asleep else 0
+        running.refuel(max(1, min(fuel, limits.MAX_FUEL - started)))
         running.host.begin(answering=True)
+        self._meter.put_in(running.host.take)
         try:
             answer = run_guarded(running, FaultKind.CRASH, name, *arguments)
         except BaseException as error:
-            self._note(running)
+            self._note(running, payer)
             self.discard()
             self._explain(error)
             raise
+        finally:
+            self._meter.put_in(None)
         running.host.answering = False
-        self._note(running)
+        self._note(running, payer)
         return answer
 
-    def _note(self, running: Running) -> None:
+    def _note(self, running: Running, payer: WorkMeter | None = None) -> None:
         self.usage = Usage(running.fuel_used, running.host.calls)
-        self._allowance.charge(self.usage.fuel)
+        if payer is None or payer.left is None:
+            self._allowance.charge(self.usage.fuel)
+        else:
+            payer.charge(min(self.usage.fuel, payer.left))
 
     def _started(self) -> Running:
         if self._running is None:
@@ -174,7 +207,12 @@ class AppletInstance:
         behind = Host(manifest, self._platform)
         behind.begin(answering=False)
         try:
-            running = Running(program, behind, manifest.limits.memory_bytes, limits.START_FUEL)
+            running = Running(
+                program,
+                behind,
+                min(manifest.limits.memory_bytes, limits.MAX_MEMORY),
+                limits.START_FUEL,
+            )
         except wasmtime.WasmtimeError as error:
             raise AppletFault(manifest.name, FaultKind.BAD_CODE, _trap_text(error)) from None
         if program.image is None:

@@ -27,6 +27,7 @@ from hub.machine.errors import AppletFault, ContractBroken, FaultKind
 from hub.machine.host_calls import Host, define_imports
 from hub.machine.instance import AppletInstance, run_guarded
 from hub.machine.manifest import Runtime
+from hub.machine.meter import WorkMeter
 from protocols.platform.services import Platform
 
 COMPILE_MEMORY: Final = 256 << 20
@@ -66,9 +67,14 @@ class AppletMachine:
         contract.require(engine, compiled, contract.PYTHON)
         return cls(engine, compiled, name, cache)
 
-    def instance(self, bundle: Bundle, platform: Platform) -> AppletInstance:
-        """Return the applet of `bundle`, asleep, with `platform` behind it."""
-        return AppletInstance(bundle, lambda: self._program(bundle), platform)
+    def instance(
+        self, bundle: Bundle, platform: Platform, meter: WorkMeter | None = None
+    ) -> AppletInstance:
+        """Return the applet of `bundle`, asleep, with `platform` behind it.
+
+        `meter` is what the platform's services charge for their work.
+        """
+        return AppletInstance(bundle, lambda: self._program(bundle), platform, meter)
 
     def compile(self, bundle: Bundle) -> None:
         """Compile the bundle now, so that its first start is quick.

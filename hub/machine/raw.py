@@ -180,14 +180,27 @@ class RawApplet:
         self._instance, self._board = instance, board
         self._database, self._report = database, report
         self._is_fresh = True
+        """Whether an update is due."""
 
     def tick(self, now: int) -> list[Released]:
         """Do what is due; called now and then. Return what has been released."""
-        released = self._board.release_due(now)
-        if released or self._is_fresh:
-            self._is_fresh = False
-            self._update()
+        released = self.release(now)
+        self.update_due()
         return released
+
+    def release(self, now: int) -> list[Released]:
+        """Release what is due, and return it; an update is due from then on."""
+        released = self._board.release_due(now)
+        self._is_fresh = self._is_fresh or bool(released)
+        return released
+
+    def update_due(self) -> int:
+        """Update the applet if that is due; return the fuel that it burnt."""
+        if not self._is_fresh:
+            return 0
+        self._is_fresh = False
+        self._update()
+        return self._instance.usage.fuel
 
     def _update(self) -> None:
         try:

@@ -30,6 +30,7 @@ from hub.machine.bundle import Bundle
 from hub.machine.errors import MachineError
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
+from hub.machine.meter import WorkMeter
 from hub.meters.emulated import emulated_meter_id
 from hub.vault.database import (
     APPLICATION_ID,
@@ -152,9 +153,11 @@ class MachineInTheMaking:
         self._machine = pool.submit(open_machine)
         pool.shutdown(wait=False)
 
-    def instance(self, bundle: Bundle, platform: Platform) -> AppletInstance:
+    def instance(
+        self, bundle: Bundle, platform: Platform, meter: WorkMeter | None = None
+    ) -> AppletInstance:
         """Return what `AppletMachine.instance` does, or raise `AppletRefused`."""
-        return self._opened().instance(bundle, platform)
+        return self._opened().instance(bundle, platform, meter)
 
     def compile(self, bundle: Bundle) -> None:
         """Do what `AppletMachine.compile` does, or raise `AppletRefused`."""

@@ -25,6 +25,7 @@ from hub.link import serve as serve_link
 from hub.machine.bundle import Bundle
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
+from hub.machine.meter import WorkMeter
 from meterlet.commands.common import hub_option, open_machine
 from meterlet.commands.serving import announce, run_until_stopped
 from meterlet.demo.dishonest_home import SpoiledCard
@@ -247,9 +248,12 @@ class LyingMachine:
     kind: str
     device: Device
 
-    def instance(self, bundle: Bundle, platform: Platform) -> LyingInstance:
+    def instance(
+        self, bundle: Bundle, platform: Platform, meter: WorkMeter | None = None
+    ) -> LyingInstance:
         """Return an applet that lies."""
-        return LyingInstance(self.honest.instance(bundle, platform), self.kind, self.device)
+        honest = self.honest.instance(bundle, platform, meter)
+        return LyingInstance(honest, self.kind, self.device)
 
 
 def flip_a_bit(connection: CardConnection, apdu: bytes) -> bytes:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hub to try an applet on: real parts, a synthetic household, and everything said aloud."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
+from hub.applet_host.desk import StatementDesk
+from hub.applet_host.jobs import SW_BUSY, ProofJobs, WorkInProgress
 from hub.applet_host.peers import AppletTransactions
 from hub.applet_host.services import (
     AppletStore,
@@ -26,6 +29,7 @@ from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement, Manifest
+from hub.machine.meter import WorkMeter
 from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
@@ -40,6 +44,10 @@ SAMPLE_WATTS_PEAK: Final = 8000
 HOUR: Final = 3600
 SUCCESS: Final = (0x90, 0x61, 0x62, 0x63)
 NONCE: Final = bytes(range(16))
+BUSY: Final = SW_BUSY.to_bytes(2, "big")
+AGAIN_SECONDS: Final = 0.2
+PATIENCE_SECONDS: Final = 120
+"""How long a proof that is made in the background may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class SampleHub:
     _lines: list[str] = field(default_factory=list)
     _instance: AppletInstance = field(init=False)
     _stack: CommandStack = field(init=False)
+    _jobs: ProofJobs = field(init=False)
     _raw: RawApplet | None = field(default=None, init=False)
     _faults: list[AppletFault] = field(default_factory=list, init=False)
 
@@ -123,12 +132,16 @@ class SampleHub:
                 device.disclosure.grant(terms)
             sample = cls(device, bundle, period, end)
             sample._start(machine, outputs)
-            yield sample
+            try:
+                yield sample
+            finally:
+                sample._jobs.close()
 
     def _start(self, machine: AppletMachine, outputs: Database) -> None:
         manifest, device = self.bundle.manifest, self.device
         raw = manifest.confinement is Confinement.RAW
-        self._stack = CommandStack(device.database)
+        self._stack, meter = CommandStack(device.database), WorkMeter()
+        self._jobs = ProofJobs(device.now)
         registers = granted_registers(device.registers, manifest)
         board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
         platform = Platform(
@@ -139,19 +152,22 @@ class SampleHub:
                 registers,
                 device.disclosure,
                 self._stack,
+                StatementDesk.of(
+                    device, manifest, self.bundle.digest, self._stack, meter, self._jobs
+                ),
             ),
-            calendar=HubCalendar(registers),
+            calendar=HubCalendar(registers, meter),
             store=AppletStore(device.database, manifest.aid, manifest.limits.store_bytes),
             clock=HubClock(lambda: self._time),
             signatures=Ed25519Signatures(),
             log=_Lines(self._lines),
-            readings=HubReadings(registers, manifest.resolution_minutes or 0)
+            readings=HubReadings(registers, manifest.resolution_minutes or 0, meter)
             if raw
             else NOT_OFFERED,
             outputs=board if raw else NOT_OFFERED,
             transactions=NOT_OFFERED if raw else AppletTransactions(self._stack),
         )
-        self._instance = machine.instance(self.bundle, platform)
+        self._instance = machine.instance(self.bundle, platform, meter)
         if raw:
             board.install(self._first_tick)
             self._raw = RawApplet(self._instance, board, outputs, self._faults.append)
@@ -180,10 +196,16 @@ class SampleHub:
         return self._step("select", self._instance.select)
 
     def send(self, command: bytes) -> Step:
-        """Send a command, as if it had come over the applet's own channel."""
-        return self._step(
-            command.hex().upper(), lambda: self._instance.process(command), may_release=True
-        )
+        """Send a command, as if it had come over the applet's own channel.
+
+        Where its proof takes long, send it again until it is made, as a recipient does.
+        """
+        asked, until = command.hex().upper(), time.monotonic() + PATIENCE_SECONDS
+        while True:
+            step = self._step(asked, lambda: self._instance.process(command), may_release=True)
+            if step.response != BUSY or time.monotonic() > until:
+                return step
+            time.sleep(AGAIN_SECONDS)
 
     def tick(self, hours: int) -> Step:
         """Let a raw applet's time pass: `hours` after the sample period's first day."""
@@ -214,6 +236,8 @@ class SampleHub:
                     raise CommandFailed
         except CommandFailed:
             pass
+        except WorkInProgress:
+            response = BUSY
         except AppletFault as fault:
             response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"
         usage = self._instance.usage

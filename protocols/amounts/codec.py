@@ -48,6 +48,7 @@ from protocols.amounts.model import (
     Tiered,
 )
 from protocols.amounts.total import (
+    MOST_TOTALS,
     Combine,
     Least,
     Metered,
@@ -175,7 +176,7 @@ class _Numbers:
         if len(data) % WIDTH:
             raise AmountsMalformed(f"integers are packed in {WIDTH} bytes each")
         self._numbers = struct.unpack(f"<{len(data) // WIDTH}q", data)
-        self._at = 0
+        self._at = self._totals = 0
 
     def take(self, count: int = 1) -> tuple[int, ...]:
         if not 0 <= count <= len(self._numbers) - self._at:
@@ -203,6 +204,9 @@ class _Numbers:
         (kind,) = self.take()
         if kind != TOTAL:
             return self.best_or_reading(kind)
+        self._totals += 1
+        if self._totals > MOST_TOTALS:  # before another one is worked out
+            raise AmountsMalformed(f"there are more than {MOST_TOTALS} totals")
         metered = self.each(_Numbers.metered)
         return Total(metered, self.each(_Numbers.step), self.wide(), self.rule())
 

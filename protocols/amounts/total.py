@@ -12,7 +12,7 @@ more, and that whole number is opened; every other value stays hidden.
 """
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
@@ -36,11 +36,15 @@ MOST_TERMS: Final = 16_384
 NUMBER_BITS: Final = 127
 """Factors, constants and divisors have at most so many bits and a sign."""
 MOST_CASES: Final = 64
-"""How many slopes a value may have by one metered amount: caps and minima make cases of them."""
-MOST_EFFORT: Final = 1 << 16
-"""How many slopes are worked out for a total."""
-MOST_SCENARIO_STEPS: Final = 1 << 14
+"""How many slopes of a value by one metered amount are told apart: caps and minima make cases."""
+LEAST_SLOPE: Final = Fraction(1, 1 << 256)
+"""What may be between many slopes: less than any."""
+MOST_EFFORT: Final = 1 << 14
+"""How many slopes are worked out for a total: some 20 ms."""
+MOST_SCENARIO_STEPS: Final = 1 << 13
 """How many steps of scenarios are worked out for a total."""
+MOST_TOTALS: Final = 32
+"""How many totals one description has."""
 
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
@@ -267,39 +271,28 @@ class Total:
     def slopes(self) -> tuple[Slopes, ...]:
         """Return, for each metered amount, how much the opened number changes with it.
 
-        In units of the number for one of the amount, other than 0 the least and the most of
-        `cases`, without sign.
-        """
-        return tuple(map(_extremes, self.cases()))
-
-    def cases(self) -> tuple[tuple[Fraction, ...], ...]:
-        """Return, for each metered amount, by how much the opened number may change with it.
-
-        In units of the number for one of the amount: a slope for each case that smallest and
-        largest values make, in order. Of a rounding, the slope is that of the quotient.
+        In units of the number for one of the amount, other than 0 the least and the most of all
+        cases that smallest and largest values make. Of a rounding, the slope is that of the
+        quotient. Where there are more cases than `MOST_CASES`, the least is `LEAST_SLOPE`.
         """
         cases = _Cases(len(self.metered))
         for step in self.steps:
             cases.add(step)
         return tuple(
-            tuple(sorted(slope / self.divisor for slope in cases.of_last(place)))
-            for place in range(len(self.metered))
+            cases.of_last(place).extremes(self.divisor) for place in range(len(self.metered))
         )
 
     def scenarios(self) -> tuple[tuple[Fraction, ...], ...]:
         """Return by how much the opened number may change with each metered amount, together.
 
         A scenario says which value each smallest and largest one is; its slopes, one for each
-        amount with its sign, hold together. Where there are too many to work out, a single one is
-        returned for each of the `cases`.
+        amount with its sign, hold together. Where there are too many to work out, the slopes of
+        each amount are told by `LEAST_SLOPE` and the most.
         """
         choices = [step.places for step in self.steps if isinstance(step, Least | Most)]
         if prod(map(len, choices)) * len(self.steps) > MOST_SCENARIO_STEPS:
-            return tuple(
-                tuple(slope if one == place else Fraction(0) for one in range(len(self.metered)))
-                for place, slopes in enumerate(self.cases())
-                for slope in slopes
-            )
+            most = tuple(slope for _, slope in self.slopes())
+            return (LEAST_SLOPE,) * len(self.metered), most
         return tuple(sorted({self._slopes_of(chosen) for chosen in product(*choices)}))
 
     def _slopes_of(self, chosen: Iterable[int]) -> tuple[Fraction, ...]:
@@ -339,12 +332,53 @@ def fits(numbers: Sequence[NumberAmount], slots: Sequence[int]) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Slopes:
+    """What a value's slope by one metered amount may be."""
+
+    cases: frozenset[Fraction]
+    is_coarse: bool = False
+    """Whether it may be anything between the least and the greatest of the cases as well."""
+
+    @classmethod
+    def of(cls, cases: Iterable[Fraction], *, is_coarse: bool = False) -> "_Slopes":
+        """Return the cases, or where there are too many, what lies between them."""
+        known = frozenset(cases)
+        if is_coarse or len(known) > MOST_CASES:
+            return cls(frozenset((min(known), max(known))), is_coarse=True)
+        return cls(known)
+
+    def scaled(self, factor: Fraction) -> "_Slopes":
+        """Return what a multiple's slope may be."""
+        return _Slopes(frozenset(one * factor for one in self.cases), self.is_coarse)
+
+    def plus(self, other: "_Slopes") -> "_Slopes":
+        """Return what a sum's slope may be: whatever cases of both come together."""
+        sums = [one + more for one in self.cases for more in other.cases]
+        return _Slopes.of(sums, is_coarse=self.is_coarse or other.is_coarse)
+
+    def either(self, other: "_Slopes") -> "_Slopes":
+        """Return what the slope of one of both may be."""
+        both = self.cases | other.cases
+        return _Slopes.of(both, is_coarse=self.is_coarse or other.is_coarse)
+
+    def extremes(self, divisor: int) -> Slopes:
+        """Return the least absolute slope other than 0, and the most."""
+        sizes = [abs(slope) / divisor for slope in self.cases if slope]
+        if self.is_coarse and sizes:
+            sizes.append(LEAST_SLOPE)
+        return min(sizes, default=Fraction(0)), max(sizes, default=Fraction(0))
+
+
+FLAT: Final = _Slopes(frozenset([Fraction(0)]))
+
+
 class _Cases:
     """The slopes of each value by each metered amount, of which one holds at a time."""
 
     def __init__(self, metered: int) -> None:
-        one = frozenset([Fraction(1)])
-        self._values: list[dict[int, frozenset[Fraction]]] = [{n: one} for n in range(metered)]
+        one = _Slopes(frozenset([Fraction(1)]))
+        self._values: list[dict[int, _Slopes]] = [{number: one} for number in range(metered)]
         self._effort = 0
 
     def add(self, step: TotalStep) -> None:
@@ -352,57 +386,46 @@ class _Cases:
         match step:
             case Combine(terms):
                 parts = [self._scaled(place, Fraction(factor)) for place, factor in terms]
-                made = self._merged(parts, absent=None)
+                made = self._merged(parts, _Slopes.plus)
             case Least(places) | Most(places):
-                made = self._merged([self._values[place] for place in places], absent=Fraction(0))
+                parts = [self._values[place] for place in places]
+                made = {
+                    by: slopes if all(by in part for part in parts) else slopes.either(FLAT)
+                    for by, slopes in self._merged(parts, _Slopes.either).items()
+                }
             case Rounding(place, divisor):
                 made = self._scaled(place, Fraction(1, divisor))
         self._values.append(made)
 
-    def of_last(self, metered: int) -> Iterable[Fraction]:
+    def of_last(self, metered: int) -> _Slopes:
         """Return the slopes of the last value by one metered amount."""
-        return self._values[-1].get(metered, frozenset())
+        return self._values[-1].get(metered, FLAT)
 
-    def _scaled(self, place: int, factor: Fraction) -> dict[int, frozenset[Fraction]]:
+    def _scaled(self, place: int, factor: Fraction) -> dict[int, _Slopes]:
         cases = self._values[place]
-        self._pay(sum(map(len, cases.values())))
-        return {by: frozenset(slope * factor for slope in each) for by, each in cases.items()}
+        self._pay(sum(len(slopes.cases) for slopes in cases.values()))
+        return {by: slopes.scaled(factor) for by, slopes in cases.items()}
 
     def _merged(
-        self, parts: Sequence[dict[int, frozenset[Fraction]]], absent: Fraction | None
-    ) -> dict[int, frozenset[Fraction]]:
-        """Return all sums of a slope from each part; with `absent`, all slopes of any part.
-
-        `absent` is the slope of a part that does not depend on an amount.
-        """
-        merged: dict[int, frozenset[Fraction]] = {}
-        for by in dict.fromkeys(by for part in parts for by in part):
-            each = [part[by] for part in parts if by in part]
-            slopes = each[0]
-            for more in each[1:]:
-                self._pay(len(slopes) * (len(more) if absent is None else 1) + len(more))
-                slopes = (
-                    frozenset(one + other for one in slopes for other in more)
-                    if absent is None
-                    else slopes | more
-                )
-            if absent is not None and len(each) < len(parts):
-                slopes |= {absent}
-            if len(slopes) > MOST_CASES:
-                raise AmountsMalformed(f"a value has more than {MOST_CASES} slopes")
-            self._pay(1)
-            merged[by] = slopes
+        self,
+        parts: Sequence[dict[int, _Slopes]],
+        merge: Callable[[_Slopes, _Slopes], _Slopes],
+    ) -> dict[int, _Slopes]:
+        """Return the slopes of all parts, merged where several depend on an amount."""
+        merged: dict[int, _Slopes] = {}
+        for part in parts:
+            self._pay(len(part))
+            for by, slopes in part.items():
+                known = merged.get(by)
+                if known is not None:
+                    self._pay(len(known.cases) * len(slopes.cases))
+                merged[by] = slopes if known is None else merge(known, slopes)
         return merged
 
     def _pay(self, effort: int) -> None:
         self._effort += effort
         if self._effort > MOST_EFFORT:
             raise AmountsMalformed("the steps have too many cases to work out")
-
-
-def _extremes(slopes: Iterable[Fraction]) -> Slopes:
-    sizes = [abs(slope) for slope in slopes if slope]
-    return min(sizes, default=Fraction(0)), max(sizes, default=Fraction(0))
 
 
 def _require_several(places: tuple[int, ...]) -> None:

@@ -123,7 +123,7 @@ def receive_bounded(
     channel: Incoming, name: str, points: Sequence[Point], largest: Sequence[int]
 ) -> ProductsCheck:
     """Receive the proof that each point commits to a number up to its largest; check it later."""
-    size = sum(_checked(most.bit_length()) for most in largest)
+    size = sum(map(_width_of, largest))
 
     def weigh(z: int) -> tuple[list[int], list[tuple[Point, int]]]:
         weights = _value_weights(len(points), z)
@@ -164,6 +164,10 @@ def _checked(width: int) -> int:
     return width
 
 
+def _width_of(largest: int) -> int:
+    return _checked(largest.bit_length() if largest > 0 else 0)
+
+
 def _value_weights(count: int, z: int) -> list[int]:
     """Return z^(2+j) for each value."""
     return powers(z, count + 2)[2:]
@@ -171,7 +175,7 @@ def _value_weights(count: int, z: int) -> list[int]:
 
 def _counts(largest: int) -> list[int]:
     """Return what each bit counts, rising: together they make the numbers up to `largest`."""
-    width = _checked(largest.bit_length())
+    width = _width_of(largest)
     return [(largest + (1 << k)) >> k + 1 for k in reversed(range(width))]
 
 

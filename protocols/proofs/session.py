@@ -147,7 +147,7 @@ class Session(ABC):
 
     def require_up_to(self, label: str, quantity: Quantity, largest: int) -> Quantity:
         """Prove 0 <= quantity <= largest, in one range; return it with this as its limit."""
-        width = largest.bit_length()
+        width = largest.bit_length() if largest > 0 else 0
         if not 1 <= width <= LARGEST_WIDTH:
             raise ValueError(f"{label}: a range up to a number of {width} bits")
         if largest == (1 << width) - 1:

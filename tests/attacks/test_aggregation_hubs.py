@@ -14,6 +14,7 @@ from hub.applet_host.command import CommandStack
 from hub.applet_host.services import granted_registers
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
+from hub.machine.meter import WorkMeter
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round, RoundTerms
@@ -233,6 +234,7 @@ def service_of(hub: Hub, stack: CommandStack) -> HubAggregation:
         hub.device.authorities,
         hub.device.now,
         stack,
+        WorkMeter(),
     )
 
 

@@ -10,17 +10,30 @@ import pytest
 
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import About
-from applets.settlement.messages import SettlementAnswer, SettlementQuestion
+from applets.settlement.messages import (
+    PENNY,
+    SettlementAnswer,
+    SettlementQuestion,
+    settled_total,
+)
 from applets.settlement.statement import check_settlement
 from hub.certifier import Certifier, CertifierKeys
 from hub.readings import Reading
-from protocols.amounts import SlotForm, Sum
+from protocols.amounts import QuotientRule, Total
 from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, Series
-from protocols.proofs import ORDER, Source, StatementContext, open_amounts
+from protocols.proofs import (
+    LARGEST_VALUE,
+    ORDER,
+    NumbersContext,
+    Prover,
+    Quantity,
+    SlotOpening,
+    Source,
+    open_numbers,
+)
 from protocols.proofs.group import decode_scalar
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
-from tests.support.sums import forge_sum
 
 DAYS = Period(date(2025, 3, 1), date(2025, 3, 28))
 NEXT = Period(date(2025, 3, 2), date(2025, 3, 29))
@@ -41,6 +54,26 @@ def index(seed: int = 1) -> PriceIndex:
 INDEX = index()
 
 
+def proof_that_tells(
+    context: NumbersContext, source: Source, total: Total, more: int, *, is_false: bool
+) -> bytes:
+    """Return the proof of the total, or one that tells so much more with any remainder's range."""
+    honest, checked = QuotientRule.divide, Prover.require_up_to
+
+    def careless(prover: Prover, label: str, quantity: Quantity, largest: int) -> Quantity:
+        value, blinding = quantity.opened()
+        lie = Quantity(quantity.point, quantity.limit, (value % (largest + 1), blinding))
+        return checked(prover, label, lie, largest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if more:
+            patch.setattr(QuotientRule, "divide", lambda rule, n, d: honest(rule, n, d) + more)
+            patch.setattr(Prover, "require_up_to", careless)
+        if is_false:
+            patch.setattr(Prover, "_known", staticmethod(lambda _, quantity: quantity.value))
+        return open_numbers(context, [source], [total], bytes(32))[1]
+
+
 def answer(
     *,
     period: Period = DAYS,
@@ -50,7 +83,8 @@ def answer(
     nonce: bytes = bytes(16),
     recipient: str = "settlement",
     factor: int = 1,
-    forge: Callable[[StatementContext, Source, Sum], bytes] | None = None,
+    tells: int = 0,
+    opening: int = 0,
 ) -> SettlementAnswer:
     """An answer that is right for these arguments."""
     dice, register, readings = random.Random(5), 0, []
@@ -63,17 +97,21 @@ def answer(
         certified.append(previous)
     starts = [t for one in certified for t in one.use.grid.boundaries()[:-1]]
     begin, end = period.bounds(ZONE)
-    context = StatementContext(
-        series.meter, series.register, begin, end, 15, prices.digest, recipient, "settlement", nonce
-    )
-    amount = Sum(SlotForm.of_each([factor * one for one in prices.weights(starts, SLOT)]))
-    source = CertifiedPeriod(tuple(one.day for one in certified)).source(
-        certifier.opening(certified)
-    )
-    proof = forge(context, source, amount) if forge else None
+    context = NumbersContext(
+        series.meter, (series.register,), begin, end, 15, prices.digest, recipient, "settlement",
+        nonce,
+    )  # fmt: skip
+    total = settled_total([factor * one for one in prices.weights(starts, SLOT)])
+    known = certifier.opening(certified)
+    assert isinstance(known, SlotOpening)
+    source = CertifiedPeriod(tuple(one.day for one in certified)).source(known)
+    if opening:
+        blindings = tuple((one + opening) % ORDER for one in known.blindings)
+        source = replace(source, opening=replace(known, blindings=blindings))
+    proof = proof_that_tells(context, source, total, tells, is_false=bool(opening))
     return SettlementAnswer(
         About(series.meter, begin, end, nonce),
-        proof or open_amounts(context, source, [amount], bytes(32))[1],
+        proof,
         prices.digest,
         tuple(one.day.encode() for one in certified),
     )
@@ -81,16 +119,7 @@ def answer(
 
 QUESTION = SettlementQuestion(About(b"meter", *DAYS.bounds(ZONE), bytes(16)), b"signed")
 HONEST = answer()
-VALUE, OPENING = decode_scalar(HONEST.proof[:32]), decode_scalar(HONEST.proof[32:64])
-
-
-def says(value: int = VALUE, opening: int = OPENING) -> SettlementAnswer:
-    """An answer with other numbers, rightly bound to its context."""
-
-    def forge(context: StatementContext, source: Source, amount: Sum) -> bytes:
-        return forge_sum(context, source, amount, value, opening)
-
-    return answer(forge=forge)
+VALUE = decode_scalar(HONEST.proof[:32]) - LARGEST_VALUE  # pennies, told with an offset
 
 
 def check(lie: SettlementAnswer) -> int:
@@ -122,14 +151,15 @@ LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
     "an earlier answer, renamed": (lambda: reissued(answer(nonce=bytes(15) + b"\1")), "proof"),
     "an answer to somebody else": (lambda: answer(recipient="supplier"), "proof"),
     "weights doubled": (lambda: answer(factor=2), "proof"),
-    "a lower value": (lambda: says(VALUE - 1), "proof"),
-    "a value of the other sign": (lambda: says(-VALUE % ORDER), "proof"),
-    "an opening off by one": (lambda: says(opening=(OPENING + 1) % ORDER), "proof"),
-    "an opening beyond the order": (
-        lambda: replace(HONEST, proof=HONEST.proof[:32] + b"\xff" * 32 + HONEST.proof[64:]),
+    "a penny less": (lambda: answer(tells=-1), "proof"),
+    "a penny more": (lambda: answer(tells=1), "proof"),
+    "a value of the other sign": (lambda: answer(tells=-2 * VALUE), "proof"),
+    "blindings off by one": (lambda: answer(opening=1), "proof"),
+    "a number beyond the order": (
+        lambda: replace(HONEST, proof=b"\xff" * 32 + HONEST.proof[32:]),
         "proof",
     ),
-    "a proof that is bound to nothing": (lambda: replace(HONEST, proof=HONEST.proof[:64]), "proof"),
+    "a number without its proof": (lambda: replace(HONEST, proof=HONEST.proof[:32]), "proof"),
     "a day less": (lambda: replace(HONEST, days=HONEST.days[1:]), "chain"),
     "a day twice": (lambda: replace(HONEST, days=HONEST.days[:1] + HONEST.days[:-1]), "chain"),
     "days in another order": (lambda: replace(HONEST, days=HONEST.days[::-1]), "chain"),
@@ -142,8 +172,8 @@ LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
 
 
 def test_the_honest_answer_is_what_the_prices_make() -> None:
-    assert check(HONEST) == VALUE > 0
-    assert check(says()) == VALUE
+    assert check(HONEST) == VALUE * PENNY > 0
+    assert check(answer()) == VALUE * PENNY
 
 
 @pytest.mark.parametrize("lie", LIES)

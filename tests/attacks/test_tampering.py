@@ -7,11 +7,11 @@ from meterlet.demo.dishonest_hub import KINDS
 from tests.support.command import ROOT, run_meterlet
 
 REFUSED_BY = {
-    "reading": "proof: the proof does not hold: the bill: amount 1",
+    "reading": "proof: the proof does not hold: the bill: the ranges of number 1",
     "commitment": "signature: 2025-03-01: the signature does not match",
-    "fee": "proof: the proof does not hold: the bill: amount 1",
+    "fee": "proof: the proof does not hold: the bill: the ranges of number 1",
     "tariff": "tariff: the answer was worked out under another tariff",
-    "proof": "proof: the proof does not hold: the bill: amount 1",
+    "proof": "proof: the proof does not hold: the bill: the ranges of number 1",
     "signature": "signature: 2025-03-31: the signature does not match",
     "drop-day": "chain: 2025-03-16: the day is missing",
     "reorder-day": "chain: 2025-03-16: in its place is 2025-03-17",
@@ -36,7 +36,8 @@ def test_a_lie_is_refused_by_the_check_that_is_there_for_it(kind: str) -> None:
 TIERS = ROOT / "examples" / "tariffs" / "us-baseline-tou-2025.toml"
 BY_CHARGES = {
     **REFUSED_BY,
-    "proof": "proof: the proof does not hold: the bill: the ranges of amount 2",
+    "reading": "proof: the proof does not hold: the bill: number 1",
+    "fee": "proof: the proof does not hold: the bill: number 1",
 }
 
 

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from applets.billing.messages import BillQuestion
 from applets.billing.statement import VerifiedBill, check_bill
 from applets.common.questions import CLA, About, Instruction
+from hub.applet_host.desk import StatementDesk
+from hub.applet_host.jobs import ProofJobs
 from hub.applet_host.services import (
     AppletStore,
     HubCalendar,
@@ -33,6 +35,7 @@ from hub.installer import Installer, build_package, consent_terms
 from hub.machine.errors import ManifestError
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Manifest
+from hub.machine.meter import WorkMeter
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.meters.simulator import SyntheticHousehold
@@ -162,7 +165,7 @@ def test_what_was_told_is_on_record_for_each_register(home: Home) -> None:
     releases = home.device.disclosure.releases()[len(before) :]
     assert [[form.register for form in one.forms] for one in releases] == [["", FED_IN]]
     known = home.device.disclosure.knowledge()
-    assert (known.slots, known.rank) == (2 * 2972, 2)
+    assert (known.slots, known.numbers) == (2 * 2972, 1)
 
 
 def test_one_register_is_asked_about_where_the_tariff_bills_one(home: Home) -> None:
@@ -285,20 +288,23 @@ def test_an_applet_is_given_the_registers_that_its_manifest_names(home: Home) ->
     assert granted_registers({ACTIVE_ENERGY_IMPORT: device.main}, MANIFEST) == only
     raw = replace(without_feed_in(), registers=(FED_IN,))
     assert granted_registers(device.registers, raw) == registers
-    both = HubCalendar(registers)
+    both = HubCalendar(registers, WorkMeter())
     assert both.slots(FED_IN, *bounds).starts == both.slots(DRAWN, *bounds).starts
     with at_work(device.database) as stack:
-        narrow = HubStatements(MANIFEST.aid, b"", without_feed_in(), only, device.disclosure, stack)
+        desk = StatementDesk.of(device, MANIFEST, b"", stack, WorkMeter(), ProofJobs(device.now))
+        narrow = HubStatements(
+            MANIFEST.aid, b"", without_feed_in(), only, device.disclosure, stack, desk
+        )
         for refused in (
-            lambda: HubCalendar(only).slots(FED_IN, *bounds),
+            lambda: HubCalendar(only, WorkMeter()).slots(FED_IN, *bounds),
             lambda: narrow.open_amounts(FED_IN, *bounds, b"", bytes(48)),
             lambda: both.slots("1-0:2.8.1*255", *bounds),
-            lambda: HubReadings(only, 15).read(FED_IN, *bounds),
+            lambda: HubReadings(only, 15, WorkMeter()).read(FED_IN, *bounds),
         ):
             with pytest.raises(Refused) as raised:
                 refused()
             assert raised.value.refusal is Refusal.NOT_FOUND
-    use = HubReadings(registers, 15).read(FED_IN, *bounds)
+    use = HubReadings(registers, 15, WorkMeter()).read(FED_IN, *bounds)
     assert device.feed_in is not None
     assert sum(use.watt_hours) == sum(wh for day in device.feed_in.uses(MARCH) for wh in day.uses)
 
@@ -320,24 +326,37 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     package = Installer(device, home.card).read(bundle)
     assert {terms.answers for terms in consent_terms(package.bundle)} == {6}
     bounds = MARCH.bounds(ZONE)
-    number = Total((Metered(0, Sum(SlotForm(((0, 2972, 1),)))),), (), 100, QuotientRule.DOWN)
-    amounts = encode_amounts([number])
-    told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
+
+    def amounts(times: int) -> bytes:
+        """All use, so many times: a number of its own for each."""
+        use = Metered(0, Sum(SlotForm(((0, 2972, times),))))
+        return encode_amounts([Total((use,), (), 100, QuotientRule.DOWN)])
+
+    told = {
+        number.identity
+        for release in device.disclosure.releases()
+        for number in release.numbers
+        if FED_IN in number.registers
+    }
     with at_work(device.database) as stack:
+        digest = package.bundle.digest
+        desk = StatementDesk.of(device, MANIFEST, digest, stack, WorkMeter(), ProofJobs(device.now))
         statements = HubStatements(
-            MANIFEST.aid, package.bundle.digest, MANIFEST,
-            granted_registers(device.registers, MANIFEST), device.disclosure, stack,
+            MANIFEST.aid, digest, MANIFEST, granted_registers(device.registers, MANIFEST),
+            device.disclosure, stack, desk,
         )  # fmt: skip
-        for _ in range(6 - len(told)):
-            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts, bytes(48))
+        for times in range(1, 7 - len(told)):
+            for nonce in (1, 2):  # the same number again counts once
+                context = bytes(47) + bytes([nonce])
+                statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(times), context)
         with pytest.raises(Refused):
-            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts, bytes(48))
+            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(99), bytes(48))
         _, refused = stack.record.refused[-1]
         assert isinstance(refused, ReleaseRefused)
         assert refused.rule == "count"
-        drawn = statements.open_numbers(ACTIVE_ENERGY_IMPORT, *bounds, amounts, bytes(48))
+        drawn = statements.open_numbers(ACTIVE_ENERGY_IMPORT, *bounds, amounts(1), bytes(48))
         assert drawn.values[0] > 0
-        assert len(stack.record.permitted) == 7 - len(told)
+        assert len(stack.record.permitted) == 2 * (6 - len(told)) + 1
 
 
 # What the hub keeps

@@ -24,6 +24,7 @@ class Hub:
     """Answers 9000 to whatever is asked, and keeps the record of connections."""
 
     answer: bytes = b"\x90\x00"
+    selected: bytes | None = None
     broken: bool = False
     asked: int = 0
     connections: list[tuple[str, int, int]] = field(default_factory=list)

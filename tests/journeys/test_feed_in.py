@@ -79,9 +79,9 @@ def test_the_demonstration_credits_what_was_fed_in(
     assert (facts["verdict"], facts["verified"]) == ("matches", True)
     (credit,) = [item for item in facts["items"] if item["component"] == "EEG feed-in"]
     assert credit["quantity"] == fed_in_wh(device) > 200_000
-    scale = 10 ** facts["fee"]["exact_decimals"]
+    scale = 10 ** facts["fee_recomputed"]["exact_decimals"]
     assert Fraction(credit["amount_exact"], scale) == -Fraction(credit["quantity"] * 794, 10**7)
-    assert [one["register"] for one in facts["released"]] == [None, "1-0:2.8.0*255"]
+    assert [one["registers"] for one in facts["released"]] == [[None, "1-0:2.8.0*255"]]
     assert facts["known"]["supplier"]["degrees_of_freedom"] == 2
     assert "8 kW" in facts["household"]
 

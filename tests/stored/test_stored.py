@@ -22,7 +22,7 @@ from hub.machine.machine import AppletMachine
 from meterlet.commands.main import main
 from protocols.aggregation.split_key import KeyShare
 from tests.stored.make import METERS, PASSPHRASE, SHOWN
-from tests.support.command import serving_hub
+from tests.support.command import ROOT, serving_hub
 from tests.support.locks import held
 from utility_server.grid.concentrator.hubs import read_hubs
 from utility_server.grid.mdms.workspace import Mdms
@@ -120,15 +120,28 @@ def test_a_hub_answers_new_questions_and_the_resident_sees_them(
 ) -> None:
     assert machine is not None
     ask = "utility", "request", "bill", "--utility", "utility", "--month", "2025-03", "--json"
+    run("applet", "build", ROOT / "applets" / "billing", "--key", "vendor.key", "-o", "new.cap")
     for hub, tariff in (("home", "plain"), ("solar", "feed-in")):
         before = json.loads((town / "shown" / f"{hub}-releases.json").read_text())
         first = json.loads((town / "shown" / f"{tariff}-bundle.json").read_text())
         with serving_hub(Path(hub).resolve()) as address:
             where = "--meter", METERS[hub], "--hub", address, "--tariff", f"{tariff}.cose"
-            billed = json.loads(run(*ask, *where, "--bundle", "new.bundle"))
+            refused = CliRunner().invoke(main, [*map(str, (*ask[:-1], *where))])
+            # The stored applet tells exact amounts: no answer to a question of today.
+            assert refused.exit_code == 3
+            assert "install this release's applet" in refused.stderr.replace("\n", " ")
+        office = f"new-{hub}"
+        run("utility", "init", office)
+        run("applet", "delete", "--hub", hub, "F04D544C010101")
+        run("applet", "install", "--hub", hub, "new.cap", "--yes", "--recipient",
+            f"{office}/public.pem", "--enrolment", f"{office}.json")  # fmt: skip
+        run("utility", "enrol", "--utility", office, f"{office}.json")
+        with serving_hub(Path(hub).resolve()) as address:
+            where = "--meter", METERS[hub], "--hub", address, "--tariff", f"{tariff}.toml"
+            ask_anew = "utility", "request", "bill", "--utility", office, "--month", "2025-03"
+            billed = json.loads(run(*ask_anew, *where, "--json", "--bundle", "new.bundle"))
         assert billed["total"] == first["total"]
-        assert billed["replaces"]
-        run("bill", "verify", "new.bundle", "--supplier", "utility/public.pem")
+        run("bill", "verify", "new.bundle", "--supplier", f"{office}/public.pem")
         (town / "new.bundle").unlink()
         after = json.loads(run("inspect", "releases", "--hub", hub, "--json"))
         assert len(after["released"]) > len(before["released"])
@@ -136,7 +149,7 @@ def test_a_hub_answers_new_questions_and_the_resident_sees_them(
         assert (shown["verdict"], shown["invoice"]) == ("matches", billed["invoice"])
     entries = json.loads(run("utility", "ledger", "--utility", "utility", "--json"))["entries"]
     old = json.loads((town / "shown" / "ledger.json").read_text())["entries"]
-    assert len(entries) == len(old) + 2
+    assert len(entries) == len(old) + 2  # as refused
 
 
 def test_readings_go_on_where_they_ended(town: Path) -> None:

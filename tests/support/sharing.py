@@ -30,6 +30,8 @@ APRIL: Final = int(datetime(2025, 4, 1, 9, tzinfo=ZoneInfo("Europe/Berlin")).tim
 NAMES: Final = ("ask", "bee", "cat", "dog", "elk")
 AIDS: Final = {name: bytes.fromhex("F04D544C02") + name.encode() for name in NAMES}
 REFUSED: Final = 0x6982
+STEPS: Final = 5
+"""The instruction whose data are steps, separated by spaces."""
 MANIFEST: Final = """
     aid = "{aid}"
     name = "{name}"
@@ -56,6 +58,7 @@ MANIFEST: Final = """
     """
 PASSING: Final = """
     import struct
+    from hashlib import sha256
 
     from applets.sdk import Applet, AppletError, Command, Refused, Response
 
@@ -63,11 +66,14 @@ PASSING: Final = """
 
     class Passing(Applet):
         served = 0
+        nonce = bytes(16)
+        times = 3
 
         def select(self) -> bytes:
             return bytes([self.open()]) if self.store.get(b"eager") else b""
 
         def process(self, command: Command) -> Response:
+            self.nonce = sha256(command.data).digest()[:16]
             match command.ins:
                 case 1:
                     return Response(self.pass_on(command.p1, command.data))
@@ -118,6 +124,8 @@ PASSING: Final = """
                         self.store.put(b"eager", b"1")
                     case "crash":
                         1 // 0
+                    case _ if step.startswith("times"):
+                        self.times = int(step[5:])
                     case _ if step.startswith("day"):
                         self.open(int(step[3:]))
                     case _ if step.startswith("sw"):
@@ -135,9 +143,9 @@ PASSING: Final = """
                 begin += shift * 86400
                 end = begin + 28 * 86400
             slots = self.platform.calendar.slots(REGISTER, begin, end)
-            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 7)  # 7 times each use
+            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), self.times)
             opened = self.platform.statements.open_amounts(
-                REGISTER, begin, end, amounts, bytes(48)
+                REGISTER, begin, end, amounts, bytes(32) + self.nonce
             )
             return opened.values[0]
 
@@ -182,6 +190,7 @@ class Home:
     folder: Path
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
     packages: dict[str, bytes] = field(default_factory=dict)
+    asked: int = 0
 
     def install(
         self,
@@ -249,6 +258,10 @@ class Home:
         return self.packages[name]
 
     def send(self, name: str, ins: int, data: bytes = b"", service: int = 1) -> ResponseApdu:
+        if ins == STEPS:
+            # Another question each time, as a recipient's nonce makes it.
+            self.asked += 1
+            data += b" " * self.asked
         enrolment = self.enrolments[name]
         client = CardClient(self.card.connect().transmit)
         client.select(enrolment.applet)

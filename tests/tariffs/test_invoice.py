@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -61,6 +63,44 @@ def test_what_was_signed_must_be_an_invoice(payload: bytes) -> None:
 def test_an_amount_has_one_spelling(exact: str) -> None:
     members = cbor2.loads(cbor2.loads(INVOICE.sign(KEY, b"kid")).value[2])
     members["exact"] = exact
+    document = sign_document(cbor2.dumps(members, canonical=True), CONTENT_TYPE, KEY, b"kid")
+    with pytest.raises(SignatureRefused, match="no invoice"):
+        Invoice.verify(document, KEY.public_key())
+
+
+def test_an_invoice_of_today_says_no_exact_amount() -> None:
+    today = replace(INVOICE, exact=None, decimals=None)
+    document = today.sign(KEY, b"kid")
+    members = cbor2.loads(cbor2.loads(document).value[2])
+    assert {"exact", "decimals"}.isdisjoint(members)
+    assert Invoice.verify(document, KEY.public_key()) == today
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"total": "1e999999999"},
+        {"total": "1/3"},
+        {"total": ""},
+        {"total": "9" * 40},
+        {"total": "0.0000000001"},
+        {"decimals": -1},
+        {"decimals": 1 << 40},
+    ],
+)
+def test_amounts_that_would_take_for_ever_to_reckon_with_are_refused(
+    change: dict[str, object],
+) -> None:
+    members = cbor2.loads(cbor2.loads(INVOICE.sign(KEY, b"kid")).value[2]) | change
+    document = sign_document(cbor2.dumps(members, canonical=True), CONTENT_TYPE, KEY, b"kid")
+    with pytest.raises(SignatureRefused, match="no invoice"):
+        Invoice.verify(document, KEY.public_key())
+
+
+@pytest.mark.parametrize("name", ["exact", "decimals"])
+def test_an_exact_amount_is_there_with_its_decimals_or_not_at_all(name: str) -> None:
+    members = cbor2.loads(cbor2.loads(INVOICE.sign(KEY, b"kid")).value[2])
+    del members[name]
     document = sign_document(cbor2.dumps(members, canonical=True), CONTENT_TYPE, KEY, b"kid")
     with pytest.raises(SignatureRefused, match="no invoice"):
         Invoice.verify(document, KEY.public_key())

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu
 from tests.support.enrolment import GOOD
 from tests.support.waiting import PATIENCE
-from utility_server.errors import HeadEndError
+from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address, HeadEnd
 
 QUESTION = CommandApdu(0x80, 0x10, 0, 0, b"?", le=256)
@@ -92,3 +93,46 @@ def test_a_hub_that_is_off_is_named() -> None:
 def test_a_name_that_no_host_has_is_refused(host: str) -> None:
     with pytest.raises(HeadEndError, match="no host can have that name"):
         HeadEnd(os.urandom).ask(Address(host, 1), GOOD, QUESTION)
+
+
+class BusyHub(HeadEnd):
+    """Answers 9300 so many times, and then the question."""
+
+    def __init__(self, times: int, waits: list[float]) -> None:
+        super().__init__(os.urandom, sleep=waits.append)
+        self.times = times
+        self.asked: list[bytes] = []
+
+    def _ask_once(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
+        self.asked.append(command.encode())
+        if len(self.asked) <= self.times:
+            raise HubRefused(0x9300, "busy")
+        return command.data
+
+
+def test_a_hub_that_works_on_an_answer_is_asked_again_after_longer_and_longer_waits() -> None:
+    waits: list[float] = []
+    hub = BusyHub(7, waits)
+    assert hub.ask(Address("hub", 1), GOOD, QUESTION) == b"?"
+    assert waits == [0.5, 1, 2, 4, 8, 15, 15]
+    assert set(hub.asked) == {QUESTION.encode()}  # byte for byte: anything else is a new question
+
+
+def test_the_wait_for_a_busy_hub_has_an_end() -> None:
+    waits: list[float] = []
+    with pytest.raises(HubRefused) as caught:
+        BusyHub(1_000, waits).ask(Address("hub", 1), GOOD, QUESTION)
+    assert caught.value.status_word == 0x9300
+    assert 300 <= sum(waits) <= 315
+
+
+def test_other_refusals_are_not_asked_again() -> None:
+    class Refusing(BusyHub):
+        def _ask_once(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
+            self.asked.append(command.encode())
+            raise HubRefused(0x6985, "no")
+
+    hub = Refusing(0, [])
+    with pytest.raises(HubRefused):
+        hub.ask(Address("hub", 1), GOOD, QUESTION)
+    assert len(hub.asked) == 1

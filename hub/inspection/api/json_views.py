@@ -204,6 +204,7 @@ class _Recorded(JsonView, frozen=True):
 class _Release(_Recorded, frozen=True):
     statement: str
     register: str | None
+    registers: list[str | None]
     begin: Moment
     end: Moment
     first_day: date
@@ -480,7 +481,8 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
 def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
     return _Release.of(
         record.release,
-        register=record.release.form.register or None,
+        register=next(filter(None, record.release.registers), None),
+        registers=[name or None for name in record.release.registers],
         begin=record.begin,
         end=record.end,
         **_local_days(record.begin, record.end, zone),

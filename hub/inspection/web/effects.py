@@ -9,23 +9,14 @@ told. What has been told stays told.
 import enum
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from fractions import Fraction
 
 from hub.device import Device
-from hub.disclosure import ConsentTerms, Number, Release, ReleaseRefused
-from hub.disclosure.cells import refine
-from hub.disclosure.rules import (
-    check_count,
-    check_fineness,
-    check_size,
-    check_slot_bits,
-    check_spacing,
-    check_stretches,
-)
+from hub.disclosure import ConsentTerms, Number, Release, ReleaseRefused, ReleaseRequest
+from hub.disclosure.guard import check_alone
+from hub.disclosure.requests import PRICED
+from hub.disclosure.rules import HIGHEST_PRICE, check_spacing
 from hub.inspection.views.slots import local_date
-
-MINUTE: Final = 60
-SAMPLE: Final = "sample"
 
 
 class EffectOutcome(enum.StrEnum):
@@ -37,10 +28,13 @@ class EffectOutcome(enum.StrEnum):
     PERIOD = "period"
     """It is about too short a period."""
     SIZE = "size"
+    PRICE = "price"
+    """Prices are too high, or too far apart, for a consent that is not by bits."""
     COUNT = "count"
     """It is for too many numbers at once."""
     BITS = "bits"
     """Its numbers have too many bits about any one slot."""
+    OFTEN = "how often"
     FINENESS = "fineness"
     WINDOW = "window"
     """The total of too few days could be worked out."""
@@ -73,51 +67,44 @@ def _outcome(
         return EffectOutcome.REVOKED
     if terms.until < today:
         return EffectOutcome.EXPIRED
-    first = local_date(device, release.form.begin)
-    last = local_date(device, release.form.end - 1)
-    if (last - first).days + 1 < terms.least_days:
-        return EffectOutcome.PERIOD
     try:
-        _check(release, terms)
+        _check(device, release, terms)
     except ReleaseRefused as refused:
         return EffectOutcome(refused.rule)
     return EffectOutcome.ANSWERED
 
 
-def _check(release: Release, terms: ConsentTerms) -> None:
-    """Raise `ReleaseRefused` where numbers like those of a release break a rule of the terms."""
-    kind, period = terms.statement, (release.form.begin, release.form.end)
-    asked = [_under(number, terms) for number in release.numbers if kind in number.kinds]
-    for number in asked:
-        check_size(number, terms.bits)
-    check_count(period, 1 if kind == SAMPLE else len(asked), [], terms.answers)
-    if terms.slot_bits:
-        check_slot_bits(period, sum(number.bits for number in asked), [], terms.slot_bits)
-    if kind == SAMPLE:
-        check_spacing([form for number in asked for form in number.forms], terms.least_minutes)
-        return
-    numbers = [n if kind not in n.kinds else _under(n, terms) for n in release.numbers]
-    sums = [number for number in numbers if number.kind != SAMPLE]
-    for minutes in sorted({number.least_minutes for number in sums}):
-        if minutes * MINUTE <= release.form.slot_seconds:
-            continue  # as fine as a slot: nothing is mixed
-        some = [number for number in sums if number.least_minutes >= minutes]
-        refinement = refine([number.forms for number in some])
-        check_fineness(refinement, some, minutes, [""] * len(some))
-        for days in sorted({number.least_days for number in some}):
-            part = [number.forms for number in some if number.least_days >= days]
-            check_stretches(refine(part), days)
-
-
-def _under(number: Number, terms: ConsentTerms) -> Number:
-    """Return a number as it would be told under terms; of several kinds, the coarsest count."""
-    if number.kinds == (terms.statement,):
-        return replace(number, least_minutes=terms.least_minutes, least_days=terms.least_days)
-    return replace(
-        number,
-        least_minutes=max(number.least_minutes, terms.least_minutes),
-        least_days=max(number.least_days, terms.least_days),
+def _check(device: Device, release: Release, terms: ConsentTerms) -> None:
+    """Raise `ReleaseRefused` where a request like a release breaks a rule of the terms."""
+    numbers = tuple(map(_with_prices, release.numbers))
+    first = local_date(device, release.form.begin)
+    last = local_date(device, release.form.end - 1)
+    request = ReleaseRequest(
+        terms.applet,
+        terms.package,
+        terms.recipient,
+        terms.purpose,
+        (last - first).days + 1,
+        numbers,
+        release.subject,
     )
+    # Of a number of several kinds the others are held to what is allowed of them now.
+    allowed = {kind: replace(terms, statement=kind) for kind in request.kinds}
+    standing = (one.terms for one in device.disclosure.consents() if one.revoked is None)
+    allowed |= {one.statement: one for one in standing if one.subject[:4] == terms.subject[:4]}
+    allowed = {kind: allowed[kind] for kind in request.kinds} | {terms.statement: terms}
+    samples = [form for number in numbers for form in number.forms if form.is_sample]
+    check_spacing(samples, terms.least_minutes)
+    check_alone(request, allowed)
+
+
+def _with_prices(number: Number) -> Number:
+    """Return a number with prices as far apart as it is on record for."""
+    if not PRICED.intersection(number.kinds):
+        return number
+    if not number.spread:
+        return replace(number, prices=(Fraction(1), Fraction(HIGHEST_PRICE + 1)))
+    return replace(number, prices=(Fraction(1, number.spread), Fraction(1)))
 
 
 def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, object]]:

@@ -32,7 +32,7 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             plain(release["recipient"]),
             plain(release["purpose"]),
             f"{release['bits']} bits, {release['first_day']} to {release['last_day']}"
-            + (f", register {plain(release['register'])}" if release["register"] else ""),
+            + "".join(f", register {plain(name)}" for name in release["registers"] if name),
             f"{release['bytes']:,}",
         )
     console.print(table)

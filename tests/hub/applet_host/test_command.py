@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command leaves behind belongs to it, however many applets worked on it, and is kept."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hub.applet_host.command import CommandRecord, CommandStack
+import hub.disclosure
+from hub.applet_host.command import REFUSALS, CommandRecord, CommandStack
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
@@ -79,3 +81,14 @@ def test_what_is_aborted_is_forgotten_by_those_who_took_part_in_it(database: Dat
     assert record.took_part == [client, before, within]  # nothing is struck from a record
     record.forget()
     assert forgotten(client, before, within) == [1, 1, 2]
+
+
+def test_an_applet_is_told_something_of_every_rule_that_the_guard_has() -> None:
+    folder = Path(hub.disclosure.__file__).parent
+    rules = {
+        rule
+        for path in folder.glob("*.py")
+        for rule in re.findall(r'ReleaseRefused\(\s*"([a-z ]+)"', path.read_text())
+    }
+    assert {"consent", "price", "fineness", "bits"} <= rules
+    assert rules - REFUSALS.keys() == set()

@@ -393,7 +393,7 @@ def test_a_release_of_one_sum_that_version_0_1_put_on_record_still_counts(
     first, second = disclosure.releases()
     assert (first.sequence, second.sequence) == (old.sequence, today.sequence)
     assert (first.form, first.numbers[0].bits) == (second.form, 47)  # an exact sum, that one
-    assert not first.numbers[0].is_coined
+    assert first.numbers[0].spread == 0
     assert disclosure.knowledge().bits == 47 + 21
     with pytest.raises(ReleaseRefused, match="count: 2 numbers about the same time"):
         disclosure.permit(ask(day_and_night(day=310_000)))

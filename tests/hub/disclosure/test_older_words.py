@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents of release 0.1 are shown with what they mean now, until they are confirmed or revoked."""
+"""Consents of release 0.1 are shown with what they mean now, until confirmed or revoked."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +27,8 @@ TERMS = ConsentTerms(b"a", b"p", "supplier", "billing", "linear", 28, 480, 3, 64
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    database = Database.open(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT])
-    yield Disclosure(database, lambda: NOW)
-    database.close()
+    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+        yield Disclosure(database, lambda: NOW)
 
 
 @contextmanager

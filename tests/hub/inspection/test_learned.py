@@ -67,7 +67,7 @@ def said(device: Device, recipient: str = "") -> str:
 
 def number(*weights: int, begin: int = MARCH, **more: Any) -> Number:
     form = Form(begin, 900, weights, register=more.pop("register", ""))
-    return Number("linear", (form,), 21, is_coined=more.pop("is_coined", True), **more)
+    return Number("linear", (form,), 21, spread=more.pop("spread", 50), **more)
 
 
 def learned(*numbers: Number, name: str = "supplier") -> Learned:
@@ -112,7 +112,7 @@ def test_of_exact_numbers_each_price_may_be_told_apart() -> None:
     """0.1 told them: one exact number gives the sums of each price away to who looks at digits."""
     weights = [341_200] * 96 + [268_900] * 288
     assert "a mix of 96 hours" in in_english(learned(number(*weights)))
-    assert "a mix of 24 hours" in in_english(learned(number(*weights, is_coined=False)))
+    assert "a mix of 24 hours" in in_english(learned(number(*weights, spread=0)))
 
 
 def test_numbers_that_weigh_every_slot_by_itself_are_said_to_be_limited_by_their_bits() -> None:

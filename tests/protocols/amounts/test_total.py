@@ -24,9 +24,10 @@ from protocols.amounts import (
     Tiered,
     Total,
     TotalStep,
+    decode_numbers,
     encode_amounts,
 )
-from protocols.amounts.total import MOST_METERED, MOST_STEPS
+from protocols.amounts.total import LEAST_SLOPE, MOST_METERED, MOST_STEPS, MOST_TOTALS
 from tariffs import RoundingRule
 from tests.protocols.amounts.test_codec import totals
 
@@ -135,14 +136,17 @@ def test_a_value_that_cancels_out_has_no_slope() -> None:
     assert of_one(Combine(((0, 2),)), Combine(((0, 2), (1, -1)))).slopes() == ((Fraction(0),) * 2,)
 
 
-def test_more_cases_than_are_worked_out_are_refused() -> None:
+def test_of_more_cases_than_are_told_apart_the_least_may_be_anything() -> None:
     steps: list[TotalStep] = [Combine((), 5)]
-    with pytest.raises(AmountsMalformed, match="slopes"):
-        for _ in range(12):
-            last = len(steps)
-            steps += [Least((1, last)) if last > 1 else Least((0, 1))]
-            steps += [Combine(((last if last > 1 else 0, 3), (last + 1, 1)))]
-            of_one(*steps)
+    slopes = []
+    for _ in range(8):
+        last = len(steps)
+        steps += [Least((1, last)) if last > 1 else Least((0, 1))]
+        steps += [Combine(((last if last > 1 else 0, 3), (last + 1, 1)))]
+        slopes.append(of_one(*steps).slopes()[0])
+    assert [most for _, most in slopes] == [4**n for n in range(1, 9)]  # three times it, and it
+    assert [least for least, _ in slopes[:3]] == [3, 9, 27]
+    assert slopes[-1][0] == LEAST_SLOPE
 
 
 def test_many_amounts_in_many_steps_are_refused_before_they_cost_much() -> None:
@@ -155,6 +159,13 @@ def test_many_amounts_in_many_steps_are_refused_before_they_cost_much() -> None:
         Total((*metered, Metered(0, DRAWN)), (), 1, QuotientRule.DOWN)
     with pytest.raises(AmountsMalformed):
         of_one(*(Combine(((place, 1),)) for place in range(MOST_STEPS + 1)))
+
+
+def test_a_description_has_so_many_totals_and_no_more() -> None:
+    one = of_one()
+    assert len(decode_numbers(encode_amounts([one] * MOST_TOTALS))) == MOST_TOTALS
+    with pytest.raises(AmountsMalformed, match="totals"):
+        decode_numbers(encode_amounts([one] * (MOST_TOTALS + 1)))
 
 
 def test_a_month_of_daily_peaks_is_no_trouble() -> None:

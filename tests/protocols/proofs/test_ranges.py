@@ -22,7 +22,14 @@ from protocols.proofs.generators import generators
 from protocols.proofs.group import GENERATOR, Point, multiply_generator, sum_points
 from protocols.proofs.nonces import Nonces
 from protocols.proofs.pedersen import H
-from protocols.proofs.ranges import receive_ranges, send_ranges
+from protocols.proofs.ranges import (
+    _bits_of,
+    _counts,
+    receive_bounded,
+    receive_ranges,
+    send_bounded,
+    send_ranges,
+)
 from tests.support.programmed import Programmed
 
 DICE = random.Random(13)
@@ -122,17 +129,89 @@ def test_a_cut_or_extended_proof_is_malformed(bent: bytes) -> None:
         accepts(bent, POINTS, WIDTHS)
 
 
-def test_a_simulator_without_the_values_makes_accepting_proofs() -> None:
+# Ranges that end at any number
+
+LAST = [5, 1, 100]
+WITHIN = [(5, 5), (0, 7), (64, 9)]
+
+
+def prove_up_to(values: Pairs, largest: Sequence[int]) -> bytes:
+    channel = Outgoing(Transcript("t", 1))
+    send_bounded(channel, values, largest, Nonces(bytes(32)))
+    return channel.data()
+
+
+def accepts_up_to(
+    proof: bytes, points: Sequence[Point], largest: Sequence[int], on: Transcript | None = None
+) -> bool:
+    channel = Incoming(on or Transcript("t", 1), proof)
+    check = receive_bounded(channel, "ranges", points, largest)
+    channel.finish()
+    return not find_refused([check])
+
+
+@pytest.mark.parametrize("largest", range(1, 70))
+def test_bits_count_just_the_numbers_up_to_the_largest(largest: int) -> None:
+    counts = _counts(largest)
+    sums = {
+        sum(c for k, c in enumerate(counts) if bits >> k & 1) for bits in range(1 << len(counts))
+    }
+    assert sums == set(range(largest + 1))
+    if largest & (largest + 1) == 0:
+        assert counts == [1 << k for k in range(len(counts))]  # the proofs that there always were
+    for value in range(largest + 1):
+        bits = _bits_of(value, largest)
+        assert sum(c * bit for c, bit in zip(counts, bits, strict=True)) == value
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 1 << 40), st.integers(0), st.integers(1, ORDER - 1)),
+             min_size=1, max_size=3),
+)  # fmt: skip
+@settings(max_examples=12, deadline=None)
+def test_values_up_to_any_largest_are_proved(drawn: list[tuple[int, int, int]]) -> None:
+    largest = [most for most, _, _ in drawn]
+    values = [(number % (most + 1), blinding) for most, number, blinding in drawn]
+    points = [commit(*pair) for pair in values]
+    assert accepts_up_to(prove_up_to(values, largest), points, largest)
+
+
+@pytest.mark.parametrize("value", [6, 7, 8, -1, ORDER - 1])
+def test_a_value_just_beyond_the_largest_is_not_proved(value: int) -> None:
+    with pytest.raises(FalseStatement):
+        prove_up_to([(value, 5)], [5])
+    lie = prove_up_to([(value % 6, 5), *WITHIN[1:]], LAST)
+    points = [commit(value, 5), *(commit(*pair) for pair in WITHIN[1:])]
+    assert not accepts_up_to(lie, points, LAST)
+    wider = prove_up_to([(value % 8, 5), *WITHIN[1:]], [7, *LAST[1:]])
+    assert not accepts_up_to(wider, points, LAST)
+
+
+def test_a_range_of_a_power_of_two_is_the_same_proof_as_by_its_width() -> None:
+    assert prove_up_to(VALUES, [(1 << width) - 1 for width in WIDTHS]) == PROOF
+
+
+@pytest.mark.parametrize("largest", [0, -1, 1 << 128])
+def test_largest_numbers_that_make_no_range_are_refused(largest: int) -> None:
+    with pytest.raises(ValueError, match="only 1 to 128"):
+        prove_up_to([(0, 1)], [largest])
+    with pytest.raises(ValueError, match="only 1 to 128"):
+        accepts_up_to(PROOF, POINTS[:1], [largest])
+
+
+@pytest.mark.parametrize("largest", [(7, 15), (4, 9)])
+def test_a_simulator_without_the_values_makes_accepting_proofs(largest: tuple[int, int]) -> None:
     # Commitments to numbers that are not in range at all.
-    points, widths, size = [commit(999, 1), commit(-5, 2)], [3, 4], 7
+    points, size = [commit(999, 1), commit(-5, 2)], 7
     y, z, x, w = 11, 12, 13, 14
     dice = random.Random(17)
     l_vector, r_vector = ([dice.randrange(ORDER) for _ in range(size)] for _ in range(2))
     t, tau, mu = inner_product(l_vector, r_vector), dice.randrange(ORDER), dice.randrange(ORDER)
     g, h, y_powers = generators(b"range g", size), generators(b"range h", size), powers(y, size)
     lowered = powers(pow(y, -1, ORDER), size)
-    weights = [z**2 * 2**k for k in range(3)] + [z**3 * 2**k for k in range(4)]
-    delta = (z - z * z) * sum(y_powers) - z**3 * 7 - z**4 * 15
+    first, second = largest
+    weights = [z**2 * c for c in _counts(first)] + [z**3 * c for c in _counts(second)]
+    delta = (z - z * z) * sum(y_powers) - z**3 * first - z**4 * second
     a, t2 = multiply_generator(555), multiply_generator(666)
     t1 = sum_points([
         commit((t - delta) % ORDER, tau), points[0] * -(z**2), points[1] * -(z**3), t2 * -(x * x),
@@ -159,4 +238,4 @@ def test_a_simulator_without_the_values_makes_accepting_proofs() -> None:
     )
     channel.send_scalar("a", last[0])
     channel.send_scalar("b", last[1])
-    assert accepts(channel.data(), points, widths, Programmed([y, z, x, w]))
+    assert accepts_up_to(channel.data(), points, largest, Programmed([y, z, x, w]))

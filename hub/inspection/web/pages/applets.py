@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from starlette.responses import Response
 
 from hub.device import Device
-from hub.disclosure import ConsentTerms
+from hub.disclosure import ConsentTerms, count_refusals
 from hub.inspection.errors import InspectionError
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.card_work import Change, carry_out, enrolment_path
@@ -152,14 +152,14 @@ def _touched(device: Device, aid: bytes) -> dict[str, int]:
     """Return what an applet has done so far: how often, and the bytes of its messages."""
     log = device.disclosure.log
     own = {
-        kind: [entry.facts for entry in log.entries(kind) if entry.facts.get("applet") == aid]
+        kind: [entry for entry in log.entries(kind) if entry.facts.get("applet") == aid]
         for kind in ("release", "refusal", "message", "output")
     }
     return {
         "releases": len(own["release"]),
-        "refusals": len(own["refusal"]),
+        "refusals": count_refusals(own["refusal"]),
         "messages": len(own["message"]),
-        "sent": sum(facts["size"] for facts in own["message"]),
+        "sent": sum(entry.facts["size"] for entry in own["message"]),
         "outputs": len(own["output"]),
     }
 

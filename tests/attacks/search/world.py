@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A home that is made up: what everybody knows of it, and what only its readings say.
+
+An unknown is the use of one slot of one register. Unknowns are numbered: those of the first
+register in the order of time, then those of the next.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+BEGIN: Final = 1_740_787_200
+"""2025-03-01 00:00 UTC; a day has 24 hours."""
+DAY_MINUTES: Final = 1440
+STANDBY_WH: Final = 10
+"""The least that any slot uses: something is always on."""
+QUIET_WH: Final = 89
+"""The most that a slot of the night uses; neighbours know that nobody is up."""
+
+Bounds = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What everybody knows of a home."""
+
+    slot_minutes: int
+    days: int
+    registers: tuple[str, ...] = ("",)
+    missing: frozenset[int] = frozenset()
+    """Unknowns that were not measured: their use is 0, and everybody knows it."""
+    fuse_wh: int = 6_000
+    """The most that a slot can use."""
+    is_dark_at_night: bool = False
+    """Whether everybody knows that the second register, which counts what panels feed in, shows
+    nothing at night."""
+
+    @property
+    def day_slots(self) -> int:
+        """How many slots a day has."""
+        return DAY_MINUTES // self.slot_minutes
+
+    @property
+    def slots(self) -> int:
+        """How many slots each register has."""
+        return self.day_slots * self.days
+
+    @property
+    def size(self) -> int:
+        """How many unknowns there are."""
+        return self.slots * len(self.registers)
+
+    def unknown(self, slot: int, register: int = 0) -> int:
+        """Return the number of the unknown that is a slot of a register."""
+        return register * self.slots + slot
+
+    def is_quiet(self, unknown: int) -> bool:
+        """Tell whether everybody knows that little is used then."""
+        return unknown % self.day_slots < self.day_slots // 4
+
+    def bounds(self, unknown: int) -> Bounds:
+        """Return the least and the most that an unknown can be, as everybody knows."""
+        if unknown in self.missing or self._is_dark(unknown):
+            return 0, 0
+        return STANDBY_WH, QUIET_WH if self.is_quiet(unknown) else self.fuse_wh
+
+    def _is_dark(self, unknown: int) -> bool:
+        return self.is_dark_at_night and unknown >= self.slots and self.is_quiet(unknown)
+
+    def day(self, number: int, register: int = 0) -> range:
+        """Return the unknowns of a day."""
+        first = self.unknown(number * self.day_slots, register)
+        return range(first, first + self.day_slots)
+
+    def measured(self, unknowns: Iterable[int]) -> Iterator[int]:
+        """Yield those that are not missing, nor known to be 0."""
+        return (unknown for unknown in unknowns if self.bounds(unknown) != (0, 0))
+
+    def minutes(self, unknowns: Iterable[int]) -> int:
+        """Return how long measured slots last in all."""
+        return self.slot_minutes * sum(1 for _ in self.measured(unknowns))
+
+
+def draw_house(world: World, dice: random.Random) -> tuple[int, ...]:
+    """Return the readings of a home, an integer for each unknown."""
+    return tuple(_use(world, unknown, dice) for unknown in range(world.size))
+
+
+def _use(world: World, unknown: int, dice: random.Random) -> int:
+    low, high = world.bounds(unknown)
+    if low == high:
+        return low
+    if world.is_quiet(unknown):
+        return dice.randint(low + 10, high)
+    # Someone is at home: a broad spread, so that no class of slots is narrow by chance.
+    return dice.choice((150, 300, 900, 2_000)) + dice.randrange(900)
