@@ -123,7 +123,7 @@ def test_suppliers_are_charged_what_their_customers_used_was_worth(
     assert [entry["kind"] for entry in ledger["entries"]] == ["settlement"] * 6
     released = json.loads(done("inspect", "releases", "--hub", towns[0].hub, "--json"))
     known = released["known"]["settlement"]
-    assert (known["degrees_of_freedom"], known["nothing_finer_than_minutes"]) == (1, 60)
+    assert (known["numbers"], known["bundles"]) == (1, 1)
     code, line = refused_after_output(*settle, "--json")
     assert (code, "2 customers are not settled" in line) == (4, True)
 

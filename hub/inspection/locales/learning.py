@@ -77,7 +77,7 @@ def _at_most(learned: Learned, words: Catalogue) -> list[str]:
         only = not (learned.readings or learned.outputs)
         is_long = only and known.least_seconds > LONGEST_DAY
         sentences.append(words.t("learned.mixed_day" if is_long else "learned.mixed", time=time))
-        if known.shortest_window is not None and not learned.readings:
+        if known.shortest_window not in (None, learned.span) and not learned.readings:
             span = _span(known.shortest_window, words)
             sentences.append(words.t("learned.window", span=span))
     if learned.readings:

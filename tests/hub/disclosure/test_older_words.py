@@ -2,7 +2,6 @@
 """Consents of release 0.1 are shown with what they mean now, until confirmed or revoked."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from hub.disclosure import (
     ConsentTerms,
     Disclosure,
     UnknownConsent,
-    guard,
 )
 from hub.disclosure.older_words import confirm_words, given_under_older_words
-from hub.disclosure.records import terms_facts
 from hub.vault.database import Database
+from tests.support.older_consents import as_0_1
 
 NOW = 1_743_500_000
 TERMS = ConsentTerms(b"a", b"p", "supplier", "billing", "linear", 28, 480, 3, 64, date(2030, 1, 1))
@@ -29,18 +27,6 @@ TERMS = ConsentTerms(b"a", b"p", "supplier", "billing", "linear", 28, 480, 3, 64
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
     with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
         yield Disclosure(database, lambda: NOW)
-
-
-@contextmanager
-def as_0_1(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Write consents as 0.1 wrote them: they do not say under which words they were given."""
-
-    def facts(terms: ConsentTerms) -> dict[str, Any]:
-        return {name: value for name, value in terms_facts(terms).items() if name != "words"}
-
-    with monkeypatch.context() as patch:
-        patch.setattr(guard, "terms_facts", facts)
-        yield
 
 
 def older(disclosure: Disclosure) -> frozenset[int]:

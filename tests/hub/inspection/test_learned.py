@@ -89,7 +89,6 @@ def test_a_recipient_of_one_number_knows_that_number_and_no_day() -> None:
         "The supplier knows one number about your use (March 2025; 21 bits)."
         " Nothing finer than a mix of 743 hours of your use can be worked out from that by any"
         " means, so not your use on any single day."
-        " The shortest time whose whole use may be known from the numbers: March 2025."
     )
 
 
