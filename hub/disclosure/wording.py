@@ -60,7 +60,8 @@ def consent_in_words(
         "output": payload,
         "period": payload,
     }
-    what = words["what"][kind].format(**values)
+    is_fine = kind == "linear" and terms.least_minutes < LEAST_MINUTES
+    what = words["what"]["linear_fine" if is_fine else kind].format(**values)
     opening = "get" if kind in _WITH_PAYLOAD else "learn"
     parts = [words[part].format(**values, what=what) for part in (opening, *_limits(kind, terms))]
     return " ".join(parts)

@@ -149,5 +149,6 @@ def test_the_resident_is_told_how_fine_the_sum_is_and_can_refuse(
     plan = json.loads(done(*install, "--dry-run", "--json"))
     (sentence,) = plan["consents"]
     assert "every 15 minutes may have a price of their own" in sentence
-    assert "At most 3 answers are about periods that overlap" in sentence
+    assert "At most 3 numbers are about any one moment" in sentence
+    assert "at most 72 bits about any one of your readings" in sentence
     assert not (folder / "careful.json").exists()
