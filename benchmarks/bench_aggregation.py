@@ -24,7 +24,7 @@ from protocols.aggregation.round import Round
 from protocols.aggregation.split_key import split_key
 from protocols.metrology import Period
 from protocols.proofs import verify_all
-from tests.support.aggregation import Home, announce, homes, private_key, terms
+from tests.support.aggregation import COLLECTOR, Home, announce, homes, private_key, terms
 from tests.support.plain_packing import PlainPacking
 
 MONTH = Period(date(2013, 1, 1), date(2013, 1, 31))
@@ -185,7 +185,7 @@ def print_month() -> None:
     start = time.process_time()
     collector = collect_with(announced, members, crypt)
     print(f"all homes and the concentrator: {time.process_time() - start:.1f} s")
-    fresh = Collector(announced)
+    fresh = Collector(announced, COLLECTOR)
     start = time.process_time()
     for contribution in collector.evidence():
         fresh.contribute(contribution.encode())
@@ -234,7 +234,7 @@ def print_split() -> None:
 
 
 def collect_with(announced: Round, members: list[Home], crypt: Encryptor) -> Collector:
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     for home in members:
         collector.contribute(home.contribute(announced, crypt))
     contributors = collector.close()

@@ -41,12 +41,17 @@ from tests.support.aggregation import (
     homes,
     plain_sum,
     private_key,
+    public_of,
     terms,
 )
 from tests.support.stand_in import StandIn, listening
+from utility_server.grid.pinned_line import LineKeys
 from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
+from utility_server.keys import write_secret
 
+SERVER_SEED = bytes([4] * 32)
+LINE = LineKeys(Ed25519PrivateKey.from_private_bytes(OPERATOR), public_of(SERVER_SEED))
 HOMES = int(os.environ.get("METERLET_BENCH_HOMES", "10000"))
 GROUP = 100
 SLOTS = 96
@@ -68,7 +73,8 @@ class Everybody(StandIn):
         """Make a group's round and its contributions; forget the group before."""
         about, nonce = terms(BITS, 15, DAY), number.to_bytes(32, "big")
         members = tuple(home.member(nonce) for home in group)
-        announced = Round.announce(about, nonce, int(time.time()) + 80_000, members, OPERATOR)
+        until, collector = int(time.time()) + 80_000, public_of(SERVER_SEED)
+        announced = Round.announce(about, nonce, until, collector, members, OPERATOR)
         crypt = encryptor(BITS, about.exponent_bits)
         self.made = {home.meter: home.contribute(announced, crypt) for home in group}
         self.group = {home.meter: StandIn(home) for home in group}
@@ -128,7 +134,7 @@ def measure(count: int) -> Measured:
         # A household checks every agreement before it opens; that is its time, not measured here.
         mock.patch.object(RoundHousehold, "_require_agreement"),
         concentrator(Path(folder), address, count) as (process, where),
-        Connection.open(where, 600) as line,
+        Connection.open(where, 600, LINE) as line,
     ):
         before, seconds, received = memory_kb(process.pid, "VmRSS"), 0.0, 0
         started = cpu_seconds(process.pid)
@@ -174,7 +180,9 @@ def concentrator(
     listed.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": entries}))
     key = Ed25519PrivateKey.from_private_bytes(OPERATOR).public_key()
     operator.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    options = ["--hubs", str(listed), "--operator", str(operator), "--port", "0", "--json"]
+    write_secret(folder / "line.key", SERVER_SEED)
+    options = ["--concentrator", str(folder), "--hubs", str(listed)]
+    options += ["--operator", str(operator), "--port", "0", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "meterlet", "concentrator", "serve", *options],
         stdout=subprocess.PIPE,

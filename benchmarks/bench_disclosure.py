@@ -62,7 +62,9 @@ KINDS = {"three bands": bands, "a price a slot": dynamic}
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         yield Disclosure(database, lambda: 40 * 86_400)
 
 

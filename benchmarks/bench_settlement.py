@@ -26,7 +26,7 @@ from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.signing import sign_index
-from tests.support.aggregation import Home, announce, encryptor, private_key, terms
+from tests.support.aggregation import COLLECTOR, Home, announce, encryptor, private_key, terms
 from tests.support.homes import ZONE, rows_of
 from tests.support.homes import homes as certified_homes
 from tests.support.settlement import agile, answered, checked, question_for
@@ -97,7 +97,7 @@ def per_customer(index: PriceIndex) -> Cost:
 
 
 def collected(announced: Round, homes: list[Home]) -> Collector:
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     crypt = encryptor(announced.terms.key.bits, announced.terms.exponent_bits)
     for home in homes:
         collector.contribute(home.contribute(announced, crypt))

@@ -2,13 +2,15 @@
 """The device: a folder with a database, key files and a description, and the parts joined.
 
     hub.toml                  which meter, registers, zone, slots
-    hub.db                    readings (sealed), days, card, consents, disclosure log
+    hub.db                    readings, disclosure log, applets' stores (sealed), days, card
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
-    keys/vault.key            seals readings and the card's keys
-    keys/certifier.key        signs days, blinds commitments
+    keys/vault.key            seals readings and the card's keys (vault.key.next: in a rotation)
+    keys/certifier.key        signs days, blinds commitments (certifier.key.next: in a rotation)
     keys/issuer.key           the issuer security domain's key set
+    keys/log.head             how far the disclosure log has come, so that an older hub.db is found
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
+    authorities/*             what they say of this meter and of revoked ones (`meters.trust`)
 
 Errors: DeviceError
 """
@@ -21,7 +23,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -31,53 +33,102 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.applet_host import AGGREGATION_COMPONENT
+from hub.applet_host import AGGREGATION_COMPONENT, RoundRecord
+from hub.applet_host.aggregation_record import reseal_rounds
 from hub.applet_host.answers import ANSWERS_COMPONENT
 from hub.applet_host.runtime import MachineRuntime
-from hub.applet_host.services import STORE_COMPONENT, AppletStore
+from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
 from hub.card.content import instance_of
 from hub.card.entries import Kind
 from hub.card.open import Card
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
+from hub.card.resealing import CARD_KEYS
 from hub.certifier import Certifier, CertifierKeys
-from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure
+from hub.certifier.succession import (
+    ANNOUNCEMENT_COMPONENT,
+    CERTIFIER_KEY,
+    announce_successor,
+    current_certifier_keys,
+    require_current_keys,
+)
+from hub.disclosure import (
+    CONSENT_COMPONENT,
+    LOG_COMPONENT,
+    STRANGERS_COMPONENT,
+    Disclosure,
+)
+from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
+from hub.disclosure.log import reseal_log
+from hub.disclosure.strangers import reseal_sources
+from hub.disclosure.witness import FILE as WITNESS
+from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
-from hub.machine.raw import OUTPUT_COMPONENT
+from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
+from hub.meters.trust import MeterTrust
 from hub.readings import Readout
+from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
+from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
+from hub.vault.resealing import (
+    DAYS,
+    READINGS,
+    Progress,
+    by_derived_key,
+    finish_rotation,
+    rotate_vault_key,
+)
 from hub.vault.secret_file import read_secret, write_secret
-from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault
+from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
+from protocols.aggregation.revocations import RevocationList, revoked_since
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     SLOT_MINUTES,
     GridError,
+    KeyAnnouncement,
     Series,
     feed_in_of,
     find_zone,
     is_feed_in_pair,
 )
+from protocols.metrology.key_chain import EARLIEST
 from protocols.secure_channel.keys import StaticKeys
 from sml_codec import Obis
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
     DAYS_COMPONENT,
+    ANNOUNCEMENT_COMPONENT,
     CARD,
-    CONSENT_COMPONENT,
     LOG_COMPONENT,
+    COUNTERSIGNED_COMPONENT,
+    CONSENT_COMPONENT,  # after the log that it is compared with
+    STRANGERS_COMPONENT,
     STORE_COMPONENT,
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
     ANSWERS_COMPONENT,
 )
+RESEAL: Final = (reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds)
+"""What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
+SEALED: Final = (
+    READINGS,
+    DAYS,
+    CARD_KEYS,
+    by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
+    by_derived_key(reseal_sources, "known_source"),
+    by_derived_key(reseal_stores, "applet_store", "applet_log"),
+    by_derived_key(reseal_outputs, "applet_output"),
+    by_derived_key(reseal_rounds, "aggregation_round"),
+)
+"""All that is sealed with the vault's key; what is sealed with keys made from it is made again."""
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
@@ -85,6 +136,18 @@ RESIDENT: Final = b"resident/"
 
 class DeviceError(HubError):
     """The hub's folder is not one, or a part of it is not usable."""
+
+
+class RoundsUnderWay(HubError):
+    """The vault's key makes the keys of sums over households that are not over yet."""
+
+    exit_code, status_word = 5, 0x6985
+
+    def __init__(self, until: int) -> None:
+        super().__init__(
+            f"a sum over households is under way until {utc_text(until)}; rotate the vault's key"
+            " then, or say --abandon-rounds"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +256,8 @@ class Device:
         keys = folder / "keys"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_secret(keys / "vault.key", randomness(KEY_SIZE))
-            CertifierKeys.generate(randomness).save(keys / "certifier.key")
+            write_secret(keys / VAULT_KEY, randomness(KEY_SIZE))
+            CertifierKeys.generate(randomness).save(keys / CERTIFIER_KEY)
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
             (folder / "authorities").mkdir(mode=0o700)
@@ -226,9 +289,16 @@ class Device:
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
         except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
-        vault_key = read_secret(folder / "keys" / "vault.key", size=KEY_SIZE)
-        certifier_keys = CertifierKeys.load(folder / "keys" / "certifier.key")
-        database = Database(folder / "hub.db", COMPONENTS)
+        vault_key = current_vault_key(folder / "keys" / VAULT_KEY, folder / "hub.db")
+        witness = folder / "keys" / WITNESS
+        require_sealed(folder / "hub.db", witness)
+        database = Database(folder / "hub.db", COMPONENTS, key=vault_key)
+        try:
+            with database.named_errors():
+                certifier_keys = current_certifier_keys(folder / "keys" / CERTIFIER_KEY, database)
+        except BaseException:
+            database.close()
+            raise
 
         def metered(vault: Vault, register: bytes) -> MeteredRegister:
             channel = Channel(description.meter, register)
@@ -240,6 +310,12 @@ class Device:
             with database.named_errors():
                 vault = Vault(database, vault_key, randomness)
                 registers = {code: metered(vault, code) for code in description.registers}
+
+            def require_current() -> None:
+                vault.require_current()
+                require_current_keys(database, certifier_keys)
+
+            database.require_current = require_current
         except BaseException:
             database.close()
             raise
@@ -257,6 +333,14 @@ class Device:
             database.close()
             raise
         disclosure = Disclosure(database, now)
+        try:
+            with database.named_errors():
+                witnessed = HeadWitness(witness, disclosure.log)
+                witnessed.check(disclosure.check_log)
+        except BaseException:
+            database.close()
+            raise
+        database.after_commit.append(witnessed.follow)
         return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
 
     def close(self) -> None:
@@ -286,13 +370,15 @@ class Device:
         runtime = MachineRuntime(machine, self, self.vendors())
         self._runtimes.append(runtime)
         make = Card if Card.exists(self.database) else partial(Card.create, keys=self.issuer_keys())
-        return make(
+        card = make(
             self.database,
             storage_key=self._vault_key,
             random=self.randomness,
             runtime=runtime,
             profile=profile,
         )
+        card.hub_keys = self
+        return card
 
     @property
     def main(self) -> MeteredRegister:
@@ -323,10 +409,12 @@ class Device:
     def certify(self, progress: Callable[[date], None] | None = None) -> int:
         """Certify every day that is over, of each register; return how many days got new ones.
 
+        Days after the end of the meter's certificate are set aside: they stay uncertified.
         Raises as `MeteredRegister.certify` does.
         """
+        end = self.certified_no_further()
         with self.database.transaction():
-            return max([register.certify(progress) for register in self.registers.values()])
+            return max([register.certify(progress, end) for register in self.registers.values()])
 
     def tick(self, card: Card) -> int:
         """Let raw applets do what is due; return how many outputs were released.
@@ -348,6 +436,83 @@ class Device:
         return keys
 
     @property
+    def vault_fingerprint(self) -> str:
+        """By what people tell the vault's keys apart."""
+        return fingerprint(self._vault_key)
+
+    def has_current_keys(self) -> bool:
+        """Tell whether no key was replaced since this device was opened."""
+        try:
+            self.database.require_current()
+        except KeyReplaced:
+            return False
+        return True
+
+    def rotate_vault_key(
+        self,
+        progress: Progress = lambda done, total: None,
+        *,
+        abandon_rounds: bool = False,
+    ) -> str:
+        """Seal everything with a new vault key; return the fingerprint of the key.
+
+        This device has the old key, and writes nothing more: open the hub again. Within a
+        transaction of the caller's, the new key is in force once that commits. Raises
+        `RoundsUnderWay` unless `abandon_rounds`, `VaultTampered` where a row was changed.
+        """
+        path = self.folder / "keys" / VAULT_KEY
+        with self.database.transaction():
+            until = RoundRecord(self.database).under_way(self.now())
+            if until is not None and not abandon_rounds:
+                raise RoundsUnderWay(until)
+            key = self.randomness(KEY_SIZE)
+            facts = {"key": "vault", "fingerprint": fingerprint(key)}
+            self.disclosure.log.append(self.now(), "new key", facts)
+            rotate_vault_key(
+                self.database, path, self._vault_key, key, self.randomness, SEALED, progress
+            )
+        if not self.database.connection.in_transaction:
+            finish_rotation(self.database, path)
+        return fingerprint(key)
+
+    def rotate_certifier_key(self) -> KeyAnnouncement:
+        """Certify the days that are over, then give the certifier a new key; return what says so.
+
+        The new key signs from the first day that is not certified yet. The old one is in no file
+        any more. As for the vault, this device writes nothing more. Raises `DeviceError` where the
+        key is revoked, or the registers are certified up to different days.
+        """
+        path, keys = self.folder / "keys" / CERTIFIER_KEY, self.main.certifier.keys
+        if revoked_since(keys.signing_public_key, self.revocations()) is not None:
+            raise DeviceError("the certifier's key is revoked; nobody believes what it announces")
+        with self.database.transaction():
+            self.certify()
+            latest = {
+                None if (span := register.journal.span()) is None else span[1]
+                for register in self.registers.values()
+            }
+            if len(latest) > 1:
+                raise DeviceError(
+                    "the registers are certified up to different days; a new key would leave"
+                    " days that none may sign"
+                )
+            last = latest.pop()
+            first_day = EARLIEST if last is None else last + timedelta(days=1)
+            announcement = announce_successor(
+                self.database, path, keys, self.description.meter, first_day, self.randomness
+            )
+            facts = {
+                "key": "certifier",
+                "from": first_day.isoformat(),
+                "old": announcement.old,
+                "new": announcement.new,
+            }
+            self.disclosure.log.append(self.now(), "new key", facts)
+        if not self.database.connection.in_transaction:
+            put_in_force(path)
+        return announcement
+
+    @property
     def aggregation_secret(self) -> bytes:
         """What the keys of aggregation rounds are derived from: 32 bytes."""
         return hmac.digest(self._vault_key, AGGREGATION, "sha256")
@@ -359,6 +524,22 @@ class Device:
         """
         paths = sorted((self.folder / "authorities").glob("*.pem"))
         return tuple(_public_key(path).public_bytes_raw() for path in paths)
+
+    @property
+    def meter_trust(self) -> MeterTrust:
+        """What the authorities have said of meters."""
+        return MeterTrust(self.folder / "authorities", self.authorities())
+
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """Return the authorities' lists of meters that count no more."""
+        return self.meter_trust.revocations()
+
+    def certified_no_further(self) -> int | None:
+        """Return the moment from which days are not certified any more; None: there is none.
+
+        It is the end of the meter's certificate, or its revocation, whichever comes first.
+        """
+        return self.meter_trust.end_for(self.main.certifier.keys.signing_public_key)
 
     def issuer_keys(self) -> StaticKeys:
         """Return the issuer security domain's key set."""

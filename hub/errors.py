@@ -16,6 +16,7 @@ HubError
     DatabaseBusy              another process holds the database and does not let go
     NotAHubDatabase           the file is none of the hub's
     SchemaTooNew              a later version of the hub has written it
+    TransactionUndone         the disk is full; all that was being written was taken back
   DeviceError                 the hub's folder is not one, or a part of it is not usable
   ForeignDays                 days were signed with another key than the certifier's
   InspectionError             there is nothing to inspect, or it cannot be read
@@ -29,11 +30,14 @@ HubError
     ContractBroken            a component does not fit the platform's contract
     ManifestError             a manifest says something it may not
     RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
+  MeterTrustError             a meter certificate or a list of revocations is not one to go by
   PackageError                a file is not a CAP file with a bundle for this machine
   PeriodIncomplete            days of a period are not certified yet
   ReaderError                 the virtual reader cannot be reached
   ReleaseRefused              a release would break a rule
   ReplayError                 a file of readings cannot be replayed
+  RoundsUnderWay              sums are not over whose keys a new vault key would change
+  SealBroken                  what lies sealed is not what was written
   SecretFileError             a key file is missing, or not a secret
   SimulationUnavailable       there is nothing to simulate a household with
   SmlIntakeError              a telegram is not of the meter that the hub is for
@@ -42,6 +46,7 @@ HubError
   VaultError                  the sealed readings cannot be used
     DayAlreadyJournalled      a day is certified once
     ReadingRefused            a reading does not follow the one before it
+    KeyReplaced               another process has given the hub a new key
     VaultTampered             what is sealed is not what was written
   WorkInProgress              a proof is being made; the question is to be asked again
   ApiRefused                  the programming interface answers no request like this

@@ -20,7 +20,8 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.card.entries import Privilege
+from hub.card.entries import Kind, Privilege
+from hub.card.line import Line
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
@@ -31,7 +32,7 @@ from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.errors import BundleError
 from hub.machine.manifest import Manifest
 from protocols.canonical.signing import key_id_of
-from protocols.enrolment import Enrolment
+from protocols.enrolment import Enrolment, following_version
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
@@ -172,18 +173,53 @@ class Installer:
             raise InstallationError(f"the card refused: {refused}") from None
         with self.device.database.transaction():
             self.consent(package.bundle)
-        description = self.device.description
+        return self._enrolment(manifest.aid, CHANNEL_KEY_VERSION, keys)
+
+    def rotate_channel(self, applet: bytes) -> Enrolment:
+        """Give an applet's channel new keys; return what its recipient needs from now on.
+
+        The old keys open nothing more, and attempts are counted anew. Raises `InstallationError`
+        where there is no such applet, or its domain has no keys of its own.
+        """
+        self._must_have(applet)
+        card, domain = self.card, _named(applet, DOMAIN)
+        # Not by PUT KEY: the resident may do so, too, when attempts at the reader are used up.
+        with card.turn(), self.device.database.transaction():
+            old = card.keys.find_set(domain, 0)
+            if old is None:
+                raise InstallationError(f"applet {applet.hex().upper()} has no channel of its own")
+            version = following_version(old.version)
+            keys = static_keys(self.device.randomness(3 * CHANNEL_KEY_SIZE))
+            card.keys.put_static(domain, version, keys)
+            card.keys.remove(domain, version=old.version)
+            facts = {"key": "channel", "applet": applet, "version": version}
+            self.device.disclosure.log.append(self.device.now(), "new key", facts)
+        return self._enrolment(applet, version, keys)
+
+    def channel_versions(self) -> dict[bytes, int]:
+        """Return the version of each applet's channel keys, by AID."""
+        versions = {}
+        for entry in self.card.entries():
+            if entry.kind is Kind.APPLICATION and len(entry.aid) <= LONGEST_AID:
+                found = self.card.keys.find_set(_named(entry.aid, DOMAIN), 0)
+                if found is not None:
+                    versions[entry.aid] = found.version
+        return versions
+
+    def _enrolment(self, applet: bytes, version: int, keys: StaticKeys) -> Enrolment:
+        description, certifier = self.device.description, self.device.main.certifier.keys
         return Enrolment(
             meter=description.meter,
             register=description.register,
             zone=description.zone,
             slot_minutes=description.slot_minutes,
-            certifier=self.device.main.certifier.keys.public_key.public_bytes_raw(),
-            applet=manifest.aid,
-            security_domain=_named(manifest.aid, DOMAIN),
-            key_version=CHANNEL_KEY_VERSION,
+            certifier=certifier.public_key.public_bytes_raw(),
+            applet=applet,
+            security_domain=_named(applet, DOMAIN),
+            key_version=version,
             keys=keys,
             feed_in_register=description.feed_in_register,
+            announcements=certifier.announcements,
         )
 
     def consent(self, bundle: Bundle) -> list[Consent]:
@@ -244,7 +280,7 @@ class Installer:
         manager.extradite(aid, domain)
 
     def _manager(self, domain: bytes) -> CardManager:
-        client = CardClient(self.card.connect().transmit)
+        client = CardClient(self.card.connect(Line.HOME).transmit)
         client.select(domain)
         try:
             client.open_scp03(

@@ -61,8 +61,12 @@ class MeteredRegister:
         """The length of a slot."""
         return self.certifier.series.slot_minutes
 
-    def certify(self, progress: Callable[[date], None] | None = None) -> int:
+    def certify(
+        self, progress: Callable[[date], None] | None = None, no_further: int | None = None
+    ) -> int:
         """Certify every day that has ended and is not certified yet; return how many.
+
+        A day that reaches beyond `no_further`, and all after it, are left as they are.
 
         A day has ended when there is a reading at or after its end. The first day is the one in
         which the readings begin. Raises `ForeignDays` before it signs anything after another's day.
@@ -71,6 +75,8 @@ class MeteredRegister:
         latest = self.check_key()
         previous = None if latest is None else _certification(latest)
         for grid in self._ended_days(previous):
+            if no_further is not None and grid.end > no_further:
+                break  # nobody vouches for the meter any more
             readings = list(self.vault.between(self.channel, grid.begin, grid.end))
             previous = self.certifier.certify(grid.day, readings, previous)
             self.journal.append(
@@ -88,10 +94,15 @@ class MeteredRegister:
         """Return the last certified day; raise `ForeignDays` if another key has signed it."""
         latest = self.journal.latest()
         if latest is not None:
+            keys = self.certifier.keys
             try:
-                CertifiedDay.decode(latest.certified).verify(self.certifier.keys.public_key)
+                day = CertifiedDay.decode(latest.certified)
+                day.verify(keys.public_key)
             except MetrologyError as error:
                 raise ForeignDays(f"not the certifier's key, or not its day: {error}") from None
+            if day.announcements != keys.announcements[: len(day.announcements)]:
+                # An old copy of the key file: what it would sign, no recipient takes.
+                raise ForeignDays("the days were signed with a later key than the certifier's")
         return latest
 
     def certifications(self, period: Period) -> list[Certification]:

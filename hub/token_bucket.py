@@ -26,6 +26,11 @@ class TokenBucket:
         self._level -= amount * MINUTE
 
     @property
+    def is_full(self) -> bool:
+        """Whether a new one would be just like it."""
+        return self._level >= self._full
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is left, or something is owed."""
         return self._level <= 0

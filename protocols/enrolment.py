@@ -8,7 +8,9 @@ certifier's public key, which tells the recipient whose signatures to believe. J
      "feed_in_register": hex, "slot_minutes": 15, "certifier": hex (Ed25519), "applet": hex (AID),
      "security_domain": hex (AID), "keys": {"version": 48, "enc": hex, "mac": hex, "dek": hex}}
 
-A hub without an export register has no member "feed_in_register".
+A hub without an export register has no member "feed_in_register". One whose certifier has had other
+keys names the first as "certifier", and has "announcements": hex of the chain that leads to the one
+of now (`protocols.metrology.key_chain`).
 
 Errors: EnrolmentError
 """
@@ -18,6 +20,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from protocols.metrology.key_chain import (
+    ChainRefused,
+    KeyAnnouncement,
+    KeyChain,
+    MalformedAnnouncement,
+    decode_announcements,
+    encode_announcements,
+)
 from protocols.metrology.registers import is_feed_in_pair
 from protocols.secure_channel.keys import StaticKeys
 
@@ -38,6 +48,7 @@ _MEMBERS: Final = frozenset(
     }
 )
 _FEED_IN: Final = "feed_in_register"
+_ANNOUNCEMENTS: Final = "announcements"
 
 
 class EnrolmentError(Exception):
@@ -53,13 +64,15 @@ class Enrolment:
     zone: str
     slot_minutes: int
     certifier: bytes
-    """The certifier's Ed25519 public key, 32 bytes."""
+    """The certifier's first Ed25519 public key, 32 bytes."""
     applet: bytes
     security_domain: bytes
     key_version: int
     keys: StaticKeys
     feed_in_register: bytes | None = None
     """The meter's export register, if the hub certifies one."""
+    announcements: tuple[KeyAnnouncement, ...] = ()
+    """Of the certifier's later keys."""
 
     def __post_init__(self) -> None:
         sizes = (
@@ -75,6 +88,10 @@ class Enrolment:
         fed_in = self.feed_in_register
         if fed_in is not None and not is_feed_in_pair(self.register, fed_in):
             raise EnrolmentError(f"{_FEED_IN}: not of what the register's meter feeds in")
+        try:
+            KeyChain(self.meter, self.certifier, self.announcements)
+        except ChainRefused as error:
+            raise EnrolmentError(f"{_ANNOUNCEMENTS}: {error}") from None
         if not 1 <= self.key_version <= 0x7F:
             raise EnrolmentError(f"keys.version: {self.key_version} is not 1 to 127")
         if self.slot_minutes not in (5, 15, 30, 60):
@@ -83,6 +100,7 @@ class Enrolment:
     def encode(self) -> bytes:
         """Return the file's bytes; they hold secret keys."""
         fed_in = self.feed_in_register
+        announced = encode_announcements(self.announcements).hex() if self.announcements else None
         members = {
             "format": FORMAT,
             "meter": self.meter.hex(),
@@ -91,6 +109,7 @@ class Enrolment:
             "zone": self.zone,
             "slot_minutes": self.slot_minutes,
             "certifier": self.certifier.hex(),
+            **({} if announced is None else {_ANNOUNCEMENTS: announced}),
             "applet": self.applet.hex(),
             "security_domain": self.security_domain.hex(),
             "keys": {
@@ -116,7 +135,7 @@ class Enrolment:
             raise EnrolmentError("not JSON") from None
         if not isinstance(members, dict) or members.get("format") != FORMAT:
             raise EnrolmentError(f"not a {FORMAT!r} file")
-        _only(members, _MEMBERS | ({_FEED_IN} & members.keys()), "")
+        _only(members, _MEMBERS | ({_FEED_IN, _ANNOUNCEMENTS} & members.keys()), "")
         keys = _take(members, "keys", dict)
         _only(keys, frozenset({"version", "enc", "mac", "dek"}), "keys.")
         enc, mac, dek = (_bytes(keys, name, "keys.") for name in ("enc", "mac", "dek"))
@@ -133,7 +152,28 @@ class Enrolment:
             key_version=_take(keys, "version", int, "keys."),
             keys=StaticKeys(enc, mac, dek),
             feed_in_register=_bytes(members, _FEED_IN) if _FEED_IN in members else None,
+            announcements=_announcements(members),
         )
+
+
+def following_version(version: int) -> int:
+    """Return the version of the key set that takes the place of this one: 30 to 3F in turn.
+
+    Another one each time, so that both ends can tell which of the two sets is in force.
+    """
+    return 0x30 | (version + 1) & 0x0F
+
+
+def _announcements(members: dict[str, Any]) -> tuple[KeyAnnouncement, ...]:
+    if _ANNOUNCEMENTS not in members:
+        return ()
+    try:
+        announcements = decode_announcements(_bytes(members, _ANNOUNCEMENTS))
+    except MalformedAnnouncement as error:
+        raise EnrolmentError(f"{_ANNOUNCEMENTS}: {error}") from None
+    if not announcements:
+        raise EnrolmentError(f"{_ANNOUNCEMENTS}: there are none")
+    return announcements
 
 
 def _only(members: dict[str, Any], known: frozenset[str], place: str) -> None:

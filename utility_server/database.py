@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
@@ -89,12 +89,40 @@ chain_table: Final = declare(
 )
 """The certified days that bills were verified with, since version 3."""
 
+announcement_table: Final = declare(
+    _metadata,
+    "key_announcement",
+    {"meter": LargeBinary, "place": Integer},
+    {"encoded": LargeBinary},
+)
+"""The keys that certifiers have announced, since version 4."""
+
+proposal_table: Final = declare(
+    _metadata,
+    "enrolment_proposal",
+    {"meter": LargeBinary, "applet": LargeBinary},
+    {"sealed": LargeBinary},
+)
+"""Enrolments with new channel keys that a hub may have by now or not, since version 4."""
+log_head_table: Final = declare(
+    _metadata,
+    "hub_log_head",
+    {"meter": LargeBinary},
+    {"length": BigInteger, "digest": LargeBinary, "time": BigInteger},
+)
+"""The newest head of each hub's disclosure log that was seen, since version 4."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
-    if connection.execute(select(schema_table.c.version)).scalar_one() < 2:
+    version = connection.execute(select(schema_table.c.version)).scalar_one()
+    if version < 2:
         _know_several_applets(connection)
-    chain_table.create(connection)
+    if version < 3:
+        chain_table.create(connection, checkfirst=True)
+    announcement_table.create(connection, checkfirst=True)
+    proposal_table.create(connection, checkfirst=True)
+    log_head_table.create(connection, checkfirst=True)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

@@ -9,6 +9,7 @@ UtilityError
   HeadEndError         the hub could not be asked
     HubRefused         the hub's applet answered with a status word
     ChannelBroken      what came over the channel is not what the hub's applet sent
+    HubPutBack         the hub's disclosure log does not go on from where it was
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
   SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
@@ -75,6 +76,18 @@ class ChannelBroken(HeadEndError):
     """The secure channel refused what came: altered, replayed, or of another hub's keys."""
 
     exit_code = 3
+
+
+class HubPutBack(HeadEndError):
+    """The hub's log is shorter than it was, or another: it was put back to an older state."""
+
+    exit_code = 3
+
+    def __init__(self, meter: bytes, reason: str) -> None:
+        super().__init__(
+            f"meter {meter.hex()}: {reason}. Ask the resident; if that is as it should be, accept"
+            f" the log as it is with `meterlet utility accept-log --meter {meter.hex()}`"
+        )
 
 
 class VerificationFailed(UtilityError):

@@ -7,6 +7,10 @@ Each conversation selects the applet, opens a fresh secure channel with the cust
 one command and closes. A hub that is still working on a proof answers 9300: the same command is
 sent again, byte for byte, after waits that double, until `patience_seconds` are over. Nothing else
 is retried.
+
+Before the command the hub shows that its disclosure log goes on from the head that was kept; a hub
+that was put back to an older state is asked nothing. After it, the hub shows the new head, which is
+kept, and gets it back signed (`protocols.log_head`).
 """
 
 import socket
@@ -14,15 +18,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from protocols.enrolment import Enrolment
-from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.apdu import MAX_LE, CommandApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
 from protocols.iso7816.errors import WireError
+from protocols.log_head import (
+    CLA as LOG_CLA,
+)
+from protocols.log_head import (
+    INS as LOG_INS,
+)
+from protocols.log_head import (
+    LENGTH_SIZE,
+    P1_KEEP,
+    P1_SHOW,
+    Countersigned,
+    LogHead,
+    LogHeadError,
+    ShownHead,
+)
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
-from utility_server.errors import ChannelBroken, HeadEndError, HubRefused
+from protocols.secure_channel.put_key import put_static_keys
+from utility_server.errors import ChannelBroken, HeadEndError, HubPutBack, HubRefused
 
 HOST_CHALLENGE_SIZE: Final = 8
 BUSY: Final = 0x9300
@@ -77,6 +97,16 @@ class Traffic:
     received: int = 0
 
 
+class HeadKeeper(Protocol):
+    """Keeps how far each hub's disclosure log has come."""
+
+    def find(self, meter: bytes) -> LogHead | None:
+        """Return the newest head of a meter's hub, None where none was kept."""
+
+    def keep(self, meter: bytes, head: LogHead) -> Countersigned:
+        """Keep a newer head and return it signed."""
+
+
 @dataclass(slots=True)
 class HeadEnd:
     """Asks hubs on behalf of one recipient."""
@@ -88,13 +118,16 @@ class HeadEnd:
     """How long a hub may work on one answer."""
     traffic: Traffic = field(default_factory=Traffic)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    heads: HeadKeeper | None = None
+    """Without one, as for a concentrator that has no keys, no hub's log is looked at."""
 
     def ask(self, address: Address, enrolment: Enrolment, command: CommandApdu) -> bytes:
         """Return what the applet answers; raise `HubRefused` for any other status than 9000.
 
         Waits for a hub that is busy, `patience_seconds` at most. Raises `HeadEndError` where the
         hub cannot be reached, `ChannelBroken` where it is not the customer's or somebody has
-        altered what came.
+        altered what came, `HubPutBack` where its disclosure log does not go on from the kept head;
+        then the answer, if there was one, is not returned.
         """
         wait, left = FIRST_WAIT_SECONDS, self.patience_seconds
         while True:
@@ -113,12 +146,17 @@ class HeadEnd:
             client = CardClient(transmit)
             try:
                 client.select(enrolment.applet)
-                client.open_scp03(
-                    enrolment.keys,
-                    self.randomness(HOST_CHALLENGE_SIZE),
-                    key_version=enrolment.key_version,
-                )
+                self._open(client, enrolment)
+                kept = None if self.heads is None else self.heads.find(enrolment.meter)
+                if kept is not None:
+                    kept = self._follow(client, enrolment.meter, kept)
                 response = client.send(command)
+                if self.heads is not None:
+                    head = self._follow(client, enrolment.meter, kept)
+                    if head is not None:
+                        client.send(
+                            log_command(P1_KEEP, self.heads.keep(enrolment.meter, head).encode())
+                        )
             except CardRefused as refused:
                 raise _refused(refused.sw) from None
             except RemoteChannelError as error:
@@ -128,6 +166,65 @@ class HeadEnd:
         if not response.is_success:
             raise _refused(response.sw)
         return response.data
+
+    def replace_keys(self, address: Address, current: Enrolment, proposed: Enrolment) -> None:
+        """Give the applet's channel new keys, by PUT KEY to its security domain.
+
+        Nothing is sent if the hub has them already, from an attempt whose answer was lost. Raises
+        as `ask`, and `HubRefused` where neither keys open the channel.
+        """
+        with self._connection(address) as transmit:
+            client = CardClient(transmit)
+            try:
+                client.select(current.security_domain)
+                try:
+                    self._open(client, proposed)
+                except (CardRefused, ChannelBroken):
+                    client.select(current.security_domain)
+                    self._open(client, current)
+                    put_static_keys(
+                        client, proposed.key_version, proposed.keys, replaces=current.key_version
+                    )
+            except CardRefused as refused:
+                raise _refused(refused.sw) from None
+            except RemoteChannelError as error:
+                raise ChannelBroken(f"channel: {error}") from None
+            except WireError as error:
+                raise HeadEndError(f"{address}: {error}") from None
+
+    def _open(self, client: CardClient, enrolment: Enrolment) -> None:
+        challenge = self.randomness(HOST_CHALLENGE_SIZE)
+        try:
+            client.open_scp03(enrolment.keys, challenge, key_version=enrolment.key_version)
+        except RemoteChannelError as error:
+            # A hub answers as if to wrong keys where it has not the applet: it tells no stranger.
+            reason = f"channel: {error}; or the applet is not on this hub any more"
+            raise ChannelBroken(reason) from None
+
+    def _follow(self, client: CardClient, meter: bytes, kept: LogHead | None) -> LogHead | None:
+        """Return the hub's head, which follows the kept one; raise `HubPutBack` otherwise.
+
+        None for a hub of release 0.1, which shows none.
+        """
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            known = b"" if kept is None else kept.length.to_bytes(LENGTH_SIZE, "big")
+            response = client.send(log_command(P1_SHOW, known))
+            try:
+                if not response.is_success and kept is None:
+                    return None
+                if not response.is_success:
+                    raise LogHeadError("the hub does not show its log, as it did before")
+                shown = ShownHead.decode(response.data)
+                if kept is None:
+                    return shown.head
+                kept = shown.after(kept)
+            except LogHeadError as error:
+                raise HubPutBack(meter, str(error)) from None
+            if kept.length == shown.head.length:
+                return kept
+            if time.monotonic() >= deadline:  # a log without end must not hold us for ever
+                raise TimeoutError("timed out")
 
     def relay(self, address: Address, applet: bytes, command: CommandApdu) -> bytes:
         """Return what an applet answers to a command that protects itself: no channel, no keys.
@@ -191,6 +288,11 @@ class _Line:
         if len(answers) > 1:
             raise HeadEndError(f"{self.address}: more answers than questions")
         return answers[0]
+
+
+def log_command(p1: int, data: bytes) -> CommandApdu:
+    """Return a command about the log, to the platform."""
+    return CommandApdu(LOG_CLA, LOG_INS, p1, 0, data, le=MAX_LE, extended=True)
 
 
 def _refused(status_word: int) -> HubRefused:

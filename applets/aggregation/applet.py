@@ -11,15 +11,18 @@ from typing import Final
 
 from applets.aggregation.messages import (
     CLA,
+    ROUND_NONCE_SIZE,
     Instruction,
     MessageRefused,
     StepAnswer,
     StepRequest,
+    called_for,
 )
 from applets.sdk import Applet, AppletError, Command, Response, StatusWord, instruction
 
 OPERATOR_KEY: Final = b"resident/operator-key"
 KEY_SIZE: Final = 32
+SIGNATURE_SIZE: Final = 64
 
 
 class AggregationApplet(Applet):
@@ -49,7 +52,7 @@ class AggregationApplet(Applet):
         rounds = self.platform.aggregation
         match step:
             case Instruction.TELL_KEYS:
-                return rounds.tell_keys(parts[0])
+                return rounds.tell_keys(self._called(parts[0]))
             case Instruction.CONTRIBUTE:
                 return rounds.contribute(self._operator(), parts[0])
             case Instruction.AGREE:
@@ -60,6 +63,16 @@ class AggregationApplet(Applet):
                 return rounds.show_points(parts[0])
             case Instruction.SHOW_KEY:
                 return rounds.show_key(parts[0], parts[1])
+
+    def _called(self, call: bytes) -> bytes:
+        """Return a round's nonce that the operator has signed: nobody else is told keys."""
+        if len(call) != ROUND_NONCE_SIZE + SIGNATURE_SIZE:
+            raise AppletError(StatusWord.WRONG_DATA, "a call is a nonce and a signature")
+        nonce, signature = call[:ROUND_NONCE_SIZE], call[ROUND_NONCE_SIZE:]
+        verify = self.platform.signatures.verify_ed25519
+        if not verify(self._operator(), called_for(nonce), signature):
+            raise AppletError(StatusWord.CONDITIONS_NOT_SATISFIED, "the operator has not called")
+        return nonce
 
     def _operator(self) -> bytes:
         key = self.platform.store.get(OPERATOR_KEY)

@@ -2,7 +2,8 @@
 """The aggregation applet's messages, in SML.
 
     command       CLA INS   parts of the request               the answer
-    TELL_KEYS     80  30    nonce of the round                 member keys
+    TELL_KEYS     80  30    nonce of the round, and the        member keys
+                            operator's signature on it
     CONTRIBUTE    80  32    announced round                    contribution
     AGREE         80  34    contributors                       agreement
     OPEN          80  36    contributors, all agreements'      opening
@@ -48,6 +49,8 @@ from sml_codec import (
 )
 
 CLA: Final = 0x80
+ROUND_NONCE_SIZE: Final = 32
+_CALL: Final = b"meterlet call for keys of a round 1"
 NONCE_SIZE: Final = 16
 PART: Final = Obis(bytes.fromhex("81814d020000"))
 """129-129:77.2.0*0: group A and B from the manufacturers' range, as are all here."""
@@ -78,6 +81,11 @@ PARTS: Final[Mapping[Instruction, int]] = {
 
 class MessageRefused(Exception):
     """Bytes are not the message they should be."""
+
+
+def called_for(nonce: bytes) -> bytes:
+    """Return what the operator signs to call for the keys of the round of this nonce."""
+    return _CALL + nonce
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ certifiers signed, whoever relayed, multiplied or decrypted it. It shows no hous
 sums over the group, and every other number was uniform.
 """
 
-from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
+from applets.aggregation.messages import ROUND_NONCE_SIZE, Instruction, StepAnswer, StepRequest
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
 
@@ -38,8 +38,14 @@ def member_of(certificate: MeterCertificate, request: StepRequest, data: bytes) 
     """
     assert request.step is Instruction.TELL_KEYS
     keys = MemberKeys.decode(content_of(request, data))
-    if keys.meter != certificate.meter or (keys.nonce,) != request.parts:
+    if keys.meter != certificate.meter or keys.nonce != called_nonce(request):
         raise AnswerRefused("the keys are of another meter, or for another round")
     if not keys.is_by(certificate.certifier):
         raise AnswerRefused("the certifier has not signed the keys")
     return RosterMember(certificate, keys)
+
+
+def called_nonce(request: StepRequest) -> bytes:
+    """Return the nonce of the round that a request calls for keys of."""
+    (call,) = request.parts
+    return call[:ROUND_NONCE_SIZE]

@@ -5,7 +5,8 @@ An `AskingApplet`, installed with the supplier's key: the document is a tariff. 
 asks the calendar which slots the period has, and works out how the total follows from what was used
 in them. It asks the platform for that one number, rounded, and is told nothing else. Where the
 tariff credits feed-in the number is of both registers; a hub that has no export register answers
-6A81. It also keeps for the resident every invoice it was handed.
+6A81. It also keeps for the resident every invoice it was handed, and every limit of unattributed
+energy that it was asked with (`unattributed`).
 """
 
 from hashlib import sha256
@@ -14,9 +15,21 @@ from typing import Final
 from applets.billing.charges import plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion
 from applets.common.asking import IMPORT_CODE, IMPORT_REGISTER, AskingApplet
-from applets.common.questions import About
+from applets.common.questions import About, MessageRefused
+from applets.common.unattributed import (
+    UnattributedAnswer,
+    UnattributedLimit,
+    UnattributedQuestion,
+)
 from applets.sdk import AppletError, Refusal, Refused, Response, Slots, StatusWord
-from tariffs import Register, Tariff, billed_registers, combine_states
+from tariffs import (
+    Register,
+    SignatureRefused,
+    Tariff,
+    TariffError,
+    billed_registers,
+    combine_states,
+)
 
 CODES: Final = {
     Register.IMPORT: IMPORT_CODE,
@@ -24,6 +37,7 @@ CODES: Final = {
 }
 REGISTERS: Final = {Register.IMPORT: IMPORT_REGISTER, Register.EXPORT: "1-0:2.8.0*255"}
 MOST_INVOICE_BYTES: Final = 4096
+LIMITS: Final = b"resident/limit/"
 
 
 class BillingApplet(AskingApplet[Tariff]):
@@ -60,6 +74,22 @@ class BillingApplet(AskingApplet[Tariff]):
                 for place, code in enumerate(codes)
             },
         ).encode()
+
+    def bound(self, data: bytes) -> Response:
+        """Show that unattributed energy is within the supplier's limit, or open it."""
+        try:
+            question = UnattributedQuestion.decode(data)
+            limit = UnattributedLimit.decode(self.signed(question.document, question.content_type))
+            # Before anything is told: it is taken back if that is refused.
+            self.platform.store.put(LIMITS + limit.digest, question.document)
+        except (MessageRefused, SignatureRefused, TariffError) as error:
+            raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
+        about = question.about
+        shown = self.platform.statements.bound_unattributed(
+            IMPORT_REGISTER, about.begin, about.end, limit.limit_wh, limit.digest + about.nonce
+        )
+        answer = UnattributedAnswer(about, shown.proof, limit.digest, shown.certified_days)
+        return Response(answer.encode())
 
     def _slots(self, register: Register, begin: int, end: int) -> Slots:
         try:

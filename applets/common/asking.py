@@ -72,6 +72,10 @@ class AskingApplet(Applet, Generic[DocumentT]):
         """Take what is delivered to the resident; most applets take nothing."""
         raise AppletError(StatusWord.INSTRUCTION_NOT_SUPPORTED)
 
+    def bound(self, data: bytes) -> Response:
+        """Answer whether energy is within a limit; most applets are asked no such thing."""
+        raise AppletError(StatusWord.INSTRUCTION_NOT_SUPPORTED)
+
     def install(self, parameters: bytes) -> None:
         """Keep the recipient's public key; whose documents else should be believed?"""
         if len(parameters) != KEY_SIZE:
@@ -87,19 +91,22 @@ class AskingApplet(Applet, Generic[DocumentT]):
                 return Response(self._ask(command.data))
             case Instruction.DELIVER:
                 return self.deliver(command.data)
+            case Instruction.BOUND:
+                return self.bound(command.data)
 
     def _ask(self, data: bytes) -> bytes:
         try:
             question = self.question.decode(data)
-            document = self.decode(self._signed(question.document))
+            document = self.decode(self.signed(question.document, question.content_type))
             # Before anything is told: it is taken back if that is refused.
             self.platform.store.put(self.documents + document.digest, question.document)
             return self.answer(question.about, document)
         except (MessageRefused, SignatureRefused, self.malformed) as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
 
-    def _signed(self, document: bytes) -> bytes:
-        parts = split_signed(document, self.question.content_type)
+    def signed(self, document: bytes, content_type: str) -> bytes:
+        """Return what the recipient signed as this; raise `SignatureRefused` if it did not."""
+        parts = split_signed(document, content_type)
         key = self.platform.store.get(self.signer_key)
         if key is None or not self.platform.signatures.verify_ed25519(
             key, parts.to_be_signed, parts.signature

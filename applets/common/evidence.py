@@ -27,6 +27,7 @@ from protocols.metrology import (
     Series,
     verify_days,
 )
+from protocols.metrology.unattributed import verify_unattributed
 from protocols.proofs import (
     Malformed,
     NumbersContext,
@@ -154,6 +155,16 @@ class ProofContext:
         with self._refusals():
             values, _ = verify_numbers(context, sources, numbers, proof, name)
         return values
+
+    def unattributed(
+        self, series: Series, certified: CertifiedPeriod, limit_wh: int, proof: bytes
+    ) -> int | None:
+        """Return the unattributed energy that is opened, None where it is shown to be within.
+
+        Raises `AnswerRefused` where neither is shown.
+        """
+        with self._refusals():
+            return verify_unattributed(self._context(series), certified, limit_wh, proof)
 
     def sum_version_1(
         self, series: Series, certified: CertifiedPeriod, weights: Sequence[int], proof: bytes

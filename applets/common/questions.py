@@ -4,6 +4,7 @@
     command    CLA INS   data                                     answer
     ASK        80  10    SML file: Open, GetProfileList.Req, Close    SML file with the answer
     DELIVER    80  12    a document for the resident; billing only    nothing
+    BOUND      80  14    SML file, as ASK; billing only           SML file with the answer
 
 A question is a file of Open, GetProfileList.Req and Close: its period is begin and end time, the
 path of its parameter tree says what is asked, `dasDetails` is one node with a document. The file id
@@ -54,6 +55,7 @@ class Instruction(enum.IntEnum):
 
     ASK = 0x10
     DELIVER = 0x12
+    BOUND = 0x14
 
 
 class MessageRefused(Exception):

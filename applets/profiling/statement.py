@@ -16,7 +16,7 @@ Errors: AnswerRefused
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -45,7 +45,7 @@ from applets.profiling.version1 import (
     decode_any_answer,
 )
 from protocols.amounts import Total
-from protocols.metrology import Period, Series, SlotState
+from protocols.metrology import CertifiedDay, Period, Series, SlotState
 
 RECIPIENT: Final = "grid"
 PURPOSE: Final = "profiling"
@@ -63,6 +63,8 @@ class ProfiledPeriod:
     """How many single readings were told."""
     slots: int
     missing: int
+    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
+    """The certified days, in order."""
 
 
 def check_profile(
@@ -120,7 +122,7 @@ def check_profile(
             readings = len(known)
             scores = scores_of_sample(request.profiles, list(known), list(known.values()))
             best = _highest(scores)
-    return ProfiledPeriod(best, scores, readings, len(starts), sum(missing))
+    return ProfiledPeriod(best, scores, readings, len(starts), sum(missing), certified.days)
 
 
 def scores_of_sample(

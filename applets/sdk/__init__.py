@@ -10,6 +10,7 @@ from applets.sdk.applet import Applet
 from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
 from protocols.platform.services import (
     Aggregation,
+    BoundedEnergy,
     Calendar,
     Clock,
     Grid,
@@ -32,6 +33,7 @@ __all__ = [
     "Aggregation",
     "Applet",
     "AppletError",
+    "BoundedEnergy",
     "Calendar",
     "Clock",
     "Command",

@@ -27,6 +27,7 @@ from protocols.amounts import AmountsMalformed, Total, decode_amounts, decode_nu
 from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
 from protocols.platform.services import (
     MAX_PEER_MESSAGE,
+    BoundedEnergy,
     Grid,
     OpenedAmounts,
     OpenedNumbers,
@@ -105,6 +106,7 @@ class FakePlatform:
     store_bytes: int = 65_536
     released_amounts: list[OpenedAmounts] = field(default_factory=list)
     released_numbers: list[OpenedNumbers] = field(default_factory=list)
+    bounded_energy: list[BoundedEnergy] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
     output_sizes: Mapping[str, int] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -248,6 +250,24 @@ class _FakeStatements(_FakeService):
         )
         opened = OpenedNumbers(values, _hash(b"proof", seed), days)
         fake.released_numbers.append(opened)
+        return opened
+
+    def bound_unattributed(
+        self, register: str, begin: int, end: int, limit_wh: int, context: bytes
+    ) -> BoundedEnergy:
+        fake = self.fake
+        if fake.refuse is not None:
+            raise Refused(fake.refuse)
+        if not fake.may_release:
+            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
+        use = fake.household.between(register, begin, end)
+        pairs = zip(use.watt_hours, use.states, strict=True)
+        unattributed = sum(watt_hours for watt_hours, state in pairs if state == MISSING)
+        values = () if unattributed <= limit_wh else (unattributed,)
+        seed = f"{register} {begin} {end} {limit_wh} {values} ".encode() + context
+        days = tuple(f"day {day}".encode() for day in range((end - begin) // 86_400))
+        opened = BoundedEnergy(values, _hash(b"unattributed", seed), days)
+        fake.bounded_energy.append(opened)
         return opened
 
 

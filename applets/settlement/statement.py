@@ -14,7 +14,7 @@ The checks are those of `applets.common.evidence`, in its order; the document's 
 Errors: AnswerRefused
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -38,7 +38,7 @@ from applets.settlement.version1 import (
     decode_any_answer,
 )
 from protocols.amounts import SlotForm, Sum
-from protocols.metrology import Period, Series, SlotState
+from protocols.metrology import CertifiedDay, Period, Series, SlotState
 from tariffs import PriceIndex
 
 RECIPIENT: Final = "settlement"
@@ -54,6 +54,8 @@ class SettledPeriod:
     slots: int
     missing: tuple[int, ...]
     """The starts of the slots whose use is unknown and not in the value."""
+    certified: tuple[CertifiedDay, ...] = field(default=(), repr=False)
+    """The certified days, in order."""
 
 
 def check_settlement(
@@ -92,4 +94,4 @@ def check_settlement(
         value = pennies * PENNY
     states = zip(starts, certified.states, strict=True)
     missing = tuple(start for start, state in states if state is SlotState.MISSING)
-    return SettledPeriod(value, len(starts), missing)
+    return SettledPeriod(value, len(starts), missing, certified.days)

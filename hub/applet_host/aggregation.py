@@ -2,7 +2,7 @@
 """What the platform does for an applet that takes part in sums over many households.
 
 The applet relays; it decides nothing. Here are checked: that the operator has announced the round,
-that an authority vouches for every member, that the group is as large as manifest and consent say,
+that an authority vouches for every member, that as many as manifest and consent say have readings,
 that no two sums of one time can be subtracted (`protocols.aggregation.rules`), that a round is
 contributed to once, agreed to for one set of contributors, and opened with all their signatures.
 
@@ -13,17 +13,17 @@ told stays on record even if its command fails: by whether it fails, it could te
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from hub.applet_host.aggregation_record import Participation, RoundRecord
+from hub.applet_host.aggregation_record import Participation, RoundRecord, members_digest
 from hub.applet_host.command import CommandStack
 from hub.applet_host.cost import cost_of_contribution, cost_of_days, cost_of_round
 from hub.certifier import Certification
-from hub.disclosure import AggregateRequest, Disclosure, ReleaseRefused, Weights
+from hub.disclosure import AggregateRequest, Disclosure, LogTampered, ReleaseRefused, Weights
 from hub.machine.manifest import AGGREGATE, WEIGHTED, Manifest, StatementGrant
 from hub.machine.meter import WorkMeter
 from hub.metering import MeteredRegister, PeriodIncomplete
@@ -37,6 +37,7 @@ from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import Contribution, Contributors, PairPoints
 from protocols.aggregation.paillier import Encryptor, PaillierPublicKey
+from protocols.aggregation.revocations import RevocationList
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.rules import ReleasedSum, Rules
 from protocols.platform.errors import Refusal, Refused
@@ -68,6 +69,8 @@ class HubAggregation:
     """Of the applets at work: says whether a step stays on record, and has the record."""
     meter: WorkMeter
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    revocations: Callable[[], tuple[RevocationList, ...]] = field(default=tuple, repr=False)
+    """Returns the authorities' lists of meters that count no more."""
 
     def tell_keys(self, nonce: bytes) -> bytes:
         """Return the keys for the round of this nonce, signed by the certifier."""
@@ -117,7 +120,10 @@ class HubAggregation:
             with self._noted(round_, len(listed.indexes)):
                 if known.contributors not in (None, listed.digest):
                     raise RoundRefused("a sum over other contributors was agreed to")
-                self._require_set(round_, listed)
+                released = self._require_set(round_, listed)
+            if known.contributors is None:
+                # Now it is known who has readings; a group that is too small is not agreed to.
+                self._require_consent(round_, len(released.complete))
             contribution = Contribution.decode(known.contribution).digest
             agreement = self._household(round_).agree(listed, contribution)
             self._take(lambda: self.record.agree(round_.digest, listed.digest))
@@ -141,7 +147,8 @@ class HubAggregation:
             blinding = self._register(round_).certifier.open_load(round_, self._days(round_))
             opening = self._household(round_).open(listed, signatures, blinding)
             if not known.is_open:
-                request = self._require_consent(round_, len(listed.indexes))
+                request = self._require_consent(round_, len(released.complete))
+                request = replace(request, members=members_digest(released))
                 self._take(lambda: self.disclosure.record_aggregate(request))
                 self._take(lambda: self.record.release(round_.digest, released))
             return opening.encode()
@@ -187,12 +194,27 @@ class HubAggregation:
         authorities = self.authorities()
         if not authorities:
             raise RoundRefused("no authority is known to say which meters there are")
-        return Rules(authorities, grant.smallest_group)
+        return Rules(authorities, grant.smallest_group, revocations=self.revocations())
 
     def _require_set(self, round_: Round, listed: Contributors) -> ReleasedSum:
         begin, end = round_.terms.bounds
         rules = self._rules(self._require_terms(round_))
-        return rules.require_set(round_, listed, self.record.releases(begin, end))
+        opened = self.record.releases(begin, end)
+        self._require_all_of(begin, end, opened)
+        return rules.require_set(round_, listed, opened)
+
+    def _require_all_of(self, begin: int, end: int, opened: Sequence[ReleasedSum]) -> None:
+        """Return if every opened sum in the log is among these; raise `LogTampered` otherwise."""
+        logged = [
+            entry
+            for entry in self.disclosure.log.entries("aggregate")
+            if entry.facts["begin"] < end and entry.facts["end"] > begin
+        ]
+        known = {members_digest(each) for each in opened}
+        # Entries of release 0.1 do not say over whom.
+        named = {entry.facts["members"] for entry in logged if "members" in entry.facts}
+        if len(logged) > len(opened) or not named <= known:
+            raise LogTampered("the record of opened sums is not what the disclosure log says")
 
     def _step(self, contributors: bytes) -> tuple[Contributors, Participation, Round]:
         listed = Contributors.decode(contributors)
@@ -203,6 +225,9 @@ class HubAggregation:
         round_ = Round.decode(known.announced)
         if self.now() >= round_.valid_until:
             raise RoundRefused("the round is over")
+        # Before anything is put on record: a stranger's list neither counts nor fills the log.
+        if not listed.is_by(round_.collector):
+            raise RoundRefused("the list is not signed by who collects the round")
         return listed, known, round_
 
     def _opened(self, contributors: bytes) -> tuple[Contributors, Round]:

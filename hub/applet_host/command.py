@@ -30,6 +30,7 @@ REFUSALS: Final = {
     "count": Refusal.TOO_OFTEN,
     "how often": Refusal.TOO_OFTEN,
     "bits": Refusal.TOO_OFTEN,
+    "limit": Refusal.NO_CONSENT,
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""
@@ -93,9 +94,11 @@ class CommandStack:
         try:
             yield
         finally:
-            if frame.transaction.is_open:
-                self.abort()
-            self._frames.pop()
+            try:
+                if frame.transaction.is_open:
+                    self.abort()
+            finally:
+                self._frames.pop()
 
     @property
     def record(self) -> CommandRecord:

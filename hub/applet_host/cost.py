@@ -51,6 +51,8 @@ _INTEGER: Final = _MICROSECOND
 """One of a description's integers: decoded twice, and packed again for the proof."""
 _CELL: Final = 3 * _MICROSECOND // 10
 """A slot's weight in a form, spread out, checked and proved."""
+UNATTRIBUTED_FUEL: Final = 20 * MILLISECOND_FUEL
+"""Showing that the energy in no slot is within a limit: one range of 32 bits."""
 _CHECK: Final = 2 * MILLISECOND_FUEL
 _CHECK_ENTRY: Final = MILLISECOND_FUEL // 2
 """A release on record that the new one is held against."""

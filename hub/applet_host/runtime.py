@@ -40,6 +40,7 @@ from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredAppl
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
+from hub.disclosure.countersigned import HeadDesk
 from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
 from hub.machine.errors import AppletFault, BundleError
@@ -52,6 +53,7 @@ from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
 from hub.vault.database import Database
+from protocols.aggregation.revocations import RevocationList
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Platform
@@ -64,6 +66,8 @@ SW_CONDITIONS: Final = 0x6985
 FAULT_LINES: Final = 20
 """The end of a traceback that an applet's log keeps."""
 LINE_SIZE: Final = 200
+UNKEYED_A_DAY: Final = 64
+DAY_SECONDS: Final = 86_400
 KEEPING: Final = frozenset({0x90, 0x61, 0x62, 0x63})
 """First status bytes of commands that have done something (ISO/IEC 7816-4, 5.6)."""
 
@@ -110,6 +114,9 @@ class HubParts(Protocol):
     def randomness(self) -> Callable[[int], bytes]:
         """Returns so many random bytes."""
 
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """Return their lists of meters that count no more."""
+
 
 @dataclass(slots=True)
 class MachineRuntime:
@@ -128,6 +135,11 @@ class MachineRuntime:
     """Which applets each connection has turned to."""
     _jobs: ProofJobs = field(init=False)
     _again: AskedAgain = field(init=False)
+    _has_permitted: bool = field(default=False, init=False)
+    """Whether the last command put something on record that stays."""
+    _unkeyed_day: int = field(default=0, init=False)
+    _unkeyed: int = field(default=0, init=False)
+    """Answers of that day to whoever has no key, which changed nothing."""
 
     def __post_init__(self) -> None:
         self._registry = Registry(self.hub.database)
@@ -194,16 +206,40 @@ class MachineRuntime:
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
             )
+        desk = HeadDesk(self.hub.disclosure.log)
+        if desk.is_meant(command) and context.is_protected:
+            return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
             response = self._process(context, command)
-        if response.data:
+        if response.data and (context.is_protected or self._keeps_unkeyed()):
             self.hub.disclosure.record_message(
                 context.instance.aid, manifest.recipient, manifest.purpose, response.data, since
             )
         return response
+
+    def _keeps_unkeyed(self) -> bool:
+        """Tell whether an answer to somebody without a key is put on record.
+
+        One that changed nothing at the hub could be had by the thousand, to fill the disk. Of
+        those the first `UNKEYED_A_DAY` of a day are, and then the 128th, 256th, 512th, ...
+        """
+        if self._has_permitted:
+            return True
+        today = self.hub.now() // DAY_SECONDS
+        if today != self._unkeyed_day:
+            self._unkeyed_day, self._unkeyed = today, 0
+        self._unkeyed += 1
+        return self._unkeyed <= UNKEYED_A_DAY or not self._unkeyed & (self._unkeyed - 1)
+
+    def protects_itself(self, instance: RegisteredApplet) -> bool:
+        """Tell whether an applet only takes part in sums; one that is not trusted does not."""
+        try:
+            return self._bundle(instance.package).manifest.protects_itself
+        except AppletRefused:
+            return False
 
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Hand an applet the STORE DATA that its domain received for it.
@@ -296,6 +332,8 @@ class MachineRuntime:
         entered = self._stack.entered(record, instance, may_release=may_release is not None)
         try:
             with self.hub.database.transaction(), entered:
+                # The record may yet fail to reach the disk, when the card commits the command.
+                self.hub.database.when_undone(record.forget)
                 response = ResponseApdu.decode(call(instance))
                 if response.sw >> 8 not in KEEPING:
                     raise CommandFailed
@@ -317,6 +355,7 @@ class MachineRuntime:
             record.forget()
             raise
         self._keep_faults(record)
+        self._has_permitted = bool(record.permitted)
         if record.permitted and response.sw >> 8 not in KEEPING:
             # Which error it is could tell of what was opened: there is one for all.
             return ResponseApdu(b"", SW_FAILED)
@@ -376,7 +415,7 @@ class MachineRuntime:
                 aggregation=HubAggregation(
                     entry.aid, bundle.digest, manifest, registers, hub.disclosure,
                     RoundRecord(hub.database), hub.aggregation_secret, hub.authorities, hub.now,
-                    self._stack, meter,
+                    self._stack, meter, revocations=hub.revocations,
                 ),
             )  # fmt: skip
         instance = self.machine.instance(bundle, platform, meter)

@@ -7,25 +7,42 @@ that a manifest does not name, an applet is not told whether there is one.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from hub.applet_host.command import CommandStack
-from hub.applet_host.cost import cost_of_amounts, cost_of_days, cost_of_numbers
+from hub.applet_host.cost import (
+    UNATTRIBUTED_FUEL,
+    cost_of_amounts,
+    cost_of_days,
+    cost_of_numbers,
+)
 from hub.applet_host.desk import StatementCase, StatementDesk
 from hub.applet_host.prover import ProvedDays, amounts_task, numbers_task
 from hub.certifier import Certification
-from hub.disclosure import Disclosure, Form, Number, ReleaseRequest, number_of
+from hub.disclosure import (
+    Disclosure,
+    Form,
+    Number,
+    ReleaseRefused,
+    ReleaseRequest,
+    UnattributedRequest,
+    number_of,
+)
 from hub.machine.manifest import Manifest
 from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
+from hub.vault.sealing import OVERHEAD, Sealer, resealed
 from protocols.amounts import Total, decode_amounts, decode_numbers, fits
-from protocols.metrology import Period, SlotState
+from protocols.metrology import CertifiedPeriod, Period, SlotState
+from protocols.metrology.unattributed import LARGEST_LIMIT_WH, show_unattributed
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import (
+    BoundedEnergy,
     Grid,
     OpenedAmounts,
     OpenedNumbers,
@@ -34,9 +51,46 @@ from protocols.platform.services import (
     codes_of,
     names_of,
 )
-from protocols.proofs import NumbersContext, StatementContext
+from protocols.proofs import FalseStatement, NumbersContext, StatementContext
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
+
+STORE: Final = "applet store"
+LINES: Final = "applet log"
+
+
+def _seal_stores(database: Database) -> None:
+    """Seal what applets of release 0.1 keep, and their lines."""
+    connection, sealer = database.connection, database.sealer(STORE)
+    for applet, key, value in connection.execute("SELECT * FROM applet_store_clear").fetchall():
+        connection.execute(
+            "INSERT INTO applet_store VALUES (?, ?, ?, ?)", _sealed(sealer, applet, key, value)
+        )
+    lines = database.sealer(LINES)
+    for number, applet, text in connection.execute(
+        "SELECT number, applet, text FROM applet_log_clear"
+    ).fetchall():
+        connection.execute(
+            "INSERT INTO applet_log SELECT number, applet, time, ? FROM applet_log_clear"
+            " WHERE number = ?",
+            (lines.seal(text.encode(), applet), number),
+        )
+    connection.execute("DROP TABLE applet_store_clear")
+    connection.execute("DROP TABLE applet_log_clear")
+
+
+def _sealed(
+    sealer: Sealer, applet: bytes, key: bytes, value: bytes
+) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the row of a value: a raw applet could write what it sees into keys, too."""
+    lookup = sealer.name_of(applet, key)
+    return (
+        applet,
+        lookup,
+        sealer.seal(key, b"key", applet, lookup),
+        sealer.seal(value, b"value", applet, lookup),
+    )
+
 
 STORE_COMPONENT: Final = Component(
     "applet_store",
@@ -55,8 +109,56 @@ STORE_COMPONENT: Final = Component(
             text TEXT NOT NULL
         ) STRICT;
         """,
+        """
+        ALTER TABLE applet_store RENAME TO applet_store_clear;
+        ALTER TABLE applet_log RENAME TO applet_log_clear;
+        CREATE TABLE applet_store (
+            applet BLOB NOT NULL,
+            lookup BLOB NOT NULL,
+            key BLOB NOT NULL,
+            value BLOB NOT NULL,
+            PRIMARY KEY (applet, lookup)
+        ) STRICT;
+        CREATE TABLE applet_log (
+            number INTEGER PRIMARY KEY,
+            applet BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            text BLOB NOT NULL
+        ) STRICT;
+        """,
+        _seal_stores,
     ),
 )
+"""Since version 3 keys, values and lines are sealed; a key is found by a name made with the key of
+the store."""
+
+
+def reseal_stores(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal stores and lines with a new vault key, within a transaction; yield rows done."""
+    connection, old, new = database.connection, database.sealer(STORE), Sealer.of(vault_key, STORE)
+    rows = connection.execute("SELECT applet, lookup, key, value FROM applet_store").fetchall()
+    for applet, lookup, key, value in rows:
+        again = _sealed(
+            new,
+            applet,
+            old.open(key, b"key", applet, lookup),
+            old.open(value, b"value", applet, lookup),
+        )
+        connection.execute(
+            "UPDATE applet_store SET lookup = ?, key = ?, value = ?"
+            " WHERE applet = ? AND lookup = ?",
+            (*again[1:], applet, lookup),
+        )
+        yield 1
+    old, new = database.sealer(LINES), Sealer.of(vault_key, LINES)
+    lines = connection.execute("SELECT number, applet, text FROM applet_log").fetchall()
+    for number, applet, text in lines:
+        connection.execute(
+            "UPDATE applet_log SET text = ? WHERE number = ?",
+            (resealed(old, new, text, applet), number),
+        )
+        yield 1
+
 
 MOST_KEYS: Final = 4_096
 """In an applet's corner of the store: putting something looks at the length of all."""
@@ -231,6 +333,61 @@ class HubStatements:
             subject=parameters,
         )
 
+    def bound_unattributed(
+        self, register: str, begin: int, end: int, limit_wh: int, context: bytes
+    ) -> BoundedEnergy:
+        """Show that unattributed energy is within the limit, or open it; raise `Refused`."""
+        self.stack.require_record()
+        meter = _register(self.registers, register)
+        parameters, nonce = _parts_of(context)
+        asked = self._asked([meter], begin, end)
+        if not 0 <= limit_wh <= LARGEST_LIMIT_WH:
+            raise Refused(Refusal.MALFORMED)
+        self.desk.meter.charge(cost_of_days(asked.days) + UNATTRIBUTED_FUEL)
+        asked.open()
+        [days] = asked.certified
+        secret = meter.certifier.unattributed(days)
+        missing = sum(day.use.states.count(SlotState.MISSING) for day in days)
+        request = UnattributedRequest(
+            applet=self.applet,
+            package=self.package,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            subject=parameters,
+            register=self._named(register),
+            begin=begin,
+            end=end,
+            days=len(days),
+            limit_wh=limit_wh,
+            missing_minutes=missing * meter.slot_minutes,
+            is_opened=secret[0] > limit_wh,
+        )
+        try:
+            self.disclosure.permit_unattributed(request)
+        except ReleaseRefused as refused:
+            raise self.stack.refuse(self.disclosure.facts_of(request), refused) from None
+        self.stack.record.permitted.append(partial(self.disclosure.record_unattributed, request))
+        about = StatementContext(
+            meter=meter.certifier.series.meter,
+            register=meter.certifier.series.register,
+            begin=begin,
+            end=end,
+            slot_minutes=meter.slot_minutes,
+            parameters=parameters,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            nonce=nonce,
+        )
+        period = CertifiedPeriod(tuple(day.day for day in days))
+        try:
+            opened, proof = show_unattributed(
+                about, period, limit_wh, secret, self.randomness(SEED_SIZE)
+            )
+        except FalseStatement:  # beyond 63 bits
+            raise Refused(Refusal.TOO_MUCH) from None
+        values = () if opened is None else (opened,)
+        return BoundedEnergy(values, proof, tuple(day.day.encode() for day in days))
+
     def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
         period = _period(meters[0], begin, end)
         # Before anything is counted or opened day by day: a period may claim 200 years.
@@ -373,7 +530,7 @@ def _period(meter: MeteredRegister, begin: int, end: int) -> Period:
 
 @dataclass(frozen=True, slots=True)
 class AppletStore:
-    """An applet's corner of the store; inside the transaction of its APDU."""
+    """An applet's corner of the store, sealed; inside the transaction of its APDU."""
 
     database: Database
     applet: bytes
@@ -381,48 +538,56 @@ class AppletStore:
     """Bytes that its keys and values may fill together."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value, or None."""
+        """Return the value, or None; raise `SealBroken` where it is not what was put there."""
+        lookup = self._sealer.name_of(self.applet, key)
         row = self.database.connection.execute(
-            "SELECT value FROM applet_store WHERE applet = ? AND key = ?", (self.applet, key)
+            "SELECT value FROM applet_store WHERE applet = ? AND lookup = ?", (self.applet, lookup)
         ).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self._sealer.open(row[0], b"value", self.applet, lookup)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value; raise `Refused` (TOO_MUCH) beyond the quota, or `MOST_KEYS`."""
+        row = _sealed(self._sealer, self.applet, key, value)
         with self.database.transaction() as connection:
             others, keys = connection.execute(
-                "SELECT coalesce(sum(length(key) + length(value)), 0), count(*) FROM applet_store"
-                " WHERE applet = ? AND key <> ?",
-                (self.applet, key),
+                "SELECT coalesce(sum(length(key) + length(value) - ?), 0), count(*)"
+                " FROM applet_store WHERE applet = ? AND lookup <> ?",
+                (2 * OVERHEAD, *row[:2]),
             ).fetchone()
             if others + len(key) + len(value) > self.quota or keys >= MOST_KEYS:
                 raise Refused(Refusal.TOO_MUCH)
-            connection.execute(
-                "INSERT OR REPLACE INTO applet_store VALUES (?, ?, ?)", (self.applet, key, value)
-            )
+            connection.execute("INSERT OR REPLACE INTO applet_store VALUES (?, ?, ?, ?)", row)
 
     def delete(self, key: bytes) -> None:
         """Remove the value, if there is one."""
+        lookup = self._sealer.name_of(self.applet, key)
         with self.database.transaction() as connection:
             connection.execute(
-                "DELETE FROM applet_store WHERE applet = ? AND key = ?", (self.applet, key)
+                "DELETE FROM applet_store WHERE applet = ? AND lookup = ?", (self.applet, lookup)
             )
 
     def keys(self) -> list[bytes]:
         """Return the keys, in order."""
         rows = self.database.connection.execute(
-            "SELECT key FROM applet_store WHERE applet = ? ORDER BY key", (self.applet,)
+            "SELECT key, lookup FROM applet_store WHERE applet = ?", (self.applet,)
         )
-        return [bytes(key) for (key,) in rows]
+        return sorted(self._sealer.open(key, b"key", self.applet, lookup) for key, lookup in rows)
 
     @staticmethod
     def holders(database: Database, prefix: bytes) -> list[bytes]:
         """Return the applets that have a key with this prefix, in order."""
         rows = database.connection.execute(
-            "SELECT DISTINCT applet FROM applet_store WHERE substr(key, 1, ?) = ? ORDER BY applet",
-            (len(prefix), prefix),
-        )
-        return [bytes(applet) for (applet,) in rows]
+            "SELECT DISTINCT applet FROM applet_store ORDER BY applet"
+        ).fetchall()
+        return [
+            bytes(applet)
+            for (applet,) in rows
+            if any(key.startswith(prefix) for key in AppletStore(database, applet).keys())  # noqa: SIM118
+        ]
+
+    @property
+    def _sealer(self) -> Sealer:
+        return self.database.sealer(STORE)
 
     def clear(self) -> None:
         """Remove everything: the applet is gone."""
@@ -452,10 +617,11 @@ class HubLog:
 
     def write(self, text: str) -> None:
         """Keep a line, and forget the oldest beyond `LOG_LINES`."""
+        sealer = self.database.sealer(LINES)  # a raw applet's lines may hold what it sees
         with self.database.transaction() as connection:
             connection.execute(
                 "INSERT INTO applet_log (applet, time, text) VALUES (?, ?, ?)",
-                (self.applet, self.time(), text),
+                (self.applet, self.time(), sealer.seal(text.encode(), self.applet)),
             )
             connection.execute(
                 "DELETE FROM applet_log WHERE applet = ? AND number <="

@@ -82,6 +82,9 @@ class AppletRuntime(Protocol):
     def process(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Run one plain command; it and the answer may be longer than one APDU."""
 
+    def protects_itself(self, instance: RegisteredApplet) -> bool:
+        """Tell whether an applet answers without a channel, what it says being protected anyway."""
+
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Hand an applet a STORE DATA that its domain received for it."""
 

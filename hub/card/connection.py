@@ -16,7 +16,9 @@ from typing import Final
 
 from hub.card.commands import scp03, select
 from hub.card.commands.table import COUNTED, perform
-from hub.card.entries import RegistryEntry
+from hub.card.content import instance_of
+from hub.card.entries import Kind, RegistryEntry
+from hub.card.line import Line
 from hub.card.logical_channel import Authentication, CardCall, Conversation, LogicalChannel
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
@@ -53,12 +55,21 @@ class Exchange:
 class CardConnection:
     """A host's conversation with the card, from insertion to removal."""
 
-    def __init__(self, card: CardParts) -> None:
-        self.card = card
+    def __init__(self, card: CardParts, line: Line = Line.READER) -> None:
+        self.card, self.line = card, line
         self.number = next(card.connection_numbers)
         self.observer: Callable[[Exchange], None] | None = None
         self.max_answer = MAX_LE
         """The most data one response carries, whatever Le allows; the reader sets it."""
+        self._chain: CommandApdu | None = None
+        """The first link of a chain that is under way."""
+        self._chained = bytearray()
+        self.has_authenticated = False
+        """Whether somebody has proved over it to know keys of the card."""
+        self.wrong = 0
+        """Wrong authentications, and commands that an applet refused to whoever has no key."""
+        self.commands = 0
+        """Whole commands that came."""
         self._begin()
 
     @property
@@ -66,6 +77,13 @@ class CardConnection:
         """The AID of what is selected on the basic channel: whom most commands are for."""
         basic = self._conversation.channels.get(0)
         return None if basic is None else basic.selected
+
+    @property
+    def held(self) -> int:
+        """How many bytes of commands are kept of which more is to come."""
+        channels = self._conversation.channels.values()
+        links = sum(len(link.data) for channel in channels for link in channel.links)
+        return len(self._chained) + links
 
     # The life of a conversation
 
@@ -98,15 +116,19 @@ class CardConnection:
 
     def _begin(self) -> None:
         self._pending: tuple[int, bytes, int] | None = None
-        self._chain: list[CommandApdu] = []
-        basic = LogicalChannel(0, select.default(self.card))
-        self._conversation = Conversation(self.number, {0: basic})
+        self._drop_chain()
+        basic = LogicalChannel(0, select.default(self.card, self.line), self.line)
+        self._conversation = Conversation(self.number, {0: basic}, self.line)
+        self._has_entered = not self.line.is_open_to_strangers
 
     def _end(self) -> None:
         for channel in self._conversation.channels.values():
             channel.forget()
-        self._conversation = Conversation(self.number)
-        self._pending, self._chain = None, []
+        self._conversation = Conversation(self.number, line=self.line)
+        self._pending = None
+        self._drop_chain()
+        if not self._has_entered:
+            return  # a stranger who did no work takes no write lock
         with self.card.database.transaction():
             self.card.runtime.reset(self.number)
 
@@ -121,10 +143,11 @@ class CardConnection:
             self._pending = None
             whole = self._collect(command)
         except CardRefusal as refusal:
-            self._chain = []
+            self._drop_chain()
             return self._refuse(refusal)
         if whole is None:
             return ResponseApdu(b"", Sw.SUCCESS)
+        self.commands += 1
         response = self._perform(channel, whole, reassembled=whole is not command)
         return self._fit(response, command)
 
@@ -136,20 +159,26 @@ class CardConnection:
 
     def _collect(self, command: CommandApdu) -> CommandApdu | None:
         """Return the command that a chain makes; None while more is to come (ISO 7816-4, 5.3.3)."""
-        if self._chain:
-            first = self._chain[0]
-            if replace(command, cla=command.cla | 0x10).header != first.header:
+        if self._chain is not None:
+            if replace(command, cla=command.cla | 0x10).header != self._chain.header:
                 raise CardRefusal(Sw.LAST_OF_CHAIN_EXPECTED, "another command came within a chain")
         elif not command.is_chained:
             return command
-        self._chain.append(command)
-        if sum(len(link.data) for link in self._chain) > MAX_COMMAND:
+        else:
+            self._chain = command
+        # Not link by link: a million of them of one byte each would hold and cost far more.
+        self._chained += command.data
+        if len(self._chained) > MAX_COMMAND:
             raise CardRefusal(Sw.NO_MEMORY, f"a chain makes at most {MAX_COMMAND} bytes")
         if command.is_chained:
             return None
-        data = b"".join(link.data for link in self._chain)
-        self._chain = []
+        data = bytes(self._chained)
+        self._drop_chain()
         return replace(command, data=data)
+
+    def _drop_chain(self) -> None:
+        self._chain = None
+        self._chained = bytearray()
 
     def _fit(self, response: ResponseApdu, command: CommandApdu) -> ResponseApdu:
         limit = min(command.le or (MAX_LE if command.extended else 256), self.max_answer)
@@ -186,12 +215,56 @@ class CardConnection:
             opening = scp03.find(self.card, channel, command)
             if opening is not None:
                 self._plain = command
-                return opening(self.card, channel, command)
+                return self._open(opening, channel, command)
+            if self._is_stranger(channel) and not command.is_secured:
+                return self._for_stranger(channel, command)
             return self._protected(channel, command, reassembled=reassembled)
         except CardRefusal as refusal:
             return self._refuse(refusal)
         except sqlite3.Error as error:
             return self._refuse(CardRefusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
+
+    def _open(
+        self, opening: scp03.Opening, channel: LogicalChannel, command: CommandApdu
+    ) -> ResponseApdu:
+        try:
+            response = opening(self.card, channel, command)
+        except CardRefusal as refusal:
+            self.wrong += refusal.status_word == Sw.AUTHENTICATION_FAILED
+            raise
+        self.has_authenticated |= channel.authenticated is not None
+        return response
+
+    def _is_stranger(self, channel: LogicalChannel) -> bool:
+        """Whether anybody may be at the other end, and has proved nothing on this channel."""
+        return channel.line.is_open_to_strangers and channel.authentication is None
+
+    def _for_stranger(self, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu:
+        """Hand a stranger's command to an applet that only takes part in sums, if that is named.
+
+        Whatever it will not do, and whatever is not there, gets one and the same answer.
+        """
+        response = ResponseApdu(b"", Sw.SECURITY_NOT_SATISFIED)
+        if self._protects_itself(channel):
+            try:
+                response = self._dispatch(channel, command)
+            except CardRefusal as refusal:
+                self._reason = refusal.reason
+            self.wrong += not response.is_answer  # an applet has worked for nothing
+        if response.is_answer:
+            return response
+        return self._refuse(
+            CardRefusal(
+                Sw.SECURITY_NOT_SATISFIED,
+                self._reason or "on a port nothing is told before authentication",
+            )
+        )
+
+    def _protects_itself(self, channel: LogicalChannel) -> bool:
+        entry = None if channel.selected is None else self.card.registry.find(channel.selected)
+        if entry is None or entry.kind is not Kind.APPLICATION or not entry.is_selectable:
+            return False
+        return self.card.runtime.protects_itself(instance_of(entry))
 
     def _by_open(self, channel: LogicalChannel, command: CommandApdu) -> ResponseApdu | None:
         """Carry out what the OPEN does itself; None for any other command (GPCS 2.3.1, 6.3)."""
@@ -199,7 +272,8 @@ class CardConnection:
             return None
         if command.ins == INS_SELECT and command.p1 == 4:
             return select.select(self.card, self._conversation, channel, command)
-        if command.ins == INS_SELECT and self._is_file(channel, command):
+        file = command.ins == INS_SELECT and self._is_file(channel, command)
+        if file and not channel.line.is_open_to_strangers:
             return select.select_file(self.card, command)
         if command.ins == INS_MANAGE_CHANNEL:
             return select.manage_channel(self.card, self._conversation, channel, command)
@@ -314,6 +388,11 @@ class CardConnection:
             entry = self._current(channel)
             if entry.is_domain:
                 return self._to_domain(channel, command, entry)
+            if not channel.is_entered:
+                self._has_entered = True
+                refused = select.enter(self.card, self._conversation, channel, entry)
+                if refused is not None:
+                    return refused
             context = self._conversation.context(channel, entry)
             try:
                 return self.card.runtime.process(context, command)
@@ -328,6 +407,9 @@ class CardConnection:
 
     def _current(self, channel: LogicalChannel) -> RegistryEntry:
         entry = None if channel.selected is None else self.card.registry.find(channel.selected)
+        if entry is not None and entry.is_locked and channel.line.is_open_to_strangers:
+            # Here, since SELECT has told nothing.
+            raise CardRefusal(Sw.NOT_FOUND, "the application is locked")
         if entry is None or not entry.is_selectable:
             channel.selected = None
             raise CardRefusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")

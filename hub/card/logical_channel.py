@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hub.card.applet_runtime import AppletContext
 from hub.card.content import instance_of
 from hub.card.entries import RegistryEntry
+from hub.card.line import Line
 from protocols.iso7816.apdu import CommandApdu
 from protocols.secure_channel.session import Phase, SecureSession, SecurityLevel
 
@@ -33,6 +34,10 @@ class LogicalChannel:
 
     number: int
     selected: bytes | None = None
+    line: Line = Line.READER
+    """What the conversation comes in over."""
+    is_entered: bool = True
+    """Whether the applet that is selected has been told so; on a port it is not until it works."""
     authentication: Authentication | None = None
     links: list[CommandApdu] = field(default_factory=list)
     """Links of a command that GlobalPlatform chains by P1 (GPCS 2.3.1, 11.1.5.1)."""
@@ -84,6 +89,7 @@ class Conversation:
     """Which connection."""
     channels: dict[int, LogicalChannel] = field(default_factory=dict)
     """The open logical channels."""
+    line: Line = Line.READER
     holder_verified: bool = False
     """Whether the holder of the card has shown the PIN."""
 

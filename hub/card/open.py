@@ -11,9 +11,13 @@ from typing import Self
 
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.commands.issued_keys import issue_keys
+from hub.card.commands.pin import give_all_tries
 from hub.card.connection import CardConnection
 from hub.card.entries import ISSUER_PRIVILEGES, Kind, LifeCycle, Privilege, RegistryEntry
+from hub.card.keys.keystore import clear_all_failures
+from hub.card.line import Line
 from hub.card.profile import DEFAULT, CardProfile
+from hub.card.registry import Registry
 from hub.card.state import CardParts
 from hub.vault.database import Database
 from protocols.secure_channel.keys import StaticKeys
@@ -73,9 +77,22 @@ class Card(CardParts):
         query = "SELECT 1 FROM card_entry WHERE kind = 1"
         return database.connection.execute(query).fetchone() is not None
 
-    def connect(self) -> CardConnection:
-        """Begin a conversation: the card is inserted, the default application selected."""
-        return CardConnection(self)
+    def connect(self, line: Line = Line.READER) -> CardConnection:
+        """Begin a conversation: the card is inserted, the default application selected.
+
+        `line` is what it comes in over; on a port nothing is selected.
+        """
+        return CardConnection(self, line)
+
+    @staticmethod
+    def unblock(database: Database) -> tuple[int, bool]:
+        """Give key sets and PIN all their attempts again, for the resident who holds the hub.
+
+        Returns how many key sets had lost attempts, and whether the PIN had. A card that is in
+        use, in whatever process, goes by it at once.
+        """
+        with database.transaction():
+            return clear_all_failures(database), give_all_tries(Registry(database))
 
     def entries(self) -> Sequence[RegistryEntry]:
         """Return the registry, oldest entry first."""

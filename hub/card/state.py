@@ -11,7 +11,9 @@ from itertools import count
 
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager
+from hub.card.hub_keys import HubKeys
 from hub.card.keys.certificates import Certificates
+from hub.card.keys.challenges import ChallengeCounters
 from hub.card.keys.keystore import KeyStore
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
@@ -35,9 +37,12 @@ class CardParts:
         self.profile = profile
         self.registry = Registry(database)
         self.keys = KeyStore(database, storage_key, random)
+        self.challenges = ChallengeCounters(self.keys)
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)
+        self.hub_keys: HubKeys | None = None
+        """Who changes the hub's own keys (`commands.rotate_key`); None for a card by itself."""
         self._turn = threading.RLock()
 
     @contextmanager

@@ -43,9 +43,10 @@ class AppletTransaction:
     def abort(self) -> None:
         """Take back what was written since `begin`."""
         self._require()
-        self.database.connection.execute(f"ROLLBACK TO {_NAME}")
-        self.database.connection.execute(f"RELEASE {_NAME}")
         self._open = False
+        if self.database.connection.in_transaction:  # on a full disk SQLite has undone it all
+            self.database.connection.execute(f"ROLLBACK TO {_NAME}")
+            self.database.connection.execute(f"RELEASE {_NAME}")
 
     def end(self) -> None:
         """Take back what was begun and not committed: the applet has returned."""

@@ -2,8 +2,8 @@
 """What may leave the house: consents, the release guard, and the log of everything that did."""
 
 from hub.disclosure.cells import Form
+from hub.disclosure.consent_record import CONSENT_COMPONENT
 from hub.disclosure.consents import (
-    CONSENT_COMPONENT,
     LEAST_MINUTES,
     Consent,
     ConsentTerms,
@@ -24,11 +24,14 @@ from hub.disclosure.requests import (
     number_of,
 )
 from hub.disclosure.rules import ReleaseRefused
+from hub.disclosure.strangers import STRANGERS_COMPONENT, StrangerCounts
+from hub.disclosure.unattributed import UnattributedRequest
 
 __all__ = [
     "CONSENT_COMPONENT",
     "LEAST_MINUTES",
     "LOG_COMPONENT",
+    "STRANGERS_COMPONENT",
     "AggregateRequest",
     "Consent",
     "ConsentTerms",
@@ -44,6 +47,8 @@ __all__ = [
     "Release",
     "ReleaseRefused",
     "ReleaseRequest",
+    "StrangerCounts",
+    "UnattributedRequest",
     "UnknownConsent",
     "Weights",
     "count_refusals",

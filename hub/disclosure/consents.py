@@ -6,36 +6,9 @@ from datetime import date
 from typing import Final
 
 from hub.errors import HubError
-from hub.vault.database import Component, Database
 
 LEAST_MINUTES: Final = 8 * 60
 """What a consent lets be worked out at the finest, unless it says so in as many words."""
-
-CONSENT_COMPONENT: Final = Component(
-    "consent",
-    (
-        """
-        CREATE TABLE consent (
-            number INTEGER PRIMARY KEY,
-            applet BLOB NOT NULL,
-            package BLOB NOT NULL,
-            recipient TEXT NOT NULL,
-            purpose TEXT NOT NULL,
-            statement TEXT NOT NULL,
-            least_days INTEGER NOT NULL,
-            least_minutes INTEGER NOT NULL,
-            answers INTEGER NOT NULL,
-            bits INTEGER NOT NULL,
-            until TEXT NOT NULL,
-            replaces INTEGER REFERENCES consent (number),
-            revoked INTEGER
-        ) STRICT;
-        """,
-        "ALTER TABLE consent ADD COLUMN least_group INTEGER NOT NULL DEFAULT 1",
-        "ALTER TABLE consent ADD COLUMN within_days INTEGER NOT NULL DEFAULT 1",
-        "ALTER TABLE consent ADD COLUMN slot_bits INTEGER NOT NULL DEFAULT 0",
-    ),
-)
 
 
 class UnknownConsent(HubError):
@@ -111,78 +84,3 @@ class Consent:
     """The wider consent that this one has taken the place of."""
     revoked: int | None = None
     """When it was revoked or replaced, in epoch seconds; None while it stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentTable:
-    """The consents in the hub's file."""
-
-    database: Database
-
-    def add(self, terms: ConsentTerms, replaces: int | None = None) -> Consent:
-        """Store new terms."""
-        with self.database.transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
-                " least_minutes, answers, bits, until, replaces,"
-                " least_group, within_days, slot_bits)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *terms.subject,
-                    terms.least_days,
-                    terms.least_minutes,
-                    terms.answers,
-                    terms.bits,
-                    terms.until.isoformat(),
-                    replaces,
-                    terms.least_group,
-                    terms.within_days,
-                    terms.slot_bits,
-                ),
-            )
-        return Consent(int(cursor.lastrowid or 0), terms, replaces)
-
-    def find(self, number: int) -> Consent:
-        """Return the consent of that number; raise `UnknownConsent` if there is none."""
-        for consent in self.all():
-            if consent.number == number:
-                return consent
-        raise UnknownConsent(f"there is no consent {number}")
-
-    def revoke(self, number: int, time: int) -> Consent:
-        """Mark a consent as revoked at `time`; raise `UnknownConsent` if there is none."""
-        with self.database.transaction() as connection:
-            connection.execute(
-                "UPDATE consent SET revoked = coalesce(revoked, ?) WHERE number = ?",
-                (time, number),
-            )
-            return self.find(number)
-
-    def all(self) -> list[Consent]:
-        """Return every consent there ever was, oldest first."""
-        rows = self.database.connection.execute(
-            "SELECT number, applet, package, recipient, purpose, statement, least_days,"
-            " least_minutes, answers, bits, until, replaces, revoked, least_group,"
-            " within_days, slot_bits FROM consent ORDER BY number"
-        )
-        consents = []
-        for row in rows:
-            number, applet, package, recipient, purpose, statement, days, minutes, *more = row
-            answers, bits, until, old, revoked, group, within, slot_bits = more
-            terms = ConsentTerms(
-                applet=applet,
-                package=package,
-                recipient=recipient,
-                purpose=purpose,
-                statement=statement,
-                least_days=days,
-                least_minutes=minutes,
-                answers=answers,
-                bits=bits,
-                until=date.fromisoformat(until),
-                least_group=group,
-                within_days=within,
-                slot_bits=slot_bits,
-            )
-            consents.append(Consent(number, terms, old, revoked))
-        return consents

@@ -25,6 +25,8 @@ The same number again tells nothing new: it is answered, and counts once.
 *Fineness* and *window* hold for every set of recipients (`_check_together`). What was told is held
 to the terms that were in force then, which are on record with it.
 
+Energy that belongs to no slot has rules of its own (`unattributed`).
+
 Single slots, as samples, are a kind of their own (`sample`): of all that are ever told, to
 whomever, no two start within the consent's minutes of each other. Samples and exports open slots to
 their recipient. The rules hold for every set of recipients with what was opened to them, and with
@@ -45,9 +47,9 @@ from itertools import combinations, pairwise
 from typing import Any, Final
 
 from hub.disclosure.cells import Form, Opening, Refinement, refine, relative
+from hub.disclosure.consent_record import ConsentRecord
 from hub.disclosure.consents import (
     Consent,
-    ConsentTable,
     ConsentTerms,
     UnknownConsent,
 )
@@ -80,9 +82,13 @@ from hub.disclosure.rules import (
     entangled,
     spread_of,
 )
+from hub.disclosure.strangers import StrangerRecord
 from hub.disclosure.sums import check_sum
+from hub.disclosure.unattributed import KIND as UNATTRIBUTED
+from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
 from hub.vault.database import Database
 from protocols.amounts import Reading
+from protocols.log_head import LogHead
 
 _MINUTE: Final = 60
 
@@ -122,6 +128,7 @@ class Disclosure:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Releases on record that were read before, by number and digest of their entry."""
+    _consents: ConsentRecord = field(init=False, repr=False, compare=False)
     refusals: RefusalSums = field(init=False, repr=False, compare=False)
     """Puts refusals on record, summed up."""
     refused_before: RefusalMemo = field(init=False, repr=False, compare=False)
@@ -129,15 +136,23 @@ class Disclosure:
     def __post_init__(self) -> None:
         object.__setattr__(self, "refusals", RefusalSums(self.log, self.now))
         object.__setattr__(self, "refused_before", RefusalMemo(self.log, self.now))
+        object.__setattr__(self, "_consents", ConsentRecord(self.log))
 
     @property
     def log(self) -> DisclosureLog:
-        """The hash-chained log."""
+        """The sealed, hash-chained log."""
         return DisclosureLog(self.database)
 
     @property
-    def _consents(self) -> ConsentTable:
-        return ConsentTable(self.database)
+    def strangers(self) -> StrangerRecord:
+        """What is counted of those who connect without a key."""
+        return StrangerRecord(self.database, self.now)
+
+    def check_log(self) -> LogHead:
+        """Return the log's head; raise `LogTampered` where log or consents are not as written."""
+        head = self.log.check()
+        self._consents.check()
+        return head
 
     def grant(self, terms: ConsentTerms) -> Consent:
         """Record the resident's consent to these terms, and return it.
@@ -152,9 +167,7 @@ class Disclosure:
             if standing and standing[-1].terms == terms:
                 return standing[-1]
             replaces = standing[-1].number if standing else None
-            consent = self._consents.add(terms, replaces=replaces)
-            for one in standing:
-                self._consents.revoke(one.number, self.now())
+            consent = Consent(self._consents.next_number(), terms, replaces)
             facts = {"number": consent.number, **terms_facts(terms)}
             if replaces is not None:
                 facts["replaces"] = replaces
@@ -173,8 +186,7 @@ class Disclosure:
                 raise UnknownConsent(f"consent {number} was revoked")
             if not old.terms.covers(terms):
                 raise ValueError(f"that would allow more than consent {number} does")
-            new = self._consents.add(terms, replaces=number)
-            self._consents.revoke(number, self.now())
+            new = Consent(self._consents.next_number(), terms, replaces=number)
             facts = {"number": new.number, "replaces": number, **terms_facts(terms)}
             self.log.append(self.now(), "narrowing", facts)
         return new
@@ -182,9 +194,9 @@ class Disclosure:
     def revoke(self, number: int) -> Consent:
         """Withdraw a consent; the next request under it is refused."""
         with self.database.transaction():
-            consent = self._consents.revoke(number, self.now())
+            self._consents.find(number)
             self.log.append(self.now(), "revocation", {"number": number})
-        return consent
+            return self._consents.find(number)
 
     def consent(self, number: int) -> Consent:
         """Return the consent of that number; raise `UnknownConsent` if there is none."""
@@ -233,13 +245,17 @@ class Disclosure:
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
-        self, request: ReleaseRequest | AggregateRequest, refused: ReleaseRefused
+        self,
+        request: ReleaseRequest | AggregateRequest | UnattributedRequest,
+        refused: ReleaseRefused,
     ) -> None:
         """Record a refusal, or count it where enough of its kind are on record (`RefusalSums`)."""
         self.refusals.note(request_facts(request), refused)
 
     @staticmethod
-    def facts_of(request: ReleaseRequest | AggregateRequest) -> dict[str, int | str | bytes]:
+    def facts_of(
+        request: ReleaseRequest | AggregateRequest | UnattributedRequest,
+    ) -> dict[str, int | str | bytes]:
         """Return what the log says of a request, weights apart."""
         return request_facts(request)
 
@@ -258,6 +274,23 @@ class Disclosure:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
         prices = None if request.weights is None else request.weights.prices
         return self.log.append(self.now(), "aggregate", request.facts, prices)
+
+    def permit_unattributed(self, request: UnattributedRequest) -> LogEntry:
+        """Record what is told of unattributed energy, or record the refusal and raise.
+
+        Raises `ReleaseRefused` with the first rule that the request breaks.
+        """
+        try:
+            terms = self._standing_terms(request.wanted)
+            check_unattributed(request, terms, self.log.entries(UNATTRIBUTED))
+        except ReleaseRefused as refused:
+            self.record_refusal(request, refused)
+            raise
+        return self.record_unattributed(request)
+
+    def record_unattributed(self, request: UnattributedRequest) -> LogEntry:
+        """Record it again, where the transaction it was recorded in was undone."""
+        return self.log.append(self.now(), UNATTRIBUTED, request.facts)
 
     def permit_output(self, request: OutputRequest) -> LogEntry:
         """Record the release of a raw applet's output, or record the refusal and raise.
@@ -358,7 +391,10 @@ class Disclosure:
         return self.log.append(self.now(), "message", facts, content)
 
     def record_connection(self, peer: str, received: int, sent: int) -> LogEntry:
-        """Record how many bytes a connection carried in all, protection and framing included."""
+        """Record how many bytes a recipient's connection carried, protection and framing included.
+
+        Connections of strangers are counted (`strangers`).
+        """
         facts = {"peer": peer, "received": received, "sent": sent}
         return self.log.append(self.now(), "connection", facts)
 

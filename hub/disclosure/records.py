@@ -18,6 +18,7 @@ from hub.disclosure.requests import (
     Release,
     ReleaseRequest,
 )
+from hub.disclosure.unattributed import UnattributedRequest
 from protocols.amounts import Excess, Peaks, Reading, SlotForm
 
 _SAMPLE: Final = Struct("<qq")
@@ -55,10 +56,10 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
 
 
 def request_facts(
-    request: ReleaseRequest | AggregateRequest,
+    request: ReleaseRequest | AggregateRequest | UnattributedRequest,
 ) -> dict[str, int | str | bytes]:
     """Return what the log says of a request, whatever becomes of it."""
-    if isinstance(request, AggregateRequest):
+    if isinstance(request, AggregateRequest | UnattributedRequest):
         return request.facts
     register = request.form.register
     return {

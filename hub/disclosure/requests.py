@@ -373,9 +373,11 @@ class AggregateRequest:
     values: int
     """How many numbers the sum has."""
     group: int
-    """Over how many households it goes."""
+    """Over how many households it goes; of a list of contributors, those with all readings."""
     weights: Weights | None = None
     """Of a sum that is one number; None for a curve."""
+    members: bytes = b""
+    """A digest of the households that an opened sum goes over; empty before they are known."""
 
     @property
     def statement(self) -> str:
@@ -391,6 +393,8 @@ class AggregateRequest:
     def facts(self) -> dict[str, int | str | bytes]:
         """What the log says of it: of this home's own use, no bit is told."""
         facts = self._facts
+        if self.members:
+            facts |= {"members": self.members}
         if self.weights is not None:
             facts |= {
                 "index": self.weights.index,

@@ -87,6 +87,8 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
             limits = ["days", "same_period", *within]
         case "weighted":
             limits = ["size", "overlap", *within, "chosen_prices"]
+        case "unattributed":
+            limits = ["size", "same_period", "gaps"]
         case "sample":
             limits = ["days", "samples", *within, "apart"]
         case _:

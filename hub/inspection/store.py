@@ -18,3 +18,10 @@ def open_inspection(device: Device, more: Sequence[Component] = ()) -> Database:
     `more` are further components to keep in it.
     """
     return Database(device.folder / "inspection.db", [*COMPONENTS, *more])
+
+
+def forget_summaries(device: Device) -> None:
+    """Forget what is kept for speed: the vault has another key now, and it is made again."""
+    if (device.folder / "inspection.db").exists():
+        with open_inspection(device) as database, database.transaction() as connection:
+            connection.execute("DELETE FROM summary")

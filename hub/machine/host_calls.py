@@ -20,7 +20,7 @@ from wasmtime import component
 from hub.machine import contract, limits
 from hub.machine._abi import Err, Function, Malformed, Ok
 from hub.machine.errors import AppletFault, FaultKind
-from hub.machine.manifest import SUMS, Confinement, Manifest
+from hub.machine.manifest import SUMS, UNATTRIBUTED, Confinement, Manifest
 from hub.text import printable
 from protocols.amounts import (
     Amount,
@@ -119,6 +119,8 @@ class Host:
                 granted = self._grants_amounts(sized)
             case Needs.NUMBERS:
                 granted = self._grants_numbers(sized)
+            case Needs.UNATTRIBUTED:
+                granted = self._grants(UNATTRIBUTED, sized["register"], sized)
             case Needs.SUMS:
                 granted = any(grant.kind in SUMS for grant in manifest.statements)
             case Needs.ROOM:

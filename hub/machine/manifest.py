@@ -25,6 +25,8 @@ WEIGHTED: Final = "weighted"
 """The same, where a price of each slot makes one number of a period's use."""
 SUMS: Final = frozenset({AGGREGATE, WEIGHTED})
 """Kinds of which nothing is told but a sum over many households."""
+UNATTRIBUTED: Final = "unattributed"
+"""The kind of statement about energy that belongs to no slot."""
 LEAST_GROUP: Final = 3
 """Of two, each knows what the other used."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -32,9 +34,10 @@ _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 STATEMENT_KINDS: Final = (
     "linear", "blocks", "demand", "excess", "match", "sample", "aggregate", "weighted",
+    "unattributed",
 )  # fmt: skip
 _STATEMENT: Final = re.compile("|".join(STATEMENT_KINDS))
-"""Kinds of statements, as `protocols.amounts` names them, and of sums."""
+"""Kinds of statements, as `protocols.amounts` names them, of sums, and of what no slot holds."""
 _REGISTER: Final = re.compile(r"\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?")
 
 

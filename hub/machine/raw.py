@@ -15,7 +15,7 @@ The hub was off over a boundary: what is held is released once, for the last bou
 passed, not once for each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -24,8 +24,34 @@ from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
 from hub.machine.manifest import Manifest, Output
 from hub.vault.database import Component, Database
+from hub.vault.sealing import Sealer, resealed
 from protocols.platform.errors import Refused
 from protocols.platform.services import Use
+
+PURPOSE: Final = "applet output"
+HELD: Final = b"held"
+RELEASED: Final = b"released"
+"""What is held does not open as released: only the board releases."""
+
+
+def _bound(applet: bytes, name: str, part: bytes) -> tuple[bytes, bytes, bytes]:
+    return applet, name.encode(), part
+
+
+def _seal_outputs(database: Database) -> None:
+    """Seal the outputs of release 0.1: what is held has not been released to anybody."""
+    connection, sealer = database.connection, database.sealer(PURPOSE)
+    rows = connection.execute("SELECT applet, name, held, released FROM applet_output").fetchall()
+    for applet, name, held, released in rows:
+        sealed = [
+            None if value is None else sealer.seal(value, *_bound(applet, name, part))
+            for value, part in ((held, HELD), (released, RELEASED))
+        ]
+        connection.execute(
+            "UPDATE applet_output SET held = ?, released = ? WHERE applet = ? AND name = ?",
+            (*sealed, applet, name),
+        )
+
 
 OUTPUT_COMPONENT: Final = Component(
     "applet_output",
@@ -41,8 +67,27 @@ OUTPUT_COMPONENT: Final = Component(
             PRIMARY KEY (applet, name)
         ) STRICT;
         """,
+        _seal_outputs,
     ),
 )
+
+
+def reseal_outputs(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal outputs with a new vault key, within a transaction; yield how many rows are done."""
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    rows = connection.execute("SELECT applet, name, held, released FROM applet_output").fetchall()
+    for applet, name, held, released in rows:
+        again = [
+            None if sealed is None else resealed(old, new, sealed, *_bound(applet, name, part))
+            for sealed, part in ((held, HELD), (released, RELEASED))
+        ]
+        connection.execute(
+            "UPDATE applet_output SET held = ?, released = ? WHERE applet = ? AND name = ?",
+            (*again, applet, name),
+        )
+        yield 1
+
 
 HOUR: Final = 3600
 CLA: Final = 0x80
@@ -86,7 +131,12 @@ class OutputBoard:
             for output in self._outputs:
                 connection.execute(
                     "INSERT INTO applet_output VALUES (?, ?, ?, ?, NULL, NULL)",
-                    (self._applet, output.name, bytes(output.size), boundary(output, now)),
+                    (
+                        self._applet,
+                        output.name,
+                        self._seal(output.name, HELD, bytes(output.size)),
+                        boundary(output, now),
+                    ),
                 )
 
     def uninstall(self) -> None:
@@ -99,7 +149,7 @@ class OutputBoard:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE applet_output SET held = ? WHERE applet = ? AND name = ?",
-                (value, self._applet, name),
+                (self._seal(name, HELD, value), self._applet, name),
             )
 
     def release_due(self, now: int) -> list[Released]:
@@ -115,7 +165,9 @@ class OutputBoard:
                     (self._applet, output.name),
                 ).fetchone()
                 if boundary(output, now) > last:
-                    due.append(Released(output, boundary(output, now), bytes(held)))
+                    due.append(
+                        Released(output, boundary(output, now), self._open(output.name, HELD, held))
+                    )
             return [release for release in due if self._release(release)]
 
     def _release(self, release: Released) -> bool:
@@ -132,7 +184,11 @@ class OutputBoard:
             connection.execute(
                 "UPDATE applet_output SET released_at = ?, released = ?"
                 " WHERE applet = ? AND name = ?",
-                (release.boundary, release.value, *place),
+                (
+                    release.boundary,
+                    self._seal(release.output.name, RELEASED, release.value),
+                    *place,
+                ),
             )
         return True
 
@@ -158,7 +214,14 @@ class OutputBoard:
         ).fetchone()
         if released is None:
             return SW_NOT_YET
-        return int(time).to_bytes(TIME_SIZE, "big") + bytes(released) + SW_SUCCESS
+        value = self._open(self._outputs[number].name, RELEASED, released)
+        return int(time).to_bytes(TIME_SIZE, "big") + value + SW_SUCCESS
+
+    def _seal(self, name: str, part: bytes, value: bytes) -> bytes:
+        return self._database.sealer(PURPOSE).seal(value, *_bound(self._applet, name, part))
+
+    def _open(self, name: str, part: bytes, sealed: bytes) -> bytes:
+        return self._database.sealer(PURPOSE).open(sealed, *_bound(self._applet, name, part))
 
 
 def boundary(output: Output, now: int) -> int:

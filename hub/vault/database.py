@@ -8,16 +8,18 @@ begin/commit/abort nests inside the one transaction of its APDU. Where another p
 lock, a transaction waits for it, `PATIENCE_SECONDS` at most.
 """
 
+import hmac
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from hub.errors import HubError
+from hub.vault.sealing import SealBroken, Sealer, check_value_of
 
 APPLICATION_ID: Final = 0x4D54524C
 """`MTRL`, in SQLite's header: tells a hub's file from any other."""
@@ -46,13 +48,21 @@ class DatabaseBusy(DatabaseError, sqlite3.OperationalError):
         super().__init__(f"the database {path} is busy; another meterlet process holds it")
 
 
+class TransactionUndone(DatabaseError, sqlite3.OperationalError):
+    """SQLite has taken back the whole transaction, as where the disk is full; nothing is kept."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: what was being written was taken back; is the disk full?")
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
     """A part of the hub that keeps tables of its own."""
 
     name: str
-    migrations: tuple[str, ...]
-    """SQL scripts; the schema's version is how many of them have run."""
+    migrations: "tuple[str | Callable[[Database], None], ...]"
+    """SQL scripts, and functions for what SQL cannot do, such as sealing; the schema's version is
+    how many of them have run. A function writes within the transaction that is open."""
 
 
 class SchemaTooNew(DatabaseError):
@@ -69,16 +79,27 @@ class Database:
     """A connection to the hub's file; one a process writes, any number read."""
 
     def __init__(
-        self, path: Path, components: Sequence[Component], patience: float = PATIENCE_SECONDS
+        self,
+        path: Path,
+        components: Sequence[Component],
+        patience: float = PATIENCE_SECONDS,
+        *,
+        key: bytes = b"",
     ) -> None:
         """Open or create the file at `path` and bring the components' tables up to date.
 
         The file is created with mode 0600. `patience` is how many seconds a transaction waits for
-        another process's. Raises `NotAHubDatabase`, `SchemaTooNew` or `DatabaseBusy`; in each case
-        nothing has been written.
+        another process's. `key` is the vault's, for components that seal. Raises
+        `NotAHubDatabase`, `SchemaTooNew` or `DatabaseBusy`; in each case nothing has been written.
         """
         self.path = path
-        self._patience = patience
+        self._patience, self._key = patience, key
+        self.require_current: Callable[[], None] = _always_current
+        """Called at the start of each transaction; raises where nothing may be written any more."""
+        self._sealers: dict[str, Sealer] = {}
+        self.after_commit: list[Callable[[], None]] = []
+        """Called after each outermost transaction has been committed, its lock held."""
+        self._when_undone: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._depth = 0
         fresh = not path.exists() or path.stat().st_size == 0
@@ -105,6 +126,8 @@ class Database:
         connection = self._connection
         # An index or check that a foreign program left in the file must not run code of its own.
         connection.execute("PRAGMA trusted_schema = OFF")
+        # What a migration takes away, or puts sealed in its place, is overwritten.
+        connection.execute("PRAGMA secure_delete = ON")
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         if not fresh and application_id != APPLICATION_ID:
             raise NotAHubDatabase(f"{self.path}: not a hub's database")
@@ -124,6 +147,10 @@ class Database:
                 if done > known:
                     raise SchemaTooNew(self.path, component, done)
                 for script in component.migrations[done:]:
+                    if callable(script):
+                        self._require_own_key()
+                        script(self)
+                        continue
                     for statement in _statements(script):
                         connection.execute(statement)
                 if done < known:
@@ -132,6 +159,15 @@ class Database:
                         (component.name, known),
                     )
         self._configure()
+
+    def _require_own_key(self) -> None:
+        """Let nothing of an older release be sealed with another hub's key; raise `SealBroken`."""
+        tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()
+        if ("vault_key",) not in tables:
+            return
+        row = self._connection.execute("SELECT check_value FROM vault_key").fetchone()
+        if row is not None and not hmac.compare_digest(row[0], check_value_of(self.key)):
+            raise SealBroken(f"{self.path}: sealed with another key")
 
     def _is_current(self, components: Sequence[Component]) -> bool:
         tables = self._connection.execute("SELECT name FROM sqlite_schema").fetchall()
@@ -145,7 +181,6 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA secure_delete = ON")
 
     def _begin(self) -> None:
         """Take the write lock, or raise `DatabaseBusy` once the patience has passed."""
@@ -172,10 +207,11 @@ class Database:
         self._begin()
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # on a full disk SQLite has undone it all
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -186,28 +222,85 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the block as one transaction, or as a savepoint of the one that is open.
 
-        Commits when the block ends, rolls back when it raises. Threads take turns. Raises
-        `DatabaseBusy`, before the block, where another process does not let go.
+        Commits when the block ends, rolls back when it raises or cannot be committed. Threads take
+        turns. Raises `DatabaseBusy`, before the block, where another process does not let go, and
+        `TransactionUndone` where SQLite has taken back the whole transaction on the way.
         """
         with self._lock:
             if self._depth == 0:
                 closing, undoing = "COMMIT", ["ROLLBACK"]
                 self._begin()
             else:
+                self._require_open()
                 name = f"level_{self._depth}"
                 closing, undoing = f"RELEASE {name}", [f"ROLLBACK TO {name}", f"RELEASE {name}"]
                 self._connection.execute(f"SAVEPOINT {name}")
             self._depth += 1
             try:
+                if self._depth == 1:
+                    self.require_current()  # under the write lock: nobody changes that meanwhile
                 yield self._connection
+                self._require_open()
+                self._connection.execute(closing)
             except BaseException:
-                for statement in undoing:
-                    self._connection.execute(statement)
+                self._undo(undoing)
                 raise
             else:
-                self._connection.execute(closing)
+                if self._depth == 1:
+                    self._when_undone.clear()
+                    for follow in self.after_commit:
+                        follow()
             finally:
                 self._depth -= 1
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Run the block on what one moment's file holds; it waits for nobody who writes.
+
+        Within a transaction, what that has written is seen, too. The block writes nothing.
+        """
+        with self._lock:
+            begun = not self._connection.in_transaction
+            if begun:
+                self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if begun and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def when_undone(self, forget: Callable[[], None]) -> None:
+        """Have `forget` called if the outermost transaction that is open is not committed."""
+        self._when_undone.append(forget)
+
+    def _require_open(self) -> None:
+        # Past this, statements would be committed one by one: SQLite undoes all on a full disk.
+        if not self._connection.in_transaction:
+            raise TransactionUndone(self.path)
+
+    def _undo(self, statements: Sequence[str]) -> None:
+        try:
+            if self._connection.in_transaction:
+                for statement in statements:
+                    self._connection.execute(statement)
+        finally:
+            if self._depth == 1:
+                undone, self._when_undone = self._when_undone, []
+                for forget in undone:
+                    forget()
+
+    def sealer(self, purpose: str) -> Sealer:
+        """Return what seals for a purpose under the key the file was opened with."""
+        if purpose not in self._sealers:
+            self._sealers[purpose] = Sealer.of(self.key, purpose)
+        return self._sealers[purpose]
+
+    @property
+    def key(self) -> bytes:
+        """The vault's key, which the file was opened with."""
+        if not self._key:
+            raise RuntimeError(f"{self.path}: opened without the key that seals what is in it")
+        return self._key
 
     @contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -230,6 +323,10 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _always_current() -> None:
+    """Do nothing: no part of the hub has said when its file has changed under it."""
 
 
 def is_busy(error: sqlite3.Error) -> bool:

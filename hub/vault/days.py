@@ -129,6 +129,7 @@ class DayJournal:
         try:
             use = AESGCM(self.key).decrypt(nonce, sealed, self._label(day))
         except (InvalidTag, ValueError):
+            self.database.require_current()  # a new key is no damage
             raise VaultTampered(f"{day}: the day's use is not what was stored") from None
         return JournalledDay(date.fromisoformat(day), encoded, use)
 
@@ -137,5 +138,21 @@ class DayJournal:
         return self.channel.meter, self.channel.register
 
     def _label(self, day: str) -> bytes:
-        meter, register = self._key
-        return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))
+        return _label(self.channel, day)
+
+
+def resealed_use(
+    old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[str, bytes, bytes]
+) -> bytes:
+    """Return a row's use (day, nonce, sealed) sealed anew; raise `VaultTampered`."""
+    day, old_nonce, sealed = row
+    label = _label(channel, day)
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise VaultTampered(f"{day}: the day's use is not what was stored") from None
+
+
+def _label(channel: Channel, day: str) -> bytes:
+    meter, register = channel.meter, channel.register
+    return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))

@@ -17,7 +17,7 @@ import hmac
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +27,7 @@ from hub.errors import HubError
 from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
 from hub.text import utc_text
 from hub.vault.database import Component, Database
+from hub.vault.sealing import check_value_of
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 12
@@ -83,6 +84,15 @@ class VaultTampered(VaultError):
     http_status = 500
 
 
+class KeyReplaced(VaultError):
+    """Another process, or a command over the card, has given the hub a new key since."""
+
+    http_status = 503
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: the {what} has a new key; start this command again")
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One register of one meter."""
@@ -112,15 +122,22 @@ class Vault:
         if len(self.key) != KEY_SIZE:
             raise ValueError(f"the vault's key has {KEY_SIZE} bytes")
         self._cipher = AESGCM(self.key)
-        check_value = hmac.new(self.key, b"meterlet vault key check 1", sha256).digest()
-        query = "SELECT check_value FROM vault_key"
-        row = self.database.connection.execute(query).fetchone()
-        if row is None:
+        check_value = check_value_of(self.key)
+        stored = stored_check_value(self.database)
+        if stored is None:
             with self.database.transaction() as connection:
                 connection.execute("INSERT OR IGNORE INTO vault_key VALUES (1, ?)", (check_value,))
-                row = connection.execute(query).fetchone()
-        if not hmac.compare_digest(row[0], check_value):
+                stored = stored_check_value(self.database)
+        if stored is None or not hmac.compare_digest(stored, check_value):
             raise VaultTampered(f"{self.database.path}: sealed with another key")
+        # Whoever has an old key in memory seals nothing with it (`hub.vault.resealing`).
+        self.database.require_current = self.require_current
+
+    def require_current(self) -> None:
+        """Return if this key is still the vault's; raise `KeyReplaced` if not."""
+        stored = stored_check_value(self.database)
+        if stored is None or not hmac.compare_digest(stored, check_value_of(self.key)):
+            raise KeyReplaced(self.database.path, "vault")
 
     def append(self, channel: Channel, readings: Iterable[Reading]) -> int:
         """Seal and store readings in one transaction; return how many.
@@ -225,11 +242,34 @@ class Vault:
             )
             register_wh, flags = _PLAIN.unpack(plain)
         except (InvalidTag, ValueError, struct.error):
-            raise VaultTampered(
-                f"reading {sequence} of {channel.register.hex()}, {utc_text(time)}:"
-                " not what was stored there"
-            ) from None
+            self.require_current()  # a new key is no damage
+            raise _changed(channel, sequence, time) from None
         return Reading(time, register_wh, ReadingFlag(flags & _ALL_FLAGS))
+
+
+def stored_check_value(database: Database) -> bytes | None:
+    """Return the check value of the key that the database's rows are sealed with, if any are."""
+    row = database.connection.execute("SELECT check_value FROM vault_key").fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def resealed_reading(
+    old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[int, int, bytes, bytes]
+) -> bytes:
+    """Return a row (sequence, time, nonce, sealed) sealed anew; raise `VaultTampered`."""
+    sequence, time, old_nonce, sealed = row
+    label = _label(channel) + _PLACE.pack(sequence, time)
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise _changed(channel, sequence, time) from None
+
+
+def _changed(channel: Channel, sequence: int, time: int) -> VaultTampered:
+    return VaultTampered(
+        f"reading {sequence} of {channel.register.hex()}, {utc_text(time)}:"
+        " not what was stored there"
+    )
 
 
 def _label(channel: Channel) -> bytes:

@@ -43,7 +43,11 @@ SHOWN = 5
     help="No home's use in a slot may reach 2^BITS Wh.",
 )
 @click.option("--short-exponent", is_flag=True, help="Encrypt faster, on one more assumption.")
-@click.option("--prove-ranges", is_flag=True, help="Let homes prove that bound; takes longer.")
+@click.option(
+    "--prove-ranges/--no-prove-ranges",
+    default=None,
+    help="Let homes prove that bound; by default where it takes a home about a second or less.",
+)
 @json_option
 def aggregate(
     folder: Path,
@@ -56,7 +60,7 @@ def aggregate(
     register: str,
     bits: int,
     short_exponent: bool,
-    prove_ranges: bool,
+    prove_ranges: bool | None,
     as_json: bool,
 ) -> None:
     """Announce a round for a region and a period, run it, verify the sum, store and print it.
@@ -112,6 +116,8 @@ def _print_sum(region: str, facts: dict[str, Any]) -> None:
             f"{region}: {sum(sums)} Wh of {facts['homes']} homes in {len(sums)} slots from"
             f" {utc_text(facts['starts'][0])}; verified and stored"
         )
+        for home in facts["incomplete"][:SHOWN]:
+            click.echo(f"    {home['meter']}: no reading in {home['missing_slots']} slots of it")
     if absent:
         click.echo(f"  {absent} homes are not in it:")
     for absence in (facts["absent"] + facts["refused"])[:SHOWN]:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet authority`: who vouches for the meters that may be members of a sum."""
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import rich_click as click
 
 from meterlet.commands.common import (
+    DAY,
     FOLDER,
     Hex,
     Shown,
@@ -42,14 +45,51 @@ def init(folder: Path) -> Shown:
 @click.option("--region", required=True, help="Where the meter is.")
 @click.option("--meter", type=Hex(), required=True, help="The meter's id.")
 @click.option("--certifier", type=Hex(), required=True, help="Its certifier's key (`hub status`).")
+@click.option("--from", "begins", type=DAY, help="From this day on (UTC).")
+@click.option("--until", "ends", type=DAY, help="Until this day (UTC), which is not in it.")
 @output_option("A new file for the certificate.")
 @json_or_text("meterlet.authority.certify/1")
-def certify(folder: Path, region: str, meter: bytes, certifier: bytes, output: Path) -> Shown:
-    """Vouch that a certifier measures a meter of a region."""
+def certify(
+    folder: Path,
+    region: str,
+    meter: bytes,
+    certifier: bytes,
+    begins: datetime | None,
+    ends: datetime | None,
+    output: Path,
+) -> Shown:
+    """Vouch that a certifier measures a meter of a region, for a time or for good."""
+    if begins is not None and ends is None:
+        raise click.UsageError("--from goes with --until")
+    term = None if ends is None else (0 if begins is None else _moment(begins), _moment(ends))
     try:
-        certificate = Authority.open(folder).certify(region, meter, certifier)
+        certificate = Authority.open(folder).certify(region, meter, certifier, term)
     except EnrolmentRefused as refused:
         fail(str(refused))
     write_new(output, certificate.encode(), 0o644)
     facts = {"region": region, "meter": meter.hex(), "certificate": str(output)}
     return facts, f"wrote the certificate of meter {meter.hex()} to {output}"
+
+
+@authority.command()
+@authority_option
+@click.option("--certifier", type=Hex(), required=True, help="Its key (`hub keys list`).")
+@click.option("--from", "since", type=DAY, required=True, help="From this day on (UTC).")
+@output_option("A new file for the list, for hubs, utilities and the MDMS.")
+@json_or_text("meterlet.authority.revoke/1")
+def revoke(folder: Path, certifier: bytes, since: datetime, output: Path) -> Shown:
+    """Put a certifier on the list of those that count no more.
+
+    What it certified of the time before stays valid.
+    """
+    try:
+        listed = Authority.open(folder).revoke(folder, certifier, _moment(since), int(time.time()))
+    except EnrolmentRefused as refused:
+        fail(str(refused))
+    write_new(output, listed.encode(), 0o644)
+    facts = {"number": listed.number, "entries": len(listed.entries), "list": str(output)}
+    return facts, f"wrote list {listed.number} with {len(listed.entries)} revocations to {output}"
+
+
+def _moment(day: datetime) -> int:
+    return int(day.replace(tzinfo=UTC).timestamp())

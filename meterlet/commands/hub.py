@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
+import asyncio
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import rich_click as click
 
 from hub.device import Description, Device
+from hub.disclosure.countersigned import HeadDesk
+from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
@@ -33,8 +38,9 @@ from meterlet.commands.common import (
     open_machine,
     show,
 )
+from meterlet.commands.hub_keys import keys
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
-from meterlet.commands.reader import reader, restore, snapshot
+from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
     complain,
@@ -49,6 +55,7 @@ from sml_codec import Obis
 _OBIS: Final = re.compile(r"[\d.:*-]+")
 LOST_SHOWN: Final = 5
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
+KEY_CHECK_SECONDS: Final = 0.5
 LARGEST_LEAD: Final = 3_600
 """How far a live meter's clock may be ahead of the hub's, in seconds."""
 
@@ -58,7 +65,7 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (reader, restore, snapshot):
+for command in (keys, reader, restore, snapshot, unblock):
     hub.add_command(command)
 
 
@@ -248,6 +255,7 @@ def ingest(
             live, chunks = True, live_chunks(source)
         else:
             chunks = file_chunks(source)
+        no_further = device.certified_no_further()
         intake = Intake(device, door, limit)
         if live:
             door.ahead_seconds = LARGEST_LEAD
@@ -255,6 +263,12 @@ def ingest(
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all
                 intake.swallow(chunks)
+        newest = device.main.vault.latest(device.main.channel)
+    if no_further is not None and newest is not None and newest.time > no_further:
+        complain(
+            f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
+            " certificate has ended or was revoked"
+        )
     _report(source, door, intake.stored, intake.days, as_json)
 
 
@@ -324,6 +338,7 @@ def status(folder: Path) -> Shown:
     with Device.open(folder) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()
+        signed = HeadDesk(device.disclosure.log).kept()
         facts = {
             "hub": str(folder),
             "meter": channel.meter.hex(),
@@ -340,11 +355,35 @@ def status(folder: Path) -> Shown:
             "certified_days": _certified_days(device.main),
             "first_day": None if span is None else span[0].isoformat(),
             "last_day": None if span is None else span[1].isoformat(),
-            "certifier": device.main.certifier.keys.public_key.public_bytes_raw().hex(),
+            "certifier": device.main.certifier.keys.signing_public_key.hex(),
             "log_entries": device.disclosure.log.verify(),
+            "log_seen": [
+                {
+                    "recipient": kept.recipient,
+                    "entries": kept.countersigned.head.length,
+                    "time": utc_text(kept.time),
+                    "digest": kept.countersigned.head.digest.hex(),
+                    "key_id": kept.countersigned.key_id.hex(),
+                    "signature": kept.countersigned.signature.hex(),
+                }
+                for kept in signed
+            ],
+        }
+        strangers = device.disclosure.strangers.total()
+        facts["strangers"] = {
+            "connections": strangers.connections,
+            "turned_away": strangers.turned_away,
+            "wrong": strangers.wrong,
         }
         codes = device.description.registers
-    shown = {**facts, "registers": ", ".join(map(str, map(Obis, codes)))}
+    seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
+    shown = {
+        **facts,
+        "registers": ", ".join(map(str, map(Obis, codes))),
+        "strangers": f"{strangers.connections:,} connections without a key,"
+        f" {strangers.turned_away:,} turned away",
+        "log_seen": ", ".join(seen) or None,
+    }
     return facts, [
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()
@@ -372,19 +411,62 @@ def _feed_in_facts(device: Device) -> dict[str, object]:
 @port_option(7816)
 @json_option
 def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
-    """Answer recipients' questions to the applets until interrupted."""
-    with Device.open(folder) as device:
-        card = device.card(open_machine())
-        ready = announce("meterlet.hub.serve/1" if as_json else None)
-        run_until_stopped(
-            lambda stop: serve_link(
-                card,
-                device.disclosure,
-                host,
-                port,
-                ready,
-                stop,
-                tick=lambda: device.tick(card),
-                complain=complain,
-            )
-        )
+    """Answer recipients' questions to the applets until interrupted.
+
+    When a key of the hub is replaced, all connections end, and the hub goes on with the new one.
+    """
+    machine, ready = open_machine(), announce("meterlet.hub.serve/1" if as_json else None)
+    place, memory = _Place(host, port, ready), CallerMemory()
+
+    async def serve_with_each_key(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with Device.open(folder) as device:
+                card = device.card(machine)
+                async with _until_replaced(device, stop) as until:
+                    await serve_link(
+                        card,
+                        device.disclosure,
+                        host,
+                        place.port,
+                        place.ready,
+                        until,
+                        tick=partial(device.tick, card),
+                        complain=complain,
+                        memory=memory,  # no new key forgives who was wrong
+                    )
+
+    run_until_stopped(serve_with_each_key)
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the hub listens: the same port after a key was replaced, announced once."""
+
+    host: str
+    port: int
+    announce: Callable[[str, int], None]
+    is_known: bool = False
+
+    def ready(self, host: str, port: int) -> None:
+        if not self.is_known:
+            self.announce(host, port)
+        self.port, self.is_known = port, True
+
+
+@asynccontextmanager
+async def _until_replaced(device: Device, stop: asyncio.Event) -> AsyncIterator[asyncio.Event]:
+    """Yield an event that is set when `stop` is, or when a key of the hub was replaced."""
+    until = asyncio.Event()
+
+    async def watch() -> None:
+        while not stop.is_set() and device.has_current_keys():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), KEY_CHECK_SECONDS)
+        until.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield until
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet hub reader`, `snapshot` and `restore`: the card for testers and their tools.
+"""`meterlet hub reader`, `unblock`, `snapshot`, `restore`: the card for testers and their tools.
 
 Without `--hub` the reader serves a card for tests, one for each profile, that is kept beside the
 hub. Its keys are the well-known 404142..4F, as on every card that is sold for tests: whoever loads
@@ -32,10 +32,10 @@ from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from hub.machine.meter import WorkMeter
 from hub.meters.emulated import emulated_meter_id
+from hub.restoring import restore as restore_snapshot
 from hub.vault.database import (
     APPLICATION_ID,
     PATIENCE_SECONDS,
-    DatabaseBusy,
     DatabaseError,
     SchemaTooNew,
 )
@@ -44,9 +44,11 @@ from meterlet.commands.common import (
     FILE,
     FOLDER,
     PRESENT_FILE,
+    Shown,
     default_folder,
     fail,
     hub_option,
+    json_or_text,
     open_machine,
 )
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
@@ -187,12 +189,29 @@ def _folder(hub: Path, profile: str | None) -> Path:
 @click.command()
 @hub_option
 @profile_option
+@json_or_text("meterlet.hub.unblock/1")
+def unblock(folder: Path, profile: str | None) -> Shown:
+    """Give key sets and PIN all their attempts again.
+
+    Wrong attempts at the local reader block them. Over the network nobody can. Use this when the
+    card answers 6983 there. The hub may be running.
+    """
+    with Device.open(_folder(folder, profile)) as device:
+        key_sets, pin = Card.unblock(device.database)
+    gave = [f"{key_sets} key set{'' if key_sets == 1 else 's'}"] if key_sets else []
+    gave += ["the PIN"] if pin else []
+    text = " and ".join(gave) + " got all attempts back" if gave else "no attempts were lost"
+    return {"key_sets": key_sets, "pin": pin}, text
+
+
+@click.command()
+@hub_option
+@profile_option
 @click.argument("file", type=FILE)
 def snapshot(folder: Path, profile: str | None, file: Path) -> None:
     """Copy the hub's database to FILE, at one moment between two transactions.
 
-    For testers: whoever can restore a snapshot can turn counters back. The file is as secret as
-    the database; the key files are not in it.
+    The file is as secret as the database; the key files are not in it.
     """
     with Device.open(_folder(folder, profile)) as device:
         if file.exists():
@@ -209,22 +228,16 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
 @profile_option
 @click.argument("file", type=PRESENT_FILE)
 def restore(folder: Path, profile: str | None, file: Path) -> None:
-    """Replace the hub's database with FILE, a snapshot of this hub."""
+    """Bring the card back as it was in FILE, a snapshot of this hub.
+
+    What must only go on is not turned back: the disclosure log, consents, readings and counters.
+    """
     hub = _folder(folder, profile)
     _check_snapshot(file)
-    with Device.open(hub) as device, sqlite3.connect(f"file:{file}?mode=ro", uri=True) as copy:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-
-        def wait(status: int, _remaining: int, _total: int) -> None:
-            # The driver would try again for ever while another process holds the hub.
-            if status == sqlite3.SQLITE_BUSY and time.monotonic() >= deadline:
-                raise DatabaseBusy(device.database.path)
-
-        device.database.connection.execute("PRAGMA busy_timeout = 0")  # `wait` does it
-        copy.backup(device.database.connection, progress=wait)
-    copy.close()
+    with Device.open(hub) as device:
+        restore_snapshot(device, file, PATIENCE_SECONDS)
     with Device.open(hub):
-        click.echo(f"the hub is as it was in {file}")
+        click.echo(f"the card is as it was in {file}; log, readings and counters are as they were")
 
 
 def _check_snapshot(file: Path) -> None:

@@ -32,7 +32,7 @@ from utility_server.grid.private_settlement import (
     PrivateSettlementRequest,
     settle_privately,
 )
-from utility_server.head_end import Address, HeadEnd
+from utility_server.head_end import Address
 from utility_server.retail.group_settlement import Group, worth_of
 from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
 from utility_server.retail.settlement import settle as settle_all
@@ -127,7 +127,7 @@ def settle(
             _print(_private_facts(found, request, private), as_json=as_json)
             private.require_whole()
             return
-        members, head_end = _members(customers), HeadEnd(utility.randomness)
+        members, head_end = _members(customers), utility.head_end()
         if bundles is not None:
             bundles.mkdir()  # questions count at the hubs: ask none in vain
         with _bar(len(members)) as progress:

@@ -5,17 +5,38 @@ from pathlib import Path
 
 import rich_click as click
 
-from meterlet.commands.common import PRESENT_FILE, json_option
+from meterlet.commands.common import (
+    PRESENT_FILE,
+    Shown,
+    json_option,
+    json_or_text,
+    output_option,
+)
 from meterlet.commands.concentrator import run
 from meterlet.commands.serving import host_option, port_option
-from meterlet.key_files import public_key
+from meterlet.commands.tariff_files import write_new
+from meterlet.key_files import public_key, public_pem
 from protocols.aggregation.rules import SMALLEST_GROUP
+from utility_server.grid.pinned_line import LineKeys
 from utility_server.grid.trustee import Trustee
 
 
 @click.group()
 def trustee() -> None:
     """The trustee: it has one share of a split key. Without it the MDMS decrypts nothing."""
+
+
+@trustee.command()
+@click.option("--share", type=PRESENT_FILE, required=True, help="The share that `mdms init` wrote.")
+@output_option("A new file.")
+@json_or_text("meterlet.trustee.key/1")
+def key(share: Path, output: Path) -> Shown:
+    """Write the public key by which an MDMS knows who holds the share (`mdms serve`)."""
+    made = Trustee.open(share, b"", (), SMALLEST_GROUP)
+    public = made.line_key.public_key()
+    write_new(output, public_pem(public), 0o644)
+    facts = {"public_key": public.public_bytes_raw().hex(), "file": str(output)}
+    return facts, f"wrote {output}"
 
 
 @trustee.command()
@@ -44,5 +65,7 @@ def serve(
 ) -> None:
     """Help the MDMS to decrypt sums over groups that are large enough, until interrupted."""
     trusted = tuple(public_key(path).public_bytes_raw() for path in authorities)
-    made = Trustee.open(share, public_key(operator).public_bytes_raw(), trusted, smallest_group)
-    run(made, host, port, "meterlet.trustee.serve/1" if as_json else None)
+    peer = public_key(operator).public_bytes_raw()
+    made = Trustee.open(share, peer, trusted, smallest_group)
+    keys = LineKeys(made.line_key, peer)
+    run(made, keys, host, port, "meterlet.trustee.serve/1" if as_json else None)

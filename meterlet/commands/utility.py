@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
+from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
 from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.common import (
     FOLDER,
+    Aid,
     Hex,
+    Shown,
     default_folder,
     fail,
     json_option,
+    json_or_text,
     month_option,
     one_line_errors,
     print_json,
@@ -23,14 +28,16 @@ from meterlet.commands.common import (
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
-from meterlet.key_files import public_key
+from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
-from utility_server.errors import EnrolmentRefused, HeadEndError
-from utility_server.head_end import Address, HeadEnd
+from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
+from utility_server.head_end import Address
 from utility_server.retail.claims import BILL, ask, check_entry
+from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import BilledPeriod, Utility
+from utility_server.revocations import take_revocations
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 METHODS = [method.value for method in Method]
@@ -63,12 +70,16 @@ def init(folder: Path, as_json: bool) -> None:
 @utility.command()
 @utility_option
 @click.argument("enrolment", type=FILE)
+@click.option(
+    "--replace-keys", is_flag=True, help="The file's channel keys replace the applet's known ones."
+)
 @json_option
-def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
+def enrol(folder: Path, enrolment: Path, replace_keys: bool, as_json: bool) -> None:
     """Add the customer of an ENROLMENT file, which the hub's installer has written."""
     with one_line_errors(), Utility.open(folder) as utility:
         try:
-            customer = utility.customers.enrol(enrolment.read_bytes())
+            content = enrolment.read_bytes()
+            customer = utility.customers.enrol(content, replace_keys=replace_keys)
         except EnrolmentRefused as refused:
             fail(f"{enrolment}: {refused}")
     if as_json:
@@ -76,6 +87,29 @@ def enrol(folder: Path, enrolment: Path, as_json: bool) -> None:
         print_json("meterlet.utility.enrol/1", facts)
     else:
         click.echo(f"enrolled meter {customer.meter.hex()}; destroy {enrolment} now")
+
+
+@utility.command("rotate-channel")
+@utility_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@click.option("--applet", type=Aid(), default=AID.hex(), help="The applet; by default the bill's.")
+@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@json_or_text("meterlet.utility.rotate-channel/1")
+def rotate_channel(folder: Path, meter: bytes, applet: bytes, address: str) -> Shown:
+    """Give the channel to a customer's applet new keys, over the channel itself.
+
+    If the answer is lost, say the same again: it finds out which keys the hub has.
+    """
+    with one_line_errors(), Utility.open(folder) as utility:
+        current, proposed = utility.customers.propose(meter, applet)
+        utility.head_end().replace_keys(Address.parse(address), current, proposed)
+        utility.customers.settle(proposed)
+    facts = {
+        "meter": meter.hex(),
+        "applet": applet.hex().upper(),
+        "version": proposed.key_version,
+    }
+    return facts, f"the channel to meter {meter.hex()} has new keys"
 
 
 @utility.command()
@@ -93,6 +127,63 @@ def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
         print_json("meterlet.utility.sign/1", facts)
     else:
         click.echo(f"signed {tariff} as {output}")
+
+
+@utility.command()
+@utility_option
+@click.argument("revocations", type=FILE)
+@click.option("--authority", type=FILE, help="Public key (PEM) of the authority, the first time.")
+@json_or_text("meterlet.utility.revoke/1")
+def revoke(folder: Path, revocations: Path, authority: Path | None) -> Shown:
+    """Go by a metering authority's list of REVOCATIONS: later days of these meters are refused."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        trusted = utility.authorities
+        if authority is not None:
+            key = public_key(authority)
+            trusted = (*trusted, key.public_bytes_raw())
+        (folder / "authorities").mkdir(mode=0o700, exist_ok=True)
+        try:
+            listed = take_revocations(folder, trusted, revocations.read_bytes())
+        except EnrolmentRefused as refused:
+            fail(f"{revocations}: {refused}")
+        if authority is not None:
+            name = key.public_bytes_raw().hex()[:16]
+            (folder / "authorities" / f"{name}.pem").write_bytes(public_pem(key))
+    facts = {"number": listed.number, "entries": len(listed.entries)}
+    return facts, f"list {listed.number}, {len(listed.entries)} revocations"
+
+
+@utility.command()
+@utility_option
+@click.option(
+    "--unattributed-wh-per-day",
+    type=click.IntRange(0),
+    help="How much energy in no slot a bill may have unopened, in Wh for each day; 0: no limit.",
+)
+@click.option(
+    "--estimated-permille",
+    type=click.IntRange(0, 1000),
+    help="How many in 1,000 slots of a bill may be estimated; 1000: no limit.",
+)
+@json_or_text("meterlet.utility.limits/1")
+def limits(
+    folder: Path, unattributed_wh_per_day: int | None, estimated_permille: int | None
+) -> Shown:
+    """State how much of a bill's period may be unknown; without options, show it."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        stated = utility.limits
+        if unattributed_wh_per_day is not None:
+            stated = replace(stated, unattributed_wh_per_day=unattributed_wh_per_day or None)
+        if estimated_permille is not None:
+            share = None if estimated_permille == 1000 else estimated_permille
+            stated = replace(stated, estimated_permille=share)
+        if stated != utility.limits:
+            stated.write(folder)
+    energy, share = stated.unattributed_wh_per_day, stated.estimated_permille
+    return asdict(stated), [
+        "energy in no slot: " + ("no limit" if energy is None else f"{energy:,} Wh a day"),
+        "estimated slots:   " + ("no limit" if share is None else f"{share} in 1,000"),
+    ]
 
 
 @utility.group()
@@ -124,7 +215,8 @@ def request_bill(
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         question = utility.question(meter, month, _signed(utility, tariff))
-        where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        where, head_end = Address.parse(address), utility.head_end()
+        ask_unattributed(utility, meter, month, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
@@ -178,7 +270,7 @@ def request_profile(
         raise click.UsageError("--one-in says how much is sampled, and nothing else")
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
     with one_line_errors(), Utility.open(folder) as utility:
-        where, head_end = Address.parse(address), HeadEnd(utility.randomness)
+        where, head_end = Address.parse(address), utility.head_end()
         found = profile_customer(utility, asked, month, meter, head_end, where)
     facts = {
         "entry": found.entry.sequence,
@@ -231,6 +323,29 @@ def _signed(utility: Utility, tariff: Path) -> bytes:
     return tariff.read_bytes()
 
 
+@utility.command("accept-log")
+@utility_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@json_option
+def accept_log(folder: Path, meter: bytes, as_json: bool) -> None:
+    """Accept that a hub's disclosure log does not go on from where it was.
+
+    A hub that was put back to an older state is asked nothing: it has forgotten what it told. Use
+    this once the resident says why, as after a broken disk.
+    """
+    with one_line_errors(), Utility.open(folder) as utility:
+        if meter not in utility.customers.meters():
+            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        kept = utility.hub_logs.forget(meter)
+    entries = None if kept is None else kept.length
+    if as_json:
+        print_json("meterlet.utility.accept-log/1", {"meter": meter.hex(), "forgotten": entries})
+    elif entries is None:
+        click.echo(f"nothing was kept of the log of meter {meter.hex()}")
+    else:
+        click.echo(f"meter {meter.hex()}: forgot {entries} entries; its next log is believed")
+
+
 @utility.command()
 @utility_option
 @json_option
@@ -264,6 +379,10 @@ def _in_words(line: dict[str, Any]) -> str:
             return f"{line['total']} {line['currency']}"
         case "settlement":
             return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
+        case "unattributed" if "opened_wh" in line:
+            return f"{line['opened_wh']:,} Wh in no slot, opened"
+        case "unattributed":
+            return f"at most {line['limit_wh']:,} Wh in no slot"
         case "profile":
             return f"{line['best']}, by {line['method']}"
         case _:

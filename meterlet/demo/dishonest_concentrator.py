@@ -22,6 +22,8 @@ from protocols.aggregation.collector import Batch, Collector
 from protocols.aggregation.messages import Contributors
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.service import Concentrator
+from utility_server.grid.line_identity import LineIdentity
+from utility_server.grid.pinned_line import LineKeys
 
 VICTIM: Final = 0
 FEW: Final = 2
@@ -34,6 +36,11 @@ class _Cheat(Collector):
         key = self.round.terms.key
         products = key.multiply(key.decode_ciphertexts(batch.products), factors)
         return replace(batch, products=key.encode_ciphertexts(products))
+
+    def _without(self, whole: Contributors, dropped: int) -> Contributors:
+        return self.sign(
+            whole.among([index for n, index in enumerate(whole.indexes) if n != dropped])
+        )
 
     def _contributed(self) -> list[int]:
         return self.round.terms.key.decode_ciphertexts(self.evidence()[VICTIM].ciphertexts)
@@ -62,7 +69,7 @@ class _LeaveOut(_Cheat):
         batch = super().batch()
         return replace(
             batch,
-            contributors=_without(batch.contributors, VICTIM),
+            contributors=self._without(batch.contributors, VICTIM),
             loads=batch.loads[1:],
             openings=batch.openings[1:],
             range_proofs=batch.range_proofs[1:],
@@ -79,7 +86,7 @@ class _Swap(_Cheat):
 class _Peek(_Cheat):
     def close(self) -> Contributors:
         whole = super().close()
-        return Contributors(whole.round, whole.indexes[:FEW], whole.contributions[:FEW])
+        return self.sign(whole.among(whole.indexes[:FEW]))
 
 
 class _Split(_Cheat):
@@ -88,16 +95,7 @@ class _Split(_Cheat):
     def close(self) -> Contributors:
         whole = super().close()
         self._closings += 1
-        return whole if self._closings == 1 else _without(whole, len(whole.indexes) - 1)
-
-
-def _without(whole: Contributors, dropped: int) -> Contributors:
-    keep = [n for n in range(len(whole.indexes)) if n != dropped]
-    return Contributors(
-        whole.round,
-        tuple(whole.indexes[n] for n in keep),
-        tuple(whole.contributions[n] for n in keep),
-    )
+        return whole if self._closings == 1 else self._without(whole, len(whole.indexes) - 1)
 
 
 COLLECTORS: Final[Mapping[str, type[Collector]]] = {
@@ -113,12 +111,11 @@ KINDS: Final = tuple(COLLECTORS)
 
 
 def serve() -> None:
-    """Serve as `meterlet concentrator serve --json` does; arguments: kind, hubs, operator."""
-    kind, hubs, operator = sys.argv[1:]
+    """Serve as `meterlet concentrator serve` does; arguments: kind, folder, hubs, operator."""
+    kind, folder, hubs, operator = sys.argv[1:]
+    peer = public_key(Path(operator)).public_bytes_raw()
+    keys = LineKeys(LineIdentity.open(Path(folder)).key, peer)
     concentrator = Concentrator(
-        Path(hubs),
-        public_key(Path(operator)).public_bytes_raw(),
-        Hubs(16, 60.0),
-        collector=COLLECTORS[kind],
+        Path(hubs), peer, Hubs(16, 60.0), keys.own, collector=COLLECTORS[kind]
     )
-    run(concentrator, "127.0.0.1", 0, "meterlet.concentrator.serve/1")
+    run(concentrator, keys, "127.0.0.1", 0, "meterlet.concentrator.serve/1")

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from applets.aggregation.messages import Instruction
 from hub.card.connection import CardConnection
+from hub.card.line import Line
 from hub.card.open import Card
 from hub.certifier import Certification, Certifier
 from hub.device import Device
@@ -56,9 +57,9 @@ class SpoiledCard:
     honest: Card
     exchange: Callable[[CardConnection, bytes], bytes]
 
-    def connect(self) -> SpoiledConnection:
+    def connect(self, line: Line) -> SpoiledConnection:
         """Begin a conversation."""
-        return SpoiledConnection(self.honest.connect(), self.exchange)
+        return SpoiledConnection(self.honest.connect(line), self.exchange)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.honest, name)

@@ -38,7 +38,7 @@ from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError, HubRefused
-from utility_server.head_end import Address, HeadEnd
+from utility_server.head_end import Address
 from utility_server.retail.claims import BILL, ask
 from utility_server.retail.utility import BilledPeriod, Utility
 
@@ -182,7 +182,7 @@ class Journey:
         return device.store(readouts), wire
 
     def _bill(self, utility: Utility, meter: bytes) -> tuple[BilledPeriod, int]:
-        head_end = HeadEnd(utility.randomness)
+        head_end = utility.head_end()
         question = utility.question(meter, self.household.period, utility.sign(self.tariff))
         hub = self._serve()
         with hub, _stopped(hub):

@@ -30,12 +30,14 @@ from meterlet.demo.fleet import FleetPlan, Home, ReadingsPlan
 from meterlet.demo.search import Needles, SearchImpossible
 from meterlet.resources import APPLETS, SOURCES
 from protocols.aggregation.round import values_at_resolution
+from protocols.aggregation.rules import SMALLEST_GROUP
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from utility_server.grid.authority import Authority
 from utility_server.grid.concentrator.errors import ConcentratorError
-from utility_server.grid.mdms.control_socket import Request, ask
+from utility_server.grid.line_identity import LineIdentity
+from utility_server.grid.mdms.control_socket import PinnedPeer, Request, ask
 from utility_server.grid.mdms.workspace import Mdms
-from utility_server.grid.rpc import Connection
+from utility_server.grid.trustee import Trustee
 from utility_server.head_end import Address
 from utility_server.keys import public_pem
 
@@ -127,6 +129,8 @@ class Region:
             plan.resolution_minutes,
             plan.value_bits,
             0,
+            # With proofs, the concentrator would refuse this liar; its lie is to reach the sum.
+            False if plan.cheat == "home" else None,
         )
         for line in ask(self.folder / "mdms", request):
             if isinstance(line, str):
@@ -220,18 +224,22 @@ class Region:
         ]
         hubs.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": entries}))
         operator = str(self.folder / "mdms" / "public.pem")
+        identity = str(self.folder / "concentrator")
+        LineIdentity.create(self.folder / "concentrator", "a concentrator")
         if self.plan.cheat in (None, "home"):
             program = ["-m", "meterlet", "concentrator", "serve", "--hubs", str(hubs)]
-            program += ["--operator", operator, "--port", "0", "--json"]
+            program += ["--concentrator", identity, "--operator", operator, "--port", "0", "--json"]
         else:
-            program = ["-c", LIAR, str(self.plan.cheat), str(hubs), operator]
+            program = ["-c", LIAR, str(self.plan.cheat), identity, str(hubs), operator]
         concentrator = self._start(stack, program, self._log("concentrator"))
         where = _ready(concentrator)
         self.concentrator = Address(where["host"], where["port"])
         program = ["-m", "meterlet", "mdms", "serve", "--mdms", str(self.folder / "mdms")]
         program += ["--concentrator", str(self.concentrator), "--json"]
+        program += ["--concentrator-key", str(self.folder / "concentrator" / "public.pem")]
         if self.plan.splits_key:
             program += ["--trustee", self._trustee(stack, operator)]
+            program += ["--trustee-key", str(self.folder / "trustee.pem")]
         mdms = self._start(stack, program, self._log("mdms"))
         _ready(mdms)
         self.pids |= {"concentrator": concentrator.pid, "mdms": mdms.pid}
@@ -241,14 +249,24 @@ class Region:
         program = ["-m", "meterlet", "trustee", "serve", "--port", "0", "--json"]
         program += ["--share", str(self.folder / "trustee.share"), "--operator", operator]
         program += ["--authority", str(self.folder / "authority" / "public.pem")]
+        held = Trustee.open(self.folder / "trustee.share", b"", (), SMALLEST_GROUP)
+        (self.folder / "trustee.pem").write_bytes(public_pem(held.line_key.public_key()))
         trustee = self._start(stack, program, self._log("trustee"))
         where = _ready(trustee)
         self.pids["trustee"] = trustee.pid
         return f"{where['host']}:{where['port']}"
 
+    def _line_key(self) -> bytes:
+        """Return the key by which the concentrator is known."""
+        identity = LineIdentity.open(self.folder / "concentrator")
+        return identity.public_key.public_bytes_raw()
+
     def _traffic(self) -> tuple[int, int]:
         """Return the bytes that went to and came from the hubs."""
-        with Connection.open(self.concentrator, 30) as connection:
+        with (
+            Mdms.open(self.folder / "mdms") as workspace,
+            PinnedPeer(self.concentrator, self._line_key()).line(workspace) as connection,
+        ):
             for name, items in connection.ask("status"):
                 match name, items:
                     case "status", (*_, int(sent), int(received)):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hub to try an applet on: real parts, a synthetic household, and everything said aloud."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from hub.vault.database import Database
+from hub.vault.vault import KEY_SIZE
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Period
 from protocols.platform.services import NOT_OFFERED, Platform
 
@@ -122,7 +124,7 @@ class SampleHub:
         registers = (ACTIVE_ENERGY_IMPORT, *([ACTIVE_ENERGY_EXPORT] if fed_in else []))
         description = Description(emulated_meter_id(1), registers, zone, SLOT_MINUTES)
         end = period.bounds(zone)[1]
-        outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT])
+        outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT], key=os.urandom(KEY_SIZE))
         with outputs, Device.create(folder / "hub", description, now=lambda: end) as device:
             panels = SAMPLE_WATTS_PEAK if fed_in else 0
             household = SyntheticHousehold(zone, solar_watts_peak=panels)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A concentrator's part in a round: it holds no key, multiplies ciphertexts, relays the rest.
+"""A concentrator's part in a round: it multiplies ciphertexts, lists whose, relays the rest.
+
+It holds no key but the one that it signs that list with, which the round names.
 
     CONTRIBUTING --close--> AGREEING --every contributor--> OPENING --every contributor--> COMPLETE
 
@@ -87,8 +89,8 @@ class Batch(WireMessage):
 class Collector:
     """One round at the concentrator."""
 
-    def __init__(self, announced: Round) -> None:
-        self.round = announced
+    def __init__(self, announced: Round, signing_seed: bytes) -> None:
+        self.round, self._signing_seed = announced, signing_seed
         self.digest = announced.digest
         self.phase = RoundPhase.CONTRIBUTING
         self.refused: Counter[Fault] = Counter()
@@ -119,11 +121,13 @@ class Collector:
         if self._contributors is None:
             if not self._contributions:
                 raise RoundRefused("nobody has contributed")
-            indexes = tuple(sorted(self._contributions))
-            digests = tuple(self._contributions[index].digest for index in indexes)
-            self._contributors = Contributors(self.digest, indexes, digests)
+            self._contributors = self.sign(Contributors.of(self.digest, self._contributions))
             self.phase = RoundPhase.AGREEING
         return self._contributors
+
+    def sign(self, listed: Contributors) -> Contributors:
+        """Return a list as households take it."""
+        return listed.signed(self._signing_seed)
 
     def agree(self, data: bytes) -> bytes:
         """Take an agreement and return its meter; raise `ContributionRefused` otherwise."""
@@ -269,5 +273,6 @@ def require_load(announced: Round, digest: bytes, index: int, load: CertifiedLoa
         raise ContributionRefused(Fault.UNKNOWN_METER, member.meter, "another meter's load")
     if load.round != digest:
         raise ContributionRefused(Fault.OTHER_ROUND, member.meter)
-    if not load.is_by(member.certificate.certifier):
+    certifier = member.certificate.certifier
+    if not (load.is_by(certifier) and load.slot_coverage.is_by(certifier)):
         raise ContributionRefused(Fault.BAD_LOAD, member.meter)

@@ -42,6 +42,8 @@ class RegionSum:
     of the currency."""
     meters: tuple[bytes, ...]
     """Whose use it is the sum of."""
+    incomplete: dict[bytes, int]
+    """Those of them who lack readings, and of how many slots."""
     missing_slots: int
     """Slots of all households together that are missing, and counted as 0."""
 
@@ -65,6 +67,8 @@ def require_batch(announced: Round, batch: Batch) -> None:
         raise SumRefused("the batch is of another round")
     if not count == len(batch.loads) == len(batch.openings) == len(batch.range_proofs):
         raise SumRefused("the batch has not one load and one opening for each contributor")
+    if not contributors.is_by(announced.collector):
+        raise SumRefused("the list of contributors is not signed by who collects the round")
     dropped = len(announced.members) - count
     for index, load, opening in zip(
         contributors.indexes, batch.loads, batch.openings, strict=True
@@ -78,6 +82,8 @@ def require_batch(announced: Round, batch: Batch) -> None:
             raise SumRefused(f"meter {meter.hex()}: its opening is for another sum")
         if len(opening.dropped_keys) != dropped:
             raise SumRefused(f"meter {meter.hex()}: not one key for each member that dropped out")
+    if contributors.missing != tuple(load.missing for load in batch.loads):
+        raise SumRefused("the list names other slots as missing than the loads do")
 
 
 def decrypt_product(
@@ -101,6 +107,7 @@ def decrypt_product(
     return RegionSum(
         announced.terms.revealed(values, size),
         tuple(announced.members[index].meter for index in batch.contributors.indexes),
+        {load.meter: load.missing for load in batch.loads if load.missing},
         sum(load.missing for load in batch.loads),
     )
 

@@ -2,6 +2,7 @@
 """Who may be a member of a round, and why nobody can be invented.
 
     MeterCertificate   the metering authority: this certifier measures this meter, in this region
+    TermedCertificate  the same for a time; `protocols.aggregation.revocations` ends it earlier
     MemberKeys         the certifier: for the round of this nonce, the hub's keys are these
     Member             both, as a roster carries them
 
@@ -35,6 +36,10 @@ from protocols.aggregation.wire import (
 NONCE_SIZE: Final = 32
 METER_SIZES: Final = range(1, 33)
 REGION_SIZES: Final = range(1, 65)
+_LONGEST_UNTERMED: Final = 3 * KEY_SIZE + 2 * SIGNATURE_SIZE + 32
+"""Bytes of a member whose certificate has no end; any other is longer, and begins with `_TERM`."""
+_TERM: Final = b"meterlet member with a term 2\0\0\0"
+_TIME_SIZE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,30 @@ class MeterCertificate(SignedMessage):
     def _check(self) -> None:
         require_region(self.region)
         _require_meter(self.meter)
+
+
+@dataclass(frozen=True, slots=True)
+class TermedCertificate(MeterCertificate):
+    """The authority's word for a time: for what was measured in [begins, ends)."""
+
+    LABEL: ClassVar[str] = "meterlet meter certificate 2"
+
+    begins: int = 0
+    """Epoch seconds."""
+    ends: int = 0
+
+    def _check(self) -> None:
+        MeterCertificate._check(self)
+        if not 0 <= self.begins < self.ends < 1 << 40:
+            raise MalformedMessage("a certificate begins before it ends")
+
+
+def decode_certificate(data: bytes) -> MeterCertificate:
+    """Return the certificate in `data`, with or without an end; raise `MalformedMessage`."""
+    try:
+        return TermedCertificate.decode(data)
+    except MalformedMessage:
+        return MeterCertificate.decode(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +179,11 @@ class RosterMember:
 
     def encode(self) -> bytes:
         """Return what a roster says of the member; region and nonce are the round's."""
-        certificate, keys = self.certificate, self.keys
-        return b"".join((
+        certificate, keys, term = self.certificate, self.keys, b""
+        if isinstance(certificate, TermedCertificate):
+            moments = (certificate.begins, certificate.ends)
+            term = _TERM + b"".join(moment.to_bytes(_TIME_SIZE, "big") for moment in moments)
+        return term + b"".join((
             certificate.certifier, certificate.signature, keys.exchange, keys.signing,
             keys.signature, self.meter,
         ))  # fmt: skip
@@ -159,14 +191,26 @@ class RosterMember:
     @classmethod
     def decode(cls, data: bytes, region: str, nonce: bytes) -> Self:
         """Return the member; raise `MalformedMessage` if it is none."""
-        parts, at = [], 0
+        term = data[: len(_TERM) + 2 * _TIME_SIZE] if len(data) > _LONGEST_UNTERMED else b""
+        parts, at = [], len(term)
         for size in (KEY_SIZE, SIGNATURE_SIZE, KEY_SIZE, KEY_SIZE, SIGNATURE_SIZE):
             parts.append(data[at : at + size])
             at += size
         certifier, authorized, exchange, signing, certified = parts
         meter = data[at:]
+        certificate = MeterCertificate(region, meter, certifier, signature=authorized)
+        if term:
+            if not term.startswith(_TERM):
+                raise MalformedMessage("not a member")
+            begins, ends = (
+                int.from_bytes(term[start : start + _TIME_SIZE], "big")
+                for start in (len(_TERM), len(_TERM) + _TIME_SIZE)
+            )
+            certificate = TermedCertificate(
+                region, meter, certifier, begins, ends, signature=authorized
+            )
         return cls(
-            MeterCertificate(region, meter, certifier, signature=authorized),
+            certificate,
             MemberKeys(nonce, meter, exchange, signing, signature=certified),
         )
 

@@ -10,6 +10,9 @@ cut from the slots of a local day, so that a day of 23 or 25 hours is still one 
 A round may carry prices (`weighting`). Then a household contributes one number, what its uses at
 that resolution are worth, and one is all that is opened. Such a round has a label of its own: who
 does not know of prices takes no part.
+
+A round names who collects it: the list of contributors counts with that one's signature alone. The
+rounds of release 0.1 ("... 1", with prices "... 2") did not, and are no rounds any more.
 """
 
 from collections.abc import Sequence
@@ -23,6 +26,7 @@ from protocols.aggregation.packing import Layout
 from protocols.aggregation.paillier import SHORT_EXPONENT, PaillierPublicKey
 from protocols.aggregation.weighting import Weighting
 from protocols.aggregation.wire import (
+    KEY_SIZE,
     SignedMessage,
     decode_message,
     decode_signed,
@@ -40,10 +44,12 @@ LONGEST_DAYS: Final = 366
 LARGEST_USE_BITS: Final = 32
 """Of what is weighed: certified uses are below 2^32 Wh."""
 MOST_PROVED_BITS: Final = 1 << 16
-"""A month of quarter-hours of 20 bits, which take some 12 s to prove."""
+"""A month of quarter-hours of 20 bits, which take a home some 10 s to prove."""
+CHEAP_PROVED_BITS: Final = 1 << 13
+"""A day of five minutes of 20 bits, or a week of hours: about a second."""
 
-_ROUND: Final = "meterlet aggregation round 1"
-_WEIGHTED_ROUND: Final = "meterlet aggregation round 2"
+_ROUND: Final = "meterlet aggregation round 3"
+_WEIGHTED_ROUND: Final = "meterlet aggregation round 4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,8 @@ class RoundTerms:
         self.bounds  # noqa: B018  (raises where there is no such zone)
         object.__setattr__(self, "use_count", self._counted_uses())
         self._require_prices()
-        proved_bits = self.value_count() * self.layout.value_bits  # raises where there is no room
-        if self.are_ranges_proved and proved_bits > MOST_PROVED_BITS:
+        range_bits = self.range_bits  # raises where there is no room
+        if self.are_ranges_proved and range_bits > MOST_PROVED_BITS:
             raise MalformedMessage("ranges of so many values take longer to prove than is sensible")
 
     @property
@@ -99,6 +105,11 @@ class RoundTerms:
                 raise PackingRefused(f"a use has 1 to {LARGEST_USE_BITS} bits")
             bits = self.weighting.bits(bits)
         return Layout.for_key(self.key.bits, bits, self.group_bits)
+
+    @property
+    def range_bits(self) -> int:
+        """How many bits a household's values have in all: what a proof of their ranges costs."""
+        return self.value_count() * self.layout.value_bits
 
     def value_count(self) -> int:
         """Return how many values a household contributes."""
@@ -157,6 +168,8 @@ class Round(SignedMessage):
     """The one that the members' keys are for."""
     valid_until: int
     """When households stop answering, epoch seconds."""
+    collector: bytes = field(metadata=sized(KEY_SIZE))
+    """The Ed25519 key of the concentrator that collects it and signs who has contributed."""
     members: tuple[RosterMember, ...]
     """In the order of their meters' ids."""
 
@@ -184,12 +197,13 @@ class Round(SignedMessage):
         terms: RoundTerms,
         nonce: bytes,
         valid_until: int,
+        collector: bytes,
         members: tuple[RosterMember, ...],
         operator_seed: bytes,
     ) -> Self:
         """Return the round of these members, in order, signed with the operator's key."""
         ordered = tuple(sorted(members, key=lambda member: member.meter))
-        return cls(terms, nonce, valid_until, ordered).signed(operator_seed)
+        return cls(terms, nonce, valid_until, collector, ordered).signed(operator_seed)
 
     def index_of(self, meter: bytes) -> int:
         """Return the meter's place in the roster; raise `RoundRefused` if it has none."""
@@ -209,7 +223,7 @@ class Round(SignedMessage):
             terms.period.first.isoformat(), terms.period.last.isoformat(), terms.zone,
             terms.resolution_minutes, terms.value_bits, terms.group_bits, terms.exponent_bits,
             terms.key.encode(), int(terms.are_ranges_proved), self.nonce, self.valid_until,
-            *(member.encode() for member in self.members),
+            self.collector, *(member.encode() for member in self.members),
         )  # fmt: skip
 
     @classmethod
@@ -222,13 +236,13 @@ class Round(SignedMessage):
             raise MalformedMessage(f"not a round: {error}") from None
 
 
-def _contents(message: bytes) -> tuple[RoundTerms, bytes, int, tuple[RosterMember, ...]]:
+def _contents(message: bytes) -> tuple[RoundTerms, bytes, int, bytes, tuple[RosterMember, ...]]:
     weighting, items = _items(message)
     match items:
         case [
             str(region), bytes(register), str(first), str(last), str(zone), int(resolution),
             int(value_bits), int(group_bits), int(exponent_bits), bytes(key),
-            int(proved), bytes(nonce), int(valid_until), *members,
+            int(proved), bytes(nonce), int(valid_until), bytes(collector), *members,
         ] if proved in (0, 1):  # fmt: skip
             pass
         case _:
@@ -243,7 +257,7 @@ def _contents(message: bytes) -> tuple[RoundTerms, bytes, int, tuple[RosterMembe
         if not isinstance(member, bytes):
             raise MalformedMessage("not a member")
         roster.append(RosterMember.decode(member, region, nonce))
-    return terms, nonce, valid_until, tuple(roster)
+    return terms, nonce, valid_until, collector, tuple(roster)
 
 
 def _items(message: bytes) -> tuple[Weighting | None, list[CborItem]]:

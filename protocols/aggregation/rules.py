@@ -9,6 +9,10 @@ any instant, of any two sets that one household helps to open,
     they are the same, or the smaller is a subset of the larger, lacks at least g of its members
     (g: the least size of a group) and has more than half of them: 2·|smaller| >= |larger| + g.
 
+A member without a reading adds 0 and hides nobody. So groups, and the members that a smaller set
+lacks, are counted over those who have a reading in every slot of the period, as their certifiers
+have signed. Others may take part; they do not count.
+
 Two subsets of one set then have g members in common, of whom one is honest if fewer than g
 collude; that one refuses unless they are nested too. So all sets of an instant that share honest
 members form a chain, and all that can be computed from their sums are sums over the chain's steps,
@@ -25,6 +29,7 @@ from typing import Final
 
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.messages import Contributors
+from protocols.aggregation.revocations import RevocationList, require_standing
 from protocols.aggregation.round import Round
 
 SMALLEST_GROUP: Final = 5
@@ -41,6 +46,8 @@ class ReleasedSum:
     end: int
     members: frozenset[bytes]
     """Their `Member.name`."""
+    complete: frozenset[bytes]
+    """Those of them who had a reading in every slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class Rules:
     """Ed25519 keys of those who say which meters there are."""
     smallest_group: int = SMALLEST_GROUP
     least_key_bits: int = LEAST_KEY_BITS
+    revocations: tuple[RevocationList, ...] = ()
+    """The authorities' lists of certifiers that count no more."""
 
     def __post_init__(self) -> None:
         if self.smallest_group < 3:
@@ -68,6 +77,7 @@ class Rules:
             )
         for member in announced.members:
             member.verify(self.authorities)
+            require_standing(member.certificate, *announced.terms.bounds, self.revocations)
 
     def require_set(
         self, announced: Round, contributors: Contributors, earlier: Iterable[ReleasedSum]
@@ -76,31 +86,55 @@ class Rules:
 
         `earlier` are all releases so far; those of other times do not matter.
         """
-        if len(contributors.indexes) < self.smallest_group:
-            raise RoundRefused(
-                f"a group of {len(contributors.indexes)}, fewer than {self.smallest_group}"
-            )
-        members = announced.members
+        members, begin_end = announced.members, announced.terms.bounds
         if contributors.indexes[-1] >= len(members):
             raise RoundRefused("a contributor is not in the roster")
-        begin, end = announced.terms.bounds
-        names = frozenset(members[index].name for index in contributors.indexes)
-        for release in earlier:
-            if release.begin < end and begin < release.end:
-                self._require_apart(names, release.members)
-        return ReleasedSum(begin, end, names)
-
-    def _require_apart(self, new: frozenset[bytes], old: frozenset[bytes]) -> None:
-        if new == old:
-            return
-        small, large = sorted((new, old), key=len)
-        lacking = len(large - small)
-        if (
-            not small < large
-            or lacking < self.smallest_group
-            or 2 * len(small) < len(large) + self.smallest_group
-        ):
+        complete = _complete(announced, contributors)
+        if len(complete) < self.smallest_group:
             raise RoundRefused(
-                f"another sum of this time is over {len(old)} households, {len(new ^ old)} of them"
+                f"a group of {len(contributors.indexes)}, {len(complete)} of them with a reading in"
+                f" every slot: fewer than {self.smallest_group}"
+            )
+        names = frozenset(members[index].name for index in contributors.indexes)
+        released = ReleasedSum(*begin_end, names, complete)
+        for release in earlier:
+            if release.begin < released.end and released.begin < release.end:
+                self._require_apart(released, release)
+        return released
+
+    def _require_apart(self, new: ReleasedSum, old: ReleasedSum) -> None:
+        if new.members == old.members:
+            return
+        small, large = sorted((new, old), key=lambda released: len(released.members))
+        # Whoever lacked a reading in the larger sum may have added 0, and hides nobody in the
+        # difference.
+        lacking = len(large.complete - small.members)
+        if (
+            not small.members < large.members
+            or lacking < self.smallest_group
+            or 2 * len(small.members) < len(large.members) + self.smallest_group
+        ):
+            others = len(new.members ^ old.members)
+            raise RoundRefused(
+                f"another sum of this time is over {len(old.members)} households, {others} of them"
                 " others: the difference could tell of few"
             )
+
+
+def _complete(announced: Round, contributors: Contributors) -> frozenset[bytes]:
+    """Return the names of those with a reading in every slot.
+
+    Raises `RoundRefused` if the list says of a contributor what its certifier has not signed.
+    """
+    complete = set()
+    for place, index in enumerate(contributors.indexes):
+        member = announced.members[index]
+        covered = contributors.slot_coverage(place, member.meter)
+        if not covered.is_by(member.certificate.certifier):
+            raise RoundRefused(
+                f"meter {member.meter.hex()}: its certifier has not signed that"
+                f" {covered.missing} of its slots are missing"
+            )
+        if not covered.missing:
+            complete.add(member.name)
+    return frozenset(complete)

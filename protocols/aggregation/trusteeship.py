@@ -54,8 +54,13 @@ def _rows(
     announced: Round, contributions: Sequence[Contribution], smallest_group: int
 ) -> list[list[int]]:
     members = {contribution.index for contribution in contributions}
-    if len(members) != len(contributions) or len(members) < smallest_group:
-        raise RoundRefused(f"a sum over {len(members)} households, fewer than {smallest_group}")
+    # Who has no reading in some slot hides nobody in it; below, each load's signature is checked.
+    complete = sum(not contribution.load.missing for contribution in contributions)
+    if len(members) != len(contributions) or complete < smallest_group:
+        raise RoundRefused(
+            f"a sum over {len(members)} households, {complete} of them with a reading in every"
+            f" slot: fewer than {smallest_group}"
+        )
     digest = announced.digest
     try:
         rows = []

@@ -12,6 +12,12 @@ from protocols.metrology.certified_day import (
 )
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
 from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, date_at, find_zone
+from protocols.metrology.key_chain import (
+    ChainRefused,
+    KeyAnnouncement,
+    KeyChain,
+    MalformedAnnouncement,
+)
 from protocols.metrology.registers import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
@@ -26,11 +32,15 @@ __all__ = [
     "SLOT_MINUTES",
     "CertifiedDay",
     "CertifiedPeriod",
+    "ChainRefused",
     "CommitmentScheme",
     "DayContent",
     "DayGrid",
     "DayRefused",
     "GridError",
+    "KeyAnnouncement",
+    "KeyChain",
+    "MalformedAnnouncement",
     "MalformedDay",
     "MetrologyError",
     "Period",

@@ -2,6 +2,7 @@
 """A day of one register, committed to slot by slot and signed by the certifier.
 
     day      = CBOR [body, signature]          signature = Ed25519 over LABEL | body
+               CBOR [body, signature, announcements]    once the certifier has another key
     body     = CBOR [LABEL, meter, register, day, zone, slot minutes, counter, previous,
                      states, scheme, point size, commitments, start, end, unattributed, opening]
     previous = digest of the day before, 32 zero bytes for the first (whose counter is 1)
@@ -18,6 +19,9 @@ Proof:   opening = Σ r[t] + r_gap - (r_end - r_start); anyone checks
 The blinding of a register belongs to the instant and its value: the end of one day and the start
 of the next are the same point, so that no energy is lost at midnight. With the counter and the
 hash of the day before, no day or slot can be left out, repeated or moved.
+
+A day that a later key has signed carries the announcements that lead to this key
+(`protocols.metrology.key_chain`). Whoever verifies it knows the meter's first key.
 
 In the scheme `vector` there is one commitment for the whole day (`protocols.proofs.vector`), and
 the opening is 0: that the uses sum to the register is then what the certifier says, and what the
@@ -38,6 +42,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay
 from protocols.metrology.grid import DayGrid, Period, SlotState
+from protocols.metrology.key_chain import (
+    ChainRefused,
+    KeyAnnouncement,
+    MalformedAnnouncement,
+    chain_of,
+    decode_announcements,
+    encode_announcements,
+)
 from protocols.proofs import (
     Malformed,
     Point,
@@ -166,15 +178,24 @@ class CertifiedDay:
 
     content: DayContent
     signature: bytes
+    announcements: tuple[KeyAnnouncement, ...] = ()
+    """Of the certifier's keys, as far as they had come into force by that day."""
 
     def __post_init__(self) -> None:
         if len(self.signature) != SIGNATURE_SIZE:
             raise MalformedDay(f"a signature has 64 bytes, not {len(self.signature)}")
+        if any(one.first_day > self.day for one in self.announcements):
+            raise MalformedDay("the day carries a key that had not come into force")
 
     @classmethod
-    def sign(cls, content: DayContent, key: Ed25519PrivateKey) -> Self:
-        """Return the content with its signature."""
-        return cls(content, key.sign(_signed_bytes(content)))
+    def sign(
+        cls,
+        content: DayContent,
+        key: Ed25519PrivateKey,
+        announcements: tuple[KeyAnnouncement, ...] = (),
+    ) -> Self:
+        """Return the content with its signature, and the announcements that lead to its key."""
+        return cls(content, key.sign(_signed_bytes(content)), announcements)
 
     @property
     def day(self) -> date:
@@ -188,7 +209,10 @@ class CertifiedDay:
 
     def encode(self) -> bytes:
         """Return the day's only encoding."""
-        return encode_array([self.content.encode(), self.signature])
+        items: list[CborItem] = [self.content.encode(), self.signature]
+        if self.announcements:
+            items.append(encode_announcements(self.announcements))
+        return encode_array(items)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -203,11 +227,18 @@ class CertifiedDay:
         match items:
             case [bytes(body), bytes(signature)]:
                 return cls(DayContent.decode(body), signature)
+            case [bytes(body), bytes(signature), bytes(announced)]:
+                return cls(DayContent.decode(body), signature, _announcements(announced))
             case _:
                 raise MalformedDay("not a certified day: neither body nor signature")
 
     def verify(self, public_key: Ed25519PublicKey) -> None:
-        """Return if the day is signed by this key and sums up; raise `DayRefused` if not."""
+        """Return if the meter's key of that day has signed it, and it sums up; else `DayRefused`.
+
+        `public_key` is the meter's first key; the announcements lead from it to the day's.
+        """
+        if self.announcements:
+            public_key = self._key_after(public_key)
         try:
             public_key.verify(self.signature, _signed_bytes(self.content))
         except InvalidSignature:
@@ -218,6 +249,13 @@ class CertifiedDay:
         slots = content.commitments.sum() + content.unattributed
         if slots - (content.end - content.start) != multiply_generator(content.opening):
             raise DayRefused(self.day, "the slots do not sum to the register's difference")
+
+    def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
+        try:
+            chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
+            return Ed25519PublicKey.from_public_bytes(chain.key_for(self.day))
+        except (ChainRefused, ValueError) as error:
+            raise DayRefused(self.day, f"the certifier's keys: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +359,9 @@ def _check_series(day: CertifiedDay, series: Series) -> None:
 
 
 def _check_link(before: CertifiedDay, day: CertifiedDay) -> None:
+    if day.announcements[: len(before.announcements)] != before.announcements:
+        # A key that has ended signs no later day.
+        raise DayRefused(day.day, "the key that signed it had ended before that day")
     if day.content.counter != before.content.counter + 1:
         raise DayRefused(day.day, "the counter does not follow that of the day before")
     if day.content.previous != before.digest:
@@ -335,6 +376,16 @@ def _state(code: int) -> SlotState:
     if code >= len(_STATES):
         raise MalformedDay(f"{code} is not the state of a slot")
     return _STATES[code]
+
+
+def _announcements(data: bytes) -> tuple[KeyAnnouncement, ...]:
+    try:
+        announced = decode_announcements(data)
+    except MalformedAnnouncement as error:
+        raise MalformedDay(f"the certifier's keys: {error}") from None
+    if not announced:
+        raise MalformedDay("a day without announcements says nothing of them")
+    return announced
 
 
 def _signed_bytes(content: DayContent) -> bytes:

@@ -4,6 +4,8 @@
 MetrologyError
   GridError      a day, zone or slot length that no grid can be made of
   MalformedDay   bytes are not a certified day in its only encoding
+  MalformedAnnouncement   bytes are not announcements of certifier keys (`key_chain`)
+  ChainRefused   announcements that do not succeed the key that they should
   DayRefused     a well-formed day that fails a check: not signed, moved, not summing up
 """
 

@@ -63,6 +63,19 @@ class OpenedNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundedEnergy:
+    """What is opened of unattributed energy, and what proves that, or that it is within a limit.
+
+    opened            the watt-hours of the period, if they are more than the limit; else nothing
+    certified days    the period's, in order, as the certifier signed them
+    """
+
+    opened: tuple[int, ...]
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """How time is cut into slots, which fill the local days of an IANA zone."""
 
@@ -134,6 +147,15 @@ class Statements(Protocol):
 
         `protocols.amounts` describes and packs them: totals of several registers' amounts,
         matches and samples of the first register. What totals are made of stays hidden.
+        """
+
+    @refusable(*Refusal, needs=Needs.UNATTRIBUTED)
+    def bound_unattributed(
+        self, register: Name, begin: int, end: int, limit_wh: int, context: Context
+    ) -> BoundedEnergy:
+        """Show that the energy in no slot of [begin, end) is within a limit, or open it.
+
+        Missing slots stand for such energy.
         """
 
 

@@ -27,6 +27,7 @@ from protocols.metrology import Period
 from protocols.proofs.group import ORDER
 from tests.support.aggregation import (
     AUTHORITY,
+    COLLECTOR,
     Home,
     announce,
     collect,
@@ -97,8 +98,9 @@ def tampered(made: Contribution, home: Home, _: Round) -> Contribution:
 
 
 def with_a_load_of_its_own(made: Contribution, home: Home, announced: Round) -> Contribution:
-    unsigned = CertifiedLoad(announced.digest, home.meter, bytes(32), 0, commit_limbs([1] * 4, 5))
-    load = unsigned.signed(bytes(32))
+    load = CertifiedLoad.certify(
+        made.load.slot_coverage, bytes(32), commit_limbs([1] * 4, 5), bytes(32)
+    )
     return resign(replace(made, load=load), home)
 
 
@@ -135,7 +137,7 @@ def test_a_bad_contribution_is_refused_by_name_and_counted_while_the_round_goes_
 ) -> None:
     members = homes(6, 24)
     announced = announce(members)
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     first, *others = members
     made = forge(Contribution.decode(first.contribute(announced, encryptor())), first, announced)
     with pytest.raises(ContributionRefused) as refused:
@@ -151,7 +153,7 @@ def test_a_bad_contribution_is_refused_by_name_and_counted_while_the_round_goes_
 def test_repeated_and_late_contributions_are_refused_and_counted() -> None:
     members = homes(6, 24)
     announced = announce(members)
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     data = [home.contribute(announced, encryptor()) for home in members]
     for one in data[:5]:
         collector.contribute(one)
@@ -170,7 +172,7 @@ def test_a_contribution_to_another_period_is_refused() -> None:
     """Out of its period: the round's digest says which one it is for."""
     members = homes(6, 24)
     tuesday = announce(members, terms(period=Period(date(2013, 3, 5), date(2013, 3, 5))))
-    collector = Collector(announce(members))
+    collector = Collector(announce(members), COLLECTOR)
     with pytest.raises(ContributionRefused, match="of another round"):
         collector.contribute(members[0].contribute(tuesday, encryptor()))
 
@@ -185,7 +187,7 @@ def test_a_value_that_could_overflow_its_slot_is_not_contributed() -> None:
 def test_agreements_and_openings_of_others_are_refused() -> None:
     members = homes(6, 24)
     announced = announce(members)
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     present = members[:5]
     for home in present:
         collector.contribute(home.contribute(announced, encryptor()))
@@ -223,7 +225,7 @@ def test_a_household_is_not_opened_by_calling_it_a_drop_out() -> None:
     """
     members = homes(6, 24)
     announced = announce(members)
-    collector, victim, others = Collector(announced), members[0], members[1:]
+    collector, victim, others = Collector(announced, COLLECTOR), members[0], members[1:]
     stolen = Contribution.decode(victim.contribute(announced, encryptor()))
     for home in others:
         collector.contribute(home.contribute(announced, encryptor()))
@@ -253,7 +255,7 @@ def test_two_sets_of_contributors_are_never_both_opened() -> None:
     announced = announce(members)
     collector = collect(announced, members)
     everybody = collector.close()
-    fewer = Contributors(announced.digest, everybody.indexes[1:], everybody.contributions[1:])
+    fewer = everybody.among(everybody.indexes[1:]).signed(COLLECTOR)
     household = members[1].household
     with pytest.raises(RoundRefused, match="has not agreed"):
         household.open(fewer, collector.agreements[1:], members[1].blinding)
@@ -319,3 +321,24 @@ def test_any_changed_byte_is_refused_or_read_as_another_message(place: int) -> N
     for bad in (data[:-1], data + b"\0", b"", b"\x80"):
         with pytest.raises(MalformedMessage):
             kind.decode(bad)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("place", "label", "old"),
+    [
+        (0, b"aggregation round 3", b"aggregation round 1"),
+        (0, b"aggregation round 3", b"aggregation round 2"),
+        (1, b"contribution 2", b"contribution 1"),
+        (2, b"certified load 2", b"certified load 1"),
+        (3, b"contributors 2", b"contributors 1"),
+        (6, b"contributors 2", b"contributors 1"),
+        (6, b"certified load 2", b"certified load 1"),
+    ],
+)
+def test_messages_in_the_forms_of_release_0_1_are_refused(
+    place: int, label: bytes, old: bytes
+) -> None:
+    kind, data = messages()[place]
+    assert label in data
+    with pytest.raises(MalformedMessage):
+        kind.decode(data.replace(label, old))  # type: ignore[attr-defined]

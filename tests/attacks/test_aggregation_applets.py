@@ -15,7 +15,8 @@ from protocols.aggregation.collector import Collector
 from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu
-from tests.support.hubs import ROOT, VENDOR, Hub, announce, make_hub, package
+from tests.support.aggregation import COLLECTOR
+from tests.support.hubs import ROOT, VENDOR, Hub, announce, call_of, make_hub, package
 
 EVIL = b"\xff" * 16
 """The nonce at which the applet fails, once it has what it asked the platform for."""
@@ -54,7 +55,7 @@ def hubs(tmp_path: Path, machine: AppletMachine, hostile: bytes) -> Iterator[lis
 
 def fail(hub: Hub, step: Instruction, *parts: bytes) -> int:
     """Let the applet take a step and fail; return the status word."""
-    hub.take(Instruction.TELL_KEYS, bytes(32))  # opens the channel
+    hub.take(Instruction.TELL_KEYS, call_of(bytes(32)))  # opens the channel
     assert hub.channel is not None
     data = StepRequest(hub.meter, EVIL, step, parts).encode()
     response = hub.channel.send(CommandApdu(CLA, step, 0, 0, data, le=65_536, extended=True))
@@ -62,17 +63,12 @@ def fail(hub: Hub, step: Instruction, *parts: bytes) -> int:
     return response.sw
 
 
-def contribute(announced: Round, hubs: Sequence[Hub]) -> list[tuple[int, bytes]]:
-    """Return places and digests of the hubs' contributions, in order."""
+def contribute(announced: Round, hubs: Sequence[Hub]) -> dict[int, Contribution]:
+    """Return the hubs' contributions by their places."""
     made = [
         Contribution.decode(hub.take(Instruction.CONTRIBUTE, announced.encode())) for hub in hubs
     ]
-    return sorted((one.index, one.digest) for one in made)
-
-
-def listed(announced: Round, contributions: Sequence[tuple[int, bytes]]) -> Contributors:
-    indexes, digests = zip(*contributions, strict=True)
-    return Contributors(announced.digest, indexes, digests)
+    return {one.index: one for one in made}
 
 
 def status(hub: Hub, step: Instruction, *parts: bytes) -> int:
@@ -85,9 +81,9 @@ def test_an_agreement_that_is_taken_back_binds(hubs: list[Hub]) -> None:
     victim = hubs[0]
     announced = announce(hubs, bytes(32))
     contributions = contribute(announced, hubs)
-    left_out = next(i for i, _ in contributions if i != announced.index_of(victim.meter))
-    first = listed(announced, contributions)
-    second = listed(announced, [one for one in contributions if one[0] != left_out])
+    left_out = next(i for i in contributions if i != announced.index_of(victim.meter))
+    first = Contributors.of(announced.digest, contributions).signed(COLLECTOR)
+    second = first.among(set(contributions) - {left_out}).signed(COLLECTOR)
     assert fail(victim, Instruction.AGREE, first.encode()) == FAILED
     assert status(victim, Instruction.AGREE, second.encode()) == NOT_ALLOWED
     assert status(victim, Instruction.AGREE, first.encode()) == 0x9000
@@ -96,7 +92,7 @@ def test_an_agreement_that_is_taken_back_binds(hubs: list[Hub]) -> None:
 def test_an_opening_that_is_taken_back_is_on_record_and_bars_other_sums(hubs: list[Hub]) -> None:
     victim = hubs[0]
     announced = announce(hubs, bytes(32))
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     for hub in hubs:
         collector.contribute(hub.take(Instruction.CONTRIBUTE, announced.encode()))
     contributors = collector.close().encode()
@@ -107,7 +103,7 @@ def test_an_opening_that_is_taken_back_is_on_record_and_bars_other_sums(hubs: li
     [entry] = victim.device.disclosure.log.entries("aggregate")
     assert entry.facts["group"] == 6
     again = announce(hubs[:5], b"2" * 32)
-    fewer = listed(again, contribute(again, hubs[:5]))
+    fewer = Contributors.of(again.digest, contribute(again, hubs[:5])).signed(COLLECTOR)
     assert status(victim, Instruction.AGREE, fewer.encode()) == NOT_ALLOWED
     victim.device.disclosure.log.verify()
 

@@ -17,6 +17,7 @@ from protocols.aggregation.paillier import Encryptor
 from protocols.aggregation.round import Round
 from protocols.proofs.group import ORDER
 from tests.support.aggregation import (
+    COLLECTOR,
     Home,
     announce,
     collect,
@@ -189,7 +190,7 @@ def test_a_limb_that_would_run_over_into_the_next_is_blamed_on_its_author() -> N
     members = homes(9, 24)
     announced = announce(members)
     layout = announced.terms.layout
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     for home in members:
         data = home.contribute(announced, encryptor())
         if home.number == CULPRIT:

@@ -20,9 +20,27 @@ from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from protocols.platform.errors import Refusal, Refused
-from tests.support.aggregation import AUTHORITY, OPERATOR, private_key, public_of
+from tests.support.aggregation import (
+    AUTHORITY,
+    COLLECTOR,
+    COLLECTOR_KEY,
+    OPERATOR,
+    private_key,
+    public_of,
+)
 from tests.support.applet_commands import at_work
-from tests.support.hubs import NOW, Hub, about, announce, make_templates, open_copy, run
+from tests.support.hubs import (
+    DAYS,
+    NOW,
+    Hub,
+    about,
+    announce,
+    make_hub,
+    make_templates,
+    open_copy,
+    package,
+    run,
+)
 
 NOT_ALLOWED = 0x6982
 NO_CONSENT = 0x6985
@@ -58,7 +76,7 @@ def refusals(hub: Hub) -> list[str]:
 
 def test_only_the_operator_of_the_installation_announces_rounds(hubs: list[Hub]) -> None:
     members = tuple(hub.member(bytes(32)) for hub in hubs)
-    forged = Round.announce(about(), bytes(32), NOW + 900, members, AUTHORITY)
+    forged = Round.announce(about(), bytes(32), NOW + 900, COLLECTOR_KEY, members, AUTHORITY)
     assert answer(hubs[0], Instruction.CONTRIBUTE, forged.encode()) == NOT_ALLOWED
 
 
@@ -86,6 +104,79 @@ def test_a_group_smaller_than_the_consent_says_is_refused(hubs: list[Hub]) -> No
     assert answer(hubs[1], Instruction.CONTRIBUTE, announced.encode()) == 0x9000
 
 
+@pytest.fixture(scope="module")
+def dark(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> Hub:
+    """A home that was cut off for three hours of the round's first day."""
+    noon = DAYS.bounds("Europe/London")[0] + 12 * 3600
+    folder = tmp_path_factory.mktemp("dark") / "hub"
+    made = make_hub(folder, 9, machine, package(), gap=range(noon + 1, noon + 3 * 3600))
+    made.device.close()
+    return made
+
+
+@pytest.fixture
+def gap(tmp_path: Path, machine: AppletMachine, dark: Hub) -> Iterator[Hub]:
+    made = open_copy(dark, tmp_path / "dark", machine)
+    yield made
+    made.device.close()
+
+
+def test_a_home_without_readings_does_not_make_a_group_of_four_one_of_five(
+    hubs: list[Hub], gap: Hub
+) -> None:
+    """It takes part with zeros: in the slots that it lacks, the sum is over four."""
+    five = [*hubs[:4], gap]
+    announced = announce(five, bytes(32))
+    made = [hub.take(Instruction.CONTRIBUTE, announced.encode()) for hub in five]
+    found = {one.index: one for one in map(Contribution.decode, made)}
+    honest = Contributors.of(announced.digest, found).signed(COLLECTOR)
+    assert sorted(honest.missing) == [0, 0, 0, 0, 12]
+    lie = replace(honest, missing=(0,) * 5).signed(COLLECTOR)
+    for hub in five:
+        assert answer(hub, Instruction.AGREE, lie.encode()) == NOT_ALLOWED
+        assert answer(hub, Instruction.AGREE, honest.encode()) == NOT_ALLOWED
+    first, second = refusals(hubs[0])
+    assert "its certifier has not signed that 0 of its slots are missing" in first
+    assert second == ("round: a group of 5, 4 of them with a reading in every slot: fewer than 5")
+
+
+def test_the_guard_counts_homes_with_readings(hubs: list[Hub], gap: Hub) -> None:
+    disclosure = hubs[0].device.disclosure
+    [consent] = disclosure.consents()
+    disclosure.narrow(consent.number, replace(consent.terms, least_group=6))
+    six = [*hubs[:5], gap]
+    announced = announce(six, bytes(32))
+    made = [hub.take(Instruction.CONTRIBUTE, announced.encode()) for hub in six]
+    found = {one.index: one for one in map(Contribution.decode, made)}
+    listed = Contributors.of(announced.digest, found).signed(COLLECTOR).encode()
+    assert answer(hubs[0], Instruction.AGREE, listed) == NO_CONSENT
+    assert refusals(hubs[0]) == ["group: 5 households, the consent says at least 6"]
+    assert answer(hubs[1], Instruction.AGREE, listed) == 0x9000
+
+
+def test_what_is_on_record_of_a_sum_is_how_many_had_readings(hubs: list[Hub], gap: Hub) -> None:
+    six = [*hubs[:5], gap]
+    run(announce(six, bytes(32)), six)
+    for hub in six:
+        [entry] = hub.device.disclosure.log.entries("aggregate")
+        assert entry.facts["group"] == 5
+
+
+def test_a_strangers_list_of_contributors_binds_no_hub_and_fills_no_log(hubs: list[Hub]) -> None:
+    """It knows all contributions, and would have the hub agree to others than the rest do."""
+    announced = announce(hubs, bytes(32))
+    made = [hub.take(Instruction.CONTRIBUTE, announced.encode()) for hub in hubs]
+    found = {one.index: one for one in map(Contribution.decode, made)}
+    whole = Contributors.of(announced.digest, found).signed(COLLECTOR)
+    fewer = whole.among(whole.indexes[:5])
+    for forged in (fewer, fewer.signed(AUTHORITY), replace(fewer, signature=whole.signature)):
+        for hub in hubs:
+            assert answer(hub, Instruction.AGREE, forged.encode()) == NOT_ALLOWED
+    assert refusals(hubs[0]) == []
+    for hub in hubs:
+        assert answer(hub, Instruction.AGREE, whole.encode()) == 0x9000
+
+
 def test_without_consent_nothing_is_contributed_and_nothing_opened(hubs: list[Hub]) -> None:
     announced = announce(hubs, bytes(32))
     for hub in hubs:
@@ -100,13 +191,11 @@ def test_without_consent_nothing_is_contributed_and_nothing_opened(hubs: list[Hu
 def test_a_second_set_of_contributors_of_one_round_is_refused(hubs: list[Hub]) -> None:
     announced = announce(hubs, bytes(32))
     collector, contributors = run(announced, hubs)
-    fewer = Contributors(
-        announced.digest, contributors.indexes[:-1], contributors.contributions[:-1]
-    )
-    nobody = Contributors(announced.digest, (*fewer.indexes, 99), contributors.contributions)
+    fewer = contributors.among(contributors.indexes[:-1]).signed(COLLECTOR)
+    nobody = replace(contributors, indexes=(*fewer.indexes, 99))
     fresh = announce(hubs, b"2" * 32)
     hubs[0].take(Instruction.CONTRIBUTE, fresh.encode())
-    listed = replace(nobody, round=fresh.digest)
+    listed = replace(nobody, round=fresh.digest).signed(COLLECTOR)
     assert answer(hubs[0], Instruction.AGREE, listed.encode()) == NOT_ALLOWED
     for hub in hubs[:5]:
         if announced.index_of(hub.meter) in fewer.indexes:
@@ -124,16 +213,9 @@ def test_a_second_sum_without_one_household_is_refused_by_all_others(hubs: list[
         (b"by the day" + bytes(22), about(1440)),
     ):
         announced = announce(others, nonce, what)
-        contributions = [
-            (announced.index_of(hub.meter), hub.take(Instruction.CONTRIBUTE, announced.encode()))
-            for hub in others
-        ]
-        ordered = sorted((index, Contribution.decode(data).digest) for index, data in contributions)
-        contributors = Contributors(
-            announced.digest,
-            tuple(index for index, _ in ordered),
-            tuple(digest for _, digest in ordered),
-        )
+        made = [hub.take(Instruction.CONTRIBUTE, announced.encode()) for hub in others]
+        found = {one.index: one for one in map(Contribution.decode, made)}
+        contributors = Contributors.of(announced.digest, found).signed(COLLECTOR)
         for hub in others:
             assert answer(hub, Instruction.AGREE, contributors.encode()) == NOT_ALLOWED
         assert "another sum of this time is over 6 households" in refusals(others[0])[-1]
@@ -153,7 +235,7 @@ def test_steps_out_of_order_and_of_rounds_that_are_over_are_refused(hubs: list[H
     collector, contributors = run(announced, hubs)
     signatures = b"".join(collector.agreements)
     second = announce(hubs, b"2" * 32)
-    listed = replace(contributors, round=second.digest)
+    listed = replace(contributors, round=second.digest).signed(COLLECTOR)
     for step, parts in (
         (Instruction.AGREE, (listed.encode(),)),
         (Instruction.OPEN, (listed.encode(), signatures)),

@@ -6,27 +6,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.aggregation.messages import Instruction
 from meterlet.demo.dishonest_concentrator import COLLECTORS
 from protocols.aggregation.collector import Batch, Collector
 from protocols.aggregation.dispute import CONCENTRATOR
-from protocols.aggregation.messages import Contribution
+from protocols.aggregation.messages import Contribution, Contributors
 from protocols.aggregation.paillier import Encryptor
 from protocols.aggregation.partial_decryption import PartialDecryption
 from protocols.aggregation.round import Round
 from tests.support.aggregation import (
+    COLLECTOR_KEY,
     NONCE,
     Home,
     collect,
     public_of,
 )
 from tests.support.region import Region, built
-from tests.support.stand_in import StandIn, running
-from tests.support.waiting import PATIENCE
+from tests.support.stand_in import StandIn, line_to, running
 from utility_server.errors import CannotVerify
 from utility_server.grid.concentrator.errors import ConcentratorRefused
-from utility_server.grid.rpc import Connection
 from utility_server.grid.trustee import Trustee
 
 
@@ -71,6 +71,26 @@ def test_a_concentrator_that_names_few_contributors_gets_no_agreement(tmp_path: 
         # that are not named do not.
         unnamed = {hub.home.meter for hub in region.hubs[2:]}
         assert {one.meter for one in outcome.absent} == unnamed
+
+
+def test_a_concentrator_that_does_not_sign_its_list_is_named(tmp_path: Path) -> None:
+    """Real hubs agree to no such list; should they, the MDMS takes it for nobody's."""
+
+    class Silent(Collector):
+        def sign(self, listed: Contributors) -> Contributors:
+            return listed
+
+    with built(tmp_path, Silent) as region:
+        outcome = region.run()
+        assert [one.meter for one in outcome.culprits] == [CONCENTRATOR]
+        assert "not signed by who collects the round" in outcome.culprits[0].reason
+        assert outcome.aggregate is None
+
+
+def test_a_round_for_another_concentrator_is_not_collected(region: Region) -> None:
+    region.concentrator.signing = Ed25519PrivateKey.from_private_bytes(bytes([8] * 32))
+    with pytest.raises(ConcentratorRefused, match="by another concentrator"):
+        region.run()
 
 
 def test_a_concentrator_that_alters_product_and_evidence_is_named(tmp_path: Path) -> None:
@@ -200,7 +220,7 @@ def test_a_trustee_opens_no_part_of_a_sum_that_not_all_dispute(region: Region, f
         case "operator":
             trustee.operator = public_of(bytes(32))
     evidence = contributions + [one.encode() for one in points]
-    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
+    with running(trustee) as address, line_to(address) as line:
         if flaw != "nobody":
             with pytest.raises(ConcentratorRefused):
                 list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
@@ -216,7 +236,7 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
     contributors = collector.close()
     evidence = [one.encode() for one in collector.evidence()]
     evidence += [home.household.pair_points(contributors).encode() for home in members]
-    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
+    with running(trustee) as address, line_to(address) as line:
         list(line.ask("dispute", announced.encode(), contributors.encode(), *evidence))
         assert [name for name, _ in line.ask("part", announced.digest, b"\0\1\0\6")] == [
             "halves", "done",
@@ -227,7 +247,8 @@ def test_a_trustee_opens_no_part_that_is_none(region: Region, places: bytes) -> 
 
 def disputable(region: Region, members: Sequence[Home]) -> tuple[Round, Collector]:
     announced = Round.announce(
-        region.terms, NONCE, 1_400_000_000, tuple(home.member() for home in members),
+        region.terms, NONCE, 1_362_003_600, COLLECTOR_KEY,
+        tuple(home.member() for home in members),
         region.workspace.signing.private_bytes_raw(),
     )  # fmt: skip
     return announced, collect(announced, members)
@@ -251,7 +272,7 @@ def test_a_trustee_helps_to_open_nothing_but_one_sum_of_a_real_group(
             trustee.authorities = (public_of(bytes(32)),)
         case "product":
             contributions = contributions[:-1]
-    with running(trustee) as address, Connection.open(address, PATIENCE) as line:
+    with running(trustee) as address, line_to(address) as line:
         if flaw == "again":
             first = line.ask("halves", announced.encode(), products, *contributions)
             assert [name for name, _ in first] == ["halves", "done"]

@@ -74,7 +74,7 @@ def recipient_notes(
 ) -> tuple[list[tuple[int, bytes]], list[Released]]:
     """Return what a recipient notes in five days, and what the ledger has counted."""
     device, ledger, faults = Device(), list[Released](), list[AppletFault]()
-    with Database(tmp_path / f"{secret}.db", [OUTPUT_COMPONENT]) as database:
+    with Database(tmp_path / f"{secret}.db", [OUTPUT_COMPONENT], key=bytes(32)) as database:
         board = OutputBoard(database, AID, MANIFEST, ledger.append)
         board.install(MIDNIGHT)
         good = device.platform

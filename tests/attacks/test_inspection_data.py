@@ -175,3 +175,39 @@ def test_the_attack_is_bounded(hubs: tuple[Device, Device]) -> None:
     one, _ = hubs
     with pytest.raises(InspectionError, match="31 days at most"):
         attack(one, Period(date(2000, 1, 1), date(2100, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("change", "number"),
+    [
+        ("UPDATE api_token SET scopes = 'bills device readings releases' WHERE number = 1", 1),
+        ("UPDATE api_token SET name = 'kitchen' WHERE number = 1", 1),
+        ("UPDATE api_token SET digest = (SELECT digest FROM api_token WHERE number = 1)", 2),
+        ("INSERT INTO api_token (number, name, digest, scopes, created)"
+         " SELECT 7, name, digest, scopes, created FROM api_token WHERE number = 1", 7),
+        ("UPDATE api_token SET number = 8 WHERE number = 1", 8),
+    ],
+)  # fmt: skip
+def test_a_token_that_was_made_or_widened_in_the_file_opens_nothing(
+    hubs: tuple[Device, Device], change: str, number: int
+) -> None:
+    device, _ = hubs
+    with open_inspection(device) as database:
+        tokens = Tokens(database, device)
+        _, text = tokens.create("display", [Scope.DEVICE])
+        tokens.create("other", [Scope.READINGS])
+        assert tokens.authenticate(text).scopes == {Scope.DEVICE}
+        database.connection.execute(change)
+        with pytest.raises(TokenRefused):
+            tokens.authenticate(text.replace("mlt_1_", f"mlt_{number}_"))
+
+
+def test_a_revoked_token_is_not_brought_back_in_the_file(hubs: tuple[Device, Device]) -> None:
+    device, _ = hubs
+    with open_inspection(device) as database:
+        tokens = Tokens(database, device)
+        _, text = tokens.create("display", [Scope.DEVICE])
+        tokens.revoke(1)
+        database.connection.execute("UPDATE api_token SET revoked = NULL")
+        with pytest.raises(TokenRefused):
+            tokens.authenticate(text)

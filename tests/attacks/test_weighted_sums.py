@@ -21,6 +21,8 @@ from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
 from tests.support.aggregation import (
     AUTHORITY,
+    COLLECTOR,
+    COLLECTOR_KEY,
     OPERATOR,
     collect,
     encryptor,
@@ -83,12 +85,9 @@ def refusals(hub: Hub) -> list[str]:
 
 def contributed(announced: Round, hubs: Sequence[Hub]) -> Contributors:
     """Let hubs contribute, and return who has."""
-    found = {
-        announced.index_of(hub.meter): hub.take(Instruction.CONTRIBUTE, announced.encode())
-        for hub in hubs
-    }
-    digests = [Contribution.decode(found[index]).digest for index in sorted(found)]
-    return Contributors(announced.digest, tuple(sorted(found)), tuple(digests))
+    made = [hub.take(Instruction.CONTRIBUTE, announced.encode()) for hub in hubs]
+    found = {one.index: one for one in map(Contribution.decode, made)}
+    return Contributors.of(announced.digest, found).signed(COLLECTOR)
 
 
 # Operators at hubs.
@@ -160,15 +159,17 @@ def test_prices_that_differ_in_one_slot_tell_of_the_group_alone_and_end_with_the
 def test_rounds_that_were_begun_before_count_when_they_are_opened(hubs: list[Hub]) -> None:
     rounds = [announce(hubs, number.to_bytes(32, "big"), month()) for number in range(4)]
     last = rounds[-1]
-    listed = contributed(last, hubs)
-    for announced in rounds[:3]:
-        run(announced, hubs)
-    collector = Collector(last)
+    late = contributed(rounds[0], hubs)
+    collector = Collector(last, COLLECTOR)
     for hub in hubs:
         collector.contribute(hub.take(Instruction.CONTRIBUTE, last.encode()))
-    assert collector.close() == listed
+    listed = collector.close()
     for hub in hubs:
         collector.agree(hub.take(Instruction.AGREE, listed.encode()))
+    for announced in rounds[1:3]:
+        run(announced, hubs)
+    run(announce(hubs, b"4" * 32, month()), hubs)
+    assert answer(hubs[0], Instruction.AGREE, late.encode()) == TOO_OFTEN
     signatures = b"".join(collector.agreements)
     for hub in hubs:
         assert answer(hub, Instruction.OPEN, listed.encode(), signatures) == TOO_OFTEN
@@ -199,7 +200,7 @@ def test_a_period_shorter_than_consented_is_refused(
 
 def test_without_consent_or_from_another_operator_nothing_is_contributed(hubs: list[Hub]) -> None:
     members = tuple(hub.member(bytes(32)) for hub in hubs)
-    forged = Round.announce(month(), bytes(32), NOW + 900, members, AUTHORITY)
+    forged = Round.announce(month(), bytes(32), NOW + 900, COLLECTOR_KEY, members, AUTHORITY)
     assert answer(hubs[0], Instruction.CONTRIBUTE, forged.encode()) == NOT_ALLOWED
     disclosure = hubs[0].device.disclosure
     disclosure.revoke(disclosure.consents()[0].number)
@@ -222,7 +223,7 @@ def test_a_home_that_was_shown_other_prices_is_not_in_the_sum() -> None:
     announced = announce_homes(members, weighted_terms(DAY_PRICES))
     other = announce_homes(members, weighted_terms([*DAY_PRICES[:-1], 99_000]))
     assert other.digest != announced.digest
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     with pytest.raises(ContributionRefused) as refused:
         collector.contribute(collect(other, members).evidence()[0].encode())
     assert refused.value.fault is Fault.OTHER_ROUND
@@ -239,7 +240,7 @@ def test_a_home_that_weighs_with_prices_of_its_own_is_named() -> None:
     )
     limbs = announced.terms.layout.limbs_of(cheaper.contributed(liar.values))
     lie = liar.household.contribute(limbs, liar.load, encryptor(), bytes, liar.blinding)
-    lying = Collector(announced)
+    lying = Collector(announced, COLLECTOR)
     place = announced.index_of(liar.meter)
     for index, one in enumerate(evidence):
         lying.contribute((lie if index == place else one).encode())

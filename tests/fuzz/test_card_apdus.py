@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.card.entries import CardState
+from hub.card.line import Line
 from hub.card.open import Card
 from hub.card.profile import YUBIKEY
 from protocols.iso7816.apdu import CommandApdu
@@ -101,6 +102,29 @@ def test_strangers_get_status_words_and_change_nothing_but_counters(
         assert answer[-2] >> 4 in {6, 9}
     connection.close()
     assert card.entries() == before
+
+
+@fuzzing
+@given(
+    st.sampled_from(AIDS),
+    st.lists(commands.map(CommandApdu.encode) | st.binary(max_size=60), max_size=12),
+)
+def test_strangers_on_a_port_write_nothing_and_cannot_tell_names_apart(
+    card: Card, aid: bytes, raws: list[bytes]
+) -> None:
+    writes = card.database.connection.total_changes
+
+    def told(name: bytes) -> list[bytes]:
+        connection = card.connect(Line.PORT)
+        connection.transmit(CommandApdu(0, 0xA4, 4, 0, name).encode())
+        answers = [connection.transmit(raw) for raw in raws]
+        connection.close()
+        # What is random has the length of a challenge's answer.
+        return [answer[:13] + answer[-2:] if len(answer) > 30 else answer for answer in answers]
+
+    if 5 <= len(aid) <= 16:
+        assert told(aid) == told(b"no such applet")
+    assert card.database.connection.total_changes == writes
 
 
 @fuzzing

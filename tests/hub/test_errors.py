@@ -17,6 +17,7 @@ CONTROL_FLOW = {
     "Malformed",  # a component's value means nothing; an `AppletFault` comes of it
     "Cancelled",  # ends a job inside its thread
     "UnknownText",  # no catalogue has a text of that name: a bug of ours
+    "_StrangerTiresUs",  # ends the connection of a stranger who goes on for too long
     "_Unusable",  # an intact telegram that no readout can be taken from
 }
 """What no user is ever shown: it is raised and caught inside, or it is a bug."""

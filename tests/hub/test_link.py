@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 
 from hub import link
+from hub.card.line import Line
 from hub.card.open import Card
-from hub.disclosure import Disclosure
+from hub.disclosure import Disclosure, StrangerCounts
 from tests.support.waiting import PATIENCE
 
 ASK = bytes.fromhex("0000000400a40400")
@@ -26,23 +27,53 @@ class Hub:
     answer: bytes = b"\x90\x00"
     selected: bytes | None = None
     broken: bool = False
+    lets_in: bool = True
+    """Whether the first command of a conversation authenticates."""
     asked: int = 0
+    known: list[str] = field(default_factory=list)
+    counted: StrangerCounts = field(default_factory=StrangerCounts)
     connections: list[tuple[str, int, int]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def connect(self) -> "Hub":
+    @property
+    def strangers(self) -> "Hub":
         return self
 
-    def transmit(self, apdu: bytes) -> bytes:
-        if self.broken:
-            raise sqlite3.OperationalError("database or disk is full")
-        self.asked += 1
-        return self.answer
+    def connect(self, line: Line) -> "Conversation":
+        assert line is Line.PORT
+        return Conversation(self)
 
-    def close(self) -> None: ...
+    def known_sources(self) -> list[str]:
+        return self.known
+
+    def remember_source(self, source: str) -> None:
+        self.known.append(source)
+
+    def add(self, counts: StrangerCounts) -> None:
+        self.counted = counts
 
     def record_connection(self, peer: str, received: int, sent: int) -> None:
         self.connections.append((peer, received, sent))
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One connection to such a hub."""
+
+    hub: Hub
+    has_authenticated: bool = False
+    wrong: int = 0
+    commands: int = 0
+    held: int = 0
+
+    def transmit(self, apdu: bytes) -> bytes:
+        if self.hub.broken:
+            raise sqlite3.OperationalError("database or disk is full")
+        self.hub.asked += 1
+        self.has_authenticated = self.hub.lets_in
+        return self.hub.answer
+
+    def close(self) -> None: ...
 
 
 Talk = Callable[[int], Awaitable[None]]
@@ -118,13 +149,15 @@ def test_a_peer_that_speaks_something_else_is_dropped(garbage: bytes) -> None:
         writer.write(garbage)
         assert await is_dropped(reader)
 
-    hub = Hub()
+    hub = Hub(lets_in=False)
     serve(hub, talk)
-    assert hub.connections == []  # nothing was told, nothing is kept
+    assert hub.connections == []  # nothing was told, nothing is kept but the count
+    assert hub.counted.connections == 1
 
 
 def test_an_apdu_that_drips_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(link, "STRANGER_SECONDS", 0.5)
 
     async def talk(port: int) -> None:
         reader, writer = await meet(port)
@@ -171,9 +204,13 @@ def test_the_silent_give_way_to_a_newcomer(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(link, "PATIENCE_SECONDS", PATIENCE)
 
     async def talk(port: int) -> None:
-        peers = [await meet(port) for _ in range(link.MOST_CONNECTIONS)]
-        reader, _ = await meet(port)
-        assert await is_dropped(reader)  # all have just come
+        peers = [await meet(port) for _ in range(link.MOST_RECIPIENTS)]
+        for reader, writer in peers:
+            writer.write(ASK)
+            assert await reader.readexactly(len(ANSWER)) == ANSWER
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        assert await is_dropped(reader)  # all hold keys, and have just asked
         monkeypatch.setattr(link, "PATIENCE_SECONDS", 0)
         for _, writer in peers[1:]:
             writer.write(ASK)
@@ -184,7 +221,7 @@ def test_the_silent_give_way_to_a_newcomer(monkeypatch: pytest.MonkeyPatch) -> N
         assert await reader.readexactly(len(ANSWER)) == ANSWER
         assert await is_dropped(peers[0][0])
 
-    serve(Hub(), talk)
+    serve(Hub(known=["127.0.0.1"]), talk)
 
 
 def test_a_database_that_fails_ends_a_conversation_in_one_line() -> None:

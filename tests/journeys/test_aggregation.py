@@ -54,6 +54,13 @@ def test_london_homes_are_added_up_as_their_file_has_them_though_the_concentrato
     assert facts["plain_sums_wh"] == hours
 
 
+def test_a_home_that_encrypts_what_its_certifier_did_not_sign_is_named() -> None:
+    code, facts = demonstrate("--homes", 5, "--cheat", "home")
+    assert code == 3
+    assert [one["who"] for one in facts["culprits"]] == ["0a014d544c0000000001"]
+    assert facts["verified"] is False
+
+
 def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path) -> None:
     day = date(2025, 3, 4)
     plan = RegionPlan(

@@ -156,7 +156,7 @@ def test_a_rotation_changes_keys_and_nothing_else(folder: Path) -> None:
         (("balance", "--region", "North", "--feeder", "/dev/null"), 4, "share 0 slots"),
         (("balance", "--region", "North", "--feeder", "/dev/null", "--loss", "100"), 2, "100"),
         (("admit", "/dev/null"), 1, "/dev/null"),
-        (("serve", "--concentrator", "nowhere"), 1, "HOST:PORT"),
+        (("serve", "--concentrator", "nowhere", "--concentrator-key", "/dev/null"), 1, "HOST:PORT"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_with_its_exit_code(

@@ -15,9 +15,9 @@ from protocols.aggregation.decryption import RegionSum
 from protocols.aggregation.dispute import Dispute
 from protocols.aggregation.errors import RoundRefused
 from protocols.aggregation.household import RoundHousehold
-from protocols.aggregation.loads import CertifiedLoad, commit_limbs
+from protocols.aggregation.loads import CertifiedLoad, SlotCoverage, commit_limbs
 from protocols.aggregation.members import MemberKeys, MemberSecret, MeterCertificate, RosterMember
-from protocols.aggregation.messages import Contribution, PairPoints
+from protocols.aggregation.messages import Contribution, Contributors, PairPoints
 from protocols.aggregation.paillier import Encryptor, PaillierPrivateKey
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.metrology import Period
@@ -25,19 +25,23 @@ from protocols.proofs.group import ORDER
 
 AUTHORITY = bytes(range(32))
 OPERATOR = bytes(range(32, 64))
+COLLECTOR = bytes([2] * 32)
 REGION = "Feeder 7"
 REGISTER = bytes.fromhex("0100010800ff")
 NONCE = bytes(range(64, 96))
 DAY = Period(date(2013, 3, 4), date(2013, 3, 4))
 
 
+def public_of(seed: bytes) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+COLLECTOR_KEY = public_of(COLLECTOR)
+
+
 def randomness(seed: object) -> Callable[[int], bytes]:
     """Return bytes that look random and are the same for each run."""
     return random.Random(repr(seed)).randbytes
-
-
-def public_of(seed: bytes) -> bytes:
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
 @cache
@@ -57,6 +61,8 @@ class Home:
     number: int
     values: list[int]
     region: str = REGION
+    missing: int = 0
+    """How many of its slots have no reading, as its certifier says."""
     household: RoundHousehold = field(init=False)
     load: CertifiedLoad = field(init=False)
     blinding: int = field(init=False)
@@ -83,15 +89,21 @@ class Home:
             MemberKeys.issue(nonce, self.meter, self.secret_for(nonce), self.certifier),
         )
 
+    def covered(self, announced: bytes) -> SlotCoverage:
+        return SlotCoverage(announced, self.meter, self.missing).signed(self.certifier)
+
+    def certified(self, announced: bytes, limbs: Sequence[int]) -> CertifiedLoad:
+        """Return the load of any limbs, as a certifier signs it that believes them."""
+        commitment = commit_limbs(limbs, self.blinding)
+        covered = self.covered(announced)
+        return CertifiedLoad.certify(covered, bytes(32), commitment, self.certifier)
+
     def contribute(self, announced: Round, crypt: Encryptor) -> bytes:
         """Return the contribution of this home's use, or of what a test has put in its place."""
         layout, digest = announced.terms.layout, announced.digest
         limbs = layout.limbs_of(announced.terms.contributed(self.values))
         self.blinding = int.from_bytes(randomness((self.number, digest))(48), "big") % ORDER
-        unsigned = CertifiedLoad(
-            digest, self.meter, bytes(32), 0, commit_limbs(limbs, self.blinding)
-        )
-        self.load = unsigned.signed(self.certifier)
+        self.load = self.certified(digest, limbs)
         secret = self.secret_for(announced.nonce)
         self.household = RoundHousehold(announced, announced.index_of(self.meter), secret)
         made = self.household.contribute(
@@ -133,14 +145,26 @@ def announce(
     members: Sequence[Home], about: RoundTerms | None = None, nonce: bytes = NONCE
 ) -> Round:
     return Round.announce(
-        about or terms(), nonce, 1_400_000_000,
+        about or terms(), nonce, 1_400_000_000, COLLECTOR_KEY,
         tuple(home.member(nonce) for home in members), OPERATOR,
     )  # fmt: skip
 
 
+def contributors_of(announced: Round, members: Sequence[Home], *indexes: int) -> Contributors:
+    """Return a list of these members, as their certifiers would sign it; of no contributions."""
+    covered = [members[index].covered(announced.digest) for index in indexes]
+    return Contributors(
+        announced.digest,
+        indexes,
+        (bytes(32),) * len(indexes),
+        tuple(one.missing for one in covered),
+        tuple(one.signature for one in covered),
+    ).signed(COLLECTOR)
+
+
 def collect(announced: Round, members: Sequence[Home], dropped: Collection[int] = ()) -> Collector:
     """Return the round after all steps, without the homes of these numbers."""
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     crypt = encryptor(announced.terms.key.bits, announced.terms.exponent_bits)
     present = [home for home in members if home.number not in dropped]
     for home in present:

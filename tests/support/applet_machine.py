@@ -13,6 +13,7 @@ from hub.machine.machine import AppletMachine
 from protocols.amounts import Total, decode_amounts, decode_numbers, fits
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import (
+    BoundedEnergy,
     Grid,
     OpenedAmounts,
     OpenedNumbers,
@@ -144,6 +145,12 @@ class Household:
         self.released.append((begin, end, context))
         days = tuple(b"day" * 2_000 for _ in uses for _ in range((end - begin) // DAY))
         return OpenedNumbers(values, b"p" * 96, days)
+
+    def bound_unattributed(
+        self, register: str, begin: int, end: int, limit_wh: int, context: bytes
+    ) -> BoundedEnergy:
+        self.released.append((begin, end, context))
+        return BoundedEnergy((), b"p" * 96, tuple(b"day" for _ in range((end - begin) // DAY)))
 
 
 class MemoryStore:

@@ -65,6 +65,9 @@ class Echo:
             return ResponseApdu(bytes(1024 * (command.p1 << 8 | command.p2)), 0x9000)
         return ResponseApdu(command.data, 0x9000)
 
+    def protects_itself(self, instance: RegisteredApplet) -> bool:
+        return False
+
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         self.calls.append(("personalise", (context.instance.aid, command.data)))
         return ResponseApdu(b"", 0x9000)

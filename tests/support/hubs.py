@@ -3,14 +3,14 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from applets.aggregation.messages import CLA, Instruction, StepRequest
+from applets.aggregation.messages import CLA, Instruction, StepRequest, called_for
 from applets.aggregation.statement import content_of, member_of
 from hub.card.open import Card
 from hub.device import Description, Device
@@ -18,6 +18,7 @@ from hub.installer import Installer, build_package
 from hub.machine.machine import AppletMachine
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
+from hub.readings import ReadingFlag
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.members import MeterCertificate, RosterMember
 from protocols.aggregation.messages import Contributors
@@ -26,7 +27,15 @@ from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
-from tests.support.aggregation import AUTHORITY, OPERATOR, REGION, public_of, terms
+from tests.support.aggregation import (
+    AUTHORITY,
+    COLLECTOR,
+    COLLECTOR_KEY,
+    OPERATOR,
+    REGION,
+    public_of,
+    terms,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
@@ -37,6 +46,11 @@ DAYS = Period(date(2025, 3, 3), date(2025, 3, 4))
 MONTH = Period(date(2025, 2, 1), date(2025, 2, 28))
 SETTLEMENT = "settlement.toml"
 KNOWN = Period(date(2025, 3, 2), date(2025, 3, 6))
+
+
+def call_of(nonce: bytes) -> bytes:
+    """Return the operator's call for the keys of a round."""
+    return nonce + Ed25519PrivateKey.from_private_bytes(OPERATOR).sign(called_for(nonce))
 
 
 def package(manifest: str = "manifest.toml") -> bytes:
@@ -77,7 +91,7 @@ class Hub:
         return content_of(request, response.data)
 
     def member(self, nonce: bytes) -> RosterMember:
-        request, response = self.send(Instruction.TELL_KEYS, nonce)
+        request, response = self.send(Instruction.TELL_KEYS, call_of(nonce))
         assert response.sw == 0x9000
         return member_of(self.certificate, request, response.data)
 
@@ -94,7 +108,9 @@ def make_hub(
     cap: bytes,
     known: Period = KNOWN,
     slot_minutes: int = 15,
+    gap: range = range(0),
 ) -> Hub:
+    """Make a hub that knows a period; in `gap`, seconds of the epoch, its meter is dark."""
     description = Description(
         emulated_meter_id(number), (ACTIVE_ENERGY_IMPORT,), "Europe/London", slot_minutes
     )
@@ -103,7 +119,11 @@ def make_hub(
     (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
     trust(device, AUTHORITY)
     house = SyntheticHousehold("Europe/London", seed=number)
-    readings = house.readings(known.first, known.last)
+    readings = [
+        replace(one, flags=ReadingFlag.RESUMED) if one.time == gap.stop else one
+        for one in house.readings(known.first, known.last)
+        if one.time not in gap
+    ]
     device.main.vault.append(device.main.channel, readings)
     device.main.certify()
     card = device.card(machine)
@@ -152,12 +172,12 @@ def announce(
     hubs: Sequence[Hub], nonce: bytes, what: RoundTerms | None = None, until: int = NOW + 86_400
 ) -> Round:
     members = tuple(hub.member(nonce) for hub in hubs)
-    return Round.announce(what or about(), nonce, until, members, OPERATOR)
+    return Round.announce(what or about(), nonce, until, COLLECTOR_KEY, members, OPERATOR)
 
 
 def run(announced: Round, hubs: Sequence[Hub]) -> tuple[Collector, Contributors]:
     """Return the round after all steps of these hubs."""
-    collector = Collector(announced)
+    collector = Collector(announced, COLLECTOR)
     for hub in hubs:
         collector.contribute(hub.take(Instruction.CONTRIBUTE, announced.encode()))
     contributors = collector.close()

@@ -14,6 +14,7 @@ from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.split_key import split_key
 from tests.support.aggregation import (
     AUTHORITY,
+    COLLECTOR_KEY,
     homes,
     plain_sum,
     private_key,
@@ -22,17 +23,17 @@ from tests.support.aggregation import (
 )
 from tests.support.mdms import new_mdms
 from tests.support.stand_in import (
+    SERVER,
     StandIn,
     asking,
+    line_to,
     listed,
     listening,
     running,
 )
-from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.service import Concentrator
 from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
-from utility_server.grid.rpc import Connection
 from utility_server.grid.trustee import Trustee
 
 
@@ -55,11 +56,13 @@ class Region:
     ) -> RoundOutcome:
         with ExitStack() as stack:
             address = stack.enter_context(running(self.concentrator))
-            line, second = stack.enter_context(Connection.open(address, PATIENCE)), None
+            line, second = stack.enter_context(line_to(address)), None
             if trustee is not None:
                 address = stack.enter_context(running(trustee))
-                second = stack.enter_context(Connection.open(address, PATIENCE))
-            runner = RoundRunner(self.workspace, line, trustee=second, is_again=is_again)
+                second = stack.enter_context(line_to(address))
+            runner = RoundRunner(
+                self.workspace, line, COLLECTOR_KEY, trustee=second, is_again=is_again
+            )
             return runner.run(about or self.terms)
 
     def split(self) -> Trustee:
@@ -67,14 +70,16 @@ class Region:
         assert isinstance(self.workspace.paillier, PaillierPrivateKey)
         self.workspace.paillier, share = split_key(self.workspace.paillier, os.urandom)
         operator = self.workspace.signing.public_key().public_bytes_raw()
-        return Trustee(share, operator, (public_of(AUTHORITY),), 5)
+        return Trustee(share, operator, (public_of(AUTHORITY),), 5, now=self.workspace.now)
 
     def expected(self, *dropped: int) -> tuple[int, ...]:
         return plain_sum([hub.home for n, hub in enumerate(self.hubs) if n not in dropped])
 
 
 @contextmanager
-def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> Iterator[Region]:
+def built(
+    folder: Path, collector: Callable[[Round, bytes], Collector] = Collector
+) -> Iterator[Region]:
     hubs = [StandIn(home) for home in homes(7, 24)]
     authority = Ed25519PublicKey.from_public_bytes(public_of(AUTHORITY))
     with ExitStack() as stack:
@@ -87,6 +92,7 @@ def built(folder: Path, collector: Callable[[Round], Collector] = Collector) -> 
             listed(folder / "hubs.json", hubs, addresses),
             workspace.signing.public_key().public_bytes_raw(),
             asking(),
+            SERVER,
             now=lambda: 1_362_000_000,
             collector=collector,
         )

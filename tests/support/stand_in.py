@@ -8,12 +8,19 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from applets.aggregation.messages import (
+    ROUND_NONCE_SIZE,
+    Instruction,
+    StepAnswer,
+    StepRequest,
+)
 from protocols.aggregation.errors import AggregationError
 from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.members import MemberKeys
@@ -21,11 +28,13 @@ from protocols.aggregation.messages import Contributors, PairPoints
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
-from tests.support.aggregation import Home, encryptor
+from tests.support.aggregation import COLLECTOR, Home, encryptor
 from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.round_commands import APPLET
-from utility_server.grid.concentrator.server import Answering, serve
+from utility_server.grid.concentrator.server import LIMITS, Answering, LineLimits, serve
+from utility_server.grid.pinned_line import LineKeys
+from utility_server.grid.rpc import Connection
 from utility_server.head_end import Address
 
 
@@ -43,8 +52,9 @@ class StandIn:
     def answer(self, step: Instruction, parts: Sequence[bytes]) -> bytes:
         home = self.home
         if step is Instruction.TELL_KEYS:
-            secret = home.secret_for(parts[0])
-            return MemberKeys.issue(parts[0], home.meter, secret, home.certifier).encode()
+            nonce = parts[0][:ROUND_NONCE_SIZE]
+            secret = home.secret_for(nonce)
+            return MemberKeys.issue(nonce, home.meter, secret, home.certifier).encode()
         if step is Instruction.CONTRIBUTE:
             self.round = Round.decode(parts[0])
             key, exponent = self.round.terms.key, self.round.terms.exponent_bits
@@ -86,11 +96,13 @@ def listening(hubs: Sequence[StandIn]) -> Iterator[list[Address]]:
         hub: StandIn, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         frames = ApduFrameDecoder()
-        while chunk := await reader.read(1 << 16):
-            for apdu in frames.feed(chunk):
-                writer.write(encode_frame(hub.transmit(apdu)))
-                await writer.drain()
-        writer.close()
+        try:
+            while chunk := await reader.read(1 << 16):
+                for apdu in frames.feed(chunk):
+                    writer.write(encode_frame(hub.transmit(apdu)))
+                    await writer.drain()
+        finally:
+            writer.close()
 
     async def start() -> list[Address]:
         addresses = []
@@ -124,6 +136,7 @@ def loop_in_thread() -> Iterator[Callable[[Any], Any]]:
         for task in asyncio.all_tasks(loop):
             task.cancel()
             with_cancelled(loop, task)
+        loop.run_until_complete(asyncio.sleep(0))  # in which lines are closed
         loop.close()
 
 
@@ -134,8 +147,22 @@ def with_cancelled(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -
         return
 
 
+SERVER = Ed25519PrivateKey.from_private_bytes(COLLECTOR)
+ASKER = Ed25519PrivateKey.from_private_bytes(bytes([3] * 32))
+"""What the two ends of a line prove with who they are."""
+SERVER_KEYS = LineKeys(SERVER, ASKER.public_key().public_bytes_raw())
+ASKER_KEYS = LineKeys(ASKER, SERVER.public_key().public_bytes_raw())
+
+
+def line_to(address: Address) -> AbstractContextManager[Connection]:
+    """Connect to what `running` runs, as the one that it answers."""
+    return Connection.open(address, PATIENCE, ASKER_KEYS)
+
+
 @contextmanager
-def running(answering: Answering) -> Iterator[Address]:
+def running(
+    answering: Answering, limits: LineLimits = LIMITS, complaints: list[str] | None = None
+) -> Iterator[Address]:
     """Let a concentrator or trustee serve; yield its address."""
     found: list[Address] = []
     is_ready = threading.Event()
@@ -151,7 +178,8 @@ def running(answering: Answering) -> Iterator[Address]:
         stop = call(make())
 
         async def main() -> None:
-            await serve(answering, "127.0.0.1", 0, ready, stop, complaints.append)
+            said = [] if complaints is None else complaints
+            await serve(answering, SERVER_KEYS, "127.0.0.1", 0, ready, stop, said.append, limits)
 
         async def begin() -> "asyncio.Task[None]":
             return asyncio.create_task(main())
@@ -160,7 +188,6 @@ def running(answering: Answering) -> Iterator[Address]:
             stop.set()
             await task
 
-        complaints: list[str] = []
         task = call(begin())
         assert is_ready.wait(PATIENCE)
         try:

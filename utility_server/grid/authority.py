@@ -6,6 +6,7 @@ operator who could invent members would make "sums" of one household.
 
     authority.key            Ed25519, mode 0600
     public.pem               for hubs and MDMS
+    revocations              the list of certifiers that count no more, if there are any
 """
 
 import os
@@ -17,8 +18,9 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.aggregation.errors import MalformedMessage
-from protocols.aggregation.members import MeterCertificate
-from utility_server.errors import EnrolmentRefused
+from protocols.aggregation.members import MeterCertificate, TermedCertificate
+from protocols.aggregation.revocations import RevocationList
+from utility_server.errors import EnrolmentRefused, StoreError
 from utility_server.folders import new_folder
 from utility_server.keys import public_pem, read_secret, write_secret
 
@@ -50,9 +52,43 @@ class Authority:
         """Read an authority's key; raise `StoreError` where there is none or others may read it."""
         return cls(read_secret(folder / "authority.key", _SEED_SIZE))
 
-    def certify(self, region: str, meter: bytes, certifier: bytes) -> MeterCertificate:
-        """Return the certificate of a meter; raise `EnrolmentRefused` for parts that cannot be."""
+    def certify(
+        self,
+        region: str,
+        meter: bytes,
+        certifier: bytes,
+        term: tuple[int, int] | None = None,
+    ) -> MeterCertificate:
+        """Return the certificate of a meter; raise `EnrolmentRefused` for parts that cannot be.
+
+        With `term`, it is for what is measured in [begin, end), epoch seconds.
+        """
         try:
+            if term is not None:
+                return TermedCertificate(region, meter, certifier, *term).signed(self.seed)
             return MeterCertificate(region, meter, certifier).signed(self.seed)
         except MalformedMessage as error:
             raise EnrolmentRefused(str(error)) from None
+
+    def revoke(self, folder: Path, certifier: bytes, since: int, now: int) -> RevocationList:
+        """Put a certifier on the list in the authority's folder, and return the list.
+
+        Raises `EnrolmentRefused` where it is there from an earlier moment, `StoreError` where the
+        list cannot be read or written.
+        """
+        path = folder / "revocations"
+        try:
+            known = RevocationList.decode(path.read_bytes()) if path.exists() else None
+            before = known or RevocationList(1, now, ())
+            revoking = before.revoking(certifier, since, now)
+            if known is None:
+                revoking = RevocationList(1, now, revoking.entries)
+            new = revoking.signed(self.seed)
+            partial = path.with_name(".revocations.partial")
+            partial.write_bytes(new.encode())
+            partial.replace(path)
+        except MalformedMessage as error:
+            raise EnrolmentRefused(str(error)) from None
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from None
+        return new

@@ -6,7 +6,8 @@ the days themselves (`protocols.metrology.verify_days`). Here the days of one bi
 those of all others of the same meter and register: whoever puts a hub back to an older state and
 has it certify other readings has two days of one number, and is found when the second is shown.
 
-Errors: VerificationFailed, under the name `chain`
+Errors: VerificationFailed, under the name `chain`; `certifier` where a day is of a key whose time
+was over (`utility_server.retail.certifier_keys`)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, insert, select
 from protocols.metrology import CertifiedDay
 from utility_server.database import chain_table as table
 from utility_server.errors import VerificationFailed
+from utility_server.retail.certifier_keys import require_keys_of_their_time
 
 
 def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
@@ -25,6 +27,7 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
     Each register's days are in order, without a gap.
     """
     for (meter, register), chain in _chains(days):
+        require_keys_of_their_time(connection, chain)
         first, last = chain[0].content.counter, chain[-1].content.counter
         rows = connection.execute(
             select(table.c.counter, table.c.previous, table.c.digest)

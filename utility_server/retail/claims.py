@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing import messages as billing
-from applets.billing.statement import VerifiedBill, check_bill
+from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.common.bounded_energy import BoundedPeriod, check_unattributed
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import (
     CLA,
@@ -26,6 +27,7 @@ from applets.common.questions import (
     MessageRefused,
     Question,
 )
+from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from applets.profiling import messages as profiling
 from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
 from applets.settlement import messages as settlement
@@ -35,9 +37,16 @@ from protocols.metrology import CertifiedDay, GridError, Period, Series
 from tariffs import PriceIndex, Register, Tariff, TariffError
 from tariffs.signing import verify_document
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.verification import BillBundle, ProfilingBundle, SettlementBundle
+from utility_server.retail.revoked_days import require_standing_days
+from utility_server.retail.verification import (
+    BillBundle,
+    ProfilingBundle,
+    SettlementBundle,
+    UnattributedBundle,
+)
 
 if TYPE_CHECKING:  # who verifies offline has no channels, no database and none of their libraries
+    from protocols.aggregation.revocations import RevocationList
     from utility_server.head_end import Address, HeadEnd
     from utility_server.keys import UtilityKeys
     from utility_server.retail.customers import Customers
@@ -49,7 +58,18 @@ MOST_DOCUMENT_BYTES: Final = 65_000
 
 QuestionT = TypeVar("QuestionT", bound=Question)
 DocumentT = TypeVar("DocumentT")
-ResultT = TypeVar("ResultT")
+
+
+class CertifiedResult(Protocol):
+    """What was proved of certified days."""
+
+    @property
+    def certified(self) -> Sequence[CertifiedDay]:
+        """The days, in order."""
+        ...
+
+
+ResultT = TypeVar("ResultT", bound=CertifiedResult)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,8 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
     """What the ledger is told of an entry whose document another than the utility signed."""
     added: Sequence[str] = ()
     """Of what the ledger says, what the utility adds by itself."""
+    instruction: Instruction = Instruction.ASK
+    """With what the applet is asked."""
 
     def verify(
         self, bundle: BillBundle, *, is_stored: bool = False
@@ -156,6 +178,17 @@ def _profile_content(
     }
 
 
+def _unattributed_content(about: About, _: UnattributedLimit, bounded: BoundedPeriod) -> "Content":
+    opened = bounded.opened_wh
+    return {
+        "begin": about.begin,
+        "end": about.end,
+        "limit_wh": bounded.limit_wh,
+        "days": bounded.days_digest,
+        **({} if opened is None else {"opened_wh": opened}),
+    }
+
+
 BILL: Final = Claim(
     kind="bill",
     aid=billing.AID,
@@ -200,8 +233,23 @@ PROFILE: Final = Claim(
     content=_profile_content,
     signed_otherwise="to a request that another has signed",
 )
+UNATTRIBUTED: Final = Claim(
+    kind="unattributed",
+    aid=billing.AID,
+    question=UnattributedQuestion,
+    bundle=UnattributedBundle,
+    document="limit",
+    decode=UnattributedLimit.decode,
+    check=lambda question, limit, bundle, period, series, _: check_unattributed(
+        question, bundle.answer, limit, period, series, _certifier(bundle), RECIPIENT, PURPOSE
+    ),
+    unprovable="the limit: ",
+    content=_unattributed_content,
+    signed_otherwise="under a limit that another has signed",
+    instruction=Instruction.BOUND,
+)
 CLAIMS: Final[Mapping[str, Claim[Any, Any, Any]]] = {
-    claim.kind: claim for claim in (BILL, SETTLEMENT, PROFILE)
+    claim.kind: claim for claim in (BILL, SETTLEMENT, PROFILE, UNATTRIBUTED)
 }
 
 
@@ -223,6 +271,11 @@ class ClaimingUtility(Protocol):
     @property
     def customers(self) -> "Customers":
         """The enrolled meters."""
+        ...
+
+    @property
+    def revocations(self) -> "Sequence[RevocationList]":
+        """The metering authorities' lists of certifiers that count no more."""
         ...
 
     @property
@@ -277,7 +330,7 @@ def ask(
 ) -> bytes:
     """Return the hub's answer, unverified; raise `HeadEndError` where there is none."""
     command = CommandApdu(
-        CLA, Instruction.ASK, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
+        CLA, claim.instruction, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
     )
     return head_end.ask(address, utility.customers.find(question.about.meter, claim.aid), command)
 
@@ -295,8 +348,11 @@ def verify(
     enrolment = utility.customers.find(question.about.meter, claim.aid)
     supplier = utility.keys.public.public_bytes_raw()
     bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
-    with _refusals_entered(utility, question.about, bundle):
+    with refusals_entered(utility, question.about, bundle):
         _, document, result = claim.verify(bundle)
+        if lists := utility.revocations:
+            known = utility.customers.announcements(question.about.meter)
+            require_standing_days(result.certified, bundle.certifier, lists, known)
     return VerifiedAnswer(claim, question.about, bundle, document, result)
 
 
@@ -314,14 +370,15 @@ def enter(
     claim, about = verified.claim, verified.about
     content = {**claim.content(about, verified.document, verified.result), **added}
     evidence = verified.bundle.encode()
-    with _refusals_entered(utility, about, verified.bundle):
+    with refusals_entered(utility, about, verified.bundle):
         return utility.ledger.append(
             utility.now(), claim.kind, about.meter, content, evidence, days
         )  # fmt: skip
 
 
 @contextmanager
-def _refusals_entered(utility: ClaimingUtility, about: About, bundle: BillBundle) -> Iterator[None]:
+def refusals_entered(utility: ClaimingUtility, about: About, bundle: BillBundle) -> Iterator[None]:
+    """Enter what the block refuses, with the answer as evidence; the error goes on."""
     try:
         yield
     except (VerificationFailed, CannotVerify) as error:

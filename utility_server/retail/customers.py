@@ -7,17 +7,25 @@ stolen database opens no channel.
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Engine, Select, insert, select
+from sqlalchemy import Connection, Engine, Select, delete, insert, select, update
 
-from protocols.enrolment import Enrolment, EnrolmentError
+from protocols.enrolment import Enrolment, EnrolmentError, following_version
+from protocols.metrology import KeyAnnouncement
+from protocols.secure_channel.keys import StaticKeys
 from utility_server.database import enrolment_table as table
-from utility_server.database import reading, writing
-from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer
+from utility_server.database import proposal_table, reading, writing
+from utility_server.errors import (
+    EnrolmentRefused,
+    StoreError,
+    UnknownCustomer,
+    VerificationFailed,
+)
+from utility_server.retail.certifier_keys import known_announcements, learn_announcements
 
 _NONCE_SIZE: Final = 12
 _LABEL: Final = b"meterlet customer 1"
@@ -31,33 +39,105 @@ class Customers:
     storage_key: bytes = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
 
-    def enrol(self, data: bytes) -> Enrolment:
+    def enrol(self, data: bytes, *, replace_keys: bool = False) -> Enrolment:
         """Add the customer of an enrolment file; the same file again changes nothing.
 
         Raises `EnrolmentRefused` if it is not one, or if the meter's applet is known with other
-        keys, or the meter with another certifier: neither is ever replaced silently.
+        keys, or the meter with another certifier: neither is ever replaced silently. With
+        `replace_keys` the file's channel keys take the place of the applet's, and nothing else may
+        differ.
         """
         try:
             enrolment = Enrolment.decode(data)
         except EnrolmentError as error:
             raise EnrolmentRefused(str(error)) from None
-        nonce = self.randomness(_NONCE_SIZE)
-        plain = enrolment.encode()
-        sealed = nonce + AESGCM(self.storage_key).encrypt(nonce, plain, _LABEL + enrolment.meter)
+        plain, sealed = enrolment.encode(), self._sealed(enrolment)
         with writing(self.engine) as connection:
             rows = connection.execute(self._rows(enrolment.meter)).scalars().all()
             known = [self._open(enrolment.meter, row) for row in rows]
             if any(hmac.compare_digest(one, plain) for one in known):
                 return enrolment
-            for one in map(Enrolment.decode, known):
-                if one.applet == enrolment.applet or one.certifier != enrolment.certifier:
+            place = len(known)
+            for number, one in enumerate(map(Enrolment.decode, known)):
+                if one.certifier != enrolment.certifier or (
+                    one.applet == enrolment.applet and not replace_keys
+                ):
                     raise EnrolmentRefused(
                         f"meter {enrolment.meter.hex()} is enrolled already, with other keys"
                     )
-            connection.execute(
-                insert(table).values(meter=enrolment.meter, place=len(known), sealed=sealed)
-            )
+                if one.applet == enrolment.applet:
+                    _require_same_channel(one, enrolment)
+                    place = number
+            if replace_keys and place == len(known):
+                raise EnrolmentRefused(
+                    f"meter {enrolment.meter.hex()} is not enrolled with this applet: there are no"
+                    " keys to replace"
+                )
+            try:
+                learn_announcements(connection, enrolment.meter, enrolment.announcements)
+            except VerificationFailed as failed:
+                raise EnrolmentRefused(failed.reason) from None
+            self._put(connection, place, enrolment, sealed, is_new=place == len(known))
+            self._forget_proposal(connection, enrolment)
         return enrolment
+
+    def propose(self, meter: bytes, applet: bytes) -> tuple[Enrolment, Enrolment]:
+        """Return an applet's enrolment, and the one with new channel keys that shall replace it.
+
+        New keys are made, and sealed, before anybody is told of them. As long as they are not
+        `settle`d, these same are returned: a hub may have them already.
+        """
+        current = self.find(meter, applet)
+        with writing(self.engine) as connection:
+            where = (proposal_table.c.meter == meter, proposal_table.c.applet == applet)
+            sealed = connection.execute(
+                select(proposal_table.c.sealed).where(*where)
+            ).scalar_one_or_none()
+            if sealed is not None:
+                return current, Enrolment.decode(self._open(meter, sealed))
+            size = len(current.keys.enc)
+            keys = StaticKeys(*(self.randomness(size) for _ in range(3)))
+            version = following_version(current.key_version)
+            proposed = replace(current, key_version=version, keys=keys)
+            connection.execute(
+                insert(proposal_table).values(
+                    meter=meter, applet=applet, sealed=self._sealed(proposed)
+                )
+            )
+        return current, proposed
+
+    def settle(self, proposed: Enrolment) -> None:
+        """Let proposed channel keys take the place of the old ones: the hub has them."""
+        with writing(self.engine) as connection:
+            rows = connection.execute(self._rows(proposed.meter)).scalars().all()
+            known = [Enrolment.decode(self._open(proposed.meter, row)) for row in rows]
+            place = [one.applet for one in known].index(proposed.applet)
+            self._put(connection, place, proposed, self._sealed(proposed), is_new=False)
+            self._forget_proposal(connection, proposed)
+
+    def _put(
+        self, connection: Connection, place: int, enrolment: Enrolment, sealed: bytes, *,
+        is_new: bool,
+    ) -> None:  # fmt: skip
+        meter = enrolment.meter
+        if is_new:
+            connection.execute(insert(table).values(meter=meter, place=place, sealed=sealed))
+        else:
+            where = (table.c.meter == meter, table.c.place == place)
+            connection.execute(update(table).where(*where).values(sealed=sealed))
+
+    def _forget_proposal(self, connection: Connection, enrolment: Enrolment) -> None:
+        connection.execute(
+            delete(proposal_table).where(
+                proposal_table.c.meter == enrolment.meter,
+                proposal_table.c.applet == enrolment.applet,
+            )
+        )
+
+    def _sealed(self, enrolment: Enrolment) -> bytes:
+        nonce = self.randomness(_NONCE_SIZE)
+        label = _LABEL + enrolment.meter
+        return nonce + AESGCM(self.storage_key).encrypt(nonce, enrolment.encode(), label)
 
     def find(self, meter: bytes, applet: bytes) -> Enrolment:
         """Return the enrolment of a meter's applet; raise `UnknownCustomer` if there is none."""
@@ -72,6 +152,11 @@ class Customers:
                 f"meter {meter.hex()} is not enrolled with applet {applet.hex().upper()}"
             )
         raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+
+    def announcements(self, meter: bytes) -> tuple[KeyAnnouncement, ...]:
+        """Return what a meter's certifier has announced, as far as the utility has seen."""
+        with reading(self.engine) as connection:
+            return known_announcements(connection, meter)
 
     def meters(self) -> list[bytes]:
         """Return the enrolled meters, in order."""
@@ -94,3 +179,12 @@ class Customers:
             raise StoreError(
                 f"meter {meter.hex()}: the enrolment was sealed with another key, or changed"
             ) from None
+
+
+def _require_same_channel(known: Enrolment, new: Enrolment) -> None:
+    """Return if nothing but keys differs; else raise `EnrolmentRefused`."""
+    same = replace(
+        known, key_version=new.key_version, keys=new.keys, announcements=new.announcements
+    )
+    if not hmac.compare_digest(same.encode(), new.encode()):
+        raise EnrolmentRefused(f"meter {new.meter.hex()}: the file says more than new channel keys")

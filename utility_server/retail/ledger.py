@@ -124,6 +124,10 @@ class Ledger:
 
     def bills(self, meter: bytes) -> list[LedgerEntry]:
         """Return the bills of one meter, oldest first; the chain between them is not checked."""
+        return self.of_kind("bill", meter)
+
+    def of_kind(self, kind: str, meter: bytes) -> list[LedgerEntry]:
+        """Return a meter's entries of one kind, oldest first; the chain is not checked."""
         query = (
             select(ledger_table)
             .where(ledger_table.c.meter == meter)
@@ -132,7 +136,7 @@ class Ledger:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
         entries = [_entry(row.sequence, row.body, row.digest) for row in rows]
-        return [entry for entry in entries if entry.kind == "bill" and entry.meter == meter]
+        return [entry for entry in entries if entry.kind == kind and entry.meter == meter]
 
     def evidence(self, entry: LedgerEntry) -> bytes:
         """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""

@@ -43,4 +43,5 @@ def profile_customer(
     verified = verify(
         utility, PROFILE, question, ask(utility, PROFILE, question, head_end, address)
     )
-    return Profiled(verified.document, verified.result, enter(utility, verified))
+    entry = enter(utility, verified, verified.result.certified)
+    return Profiled(verified.document, verified.result, entry)

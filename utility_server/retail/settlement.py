@@ -98,7 +98,8 @@ def settle(
             question = ask_for(utility, index, period, member.meter)
             answer = ask(utility, SETTLEMENT, question, head_end, member.address)
             verified = verify(utility, SETTLEMENT, question, answer)
-            entry = enter(utility, verified, supplier=member.supplier)
+            days = verified.result.certified
+            entry = enter(utility, verified, days, supplier=member.supplier)
             settled.append(Settled(member, verified.result, entry, verified.bundle))
         except (HeadEndError, VerificationFailed, CannotVerify, UnknownCustomer) as error:
             unsettled.append(Unsettled(member, error))

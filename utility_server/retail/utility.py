@@ -5,6 +5,8 @@
     keys/signing.key         signs tariffs and invoices
     keys/storage.key         seals the customers' channel keys
     public.pem               the signing key's public half, for customers
+    limits.toml              how much of a bill's period may be unknown
+    authorities/             metering authorities, and their lists of revoked certifiers
 
 ask -> verify -> ledger -> invoice -> deliver. An answer that does not verify is entered in the
 ledger as refused, with the answer as evidence, and no invoice is written.
@@ -23,6 +25,7 @@ from sqlalchemy import Engine
 from applets.billing.messages import AID, BillQuestion
 from applets.billing.statement import VerifiedBill
 from applets.common.questions import CLA, Instruction
+from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import Period
@@ -34,10 +37,20 @@ from utility_server.errors import AlreadyBilled, CannotVerify, StoreError
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
-from utility_server.retail.claims import BILL, bounds_of, enter, question_of, verify
+from utility_server.retail.claims import (
+    BILL,
+    bounds_of,
+    enter,
+    question_of,
+    refusals_entered,
+    verify,
+)
 from utility_server.retail.customers import Customers
+from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
+from utility_server.retail.limits import BillLimits, require_limits
 from utility_server.retail.verification import BillBundle
+from utility_server.revocations import read_authorities, read_revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +125,33 @@ class Utility:
         return Customers(self.engine, self.keys.storage, self.randomness)
 
     @property
+    def authorities(self) -> tuple[bytes, ...]:
+        """The metering authorities whose lists of revocations the utility goes by."""
+        return read_authorities(self.folder)
+
+    @property
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """Their lists of certifiers that count no more."""
+        return read_revocations(self.folder, self.authorities)
+
+    @property
+    def limits(self) -> BillLimits:
+        """How much of a bill's period may be unknown."""
+        return BillLimits.read(self.folder)
+
+    @property
     def ledger(self) -> Ledger:
         """What was verified, refused and billed."""
         return Ledger(self.engine)
+
+    @property
+    def hub_logs(self) -> HubLogs:
+        """How far the hubs' disclosure logs have come."""
+        return HubLogs(self.engine, self.keys.signing, self.now)
+
+    def head_end(self) -> HeadEnd:
+        """Return what asks hubs, and holds each to the log that it has shown."""
+        return HeadEnd(self.randomness, heads=self.hub_logs)
 
     def sign(self, tariff: Tariff) -> bytes:
         """Return the tariff as a document that customers' hubs accept."""
@@ -167,10 +204,15 @@ class Utility:
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is returned, not delivered.
 
-        Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice).
+        Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice), also where
+        the bill does not keep to the utility's `limits`.
         """
         answered = verify(self, BILL, question, answer)
         bill = answered.result
+        with refusals_entered(self, answered.about, answered.bundle):
+            about, bundle = answered.about, answered.bundle
+            period = Period.filling(about.begin, about.end, bundle.zone)
+            require_limits(self, about.meter, period, bundle.register, bill)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
         entry = enter(self, answered, bill.certified)
         invoice = Invoice(

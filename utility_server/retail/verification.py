@@ -120,7 +120,14 @@ class ProfilingBundle(BillBundle):
     form = "meterlet profiling bundle 1"
 
 
-KINDS: Final = (SettlementBundle, ProfilingBundle, BillBundle)
+class UnattributedBundle(BillBundle):
+    """What a third party needs to verify an answer about unattributed energy."""
+
+    __slots__ = ()
+    form = "meterlet unattributed bundle 1"
+
+
+KINDS: Final = (SettlementBundle, ProfilingBundle, UnattributedBundle, BillBundle)
 
 
 def decode_bundle(data: bytes) -> BillBundle:

@@ -123,15 +123,19 @@ def sequence_counter(card: CardParts, domain: RegistryEntry) -> bytes:
     return b""
 
 
-def applications(card: CardParts, _: RegistryEntry) -> bytes:
-    """Return the value of tag 2F00: the applications that can be selected (11.3.3.1)."""
+def applications(card: CardParts, domain: RegistryEntry, *, everybodys: bool = True) -> bytes:
+    """Return the value of tag 2F00: the applications that can be selected (11.3.3.1).
+
+    All of them, or what belongs to `domain` alone.
+    """
     return b"".join(
         Tlv.of(0x61, [Tlv(0x4F, entry.aid)]).encode()
         for entry in card.registry.entries()
-        if entry.is_selectable
+        if entry.is_selectable and (everybodys or within(card, domain, entry))
     )
 
 
+APPLICATIONS_TAG: Final = 0x2F00
 Source: TypeAlias = Callable[[CardParts, RegistryEntry], bytes]
 SOURCES: Final[Mapping[int, Source]] = {
     # The issuer identification number and the card image number, the domain's own or the card's.
@@ -144,9 +148,11 @@ SOURCES: Final[Mapping[int, Source]] = {
     0xC2: lambda card, _: confirmation_counter(card),
     0xCF: lambda card, domain: card.diversification(domain.aid),
     0xE0: key_information,
-    0x2F00: applications,
+    APPLICATIONS_TAG: applications,
     0xFF21: resources,
 }
+OF_THE_CARD: Final = frozenset({0xC2, 0xFF21})
+"""What tells of the whole card, and so of other recipients' applets."""
 AUTHORITIES: Final = frozenset({0xFF33, 0xFF34})
 KEY_REFERENCE: Final = 0x83
 SECURITY_LEVEL: Final = 0xD3
@@ -154,18 +160,22 @@ SECURITY_LEVEL: Final = 0xD3
 
 def get_data(card: CardParts, call: CardCall) -> ResponseApdu:
     """Answer GET DATA: the value alone with class 00, the whole TLV with class 80."""
-    command = call.command
+    command, on_port = call.command, call.channel.line.is_open_to_strangers
     tag = command.p1 << 8 | command.p2
     if tag == 0xBF21:
         value = card.certificates.get(call.domain.aid, command.data)
     elif tag == KEY_REFERENCE:
         value = card.certificates.find_key(call.domain.aid, command.data)
     else:
-        if command.data and tag != 0x2F00:
+        if command.data and tag != APPLICATIONS_TAG:
             raise CardRefusal(Sw.WRONG_DATA, f"GET DATA {tag:04X} carries no data")
         source = SOURCES.get(tag)
         if tag == SECURITY_LEVEL:
             value = bytes((call.channel.level,))
+        elif on_port and tag in OF_THE_CARD:
+            value = b""
+        elif on_port and tag == APPLICATIONS_TAG:
+            value = applications(card, call.domain, everybodys=False)
         elif source is not None:
             value = source(card, call.domain)
         elif tag in AUTHORITIES:

@@ -146,11 +146,15 @@ def _authority_for(card: CardParts, domain: bytes, key: Key) -> Key:
     return found
 
 
-def _begin(card: CardParts, domain: bytes, key: Key) -> KeySet:
-    """Count an attempt before it is looked at; raise `CardRefusal` where there are none left."""
+def _begin(card: CardParts, channel: LogicalChannel, domain: bytes, key: Key) -> KeySet:
+    """Count an attempt before it is looked at; raise `CardRefusal` where there are none left.
+
+    Only at the local reader is it counted: elsewhere nobody is to block the resident's keys.
+    """
     key_set = card.keys.set_of(domain, key)
-    require_unblocked(card, key_set)
-    card.keys.count_failure(key_set)
+    if channel.line.blocks:
+        require_unblocked(card, key_set)
+        card.keys.count_failure(key_set)
     return key_set
 
 
@@ -169,7 +173,7 @@ def perform_security_operation(
     before, channel.host = channel.host, None
     domain, named = _find_key(card, channel, command)
     authority = _authority_for(card, domain, named)
-    key_set = _begin(card, domain, authority)
+    key_set = _begin(card, channel, domain, authority)
     certificate = Certificate.decode(data)
     same = isinstance(before, HostChain) and (before.domain, before.authority) == (
         domain,
@@ -191,7 +195,8 @@ def perform_security_operation(
         allowed = card.certificates.allowed(domain, authority.identifier, authority.version)
         if allowed is not None and certificate.serial not in allowed:
             raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the certificate is not on the allow list")
-    card.keys.clear_failures(key_set)
+    if channel.line.blocks:
+        card.keys.clear_failures(key_set)
     channel.host = HostChain(
         domain, authority, certificate.key, certificate.serial, count, complete
     )
@@ -208,7 +213,7 @@ def authenticate(card: CardParts, channel: LogicalChannel, command: CommandApdu)
     domain, key = _find_key(card, channel, command)
     if key.part(KeyType.EC_PRIVATE) is None:
         raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "the key is no private one")
-    key_set = _begin(card, domain, key)
+    key_set = _begin(card, channel, domain, key)
     host_key = None
     if variant is not Variant.B:
         if not isinstance(chain, HostChain) or not chain.complete or chain.domain != domain:
@@ -224,7 +229,8 @@ def authenticate(card: CardParts, channel: LogicalChannel, command: CommandApdu)
         data = session.answer(command.data, static, ephemeral, host_key=host_key)
     except RemoteChannelError as error:
         raise CardRefusal(Sw.WRONG_DATA, str(error)) from error
-    card.keys.clear_failures(key_set)
+    if channel.line.blocks:
+        card.keys.clear_failures(key_set)
     channel.authentication = Authentication(
         session, domain, key.version, host_authenticated=variant is not Variant.B
     )

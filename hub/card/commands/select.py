@@ -3,7 +3,8 @@
 
 from typing import Final
 
-from hub.card.entries import CardState, Privilege, RegistryEntry
+from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
+from hub.card.line import Line
 from hub.card.logical_channel import Conversation, LogicalChannel
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
@@ -13,10 +14,17 @@ from protocols.iso7816.tlv import Tlv
 FIRST, NEXT = 0x00, 0x02
 _NO_DATA: Final = 0x0C
 MASTER_FILE: Final = b"\x3f\x00"
+SELECTED: Final = CommandApdu(0, 0xA4, 4, 0)
+"""What an applet is told of a SELECT on a port."""
 
 
-def default(card: CardParts) -> bytes:
-    """Return the AID that is selected without being asked for, on a channel that opens."""
+def default(card: CardParts, line: Line) -> bytes | None:
+    """Return the AID that is selected without being asked for, on a channel that opens.
+
+    On a port nothing is: nobody knows yet who is there.
+    """
+    if line.is_open_to_strangers:
+        return None
     issuer = card.registry.issuer()
     if issuer.life_cycle < CardState.LOCKED:
         for entry in card.registry.entries():
@@ -29,6 +37,8 @@ def select(
     card: CardParts, conversation: Conversation, channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
     """Select an application by its AID or the beginning of it; a secure channel ends."""
+    if channel.line.is_open_to_strangers:
+        return _select_unseen(card, conversation, channel, command)
     if command.p2 & ~(_NO_DATA | NEXT):
         raise CardRefusal(Sw.WRONG_P1_P2, "SELECT knows the first and the next occurrence only")
     with card.database.transaction():
@@ -41,6 +51,33 @@ def select(
     if state is CardState.LOCKED and response.is_success:
         return ResponseApdu(response.data, Sw.CARD_IS_LOCKED)
     return response
+
+
+def _select_unseen(
+    card: CardParts, conversation: Conversation, channel: LogicalChannel, command: CommandApdu
+) -> ResponseApdu:
+    """Take the full name that is given on a port; the answer is the same whoever has it.
+
+    An applet is told that it is selected when it is to work (`enter`): until then a stranger has
+    not used up any of its allowance. The issuer's domain is nobody here.
+    """
+    if command.p2 & ~_NO_DATA or not 5 <= len(command.data) <= 16:
+        raise CardRefusal(Sw.WRONG_P1_P2, "on a port SELECT takes a whole AID")
+    _leave(card, conversation, channel)
+    entry = card.registry.find(command.data)
+    if entry is not None and entry.kind in {Kind.DOMAIN, Kind.APPLICATION}:
+        channel.selected = entry.aid
+        channel.is_entered = entry.is_domain
+    return ResponseApdu(b"", Sw.SUCCESS)
+
+
+def enter(
+    card: CardParts, conversation: Conversation, channel: LogicalChannel, entry: RegistryEntry
+) -> ResponseApdu | None:
+    """Tell an applet that was named on a port that it is selected; None unless it refuses."""
+    response = card.runtime.select(conversation.context(channel, entry), SELECTED)
+    channel.is_entered = response.is_answer
+    return None if response.is_answer else ResponseApdu(b"", response.sw)
 
 
 def _search(
@@ -80,10 +117,10 @@ def reachable(entry: RegistryEntry, state: CardState) -> bool:
 
 def _leave(card: CardParts, conversation: Conversation, channel: LogicalChannel) -> None:
     entry = None if channel.selected is None else card.registry.find(channel.selected)
-    if entry is not None and not entry.is_domain:
+    if entry is not None and not entry.is_domain and channel.is_entered:
         card.runtime.deselect(conversation.context(channel, entry))
     channel.forget()
-    channel.selected = None
+    channel.selected, channel.is_entered = None, True
 
 
 def _enter(
@@ -124,6 +161,8 @@ def manage_channel(
     card: CardParts, conversation: Conversation, channel: LogicalChannel, command: CommandApdu
 ) -> ResponseApdu:
     """Open or close a logical channel (GPCS 2.3.1, 11.7; ISO/IEC 7816-4, 11.1.2)."""
+    if channel.line.is_open_to_strangers and channel.authenticated is None:
+        raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "a stranger has one channel")
     if command.data:
         raise CardRefusal(Sw.WRONG_LENGTH, "MANAGE CHANNEL carries no data")
     match command.p1:
@@ -149,7 +188,9 @@ def _open(card: CardParts, conversation: Conversation, command: CommandApdu) -> 
         if number >= limit or number in conversation.channels:
             raise CardRefusal(Sw.WRONG_P1_P2, f"channel {number} is open or does not exist")
         answer = b""
-    conversation.channels[number] = LogicalChannel(number, default(card))
+    conversation.channels[number] = LogicalChannel(
+        number, default(card, conversation.line), conversation.line
+    )
     return ResponseApdu(answer, Sw.SUCCESS)
 
 

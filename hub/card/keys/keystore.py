@@ -237,12 +237,17 @@ class KeyStore:
     def next_sequence(self, key_set: KeySet) -> int:
         """Return the next value of the sequence counter, which is on the disk by then."""
         if key_set.sequence >= SEQUENCE_END:
-            raise CardRefusal(
-                Sw.CONDITIONS_NOT_SATISFIED,
-                "the key set's sequence counter is at its end (Amendment D, 6.2.2.1)",
-            )
-        self._write_counter("sequence = sequence + 1", key_set)
-        return key_set.sequence + 1
+            raise _at_end()
+        with self._database.transaction() as db:
+            # As the file has it now: another process may have taken one since `key_set` was read.
+            row = db.execute(
+                "UPDATE card_key_set SET sequence = sequence + 1 WHERE domain = ? AND version = ?"
+                " AND base = ? AND sequence < ? RETURNING sequence",
+                (key_set.domain, key_set.version, key_set.base, SEQUENCE_END),
+            ).fetchone()
+        if row is None:
+            raise _at_end()
+        return int(row[0])
 
     def count_failure(self, key_set: KeySet) -> None:
         """Count an attempt as failed, on the disk, before it is looked at."""
@@ -294,6 +299,19 @@ class KeyStore:
     ) -> bytes:
         label = _label(domain, version, identifier, number, kind)
         return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], label)
+
+
+def clear_all_failures(database: Database) -> int:
+    """Give every key set all its attempts again; return how many had lost some."""
+    with database.transaction() as db:
+        return db.execute("UPDATE card_key_set SET failures = 0 WHERE failures > 0").rowcount
+
+
+def _at_end() -> CardRefusal:
+    return CardRefusal(
+        Sw.CONDITIONS_NOT_SATISFIED,
+        "the key set's sequence counter is at its end (Amendment D, 6.2.2.1)",
+    )
 
 
 def _label(domain: bytes, version: int, identifier: int, number: int, kind: int) -> bytes:

@@ -15,10 +15,11 @@ from protocols.iso7816.apdu import CommandApdu
 from protocols.iso7816.tlv import Tlv, encode_length, encode_lv
 from protocols.secure_channel.errors import CardRefused
 from protocols.secure_channel.host import CardClient
-from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
+from protocols.secure_channel.keys import StaticKeys
+from protocols.secure_channel.put_key import put_static_keys
 
 CLA: Final = 0x80
-INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS, PUT_KEY = 0xE6, 0xE8, 0xE4, 0xF2, 0xF0, 0xD8
+INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS = 0xE6, 0xE8, 0xE4, 0xF2, 0xF0
 NO_PARAMETERS: Final = b"\xc9\x00"
 MORE: Final = 0x6310
 NOTHING: Final = 0x6A88
@@ -127,14 +128,7 @@ class CardManager:
 
     def put_keys(self, version: int, keys: StaticKeys, *, replaces: int = 0) -> None:
         """Give the selected domain an SCP03 key set."""
-        session = self._client.session
-        if session is None:
-            raise CardRefused("PUT KEY", 0x6982)
-        data = bytes((version,))
-        for key in (keys.enc, keys.mac, keys.dek):
-            secret = bytes((len(key),)) + encrypt_key(session.dek, key)
-            data += Tlv(0x88, secret).encode() + encode_lv(key_check_value(key))
-        self._call("PUT KEY", PUT_KEY, replaces, 0x81, data)
+        put_static_keys(self._client, version, keys, replaces=replaces)
 
     def _call(self, step: str, ins: int, p1: int, p2: int, data: bytes) -> bytes:
         return self._client.call(step, CommandApdu(CLA, ins, p1, p2, data, le=256))

@@ -30,6 +30,7 @@ from hub.inspection.api.tokens import Token, TokenRefused, Tokens
 from hub.inspection.errors import SHOWN_ERRORS, http_status
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bill import BillProofs
+from hub.network_source import source_of
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 LONGEST_TOKEN: Final = 128
@@ -64,9 +65,7 @@ class _Api:
             return _refusal(http_status(error), str(error))
 
     def _admit(self, operation: Operation, request: Request, tokens: Tokens, now: int) -> None:
-        peer = "" if request.client is None else request.client.host
-        if wait := self.failures.wait(peer, now):
-            raise ApiRefused(429, "too many wrong tokens", {"Retry-After": str(wait)})
+        peer = "" if request.client is None else source_of(request.client.host)
         token = self._token(request, tokens, peer, now)
         if wait := self.requests.take(str(token.number), now):
             raise ApiRefused(429, "too many requests", {"Retry-After": str(wait)})
@@ -84,7 +83,10 @@ class _Api:
                 raise TokenRefused("not a bearer token")
             return tokens.authenticate(text)
         except TokenRefused as refused:
-            self.failures.take(peer, now)
+            # A right token never waits: whoever guesses next to its holder locks nobody out.
+            if wait := self.failures.take(peer, now):
+                reason, waiting = "too many wrong tokens", {"Retry-After": str(wait)}
+                raise ApiRefused(429, reason, waiting) from None
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise ApiRefused(401, str(refused), challenge) from None
 

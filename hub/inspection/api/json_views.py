@@ -237,6 +237,14 @@ class _Aggregate(_Recorded, frozen=True):
     index: str | None
 
 
+class _Unattributed(_Recorded, frozen=True):
+    begin: Moment
+    end: Moment
+    limit_wh: int
+    opened: bool
+    bits: int
+
+
 class _Copy(JsonView, frozen=True):
     time: Moment
     form: str
@@ -257,6 +265,7 @@ class DisclosedJson(JsonView, frozen=True):
     outputs: list[_Output]
     exports: list[_Export]
     aggregates: list[_Aggregate]
+    unattributed: list[_Unattributed]
     copies: list[_Copy]
     readings_left_house: int = field(name="raw_readings_left_house")
 
@@ -470,6 +479,10 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
         aggregates=[
             _Aggregate.of(entry, **{**entry.facts, "index": entry.facts.get("index") or None})
             for entry in view.aggregates
+        ],
+        unattributed=[
+            _Unattributed.of(entry, **{**entry.facts, "opened": bool(entry.facts["opened"])})
+            for entry in view.unattributed
         ],
         copies=[
             _Copy.of(entry, **entry.facts, sha256=entry.facts["copy"].hex())

@@ -4,7 +4,8 @@
     mlt_<number>_<43 characters>      32 random bytes in base64url; shown once
 
 Of the secret only the SHA-256 is kept: it is random, so nothing slower is needed. Making and
-revoking a token is in the disclosure log, and so is the first use on each day.
+revoking a token is in the disclosure log, and so is the first use on each day. A token holds as the
+log says, which is sealed: who can write this file makes none, widens none, brings none back.
 """
 
 import enum
@@ -95,7 +96,12 @@ class Tokens:
                 (name, _digest(secret), " ".join(ordered), now),
             )
             number = int(cursor.lastrowid or 0)
-            facts = {"number": number, "name": name, "scopes": [str(scope) for scope in ordered]}
+            facts = {
+                "number": number,
+                "name": name,
+                "scopes": [str(scope) for scope in ordered],
+                "digest": _digest(secret),
+            }
             self.device.disclosure.log.append(now, "token", facts)
         token = Token(number, name, frozenset(ordered), now, None, None)
         return token, f"mlt_{number}_{secret}"
@@ -138,8 +144,28 @@ class Tokens:
         if not hmac.compare_digest(known, _digest(secret)) or row is None:
             raise TokenRefused("not a token that holds")
         [token] = [token for token in self.all() if token.number == number]
+        if not self._is_on_record(token, known):
+            raise TokenRefused("not a token that holds")
         self._note_use(token)
         return token
+
+    def _is_on_record(self, token: Token, digest: bytes) -> bool:
+        """Tell whether the log says that this token was made, so, and not revoked since."""
+        log = self.device.disclosure.log
+        made = [line for line in log.entries("token") if line.facts["number"] == token.number]
+        if not made:
+            return False
+        facts = made[-1].facts
+        # Release 0.1 did not log the digest.
+        same = facts["name"] == token.name and hmac.compare_digest(
+            facts.get("digest", digest), digest
+        )
+        revoked = log.since(made[-1].sequence, "token revoked")
+        return (
+            same
+            and frozenset(map(Scope, facts["scopes"])) == token.scopes
+            and all(line.facts["number"] != token.number for line in revoked)
+        )
 
     def _note_use(self, token: Token) -> None:
         now = self.device.now()

@@ -57,6 +57,12 @@ def _has(learned: Learned, words: Catalogue) -> list[str]:
             "bits": words.n("learned.bits", out.bits),
         }
         parts.append(words.n("learned.outputs", out.times, **values))
+    if learned.gaps is not None:
+        values = {
+            "span": _span(learned.gaps.span, words),
+            "bits": words.n("learned.bits", learned.gaps.bits),
+        }
+        parts.append(words.n("learned.gaps", learned.gaps.count, **values))
     if learned.sums is not None:
         households = words.number(learned.sums.households)
         parts.append(words.n("learned.sums", learned.sums.count, households=households))
@@ -85,7 +91,7 @@ def _at_most(learned: Learned, words: Catalogue) -> list[str]:
     if learned.outputs:
         bits = words.n("learned.bits", learned.output_bits)
         sentences.append(words.t("learned.anything", bits=bits))
-    if learned.sums is not None and not (learned.numbers or learned.readings or learned.outputs):
+    if len(_has(learned, words)) == 1 and learned.sums is not None:
         sentences.append(words.t("learned.not_alone"))
     return sentences
 

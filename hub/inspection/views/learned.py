@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody has learned of this home, by whatever way it left.
 
-`hub.inspection.locales.learning` says it in words.
-Numbers and samples of statement applets, readings that were exported, outputs of raw applets and
-parts in sums over households. What can be worked out from the numbers at most is
-`hub.disclosure.knowledge`; it is worked out with what was opened to the same recipients.
+That are numbers and samples of statement applets, readings that were exported, outputs of raw
+applets, what was told of energy that belongs to no slot, and parts in sums over households. What
+can be worked out from the numbers at most is `hub.disclosure.knowledge`; it is worked out with what
+was opened to the same recipients. `hub.inspection.locales.learning` says it in words.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -54,6 +54,15 @@ class SumsHad:
 
 
 @dataclass(frozen=True, slots=True)
+class GapsHad:
+    """Answers about energy that was counted while nobody read the meter."""
+
+    count: int
+    bits: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """All that one recipient has learned, or all of them together."""
 
@@ -75,6 +84,7 @@ class Learned:
     """One for each resolution, the finest first."""
     outputs: tuple[OutputsHad, ...]
     sums: SumsHad | None
+    gaps: GapsHad | None
 
     @property
     def readings(self) -> int:
@@ -123,13 +133,15 @@ class ToldRecord:
     exports: Sequence[LogEntry]
     outputs: Sequence[LogEntry]
     sums: Sequence[LogEntry]
+    gaps: Sequence[LogEntry]
+    """What was told of energy that belongs to no slot."""
     read_seconds: Mapping[Wanted, int]
     """How long the slots are that an applet reads whose output a consent is about."""
 
     @property
     def recipients(self) -> list[str]:
         """Everybody who was told anything, in order of name."""
-        entries = (*self.exports, *self.outputs, *self.sums)
+        entries = (*self.exports, *self.outputs, *self.sums, *self.gaps)
         named = {entry.facts["recipient"] for entry in entries}
         return sorted(named | {one.recipient for one in self.releases})
 
@@ -139,7 +151,7 @@ class ToldRecord:
         found = [LastTold(r.sequence, r.time, r.recipient, r.purpose) for r in self.releases]
         found += [
             LastTold(one.sequence, one.time, one.facts["recipient"], one.facts["purpose"])
-            for one in (*self.exports, *self.outputs, *self.sums)
+            for one in (*self.exports, *self.outputs, *self.sums, *self.gaps)
         ]
         return max(found, key=lambda one: one.sequence, default=None)
 
@@ -166,6 +178,7 @@ class ToldRecord:
             exports=_exports(exports),
             outputs=self._outputs(to_them(self.outputs)),
             sums=_sums(to_them(self.sums)),
+            gaps=_gaps(to_them(self.gaps)),
         )
 
     def _outputs(self, entries: Sequence[LogEntry]) -> tuple[OutputsHad, ...]:
@@ -198,6 +211,7 @@ def told_record(device: Device, recipient: str | None = None) -> ToldRecord:
         exports=entries("export"),
         outputs=entries("output"),
         sums=entries("aggregate"),
+        gaps=entries("unattributed"),
         read_seconds={
             one.terms.subject: MINUTE * one.terms.least_minutes for one in disclosure.consents()
         },
@@ -251,6 +265,14 @@ def _sums(entries: Sequence[LogEntry]) -> SumsHad | None:
         return None
     count = sum(entry.facts["values"] for entry in entries)
     return SumsHad(count, min(entry.facts["group"] for entry in entries))
+
+
+def _gaps(entries: Sequence[LogEntry]) -> GapsHad | None:
+    # The same question answered again tells nothing new.
+    named = ("register", "begin", "end", "limit_wh", "opened")
+    bits = {tuple(one.facts.get(name) for name in named): one.facts["bits"] for one in entries}
+    span = _around((one.facts["begin"], one.facts["end"]) for one in entries)
+    return None if span is None else GapsHad(len(bits), sum(bits.values()), span)
 
 
 def _around(spans: Iterable[Span]) -> Span | None:

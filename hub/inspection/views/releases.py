@@ -18,7 +18,15 @@ from hub.inspection.views.learned import LastTold, Learned, told_record
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 MESSAGE_BYTES_SHOWN: Final = 16
-SENT_KINDS: Final = ("release", "message", "refusal", "output", "export", "aggregate")
+SENT_KINDS: Final = (
+    "release",
+    "message",
+    "refusal",
+    "output",
+    "export",
+    "aggregate",
+    "unattributed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,8 @@ class ReleasesView:
     """Readings that were handed over as such."""
     aggregates: tuple[LogEntry, ...]
     """Sums over households that this one had a part in; no bit of its own was told."""
+    unattributed: tuple[LogEntry, ...]
+    """What was told of energy that belongs to no slot."""
     copies: tuple[LogEntry, ...]
     """The resident's own, whichever recipient the view is about."""
     known: dict[str, Learned]
@@ -90,7 +100,7 @@ class ReleasesView:
     last: LastTold | None
     """Of what was told about the resident's use, the newest."""
     bytes_left_house: int
-    """On the wire, over all connections, protection included."""
+    """On the wire, over all connections, strangers' too, protection included."""
     readings_left_house: int
     """Single readings that were handed over: samples and exports."""
     entries: int
@@ -123,11 +133,13 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         outputs=tuple(told.outputs),
         exports=tuple(told.exports),
         aggregates=tuple(told.sums),
+        unattributed=tuple(told.gaps),
         copies=tuple(log.entries("copy")),
         known={name: told.learned_by([name], name) for name in told.recipients},
         together=together,
         last=told.last,
-        bytes_left_house=sum(entry.facts["sent"] for entry in log.entries("connection")),
+        bytes_left_house=device.disclosure.strangers.total().sent
+        + sum(entry.facts["sent"] for entry in log.entries("connection")),
         readings_left_house=together.readings,
         entries=entries,
         recipients=tuple(

@@ -56,6 +56,12 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"{plain(part['recipient'])} got {what} over {part['households']} households at"
             f" {part['time']}, and nothing about this one alone"
         )
+    for told in facts["unattributed"]:
+        what = "how much was" if told["opened"] else f"that at most {told['limit_wh']:,} Wh were"
+        console.print(
+            f"{plain(told['recipient'])} learned at {told['time']} {what} counted from"
+            f" {told['from']} to {told['until']} while nobody read the meter"
+        )
     for copy in facts["copies"]:
         console.print(
             f"you took out a copy at {copy['time']}: {copy['form']}, {copy['size']:,} bytes"

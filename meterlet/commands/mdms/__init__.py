@@ -5,7 +5,7 @@ import rich_click as click
 
 from meterlet.commands.mdms.phe import check, phe
 from meterlet.commands.mdms.query import balance, forecast, plot, query
-from meterlet.commands.mdms.serve import admit, serve
+from meterlet.commands.mdms.serve import admit, revoke, serve
 from meterlet.commands.mdms.store import budget, init, notice, rotate
 
 __all__ = ["mdms"]
@@ -17,7 +17,7 @@ def mdms() -> None:
 
 
 COMMANDS = (
-    init, admit, serve, rotate, check, phe, budget, notice, query, forecast, plot, balance
+    init, admit, revoke, serve, rotate, check, phe, budget, notice, query, forecast, plot, balance
 )  # fmt: skip
 for command in COMMANDS:
     mdms.add_command(command)

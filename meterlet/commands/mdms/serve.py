@@ -8,10 +8,27 @@ import rich_click as click
 
 from meterlet.commands.common import PRESENT_FILE, Shown, fail, json_option, json_or_text, show
 from meterlet.commands.mdms.options import mdms_option
+from meterlet.key_files import public_key
 from utility_server.errors import EnrolmentRefused
-from utility_server.grid.mdms.control_socket import MdmsServer
+from utility_server.grid.mdms.control_socket import MdmsServer, PinnedPeer
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import Address
+from utility_server.revocations import take_revocations
+
+
+@click.command()
+@mdms_option
+@click.argument("revocations", type=PRESENT_FILE)
+@json_or_text("meterlet.mdms.revoke/1")
+def revoke(folder: Path, revocations: Path) -> Shown:
+    """Go by an authority's list of REVOCATIONS: its meters are in no sum about the time after."""
+    with Mdms.open(folder) as workspace:
+        try:
+            listed = take_revocations(folder, workspace.authorities, revocations.read_bytes())
+        except EnrolmentRefused as refused:
+            fail(f"{revocations}: {refused}")
+    facts = {"number": listed.number, "entries": len(listed.entries)}
+    return facts, f"list {listed.number}, {len(listed.entries)} revocations"
 
 
 @click.command()
@@ -36,9 +53,24 @@ def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
 @click.option(
     "--concentrator", "address", default="127.0.0.1:7817", show_default=True, help="HOST:PORT"
 )
+@click.option(
+    "--concentrator-key",
+    "key",
+    type=PRESENT_FILE,
+    required=True,
+    help="The concentrator's public key (PEM).",
+)
 @click.option("--trustee", help="HOST:PORT of the holder of the key's other share.")
+@click.option("--trustee-key", type=PRESENT_FILE, help="Its public key (`meterlet trustee key`).")
 @json_option
-def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> None:
+def serve(
+    folder: Path,
+    address: str,
+    key: Path,
+    trustee: str | None,
+    trustee_key: Path | None,
+    as_json: bool,
+) -> None:
     """Run rounds for `meterlet utility aggregate`, until interrupted."""
 
     def ready(path: Path) -> None:
@@ -46,5 +78,13 @@ def serve(folder: Path, address: str, trustee: str | None, as_json: bool) -> Non
         show("meterlet.mdms.serve/1", {"socket": str(path)}, text, as_json=as_json)
         sys.stdout.flush()
 
-    second = None if trustee is None else Address.parse(trustee)
-    MdmsServer(folder, Address.parse(address), second).serve(ready)
+    if (trustee is None) != (trustee_key is None):
+        raise click.UsageError("--trustee and --trustee-key go together")
+    second = None
+    if trustee is not None and trustee_key is not None:
+        second = _pinned(trustee, trustee_key)
+    MdmsServer(folder, _pinned(address, key), second).serve(ready)
+
+
+def _pinned(address: str, key: Path) -> PinnedPeer:
+    return PinnedPeer(Address.parse(address), public_key(key).public_bytes_raw())

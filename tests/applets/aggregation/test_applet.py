@@ -2,13 +2,23 @@
 """The applet, natively: it relays steps to the platform and adds nothing."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.aggregation.applet import AggregationApplet
-from applets.aggregation.messages import CLA, PARTS, Instruction, StepAnswer, StepRequest
+from applets.aggregation.messages import (
+    CLA,
+    PARTS,
+    Instruction,
+    StepAnswer,
+    StepRequest,
+    called_for,
+)
 from applets.sdk import Command, Refusal, Response
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 
-OPERATOR = b"o" * 32
+SIGNING = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
+OPERATOR = SIGNING.public_key().public_bytes_raw()
+NONCE = b"n" * 32
 METER = b"meter"
 
 
@@ -46,13 +56,31 @@ def test_each_step_is_handed_to_the_platform_and_its_answer_back(
     card: NativeCard, rounds: Rounds, step: Instruction
 ) -> None:
     parts = tuple(b"part %d" % number for number in range(PARTS[step]))
+    given = (OPERATOR, *parts) if step is Instruction.CONTRIBUTE else parts
+    if step is Instruction.TELL_KEYS:
+        parts, given = (NONCE + SIGNING.sign(called_for(NONCE)),), (NONCE,)
     response = send(card, step, *parts)
     assert response.status == 0x9000
     [(name, messages)] = rounds.asked
-    given = (OPERATOR, *parts) if step is Instruction.CONTRIBUTE else parts
     assert messages == given
     content = b"answer to " + name.encode()
     assert StepAnswer.decode(response.data) == StepAnswer(METER, bytes(16), step, content)
+
+
+def test_keys_are_told_to_nobody_but_whom_the_operator_has_call(
+    card: NativeCard, rounds: Rounds
+) -> None:
+    genuine = SIGNING.sign(called_for(NONCE))
+    for call, status in (
+        (NONCE, 0x6A80),
+        (NONCE + genuine + b"x", 0x6A80),
+        (NONCE + bytes(64), 0x6985),
+        (NONCE + SIGNING.sign(NONCE), 0x6985),
+        (bytes(32) + genuine, 0x6985),
+        (NONCE + Ed25519PrivateKey.generate().sign(called_for(NONCE)), 0x6985),
+    ):
+        assert send(card, Instruction.TELL_KEYS, call).status == status
+    assert rounds.asked == []
 
 
 def test_a_request_for_another_step_than_the_command_is_refused(card: NativeCard) -> None:

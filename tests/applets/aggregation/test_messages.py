@@ -104,7 +104,7 @@ def test_an_answer_to_another_request_is_refused() -> None:
 
 def test_keys_make_a_member_of_the_meter_that_was_asked_and_no_other() -> None:
     home, other = homes(2, 24)
-    request = StepRequest(home.meter, bytes(16), Instruction.TELL_KEYS, (NONCE,))
+    request = StepRequest(home.meter, bytes(16), Instruction.TELL_KEYS, (NONCE + bytes(64),))
 
     def answer(content: bytes) -> bytes:
         return StepAnswer(home.meter, bytes(16), Instruction.TELL_KEYS, content).encode()

@@ -18,7 +18,7 @@ from tests.support.applet_commands import Sleeper, asleep
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "hub.db", [STORE_COMPONENT]) as database:
+    with Database(tmp_path / "hub.db", [STORE_COMPONENT], key=bytes(32)) as database:
         yield database
 
 

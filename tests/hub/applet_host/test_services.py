@@ -13,7 +13,7 @@ APPLET, OTHER = b"\xf0mine", b"\xf0other"
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "hub.db", [STORE_COMPONENT]) as database:
+    with Database(tmp_path / "hub.db", [STORE_COMPONENT], key=bytes(32)) as database:
         yield database
 
 

@@ -107,6 +107,10 @@ class Connected:
         # APSW's files have no shared memory; alone with the file, SQLite's log needs none.
         self.execute("PRAGMA locking_mode = EXCLUSIVE")
 
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._connection.in_transaction)
+
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
         with translated():
             return Cursor(self._connection.cursor().execute(statement, tuple(values)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet hub reader`, `snapshot` and `restore`."""
+"""`meterlet hub reader`, `unblock`, `snapshot` and `restore`."""
 
 import socket
 from pathlib import Path
@@ -44,6 +44,22 @@ def test_fresh_and_vendors_are_for_test_cards(tmp_path: Path) -> None:
     code, output = run(reader.reader, "--hub", str(tmp_path), "--fresh")
     assert code == 2
     assert "not for a hub" in output
+
+
+def test_what_was_blocked_at_the_reader_is_unblocked_by_the_resident() -> None:
+    with reader.open_test_card("default", True, ()) as device:
+        card = reader.card_of(device, PROFILES["default"])
+        for number in range(64):
+            connection = card.connect()
+            connection.transmit(b"\x80\x50\x00\x00\x08" + number.to_bytes(8, "big"))
+            connection.transmit(bytes.fromhex("8482330010") + bytes(16))
+        blocked = bytes.fromhex("80500000080102030405060708")
+        assert card.connect().transmit(blocked).hex() == "6983"
+        code, output = run(reader.unblock, "--profile", "default", "--json")
+        assert code == 0
+        assert '"key_sets": 1' in output
+        assert run(reader.unblock, "--profile", "default")[1] == "no attempts were lost\n"
+        Manager(card)  # the card that was open goes by it at once
 
 
 def test_a_snapshot_brings_the_card_back(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ KINDS = ("linear", "blocks", "demand")
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         disclosure = Disclosure(database, lambda: MARCH + 40 * 86_400)
         for kind in KINDS:
             disclosure.grant(replace(TERMS, statement=kind))
@@ -88,7 +90,9 @@ def test_each_kind_of_number_needs_a_consent_of_its_own(tmp_path: Path) -> None:
         "demand": peak(EVENING),
     }
     for kind, amount in amounts.items():
-        with Database(tmp_path / kind, [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+        with Database(
+            tmp_path / kind, [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+        ) as database:
             disclosure = Disclosure(database, lambda: MARCH)
             for other in KINDS:
                 if other != kind:

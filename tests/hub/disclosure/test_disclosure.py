@@ -64,7 +64,9 @@ def ask(
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         disclosure = Disclosure(database, lambda: NOW)
         disclosure.grant(TERMS)
         yield disclosure
@@ -278,7 +280,7 @@ def test_an_entry_that_cannot_be_read_is_named(disclosure: Disclosure, body: byt
     disclosure.permit(ask())
     disclosure.database.connection.execute("DROP TRIGGER entry_is_never_changed")
     disclosure.database.connection.execute("UPDATE disclosure_entry SET body = ?", (body,))
-    with pytest.raises(LogTampered, match="cannot be read"):
+    with pytest.raises(LogTampered, match="entry 1 is not what was written"):
         list(disclosure.log.entries())
 
 

@@ -30,7 +30,9 @@ TERMS = BILLING
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         disclosure = Disclosure(database, lambda: MARCH + 40 * 86_400)
         for kind in ("linear", "demand", "excess"):
             for recipient in ("supplier", "grid"):

@@ -46,7 +46,9 @@ MONTH = range(2976)
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         disclosure = Disclosure(database, lambda: NOW)
         disclosure.grant(TERMS)
         disclosure.grant(FINE)

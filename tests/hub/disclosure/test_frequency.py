@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, Disclosure, ReleaseRefused
-from hub.disclosure.consents import ConsentTable
 from hub.disclosure.frequency import check_often
-from hub.vault.database import Component, Database
+from hub.disclosure.records import terms_facts
+from hub.vault.database import Database
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask
+from tests.support.log_of_01 import make_file, write_entry
 
 DAY = 86_400
 OFTEN = replace(TERMS, answers=2, within_days=31)
@@ -24,7 +25,9 @@ FLAT = (1,) * 96
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         disclosure = Disclosure(database, lambda: NOW)
         disclosure.grant(OFTEN)
         yield disclosure
@@ -155,19 +158,21 @@ def test_terms_are_wider_where_the_same_answers_may_be_had_within_fewer_days() -
 @pytest.mark.parametrize("version", [1, 2])
 def test_consents_of_an_older_hub_say_what_they_said(tmp_path: Path, version: int) -> None:
     path = tmp_path / "hub.db"
-    before = Component(CONSENT_COMPONENT.name, CONSENT_COMPONENT.migrations[:version])
-    with Database(path, [before, LOG_COMPONENT]):
-        pass
+    make_file(path, version)
     with sqlite3.connect(path) as connection:
         connection.execute(
             "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
             " least_minutes, answers, bits, until) VALUES (?, ?, ?, ?, ?, 28, 480, 2, 64, ?)",
             (*TERMS.subject, date(2026, 12, 31).isoformat()),
         )
+        facts = terms_facts(TERMS)
+        for name in ("least_group", "within_days")[version - 1 :]:
+            del facts[name]
+        write_entry(connection, NOW, "consent", {"number": 1, **facts})
     connection.close()
-    with Database(path, [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
-        (consent,) = ConsentTable(database).all()
-        assert consent.terms == replace(TERMS, within_days=1, bits=64)
+    with Database(path, [LOG_COMPONENT, CONSENT_COMPONENT], key=bytes(32)) as database:
         disclosure = Disclosure(database, lambda: NOW)
+        (consent,) = disclosure.consents()
+        assert consent.terms == replace(TERMS, within_days=1)
         for month in range(3):
             disclosure.permit(ask(priced(0), begin=MARCH + 28 * month * DAY, days=28))

@@ -93,7 +93,9 @@ def test_samples_are_spaced_in_each_register() -> None:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
+    ) as database:
         guard = Disclosure(database, lambda: NOW)
         guard.grant(TERMS)
         yield guard

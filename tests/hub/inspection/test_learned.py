@@ -76,7 +76,7 @@ def learned(*numbers: Number, name: str = "supplier") -> Learned:
         Release(place, MARCH, b"", name, "billing", "linear", b"", (one,))
         for place, one in enumerate(numbers, start=1)
     ]
-    return ToldRecord(900, releases, [], [], [], {}).learned_by([name], name)
+    return ToldRecord(900, releases, [], [], [], [], {}).learned_by([name], name)
 
 
 def in_english(one: Learned) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.machine import AppletMachine
-from protocols.platform.services import OpenedAmounts, OpenedNumbers, Platform
+from protocols.platform.services import BoundedEnergy, OpenedAmounts, OpenedNumbers, Platform
 from tests.support.applet_machine import (
     BEGIN,
     DAY,
@@ -158,6 +158,8 @@ def process(self, command):
         (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(1)[:-1], b"")', "6A80"),
         (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, b"", b"")', "6A80"),
         (f'statements.open_amounts("{REGISTER}", 5, 5, amounts(1), b"")', "6A80"),
+        (f'statements.bound_unattributed("{REGISTER}", 0, {40 * DAY}, 5000, b"")', "6982"),
+        (f'statements.bound_unattributed("{REGISTER}", 9, 9, 5000, b"")', "6A80"),
         (f'statements.open_amounts("{REGISTER}", -5, {40 * DAY}, amounts(1), b"")', "6A80"),
         (f'statements.open_amounts("{REGISTER}", 0, {40 * DAY}, amounts(1), bytes(5000))', "6A84"),
         (
@@ -387,6 +389,9 @@ class _BuggyHousehold:
         raise NotImplementedError
 
     def open_amounts(self, *_: object) -> OpenedAmounts:
+        raise _Bug("ours")
+
+    def bound_unattributed(self, *_: object) -> BoundedEnergy:
         raise _Bug("ours")
 
 

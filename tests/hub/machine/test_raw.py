@@ -34,7 +34,7 @@ def process(self, command): raise RuntimeError("nobody asks a raw applet")
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "hub.db", [OUTPUT_COMPONENT]) as opened:
+    with Database(tmp_path / "hub.db", [OUTPUT_COMPONENT], key=bytes(32)) as opened:
         yield opened
 
 
@@ -171,7 +171,9 @@ def test_recipients_are_answered_without_the_applet(
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutputBoard]:
-    with Database(tmp_path_factory.mktemp("raw") / "hub.db", [OUTPUT_COMPONENT]) as opened:
+    with Database(
+        tmp_path_factory.mktemp("raw") / "hub.db", [OUTPUT_COMPONENT], key=bytes(32)
+    ) as opened:
         made = OutputBoard(opened, AID, MANIFEST, lambda _: None)
         made.install(MIDNIGHT)
         yield made

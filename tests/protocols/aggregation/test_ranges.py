@@ -10,7 +10,6 @@ from protocols.aggregation.collector import Collector
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.errors import ContributionRefused, Fault, MalformedMessage, SumRefused
 from protocols.aggregation.load_ranges import prove_ranges, ranges_check
-from protocols.aggregation.loads import CertifiedLoad, commit_limbs
 from protocols.aggregation.messages import Contribution
 from protocols.aggregation.packing import Layout
 from protocols.aggregation.round import Round
@@ -18,6 +17,7 @@ from protocols.metrology import Period
 from protocols.proofs import FalseStatement, ProofError, verify_all
 from protocols.proofs.group import ORDER
 from tests.support.aggregation import (
+    COLLECTOR,
     Home,
     announce,
     collect,
@@ -49,10 +49,7 @@ def test_a_round_with_proved_ranges_opens_to_the_plain_sum() -> None:
 def certified(limbs: list[int], announced: Round, home: Home) -> tuple[Home, list[int]]:
     """Let a lying certifier sign any limbs."""
     home.contribute(announced, encryptor())
-    unsigned = CertifiedLoad(
-        announced.digest, home.meter, bytes(32), 0, commit_limbs(limbs, home.blinding)
-    )
-    home.load = unsigned.signed(home.certifier)
+    home.load = home.certified(announced.digest, limbs)
     return home, limbs
 
 
@@ -112,7 +109,7 @@ def test_contributions_without_proof_or_with_one_too_many_are_refused_by_name() 
         made = Contribution.decode(members[0].contribute(announced, encryptor()))
         forged = replace(made, range_proof=proof).signed(members[0].secret.signing_seed)
         with pytest.raises(ContributionRefused) as refused:
-            Collector(announced).contribute(forged.encode())
+            Collector(announced, COLLECTOR).contribute(forged.encode())
         assert refused.value.fault is Fault.BAD_RANGE
 
 

@@ -99,8 +99,8 @@ def test_a_round_with_prices_comes_back_and_is_another_message_than_one_without(
     plain = announce(members)
     assert Round.decode(plain.encode()) == plain
     assert plain.terms.weighting is None
-    assert b"round 1" in plain.message
-    assert b"round 2" in announced.message
+    assert b"round 3" in plain.message
+    assert b"round 4" in announced.message
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,11 @@ def test_an_entry_of_the_disclosure_log_has_the_bytes_that_were_recorded(tmp_pat
         "bits": 47,
         "begin": -86_400,
     }
-    with Database(tmp_path / "hub.db", [LOG_COMPONENT]) as database:
+    with Database(tmp_path / "hub.db", [LOG_COMPONENT], key=bytes(32)) as database:
         DisclosureLog(database).append(NOW, "release", facts, b"content")
-        [body] = database.connection.execute("SELECT body FROM disclosure_entry").fetchone()
+        [sealed] = database.connection.execute("SELECT body FROM disclosure_entry").fetchone()
+        bound = b"entry", (1).to_bytes(8, "big"), b"release"
+        body = database.sealer("disclosure log").open(sealed, *bound)[32:]  # after the salt
     assert sha256(body).hexdigest() == RECORDED["log entry"]
 
 

@@ -15,7 +15,7 @@ from tariffs.energy import PriceSeries
 from tariffs.signing import verify_signed_index
 from tests.support.enrolment import GOOD
 from utility_server.errors import CannotVerify, HeadEndError, UnknownCustomer
-from utility_server.head_end import Address, HeadEnd
+from utility_server.head_end import Address
 from utility_server.retail.settlement import Member, ask_for, settle
 from utility_server.retail.utility import Utility
 
@@ -67,10 +67,10 @@ def test_who_cannot_be_asked_is_left_out_by_name(utility: Utility) -> None:
         closed = Address("127.0.0.1", server.getsockname()[1])
     members = [Member(ENROLMENT.meter, "A", closed), Member(b"\1", "B", closed)]
     told: list[int] = []
-    done = settle(utility, SPOT, MARCH, members, HeadEnd(utility.randomness), told.append)
+    done = settle(utility, SPOT, MARCH, members, utility.head_end(), told.append)
     assert (done.settled, done.exact, told) == ((), {}, [1, 2])
     assert [type(one.error) for one in done.unsettled] == [HeadEndError, UnknownCustomer]
     assert list(utility.ledger.entries()) == []
     for wrong in ([], [members[0], members[0]]):
         with pytest.raises(CannotVerify, match="of each one once"):
-            settle(utility, SPOT, MARCH, wrong, HeadEnd(utility.randomness))
+            settle(utility, SPOT, MARCH, wrong, utility.head_end())

@@ -98,7 +98,7 @@ class Hubs:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def ask(self, hubs: Sequence[Hub], question: Question) -> AsyncIterator[Answer]:
-        """Yield each hub's answer as it comes."""
+        """Yield each hub's answer as it comes; whoever stops listening stops the asking."""
         loop, waiting = asyncio.get_running_loop(), iter(hubs)
 
         def ask_next(count: int) -> set[asyncio.Future[Answer]]:
@@ -108,11 +108,15 @@ class Hubs:
             }
 
         pending = ask_next(self.at_once)
-        while pending:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for answered in done:
-                yield answered.result()
-            pending |= ask_next(len(done))
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for answered in done:
+                    yield answered.result()
+                pending |= ask_next(len(done))
+        finally:
+            for unasked in pending:
+                unasked.cancel()
 
     def _ask_hub(self, hub: Hub, question: Question) -> Answer:
         head_end = HeadEnd(self.randomness, self.timeout_seconds)

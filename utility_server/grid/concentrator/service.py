@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The concentrator: asks hubs, multiplies what they encrypt, hands batches to the MDMS.
 
-It holds no key and no reading: all that passes is encrypted, masked and signed by hub or
-operator. It believes only rounds that the operator has signed. Contributions are kept until the
-MDMS ends the round, at the longest until the round's time is over: they are the evidence should a
-sum not open. What is wrong with one hub's message is told and counted, and the round goes on.
+It holds no reading, and no key but the one that says who it is, with which it signs who has
+contributed: all that passes is encrypted, masked and signed by hub or operator. It believes only
+rounds that the operator has signed. Contributions are kept until the MDMS ends the round, at the
+longest until the round's time is over: they are the evidence should a sum not open. Of a round
+whose collecting is broken off nothing is kept. What is wrong with one hub's message is told and
+counted, and the round goes on.
 
     request                    answer
     keys region nonce          keys meter data | absent meter why ...
@@ -20,9 +22,12 @@ sum not open. What is wrong with one hub's message is told and counted, and the 
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.aggregation.messages import Instruction
 from protocols.aggregation.collector import Collector
@@ -58,6 +63,8 @@ class _Open:
     collector: Collector
     hubs: dict[bytes, Hub]
     size: int
+    is_collected: bool = False
+    """Whether the batch was handed out; before, nobody else has a say in the round."""
 
     @property
     def applet(self) -> bytes:
@@ -67,14 +74,16 @@ class _Open:
 
 @dataclass(slots=True)
 class Concentrator:
-    """What is asked of a concentrator, and what it answers; one request at a time."""
+    """What is asked of a concentrator, and what it answers; several at a time."""
 
     hubs_file: Path
     operator: bytes
     """The Ed25519 key whose rounds it believes."""
     hubs: Hubs
+    signing: Ed25519PrivateKey = field(repr=False)
+    """What it signs lists of contributors with; rounds name the public key."""
     now: Callable[[], int] = lambda: int(time.time())
-    collector: Callable[[Round], Collector] = Collector
+    collector: Callable[[Round, bytes], Collector] = Collector
     most_rounds: int = MOST_ROUNDS
     most_bytes: int = MOST_BYTES
     traffic: HubTraffic = field(default_factory=HubTraffic)
@@ -101,24 +110,40 @@ class Concentrator:
                     for contribution in self._round(digest).collector.evidence()
                 )
             case "end", (bytes(digest),):
-                self._rounds.pop(digest, None)
+                if digest in self._rounds:
+                    self._round(digest)
+                    del self._rounds[digest]
                 answers = _each(())
             case "status", ():
                 answers = _each([self._status()])
             case name, _:
                 raise ConcentratorRefused(f"no such request: {name[:40]}")
-        async for answer in answers:
-            yield answer
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
-    async def _keys(self, region: str, question: Question) -> AsyncIterator[Message]:
+    async def _keys(self, region: str, question: Question) -> AsyncGenerator[Message, None]:
         hubs = [hub for hub in read_hubs(self.hubs_file) if hub.region == region]
         if not hubs:
             raise ConcentratorRefused(f"no hub of region {region} is listed")
         async for answer in self._relay("keys", hubs, question):
             yield answer
 
-    async def _collect(self, announcement: bytes) -> AsyncIterator[Message]:
+    async def _collect(self, announcement: bytes) -> AsyncGenerator[Message, None]:
         opened = self._begin(announcement)
+        try:
+            async with aclosing(self._collect_from_hubs(announcement, opened)) as answers:
+                async for answer in answers:
+                    yield answer
+            opened.is_collected = True
+        finally:
+            # Void, or nobody is there any more to take the batch.
+            if not opened.is_collected:
+                self._rounds.pop(opened.collector.digest, None)
+
+    async def _collect_from_hubs(
+        self, announcement: bytes, opened: _Open
+    ) -> AsyncGenerator[Message, None]:
         collector = opened.collector
         for member in collector.round.members:
             if member.meter not in opened.hubs:
@@ -130,7 +155,6 @@ class Concentrator:
         try:
             contributors = collector.close()
         except RoundRefused as error:
-            self._rounds.pop(collector.digest)
             raise ConcentratorRefused(str(error), "void") from None
         listed = contributors.encode()
         question = Question(Instruction.AGREE, (listed,), opened.applet)
@@ -144,7 +168,7 @@ class Concentrator:
 
     async def _all(
         self, opened: _Open, question: Question, take: Callable[[bytes], bytes]
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Ask every contributor, some again; raise `ConcentratorRefused` if one stays silent.
 
         A hub answers the same question with the same bytes, so asking again costs nothing.
@@ -157,13 +181,12 @@ class Concentrator:
             if opened.collector.phase is not waited:
                 return
         names = ", ".join(meter.hex() for meter in opened.collector.awaited[:8])
-        self._rounds.pop(opened.collector.digest, None)
         reason = f"the round is void: no answer to {question.name!r} from {names}"
         raise ConcentratorRefused(reason, "void")
 
     async def _step(
         self, hubs: Sequence[Hub], question: Question, take: Callable[[bytes], bytes]
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Ask hubs, take what is right, and yield a line for each that is not."""
         async for hub, data in self._ask(hubs, question):
             if not isinstance(data, bytes):
@@ -176,13 +199,15 @@ class Concentrator:
                 self.traffic.refused[refused.fault.value] += 1
                 yield "refused", (hub.meter, question.name, str(refused))
 
-    async def _points(self, opened: _Open) -> AsyncIterator[Message]:
+    async def _points(self, opened: _Open) -> AsyncGenerator[Message, None]:
         listed = opened.collector.close().encode()
         question = Question(Instruction.SHOW_POINTS, (listed,), opened.applet)
         async for answer in self._relay("points", self._contributors(opened), question):
             yield answer
 
-    async def _pair(self, opened: _Open, meter: bytes, points: bytes) -> AsyncIterator[Message]:
+    async def _pair(
+        self, opened: _Open, meter: bytes, points: bytes
+    ) -> AsyncGenerator[Message, None]:
         if meter not in opened.hubs:
             raise ConcentratorRefused(f"meter {meter.hex()} is not of the round")
         listed = opened.collector.close().encode()
@@ -192,7 +217,7 @@ class Concentrator:
 
     async def _relay(
         self, name: str, hubs: Sequence[Hub], question: Question
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Ask hubs and hand their answers on under a name."""
         async for hub, data in self._ask(hubs, question):
             yield (name, (hub.meter, data)) if isinstance(data, bytes) else data
@@ -218,6 +243,8 @@ class Concentrator:
             raise ConcentratorRefused(f"the announcement: {error}") from None
         if not announced.is_by(self.operator):
             raise ConcentratorRefused("the round is not signed by this concentrator's operator")
+        if announced.collector != self.signing.public_key().public_bytes_raw():
+            raise ConcentratorRefused("the round is to be collected by another concentrator")
         if announced.valid_until <= self.now():
             raise ConcentratorRefused("the round's time is over")
         if announced.digest in self._rounds:
@@ -231,13 +258,16 @@ class Concentrator:
         listed = {hub.meter: hub for hub in read_hubs(self.hubs_file)}
         members = (member.meter for member in announced.members)
         hubs = {meter: listed[meter] for meter in members if meter in listed}
-        opened = _Open(self.collector(announced), hubs, size)
+        seed = self.signing.private_bytes_raw()
+        opened = _Open(self.collector(announced, seed), hubs, size)
         self._rounds[announced.digest] = opened
         return opened
 
     def _round(self, digest: bytes) -> _Open:
         if digest not in self._rounds:
             raise ConcentratorRefused("there is no such round, or it is over")
+        if not self._rounds[digest].is_collected:
+            raise ConcentratorRefused("the round is being collected")
         return self._rounds[digest]
 
     def _contributors(self, opened: _Open) -> list[Hub]:
@@ -259,6 +289,6 @@ class Concentrator:
         return "status", (len(self._rounds), held, *counts)
 
 
-async def _each(messages: Iterable[Message]) -> AsyncIterator[Message]:
+async def _each(messages: Iterable[Message]) -> AsyncGenerator[Message, None]:
     for message in messages:
         yield message

@@ -4,10 +4,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from protocols.aggregation.errors import MalformedMessage
-from protocols.aggregation.members import MeterCertificate
+from protocols.aggregation.members import MeterCertificate, TermedCertificate, decode_certificate
 from utility_server.database import reading, writing
 from utility_server.errors import EnrolmentRefused, StoreError
 from utility_server.grid.mdms.store import member_table
@@ -24,11 +24,11 @@ class Members:
     def admit(self, data: bytes) -> MeterCertificate:
         """Add a meter by its certificate; the same one again changes nothing.
 
-        Raises `EnrolmentRefused` if no trusted authority has issued it, or if the meter is known
-        with another certifier or in another region.
+        One that ends later takes the place of a known one. Raises `EnrolmentRefused` if no trusted
+        authority has issued it, or if the meter is known otherwise.
         """
         try:
-            certificate = MeterCertificate.decode(data)
+            certificate = decode_certificate(data)
         except MalformedMessage as error:
             raise EnrolmentRefused(str(error)) from None
         if not any(certificate.is_by(authority) for authority in self.authorities):
@@ -43,11 +43,30 @@ class Members:
                         meter=certificate.meter, region=certificate.region, certificate=data
                     )
                 )
+            elif known != data and self._renews(known, certificate):
+                connection.execute(
+                    update(member_table)
+                    .where(member_table.c.meter == certificate.meter)
+                    .values(certificate=data)
+                )
             elif known != data:
                 raise EnrolmentRefused(
                     f"meter {certificate.meter.hex()} is known already, by another certificate"
                 )
         return certificate
+
+    @staticmethod
+    def _renews(known: bytes, new: MeterCertificate) -> bool:
+        """Tell whether a certificate is of the same region, and ends later than the known one.
+
+        A meter whose certifier has another key is certified anew, too.
+        """
+        old = decode_certificate(bytes(known))
+        return (
+            isinstance(new, TermedCertificate)
+            and new.region == old.region
+            and (not isinstance(old, TermedCertificate) or new.ends > old.ends)
+        )
 
     def of_region(self, region: str) -> dict[bytes, MeterCertificate]:
         """Return the certificates of a region, by meter; raise `StoreError` if one is damaged."""
@@ -55,7 +74,7 @@ class Members:
         with reading(self.engine) as connection:
             rows = connection.execute(query).scalars().all()
         try:
-            certificates = [MeterCertificate.decode(data) for data in rows]
+            certificates = [decode_certificate(data) for data in rows]
         except MalformedMessage as error:
             raise StoreError(f"region {region}: a member's certificate: {error}") from None
         return {certificate.meter: certificate for certificate in certificates}

@@ -15,14 +15,14 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from protocols.aggregation.errors import MalformedMessage, PackingRefused
-from protocols.aggregation.round import RoundTerms
+from protocols.aggregation.round import CHEAP_PROVED_BITS, RoundTerms
 from protocols.aggregation.weighting import Weighting
 from protocols.metrology import GridError, Period
 from tariffs import PriceIndex, TariffError
@@ -36,6 +36,7 @@ from utility_server.grid.concentrator.errors import ConcentratorRefused, LineErr
 from utility_server.grid.mdms.group_value import GroupValue
 from utility_server.grid.mdms.rounds import Absence, RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
+from utility_server.grid.pinned_line import LineKeys
 from utility_server.grid.rpc import Connection, Item, Message, encode, receive
 from utility_server.head_end import Address
 from utility_server.retail.group_settlement import weighting_of
@@ -44,7 +45,9 @@ SOCKET: Final = "mdms.sock"
 LONGEST_PATH: Final = 100
 LINE_SECONDS: Final = 600
 ASKING_SECONDS: Final = 10
-"""How long who knocks may take to say what it wants, and to take each line of the answer."""
+"""How long who knocks may take in all to say what it wants, and to take each line of the answer."""
+_WHERE_CHEAP: Final = 2
+"""In a request's place of 0 or 1: ranges are proved where that is cheap."""
 _KINDS: Final = {
     "verification": VerificationFailed,
     "unverifiable": CannotVerify,
@@ -64,7 +67,8 @@ class Request:
     value_bits: int
     exponent_bits: int = 0
     """Of the randomness of encryption; 0 for half the key's length."""
-    are_ranges_proved: bool = False
+    are_ranges_proved: bool | None = None
+    """Whether homes prove that their values fit their bits; None: where that is cheap."""
     index: bytes = b""
     """The document of the price index that uses are weighed with; empty for a load curve."""
     is_again: bool = False
@@ -82,7 +86,7 @@ class Request:
             self.resolution_minutes,
             self.value_bits,
             self.exponent_bits,
-            int(self.are_ranges_proved),
+            _WHERE_CHEAP if self.are_ranges_proved is None else int(self.are_ranges_proved),
             *weighed,
         )
 
@@ -103,14 +107,15 @@ class Request:
                 int(resolution),
                 int(bits),
                 int(exponent),
-                (0 | 1) as proved,
+                (0 | 1 | 2) as proved,
             ):
                 try:
                     period = Period(date.fromisoformat(first), date.fromisoformat(last))
                 except (ValueError, GridError) as error:
                     raise LineError(str(error)) from None
+                are_proved = None if proved == _WHERE_CHEAP else bool(proved)
                 return cls(
-                    region, register, period, zone, resolution, bits, exponent, bool(proved),
+                    region, register, period, zone, resolution, bits, exponent, are_proved,
                     index, bool(again),
                 )  # fmt: skip
             case _:
@@ -120,7 +125,7 @@ class Request:
         """Return the round's terms; raise `CannotVerify` where there are none like that."""
         key = workspace.paillier.public_key
         try:
-            return RoundTerms(
+            terms = RoundTerms(
                 self.region,
                 self.register,
                 self.period,
@@ -130,11 +135,14 @@ class Request:
                 16,
                 self.exponent_bits or key.bits // 2,
                 key,
-                self.are_ranges_proved,
+                bool(self.are_ranges_proved),
                 self._weighting(),
             )
         except (MalformedMessage, PackingRefused, GridError, TariffError) as error:
             raise CannotVerify(f"no such round: {error}") from None
+        if self.are_ranges_proved is None and terms.range_bits <= CHEAP_PROVED_BITS:
+            return replace(terms, are_ranges_proved=True)
+        return terms
 
     def _weighting(self) -> Weighting | None:
         if not self.index:
@@ -144,12 +152,43 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedPeer:
+    """A server that the MDMS asks: where it is, and the key that it has to hold."""
+
+    address: Address
+    key: bytes
+    """An Ed25519 public key."""
+
+    def line(self, workspace: Mdms) -> AbstractContextManager[Connection]:
+        """Connect to it as this MDMS; raise `LineError` if it is not there, or somebody else."""
+        return Connection.open(self.address, LINE_SECONDS, LineKeys(workspace.signing, self.key))
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Who knocked, as long as it listens."""
+
+    peer: socket.socket
+    has_left: bool = False
+
+    def say(self, data: bytes) -> None:
+        """Send what fits into a few seconds; who does not read, or has left, is told no more."""
+        if self.has_left:
+            return
+        try:
+            self.peer.settimeout(ASKING_SECONDS)  # of `sendall`, for all of the data
+            self.peer.sendall(data)
+        except OSError:
+            self.has_left = True  # an operator who has left does not stop the round
+
+
+@dataclass(frozen=True, slots=True)
 class MdmsServer:
     """Where operators of the same computer knock."""
 
     folder: Path
-    concentrator: Address
-    trustee: Address | None = None
+    concentrator: PinnedPeer
+    trustee: PinnedPeer | None = None
 
     def serve(self, ready: Callable[[Path], None]) -> None:
         """Answer one operator after the other until interrupted or terminated."""
@@ -177,31 +216,27 @@ class MdmsServer:
                 path.unlink(missing_ok=True)
 
     def _attend(self, peer: socket.socket) -> None:
-        peer.settimeout(ASKING_SECONDS)
-        request = Request.of(receive(peer))
-
-        def say(line: str) -> None:
-            # An operator who has left does not stop the round.
-            with suppress(OSError):
-                peer.sendall(encode("said", line))
-
+        request = Request.of(receive(peer, ASKING_SECONDS))
+        listener = _Listener(peer)
         try:
-            facts = self._run(request, say)
+            facts = self._run(request, lambda line: listener.say(encode("said", line)))
             answer = [encode("outcome", json.dumps(facts)), encode("done")]
         except UtilityError as error:
             answer = [encode("error", _kind(error), str(error))]
-        peer.sendall(b"".join(answer))
+        listener.say(b"".join(answer))
 
     def _run(self, request: Request, say: Callable[[str], None]) -> dict[str, Any]:
         # Opened for each round, since the keys may have been rotated.
         with ExitStack() as stack:
             workspace = stack.enter_context(Mdms.open(self.folder))
             terms = request.terms(workspace)
-            connection = stack.enter_context(Connection.open(self.concentrator, LINE_SECONDS))
+            connection = stack.enter_context(self.concentrator.line(workspace))
             trustee = None
             if self.trustee is not None:
-                trustee = stack.enter_context(Connection.open(self.trustee, LINE_SECONDS))
-            outcome = RoundRunner(workspace, connection, say, trustee, request.is_again).run(terms)
+                trustee = stack.enter_context(self.trustee.line(workspace))
+            outcome = RoundRunner(
+                workspace, connection, self.concentrator.key, say, trustee, request.is_again
+            ).run(terms)
         return outcome_json(outcome)
 
 
@@ -254,6 +289,10 @@ def outcome_json(outcome: RoundOutcome) -> dict[str, Any]:
         "roster": outcome.roster,
         "homes": len(outcome.meters),
         "meters": [meter.hex() for meter in outcome.meters],
+        "incomplete": [
+            {"meter": meter.hex(), "missing_slots": missing}
+            for meter, missing in outcome.incomplete.items()
+        ],
         "sums_wh": None,
         "absent": list(map(_absence, outcome.absent)),
         "refused": list(map(_absence, outcome.refused)),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
+from applets.aggregation.messages import called_for
 from protocols.aggregation.collector import Batch
 from protocols.aggregation.decryption import RegionSum, decrypt_sum
 from protocols.aggregation.dispute import Culprit
@@ -25,6 +26,7 @@ from protocols.aggregation.errors import (
     SumRefused,
 )
 from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
+from protocols.aggregation.revocations import require_standing
 from protocols.aggregation.round import Round, RoundTerms
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.concentrator.errors import ConcentratorRefused
@@ -62,6 +64,8 @@ class RoundOutcome:
     """Whether it was stored already, and no hub was asked."""
     meters: tuple[bytes, ...] = ()
     """Whose use it is the sum of."""
+    incomplete: dict[bytes, int] = field(default_factory=dict)
+    """Those of them who lack readings, and of how many slots: no group counts them."""
     roster: int = 0
     absent: list[Absence] = field(default_factory=list)
     """Who did not answer: drop-outs."""
@@ -84,6 +88,8 @@ class RoundRunner:
 
     workspace: Mdms
     connection: Connection
+    collector: bytes
+    """The public key of the concentrator at its other end."""
     say: Say = lambda line: None
     trustee: Connection | None = None
     """To the holder of the key's other share, where it is split."""
@@ -110,6 +116,7 @@ class RoundRunner:
                 terms,
                 nonce,
                 self.workspace.now() + ROUND_SECONDS,
+                self.collector,
                 members,
                 self.workspace.signing.private_bytes_raw(),
             )
@@ -140,10 +147,11 @@ class RoundRunner:
         started = perf_counter()
         known, members = self.workspace.members.of_region(terms.region), []
         kind = () if terms.weighting is None else ("worth",)
-        for name, items in self.connection.ask("keys", terms.region, nonce, *kind):
+        call = nonce + self.workspace.signing.sign(called_for(nonce))
+        for name, items in self.connection.ask("keys", terms.region, call, *kind):
             match name, items:
                 case "keys", (bytes(meter), bytes(data)):
-                    member = self._member(known, meter, nonce, data)
+                    member = self._member(known, meter, nonce, data, terms.bounds)
                     if member is not None:
                         members.append(member)
                 case "absent", (bytes(meter), str(step), str(why)):
@@ -154,7 +162,12 @@ class RoundRunner:
         return tuple(members)
 
     def _member(
-        self, known: dict[bytes, MeterCertificate], meter: bytes, nonce: bytes, data: bytes
+        self,
+        known: dict[bytes, MeterCertificate],
+        meter: bytes,
+        nonce: bytes,
+        data: bytes,
+        bounds: tuple[int, int],
     ) -> RosterMember | None:
         try:
             keys = MemberKeys.decode(data)
@@ -162,6 +175,7 @@ class RoundRunner:
                 raise RoundRefused("not the keys of a meter that the MDMS knows")
             member = RosterMember(known[meter], keys)
             member.verify(self.workspace.authorities)
+            require_standing(member.certificate, *bounds, self.workspace.revocations)
         except (MalformedMessage, RoundRefused) as error:
             self.outcome.refused.append(Absence(meter, "tell keys", str(error)))
             return None
@@ -220,7 +234,7 @@ class RoundRunner:
 
     def _store(self, announced: Round, opened: RegionSum) -> None:
         terms = announced.terms
-        self.outcome.meters = opened.meters
+        self.outcome.meters, self.outcome.incomplete = opened.meters, opened.incomplete
         if terms.weighting is not None:
             left = (absence.meter for absence in self.outcome.absent + self.outcome.refused)
             meters = (*left, *(member.meter for member in announced.members))

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from protocols.aggregation.errors import KeyRefused
 from protocols.aggregation.paillier import PaillierPrivateKey
+from protocols.aggregation.revocations import RevocationList
 from protocols.aggregation.split_key import KeyShare, split_key
 from utility_server.errors import StoreError
 from utility_server.folders import new_folder
 from utility_server.grid.mdms.admitted_meters import Members
 from utility_server.grid.mdms.store import AggregateStore
 from utility_server.keys import public_pem, read_secret, write_secret
+from utility_server.revocations import read_authorities, read_revocations
 
 PAILLIER_BITS: Final = (2048, 3072)
 _SEED_SIZE: Final = 32
@@ -82,7 +82,7 @@ class Mdms:
             raise StoreError(f"{folder}: there is no MDMS; `meterlet mdms init` makes one")
         seed = read_secret(folder / "keys" / "signing.key", _SEED_SIZE)
         paillier = _paillier(folder / "keys")
-        authorities = tuple(map(_authority, sorted((folder / "authorities").glob("*.pem"))))
+        authorities = read_authorities(folder)
         store = AggregateStore.open(folder / "mdms.db", folder / "keys", randomness)
         signing = Ed25519PrivateKey.from_private_bytes(seed)
         return cls(folder, signing, paillier, authorities, store, now, randomness)
@@ -91,6 +91,11 @@ class Mdms:
     def members(self) -> Members:
         """The meters that may be aggregated."""
         return Members(self.store.engine, self.authorities)
+
+    @property
+    def revocations(self) -> tuple[RevocationList, ...]:
+        """The authorities' lists of meters that count no more."""
+        return read_revocations(self.folder, self.authorities)
 
     def close(self) -> None:
         """Close the database."""
@@ -153,13 +158,3 @@ def _paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
         return PaillierPrivateKey.decode(read_secret(whole))
     except KeyRefused as error:
         raise StoreError(f"{share if share.exists() else whole}: {error}") from None
-
-
-def _authority(path: Path) -> bytes:
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PublicKey):
-        raise StoreError(f"{path}: not an Ed25519 public key in PEM")
-    return key.public_bytes_raw()

@@ -75,7 +75,7 @@ def sign_in(request: PageRequest) -> Response:
     target = _inside(request.fields.get("next", "/"))
     parts, address = request.parts, request.address
     try:
-        parts.throttle.require(address, name, parts.settings.now())
+        parts.throttle.admit(address, name, parts.settings.now())
     except TooManyAttempts as error:
         parts.incidents.refused("sign-in too soon", {"address": address, "name": ascii(name)})
         problem = request.words.t("sign_in.wait", seconds=error.seconds)
@@ -91,7 +91,7 @@ def sign_in(request: PageRequest) -> Response:
 
 def _failed(request: PageRequest, address: str, name: str) -> None:
     parts = request.parts
-    tried, turned_away = parts.throttle.failed(address, name, parts.settings.now())
+    tried, turned_away = parts.throttle.failures(address, name)
     parts.incidents.refused(
         "wrong passphrase",
         {"address": address, "name": ascii(name), "tried": tried, "turned_away": turned_away},
@@ -124,7 +124,7 @@ def welcome(request: PageRequest) -> Response:
     if parts.residents.all():
         return request.see("/sign-in")
     try:
-        parts.throttle.require(address, WELCOME, parts.settings.now())
+        parts.throttle.admit(address, WELCOME, parts.settings.now())
     except TooManyAttempts as error:
         problem = request.words.t("sign_in.wait", seconds=error.seconds)
         return _with_door(request, "welcome.html", 429, problem=problem)

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wrong passphrases cost time: a delay that grows, kept on the disk so that no restart ends it.
 
-    by address   the first 4 failures are free, then 1 s, 2 s, 4 s, ... up to an hour
+    by source    the first 4 failures from an IPv4 address are free, then 1 s, 2 s, 4 s, ... up to
+                 an hour; of IPv6 a /64 is one source (`hub.network_source`), the first 20 are
+                 free, then up to five minutes: all of a home may be in it
     by name      the first 20 failures are free, then 1 s, 2 s, ... up to five minutes: less, since
                  a stranger can make a resident wait by it
 
-While a delay runs, attempts are turned away unread and counted. A success clears both.
+An attempt counts as a failure before it is looked at, so that many at once gain nothing; a success
+clears both. While a delay runs, attempts are turned away unread and counted.
+
+No counter is pushed out by others. A name is counted in one of `NAME_SLOTS` places by its hash, so
+that made-up names need no room of their own, and are treated as residents' names are. Sources are
+counted until a day after their last failure; where `MOST_SOURCES` are, all further ones are counted
+together.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from hub.errors import HubError
+from hub.network_source import source_of
 from hub.vault.database import Database
 
 
@@ -28,7 +37,6 @@ class TooManyAttempts(HubError):
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    prefix: str
     free: int
     longest: int
 
@@ -39,68 +47,82 @@ class _Rule:
         return min(self.longest, 1 << min(count - self.free, 20))
 
 
-RULES: Final = (_Rule("address ", 4, 3600), _Rule("name ", 20, 300))
+_ADDRESS: Final = _Rule(4, 3600)
+_SHARED: Final = _Rule(20, 300)
+"""Of what several may share: a name, a network, all the sources beyond `MOST_SOURCES`."""
 FORGET_SECONDS: Final = 86_400
 """Failures are forgotten a day after the last one."""
-MOST_KEYS: Final = 1_000
-"""So many names and addresses are remembered; the oldest give way."""
-LONGEST_KEY: Final = 100
+NAME_SLOTS: Final = 1 << 14
+MOST_SOURCES: Final = 4_096
+_SOURCE: Final = "source "
+_OTHERS: Final = "other sources"
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Failures by address and by name."""
+    """Failures by source and by name."""
 
     database: Database
 
-    def require(self, address: str, name: str, now: int) -> None:
-        """Return if an attempt may be made; raise `TooManyAttempts`, counted, if it is too soon."""
-        wait = 0
-        for key, rule in _keys(address, name):
-            count, last = self._find(key)
-            wait = max(wait, last + rule.delay(count) - now)
-        if wait > 0:
-            with self.database.transaction() as connection:
-                for key, _ in _keys(address, name):
-                    connection.execute(
-                        "UPDATE failure SET turned_away = turned_away + 1 WHERE who = ?", (key,)
-                    )
-            raise TooManyAttempts(wait)
+    def admit(self, address: str, name: str, now: int) -> None:
+        """Count an attempt as a failure and return if it may be made.
 
-    def failed(self, address: str, name: str, now: int) -> tuple[int, int]:
-        """Count a failure; return how many there were from that address, tried and turned away."""
+        Raises `TooManyAttempts`, counted, if it is too soon.
+        """
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM failure WHERE last < ?", (now - FORGET_SECONDS,))
-            for key, _ in _keys(address, name):
-                connection.execute(
-                    "INSERT INTO failure VALUES (?, 1, 0, ?) ON CONFLICT (who)"
-                    " DO UPDATE SET count = count + 1, last = excluded.last",
-                    (key, now),
-                )
-            connection.execute(
-                "DELETE FROM failure WHERE who IN"
-                " (SELECT who FROM failure ORDER BY last DESC LIMIT -1 OFFSET ?)",
-                (MOST_KEYS,),
-            )
-            row = connection.execute(
-                "SELECT count, turned_away FROM failure WHERE who = ?",
-                (next(_keys(address, name))[0],),
-            ).fetchone()
-        return row[0], row[1]
+            keys = self._keys(address, name)
+            wait = max(self._wait(key, rule, now) for key, rule in keys)
+            for key, _ in keys:
+                if wait:
+                    change = "UPDATE failure SET turned_away = turned_away + 1 WHERE who = ?"
+                    connection.execute(change, (key,))
+                else:
+                    connection.execute(
+                        "INSERT INTO failure VALUES (?, 1, 0, ?) ON CONFLICT (who)"
+                        " DO UPDATE SET count = count + 1, last = excluded.last",
+                        (key, now),
+                    )
+        if wait:
+            raise TooManyAttempts(wait)
+
+    def failures(self, address: str, name: str) -> tuple[int, int]:
+        """Return how many attempts from there have failed, and how many were turned away."""
+        (key, _), _ = self._keys(address, name)
+        row = self.database.connection.execute(
+            "SELECT count, turned_away FROM failure WHERE who = ?", (key,)
+        ).fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
 
     def succeeded(self, address: str, name: str) -> None:
         """Forget the failures of one who has signed in."""
         with self.database.transaction() as connection:
-            for key, _ in _keys(address, name):
+            for key, _ in self._keys(address, name):
                 connection.execute("DELETE FROM failure WHERE who = ?", (key,))
 
-    def _find(self, key: str) -> tuple[int, int]:
+    def _wait(self, key: str, rule: _Rule, now: int) -> int:
         row = self.database.connection.execute(
             "SELECT count, last FROM failure WHERE who = ?", (key,)
         ).fetchone()
-        return (0, 0) if row is None else (row[0], row[1])
+        if row is None:
+            return 0
+        count, last = int(row[0]), int(row[1])
+        # A clock that was set back makes nobody wait longer than the rule says.
+        return max(0, min(last, now) + rule.delay(count) - now)
 
+    def _keys(self, address: str, name: str) -> tuple[tuple[str, _Rule], tuple[str, _Rule]]:
+        """Return where a source and a name are counted, and by which rule."""
+        source = source_of(address)
+        slot = int.from_bytes(sha256(name.encode()).digest()[:4], "big") % NAME_SLOTS
+        counted_as = (_SOURCE + source, _SHARED if "/" in source else _ADDRESS)
+        if not self._has_room(counted_as[0]):
+            counted_as = (_OTHERS, _SHARED)
+        return counted_as, (f"name slot {slot}", _SHARED)
 
-def _keys(address: str, name: str) -> Iterator[tuple[str, _Rule]]:
-    for rule, who in zip(RULES, (address, name), strict=True):
-        yield (rule.prefix + who)[:LONGEST_KEY], rule
+    def _has_room(self, key: str) -> bool:
+        known, count = self.database.connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM failure WHERE who = ?),"
+            " (SELECT count(*) FROM failure WHERE who >= ? AND who < ?)",
+            (key, _SOURCE, _SOURCE + "\x7f"),
+        ).fetchone()
+        return bool(known) or count < MOST_SOURCES

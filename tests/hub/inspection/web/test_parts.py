@@ -131,25 +131,32 @@ def test_delays_grow_and_are_forgotten_after_a_day(tmp_path: Path) -> None:
         now, waits = 0, []
         for _ in range(20):
             try:
-                throttle.require("10.0.0.9", "anna", now)
+                throttle.admit("10.0.0.9", "anna", now)
             except TooManyAttempts as error:
                 waits.append(error.seconds)
                 now += error.seconds
-                throttle.require("10.0.0.9", "anna", now)
-            throttle.failed("10.0.0.9", "anna", now)
+                throttle.admit("10.0.0.9", "anna", now)
         assert waits[:6] == [1, 2, 4, 8, 16, 32]
         assert max(waits) == 3600
-        throttle.failed("10.0.0.10", "ben", now + 86_401)
-        throttle.require("10.0.0.9", "anna", now + 86_401)
+        assert throttle.failures("10.0.0.9", "anna") == (20, 16)
+        with pytest.raises(TooManyAttempts):
+            throttle.admit("10.0.0.9", "anna", now - 1000)  # the clock was set back
+        throttle.admit("10.0.0.10", "ben", now + 86_401)
+        throttle.admit("10.0.0.9", "anna", now + 86_401)
+        assert throttle.failures("10.0.0.9", "anna") == (1, 0)
+        throttle.succeeded("10.0.0.9", "anna")
+        assert throttle.failures("10.0.0.9", "anna") == (0, 0)
 
 
 def test_a_stranger_cannot_lock_a_resident_out_for_long(tmp_path: Path) -> None:
     with Residents.open(tmp_path, lambda: 0, lambda size: bytes(size)) as residents:
         throttle = Throttle(residents.database)
-        for number in range(500):
-            throttle.failed(f"10.0.{number // 256}.{number % 256}", "anna", 0)
+        now = 0
+        for number in range(60):
+            now += 300
+            throttle.admit(f"10.0.{number // 256}.{number % 256}", "anna", now)
         with pytest.raises(TooManyAttempts) as told:
-            throttle.require("192.168.1.2", "anna", 0)
+            throttle.admit("192.168.1.2", "anna", now)
         assert told.value.seconds == 300
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.stand_in import asking, running
+from tests.support.stand_in import ASKER_KEYS, SERVER, asking, line_to, running
 from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.errors import (
     ConcentratorError,
@@ -21,6 +22,7 @@ from utility_server.grid.concentrator.errors import (
 )
 from utility_server.grid.concentrator.hubs import read_hubs
 from utility_server.grid.concentrator.service import Concentrator
+from utility_server.grid.pinned_line import CHALLENGE_SIZE, PROOF_SIZE
 from utility_server.grid.rpc import LARGEST_FRAME, Connection, decode, encode, read_message
 from utility_server.head_end import Address
 
@@ -98,7 +100,7 @@ def test_frames_of_other_sizes_are_refused_before_they_come(size: int) -> None:
 def concentrator(tmp_path: Path) -> Concentrator:
     path = tmp_path / "hubs.json"
     path.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [GOOD]}))
-    return Concentrator(path, bytes(32), asking())
+    return Concentrator(path, bytes(32), asking(), SERVER)
 
 
 def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_served(
@@ -106,9 +108,11 @@ def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_se
 ) -> None:
     with running(concentrator) as address:
         with socket.create_connection((address.host, address.port), PATIENCE) as peer:
-            peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert peer.recv(100) == b""
-        with Connection.open(address, PATIENCE) as line:
+            peer.sendall(b"GET / HTTP/1.1\r\n\r\n".ljust(PROOF_SIZE))
+            assert len(peer.recv(CHALLENGE_SIZE, socket.MSG_WAITALL)) == CHALLENGE_SIZE
+            with suppress(ConnectionResetError):
+                assert peer.recv(100) == b""
+        with line_to(address) as line:
             assert [name for name, _ in line.ask("status")] == ["status", "done"]
 
 
@@ -127,7 +131,7 @@ def test_a_peer_that_does_not_speak_the_protocol_is_hung_up_on_and_others_are_se
 def test_a_request_that_makes_no_sense_is_refused_and_the_line_stays(
     concentrator: Concentrator, request_: tuple[str, str | int | bytes], why: str
 ) -> None:
-    with running(concentrator) as address, Connection.open(address, PATIENCE) as line:
+    with running(concentrator) as address, line_to(address) as line:
         with pytest.raises(ConcentratorRefused, match=why):
             list(line.ask(*request_))
         assert [name for name, _ in line.ask("status")] == ["status", "done"]
@@ -138,7 +142,7 @@ def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -
         port = taken.getsockname()[1]
     entry = {**GOOD, "address": f"127.0.0.1:{port}"}
     concentrator.hubs_file.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [entry]}))
-    with running(concentrator) as address, Connection.open(address, PATIENCE) as line:
+    with running(concentrator) as address, line_to(address) as line:
         (name, items), _ = line.ask("keys", "North", bytes(32))
     assert (name, items[:2]) == ("absent", (b"\x0a\x0b", "tell keys"))
     assert "refused" in str(items[2])
@@ -147,7 +151,7 @@ def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -
 def test_a_concentrator_that_is_not_there_is_named() -> None:
     with (
         pytest.raises(LineError, match=r"concentrator 127.0.0.1:1: "),
-        Connection.open(Address("127.0.0.1", 1), 5),
+        Connection.open(Address("127.0.0.1", 1), 5, ASKER_KEYS),
     ):
         pass
 

@@ -12,12 +12,10 @@ from tests.support.aggregation import (
     public_of,
 )
 from tests.support.region import Region, built
-from tests.support.stand_in import running
-from tests.support.waiting import PATIENCE
+from tests.support.stand_in import line_to, running
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.mdms.load_curves import load_curve
-from utility_server.grid.rpc import Connection
 
 
 @pytest.fixture
@@ -38,7 +36,7 @@ def test_the_sum_of_a_round_is_the_plain_sum_and_is_stored(region: Region) -> No
 
 def test_the_concentrator_forgets_a_round_that_is_over(region: Region) -> None:
     region.run()
-    with running(region.concentrator) as address, Connection.open(address, PATIENCE) as line:
+    with running(region.concentrator) as address, line_to(address) as line:
         (_, status), _ = line.ask("status")
     assert status[:4] == (0, 0, 21, 0)
 
@@ -66,7 +64,7 @@ def test_a_home_that_vanishes_once_it_is_named_voids_the_round(
     assert region.hubs[3].home.meter.hex() in outcome.void
     assert outcome.aggregate is None
     assert region.workspace.store.spans() == []
-    with running(region.concentrator) as address, Connection.open(address, PATIENCE) as line:
+    with running(region.concentrator) as address, line_to(address) as line:
         (_, status), _ = line.ask("status")
     assert status[:2] == (0, 0)
 

@@ -16,7 +16,8 @@ from tests.support.command import serving
 from tests.support.mdms import aggregate, new_mdms
 from utility_server.errors import CannotVerify, StoreError
 from utility_server.grid.concentrator.errors import LineError
-from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, Request, ask
+from utility_server.grid.mdms.control_socket import SOCKET, MdmsServer, PinnedPeer, Request, ask
+from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import encode
 from utility_server.head_end import Address
 
@@ -28,7 +29,7 @@ SPOT = PriceIndex(
     "spot", 1, "EUR", "EUR/MWh", "UTC",
     PriceSeries(NEXT_DAY.bounds("Europe/Berlin")[0] - 3600 * 23, 3600, tuple(range(48))),
 )  # fmt: skip
-NOWHERE = Address("127.0.0.1", 1)
+NOWHERE = PinnedPeer(Address("127.0.0.1", 1), bytes(32))
 
 pytestmark = pytest.mark.process
 
@@ -39,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("m") / "mdms"
     with new_mdms(folder) as workspace:
         workspace.store.add(aggregate(DAY.first, 1))
-    with serving("mdms", "serve", "--mdms", folder, "--concentrator", NOWHERE) as said:
+    options = "--concentrator", NOWHERE.address, "--concentrator-key", folder / "public.pem"
+    with serving("mdms", "serve", "--mdms", folder, *options) as said:
         assert said["socket"] == str(folder / SOCKET)
         yield folder
     assert not (folder / SOCKET).exists()
@@ -116,5 +118,29 @@ def test_where_none_serves_it_is_said(tmp_path: Path) -> None:
 
 def test_requests_come_back_as_they_went() -> None:
     weighed = request(index=b"index", is_again=True)
-    for one in (request(), request(are_ranges_proved=True, exponent_bits=256), weighed):
+    proved = request(are_ranges_proved=True, exponent_bits=256)
+    for one in (request(), proved, request(are_ranges_proved=False), weighed):
         assert Request.of(one.message()) == one
+
+
+@pytest.mark.parametrize(
+    ("days", "resolution", "wish", "proved"),
+    [
+        (1, 5, None, True),
+        (1, 15, None, True),
+        (7, 60, None, True),
+        (31, 1440, None, True),
+        (31, 15, None, False),
+        (31, 15, True, True),
+        (1, 15, False, False),
+    ],
+)
+def test_ranges_are_proved_where_that_is_cheap_or_wished(
+    folder: Path, days: int, resolution: int, wish: bool | None, proved: bool
+) -> None:
+    period = Period(date(2025, 5, 1), date(2025, 5, days))
+    with Mdms.open(folder) as workspace:
+        terms = request(period=period, resolution_minutes=resolution, are_ranges_proved=wish).terms(
+            workspace
+        )
+    assert terms.are_ranges_proved is proved

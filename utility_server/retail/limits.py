@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of a period may be unknown: energy that no slot holds, and slots that are estimated.
+
+    limits.toml      unattributed_wh_per_day, estimated_permille          both may be missing
+
+A register goes on while nobody reads it. The energy of that time is in the certified days, in a
+commitment of its own, and in no bill. The utility states a limit and asks before it bills. A hub
+shows that the period's is within it, or opens the sum of the period. If it does neither, the bill
+is refused under the name `unattributed`. One with more estimated slots is refused as `estimated`.
+
+Errors: StoreError, VerificationFailed
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from applets.billing.statement import VerifiedBill
+from applets.common.bounded_energy import digest_of_days
+from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
+from protocols.metrology import Period
+from utility_server.errors import HubRefused, StoreError, VerificationFailed
+from utility_server.retail.claims import (
+    UNATTRIBUTED,
+    ClaimingUtility,
+    ask,
+    bounds_of,
+    enter,
+    question_of,
+    verify,
+)
+
+if TYPE_CHECKING:
+    from utility_server.head_end import Address, HeadEnd
+    from utility_server.retail.ledger import LedgerEntry
+
+FILE: Final = "limits.toml"
+LEAST_WH_PER_DAY: Final = 50
+"""Hubs answer to no limit of a period below 1 kWh; this makes one of 28 days larger."""
+LARGEST_WH_PER_DAY: Final = 10**9
+_NAMES: Final = ("unattributed_wh_per_day", "estimated_permille")
+
+
+@dataclass(frozen=True, slots=True)
+class BillLimits:
+    """What the utility states; None: it does not ask."""
+
+    unattributed_wh_per_day: int | None = None
+    """Energy in no slot, for each day of a period; the period's sum counts."""
+    estimated_permille: int | None = None
+    """Slots that were interpolated between readings, in 1,000 of the period's."""
+
+    def __post_init__(self) -> None:
+        energy, share = self.unattributed_wh_per_day, self.estimated_permille
+        if energy is not None and not LEAST_WH_PER_DAY <= energy <= LARGEST_WH_PER_DAY:
+            raise StoreError(
+                f"unattributed energy: the limit is {LEAST_WH_PER_DAY} Wh a day or more"
+            )
+        if share is not None and not 0 <= share <= 1000:
+            raise StoreError("estimated slots: the limit is 0 to 1000 in 1,000")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the limits of the utility in `folder`; raise `StoreError` if they are damaged."""
+        path = folder / FILE
+        try:
+            members = tomllib.loads(path.read_text())
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: {error}") from None
+        if members.keys() - set(_NAMES) or any(type(one) is not int for one in members.values()):
+            raise StoreError(f"{path}: has whole numbers for {' and '.join(_NAMES)}, nothing else")
+        try:
+            return cls(**members)
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from None
+
+    def write(self, folder: Path) -> None:
+        """Put these limits in the place of those in `folder`."""
+        lines = [
+            f"{name} = {value}\n" for name in _NAMES if (value := getattr(self, name)) is not None
+        ]
+        partial = folder / f".{FILE}.partial"
+        try:
+            partial.write_text("".join(lines))
+            partial.replace(folder / FILE)
+        except OSError as error:
+            raise StoreError(f"{folder / FILE}: {error.strerror}") from None
+
+
+class LimitingUtility(ClaimingUtility, Protocol):
+    """Who states limits: what is used here of a `Utility`."""
+
+    @property
+    def limits(self) -> BillLimits:
+        """How much of a bill's period may be unknown."""
+        ...
+
+    def sign_document(self, payload: bytes, content_type: str) -> bytes:
+        """Return a document of this type, signed."""
+        ...
+
+
+def ask_unattributed(
+    utility: LimitingUtility, meter: bytes, period: Period, head_end: "HeadEnd", address: "Address"
+) -> "LedgerEntry | None":
+    """Have a period's unattributed energy bounded or opened, and entered, before it is billed.
+
+    Nothing is asked where there is no limit, or where the ledger has an answer that fits it.
+    Raises `VerificationFailed` where the hub shows neither.
+    """
+    limit_wh = _limit_of(utility.limits, period)
+    if limit_wh is None:
+        return None
+    bounds = bounds_of(utility, UNATTRIBUTED, meter, period)
+    known = _answers(utility, meter, bounds, limit_wh)
+    if known:
+        return known[-1]
+    limit = UnattributedLimit(limit_wh)
+    document = utility.sign_document(limit.encode(), UnattributedQuestion.content_type)
+    question = question_of(utility, UNATTRIBUTED, meter, bounds, document)
+    try:
+        answer = ask(utility, UNATTRIBUTED, question, head_end, address)
+    except HubRefused as refused:
+        raise VerificationFailed(
+            "unattributed",
+            f"the hub neither shows that at most {limit_wh:,} Wh are in no slot nor opens how much"
+            f" it is ({refused})",
+        ) from None
+    verified = verify(utility, UNATTRIBUTED, question, answer)
+    return enter(utility, verified, verified.result.certified)
+
+
+def require_limits(
+    utility: LimitingUtility, meter: bytes, period: Period, register: bytes, verified: VerifiedBill
+) -> None:
+    """Return if a verified bill keeps to the utility's limits; raise `VerificationFailed` if not.
+
+    `register` is the import register: of what is fed in, energy in no slot is the customer's loss.
+    """
+    limits = utility.limits
+    share = limits.estimated_permille
+    if share is not None and 1000 * verified.estimated > share * verified.slots:
+        raise VerificationFailed(
+            "estimated",
+            f"{verified.estimated} of {verified.slots} slots are estimated; the limit is {share} in"
+            " 1,000",
+        )
+    limit_wh = _limit_of(limits, period)
+    days = tuple(day for day in verified.certified if day.content.register == register)
+    if limit_wh is None or not days:
+        return
+    bounds = (verified.begin, verified.end)
+    # Of these very days: another version of them may have hidden something else.
+    digest = digest_of_days(days)
+    if not any(one.content["days"] == digest for one in _answers(utility, meter, bounds, limit_wh)):
+        raise VerificationFailed(
+            "unattributed",
+            f"nothing shows that at most {limit_wh:,} Wh are in no slot, and how much it is was not"
+            " opened",
+        )
+
+
+def _limit_of(limits: BillLimits, period: Period) -> int | None:
+    per_day = limits.unattributed_wh_per_day
+    return None if per_day is None else per_day * ((period.last - period.first).days + 1)
+
+
+def _answers(
+    utility: ClaimingUtility, meter: bytes, bounds: tuple[int, int], limit_wh: int
+) -> "list[LedgerEntry]":
+    """Return the entries that bound a period's unattributed energy so low, or open it."""
+    return [
+        entry
+        for entry in utility.ledger.of_kind(UNATTRIBUTED.kind, meter)
+        if (entry.content["begin"], entry.content["end"]) == bounds
+        and ("opened_wh" in entry.content or int(entry.content["limit_wh"]) <= limit_wh)
+    ]
