@@ -25,7 +25,8 @@ TERMS = ConsentTerms(b"a", b"p", "supplier", "billing", "linear", 28, 480, 3, 64
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    components = [CONSENT_COMPONENT, LOG_COMPONENT]
+    with Database(tmp_path / "hub.db", components, key=bytes(32)) as database:
         yield Disclosure(database, lambda: NOW)
 
 
@@ -79,6 +80,7 @@ def test_revoking_or_narrowing_ends_it_as_well(
     ("statement", "is_marked"),
     [
         ("blocks", True), ("demand", True), ("excess", True), ("match", True), ("sample", True),
+        ("unattributed", False),
         ("aggregate", False), ("weighted", False), ("output daily", False),
         ("export 2025-03-01/2025-03-31", False),
     ],
