@@ -14,6 +14,7 @@ from hub.inspection.views.published import published_view, take_published
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import (
     RecordedRelease,
+    ReleasesView,
     decode_message,
     outgoing_message,
     releases_view,
@@ -48,8 +49,17 @@ def show_releases(request: PageRequest) -> Response:
             lists=published_view(device),
             recipient=recipient,
             recipients=everything.recipients,
-            attacked_first=view.releases[-1].begin if view.releases else 0,
+            attacked_first=_newest_time(view),
         )
+
+
+def _newest_time(view: ReleasesView) -> int:
+    """Return the begin of a time that something was told about; 0 where nothing was."""
+    entries = (*view.exports, *view.aggregates)
+    begins = [record.begin for record in view.releases]
+    begins += [int(entry.facts["begin"]) for entry in entries]
+    begins += [int(entry.facts["boundary"]) for entry in view.outputs]
+    return max(begins, default=0)
 
 
 def show_message(request: PageRequest) -> Response:
