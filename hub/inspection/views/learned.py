@@ -99,7 +99,7 @@ class Learned:
     @property
     def is_by_bits(self) -> bool:
         """Whether the numbers may weigh each slot by itself: then their bits are what bounds it."""
-        return self.numbers > 0 and self.knowledge.least_seconds <= self.slot_seconds
+        return 0 < self.knowledge.least_seconds <= self.slot_seconds
 
     @property
     def finest_seconds(self) -> int | None:
