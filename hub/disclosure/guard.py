@@ -579,7 +579,8 @@ def _check_together(
     touched = [
         one for one in every if any(_touches(one.opening, number) for number, _ in numbers.values())
     ]
-    together = _Together(list(numbers.values()), touched)
+    asked = None if fresh_openings else {number.identity for number in fresh}
+    together = _Together(list(numbers.values()), touched, asked)
     for register, begin, end in together.stretches(spans):
         together.check(register, begin, end)
 
@@ -587,7 +588,14 @@ def _check_together(
 class _Together:
     """Numbers that bear on each other, and the slots that recipients were opened."""
 
-    def __init__(self, numbers: Sequence[tuple[Number, str]], opened: Sequence[_Opened]) -> None:
+    def __init__(
+        self,
+        numbers: Sequence[tuple[Number, str]],
+        opened: Sequence[_Opened],
+        asked: Collection[bytes] | None,
+    ) -> None:
+        """Take numbers with their sources; `asked` names those that are asked for, None: all."""
+        self._asked = asked
         self._numbers = [number for number, _ in numbers]
         self._sources = [source for _, source in numbers]
         self._step = self._numbers[0].forms[0].slot_seconds
@@ -629,11 +637,21 @@ class _Together:
                 kept = {place for place in coarse if about[place].least_days >= days}
                 left_out = about.keys() - kept
                 for numbers, sources, refinement in self._seen(left_out):
-                    check_fineness(refinement, numbers, minutes, sources, near)
-                    check_stretches(refinement, days, near)
+                    before = self._before(numbers)
+                    check_fineness(refinement, numbers, minutes, sources, near, before)
+                    check_stretches(refinement, days, near, before)
                     for number, source in zip(numbers, sources, strict=True):
-                        if number.begin <= begin < number.end:
+                        if self._is_asked(number) and number.begin <= begin < number.end:
                             check_windows(number, minutes, source)
+
+    def _is_asked(self, number: Number) -> bool:
+        return self._asked is None or number.identity in self._asked
+
+    def _before(self, numbers: Sequence[Number]) -> Refinement | None:
+        """Return what was made of the numbers before: that of release 0.1 is as it is."""
+        if self._asked is None or all(number.spread for number in numbers):
+            return None
+        return refine([one.forms for one in numbers if not self._is_asked(one)])
 
     def _seen(self, left_out: Collection[int]) -> list[tuple[list[Number], list[str], Refinement]]:
         """Return all numbers but some as they look to each set of who was opened slots."""
