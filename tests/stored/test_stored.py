@@ -123,6 +123,7 @@ def test_all_is_shown_as_the_release_has_shown_it_and_nothing_is_lost(
         # What somebody can work out at most is counted otherwise now; nobody is left out.
         knew, known = old.pop("known", {}), new.get("known", {})
         assert knew.keys() <= known.keys(), name
+        assert new.get("raw_readings_left_house", 0) >= old.pop("raw_readings_left_house", 0), name
         assert all(known[who]["in_words"]["en"] for who in knew), name
         assert holds(new, old), (name, new, old)
     after = rows(town)
