@@ -83,9 +83,13 @@ class ConsentTerms:
             and self.until >= other.until
             and self.least_group <= other.least_group
             and self.within_days <= other.within_days
-            and (other.slot_bits == 0 or other.slot_bits <= self.slot_bits)
+            and self._bits_cover(other)
             and self.published <= other.published
         )
+
+    def _bits_cover(self, other: "ConsentTerms") -> bool:
+        # By bits, prices may be anything; not by bits, only count and size bound what is told.
+        return 0 < other.slot_bits <= self.slot_bits or other.slot_bits == self.slot_bits == 0
 
 
 @dataclass(frozen=True, slots=True)
