@@ -53,6 +53,8 @@ class Number:
     bits: int
     prices: Prices | None = None
     """In units of the number a watt-hour; None where it has no sum, block or limit."""
+    jump: Fraction = Fraction(0)
+    """By how many units it may change where a quotient inside it takes a step."""
     identity: bytes = b""
     """Names the number: the same description of the same period is the same number."""
     least_minutes: int = LEAST_MINUTES
@@ -108,6 +110,7 @@ def number_of(
     packed = encode_amounts([amount])
     identity = sha256(_IDENTITY)
     identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
+    jump = amount.jump() if isinstance(amount, Total) else Fraction(0)
     if isinstance(amount, Total):
         forms = [
             form for one in amount.metered for form in grid.forms(one.amount, names[one.register])
@@ -124,7 +127,7 @@ def number_of(
         kind = amount.kind
     told = [form for form in forms if any(form.weights)] or [grid.form(SlotForm(()), names[0])]
     bits = max(1, (high - low).bit_length())
-    return Number(kind, tuple(told), bits, prices, identity.digest())
+    return Number(kind, tuple(told), bits, prices, jump, identity.digest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,10 @@ def check_size(number: Number, bits: int) -> None:
 def spread_of(number: Number) -> int:
     """Return by how much a number's prices differ, rounded up; 0 where it is not told in coins.
 
-    A number is told in coins if it is one value and its prices keep within P and R.
+    A number is told in coins if it is one value, its prices keep within P and R, and no quotient
+    inside it takes a step of more than P units: such a step would be a price without bound.
     """
-    if Best.kind in number.kinds:
+    if Best.kind in number.kinds or number.jump > HIGHEST_PRICE:
         return 0
     if number.prices is None:
         return 1

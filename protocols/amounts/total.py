@@ -24,6 +24,7 @@ from protocols.amounts.model import (
     AmountsMalformed,
     Best,
     MeteredAmount,
+    Peaks,
     Reading,
     SlotForm,
 )
@@ -281,6 +282,31 @@ class Total:
         return tuple(
             cases.of_last(place).extremes(self.divisor) for place in range(len(self.metered))
         )
+
+    def jump(self) -> Fraction:
+        """Return by how much the opened number may change at most where a hidden quotient does.
+
+        A quotient is a staircase: where it takes a step, a watt-hour may count for as much. Bounded
+        from above, as if all cases held at once.
+        """
+        reach = [Fraction(0)] * (len(self.metered) + len(self.steps))
+        reach[-1] = Fraction(1, self.divisor)
+        jumps = [Fraction(0)]
+        for here in range(len(reach) - 1, len(self.metered) - 1, -1):
+            match self.steps[here - len(self.metered)]:
+                case Combine(terms):
+                    for place, factor in terms:
+                        reach[place] += abs(factor) * reach[here]
+                case Least(places) | Most(places):
+                    for place in places:
+                        reach[place] += reach[here]
+                case Rounding(place, divisor):
+                    jumps.append(reach[here])
+                    reach[place] += reach[here] / divisor
+        for place, one in enumerate(self.metered):
+            if isinstance(one.amount, Peaks) and one.amount.rate != (1, 1):
+                jumps.append(reach[place])
+        return max(jumps)
 
     def scenarios(self) -> tuple[tuple[Fraction, ...], ...]:
         """Return by how much the opened number may change with each metered amount, together.

@@ -26,7 +26,18 @@ from hub.disclosure import (
     number_of,
 )
 from hub.vault.database import Database
-from protocols.amounts import Amount, NumberAmount, Reading, SlotForm, Sum, Total
+from protocols.amounts import (
+    Amount,
+    Combine,
+    Metered,
+    NumberAmount,
+    QuotientRule,
+    Reading,
+    SlotForm,
+    Sum,
+    Total,
+)
+from protocols.amounts.total import Rounding
 from tests.support.releases import in_coins
 
 MARCH, SLOTS, DAY = 1_740_787_200, 2976, 86_400
@@ -264,3 +275,26 @@ def test_a_question_of_hundreds_of_sums_over_months_costs_little(guard: Disclosu
     with pytest.raises(ReleaseRefused, match="window"):
         guard.permit(request)
     assert time.process_time() - begin < 10
+
+
+def test_a_quotient_inside_a_number_is_no_staircase_to_a_single_slot(guard: Disclosure) -> None:
+    """A threshold on one slot, by a rounding whose one step outweighs all the rest of the month."""
+    target, everything = 1234, dict.fromkeys(range(SLOTS), 200000)
+
+    def staircase(divisor: int, worth: int, offset: int) -> Total:
+        alone = Metered(0, form({target: 1}))
+        rest = Metered(0, form({s: w for s, w in everything.items() if s != target}))
+        steps = (
+            Combine(((0, 1),), offset),
+            Rounding(2, divisor, QuotientRule.HALF_UP),
+            Combine(((1, 1), (3, worth))),
+        )
+        return Total((alone, rest), steps, 10**7, QuotientRule.HALF_UP)
+
+    step = staircase(10**6, 10**12, 5 * 10**5 - 300)  # a step of 100,000 cents at 300 Wh
+    values = [step.value_of([[use] * SLOTS]) for use in (299, 300)]
+    assert values[1] - values[0] > 90_000  # with nobody to guard it
+    generous(guard, BILL)
+    with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
+        guard.permit(ask(BILL, step))
+    guard.permit(ask(BILL, staircase(50, 10**7, 0)))  # as charges are rounded to the cent
