@@ -4,7 +4,8 @@
     pytest benchmarks/bench_private_bills.py --benchmark-only    each with its distribution
     python benchmarks/bench_private_bills.py                     a table, one core, processor time
 
-Each bill is what the billing applet plans and the hub proves from certified days (scheme `slots`),
+Each bill is what the billing applet plans and the hub proves from certified days, over the
+commitments to their slots,
 and what the utility verifies, signatures and chain of the days apart. The naive way (`bit by bit`)
 is the same statement over the same library with a proof for each bit of each range (Cramer,
 Damgård and Schoenmakers) instead of one Bulletproof for all of them; for limits of power (`slot by
@@ -28,7 +29,7 @@ from applets.billing.statement import PURPOSE, RECIPIENT
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
 from protocols.amounts import Amount, Excess
-from protocols.metrology import CertifiedPeriod, Period, Series
+from protocols.metrology import Period, Series
 from protocols.proofs import (
     Quantity,
     Session,
@@ -43,6 +44,7 @@ from protocols.proofs import (
 from protocols.proofs import amounts as opened_amounts
 from tariffs import Register, Tariff
 from tariffs.source import load_toml
+from tests.support.statements import sent
 
 ZONE = "Europe/Berlin"
 SERIES = Series(b"bench", bytes.fromhex("0100010800ff"), ZONE, 15)
@@ -180,9 +182,11 @@ def case(name: str) -> Case:
     context = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 15, tariff.digest, RECIPIENT, PURPOSE, bytes(16)
     )
-    period = CertifiedPeriod(tuple(one.day for one in days))
-    opening = Certifier(SERIES, KEYS).opening(days)
-    return Case(amounts, context, period.source(opening), period.source())
+    certifier = Certifier(SERIES, KEYS)
+    period = sent(certifier, days, by_slots=True)
+    opening = certifier.opening(days, needs_slots=True)
+    known, hidden = (period.source(one, needs_slots=True) for one in (opening, None))
+    return Case(amounts, context, known, hidden)
 
 
 def prove(one: Case) -> bytes:

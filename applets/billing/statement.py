@@ -81,8 +81,9 @@ def check_bill(
 
     `tariff` is the one whose signed document the question carried; `period` are the days that the
     question's begin and end enclose in the series' zone. `feed_in_register` is the meter's export
-    register, if it has one. `is_stored` takes an answer that version 0.1 left unbound to its nonce
-    as well. Raises `TariffError` where the tariff makes no bill that can be proved.
+    register, if it has one. `is_stored` takes an answer of version 0.1 as well: over days of
+    version 1, or unbound to its nonce. Raises `TariffError` where the tariff makes no bill that can
+    be proved.
     """
     about = question.about
     answer = check_message(decode_any_answer, data, about)
@@ -93,7 +94,7 @@ def check_bill(
         registers[Register.EXPORT] = replace(series, register=feed_in_register)
     proved = _proved(about, tariff, answer, registers)
     certified = {
-        register: check_days(one.days, period, registers[register], certifier)
+        register: check_days(one.days, period, registers[register], certifier, is_stored=is_stored)
         for register, one in proved.items()
     }
     any_days = next(iter(certified.values()))  # those of all registers have the same slots

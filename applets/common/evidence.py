@@ -27,7 +27,7 @@ from protocols.metrology import (
     Series,
     verify_days,
 )
-from protocols.proofs import Malformed, ProofRefused, StatementContext, verify_amounts
+from protocols.proofs import Malformed, ProofRefused, StatementContext, needs_slots, verify_amounts
 from protocols.proofs.linear import verify_linear
 
 
@@ -68,9 +68,17 @@ def check_message(decode: Callable[[bytes], AnswerT], data: bytes, about: About)
 
 
 def check_days(
-    encoded: Iterable[bytes], period: Period, series: Series, certifier: Ed25519PublicKey
+    encoded: Iterable[bytes],
+    period: Period,
+    series: Series,
+    certifier: Ed25519PublicKey,
+    *,
+    is_stored: bool = False,
 ) -> CertifiedPeriod:
-    """Return the certified days of a period, verified; raise `AnswerRefused`."""
+    """Return the certified days of a period, verified; raise `AnswerRefused`.
+
+    `is_stored` takes days of version 1 as well, all of them: no new question is answered over one.
+    """
     days = []
     for place, data in enumerate(encoded, start=1):
         try:
@@ -78,7 +86,11 @@ def check_days(
         except MalformedDay as error:
             raise AnswerRefused("days", f"day {place} of the answer: {error}") from None
     try:
-        return verify_days(days, period, series, certifier)
+        certified = verify_days(days, period, series, certifier)
+        if certified.version == 1 and not is_stored:
+            reason = "certified in version 1, which answers no new question: update the hub"
+            raise AnswerRefused("days", f"{days[0].day}: {reason}")
+        return certified
     except DayRefused as error:
         check = "signature" if "signature" in str(error) else "chain"
         raise AnswerRefused(check, str(error)) from None
@@ -114,18 +126,23 @@ class ProofContext:
         `is_stored` takes a proof that version 0.1 left unbound to its nonce as well.
         """
         with self._refusals():
+            source = certified.source(needs_slots=needs_slots(amounts))
+            unbound = is_stored and certified.version == 1
             values, _ = verify_amounts(
-                self._context(series), certified.source(), amounts, proof, name,
-                accept_unbound=is_stored,
-            )  # fmt: skip
+                self._context(series), source, amounts, proof, name, accept_unbound=unbound
+            )
         return values
 
     def sum_version_1(
         self, series: Series, certified: CertifiedPeriod, weights: Sequence[int], proof: bytes
     ) -> int:
-        """Return the one sum that an answer of version 0.1 proves; raise `AnswerRefused`."""
+        """Return the one sum that an answer of version 0.1 proves; raise `AnswerRefused`.
+
+        A package of 0.1 answers so on a hub of today, over days of today.
+        """
         with self._refusals():
-            return verify_linear(self._context(series), certified.source(), weights, proof)
+            source = certified.source(needs_slots=True)
+            return verify_linear(self._context(series), source, weights, proof)
 
     def _context(self, series: Series) -> StatementContext:
         return StatementContext(
@@ -145,5 +162,5 @@ class ProofContext:
     def _refusals() -> Iterator[None]:
         try:
             yield
-        except (Malformed, ProofRefused) as error:
+        except (Malformed, ProofRefused, DayRefused) as error:
             raise AnswerRefused("proof", str(error)) from None

@@ -71,13 +71,13 @@ def check_profile(
     """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `request` is the one whose signed document the question carried; raises `ProfilesMalformed`
-    where its profiles do not fit the meter's slots. `is_stored` takes an answer that version 0.1
-    left unbound to its nonce as well.
+    where its profiles do not fit the meter's slots. `is_stored` takes an answer of version 0.1 as
+    well: over days of version 1, or unbound to its nonce.
     """
     answer = check_message(ProfilingAnswer.decode, data, question.about)
     if answer.digest != request.digest:
         raise AnswerRefused("request", "the answer is to another request")
-    certified = check_days(answer.days, period, series, certifier)
+    certified = check_days(answer.days, period, series, certifier, is_stored=is_stored)
     starts = starts_of(certified)
     amounts = request.amounts(starts, 60 * series.slot_minutes)
     proofs = ProofContext(question.about, request.digest, RECIPIENT, PURPOSE)

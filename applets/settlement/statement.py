@@ -52,16 +52,18 @@ def check_settlement(
     period: Period,
     series: Series,
     certifier: Ed25519PublicKey,
+    *,
+    is_stored: bool = False,
 ) -> SettledPeriod:
     """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
     `index` is the one whose signed document the question carried; raises `UnpricedSlot` where it
-    has no price for a slot.
+    has no price for a slot. `is_stored` takes an answer over days of version 1 as well.
     """
     answer = check_message(decode_any_answer, data, question.about)
     if answer.digest != index.digest:
         raise AnswerRefused("index", "the answer was worked out under another index")
-    certified = check_days(answer.days, period, series, certifier)
+    certified = check_days(answer.days, period, series, certifier, is_stored=is_stored)
     starts = starts_of(certified)
     weights = index.weights(starts, 60 * series.slot_minutes)
     proofs = ProofContext(question.about, index.digest, RECIPIENT, PURPOSE)

@@ -25,10 +25,10 @@ from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
 from protocols.amounts import decode_amounts
-from protocols.metrology import CertifiedPeriod, Period
+from protocols.metrology import Period
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Grid, OpenedAmounts, Slots, Use
-from protocols.proofs import FalseStatement, StatementContext, open_amounts
+from protocols.proofs import FalseStatement, StatementContext, needs_slots, open_amounts
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -119,14 +119,15 @@ class HubStatements:
             subject=about.parameters,
         )
         self._permit(request)
-        opening = meter.certifier.opening(days)
-        source = CertifiedPeriod(tuple(day.day for day in days)).source(opening)
+        by_slots = needs_slots(described)
+        period, opening = meter.opened(days, needs_slots=by_slots)
+        source = period.source(opening, needs_slots=by_slots)
         try:
             values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
         except (FalseStatement, ValueError):
             # Beyond 63 bits, or beyond what blocks, limits and peaks are proved up to.
             raise Refused(Refusal.TOO_MUCH) from None
-        return OpenedAmounts(values, proof, tuple(day.day.encode() for day in days))
+        return OpenedAmounts(values, proof, tuple(day.encode() for day in period.days))
 
     def _statement(
         self, register: str, begin: int, end: int, context: bytes
@@ -138,7 +139,7 @@ class HubStatements:
         if len(nonce) not in NONCE_SIZES:
             raise Refused(Refusal.MALFORMED)
         try:
-            days = meter.certifications(period)
+            days = meter.statement_days(period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
         series = meter.certifier.series

@@ -5,10 +5,14 @@ Beside each day lies what it commits to (the slots' use), sealed with AES-256-GC
 vault's key; the associated data ties it to its meter, register and day. The journal keeps bytes
 and the few facts it searches by: whether a day's signature and its place in the chain are right
 is for whoever decodes it.
+
+Of the slots that were signed when they ended there are the signatures, 64 bytes each, a row for all
+that were signed at once. What was signed follows from the day's readings; the row has the digest of
+its last slot, so that readings which have become others are noticed. Nothing of it is secret.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -21,6 +25,7 @@ from hub.vault.database import Component, Database
 from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
 _LABEL: Final = b"meterlet day 1"
+SIGNATURE_SIZE: Final = 64
 
 DAYS_COMPONENT: Final = Component(
     "days",
@@ -41,6 +46,32 @@ DAYS_COMPONENT: Final = Component(
         BEGIN SELECT RAISE(ABORT, 'certified days are append-only'); END;
         CREATE TRIGGER day_is_never_deleted BEFORE DELETE ON certified_day
         BEGIN SELECT RAISE(ABORT, 'certified days are append-only'); END;
+        """,
+        """
+        CREATE TABLE signed_slots (
+            meter BLOB NOT NULL,
+            register BLOB NOT NULL,
+            day TEXT NOT NULL,
+            first INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            signatures BLOB NOT NULL,
+            PRIMARY KEY (meter, register, day, first)
+        ) STRICT;
+        CREATE TABLE meter_fact (
+            meter BLOB NOT NULL,
+            register BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            encoded BLOB NOT NULL,
+            PRIMARY KEY (meter, register, time, encoded)
+        ) STRICT;
+        CREATE TRIGGER slots_are_never_changed BEFORE UPDATE ON signed_slots
+        BEGIN SELECT RAISE(ABORT, 'certified slots are append-only'); END;
+        CREATE TRIGGER slots_are_never_deleted BEFORE DELETE ON signed_slots
+        BEGIN SELECT RAISE(ABORT, 'certified slots are append-only'); END;
+        CREATE TRIGGER fact_is_never_changed BEFORE UPDATE ON meter_fact
+        BEGIN SELECT RAISE(ABORT, 'facts about the meter are append-only'); END;
+        CREATE TRIGGER fact_is_never_deleted BEFORE DELETE ON meter_fact
+        BEGIN SELECT RAISE(ABORT, 'facts about the meter are append-only'); END;
         """,
     ),
 )
@@ -82,6 +113,60 @@ class DayJournal:
                 )
         except sqlite3.IntegrityError:
             raise DayAlreadyJournalled(f"{day}: certified already (counter {counter})") from None
+
+    def append_slots(
+        self, day: date, first: int, digest: bytes, signatures: Sequence[bytes]
+    ) -> None:
+        """Add the signatures of a day's slots from `first` on; `digest` is that of the last one.
+
+        Raises `DayAlreadyJournalled` if there are such.
+        """
+        try:
+            with self.database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO signed_slots VALUES (?, ?, ?, ?, ?, ?)",
+                    (*self._key, day.isoformat(), first, digest, b"".join(signatures)),
+                )
+        except sqlite3.IntegrityError:
+            raise DayAlreadyJournalled(f"{day}: slot {first} was certified already") from None
+
+    def slots(self, day: date) -> tuple[tuple[bytes, ...], bytes]:
+        """Return the signatures of a day's slots, as far as there are any, and the last's digest.
+
+        Raises `VaultTampered` where some in between are missing.
+        """
+        rows = self.database.connection.execute(
+            "SELECT first, digest, signatures FROM signed_slots"
+            " WHERE meter = ? AND register = ? AND day = ? ORDER BY first",
+            (*self._key, day.isoformat()),
+        )
+        signatures, last = list[bytes](), b""
+        for first, digest, joined in rows:
+            if first != len(signatures) or not joined or len(joined) % SIGNATURE_SIZE:
+                raise VaultTampered(f"{day}: the signatures of its slots are not all there")
+            starts = range(0, len(joined), SIGNATURE_SIZE)
+            signatures += [joined[start : start + SIGNATURE_SIZE] for start in starts]
+            last = digest
+        return tuple(signatures), last
+
+    def append_fact(self, time: int, encoded: bytes) -> None:
+        """Add what happened to the meter; raise `DayAlreadyJournalled` if it is there already."""
+        try:
+            with self.database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO meter_fact VALUES (?, ?, ?, ?)", (*self._key, time, encoded)
+                )
+        except sqlite3.IntegrityError:
+            raise DayAlreadyJournalled("this is recorded of the meter already") from None
+
+    def facts(self, begin: int, end: int) -> list[tuple[int, bytes]]:
+        """Return what happened to the meter in [begin, end], in order."""
+        rows = self.database.connection.execute(
+            "SELECT time, encoded FROM meter_fact WHERE meter = ? AND register = ?"
+            " AND time BETWEEN ? AND ? ORDER BY time, encoded",
+            (*self._key, begin, end),
+        )
+        return [(int(time), bytes(encoded)) for time, encoded in rows]
 
     def latest(self) -> JournalledDay | None:
         """Return the day with the highest counter, or None."""

@@ -30,16 +30,17 @@ from meterlet.commands.common import hub_option, open_machine
 from meterlet.commands.serving import announce, run_until_stopped
 from meterlet.demo.dishonest_home import SpoiledCard
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
-from protocols.metrology import CertifiedDay, CertifiedPeriod
+from protocols.metrology import CertifiedDay, CertifiedPeriod, DayContent
 from protocols.platform.services import Platform
 from protocols.proofs import (
-    PointVector,
     Prover,
     Quantity,
     SlotOpening,
     StatementContext,
+    VectorOpening,
     commit,
     commit_many,
+    needs_slots,
     verify_amounts,
 )
 from protocols.proofs.amounts import PROTOCOL, VERSION, state_amounts
@@ -88,13 +89,16 @@ class Lie:
         return replace(self.answer, drawn=replace(self.drawn, **changes))
 
     @property
-    def opening(self) -> SlotOpening:
+    def by_slots(self) -> bool:
+        """Whether the bill is proved over the commitments to slots."""
+        return needs_slots(self.plan.amounts(Register.IMPORT))
+
+    @property
+    def opening(self) -> SlotOpening | VectorOpening:
         """The slots' true uses and blindings."""
         meter = self.device.main
         period = meter.period(self.question.about.begin, self.question.about.end)
-        opening = meter.certifier.opening(meter.certifications(period))
-        assert isinstance(opening, SlotOpening)
-        return opening
+        return meter.certifier.opening(meter.statement_days(period), needs_slots=self.by_slots)
 
     @property
     def plan(self) -> Plan:
@@ -106,14 +110,15 @@ class Lie:
         begin, end = self.question.about.begin, self.question.about.end
         return plan_bill(self.tariff, starts, seconds, states, begin, end)
 
-    def from_opening(self, opening: SlotOpening) -> BillAnswer:
+    def from_opening(self, opening: SlotOpening | VectorOpening) -> BillAnswer:
         """Return the answer that these uses and blindings would make of the certified days.
 
         Of amounts that take more than openings, the proof is over commitments that fit them: over
         those in the certified days there is none.
         """
-        plan, source = self.plan, CertifiedPeriod(tuple(self.days)).source(opening)
-        if not plan.is_one_sum:
+        plan, days = self.plan, CertifiedPeriod(tuple(self.days))
+        source = days.source(opening, needs_slots=self.by_slots)
+        if isinstance(opening, SlotOpening):
             source = replace(source, commitment=commit_many(opening.uses, opening.blindings))
         prover = FalseProver(self._context().transcript(PROTOCOL, VERSION), os.urandom(32))
         values = state_amounts(prover, source, plan.amounts(Register.IMPORT))
@@ -135,7 +140,8 @@ class Lie:
         [certified] = self._fed_in
         context = replace(self._context(), register=self.device.feed_in.channel.register)
         proof, amounts = self.answer.fed_in.proof, plan.amounts(Register.EXPORT)
-        values, _ = verify_amounts(context, certified.source(), amounts, proof, "feed-in")
+        source = certified.source(needs_slots=needs_slots(amounts))
+        values, _ = verify_amounts(context, source, amounts, proof, "feed-in")
         return values
 
     def _context(self) -> StatementContext:
@@ -162,12 +168,11 @@ def lower_reading(lie: Lie) -> BillAnswer:
 
 
 def other_commitment(lie: Lie) -> BillAnswer:
-    """One commitment is replaced by one to 0 Wh."""
+    """A day's commitment is replaced by one to 0 Wh."""
     first, *rest = lie.days
     content = first.content
-    points = list(content.commitments)
-    points[0] = commit(0, 1)
-    forged = replace(first, content=replace(content, commitments=PointVector(points)))
+    assert isinstance(content, DayContent)
+    forged = replace(first, content=replace(content, vector=commit(0, 1)))
     return lie.with_drawn(days=(forged.encode(), *(day.encode() for day in rest)))
 
 

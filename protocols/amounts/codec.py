@@ -3,6 +3,7 @@
 
     amounts    how many, then each: its kind, and
       Sum 0      form
+      Sum -1     form; proved over the commitments to slots
       Tiered 1   how many buckets, each: form, how many limits, limits, prices (one more)
       Peaks 2    how many groups, each: floor, how many windows, a form for each
       Best 3     how many forms, each
@@ -40,6 +41,7 @@ from protocols.amounts.model import (
 
 WIDTH: Final = 8
 SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED = range(8)
+SUM_BY_SLOTS: Final = -1
 
 ItemT = TypeVar("ItemT")
 
@@ -68,7 +70,7 @@ def decode_amounts(data: bytes) -> tuple[Amount, ...]:
 def _amount(amount: Amount) -> list[int]:
     match amount:
         case Sum():
-            return [SUM, *_form(amount.form)]
+            return [SUM_BY_SLOTS if amount.by_slots else SUM, *_form(amount.form)]
         case Tiered():
             numbers = [TIERED, len(amount.buckets)]
             for bucket in amount.buckets:
@@ -128,6 +130,8 @@ class _Numbers:
     def amount(self) -> Amount:
         (kind,) = self.take()
         match kind:
+            case -1:
+                return Sum(self.form(), by_slots=True)
             case 0:
                 return Sum(self.form())
             case 1:

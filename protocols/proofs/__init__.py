@@ -26,6 +26,7 @@ from protocols.proofs.compare import (
 from protocols.proofs.context import StatementContext
 from protocols.proofs.errors import FalseStatement, Malformed, ProofError, ProofRefused
 from protocols.proofs.group import ORDER, Point, PointVector
+from protocols.proofs.needs import needs_slots
 from protocols.proofs.pedersen import commit, commit_many, derive_blindings
 from protocols.proofs.quantity import (
     LARGEST_USE_WH,
@@ -71,6 +72,7 @@ __all__ = [
     "largest_few",
     "maximum",
     "minimum",
+    "needs_slots",
     "open_amounts",
     "piecewise_linear",
     "positive_part",

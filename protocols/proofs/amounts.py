@@ -69,6 +69,7 @@ from protocols.proofs.excess import Excesses
 from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, Verifier
+from protocols.proofs.vector import VectorCommitment
 
 PROTOCOL: Final = "opened amounts"
 VERSION: Final = 1
@@ -272,7 +273,12 @@ def _floor(label: str, group: Group) -> Quantity:
 def _uses(
     session: Session, label: str, source: Source, forms: Sequence[SlotForm]
 ) -> list[Quantity]:
-    """Return Σ weight·use of each form, run by run: sums of points and no products of them."""
+    """Return Σ weight·use of each form, run by run: sums of points and no products of them.
+
+    Over a commitment a day there are no points of slots to add: one output for each form.
+    """
+    if isinstance(source.commitment, VectorCommitment):
+        return session.forms(label, source, [form.spread(source.size) for form in forms])
     runs = [range(first, first + count) for form in forms for first, count, _ in form.runs]
     parts = iter(session.windows(label, source, runs))
     uses = []

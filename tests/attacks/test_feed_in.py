@@ -19,7 +19,7 @@ from applets.billing.messages import BillAnswer, Proved
 from applets.common.evidence import AnswerRefused
 from hub.certifier import Certifier
 from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, SlotState
-from protocols.proofs import SlotOpening, commit_many, open_amounts
+from protocols.proofs import open_amounts
 from tariffs import Register, TariffError
 from tariffs.signing import sign_tariff
 from tests.support.two_registers import (
@@ -92,13 +92,11 @@ def swapped_parts() -> BillAnswer:
 def inflated() -> BillAnswer:
     """Twice as much was fed in, says a proof over commitments that fit; the days' do not."""
     certified = HOME.certified[Register.EXPORT]
-    opening = Certifier(series(HOME.meter, HOME.zone, Register.EXPORT), KEYS).opening(certified)
-    assert isinstance(opening, SlotOpening)
+    certifier = Certifier(series(HOME.meter, HOME.zone, Register.EXPORT), KEYS)
+    opening = certifier.opening(certified, needs_slots=False)
     more = replace(opening, uses=tuple(2 * wh for wh in opening.uses))
-    source = replace(
-        CertifiedPeriod(tuple(one.day for one in certified)).source(more),
-        commitment=commit_many(more.uses, more.blindings),
-    )
+    days = CertifiedPeriod(tuple(one.day for one in certified))
+    source = days.source(more, needs_slots=False)
     plan = HOME.plan(BOTH)
     values, proof = open_amounts(
         HOME.context(BOTH, Register.EXPORT), source, plan.amounts(Register.EXPORT), bytes(32)

@@ -15,12 +15,13 @@ from applets.settlement.statement import check_settlement
 from hub.certifier import Certifier, CertifierKeys
 from hub.readings import Reading
 from protocols.amounts import SlotForm, Sum
-from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, Series
-from protocols.proofs import ORDER, Source, StatementContext, open_amounts
+from protocols.metrology import CertifiedDay, DayContent, Period, Series
+from protocols.proofs import ORDER, Prover, Quantity, Source, StatementContext, open_amounts
+from protocols.proofs.amounts import PROTOCOL, VERSION, state_amounts
 from protocols.proofs.group import decode_scalar
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
-from tests.support.sums import forge_sum
+from tests.support.statements import stated
 
 DAYS = Period(date(2025, 3, 1), date(2025, 3, 28))
 NEXT = Period(date(2025, 3, 2), date(2025, 3, 29))
@@ -67,28 +68,56 @@ def answer(
         series.meter, series.register, begin, end, 15, prices.digest, recipient, "settlement", nonce
     )
     amount = Sum(SlotForm.of_each([factor * one for one in prices.weights(starts, SLOT)]))
-    source = CertifiedPeriod(tuple(one.day for one in certified)).source(
-        certifier.opening(certified)
-    )
+    source, days = stated(certifier, certified, [amount])
     proof = forge(context, source, amount) if forge else None
     return SettlementAnswer(
         About(series.meter, begin, end, nonce),
         proof or open_amounts(context, source, [amount], bytes(32))[1],
         prices.digest,
-        tuple(one.day.encode() for one in certified),
+        days,
     )
 
 
 QUESTION = SettlementQuestion(About(b"meter", *DAYS.bounds(ZONE), bytes(16)), b"signed")
 HONEST = answer()
-VALUE, OPENING = decode_scalar(HONEST.proof[:32]), decode_scalar(HONEST.proof[32:64])
+NUMBERS = slice(33, 97)
+"""Where in a proof the value and its blinding are: after the commitment to the value."""
+VALUE = decode_scalar(HONEST.proof[NUMBERS][:32])
 
 
-def says(value: int = VALUE, opening: int = OPENING) -> SettlementAnswer:
+class Liar(Prover):
+    """Opens other numbers than it has committed to, and proves the rest of it rightly."""
+
+    value, blinding = 0, 0
+
+    def open(self, label: str, quantity: Quantity) -> int:
+        value, blinding = quantity.opened()
+        self._say(label, quantity)
+        self._channel.send_scalar("value", told := self.value or value)
+        self._channel.send_scalar("blinding", (blinding + self.blinding) % ORDER)
+        return told
+
+
+def says(value: int = VALUE, blinding: int = 0) -> SettlementAnswer:
     """An answer with other numbers, rightly bound to its context."""
 
     def forge(context: StatementContext, source: Source, amount: Sum) -> bytes:
-        return forge_sum(context, source, amount, value, opening)
+        liar = Liar(context.transcript(PROTOCOL, VERSION), bytes(32))
+        liar.value, liar.blinding = value, blinding
+        state_amounts(liar, source, [amount])
+        return liar.finish()
+
+    return answer(forge=forge)
+
+
+def other_uses() -> SettlementAnswer:
+    """Half the use, says a proof that is right but for the days' commitments."""
+
+    def forge(context: StatementContext, source: Source, amount: Sum) -> bytes:
+        known = source.opening
+        assert known is not None
+        less = replace(known, uses=tuple(wh // 2 for wh in known.uses))
+        return open_amounts(context, replace(source, opening=less), [amount], bytes(32))[1]
 
     return answer(forge=forge)
 
@@ -106,8 +135,9 @@ def reissued(lie: SettlementAnswer) -> SettlementAnswer:
 
 def other_commitment() -> SettlementAnswer:
     first, *rest = (CertifiedDay.decode(day) for day in HONEST.days)
-    points = type(first.content.commitments)(reversed(list(first.content.commitments)))
-    forged = CertifiedDay.sign(replace(first.content, commitments=points), FORGER.signing_key)
+    content = first.content
+    assert isinstance(content, DayContent)
+    forged = CertifiedDay.sign(replace(content, vector=content.start), FORGER.signing_key)
     return replace(HONEST, days=(forged.encode(), *(day.encode() for day in rest)))
 
 
@@ -124,12 +154,13 @@ LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
     "weights doubled": (lambda: answer(factor=2), "proof"),
     "a lower value": (lambda: says(VALUE - 1), "proof"),
     "a value of the other sign": (lambda: says(-VALUE % ORDER), "proof"),
-    "an opening off by one": (lambda: says(opening=(OPENING + 1) % ORDER), "proof"),
+    "an opening off by one": (lambda: says(blinding=1), "proof"),
+    "other uses than the certified ones": (other_uses, "proof"),
     "an opening beyond the order": (
-        lambda: replace(HONEST, proof=HONEST.proof[:32] + b"\xff" * 32 + HONEST.proof[64:]),
+        lambda: replace(HONEST, proof=HONEST.proof[:65] + b"\xff" * 32 + HONEST.proof[97:]),
         "proof",
     ),
-    "a proof that is bound to nothing": (lambda: replace(HONEST, proof=HONEST.proof[:64]), "proof"),
+    "a value and no proof": (lambda: replace(HONEST, proof=HONEST.proof[:97]), "proof"),
     "a day less": (lambda: replace(HONEST, days=HONEST.days[1:]), "chain"),
     "a day twice": (lambda: replace(HONEST, days=HONEST.days[:1] + HONEST.days[:-1]), "chain"),
     "days in another order": (lambda: replace(HONEST, days=HONEST.days[::-1]), "chain"),

@@ -18,11 +18,12 @@ from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
-from protocols.metrology import ACTIVE_ENERGY_IMPORT, CertifiedPeriod, Period, Series
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
 from protocols.proofs import StatementContext, open_amounts
 from tariffs import Register, Tariff, compute_bill
 from tariffs.source import load_toml
 from tests.support.shared import LONDON, require_shared
+from tests.support.statements import stated
 
 SERIES = Series(b"LCL", bytes.fromhex("0100010800ff"), "Europe/London", 30)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -95,11 +96,10 @@ def answered(tariff: Tariff, month: Month) -> BillAnswer:
     context = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 30, tariff.digest, RECIPIENT, PURPOSE, NONCE
     )
-    opening = Certifier(SERIES, KEYS).opening(month.certified)
-    source = CertifiedPeriod(tuple(one.day for one in month.certified)).source(opening)
-    values, proof = open_amounts(context, source, plan.amounts(Register.IMPORT), bytes(32))
+    amounts = plan.amounts(Register.IMPORT)
+    source, days = stated(Certifier(SERIES, KEYS), month.certified, amounts)
+    values, proof = open_amounts(context, source, amounts, bytes(32))
     total = Decimal(plan.bill(values).total)
-    days = tuple(one.day.encode() for one in month.certified)
     return BillAnswer(
         SERIES.meter, begin, end, NONCE, total, tariff.digest, Proved(proof, days)
     )  # fmt: skip

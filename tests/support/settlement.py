@@ -9,12 +9,12 @@ from applets.settlement.messages import SettlementAnswer, SettlementQuestion
 from applets.settlement.statement import PURPOSE, RECIPIENT, SettledPeriod, check_settlement
 from hub.certifier import Certifier
 from protocols.amounts import SlotForm, Sum
-from protocols.metrology import CertifiedPeriod
 from protocols.proofs import StatementContext, open_amounts
 from tariffs import PriceIndex
 from tariffs.index_source import IndexShape, read_index
 from tests.support.homes import KEYS, SLOT, Home, series_of
 from tests.support.price_files import price_file
+from tests.support.statements import stated
 
 TEN_YEARS = 521 * 7 * 86_400 + 7 * 86_400
 NONCE = bytes(range(16))
@@ -42,10 +42,9 @@ def answered(home: Home, index: PriceIndex) -> SettlementAnswer:
         NONCE,
     )  # fmt: skip
     amount = Sum(SlotForm.of_each(index.weights(home.starts, SLOT)))
-    opening = Certifier(series, KEYS).opening(home.certified)
-    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
+    source, days = stated(Certifier(series, KEYS), home.certified, [amount])
     _, proof = open_amounts(context, source, [amount], bytes(32))
-    return SettlementAnswer(question_for(home).about, proof, index.digest, home.days)
+    return SettlementAnswer(question_for(home).about, proof, index.digest, days)
 
 
 def checked(home: Home, answer: SettlementAnswer, index: PriceIndex) -> SettledPeriod:

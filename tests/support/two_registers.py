@@ -17,7 +17,6 @@ from hub.readings import Reading, ReadingFlag, Readout
 from protocols.metrology import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
-    CertifiedPeriod,
     Period,
     Series,
 )
@@ -25,6 +24,7 @@ from protocols.proofs import StatementContext, open_amounts
 from tariffs import Bill, Register, Tariff, billed_registers, combine_states, compute_bill
 from tariffs.source import load_toml
 from tests.support.shared import SHARED, require_shared
+from tests.support.statements import stated
 
 SOLAR_HOME = SHARED / "data/households/ausgrid_customer12_2011-07_2012-06_30min_pv.csv.gz"
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -98,14 +98,11 @@ class Home:
     ) -> tuple[tuple[int, ...], Proved]:
         """Prove a register's amounts, perhaps over another register's days."""
         certified = self.certified[days or register]
-        opening = Certifier(series(self.meter, self.zone, days or register), KEYS).opening(
-            certified
-        )
-        source = CertifiedPeriod(tuple(one.day for one in certified)).source(opening)
-        values, proof = open_amounts(
-            self.context(tariff, register), source, self.plan(tariff).amounts(register), bytes(32)
-        )
-        return values, Proved(proof, tuple(one.day.encode() for one in certified))
+        certifier = Certifier(series(self.meter, self.zone, days or register), KEYS)
+        amounts = self.plan(tariff).amounts(register)
+        source, sent = stated(certifier, certified, amounts)
+        values, proof = open_amounts(self.context(tariff, register), source, amounts, bytes(32))
+        return values, Proved(proof, sent)
 
     def answer(self, tariff: Tariff) -> BillAnswer:
         """Return the honest answer."""

@@ -178,9 +178,8 @@ SETTLEMENT: Final = Claim(
     bundle=SettlementBundle,
     document="index",
     decode=PriceIndex.decode,
-    # Version 0.1 left none of these unbound: a stored answer is checked like a new one.
-    check=lambda question, index, bundle, period, series, _: check_settlement(
-        question, bundle.answer, index, period, series, _certifier(bundle)
+    check=lambda question, index, bundle, period, series, is_stored: check_settlement(
+        question, bundle.answer, index, period, series, _certifier(bundle), is_stored=is_stored
     ),
     unprovable="",
     content=_settlement_content,

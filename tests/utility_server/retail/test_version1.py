@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -20,7 +20,7 @@ from applets.profiling.messages import ProfilingAnswer
 from applets.settlement.version1 import SettlementAnswerVersion1
 from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
+from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, Claim
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -58,34 +58,44 @@ def with_proof(bundle: BillBundle, proof: bytes) -> BillBundle:
     return altered(bundle, drawn=replace(drawn, proof=proof))
 
 
-def test_a_bill_of_one_sum_verifies_however_it_comes() -> None:
-    for is_stored in (True, False):  # it was bound to its question
-        _, tariff, verified = BILL.verify(ONE_SUM, is_stored=is_stored)
-        assert (verified.bill.total, verified.amounts) == ("13.95", (13_147_560_000,))
-        assert (tariff.name, verified.slots, verified.days) == ("stored", 47, 2)
+def test_a_bill_of_one_sum_verifies_where_it_is_stored() -> None:
+    _, tariff, verified = BILL.verify(ONE_SUM, is_stored=True)
+    assert (verified.bill.total, verified.amounts) == ("13.95", (13_147_560_000,))
+    assert (tariff.name, verified.slots, verified.days) == ("stored", 47, 2)
     done = run_meterlet("bill", "verify", FOLDER / "bill.bundle")
     assert done.returncode == 0, done.stderr
     assert "13.95 EUR under stored" in done.stdout
 
 
-def test_a_settlement_verifies_however_it_comes() -> None:
-    _, _, settled = SETTLEMENT.verify(SETTLED)
+def test_a_settlement_verifies_where_it_is_stored() -> None:
+    _, _, settled = SETTLEMENT.verify(SETTLED, is_stored=True)
     assert (settled.value, settled.slots, settled.missing) == (6_219_508_157, 47, ())
     done = run_meterlet("bill", "verify", FOLDER / "settlement.bundle")
     assert done.returncode == 0, done.stderr
 
 
-def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored_alone() -> None:
+def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored() -> None:
     _, _, verified = BILL.verify(TWO_SUMS, is_stored=True)
     assert (verified.bill.total, verified.amounts) == ("9.80", (13_147_560_000, -4_143_680_000))
-    assert refused_by(lambda: BILL.verify(TWO_SUMS)) == "proof"
     for bundle, best in ((SCORES, "p0"), (SAMPLE, "p1")):
         _, _, profiled = PROFILE.verify(bundle, is_stored=True)
         assert (profiled.best, profiled.slots) == (best, 47)
-        assert refused_by(lambda bundle=bundle: PROFILE.verify(bundle)) == "proof"  # type: ignore[misc]
     for name in ("feed_in_bill", "scores", "sample"):
         done = run_meterlet("bill", "verify", FOLDER / f"{name}.bundle")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("claim", "bundle"),
+    [
+        (BILL, ONE_SUM), (BILL, TWO_SUMS), (SETTLEMENT, SETTLED), (PROFILE, SCORES),
+        (PROFILE, SAMPLE),
+    ],
+)  # fmt: skip
+def test_days_of_version_1_answer_no_new_question(claim: Claim[Any, Any, Any], bundle: Any) -> None:
+    with pytest.raises(VerificationFailed, match="version 1, which answers no new question"):
+        claim.verify(bundle)
+    claim.verify(bundle, is_stored=True)
 
 
 def test_answers_come_back_as_they_were() -> None:
@@ -114,7 +124,10 @@ def test_no_part_of_a_bill_of_one_sum_can_be_altered() -> None:
         proof[:8] + b"\xff" * 32 + proof[40:],
         proof[:40] + bytes(32),
     ):
-        assert refused_by(lambda f=forged: BILL.verify(with_proof(ONE_SUM, f))) == "proof"  # type: ignore[misc]
+        assert (
+            refused_by(lambda f=forged: BILL.verify(with_proof(ONE_SUM, f), is_stored=True))
+            == "proof"
+        )  # type: ignore[misc]
     for change in ({"nonce": bytes(16)}, {"meter": b"another"}, {"begin": 0}, {"end": 2**31}):
         lie = altered(ONE_SUM, **change)
         assert refused_by(lambda lie=lie: BILL.verify(lie)) == "message"  # type: ignore[misc]
@@ -158,7 +171,7 @@ def test_every_byte_of_value_and_proof_of_a_settlement_counts() -> None:
     for place in range(until):
         lie = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         with pytest.raises(VerificationFailed):
-            SETTLEMENT.verify(replace(SETTLED, answer=lie))
+            SETTLEMENT.verify(replace(SETTLED, answer=lie), is_stored=True)
 
 
 @pytest.mark.parametrize("bundle", [SCORES, SAMPLE], ids=["scores", "sample"])
