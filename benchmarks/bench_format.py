@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, partial
 
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
@@ -124,21 +124,14 @@ def seconds(work: Callable[[], object], rounds: int = 3) -> float:
 def print_month(name: str, amount: Amount) -> None:
     print(f"\na month, {name:28}{'a point a day':>16}{'a point a slot':>16}")
     both = [(answer(MONTH, amount, by_slots=way), way) for way in (False, True)]
-    rows = {
-        "bytes, days and proof": [float(one.size) for one, _ in both],
-        "proved, days included": [
-            seconds(lambda w=way: answer(MONTH, amount, by_slots=w))
-            for _, way in both  # type: ignore[misc]
-        ],
-        "verified alone": [
-            seconds(lambda o=one, w=way: check(MONTH, amount, o, 1, by_slots=w))  # type: ignore[misc]
-            for one, way in both
-        ],
-        f"verified, each of {BILLS}": [
-            seconds(lambda o=one, w=way: check(MONTH, amount, o, BILLS, by_slots=w), 1) / BILLS  # type: ignore[misc]
-            for one, way in both
-        ],
-    }
+    rows: dict[str, list[float]] = {"bytes, days and proof": [one.size for one, _ in both]}
+    for one, way in both:
+        work = partial(answer, MONTH, amount, by_slots=way)
+        rows.setdefault("proved, days included", []).append(seconds(work))
+        for count in (1, BILLS):
+            took = seconds(partial(check, MONTH, amount, one, count, by_slots=way), 3 // count or 1)
+            label = "verified alone" if count == 1 else f"verified, each of {BILLS}"
+            rows.setdefault(label, []).append(took / count)
     for label, (left, right) in rows.items():
         if label.startswith("bytes"):
             print(f"  {label:36}{left:13,.0f} B{right:14,.0f} B{right / left:8.1f} x")

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hub.applet_host.services import granted_registers
 from hub.card.entries import Privilege
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
@@ -179,7 +180,13 @@ class Installer:
             security_domain=_named(manifest.aid, DOMAIN),
             key_version=CHANNEL_KEY_VERSION,
             keys=keys,
-            feed_in_register=description.feed_in_register,
+            others=tuple(
+                sorted(
+                    register.channel.register
+                    for register in granted_registers(self.device.registers, manifest).values()
+                    if register is not self.device.main
+                )
+            ),
         )
 
     def consent(self, bundle: Bundle) -> list[Consent]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from hub.certifier.errors import OutOfOrder, ReadingsRefused
-from hub.certifier.facts import MeterFact, events_of, steps_at
+from hub.certifier.facts import MeterFact, events_of, meters_of, steps_at
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, MeterChange, slot_uses
 from hub.certifier.version1 import content_of_version_1
@@ -134,6 +134,7 @@ class Certifier:
         if ended <= before.count:
             return ()
         use = slot_uses(grid, readings, start_wh=start_wh)
+        meters_of(facts, use)  # refuses a register that starts over by itself
         steps = steps_of(len(grid), standing.step_wh, steps_at(facts, grid))
         _, signed = self._sign_slots(use, steps, standing.previous, before, ended)
         return signed

@@ -87,6 +87,17 @@ def steps_at(facts: tuple[MeterFact, ...], grid: DayGrid) -> tuple[RegisterResol
     return tuple(RegisterResolution(grid.slot_at(fact.time), fact.step_wh) for fact in changes)
 
 
+def meters_of(facts: tuple[MeterFact, ...], use: DayUse) -> list[NewMeter]:
+    """Return the day's new meters; raise `ReadingsRefused` unless its readings are of just these.
+
+    Otherwise a register that starts over would pass for one that goes on.
+    """
+    meters = [fact for fact in facts if isinstance(fact, NewMeter) and day_of(fact, use.grid)]
+    if [fact.time for fact in meters] != [change.time for change in use.changes]:
+        raise ReadingsRefused(f"{use.grid.day}: the readings and the record of new meters differ")
+    return meters
+
+
 def events_of(
     facts: tuple[MeterFact, ...],
     use: DayUse,
@@ -99,9 +110,7 @@ def events_of(
     """
     grid, day = use.grid, use.grid.day
     events: list[MeterEvent] = [*steps_at(facts, grid)]
-    meters = [fact for fact in facts if isinstance(fact, NewMeter) and day_of(fact, grid)]
-    if [fact.time for fact in meters] != [change.time for change in use.changes]:
-        raise ReadingsRefused(f"{day}: the readings and the record of new meters differ")
+    meters = meters_of(facts, use)
     for fact, change in zip(meters, use.changes, strict=True):
         slot = grid.slot_at(change.time - 1)
         events.append(MeterExchange(slot, mounted, fact.meter, *registers[change]))

@@ -47,9 +47,10 @@ class Customers:
         with writing(self.engine) as connection:
             rows = connection.execute(self._rows(enrolment.meter)).scalars().all()
             known = [self._open(enrolment.meter, row) for row in rows]
-            if any(hmac.compare_digest(one, plain) for one in known):
+            enrolled = [Enrolment.decode(one) for one in known]
+            if any(hmac.compare_digest(one.encode(), plain) for one in enrolled):
                 return enrolment
-            for one in map(Enrolment.decode, known):
+            for one in enrolled:
                 if one.applet == enrolment.applet or one.certifier != enrolment.certifier:
                     raise EnrolmentRefused(
                         f"meter {enrolment.meter.hex()} is enrolled already, with other keys"
