@@ -75,6 +75,7 @@ COMPONENTS: Final = (
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
+LONGEST_METER_ID: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 RESIDENT: Final = b"resident/"
@@ -317,6 +318,27 @@ class Device:
                     register.channel, [readout.readings[code] for readout in readouts]
                 )
         return len(readouts)
+
+    @property
+    def mounted_meter(self) -> bytes:
+        """The id of the meter that counts now; the hub stays named for its first one."""
+        return self.main.mounted_meter
+
+    def exchange_meter(
+        self, time: int, meter: bytes, registers: Mapping[bytes, tuple[int, int]]
+    ) -> None:
+        """Record that another meter counts from `time` on, all of it or nothing.
+
+        `registers` has for each register what the old meter showed last and the new one first, in
+        watt-hours. Raises `ReadingRefused` or `FactRefused` as `MeteredRegister.exchange_meter`.
+        """
+        if registers.keys() != self.registers.keys():
+            raise ReadingRefused("an exchange has not the registers that the hub is for")
+        if not 1 <= len(meter) <= LONGEST_METER_ID:
+            raise ReadingRefused(f"a meter's identification has 1 to {LONGEST_METER_ID} bytes")
+        with self.database.transaction():
+            for code, register in self.registers.items():
+                register.exchange_meter(time, meter, *registers[code])
 
     def certify(self, progress: Callable[[date], None] | None = None) -> int:
         """Certify every day that is over, of each register; return how many days got new ones.
