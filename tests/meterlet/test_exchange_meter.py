@@ -57,10 +57,10 @@ def test_a_hub_goes_on_with_another_meter(tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "certified already" in again.stderr
     for wrong in ("5", "5:", "x:1", "1-0:2.8.0*255=5:0", "-1:0"):
-        done = run(
+        refused = run(
             "hub", "exchange-meter", "--hub", folder, "--at", "2025-03-09T12:00:00", "--meter",
             "0b", "--register", wrong,
         )  # fmt: skip
-        assert done.exit_code in (1, 2), wrong
+        assert refused.exit_code in (1, 2), wrong
     with Device.open(folder) as device:
         assert device.mounted_meter.hex() == new
