@@ -8,7 +8,8 @@ is for whoever decodes it.
 
 Of the slots that were signed when they ended there are the signatures, 64 bytes each, a row for all
 that were signed at once. What was signed follows from the day's readings; the row has the digest of
-its last slot, so that readings which have become others are noticed. Nothing of it is secret.
+its last slot, so that readings which have become others are noticed. Nothing of it is secret. What
+happened to the meter waits here, sealed like the days' uses, until it is signed with its day.
 """
 
 import sqlite3
@@ -25,6 +26,7 @@ from hub.vault.database import Component, Database
 from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
 _LABEL: Final = b"meterlet day 1"
+_FACT_LABEL: Final = b"meterlet meter fact 1"
 SIGNATURE_SIZE: Final = 64
 
 DAYS_COMPONENT: Final = Component(
@@ -61,8 +63,10 @@ DAYS_COMPONENT: Final = Component(
             meter BLOB NOT NULL,
             register BLOB NOT NULL,
             time INTEGER NOT NULL,
-            encoded BLOB NOT NULL,
-            PRIMARY KEY (meter, register, time, encoded)
+            place INTEGER NOT NULL,
+            nonce BLOB NOT NULL,
+            sealed BLOB NOT NULL,
+            PRIMARY KEY (meter, register, time, place)
         ) STRICT;
         CREATE TRIGGER slots_are_never_changed BEFORE UPDATE ON signed_slots
         BEGIN SELECT RAISE(ABORT, 'certified slots are append-only'); END;
@@ -151,22 +155,35 @@ class DayJournal:
 
     def append_fact(self, time: int, encoded: bytes) -> None:
         """Add what happened to the meter; raise `DayAlreadyJournalled` if it is there already."""
-        try:
-            with self.database.transaction() as connection:
-                connection.execute(
-                    "INSERT INTO meter_fact VALUES (?, ?, ?, ?)", (*self._key, time, encoded)
-                )
-        except sqlite3.IntegrityError:
-            raise DayAlreadyJournalled("this is recorded of the meter already") from None
+        with self.database.transaction() as connection:
+            there = [fact for _, fact in self.facts(time, time)]
+            if encoded in there:
+                raise DayAlreadyJournalled("this is recorded of the meter already")
+            nonce, place = self.randomness(NONCE_SIZE), len(there)
+            sealed = AESGCM(self.key).encrypt(nonce, encoded, self._fact_label(time, place))
+            connection.execute(
+                "INSERT INTO meter_fact VALUES (?, ?, ?, ?, ?, ?)",
+                (*self._key, time, place, nonce, sealed),
+            )
 
     def facts(self, begin: int, end: int) -> list[tuple[int, bytes]]:
-        """Return what happened to the meter in [begin, end], in order."""
+        """Return what happened to the meter in [begin, end], in order.
+
+        Raises `VaultTampered` where that is not what was stored.
+        """
         rows = self.database.connection.execute(
-            "SELECT time, encoded FROM meter_fact WHERE meter = ? AND register = ?"
-            " AND time BETWEEN ? AND ? ORDER BY time, encoded",
+            "SELECT time, place, nonce, sealed FROM meter_fact WHERE meter = ? AND register = ?"
+            " AND time BETWEEN ? AND ? ORDER BY time, place",
             (*self._key, begin, end),
         )
-        return [(int(time), bytes(encoded)) for time, encoded in rows]
+        found = []
+        for time, place, nonce, sealed in rows:
+            try:
+                fact = AESGCM(self.key).decrypt(nonce, sealed, self._fact_label(time, place))
+            except (InvalidTag, ValueError):
+                raise VaultTampered("what is recorded of the meter was changed") from None
+            found.append((int(time), fact))
+        return found
 
     def latest(self) -> JournalledDay | None:
         """Return the day with the highest counter, or None."""
@@ -224,3 +241,8 @@ class DayJournal:
     def _label(self, day: str) -> bytes:
         meter, register = self._key
         return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))
+
+    def _fact_label(self, time: int, place: int) -> bytes:
+        meter, register = self._key
+        said = time.to_bytes(8, "big", signed=True) + place.to_bytes(2, "big")
+        return b"".join((_FACT_LABEL, bytes([len(meter)]), meter, register, said))

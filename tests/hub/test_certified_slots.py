@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hub.certifier import (
     Certification,
@@ -22,7 +24,7 @@ from hub.certifier import (
 from hub.metering import FactRefused, ForeignDays, MeteredRegister, PeriodIncomplete
 from hub.readings import Reading, ReadingFlag
 from hub.vault.database import Database
-from hub.vault.days import DAYS_COMPONENT, DayJournal
+from hub.vault.days import DAYS_COMPONENT, DayAlreadyJournalled, DayJournal
 from hub.vault.vault import VAULT_COMPONENT, Channel, ReadingRefused, Vault, VaultTampered
 from protocols.amounts import SlotForm, Sum
 from protocols.metrology import (
@@ -31,6 +33,7 @@ from protocols.metrology import (
     DayContent,
     DayGrid,
     FirstDayOfCustody,
+    MeterEvent,
     MeterExchange,
     Period,
     RegisterResolution,
@@ -77,6 +80,9 @@ def readings(begin: int = BEGIN, end: int = END, start_wh: int = 1000) -> list[R
         late = 20 if place % 7 == 3 else 0
         made.append(Reading(time + late, register))
     return made
+
+
+FIRST_DAY = CERTIFIER.certify(PERIOD.first, readings(), None)
 
 
 def days_of(meter: MeteredRegister, period: Period = PERIOD) -> list[CertifiedDay]:
@@ -336,3 +342,42 @@ def test_coarse_slots_are_marked_and_a_custody_begins_with_a_day(meter: MeteredR
         meter.record(NewStep(grids[0].begin + 900 * 20, 1))
     days = [CERTIFIER.with_slots(one) for one in meter.certifications(PERIOD)]
     verify_days(days, PERIOD, SERIES, KEYS.public_key)
+
+
+def test_what_is_recorded_of_a_meter_is_sealed_and_added_to_only(meter: MeteredRegister) -> None:
+    begin = PERIOD.grids(ZONE, 15)[1].begin
+    meter.record(NewStep(begin, 1000))
+    meter.record(NewCustody(begin, bytes(16)))
+    with pytest.raises(DayAlreadyJournalled):
+        meter.record(NewStep(begin, 1000))
+    assert len(meter.facts(DayGrid(date(2025, 3, 30), ZONE, 15))) == 2
+    connection = meter.journal.database.connection
+    assert b"custody" not in b"".join(row[5] for row in connection.execute(
+        "SELECT * FROM meter_fact"))  # fmt: skip
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("DELETE FROM meter_fact")
+    connection.execute("DROP TRIGGER fact_is_never_changed")
+    connection.execute("UPDATE meter_fact SET time = time + 900 WHERE place = 0")
+    with pytest.raises(VaultTampered, match="recorded of the meter was changed"):
+        meter.facts(DayGrid(date(2025, 3, 30), ZONE, 15))
+
+
+@given(
+    st.lists(st.sampled_from(SlotState), min_size=96, max_size=96),
+    st.dictionaries(st.integers(0, 95), st.integers(1, 10**6), max_size=4),
+    st.binary(min_size=16, max_size=16) | st.none(),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_day_is_reproduced_from_its_bytes(
+    states: list[SlotState], steps: dict[int, int], custody: bytes | None
+) -> None:
+    content = FIRST_DAY.day.content
+    assert isinstance(content, DayContent)
+    events: list[MeterEvent] = [RegisterResolution(*step) for step in steps.items()]
+    events += [] if custody is None else [FirstDayOfCustody(custody)]
+    events.sort(key=lambda event: (event.slot, event.kind))
+    one = replace(content, states=tuple(states), events=tuple(events))
+    data = one.encode()
+    assert DayContent.decode(data) == one
+    assert DayContent.decode(data).encode() == data
+    assert len(one.steps) == 96
