@@ -32,7 +32,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> BillBundle:
 
 def written(bundle: BillBundle) -> bytes:
     """Return the bundle as a forger writes it, whatever its members are."""
-    members = {name: value for name, value in asdict(bundle).items() if value is not None}
+    members = asdict(bundle)
+    codes = members["main"], *_ = (members.pop("register"), *members.pop("others"))
+    terms = {"slot_minutes": members.pop("slot_minutes")}
+    members["registers"] = {code.hex(): terms for code in codes}
     return cbor2.dumps({"format": bundle.form, **members}, canonical=True)
 
 
@@ -106,10 +109,11 @@ def test_no_part_of_the_proof_can_be_altered(bundle: BillBundle) -> None:
     assert answer.drawn is not None
     proof = answer.drawn.proof
     for forged in (
-        bytes(32) + proof[32:],  # the value
-        proof[:32] + bytes(32) + proof[64:],  # the blinding
-        proof[:64] + bytes(32),  # the binding
-        proof[:64],
+        proof[:1] + bytes(31) + b"\1" + proof[33:],  # the commitment to the value
+        proof[:33] + bytes(32) + proof[65:],  # the value
+        proof[:65] + bytes(32) + proof[97:],  # the blinding
+        proof[:-32] + bytes(32),  # the end of the proof that it is the sum
+        proof[:97],
         proof + b"\0",
     ):
         told = replace(answer, drawn=replace(answer.drawn, proof=forged))
