@@ -61,6 +61,8 @@ from protocols.proofs.vector import (
 class _VectorForms:
     """The forms of the uses of one month, and the commitments to what they come to."""
 
+    label: str
+    """Of the first of them, which names them all where they do not hold."""
     commitment: VectorCommitment
     opening: SlotOpening | VectorOpening | None
     forms: list[tuple[int, ...]] = field(default_factory=list)
@@ -106,7 +108,7 @@ class Session(ABC):
             parts = [tuple(form[slots]) for form in forms]
             sums = [self._vector_form(label, part, form) for form in parts]
             key = repr(commitment.parts).encode() + commitment.points.encode()
-            gathered = self._vectors.setdefault(key, _VectorForms(commitment, part.opening))
+            gathered = self._vectors.setdefault(key, _VectorForms(label, commitment, part.opening))
             gathered.forms += parts
             gathered.outputs += sums
             totals = [a + b for a, b in zip(totals, sums, strict=True)] if totals else sums
@@ -384,7 +386,7 @@ class Verifier(Session):
         for one in self._vectors.values():
             points = [output.point for output in one.outputs]
             self._checks.append(
-                receive_forms(self._channel, "the sums", one.commitment, one.forms, points)
+                receive_forms(self._channel, one.label, one.commitment, one.forms, points)
             )
         self._checks += receive_gathered(self._channel, self._ranges)
         self._channel.finish(accept_unbound=accept_unbound)
