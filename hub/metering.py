@@ -208,10 +208,15 @@ class MeteredRegister:
     def statement_days(self, period: Period) -> list[Certification]:
         """Return all days of a period in version 2, over which statements are proved.
 
-        Raises `PeriodIncomplete` where one is not certified, `ForeignDays` where one of version 1
-        is not this certifier's.
+        Raises `PeriodIncomplete` where one is not certified, and as `in_version_2`.
         """
-        days = self.certifications(period)
+        return self.in_version_2(self.certifications(period))
+
+    def in_version_2(self, days: Sequence[Certification]) -> list[Certification]:
+        """Return days with those of version 1 stated again, which takes 7 ms each.
+
+        Raises `ForeignDays` where one of version 1 is not this certifier's.
+        """
         try:
             return [self.certifier.restate(day) for day in days]
         except (MetrologyError, CertifierError) as error:

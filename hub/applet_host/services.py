@@ -120,7 +120,8 @@ class HubStatements:
         )
         self._permit(request)
         by_slots = needs_slots(described)
-        period, opening = meter.opened(days, needs_slots=by_slots)
+        # Once the guard has agreed: a refused question costs no work of the certifier.
+        period, opening = meter.opened(meter.in_version_2(days), needs_slots=by_slots)
         source = period.source(opening, needs_slots=by_slots)
         try:
             values, proof = open_amounts(about, source, described, self.randomness(SEED_SIZE))
@@ -139,7 +140,7 @@ class HubStatements:
         if len(nonce) not in NONCE_SIZES:
             raise Refused(Refusal.MALFORMED)
         try:
-            days = meter.statement_days(period)
+            days = meter.certifications(period)
         except PeriodIncomplete:
             raise Refused(Refusal.INCOMPLETE) from None
         series = meter.certifier.series

@@ -33,7 +33,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> BillBundle:
 def written(bundle: BillBundle) -> bytes:
     """Return the bundle as a forger writes it, whatever its members are."""
     members = asdict(bundle)
-    codes = members["main"], *_ = (members.pop("register"), *members.pop("others"))
+    codes = [members.pop("register"), *members.pop("others")]
+    members["main"] = codes[0]
     terms = {"slot_minutes": members.pop("slot_minutes")}
     members["registers"] = {code.hex(): terms for code in codes}
     return cbor2.dumps({"format": bundle.form, **members}, canonical=True)
