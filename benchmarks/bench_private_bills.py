@@ -4,11 +4,12 @@
     pytest benchmarks/bench_private_bills.py --benchmark-only    each with its distribution
     python benchmarks/bench_private_bills.py                     a table, one core, processor time
 
-Each bill is what the billing applet plans and the hub proves from certified days (scheme `slots`):
-one rounded total. It is verified as the utility does, signatures and chain of the days apart. A
-second table shows what the rounding costs: the same time-of-use total told to the cent and told
-exactly, in both schemes, also in batches of 100 and with all that the utility checks of a bill.
-The naive way (`bit by bit`)
+Each bill is what the billing applet plans and the hub proves from certified days: one rounded
+total, over the commitments to their slots where it compares them, else over one commitment a day.
+It is verified as the utility does, signatures and chain of the days apart. A second table shows
+what the rounding costs: the same time-of-use total told to the cent and told exactly, in both
+schemes, also in batches of 100 and with all that the utility checks of a bill. The naive way
+(`bit by bit`)
 is the same statement over the same library with a proof for each bit of each range (Cramer,
 Damgård and Schoenmakers) instead of one Bulletproof for all of them; for limits of power (`slot by
 slot`) the one choice and the two ranges for each slot that `compare.positive_part` takes.
@@ -35,7 +36,7 @@ from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
 from protocols.amounts import Excess, Total
-from protocols.metrology import CertifiedPeriod, CommitmentScheme, Period, Series
+from protocols.metrology import CommitmentScheme, Period, Series
 from protocols.proofs import (
     NumbersContext,
     Quantity,
@@ -53,6 +54,7 @@ from protocols.proofs import (
 from tariffs import Tariff
 from tariffs.rounding import format_decimal
 from tariffs.source import load_toml
+from tests.support.statements import sent
 
 ZONE = "Europe/Berlin"
 SERIES = Series(b"bench", bytes.fromhex("0100010800ff"), ZONE, 15)
@@ -205,9 +207,12 @@ def case(name: str, scheme: CommitmentScheme = CommitmentScheme.SLOTS) -> Case:
         PURPOSE,
         bytes(16),
     )
-    period = CertifiedPeriod(tuple(one.day for one in days))
-    opening = Certifier(SERIES, KEYS).opening(days)
-    return Case(total, context, period.source(opening), period.source())
+    certifier = Certifier(SERIES, KEYS)
+    by_slots = scheme is CommitmentScheme.SLOTS
+    period = sent(certifier, days, by_slots=by_slots)
+    opening = certifier.opening(days, needs_slots=by_slots)
+    known, hidden = (period.source(one, needs_slots=by_slots) for one in (opening, None))
+    return Case(total, context, known, hidden)
 
 
 def prove(one: Case) -> bytes:

@@ -43,6 +43,8 @@ MOST_MEMORY: Final = 80 << 20
 _MICROSECOND: Final = MILLISECOND_FUEL // 1_000
 DAY_FUEL: Final = MILLISECOND_FUEL
 """A certified day, opened and decoded: a point for each slot."""
+RESTATED_FUEL: Final = 15 * MILLISECOND_FUEL
+"""A certified day of version 1, stated again in version 2."""
 FOUND_FUEL: Final = MILLISECOND_FUEL // 2
 """To find an answer, or a refusal, that was given before."""
 ROUNDING_FUEL: Final = 8 * MILLISECOND_FUEL

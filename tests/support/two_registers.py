@@ -16,7 +16,6 @@ from hub.readings import Reading, ReadingFlag, Readout
 from protocols.metrology import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
-    CertifiedPeriod,
     Period,
     Series,
 )
@@ -24,6 +23,7 @@ from protocols.proofs import NumbersContext, Source, open_numbers
 from tariffs import Bill, Register, Tariff, billed_registers, combine_states, compute_bill
 from tariffs.source import load_toml
 from tests.support.shared import SHARED, require_shared
+from tests.support.statements import stated_numbers
 
 SOLAR_HOME = SHARED / "data/households/ausgrid_customer12_2011-07_2012-06_30min_pv.csv.gz"
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -92,25 +92,29 @@ class Home:
             tariff.digest, RECIPIENT, PURPOSE, NONCE,
         )  # fmt: skip
 
-    def source(self, register: Register) -> Source:
-        """Return a register's certified uses, with their openings."""
-        certified = self.certified[register]
-        opening = Certifier(series(self.meter, self.zone, register), KEYS).opening(certified)
-        return CertifiedPeriod(tuple(one.day for one in certified)).source(opening)
+    def _stated(self, tariff: Tariff, register: Register) -> tuple[Source, tuple[bytes, ...]]:
+        plan = self.plan(tariff)
+        certifier = Certifier(series(self.meter, self.zone, register), KEYS)
+        place = list(plan.registers).index(register) if register in plan.registers else 0
+        return stated_numbers(certifier, self.certified[register], [plan.total], place)
 
-    def days(self, register: Register) -> tuple[bytes, ...]:
-        return tuple(one.day.encode() for one in self.certified[register])
+    def source(self, tariff: Tariff, register: Register) -> Source:
+        """Return a register's certified uses, with their openings, as the tariff needs them."""
+        return self._stated(tariff, register)[0]
+
+    def days(self, tariff: Tariff, register: Register) -> tuple[bytes, ...]:
+        return self._stated(tariff, register)[1]
 
     def prove(self, tariff: Tariff, sources: Mapping[Register, Source] | None = None) -> BillAnswer:
         """Return the answer over these sources, or the honest ones."""
         plan = self.plan(tariff)
-        known = sources or {register: self.source(register) for register in plan.registers}
+        known = sources or {one: self.source(tariff, one) for one in plan.registers}
         (number,), proof = open_numbers(
             self.context(tariff, plan.registers), list(known.values()), [plan.total], bytes(32)
         )
         return BillAnswer(
             self.meter, *self.bounds, NONCE, plan.amount_of(number), tariff.digest, proof,
-            {REGISTERS[register]: self.days(register) for register in plan.registers},
+            {REGISTERS[register]: self.days(tariff, register) for register in plan.registers},
         )  # fmt: skip
 
     def answer(self, tariff: Tariff) -> BillAnswer:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -20,7 +20,7 @@ from applets.profiling.version1 import ProfilingAnswerVersion1
 from applets.settlement.version1 import SettlementAnswerVersion1
 from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
+from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, Claim
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -78,7 +78,7 @@ def test_a_settlement_verifies_however_it_comes() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored_alone() -> None:
+def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored() -> None:
     _, _, verified = BILL.verify(TWO_SUMS, is_stored=True)
     assert verified.exact is not None
     amounts = [item.amount_exact // 10**6 for item in verified.exact.items]
@@ -92,6 +92,19 @@ def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored_
     for name in ("feed_in_bill", "scores", "sample"):
         done = run_meterlet("bill", "verify", FOLDER / f"{name}.bundle")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("claim", "bundle"),
+    [
+        (BILL, ONE_SUM), (BILL, TWO_SUMS), (SETTLEMENT, SETTLED), (PROFILE, SCORES),
+        (PROFILE, SAMPLE),
+    ],
+)  # fmt: skip
+def test_days_of_version_1_answer_no_new_question(claim: Claim[Any, Any, Any], bundle: Any) -> None:
+    with pytest.raises(VerificationFailed, match="version 1, which answers no new question"):
+        claim.verify(bundle)
+    claim.verify(bundle, is_stored=True)
 
 
 def test_answers_come_back_as_they_were() -> None:
