@@ -31,8 +31,8 @@ from protocols.amounts import (
     Tiered,
     encode_amounts,
 )
-from protocols.metrology import CertifiedPeriod
 from protocols.proofs import StatementContext, open_amounts
+from tests.support.statements import stated
 
 SLOTS: Final = 2_976
 
@@ -97,8 +97,7 @@ def prove(amounts: list[Amount]) -> None:
     about = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 15, bytes(32), "supplier", "billing", bytes(16)
     )
-    opening = Certifier(SERIES, KEYS).opening(days)
-    source = CertifiedPeriod(tuple(one.day for one in days)).source(opening)
+    source, _ = stated(Certifier(SERIES, KEYS), days, amounts)
     open_amounts(about, source, amounts, SEED)
 
 

@@ -512,9 +512,7 @@ class Device:
         with self.database.transaction():
             self.certify()
             # The day that is not over is of the new key, its slots that are signed of the old one.
-            latest = {
-                register.signed_up_to() for register in self.registers.values()
-            }
+            latest = {register.signed_up_to() for register in self.registers.values()}
             if len(latest) > 1:
                 raise DeviceError(
                     "the registers are certified up to different days; a new key would leave"

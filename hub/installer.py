@@ -209,6 +209,7 @@ class Installer:
 
     def _enrolment(self, applet: bytes, version: int, keys: StaticKeys) -> Enrolment:
         description, certifier = self.device.description, self.device.main.certifier.keys
+        manifest = self.bundle(applet).manifest
         return Enrolment(
             meter=description.meter,
             register=description.register,

@@ -81,6 +81,7 @@ __all__ = [
     "open_numbers",
     "piecewise_linear",
     "positive_part",
+    "registers_by_slots",
     "require_at_most",
     "require_largest",
     "rounded",

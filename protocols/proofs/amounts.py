@@ -66,7 +66,6 @@ from protocols.proofs.errors import FalseStatement, ProofRefused
 from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Prover, Session, Verifier
-from protocols.proofs.vector import VectorCommitment
 
 PROTOCOL: Final = "opened amounts"
 VERSION: Final = 1

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from applets.billing.messages import BillAnswer
 from applets.common.evidence import AnswerRefused
 from protocols.metrology import CertifiedDay, Period, SlotState
-from protocols.proofs import Source
+from protocols.proofs import Source, VectorOpening
 from tariffs import Register, TariffError
 from tariffs.signing import sign_tariff
 from tests.support.two_registers import (
@@ -92,11 +92,11 @@ def swapped_days() -> BillAnswer:
 
 def inflated() -> BillAnswer:
     """Twice as much was fed in, says a proof over commitments that fit; the days' do not."""
-    honest = HOME.source(BOTH, Register.EXPORT)
+    honest = HOME.source(Register.EXPORT)
     assert isinstance(honest.opening, VectorOpening)
     more = replace(honest.opening, uses=tuple(2 * wh for wh in honest.opening.uses))
     source = replace(honest, opening=more)
-    lie = proved({Register.IMPORT: HOME.source(BOTH, Register.IMPORT), Register.EXPORT: source})
+    lie = proved({Register.IMPORT: HOME.source(Register.IMPORT), Register.EXPORT: source})
     assert lie.total < HONEST.total
     return lie
 

@@ -2,6 +2,7 @@
 """What version 0.1 made, which nothing of ours makes any more: openings of one sum, days."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from hub.certifier import Certification, Certifier, slot_uses
 from hub.certifier.version1 import content_of_version_1
@@ -43,7 +44,7 @@ def certify_version_1(
         use = slot_uses(grid, near, start_wh=done[-1].use.end_wh if done else None)
         previous = done[-1].day.digest if done else NO_DAY
         content = content_of_version_1(
-            series, use, len(done) + 1, previous, certifier._derive, scheme
+            series, use, len(done) + 1, previous, partial(certifier._derive, grid.day), scheme
         )
         day = CertifiedDay.sign(content, certifier.keys.signing_key)
         done.append(Certification(day, use))
