@@ -305,7 +305,7 @@ class HubStatements:
         case = StatementCase(
             question,
             cost_of_numbers(
-                described, len(amounts), asked.slots, asked.days * len(meters), self._releases
+                described, len(amounts), asked.slots, asked.days, self._releases, len(meters)
             ),
             self._request(asked, parameters, [Number(kind, (outline,), 0) for kind in kinds]),
             lambda: self._request(

@@ -165,9 +165,9 @@ class Certifier:
 
         It is for new questions, which are answered over version 2 alone, and has the place in the
         chain that the old one has. The key in force now signs it. Its slots are in its chain of
-        slots, but were not signed when they ended. Raises `DayRefused` unless this certifier's key has signed the day, and
-        `ReadingsRefused` if the uses are not those that it commits to: so nothing that the hub
-        stores can change what was certified.
+        slots, but were not signed when they ended. Raises `DayRefused` unless this certifier's
+        key has signed the day, and `ReadingsRefused` if the uses are not those that it commits
+        to: so nothing that the hub stores can change what was certified.
         """
         content, use = old.day.content, old.use
         if not isinstance(content, DayContentVersion1):

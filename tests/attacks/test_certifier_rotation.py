@@ -119,7 +119,7 @@ def test_openings_fit_the_commitments_of_every_keys_days(rotated: Path) -> None:
         whole = device.main.certifier.opening(done, needs_slots=False)
         assert isinstance(whole, VectorOpening)
         for one, blinding in zip(done, whole.blindings, strict=True):
-            part = VectorPart.of_day(one.day.day, len(one.use.grid))
+            part = VectorPart.of_day(one.day.day.day, len(one.use.grid))
             assert isinstance(one.day.content, DayContent)
             assert one.day.content.vector == commit_vector(part, one.use.uses, blinding)
 

@@ -27,7 +27,9 @@ from protocols.amounts import (
 )
 from protocols.proofs import (
     ORDER,
+    Point,
     StatementContext,
+    VectorOpening,
     commit,
     open_amounts,
 )

@@ -266,8 +266,9 @@ class Limiting:
 def bill_of(certified: tuple[CertifiedDay, ...], estimated: int = 0) -> Any:
     """As much of a verified bill as limits look at."""
     begin, end = WEEK.bounds(SERIES.zone)
-    bill = SimpleNamespace(begin=begin, end=end)
-    return SimpleNamespace(bill=bill, estimated=estimated, slots=672, certified=certified)
+    return SimpleNamespace(
+        begin=begin, end=end, estimated=estimated, slots=672, certified=certified
+    )
 
 
 def require(limits: BillLimits, bill: Any) -> None:
