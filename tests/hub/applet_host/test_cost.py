@@ -7,8 +7,10 @@ from hub.applet_host.cost import (
     CHOICE_FUEL,
     FOREGROUND_FUEL,
     MOST_PROOF_FUEL,
+    SLOTS_FUEL,
     WorkCost,
     cost_of_amounts,
+    cost_of_numbers,
 )
 from hub.machine.limits import MAX_FUEL, SECOND_FUEL
 from protocols.amounts import (
@@ -16,13 +18,18 @@ from protocols.amounts import (
     Amount,
     Best,
     Bucket,
+    Combine,
     Excess,
     Group,
+    Metered,
+    Most,
     Peaks,
+    QuotientRule,
     Reading,
     SlotForm,
     Sum,
     Tiered,
+    Total,
     encode_amounts,
 )
 from protocols.platform.errors import Refusal, Refused
@@ -107,6 +114,22 @@ def test_more_costs_more() -> None:
     assert cost(tiers(4, 2), slots=YEAR).prove > base.prove
     assert cost(tiers(4, 2), releases=60).check > 10 * base.check
     assert cost(tiers(4, 2), releases=60).prove == base.prove
-    chosen = cost_of_amounts([tiers(4, 2)], 100, MONTH, 31, 0, 10 * CHOICE_FUEL)
-    assert chosen.prove == base.prove + 10 * CHOICE_FUEL
+    pair = Metered(0, tiers(4, 2)), Metered(0, tiers(4, 2))
+    added, chosen = (
+        cost_of_numbers([Total(pair, (step,), 1, QuotientRule.DOWN)], 100, MONTH, 31, 0)
+        for step in (Combine(((0, 1), (1, 1)), 0), Most((0, 1)))
+    )
+    assert chosen.prove == added.prove + CHOICE_FUEL
+    both = Metered(0, Sum(form(MONTH))), Metered(1, Sum(form(MONTH)))
+    numbers = [Total(both, (Combine(((0, 1), (1, 1)), 0),), 1, QuotientRule.DOWN)]
+    one_register, two = (
+        cost_of_numbers(numbers, 100, MONTH, 31, 0, registers).prove for registers in (1, 2)
+    )
+    assert two > 1.8 * one_register  # a proof for the days of each
+
+
+def test_slots_that_go_along_are_paid_for_whenever_they_do() -> None:
+    summed, compared = cost(Sum(form(MONTH))), cost(excess(40))
+    assert summed.describe < compared.describe - 31 * SLOTS_FUEL
+    assert summed.prove > MONTH * 50 * SECOND_FUEL // 10**6  # the days' commitments are folded
     assert FOREGROUND_FUEL < MAX_FUEL
