@@ -25,6 +25,7 @@ from btclib_secp256k1 import keys as library
 
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
+from protocols.amounts import QuotientRule
 from protocols.metrology import CertifiedDay, Period, Series, verify_days
 from protocols.proofs import (
     ORDER,
@@ -32,7 +33,6 @@ from protocols.proofs import (
     PointVector,
     Prover,
     Quantity,
-    Rounding,
     Session,
     SlotOpening,
     Source,
@@ -163,7 +163,9 @@ def tiered(session: Session, source: Source) -> int:
         parts = tiers(session, "tiers", band, (300_000, 600_000), 24)
         for price, part in zip(prices, parts, strict=True):
             total += part * price
-    return session.open("total", rounded(session, "VAT", total * 119, 10**5, Rounding.HALF_UP, 32))
+    return session.open(
+        "total", rounded(session, "VAT", total * 119, 10**5, QuotientRule.HALF_UP, 32)
+    )
 
 
 def peak(session: Session, source: Source) -> int:

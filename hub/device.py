@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from hub.applet_host import AGGREGATION_COMPONENT, RoundRecord
 from hub.applet_host.aggregation_record import reseal_rounds
-from hub.applet_host.answers import ANSWERS_COMPONENT
+from hub.applet_host.answers import ANSWERS_COMPONENT, reseal_answers
 from hub.applet_host.runtime import MachineRuntime
 from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
 from hub.card.content import instance_of
@@ -113,7 +113,9 @@ COMPONENTS: Final = (
     AGGREGATION_COMPONENT,
     ANSWERS_COMPONENT,
 )
-RESEAL: Final = (reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds)
+RESEAL: Final = (
+    reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
+)  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
@@ -130,6 +132,7 @@ SEALED: Final = (
     by_derived_key(reseal_stores, "applet_store", "applet_log"),
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),
+    by_derived_key(reseal_answers, "told_answer"),
 )
 """All that is sealed with the vault's key; what is sealed with keys made from it is made again."""
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"

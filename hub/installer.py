@@ -184,7 +184,7 @@ class Installer:
         """
         self._must_have(applet)
         card, domain = self.card, _named(applet, DOMAIN)
-        # Not by PUT KEY: the resident may do so, too, when strangers have used up the attempts.
+        # Not by PUT KEY: the resident may do so, too, when attempts at the reader are used up.
         with card.turn(), self.device.database.transaction():
             old = card.keys.find_set(domain, 0)
             if old is None:

@@ -75,8 +75,11 @@ def restore(device: Device, snapshot: Path, patience: float) -> None:
             closing(sqlite3.connect(joined)) as copy,
         ):
             source.backup(copy)
-        with Database(joined, COMPONENTS, key=device.database.key) as restored:
-            head = _join(device, restored)
+        with Database(joined, COMPONENTS, patience, key=device.database.key) as restored:
+            try:
+                head = _join(device, restored)
+            except DatabaseBusy:  # it writes under the lock of the hub's file, which is attached
+                raise DatabaseBusy(device.database.path) from None
             if (
                 device.disclosure.check_log() != head
                 and device.disclosure.log.length() > head.length

@@ -34,7 +34,7 @@ ENTRIES: Final = {
     "hub": (
         r"hub(\.(?!inspection)\w+)*",
         r"hub\.inspection(\.(attack|errors|export|store|views)(\.\w+)?)?",
-        r"meterlet\.commands\.(applet\w*|hub|reader|inspect(\.(?!pages|tui)\w+)?)",
+        r"meterlet\.commands\.(applet\w*|hub|private_check|reader|inspect(\.(?!pages|tui)\w+)?)",
         r"protocols\.(?!aggregation)\w+(\.\w+)*", r"applets\.(?!sdk\.guest)\w+(\.\w+)*",
         r"meterlet\.demo\.sample_hub",
     ),

@@ -2,20 +2,17 @@
 """What was told before: the same question, byte for byte, gets the same bytes, and counts once.
 
 A recipient whose line broke asks again. Proving anew would cost the hub the work, and the resident
-an answer. What was told lies sealed (AES-256-GCM), tied to its applet and question; of each applet
+an answer. What was told lies sealed, tied to its applet and question; of each applet
 the newest are kept, up to `MOST_BYTES`. What has been forgotten is a new question.
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from hub.vault.database import Component, Database
-from hub.vault.vault import NONCE_SIZE, VaultTampered
+from hub.vault.sealing import Sealer, resealed
 
 ANSWERS_COMPONENT: Final = Component(
     "applet_answers",
@@ -25,7 +22,6 @@ ANSWERS_COMPONENT: Final = Component(
             number INTEGER PRIMARY KEY,
             applet BLOB NOT NULL,
             question BLOB NOT NULL,
-            nonce BLOB NOT NULL,
             sealed BLOB NOT NULL,
             UNIQUE (applet, question)
         ) STRICT;
@@ -53,31 +49,24 @@ class ToldAnswers:
 
     database: Database
     applet: bytes
-    key: bytes = field(repr=False)
-    randomness: Callable[[int], bytes] = field(repr=False)
 
     def find(self, question: bytes) -> bytes | None:
-        """Return the outcome that was told; raise `VaultTampered` where it is not that any more."""
+        """Return the outcome that was told; raise `SealBroken` where it is not that any more."""
         row = self.database.connection.execute(
-            "SELECT nonce, sealed FROM told_answer WHERE applet = ? AND question = ?",
+            "SELECT sealed FROM told_answer WHERE applet = ? AND question = ?",
             (self.applet, question),
         ).fetchone()
         if row is None:
             return None
-        try:
-            return AESGCM(self.key).decrypt(row[0], row[1], self.applet + question)
-        except (InvalidTag, ValueError):
-            raise VaultTampered("an answer that was told is not what was stored") from None
+        return self.database.sealer(PURPOSE).open(row[0], self.applet, question)
 
     def keep(self, question: bytes, outcome: bytes) -> None:
         """Keep an outcome, and forget the oldest beyond `MOST_BYTES`."""
-        nonce = self.randomness(NONCE_SIZE)
-        sealed = AESGCM(self.key).encrypt(nonce, outcome, self.applet + question)
+        sealed = self.database.sealer(PURPOSE).seal(outcome, self.applet, question)
         with self.database.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO told_answer (applet, question, nonce, sealed)"
-                " VALUES (?, ?, ?, ?)",
-                (self.applet, question, nonce, sealed),
+                "INSERT OR REPLACE INTO told_answer (applet, question, sealed) VALUES (?, ?, ?)",
+                (self.applet, question, sealed),
             )
             connection.execute(
                 "DELETE FROM told_answer WHERE number IN (SELECT number FROM (SELECT number,"
@@ -91,3 +80,16 @@ def forget_answers(database: Database, applet: bytes) -> None:
     """Forget what an applet was told: it is gone."""
     with database.transaction() as connection:
         connection.execute("DELETE FROM told_answer WHERE applet = ?", (applet,))
+
+
+def reseal_answers(database: Database, vault_key: bytes) -> Iterator[int]:
+    """Seal answers with a new vault key, within a transaction; yield how many rows are done."""
+    connection, old = database.connection, database.sealer(PURPOSE)
+    new = Sealer.of(vault_key, PURPOSE)
+    rows = connection.execute("SELECT number, applet, question, sealed FROM told_answer").fetchall()
+    for number, applet, question, sealed in rows:
+        connection.execute(
+            "UPDATE told_answer SET sealed = ? WHERE number = ?",
+            (resealed(old, new, sealed, applet, question), number),
+        )
+        yield 1

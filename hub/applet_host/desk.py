@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, Self
 
-from hub.applet_host.answers import PURPOSE, ToldAnswers, question_of
+from hub.applet_host.answers import ToldAnswers, question_of
 from hub.applet_host.command import CommandStack
 from hub.applet_host.cost import FOUND_FUEL, WorkCost
 from hub.applet_host.jobs import ProofJobs
@@ -44,9 +44,6 @@ class DeskHub(Protocol):
     @property
     def randomness(self) -> Callable[[int], bytes]:
         """Returns so many random bytes."""
-
-    def sealing_key(self, purpose: str) -> bytes:
-        """Return a key of 32 bytes, one a purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +81,7 @@ class StatementDesk:
         meter: WorkMeter, jobs: ProofJobs,
     ) -> Self:  # fmt: skip
         """Return the desk of an applet with this manifest, from a package of that digest."""
-        key = hub.sealing_key(PURPOSE)
-        answers = ToldAnswers(hub.database, manifest.aid, key, hub.randomness)
+        answers = ToldAnswers(hub.database, manifest.aid)
         per_minute = manifest.limits.fuel_per_minute
         return cls(manifest.aid, package, per_minute, hub.disclosure, stack, meter, jobs, answers)
 

@@ -107,9 +107,6 @@ class HubParts(Protocol):
     def authorities(self) -> tuple[bytes, ...]:
         """Return the keys of the metering authorities that the resident trusts."""
 
-    def sealing_key(self, purpose: str) -> bytes:
-        """Return a key of 32 bytes, one a purpose."""
-
     @property
     def randomness(self) -> Callable[[int], bytes]:
         """Returns so many random bytes."""

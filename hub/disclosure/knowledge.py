@@ -4,13 +4,13 @@
 Everything that anybody can compute from some numbers is a function of the weighted totals of their
 bundles (`hub.disclosure.cells`). So three figures say it all: how many numbers were told and with
 how many bits, over how many minutes of slots the smallest bundle goes, and which slots were opened
-by themselves.
+by themselves. Whoever was opened slots, by samples or an export, knows of the numbers what is left.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hub.disclosure.cells import refine
+from hub.disclosure.cells import Opening, refine, relative
 from hub.disclosure.requests import Number
 
 
@@ -27,7 +27,8 @@ class Knowledge:
     bundles: int
     """Bundles of slots: no more totals than these can be known by any means."""
     least_seconds: int
-    """Nothing finer than one weighted total over so many seconds of slots can be known."""
+    """Nothing finer can be known than one weighted total over so many seconds of slots: of a
+    bundle, or of a cell where a number that weighs it was not told in coins."""
     exposed_slots: int
     """Slots that are known by themselves, or could be worked out."""
     bits: int
@@ -36,25 +37,39 @@ class Knowledge:
     """Numbers that a peak is part of."""
 
 
-def knowledge_of(numbers: Sequence[Number]) -> Knowledge:
-    """Return what telling these numbers tells; all of one grid. The same number counts once."""
-    different = {number.identity: number for number in numbers}.values()
-    sums = [number.forms for number in different]
-    refinement = refine(sums)
-    seconds = refinement.slot_seconds
+def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> Knowledge:
+    """Return what telling these numbers tells; all of one grid. The same number counts once.
+
+    `opened` are the slots that were handed over besides, as exports; samples are opened, too.
+    """
+    different = list({number.identity: number for number in numbers}.values())
     sampled = {
-        (form.register, form.sampled)
+        (form.register, form.sampled): form.slot_seconds
         for number in different
         for form in number.forms
-        if form.is_sample
+        if form.sampled is not None
     }
+    openings = [
+        Opening(start, start + seconds, seconds, register)
+        for (register, start), seconds in sampled.items()
+        if start is not None
+    ]
+    every = [*opened, *openings]
+    refinement = refine([[relative(form, every) for form in one.forms] for one in different])
+    seconds = refinement.slot_seconds
     sizes = [bundle.slots for bundle in refinement.bundles]
+    finest = [
+        # Of an exact number digits may tell the cells apart: it promises no more than a cell.
+        bundle.slots if all(different[place].spread for place in bundle.numbers)
+        else bundle.shortest_cell
+        for bundle in refinement.bundles
+    ]  # fmt: skip
     return Knowledge(
         slots=sum(sizes) + len(sampled),
         numbers=len(different),
         shortest_window=refinement.shortest_closed_stretch(),
         bundles=len(sizes),
-        least_seconds=min(sizes, default=0) * seconds,
+        least_seconds=min(finest, default=0) * seconds,
         exposed_slots=sizes.count(1) + len(sampled),
         bits=sum(number.bits for number in different),
         peaks=sum(any(form.is_peak for form in number.forms) for number in different),

@@ -27,6 +27,8 @@ _LIMIT: Final = Struct("<q")
 """What goes before the weights of an excess: the limit, 0 for those of all use."""
 
 
+WORDS: Final = 2
+"""Under which words consents are given now; those of version 0.1 do not say, and were the first."""
 _DAYS_VERSION_1: Final = 28
 """What each consent of version 0.1 said at least."""
 _RUN: Final = Struct("<qqq")
@@ -48,6 +50,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
         "until": terms.until.isoformat(),
         "least_group": terms.least_group,
         "within_days": terms.within_days,
+        "words": WORDS,
         **({"slot_bits": terms.slot_bits} if terms.slot_bits else {}),
     }
 

@@ -2,7 +2,9 @@
 """What a consent allows, in words: one wording for command, pages, interface and log.
 
 The sentences are made from the terms that the guard enforces, so nothing can be worded apart from
-what is checked. `words/*.toml` holds their parts, a file for each language.
+what is checked (docs/guard.md). `words/*.toml` holds their parts, a file for each language. Who
+changes what a sentence promises changes `hub.disclosure.records.WORDS`, too: consents that were
+given before are then shown again.
 """
 
 import tomllib
@@ -13,12 +15,15 @@ from importlib.resources import files
 from typing import Any, Final
 
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
+from hub.disclosure.requests import PRICED
+from hub.disclosure.rules import HIGHEST_PRICE, WIDEST_RATIO
 
 WORDED_LANGUAGES: Final = ("en", "de", "fr", "it")
-_OVERLAPPING: Final = frozenset({"sample", "weighted"})
-"""Statements whose answers are counted over periods that overlap, however fine they are."""
 _WITH_PAYLOAD: Final = ("output", "export")
 """Statements named with what they are about, after a space; not answers to questions."""
+_HIDDEN: Final = frozenset({"demand", "excess"})
+"""Statements that hide when something was among all times it may have been."""
+_LEAST_HOURS: Final = 2
 
 
 @cache
@@ -39,43 +44,67 @@ def consent_in_words(
     """
     words = consent_words(language)
     kind, _, payload = terms.statement.partition(" ")
-    is_fine = terms.least_minutes < LEAST_MINUTES
     values = {
         "recipient": terms.recipient,
         "purpose": terms.purpose,
-        "minutes": terms.least_minutes,
+        "time": _time(terms.least_minutes, words),
         "days": terms.least_days,
         "answers": terms.answers,
         "within": terms.within_days,
         "bits": terms.bits,
+        "slot_bits": terms.slot_bits,
+        "price": HIGHEST_PRICE,
+        "ratio": WIDEST_RATIO,
         "others": terms.least_group - 1,
         "until": day(terms.until),
         "output": payload,
         "period": payload,
     }
-    what = words["what"]["linear_fine" if kind == "linear" and is_fine else kind].format(**values)
+    is_fine = kind == "linear" and terms.least_minutes < LEAST_MINUTES
+    what = words["what"]["linear_fine" if is_fine else kind].format(**values)
     opening = "get" if kind in _WITH_PAYLOAD else "learn"
     parts = [words[part].format(**values, what=what) for part in (opening, *_limits(kind, terms))]
     return " ".join(parts)
 
 
+def _time(minutes: int, words: Mapping[str, Any]) -> str:
+    """Return a stretch of time in hours, or in minutes where it is no two hours."""
+    hours, rest = divmod(minutes, 60)
+    if rest or hours < _LEAST_HOURS:
+        return str(words["time"]["minutes"]).format(n=minutes)
+    return str(words["time"]["hours"]).format(n=hours)
+
+
 def _limits(kind: str, terms: ConsentTerms) -> list[str]:
     """Return which limits a consent has, by the names of their sentences."""
-    if kind in _WITH_PAYLOAD:
-        return ["until"]
-    is_fine = terms.least_minutes < LEAST_MINUTES
-    overlapping = kind in _OVERLAPPING or (is_fine and kind != "aggregate")
-    limits = ["days" if kind in ("sample", "aggregate") else "size"]
-    limits.append("answers_overlapping" if overlapping else "answers_same_period")
-    if terms.within_days > 1:
-        limits.append("answers_within")
+    within = ["within"] if terms.within_days > 1 else []
     match kind:
-        case "linear":
-            limits.append("chosen_weights" if is_fine else "finest")
+        case "output":
+            limits = ["anything"]
+        case "export":
+            limits = ["as_they_are"]
+        case "aggregate":
+            limits = ["days", "same_period", *within]
         case "weighted":
-            limits.append("chosen_prices")
+            limits = ["size", "overlap", *within, "chosen_prices"]
         case "unattributed":
-            limits.append("finest")
-        case "blocks" | "demand" | "excess" | "match":
-            limits.append("not_apart")
+            limits = ["size", "same_period", "gaps"]
+        case "sample":
+            limits = ["days", "samples", *within, "apart"]
+        case _:
+            limits = ["size", "moment", *within, "again", *_bounds(kind, terms)]
     return [*limits, "until"]
+
+
+def _bounds(kind: str, terms: ConsentTerms) -> list[str]:
+    """Return what bounds the numbers of a statement, and what stays unknown."""
+    is_fine = terms.least_minutes < LEAST_MINUTES
+    bounds = []
+    if terms.slot_bits:
+        bounds.append("slot_bits")
+    elif kind in PRICED:
+        bounds.append("prices")
+    if is_fine:
+        return [*bounds, "unknown_fine", "chosen"]
+    bounds.append("unknown" if terms.least_days > 1 else "unknown_day")
+    return [*bounds, *(["hidden"] if kind in _HIDDEN else [])]

@@ -17,8 +17,8 @@ from textual.binding import BindingType
 from textual.widgets import DataTable, Footer, Header, Static, TabbedContent, TabPane
 
 from hub.device import Device
-from hub.disclosure import Knowledge
 from hub.inspection.locales.catalogue import Catalogue
+from hub.inspection.locales.learning import learned_in_words
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.bucket_cache import BucketCache
@@ -38,7 +38,6 @@ CUT: Final = {By.DAY: By.HOUR, By.WEEK: By.DAY, By.MONTH: By.DAY, By.YEAR: By.MO
 """How finely a day, week, month and year are shown."""
 BAR: Final = 20
 REFRESH_SECONDS: Final = 30
-DAY_SECONDS: Final = 86_400
 BYTES_SHOWN: Final = 512
 
 
@@ -161,14 +160,14 @@ class InspectionTui(App[None]):
         return Text("\n".join(f"{name:{width}}{value}" for name, value in lines))
 
     def _last_release(self) -> str:
-        if self._releases is None or not self._releases.releases:
+        if self._releases is None or self._releases.last is None:
             return self._words.t("tui.nothing_left")
-        release = self._releases.releases[-1].release
+        last = self._releases.last
         return self._words.t(
             "tui.last_release_value",
-            time=self._words.moment(release.time),
-            recipient=printable(release.recipient),
-            purpose=printable(release.purpose),
+            time=self._words.moment(last.time),
+            recipient=printable(last.recipient),
+            purpose=printable(last.purpose),
         )
 
     # Readings
@@ -215,9 +214,8 @@ class InspectionTui(App[None]):
 
     def _show_releases(self, view: ReleasesView) -> None:
         words, table = self._words, self._table("releases")
-        lines = [self._known(name, known) for name, known in view.known.items()]
-        if len(view.known) > 1:
-            lines.append(self._known(words.t("knowledge.together"), view.together))
+        learned = [*view.known.values(), *([view.together] if len(view.known) > 1 else [])]
+        lines = [printable(learned_in_words(one, words)) for one in learned]
         self._static("knowledge").update(Text("\n".join(lines) or words.t("tui.nothing_left")))
         table.clear()
         for record in view.releases:
@@ -231,21 +229,6 @@ class InspectionTui(App[None]):
             table.add_row(*map(Text, cells))
         if not view.releases:
             self._static("message").update("")
-
-    def _known(self, recipient: str, known: Knowledge) -> str:
-        words, window = self._words, known.shortest_window
-        sentence = words.t(
-            "knowledge.knows",
-            recipient=printable(recipient),
-            rank=words.number(known.numbers),
-            slots=words.number(known.slots),
-            bits=words.number(known.bits),
-        )
-        span = words.t("knowledge.no_window")
-        if window is not None:
-            days = words.number((window[1] - window[0] + DAY_SECONDS // 2) // DAY_SECONDS)
-            span = words.t("knowledge.window", days=days)
-        return f"{sentence}; {span}"
 
     def _message(self, view: ReleasesView, row: int) -> Text:
         message = view.releases[row].message if row < len(view.releases) else None

@@ -129,7 +129,7 @@ def demo(
     else:
         console = Console()
         show_bill(console, result.inspection)
-        show_released(console, result.inspection, household.slot_minutes)
+        show_released(console, result.inspection)
         console.print(
             "seconds: "
             + ", ".join(f"{name} {took:.2f}" for name, took in result.facts["timings"].items())

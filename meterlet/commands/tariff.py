@@ -102,7 +102,9 @@ def check(
 
 def _private(found: LoadedTariff, slot_minutes: int, as_json: bool) -> list[dict[str, Any]]:
     """Return, and print where text is wanted, which months' bills hubs will answer."""
-    from meterlet.private_check import private_months  # what it takes is more than tariffs do
+    from meterlet.commands.private_check import (
+        private_months,  # what it takes is more than tariffs do
+    )
 
     months = []
     for month in private_months(found.tariff, slot_minutes):

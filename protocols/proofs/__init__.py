@@ -12,7 +12,6 @@ claim.
 from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts
 from protocols.proofs.batch import Check, find_refused, verify_all
 from protocols.proofs.compare import (
-    Rounding,
     largest,
     largest_few,
     maximum,
@@ -55,7 +54,6 @@ __all__ = [
     "ProofRefused",
     "Prover",
     "Quantity",
-    "Rounding",
     "Session",
     "SlotOpening",
     "Source",

@@ -8,9 +8,8 @@ for prover and verifier.
 from collections.abc import Sequence
 from typing import Final
 
-from protocols.amounts import Best, Bucket, Excess, Group, Peaks, SlotForm, Tiered
+from protocols.amounts import Best, Bucket, Excess, Group, Peaks, QuotientRule, SlotForm, Tiered
 from protocols.proofs.compare import (
-    Rounding,
     largest,
     largest_few,
     maximum,
@@ -133,7 +132,7 @@ def _rated_peak(
     times, parts = rate
     items = uses_of(session, label, source, group.windows)
     chosen = items[0] if len(items) == 1 else largest(session, label, items, PEAK_BITS)
-    watts = rounded(session, label, chosen * times, parts, Rounding.DOWN, PEAK_BITS)
+    watts = rounded(session, label, chosen * times, parts, QuotientRule.DOWN, PEAK_BITS)
     if not group.floor:
         return watts
     return maximum(session, label, watts, _floor(label, group), PEAK_BITS)

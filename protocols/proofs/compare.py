@@ -15,22 +15,11 @@ small cannot be proved, one whose widths are larger than needed is as sound but 
 """
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 
+from protocols.amounts import QuotientRule
 from protocols.proofs.many_ranges import FEW_ITEMS
 from protocols.proofs.quantity import Quantity
 from protocols.proofs.session import Session
-
-
-class Rounding(Enum):
-    """How a quotient becomes a whole number; the names of Python's `decimal`, as in tariffs."""
-
-    DOWN = "down"
-    """Towards zero."""
-    HALF_UP = "half-up"
-    """To the nearest; a tie away from zero."""
-    HALF_EVEN = "half-even"
-    """To the nearest; a tie to the even neighbour."""
 
 
 def require_at_most(
@@ -173,7 +162,7 @@ def rounded(
     label: str,
     quantity: Quantity,
     divisor: int,
-    rounding: Rounding,
+    rounding: QuotientRule,
     width: int,
 ) -> Quantity:
     """Return quantity / divisor as a whole number, committed, below 2^width.
@@ -187,14 +176,14 @@ def rounded(
     """
     if divisor < 1:
         raise ValueError(f"{label}: cannot divide by {divisor}")
-    result = session.commit(label, lambda: _divide(quantity.value, divisor, rounding), width)
+    result = session.commit(label, lambda: rounding.divide(quantity.value, divisor), width)
     remainder = quantity * 2 - result * (2 * divisor)
     bound = divisor.bit_length() + 1
-    if rounding is Rounding.DOWN:
+    if rounding is QuotientRule.DOWN:
         session.require_between(label, remainder, 0, 2 * divisor - 1)
         return result  # which is not negative, and so neither is the quantity
     session.require_range(label, quantity, width + divisor.bit_length())
-    if rounding is Rounding.HALF_UP:
+    if rounding is QuotientRule.HALF_UP:
         session.require_between(label, remainder, -divisor, divisor - 1)
         return result
     odd = session.choose(label, (Quantity.constant(0), Quantity.constant(1)),
@@ -204,17 +193,6 @@ def rounded(
     session.require_range(label, remainder + divisor - odd, bound)
     session.require_range(label, -remainder + divisor - odd, bound)
     return result
-
-
-def _divide(number: int, divisor: int, rounding: Rounding) -> int:
-    whole, rest = divmod(number, divisor)
-    match rounding:
-        case Rounding.DOWN:
-            return whole
-        case Rounding.HALF_UP:
-            return whole + (2 * rest >= divisor)
-        case Rounding.HALF_EVEN:
-            return whole + (2 * rest + whole % 2 > divisor)
 
 
 def _place_of_largest(items: Sequence[Quantity]) -> int:

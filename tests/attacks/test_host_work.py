@@ -106,9 +106,9 @@ def test_other_questions_each_time_are_paid_for_until_the_fuel_is_gone(home: Ask
     assert (answer.sw, answer.data) == (0x6400, b"")
     # The command was undone; how many there were is on record, by the rule that they broke.
     assert len(refusals(home)) <= 2
-    [entry] = home.device.disclosure.log.entries("refusal")
-    assert entry.facts["count"] & (entry.facts["count"] - 1) == 0
-    assert entry.facts["count"] >= 2 * EACH
+    counts = [one.facts.get("count", 1) for one in home.device.disclosure.log.entries("refusal")]
+    assert all(count & (count - 1) == 0 for count in counts)
+    assert max(counts) >= 2 * EACH
 
 
 def test_a_command_that_was_refused_is_refused_again_in_no_time(home: AskedHome) -> None:

@@ -77,7 +77,7 @@ def test_a_form_without_this_sessions_token_is_refused(door: Browser, token: str
     answer = door.client.post(REVOKE, data={"token": token}, headers={"Origin": ORIGIN})
     assert answer.status_code == 403
     assert "forged form" in door.happened()
-    assert consents_standing(door.folder) == 4
+    assert consents_standing(door.folder) == 5
 
 
 def test_one_sessions_token_is_worth_nothing_in_another(anna: Browser) -> None:

@@ -44,7 +44,7 @@ def test_bodies_that_are_too_large_are_refused_unread(anna: Browser) -> None:
     answer = anna.client.post(REVOKE, content=without_end(), headers=kind)
     assert answer.status_code == 413
     assert anna.events()[-1].facts["event"] == "oversized request"
-    assert consents_standing(anna.folder) == 4
+    assert consents_standing(anna.folder) == 5
 
 
 def test_a_form_of_a_thousand_fields_or_files_is_refused(anna: Browser) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from protocols.amounts import QuotientRule
 from protocols.proofs import (
     ORDER,
     FalseStatement,
@@ -21,7 +22,6 @@ from protocols.proofs import (
     ProofRefused,
     Prover,
     Quantity,
-    Rounding,
     Session,
     SlotOpening,
     Source,
@@ -81,7 +81,7 @@ def bill(
                           strict=True):  # fmt: skip
         for price, part in zip(prices, tiers(session, name, band, limits, 17), strict=True):
             total += part * price
-    cents = rounded(session, "rounding", total * vat, 100 * 1000, Rounding.HALF_UP, 17)
+    cents = rounded(session, "rounding", total * vat, 100 * 1000, QuotientRule.HALF_UP, 17)
     return session.open("total", cents)
 
 

@@ -67,7 +67,9 @@ def house() -> list[int]:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [LOG_COMPONENT, CONSENT_COMPONENT], key=bytes(32)
+    ) as database:
         guard = Disclosure(database, lambda: MARCH + 40 * DAY)
         for terms in (BILL, SCORES, SAMPLE):
             guard.grant(terms)

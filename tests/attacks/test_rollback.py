@@ -39,8 +39,8 @@ MARCH, SLOTS, NOW = 1_740_787_200, 2976, 1_740_787_200 + 40 * 86_400
 TERMS = ConsentTerms(
     b"\xf0bill", b"package", "supplier", "billing", "linear", 28, 480, 2, 64, date(2035, 12, 31)
 )
-DAY_AND_NIGHT = tuple(3 if slot // 48 % 2 else 5 for slot in range(SLOTS))
-WITHOUT_ONE = tuple(w if slot != 777 else 8 - w for slot, w in enumerate(DAY_AND_NIGHT))
+DAY_AND_NIGHT = tuple(2 if slot // 48 % 2 else 3 for slot in range(SLOTS))
+WITHOUT_ONE = tuple(w if slot != 777 else 5 - w for slot, w in enumerate(DAY_AND_NIGHT))
 
 
 def ask(weights: tuple[int, ...]) -> ReleaseRequest:

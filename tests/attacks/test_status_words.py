@@ -31,9 +31,9 @@ def test_an_error_after_a_statement_is_always_the_same_and_on_record(home: Home)
 
 
 def test_errors_use_up_the_answers_that_the_consent_allows(home: Home) -> None:
-    for _ in range(4):
-        assert home.send("ask", 5, b"open sw6A81").sw == 0x6400
-    assert home.send("ask", 5, b"open").sw == 0x6983
+    for times in range(1, 5):
+        assert home.send("ask", 5, b"times%d open sw6A81" % times).sw == 0x6400
+    assert home.send("ask", 5, b"times-1 open").sw == 0x6983
     assert len(home.device.disclosure.releases()) == 4
 
 

@@ -326,9 +326,18 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
     package = Installer(device, home.card).read(bundle)
     assert {terms.answers for terms in consent_terms(package.bundle)} == {6}
     bounds = MARCH.bounds(ZONE)
-    number = Total((Metered(0, Sum(SlotForm(((0, 2972, 1),)))),), (), 100, QuotientRule.DOWN)
-    amounts = encode_amounts([number])
-    told = [one for one in device.disclosure.releases() if one.form.register == FED_IN]
+
+    def amounts(times: int) -> bytes:
+        """All use, so many times: a number of its own for each."""
+        use = Metered(0, Sum(SlotForm(((0, 2972, times),))))
+        return encode_amounts([Total((use,), (), 100, QuotientRule.DOWN)])
+
+    told = {
+        number.identity
+        for release in device.disclosure.releases()
+        for number in release.numbers
+        if FED_IN in number.registers
+    }
     with at_work(device.database) as stack:
         digest = package.bundle.digest
         desk = StatementDesk.of(device, MANIFEST, digest, stack, WorkMeter(), ProofJobs(device.now))
@@ -336,17 +345,18 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
             MANIFEST.aid, digest, MANIFEST, granted_registers(device.registers, MANIFEST),
             device.disclosure, stack, desk,
         )  # fmt: skip
-        for nonce in range(1, 7 - len(told)):
-            context = bytes(47) + bytes([nonce])
-            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts, context)
+        for times in range(1, 7 - len(told)):
+            for nonce in (1, 2):  # the same number again counts once
+                context = bytes(47) + bytes([nonce])
+                statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(times), context)
         with pytest.raises(Refused):
-            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts, bytes(48))
+            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(99), bytes(48))
         _, refused = stack.record.refused[-1]
         assert isinstance(refused, ReleaseRefused)
         assert refused.rule == "count"
-        drawn = statements.open_numbers(ACTIVE_ENERGY_IMPORT, *bounds, amounts, bytes(48))
+        drawn = statements.open_numbers(ACTIVE_ENERGY_IMPORT, *bounds, amounts(1), bytes(48))
         assert drawn.values[0] > 0
-        assert len(stack.record.permitted) == 7 - len(told)
+        assert len(stack.record.permitted) == 2 * (6 - len(told)) + 1
 
 
 # What the hub keeps

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from hub import link
 from hub.card.line import Line
 from hub.card.open import Card
 from hub.disclosure import Disclosure, StrangerCounts
+from hub.vault.vault import KeyReplaced
 from tests.support.waiting import PATIENCE
 
 ASK = bytes.fromhex("0000000400a40400")
@@ -27,6 +29,7 @@ class Hub:
     answer: bytes = b"\x90\x00"
     selected: bytes | None = None
     broken: bool = False
+    key_is_old: bool = False
     lets_in: bool = True
     """Whether the first command of a conversation authenticates."""
     asked: int = 0
@@ -50,6 +53,8 @@ class Hub:
         self.known.append(source)
 
     def add(self, counts: StrangerCounts) -> None:
+        if self.key_is_old:
+            raise KeyReplaced(Path("hub.db"), "vault")
         self.counted = counts
 
     def record_connection(self, peer: str, received: int, sent: int) -> None:
@@ -79,7 +84,7 @@ class Conversation:
 Talk = Callable[[int], Awaitable[None]]
 
 
-def serve(hub: Hub, talk: Talk) -> None:
+def serve(hub: Hub, talk: Talk, memory: link.CallerMemory | None = None) -> None:
     """Serve the hub on a free port while `talk` goes on."""
 
     async def run() -> None:
@@ -95,6 +100,7 @@ def serve(hub: Hub, talk: Talk) -> None:
                 stop,
                 tick=lambda: None,
                 complain=hub.complaints.append,
+                memory=memory,
             )
         )
         async with asyncio.timeout(PATIENCE):
@@ -126,6 +132,26 @@ async def is_dropped(reader: asyncio.StreamReader) -> bool:
         return await reader.read(100) == b""
     except ConnectionError:
         return True
+
+
+def test_a_new_key_neither_stops_the_port_nor_makes_it_forget_strangers() -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await meet(port)
+        writer.write(ASK)
+        assert await reader.readexactly(len(ANSWER)) == ANSWER
+
+    memory = link.CallerMemory()
+    replaced = Hub(lets_in=False, key_is_old=True)
+    serve(replaced, talk, memory)
+    assert "new key" in replaced.complaints[-1]
+    assert memory.callers.went_wrong("192.0.2.1", 5) == 0.5
+    opened_again = Hub()
+
+    async def nobody_comes(_: int) -> None: ...
+
+    serve(opened_again, nobody_comes, memory)
+    assert opened_again.counted == StrangerCounts(connections=1, received=8, sent=6)
+    assert memory.callers.went_wrong("192.0.2.1", 6) == 1.0
 
 
 def test_a_peer_is_answered_and_put_on_record() -> None:

@@ -69,8 +69,7 @@ def test_a_month_of_2024_at_the_german_spot_price(
     facts = verified(meterlet("demo", "--tariff", tariff, "--month", "2024-05", "--json"))
     assert facts["slots"] == 2976
     known = facts["known"]["supplier"]
-    assert (known["degrees_of_freedom"], known["nothing_finer_than_minutes"]) == (1, 60)
-    assert known["degrees_of_freedom_at_most"] > 600  # and the resident is told so
+    assert (known["numbers"], known["bundles"]) == (1, 1)
     assert facts["raw_readings_left_house"] == 0
 
 

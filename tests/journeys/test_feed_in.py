@@ -82,7 +82,7 @@ def test_the_demonstration_credits_what_was_fed_in(
     scale = 10 ** facts["fee_recomputed"]["exact_decimals"]
     assert Fraction(credit["amount_exact"], scale) == -Fraction(credit["quantity"] * 794, 10**7)
     assert [one["registers"] for one in facts["released"]] == [[None, "1-0:2.8.0*255"]]
-    assert facts["known"]["supplier"]["degrees_of_freedom"] == 2
+    assert facts["known"]["supplier"]["numbers"] == 1
     assert "8 kW" in facts["household"]
 
 

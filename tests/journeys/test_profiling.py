@@ -38,6 +38,7 @@ def test_a_household_is_compared_with_the_standard_profiles(tmp_path: Path) -> N
         code, line = refused(*ask, "sample", "--one-in", 12)
         assert (code, "6983" in line or "6985" in line) == (5, True)
     released = json.loads(done("inspect", "releases", "--hub", town.hub, "--json"))
-    assert released["known"]["grid"]["degrees_of_freedom"] == 11 + 229
+    assert released["known"]["grid"]["numbers"] == 1 + 11 + 229
+    assert released["known"]["grid"]["samples"] == 229
     ledger = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
     assert [entry["method"] for entry in ledger["entries"]] == ["match", "scores", "sample"]

@@ -123,7 +123,7 @@ def test_suppliers_are_charged_what_their_customers_used_was_worth(
     assert [entry["kind"] for entry in ledger["entries"]] == ["settlement"] * 6
     released = json.loads(done("inspect", "releases", "--hub", towns[0].hub, "--json"))
     known = released["known"]["settlement"]
-    assert (known["degrees_of_freedom"], known["nothing_finer_than_minutes"]) == (1, 60)
+    assert (known["numbers"], known["bundles"]) == (1, 1)
     code, line = refused_after_output(*settle, "--json")
     assert (code, "2 customers are not settled" in line) == (4, True)
 
@@ -149,5 +149,6 @@ def test_the_resident_is_told_how_fine_the_sum_is_and_can_refuse(
     plan = json.loads(done(*install, "--dry-run", "--json"))
     (sentence,) = plan["consents"]
     assert "every 15 minutes may have a price of their own" in sentence
-    assert "At most 3 answers are about periods that overlap" in sentence
+    assert "At most 3 numbers are about any one moment" in sentence
+    assert "at most 72 bits about any one of your readings" in sentence
     assert not (folder / "careful.json").exists()

@@ -31,7 +31,7 @@ def run(*arguments: object, without: list[str]) -> "subprocess.CompletedProcess[
     ("arguments", "without", "extra"),
     [
         (["hub", "serve"], ["wasmtime"], "hub"),
-        (["applet", "--help"], ["flint"], "hub"),
+        (["applet", "--help"], ["cbor2"], "hub"),
         (["inspect", "bill"], ["wasmtime"], "hub"),
         (["inspect", "serve"], ["uvicorn"], "pages"),
         (["inspect", "tui", "--language", "de"], ["textual"], "tui"),

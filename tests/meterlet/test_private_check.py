@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meterlet.private_check import private_months
+from meterlet.commands.private_check import private_months
 from tariffs.source import load_toml
 from tests.support.command import ROOT, run_meterlet
 

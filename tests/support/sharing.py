@@ -67,6 +67,7 @@ PASSING: Final = """
     class Passing(Applet):
         served = 0
         nonce = bytes(16)
+        times = 3
 
         def select(self) -> bytes:
             return bytes([self.open()]) if self.store.get(b"eager") else b""
@@ -123,6 +124,8 @@ PASSING: Final = """
                         self.store.put(b"eager", b"1")
                     case "crash":
                         1 // 0
+                    case _ if step.startswith("times"):
+                        self.times = int(step[5:])
                     case _ if step.startswith("day"):
                         self.open(int(step[3:]))
                     case _ if step.startswith("sw"):
@@ -140,7 +143,7 @@ PASSING: Final = """
                 begin += shift * 86400
                 end = begin + 28 * 86400
             slots = self.platform.calendar.slots(REGISTER, begin, end)
-            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 3)  # 3 times each use
+            amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), self.times)
             opened = self.platform.statements.open_amounts(
                 REGISTER, begin, end, amounts, bytes(32) + self.nonce
             )

@@ -7,6 +7,7 @@ is made from the same models, each under its class's name without `Json`.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Self
@@ -15,13 +16,18 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field, to_builtins
 from msgspec.structs import fields
 
-from hub.disclosure import Knowledge
+from hub.disclosure import Disclosure
+from hub.disclosure.older_words import given_under_older_words
+from hub.disclosure.wording import consent_in_words
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
+from hub.inspection.locales.catalogue import LANGUAGES, catalogue
+from hub.inspection.locales.learning import learned_in_words
 from hub.inspection.views.bill import CheckedBill, ProofCheck, Verdict
 from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.views.calendar import By
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
+from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
@@ -175,13 +181,18 @@ class _Window(JsonView, frozen=True):
 
 
 class _Known(JsonView, frozen=True):
+    in_words: dict[str, str]
     slots: int
     numbers: int
     bundles: int
     bits: int
     shortest_window: _Window | None
-    nothing_finer_than_minutes: int
+    nothing_finer_than_minutes: int | None
     peaks: int
+    samples: int
+    exported_readings: int
+    output_bits: int
+    sums_over_households: int
 
 
 class _Recorded(JsonView, frozen=True):
@@ -276,6 +287,31 @@ class MessageJson(JsonView, frozen=True):
     size: int
     fields: list[Field]
     content: str = field(name="bytes")
+
+
+class _Consent(JsonView, frozen=True):
+    number: int
+    recipient: str
+    purpose: str
+    statement: str
+    least_days: int
+    least_minutes: int
+    answers: int
+    within_days: int
+    bits: int
+    least_group: int
+    slot_bits: int
+    until: date
+    replaces: int | None
+    revoked: Moment | None
+    in_words: dict[str, str]
+    is_older: bool = field(name="given_under_older_words")
+
+
+class ConsentsJson(JsonView, frozen=True):
+    """What the resident has allowed, past consents included."""
+
+    consents: list[_Consent]
 
 
 class _Activation(JsonView, frozen=True):
@@ -436,7 +472,7 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
     return DisclosedJson.of(
         view,
         released=[_release(record, zone) for record in view.releases],
-        known={name: _known(knowledge, zone) for name, knowledge in known.items()},
+        known={name: _known(learned, zone) for name, learned in known.items()},
         refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
         outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
         exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
@@ -467,16 +503,48 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
     )
 
 
-def _known(knowledge: Knowledge, zone: ZoneInfo) -> _Known:
+def _known(learned: Learned, zone: ZoneInfo) -> _Known:
+    knowledge, finest = learned.knowledge, learned.finest_seconds
     window = knowledge.shortest_window
     return _Known.of(
-        knowledge,
+        learned,
+        in_words={
+            language: learned_in_words(learned, replace(catalogue(language), zone=zone))
+            for language in LANGUAGES
+        },
+        slots=knowledge.slots,
+        bundles=knowledge.bundles,
+        peaks=knowledge.peaks,
         shortest_window=window
         and {
             **_local_days(*window, zone),
             "days": round((window[1] - window[0]) / DAY_SECONDS, 2),
         },
-        nothing_finer_than_minutes=knowledge.least_seconds // 60,
+        nothing_finer_than_minutes=None if finest is None else finest // 60,
+        samples=sum(one.count for one in learned.samples),
+        exported_readings=sum(one.count for one in learned.exports),
+        sums_over_households=0 if learned.sums is None else learned.sums.count,
+    )
+
+
+def consents_json(disclosure: Disclosure) -> ConsentsJson:
+    """Return every consent, what it means, and whether it was given under older words."""
+    given = disclosure.consents()
+    older = given_under_older_words(disclosure.log, given)
+    return ConsentsJson(
+        consents=[
+            _Consent.of(
+                one.terms,
+                number=one.number,
+                replaces=one.replaces,
+                revoked=one.revoked,
+                in_words={
+                    language: consent_in_words(one.terms, language) for language in LANGUAGES
+                },
+                is_older=one.number in older,
+            )
+            for one in given
+        ]
     )
 
 

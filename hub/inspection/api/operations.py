@@ -220,6 +220,11 @@ def _releases(session: ApiSession, query: RecipientQuery) -> views.ReleasesJson:
     return views.ReleasesJson.of(views.disclosed_json(view, session.device.zone), messages=messages)
 
 
+def _consents(session: ApiSession, query: Query) -> views.ConsentsJson:
+    """What the resident has allowed, past consents included."""
+    return views.consents_json(session.device.disclosure)
+
+
 def _message(session: ApiSession, query: EntryQuery) -> views.MessageJson:
     """A message that left, to the byte, by its entry in the log."""
     message, content = outgoing_message(session.device, query.entry)
@@ -262,6 +267,7 @@ OPERATIONS: Final = (
     Operation("/v1/readings", "readings", Scope.READINGS, _readings),
     Operation("/v1/readings/fine", "fineReadings", Scope.READINGS, _fine),
     Operation("/v1/releases", "releases", Scope.RELEASES, _releases),
+    Operation("/v1/consents", "consents", Scope.RELEASES, _consents),
     Operation("/v1/messages/{entry:int}", "message", Scope.RELEASES, _message),
     Operation("/v1/attack", "attack", Scope.RELEASES, _attack),
     Operation("/v1/bills", "bills", Scope.BILLS, _bills),

@@ -12,8 +12,9 @@ from typing import Final
 from msgspec import convert
 
 from hub.device import Device
-from hub.disclosure import Knowledge, LogEntry, Release
+from hub.disclosure import LogEntry, Release
 from hub.inspection.errors import InspectionError
+from hub.inspection.views.learned import LastTold, Learned, told_record
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 MESSAGE_BYTES_SHOWN: Final = 16
@@ -92,14 +93,16 @@ class ReleasesView:
     """What was told of energy that belongs to no slot."""
     copies: tuple[LogEntry, ...]
     """The resident's own, whichever recipient the view is about."""
-    known: dict[str, Knowledge]
-    """By recipient, in order of name."""
-    together: Knowledge
+    known: dict[str, Learned]
+    """By recipient, in order of name: all that got anything, whichever way it left."""
+    together: Learned
     """What they know if they compare notes."""
+    last: LastTold | None
+    """Of what was told about the resident's use, the newest."""
     bytes_left_house: int
     """On the wire, over all connections, strangers' too, protection included."""
     readings_left_house: int
-    """Single slots' use that is exposed, and exported readings."""
+    """Single readings that were handed over: samples and exports."""
     entries: int
     """Length of the log, whose chain holds."""
     recipients: tuple[str, ...] = field(default=())
@@ -109,10 +112,8 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
     """Return what left the house; raise `LogTampered` where the log is not what was written."""
     log = device.disclosure.log
     entries = log.verify()
-    releases = device.disclosure.releases(recipient)
-    names = sorted({release.recipient for release in releases})
-    together = device.disclosure.knowledge(names)
-    exported = device.disclosure.exported_readings(None if recipient is None else [recipient])
+    told = told_record(device, recipient)
+    releases, together = told.releases, told.learned_by(told.recipients)
 
     def records(kind: str) -> tuple[LogEntry, ...]:
         return tuple(
@@ -129,16 +130,17 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         ),
         messages=messages,
         refusals=records("refusal"),
-        outputs=records("output"),
-        exports=records("export"),
-        aggregates=records("aggregate"),
-        unattributed=records("unattributed"),
+        outputs=tuple(told.outputs),
+        exports=tuple(told.exports),
+        aggregates=tuple(told.sums),
+        unattributed=tuple(told.gaps),
         copies=tuple(log.entries("copy")),
-        known={name: device.disclosure.knowledge([name]) for name in names},
+        known={name: told.learned_by([name], name) for name in told.recipients},
         together=together,
+        last=told.last,
         bytes_left_house=device.disclosure.strangers.total().sent
         + sum(entry.facts["sent"] for entry in log.entries("connection")),
-        readings_left_house=together.exposed_slots + exported,
+        readings_left_house=together.readings,
         entries=entries,
         recipients=tuple(
             sorted({entry.facts["recipient"] for kind in SENT_KINDS for entry in records(kind)})

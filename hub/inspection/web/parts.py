@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from hub.device import Device
 from hub.inspection.locales.catalogue import LANGUAGES, Catalogue, best_language, catalogue
+from hub.inspection.locales.learning import learned_in_words, time_in_words
 from hub.inspection.views.bill import BillProofs
 from hub.inspection.web.access.incidents import Incidents
 from hub.inspection.web.access.residents import Residents
@@ -116,4 +117,6 @@ def make_environment(assets: Assets) -> Environment:
         auto_reload=False,
     )
     environment.globals["asset"] = assets.address
+    environment.globals["learned_in_words"] = learned_in_words
+    environment.globals["time_in_words"] = time_in_words
     return environment

@@ -125,7 +125,7 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
             console.print(
                 Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())
             )
-        show_released(console, facts, device.description.slot_minutes)
+        show_released(console, facts)
     verdicts = {last.verdict} if proof is None else {last.verdict, proof.verdict}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
     raise SystemExit(int(VERDICT_EXITS[worst]))
@@ -210,9 +210,7 @@ def tariffs(folder: Path) -> Shown:
 
 def show_bill(console: Console, facts: dict[str, Any]) -> None:
     """Print line items and the verdict."""
-    few = all(
-        known["degrees_of_freedom"] == 1 and not known["peaks"] for known in facts["known"].values()
-    )
+    few = all(known["numbers"] == 1 for known in facts["known"].values())
     title = f"Invoice {facts['invoice']}, {facts['first_day']} to {facts['last_day']}"
     saw = "one number and a proof" if few else "numbers and their proofs"
     table = Table(title=f"{title}\n(the resident's own copy; the supplier saw {saw})")

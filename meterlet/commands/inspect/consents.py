@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect consents`: what the resident has allowed."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import rich_click as click
 
 from hub.device import Device
+from hub.disclosure.older_words import confirm_words
 from hub.disclosure.wording import consent_in_words
+from hub.inspection.api.json_views import consents_json
 from hub.inspection.export.by_consent import consent_to_export
+from hub.inspection.locales.catalogue import catalogue
+from hub.inspection.locales.learning import learned_in_words
+from hub.inspection.views.consents import same_beside
+from hub.inspection.views.learned import told_record
+from hub.inspection.views.live import today
 from hub.installer import Installer, consent_terms
-from hub.text import utc_text
+from hub.text import printable
 from meterlet.commands.applet import dealings
 from meterlet.commands.common import (
     DAY,
@@ -26,9 +34,6 @@ from meterlet.commands.common import (
 )
 from protocols.metrology import Period
 from sml_codec import Obis
-
-LIMITS: Final = ("least_days", "least_minutes", "answers", "within_days", "bits", "least_group")
-TERMS: Final = ("recipient", "purpose", "statement", *LIMITS)
 
 
 @click.group()
@@ -61,10 +66,11 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.argument("number", type=int)
 @click.option("--until", type=DAY, help="An earlier last day.")
 @click.option("--least-days", type=int, help="A longer shortest period, in days.")
-@click.option("--least-minutes", type=int, help="More minutes of slots that look alike.")
-@click.option("--answers", type=int, help="Fewer answers about the same period.")
-@click.option("--within-days", type=int, help="More days in which no more answers are given.")
-@click.option("--bits", type=int, help="Smaller answers.")
+@click.option("--least-minutes", type=int, help="More minutes of use that are mixed.")
+@click.option("--answers", type=int, help="Fewer numbers about any one moment.")
+@click.option("--within-days", type=int, help="More days that hold no more numbers.")
+@click.option("--bits", type=int, help="Smaller numbers.")
+@click.option("--slot-bits", type=int, help="Fewer bits about any one reading, in all.")
 @click.option("--least-group", type=int, help="Sums over more households.")
 def narrow(folder: Path, number: int, until: datetime | None, **limits: int | None) -> None:
     """Replace consent NUMBER with a narrower one."""
@@ -116,28 +122,43 @@ def consent_export(
 
 @consents.command("list")
 @hub_option
+@click.option("--words", "in_words", is_flag=True, help="Say what each standing one allows.")
 @json_or_text("meterlet.inspect.consents/1")
-def list_consents(folder: Path) -> Shown:
-    """List all consents, past ones included."""
+def list_consents(folder: Path, in_words: bool) -> Shown:
+    """List all consents, past ones included, and mark those given under older words."""
     with Device.open(folder) as device:
-        given = device.disclosure.consents()
-    facts = [
-        {
-            "number": consent.number,
-            **{name: getattr(consent.terms, name) for name in TERMS},
-            "until": consent.terms.until.isoformat(),
-            "replaces": consent.replaces,
-            "revoked": None if consent.revoked is None else utc_text(consent.revoked),
-        }
-        for consent in given
-    ]
-    return {"consents": facts}, list(map(_line, facts))
+        facts = consents_json(device.disclosure).as_json()
+    lines = [line for consent in facts["consents"] for line in _lines(consent, in_words)]
+    return facts, lines
 
 
-def _line(consent: dict[str, Any]) -> str:
+def _lines(consent: dict[str, Any], in_words: bool) -> Iterator[str]:
+    number, is_older = consent["number"], consent["given_under_older_words"]
     state = f"revoked {consent['revoked']}" if consent["revoked"] else f"until {consent['until']}"
     who = f"{consent['recipient']} for {consent['purpose']}"
-    return f"{consent['number']:3} {who}: {consent['statement']}, {state}"
+    yield f"{number:3} {who}: {consent['statement']}, {state}"
+    if is_older:
+        yield (
+            "    given under older words; this is what it means now. `inspect consents confirm"
+            f" {number}` says that you have read it, `revoke {number}` ends it"
+        )
+    if is_older or (in_words and not consent["revoked"]):
+        yield f"    {consent['in_words']['en']}"
+
+
+@consents.command()
+@hub_option
+@click.argument("number", type=int)
+def confirm(folder: Path, number: int) -> None:
+    """Confirm that you have read what consent NUMBER, given under older words, means now."""
+    with Device.open(folder) as device:
+        entry = confirm_words(device.disclosure, number)
+        terms = device.disclosure.consent(number).terms
+    click.echo(consent_in_words(terms))
+    if entry is None:
+        click.echo(f"consent {number} was given under these words; there is nothing to confirm")
+    else:
+        click.echo(f"consent {number} is confirmed (entry {entry.sequence} of the log)")
 
 
 @consents.command()
@@ -146,5 +167,16 @@ def _line(consent: dict[str, Any]) -> str:
 def revoke(folder: Path, number: int) -> None:
     """Withdraw consent NUMBER; the next request under it is refused."""
     with Device.open(folder) as device:
-        device.disclosure.revoke(number)
-    click.echo(f"consent {number} is revoked")
+        consent = device.disclosure.revoke(number)
+        beside = same_beside(device, consent, today(device))
+        learned = told_record(device, consent.terms.recipient).learned_by(
+            [consent.terms.recipient], consent.terms.recipient
+        )
+        words = replace(catalogue("en"), zone=device.zone)
+    click.echo(f"consent {number} is revoked: what needs it is refused from now on")
+    for other in beside:
+        click.echo(
+            f"consent {other.number} allows the same and stands: `inspect consents revoke"
+            f" {other.number}` withdraws it, too"
+        )
+    click.echo(printable(f"what was told stays told: {learned_in_words(learned, words)}"))

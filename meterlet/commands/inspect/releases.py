@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect releases`: what left the house."""
 
-from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import rich_click as click
 from rich.console import Console
@@ -11,90 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from hub.device import Device
-from hub.inspection.api.json_views import TOGETHER, disclosed_json, message_json
+from hub.inspection.api.json_views import disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import printable
 from meterlet.commands.common import hub_option, json_option, print_json
-
-SLOTS: Final = {15: "quarter-hours", 30: "half-hours", 60: "hours"}
-LONGEST_DAY_MINUTES: Final = 25 * 60
-CLOCK_CHANGE_HOURS: Final = 1.1
-"""By how much local days may fall short of 24 hours each; the hours are rounded."""
-
-
-def learned_in_words(recipient: str, facts: dict[str, Any], slot_minutes: int) -> str:
-    """Return what a recipient learned, in sentences that hold whatever was released.
-
-    The first and the second count by linear algebra, the last is the bound on everything else
-    (`hub.disclosure.knowledge`).
-    """
-    known = facts["known"][recipient]
-    all_of_them = recipient == TOGETHER
-    releases = [one for one in facts["released"] if all_of_them or one["recipient"] == recipient]
-    kinds = {kind for release in releases for kind in release["statement"].split("+")}
-    registers = len({name for release in releases for name in release["registers"]})
-    who = f"The {recipient}" if recipient.islower() else recipient
-    it, who = ("they", recipient.capitalize()) if all_of_them else ("it", who)
-    if not known["slots"]:
-        return f"{who} learned no number about your use."
-    slots = f"{known['slots']:,} {SLOTS.get(slot_minutes, f'slots of {slot_minutes} minutes')}"
-    if registers > 1:
-        slots += f" of {_word(registers)} registers"
-    return (
-        f"{who} learned {_numbers(known)} about your {slots}."
-        f" {it.capitalize()} {_shortest_stretch(known, kinds)}."
-        f" Even with unlimited effort {it} could learn {_at_most(known, kinds)}."
-    )
-
-
-def _numbers(known: dict[str, Any]) -> str:
-    rank, peaks = known["degrees_of_freedom"], known["peaks"]
-    parts = []
-    if rank:
-        # Charges in blocks count as all that they may give away: the rank is an upper bound.
-        parts.append("one number" if rank == 1 else f"at most {rank:,} numbers")
-    if peaks:
-        verb = "was" if peaks == 1 else "were"
-        parts.append(f"how high {_count(peaks, 'peak')} {verb}, not when")
-    bits = f"{known['bits']:,} bits" + (" in all" if rank + peaks > 1 else "")
-    return f"{' and '.join(parts)} ({bits})"
-
-
-def _shortest_stretch(known: dict[str, Any], kinds: set[str]) -> str:
-    window = known["shortest_window"]
-    if window is None:
-        if known["nothing_finer_than_minutes"] > LONGEST_DAY_MINUTES:
-            return "cannot work out your use on any single day"
-        samples = ", the sampled readings apart" if "sample" in kinds else ""
-        return (
-            f"cannot work out your use over any stretch of time by adding and subtracting{samples}"
-        )
-    first, last, hours = window["first_day"], window["last_day"], 24 * window["days"]
-    days = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
-    if hours < 24 * days - CLOCK_CHANGE_HOURS:
-        return f"can work out your use over {hours:g} hours from {first} on, and no shorter time"
-    if days == 1:
-        return f"can work out your use on {first}"
-    return f"can work out your use from {first} to {last}, and over no shorter time"
-
-
-def _at_most(known: dict[str, Any], kinds: set[str]) -> str:
-    minutes, totals = known["nothing_finer_than_minutes"], known["degrees_of_freedom_at_most"]
-    time = f"{minutes / 60:g} hours" if minutes > 60 else f"{minutes} minutes"
-    besides = ["how high peaks were"] * bool(known["peaks"])
-    besides += ["how far your use went above limits"] * ("excess" in kinds)
-    return (
-        f"at most {_count(totals, 'total')},{' each' * (totals > 1)} over {time} or more"
-        + "".join(f", and {what}" for what in besides)
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{_word(number)} {noun}{'s' * (number != 1)}"
-
-
-def _word(number: int) -> str:
-    return {1: "one", 2: "two", 3: "three"}.get(number, f"{number:,}")
 
 
 def plain(text: str) -> str:
@@ -102,8 +21,8 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
-def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) -> None:
-    """Print what left the house, and what it tells; the hub's slots have so many minutes."""
+def show_released(console: Console, facts: dict[str, Any]) -> None:
+    """Print what left the house, and what it tells."""
     table = Table(title="What left the house")
     for name in ("when", "to", "for", "what", "bytes"):
         table.add_column(name, justify="right" if name == "bytes" else "left")
@@ -117,8 +36,8 @@ def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) ->
             f"{release['bytes']:,}",
         )
     console.print(table)
-    for recipient in facts["known"]:
-        console.print(plain(learned_in_words(recipient, facts, slot_minutes)))
+    for known in facts["known"].values():
+        console.print(plain(known["in_words"]["en"]))
     for output in facts["outputs"]:
         console.print(
             f"{plain(output['recipient'])} got {plain(output['output'])}, {output['bits']} bits,"
@@ -130,7 +49,7 @@ def show_released(console: Console, facts: dict[str, Any], slot_minutes: int) ->
             f" {export['resolution_minutes']} min at {export['time']}"
         )
     for part in facts["aggregates"]:
-        what = _count(part["values"], "sum")
+        what = "one sum" if part["values"] == 1 else f"{part['values']:,} sums"
         if part["index"] is not None:
             what = f"one number, the value at the prices of {plain(part['index'])},"
         console.print(
@@ -175,7 +94,7 @@ def releases(folder: Path, recipient: str | None, with_bytes: bool, as_json: boo
     if as_json:
         print_json("meterlet.inspect.releases/1", facts)
         return
-    show_released(Console(), facts, device.description.slot_minutes)
+    show_released(Console(), facts)
     for message in facts.get("messages", ()):
         recipient = printable(message["recipient"])
         click.echo(f"\n{message['time']} to {recipient}: {message['size']:,} bytes")

@@ -100,7 +100,9 @@ class Doors:
 
     def __init__(self, folder: Path, world: World, house: Sequence[int]) -> None:
         self._world, self._house = world, house
-        self._database = Database(folder / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT])
+        self._database = Database(
+            folder / "hub.db", [LOG_COMPONENT, CONSENT_COMPONENT], key=bytes(32)
+        )
         end = BEGIN + (world.days + 10) * 86_400
         self._guard = Disclosure(self._database, lambda: end)
         self._consents: dict[Terms, int] = {}

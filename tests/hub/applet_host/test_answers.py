@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers that are kept, questions that are told apart, and proofs made elsewhere."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from hub.applet_host.answers import (
 )
 from hub.applet_host.jobs import KEPT_SECONDS, ProofJobs, WorkInProgress
 from hub.vault.database import Database
-from hub.vault.vault import VaultTampered
+from hub.vault.sealing import SealBroken
 from tests.support.waiting import wait_until
 
 KEY = bytes(range(32))
@@ -27,12 +26,12 @@ FUEL = 10**10
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(tmp_path / "hub.db", [ANSWERS_COMPONENT]) as opened:
+    with Database(tmp_path / "hub.db", [ANSWERS_COMPONENT], key=KEY) as opened:
         yield opened
 
 
 def answers(database: Database, applet: bytes = ONE) -> ToldAnswers:
-    return ToldAnswers(database, applet, KEY, os.urandom)
+    return ToldAnswers(database, applet)
 
 
 def test_an_answer_is_found_by_its_applet_and_question_alone(database: Database) -> None:
@@ -58,7 +57,7 @@ def test_an_answer_lies_sealed_and_is_not_taken_for_another(database: Database) 
         if applet == TWO:
             assert kept.find(b"its question") == b"its answer"
         else:
-            with pytest.raises(VaultTampered):
+            with pytest.raises(SealBroken):
                 kept.find(b"its question")
 
 

@@ -74,7 +74,9 @@ def test_what_the_resident_is_shown_says_what_was_told_and_of_whom(hubs: list[Hu
     assert (part["values"], part["households"], part["index"]) == (1, 6, "spot revision 1")
     assert part["recipient"] == "settlement"
     assert facts["raw_readings_left_house"] == 0
-    assert facts["known"] == {}
+    [(name, known)] = facts["known"].items()
+    assert (name, known["numbers"], known["sums_over_households"]) == ("settlement", 0, 1)
+    assert "Nothing about your household alone" in known["in_words"]["en"]
 
 
 def test_a_step_is_answered_again_as_it_was(hubs: list[Hub]) -> None:

@@ -145,7 +145,9 @@ class Month:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [LOG_COMPONENT, CONSENT_COMPONENT], key=bytes(32)
+    ) as database:
         yield Disclosure(database, lambda: 1_767_225_600)
 
 

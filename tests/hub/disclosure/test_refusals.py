@@ -40,7 +40,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def disclosure(tmp_path: Path, clock: Clock) -> Iterator[Disclosure]:
-    with Database(tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT]) as database:
+    with Database(
+        tmp_path / "hub.db", [LOG_COMPONENT, CONSENT_COMPONENT], key=bytes(32)
+    ) as database:
         yield Disclosure(database, lambda: clock.now)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hub.disclosure import LEAST_MINUTES, ConsentTerms
+from hub.disclosure.requests import PRICED
+from hub.disclosure.rules import HIGHEST_PRICE, WIDEST_RATIO
 from hub.disclosure.wording import WORDED_LANGUAGES, consent_in_words, consent_words
 from hub.inspection.locales.catalogue import LANGUAGES
 from hub.machine.manifest import STATEMENT_KINDS
@@ -36,12 +38,17 @@ def placeholders(text: str) -> set[str]:
 
 def test_a_plain_consent_reads_as_the_resident_would_say_it() -> None:
     assert consent_in_words(TERMS) == (
-        "supplier may learn, for billing: a sum of your use, in which some times may"
-        " count more than others."
-        " Each number has at most 63 bits and is about 28 days or more."
-        " At most 3 answers are about the same period."
-        " At most 3 answers are about periods within any 31 days."
-        " Nothing finer than 480 minutes of your use can be worked out from it."
+        "supplier may learn, for billing: sums of your use in which some times may count more"
+        " than others, such as a bill."
+        " Each number is about 28 days or more and has at most 63 bits: it tells as much as 63"
+        " answers of yes or no."
+        " At most 3 numbers are about any one moment."
+        " At most 3 are about periods within any 31 days."
+        " The same number, told again, counts once."
+        " Prices keep within bounds: a watt-hour counts for at most 4 units (cents, say) of a"
+        " number, and no price is more than 50 times another."
+        " Whatever anybody computes from them, anything finer than a mix of 8 hours of your use"
+        " stays unknown, and so does your use over fewer than 28 days in a row."
         " This holds until 2030-12-31."
     )
 
@@ -77,20 +84,43 @@ def test_the_pages_languages_are_those_of_consents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "minutes", "overlapping"),
+    ("statement", "counted"),
     [
-        ("linear", LEAST_MINUTES, False),
-        ("linear", 15, True),
-        ("demand", LEAST_MINUTES, False),
-        ("demand", 15, True),
-        ("sample", LEAST_MINUTES, True),
-        ("weighted", LEAST_MINUTES, True),
-        ("aggregate", 15, False),
+        ("linear", "numbers are about any one moment"),
+        ("match", "numbers are about any one moment"),
+        ("sample", "answers with such readings are about any one moment"),
+        ("weighted", "numbers are about periods that overlap"),
+        ("aggregate", "answers are about the same period"),
     ],
 )
-def test_the_words_count_answers_as_the_guard_does(
-    statement: str, minutes: int, overlapping: bool
-) -> None:
-    text = consent_in_words(replace(TERMS, statement=statement, least_minutes=minutes))
-    assert ("periods that overlap" in text) is overlapping
-    assert ("the same period" in text) is not overlapping
+def test_the_words_count_numbers_as_the_guard_does(statement: str, counted: str) -> None:
+    for minutes in (15, LEAST_MINUTES):
+        text = consent_in_words(replace(TERMS, statement=statement, least_minutes=minutes))
+        assert f"At most 3 {counted}." in text
+
+
+def test_a_consent_by_bits_says_its_bits_and_promises_no_prices() -> None:
+    fine = replace(TERMS, least_minutes=15, slot_bits=72)
+    text = consent_in_words(fine)
+    assert "tell at most 72 bits about any one of your readings." in text
+    assert "Prices keep within bounds" not in text
+    assert "in a row" not in text  # where nothing is mixed, no stretch of days is held back
+    assert "what you used in single stretches of 15 minutes." in text
+    assert "Prices keep within bounds" in consent_in_words(replace(fine, slot_bits=0))
+    assert "mix of 8 hours" in consent_in_words(replace(fine, least_minutes=LEAST_MINUTES))
+
+
+@pytest.mark.parametrize("language", WORDED_LANGUAGES)
+def test_the_bounds_that_are_said_are_the_guard_s(language: str) -> None:
+    for statement in STATEMENTS:
+        terms = replace(TERMS, statement=statement, least_days=77, least_minutes=1320)
+        text = consent_in_words(terms, language)
+        sentence = consent_words(language)["prices"].format(price=HIGHEST_PRICE, ratio=WIDEST_RATIO)
+        assert (sentence in text) is (statement in PRICED), statement
+        if "export" not in statement and "output" not in statement:
+            assert "77" in text
+
+
+def test_a_single_day_is_said_as_one() -> None:
+    text = consent_in_words(replace(TERMS, least_days=1))
+    assert "your use over less than a day" in text

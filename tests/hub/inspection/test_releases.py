@@ -68,7 +68,8 @@ def test_each_recipient_s_knowledge_and_all_of_them_together(device: Device) -> 
     facts = disclosed_json(view, device.zone).as_json()
     assert facts["known"]["supplier"]["shortest_window"]["days"] == 5
     assert facts["known"]["operator"]["shortest_window"]["days"] == 6.96  # the clock went forward
-    assert facts["known"]["all of them together"]["degrees_of_freedom"] == 2
+    assert facts["known"]["all of them together"]["numbers"] == 2
+    assert facts["known"]["all of them together"]["bundles"] == 2
     only = releases_view(device, "supplier")
     assert [one.release.recipient for one in only.releases] == ["supplier"]
     assert (one := only.releases[0]).begin < one.end

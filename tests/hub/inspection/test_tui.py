@@ -105,9 +105,9 @@ def test_releases_show_what_is_known_and_the_bytes_harmlessly(told: Device) -> N
         [row] = rows(app, "releases")
         assert row[1] == "[red]supplier[/red]\N{REPLACEMENT CHARACTER}[2J"
         assert row[4] == "40"
-        assert "knows 1 of" in text(app, "knowledge")
+        assert "knows one number about your use" in text(app, "knowledge")
         assert "\x1b" not in text(app, "knowledge") + text(app, "now")
-        assert "nothing shorter than 12 days" in text(app, "knowledge")
+        assert "not your use on any single day" in text(app, "knowledge")
         app.query_one("#releases", DataTable).focus()
         await pilot.pause()
         assert "01" * 40 in text(app, "message")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.amounts import QuotientRule
 from protocols.proofs import FalseStatement, ProofRefused, Transcript
 from protocols.proofs.batch import verify_all
 from protocols.proofs.compare import (
-    Rounding,
     largest,
     largest_few,
     maximum,
@@ -106,15 +106,15 @@ def test_a_piecewise_linear_function_is_the_integral_of_its_slopes(
     assert result == [expected]
 
 
-@given(st.integers(0, 10**6), st.integers(1, 3000), st.sampled_from(Rounding))
+@given(st.integers(0, 10**6), st.integers(1, 3000), st.sampled_from(QuotientRule))
 @settings(max_examples=25, deadline=None)
 def test_roundings_are_those_of_the_decimal_module(
-    number: int, divisor: int, rounding: Rounding
+    number: int, divisor: int, rounding: QuotientRule
 ) -> None:
     rules = {
-        Rounding.DOWN: ROUND_DOWN,
-        Rounding.HALF_UP: ROUND_HALF_UP,
-        Rounding.HALF_EVEN: ROUND_HALF_EVEN,
+        QuotientRule.DOWN: ROUND_DOWN,
+        QuotientRule.HALF_UP: ROUND_HALF_UP,
+        QuotientRule.HALF_EVEN: ROUND_HALF_EVEN,
     }
     exact = Decimal(number) / Decimal(divisor)
     expected = int(exact.quantize(Decimal(1), rounding=rules[rounding]))
@@ -122,9 +122,9 @@ def test_roundings_are_those_of_the_decimal_module(
     assert result == [expected]
 
 
-@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("rounding", QuotientRule)
 @pytest.mark.parametrize("number", [0, 1, 5, 10, 15, 25, 35, 39])
-def test_ties_are_rounded_by_the_rule(number: int, rounding: Rounding) -> None:
+def test_ties_are_rounded_by_the_rule(number: int, rounding: QuotientRule) -> None:
     rules = {"down": ROUND_DOWN, "half-up": ROUND_HALF_UP, "half-even": ROUND_HALF_EVEN}
     expected = int((Decimal(number) / 10).quantize(Decimal(1), rounding=rules[rounding.value]))
     assert run([number], lambda s, h: [rounded(s, "r", h[0], 10, rounding, 8)]) == [expected]
@@ -172,7 +172,7 @@ def test_a_false_comparison_is_not_proved() -> None:
         lambda s, h: tiers(s, "t", h[0], [0, 5], 8),
         lambda s, h: [piecewise_linear(s, "f", h[0], [1, 2], [], 8)],
         lambda s, h: [piecewise_linear(s, "f", h[0], [1, 2, 3], [4, 4], 8)],
-        lambda s, h: [rounded(s, "r", h[0], 0, Rounding.DOWN, 8)],
+        lambda s, h: [rounded(s, "r", h[0], 0, QuotientRule.DOWN, 8)],
     ],
 )
 def test_statements_that_make_no_sense_are_refused(statement: Statement) -> None:

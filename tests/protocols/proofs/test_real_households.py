@@ -15,7 +15,7 @@ import pytest
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
-from protocols.amounts import SlotForm, Sum
+from protocols.amounts import QuotientRule, SlotForm, Sum
 from protocols.metrology import (
     ACTIVE_ENERGY_IMPORT,
     CertifiedDay,
@@ -29,7 +29,6 @@ from protocols.proofs import (
     ProofRefused,
     Prover,
     Quantity,
-    Rounding,
     Session,
     Source,
     StatementContext,
@@ -50,9 +49,9 @@ SERIES = Series(b"LCL", bytes.fromhex("0100010800ff"), "Europe/London", 30)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
 YEAR, CLOCK_CHANGES = range(1, 13), range(3, 11, 7)
 RULES = {
-    Rounding.DOWN: ROUND_DOWN,
-    Rounding.HALF_UP: ROUND_HALF_UP,
-    Rounding.HALF_EVEN: ROUND_HALF_EVEN,
+    QuotientRule.DOWN: ROUND_DOWN,
+    QuotientRule.HALF_UP: ROUND_HALF_UP,
+    QuotientRule.HALF_EVEN: ROUND_HALF_EVEN,
 }
 
 
@@ -67,7 +66,7 @@ class Tariff:
                        for _ in range(2)]  # fmt: skip
         self.prices[0] = sorted(map(abs, self.prices[0]))  # so that a bill is not negative
         self.prices[1] = sorted(map(abs, self.prices[1]))
-        self.vat, self.rounding = dice.randrange(0, 300), dice.choice(list(Rounding))
+        self.vat, self.rounding = dice.randrange(0, 300), dice.choice(list(QuotientRule))
 
     def forms(self, period: CertifiedPeriod) -> list[tuple[int, ...]]:
         """Return which slot is in which band; slots count from the local day's begin."""

@@ -9,7 +9,10 @@ from starlette.responses import Response
 
 from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms
+from hub.disclosure.older_words import confirm_words, given_under_older_words
 from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
+from hub.inspection.views.consents import same_beside
+from hub.inspection.views.learned import told_record
 from hub.inspection.views.live import today
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.effects import effects_of, narrowed
@@ -30,6 +33,7 @@ def show_consents(request: PageRequest) -> Response:
         return request.page(
             "consents.html",
             standing=standing,
+            older=given_under_older_words(device.disclosure.log, standing),
             over=[consent for consent in device.disclosure.consents() if consent not in standing],
             names=names,
             wanting=[
@@ -55,15 +59,20 @@ def show_consent(request: PageRequest) -> Response:
                 problem = str(error)
         revoking = change == "revoke"
         changes = narrowed(consent.terms, new)
-        effects = effects_of(device, consent.terms, None if revoking else new, today(device))
+        beside = same_beside(device, consent, today(device))
+        left = (beside[-1].terms if beside else None) if revoking else new
+        recipient = consent.terms.recipient
         return request.page(
             "consent.html",
             consent=consent,
             terms=new,
             change=change if revoking or (changes and not problem) else "",
             changes=changes,
-            effects=effects,
-            knowledge=device.disclosure.knowledge([consent.terms.recipient]),
+            effects=effects_of(device, consent.terms, left, today(device)),
+            beside=beside,
+            is_older=bool(given_under_older_words(device.disclosure.log, [consent])),
+            kind=consent.terms.statement.partition(" ")[0],
+            learned=told_record(device, recipient).learned_by([recipient], recipient),
             problem=problem,
             most_bits=MOST_BITS,
         )
@@ -87,6 +96,15 @@ def narrow(request: PageRequest) -> Response:
             raise BadInput(str(error)) from None
     request.record("consent narrowed", consent=new.number)
     return request.see(f"/consents/{new.number}")
+
+
+def confirm(request: PageRequest) -> Response:
+    """Record that the resident has read what a consent means now."""
+    with request.device() as device:
+        number = _consent(request, device).number
+        confirm_words(device.disclosure, number)
+    request.record("consent confirmed", consent=number)
+    return request.see(f"/consents/{number}")
 
 
 def show_grant(request: PageRequest) -> Response:
@@ -159,6 +177,7 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
         within_days=number_of(fields, "within_days", old.within_days),
         bits=number_of(fields, "bits", old.bits),
         least_group=number_of(fields, "least_group", old.least_group),
+        slot_bits=number_of(fields, "slot_bits", old.slot_bits),
     )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")
@@ -171,6 +190,7 @@ PAGES: Final = (
     Page("/consents/{number:int}", show_consent, ResidentRole.READER),
     Page("/consents/{number:int}/revoke", revoke, ResidentRole.OWNER, "POST"),
     Page("/consents/{number:int}/narrow", narrow, ResidentRole.OWNER, "POST"),
+    Page("/consents/{number:int}/confirm", confirm, ResidentRole.OWNER, "POST"),
     Page("/consents/applet/{aid}", show_grant, ResidentRole.OWNER),
     Page("/consents/applet/{aid}", grant, ResidentRole.OWNER, "POST"),
 )

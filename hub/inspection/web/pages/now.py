@@ -38,7 +38,6 @@ def show_now(request: PageRequest) -> Response:
             span=device.main.journal.span(),
             applets=installed_applets(device),
             releases=releases,
-            last=releases.releases[-1] if releases.releases else None,
         )
 
 

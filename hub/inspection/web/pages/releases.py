@@ -13,6 +13,7 @@ from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import (
     RecordedRelease,
+    ReleasesView,
     decode_message,
     outgoing_message,
     releases_view,
@@ -46,8 +47,17 @@ def show_releases(request: PageRequest) -> Response:
             view=view,
             recipient=recipient,
             recipients=everything.recipients,
-            attacked_first=view.releases[-1].begin if view.releases else 0,
+            attacked_first=_newest_time(view),
         )
+
+
+def _newest_time(view: ReleasesView) -> int:
+    """Return the begin of a time that something was told about; 0 where nothing was."""
+    entries = (*view.exports, *view.aggregates)
+    begins = [record.begin for record in view.releases]
+    begins += [int(entry.facts["begin"]) for entry in entries]
+    begins += [int(entry.facts["boundary"]) for entry in view.outputs]
+    return max(begins, default=0)
 
 
 def show_message(request: PageRequest) -> Response:

@@ -11,13 +11,14 @@ import pytest
 import hub.inspection.web
 from hub.applet_host.services import AppletStore
 from hub.device import Device
-from hub.disclosure import AggregateRequest, Weights
+from hub.disclosure import AggregateRequest, Disclosure, Weights
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
 from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
 from protocols.metrology import find_zone
+from tests.support.older_consents import as_0_1
 from tests.support.pages import PASSPHRASE, Browser, browser
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -166,6 +167,53 @@ def test_a_consent_is_narrowed_and_revoked_with_its_effect_shown_first(anna: Bro
     anna.post(f"/consents/applet/{aid}")
     assert "asks for a consent" not in anna.get("/consents").text
     assert anna.happened()[-3:] == ["consent narrowed", "consent revoked", "consent granted"]
+    before = anna.get("/consents").text.count('id="consent-')
+    anna.post(f"/consents/applet/{aid}")  # the same is never granted twice
+    assert anna.get("/consents").text.count('id="consent-') == before
+
+
+def test_a_consent_s_page_says_just_what_revoking_does(
+    anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = text(anna.get("/consents/1?change=revoke").text)
+    assert "refuses every question of supplier for billing that needs this consent" in said
+    assert "Nothing that was told is taken back." in said
+    assert "The supplier knows one number about your use (March 2025;" in said
+    assert "refused: revoked" in said
+    assert "allows the same" not in said
+    with Device.open(anna.folder) as device:
+        terms = device.disclosure.consent(1).terms
+        with monkeypatch.context() as patch:  # 0.1 let the same be granted twice
+            patch.setattr(Disclosure, "consents", lambda self: [])
+            again = device.disclosure.grant(terms)
+    said = text(anna.get("/consents/1?change=revoke").text)
+    assert f"Consent {again.number} allows the same, and stands" in said
+    assert "would be answered" in said
+    assert "refused: revoked" not in said
+
+
+def test_a_consent_under_older_words_is_shown_again_until_it_is_confirmed(
+    anna: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "older words" not in anna.get("/consents").text
+    with Device.open(anna.folder) as device:
+        first = device.disclosure.consent(1)
+        with as_0_1(monkeypatch):
+            old = device.disclosure.grant(replace(first.terms, answers=5, bits=64))
+    for language in LANGUAGES:
+        words = catalogue(language).for_pages(find_zone("Europe/Berlin"))
+        for path in ("/consents", f"/consents/{old.number}"):
+            page = text(anna.get(path, headers={"Accept-Language": language}).text)
+            assert words.t("consents.older") in page
+    confirmed = anna.post(f"/consents/{old.number}/confirm")
+    assert confirmed.url.path == f"/consents/{old.number}"
+    assert "older words" not in confirmed.text
+    assert "older words" not in anna.get("/consents").text
+    with Device.open(anna.folder) as device:
+        assert device.disclosure.consent(old.number) == old
+        [entry] = device.disclosure.log.entries("confirmation")
+    assert entry.facts == {"number": old.number, "words": 2}
+    assert anna.happened()[-1] == "consent confirmed"
 
 
 def test_a_number_over_a_group_is_shown_for_what_it_is_in_every_language(anna: Browser) -> None:
@@ -205,6 +253,16 @@ def test_an_export_for_somebody_needs_a_consent_and_is_on_record(anna: Browser) 
     assert len(given.text.splitlines()) == 49
     releases = anna.get("/releases?recipient=adviser").text
     assert "advice" in releases
+    # Nobody who has readings is left out: not on Now, and not among what is known.
+    had = "The adviser knows 48 readings of single hours"
+    for path in ("/", "/releases", "/releases?recipient=adviser"):
+        assert had in text(anna.get(path).text), path
+    assert "Nothing about your use has been told" not in anna.get("/").text
+    assert "All of them together know one number" in text(anna.get("/releases").text)
+    number = found[1]
+    gone = text(anna.get(f"/consents/{number}?change=revoke").text)
+    assert "the hub hands these readings to adviser, for advice, no more" in gone
+    assert had in gone
     assert anna.post("/export/consent", consent="1", agreed="yes").status_code == 409
 
 

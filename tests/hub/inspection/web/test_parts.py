@@ -185,5 +185,6 @@ def test_every_kind_of_statement_is_put_into_words(kind: str, language: str) -> 
     said = words.consent(terms)
     assert "somebody" in said
     assert words.day(terms.until) in said
-    assert "41" in said
+    # Of energy in gaps the guard counts answers about the same period alone, and says so.
+    assert ("41" in said) is (kind != "unattributed")
     assert words.t(f"manifest.kind_{kind}")
