@@ -154,6 +154,16 @@ class CertifiedDay:
             raise DayRefused(self.day, "the signature does not match") from None
         self.content.require_sum(self.slots)
 
+    def is_of_its_time(self, known: tuple[KeyAnnouncement, ...]) -> bool:
+        """Tell whether it carries, of a meter's known announcements, those of its time.
+
+        That is all that had begun by that day, and no more; where it was stated again, those that
+        had come until then, which may be more.
+        """
+        begun = sum(1 for one in known if one.first_day <= self.day)
+        carried = max(begun, len(self.announcements)) if self.content.restated else begun
+        return self.announcements == known[:carried]
+
     def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
         try:
             chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
@@ -285,7 +295,9 @@ def verify_days(
     for day in days:
         day.verify(public_key)
         _check_series(day, series)
-    for before, day in pairwise(days if after is None else (after, *days)):
+    chain = tuple(days) if after is None else (after, *days)
+    _require_keys_of_their_time(chain)
+    for before, day in pairwise(chain):
         _check_link(before, day)
     return CertifiedPeriod(tuple(days))
 
@@ -303,7 +315,6 @@ def _check_series(day: CertifiedDay, series: Series) -> None:
 
 
 def _check_link(before: CertifiedDay, day: CertifiedDay) -> None:
-    _require_keys(before, day)
     if day.content.counter != before.content.counter + 1:
         raise DayRefused(day.day, "the counter does not follow that of the day before")
     if day.content.previous != before.link:
@@ -326,17 +337,13 @@ def _check_link(before: CertifiedDay, day: CertifiedDay) -> None:
         raise DayRefused(day.day, "the register does not count in the steps of the day before")
 
 
-def _require_keys(before: CertifiedDay, day: CertifiedDay) -> None:
-    """Return if the day carries the keys that the day before shows to be in force by then.
-
-    All of them follow from the day before unless that was stated again: then it carries later
-    ones, too, and the day has to agree with these as far as it has any.
-    """
-    begun = sum(1 for one in before.announcements if one.first_day <= day.day)
-    shared = max(begun, min(len(before.announcements), len(day.announcements)))
-    if day.announcements[:shared] != before.announcements[:shared]:
-        # A key that has ended signs no later day.
-        raise DayRefused(day.day, "the key that signed it had ended before that day")
+def _require_keys_of_their_time(days: Sequence[CertifiedDay]) -> None:
+    """Return if each day is of the key in force by what the days announce; else `DayRefused`."""
+    known = max((day.announcements for day in days), key=len)
+    for day in days:
+        if not day.is_of_its_time(known):
+            # A key that has ended signs no later day.
+            raise DayRefused(day.day, "the key that signed it had ended before that day")
 
 
 def _slots(points: bytes) -> PointVector | None:

@@ -55,11 +55,8 @@ def require_keys_of_their_time(connection: Connection, days: Sequence[CertifiedD
     longest = max(days, key=lambda day: len(day.announcements))
     known = learn_announcements(connection, longest.content.meter, longest.announcements)
     for day in days:
-        # All that had begun by that day, no fewer: else the key that signed it had ended. A day
-        # stated again is of the key in force when that was done: it may carry later ones, too.
-        begun = sum(1 for one in known if one.first_day <= day.day)
-        shown = max(begun, len(day.announcements) if day.content.restated else 0)
-        if day.announcements != known[:shown]:
+        # All that had begun by that day, no fewer: else the key that signed it had ended.
+        if not day.is_of_its_time(known):
             raise VerificationFailed(
                 "certifier", f"{day.day}: the key that signed it had ended before that day"
             )
