@@ -114,6 +114,7 @@ def test_an_answer_of_version_1_is_none_to_a_new_question(
 def test_days_of_version_1_answer_no_new_question() -> None:
     """Whatever form the answer has: a hub of 0.1 with an applet of today."""
     drawn = BillAnswerVersion1.decode(ONE_SUM.answer).drawn
+    assert drawn is not None
     days = [CertifiedDay.decode(day) for day in drawn.days]
     content = days[0].content
     series = Series(content.meter, content.register, content.grid.zone, content.grid.slot_minutes)
