@@ -23,6 +23,7 @@ HubError
     ResidentError             a resident cannot be added or changed as was asked
   InstallationError           a package cannot be built, installed or removed
   LogTampered                 the disclosure log is not what was written
+  ListRefused                 a published list is of another signer, or not what it was before
   MachineError                around applets
     AppletFault               an applet broke; only its own instance is gone
     BundleError               a bundle is malformed, or not its vendor's

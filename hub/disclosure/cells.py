@@ -120,42 +120,35 @@ class Refinement:
         }
         return [self.bundles[place] for place in sorted(places)]
 
-    def closed_stretch(
+    def closed_stretches(
         self, shorter_than: int, near: tuple[str, int, int] | None = None
-    ) -> tuple[int, int] | None:
-        """Return a stretch of whole bundles that is shorter than so many seconds, if any is.
+    ) -> Iterator[tuple[int, int]]:
+        """Yield stretches of whole bundles that are shorter than so many seconds.
 
-        With `near`, one that reaches into a register's [begin, end).
+        The smallest around each bundle: where there is any, one is yielded. With `near`, those that
+        reach into a register's [begin, end).
         """
         for register, runs in self.runs.items():
+            if near is not None and near[0] != register:
+                continue
             if near is None:
                 bundles = [one for one in self.bundles if one.register == register]
-            elif near[0] == register:
-                bundles = self.within(*near)
             else:
-                continue
-            if stretch := self._closed_in(runs, bundles, shorter_than):
-                return stretch
-        return None
+                bundles = self.within(*near)
+            starts = {begin: place for place, (begin, _, _) in enumerate(runs)}
+            for bundle in bundles:
+                # Whatever holds a bundle whose slots lie far apart is no short stretch.
+                if bundle.last + self.slot_seconds - bundle.first >= shorter_than:
+                    continue
+                if stretch := self._closure(runs, starts, bundle, shorter_than):
+                    yield stretch
 
     def shortest_closed_stretch(self) -> tuple[int, int] | None:
         """Return the shortest stretch of whole bundles, if there is any."""
         shortest, limit = None, 1 << 62
-        while stretch := self.closed_stretch(limit):
+        while stretch := next(self.closed_stretches(limit), None):
             shortest, limit = stretch, stretch[1] - stretch[0]
         return shortest
-
-    def _closed_in(
-        self, runs: Sequence[Run], bundles: Sequence[Bundle], shorter_than: int
-    ) -> tuple[int, int] | None:
-        # Whatever holds a bundle whose slots lie far apart is no short stretch.
-        starts = {begin: place for place, (begin, _, _) in enumerate(runs)}
-        for bundle in bundles:
-            if bundle.last + self.slot_seconds - bundle.first >= shorter_than:
-                continue
-            if stretch := self._closure(runs, starts, bundle, shorter_than):
-                return stretch
-        return None
 
     def _closure(
         self,

@@ -9,6 +9,8 @@ from hub.errors import HubError
 
 LEAST_MINUTES: Final = 8 * 60
 """What a consent lets be worked out at the finest, unless it says so in as many words."""
+WITHOUT_DOCUMENT: Final = frozenset({"aggregate", "output", "export", "unattributed"})
+"""Kinds of statements that are worked out with no document, which could be published."""
 
 
 class UnknownConsent(HubError):
@@ -45,14 +47,25 @@ class ConsentTerms:
     slot_bits: int = 0
     """How many bits, at most, are told under it about any one slot; 0: it is not by bits, and its
     prices keep within bounds (docs/guard.md)."""
+    published: int = 0
+    """For how many meters, at least, what the numbers are worked out with has to be published
+    (`hub.disclosure.published`); 0: nobody has to have published it."""
 
     def __post_init__(self) -> None:
         least = "least_days", "least_minutes", "answers", "bits", "least_group", "within_days"
         for name in least:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.slot_bits < 0:
-            raise ValueError("slot_bits must be at least 0")
+        for name in ("slot_bits", "published"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0")
+        if self.published and not self.is_under_document:
+            raise ValueError(f"{self.statement} is told under no document that could be published")
+
+    @property
+    def is_under_document(self) -> bool:
+        """Whether what is told is worked out with a document: a tariff, an index, profiles."""
+        return self.statement.partition(" ")[0] not in WITHOUT_DOCUMENT
 
     @property
     def subject(self) -> tuple[bytes, bytes, str, str, str]:
@@ -71,6 +84,7 @@ class ConsentTerms:
             and self.least_group <= other.least_group
             and self.within_days <= other.within_days
             and (other.slot_bits == 0 or other.slot_bits <= self.slot_bits)
+            and self.published <= other.published
         )
 
 

@@ -8,6 +8,8 @@ broke; the rules, in order:
     consent    the resident allowed this package's applet to tell this recipient this kind of
                statement for this purpose, and that still holds
     period     the period is no shorter than the consent says
+    published  what the numbers are worked out with is on a list for everybody, for at least as many
+               meters as the consent says (`published`)
     size       each number fits the consent's bits
     price      what a watt-hour counts for in a number is bounded, and so is by how much prices
                differ, unless the consent is by bits
@@ -56,6 +58,7 @@ from hub.disclosure.consents import (
 from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
+from hub.disclosure.published import check_published, publication_facts
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
@@ -241,7 +244,8 @@ class Disclosure:
         """Record a permitted release again, where the transaction it was recorded in was undone."""
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
         numbers = _as_recorded(request, terms)
-        facts = {**request_facts(request), **number_facts(numbers)}
+        public = publication_facts(self.log, request.applet, request.subject)
+        facts = {**request_facts(request), **number_facts(numbers), **public}
         return self.log.append(self.now(), "release", facts)
 
     def record_refusal(
@@ -272,8 +276,11 @@ class Disclosure:
 
     def record_aggregate(self, request: AggregateRequest) -> LogEntry:
         """Record that a sum is opened; `require_aggregate` has allowed it."""
-        prices = None if request.weights is None else request.weights.prices
-        return self.log.append(self.now(), "aggregate", request.facts, prices)
+        if request.weights is None:
+            return self.log.append(self.now(), "aggregate", request.facts)
+        public = publication_facts(self.log, request.applet, request.weights.digest)
+        facts = {**request.facts, **public}
+        return self.log.append(self.now(), "aggregate", facts, request.weights.prices)
 
     def permit_unattributed(self, request: UnattributedRequest) -> LogEntry:
         """Record what is told of unattributed energy, or record the refusal and raise.
@@ -425,6 +432,8 @@ class Disclosure:
     def _standing_consents(self, request: ReleaseRequest) -> dict[str, ConsentTerms]:
         terms = {kind: self._standing_terms(wanted(request, kind)) for kind in request.kinds}
         check_period(request, terms)
+        demands = [each.published for each in terms.values()]
+        check_published(self.log, request.applet, request.subject, demands)
         return terms
 
     def check(self, request: ReleaseRequest) -> None:
@@ -480,6 +489,9 @@ class Disclosure:
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
+        if request.weights is not None:
+            digest = request.weights.digest
+            check_published(self.log, request.applet, digest, [terms.published])
         check_sum(request, terms, self.log.entries("aggregate"))
 
     def _standing_terms(self, wanted: tuple[bytes, bytes, str, str, str]) -> ConsentTerms:
@@ -567,7 +579,8 @@ def _check_together(
     touched = [
         one for one in every if any(_touches(one.opening, number) for number, _ in numbers.values())
     ]
-    together = _Together(list(numbers.values()), touched)
+    asked = None if fresh_openings else {number.identity for number in fresh}
+    together = _Together(list(numbers.values()), touched, asked)
     for register, begin, end in together.stretches(spans):
         together.check(register, begin, end)
 
@@ -575,7 +588,14 @@ def _check_together(
 class _Together:
     """Numbers that bear on each other, and the slots that recipients were opened."""
 
-    def __init__(self, numbers: Sequence[tuple[Number, str]], opened: Sequence[_Opened]) -> None:
+    def __init__(
+        self,
+        numbers: Sequence[tuple[Number, str]],
+        opened: Sequence[_Opened],
+        asked: Collection[bytes] | None,
+    ) -> None:
+        """Take numbers with their sources; `asked` names those that are asked for, None: all."""
+        self._asked = asked
         self._numbers = [number for number, _ in numbers]
         self._sources = [source for _, source in numbers]
         self._step = self._numbers[0].forms[0].slot_seconds
@@ -617,11 +637,21 @@ class _Together:
                 kept = {place for place in coarse if about[place].least_days >= days}
                 left_out = about.keys() - kept
                 for numbers, sources, refinement in self._seen(left_out):
-                    check_fineness(refinement, numbers, minutes, sources, near)
-                    check_stretches(refinement, days, near)
+                    before = self._before(numbers)
+                    check_fineness(refinement, numbers, minutes, sources, near, before)
+                    check_stretches(refinement, days, near, before)
                     for number, source in zip(numbers, sources, strict=True):
-                        if number.begin <= begin < number.end:
+                        if self._is_asked(number) and number.begin <= begin < number.end:
                             check_windows(number, minutes, source)
+
+    def _is_asked(self, number: Number) -> bool:
+        return self._asked is None or number.identity in self._asked
+
+    def _before(self, numbers: Sequence[Number]) -> Refinement | None:
+        """Return what was made of the numbers before: that of release 0.1 is as it is."""
+        if self._asked is None or all(number.spread for number in numbers):
+            return None
+        return refine([one.forms for one in numbers if not self._is_asked(one)])
 
     def _seen(self, left_out: Collection[int]) -> list[tuple[list[Number], list[str], Refinement]]:
         """Return all numbers but some as they look to each set of who was opened slots."""

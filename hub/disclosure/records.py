@@ -12,6 +12,7 @@ from typing import Any, Final
 from hub.disclosure.cells import Form
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.log import LogEntry
+from hub.disclosure.published import publication_in
 from hub.disclosure.requests import (
     AggregateRequest,
     Number,
@@ -52,6 +53,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
         "within_days": terms.within_days,
         "words": WORDS,
         **({"slot_bits": terms.slot_bits} if terms.slot_bits else {}),
+        **({"published": terms.published} if terms.published else {}),
     }
 
 
@@ -154,6 +156,7 @@ def release_of(entry: LogEntry) -> Release:
         statement=facts["statement"],
         subject=facts["subject"],
         numbers=numbers,
+        published=publication_in(facts),
     )
 
 

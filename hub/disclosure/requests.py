@@ -296,7 +296,7 @@ class ReleaseRequest:
     numbers: tuple[Number, ...]
     """At least one, each with a form; all of one period."""
     subject: bytes
-    """A digest of what the amounts stand for: the tariff's."""
+    """A digest of what the amounts stand for, by the applet's word: the tariff's."""
 
     @property
     def statement(self) -> str:
@@ -447,6 +447,17 @@ class ExportRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """Where a document stands on a list that its signer shows to everybody."""
+
+    number: int
+    time: int
+    """When it was published, by its signer's word."""
+    meters: int
+    """How many meters may be asked under it, by its signer's word."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release on record."""
 
@@ -458,6 +469,8 @@ class Release:
     statement: str
     subject: bytes
     numbers: tuple[Number, ...]
+    published: Publication | None = None
+    """Whether what it was answered under was on a list that this hub had taken by then."""
 
     @property
     def forms(self) -> Sequence[Form]:

@@ -73,7 +73,8 @@ def check_prices(number: Number) -> None:
         raise ReleaseRefused(
             "price",
             f"a watt-hour counts for {_short(most)} units of the number, at most"
-            f" {HIGHEST_PRICE} are allowed: it has to be told in larger units",
+            f" {HIGHEST_PRICE} are allowed: it has to be told in larger units, as this release's"
+            " applets do",
         )
     if most > WIDEST_RATIO * least:
         raise ReleaseRefused(
@@ -147,21 +148,23 @@ def check_fineness(
     least_minutes: int,
     sources: Sequence[str],
     near: tuple[str, int, int],
+    before: Refinement | None = None,
 ) -> None:
     """Refuse numbers that together tell of fewer minutes of slots than a bundle has to cover.
 
     `numbers` are those that the refinement is of, `sources` what each was told for; looked at are
-    bundles with slots of the register and time `near`. A bundle may hold cells that are shorter,
-    where its numbers are told in coins and the rest of it makes up the minutes, each of its slots
-    taken for so much less as its price may be lower.
+    bundles with slots of the register and time `near` that were not there `before`. A bundle may
+    hold cells that are shorter, where its numbers are told in coins and the rest of it makes up the
+    minutes, each of its slots taken for so much less as its price may be lower.
     """
     if not windows_agree(form for number in numbers for form in number.forms):
         raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
     step = refinement.slot_seconds
     least = -(-least_minutes * _MINUTE // step) if step else 0
+    old = set() if before is None else {_shape(one) for one in before.within(*near)}
     for bundle in refinement.within(*near):
         slots = _hidden_among(bundle, numbers, least)
-        if slots < least:
+        if slots < least and _shape(bundle) not in old:
             told_for = [sources[place] for place in bundle.numbers]
             raise _too_fine(slots * step, least_minutes, bundle.first, told_for)
 
@@ -174,19 +177,31 @@ def check_windows(number: Number, least_minutes: int, source: str) -> None:
             raise _too_fine(seconds, least_minutes, form.begin, [source])
 
 
-def check_stretches(refinement: Refinement, least_days: int, near: tuple[str, int, int]) -> None:
+def check_stretches(
+    refinement: Refinement,
+    least_days: int,
+    near: tuple[str, int, int],
+    before: Refinement | None = None,
+) -> None:
     """Refuse numbers that together could determine the total of fewer days in a row.
 
-    Looked at are stretches that reach into the register and time `near`.
+    Looked at are stretches that reach into the register and time `near`, and were not determined
+    `before`.
     """
-    stretch = refinement.closed_stretch(least_days * _DAY - _CLOCK_CHANGE, near)
-    if stretch is not None:
-        begin, end = stretch
-        raise ReleaseRefused(
-            "window",
-            f"the total of {(end - begin) / _DAY:.3g} days from {_moment(begin)} could be worked"
-            f" out, the consent says no less than {least_days}",
-        )
+    limit = least_days * _DAY - _CLOCK_CHANGE
+    old = set() if before is None else set(before.closed_stretches(limit, near))
+    for begin, end in refinement.closed_stretches(limit, near):
+        if (begin, end) not in old:
+            raise ReleaseRefused(
+                "window",
+                f"the total of {(end - begin) / _DAY:.3g} days from {_moment(begin)} could be"
+                f" worked out, the consent says no less than {least_days}",
+            )
+
+
+def _shape(bundle: Bundle) -> tuple[int, ...]:
+    """Return what a bundle keeps that is not split: no more is told of it than its total."""
+    return bundle.slots, bundle.shortest_cell, bundle.first, bundle.last
 
 
 def _hidden_among(bundle: Bundle, numbers: Sequence[Number], least: int) -> int:

@@ -42,6 +42,13 @@ def consent_in_words(
 
     `day` writes a date as the language does.
     """
+    return " ".join(consent_sentences(terms, language, day))
+
+
+def consent_sentences(
+    terms: ConsentTerms, language: str = "en", day: Callable[[date], str] = date.isoformat
+) -> list[str]:
+    """Return what a consent allows, sentence by sentence: who and what, the limits, until when."""
     words = consent_words(language)
     kind, _, payload = terms.statement.partition(" ")
     values = {
@@ -56,15 +63,23 @@ def consent_in_words(
         "price": HIGHEST_PRICE,
         "ratio": WIDEST_RATIO,
         "others": terms.least_group - 1,
+        "published": terms.published,
         "until": day(terms.until),
         "output": payload,
-        "period": payload,
+        "period": _days(payload, day) if kind == "export" else "",
     }
     is_fine = kind == "linear" and terms.least_minutes < LEAST_MINUTES
     what = words["what"]["linear_fine" if is_fine else kind].format(**values)
     opening = "get" if kind in _WITH_PAYLOAD else "learn"
-    parts = [words[part].format(**values, what=what) for part in (opening, *_limits(kind, terms))]
-    return " ".join(parts)
+    return [words[part].format(**values, what=what) for part in (opening, *_limits(kind, terms))]
+
+
+def _days(payload: str, day: Callable[[date], str]) -> str:
+    """Return what an export is of, `[OBIS ]first/last`, with its days as the language has them."""
+    register, _, days = payload.rpartition(" ")
+    first, _, last = days.partition("/")
+    written = [day(date.fromisoformat(one)) for one in (first, last)]
+    return " ".join(filter(None, [register, f"{written[0]} – {written[1]}"]))
 
 
 def _time(minutes: int, words: Mapping[str, Any]) -> str:
@@ -93,6 +108,8 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
             limits = ["days", "samples", *within, "apart"]
         case _:
             limits = ["size", "moment", *within, "again", *_bounds(kind, terms)]
+    if terms.published:
+        limits.append("published" if terms.published == 1 else "published_for")
     return [*limits, "until"]
 
 

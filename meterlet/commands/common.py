@@ -66,6 +66,9 @@ def folder_option(noun: str, help_text: str, parameter: str = "folder") -> Calla
 
 hub_option = folder_option("hub", "The hub's folder.")
 utility_option = folder_option("utility", "The utility's folder.")
+unpublished_option = click.option(
+    "--unpublished", is_flag=True, help="Leave what hubs are asked under off the public list."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 

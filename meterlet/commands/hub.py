@@ -39,6 +39,7 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.hub_keys import keys
+from meterlet.commands.hub_published import hub_published
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
@@ -65,7 +66,7 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (keys, reader, restore, snapshot, unblock):
+for command in (hub_published, keys, reader, restore, snapshot, unblock):
     hub.add_command(command)
 
 

@@ -20,6 +20,7 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
+    unpublished_option,
     utility_option,
 )
 from meterlet.commands.index import load_index
@@ -78,6 +79,7 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
     "--again", is_flag=True,
     help="With --private: ask the hubs although the number is known; they count it.",
 )  # fmt: skip
+@unpublished_option
 @click.option(
     "--bundles", type=click.Path(path_type=Path, file_okay=False),
     help="A new folder for what others need to verify each customer's part offline.",
@@ -95,6 +97,7 @@ def settle(
     resolution: str | None,
     bits: int,
     again: bool,
+    unpublished: bool,
     bundles: Path | None,
     as_json: bool,
 ) -> None:
@@ -112,6 +115,7 @@ def settle(
     if customers is None and bundles is not None:
         raise click.UsageError("--bundles goes with --customers")
     with one_line_errors(), Utility.open(folder) as utility:
+        utility.is_publishing = not unpublished
         found, signature = load_index(index_file)
         if signature != "not signed":
             load_index(index_file, utility.folder / "public.pem")

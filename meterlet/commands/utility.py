@@ -23,11 +23,13 @@ from meterlet.commands.common import (
     month_option,
     one_line_errors,
     print_json,
+    unpublished_option,
     utility_option,
 )
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_publish import publish, utility_published
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
@@ -52,6 +54,10 @@ utility.add_command(aggregate)
 
 
 utility.add_command(settle)
+
+
+for command in (publish, utility_published):
+    utility.add_command(command)
 
 
 @utility.command()
@@ -198,6 +204,7 @@ def request() -> None:
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
 @click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
+@unpublished_option
 @json_option
 def request_bill(
     folder: Path,
@@ -206,6 +213,7 @@ def request_bill(
     tariff: Path,
     address: str,
     bundle: Path | None,
+    unpublished: bool,
     as_json: bool,
 ) -> None:
     """Ask for a month's bill, verify it, enter it in the ledger and deliver the invoice."""
@@ -214,6 +222,7 @@ def request_bill(
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
+        utility.is_publishing = not unpublished
         question = utility.question(meter, month, _signed(utility, tariff))
         where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, month, head_end, where)
@@ -252,6 +261,7 @@ def request_bill(
 )  # fmt: skip
 @click.option("--one-in", type=click.IntRange(2, 10_000), help="sample: one reading in so many.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@unpublished_option
 @json_option
 def request_profile(
     folder: Path,
@@ -261,6 +271,7 @@ def request_profile(
     method: str,
     one_in: int | None,
     address: str,
+    unpublished: bool,
     as_json: bool,
 ) -> None:
     """Ask which profile a customer's month is most like, verify it and enter it in the ledger."""
@@ -270,6 +281,7 @@ def request_profile(
         raise click.UsageError("--one-in says how much is sampled, and nothing else")
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
     with one_line_errors(), Utility.open(folder) as utility:
+        utility.is_publishing = not unpublished
         where, head_end = Address.parse(address), utility.head_end()
         found = profile_customer(utility, asked, month, meter, head_end, where)
     facts = {

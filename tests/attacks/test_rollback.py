@@ -145,7 +145,7 @@ def test_an_older_file_that_went_another_way_is_found(folder: Path) -> None:
         device.disclosure.revoke(1)
     with open_hub(folder.parent / "elsewhere") as device:
         device.disclosure.grant(TERMS)
-        device.disclosure.grant(TERMS)
+        device.disclosure.grant(replace(TERMS, answers=3))
     shutil.copy(folder.parent / "elsewhere" / "hub.db", folder / "hub.db")
     with pytest.raises(LogTampered, match="its log is another than the one"):
         open_hub(folder)
@@ -210,7 +210,7 @@ def test_a_consent_undone_with_its_transaction_is_none(folder: Path) -> None:
             raise ZeroDivisionError
         device.disclosure.record_connection("127.0.0.1", 1, 1)
         assert len(device.disclosure.consents()) == 2
-        assert device.disclosure.grant(TERMS).number == 3
+        assert device.disclosure.grant(replace(TERMS, answers=3)).number == 3
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_a_snapshot_of_another_hub_or_history_is_not_restored(
     forked = tmp_path / "forked.db"
     shutil.copytree(folder, tmp_path / "fork")
     with open_hub(tmp_path / "fork") as device, closing(sqlite3.connect(forked)) as target:
-        device.disclosure.grant(TERMS)
+        device.disclosure.grant(replace(TERMS, answers=3))
         device.database.connection.backup(target)
     with open_hub(folder) as device:
         device.disclosure.revoke(1)

@@ -358,7 +358,7 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
                 context = bytes(47) + bytes([nonce])
                 statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(times), context)
         with pytest.raises(Refused):
-            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(99), bytes(48))
+            statements.open_numbers(ACTIVE_ENERGY_EXPORT, *bounds, amounts(9), bytes(48))
         _, refused = stack.record.refused[-1]
         assert isinstance(refused, ReleaseRefused)
         assert refused.rule == "count"

@@ -70,6 +70,7 @@ class Conversation:
     wrong: int = 0
     commands: int = 0
     held: int = 0
+    selected: bytes | None = None
 
     def transmit(self, apdu: bytes) -> bytes:
         if self.hub.broken:

@@ -4,6 +4,7 @@
 import csv
 import gzip
 import json
+import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -166,10 +167,16 @@ def test_a_load_variable_tariff_is_billed_privately(meterlet: Meterlet) -> None:
     assert known["nothing_finer_than_minutes"] >= 9 * 60  # the shortages of March
 
 
-def test_what_the_guard_refuses_is_said_to_the_resident_alone(meterlet: Meterlet) -> None:
-    """A quarter of Sydney's clock begins within a month of Berlin's: a few hours by themselves."""
-    tariff = ROOT / "examples/tariffs/au-solar-demand-2025.toml"
-    done = meterlet("demo", "--tariff", tariff, "--solar", "6")
+def test_what_the_guard_refuses_is_said_to_the_resident_alone(
+    meterlet: Meterlet, tmp_path: Path
+) -> None:
+    """Prices that are far apart need a consent by bits."""
+    text = (ROOT / "examples/tariffs/gb-economy7-2013.toml").read_text()
+    text = text.replace("2013-01-01", "2025-01-01").replace("2014-01-01", "2026-01-01")
+    far = re.sub(r'price = "[0-9.]+"', 'price = "0.0012"', text, count=1)
+    tariff = tmp_path / "far.toml"
+    tariff.write_text(far)
+    done = meterlet("demo", "--tariff", tariff)
     assert done.returncode == 5
-    assert "resident: not told to the supplier: window: the total of" in done.stdout
+    assert "resident: not told to the supplier: price: its prices differ by a factor" in done.stdout
     assert done.stderr.startswith("meterlet: the hub refused: 6985")

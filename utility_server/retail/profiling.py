@@ -40,6 +40,7 @@ def profile_customer(
     bounds = bounds_of(utility, PROFILE, meter, period)
     document = utility.sign_document(request.encode(), CONTENT_TYPE)
     question = question_of(utility, PROFILE, meter, bounds, document)
+    utility.publish(request)
     verified = verify(
         utility, PROFILE, question, ask(utility, PROFILE, question, head_end, address)
     )

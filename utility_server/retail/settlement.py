@@ -122,4 +122,6 @@ def ask_for(
     except TariffError as error:
         raise CannotVerify(f"the period: {error}") from None
     document = utility.sign_document(part.encode(), SettlementQuestion.content_type)
-    return question_of(utility, SETTLEMENT, meter, bounds, document)
+    question = question_of(utility, SETTLEMENT, meter, bounds, document)
+    utility.publish(part)
+    return question

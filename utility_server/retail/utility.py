@@ -5,6 +5,7 @@
     keys/signing.key         signs tariffs and invoices
     keys/storage.key         seals the customers' channel keys
     public.pem               the signing key's public half, for customers
+    published.list           what customers are asked under, for everybody (`retail.published`)
     limits.toml              how much of a bill's period may be unknown
     authorities/             metering authorities, and their lists of revoked certifiers
 
@@ -49,6 +50,7 @@ from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.limits import BillLimits, require_limits
+from utility_server.retail.published import AskedUnder, Publications
 from utility_server.retail.verification import BillBundle
 from utility_server.revocations import read_authorities, read_revocations
 
@@ -76,6 +78,8 @@ class Utility:
     engine: Engine
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
+    is_publishing: bool = True
+    """Whether what is asked under is put on the public list by itself."""
 
     @classmethod
     def create(
@@ -145,6 +149,16 @@ class Utility:
         return Ledger(self.engine)
 
     @property
+    def publications(self) -> Publications:
+        """The list of what customers are asked under."""
+        return Publications(self.folder, self.engine, self.keys.signing, self.customers, self.now)
+
+    def publish(self, document: AskedUnder) -> None:
+        """Put what a question carries on the public list, unless told not to."""
+        if self.is_publishing:
+            self.publications.publish(document)
+
+    @property
     def hub_logs(self) -> HubLogs:
         """How far the hubs' disclosure logs have come."""
         return HubLogs(self.engine, self.keys.signing, self.now)
@@ -181,7 +195,9 @@ class Utility:
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
-        return question_of(self, BILL, meter, bounds, signed_tariff)
+        question = question_of(self, BILL, meter, bounds, signed_tariff)
+        self.publish(tariff)
+        return question
 
     def _replaced(self, meter: bytes, begin: int, end: int) -> int:
         """Return the number of the last invoice for the period, 0 if there is none."""

@@ -18,6 +18,7 @@ from msgspec.structs import fields
 
 from hub.disclosure import Disclosure
 from hub.disclosure.older_words import given_under_older_words
+from hub.disclosure.published import TakenList
 from hub.disclosure.wording import consent_in_words
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView
@@ -34,6 +35,7 @@ from hub.inspection.views.releases import Field, OutgoingMessage, RecordedReleas
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
 from hub.text import local_day, local_text
 from protocols.metrology import Period
+from protocols.published import DocumentKind
 
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
@@ -201,8 +203,16 @@ class _Recorded(JsonView, frozen=True):
     purpose: str
 
 
+class _Publication(JsonView, frozen=True):
+    number: int
+    time: Moment
+    meters: int
+
+
 class _Release(_Recorded, frozen=True):
     statement: str
+    published: _Publication | None
+    """Where what it was worked out with stood on the list for everybody; null: on none."""
     register: str | None
     registers: list[str | None]
     begin: Moment
@@ -276,6 +286,27 @@ class ReleasesJson(DisclosedJson, frozen=True):
     messages: list[int]
 
 
+class _PublishedDocument(_Publication, frozen=True):
+    kind: DocumentKind
+    name: str
+    digest: str
+    code: str
+
+
+class _PublishedList(JsonView, frozen=True):
+    signer: str
+    time: Moment = field(name="taken")
+    applets: list[str]
+    code: str
+    entries: list[_PublishedDocument]
+
+
+class PublishedJson(JsonView, frozen=True):
+    """The public lists that the hub was handed, with the codes that people compare."""
+
+    lists: list[_PublishedList]
+
+
 class MessageJson(JsonView, frozen=True):
     """A message that left, to the byte, and what can be read in it without its applet."""
 
@@ -301,6 +332,8 @@ class _Consent(JsonView, frozen=True):
     bits: int
     least_group: int
     slot_bits: int
+    published: int
+    """For how many meters what it is worked out with has to be published; 0: it need not be."""
     until: date
     replaces: int | None
     revoked: Moment | None
@@ -496,6 +529,7 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
         record.release,
         register=next(filter(None, record.release.registers), None),
         registers=[name or None for name in record.release.registers],
+        published=record.release.published and _Publication.of(record.release.published),
         begin=record.begin,
         end=record.end,
         **_local_days(record.begin, record.end, zone),
@@ -545,6 +579,26 @@ def consents_json(disclosure: Disclosure) -> ConsentsJson:
             )
             for one in given
         ]
+    )
+
+
+def published_json(lists: Sequence[TakenList]) -> PublishedJson:
+    """Return the public lists."""
+    return PublishedJson(lists=[_published(one) for one in lists])
+
+
+def _published(one: TakenList) -> _PublishedList:
+    return _PublishedList.of(
+        one,
+        signer=one.signer.hex(),
+        applets=sorted(applet.hex().upper() for applet in one.applets),
+        code=one.documents.code,
+        entries=[
+            _PublishedDocument.of(entry, number=number, code=code, digest=entry.digest.hex())
+            for number, (entry, code) in enumerate(
+                zip(one.documents.entries, one.documents.codes(), strict=True), 1
+            )
+        ],
     )
 
 

@@ -28,6 +28,7 @@ from hub.inspection.views.calendar import By, period_before
 from hub.inspection.views.documents import supplied_applets, tariff_book
 from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses, month_of_readings, power_now
+from hub.inspection.views.published import published_view
 from hub.inspection.views.readings import compare, readings_view
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.inspection.views.tariff_views import tariff_table
@@ -220,6 +221,11 @@ def _releases(session: ApiSession, query: RecipientQuery) -> views.ReleasesJson:
     return views.ReleasesJson.of(views.disclosed_json(view, session.device.zone), messages=messages)
 
 
+def _published(session: ApiSession, query: Query) -> views.PublishedJson:
+    """What the signers of tariffs, indexes and profiles show to everybody."""
+    return views.published_json(published_view(session.device))
+
+
 def _consents(session: ApiSession, query: Query) -> views.ConsentsJson:
     """What the resident has allowed, past consents included."""
     return views.consents_json(session.device.disclosure)
@@ -267,6 +273,7 @@ OPERATIONS: Final = (
     Operation("/v1/readings", "readings", Scope.READINGS, _readings),
     Operation("/v1/readings/fine", "fineReadings", Scope.READINGS, _fine),
     Operation("/v1/releases", "releases", Scope.RELEASES, _releases),
+    Operation("/v1/published", "published", Scope.RELEASES, _published),
     Operation("/v1/consents", "consents", Scope.RELEASES, _consents),
     Operation("/v1/messages/{entry:int}", "message", Scope.RELEASES, _message),
     Operation("/v1/attack", "attack", Scope.RELEASES, _attack),

@@ -21,7 +21,7 @@ from babel.dates import format_date, format_datetime, format_time, get_month_nam
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from hub.disclosure import ConsentTerms
-from hub.disclosure.wording import consent_in_words
+from hub.disclosure.wording import consent_sentences
 from hub.inspection.views.money import Money
 from protocols.metrology import Period, date_at
 from tariffs import Bill
@@ -228,7 +228,11 @@ class Catalogue:
 
     def consent(self, terms: ConsentTerms) -> str:
         """Return what a consent allows."""
-        return consent_in_words(terms, self.language, self.day)
+        return " ".join(self.consent_sentences(terms))
+
+    def consent_sentences(self, terms: ConsentTerms) -> list[str]:
+        """Return what a consent allows, sentence by sentence."""
+        return consent_sentences(terms, self.language, self.day)
 
 
 @cache

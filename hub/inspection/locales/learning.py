@@ -78,6 +78,8 @@ def _at_most(learned: Learned, words: Catalogue) -> list[str]:
         unit = unit_in_words(learned.slot_seconds, words)
         bits = words.n("learned.bits", learned.bits)
         sentences.append(words.t("learned.by_bits", unit=unit, bits=bits))
+        if learned.worked_out:
+            sentences.append(words.n("learned.worked_out", learned.worked_out))
     elif learned.numbers and known.bundles:
         time = time_in_words(known.least_seconds, words)
         only = not (learned.readings or learned.outputs)

@@ -14,9 +14,10 @@ from typing import Final
 from hub.device import Device
 from hub.disclosure import Knowledge, LogEntry, Release, knowledge_of
 from hub.disclosure.cells import Opening
-from hub.disclosure.requests import Wanted
+from hub.disclosure.requests import LARGEST_POWER_W, Wanted
 
 MINUTE: Final = 60
+HOUR: Final = 3_600
 
 Span = tuple[int, int]
 """Begin and end, epoch seconds."""
@@ -92,6 +93,16 @@ class Learned:
         return sum(one.count for one in (*self.samples, *self.exports))
 
     @property
+    def worked_out(self) -> int:
+        """How many more single readings could be worked out from the numbers, at most.
+
+        Those are slots that no number mixes with others; and no more than fit into the bits.
+        """
+        alone = self.knowledge.exposed_slots - sum(one.count for one in self.samples)
+        reading = (LARGEST_POWER_W * self.slot_seconds // HOUR).bit_length()
+        return min(alone, self.bits // reading)
+
+    @property
     def output_bits(self) -> int:
         """Bits in all outputs."""
         return sum(one.bits for one in self.outputs)
@@ -99,7 +110,7 @@ class Learned:
     @property
     def is_by_bits(self) -> bool:
         """Whether the numbers may weigh each slot by itself: then their bits are what bounds it."""
-        return self.numbers > 0 and self.knowledge.least_seconds <= self.slot_seconds
+        return 0 < self.knowledge.least_seconds <= self.slot_seconds
 
     @property
     def finest_seconds(self) -> int | None:

@@ -102,7 +102,7 @@ class ReleasesView:
     bytes_left_house: int
     """On the wire, over all connections, strangers' too, protection included."""
     readings_left_house: int
-    """Single readings that were handed over: samples and exports."""
+    """Single readings that were handed over (samples, exports) or could be worked out at most."""
     entries: int
     """Length of the log, whose chain holds."""
     recipients: tuple[str, ...] = field(default=())
@@ -140,7 +140,7 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
         last=told.last,
         bytes_left_house=device.disclosure.strangers.total().sent
         + sum(entry.facts["sent"] for entry in log.entries("connection")),
-        readings_left_house=together.readings,
+        readings_left_house=together.readings + together.worked_out,
         entries=entries,
         recipients=tuple(
             sorted({entry.facts["recipient"] for kind in SENT_KINDS for entry in records(kind)})

@@ -53,7 +53,7 @@ from hub.inspection.web.parts import Parts, Settings, make_environment
 
 MODULES = (about, applets, bills, consents, exports, log, now, readings, releases, sign_in, work)
 PAGES: Final = tuple(page for module in MODULES for page in module.PAGES)
-UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if"})
+UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if", "/releases/lists"})
 CODE_SIZE: Final = 5
 MOST_THREADS: Final = 4
 SHORT_TURN_SECONDS: Final = 0.0002

@@ -14,6 +14,7 @@ from fractions import Fraction
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Number, Release, ReleaseRefused, ReleaseRequest
 from hub.disclosure.guard import check_alone
+from hub.disclosure.published import check_published
 from hub.disclosure.requests import PRICED
 from hub.disclosure.rules import HIGHEST_PRICE, check_spacing
 from hub.inspection.views.slots import local_date
@@ -36,6 +37,8 @@ class EffectOutcome(enum.StrEnum):
     """Its numbers have too many bits about any one slot."""
     OFTEN = "how often"
     FINENESS = "fineness"
+    PUBLISHED = "published"
+    """It is under what is published for too few meters, or not at all."""
     WINDOW = "window"
     """The total of too few days could be worked out."""
 
@@ -93,6 +96,8 @@ def _check(device: Device, release: Release, terms: ConsentTerms) -> None:
     standing = (one.terms for one in device.disclosure.consents() if one.revoked is None)
     allowed |= {one.statement: one for one in standing if one.subject[:4] == terms.subject[:4]}
     allowed = {kind: allowed[kind] for kind in request.kinds} | {terms.statement: terms}
+    demands = [one.published for one in allowed.values()]
+    check_published(device.disclosure.log, release.applet, release.subject, demands)
     samples = [form for number in numbers for form in number.forms if form.is_sample]
     check_spacing(samples, terms.least_minutes)
     check_alone(request, allowed)
@@ -111,7 +116,7 @@ def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, ob
     """Return the members in which two terms differ, with both values."""
     names = (
         "until", "least_days", "least_minutes", "answers", "within_days", "bits", "least_group",
-        "slot_bits",
+        "slot_bits", "published",
     )  # fmt: skip
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     return [pair for pair in pairs if pair[1] != pair[2]]

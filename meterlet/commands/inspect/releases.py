@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect releases`: what left the house."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,32 @@ from hub.inspection.api.json_views import disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import printable
 from meterlet.commands.common import hub_option, json_option, print_json
+
+
+def shown_to(released: Sequence[dict[str, Any]]) -> list[str]:
+    """Return who else, as far as is known, was shown what the answers were worked out with."""
+    lines = [
+        f"Everybody is shown what was worked with at {release['time']}, since"
+        f" {release['published']['time']}, for {_count(release['published']['meters'], 'meter')}"
+        " by its signer's word."
+        for release in released
+        if release["published"] is not None
+    ]
+    alone = len(released) - len(lines)
+    if alone:
+        lines.append(
+            "Nobody else is known to have been shown what was worked with"
+            f" in {_count(alone, 'answer')}."
+        )
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{_word(number)} {noun}{'s' * (number != 1)}"
+
+
+def _word(number: int) -> str:
+    return {1: "one", 2: "two", 3: "three"}.get(number, f"{number:,}")
 
 
 def plain(text: str) -> str:
@@ -36,6 +63,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"{release['bytes']:,}",
         )
     console.print(table)
+    for line in shown_to(facts["released"]):
+        console.print(line)
     for known in facts["known"].values():
         console.print(plain(known["in_words"]["en"]))
     for output in facts["outputs"]:

@@ -356,7 +356,7 @@ def test_closed_stretches_are_found_and_none_is_missed(forms: list[Form], slots:
     assert (stretch is None) == (not closed)
     if stretch is not None:
         assert stretch[1] - stretch[0] == min(closed)[0]
-    found = refinement.closed_stretch(900 * slots)
+    found = next(refinement.closed_stretches(900 * slots), None)
     assert (found is None) == all(length >= 900 * slots for length, _, _ in closed)
 
 

@@ -162,7 +162,7 @@ def test_consents_of_an_older_hub_say_what_they_said(tmp_path: Path, version: in
     with sqlite3.connect(path) as connection:
         connection.execute(
             "INSERT INTO consent (applet, package, recipient, purpose, statement, least_days,"
-            " least_minutes, answers, bits, until) VALUES (?, ?, ?, ?, ?, 28, 480, 2, 64, ?)",
+            " least_minutes, answers, bits, until) VALUES (?, ?, ?, ?, ?, 28, 480, 2, 24, ?)",
             (*TERMS.subject, date(2026, 12, 31).isoformat()),
         )
         facts = terms_facts(TERMS)

@@ -124,3 +124,17 @@ def test_the_bounds_that_are_said_are_the_guard_s(language: str) -> None:
 def test_a_single_day_is_said_as_one() -> None:
     text = consent_in_words(replace(TERMS, least_days=1))
     assert "your use over less than a day" in text
+
+
+@pytest.mark.parametrize("language", WORDED_LANGUAGES)
+def test_a_demand_for_publication_is_a_sentence_of_the_consent(language: str) -> None:
+    without = consent_in_words(TERMS, language)
+    told = [consent_in_words(replace(TERMS, published=n), language) for n in (1, 240)]
+    assert len({without, *told}) == 3
+    assert "240" in told[1]
+
+
+@pytest.mark.parametrize("statement", ["aggregate", "output daily", "export x", "unattributed"])
+def test_what_is_told_under_no_document_cannot_be_demanded_to_be_published(statement: str) -> None:
+    with pytest.raises(ValueError, match="under no document"):
+        replace(TERMS, statement=statement, published=1)

@@ -30,6 +30,7 @@ EXAMPLES = {
     "/v1/readings": f"/v1/readings?{SPAN}&by=hour",
     "/v1/readings/fine": "/v1/readings/fine?day=2025-03-25",
     "/v1/releases": "/v1/releases",
+    "/v1/published": "/v1/published",
     "/v1/consents": "/v1/consents",
     "/v1/messages/{entry}": "/v1/messages/{message}",
     "/v1/attack": "/v1/attack?from=2025-03-25&until=2025-03-26",

@@ -117,10 +117,13 @@ def test_of_exact_numbers_each_price_may_be_told_apart() -> None:
 def test_numbers_that_weigh_every_slot_by_itself_are_said_to_be_limited_by_their_bits() -> None:
     one, other = number(*range(1, 97)), number(*range(97, 1, -1))
     words = in_english(learned(one, other))
-    assert "single quarter-hours each by itself" in words
+    assert "single quarter-hours by themselves" in words
     assert "limited by their 42 bits alone" in words
     assert "mix of" not in words
     assert learned(one, other).readings == 0  # not one was handed over
+    assert learned(one, other).worked_out == 42 // 15  # a quarter-hour has 15 bits
+    assert "At most 2 whole readings fit into them." in words
+    assert learned(one).worked_out == 0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.installer import terms_of
 from hub.machine.errors import ManifestError
 from hub.machine.manifest import (
     AppletLimits,
@@ -25,6 +26,7 @@ from tests.support.applet_machine import MANIFEST, RAW_MANIFEST
 
 STATEMENT = MANIFEST.format(limits="fuel = 1_000_000")
 RAW = RAW_MANIFEST.format(limits="")
+WITH_DEMAND = "within_days = 31\npublished = 240"
 
 
 def test_a_manifest_says_what_its_vendor_wrote() -> None:
@@ -201,3 +203,27 @@ def test_only_an_applet_that_does_nothing_but_take_part_in_sums_needs_no_channel
     assert not replace(sums, statements=sums.statements + bills.statements).protects_itself
     assert not replace(sums, outputs=(Output("hours", 4, 24),)).protects_itself
     assert not replace(sums, statements=()).protects_itself
+
+
+def test_a_manifest_can_demand_that_what_it_answers_under_is_published() -> None:
+    manifest = Manifest.from_toml(STATEMENT.replace("within_days = 31", WITH_DEMAND))
+    assert [grant.published for grant in manifest.statements] == [240]
+    assert Manifest.from_tables(manifest.to_tables()) == manifest
+    [terms] = terms_of(manifest, b"package")
+    assert terms.published == 240
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("published = 240", "published = true"),
+        ("published = 240", "published = -1"),
+        ('kind = "linear"', 'kind = "unattributed"'),
+        ('kind = "linear"', 'kind = "aggregate"\nsmallest_group = 5'),
+    ],
+)
+def test_a_demand_that_could_not_be_held_is_refused(old: str, new: str) -> None:
+    demanding = STATEMENT.replace("within_days = 31", WITH_DEMAND)
+    with pytest.raises(ManifestError) as refused:
+        Manifest.from_toml(demanding.replace(old, new))
+    assert "published" in str(refused.value)

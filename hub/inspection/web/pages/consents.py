@@ -168,6 +168,9 @@ def _applet(request: PageRequest, device: Device) -> Installed:
 
 def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
+    published = number_of(fields, "published", old.published)
+    if published and not old.is_under_document:
+        raise BadInput(f"published: {old.statement} is told under no document")
     new = replace(
         old,
         until=date_of(fields, "until", old.until),
@@ -177,6 +180,7 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
         within_days=number_of(fields, "within_days", old.within_days),
         bits=number_of(fields, "bits", old.bits),
         least_group=number_of(fields, "least_group", old.least_group),
+        published=published,
         slot_bits=number_of(fields, "slot_bits", old.slot_bits),
     )
     if not old.covers(new):

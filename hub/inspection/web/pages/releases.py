@@ -10,6 +10,7 @@ from starlette.responses import Response
 from hub.inspection.attack.attack import AttackView, attack
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.calendar import By
+from hub.inspection.views.published import published_view, take_published
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import (
     RecordedRelease,
@@ -21,7 +22,7 @@ from hub.inspection.views.releases import (
 from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import Chart, PowerDrawing, bar_chart, draw_curves
-from hub.inspection.web.forms import date_of
+from hub.inspection.web.forms import BadInput, date_of
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.page_request import Look, Page, PageRequest, download
 from hub.inspection.web.pages.readings import band_levels, label
@@ -45,6 +46,7 @@ def show_releases(request: PageRequest) -> Response:
         return request.page(
             "releases.html",
             view=view,
+            lists=published_view(device),
             recipient=recipient,
             recipients=everything.recipients,
             attacked_first=_newest_time(view),
@@ -91,6 +93,17 @@ def message_bytes(request: PageRequest) -> Response:
     return download(f"message-{sequence}.sml", content)
 
 
+def take_public_list(request: PageRequest) -> Response:
+    """Take a list of what everybody is shown, of a signer that an installed applet answers."""
+    document = request.files.get("list", b"")
+    if not document:
+        raise BadInput(request.words.t("releases.no_list_file"))
+    with request.device() as device:
+        one = take_published(device, document)
+    request.record("public list taken", code=one.documents.code)
+    return request.see("/releases#lists")
+
+
 def run_attack(request: PageRequest) -> Response:
     """Attack the readings and what each recipient knows, for a week of the resident's choice."""
     first = date_of(request.fields, "first")
@@ -126,6 +139,7 @@ def _curve(
 
 PAGES: Final = (
     Page("/releases", show_releases, ResidentRole.READER),
+    Page("/releases/lists", take_public_list, ResidentRole.OWNER, "POST"),
     Page("/releases/attack", run_attack, ResidentRole.READER, "POST"),
     Page("/releases/{sequence:int}", show_message, ResidentRole.READER),
     Page("/releases/{sequence:int}/bytes", message_bytes, ResidentRole.READER),

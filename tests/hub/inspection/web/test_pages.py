@@ -13,6 +13,7 @@ from hub.applet_host.services import AppletStore
 from hub.device import Device
 from hub.disclosure import AggregateRequest, Disclosure, Weights
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
+from hub.inspection.views.published import published_view
 from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
 from hub.installer import InstallationError
@@ -452,3 +453,38 @@ def test_what_others_wrote_is_what_they_published(folder: Path, names: set[str])
     assert {name.partition(".")[0] for name in there} == names
     for name, digest in named.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_a_public_list_is_taken_on_the_page_and_shown_with_its_code(
+    anna: Browser, demo_folder: Path
+) -> None:
+    signed = (demo_folder / "utility" / "published.list").read_bytes()
+    assert "no list yet" in text(anna.get("/releases").text)
+    assert anna.post("/releases/lists", page="/releases").status_code == 400
+    forged = {"list": ("public.list", signed[:-1] + bytes([signed[-1] ^ 1]))}
+    refused = anna.post("/releases/lists", page="/releases", files=forged)
+    assert (refused.status_code, "not a published list" in text(refused.text)) == (409, True)
+    page = anna.post("/releases/lists", page="/releases", files={"list": ("public.list", signed)})
+    with Device.open(anna.folder) as device:
+        [one] = published_view(device)
+    assert one.documents.code in text(page.text)
+    assert one.documents.entries[0].name in text(page.text)
+    assert "nobody else is known" in text(page.text)  # of what was told before
+    assert one.documents.code in text(anna.get("/log?kind=published").text)
+
+
+def test_a_reader_takes_no_list(reader: Browser, demo_folder: Path) -> None:
+    signed = (demo_folder / "utility" / "published.list").read_bytes()
+    files = {"list": ("public.list", signed)}
+    assert reader.post("/releases/lists", page="/releases", files=files).status_code == 403
+    with Device.open(reader.folder) as device:
+        assert published_view(device) == ()
+
+
+def test_a_consent_is_narrowed_to_what_is_public_with_the_effect_shown_first(
+    anna: Browser,
+) -> None:
+    shown = text(anna.get("/consents/1?change=narrow&published=100").text)
+    assert "refused: not shown to everybody" in shown
+    narrowed = anna.post("/consents/1/narrow", published="100")
+    assert "it must be on a public list, for 100 meters or more" in text(narrowed.text)
