@@ -46,7 +46,7 @@ DAY_FUEL: Final = MILLISECOND_FUEL
 """A certified day, opened and decoded."""
 SLOTS_FUEL: Final = 2 * MILLISECOND_FUEL
 """The commitments to the slots of a day, made again to go along with it."""
-RESTATED_FUEL: Final = 15 * MILLISECOND_FUEL
+RESTATED_FUEL: Final = 8 * MILLISECOND_FUEL
 """A certified day of version 1, stated again in version 2."""
 FOUND_FUEL: Final = MILLISECOND_FUEL // 2
 """To find an answer, or a refusal, that was given before."""

@@ -72,9 +72,8 @@ def cost(*amounts: Amount, slots: int = MONTH, releases: int = 0) -> WorkCost:
         cost(tiers(31, 1)),
         cost(Best((each(MONTH),) * 12)),
         cost(*(Reading(at) for at in range(MONTH // 13))),
-        cost(Sum(form(YEAR)), slots=YEAR),
     ],
-    ids=["prices", "tiers", "a baseline a day", "profiles", "samples", "a year"],
+    ids=["prices", "tiers", "a baseline a day", "profiles", "samples"],
 )
 def test_what_applets_ask_for_most_is_proved_at_once(asked: WorkCost) -> None:
     asked.require_possible(MINUTE)
@@ -88,6 +87,14 @@ def test_what_takes_long_is_proved_in_the_background(amount: Amount) -> None:
     asked.require_possible(MINUTE)
     assert asked.is_long
     assert asked.describe + asked.check < MAX_FUEL  # so that it can be asked for at all
+
+
+def test_a_sum_over_a_year_is_proved_in_the_background() -> None:
+    """All its days' commitments are folded, in a few seconds."""
+    asked = cost(Sum(form(YEAR)), slots=YEAR)
+    asked.require_possible(MINUTE)
+    assert asked.is_long
+    assert asked.describe + asked.check < MAX_FUEL
 
 
 def test_what_takes_too_much_work_or_memory_is_refused() -> None:
