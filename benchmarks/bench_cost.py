@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from benchmarks.bench_private_bills import KEYS, MAY, SEED, SERIES, ZONE, certified
-from hub.applet_host.cost import cost_of_amounts
+from hub.applet_host.cost import SLOTS_FUEL, cost_of_amounts
 from hub.certifier import Certifier
 from hub.machine.limits import SECOND_FUEL
 from protocols.amounts import (
@@ -31,8 +31,8 @@ from protocols.amounts import (
     Tiered,
     encode_amounts,
 )
-from protocols.metrology import CertifiedPeriod
-from protocols.proofs import StatementContext, open_amounts
+from protocols.proofs import StatementContext, needs_slots, open_amounts
+from tests.support.statements import stated
 
 SLOTS: Final = 2_976
 
@@ -88,7 +88,9 @@ QUESTIONS: Final[dict[str, list[Amount]]] = {
 def charged(amounts: list[Amount]) -> float:
     """Return the seconds that are charged for a proof over May."""
     size = len(encode_amounts(amounts))
-    return cost_of_amounts(amounts, size, SLOTS, 31, 0).prove / SECOND_FUEL
+    cost = cost_of_amounts(amounts, size, SLOTS, 31, 0)
+    slots = 31 * SLOTS_FUEL if needs_slots(amounts) else 0  # charged with the description
+    return (cost.prove + slots) / SECOND_FUEL
 
 
 def prove(amounts: list[Amount]) -> None:
@@ -97,8 +99,7 @@ def prove(amounts: list[Amount]) -> None:
     about = StatementContext(
         SERIES.meter, SERIES.register, begin, end, 15, bytes(32), "supplier", "billing", bytes(16)
     )
-    opening = Certifier(SERIES, KEYS).opening(days)
-    source = CertifiedPeriod(tuple(one.day for one in days)).source(opening)
+    source, _ = stated(Certifier(SERIES, KEYS), days, amounts)
     open_amounts(about, source, amounts, SEED)
 
 

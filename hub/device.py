@@ -75,6 +75,7 @@ from hub.vault.days import DAYS_COMPONENT, DayJournal
 from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
 from hub.vault.resealing import (
     DAYS,
+    FACTS,
     READINGS,
     Progress,
     by_derived_key,
@@ -119,10 +120,12 @@ RESEAL: Final = (
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
+LONGEST_METER_ID: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
 SEALED: Final = (
     READINGS,
     DAYS,
+    FACTS,
     CARD_KEYS,
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
@@ -409,6 +412,27 @@ class Device:
                 )
         return len(readouts)
 
+    @property
+    def mounted_meter(self) -> bytes:
+        """The id of the meter that counts now; the hub stays named for its first one."""
+        return self.main.mounted_meter
+
+    def exchange_meter(
+        self, time: int, meter: bytes, registers: Mapping[bytes, tuple[int, int]]
+    ) -> None:
+        """Record that another meter counts from `time` on, all of it or nothing.
+
+        `registers` has for each register what the old meter showed last and the new one first, in
+        watt-hours. Raises `ReadingRefused` or `FactRefused` as `MeteredRegister.exchange_meter`.
+        """
+        if registers.keys() != self.registers.keys():
+            raise ReadingRefused("an exchange has not the registers that the hub is for")
+        if not 1 <= len(meter) <= LONGEST_METER_ID:
+            raise ReadingRefused(f"a meter's identification has 1 to {LONGEST_METER_ID} bytes")
+        with self.database.transaction():
+            for code, register in self.registers.items():
+                register.exchange_meter(time, meter, *registers[code])
+
     def certify(self, progress: Callable[[date], None] | None = None) -> int:
         """Certify every day that is over, of each register; return how many days got new ones.
 
@@ -490,10 +514,8 @@ class Device:
             raise DeviceError("the certifier's key is revoked; nobody believes what it announces")
         with self.database.transaction():
             self.certify()
-            latest = {
-                None if (span := register.journal.span()) is None else span[1]
-                for register in self.registers.values()
-            }
+            # The day that is not over is of the new key, its slots that are signed of the old one.
+            latest = {register.signed_up_to() for register in self.registers.values()}
             if len(latest) > 1:
                 raise DeviceError(
                     "the registers are certified up to different days; a new key would leave"

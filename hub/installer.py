@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hub.applet_host.services import granted_registers
 from hub.card.entries import Kind, Privilege
 from hub.card.line import Line
 from hub.card.open import Card
@@ -209,6 +210,7 @@ class Installer:
 
     def _enrolment(self, applet: bytes, version: int, keys: StaticKeys) -> Enrolment:
         description, certifier = self.device.description, self.device.main.certifier.keys
+        manifest = self.bundle(applet).manifest
         return Enrolment(
             meter=description.meter,
             register=description.register,
@@ -219,7 +221,13 @@ class Installer:
             security_domain=_named(applet, DOMAIN),
             key_version=version,
             keys=keys,
-            feed_in_register=description.feed_in_register,
+            others=tuple(
+                sorted(
+                    register.channel.register
+                    for register in granted_registers(self.device.registers, manifest).values()
+                    if register is not self.device.main
+                )
+            ),
             announcements=certifier.announcements,
         )
 

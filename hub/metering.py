@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """One register from readings to certified days: what the vault holds, the certifier signs.
 
-`certify` signs every local day that is over, each once, in order. What a day commits to is kept
-sealed beside it, so that statements can be proved later without certifying anything again.
+`certify` signs every slot that has ended and every local day that is over, each once, in order.
+What a day commits to is kept sealed beside it, so that statements can be proved later without
+certifying anything again. Days of version 1 stay as they are; for a new question the certifier
+states them again in version 2 (`statement_days`), which takes no room and can be done again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Final
 
-from hub.certifier import Certification, Certifier, DayUse
+from hub.certifier import (
+    Certification,
+    Certifier,
+    CertifierError,
+    DayUse,
+    MeterFact,
+    NewCustody,
+    NewMeter,
+    NewStep,
+    SignedSlots,
+)
+from hub.certifier.facts import decode_fact, encode_fact
 from hub.errors import HubError
+from hub.readings import Reading, ReadingFlag
 from hub.vault.days import DayJournal, JournalledDay
-from hub.vault.vault import Channel, Vault
+from hub.vault.vault import Channel, Vault, VaultTampered
 from protocols.metrology import (
     CertifiedDay,
+    CertifiedPeriod,
+    CertifiedSlot,
     DayGrid,
     GridError,
     MetrologyError,
@@ -22,14 +39,20 @@ from protocols.metrology import (
     date_at,
     find_zone,
 )
+from protocols.proofs import SlotOpening, VectorOpening
 
 _DAY = timedelta(days=1)
+LATEST: Final = 2**62
 
 
 class ForeignDays(HubError):
     """The certified days were signed with another key than the certifier's."""
 
     exit_code = 3
+
+
+class FactRefused(HubError):
+    """What is said to have happened to a meter cannot be certified any more, or at all."""
 
 
 class PeriodIncomplete(HubError):
@@ -69,26 +92,105 @@ class MeteredRegister:
         A day that reaches beyond `no_further`, and all after it, are left as they are.
 
         A day has ended when there is a reading at or after its end. The first day is the one in
-        which the readings begin. Raises `ForeignDays` before it signs anything after another's day.
+        which the readings begin. Of the day that has not ended, the slots that have are certified.
+        Raises `ForeignDays` before it signs anything after another's day.
         """
         done = 0
         latest = self.check_key()
         previous = None if latest is None else _certification(latest)
-        for grid in self._ended_days(previous):
+        for grid in self._days_to_certify(previous):
             if no_further is not None and grid.end > no_further:
                 break  # nobody vouches for the meter any more
             readings = list(self.vault.between(self.channel, grid.begin, grid.end))
-            previous = self.certifier.certify(grid.day, readings, previous)
-            self.journal.append(
-                grid.day,
-                previous.day.content.counter,
-                previous.day.encode(),
-                previous.use.encode(),
-            )
+            facts, before = self.facts(grid), self._signed(grid.day)
+            if readings[-1].time < grid.end:
+                slots = self.certifier.certify_slots(grid.day, readings, previous, facts, before)
+                self._keep(grid.day, before.count, slots)
+                break
+            previous = self.certifier.certify(grid.day, readings, previous, facts, before)
+            with self.journal.database.transaction():
+                self._keep(grid.day, before.count, previous.signed)
+                self.journal.append(
+                    grid.day,
+                    previous.day.content.counter,
+                    previous.day.encode(),
+                    previous.use.encode(),
+                )
             done += 1
             if progress is not None:
                 progress(grid.day)
         return done
+
+    def record(self, fact: NewStep | NewCustody) -> None:
+        """Record what happened to the meter, to be signed with its day.
+
+        Raises `FactRefused` where slots after it are certified already, or where a register's steps
+        change within a slot, or a custody within a day.
+        """
+        grid = self._require_uncertified(fact.time)
+        whole = grid.boundaries() if isinstance(fact, NewStep) else (grid.begin,)
+        if fact.time not in whole:
+            raise FactRefused("steps change where a slot begins, a custody where a day does")
+        self.journal.append_fact(fact.time, encode_fact(fact))
+
+    def exchange_meter(self, time: int, meter: bytes, end_wh: int, start_wh: int) -> None:
+        """Record that another meter counts from `time` on, with what both registers showed.
+
+        The old meter's last reading is a second before. Raises `FactRefused` where slots after it
+        are certified already, `ReadingRefused` where the readings do not follow those before.
+        """
+        self._require_uncertified(time - 1)  # an exchange at midnight is of the day that ends
+        if meter == self.mounted_meter:
+            raise FactRefused(f"meter {meter.hex()} is the one that counts already")
+        readings = Reading(time - 1, end_wh), Reading(time, start_wh, ReadingFlag.EXCHANGED)
+        with self.journal.database.transaction():
+            self.vault.append(self.channel, readings)
+            self.journal.append_fact(time, encode_fact(NewMeter(time, meter)))
+
+    @property
+    def mounted_meter(self) -> bytes:
+        """The id of the meter that counts now."""
+        facts = (decode_fact(*row) for row in self.journal.facts(0, LATEST))
+        meters = [fact.meter for fact in facts if isinstance(fact, NewMeter)]
+        return meters[-1] if meters else self.channel.meter
+
+    def _require_uncertified(self, time: int) -> DayGrid:
+        grid = DayGrid(date_at(time, find_zone(self.zone)), self.zone, self.slot_minutes)
+        latest, signed = self.journal.latest(), self._signed(grid.day).count
+        is_over = latest is not None and latest.day >= grid.day
+        if is_over or time < grid.boundaries()[signed]:
+            raise FactRefused("the time after it is certified already: tell it before")
+        return grid
+
+    def facts(self, grid: DayGrid) -> tuple[MeterFact, ...]:
+        """Return what happened to the meter on a day."""
+        return tuple(decode_fact(*row) for row in self.journal.facts(grid.begin, grid.end))
+
+    def certified_slots(self, day: date) -> tuple[CertifiedSlot, ...]:
+        """Return the slots of a day that were signed when they ended, with their signatures.
+
+        Raises `PeriodIncomplete` where there are none, `VaultTampered` where they are not whole.
+        """
+        signatures, digest = self.journal.slots(day)
+        before = [one for one in self.journal.between(day - _DAY, day - _DAY) if signatures]
+        if not signatures:
+            raise PeriodIncomplete(f"no slot of {day} was signed when it ended")
+        grid = DayGrid(day, self.zone, self.slot_minutes)
+        readings = list(self.vault.between(self.channel, grid.begin, grid.end))
+        previous = _certification(before[0]) if before else None
+        slots = self.certifier.slots(day, readings, previous, self.facts(grid), len(signatures))
+        if slots[-1].digest != digest:
+            raise VaultTampered(f"{day}: the readings are not those of its certified slots")
+        return tuple(map(CertifiedSlot, slots, signatures))
+
+    def _signed(self, day: date) -> SignedSlots:
+        signatures, digest = self.journal.slots(day)
+        return SignedSlots(len(signatures), digest)
+
+    def _keep(self, day: date, first: int, slots: Sequence[CertifiedSlot]) -> None:
+        if slots:
+            signatures = [slot.signature for slot in slots]
+            self.journal.append_slots(day, first, slots[-1].content.digest, signatures)
 
     def check_key(self) -> JournalledDay | None:
         """Return the last certified day; raise `ForeignDays` if another key has signed it."""
@@ -113,6 +215,34 @@ class MeteredRegister:
             if due not in present:
                 raise PeriodIncomplete(f"{due} is not certified")
         return [_certification(day) for day in days]
+
+    def statement_days(self, period: Period) -> list[Certification]:
+        """Return all days of a period in version 2, over which statements are proved.
+
+        Raises `PeriodIncomplete` where one is not certified, and as `in_version_2`.
+        """
+        return self.in_version_2(self.certifications(period))
+
+    def in_version_2(self, days: Sequence[Certification]) -> list[Certification]:
+        """Return days with those of version 1 stated again, which takes 7 ms each.
+
+        Raises `ForeignDays` where one of version 1 is not this certifier's.
+        """
+        try:
+            return [self.certifier.restate(day) for day in days]
+        except (MetrologyError, CertifierError) as error:
+            raise ForeignDays(f"not the certifier's key, or not its day: {error}") from None
+
+    def opened(
+        self, days: Sequence[Certification], *, needs_slots: bool
+    ) -> tuple[CertifiedPeriod, SlotOpening | VectorOpening]:
+        """Return days of version 2 as a statement about them is sent, and what its prover knows.
+
+        They come with their slots' commitments just where the statement needs them.
+        """
+        opening = self.certifier.opening(days, needs_slots=needs_slots)
+        sent = [self.certifier.with_slots(one) if needs_slots else one.day for one in days]
+        return CertifiedPeriod(tuple(sent)), opening
 
     def period(self, begin: int, end: int) -> Period:
         """Return the days that fill [begin, end); raise `PeriodIncomplete` if none do just that."""
@@ -142,7 +272,15 @@ class MeteredRegister:
         """Tell whether all days of a period lie between the first and last that are certified."""
         return self.certified_count(period) == (period.last - period.first).days + 1
 
-    def _ended_days(self, previous: Certification | None) -> Iterator[DayGrid]:
+    def signed_up_to(self) -> date | None:
+        """Return the last day that is certified, or the one before that whose slots are signed."""
+        days = [span[1]] if (span := self.journal.span()) is not None else []
+        if (open_day := self.journal.last_day_of_slots()) is not None:
+            days.append(open_day - _DAY)
+        return max(days, default=None)
+
+    def _days_to_certify(self, previous: Certification | None) -> Iterator[DayGrid]:
+        """Yield the days that have readings and are not certified; the last may not be over."""
         earliest, latest = self.vault.earliest(self.channel), self.vault.latest(self.channel)
         if earliest is None or latest is None:
             return
@@ -152,10 +290,7 @@ class MeteredRegister:
         if first > last:
             return
         for day in Period(first, last).days(self.zone):
-            grid = DayGrid(day, self.zone, self.slot_minutes)
-            if grid.end > latest.time:
-                return
-            yield grid
+            yield DayGrid(day, self.zone, self.slot_minutes)
 
 
 def _certification(day: JournalledDay) -> Certification:

@@ -26,6 +26,9 @@ class ReadingFlag(enum.IntFlag):
     """The time since the reading before is not in the register: its slots are missing."""
     SUSPECT = 2
     """The source marks the value as doubtful: slots that end here are not measured."""
+    EXCHANGED = 4
+    """The first of a new meter: its register starts anew, and the old one ended with the reading
+    before."""
 
 
 @dataclass(frozen=True, slots=True)

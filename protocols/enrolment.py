@@ -4,13 +4,15 @@
 The file holds the keys of the applet's secure channel, so it is as secret as they are; and the
 certifier's public key, which tells the recipient whose signatures to believe. JSON, one form:
 
-    {"format": "meterlet enrolment 1", "meter": hex, "register": hex, "zone": "Europe/Berlin",
-     "feed_in_register": hex, "slot_minutes": 15, "certifier": hex (Ed25519), "applet": hex (AID),
-     "security_domain": hex (AID), "keys": {"version": 48, "enc": hex, "mac": hex, "dek": hex}}
+    {"format": "meterlet enrolment 2", "meter": hex, "zone": "Europe/Berlin", "main": hex,
+     "registers": {hex: {"slot_minutes": 15}, ...}, "certifier": hex (Ed25519),
+     "applet": hex (AID), "security_domain": hex (AID),
+     "keys": {"version": 48, "enc": hex, "mac": hex, "dek": hex}}
 
-A hub without an export register has no member "feed_in_register". One whose certifier has had other
-keys names the first as "certifier", and has "announcements": hex of the chain that leads to the one
-of now (`protocols.metrology.key_chain`).
+`registers` are those that the applet may speak of, by OBIS code (6 bytes); `main` is one of them,
+which bills are about. An enrolment by a certifier that has had other keys names the first as
+"certifier", and has "announcements": hex of the chain that leads to the one of now
+(`protocols.metrology.key_chain`). Files of version 1 are read (`protocols.enrolment_version1`).
 
 Errors: EnrolmentError
 """
@@ -20,6 +22,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from protocols import enrolment_version1
 from protocols.metrology.key_chain import (
     ChainRefused,
     KeyAnnouncement,
@@ -28,26 +31,25 @@ from protocols.metrology.key_chain import (
     decode_announcements,
     encode_announcements,
 )
-from protocols.metrology.registers import is_feed_in_pair
+from protocols.metrology.registers import decode_registers, encode_registers, feed_in_of
 from protocols.secure_channel.keys import StaticKeys
 
-FORMAT: Final = "meterlet enrolment 1"
+FORMAT: Final = "meterlet enrolment 2"
 _HEX: Final = re.compile("(?:[0-9a-f]{2})*")
 _LARGEST: Final = 1 << 14
 _MEMBERS: Final = frozenset(
     {
         "format",
         "meter",
-        "register",
+        "main",
+        "registers",
         "zone",
-        "slot_minutes",
         "certifier",
         "applet",
         "security_domain",
         "keys",
     }
 )
-_FEED_IN: Final = "feed_in_register"
 _ANNOUNCEMENTS: Final = "announcements"
 
 
@@ -69,8 +71,8 @@ class Enrolment:
     security_domain: bytes
     key_version: int
     keys: StaticKeys
-    feed_in_register: bytes | None = None
-    """The meter's export register, if the hub certifies one."""
+    others: tuple[bytes, ...] = ()
+    """The other registers that the applet may speak of, in order."""
     announcements: tuple[KeyAnnouncement, ...] = ()
     """Of the certifier's later keys."""
 
@@ -85,9 +87,11 @@ class Enrolment:
         for name, value, least, most in sizes:
             if not least <= len(value) <= most:
                 raise EnrolmentError(f"{name}: {len(value)} bytes, not {least} to {most}")
-        fed_in = self.feed_in_register
-        if fed_in is not None and not is_feed_in_pair(self.register, fed_in):
-            raise EnrolmentError(f"{_FEED_IN}: not of what the register's meter feeds in")
+        known = (self.register, *self.others)
+        if any(len(code) != 6 for code in known) or len(set(known)) != len(known):
+            raise EnrolmentError("registers: not distinct OBIS codes of 6 bytes")
+        if list(self.others) != sorted(self.others):
+            raise EnrolmentError("registers: not in the order of their codes")
         try:
             KeyChain(self.meter, self.certifier, self.announcements)
         except ChainRefused as error:
@@ -97,17 +101,20 @@ class Enrolment:
         if self.slot_minutes not in (5, 15, 30, 60):
             raise EnrolmentError(f"slot_minutes: {self.slot_minutes} is not 5, 15, 30 or 60")
 
+    @property
+    def feed_in_register(self) -> bytes | None:
+        """The register of what is fed in beside the main one, or None."""
+        return feed_in_of(self.register, self.others)
+
     def encode(self) -> bytes:
         """Return the file's bytes; they hold secret keys."""
-        fed_in = self.feed_in_register
         announced = encode_announcements(self.announcements).hex() if self.announcements else None
         members = {
             "format": FORMAT,
             "meter": self.meter.hex(),
-            "register": self.register.hex(),
-            **({} if fed_in is None else {_FEED_IN: fed_in.hex()}),
             "zone": self.zone,
-            "slot_minutes": self.slot_minutes,
+            "main": self.register.hex(),
+            "registers": encode_registers(self.register, self.others, self.slot_minutes),
             "certifier": self.certifier.hex(),
             **({} if announced is None else {_ANNOUNCEMENTS: announced}),
             "applet": self.applet.hex(),
@@ -133,9 +140,19 @@ class Enrolment:
             members = json.loads(data)
         except (ValueError, RecursionError):
             raise EnrolmentError("not JSON") from None
+        if isinstance(members, dict) and members.get("format") == enrolment_version1.FORMAT:
+            try:
+                members = enrolment_version1.to_version_2(members, FORMAT)
+            except ValueError as error:
+                raise EnrolmentError(str(error)) from None
         if not isinstance(members, dict) or members.get("format") != FORMAT:
             raise EnrolmentError(f"not a {FORMAT!r} file")
-        _only(members, _MEMBERS | ({_FEED_IN, _ANNOUNCEMENTS} & members.keys()), "")
+        _only(members, _MEMBERS | ({_ANNOUNCEMENTS} & members.keys()), "")
+        main = _bytes(members, "main")
+        try:
+            others, slot_minutes = decode_registers(members["registers"], main)
+        except ValueError as error:
+            raise EnrolmentError(f"registers: {error}") from None
         keys = _take(members, "keys", dict)
         _only(keys, frozenset({"version", "enc", "mac", "dek"}), "keys.")
         enc, mac, dek = (_bytes(keys, name, "keys.") for name in ("enc", "mac", "dek"))
@@ -143,15 +160,15 @@ class Enrolment:
             raise EnrolmentError("keys: not three AES keys of one size")
         return cls(
             meter=_bytes(members, "meter"),
-            register=_bytes(members, "register"),
+            register=main,
             zone=_take(members, "zone", str),
-            slot_minutes=_take(members, "slot_minutes", int),
+            slot_minutes=slot_minutes,
             certifier=_bytes(members, "certifier"),
             applet=_bytes(members, "applet"),
             security_domain=_bytes(members, "security_domain"),
             key_version=_take(keys, "version", int, "keys."),
             keys=StaticKeys(enc, mac, dek),
-            feed_in_register=_bytes(members, _FEED_IN) if _FEED_IN in members else None,
+            others=others,
             announcements=_announcements(members),
         )
 

@@ -62,8 +62,8 @@ def check_bill(
     `tariff` is the one whose signed document the question carried; `period` are the days that the
     question's begin and end enclose in the series' zone. `feed_in_register` is the meter's export
     register, if it has one. `is_stored` says that the question is not a new one: then it takes an
-    answer of release 0.1, too. Raises `TariffError` where the tariff makes no bill that can be
-    proved.
+    answer of release 0.1, too, and days of version 1. Raises `TariffError` where the tariff makes
+    no bill that can be proved.
     """
     about = question.about
     decode = decode_any_answer if is_stored else BillAnswer.decode
@@ -79,7 +79,11 @@ def check_bill(
     registers = _registers(about, tariff, answer, known)
     certified = {
         known[register]: check_days(
-            answer.registers[known[register].register], period, known[register], certifier
+            answer.registers[known[register].register],
+            period,
+            known[register],
+            certifier,
+            is_stored=is_stored,
         )
         for register in registers
     }

@@ -48,7 +48,7 @@ def check_stored_bill(
     about = question.about
     proved = _proved(about, tariff, answer, registers)
     certified = {
-        register: check_days(one.days, period, registers[register], certifier)
+        register: check_days(one.days, period, registers[register], certifier, is_stored=True)
         for register, one in proved.items()
     }
     any_days = next(iter(certified.values()))  # those of all registers have the same slots

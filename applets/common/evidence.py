@@ -33,6 +33,8 @@ from protocols.proofs import (
     NumbersContext,
     ProofRefused,
     StatementContext,
+    needs_slots,
+    registers_by_slots,
     verify_amounts,
     verify_numbers,
 )
@@ -76,9 +78,17 @@ def check_message(decode: Callable[[bytes], AnswerT], data: bytes, about: About)
 
 
 def check_days(
-    encoded: Iterable[bytes], period: Period, series: Series, certifier: Ed25519PublicKey
+    encoded: Iterable[bytes],
+    period: Period,
+    series: Series,
+    certifier: Ed25519PublicKey,
+    *,
+    is_stored: bool = False,
 ) -> CertifiedPeriod:
-    """Return the certified days of a period, verified; raise `AnswerRefused`."""
+    """Return the certified days of a period, verified; raise `AnswerRefused`.
+
+    `is_stored` takes days of version 1 as well, all of them: no new question is answered over one.
+    """
     days = []
     for place, data in enumerate(encoded, start=1):
         try:
@@ -86,7 +96,11 @@ def check_days(
         except MalformedDay as error:
             raise AnswerRefused("days", f"day {place} of the answer: {error}") from None
     try:
-        return verify_days(days, period, series, certifier)
+        certified = verify_days(days, period, series, certifier)
+        if certified.version == 1 and not is_stored:
+            reason = "certified in version 1, which answers no new question: update the hub"
+            raise AnswerRefused("days", f"{days[0].day}: {reason}")
+        return certified
     except DayRefused as error:
         check = "signature" if "signature" in str(error) else "chain"
         raise AnswerRefused(check, str(error)) from None
@@ -122,10 +136,11 @@ class ProofContext:
         `is_stored` takes a proof that version 0.1 left unbound to its nonce as well.
         """
         with self._refusals():
+            source = certified.source(needs_slots=needs_slots(amounts))
+            unbound = is_stored and certified.version == 1
             values, _ = verify_amounts(
-                self._context(series), certified.source(), amounts, proof, name,
-                accept_unbound=is_stored,
-            )  # fmt: skip
+                self._context(series), source, amounts, proof, name, accept_unbound=unbound
+            )
         return values
 
     def numbers(
@@ -151,8 +166,12 @@ class ProofContext:
             purpose=self.purpose,
             nonce=self.about.nonce,
         )
-        sources = [period.source() for period in certified.values()]
+        by_slots = registers_by_slots(numbers, len(certified))
         with self._refusals():
+            sources = [
+                period.source(needs_slots=slots)
+                for period, slots in zip(certified.values(), by_slots, strict=True)
+            ]
             values, _ = verify_numbers(context, sources, numbers, proof, name)
         return values
 
@@ -169,9 +188,13 @@ class ProofContext:
     def sum_version_1(
         self, series: Series, certified: CertifiedPeriod, weights: Sequence[int], proof: bytes
     ) -> int:
-        """Return the one sum that an answer of version 0.1 proves; raise `AnswerRefused`."""
+        """Return the one sum that an answer of version 0.1 proves; raise `AnswerRefused`.
+
+        A package of 0.1 answers so on a hub of today, over days of today.
+        """
         with self._refusals():
-            return verify_linear(self._context(series), certified.source(), weights, proof)
+            source = certified.source(needs_slots=True)
+            return verify_linear(self._context(series), source, weights, proof)
 
     def _context(self, series: Series) -> StatementContext:
         return StatementContext(
@@ -191,5 +214,5 @@ class ProofContext:
     def _refusals() -> Iterator[None]:
         try:
             yield
-        except (Malformed, ProofRefused) as error:
+        except (Malformed, ProofRefused, DayRefused) as error:
             raise AnswerRefused("proof", str(error)) from None

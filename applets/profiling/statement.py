@@ -81,13 +81,13 @@ def check_profile(
 
     `request` is the one whose signed document the question carried; raises `ProfilesMalformed`
     where its profiles do not fit the meter's slots. `is_stored` says that the question is not a
-    new one: then it takes an answer of release 0.1, too.
+    new one: then it takes an answer of release 0.1, too, and days of version 1.
     """
     decode = decode_any_answer if is_stored else ProfilingAnswer.decode
     answer = check_message(decode, data, question.about)
     if answer.digest != request.digest:
         raise AnswerRefused("request", "the answer is to another request")
-    certified = check_days(answer.days, period, series, certifier)
+    certified = check_days(answer.days, period, series, certifier, is_stored=is_stored)
     starts = starts_of(certified)
     slot_seconds = 60 * series.slot_minutes
     numbers = request.numbers(starts, slot_seconds)

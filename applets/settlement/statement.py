@@ -73,13 +73,13 @@ def check_settlement(
     `index` is the one whose signed document the question carried; raises `UnpricedSlot` where it
     has no price for a slot.
     `is_stored` says that the question is not a new one: then it takes an answer of release 0.1,
-    too.
+    too, and days of version 1.
     """
     decode = decode_any_answer if is_stored else SettlementAnswer.decode
     answer = check_message(decode, data, question.about)
     if answer.digest != index.digest:
         raise AnswerRefused("index", "the answer was worked out under another index")
-    certified = check_days(answer.days, period, series, certifier)
+    certified = check_days(answer.days, period, series, certifier, is_stored=is_stored)
     starts = starts_of(certified)
     weights = index.weights(starts, 60 * series.slot_minutes)
     proofs = ProofContext(question.about, index.digest, RECIPIENT, PURPOSE)

@@ -32,6 +32,7 @@ from protocols.amounts import (
     TotalStep,
 )
 from protocols.platform.errors import Refusal, Refused
+from protocols.proofs import needs_slots, registers_by_slots
 
 FOREGROUND_FUEL: Final = SECOND_FUEL // 2
 """A proof that takes more is made in the background."""
@@ -42,7 +43,11 @@ MOST_MEMORY: Final = 80 << 20
 
 _MICROSECOND: Final = MILLISECOND_FUEL // 1_000
 DAY_FUEL: Final = MILLISECOND_FUEL
-"""A certified day, opened and decoded: a point for each slot."""
+"""A certified day, opened and decoded."""
+SLOTS_FUEL: Final = 2 * MILLISECOND_FUEL
+"""The commitments to the slots of a day, made again to go along with it."""
+RESTATED_FUEL: Final = 8 * MILLISECOND_FUEL
+"""A certified day of version 1, stated again in version 2."""
 FOUND_FUEL: Final = MILLISECOND_FUEL // 2
 """To find an answer, or a refusal, that was given before."""
 ROUNDING_FUEL: Final = 8 * MILLISECOND_FUEL
@@ -59,10 +64,15 @@ _CHECK_ENTRY: Final = MILLISECOND_FUEL // 2
 _BASE: Final = 3 * MILLISECOND_FUEL
 _FORM: Final = 6 * MILLISECOND_FUEL // 10
 _RUN: Final = 5 * _MICROSECOND
-"""A point multiplied by a weight of its own."""
+"""A point multiplied by a weight of its own, where sums are over points of slots."""
+_VECTOR_RUN: Final = _MICROSECOND
+"""The same over a commitment a day: a number multiplied."""
 _FEW: Final = 4
 _FEW_COMPARISONS: Final = 16 * MILLISECOND_FUEL
 """Each of the first `_FEW` comparisons of an amount, which share little."""
+_VECTOR_SLOT: Final = 60 * _MICROSECOND
+"""A slot of a register whose sums are proved over a commitment a day, one proof for all sums. It
+folds them in two again and again: as many slots as the next power of two."""
 _COMPARISON: Final = 7 * MILLISECOND_FUEL // 2
 _WINDOW: Final = 5 * MILLISECOND_FUEL // 4
 """A comparison of a maximum."""
@@ -95,11 +105,26 @@ class WorkCost:
 
 
 def cost_of_amounts(
-    amounts: Sequence[Amount], size: int, slots: int, days: int, releases: int, further: int = 0
+    amounts: Sequence[Amount], size: int, slots: int, days: int, releases: int
 ) -> WorkCost:
-    """Return the cost of amounts that `size` bytes describe, each over so many slots.
+    """Return the cost of amounts of one register that `size` bytes describe, over so many slots.
 
-    `days` are those of all registers that the question is about; `releases` are on record.
+    `days` are the register's; `releases` are on record.
+    """
+    return _cost(amounts, size, slots, days, releases, [needs_slots(amounts)])
+
+
+def _cost(
+    amounts: Sequence[Amount],
+    size: int,
+    slots: int,
+    days: int,
+    releases: int,
+    by_slots: Sequence[bool],
+    further: int = 0,
+) -> WorkCost:
+    """Return the cost; `days` are those of each register, `by_slots` says how these are proved.
+
     `further` is the fuel of what is proved of the amounts beside: `ROUNDING_FUEL` a quotient,
     `CHOICE_FUEL` for each value but one of those of which the smallest or largest counts.
     """
@@ -107,8 +132,12 @@ def cost_of_amounts(
     cells = slots * sum(map(_spread_out, amounts))
     runs = sum(len(form.runs) for form in forms)
     describe = size // 8 * _INTEGER + cells * _CELL
+    describe += days * sum(by_slots) * SLOTS_FUEL  # each time that it is answered
     check = _CHECK + releases * _CHECK_ENTRY
-    prove = _BASE + days * DAY_FUEL + runs * _RUN + further
+    prove = _BASE + days * len(by_slots) * DAY_FUEL + further
+    prove += runs * (_RUN if any(by_slots) else _VECTOR_RUN)
+    folded = 1 << (slots - 1).bit_length()
+    prove += by_slots.count(False) * folded * _VECTOR_SLOT
     prove += sum(_proving(amount, slots) for amount in amounts)
     comparisons = sum(amount.comparisons for amount in amounts)
     memory = _BASE_BYTES + cells * _CELL_BYTES + comparisons * _COMPARISON_BYTES
@@ -116,9 +145,14 @@ def cost_of_amounts(
 
 
 def cost_of_numbers(
-    numbers: Sequence[NumberAmount], size: int, slots: int, days: int, releases: int
+    numbers: Sequence[NumberAmount],
+    size: int,
+    slots: int,
+    days: int,
+    releases: int,
+    registers: int = 1,
 ) -> WorkCost:
-    """Return the cost of numbers of several registers; `days` are those of all of them."""
+    """Return the cost of numbers of so many registers; `days` and `slots` are those of each."""
     amounts: list[Amount] = []
     further = 0
     for number in numbers:
@@ -127,7 +161,8 @@ def cost_of_numbers(
             continue
         amounts += (one.amount for one in number.metered)
         further += ROUNDING_FUEL + sum(map(_step_fuel, number.steps))
-    return cost_of_amounts(amounts, size, slots, days, releases, further)
+    by_slots = registers_by_slots(numbers, registers)
+    return _cost(amounts, size, slots, days, releases, by_slots, further)
 
 
 def _step_fuel(step: TotalStep) -> int:
@@ -148,7 +183,7 @@ def _spread_out(amount: Amount) -> int:
 def _proving(amount: Amount, slots: int) -> int:
     """Return what an amount takes beside the runs of its forms."""
     if isinstance(amount, Reading):
-        return _FORM // 2
+        return _FORM
     forms = (1 + len(amount.forms)) * _FORM + _spread_out(amount) * slots * _CELL
     count = amount.comparisons
     first = min(count, _FEW) * _FEW_COMPARISONS

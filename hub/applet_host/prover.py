@@ -78,8 +78,8 @@ def _task(
 
 def _packed(days: Sequence[bytes], opening: SlotOpening | VectorOpening) -> list[Any]:
     is_vector = isinstance(opening, VectorOpening)
-    held = [opening.blinding] if isinstance(opening, VectorOpening) else opening.blindings
-    return [[*days], is_vector, [*opening.uses], b"".join(map(encode_scalar, held))]
+    blindings = b"".join(map(encode_scalar, opening.blindings))
+    return [[*days], is_vector, [*opening.uses], blindings]
 
 
 def work_off(task: bytes) -> bytes:
@@ -120,8 +120,9 @@ def _source(packed: Sequence[Any]) -> Source:
     )
     opening: SlotOpening | VectorOpening = SlotOpening(tuple(uses), scalars)
     if is_vector:
-        opening = VectorOpening(tuple(uses), scalars[0])
-    return CertifiedPeriod(tuple(map(CertifiedDay.decode, days))).source(opening)
+        opening = VectorOpening(tuple(uses), scalars)
+    period = CertifiedPeriod(tuple(map(CertifiedDay.decode, days)))
+    return period.source(opening, needs_slots=not is_vector)
 
 
 KINDS: Final[Mapping[str, Callable[..., Told]]] = {"amounts": _amounts, "numbers": _numbers}

@@ -14,6 +14,7 @@ from typing import Final
 
 from hub.applet_host.command import CommandStack
 from hub.applet_host.cost import (
+    RESTATED_FUEL,
     UNATTRIBUTED_FUEL,
     cost_of_amounts,
     cost_of_days,
@@ -51,7 +52,13 @@ from protocols.platform.services import (
     codes_of,
     names_of,
 )
-from protocols.proofs import FalseStatement, NumbersContext, StatementContext
+from protocols.proofs import (
+    FalseStatement,
+    NumbersContext,
+    StatementContext,
+    needs_slots,
+    registers_by_slots,
+)
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -225,6 +232,7 @@ class HubStatements:
         if any(form.end > asked.slots for amount in described for form in amount.forms):
             raise Refused(Refusal.MALFORMED)
         series, named = meter.certifier.series, self._named(register)
+        by_slots = [needs_slots(described)]
         about = StatementContext(
             meter=series.meter,
             register=series.register,
@@ -251,9 +259,11 @@ class HubStatements:
                     for one in described
                 ],
             ),
-            lambda: amounts_task(about, asked.sources(), amounts, self.randomness(SEED_SIZE)),
+            lambda: amounts_task(
+                about, asked.sources(by_slots), amounts, self.randomness(SEED_SIZE)
+            ),
         )
-        values, proof, days = self._answer(case, asked)
+        values, proof, days = self._answer(case, asked, by_slots)
         return OpenedAmounts(values, proof, days)
 
     def open_numbers(
@@ -273,7 +283,7 @@ class HubStatements:
         slots = [asked.slots] * len(meters)
         if not fits(described, slots):
             raise Refused(Refusal.MALFORMED)
-        series = meters[0].certifier.series
+        series, by_slots = meters[0].certifier.series, registers_by_slots(described, len(meters))
         about = NumbersContext(
             meter=series.meter,
             registers=tuple(codes_of(registers)),
@@ -295,7 +305,7 @@ class HubStatements:
         case = StatementCase(
             question,
             cost_of_numbers(
-                described, len(amounts), asked.slots, asked.days * len(meters), self._releases
+                described, len(amounts), asked.slots, asked.days, self._releases, len(meters)
             ),
             self._request(asked, parameters, [Number(kind, (outline,), 0) for kind in kinds]),
             lambda: self._request(
@@ -306,18 +316,22 @@ class HubStatements:
                     for one in described
                 ],
             ),
-            lambda: numbers_task(about, asked.sources(), amounts, self.randomness(SEED_SIZE)),
+            lambda: numbers_task(
+                about, asked.sources(by_slots), amounts, self.randomness(SEED_SIZE)
+            ),
         )
-        values, proof, days = self._answer(case, asked)
+        values, proof, days = self._answer(case, asked, by_slots)
         return OpenedNumbers(values, proof, days)
 
     def _answer(
-        self, case: StatementCase, asked: "_Asked"
+        self, case: StatementCase, asked: "_Asked", by_slots: Sequence[bool]
     ) -> tuple[tuple[int, ...], bytes, tuple[bytes, ...]]:
         self.desk.require_possible(case)
         asked.open()
+        self.desk.meter.charge(asked.stated_again * RESTATED_FUEL)
         values, proof = self.desk.answer(case)
-        return values, proof, tuple(day.day.encode() for days in asked.certified for day in days)
+        # Not before the guard has agreed: a refused question costs no work of the certifier.
+        return values, proof, tuple(day for days, _ in asked.sources(by_slots) for day in days)
 
     def _request(
         self, asked: "_Asked", parameters: bytes, numbers: Sequence[Number]
@@ -346,7 +360,7 @@ class HubStatements:
         self.desk.meter.charge(cost_of_days(asked.days) + UNATTRIBUTED_FUEL)
         asked.open()
         [days] = asked.certified
-        secret = meter.certifier.unattributed(days)
+        self.desk.meter.charge(asked.stated_again * RESTATED_FUEL)
         missing = sum(day.use.states.count(SlotState.MISSING) for day in days)
         request = UnattributedRequest(
             applet=self.applet,
@@ -360,7 +374,7 @@ class HubStatements:
             days=len(days),
             limit_wh=limit_wh,
             missing_minutes=missing * meter.slot_minutes,
-            is_opened=secret[0] > limit_wh,
+            is_opened=sum(day.use.unattributed_wh for day in days) > limit_wh,
         )
         try:
             self.disclosure.permit_unattributed(request)
@@ -378,6 +392,8 @@ class HubStatements:
             purpose=self.manifest.purpose,
             nonce=nonce,
         )
+        days = meter.in_version_2(days)
+        secret = meter.certifier.unattributed(days)
         period = CertifiedPeriod(tuple(day.day for day in days))
         try:
             opened, proof = show_unattributed(
@@ -493,6 +509,7 @@ class _Asked:
     slots: int
     certified: list[list[Certification]] = field(default_factory=list)
     """Of each register."""
+    _sources: list[ProvedDays] = field(default_factory=list)
 
     def open(self) -> None:
         """Open the days; raise `Refused` (INCOMPLETE) where one is not certified."""
@@ -513,12 +530,18 @@ class _Asked:
             for days in self.certified
         ]
 
-    def sources(self) -> list[ProvedDays]:
-        """Return what a proof follows from."""
-        return [
-            ([day.day.encode() for day in days], meter.certifier.opening(days))
-            for meter, days in zip(self.meters, self.certified, strict=True)
-        ]
+    @property
+    def stated_again(self) -> int:
+        """How many of the opened days are of version 1, to be stated again for a proof."""
+        return sum(one.day.version == 1 for days in self.certified for one in days)
+
+    def sources(self, by_slots: Sequence[bool]) -> list[ProvedDays]:
+        """Return what a proof follows from; with the slots of the registers that need them."""
+        if not self._sources:
+            for meter, days, slots in zip(self.meters, self.certified, by_slots, strict=True):
+                period, opening = meter.opened(meter.in_version_2(days), needs_slots=slots)
+                self._sources.append(([day.encode() for day in period.days], opening))
+        return self._sources
 
 
 def _period(meter: MeteredRegister, begin: int, end: int) -> Period:

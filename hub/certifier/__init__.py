@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sealed metrology part: readings in, signed commitments out."""
 
-from hub.certifier.certifier import Certification, Certifier
+from hub.certifier.certifier import Certification, Certifier, SignedSlots
 from hub.certifier.errors import CertifierError, KeyFileError, OutOfOrder, ReadingsRefused
+from hub.certifier.facts import MeterFact, NewCustody, NewMeter, NewStep
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, default_tolerance, slot_uses
 
@@ -13,8 +14,13 @@ __all__ = [
     "CertifierKeys",
     "DayUse",
     "KeyFileError",
+    "MeterFact",
+    "NewCustody",
+    "NewMeter",
+    "NewStep",
     "OutOfOrder",
     "ReadingsRefused",
+    "SignedSlots",
     "default_tolerance",
     "slot_uses",
 ]

@@ -4,8 +4,12 @@
 Everyone trusts the certifier for measuring and signing, and nobody for anything else: it knows
 one register, no prices and no recipients.
 
-Blindings are not stored. They are derived from the day's blinding secret, the register, the day and
-what the day says, so that even a day that were certified twice with different uses would have
+Each slot's commitment is signed when the slot ends, and chained to the one before
+(`certify_slots`); the day's signature binds them. Where a whole day comes at once, both happen at
+once.
+
+Blindings are not stored. They are derived from the day's blinding secret, the register, the slot or
+day and what it says, so that even a day that were certified twice with different uses would have
 unrelated blindings: the difference of two commitments never gives away the difference of uses.
 """
 
@@ -13,10 +17,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 
-from hub.certifier.errors import OutOfOrder
+from hub.certifier.errors import OutOfOrder, ReadingsRefused
+from hub.certifier.facts import MeterFact, events_of, meters_of, steps_at
 from hub.certifier.keys import CertifierKeys
-from hub.certifier.slots import DayUse, slot_uses
+from hub.certifier.slots import DayUse, MeterChange, slot_uses
+from hub.certifier.version1 import content_of_version_1
 from hub.readings import Reading
 from protocols.aggregation.loads import CertifiedLoad, SlotCoverage, commit_limbs
 from protocols.aggregation.members import MemberKeys, MemberSecret
@@ -24,13 +31,19 @@ from protocols.aggregation.round import Round, values_at_resolution
 from protocols.metrology import (
     NO_DAY,
     CertifiedDay,
-    CommitmentScheme,
+    CertifiedSlot,
     DayContent,
+    DayContentVersion1,
     DayGrid,
+    MeterEvent,
     Series,
+    SlotContent,
     SlotState,
+    chain_slots,
+    steps_of,
 )
 from protocols.proofs import (
+    Point,
     PointVector,
     SlotOpening,
     VectorOpening,
@@ -40,7 +53,7 @@ from protocols.proofs import (
     commit_vector,
     derive_blindings,
 )
-from protocols.proofs.group import COMPRESSED_SIZE, ORDER, encode_scalar
+from protocols.proofs.group import ORDER, encode_scalar
 
 _DAY = timedelta(days=1)
 
@@ -51,6 +64,27 @@ class Certification:
 
     day: CertifiedDay
     use: DayUse = field(repr=False)
+    signed: tuple[CertifiedSlot, ...] = field(default=(), repr=False)
+    """The slots that were signed with the day: those that had not been signed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSlots:
+    """How far the slots of a day that is not over are signed."""
+
+    count: int = 0
+    digest: bytes = b""
+    """Of the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where the chain stands when a day begins."""
+
+    counter: int
+    previous: bytes
+    mounted: bytes
+    step_wh: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,55 +93,146 @@ class Certifier:
 
     series: Series
     keys: CertifierKeys = field(repr=False)
-    point_size: int = COMPRESSED_SIZE
-    scheme: CommitmentScheme = CommitmentScheme.SLOTS
 
     def certify(
-        self, day: date, readings: Sequence[Reading], previous: Certification | None
+        self,
+        day: date,
+        readings: Sequence[Reading],
+        previous: Certification | None,
+        facts: tuple[MeterFact, ...] = (),
+        before: SignedSlots = SignedSlots(),
     ) -> Certification:
         """Return the day, signed and chained to `previous`, the day before (None: the first).
 
         `readings` are in order of time, from the last one before the day to the first one after
         it: without that one, the time after the last reading is certified as missing for good.
+        `facts` are what happened to the meter, of this day and of others; `before` are the slots
+        of this day that are signed already.
         Raises `OutOfOrder` unless `day` follows `previous` and the key has begun by then,
-        `ReadingsRefused` as `slot_uses`.
+        `ReadingsRefused` as `slot_uses` and where the readings are not those of the slots that are
+        signed already.
         """
         if day < self.keys.begins:
             raise OutOfOrder(f"{day}: the certifier's key signs from {self.keys.begins} on")
         grid = DayGrid(day, self.series.zone, self.series.slot_minutes)
+        standing, start_wh = self._standing(grid, previous)
+        use = slot_uses(grid, readings, start_wh=start_wh)
+        return self._sign(use, standing, facts, before)
+
+    def certify_slots(
+        self,
+        day: date,
+        readings: Sequence[Reading],
+        previous: Certification | None,
+        facts: tuple[MeterFact, ...] = (),
+        before: SignedSlots = SignedSlots(),
+    ) -> tuple[CertifiedSlot, ...]:
+        """Return the slots of a day that is not over which have ended, signed; without `before`.
+
+        A slot has ended when there is a reading at or after its end: what the slot used is then
+        known for good. Raises as `certify` does.
+        """
+        grid = DayGrid(day, self.series.zone, self.series.slot_minutes)
+        standing, start_wh = self._standing(grid, previous)
+        ended = 0
+        if readings and readings[-1].time >= grid.begin:
+            ended = (min(readings[-1].time, grid.end) - grid.begin) // grid.slot_seconds
+        if ended <= before.count:
+            return ()
+        use = slot_uses(grid, readings, start_wh=start_wh)
+        meters_of(facts, use)  # refuses a register that starts over by itself
+        steps = steps_of(len(grid), standing.step_wh, steps_at(facts, grid))
+        _, signed = self._sign_slots(use, steps, standing.previous, before, ended)
+        return signed
+
+    def slots(
+        self,
+        day: date,
+        readings: Sequence[Reading],
+        previous: Certification | None,
+        facts: tuple[MeterFact, ...],
+        count: int,
+    ) -> list[SlotContent]:
+        """Return what was signed of a day's first slots; raise as `certify` does."""
+        grid = DayGrid(day, self.series.zone, self.series.slot_minutes)
+        standing, start_wh = self._standing(grid, previous)
+        use = slot_uses(grid, readings, start_wh=start_wh)
+        steps = steps_of(len(grid), standing.step_wh, steps_at(facts, grid))
+        return self._chain(use, steps, standing.previous, count)[1]
+
+    def restate(self, old: Certification) -> Certification:
+        """Return a stored day of version 1 in version 2, bound to its digest.
+
+        It is for new questions, which are answered over version 2 alone, and has the place in the
+        chain that the old one has. The key in force now signs it. Its slots are in its chain of
+        slots, but were not signed when they ended. Raises `DayRefused` unless this certifier's
+        key has signed the day, and `ReadingsRefused` if the uses are not those that it commits
+        to: so nothing that the hub stores can change what was certified.
+        """
+        content, use = old.day.content, old.use
+        if not isinstance(content, DayContentVersion1):
+            return old
+        old.day.verify(self.keys.public_key)
+        derive = partial(self._derive, use.grid.day)
+        again = content_of_version_1(
+            self.series, use, content.counter, content.previous, derive, content.scheme,
+            content.point_size,
+        )  # fmt: skip
+        if again != content:
+            raise ReadingsRefused(f"{use.grid.day}: the stored uses are not the certified ones")
+        standing = _Standing(content.counter, content.previous, content.meter, 1)
+        size = len(use.grid)
+        points, slots = self._chain(use, (1,) * size, content.previous, size)
+        return self._sign_day(use, standing, (), points, slots[-1].digest, old.day.digest)
+
+    def _standing(
+        self, grid: DayGrid, previous: Certification | None
+    ) -> tuple[_Standing, int | None]:
+        """Return where the chain stands before a day, and the register at its begin."""
         if previous is None:
-            return self._sign(slot_uses(grid, readings), 1, NO_DAY)
-        content = previous.day.content
+            return _Standing(1, NO_DAY, self.series.meter, 1), None
+        day, content = grid.day, previous.day.content
         if (content.meter, content.register) != (self.series.meter, self.series.register):
             raise OutOfOrder(f"{day}: the day before is of another register")
         if content.grid.end != grid.begin:
             raise OutOfOrder(f"{day}: the day after {previous.day.day} is due")
-        use = slot_uses(grid, readings, start_wh=previous.use.end_wh)
-        return self._sign(use, content.counter + 1, previous.day.digest)
+        mounted, step_wh = content.meter, 1
+        if isinstance(content, DayContent):
+            mounted, step_wh = content.mounted_at_end, content.step_at_end
+        standing = _Standing(content.counter + 1, previous.day.link, mounted, step_wh)
+        return standing, previous.use.end_wh
 
-    def opening(self, certifications: Sequence[Certification]) -> SlotOpening | VectorOpening:
-        """Return what the hub's prover has to know of these days.
+    def opening(
+        self, certifications: Sequence[Certification], *, needs_slots: bool
+    ) -> SlotOpening | VectorOpening:
+        """Return what the hub's prover has to know of these days, of version 2.
 
         It knows the uses anyway. Blindings keep the uses from others: with them nobody could
         prove anything untrue, but whoever has them can try out uses against the commitments.
         """
         uses = tuple(use for done in certifications for use in done.use.uses)
-        if {done.day.content.scheme for done in certifications} == {CommitmentScheme.VECTOR}:
-            blindings = [self._vector_blindings(done.use)[0] for done in certifications]
-            return VectorOpening(uses, sum(blindings) % ORDER)
-        slots = [self._slot_blindings(done.use)[:-1] for done in certifications]
+        if not needs_slots:
+            return VectorOpening(
+                uses, tuple(self._day_blindings(done.use)[0] for done in certifications)
+            )
+        slots = [self._slot_blindings(done.use) for done in certifications]
         return SlotOpening(uses, tuple(blinding for day in slots for blinding in day))
 
     def unattributed(self, certifications: Sequence[Certification]) -> tuple[int, int]:
-        """Return the days' unattributed energy and the sum of its blindings, for the prover."""
-        blindings = (
-            self._vector_blindings(done.use)
-            if done.day.content.scheme is CommitmentScheme.VECTOR
-            else self._slot_blindings(done.use)
-            for done in certifications
-        )
+        """Return the unattributed energy of days of version 2, and the sum of its blindings.
+
+        Its prover knows them.
+        """
         total = sum(done.use.unattributed_wh for done in certifications)
-        return total, sum(blinding[-1] for blinding in blindings) % ORDER
+        return total, sum(self._day_blindings(done.use)[1] for done in certifications) % ORDER
+
+    def with_slots(self, done: Certification) -> CertifiedDay:
+        """Return a day of version 2 with the commitments to its slots."""
+        return done.day.with_slots(self.slot_points(done.use))
+
+    def slot_points(self, use: DayUse) -> PointVector:
+        """Return the commitments to a day's slots."""
+        return commit_many(use.uses, self._slot_blindings(use))
 
     def certify_keys(self, secret: MemberSecret) -> MemberKeys:
         """Return the hub's keys for one round of aggregation, signed."""
@@ -152,46 +277,105 @@ class Certifier:
         [blinding] = self._derive(first, b"load", round_digest + said, 1)
         return blinding
 
-    def _sign(self, use: DayUse, counter: int, previous: bytes) -> Certification:
+    def _sign(
+        self, use: DayUse, standing: _Standing, facts: tuple[MeterFact, ...], before: SignedSlots
+    ) -> Certification:
+        registers = {change: self._exchange_points(use.grid.day, change) for change in use.changes}
+        events = events_of(facts, use, standing.mounted, registers)
+        steps = steps_of(len(use.grid), standing.step_wh, events)
+        points, signed = self._sign_slots(use, steps, standing.previous, before, len(use.grid))
+        last = signed[-1].content.digest if signed else before.digest
+        return self._sign_day(use, standing, events, points, last, signed=signed)
+
+    def _sign_slots(
+        self, use: DayUse, steps: Sequence[int], previous: bytes, before: SignedSlots, ended: int
+    ) -> tuple[PointVector, tuple[CertifiedSlot, ...]]:
+        """Return the commitments to the slots that have ended, and signed those not signed yet."""
+        points, slots = self._chain(use, steps, previous, ended)
+        if before.count and slots[before.count - 1].digest != before.digest:
+            raise ReadingsRefused(
+                f"{use.grid.day}: the readings are not those that its slots were certified with"
+            )
+        key = self.keys.signing_key
+        return points, tuple(CertifiedSlot.sign(slot, key) for slot in slots[before.count :])
+
+    def _chain(
+        self, use: DayUse, steps: Sequence[int], previous: bytes, count: int
+    ) -> tuple[PointVector, list[SlotContent]]:
+        """Return the commitments to a day's first slots, and these in their chain."""
+        points = commit_many(use.uses[:count], self._slot_blindings(use)[:count])
+        series = self.series
+        return points, chain_slots(
+            series.meter, series.register, use.grid, use.states, steps, points, previous
+        )
+
+    def _sign_day(
+        self,
+        use: DayUse,
+        standing: _Standing,
+        events: tuple[MeterEvent, ...],
+        points: PointVector,
+        slots: bytes,
+        restated: bytes = b"",
+        signed: tuple[CertifiedSlot, ...] = (),
+    ) -> Certification:
         # The register at midnight is the day's that ends, so that both days have the same point.
         start = self._register_blinding(use.grid.day - _DAY, use.grid.begin, use.start_wh)
         end = self._register_blinding(use.grid.day, use.grid.end, use.end_wh)
-        if self.scheme is CommitmentScheme.VECTOR:
-            whole, gap = self._vector_blindings(use)
-            part = VectorPart.of_day(use.grid.day.day, len(use.grid))
-            commitments, opening = PointVector([commit_vector(part, use.uses, whole)]), 0
-        else:
-            *slots, gap = self._slot_blindings(use)
-            commitments = commit_many(use.uses, slots)
-            opening = (sum(slots) + gap - (end - start)) % ORDER
+        whole, gap = self._day_blindings(use)
+        rise = end - start
+        for change in use.changes:
+            old, new = self._exchange_blindings(use.grid.day, change)
+            rise += old - new
         content = DayContent(
             meter=self.series.meter,
             register=self.series.register,
             grid=use.grid,
-            counter=counter,
-            previous=previous,
+            counter=standing.counter,
+            previous=standing.previous,
             states=use.states,
-            commitments=commitments,
+            vector=commit_vector(
+                VectorPart.of_day(use.grid.day.day, len(use.grid)), use.uses, whole
+            ),
+            slots=slots,
             start=commit(use.start_wh, start),
             end=commit(use.end_wh, end),
             unattributed=commit(use.unattributed_wh, gap),
-            opening=opening,
-            point_size=self.point_size,
-            scheme=self.scheme,
+            opening=(sum(self._slot_blindings(use)) + gap - rise) % ORDER,
+            mounted=standing.mounted,
+            step_wh=standing.step_wh,
+            events=events,
+            restated=restated,
         )
-        day = CertifiedDay.sign(content, self.keys.signing_key, self.keys.announcements)
-        day.verify(self.keys.public_key)  # a fault here would be a lie that everyone believes
-        return Certification(day, use)
+        keys = self.keys
+        day = CertifiedDay.sign(content, keys.signing_key, announcements=keys.announcements)
+        # A fault here would be a lie that everyone believes.
+        day.with_slots(points).verify(keys.public_key)
+        return Certification(day, use, signed)
 
     def _slot_blindings(self, use: DayUse) -> list[int]:
-        """Return a blinding for each slot, and one for the unattributed energy."""
-        said = hashlib.sha256(use.encode()).digest()
-        return self._derive(use.grid.day, b"slots", said, len(use.uses) + 1)
+        """Return a blinding for each slot."""
+        # With the secret of the day before: on the day on which a key changes, slots are signed
+        # already, and what they say is said once.
+        before = use.grid.day - _DAY
+        begins, states = use.grid.boundaries()[:-1], use.states
+        return [
+            self._derive(before, b"slot 2", b"%d:%d:%d" % slot, 1)[0]
+            for slot in zip(begins, use.uses, states, strict=True)
+        ]
 
-    def _vector_blindings(self, use: DayUse) -> list[int]:
-        """Return a blinding for the day, and one for the unattributed energy."""
+    def _day_blindings(self, use: DayUse) -> list[int]:
+        """Return a blinding for all slots at once, and one for the unattributed energy."""
         said = hashlib.sha256(use.encode()).digest()
-        return self._derive(use.grid.day, b"vector", said, 2)
+        return self._derive(use.grid.day, b"day 2", said, 2)
+
+    def _exchange_blindings(self, day: date, change: MeterChange) -> list[int]:
+        said = b"%d:%d:%d" % (change.time, change.end_wh, change.start_wh)
+        return self._derive(day, b"exchange 2", said, 2)
+
+    def _exchange_points(self, day: date, change: MeterChange) -> tuple[Point, Point]:
+        old, new = self._exchange_blindings(day, change)
+        return commit(change.end_wh, old), commit(change.start_wh, new)
 
     def _register_blinding(self, ending: date, time: int, register_wh: int) -> int:
         [blinding] = self._derive(ending, b"register", b"%d:%d" % (time, register_wh), 1)

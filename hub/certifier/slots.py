@@ -14,13 +14,16 @@ A stretch that ends in a RESUMED reading is not in the register: the slots it to
 than the tolerance are missing and have a use of 0; what the register shows for them all the same
 goes to `unattributed_wh`, never to a slot. Time before the first and after the last reading is
 missing too. A slot in which a reading is SUSPECT keeps its use and is marked as substituted.
+
+An EXCHANGED reading is the first of a new meter. The register goes on from the reading before it,
+the old meter's last: the slot's use is what both counted, and nothing in between.
 """
 
 import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
@@ -33,6 +36,18 @@ from protocols.proofs import LARGEST_USE_WH
 
 LARGEST_TOLERANCE: Final = 60
 LARGEST_REGISTER_WH: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MeterChange:
+    """The registers of two meters, one after the other."""
+
+    time: int
+    """Of the new meter's first reading."""
+    end_wh: int = field(repr=False)
+    """What the old meter showed last."""
+    start_wh: int = field(repr=False)
+    """What the new meter showed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,14 @@ class DayUse:
     uses: tuple[int, ...] = field(repr=False)
     """Watt-hours, one for each slot."""
     states: tuple[SlotState, ...] = field(repr=False)
+    changes: tuple[MeterChange, ...] = field(default=(), repr=False)
+    """New meters of the day, in order."""
+
+    @property
+    def rise_wh(self) -> int:
+        """What the register gained, across all meters of the day."""
+        exchanged = sum(change.end_wh - change.start_wh for change in self.changes)
+        return self.end_wh - self.start_wh + exchanged
 
     def __post_init__(self) -> None:
         if not len(self.uses) == len(self.states) == len(self.grid):
@@ -57,17 +80,20 @@ class DayUse:
             raise ReadingsRefused(f"{self.grid.day}: a use is not in 0 to 2^32 - 1 Wh")
         if not 0 <= self.unattributed_wh <= LARGEST_REGISTER_WH:
             raise ReadingsRefused(f"{self.grid.day}: the unattributed energy is out of range")
-        if not 0 <= self.start_wh <= self.end_wh <= LARGEST_REGISTER_WH:
+        exchanged = [wh for one in self.changes for wh in (one.end_wh, one.start_wh)]
+        shown = self.start_wh, self.end_wh, *exchanged
+        if min(shown) < 0 or max(shown) > LARGEST_REGISTER_WH:
             raise ReadingsRefused(f"{self.grid.day}: the register is out of range")
-        if sum(self.uses) + self.unattributed_wh != self.end_wh - self.start_wh:
+        if sum(self.uses) + self.unattributed_wh != self.rise_wh:
             raise ReadingsRefused(f"{self.grid.day}: the uses do not sum to the register")
 
     def encode(self) -> bytes:
         """Return the day as a JSON array, for the vault to seal."""
         grid = self.grid
+        changes = [(change.time, change.end_wh, change.start_wh) for change in self.changes]
         fields = (
             grid.day.isoformat(), grid.zone, grid.slot_minutes, self.start_wh, self.end_wh,
-            self.unattributed_wh, self.uses, self.states,
+            self.unattributed_wh, self.uses, self.states, *([changes] if changes else ()),
         )  # fmt: skip
         return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -75,10 +101,13 @@ class DayUse:
     def decode(cls, data: bytes) -> Self:
         """Return the day that `encode` wrote; raise `ReadingsRefused` if it did not."""
         try:
-            day, zone, minutes, start_wh, end_wh, unattributed_wh, uses, states = json.loads(data)
+            day, zone, minutes, start_wh, end_wh, unattributed_wh, uses, states, *more = json.loads(
+                data
+            )
             grid = DayGrid(date.fromisoformat(day), zone, minutes)
             kept = tuple(map(SlotState, states))
-            use = cls(grid, start_wh, end_wh, unattributed_wh, tuple(uses), kept)
+            changes = tuple(MeterChange(*change) for part in more for change in part)
+            use = cls(grid, start_wh, end_wh, unattributed_wh, tuple(uses), kept, changes)
         except (ValueError, TypeError, GridError):
             raise ReadingsRefused("the stored uses of a day are damaged") from None
         if use.encode() != data:
@@ -107,10 +136,12 @@ def slot_uses(
     there is neither a reading nor a `start_wh`.
     """
     tolerance = default_tolerance(grid.slot_seconds) if tolerance is None else tolerance
-    _check_order(readings)
+    readings = _of_meters_of_the_day(grid, readings)
     if start_wh is not None and not (readings and readings[0].time <= grid.begin):
         # The certified register stands in for a reading before this day.
         readings = [Reading(grid.begin, start_wh), *readings]
+    changes, readings = _continued(grid, readings)
+    _check_order(readings)
     if not readings or readings[0].time >= grid.end + tolerance:
         raise ReadingsRefused(f"{grid.day}: no reading on or before this day")
     line = _RegisterLine(_around(grid, readings), tolerance)
@@ -134,7 +165,38 @@ def slot_uses(
         raise ReadingsRefused(f"{utc_text(grid.begin)}: the register is below the certified one")
     # The day before ended without a later reading if this is not 0.
     unattributed += first_wh - start_wh
-    return DayUse(grid, start_wh, last_wh, unattributed, tuple(uses), tuple(states))
+    last_wh += sum(change.start_wh - change.end_wh for change in changes)
+    return DayUse(grid, start_wh, last_wh, unattributed, tuple(uses), tuple(states), changes)
+
+
+def _of_meters_of_the_day(grid: DayGrid, readings: Sequence[Reading]) -> Sequence[Reading]:
+    """Return the readings of the meter that counts when the day begins, and of those after it."""
+    first = 0
+    for place, reading in enumerate(readings):
+        if reading.time > grid.begin:
+            break
+        if reading.flags & ReadingFlag.EXCHANGED:
+            first = place
+    return readings[first:]
+
+
+def _continued(
+    grid: DayGrid, readings: Sequence[Reading]
+) -> tuple[tuple[MeterChange, ...], Sequence[Reading]]:
+    """Return the day's new meters, and the readings as if the first one had counted on."""
+    if not any(reading.flags & ReadingFlag.EXCHANGED for reading in readings[1:]):
+        return (), readings
+    changes, continued, offset = list[MeterChange](), list(readings[:1]), 0
+    for before, reading in pairwise(readings):
+        if reading.flags & ReadingFlag.EXCHANGED:
+            offset += before.register_wh - reading.register_wh
+            if reading.time <= grid.end:
+                changes.append(MeterChange(reading.time, before.register_wh, reading.register_wh))
+        register_wh = reading.register_wh + offset
+        if register_wh < 0:
+            raise ReadingsRefused(f"{utc_text(reading.time)}: the register runs backwards")
+        continued.append(replace(reading, register_wh=register_wh))
+    return tuple(changes), continued
 
 
 class _Moment(NamedTuple):
@@ -216,5 +278,5 @@ def _check_order(readings: Sequence[Reading]) -> None:
         if after.register_wh < before.register_wh:
             raise ReadingsRefused(
                 f"{utc_text(after.time)}: the register runs backwards;"
-                " a new meter, or a register that starts over, needs a new certifier"
+                " of a new meter the first reading says that it is one"
             )

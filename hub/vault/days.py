@@ -5,10 +5,15 @@ Beside each day lies what it commits to (the slots' use), sealed with AES-256-GC
 vault's key; the associated data ties it to its meter, register and day. The journal keeps bytes
 and the few facts it searches by: whether a day's signature and its place in the chain are right
 is for whoever decodes it.
+
+Of the slots that were signed when they ended there are the signatures, 64 bytes each, a row for all
+that were signed at once. What was signed follows from the day's readings; the row has the digest of
+its last slot, so that readings which have become others are noticed. Nothing of it is secret. What
+happened to the meter waits here, sealed like the days' uses, until it is signed with its day.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -21,6 +26,8 @@ from hub.vault.database import Component, Database
 from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
 _LABEL: Final = b"meterlet day 1"
+_FACT_LABEL: Final = b"meterlet meter fact 1"
+SIGNATURE_SIZE: Final = 64
 
 DAYS_COMPONENT: Final = Component(
     "days",
@@ -41,6 +48,34 @@ DAYS_COMPONENT: Final = Component(
         BEGIN SELECT RAISE(ABORT, 'certified days are append-only'); END;
         CREATE TRIGGER day_is_never_deleted BEFORE DELETE ON certified_day
         BEGIN SELECT RAISE(ABORT, 'certified days are append-only'); END;
+        """,
+        """
+        CREATE TABLE signed_slots (
+            meter BLOB NOT NULL,
+            register BLOB NOT NULL,
+            day TEXT NOT NULL,
+            first INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            signatures BLOB NOT NULL,
+            PRIMARY KEY (meter, register, day, first)
+        ) STRICT;
+        CREATE TABLE meter_fact (
+            meter BLOB NOT NULL,
+            register BLOB NOT NULL,
+            time INTEGER NOT NULL,
+            place INTEGER NOT NULL,
+            nonce BLOB NOT NULL,
+            sealed BLOB NOT NULL,
+            PRIMARY KEY (meter, register, time, place)
+        ) STRICT;
+        CREATE TRIGGER slots_are_never_changed BEFORE UPDATE ON signed_slots
+        BEGIN SELECT RAISE(ABORT, 'certified slots are append-only'); END;
+        CREATE TRIGGER slots_are_never_deleted BEFORE DELETE ON signed_slots
+        BEGIN SELECT RAISE(ABORT, 'certified slots are append-only'); END;
+        CREATE TRIGGER fact_is_never_changed BEFORE UPDATE ON meter_fact
+        BEGIN SELECT RAISE(ABORT, 'facts about the meter are append-only'); END;
+        CREATE TRIGGER fact_is_never_deleted BEFORE DELETE ON meter_fact
+        BEGIN SELECT RAISE(ABORT, 'facts about the meter are append-only'); END;
         """,
     ),
 )
@@ -82,6 +117,81 @@ class DayJournal:
                 )
         except sqlite3.IntegrityError:
             raise DayAlreadyJournalled(f"{day}: certified already (counter {counter})") from None
+
+    def append_slots(
+        self, day: date, first: int, digest: bytes, signatures: Sequence[bytes]
+    ) -> None:
+        """Add the signatures of a day's slots from `first` on; `digest` is that of the last one.
+
+        Raises `DayAlreadyJournalled` if there are such.
+        """
+        try:
+            with self.database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO signed_slots VALUES (?, ?, ?, ?, ?, ?)",
+                    (*self._key, day.isoformat(), first, digest, b"".join(signatures)),
+                )
+        except sqlite3.IntegrityError:
+            raise DayAlreadyJournalled(f"{day}: slot {first} was certified already") from None
+
+    def slots(self, day: date) -> tuple[tuple[bytes, ...], bytes]:
+        """Return the signatures of a day's slots, as far as there are any, and the last's digest.
+
+        Raises `VaultTampered` where some in between are missing.
+        """
+        rows = self.database.connection.execute(
+            "SELECT first, digest, signatures FROM signed_slots"
+            " WHERE meter = ? AND register = ? AND day = ? ORDER BY first",
+            (*self._key, day.isoformat()),
+        )
+        signatures, last = list[bytes](), b""
+        for first, digest, joined in rows:
+            if first != len(signatures) or not joined or len(joined) % SIGNATURE_SIZE:
+                raise VaultTampered(f"{day}: the signatures of its slots are not all there")
+            starts = range(0, len(joined), SIGNATURE_SIZE)
+            signatures += [joined[start : start + SIGNATURE_SIZE] for start in starts]
+            last = digest
+        return tuple(signatures), last
+
+    def append_fact(self, time: int, encoded: bytes) -> None:
+        """Add what happened to the meter; raise `DayAlreadyJournalled` if it is there already."""
+        with self.database.transaction() as connection:
+            there = [fact for _, fact in self.facts(time, time)]
+            if encoded in there:
+                raise DayAlreadyJournalled("this is recorded of the meter already")
+            nonce, place = self.randomness(NONCE_SIZE), len(there)
+            sealed = AESGCM(self.key).encrypt(nonce, encoded, self._fact_label(time, place))
+            connection.execute(
+                "INSERT INTO meter_fact VALUES (?, ?, ?, ?, ?, ?)",
+                (*self._key, time, place, nonce, sealed),
+            )
+
+    def facts(self, begin: int, end: int) -> list[tuple[int, bytes]]:
+        """Return what happened to the meter in [begin, end], in order.
+
+        Raises `VaultTampered` where that is not what was stored.
+        """
+        rows = self.database.connection.execute(
+            "SELECT time, place, nonce, sealed FROM meter_fact WHERE meter = ? AND register = ?"
+            " AND time BETWEEN ? AND ? ORDER BY time, place",
+            (*self._key, begin, end),
+        )
+        found = []
+        for time, place, nonce, sealed in rows:
+            try:
+                fact = AESGCM(self.key).decrypt(nonce, sealed, self._fact_label(time, place))
+            except (InvalidTag, ValueError):
+                self.database.require_current()  # a new key is no damage
+                raise VaultTampered("what is recorded of the meter was changed") from None
+            found.append((int(time), fact))
+        return found
+
+    def last_day_of_slots(self) -> date | None:
+        """Return the last day of which slots were signed when they ended, or None."""
+        (day,) = self.database.connection.execute(
+            "SELECT max(day) FROM signed_slots WHERE meter = ? AND register = ?", self._key
+        ).fetchone()
+        return None if day is None else date.fromisoformat(day)
 
     def latest(self) -> JournalledDay | None:
         """Return the day with the highest counter, or None."""
@@ -140,6 +250,9 @@ class DayJournal:
     def _label(self, day: str) -> bytes:
         return _label(self.channel, day)
 
+    def _fact_label(self, time: int, place: int) -> bytes:
+        return _fact_label(self.channel, time, place)
+
 
 def resealed_use(
     old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[str, bytes, bytes]
@@ -153,6 +266,24 @@ def resealed_use(
         raise VaultTampered(f"{day}: the day's use is not what was stored") from None
 
 
+def resealed_fact(
+    old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[int, int, bytes, bytes]
+) -> bytes:
+    """Return a row's fact (time, place, nonce, sealed) sealed anew; raise `VaultTampered`."""
+    time, place, old_nonce, sealed = row
+    label = _fact_label(channel, time, place)
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise VaultTampered("what is recorded of the meter was changed") from None
+
+
 def _label(channel: Channel, day: str) -> bytes:
     meter, register = channel.meter, channel.register
     return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))
+
+
+def _fact_label(channel: Channel, time: int, place: int) -> bytes:
+    meter, register = channel.meter, channel.register
+    said = time.to_bytes(8, "big", signed=True) + place.to_bytes(2, "big")
+    return b"".join((_FACT_LABEL, bytes([len(meter)]), meter, register, said))

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.vault.database import Database
-from hub.vault.days import resealed_use
+from hub.vault.days import resealed_fact, resealed_use
 from hub.vault.key_file import next_key_file, put_in_force
 from hub.vault.sealing import check_value_of
 from hub.vault.secret_file import write_secret
@@ -171,6 +171,25 @@ def _reseal_days(database: Database, change: KeyChange) -> Iterator[int]:
             yield len(batch)
 
 
+def _reseal_facts(database: Database, change: KeyChange) -> Iterator[int]:
+    connection = database.connection
+    with changeable(connection, "fact_is_never_changed"):
+        for batch in _rows(
+            connection,
+            "SELECT rowid, meter, register, time, place, nonce, sealed FROM meter_fact"
+            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+        ):
+            changed = []
+            for at, meter, register, *row in batch:
+                nonce, channel = change.randomness(NONCE_SIZE), Channel(meter, register)
+                sealed = resealed_fact(change.opener, change.sealer, nonce, channel, tuple(row))
+                changed.append((nonce, sealed, at))
+            connection.executemany(
+                "UPDATE meter_fact SET nonce = ?, sealed = ? WHERE rowid = ?", changed
+            )
+            yield len(batch)
+
+
 def by_derived_key(reseal: Callable[[Database, bytes], Iterator[int]], *tables: str) -> Resealing:
     """Return the resealing of tables whose sealers are made from the vault's key."""
     return Resealing(_counting(*tables), lambda database, change: reseal(database, change.new))
@@ -187,3 +206,4 @@ def _counting(*tables: str) -> Callable[[sqlite3.Connection], int]:
 
 READINGS: Final = Resealing(_counting("reading"), _reseal_readings)
 DAYS: Final = Resealing(_counting("certified_day"), _reseal_days)
+FACTS: Final = Resealing(_counting("meter_fact"), _reseal_facts)

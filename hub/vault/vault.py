@@ -34,7 +34,7 @@ NONCE_SIZE: Final = 12
 _PLAIN: Final = struct.Struct(">QB")
 _PLACE: Final = struct.Struct(">Qq")
 _LABEL: Final = b"meterlet reading 1"
-_ALL_FLAGS: Final = ReadingFlag.RESUMED | ReadingFlag.SUSPECT
+_ALL_FLAGS: Final = ReadingFlag.RESUMED | ReadingFlag.SUSPECT | ReadingFlag.EXCHANGED
 
 VAULT_COMPONENT: Final = Component(
     "vault",
@@ -286,6 +286,8 @@ def _follow(previous: Reading | None, reading: Reading) -> None:
             f"{utc_text(reading.time)}: not later than the reading before it,"
             f" {utc_text(previous.time)}"
         )
+    if reading.flags & ReadingFlag.EXCHANGED:
+        return  # a new meter's register has nothing to do with the old one's
     if reading.register_wh < previous.register_wh:
         raise ReadingRefused(
             f"{utc_text(reading.time)}: the register fell from {previous.register_wh}"

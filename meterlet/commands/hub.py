@@ -213,7 +213,7 @@ def ingest(
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         door = SmlIntake(
-            meter.meter,
+            device.mounted_meter,
             meter.registers,
             device.now,
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
@@ -240,7 +240,7 @@ def ingest(
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
             readouts = house.readouts(days.first, days.last, 60 * meter.slot_minutes)
-            chunks: Iterator[bytes] = telegrams(meter.meter, following(latest, readouts))
+            chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif source.endswith((".csv", ".csv.gz")):
             replay = CsvReplay(
                 Path(source),
@@ -251,7 +251,7 @@ def ingest(
                 suspect_column,
                 start_wh,
             )
-            chunks = telegrams(meter.meter, following(latest, replay.readouts()))
+            chunks = telegrams(device.mounted_meter, following(latest, replay.readouts()))
         elif "://" in source:
             live, chunks = True, live_chunks(source)
         else:
@@ -329,6 +329,45 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
         raise SystemExit(int(Exit.FAILURE))
     if not door.telegrams:
         fail(f"{source}: no SML telegram in it")
+
+
+@hub.command("exchange-meter")
+@hub_option
+@click.option("--at", required=True, type=click.DateTime(), help="When the new one began (UTC).")
+@click.option("--meter", required=True, type=Hex(), help="The new meter's id, in hex.")
+@click.option(
+    "--register",
+    "registers",
+    multiple=True,
+    required=True,
+    metavar="[OBIS=]END:START",
+    help="What the old meter showed last and the new one first, in Wh; for each register.",
+)
+@json_or_text("meterlet.hub.exchange-meter/1")
+def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[str, ...]) -> Shown:
+    """Record that another meter counts from now on; its readings then follow.
+
+    Say it before readings after it are certified. The certifier signs it with the day, and bills
+    go on across it.
+    """
+    with Device.open(folder) as device:
+        shown = dict(_exchanged(device, text) for text in registers)
+        device.exchange_meter(int(at.replace(tzinfo=UTC).timestamp()), meter, shown)
+    facts = {"meter": meter.hex(), "at": utc_text(int(at.replace(tzinfo=UTC).timestamp()))}
+    return facts, f"meter {facts['meter']} counts from {facts['at']} on"
+
+
+def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:
+    """Return which register `[OBIS=]END:START` is about, and both numbers."""
+    code, given, numbers = text.rpartition("=")
+    end, _, start = numbers.partition(":")
+    try:
+        register = Obis.parse(code).code if given else device.description.register
+        if not (end.isascii() and end.isdigit() and start.isascii() and start.isdigit()):
+            raise ValueError(f"{text}: not [OBIS=]END:START in whole watt-hours")
+        return register, (int(end), int(start))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @hub.command()

@@ -18,7 +18,6 @@ import rich_click as click
 from hub.device import Device
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
-from hub.text import local_day
 
 CHUNK: Final = 1 << 14
 BATCH: Final = 4096
@@ -51,15 +50,15 @@ class Intake:
     def follow(self, chunks: Iterator[bytes]) -> None:
         """Take readings as they come, each kept at once, until the line or the user ends it."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        zone, today = self.device.zone, None
+        slot_seconds, slot = 60 * self.device.main.slot_minutes, None
         with suppress(KeyboardInterrupt):
             for readouts in map(self.door.feed, chunks):
                 self._store(readouts)
                 if self.is_full:
                     break
-                if readouts and local_day(readouts[-1].time, zone) != today:
-                    today = local_day(readouts[-1].time, zone)
-                    self.days += self.device.certify()
+                if readouts and readouts[-1].time // slot_seconds != slot:
+                    slot = readouts[-1].time // slot_seconds
+                    self.days += self.device.certify()  # a slot is signed when it ends
             else:
                 self._store(self.door.close())
         self.days += self.device.certify()

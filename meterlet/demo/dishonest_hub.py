@@ -30,16 +30,17 @@ from meterlet.commands.common import hub_option, open_machine
 from meterlet.commands.serving import announce, run_until_stopped
 from meterlet.demo.dishonest_home import SpoiledCard
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
-from protocols.metrology import CertifiedDay, CertifiedPeriod
+from protocols.metrology import CertifiedDay, CertifiedPeriod, DayContent
 from protocols.platform.services import Platform
 from protocols.proofs import (
     NumbersContext,
-    PointVector,
     SlotOpening,
     Source,
+    VectorOpening,
     commit,
     commit_many,
     open_numbers,
+    registers_by_slots,
 )
 from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
 from tariffs import Tariff, combine_states, split_signed_tariff
@@ -76,13 +77,24 @@ class Lie:
         return replace(self.answer, registers={**self.answer.registers, **changed})
 
     @property
-    def opening(self) -> SlotOpening:
+    def by_slots(self) -> bool:
+        """Whether the bill is proved over the commitments to slots."""
+        return self._by_slots[self._lied_about]
+
+    @property
+    def _by_slots(self) -> tuple[bool, ...]:
+        return registers_by_slots([self.plan.total], len(self.answer.registers))
+
+    @property
+    def _lied_about(self) -> int:
+        return list(self.answer.registers).index(self.device.main.channel.register)
+
+    @property
+    def opening(self) -> SlotOpening | VectorOpening:
         """The slots' true uses and blindings."""
         meter = self.device.main
         period = meter.period(self.question.about.begin, self.question.about.end)
-        opening = meter.certifier.opening(meter.certifications(period))
-        assert isinstance(opening, SlotOpening)
-        return opening
+        return meter.certifier.opening(meter.statement_days(period), needs_slots=self.by_slots)
 
     @property
     def plan(self) -> Plan:
@@ -94,7 +106,7 @@ class Lie:
         begin, end = self.question.about.begin, self.question.about.end
         return plan_bill(self.tariff, starts, seconds, states, begin, end)
 
-    def from_opening(self, opening: SlotOpening) -> BillAnswer:
+    def from_opening(self, opening: SlotOpening | VectorOpening) -> BillAnswer:
         """Return the answer that these uses and blindings would make of the certified days.
 
         The proof is over commitments that fit them: over those in the certified days there is none.
@@ -112,9 +124,10 @@ class Lie:
             purpose=PURPOSE,
             nonce=about.nonce,
         )
-        lied_about = list(self.answer.registers).index(series.register)
         sources = [
-            self._forged(period, opening) if place == lied_about else self._honest(period)
+            self._forged(period, opening)
+            if place == self._lied_about
+            else self._honest(period, self._by_slots[place])
             for place, period in enumerate(self._periods)
         ]
         (number,), proof = open_numbers(context, sources, [plan.total], os.urandom(32))
@@ -128,16 +141,19 @@ class Lie:
         ]
 
     @staticmethod
-    def _forged(period: CertifiedPeriod, opening: SlotOpening) -> Source:
+    def _forged(period: CertifiedPeriod, opening: SlotOpening | VectorOpening) -> Source:
+        if isinstance(opening, VectorOpening):
+            return period.source(opening, needs_slots=False)
         points = commit_many(opening.uses, opening.blindings)
-        return replace(period.source(opening), commitment=points)
+        return replace(period.source(opening, needs_slots=True), commitment=points)
 
-    def _honest(self, period: CertifiedPeriod) -> Source:
+    def _honest(self, period: CertifiedPeriod, by_slots: bool) -> Source:
         meter = self.device.feed_in
         assert meter is not None
         about = self.question.about
-        days = meter.certifications(meter.period(about.begin, about.end))
-        return period.source(meter.certifier.opening(days))
+        days = meter.statement_days(meter.period(about.begin, about.end))
+        opening = meter.certifier.opening(days, needs_slots=by_slots)
+        return period.source(opening, needs_slots=by_slots)
 
 
 def lower_reading(lie: Lie) -> BillAnswer:
@@ -149,12 +165,11 @@ def lower_reading(lie: Lie) -> BillAnswer:
 
 
 def other_commitment(lie: Lie) -> BillAnswer:
-    """One commitment is replaced by one to 0 Wh."""
+    """A day's commitment is replaced by one to 0 Wh."""
     first, *rest = lie.days
     content = first.content
-    points = list(content.commitments)
-    points[0] = commit(0, 1)
-    forged = replace(first, content=replace(content, commitments=PointVector(points)))
+    assert isinstance(content, DayContent)
+    forged = replace(first, content=replace(content, vector=commit(0, 1)))
     return lie.with_days([forged.encode(), *(day.encode() for day in rest)])
 
 

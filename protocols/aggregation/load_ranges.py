@@ -53,7 +53,7 @@ def prove_ranges(
         value = inner_product(form, limbs)
         [own] = nonces.draw(channel.transcript, [value], 1)
         channel.send_point("form", commit(value, own))
-        opening = VectorOpening(tuple(limbs), blinding)
+        opening = VectorOpening(tuple(limbs), (blinding,))
         send_forms(channel, commitment, opening, [form], [(value, own)], nonces)
         return _bit_weights(layout, count, form), own
 

@@ -3,6 +3,7 @@
 
     amounts    how many, then each: its kind, and
       Sum 0      form
+      Sum -1     form; proved over the commitments to slots
       Tiered 1   how many buckets, each: form, how many limits, limits, prices (one more)
       Peaks 2    how many groups, each: floor, how many windows, a form for each
       Best 3     how many forms, each
@@ -63,6 +64,7 @@ from protocols.amounts.total import (
 WIDTH: Final = 8
 MOST_WIDE: Final = 2
 SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED, TOTAL = range(9)
+SUM_BY_SLOTS: Final = -1
 COMBINE, LEAST, MOST, ROUNDING = range(4)
 RULES: Final = (QuotientRule.DOWN, QuotientRule.HALF_UP, QuotientRule.HALF_EVEN)
 
@@ -108,7 +110,7 @@ def _decode(data: bytes, read: "Callable[[_Numbers], ItemT]") -> tuple[ItemT, ..
 def _amount(amount: Amount | NumberAmount) -> list[int]:
     match amount:
         case Sum():
-            return [SUM, *_form(amount.form)]
+            return [SUM_BY_SLOTS if amount.by_slots else SUM, *_form(amount.form)]
         case Tiered():
             numbers = [TIERED, len(amount.buckets)]
             for bucket in amount.buckets:
@@ -221,6 +223,8 @@ class _Numbers:
 
     def metered_amount(self, kind: int) -> MeteredAmount:
         match kind:
+            case -1:
+                return Sum(self.form(), by_slots=True)
             case 0:
                 return Sum(self.form())
             case 1:

@@ -94,6 +94,8 @@ class Sum:
     kind: ClassVar = "linear"
 
     form: SlotForm
+    by_slots: bool = False
+    """Proved over the commitments to slots, as packages of 0.1 have room for."""
 
     @property
     def forms(self) -> tuple[SlotForm, ...]:

@@ -2,15 +2,19 @@
 """Slots and certified days: what the certifier signs and everyone can check."""
 
 from protocols.metrology.certified_day import (
-    NO_DAY,
     CertifiedDay,
     CertifiedPeriod,
-    CommitmentScheme,
-    DayContent,
     Series,
     verify_days,
 )
+from protocols.metrology.day_content import DayContent, steps_of
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
+from protocols.metrology.events import (
+    FirstDayOfCustody,
+    MeterEvent,
+    MeterExchange,
+    RegisterResolution,
+)
 from protocols.metrology.grid import SLOT_MINUTES, DayGrid, Period, SlotState, date_at, find_zone
 from protocols.metrology.key_chain import (
     ChainRefused,
@@ -24,6 +28,8 @@ from protocols.metrology.registers import (
     feed_in_of,
     is_feed_in_pair,
 )
+from protocols.metrology.slot_chain import CertifiedSlot, SlotContent, chain_slots
+from protocols.metrology.version1 import NO_DAY, CommitmentScheme, DayContentVersion1
 
 __all__ = [
     "ACTIVE_ENERGY_EXPORT",
@@ -32,23 +38,32 @@ __all__ = [
     "SLOT_MINUTES",
     "CertifiedDay",
     "CertifiedPeriod",
+    "CertifiedSlot",
     "ChainRefused",
     "CommitmentScheme",
     "DayContent",
+    "DayContentVersion1",
     "DayGrid",
     "DayRefused",
+    "FirstDayOfCustody",
     "GridError",
     "KeyAnnouncement",
     "KeyChain",
     "MalformedAnnouncement",
     "MalformedDay",
+    "MeterEvent",
+    "MeterExchange",
     "MetrologyError",
     "Period",
+    "RegisterResolution",
     "Series",
+    "SlotContent",
     "SlotState",
+    "chain_slots",
     "date_at",
     "feed_in_of",
     "find_zone",
     "is_feed_in_pair",
+    "steps_of",
     "verify_days",
 ]

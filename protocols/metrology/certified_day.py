@@ -1,37 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A day of one register, committed to slot by slot and signed by the certifier.
+"""A day of one register as the certifier signed it, and the days of a period, verified.
 
-    day      = CBOR [body, signature]          signature = Ed25519 over LABEL | body
-               CBOR [body, signature, announcements]    once the certifier has another key
-    body     = CBOR [LABEL, meter, register, day, zone, slot minutes, counter, previous,
-                     states, scheme, point size, commitments, start, end, unattributed, opening]
-    previous = digest of the day before, 32 zero bytes for the first (whose counter is 1)
-    digest   = SHA-256 (LABEL | body)
+    day      = CBOR [body, signature, points]                  of version 2
+               CBOR [body, signature, points, announcements]   once the certifier has another key
+               CBOR [body, signature]                          of version 1
 
-Public:  commitments C[t] to the slots' uses; C_start and C_end to the register at the day's
-         ends; C_gap to the energy that the register shows but no slot holds (it went on while
-         nobody read it, and stands for missing slots; 0 on most days, in which case nobody can
-         tell); opening.
-Claim:   Σ x[t] + x_gap = x_end - x_start.
-Proof:   opening = Σ r[t] + r_gap - (r_end - r_start); anyone checks
-         Σ C[t] + C_gap - (C_end - C_start) = opening·G.
-
-The blinding of a register belongs to the instant and its value: the end of one day and the start
-of the next are the same point, so that no energy is lost at midnight. With the counter and the
-hash of the day before, no day or slot can be left out, repeated or moved.
+What is signed is a `DayContent` of version 2 (`protocols.metrology.day_content`), or one of
+version 1 (`protocols.metrology.version1`), which is verified where it is stored and about which no
+new question is answered. A day of version 2 may come with the commitments to its slots, which its
+content binds by their digest: a statement that compares slots needs them, and no other.
 
 A day that a later key has signed carries the announcements that lead to this key
-(`protocols.metrology.key_chain`). Whoever verifies it knows the meter's first key.
-
-In the scheme `vector` there is one commitment for the whole day (`protocols.proofs.vector`), and
-the opening is 0: that the uses sum to the register is then what the certifier says, and what the
-hub can prove as a linear form.
+(`protocols.metrology.key_chain`). Whoever verifies it knows the meter's first key. A day of version
+1 that is stated again is signed by the key that is in force when that is done: it carries all
+announcements until then, those that came after its day, too.
 """
 
-import enum
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from typing import Final, Self
@@ -40,7 +27,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
-from protocols.metrology.errors import DayRefused, GridError, MalformedDay
+from protocols.metrology.day_content import DayContent
+from protocols.metrology.errors import DayRefused, MalformedDay
 from protocols.metrology.grid import DayGrid, Period, SlotState
 from protocols.metrology.key_chain import (
     ChainRefused,
@@ -50,9 +38,9 @@ from protocols.metrology.key_chain import (
     decode_announcements,
     encode_announcements,
 )
+from protocols.metrology.version1 import CommitmentScheme, DayContentVersion1
 from protocols.proofs import (
     Malformed,
-    Point,
     PointVector,
     SlotOpening,
     Source,
@@ -60,142 +48,43 @@ from protocols.proofs import (
     VectorOpening,
     VectorPart,
 )
-from protocols.proofs.group import (
-    COMPRESSED_SIZE,
-    ORDER,
-    POINT_SIZES,
-    decode_scalar,
-    encode_scalar,
-    multiply_generator,
-)
-
-LABEL: Final = "meterlet certified day 1"
-NO_DAY: Final = bytes(32)
-"""What the first day has in place of the digest of the day before."""
 
 SIGNATURE_SIZE: Final = 64
-_STATES: Final = tuple(SlotState)
-METER_SIZES: Final = range(1, 65)
-_LARGEST_COUNTER: Final = 2**32 - 1
-
-
-class CommitmentScheme(enum.StrEnum):
-    """How a day's uses are committed to."""
-
-    SLOTS = "slots"
-    """A point for each slot: cheap to prove over, 3 kB a day."""
-    VECTOR = "vector"
-    """A point for the day: 33 bytes, and proofs of a kilobyte."""
-
-
-@dataclass(frozen=True, slots=True)
-class DayContent:
-    """What the certifier signs."""
-
-    meter: bytes
-    register: bytes
-    """The OBIS code, 6 bytes."""
-    grid: DayGrid
-    counter: int
-    previous: bytes
-    states: tuple[SlotState, ...] = field(repr=False)
-    commitments: PointVector
-    start: Point
-    end: Point
-    unattributed: Point
-    opening: int
-    point_size: int = COMPRESSED_SIZE
-    scheme: CommitmentScheme = CommitmentScheme.SLOTS
-
-    def __post_init__(self) -> None:
-        if len(self.meter) not in METER_SIZES or len(self.register) != 6:
-            raise MalformedDay("a meter id has 1 to 64 bytes, a register's OBIS code 6")
-        if not 1 <= self.counter <= _LARGEST_COUNTER:
-            raise MalformedDay(f"the counter {self.counter} is not in 1 to 2^32 - 1")
-        if len(self.previous) != len(NO_DAY) or (self.counter == 1) != (self.previous == NO_DAY):
-            raise MalformedDay("the first day, and no other, has no day before")
-        is_vector = self.scheme is CommitmentScheme.VECTOR
-        points = 1 if is_vector else len(self.grid)
-        if len(self.states) != len(self.grid) or len(self.commitments) != points:
-            raise MalformedDay(
-                f"{len(self.states)} states and {len(self.commitments)} commitments"
-                f" for the {len(self.grid)} slots of {self.grid.day}"
-            )
-        if is_vector and self.opening:
-            raise MalformedDay("a day in the scheme vector has no opening")
-        if self.point_size not in POINT_SIZES:
-            raise MalformedDay(f"a point has 33 or 65 bytes, not {self.point_size}")
-        if not 0 <= self.opening < ORDER:
-            raise MalformedDay("the opening is not a reduced scalar")
-        if self.start.is_infinity or self.end.is_infinity or self.unattributed.is_infinity:
-            raise MalformedDay("a commitment is the point at infinity")
-
-    def encode(self) -> bytes:
-        """Return the body, in its only encoding."""
-        size = self.point_size
-        return encode_array([
-            LABEL, self.meter, self.register, self.grid.day.isoformat(), self.grid.zone,
-            self.grid.slot_minutes, self.counter, self.previous, bytes(self.states),
-            self.scheme.value, size,
-            self.commitments.encode(size), self.start.encode(size), self.end.encode(size),
-            self.unattributed.encode(size), encode_scalar(self.opening),
-        ])  # fmt: skip
-
-    @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """Return the content of exactly these bytes; raise `MalformedDay` otherwise."""
-        try:
-            return cls._from_items(decode_array(body))
-        except (CborError, GridError, Malformed, ValueError) as error:
-            raise MalformedDay(f"not a certified day: {error}") from None
-
-    @classmethod
-    def _from_items(cls, items: Sequence[CborItem]) -> Self:
-        match items:
-            case [
-                str(label), bytes(meter), bytes(register), str(day), str(zone), int(minutes),
-                int(counter), bytes(previous), bytes(states), str(scheme), int(size),
-                bytes(commitments), bytes(start), bytes(end), bytes(unattributed), bytes(opening),
-            ] if label == LABEL:  # fmt: skip
-                pass
-            case _:
-                raise MalformedDay("other fields than a certified day has")
-        if size not in POINT_SIZES or {len(start), len(end), len(unattributed)} != {size}:
-            raise MalformedDay("the points are not of the declared size")
-        if date.fromisoformat(day).isoformat() != day:
-            raise MalformedDay("the date is not written as YYYY-MM-DD")
-        return cls(
-            meter, register, DayGrid(date.fromisoformat(day), zone, minutes), counter, previous,
-            tuple(map(_state, states)), PointVector.decode(commitments, size),
-            Point.decode(start), Point.decode(end), Point.decode(unattributed),
-            decode_scalar(opening), size, CommitmentScheme(scheme),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class CertifiedDay:
     """A day's content and the certifier's signature on it."""
 
-    content: DayContent
+    content: DayContent | DayContentVersion1
     signature: bytes
+    slots: PointVector | None = field(default=None, repr=False)
+    """The commitments to the slots' uses, where they go along."""
     announcements: tuple[KeyAnnouncement, ...] = ()
-    """Of the certifier's keys, as far as they had come into force by that day."""
+    """Of the certifier's keys, as far as they had come into force by that day, or when it was
+    stated again."""
 
     def __post_init__(self) -> None:
         if len(self.signature) != SIGNATURE_SIZE:
             raise MalformedDay(f"a signature has 64 bytes, not {len(self.signature)}")
-        if any(one.first_day > self.day for one in self.announcements):
+        if self.announcements and self.version == 1:
+            raise MalformedDay("a day of version 1 is of a certifier's first key")
+        if not self.content.restated and any(
+            one.first_day > self.day for one in self.announcements
+        ):
             raise MalformedDay("the day carries a key that had not come into force")
 
     @classmethod
+    @classmethod
     def sign(
         cls,
-        content: DayContent,
+        content: DayContent | DayContentVersion1,
         key: Ed25519PrivateKey,
+        slots: PointVector | None = None,
         announcements: tuple[KeyAnnouncement, ...] = (),
     ) -> Self:
         """Return the content with its signature, and the announcements that lead to its key."""
-        return cls(content, key.sign(_signed_bytes(content)), announcements)
+        return cls(content, key.sign(_signed_bytes(content)), slots, announcements)
 
     @property
     def day(self) -> date:
@@ -203,13 +92,30 @@ class CertifiedDay:
         return self.content.grid.day
 
     @property
+    def version(self) -> int:
+        """Of the format: 1 or 2."""
+        return 1 if isinstance(self.content, DayContentVersion1) else 2
+
+    @property
     def digest(self) -> bytes:
-        """The SHA-256 that the next day, and statements about this one, refer to."""
+        """The SHA-256 that statements about this day refer to."""
         return hashlib.sha256(_signed_bytes(self.content)).digest()
 
+    @property
+    def link(self) -> bytes:
+        """The digest that the next day refers to: of a day stated again, the one it had."""
+        return self.content.restated or self.digest
+
+    def with_slots(self, slots: PointVector | None) -> Self:
+        """Return the day with the commitments to its slots, or without."""
+        return replace(self, slots=slots)
+
     def encode(self) -> bytes:
-        """Return the day's only encoding."""
-        items: list[CborItem] = [self.content.encode(), self.signature]
+        """Return the day's only encoding; of version 2, the one with these slots or with none."""
+        if isinstance(self.content, DayContentVersion1):
+            return encode_array([self.content.encode(), self.signature])
+        points = b"" if self.slots is None else self.slots.encode()
+        items: list[CborItem] = [self.content.encode(), self.signature, points]
         if self.announcements:
             items.append(encode_announcements(self.announcements))
         return encode_array(items)
@@ -226,9 +132,12 @@ class CertifiedDay:
             raise MalformedDay(f"not a certified day: {error}") from None
         match items:
             case [bytes(body), bytes(signature)]:
-                return cls(DayContent.decode(body), signature)
-            case [bytes(body), bytes(signature), bytes(announced)]:
-                return cls(DayContent.decode(body), signature, _announcements(announced))
+                return cls(DayContentVersion1.decode(body), signature)
+            case [bytes(body), bytes(signature), bytes(points)]:
+                return cls(DayContent.decode(body), signature, _slots(points))
+            case [bytes(body), bytes(signature), bytes(points), bytes(announced)]:
+                content = DayContent.decode(body)
+                return cls(content, signature, _slots(points), _announcements(announced))
             case _:
                 raise MalformedDay("not a certified day: neither body nor signature")
 
@@ -243,17 +152,24 @@ class CertifiedDay:
             public_key.verify(self.signature, _signed_bytes(self.content))
         except InvalidSignature:
             raise DayRefused(self.day, "the signature does not match") from None
-        content = self.content
-        if content.scheme is CommitmentScheme.VECTOR:
-            return
-        slots = content.commitments.sum() + content.unattributed
-        if slots - (content.end - content.start) != multiply_generator(content.opening):
-            raise DayRefused(self.day, "the slots do not sum to the register's difference")
+        self.content.require_sum(self.slots)
+
+    def is_of_its_time(self, known: tuple[KeyAnnouncement, ...]) -> bool:
+        """Tell whether it carries, of a meter's known announcements, those of its time.
+
+        That is all that had begun by that day, and no more; where it was stated again, those that
+        had come until then, which may be more.
+        """
+        begun = sum(1 for one in known if one.first_day <= self.day)
+        carried = max(begun, len(self.announcements)) if self.content.restated else begun
+        return self.announcements == known[:carried]
 
     def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
         try:
             chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
-            return Ed25519PublicKey.from_public_bytes(chain.key_for(self.day))
+            # Of a day stated again, the key in force when that was done: the last it carries.
+            key = chain.current if self.content.restated else chain.key_for(self.day)
+            return Ed25519PublicKey.from_public_bytes(key)
         except (ChainRefused, ValueError) as error:
             raise DayRefused(self.day, f"the certifier's keys: {error}") from None
 
@@ -263,6 +179,15 @@ class CertifiedPeriod:
     """The days of a period: of others' days only `verify_days` makes one, a hub of its own."""
 
     days: tuple[CertifiedDay, ...]
+
+    @property
+    def version(self) -> int:
+        """The version that all days are of; raise `DayRefused` where one is of another."""
+        version = self.days[0].version
+        for day in self.days:
+            if day.version != version:
+                raise DayRefused(day.day, f"the day is not of version {version}")
+        return version
 
     @property
     def grids(self) -> tuple[DayGrid, ...]:
@@ -276,28 +201,57 @@ class CertifiedPeriod:
 
     @property
     def commitments(self) -> PointVector:
-        """The commitments to all slots, or to all days, in order."""
-        return PointVector.join(day.content.commitments for day in self.days)
+        """The commitments to all slots, in order; raise `DayRefused` where they are not there.
+
+        Of days of version 1 in the scheme `vector`, those to the days.
+        """
+        parts = []
+        for day in self.days:
+            content = day.content
+            points = content.commitments if isinstance(content, DayContentVersion1) else day.slots
+            if points is None:
+                raise DayRefused(day.day, "its slots did not come with it")
+            parts.append(points)
+        return PointVector.join(parts)
 
     @property
     def states(self) -> tuple[SlotState, ...]:
         """The states of all slots, in order."""
         return tuple(state for day in self.days for state in day.content.states)
 
-    def source(self, opening: SlotOpening | VectorOpening | None = None) -> Source:
+    def source(
+        self, opening: SlotOpening | VectorOpening | None = None, *, needs_slots: bool
+    ) -> Source:
         """Return what a statement works with (`protocols.proofs.session`).
 
-        The prover adds the opening. Raises `DayRefused` if the days differ in their scheme.
+        `needs_slots` is what the statement says of itself: prover and verifier take the same
+        source. The prover adds the opening. Raises `DayRefused` if the days differ in their version
+        or scheme, or if slots are needed and a day came without; days of version 1 have one source,
+        whatever is needed.
         """
-        scheme = self.days[0].content.scheme
-        for day in self.days:
-            if day.content.scheme is not scheme:
-                raise DayRefused(day.day, f"the day is not in the scheme {scheme}")
         identity = b"".join(self.digests)
-        if scheme is CommitmentScheme.SLOTS:
-            return Source(self.commitments, identity, opening)
+        if self.version == 1:
+            by_slots = self._scheme_of_version_1() is CommitmentScheme.SLOTS
+            points = self.commitments
+        else:
+            by_slots = needs_slots
+            points = self.commitments if needs_slots else self._vectors()
+        if by_slots:
+            return Source(points, identity, opening)
         parts = tuple(VectorPart.of_day(grid.day.day, len(grid)) for grid in self.grids)
-        return Source(VectorCommitment(parts, self.commitments), identity, opening)
+        return Source(VectorCommitment(parts, points), identity, opening)
+
+    def _vectors(self) -> PointVector:
+        contents = [day.content for day in self.days]
+        return PointVector(one.vector for one in contents if isinstance(one, DayContent))
+
+    def _scheme_of_version_1(self) -> CommitmentScheme:
+        contents = [day.content for day in self.days]
+        schemes = [one.scheme for one in contents if isinstance(one, DayContentVersion1)]
+        for day, scheme in zip(self.days, schemes, strict=True):
+            if scheme is not schemes[0]:
+                raise DayRefused(day.day, f"the day is not in the scheme {schemes[0]}")
+        return schemes[0]
 
     @property
     def unattributed(self) -> PointVector:
@@ -341,7 +295,9 @@ def verify_days(
     for day in days:
         day.verify(public_key)
         _check_series(day, series)
-    for before, day in pairwise(days if after is None else (after, *days)):
+    chain = tuple(days) if after is None else (after, *days)
+    _require_keys_of_their_time(chain)
+    for before, day in pairwise(chain):
         _check_link(before, day)
     return CertifiedPeriod(tuple(days))
 
@@ -359,23 +315,42 @@ def _check_series(day: CertifiedDay, series: Series) -> None:
 
 
 def _check_link(before: CertifiedDay, day: CertifiedDay) -> None:
-    if day.announcements[: len(before.announcements)] != before.announcements:
-        # A key that has ended signs no later day.
-        raise DayRefused(day.day, "the key that signed it had ended before that day")
     if day.content.counter != before.content.counter + 1:
         raise DayRefused(day.day, "the counter does not follow that of the day before")
-    if day.content.previous != before.digest:
+    if day.content.previous != before.link:
         raise DayRefused(day.day, "the hash of the day before does not match")
     if day.content.grid.begin != before.content.grid.end:
         raise DayRefused(day.day, "the day does not begin where the day before ends")
     if day.content.start != before.content.end:
         raise DayRefused(day.day, "the register does not start where the day before ended")
+    last, first = before.content, day.content
+    if not isinstance(first, DayContent):
+        if before.version != 1:
+            raise DayRefused(day.day, "a day of version 1 does not follow one of version 2")
+        return
+    mounted, step = first.meter, 1  # what every day of version 1 was about
+    if isinstance(last, DayContent):
+        mounted, step = last.mounted_at_end, last.step_at_end
+    if first.mounted != mounted:
+        raise DayRefused(day.day, "another meter is up than the day before")
+    if first.step_wh != step:
+        raise DayRefused(day.day, "the register does not count in the steps of the day before")
 
 
-def _state(code: int) -> SlotState:
-    if code >= len(_STATES):
-        raise MalformedDay(f"{code} is not the state of a slot")
-    return _STATES[code]
+def _require_keys_of_their_time(days: Sequence[CertifiedDay]) -> None:
+    """Return if each day is of the key in force by what the days announce; else `DayRefused`."""
+    known = max((day.announcements for day in days), key=len)
+    for day in days:
+        if not day.is_of_its_time(known):
+            # A key that has ended signs no later day.
+            raise DayRefused(day.day, "the key that signed it had ended before that day")
+
+
+def _slots(points: bytes) -> PointVector | None:
+    try:
+        return PointVector.decode(points) if points else None
+    except Malformed as error:
+        raise MalformedDay(f"not a certified day: {error}") from None
 
 
 def _announcements(data: bytes) -> tuple[KeyAnnouncement, ...]:
@@ -388,5 +363,5 @@ def _announcements(data: bytes) -> tuple[KeyAnnouncement, ...]:
     return announced
 
 
-def _signed_bytes(content: DayContent) -> bytes:
-    return LABEL.encode() + content.encode()
+def _signed_bytes(content: DayContent | DayContentVersion1) -> bytes:
+    return content.label.encode() + content.encode()

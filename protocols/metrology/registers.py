@@ -5,8 +5,9 @@ An OBIS code has the value groups A to F (IEC 62056-6-1); of electricity (A = 1)
 energy drawn and C = 2 active energy fed in. So 1-0:1.8.0*255 and 1-0:2.8.0*255 are a pair.
 """
 
-from collections.abc import Iterable
-from typing import Final
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 OBIS_SIZE: Final = 6
 ELECTRICITY: Final = 1
@@ -15,6 +16,7 @@ ACTIVE_ENERGY_IMPORT: Final = bytes.fromhex("0100010800ff")
 """1-0:1.8.0*255."""
 ACTIVE_ENERGY_EXPORT: Final = bytes.fromhex("0100020800ff")
 """1-0:2.8.0*255."""
+_CODE: Final = re.compile("[0-9a-f]{12}")
 
 
 def is_feed_in_pair(register: bytes, feed_in_register: bytes) -> bool:
@@ -27,6 +29,37 @@ def is_feed_in_pair(register: bytes, feed_in_register: bytes) -> bool:
         and register[0] == feed_in_register[0] == ELECTRICITY
         and (register[2], feed_in_register[2]) == (DRAWN, FED_IN)
     )
+
+
+def encode_registers(main: bytes, others: Iterable[bytes], slot_minutes: int) -> dict[str, Any]:
+    """Return the registers that a recipient knows of: what is to be known of each, by OBIS code.
+
+    The codes are in hexadecimal digits. What is to be known is how long a slot is.
+    """
+    return {code.hex(): {"slot_minutes": slot_minutes} for code in sorted({main, *others})}
+
+
+def decode_registers(value: object, main: bytes) -> tuple[tuple[bytes, ...], int]:
+    """Return the other registers than `main`, in order, and the length of slots.
+
+    Raises `ValueError`, beginning with the register's code, for anything that `encode_registers`
+    does not give, and where registers have slots of different lengths or `main` is not there.
+    """
+    if not isinstance(value, Mapping) or main.hex() not in value:
+        raise ValueError("not a mapping that has the main one")
+    lengths = set()
+    for code, terms in value.items():
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise ValueError(f"{code!r}: not an OBIS code of 6 bytes in hexadecimal digits")
+        match terms:
+            case {"slot_minutes": int(minutes)} if len(terms) == 1 and type(minutes) is int:
+                lengths.add(minutes)
+            case _:
+                raise ValueError(f"{code}: just slot_minutes has to be said of it")
+    if len(lengths) > 1:
+        raise ValueError("slots of different lengths")
+    others = tuple(bytes.fromhex(code) for code in sorted(value) if code != main.hex())
+    return others, lengths.pop()
 
 
 def feed_in_of(register: bytes, registers: Iterable[bytes]) -> bytes | None:

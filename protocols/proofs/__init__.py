@@ -26,6 +26,7 @@ from protocols.proofs.compare import (
 from protocols.proofs.context import NumbersContext, StatementContext
 from protocols.proofs.errors import FalseStatement, Malformed, ProofError, ProofRefused
 from protocols.proofs.group import ORDER, Point, PointVector
+from protocols.proofs.needs import needs_slots, registers_by_slots
 from protocols.proofs.numbers import numbers_check, open_numbers, verify_numbers
 from protocols.proofs.pedersen import commit, commit_many, derive_blindings
 from protocols.proofs.quantity import (
@@ -72,11 +73,13 @@ __all__ = [
     "largest_few",
     "maximum",
     "minimum",
+    "needs_slots",
     "numbers_check",
     "open_amounts",
     "open_numbers",
     "piecewise_linear",
     "positive_part",
+    "registers_by_slots",
     "require_at_most",
     "require_largest",
     "rounded",

@@ -21,6 +21,7 @@ from protocols.proofs.errors import FalseStatement
 from protocols.proofs.excess import Excesses
 from protocols.proofs.quantity import Quantity, Source
 from protocols.proofs.session import Session
+from protocols.proofs.vector import VectorCommitment
 
 BUCKET_BITS: Final = 32
 """A bucket's use and its limits are below 4.3 GWh."""
@@ -95,7 +96,12 @@ def candidates_of(session: Session, label: str, source: Source, group: Group) ->
 def uses_of(
     session: Session, label: str, source: Source, forms: Sequence[SlotForm]
 ) -> list[Quantity]:
-    """Return Σ weight·use of each form, run by run: sums of points and no products of them."""
+    """Return Σ weight·use of each form, run by run: sums of points and no products of them.
+
+    Over a commitment a day there are no points of slots to add: one output for each form.
+    """
+    if isinstance(source.commitment, VectorCommitment):
+        return session.forms(label, source, [form.spread(source.size) for form in forms])
     runs = [range(first, first + count) for form in forms for first, count, _ in form.runs]
     parts = iter(session.windows(label, source, runs))
     uses = []

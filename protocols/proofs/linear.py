@@ -56,7 +56,7 @@ def verify_linear(
         raise ProofRefused("the weights are so large that the sum could wrap around the order")
     bound = linear_binding(context, source, weights, value, opening)
     if not hmac.compare_digest(bound, binding):
-        amount = Sum(SlotForm.of_each(weights))
+        amount = Sum(SlotForm.of_each(weights), by_slots=True)
         proof = encode_scalar(value) + data[8:]
         (value,), _ = verify_amounts(context, source, [amount], proof, "the sum")
         return value

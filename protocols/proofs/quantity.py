@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What statements are made of: committed numbers, and the certified uses they come from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -97,3 +98,15 @@ class Source:
         """The number of slots."""
         held = self.commitment
         return held.size if isinstance(held, VectorCommitment) else len(held)
+
+    def stretches(self) -> Iterator[tuple[slice, "Source", VectorCommitment]]:
+        """Yield which slots can be proved together where there is a commitment a day, and these."""
+        held, known, first = self.commitment, self.opening, 0
+        assert isinstance(held, VectorCommitment)
+        for days in held.stretches:
+            part = VectorCommitment(held.parts[days], held.points[days])
+            slots = slice(first, first := first + part.size)
+            opening = None
+            if isinstance(known, VectorOpening):
+                opening = VectorOpening(known.uses[slots], known.blindings[days])
+            yield slots, Source(part, self.identity, opening), part

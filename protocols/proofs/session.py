@@ -15,7 +15,8 @@ can be added, subtracted, multiplied by public integers, ranged, compared and op
 Both sides run the same lines, so neither can have rules of its own. On the prover's side a
 quantity knows its value, and a part that does not hold raises `FalseStatement` at once. On the
 verifier's side it is a point; what remains to be checked is gathered, ranges in one proof or two,
-and comes out of `finish` as one check that can be verified in a batch.
+sums over a commitment a day in one proof for each month, and comes out of `finish` as one check
+that can be verified in a batch.
 
 **Wrap-around.** The group knows numbers modulo its order n only. Each quantity therefore carries
 a public limit of its magnitude, which follows from what was proved or certified; no sum, multiple
@@ -24,7 +25,7 @@ or comparison whose limit comes near n/2 is allowed. So what is proved holds for
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from protocols.amounts import QuotientRule
@@ -57,6 +58,18 @@ from protocols.proofs.vector import (
 )
 
 
+@dataclass(slots=True)
+class _VectorForms:
+    """The forms of the uses of one month, and the commitments to what they come to."""
+
+    label: str
+    """Of the first of them, which names them all where they do not hold."""
+    commitment: VectorCommitment
+    opening: SlotOpening | VectorOpening | None
+    forms: list[tuple[int, ...]] = field(default_factory=list)
+    outputs: list[Quantity] = field(default_factory=list)
+
+
 class Session(ABC):
     """What a statement may ask for; see the module's docstring."""
 
@@ -64,6 +77,7 @@ class Session(ABC):
         self.transcript = transcript
         self._ranges: list[Range] = []
         self._groups = 0
+        self._vectors: dict[bytes, _VectorForms] = {}
 
     def forms(self, label: str, source: Source, forms: Sequence[Sequence[int]]) -> list[Quantity]:
         """Return Σ form[i]·use[i] for each form, committed."""
@@ -78,10 +92,28 @@ class Session(ABC):
             self.transcript.append("form", _digest_of(tuple(form)))
         if isinstance(source.commitment, VectorCommitment):
             self._say_points(source.commitment)
-            return self._vector_forms(label, source, source.commitment, forms, limits)
+            return self._forms_by_stretch(label, source, forms)
         points = [source.commitment.weighted_sum(form) for form in forms]
         secrets = [_slot_form(source.opening, form) for form in forms]
         return [Quantity(*parts) for parts in zip(points, limits, secrets, strict=True)]
+
+    def _forms_by_stretch(
+        self, label: str, source: Source, forms: Sequence[Sequence[int]]
+    ) -> list[Quantity]:
+        """Return the forms' sums, committed to month by month and added.
+
+        What is proved of a month is gathered, and proved at once at the end.
+        """
+        totals: list[Quantity] = []
+        for slots, part, commitment in source.stretches():
+            parts = [tuple(form[slots]) for form in forms]
+            sums = [self._vector_form(label, part, form) for form in parts]
+            key = repr(commitment.parts).encode() + commitment.points.encode()
+            gathered = self._vectors.setdefault(key, _VectorForms(label, commitment, part.opening))
+            gathered.forms += parts
+            gathered.outputs += sums
+            totals = [a + b for a, b in zip(totals, sums, strict=True)] if totals else sums
+        return totals
 
     def windows(self, label: str, source: Source, windows: Sequence[range]) -> list[Quantity]:
         """Return the use of each window, a range of slots; single slots for the most part.
@@ -236,14 +268,7 @@ class Session(ABC):
         """Prove that two quantities are the same number."""
 
     @abstractmethod
-    def _vector_forms(
-        self,
-        label: str,
-        source: Source,
-        commitment: VectorCommitment,
-        forms: Sequence[Sequence[int]],
-        limits: Sequence[int],
-    ) -> list[Quantity]: ...
+    def _vector_form(self, label: str, source: Source, form: Sequence[int]) -> Quantity: ...
 
     @abstractmethod
     def _commit_largest(self, label: str, items: Sequence[Quantity]) -> Quantity: ...
@@ -326,6 +351,13 @@ class Prover(Session):
 
     def finish(self) -> bytes:
         """Prove the ranges and return the whole proof."""
+        for one in self._vectors.values():
+            if not isinstance(one.opening, VectorOpening):
+                raise FalseStatement("the prover lacks the opening of a vector commitment")
+            secrets = [output.opened() for output in one.outputs]
+            send_forms(
+                self._channel, one.commitment, one.opening, one.forms, secrets, self._nonces
+            )  # fmt: skip
         send_gathered(self._channel, self._ranges, self._nonces)
         return self._channel.finish()
 
@@ -339,24 +371,10 @@ class Prover(Session):
         limit = max(item.limit for item in items)
         return self._commit(label, max(item.value for item in items), limit)
 
-    def _vector_forms(
-        self,
-        label: str,
-        source: Source,
-        commitment: VectorCommitment,
-        forms: Sequence[Sequence[int]],
-        limits: Sequence[int],
-    ) -> list[Quantity]:
-        opening = source.opening
-        if not isinstance(opening, VectorOpening):
+    def _vector_form(self, label: str, source: Source, form: Sequence[int]) -> Quantity:
+        if not isinstance(source.opening, VectorOpening):
             raise FalseStatement(f"{label}: the prover lacks the opening of a vector commitment")
-        values = [_inner(form, opening.uses) for form in forms]
-        outputs = [
-            self._commit(label, value, limit) for value, limit in zip(values, limits, strict=True)
-        ]
-        secrets = [output.opened() for output in outputs]
-        send_forms(self._channel, commitment, opening, forms, secrets, self._nonces)
-        return outputs
+        return self._commit(label, _inner(form, source.opening.uses), _limit_of(form))
 
     def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity:
         if source.opening is None:
@@ -417,6 +435,11 @@ class Verifier(Session):
 
     def finish(self, name: str, *, accept_unbound: bool = False) -> SessionCheck:
         """Return all that remains to be checked; raise as `Incoming.finish` does."""
+        for one in self._vectors.values():
+            points = [output.point for output in one.outputs]
+            self._checks.append(
+                receive_forms(self._channel, one.label, one.commitment, one.forms, points)
+            )
         self._checks += receive_gathered(self._channel, self._ranges)
         self._channel.finish(accept_unbound=accept_unbound)
         merge = self.transcript.challenge("merge")
@@ -426,18 +449,8 @@ class Verifier(Session):
         point, limit = self._channel.receive_point(label), max(item.limit for item in items)
         return Quantity(point, limit)
 
-    def _vector_forms(
-        self,
-        label: str,
-        source: Source,
-        commitment: VectorCommitment,
-        forms: Sequence[Sequence[int]],
-        limits: Sequence[int],
-    ) -> list[Quantity]:
-        outputs = [Quantity(self._channel.receive_point(label), limit) for limit in limits]
-        points = [output.point for output in outputs]
-        self._checks.append(receive_forms(self._channel, label, commitment, forms, points))
-        return outputs
+    def _vector_form(self, label: str, source: Source, form: Sequence[int]) -> Quantity:
+        return Quantity(self._channel.receive_point(label), _limit_of(form))
 
     def _excess(self, label: str, source: Source, excesses: Excesses) -> Quantity:
         total = Quantity(self._channel.receive_point(label), excesses.limit)
@@ -456,6 +469,10 @@ def remainders(number: int, divisor: int, rule: QuotientRule) -> tuple[int, int]
         case QuotientRule.HALF_EVEN:
             most = (divisor - 1) // 2 if number % 2 else divisor // 2
             return -most, most
+
+
+def _limit_of(form: Sequence[int]) -> int:
+    return sum(map(abs, form)) * LARGEST_USE_WH
 
 
 def _slot_form(

@@ -82,8 +82,25 @@ class VectorCommitment:
     def __post_init__(self) -> None:
         if len(self.parts) != len(self.points):
             raise ValueError(f"{len(self.points)} commitments for {len(self.parts)} days")
-        if len({part.label for part in self.parts}) != len(self.parts):
-            # Two days over the same generators would only be bound to their sum.
+
+    @property
+    def stretches(self) -> tuple[slice, ...]:
+        """Which days can be proved together: none of a stretch have the same generators.
+
+        Two days over the same generators would only be bound to their sum. A stretch is a month
+        or less, and months of one proof share their generators where it is verified.
+        """
+        starts, labels = [0], set[bytes]()
+        for place, part in enumerate(self.parts):
+            if part.label in labels:
+                starts.append(place)
+                labels = set()
+            labels.add(part.label)
+        return tuple(map(slice, starts, [*starts[1:], len(self.parts)]))
+
+    def require_one_stretch(self) -> None:
+        """Raise `ValueError` for days of which two have the same generators."""
+        if len(self.stretches) > 1:
             raise ValueError("two days have the same generators: prove each month by itself")
 
     @property
@@ -94,10 +111,15 @@ class VectorCommitment:
 
 @dataclass(frozen=True, slots=True)
 class VectorOpening:
-    """What the prover knows: the uses of all slots, and the sum of the days' blindings."""
+    """What the prover knows: the uses of all slots, and the days' blindings."""
 
     uses: tuple[int, ...] = field(repr=False)
-    blinding: int = field(repr=False)
+    blindings: tuple[int, ...] = field(repr=False)
+
+    @property
+    def blinding(self) -> int:
+        """Of the sum of the days' commitments."""
+        return sum(self.blindings) % ORDER
 
 
 def commit_vector(part: VectorPart, uses: Sequence[int], blinding: int) -> Point:
@@ -131,8 +153,9 @@ def send_forms(
     """Send the proof that each output (y, s) is its form of the opening.
 
     The transcript has taken in commitment, forms and outputs. Raises `FalseStatement` if an
-    output is not what it should be.
+    output is not what it should be, `ValueError` for days of more than one stretch.
     """
+    commitment.require_one_stretch()
     for form, (value, _) in zip(forms, outputs, strict=True):
         if (inner_product(form, opening.uses) - value) % ORDER:
             raise FalseStatement("an output is not the linear form of the uses")
@@ -161,6 +184,7 @@ def receive_forms(
     outputs: Sequence[Point],
 ) -> "FormsCheck":
     """Receive the proof that each output commits to its form; what remains is to check it."""
+    commitment.require_one_stretch()
     mixing = channel.challenge("forms")
     a, t = channel.receive_point("A"), channel.receive_point("T")
     c = channel.challenge("c")

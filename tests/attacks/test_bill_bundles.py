@@ -32,7 +32,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> BillBundle:
 
 def written(bundle: BillBundle) -> bytes:
     """Return the bundle as a forger writes it, whatever its members are."""
-    members = {name: value for name, value in asdict(bundle).items() if value is not None}
+    members = asdict(bundle)
+    codes = [members.pop("register"), *members.pop("others")]
+    members["main"] = codes[0]
+    terms = {"slot_minutes": members.pop("slot_minutes")}
+    members["registers"] = {code.hex(): terms for code in codes}
     return cbor2.dumps({"format": bundle.form, **members}, canonical=True)
 
 

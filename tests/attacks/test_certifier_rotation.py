@@ -19,6 +19,7 @@ from protocols.metrology import (
     ACTIVE_ENERGY_IMPORT,
     CertifiedDay,
     ChainRefused,
+    DayContent,
     DayRefused,
     KeyChain,
     MalformedAnnouncement,
@@ -27,7 +28,7 @@ from protocols.metrology import (
     verify_days,
 )
 from protocols.metrology.key_chain import EARLIEST, decode_announcements, encode_announcements
-from protocols.proofs import SlotOpening, commit
+from protocols.proofs import SlotOpening, VectorOpening, VectorPart, commit, commit_vector
 from tests.support.rotating import NOW, Dice, fill, make_hub
 from utility_server.database import open_database, writing
 from utility_server.errors import VerificationFailed
@@ -81,7 +82,7 @@ def root_of(folder: Path) -> Ed25519PublicKey:
 
 def signed_by(day: CertifiedDay, key: Ed25519PrivateKey, announcements: int = 0) -> CertifiedDay:
     """Return the day as a thief of a key would sign it, with so many announcements."""
-    return CertifiedDay.sign(day.content, key, day.announcements[:announcements])
+    return CertifiedDay.sign(day.content, key, announcements=day.announcements[:announcements])
 
 
 def test_days_of_all_keys_verify_from_the_first_key_and_sum_up_at_the_seams(rotated: Path) -> None:
@@ -94,9 +95,10 @@ def test_days_of_all_keys_verify_from_the_first_key_and_sum_up_at_the_seams(rota
         assert [CertifiedDay.decode(day.encode()) for day in days] == days
         for register in device.registers.values():
             done = register.certifications(Period(FIRST, FIRST + 8 * DAY))
-            opening = register.certifier.opening(done)  # with the blindings of three secrets
             source = [wh for one in done for wh in one.use.uses]
-            assert list(opening.uses) == source
+            for needs_slots in (False, True):  # with the blindings of three secrets
+                opening = register.certifier.opening(done, needs_slots=needs_slots)
+                assert list(opening.uses) == source
         assert len(set(keys.earlier_secrets)) == 2
         chain = keys.chain(device.description.meter)
         assert [chain.key_for(day.day) for day in (days[0], days[3], days[8])] == [
@@ -107,11 +109,19 @@ def test_days_of_all_keys_verify_from_the_first_key_and_sum_up_at_the_seams(rota
 def test_openings_fit_the_commitments_of_every_keys_days(rotated: Path) -> None:
     with opened(rotated) as device:
         done = device.main.certifications(Period(FIRST, FIRST + 8 * DAY))
-        opening = device.main.certifier.opening(done)
-        points = [point for one in done for point in one.day.content.commitments]
+        period, opening = device.main.opened(done, needs_slots=True)
+        points = period.commitments
         assert isinstance(opening, SlotOpening)
+        for day in period.days:
+            day.verify(device.main.certifier.keys.public_key)
         for place in (0, 3 * 96, 3 * 96 - 1, 9 * 96 - 1):
             assert points[place] == commit(opening.uses[place], opening.blindings[place])
+        whole = device.main.certifier.opening(done, needs_slots=False)
+        assert isinstance(whole, VectorOpening)
+        for one, blinding in zip(done, whole.blindings, strict=True):
+            part = VectorPart.of_day(one.day.day.day, len(one.use.grid))
+            assert isinstance(one.day.content, DayContent)
+            assert one.day.content.vector == commit_vector(part, one.use.uses, blinding)
 
 
 def test_the_old_seed_is_in_no_file_after_a_rotation(rotated: Path) -> None:
@@ -172,7 +182,9 @@ def test_a_thiefs_own_announcement_is_not_the_one_that_is_known(
     with opened(rotated) as device:
         days = days_of(device)
     stolen = first.succeeded(days[0].content.meter, days[3].day, Dice(99 << 20))
-    forged = CertifiedDay.sign(days[3].content, stolen.signing_key, stolen.announcements)
+    forged = CertifiedDay.sign(
+        days[3].content, stolen.signing_key, announcements=stolen.announcements
+    )
     forged.verify(root_of(rotated))
     enter(ledger, days[:4])
     with pytest.raises(VerificationFailed, match="certifier: .*is not the one that is known"):

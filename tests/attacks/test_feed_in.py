@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from applets.billing.messages import BillAnswer
 from applets.common.evidence import AnswerRefused
 from protocols.metrology import CertifiedDay, Period, SlotState
-from protocols.proofs import SlotOpening, Source, commit_many
+from protocols.proofs import Source, VectorOpening
 from tariffs import Register, TariffError
 from tariffs.signing import sign_tariff
 from tests.support.two_registers import (
@@ -93,10 +93,9 @@ def swapped_days() -> BillAnswer:
 def inflated() -> BillAnswer:
     """Twice as much was fed in, says a proof over commitments that fit; the days' do not."""
     honest = HOME.source(Register.EXPORT)
-    assert isinstance(honest.opening, SlotOpening)
+    assert isinstance(honest.opening, VectorOpening)
     more = replace(honest.opening, uses=tuple(2 * wh for wh in honest.opening.uses))
-    points = commit_many(more.uses, more.blindings)
-    source = replace(honest, opening=more, commitment=points)
+    source = replace(honest, opening=more)
     lie = proved({Register.IMPORT: HOME.source(Register.IMPORT), Register.EXPORT: source})
     assert lie.total < HONEST.total
     return lie
@@ -193,7 +192,7 @@ def bundle(**changes: Any) -> BillBundle:
         REGISTERS[Register.IMPORT],
         HOME.zone,
         30,
-        REGISTERS[Register.EXPORT],
+        (REGISTERS[Register.EXPORT],),
     )
     return replace(whole, **changes)
 
@@ -202,19 +201,18 @@ def bundle(**changes: Any) -> BillBundle:
     ("changes", "refused_by"),
     [
         ({}, None),
-        ({"feed_in_register": None}, CannotVerify),
-        ({"feed_in_register": REGISTERS[Register.IMPORT]}, CannotVerify),
+        ({"others": ()}, CannotVerify),
+        ({"others": (REGISTERS[Register.IMPORT],)}, CannotVerify),
         (
             {
                 "register": REGISTERS[Register.EXPORT],
-                "feed_in_register": REGISTERS[Register.IMPORT],
+                "others": (REGISTERS[Register.IMPORT],),
             },
             CannotVerify,
         ),
-        ({"feed_in_register": b""}, CannotVerify),
-        ({"feed_in_register": "0100020800ff"}, CannotVerify),
-        ({"feed_in_register": bytes.fromhex("0100020801ff")}, VerificationFailed),
-        ({"feed_in_register": bytes.fromhex("0700020800ff")}, CannotVerify),
+        ({"others": (b"",)}, CannotVerify),
+        ({"others": (bytes.fromhex("0100020801ff"),)}, VerificationFailed),
+        ({"others": (bytes.fromhex("0700020800ff"),)}, CannotVerify),
     ],
 )
 def test_a_bundle_is_right_with_its_own_registers_only(
@@ -230,6 +228,16 @@ def test_a_bundle_is_right_with_its_own_registers_only(
 
 
 def test_a_bundle_says_that_there_is_no_register_in_one_way() -> None:
-    members = {**cbor2.loads(bundle().encode()), "feed_in_register": None}
-    with pytest.raises(CannotVerify):
-        BillBundle.decode(cbor2.dumps(members, canonical=True))
+    members = cbor2.loads(bundle().encode())
+    (fed_in,) = members["registers"].keys() - {members["main"].hex()}
+    changes: tuple[dict[str, Any], ...] = (
+        {"registers": {**members["registers"], fed_in: None}},
+        {"registers": {**members["registers"], fed_in: {}}},
+        {"registers": {}},
+        {"feed_in_register": None},
+        {"main": bytes(6)},
+        {"format": "meterlet bill bundle 1"},
+    )
+    for change in changes:
+        with pytest.raises(CannotVerify):
+            BillBundle.decode(cbor2.dumps({**members, **change}, canonical=True))

@@ -101,10 +101,10 @@ def test_a_sum_kept_before_the_days_were_certified_otherwise_is_not_believed(
     with Device.open(twin) as device:
         # The same keys, the same times, other readings: as after a restored snapshot.
         connection = device.database.connection
-        for trigger in ("reading_is_never_deleted", "day_is_never_deleted"):
-            connection.execute(f"DROP TRIGGER {trigger}")
-        connection.execute("DELETE FROM reading")
-        connection.execute("DELETE FROM certified_day")
+        for trigger in ("reading_is", "day_is", "slots_are"):
+            connection.execute(f"DROP TRIGGER {trigger}_never_deleted")
+        for table in ("reading", "certified_day", "signed_slots"):
+            connection.execute(f"DELETE FROM {table}")
         readings = SyntheticHousehold("Europe/Berlin", 9).readings(DAYS.first, DAYS.last)
         device.main.vault.append(device.main.channel, readings)
         device.main.certify()

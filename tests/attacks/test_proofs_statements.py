@@ -61,7 +61,7 @@ def slots(known: bool = False, uses: Sequence[int] = USES) -> Source:
 def vector(known: bool = False, uses: Sequence[int] = USES) -> Source:
     halves = (USES[:24], USES[24:])
     points = PointVector(map(commit_vector, PARTS, halves, BLINDINGS[:2]))
-    opening = VectorOpening(tuple(uses), sum(BLINDINGS[:2]) % ORDER) if known else None
+    opening = VectorOpening(tuple(uses), tuple(BLINDINGS[:2])) if known else None
     return Source(VectorCommitment(PARTS, points), b"digests of the days", opening)
 
 

@@ -20,20 +20,21 @@ from applets.settlement.statement import check_settlement
 from hub.certifier import Certifier, CertifierKeys
 from hub.readings import Reading
 from protocols.amounts import QuotientRule, Total
-from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, Series
+from protocols.metrology import CertifiedDay, DayContent, Period, Series
 from protocols.proofs import (
     LARGEST_VALUE,
     ORDER,
     NumbersContext,
     Prover,
     Quantity,
-    SlotOpening,
     Source,
+    VectorOpening,
     open_numbers,
 )
 from protocols.proofs.group import decode_scalar
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
+from tests.support.statements import stated_numbers
 
 DAYS = Period(date(2025, 3, 1), date(2025, 3, 28))
 NEXT = Period(date(2025, 3, 2), date(2025, 3, 29))
@@ -85,6 +86,7 @@ def answer(
     factor: int = 1,
     tells: int = 0,
     opening: int = 0,
+    halves: bool = False,
 ) -> SettlementAnswer:
     """An answer that is right for these arguments."""
     dice, register, readings = random.Random(5), 0, []
@@ -102,24 +104,29 @@ def answer(
         nonce,
     )  # fmt: skip
     total = settled_total([factor * one for one in prices.weights(starts, SLOT)])
-    known = certifier.opening(certified)
-    assert isinstance(known, SlotOpening)
-    source = CertifiedPeriod(tuple(one.day for one in certified)).source(known)
+    source, days = stated_numbers(certifier, certified, [total])
+    known = source.opening
+    assert isinstance(known, VectorOpening)
     if opening:
         blindings = tuple((one + opening) % ORDER for one in known.blindings)
         source = replace(source, opening=replace(known, blindings=blindings))
+    if halves:
+        less = replace(known, uses=tuple(wh // 2 for wh in known.uses))
+        source = replace(source, opening=less)
     proof = proof_that_tells(context, source, total, tells, is_false=bool(opening))
     return SettlementAnswer(
         About(series.meter, begin, end, nonce),
         proof,
         prices.digest,
-        tuple(one.day.encode() for one in certified),
+        days,
     )
 
 
 QUESTION = SettlementQuestion(About(b"meter", *DAYS.bounds(ZONE), bytes(16)), b"signed")
 HONEST = answer()
-VALUE = decode_scalar(HONEST.proof[:32]) - LARGEST_VALUE  # pennies, told with an offset
+NUMBER = slice(33, 65)
+"""Where in a proof the number is: after the commitment to the sum."""
+VALUE = decode_scalar(HONEST.proof[NUMBER]) - LARGEST_VALUE  # pennies, told with an offset
 
 
 def check(lie: SettlementAnswer) -> int:
@@ -135,8 +142,9 @@ def reissued(lie: SettlementAnswer) -> SettlementAnswer:
 
 def other_commitment() -> SettlementAnswer:
     first, *rest = (CertifiedDay.decode(day) for day in HONEST.days)
-    points = type(first.content.commitments)(reversed(list(first.content.commitments)))
-    forged = CertifiedDay.sign(replace(first.content, commitments=points), FORGER.signing_key)
+    content = first.content
+    assert isinstance(content, DayContent)
+    forged = CertifiedDay.sign(replace(content, vector=content.start), FORGER.signing_key)
     return replace(HONEST, days=(forged.encode(), *(day.encode() for day in rest)))
 
 
@@ -155,11 +163,12 @@ LIES: dict[str, tuple[Callable[[], SettlementAnswer], str]] = {
     "a penny more": (lambda: answer(tells=1), "proof"),
     "a value of the other sign": (lambda: answer(tells=-2 * VALUE), "proof"),
     "blindings off by one": (lambda: answer(opening=1), "proof"),
+    "other uses than the certified ones": (lambda: answer(halves=True), "proof"),
     "a number beyond the order": (
-        lambda: replace(HONEST, proof=b"\xff" * 32 + HONEST.proof[32:]),
+        lambda: replace(HONEST, proof=HONEST.proof[:33] + b"\xff" * 32 + HONEST.proof[65:]),
         "proof",
     ),
-    "a number without its proof": (lambda: replace(HONEST, proof=HONEST.proof[:32]), "proof"),
+    "a number without its proof": (lambda: replace(HONEST, proof=HONEST.proof[:65]), "proof"),
     "a day less": (lambda: replace(HONEST, days=HONEST.days[1:]), "chain"),
     "a day twice": (lambda: replace(HONEST, days=HONEST.days[:1] + HONEST.days[:-1]), "chain"),
     "days in another order": (lambda: replace(HONEST, days=HONEST.days[::-1]), "chain"),

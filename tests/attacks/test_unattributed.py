@@ -24,7 +24,6 @@ from hub.vault.database import Database
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
-    CommitmentScheme,
     Period,
     Series,
     SlotState,
@@ -38,6 +37,7 @@ from protocols.metrology.unattributed import (
 )
 from protocols.proofs import FalseStatement, Malformed, ProofRefused, StatementContext
 from tests.support.consented import BILLING
+from tests.support.version1 import certify_version_1
 from utility_server.errors import StoreError, VerificationFailed
 from utility_server.retail.limits import BillLimits, require_limits
 
@@ -45,9 +45,10 @@ WEEK = Period(date(2025, 3, 3), date(2025, 3, 9))
 SERIES = Series(b"meter 1", bytes.fromhex("0100010800ff"), "Europe/Berlin", 15)
 HIDDEN_WH = 40_000
 SEED = bytes(range(32))
+CERTIFIER = Certifier(SERIES, CertifierKeys(bytes(32), bytes([1] * 32)))
 
 
-def certify(scheme: CommitmentScheme, hidden_wh: int = HIDDEN_WH) -> list[Certification]:
+def certify(hidden_wh: int = HIDDEN_WH, version: int = 2) -> list[Certification]:
     """A week in which the meter was not read for ten hours, and used so much in them."""
     begin, end = WEEK.bounds(SERIES.zone)
     gap = range(begin + 2 * 86_400, begin + 2 * 86_400 + 10 * 3600)
@@ -59,20 +60,19 @@ def certify(scheme: CommitmentScheme, hidden_wh: int = HIDDEN_WH) -> list[Certif
         register += 100 + (hidden_wh if resumed else 0)
         readings.append(Reading(time, register, ReadingFlag.RESUMED if resumed else ReadingFlag(0)))
         resumed = False
-    certifier = Certifier(SERIES, CertifierKeys(bytes(32), bytes([1] * 32)), scheme=scheme)
+    if version == 1:
+        old = certify_version_1(CERTIFIER, WEEK, readings)
+        return [CERTIFIER.restate(one) for one in old]
     done: list[Certification] = []
     for day in WEEK.days(SERIES.zone):
-        done.append(certifier.certify(day, readings, done[-1] if done else None))
+        done.append(CERTIFIER.certify(day, readings, done[-1] if done else None))
     return done
 
 
-CERTIFIER = Certifier(SERIES, CertifierKeys(bytes(32), bytes([1] * 32)))
-
-
-@pytest.fixture(scope="module", params=CommitmentScheme)
+@pytest.fixture(scope="module", params=(1, 2), ids=("stated again", "certified"))
 def week(request: pytest.FixtureRequest) -> tuple[CertifiedPeriod, tuple[int, int]]:
-    done = certify(request.param)
-    secret = replace(CERTIFIER, scheme=request.param).unattributed(done)
+    done = certify(version=request.param)
+    secret = CERTIFIER.unattributed(done)
     return CertifiedPeriod(tuple(one.day for one in done)), secret
 
 

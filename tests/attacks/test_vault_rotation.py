@@ -14,9 +14,12 @@ import pytest
 from hub.applet_host import Participation, RoundRecord
 from hub.card.open import Card
 from hub.card.resealing import CARD_KEYS
+from hub.certifier import NewStep
 from hub.device import RESEAL, SEALED, Device, RoundsUnderWay
 from hub.vault import key_file, resealing
+from hub.vault.resealing import FACTS
 from hub.vault.vault import KeyReplaced, VaultTampered
+from protocols.metrology import DayGrid, Period, RegisterResolution
 from tests.support.rotating import NOW, Dice, fill, make_hub
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
@@ -235,11 +238,22 @@ def test_the_rotation_covers_whatever_the_card_seals() -> None:
         "vault/resealing.py",
         "vault/vault.py",
     }
-    assert CARD_KEYS in SEALED
+    assert {CARD_KEYS, FACTS} <= set(SEALED)
     derived = {
         f"hub.{'.'.join(path.relative_to(root).with_suffix('').parts)}"
         for path in root.rglob("*.py")
         if ".sealer(" in path.read_text()
     }
     assert derived == {reseal.__module__ for reseal in RESEAL}
-    assert len(SEALED) == 3 + len(RESEAL)
+    assert len(SEALED) == 4 + len(RESEAL)
+
+
+def test_what_is_recorded_of_the_meter_is_sealed_with_the_new_key(tmp_path: Path) -> None:
+    folder, begin = tmp_path / "hub", DayGrid(date(2025, 3, 4), "Europe/Berlin", 15).begin
+    with make_hub(folder) as device:
+        device.main.record(NewStep(begin + 3600, 10))
+        device.rotate_vault_key()
+    with Device.open(folder, randomness=Dice(60 << 20), now=lambda: NOW) as device:
+        fill(device, date(2025, 3, 4), date(2025, 3, 4))
+        [done] = device.main.certifications(Period(date(2025, 3, 4), date(2025, 3, 4)))
+        assert done.day.content.events == (RegisterResolution(4, 10),)  # type: ignore[union-attr]

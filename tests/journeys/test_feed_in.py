@@ -111,7 +111,7 @@ def test_a_customer_enrolled_without_the_register_is_not_asked(
     ):
         (meter,) = office.customers.meters()
         known = office.customers.find(meter, bytes.fromhex("F04D544C010101"))
-        older = replace(known, feed_in_register=None)
+        older = replace(known, others=())
         other.customers.enrol(older.encode())
         assert other.customers.find(meter, known.applet) == older
         with pytest.raises(CannotVerify, match="no register of it"):

@@ -16,11 +16,12 @@ from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
-from protocols.metrology import ACTIVE_ENERGY_IMPORT, CertifiedPeriod, Period, Series
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
 from protocols.proofs import NumbersContext, open_numbers
 from tariffs import Tariff, compute_bill
 from tariffs.source import load_toml
 from tests.support.shared import LONDON, require_shared
+from tests.support.statements import stated_numbers
 
 SERIES = Series(b"LCL", bytes.fromhex("0100010800ff"), "Europe/London", 30)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -93,10 +94,8 @@ def answered(tariff: Tariff, month: Month) -> BillAnswer:
     context = NumbersContext(
         SERIES.meter, (SERIES.register,), begin, end, 30, tariff.digest, RECIPIENT, PURPOSE, NONCE
     )
-    opening = Certifier(SERIES, KEYS).opening(month.certified)
-    source = CertifiedPeriod(tuple(one.day for one in month.certified)).source(opening)
+    source, days = stated_numbers(Certifier(SERIES, KEYS), month.certified, [plan.total])
     (number,), proof = open_numbers(context, [source], [plan.total], bytes(32))
-    days = tuple(one.day.encode() for one in month.certified)
     return BillAnswer(
         SERIES.meter, begin, end, NONCE, plan.amount_of(number), tariff.digest, proof,
         {SERIES.register: days},

@@ -14,9 +14,9 @@ from applets.profiling.statement import (
     check_profile,
 )
 from hub.certifier import Certifier
-from protocols.metrology import CertifiedPeriod
 from protocols.proofs import NumbersContext, open_numbers
 from tests.support.homes import KEYS, SLOT, Home, series_of
+from tests.support.statements import stated_numbers
 
 NONCE = bytes(range(16))
 
@@ -32,11 +32,10 @@ def answered(home: Home, request: ProfilingRequest) -> ProfilingAnswer:
         series.meter, (series.register,), begin, end, SLOT // 60, request.digest, RECIPIENT,
         PURPOSE, NONCE,
     )  # fmt: skip
-    opening = Certifier(series, KEYS).opening(home.certified)
-    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
     numbers = request.numbers(home.starts, SLOT)
+    source, days = stated_numbers(Certifier(series, KEYS), home.certified, numbers)
     _, proof = open_numbers(context, [source], numbers, bytes(32))
-    return ProfilingAnswer(question_for(home).about, proof, request.digest, home.days)
+    return ProfilingAnswer(question_for(home).about, proof, request.digest, days)
 
 
 def checked(home: Home, answer: ProfilingAnswer, request: ProfilingRequest) -> ProfiledPeriod:

@@ -27,8 +27,8 @@ class Dice:
         return (self.count.to_bytes(8, "big") * size)[:size]
 
 
-def fill(device: Device, first: date, last: date) -> None:
-    """Store and certify a household's days, after those that there are."""
+def fill(device: Device, first: date, last: date, until: int = 1 << 40) -> None:
+    """Store and certify a household's days, after those that there are, up to a moment."""
     stand = {
         code: register.vault.latest(register.channel) for code, register in device.registers.items()
     }
@@ -45,7 +45,7 @@ def fill(device: Device, first: date, last: date) -> None:
         [
             Readout({code: one.readings[code] for code in device.registers})
             for one in house.readouts(first, last, 900)
-            if latest is None or one.time > latest.time
+            if (latest is None or one.time > latest.time) and one.time <= until
         ]
     )
     device.certify()

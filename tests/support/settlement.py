@@ -8,12 +8,12 @@ from applets.common.questions import About
 from applets.settlement.messages import SettlementAnswer, SettlementQuestion, settled_total
 from applets.settlement.statement import PURPOSE, RECIPIENT, SettledPeriod, check_settlement
 from hub.certifier import Certifier
-from protocols.metrology import CertifiedPeriod
 from protocols.proofs import NumbersContext, open_numbers
 from tariffs import PriceIndex
 from tariffs.index_source import IndexShape, read_index
 from tests.support.homes import KEYS, SLOT, Home, series_of
 from tests.support.price_files import price_file
+from tests.support.statements import stated_numbers
 
 TEN_YEARS = 521 * 7 * 86_400 + 7 * 86_400
 NONCE = bytes(range(16))
@@ -41,10 +41,9 @@ def answered(home: Home, index: PriceIndex) -> SettlementAnswer:
         NONCE,
     )  # fmt: skip
     total = settled_total(index.weights(home.starts, SLOT))
-    opening = Certifier(series, KEYS).opening(home.certified)
-    source = CertifiedPeriod(tuple(one.day for one in home.certified)).source(opening)
+    source, days = stated_numbers(Certifier(series, KEYS), home.certified, [total])
     _, proof = open_numbers(context, [source], [total], bytes(32))
-    return SettlementAnswer(question_for(home).about, proof, index.digest, home.days)
+    return SettlementAnswer(question_for(home).about, proof, index.digest, days)
 
 
 def checked(home: Home, answer: SettlementAnswer, index: PriceIndex) -> SettledPeriod:

@@ -16,14 +16,14 @@ from hub.readings import Reading, ReadingFlag, Readout
 from protocols.metrology import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
-    CertifiedPeriod,
     Period,
     Series,
 )
-from protocols.proofs import NumbersContext, Source, open_numbers
+from protocols.proofs import NumbersContext, Source, open_numbers, registers_by_slots
 from tariffs import Bill, Register, Tariff, billed_registers, combine_states, compute_bill
 from tariffs.source import load_toml
 from tests.support.shared import SHARED, require_shared
+from tests.support.statements import sent
 
 SOLAR_HOME = SHARED / "data/households/ausgrid_customer12_2011-07_2012-06_30min_pv.csv.gz"
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -92,25 +92,33 @@ class Home:
             tariff.digest, RECIPIENT, PURPOSE, NONCE,
         )  # fmt: skip
 
-    def source(self, register: Register) -> Source:
+    def source(self, register: Register, *, by_slots: bool = False) -> Source:
         """Return a register's certified uses, with their openings."""
-        certified = self.certified[register]
-        opening = Certifier(series(self.meter, self.zone, register), KEYS).opening(certified)
-        return CertifiedPeriod(tuple(one.day for one in certified)).source(opening)
+        certifier, days = self._certifier(register), self.certified[register]
+        opening = certifier.opening(days, needs_slots=by_slots)
+        return sent(certifier, days, by_slots=by_slots).source(opening, needs_slots=by_slots)
 
-    def days(self, register: Register) -> tuple[bytes, ...]:
-        return tuple(one.day.encode() for one in self.certified[register])
+    def days(self, register: Register, *, by_slots: bool = False) -> tuple[bytes, ...]:
+        period = sent(self._certifier(register), self.certified[register], by_slots=by_slots)
+        return tuple(day.encode() for day in period.days)
+
+    def _certifier(self, register: Register) -> Certifier:
+        return Certifier(series(self.meter, self.zone, register), KEYS)
 
     def prove(self, tariff: Tariff, sources: Mapping[Register, Source] | None = None) -> BillAnswer:
         """Return the answer over these sources, or the honest ones."""
         plan = self.plan(tariff)
-        known = sources or {register: self.source(register) for register in plan.registers}
+        needed = registers_by_slots([plan.total], len(plan.registers))
+        by_slots = dict(zip(plan.registers, needed, strict=True))
+        known = sources or {
+            one: self.source(one, by_slots=slots) for one, slots in by_slots.items()
+        }
         (number,), proof = open_numbers(
             self.context(tariff, plan.registers), list(known.values()), [plan.total], bytes(32)
         )
         return BillAnswer(
             self.meter, *self.bounds, NONCE, plan.amount_of(number), tariff.digest, proof,
-            {REGISTERS[register]: self.days(register) for register in plan.registers},
+            {REGISTERS[one]: self.days(one, by_slots=slots) for one, slots in by_slots.items()},
         )  # fmt: skip
 
     def answer(self, tariff: Tariff) -> BillAnswer:

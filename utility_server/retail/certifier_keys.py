@@ -56,7 +56,7 @@ def require_keys_of_their_time(connection: Connection, days: Sequence[CertifiedD
     known = learn_announcements(connection, longest.content.meter, longest.announcements)
     for day in days:
         # All that had begun by that day, no fewer: else the key that signed it had ended.
-        if day.announcements != tuple(one for one in known if one.first_day <= day.day):
+        if not day.is_of_its_time(known):
             raise VerificationFailed(
                 "certifier", f"{day.day}: the key that signed it had ended before that day"
             )

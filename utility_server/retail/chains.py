@@ -5,6 +5,7 @@ Each day names the digest of the day before, and counts one up. Within a bill th
 the days themselves (`protocols.metrology.verify_days`). Here the days of one bill are held against
 those of all others of the same meter and register: whoever puts a hub back to an older state and
 has it certify other readings has two days of one number, and is found when the second is shown.
+A day of version 1 that is stated again in version 2 is the same day, under the digest it had.
 
 Errors: VerificationFailed, under the name `chain`; `certifier` where a day is of a key whose time
 was over (`utility_server.retail.certifier_keys`)
@@ -35,7 +36,7 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
             .where(table.c.counter.between(first - 1, last + 1))
         )
         known = {counter: (bytes(previous), bytes(digest)) for counter, previous, digest in rows}
-        digests = {day.content.counter: day.digest for day in chain}
+        digests = {day.content.counter: day.link for day in chain}
         for day in chain:
             there = known.get(day.content.counter)
             if there is not None and there[1] != digests[day.content.counter]:
@@ -43,7 +44,7 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
         before, after = known.get(first - 1), known.get(last + 1)
         if before is not None and before[1] != chain[0].content.previous:
             raise _broken(chain[0], "does not follow the day that was verified before it")
-        if after is not None and after[0] != chain[-1].digest:
+        if after is not None and after[0] != chain[-1].link:
             raise _broken(chain[-1], "is not the one that the day after it follows")
         new = [
             {
@@ -51,7 +52,7 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
                 "register": register,
                 "counter": day.content.counter,
                 "previous": day.content.previous,
-                "digest": day.digest,
+                "digest": day.link,
             }
             for day in chain
             if day.content.counter not in known

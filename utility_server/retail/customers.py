@@ -55,10 +55,11 @@ class Customers:
         with writing(self.engine) as connection:
             rows = connection.execute(self._rows(enrolment.meter)).scalars().all()
             known = [self._open(enrolment.meter, row) for row in rows]
-            if any(hmac.compare_digest(one, plain) for one in known):
+            enrolled = [Enrolment.decode(one) for one in known]
+            if any(hmac.compare_digest(one.encode(), plain) for one in enrolled):
                 return enrolment
             place = len(known)
-            for number, one in enumerate(map(Enrolment.decode, known)):
+            for number, one in enumerate(enrolled):
                 if one.certifier != enrolment.certifier or (
                     one.applet == enrolment.applet and not replace_keys
                 ):

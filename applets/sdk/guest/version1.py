@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The call that packages of version 0.1 make: one sum by itself. Frozen: hubs hold such packages.
 
-It asks for one amount, and takes the proof apart into what their answers have places for. The
-recipient puts it together again (`protocols.proofs.linear`).
+It asks for one amount over the commitments to slots, and takes the proof apart into what their
+answers have places for. The recipient puts it together again (`protocols.proofs.linear`).
 """
 
 import struct
@@ -29,7 +29,7 @@ def open_linear(
         runs += (slot, count, weight) if weight else ()
         slot += count
     try:
-        amounts = struct.pack(f"<{3 + len(runs)}q", 1, 0, len(runs) // 3, *runs)
+        amounts = struct.pack(f"<{3 + len(runs)}q", 1, -1, len(runs) // 3, *runs)
     except struct.error:
         raise Refused(Refusal.MALFORMED, "not all are 64-bit integers") from None
     opened = statements.open_amounts(register, begin, end, amounts, context)

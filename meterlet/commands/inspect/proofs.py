@@ -79,7 +79,7 @@ def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> l
         device.description.register,
         device.description.zone,
         device.description.slot_minutes,
-        device.description.feed_in_register,
+        () if (fed_in := device.description.feed_in_register) is None else (fed_in,),
     )
-    known = [enrolled, replace(enrolled, feed_in_register=None)]
+    known = [enrolled, replace(enrolled, others=())]
     return [bundle.encode() for bundle in known]

@@ -7,8 +7,10 @@ from hub.applet_host.cost import (
     CHOICE_FUEL,
     FOREGROUND_FUEL,
     MOST_PROOF_FUEL,
+    SLOTS_FUEL,
     WorkCost,
     cost_of_amounts,
+    cost_of_numbers,
 )
 from hub.machine.limits import MAX_FUEL, SECOND_FUEL
 from protocols.amounts import (
@@ -16,13 +18,18 @@ from protocols.amounts import (
     Amount,
     Best,
     Bucket,
+    Combine,
     Excess,
     Group,
+    Metered,
+    Most,
     Peaks,
+    QuotientRule,
     Reading,
     SlotForm,
     Sum,
     Tiered,
+    Total,
     encode_amounts,
 )
 from protocols.platform.errors import Refusal, Refused
@@ -65,9 +72,8 @@ def cost(*amounts: Amount, slots: int = MONTH, releases: int = 0) -> WorkCost:
         cost(tiers(31, 1)),
         cost(Best((each(MONTH),) * 12)),
         cost(*(Reading(at) for at in range(MONTH // 13))),
-        cost(Sum(form(YEAR)), slots=YEAR),
     ],
-    ids=["prices", "tiers", "a baseline a day", "profiles", "samples", "a year"],
+    ids=["prices", "tiers", "a baseline a day", "profiles", "samples"],
 )
 def test_what_applets_ask_for_most_is_proved_at_once(asked: WorkCost) -> None:
     asked.require_possible(MINUTE)
@@ -81,6 +87,14 @@ def test_what_takes_long_is_proved_in_the_background(amount: Amount) -> None:
     asked.require_possible(MINUTE)
     assert asked.is_long
     assert asked.describe + asked.check < MAX_FUEL  # so that it can be asked for at all
+
+
+def test_a_sum_over_a_year_is_proved_in_the_background() -> None:
+    """All its days' commitments are folded, in a few seconds."""
+    asked = cost(Sum(form(YEAR)), slots=YEAR)
+    asked.require_possible(MINUTE)
+    assert asked.is_long
+    assert asked.describe + asked.check < MAX_FUEL
 
 
 def test_what_takes_too_much_work_or_memory_is_refused() -> None:
@@ -107,6 +121,22 @@ def test_more_costs_more() -> None:
     assert cost(tiers(4, 2), slots=YEAR).prove > base.prove
     assert cost(tiers(4, 2), releases=60).check > 10 * base.check
     assert cost(tiers(4, 2), releases=60).prove == base.prove
-    chosen = cost_of_amounts([tiers(4, 2)], 100, MONTH, 31, 0, 10 * CHOICE_FUEL)
-    assert chosen.prove == base.prove + 10 * CHOICE_FUEL
+    pair = Metered(0, tiers(4, 2)), Metered(0, tiers(4, 2))
+    added, chosen = (
+        cost_of_numbers([Total(pair, (step,), 1, QuotientRule.DOWN)], 100, MONTH, 31, 0)
+        for step in (Combine(((0, 1), (1, 1)), 0), Most((0, 1)))
+    )
+    assert chosen.prove == added.prove + CHOICE_FUEL
+    both = Metered(0, Sum(form(MONTH))), Metered(1, Sum(form(MONTH)))
+    numbers = [Total(both, (Combine(((0, 1), (1, 1)), 0),), 1, QuotientRule.DOWN)]
+    one_register, two = (
+        cost_of_numbers(numbers, 100, MONTH, 31, 0, registers).prove for registers in (1, 2)
+    )
+    assert two > 1.8 * one_register  # a proof for the days of each
+
+
+def test_slots_that_go_along_are_paid_for_whenever_they_do() -> None:
+    summed, compared = cost(Sum(form(MONTH))), cost(excess(40))
+    assert summed.describe < compared.describe - 31 * SLOTS_FUEL
+    assert summed.prove > MONTH * 50 * SECOND_FUEL // 10**6  # the days' commitments are folded
     assert FOREGROUND_FUEL < MAX_FUEL

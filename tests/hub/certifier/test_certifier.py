@@ -21,11 +21,8 @@ from hub.readings import Reading, ReadingFlag
 from protocols.amounts import SlotForm, Sum
 from protocols.metrology import (
     CertifiedDay,
-    CertifiedPeriod,
-    CommitmentScheme,
+    DayContent,
     DayGrid,
-    DayRefused,
-    MalformedDay,
     Period,
     Series,
     SlotState,
@@ -33,15 +30,12 @@ from protocols.metrology import (
 )
 from protocols.proofs import (
     FalseStatement,
-    Prover,
     Source,
     StatementContext,
-    Transcript,
-    Verifier,
     open_amounts,
-    verify_all,
     verify_amounts,
 )
+from tests.support.statements import sent
 
 SERIES = Series(b"meter 1", bytes.fromhex("0100010800ff"), "Europe/Berlin", 15)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
@@ -88,10 +82,13 @@ def source_of(
     certifications: list[Certification],
     known: list[Certification] | None = None,
     certifier: Certifier = CERTIFIER,
+    *,
+    by_slots: bool = True,
 ) -> Source:
     """The certified days, with what a certifier says of these or of other days."""
-    period = CertifiedPeriod(tuple(one.day for one in certifications))
-    return period.source(certifier.opening(known or certifications))
+    period = sent(CERTIFIER, certifications, by_slots=by_slots)
+    opening = certifier.opening(known or certifications, needs_slots=by_slots)
+    return period.source(opening, needs_slots=by_slots)
 
 
 def open_sum(source: Source) -> tuple[tuple[int, ...], bytes]:
@@ -106,12 +103,15 @@ def test_a_period_of_certified_days_verifies_from_its_bytes() -> None:
     assert set(period.states) == set(SlotState)
 
 
-def test_an_opened_sum_is_the_exact_one_and_verifies() -> None:
-    values, proof = open_sum(source_of(DONE))
+@pytest.mark.parametrize("by_slots", [True, False])
+def test_an_opened_sum_is_the_exact_one_and_verifies(by_slots: bool) -> None:
+    values, proof = open_sum(source_of(DONE, by_slots=by_slots))
     uses = [use for done in DONE for use in done.use.uses]
     assert values == (sum(w * x for w, x in zip(weights_of(DONE), uses, strict=True)),)
-    period = verify_days([done.day for done in DONE], PERIOD, SERIES, KEYS.public_key)
-    assert verify_amounts(CONTEXT, period.source(), [AMOUNT], proof, "the sum")[0] == values
+    days = [CERTIFIER.with_slots(done) if by_slots else done.day for done in DONE]
+    period = verify_days(days, PERIOD, SERIES, KEYS.public_key)
+    source = period.source(needs_slots=by_slots)
+    assert verify_amounts(CONTEXT, source, [AMOUNT], proof, "the sum")[0] == values
 
 
 def test_a_sum_is_opened_again_from_what_the_vault_kept() -> None:
@@ -119,13 +119,6 @@ def test_a_sum_is_opened_again_from_what_the_vault_kept() -> None:
     again = [Certification(CertifiedDay.decode(d), DayUse.decode(u)) for d, u in kept]
     later = Certifier(SERIES, KEYS)
     assert open_sum(source_of(again, again, later)) == open_sum(source_of(DONE))
-
-
-def test_both_point_sizes_commit_to_the_same_points() -> None:
-    large = certify(certifier=Certifier(SERIES, KEYS, point_size=65))
-    verify_days([done.day for done in large], PERIOD, SERIES, KEYS.public_key)
-    assert large[0].day.content.commitments == DONE[0].day.content.commitments
-    assert len(large[0].day.encode()) > len(DONE[0].day.encode()) + 96 * 32
 
 
 def test_days_are_certified_one_after_the_other() -> None:
@@ -155,18 +148,22 @@ def test_certifying_again_gives_the_same_day() -> None:
     assert [done.day.encode() for done in again] == [done.day.encode() for done in DONE]
 
 
-def test_a_day_with_another_use_shares_no_blinding() -> None:
+def test_a_day_or_slot_with_another_use_shares_no_blinding() -> None:
     grid = DayGrid(date(2025, 10, 24), SERIES.zone, 15)
     one = [Reading(t, 10 * n) for n, t in enumerate(grid.boundaries())]
     other = [*one[:-1], Reading(one[-1].time, one[-1].register_wh + 1)]
     a, b = (CERTIFIER.certify(grid.day, readings, None) for readings in (one, other))
     assert a.use.uses[:-1] == b.use.uses[:-1]
-    pairs = zip(a.day.content.commitments, b.day.content.commitments, strict=True)
-    assert all(left != right for left, right in pairs)
+    (p, q), (v, w) = ([CERTIFIER.slot_points(one.use) for one in (a, b)], [a.day, b.day])
+    # A slot that used the same is committed to by the same point: nothing to subtract there.
+    assert [place for place in range(96) if p[place] != q[place]] == [95]
+    contents = [one.content for one in (v, w) if isinstance(one.content, DayContent)]
+    assert contents[0].vector != contents[1].vector
+    assert contents[0].unattributed != contents[1].unattributed
 
 
 def test_equal_uses_are_committed_to_by_unrelated_points() -> None:
-    points = [point.encode() for done in DONE for point in done.day.content.commitments]
+    points = [point.encode() for done in DONE for point in CERTIFIER.slot_points(done.use)]
     assert len(set(points)) == len(points)
 
 
@@ -221,45 +218,3 @@ def test_a_file_that_is_no_key_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(bad)
         with pytest.raises(KeyFileError):
             CertifierKeys.load(path)
-
-
-def test_a_point_a_day_commits_to_the_same_uses() -> None:
-    certifier = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
-    done = certify(certifier=certifier)
-    assert [len(day.day.content.commitments) for day in done] == [1] * 5
-    assert len(done[0].day.encode()) < 600
-    days = [CertifiedDay.decode(day.day.encode()) for day in done]
-    period = verify_days(days, PERIOD, SERIES, KEYS.public_key)
-    weights = weights_of(DONE)
-    slots = verify_days([d.day for d in DONE], PERIOD, SERIES, KEYS.public_key)
-    fees = []
-    for verified, mine, maker in ((period, done, certifier), (slots, DONE, CERTIFIER)):
-        prover = Prover(Transcript("t", 1), bytes(32))
-        source = verified.source(maker.opening(mine))
-        prover.open("fee", prover.forms("use", source, [weights])[0])
-        verifier = Verifier(Transcript("t", 1), prover.finish())
-        fees.append(verifier.open("fee", verifier.forms("use", verified.source(), [weights])[0]))
-        verify_all([verifier.finish("the fee")])
-    opened = [open_sum(source_of(days, days, maker)) for days, maker in
-              ((done, certifier), (DONE, CERTIFIER))]  # fmt: skip
-    assert [[fee] for fee in fees] == [list(values) for values, _ in opened]
-    assert fees[0] == fees[1]
-    (_, proof), _ = opened
-    verify_amounts(CONTEXT, period.source(), [AMOUNT], proof, "the sum")
-
-
-def test_days_in_different_schemes_make_no_source() -> None:
-    vector = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
-    first = CERTIFIER.certify(PERIOD.first, make_readings(), None)
-    second = vector.certify(date(2025, 10, 25), make_readings(), first)
-    two = Period(PERIOD.first, date(2025, 10, 25))
-    period = verify_days([first.day, second.day], two, SERIES, KEYS.public_key)
-    with pytest.raises(DayRefused, match="2025-10-25: the day is not in the scheme slots"):
-        period.source()
-
-
-def test_a_vector_day_has_no_opening_to_play_with() -> None:
-    certifier = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
-    content = certify(certifier=certifier)[0].day.content
-    with pytest.raises(MalformedDay, match="no opening"):
-        replace(content, opening=1)

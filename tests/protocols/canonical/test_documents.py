@@ -61,7 +61,7 @@ BUNDLE = BillBundle(
     bytes.fromhex("0100010800ff"),
     "Europe/Berlin",
     15,
-    bytes.fromhex("0100020800ff"),
+    (bytes.fromhex("0100020800ff"),),
 )
 
 

@@ -28,7 +28,7 @@ def days(uses: tuple[int, ...]) -> Source:
     points = PointVector(
         commit_vector(part, uses[s : s + 4], 7 + s) for part, s in zip(parts, starts, strict=True)
     )
-    opening = VectorOpening(uses, sum(7 + s for s in starts))
+    opening = VectorOpening(uses, tuple(7 + s for s in starts))
     return Source(VectorCommitment(parts, points), b"days", opening)
 
 

@@ -166,7 +166,7 @@ def test_a_simulator_without_any_uses_makes_commitments_and_openings_that_fit() 
 
 
 def test_the_parts_of_a_proof_of_today_are_put_together_again() -> None:
-    amounts = [Sum(SlotForm.of_each(WEIGHTS))]
+    amounts = [Sum(SlotForm.of_each(WEIGHTS), by_slots=True)]
     (value,), proof = open_amounts(CONTEXT, SOURCE, amounts, bytes(32))
     parts = value.to_bytes(8, "big", signed=True) + proof[32:]
     assert value == VALUE

@@ -15,30 +15,33 @@ import pytest
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
-from protocols.amounts import QuotientRule
+from protocols.amounts import QuotientRule, SlotForm, Sum
 from protocols.metrology import (
     ACTIVE_ENERGY_IMPORT,
     CertifiedDay,
     CertifiedPeriod,
-    CommitmentScheme,
     Period,
     Series,
     SlotState,
     verify_days,
 )
 from protocols.proofs import (
+    ProofRefused,
     Prover,
     Quantity,
     Session,
     Source,
     StatementContext,
     Verifier,
+    open_amounts,
     rounded,
     tiers,
     verify_all,
+    verify_amounts,
 )
 from tests.support.shared import LONDON, needs_shared
 from tests.support.soak import sampled
+from tests.support.statements import sent
 
 pytestmark = needs_shared(LONDON)
 
@@ -108,8 +111,11 @@ def certify(certifier: Certifier, readings: list[Reading], period: Period) -> li
     return done
 
 
-def bill_both_ways(certifier: Certifier, done: list[Certification], period: Period) -> None:
-    days = [CertifiedDay.decode(certification.day.encode()) for certification in done]
+def bill_both_ways(
+    certifier: Certifier, done: list[Certification], period: Period, *, by_slots: bool = True
+) -> None:
+    sent_days = sent(certifier, done, by_slots=by_slots).days
+    days = [CertifiedDay.decode(day.encode()) for day in sent_days]
     verified = verify_days(days, period, SERIES, KEYS.public_key, after=None)
     tariff = Tariff(seed=period.first.month)
     begin, end = period.bounds(SERIES.zone)
@@ -117,9 +123,10 @@ def bill_both_ways(certifier: Certifier, done: list[Certification], period: Peri
         SERIES.meter, SERIES.register, begin, end, 30, bytes(32), "Supplier", "bill", bytes(16)
     )
     prover = Prover(context.transcript("test bill", 1), bytes(32))
-    tariff.prove_bill(prover, verified, verified.source(certifier.opening(done)))
+    opening = certifier.opening(done, needs_slots=by_slots)
+    tariff.prove_bill(prover, verified, verified.source(opening, needs_slots=by_slots))
     verifier = Verifier(context.transcript("test bill", 1), prover.finish())
-    bill = tariff.prove_bill(verifier, verified, verified.source())
+    bill = tariff.prove_bill(verifier, verified, verified.source(needs_slots=by_slots))
     verify_all([verifier.finish(f"the bill of {period.first:%B}")])
     uses = [use for certification in done for use in certification.use.uses]
     assert bill == tariff.plain_bill(verified, uses)
@@ -147,11 +154,30 @@ def test_a_year_of_private_bills_is_a_year_of_plain_ones(column: str, months: ra
 
 
 def test_the_march_of_a_home_is_billed_over_a_point_a_day() -> None:
-    certifier = Certifier(SERIES, KEYS, scheme=CommitmentScheme.VECTOR)
+    certifier = Certifier(SERIES, KEYS)
     period = Period.month(2013, 3)  # the clock changes on the 31st: 46 slots
     done = certify(certifier, home("MAC000002"), period)
     assert len(done[-1].use.uses) == 46
-    bill_both_ways(certifier, done, period)
+    bill_both_ways(certifier, done, period, by_slots=False)
+
+
+def test_a_quarter_is_billed_in_one_proof_over_a_point_a_day() -> None:
+    certifier, period = Certifier(SERIES, KEYS), Period(date(2013, 2, 10), date(2013, 5, 9))
+    done = certify(certifier, home("MAC000002"), period)
+    days = sent(certifier, done, by_slots=False)
+    source = days.source(certifier.opening(done, needs_slots=False), needs_slots=False)
+    begin, end = period.bounds(SERIES.zone)
+    context = StatementContext(
+        SERIES.meter, SERIES.register, begin, end, 30, bytes(32), "Supplier", "bill", bytes(16)
+    )
+    amount = Sum(SlotForm(((0, source.size, 3),)))
+    values, proof = open_amounts(context, source, [amount], bytes(32))
+    assert values == (3 * sum(wh for one in done for wh in one.use.uses),)
+    hidden = days.source(needs_slots=False)
+    assert verify_amounts(context, hidden, [amount], proof, "a quarter")[0] == values
+    other = Sum(SlotForm(((0, source.size - 1, 3),)))
+    with pytest.raises(ProofRefused):
+        verify_amounts(context, hidden, [other], proof, "a quarter")
 
 
 def test_the_readings_are_the_published_ones() -> None:

@@ -37,7 +37,7 @@ def slots(*, known: bool) -> Source:
 
 
 def vector(*, known: bool) -> Source:
-    opening = VectorOpening(USES, sum(BLINDINGS[:2]) % ORDER) if known else None
+    opening = VectorOpening(USES, tuple(BLINDINGS[:2])) if known else None
     halves = (USES[:6], USES[6:])
     points = PointVector(map(commit_vector, PARTS, halves, BLINDINGS[:2]))
     return Source(VectorCommitment(PARTS, points), b"days", opening)
@@ -201,7 +201,7 @@ def test_a_hundred_customers_are_verified_at_once_and_the_liar_is_found() -> Non
         fee(verifier, vector(known=False))
         checks.append(verifier.finish(f"customer {customer}"))
     assert find_refused(checks) == [13]
-    with pytest.raises(ProofRefused, match="customer 13: fee"):
+    with pytest.raises(ProofRefused, match="customer 13: use"):
         verify_all(checks)
 
 

@@ -34,7 +34,7 @@ COMMITMENT = VectorCommitment(
     PARTS,
     PointVector(map(commit_vector, PARTS, USES, BLINDINGS)),
 )
-OPENING = VectorOpening(tuple(USES[0] + USES[1]), sum(BLINDINGS) % ORDER)
+OPENING = VectorOpening(tuple(USES[0] + USES[1]), tuple(BLINDINGS))
 FORMS = [tuple(DICE.randrange(-50, 400) for _ in range(11)) for _ in range(3)]
 OUTPUTS = [(inner_product(form, OPENING.uses), DICE.randrange(1, ORDER)) for form in FORMS]
 POINTS = [commit(*output) for output in OUTPUTS]
@@ -83,8 +83,11 @@ def test_a_vector_commitment_refuses_what_it_has_no_room_for(uses: list[int]) ->
 
 def test_days_over_the_same_generators_are_not_proved_together() -> None:
     twice = PointVector([COMMITMENT.points[0]] * 2)
+    commitment = VectorCommitment((PARTS[0], PARTS[0]), twice)
+    assert [part.start for part in commitment.stretches] == [0, 1]
+    opening = VectorOpening(tuple(USES[0] * 2), (BLINDINGS[0],) * 2)
     with pytest.raises(ValueError, match="each month by itself"):
-        VectorCommitment((PARTS[0], PARTS[0]), twice)
+        prove(opening, [(1,) * 2 * PARTS[0].size], [(2 * sum(USES[0]), 3)], commitment)
     with pytest.raises(ValueError, match="2 commitments for 1 days"):
         VectorCommitment(PARTS[:1], twice)
 
@@ -99,7 +102,7 @@ def test_any_number_of_forms_is_proved_at_once(count: int) -> None:
 def test_a_single_slot_needs_no_round() -> None:
     part = VectorPart.of_day(3, 1)
     commitment = VectorCommitment((part,), PointVector([commit_vector(part, [5], 9)]))
-    proof = prove(VectorOpening((5,), 9), [(4,)], [(20, 3)], commitment)
+    proof = prove(VectorOpening((5,), (9,)), [(4,)], [(20, 3)], commitment)
     assert accepts(proof, [commit(20, 3)], [(4,)], commitment)
     assert not accepts(proof, [commit(21, 3)], [(4,)], commitment)
 
@@ -126,9 +129,9 @@ def test_a_proof_for_other_points_forms_or_days_is_refused() -> None:
 def test_uses_that_were_not_committed_to_prove_nothing() -> None:
     uses = (OPENING.uses[0] + 1, *OPENING.uses[1:])
     outputs = [(inner_product(form, uses), s) for form, (_, s) in zip(FORMS, OUTPUTS, strict=True)]
-    proof = prove(VectorOpening(uses, OPENING.blinding), outputs=outputs)
+    proof = prove(VectorOpening(uses, OPENING.blindings), outputs=outputs)
     assert not accepts(proof, [commit(*output) for output in outputs])
-    assert not accepts(prove(VectorOpening(OPENING.uses, OPENING.blinding + 1)))
+    assert not accepts(prove(VectorOpening(OPENING.uses, (OPENING.blinding + 1,))))
 
 
 def test_every_flipped_byte_of_a_proof_is_refused() -> None:

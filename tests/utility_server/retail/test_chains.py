@@ -14,6 +14,7 @@ from hub.readings import Reading
 from protocols.metrology import CertifiedDay, Period
 from tariffs import Register
 from tests.support.two_registers import KEYS, series
+from tests.support.version1 import certify_version_1
 from utility_server.database import chain_table, open_database, writing
 from utility_server.errors import VerificationFailed
 from utility_server.retail.chains import extend_chains
@@ -41,6 +42,20 @@ def chain(register: Register = Register.IMPORT, other_from: int = 99) -> list[Ce
 DRAWN, FED_IN = chain(), chain(Register.EXPORT)
 FORKED = chain(other_from=3)
 """As DRAWN for three days; then the hub was put back and certified something else."""
+
+
+def of_two_versions(days: int) -> tuple[list[CertifiedDay], list[CertifiedDay]]:
+    """A week of a hub that was updated after so many days, and how it answers about it since."""
+    begin, end = WEEK.bounds("Europe/London")
+    readings = [
+        Reading(time, place * 100) for place, time in enumerate(range(begin, end + 1, 1800))
+    ]
+    certifier = Certifier(series(b"SUN", "Europe/London", Register.IMPORT), KEYS)
+    old = Period(WEEK.first, date(2013, 4, days))
+    done = certify_version_1(certifier, old, readings)
+    for day in Period(date(2013, 4, days + 1), WEEK.last).days("Europe/London"):
+        done.append(certifier.certify(day, readings, done[-1]))
+    return [one.day for one in done], [certifier.restate(one).day for one in done]
 
 
 @pytest.fixture
@@ -110,3 +125,16 @@ def test_a_database_of_version_2_gets_its_chains(tmp_path: Path) -> None:
         assert known(engine) == 7
         assert [entry.time for entry in Ledger(engine).entries()] == [1]
         engine.dispose()
+
+
+def test_days_that_are_stated_again_are_the_ones_that_were_verified_before(engine: Engine) -> None:
+    stored, stated = of_two_versions(4)
+    assert [day.version for day in stored] == [1] * 4 + [2] * 3
+    extend(engine, stored[:3])
+    for first, last in ((0, 3), (2, 4), (3, 7), (0, 7)):
+        extend(engine, stated[first:last])
+    assert known(engine) == 7
+    extend(engine, stored)
+    _, other = of_two_versions(2)  # put back to an earlier day, and updated then
+    with pytest.raises(VerificationFailed, match="2013-04-03: the day is not the one"):
+        extend(engine, other)

@@ -9,18 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.version1 import BillAnswerVersion1, decode_any_answer
+from applets.common.evidence import AnswerRefused, check_days
 from applets.common.questions import MessageRefused
 from applets.profiling.version1 import ProfilingAnswerVersion1
 from applets.settlement.version1 import SettlementAnswerVersion1
+from protocols.metrology import CertifiedDay, Period, Series
 from tests.support.command import run_meterlet
 from utility_server.errors import CannotVerify, VerificationFailed
-from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
+from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, Claim
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -78,7 +81,7 @@ def test_a_settlement_verifies_however_it_comes() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored_alone() -> None:
+def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored() -> None:
     _, _, verified = BILL.verify(TWO_SUMS, is_stored=True)
     assert verified.exact is not None
     amounts = [item.amount_exact // 10**6 for item in verified.exact.items]
@@ -92,6 +95,34 @@ def test_sums_alone_that_were_bound_to_no_question_verify_where_they_are_stored_
     for name in ("feed_in_bill", "scores", "sample"):
         done = run_meterlet("bill", "verify", FOLDER / f"{name}.bundle")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("claim", "bundle"),
+    [
+        (BILL, ONE_SUM), (BILL, TWO_SUMS), (SETTLEMENT, SETTLED), (PROFILE, SCORES),
+        (PROFILE, SAMPLE),
+    ],
+)  # fmt: skip
+def test_an_answer_of_version_1_is_none_to_a_new_question(
+    claim: Claim[Any, Any, Any], bundle: Any
+) -> None:
+    assert refused_by(lambda: claim.verify(bundle)) == "message"
+    claim.verify(bundle, is_stored=True)
+
+
+def test_days_of_version_1_answer_no_new_question() -> None:
+    """Whatever form the answer has: a hub of 0.1 with an applet of today."""
+    drawn = BillAnswerVersion1.decode(ONE_SUM.answer).drawn
+    assert drawn is not None
+    days = [CertifiedDay.decode(day) for day in drawn.days]
+    content = days[0].content
+    series = Series(content.meter, content.register, content.grid.zone, content.grid.slot_minutes)
+    period = Period(days[0].day, days[-1].day)
+    key = Ed25519PublicKey.from_public_bytes(ONE_SUM.certifier)
+    with pytest.raises(AnswerRefused, match="version 1, which answers no new question"):
+        check_days(drawn.days, period, series, key)
+    assert len(check_days(drawn.days, period, series, key, is_stored=True).days) == 2
 
 
 def test_answers_come_back_as_they_were() -> None:
