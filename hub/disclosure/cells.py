@@ -12,9 +12,9 @@ several slots, together with it).
 
 *Bundles.* Two cells are of one bundle if their columns of weights, an entry for each form of each
 number, are proportional: then every number depends on one weighted total of both, and on nothing
-else of them. Columns with a peak or a limit among their entries have to be equal. And all slots
-that one and the same number weighs and no other one does are one bundle: all that was told of them
-is that number.
+else of them. Columns with a peak or a limit among their entries have to be equal. And slots that
+one and the same number weighs and no other one does are one bundle, where each of them moves that
+number whatever is used (`covers`): all that was told of them is that number.
 
 *Closed stretches.* The total of a stretch of time can follow only if it is made of whole bundles
 and of slots that are known.
@@ -35,6 +35,8 @@ NO_WEIGHT: Final = -1
 KNOWN: Final = -2
 """The bundle of slots that are known: empty, as everybody can see, or opened."""
 
+COVER: Final = -1
+"""In the place of a form's: it is of the slots that hide each other."""
 Run = tuple[int, int, int]
 """Begin and end of slots of one bundle that follow one another, and the bundle's place."""
 Column = tuple[tuple[int, int, int], ...]
@@ -100,6 +102,12 @@ class Bundle:
     """The start of its first slot."""
     last: int = 0
     """The start of its last slot."""
+    is_covered: bool = False
+    """Whether its slots have prices of their own in the one number that is about it."""
+    low: int = 0
+    """By what its cells weigh in its total, at least."""
+    high: int = 0
+    """The same, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +209,11 @@ class Opening:
         return self.begin <= start < self.end
 
 
-def refine(numbers: Sequence[Sequence[Form]]) -> Refinement:
+def refine(numbers: Sequence[Sequence[Form]], covers: Sequence[Sequence[Form]] = ()) -> Refinement:
     """Return the bundles of the slots that some numbers weigh, given the forms of each number.
+
+    `covers` are, of each number, forms of the slots that move it whatever is used: these hide each
+    other, where nothing else is told of them.
 
     Samples are no sums and are passed over: they are openings. Raises `ValueError` where the forms
     are not of one grid.
@@ -213,6 +224,7 @@ def refine(numbers: Sequence[Sequence[Form]]) -> Refinement:
         for place, form in enumerate(forms)
         if not form.is_sample
     ]
+    labelled += [(number, COVER, form) for number, forms in enumerate(covers) for form in forms]
     if not labelled:
         return Refinement(0, (), {})
     step = labelled[0][2].slot_seconds
@@ -326,23 +338,35 @@ class _Table:
         column: Column = tuple(
             (number, place, weight)
             for (number, place, _), weight in zip(forms, weights, strict=True)
-            if isinstance(weight, int) and weight
+            if isinstance(weight, int) and weight and place != COVER
         )
         if not column:
             return NO_WEIGHT
         numbers = frozenset(number for number, _, _ in column)
-        if len(numbers) == 1:
-            # All that was told of it is that number, whatever else the number is about.
+        covered = {
+            number
+            for (number, place, _), weight in zip(forms, weights, strict=True)
+            if place == COVER and weight
+        }
+        times = 1
+        if len(numbers) == 1 and numbers <= covered:
+            # Each of these slots moves that number; nothing else is told of them.
             key: object = (register, numbers)
         else:
             is_sums = all(form.is_sum for (n, _, form), w in zip(forms, weights, strict=True) if w)
+            if is_sums:
+                times = gcd(*(weight for _, _, weight in column))
             key = (register, _direction(column) if is_sums else (column, cell[len(forms) :]))
         place = self._keys.setdefault(key, len(self.bundles))
         if place == len(self.bundles):
-            self.bundles.append(Bundle(register, numbers, first=first, last=last))
+            is_covered = len(numbers) == 1 and numbers <= covered
+            self.bundles.append(
+                Bundle(register, numbers, first=first, last=last, is_covered=is_covered)
+            )
         bundle = self.bundles[place]
         bundle.slots += slots
         bundle.first, bundle.last = min(bundle.first, first), max(bundle.last, last)
+        bundle.low, bundle.high = min(bundle.low or times, times), max(bundle.high, times)
         name = (place, column, cell[len(forms) :])
         _, before = self._cells.get(name, (place, 0))
         self._cells[name] = (place, before + slots)
@@ -380,7 +404,7 @@ def relative(form: Form, opened: Sequence[Opening]) -> Form:
                 weights[first:last] = [
                     weight - known if form.is_sum else 0 for weight in weights[first:last]
                 ]
-                known_places.add(first)
+                known_places.update(range(first, last))
     if weights is None:
         return form
     places = sorted(place for place in known_places if not weights[place])

@@ -453,9 +453,8 @@ class Disclosure:
         samples = [number for number in fresh if number.kind == Reading.kind]
         opened = self._openings(told)
         if samples:
-            forms = [form for number in samples for form in number.forms]
-            forms += [form for one in told for form in one.number.forms if form.is_sample]
-            check_spacing(forms, terms[Reading.kind].least_minutes)
+            sampled = [*samples, *(one.number for one in told)]
+            check_spacing((form, n.least_minutes) for n in sampled for form in n.forms)
         fresh_openings = [
             _Opened(_opening_of(form), request.recipient, number.least_minutes)
             for number in samples
@@ -651,7 +650,7 @@ class _Together:
         """Return what was made of the numbers before: that of release 0.1 is as it is."""
         if self._asked is None or all(number.spread for number in numbers):
             return None
-        return refine([one.forms for one in numbers if not self._is_asked(one)])
+        return _refined([one for one in numbers if not self._is_asked(one)])
 
     def _seen(self, left_out: Collection[int]) -> list[tuple[list[Number], list[str], Refinement]]:
         """Return all numbers but some as they look to each set of who was opened slots."""
@@ -663,13 +662,27 @@ class _Together:
             for known in self._openings:
                 numbers = [self._numbers[place] for place in kept]
                 if known:
-                    numbers = [
-                        replace(one, forms=tuple(relative(form, known) for form in one.forms))
-                        for one in numbers
-                    ]
-                refinement = refine([one.forms for one in numbers])
+                    numbers = [_relative_number(one, known) for one in numbers]
+                refinement = _refined(numbers)
                 found.append((numbers, sources, refinement))
         return self._refined[key]
+
+
+def _refined(numbers: Sequence[Number]) -> Refinement:
+    covers = [one.covers if one.spread else () for one in numbers]
+    return refine([one.forms for one in numbers], covers)
+
+
+def _relative_number(number: Number, known: Sequence[Opening]) -> Number:
+    """Return a number as it looks to somebody who was opened some slots."""
+    forms = tuple(relative(form, known) for form in number.forms)
+    if forms == number.forms:
+        return number
+    step = forms[0].slot_seconds
+    if all(one.seconds == step for one in known):
+        return replace(number, forms=forms)
+    # Of a sum that is known its slots' prices differ by less: how far, the number does not say.
+    return replace(number, forms=forms, covers=(), spread=0)
 
 
 def _meets(one: Number, other: Number) -> bool:

@@ -55,7 +55,8 @@ def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> K
         if start is not None
     ]
     every = [*opened, *openings]
-    refinement = refine([[relative(form, every) for form in one.forms] for one in different])
+    forms = [[relative(form, every) for form in one.forms] for one in different]
+    refinement = refine(forms, [one.covers if one.spread else () for one in different])
     seconds = refinement.slot_seconds
     sizes = [bundle.slots for bundle in refinement.bundles]
     finest = [

@@ -90,6 +90,9 @@ def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
                 "least_minutes": number.least_minutes,
                 "least_days": number.least_days,
                 "spread": number.spread,
+                **(
+                    {"covers": [_form_facts(one) for one in number.covers]} if number.covers else {}
+                ),
             }
             for number in numbers
         ],
@@ -142,6 +145,9 @@ def release_of(entry: LogEntry) -> Release:
                 least_minutes=part["least_minutes"],
                 least_days=part["least_days"],
                 spread=part["spread"],
+                covers=tuple(
+                    _form_of(one, about, facts["slots"]) for one in part.get("covers", ())
+                ),
             )
             for part in facts["numbers"]
         )

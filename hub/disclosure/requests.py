@@ -53,6 +53,10 @@ class Number:
     bits: int
     prices: Prices | None = None
     """In units of the number a watt-hour; None where it has no sum, block or limit."""
+    covers: tuple[Form, ...] = ()
+    """By register, slots that each move the number whatever is used: these hide each other."""
+    cover_least: Fraction = Fraction(0)
+    """The least that a watt-hour of these counts for."""
     jump: Fraction = Fraction(0)
     """By how many units it may change where a quotient inside it takes a step."""
     identity: bytes = b""
@@ -110,6 +114,7 @@ def number_of(
     packed = encode_amounts([amount])
     identity = sha256(_IDENTITY)
     identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
+    identity.update(f" {[sorted(empty[name]) for name in sorted(empty)]}".encode())
     jump = amount.jump() if isinstance(amount, Total) else Fraction(0)
     if isinstance(amount, Total):
         forms = [
@@ -118,16 +123,19 @@ def number_of(
         bounds = [grid.bounds(one.amount) for one in amount.metered]
         low, high = amount.range_of(bounds)
         parts = [(names[one.register], one.amount) for one in amount.metered]
-        prices = _prices_of(parts, amount.scenarios(), grid)
+        reckoned = _prices_of(parts, amount.scenarios(), grid)
         kind = "+".join(sorted(amount.kinds))
     else:
         forms = grid.forms(amount, names[0])
         low, high = grid.bounds(amount)
-        prices = _prices_of([(names[0], amount)], [(Fraction(1),)], grid)
+        reckoned = _prices_of([(names[0], amount)], [(Fraction(1),)], grid)
         kind = amount.kind
     told = [form for form in forms if any(form.weights)] or [grid.form(SlotForm(()), names[0])]
     bits = max(1, (high - low).bit_length())
-    return Number(kind, tuple(told), bits, prices, jump, identity.digest())
+    return Number(
+        kind, tuple(told), bits, reckoned.prices, reckoned.covers, reckoned.cover_least, jump,
+        identity.digest(),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,38 +228,58 @@ def _members(windows: Iterable[SlotForm]) -> dict[int, int]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Reckoned:
+    """What a watt-hour counts for."""
+
+    prices: Prices | None
+    covers: tuple[Form, ...]
+    cover_least: Fraction
+
+
 def _prices_of(
     parts: Sequence[tuple[str, Amount]], scenarios: Sequence[Sequence[Fraction]], grid: _Grid
-) -> Prices | None:
-    """Return the bounds of what a watt-hour counts for, given each part's register.
+) -> _Reckoned:
+    """Return what a watt-hour counts for, given each part's register.
 
     Each scenario has a slope for each part. Prices of one slot add up; where a part has several
-    prices, each is a case.
+    prices, each is a case. A slot moves the number whatever is used if no case makes nothing of it.
     """
     common = lcm(*(slope.denominator for slopes in scenarios for slope in slopes))
     found: set[int] = set()
-    for register in {register for register, _ in parts}:
+    sure: set[int] = set()
+    covers: list[Form] = []
+    for register in sorted({register for register, _ in parts}):
         priced = [
             (place, grid.form(weights, register).weights, prices)
             for place, (where, amount) in enumerate(parts)
             if where == register
             for weights, prices in _priced(amount)
         ]
-        columns = set(zip(*(row for _, row, _ in priced), strict=True))
+        columns = list(zip(*(row for _, row, _ in priced), strict=True))
+        known: dict[tuple[int, ...], set[int]] = {column: set() for column in columns}
         for slopes in scenarios:
             cases = [
                 sorted({price * int(slopes[place] * common) for price in prices})
                 for place, _, prices in priced
             ]
-            for column in columns:
-                found |= _sums_of([
+            for column, cents in known.items():
+                cents |= _sums_of([
                     [weight * price for price in each]
                     for weight, each in zip(column, cases, strict=True) if weight
                 ])  # fmt: skip
+        found |= set[int]().union(*known.values())
+        moving = {column for column, cents in known.items() if cents and 0 not in cents}
+        sure |= set[int]().union(*(known[column] for column in moving))
+        if moving:
+            weights = tuple(int(column in moving) for column in columns)
+            covers.append(Form(grid.begin, grid.slot_seconds, weights, register=register))
     sizes = {abs(price) for price in found if price}
     if not sizes:
-        return None
-    return Fraction(min(sizes), common), Fraction(max(sizes), common)
+        return _Reckoned(None, (), Fraction(0))
+    prices = Fraction(min(sizes), common), Fraction(max(sizes), common)
+    least = min(map(abs, sure), default=0)
+    return _Reckoned(prices, tuple(covers), Fraction(least, common))
 
 
 def _priced(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
@@ -273,7 +301,8 @@ def _sums_of(cases: Sequence[Sequence[int]]) -> set[int]:
     for each in cases:
         sums = {one + other for one in sums for other in each}
         if len(sums) > MOST_CASES:
-            sums = {min(sums), max(sums), min(filter(None, map(abs, sums)), default=0)}
+            nearest = min(filter(None, map(abs, sums)), default=0)
+            sums = {min(sums), max(sums), nearest, 0}
     return sums
 
 

@@ -22,9 +22,9 @@ _MINUTE: Final = 60
 _DAY: Final = 86_400
 _CLOCK_CHANGE: Final = 2 * 3_600
 _LARGEST_WEIGHT: Final = (1 << 63) - 1
-HIGHEST_PRICE: Final = 4
+HIGHEST_PRICE: Final = 1
 """Units of a number that a watt-hour counts for at most: P in docs/guard.md."""
-WIDEST_RATIO: Final = 50
+WIDEST_RATIO: Final = 10
 """By how much the prices within a number differ at most, zero apart: R in docs/guard.md."""
 MOST_OPENERS: Final = 4
 """How many recipients may hold single readings of the time that a number is about."""
@@ -54,15 +54,17 @@ def spread_of(number: Number) -> int:
     """Return by how much a number's prices differ, rounded up; 0 where it is not told in coins.
 
     A number is told in coins if it is one value, its prices keep within P and R, and no quotient
-    inside it takes a step of more than P units: such a step would be a price without bound.
+    inside it takes a step of more than P units: such a step would be a price without bound. The
+    most is that of all slots, the least that of those that move the number whatever is used.
     """
     if Best.kind in number.kinds or number.jump > HIGHEST_PRICE:
         return 0
     if number.prices is None:
         return 1
     least, most = number.prices
-    is_within = most <= HIGHEST_PRICE and most <= WIDEST_RATIO * least
-    return ceil(most / least) if is_within else 0
+    if most > HIGHEST_PRICE or most > WIDEST_RATIO * least:
+        return 0
+    return ceil(most / number.cover_least) if number.cover_least else 1
 
 
 def check_prices(number: Number) -> None:
@@ -130,16 +132,24 @@ def depth(period: tuple[int, int], told: Iterable[tuple[int, int, int]]) -> int:
     return most
 
 
-def check_spacing(samples: Sequence[Form], least_minutes: int) -> None:
-    """Refuse samples of a register that start within so many minutes of each other."""
-    starts = sorted({(one.register, one.sampled) for one in samples if one.sampled is not None})
-    gaps = (after - before for (a, before), (b, after) in pairwise(starts) if a == b)
-    nearest = min(gaps, default=None)
-    if nearest is not None and nearest < least_minutes * _MINUTE:
+def check_spacing(samples: Iterable[tuple[Form, int]]) -> None:
+    """Refuse samples of a register that are nearer than the minutes either was opened under."""
+    starts: dict[tuple[str, int], int] = {}
+    for form, minutes in samples:
+        if form.sampled is not None:
+            at = form.register, form.sampled
+            starts[at] = max(starts.get(at, 0), minutes)
+    near = [
+        (other[1] - one[1], max(least, more))
+        for (one, least), (other, more) in pairwise(sorted(starts.items()))
+        if one[0] == other[0] and other[1] - one[1] < max(least, more) * _MINUTE
+    ]
+    if near:
+        apart, needed = min(near)
         raise ReleaseRefused(
             "fineness",
-            f"two samples would be {nearest // _MINUTE} min apart,"
-            f" the consent says no nearer than {least_minutes} min",
+            f"two samples would be {apart // _MINUTE} min apart,"
+            f" the consent says no nearer than {needed} min",
         )
 
 
@@ -210,8 +220,9 @@ def _hidden_among(bundle: Bundle, numbers: Sequence[Number], least: int) -> int:
     if bundle.shortest_cell >= least:
         return bundle.slots
     spreads = [numbers[place].spread for place in bundle.numbers]
+    ratio = max(spreads) if bundle.is_covered else -(-bundle.high // bundle.low)
     rest = bundle.slots - bundle.shortest_cell
-    is_hidden = all(spreads) and rest >= least * max(spreads)
+    is_hidden = all(spreads) and ratio <= WIDEST_RATIO and rest >= least * ratio
     return bundle.slots if is_hidden else bundle.shortest_cell
 
 

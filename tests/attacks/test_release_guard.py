@@ -165,8 +165,7 @@ def test_a_month_is_not_told_in_eight_hours_by_one_answer(guard: Disclosure) -> 
     with pytest.raises(ReleaseRefused, match="size: 48 bits"):
         guard.permit(ask(BILL, *exact))
     coins = [
-        in_coins(form({s: 50 if s in window else 1 for s in range(SLOTS)}), 13)
-        for window in windows
+        in_coins(form({s: 9 if s in window else 1 for s in range(SLOTS)}), 9) for window in windows
     ]
     with pytest.raises(ReleaseRefused, match="count: 0 numbers .* 91 more are asked for"):
         guard.permit(ask(replace(BILL, bits=24), *coins))
@@ -195,13 +194,13 @@ def test_samples_are_not_taken_out_of_a_sum_that_is_told_to_another(
     # In coins the same cells are refused for what they leave once the samples are taken out ...
     two = [
         in_coins(form({s: high if s in members else 1 for s in range(SLOTS)}), unit)
-        for high, unit in ((40, 10), (30, 10))
+        for high, unit in ((9, 10), (8, 10))
     ]
     with pytest.raises(ReleaseRefused, match="fineness: the use of 15 min"):
         guard.permit(ask(BILL, *two))
     guard.grant(replace(BILL, recipient="elsewhere"))
     # ... and would be told where nobody was handed samples.
-    clean = {s: 40 if s % 93 == 4 else 1 for s in range(SLOTS)}
+    clean = {s: 9 if s % 93 == 4 else 1 for s in range(SLOTS)}
     guard.permit(ask(BILL, in_coins(form(clean), 10)))
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -36,6 +37,16 @@ def town(built: Town, tmp_path: Path) -> Town:
     return Town(tmp_path / "town")
 
 
+def dearer(folder: Path, euros: int) -> Path:
+    """Return the tariff with a standing charge that is so many euros higher a day."""
+    text = TARIFF.read_text()
+    changed = re.sub(r'per_day = "0\.', f'per_day = "{euros}.', text)
+    assert changed != text
+    path = folder / f"dearer-{euros}.toml"
+    path.write_text(changed)
+    return path
+
+
 def test_a_month_is_billed_as_often_as_was_agreed_and_no_more(town: Town, tmp_path: Path) -> None:
     bundle = tmp_path / "march.bundle"
     with town.serving() as address:
@@ -43,11 +54,13 @@ def test_a_month_is_billed_as_often_as_was_agreed_and_no_more(town: Town, tmp_pa
         assert (bill["verified"], bill["slots"], bill["missing_slots"]) == (True, 2972, [])
         code, line = refused(*town.request(address, TARIFF, "--bundle", bundle))
         assert (code, line) == (1, f"meterlet: {bundle}: exists already")  # and was not asked for
+        # The same number again tells nothing new; six different ones about a month may be told.
         for before in range(1, 6):
-            said = done(*town.request(address))
+            said = done(*town.request(address, dearer(tmp_path, before)))
             assert f"invoice {before + 1}, which replaces invoice {before}" in said
-        code, line = refused(*town.request(address))
+        code, line = refused(*town.request(address, dearer(tmp_path, 6)))
         assert (code, line) == (5, "meterlet: the hub refused: 6983 (asked too often)")
+        assert "invoice 7, which replaces invoice 6" in done(*town.request(address))
         host, _, port = address.rpartition(":")
         code, line = refused("hub", "serve", "--hub", town.hub, "--host", host, "--port", port)
         assert (code, line) == (1, f"meterlet: {address}: Address already in use")
@@ -56,10 +69,10 @@ def test_a_month_is_billed_as_often_as_was_agreed_and_no_more(town: Town, tmp_pa
         assert (code, "6A83 (days of the period are not certified yet)" in line) == (4, True)
     assert "matches" in done("bill", "verify", bundle, "--supplier", town.utility / "public.pem")
     ledger = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
-    assert [entry["kind"] for entry in ledger["entries"]] == ["bill"] * 6
+    assert [entry["kind"] for entry in ledger["entries"]] == ["bill"] * 7
     shown = json.loads(done("inspect", "bill", "--hub", town.hub, "--json"))
     assert (shown["verdict"], shown["invoiced"]) == ("matches", bill["total"])
-    assert (shown["invoice"], shown["replaces"]) == (6, 5)
+    assert (shown["invoice"], shown["replaces"]) == (7, 6)
 
 
 def test_a_revoked_consent_and_a_hub_that_is_off_are_told_apart(town: Town) -> None:

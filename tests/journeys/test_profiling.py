@@ -33,12 +33,12 @@ def test_a_household_is_compared_with_the_standard_profiles(tmp_path: Path) -> N
         assert (alone["best"], alone["scores"], alone["readings"]) == ("h0", {}, 0)
         scored = json.loads(done(*ask, "scores"))
         assert max(scored["scores"], key=scored["scores"].__getitem__) == scored["best"] == "h0"
-        sampled = json.loads(done(*ask, "sample", "--one-in", 13))
-        assert (sampled["readings"], sampled["slots"]) == (229, 2972)
-        code, line = refused(*ask, "sample", "--one-in", 12)
-        assert (code, "6983" in line or "6985" in line) == (5, True)
+        # A class of a score, less a slot of it that is known, is too fine.
+        for step in (12, 13):
+            code, line = refused(*ask, "sample", "--one-in", step)
+            assert (code, "6985" in line) == (5, True)
     released = json.loads(done("inspect", "releases", "--hub", town.hub, "--json"))
-    assert released["known"]["grid"]["numbers"] == 1 + 11 + 229
-    assert released["known"]["grid"]["samples"] == 229
+    assert released["known"]["grid"]["numbers"] == 1 + 11
+    assert released["known"]["grid"]["samples"] == 0
     ledger = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
-    assert [entry["method"] for entry in ledger["entries"]] == ["match", "scores", "sample"]
+    assert [entry["method"] for entry in ledger["entries"]] == ["match", "scores"]

@@ -99,7 +99,7 @@ def _check(device: Device, release: Release, terms: ConsentTerms) -> None:
     demands = [one.published for one in allowed.values()]
     check_published(device.disclosure.log, release.applet, release.subject, demands)
     samples = [form for number in numbers for form in number.forms if form.is_sample]
-    check_spacing(samples, terms.least_minutes)
+    check_spacing((form, terms.least_minutes) for form in samples)
     check_alone(request, allowed)
 
 

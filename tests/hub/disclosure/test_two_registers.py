@@ -85,10 +85,10 @@ def test_windows_of_two_registers_have_no_slot_in_common() -> None:
 def test_samples_are_spaced_in_each_register() -> None:
     one = Form(0, 900, (1, 0), is_sample=True)
     next_to_it = Form(0, 900, (0, 1), is_sample=True)
-    check_spacing([one, fed_in(next_to_it)], 60)
+    check_spacing([(one, 60), (fed_in(next_to_it), 60)])
     for near in ([one, next_to_it], [fed_in(one), fed_in(next_to_it)]):
         with pytest.raises(ReleaseRefused, match="fineness"):
-            check_spacing(near, 60)
+            check_spacing((form, 60) for form in near)
 
 
 @pytest.fixture
