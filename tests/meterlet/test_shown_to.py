@@ -16,6 +16,6 @@ def test_who_else_was_shown_the_prices_is_said_of_each_answer() -> None:
     assert shown_to(released) == [
         "Everybody is shown what was worked with at 2025-04-01T00:00:00Z, since"
         " 2025-03-03T09:00:00Z, for 240 meters by its signer's word.",
-        "Nobody else is known to have been shown what was worked with in two answers.",
+        "The prices behind two answers are on no public list that this hub was given.",
     ]
     assert shown_to([]) == []

@@ -29,8 +29,8 @@ def shown_to(released: Sequence[dict[str, Any]]) -> list[str]:
     alone = len(released) - len(lines)
     if alone:
         lines.append(
-            "Nobody else is known to have been shown what was worked with"
-            f" in {_count(alone, 'answer')}."
+            f"The prices behind {_count(alone, 'answer')} are on no public list that this hub was"
+            " given."
         )
     return lines
 
