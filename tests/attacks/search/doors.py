@@ -271,6 +271,9 @@ def _decoded(amount: Amount | NumberAmount) -> Amount | NumberAmount:
     return decoded
 
 
+_BEHIND_ALL_METERED: Final = 1 << 12
+
+
 @dataclass(slots=True)
 class _Description:
     """How the guard is told of a number."""
@@ -307,7 +310,7 @@ class _Description:
         return Total(tuple(self.metered), tuple(self.steps), divisor, rule)
 
     def _count(self, part: Expression) -> None:
-        self._value(part, 0)
+        self._value(part, _BEHIND_ALL_METERED)
         self.steps.clear()
 
     def _value(self, part: Expression, metered: int) -> int:

@@ -702,6 +702,48 @@ def bundles(attacker: Attacker) -> Play:
             _ = yield attacker.ask(terms, period, Number("linear", (part,)))
 
 
+_KINDS: Final[Mapping[type, str]] = {Steps: "blocks", Highest: "demand", Above: "excess"}
+
+
+def obscured(attacker: Attacker) -> Play:
+    """A few slots beside many that seem to hide them, and then count for nothing.
+
+    The many are held down or up by a limit, rounded off, taken away again, free of charge in their
+    block, or below a floor; the limit follows what was answered.
+    """
+    dice, world = attacker.dice, attacker.world
+    terms = attacker.terms(answers=8, kind="linear")
+    for kind in ("linear", "blocks", "excess", "demand"):
+        yield Grant(replace(terms, kind=kind))
+    period = attacker.period(terms)
+    slots = attacker.slots(period)
+    few = attacker.few(slots, terms.minutes)
+    many = frozenset(slots) - few
+    part, rest = Weighed.of(few), Weighed.of(many)
+    low, high = rest.bounds(world.bounds)
+    for _ in range(4):
+        middle = dice.choice((0, low, high, (low + high) // 2, dice.randint(low, high)))
+        others: tuple[Expression, ...] = (
+            Extreme((rest, Weighed({}, middle)), is_largest=dice.random() < 0.5),
+            Extreme((rest.plus(part), Weighed({}, middle)), is_largest=dice.random() < 0.5),
+            Quotient(rest, dice.choice((2, 10, max(2, high // 2), high + 1))),
+            Combined(((1, Combined(((1, rest),), 1)), (-1, rest))),
+            Combined(((1, Extreme((rest, part), is_largest=True)), (-1, rest))),
+            Extreme((rest, part), is_largest=dice.random() < 0.5),
+            Steps(rest, (max(1, middle),), dice.choice(((0, 1), (1, 0), (1, 2)))),
+            Highest(tuple((slot,) for slot in sorted(many)), max(0, middle)),
+            Above(dict(rest.weights), dice.choice((1, 2, world.fuse_wh))),
+        )
+        other = dice.choice(others)
+        whole: Expression = Combined(((1, part), (dice.choice((1, 1, 1, -1)), other)))
+        if dice.random() < 0.3:
+            whole = Extreme((whole, Weighed({}, middle)), is_largest=dice.random() < 0.5)
+        if dice.random() < 0.7:
+            whole = Quotient(whole, dice.choice((2, 2, 100)), dice.choice(list(Rule)))
+        kinds = [_KINDS.get(type(other), "linear"), "linear"]
+        yield attacker.ask(terms, period, Number("+".join(dict.fromkeys(kinds)), (whole,)))
+
+
 STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
     one.__name__: one
     for one in (
@@ -724,7 +766,7 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         sampling,
         climbs,
         anything,
-        *((thresholds, bundles) if TELLS_COINS else ()),
+        *((thresholds, bundles, obscured) if TELLS_COINS else ()),
     )
 }
 
