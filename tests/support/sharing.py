@@ -50,7 +50,7 @@ MANIFEST: Final = """
     kind = "linear"
     registers = ["1-0:1.8.0*255"]
     minimum_days = 28
-    at_most = 4
+    at_most = 2
     within_days = 31
 
     [limits]
@@ -67,7 +67,7 @@ PASSING: Final = """
     class Passing(Applet):
         served = 0
         nonce = bytes(16)
-        times = 3
+        times = 1
 
         def select(self) -> bytes:
             return bytes([self.open()]) if self.store.get(b"eager") else b""
