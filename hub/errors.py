@@ -19,6 +19,7 @@ HubError
     TransactionUndone         the disk is full; all that was being written was taken back
   DeviceError                 the hub's folder is not one, or a part of it is not usable
   ForeignDays                 days were signed with another key than the certifier's
+  FactRefused                 what is said of a meter cannot be certified
   InspectionError             there is nothing to inspect, or it cannot be read
     ResidentError             a resident cannot be added or changed as was asked
   InstallationError           a package cannot be built, installed or removed

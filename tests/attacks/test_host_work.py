@@ -43,7 +43,7 @@ SLOTS: Final = 2_972
 ALL: Final = SlotForm(((0, SLOTS, 1),))
 BILL: Final = Sum(ALL)
 TOO_FINE: Final = Sum(SlotForm(((5, 1, 1),)))
-LONG: Final = Excess(ALL, (Above(100, ALL),))
+LONG: Final = Excess(SlotForm(()), (Above(100, ALL),))
 """Some two seconds of proof."""
 
 
@@ -125,7 +125,7 @@ def test_a_refusal_is_not_remembered_beyond_what_it_follows_from(home: AskedHome
     home.install("one", "linear", answers=1)
     [consent] = home.device.disclosure.consents()
     assert home.ask("one", [BILL]).sw == 0x9000
-    other = Sum(SlotForm(((0, SLOTS, 2),)))
+    other = Sum(SlotForm(((0, SLOTS, -1),)))
     for _ in range(3):
         assert home.ask("one", [other]).sw == 0x6983
     assert home.ask("one", [BILL]).sw == 0x9000  # the same question counts once

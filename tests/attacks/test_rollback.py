@@ -31,7 +31,7 @@ from hub.meters.emulated import emulated_meter_id
 from hub.restoring import restore
 from hub.vault.database import DatabaseError
 from protocols.aggregation.rules import ReleasedSum
-from protocols.amounts import SlotForm, Sum
+from protocols.amounts import Metered, QuotientRule, SlotForm, Sum, Total
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.log_of_01 import make_file, write_entry
 
@@ -44,8 +44,9 @@ WITHOUT_ONE = tuple(w if slot != 777 else 5 - w for slot, w in enumerate(DAY_AND
 
 
 def ask(weights: tuple[int, ...]) -> ReleaseRequest:
-    amount = Sum(SlotForm.of(dict(enumerate(weights))))
-    number = number_of(amount, MARCH, 900, SLOTS)
+    amount = Metered(0, Sum(SlotForm.of(dict(enumerate(weights)))))
+    in_units = Total((amount,), (), 3, QuotientRule.HALF_UP)
+    number = number_of(in_units, MARCH, 900, SLOTS)
     return ReleaseRequest(b"\xf0bill", b"package", "supplier", "billing", 31, (number,), b"d" * 32)
 
 

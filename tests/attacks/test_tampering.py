@@ -7,9 +7,9 @@ from meterlet.demo.dishonest_hub import KINDS
 from tests.support.command import ROOT, run_meterlet
 
 REFUSED_BY = {
-    "reading": "proof: the proof does not hold: the bill: the ranges of number 1",
+    "reading": "proof: the proof does not hold: the bill: sums of register 1",
     "commitment": "signature: 2025-03-01: the signature does not match",
-    "fee": "proof: the proof does not hold: the bill: the ranges of number 1",
+    "fee": "proof: the proof does not hold: the bill: sums of register 1",
     "tariff": "tariff: the answer was worked out under another tariff",
     "proof": "proof: the proof does not hold: the bill: the ranges of number 1",
     "signature": "signature: 2025-03-31: the signature does not match",
@@ -36,8 +36,8 @@ def test_a_lie_is_refused_by_the_check_that_is_there_for_it(kind: str) -> None:
 TIERS = ROOT / "examples" / "tariffs" / "us-baseline-tou-2025.toml"
 BY_CHARGES = {
     **REFUSED_BY,
-    "reading": "proof: the proof does not hold: the bill: number 1",
-    "fee": "proof: the proof does not hold: the bill: number 1",
+    "reading": "proof: the proof does not hold: the bill: sums of register 1",
+    "fee": "proof: the proof does not hold: the bill: sums of register 1",
 }
 
 

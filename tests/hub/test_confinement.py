@@ -96,7 +96,7 @@ FORGETFUL = """
             if command.ins == 1:
                 begin, end = (int.from_bytes(command.data[i : i + 8], "big") for i in (0, 8))
                 slots = self.platform.calendar.slots("1-0:1.8.0*255", begin, end)
-                amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 3)  # 3 times each use
+                amounts = struct.pack("<6q", 1, 0, 1, 0, len(slots.starts), 1)  # each use
                 opened = self.platform.statements.open_amounts(
                     "1-0:1.8.0*255", begin, end, amounts, bytes(48)
                 )
