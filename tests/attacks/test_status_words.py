@@ -31,10 +31,10 @@ def test_an_error_after_a_statement_is_always_the_same_and_on_record(home: Home)
 
 
 def test_errors_use_up_the_answers_that_the_consent_allows(home: Home) -> None:
-    for times in range(1, 5):
+    for times in (1, -1):
         assert home.send("ask", 5, b"times%d open sw6A81" % times).sw == 0x6400
-    assert home.send("ask", 5, b"times-1 open").sw == 0x6983
-    assert len(home.device.disclosure.releases()) == 4
+    assert home.send("ask", 5, b"times1 day1").sw == 0x6983
+    assert len(home.device.disclosure.releases()) == 2
 
 
 def test_nothing_is_opened_for_a_stranger_who_only_selects(home: Home) -> None:
