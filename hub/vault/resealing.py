@@ -132,62 +132,32 @@ def _rows(connection: sqlite3.Connection, query: str) -> Iterator[list[Any]]:
         start = rows[-1][0]
 
 
-def _reseal_readings(database: Database, change: KeyChange) -> Iterator[int]:
-    connection = database.connection
-    with changeable(connection, "reading_is_never_changed"):
-        for batch in _rows(
-            connection,
-            "SELECT reading.rowid, meter, register, sequence, time, nonce, sealed FROM reading"
-            " JOIN channel ON channel.id = reading.channel WHERE reading.rowid > ?"
-            " ORDER BY reading.rowid LIMIT ?",
-        ):
-            changed = []
-            for at, meter, register, *row in batch:
-                nonce, channel = change.randomness(NONCE_SIZE), Channel(meter, register)
-                sealed = resealed_reading(change.opener, change.sealer, nonce, channel, tuple(row))
-                changed.append((nonce, sealed, at))
-            connection.executemany(
-                "UPDATE reading SET nonce = ?, sealed = ? WHERE rowid = ?", changed
-            )
-            yield len(batch)
+Resealed: TypeAlias = Callable[[AESGCM, AESGCM, bytes, Channel, Any], bytes]
+"""Seals a row anew: both keys, a nonce, the row's channel and its other columns."""
 
 
-def _reseal_days(database: Database, change: KeyChange) -> Iterator[int]:
-    connection = database.connection
-    with changeable(connection, "day_is_never_changed"):
-        for batch in _rows(
-            connection,
-            "SELECT rowid, meter, register, day, nonce, sealed FROM certified_day"
-            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
-        ):
-            changed = []
-            for at, meter, register, *row in batch:
-                nonce, channel = change.randomness(NONCE_SIZE), Channel(meter, register)
-                sealed = resealed_use(change.opener, change.sealer, nonce, channel, tuple(row))
-                changed.append((nonce, sealed, at))
-            connection.executemany(
-                "UPDATE certified_day SET nonce = ?, sealed = ? WHERE rowid = ?", changed
-            )
-            yield len(batch)
+def _by_channel(table: str, rows: str, trigger: str, resealed: Resealed) -> Resealing:
+    """Return the resealing of a table that has `trigger` and the columns `nonce` and `sealed`.
 
+    The query `rows` is one for `_rows`: rowid, meter, register, then what `resealed` is given.
+    """
 
-def _reseal_facts(database: Database, change: KeyChange) -> Iterator[int]:
-    connection = database.connection
-    with changeable(connection, "fact_is_never_changed"):
-        for batch in _rows(
-            connection,
-            "SELECT rowid, meter, register, time, place, nonce, sealed FROM meter_fact"
-            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
-        ):
-            changed = []
-            for at, meter, register, *row in batch:
-                nonce, channel = change.randomness(NONCE_SIZE), Channel(meter, register)
-                sealed = resealed_fact(change.opener, change.sealer, nonce, channel, tuple(row))
-                changed.append((nonce, sealed, at))
-            connection.executemany(
-                "UPDATE meter_fact SET nonce = ?, sealed = ? WHERE rowid = ?", changed
-            )
-            yield len(batch)
+    def run(database: Database, change: KeyChange) -> Iterator[int]:
+        connection, opener, sealer = database.connection, change.opener, change.sealer
+        with changeable(connection, trigger):
+            for batch in _rows(connection, rows):
+                changed = []
+                for at, meter, register, *row in batch:
+                    nonce = change.randomness(NONCE_SIZE)
+                    sealed = resealed(opener, sealer, nonce, Channel(meter, register), tuple(row))
+                    changed.append((nonce, sealed, at))
+                connection.executemany(
+                    f"UPDATE {table} SET nonce = ?, sealed = ? WHERE rowid = ?",  # noqa: S608 - ours
+                    changed,
+                )
+                yield len(batch)
+
+    return Resealing(_counting(table), run)
 
 
 def by_derived_key(reseal: Callable[[Database, bytes], Iterator[int]], *tables: str) -> Resealing:
@@ -204,6 +174,25 @@ def _counting(*tables: str) -> Callable[[sqlite3.Connection], int]:
     return count
 
 
-READINGS: Final = Resealing(_counting("reading"), _reseal_readings)
-DAYS: Final = Resealing(_counting("certified_day"), _reseal_days)
-FACTS: Final = Resealing(_counting("meter_fact"), _reseal_facts)
+READINGS: Final = _by_channel(
+    "reading",
+    "SELECT reading.rowid, meter, register, sequence, time, nonce, sealed FROM reading"
+    " JOIN channel ON channel.id = reading.channel WHERE reading.rowid > ?"
+    " ORDER BY reading.rowid LIMIT ?",
+    "reading_is_never_changed",
+    resealed_reading,
+)
+DAYS: Final = _by_channel(
+    "certified_day",
+    "SELECT rowid, meter, register, day, nonce, sealed FROM certified_day"
+    " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+    "day_is_never_changed",
+    resealed_use,
+)
+FACTS: Final = _by_channel(
+    "meter_fact",
+    "SELECT rowid, meter, register, time, place, nonce, sealed FROM meter_fact"
+    " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+    "fact_is_never_changed",
+    resealed_fact,
+)
