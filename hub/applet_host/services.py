@@ -231,19 +231,9 @@ class HubStatements:
         described = decode_amounts(amounts)
         if any(form.end > asked.slots for amount in described for form in amount.forms):
             raise Refused(Refusal.MALFORMED)
-        series, named = meter.certifier.series, self._named(register)
+        named = self._named(register)
         by_slots = [needs_slots(described)]
-        about = StatementContext(
-            meter=series.meter,
-            register=series.register,
-            begin=begin,
-            end=end,
-            slot_minutes=series.slot_minutes,
-            parameters=parameters,
-            recipient=self.manifest.recipient,
-            purpose=self.manifest.purpose,
-            nonce=nonce,
-        )
+        about = self._about(meter, begin, end, parameters, nonce)
         outline = Form(begin, asked.step, (), register=named)
         case = StatementCase(
             question,
@@ -381,17 +371,7 @@ class HubStatements:
         except ReleaseRefused as refused:
             raise self.stack.refuse(self.disclosure.facts_of(request), refused) from None
         self.stack.record.permitted.append(partial(self.disclosure.record_unattributed, request))
-        about = StatementContext(
-            meter=meter.certifier.series.meter,
-            register=meter.certifier.series.register,
-            begin=begin,
-            end=end,
-            slot_minutes=meter.slot_minutes,
-            parameters=parameters,
-            recipient=self.manifest.recipient,
-            purpose=self.manifest.purpose,
-            nonce=nonce,
-        )
+        about = self._about(meter, begin, end, parameters, nonce)
         days = meter.in_version_2(days)
         secret = meter.certifier.unattributed(days)
         period = CertifiedPeriod(tuple(day.day for day in days))
@@ -403,6 +383,22 @@ class HubStatements:
             raise Refused(Refusal.TOO_MUCH) from None
         values = () if opened is None else (opened,)
         return BoundedEnergy(values, proof, tuple(day.day.encode() for day in days))
+
+    def _about(
+        self, meter: MeteredRegister, begin: int, end: int, parameters: bytes, nonce: bytes
+    ) -> StatementContext:
+        series = meter.certifier.series
+        return StatementContext(
+            meter=series.meter,
+            register=series.register,
+            begin=begin,
+            end=end,
+            slot_minutes=series.slot_minutes,
+            parameters=parameters,
+            recipient=self.manifest.recipient,
+            purpose=self.manifest.purpose,
+            nonce=nonce,
+        )
 
     def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
         period = _period(meters[0], begin, end)
