@@ -31,7 +31,7 @@ from applets.billing.metered import (
     energy_amount,
 )
 from applets.billing.reckoning import NOTHING, Line, Reckoning
-from protocols.amounts import AmountsMalformed, QuotientRule, Total
+from protocols.amounts import AmountsMalformed, Total
 from tariffs import (
     MeteredPart,
     Register,
@@ -86,7 +86,7 @@ def plan_bill(
         total += _Part(tariff, one, registers, reckoning).total()
     divisor = power_of_ten(tariff.exact_decimals - tariff.rounding.decimals)
     try:
-        number = reckoning.total(total, divisor, _rule(tariff.rounding.rule))
+        number = reckoning.total(total, divisor, tariff.rounding.rule)
     except AmountsMalformed as error:
         if not total.factors:
             _require_registers(registers, set())
@@ -103,10 +103,6 @@ def _require_registers(registers: Sequence[Register], used: set[int]) -> None:
         if place not in used:
             what = "used" if register is Register.IMPORT else "fed in"
             raise TariffError(f"nothing of the bill depends on what was {what}")
-
-
-def _rule(rule: RoundingRule) -> QuotientRule:
-    return QuotientRule(str(rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +144,8 @@ class _Part:
 
     def _figure(self, peaks: DemandPeaks, value: Line) -> Line:
         times, parts = peaks.watts
-        rule, scale = _rule(self.one.part.rule), peaks.charge.scales[peaks.figure.band]
-        watts = self.reckoning.quotient(value * times, parts, QuotientRule.DOWN)
+        rule, scale = self.one.part.rule, peaks.charge.scales[peaks.figure.band]
+        watts = self.reckoning.quotient(value * times, parts, RoundingRule.DOWN)
         if peaks.is_floor_apart:
             watts = self.reckoning.most(watts, Line({}, peaks.floor_watts * peaks.count))
         mean = self.reckoning.quotient(watts, peaks.count, rule)
@@ -188,4 +184,4 @@ class _Part:
         if rounding is None:
             return amount
         unit = power_of_ten(self.tariff.exact_decimals - rounding.decimals)
-        return self.reckoning.quotient(amount, unit, _rule(rounding.rule)) * unit
+        return self.reckoning.quotient(amount, unit, rounding.rule) * unit
