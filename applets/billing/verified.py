@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from applets.common.evidence import starts_of
+from protocols.carried import CarriedState
 from protocols.metrology import CertifiedDay, CertifiedPeriod, Series, SlotState
 from tariffs import Bill, Register, Tariff, combine_states
 
@@ -34,6 +35,8 @@ class VerifiedBill:
     """The certified days of each register, in order."""
     exact: Bill | None = None
     """The exact bill, of answers of release 0.1 alone: they opened its amounts."""
+    state: CarriedState | None = None
+    """The carried state that the bill leaves, under a tariff with memory."""
 
 
 def verified_bill(
@@ -43,6 +46,7 @@ def verified_bill(
     total: Decimal,
     bounds: tuple[int, int],
     exact: Bill | None = None,
+    state: CarriedState | None = None,
 ) -> VerifiedBill:
     """Return what was proved of registers' certified days, all of which have the same slots."""
     days = next(iter(certified.values()))
@@ -65,4 +69,5 @@ def verified_bill(
         slots=len(states),
         certified=tuple(day for period in certified.values() for day in period.days),
         exact=exact,
+        state=state,
     )
