@@ -12,8 +12,10 @@ UtilityError
     HubPutBack         the hub's disclosure log does not go on from where it was
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
+    NoContract         the period is not within one contract of the meter
   SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
+  ContractRefused      a contract cannot be opened, closed or dropped so
 """
 
 from decimal import Decimal
@@ -109,6 +111,10 @@ class CannotVerify(UtilityError):
     exit_code = 4
 
 
+class NoContract(CannotVerify):
+    """The period is not within one contract: its days are no customer's, or two customers'."""
+
+
 class SettlementSpoiled(UtilityError):
     """A sum over customers is wrong, or one of them has tried to spoil it."""
 
@@ -117,3 +123,7 @@ class SettlementSpoiled(UtilityError):
 
 class AlreadyBilled(UtilityError):
     """A part of the period, not just all of it, is on an invoice that stands."""
+
+
+class ContractRefused(UtilityError):
+    """A contract overlaps another, or days that are billed would be in none."""

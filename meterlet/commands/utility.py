@@ -2,6 +2,7 @@
 """`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
 
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from applets.profiling.messages import Method, ProfilingRequest
 from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.common import (
+    DAY,
     FOLDER,
     Aid,
     Hex,
@@ -29,6 +31,7 @@ from meterlet.commands.common import (
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_publish import publish, utility_published
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
@@ -56,7 +59,7 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
-for command in (publish, utility_published):
+for command in (publish, utility_published, contract):
     utility.add_command(command)
 
 
@@ -79,17 +82,27 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option(
     "--replace-keys", is_flag=True, help="The file's channel keys replace the applet's known ones."
 )
+@click.option("--from", "first", type=DAY, help="Open a contract from this local day on, too.")
 @json_option
-def enrol(folder: Path, enrolment: Path, replace_keys: bool, as_json: bool) -> None:
-    """Add the customer of an ENROLMENT file, which the hub's installer has written."""
+def enrol(
+    folder: Path, enrolment: Path, replace_keys: bool, first: datetime | None, as_json: bool
+) -> None:
+    """Add the customer of an ENROLMENT file, which the hub's installer has written.
+
+    Without --from the customer may be asked about all days, until a contract is opened.
+    """
     with one_line_errors(), Utility.open(folder) as utility:
         try:
             content = enrolment.read_bytes()
             customer = utility.customers.enrol(content, replace_keys=replace_keys)
         except EnrolmentRefused as refused:
             fail(f"{enrolment}: {refused}")
+        if first is not None:
+            opened = utility.contracts.open(customer.meter, first.date())
     if as_json:
         facts = {"meter": customer.meter.hex(), "applet": customer.applet.hex()}
+        if first is not None:
+            facts["account"] = opened.account.hex()
         print_json("meterlet.utility.enrol/1", facts)
     else:
         click.echo(f"enrolled meter {customer.meter.hex()}; destroy {enrolment} now")

@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # who verifies offline has no channels, no database and none 
     from protocols.aggregation.revocations import RevocationList
     from utility_server.head_end import Address, HeadEnd
     from utility_server.keys import UtilityKeys
+    from utility_server.retail.contracts import Contracts
     from utility_server.retail.customers import Customers
     from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 
@@ -274,6 +275,11 @@ class ClaimingUtility(Protocol):
         ...
 
     @property
+    def contracts(self) -> "Contracts":
+        """From when to when a meter is which customer's."""
+        ...
+
+    @property
     def revocations(self) -> "Sequence[RevocationList]":
         """The metering authorities' lists of certifiers that count no more."""
         ...
@@ -298,11 +304,16 @@ class VerifiedAnswer(Generic[QuestionT, DocumentT, ResultT]):
 def bounds_of(
     utility: ClaimingUtility, claim: Claim[Any, Any, Any], meter: bytes, period: Period
 ) -> tuple[int, int]:
-    """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none."""
+    """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none.
+
+    Raises `NoContract` where the period is not within one contract.
+    """
     try:
-        return period.bounds(utility.customers.find(meter, claim.aid).zone)
+        bounds = period.bounds(utility.customers.find(meter, claim.aid).zone)
     except GridError as error:
         raise CannotVerify(f"the period: {error}") from None
+    utility.contracts.covering(meter, period)
+    return bounds
 
 
 def question_of(

@@ -46,6 +46,7 @@ from utility_server.retail.claims import (
     refusals_entered,
     verify,
 )
+from utility_server.retail.contracts import Contracts
 from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
@@ -127,6 +128,11 @@ class Utility:
     def customers(self) -> Customers:
         """The enrolled meters."""
         return Customers(self.engine, self.keys.storage, self.randomness)
+
+    @property
+    def contracts(self) -> Contracts:
+        """From when to when a meter is which customer's."""
+        return Contracts(self.engine, self.customers, self.ledger, self.randomness)
 
     @property
     def authorities(self) -> tuple[bytes, ...]:
@@ -228,6 +234,7 @@ class Utility:
         with refusals_entered(self, answered.about, answered.bundle):
             about, bundle = answered.about, answered.bundle
             period = Period.filling(about.begin, about.end, bundle.zone)
+            self.contracts.covering(about.meter, period)  # it may have ended since it was asked
             require_limits(self, about.meter, period, bundle.register, bill)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
         entry = enter(self, answered, bill.certified)
