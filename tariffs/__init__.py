@@ -25,11 +25,14 @@ from tariffs.document import MissingRule, Tariff
 from tariffs.envelope import SignedParts, split_signed_tariff
 from tariffs.errors import (
     MalformedTariff,
+    MemoryRefused,
     SignatureRefused,
     TariffError,
     UnbillableReadings,
     UnpricedSlot,
 )
+from tariffs.memory import BillMemory, MemoryKey, bounds_of
+from tariffs.net import NetCharge
 from tariffs.price_index import PriceIndex
 from tariffs.rounding import Rounding, RoundingRule
 from tariffs.usage import Register
@@ -38,11 +41,15 @@ __all__ = [
     "SANDBOX_MODULES",
     "Bill",
     "BillItem",
+    "BillMemory",
     "BlockCharge",
     "DemandCharge",
     "MalformedTariff",
+    "MemoryKey",
+    "MemoryRefused",
     "MeteredPart",
     "MissingRule",
+    "NetCharge",
     "PriceIndex",
     "Register",
     "Rounding",
@@ -55,6 +62,7 @@ __all__ = [
     "UnbillableReadings",
     "UnpricedSlot",
     "billed_registers",
+    "bounds_of",
     "charged_days",
     "combine_states",
     "compute_bill",
@@ -68,6 +76,7 @@ SANDBOX_MODULES: Final = (
     "__init__.py",
     "_document_reader.py",
     "_slots.py",
+    "arithmetic.py",
     "bill.py",
     "billing.py",
     "blocks.py",
@@ -79,10 +88,13 @@ SANDBOX_MODULES: Final = (
     "envelope.py",
     "errors.py",
     "fixed.py",
+    "memory.py",
+    "net.py",
     "periods.py",
     "price_index.py",
     "rounding.py",
     "schedule.py",
+    "settlement.py",
     "steps.py",
     "timetable.py",
     "usage.py",

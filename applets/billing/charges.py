@@ -82,6 +82,8 @@ def plan_bill(
     registers = billed_registers(tariff, begin, end)
     parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
     reckoning, total = Reckoning(), NOTHING
+    if any(one.version.has_memory for one in parts):
+        raise TariffError("a tariff with memory: its bills depend on those before")
     for one in parts:
         total += _Part(tariff, one, registers, reckoning).total()
     divisor = power_of_ten(tariff.exact_decimals - tariff.rounding.decimals)
