@@ -24,8 +24,9 @@ from tariffs.clock import ZoneClock
 from tariffs.document import Tariff
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MemoryRefused, TariffError
-from tariffs.memory import BillMemory, MemoryKey, MemoryLine, Quantity, check_values
+from tariffs.memory import BillMemory, MemoryKey, MemoryLine, check_values
 from tariffs.rounding import format_decimal, power_of_ten
+from tariffs.settlement import require_paid
 from tariffs.steps import Cap, Step, Tax
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 from tariffs.version import Version
@@ -278,13 +279,7 @@ class _Run:
         """Add what the settlement makes of the sum, in 10^-6; refuse `paid` where there is none."""
         version = _parts(self.tariff, self.whole.begin, self.whole.end)[-1].version
         step, rounding = version.settlement, self.tariff.rounding
-        low, high = 0, Quantity.MONEY.bounds[1]
-        if paid and (step is None or not low <= paid <= high):
-            raise MemoryRefused(
-                f"{paid} was paid in advance, which is out of bounds"
-                if step
-                else "the tariff has no credit that could be paid in advance"
-            )
+        require_paid(step, paid)
         if step is None:
             return
         decimals = self.tariff.exact_decimals

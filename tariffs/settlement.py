@@ -143,6 +143,14 @@ class Instalment:
 Settlement: TypeAlias = Credit | Instalment
 
 
+def require_paid(step: Settlement | None, paid: int) -> None:
+    """Refuse what was paid in advance where nothing is, or more than can be carried."""
+    if paid and step is None:
+        raise MemoryRefused("the tariff has no credit that could be paid in advance")
+    if not 0 <= paid <= Quantity.MONEY.bounds[1]:
+        raise MemoryRefused(f"{paid} was paid in advance, which is out of bounds")
+
+
 def settlement_canonical(step: Settlement) -> CborValue:
     """Return a settlement as a document holds it."""
     return {"kind": step.kind, "name": step.name, **step.canonical()}
