@@ -137,8 +137,11 @@ class Hat:
         return "".join([*charges.values(), *chosen])
 
 
-def memory_tariff_drawn(seed: int, first: date = date(2025, 1, 1)) -> Tariff:
-    """Return a tariff that has something with memory, of one price version or two."""
+def memory_tariff_drawn(seed: int, first: date = date(2025, 1, 1), reach: int = 700) -> Tariff:
+    """Return a tariff that has something with memory, of one price version or two.
+
+    Where there is a second one, it is in force within `reach` days.
+    """
     dice = random.Random(seed)
     hat = Hat(dice)
     names = ("peaks", "blocks", "net", "limit", "rebate", "VAT", "standing")
@@ -153,7 +156,7 @@ def memory_tariff_drawn(seed: int, first: date = date(2025, 1, 1)) -> Tariff:
     )
     days = [first, first + timedelta(days=1200)]
     if dice.random() < 0.6:
-        days.insert(1, first + timedelta(days=dice.randrange(20, 700)))
+        days.insert(1, first + timedelta(days=dice.randrange(20, reach)))
     text = "".join(
         f"[[version]]\nvalid_from = {begin}\nvalid_until = {end}\n"
         + hat.version(wanted, last).replace("[[", "[[version.")
