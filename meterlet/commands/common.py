@@ -146,7 +146,7 @@ SAY_WHICH: Final = "--month, --quarter, --year, or --from and --until"
 
 
 def _chosen(options: dict[str, Any]) -> tuple[date | None, date | None]:
-    """Take the options of a period out of `options`; return the days said, or `UsageError`."""
+    """Take the options of a period out of `options`; return the days said."""
     named = {f"--{one.noun}": options.pop(one.noun) for one in CALENDAR}
     first, last = options.pop("from_day"), options.pop("until_day")
     said = [name for name, period in named.items() if period is not None]
@@ -158,14 +158,12 @@ def _chosen(options: dict[str, Any]) -> tuple[date | None, date | None]:
         if period is not None:
             return period.first, period.last
     begin, end = (None if day is None else day.date() for day in (first, last))
-    try:
+    with one_line_errors():  # a year that days cannot have, the last day before the first
         for day in (begin, end):
             if day is not None:
-                Period(day, day)  # a year that days may have
+                Period(day, day)
         if begin is not None and end is not None:
             Period(begin, end)
-    except GridError as error:
-        raise click.UsageError(str(error)) from None
     return begin, end
 
 

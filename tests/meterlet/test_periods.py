@@ -78,8 +78,6 @@ def test_a_period_is_said_in_one_of_four_ways(
         (("--quarter", "2025-Q1", "--from", "2025-03-01"), "--quarter and --from"),
         (("--month", "2025-03", "--until", "2025-03-31"), "--month and --until"),
         (("--until", "2025-03-31"), "--until goes with --from"),
-        (("--from", "2025-03-31", "--until", "2025-03-01"), "first day, 2025-03-31, is after"),
-        (("--from", "1850-01-01"), "only the years 1970 to 2199"),
         (("--month", "2025-13"), "'2025-13' is not a month; write it as 2025-03"),
         (("--month", "2025-Q1"), "is not a month"),
         (("--month", "2025"), "is not a month"),
@@ -93,6 +91,22 @@ def test_a_period_is_said_in_one_of_four_ways(
 def test_anything_else_is_a_usage_error_that_says_why(arguments: tuple[str, ...], why: str) -> None:
     code, output = said(whole, *arguments)
     assert (code, why in output.replace("│ ", "").replace(" │", "")) == (2, True), output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--from", "2025-03-31", "--until", "2025-03-01"), "first day, 2025-03-31, is after"),
+        (("--from", "1850-01-01"), "only the years 1970 to 2199"),
+        (("--until", "2200-01-01", "--from", "2199-12-31"), "only the years 1970 to 2199"),
+    ],
+)
+def test_days_that_make_no_period_are_refused_in_a_line(
+    arguments: tuple[str, ...], why: str
+) -> None:
+    for command in (whole, bounded):
+        code, output = said(command, *arguments)
+        assert (code, why in output) == (1, True), output
 
 
 def test_without_a_period_the_command_has_one_of_its_own_and_bounds_may_stand_alone() -> None:
