@@ -71,7 +71,7 @@ class HubRefused(HeadEndError):
 
     def __init__(self, status_word: int, meaning: str) -> None:
         super().__init__(f"the hub refused: {status_word:04X} ({meaning})")
-        self.status_word = status_word
+        self.status_word, self.meaning = status_word, meaning
         self.exit_code = _EXIT_CODES.get(status_word, UtilityError.exit_code)
 
 

@@ -116,7 +116,10 @@ def plan_bill(
     plan = Plan(registers, number, tariff.rounding.decimals)
     _require_registers(registers, {one.register for one in number.metered})
     if number.comparisons > MOST_COMPARISONS:
-        raise TariffError(f"the bill takes more than {MOST_COMPARISONS} comparisons to prove")
+        raise TariffError(
+            f"the bill takes {number.comparisons} comparisons to prove, {MOST_COMPARISONS} are"
+            " possible: bill a shorter period, or let peaks and limits of power look at fewer times"
+        )
     return plan
 
 

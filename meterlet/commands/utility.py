@@ -22,8 +22,8 @@ from meterlet.commands.common import (
     fail,
     json_option,
     json_or_text,
-    month_option,
     one_line_errors,
+    period_options,
     print_json,
     unpublished_option,
     utility_option,
@@ -212,7 +212,7 @@ def request() -> None:
 
 @request.command("bill")
 @utility_option
-@month_option
+@period_options()
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
@@ -221,7 +221,7 @@ def request() -> None:
 @json_option
 def request_bill(
     folder: Path,
-    month: Period | None,
+    period: Period,
     meter: bytes,
     tariff: Path,
     address: str,
@@ -229,16 +229,14 @@ def request_bill(
     unpublished: bool,
     as_json: bool,
 ) -> None:
-    """Ask for a month's bill, verify it, enter it in the ledger and deliver the invoice."""
-    if month is None:
-        raise click.UsageError("say which --month")
+    """Ask for a period's bill, verify it, enter it in the ledger and deliver the invoice."""
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
-        question = utility.question(meter, month, _signed(utility, tariff))
+        question = utility.question(meter, period, _signed(utility, tariff))
         where, head_end = Address.parse(address), utility.head_end()
-        ask_unattributed(utility, meter, month, head_end, where)
+        ask_unattributed(utility, meter, period, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
@@ -255,7 +253,7 @@ def request_bill(
         print_json("meterlet.utility.bill/1", facts)
         return
     click.echo(
-        f"verified: {facts['total']} {facts['currency']} for {month.first} to {month.last},"
+        f"verified: {facts['total']} {facts['currency']} for {period.first} to {period.last},"
         f" invoice {facts['invoice']}"
         + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
@@ -265,7 +263,7 @@ def request_bill(
 
 @request.command("profile")
 @utility_option
-@month_option
+@period_options()
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--profiles", type=FILE, required=True, help="The set of profiles.")
 @click.option(
@@ -278,7 +276,7 @@ def request_bill(
 @json_option
 def request_profile(
     folder: Path,
-    month: Period | None,
+    period: Period,
     meter: bytes,
     profiles: Path,
     method: str,
@@ -287,16 +285,14 @@ def request_profile(
     unpublished: bool,
     as_json: bool,
 ) -> None:
-    """Ask which profile a customer's month is most like, verify it and enter it in the ledger."""
-    if month is None:
-        raise click.UsageError("say which --month")
+    """Ask which profile a customer's use is most like, verify it and enter it in the ledger."""
     if (method == Method.SAMPLE) != (one_in is not None):
         raise click.UsageError("--one-in says how much is sampled, and nothing else")
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
         where, head_end = Address.parse(address), utility.head_end()
-        found = profile_customer(utility, asked, month, meter, head_end, where)
+        found = profile_customer(utility, asked, period, meter, head_end, where)
     facts = {
         "entry": found.entry.sequence,
         "meter": found.entry.meter.hex(),

@@ -9,6 +9,7 @@ import rich_click as click
 
 from meterlet.commands.common import DAY, Hex, Shown, json_or_text, utility_option
 from protocols.metrology import Period, date_at, find_zone
+from utility_server.retail.claims import LEAST_DAYS
 from utility_server.retail.contracts import Contract, Cycle, Progress
 from utility_server.retail.utility import Utility
 
@@ -83,8 +84,14 @@ def list_contracts(folder: Path) -> Shown:
     "--begins", type=DAY, default=FIRST_OF_ALL, show_default=True,
     help="A day on which a cycle begins, as 2025-04-10 for the 10th.",
 )  # fmt: skip
+@click.option(
+    "--least-days", type=click.IntRange(1, 366), default=LEAST_DAYS, show_default=True,
+    help="Of how many days hubs tell at least: fewer go with the days before or after.",
+)  # fmt: skip
 @json_or_text("meterlet.utility.contract.progress/1")
-def show_contract(folder: Path, meter: bytes, cycle: str, begins: datetime) -> Shown:
+def show_contract(
+    folder: Path, meter: bytes, cycle: str, begins: datetime, least_days: int
+) -> Shown:
     """Show which days of METER are billed and which are not, and what is to be billed next."""
     with Utility.open(folder) as utility:
         today = date_at(utility.now(), find_zone(utility.customers.zone(meter)))
@@ -93,7 +100,7 @@ def show_contract(folder: Path, meter: bytes, cycle: str, begins: datetime) -> S
         ]
     facts, lines = [], list[str]()
     for progress in found:
-        due = progress.due(Cycle(cycle), begins.date())
+        due = progress.due(Cycle(cycle), begins.date(), least_days)
         facts.append(_progress_facts(progress, due))
         lines += _progress_lines(progress, due)
     return {"meter": meter.hex(), "contracts": facts}, lines

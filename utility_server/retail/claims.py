@@ -36,7 +36,7 @@ from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import CertifiedDay, GridError, Period, Series
 from tariffs import PriceIndex, Register, Tariff, TariffError
 from tariffs.signing import verify_document
-from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.errors import CannotVerify, HubRefused, VerificationFailed
 from utility_server.retail.revoked_days import require_standing_days
 from utility_server.retail.verification import (
     BillBundle,
@@ -53,6 +53,10 @@ if TYPE_CHECKING:  # who verifies offline has no channels, no database and none 
     from utility_server.retail.customers import Customers
     from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 
+_NO_CONSENT: Final = 0x6985
+_DAY_SECONDS: Final = 86_400
+LEAST_DAYS: Final = 28
+"""Residents are asked to consent to bills of so many days or more, as the shipped applets do."""
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
 """What a question may carry: with it, it has to fit one command of 65,535 bytes."""
@@ -339,11 +343,25 @@ def ask(
     head_end: "HeadEnd",
     address: "Address",
 ) -> bytes:
-    """Return the hub's answer, unverified; raise `HeadEndError` where there is none."""
+    """Return the hub's answer, unverified; raise `HeadEndError` where there is none.
+
+    A refusal of few days says what to do: hubs tell no more of it than a status word.
+    """
     command = CommandApdu(
         CLA, claim.instruction, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
     )
-    return head_end.ask(address, utility.customers.find(question.about.meter, claim.aid), command)
+    about = question.about
+    try:
+        return head_end.ask(address, utility.customers.find(about.meter, claim.aid), command)
+    except HubRefused as refused:
+        days = round((about.end - about.begin) / _DAY_SECONDS)
+        if refused.status_word == _NO_CONSENT and days < LEAST_DAYS:
+            raise HubRefused(
+                refused.status_word,
+                f"{refused.meaning}; {days} days are asked for, and consents are to {LEAST_DAYS} or"
+                " more as a rule: ask for them together with the days before or after",
+            ) from None
+        raise
 
 
 def verify(

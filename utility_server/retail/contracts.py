@@ -30,6 +30,7 @@ from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ContractRefused, NoContract, StoreError
+from utility_server.retail.claims import LEAST_DAYS
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger
 
@@ -264,17 +265,23 @@ class Progress:
             if first <= yesterday
         )
 
-    def due(self, cycle: Cycle, begins: date) -> Period | None:
+    def due(self, cycle: Cycle, begins: date, least_days: int = LEAST_DAYS) -> Period | None:
         """Return the period to bill next; None where all days are billed, or none is known.
 
-        It ends with the cycle, with the contract or before the next bill, whichever is first.
-        Raises `ContractRefused` for a cycle that begins on a day that not every month has.
+        It ends with the cycle, with the contract or before the next bill, whichever is first. Where
+        it, or what it leaves until then, would have fewer than `least_days` days, it goes on: hubs
+        tell of no fewer. Raises `ContractRefused` for a cycle that begins on a day that not every
+        month has.
         """
         if begins.day > LAST_START:
             raise ContractRefused(f"a cycle begins on the 1st to the {LAST_START}th, not {begins}")
         for first, last in self._open():
             end = cycle.around(first, begins).last
-            return Period(first, end if last is None else min(last, end))
+            while (end - first).days + 1 < least_days:
+                end = cycle.around(end + _ONE_DAY, begins).last
+            if last is not None and (last - end).days < least_days:
+                end = last
+            return Period(first, end)
         return None
 
     def is_over(self, period: Period) -> bool:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.machine.manifest import Manifest
 from meterlet.commands.main import main
 from protocols.metrology import GridError, Period
 from tariffs.source import load_toml
@@ -24,10 +25,18 @@ from utility_server.errors import (
     StoreError,
     UnknownCustomer,
 )
-from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, UNATTRIBUTED, bounds_of
+from utility_server.retail.claims import (
+    BILL,
+    LEAST_DAYS,
+    PROFILE,
+    SETTLEMENT,
+    UNATTRIBUTED,
+    bounds_of,
+)
 from utility_server.retail.contracts import Contract, Cycle, Progress
 from utility_server.retail.utility import Utility
 
+BILLING = Path(__file__).resolve().parents[3] / "applets" / "billing"
 TARIFF = Path(__file__).resolve().parents[3] / "meterlet" / "demo" / "tariff.toml"
 METER = GOOD.meter
 TODAY = date(2025, 7, 15)
@@ -159,13 +168,13 @@ def test_a_period_that_was_billed_in_part_stays_refused(utility: Utility) -> Non
 @pytest.mark.parametrize(
     ("cycle", "begins", "due"),
     [
-        (Cycle.MONTH, "2000-01-01", ("2025-03-07", "2025-03-31")),
+        (Cycle.MONTH, "2000-01-01", ("2025-03-07", "2025-04-30")),
         (Cycle.MONTH, "2000-01-07", ("2025-03-07", "2025-04-06")),
-        (Cycle.MONTH, "2030-05-10", ("2025-03-07", "2025-03-09")),
-        (Cycle.QUARTER, "2000-01-01", ("2025-03-07", "2025-03-31")),
+        (Cycle.MONTH, "2030-05-10", ("2025-03-07", "2025-04-09")),
+        (Cycle.QUARTER, "2000-01-01", ("2025-03-07", "2025-06-30")),
         (Cycle.QUARTER, "2025-02-15", ("2025-03-07", "2025-05-14")),
         (Cycle.YEAR, "2000-01-01", ("2025-03-07", "2025-12-31")),
-        (Cycle.YEAR, "2024-03-08", ("2025-03-07", "2025-03-07")),
+        (Cycle.YEAR, "2024-03-08", ("2025-03-07", "2026-03-07")),
         (Cycle.YEAR, "2024-03-07", ("2025-03-07", "2026-03-06")),
     ],
 )
@@ -173,15 +182,36 @@ def test_the_next_period_ends_with_the_cycle(
     cycle: Cycle, begins: str, due: tuple[str, str]
 ) -> None:
     contract = Contract(bytes(16), METER, date(2025, 3, 7))
-    found = Progress(contract, (), TODAY).due(cycle, date.fromisoformat(begins))
-    assert found == days(*due)
+    progress = Progress(contract, (), TODAY)
+    assert progress.due(cycle, date.fromisoformat(begins)) == days(*due)
+
+
+def test_a_stretch_of_fewer_days_than_hubs_tell_of_goes_with_the_days_beside_it() -> None:
+    contract = Contract(bytes(16), METER, date(2025, 3, 7), date(2025, 7, 20))
+    new_year = date(2025, 1, 1)
+    progress = Progress(contract, (), TODAY)
+    assert progress.due(Cycle.MONTH, new_year) == days("2025-03-07", "2025-04-30")
+    assert progress.due(Cycle.MONTH, new_year, 1) == days("2025-03-07", "2025-03-31")
+    june = replace(progress, billed=(days("2025-03-07", "2025-05-31"),))
+    assert june.due(Cycle.MONTH, new_year) == days("2025-06-01", "2025-07-20")
+    assert june.due(Cycle.MONTH, new_year, 20) == Period.month(2025, 6)
+    before = replace(june, billed=(*june.billed, days("2025-06-21", "2025-07-20")))
+    assert before.due(Cycle.MONTH, new_year) == days("2025-06-01", "2025-06-20")  # all there is
+    assert (
+        min(
+            statement.minimum_days
+            for name in ("manifest.toml", "dynamic.toml")
+            for statement in Manifest.from_toml((BILLING / name).read_text()).statements
+        )
+        == LEAST_DAYS
+    )
 
 
 def test_the_last_bill_is_of_the_days_up_to_the_last_one() -> None:
     contract = Contract(bytes(16), METER, date(2025, 3, 7), date(2025, 7, 20))
     billed = (days("2025-03-07", "2025-03-31"), Period.quarter(2025, 2))
     progress = Progress(contract, billed, TODAY)
-    due = progress.due(Cycle.QUARTER, date(2025, 1, 1))
+    due = progress.due(Cycle.QUARTER, date(2025, 1, 1), 20)
     assert due == days("2025-07-01", "2025-07-20")
     assert not progress.is_over(due)
     done = Progress(contract, (*billed, due), date(2025, 7, 21))
@@ -197,19 +227,21 @@ def test_the_last_bill_is_of_the_days_up_to_the_last_one() -> None:
     st.dates(date(1990, 1, 1), date(2100, 1, 1)).map(lambda day: day.replace(day=1 + day.day % 28)),
     st.sampled_from(list(Cycle)),
     st.integers(1, 2000),
+    st.integers(1, 40),
 )
 def test_one_period_after_another_bills_every_day_once(
-    first: date, begins: date, cycle: Cycle, length: int
+    first: date, begins: date, cycle: Cycle, length: int, least: int
 ) -> None:
     last = first + timedelta(days=length)
     contract, billed = Contract(bytes(16), METER, first, last), list[Period]()
-    while due := Progress(contract, billed, last).due(cycle, begins):
+    while due := Progress(contract, billed, last).due(cycle, begins, least):
         assert len(billed) < 80
         if billed:
             assert (due.first.day, (due.first.month - begins.month) % cycle.months) == (
                 begins.day, 0,
             )  # fmt: skip
         billed.append(due)
+        assert due.day_count >= least or due == Period(first, last)
     all_days = [day for period in billed for day in period.days("UTC")]
     assert all_days == list(Period(first, last).days("UTC"))
 
@@ -282,11 +314,11 @@ def test_moving_in_and_out_by_command(tmp_path: Path) -> None:
         "utility", "contract", "show", *at, METER.hex(), "--cycle", "quarter", "--json"
     )
     first, later = json.loads(said)["contracts"]
-    assert first["next"] == {"from": "2025-03-10", "until": "2025-03-31", "is_over": True}
+    assert first["next"] == {"from": "2025-03-10", "until": "2025-04-09", "is_over": True}
     assert first["unbilled"] == [{"from": "2025-03-10", "until": "2025-04-09"}]
     assert later["next"]["until"] == "2025-06-30"
     code, said = meterlet("utility", "contract", "show", *at, METER.hex())
-    assert "next        2025-03-10 to 2025-03-31, which is due" in said
+    assert "next        2025-03-10 to 2025-04-09, which is due" in said
     drop = ("utility", "contract", "drop", *at, METER.hex(), second["account"])
     assert meterlet(*drop)[1] == f"meter {METER.hex()}: forgot the contract from 2025-05-01 on\n"
     assert meterlet(*drop)[0] == 1
