@@ -71,7 +71,7 @@ def test_a_ratchet_bills_four_fifths_of_the_highest_month_before() -> None:
         own, before = quarter_hour_peak(use), peaks[-11:]
         least = nano_rounded(Fraction(max(before, default=0) * 4, 5), "half-up", WATT)
         ratchets += least > own
-        demand = nano_rounded(f("11.37") * max(own, least) / 1000, "half-up")
+        demand = nano_rounded(f("11.37") * max(Fraction(own), least) / 1000, "half-up")
         peaks.append(own)
         expected.append(cents(kwh(use.drawn) * f("0.0612") + demand + f("42.50")))
     assert 0 < ratchets < len(uses)
