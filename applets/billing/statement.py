@@ -116,7 +116,8 @@ def check_bill(
     if answer.total != total or str(answer.total) != str(total):
         reason = f"the answer says {answer.total}, the proof {total}"
         raise AnswerRefused("total", reason, answer.total - total)
-    return verified_bill(tariff, registers, certified, total, bounds, state=after)
+    bill = verified_bill(tariff, registers, certified, total, bounds)
+    return replace(bill, state=after, paid=question.paid)
 
 
 def _state_before(question: BillQuestion, tariff: Tariff) -> CarriedState | None:

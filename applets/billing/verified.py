@@ -37,6 +37,8 @@ class VerifiedBill:
     """The exact bill, of answers of release 0.1 alone: they opened its amounts."""
     state: CarriedState | None = None
     """The carried state that the bill leaves, under a tariff with memory."""
+    paid: int = 0
+    """What was paid in advance of it, in 10^-6 of the currency."""
 
 
 def verified_bill(
@@ -46,7 +48,6 @@ def verified_bill(
     total: Decimal,
     bounds: tuple[int, int],
     exact: Bill | None = None,
-    state: CarriedState | None = None,
 ) -> VerifiedBill:
     """Return what was proved of registers' certified days, all of which have the same slots."""
     days = next(iter(certified.values()))
@@ -69,5 +70,4 @@ def verified_bill(
         slots=len(states),
         certified=tuple(day for period in certified.values() for day in period.days),
         exact=exact,
-        state=state,
     )

@@ -12,18 +12,24 @@ bills after it have to be asked for again, in order. Of a state the utility know
 Errors: VerificationFailed, under the name `memory`; BillOutOfOrder before anything is asked
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from protocols.carried import CarriedState, StateMalformed
+from tariffs.clock import date_of
+from tariffs.errors import MemoryRefused
+from tariffs.memory import MemoryKey
 from utility_server.database import carried_state_table as table
 from utility_server.database import reading
 from utility_server.errors import BillOutOfOrder, StoreError, VerificationFailed
+
+if TYPE_CHECKING:
+    from utility_server.retail.ledger import LedgerEntry
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -179,11 +185,61 @@ def _refused(reason: str) -> VerificationFailed:
     return VerificationFailed("memory", reason)
 
 
+@dataclass(frozen=True, slots=True)
+class EnteredChains:
+    """The chains as the ledger's entries tell them, to hold them to what they rest on."""
+
+    _bills: dict[tuple[bytes, bytes], list[bytes]] = field(default_factory=dict)
+    """By meter and account: the digests of the states that its bills have left, in order."""
+
+    def add(self, entry: "LedgerEntry") -> None:
+        """Go on by an entry; raise `VerificationFailed` where its bill does not follow the last."""
+        match entry.content:
+            case {
+                "account": bytes(account), "bill": int(number), "state_before": bytes(before),
+                "state": bytes(after), "begin": int(begin),
+            }:  # fmt: skip
+                states = self._bills.setdefault((entry.meter, account), [])
+            case _:
+                return
+        place = f"entry {entry.sequence}, bill {number} of the account"
+        if not 1 <= number <= len(states) + 1:
+            raise _refused(f"{place}: a bill before it is left out")
+        known = CarriedState.opening(entry.meter, account, begin).digest
+        if (states[number - 2] if number > 1 else known) != before:
+            raise _refused(
+                f"{place}: it does not go on from the state that the one before has left"
+            )
+        states[number - 1 :] = [after]
+
+    def require(self, states: CarriedStates) -> None:
+        """Raise `VerificationFailed` where the kept chains are not those of the entries."""
+        for (meter, account), digests in self._bills.items():
+            kept = [bill.state.digest for bill in states.of(meter, account).bills]
+            if kept != digests:
+                raise _refused(f"meter {meter.hex()}: the kept states are not those of the ledger")
+
+
 def facts_of(state: CarriedState) -> dict[str, Any]:
-    """Return what a state says of itself, for people and for JSON."""
+    """Return what a bill has left, as the JSON outputs show it: the values have names alone."""
     return {
         "account": state.account.hex(),
         "bill": state.number,
         "state": state.digest.hex(),
         "carried": [value.name for value in state.values],
     }
+
+
+def words_of(state: CarriedState) -> list[str]:
+    """Return the same in lines."""
+    lines = [f"bill {state.number} of account {state.account.hex()}, state {state.digest.hex()}"]
+    return lines + [f"  {_named(value.name)}: committed, not told" for value in state.values]
+
+
+def _named(name: str) -> str:
+    try:
+        key = MemoryKey.parse(name)
+    except MemoryRefused:
+        return name  # which no bill goes on from
+    band = f", band {key.part + 1}" if key.part else ""
+    return f"{key.component}{band}" + (f" from {date_of(key.day)} on" if key.day else "")
