@@ -27,6 +27,7 @@ from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.secure_channel.host import CardClient
 from tariffs import Bill, Tariff, compute_bill
+from tariffs.memory import BillMemory
 from tests.support.command import ROOT
 from utility_server.retail.claims import BILL, question_of, verify
 from utility_server.retail.utility import BilledPeriod, Utility
@@ -61,10 +62,10 @@ class YearHome:
     def meter(self) -> bytes:
         return self.enrolment.meter
 
-    def bill(self, tariff: Tariff, period: Period) -> BilledPeriod:
+    def bill(self, tariff: Tariff, period: Period, paid: int = 0) -> BilledPeriod:
         """Ask for a bill and enter it; raise `NotTold` where the hub refuses."""
-        question = self.utility.question(self.meter, period, self.utility.sign(tariff))
-        answer = self._ask(question)
+        question = self.utility.question(self.meter, period, self.utility.sign(tariff), paid)
+        answer = self.ask(question)
         begun = time.perf_counter()
         billed = self.utility.verify(question, answer)
         self.seconds = time.perf_counter() - begun
@@ -74,9 +75,10 @@ class YearHome:
         """Return what the hub says, verified; whatever is billed already, and not entered."""
         bounds, document = period.bounds(ZONE), self.utility.sign(tariff)
         question = question_of(self.utility, BILL, self.meter, bounds, document)
-        return verify(self.utility, BILL, question, self._ask(question)).result.total
+        return verify(self.utility, BILL, question, self.ask(question)).result.total
 
-    def _ask(self, question: BillQuestion) -> bytes:
+    def ask(self, question: BillQuestion) -> bytes:
+        """Return the hub's answer; raise `NotTold` where it refuses."""
         command = CommandApdu(
             CLA, Instruction.ASK, 0, 0, question.encode(), le=65_536, extended=True
         )
@@ -94,13 +96,17 @@ class YearHome:
         entries = list(self.device.disclosure.log.entries("refusal"))
         raise NotTold(response.sw, str(entries[-1].facts["why"]) if entries else "")
 
-    def plain(self, tariff: Tariff, period: Period) -> Bill:
+    def plain(
+        self, tariff: Tariff, period: Period, memory: BillMemory | None = None, paid: int = 0
+    ) -> Bill:
         """Work out the same bill in the open."""
         uses = self.device.main.uses(period)
         begin, end = period.bounds(ZONE)
         starts = list(range(begin, end, SLOT_SECONDS))
         drawn = [wh for day in uses for wh in day.uses]
-        return compute_bill(tariff, starts, SLOT_SECONDS, drawn, begin=begin, end=end)
+        return compute_bill(
+            tariff, starts, SLOT_SECONDS, drawn, begin=begin, end=end, memory=memory, paid=paid
+        )
 
 
 @contextmanager

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The utility's chain of bills with memory, with a real hub: in order, none left out or twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from applets.billing.messages import BillQuestion
+from hub.machine.machine import AppletMachine
+from protocols.metrology import Period
+from tariffs import Tariff
+from tariffs.invoice import Invoice
+from tariffs.source import load_toml
+from tests.support.year_home import ZONE, NotTold, YearHome, year_home
+from utility_server.errors import (
+    AlreadyBilled,
+    BillOutOfOrder,
+    CannotVerify,
+    StoreError,
+    VerificationFailed,
+)
+from utility_server.retail.carried_states import EnteredChains
+from utility_server.retail.claims import check_entry
+
+HEAD = f"""
+format = 1
+name = "budget"
+revision = 1
+currency = "EUR"
+zone = "{ZONE}"
+valid_from = 2025-01-01
+valid_until = 2026-02-01
+rounding = {{ rule = "half-up", decimals = 2 }}
+[[charge]]
+name = "energy"
+kind = "energy"
+price = "0.2470"
+"""
+DUTY = """
+[[charge]]
+name = "duty"
+kind = "blocks"
+interval = "year"
+cumulative = true
+block = [{ up_to = "400", price = "0.72" }, { price = "0.008" }]
+"""
+CREDIT = '[[step]]\nname = "account"\nkind = "credit"\n'
+MONTHS = [Period.month(2025, month) for month in range(1, 7)]
+MICRO = 10**6
+
+
+def tariff(*components: str) -> Tariff:
+    return load_toml(HEAD + "".join(components))
+
+
+@pytest.fixture
+def home(tmp_path: Path, machine: AppletMachine) -> Iterator[YearHome]:
+    known = Period(date(2025, 1, 1), date(2025, 7, 1))
+    with year_home(tmp_path, machine, "memory.toml", known) as home:
+        yield home
+
+
+def check_ledger(home: YearHome) -> None:
+    chains = EnteredChains()
+    for entry in home.utility.ledger.entries():
+        check_entry(home.utility, entry)
+        chains.add(entry)
+    chains.require(home.utility.carried_states)
+
+
+@pytest.mark.parametrize(
+    ("components", "carried"),
+    [(DUTY, "duty/0/2025-01-01"), (CREDIT, "account/0/-")],
+    ids=["duty", "credit"],
+)
+def test_bills_go_on_from_each_other_to_the_cent(
+    home: YearHome, components: str, carried: str
+) -> None:
+    remembering, memory, last = tariff(components), None, None
+    for place, month in enumerate(MONTHS[:3]):
+        paid = 90 * MICRO * (place == 1 and components == CREDIT)
+        billed = home.bill(remembering, month, paid)
+        plain = home.plain(remembering, month, memory, paid)
+        assert f"{billed.verified.total:f}" == plain.total
+        memory = plain.memory
+        state = billed.verified.state
+        assert state is not None
+        assert state.number == place + 1
+        assert [value.name for value in state.values] == [carried]
+        assert billed.entry.content["bill"] == place + 1
+        assert billed.entry.content["state"] == state.digest
+        assert billed.entry.content.get("paid", 0) == paid
+        if last is not None:
+            assert billed.entry.content["state_before"] == last.digest
+        last = state
+        invoice = Invoice.verify(billed.document, home.utility.keys.public)
+        assert invoice == billed.invoice
+        assert (invoice.bill, invoice.carried) == (place + 1, state.digest)
+        assert (invoice.paid or 0) == paid
+    check_ledger(home)
+    [chain] = home.utility.carried_states.of_meter(home.meter)
+    assert chain.head == last
+    assert chain.account == home.utility.contracts.of(home.meter, *MONTHS[0].bounds(ZONE)).account
+
+
+def ask(home: YearHome, period: Period, components: str = DUTY) -> BillQuestion:
+    return home.utility.question(home.meter, period, home.utility.sign(tariff(components)), 0)
+
+
+def test_a_bill_out_of_order_or_with_days_left_out_is_not_asked_for(home: YearHome) -> None:
+    home.utility.contracts.open(home.meter, date(2025, 1, 1))
+    for period in (MONTHS[1], Period(date(2025, 1, 2), date(2025, 1, 31))):
+        with pytest.raises(BillOutOfOrder, match="2025-01-01 to .* is not billed yet"):
+            ask(home, period)
+    home.bill(tariff(DUTY), MONTHS[0])
+    with pytest.raises(BillOutOfOrder, match="2025-02-01 to 2025-02-28 is not billed yet"):
+        ask(home, MONTHS[2])
+    with pytest.raises(AlreadyBilled):
+        ask(home, Period(date(2025, 1, 20), date(2025, 2, 28)))
+    with pytest.raises(CannotVerify, match="a tariff without memory would lose"):
+        ask(home, MONTHS[1], "")
+    with pytest.raises(CannotVerify, match="no credit that could be paid"):
+        home.utility.question(home.meter, MONTHS[1], home.utility.sign(tariff(DUTY)), MICRO)
+    with pytest.raises(CannotVerify, match="duty/0/2025-01-01"):  # of another tariff's component
+        ask(home, MONTHS[1], CREDIT)
+    assert ask(home, MONTHS[1]).carried == home.utility.carried_states.of_meter(home.meter)[0].head
+    check_ledger(home)
+
+
+def test_bills_of_before_without_memory_come_before_the_account_s_first_with_one(
+    home: YearHome,
+) -> None:
+    home.bill(tariff(), MONTHS[0])
+    with pytest.raises(BillOutOfOrder, match="2025-02-01 to 2025-02-28 is not billed yet"):
+        home.utility.contracts.open(home.meter, date(2025, 1, 1))
+        ask(home, MONTHS[2])
+    home.bill(tariff(DUTY), MONTHS[1])
+    home.bill(tariff(DUTY), MONTHS[2])
+    check_ledger(home)
+
+
+def test_a_corrected_bill_goes_on_from_the_same_state_and_those_after_are_asked_anew(
+    home: YearHome,
+) -> None:
+    first = [home.bill(tariff(DUTY), month) for month in MONTHS[:3]]
+    again = home.bill(tariff(DUTY), MONTHS[2])
+    assert (again.invoice.replaces, again.void) == (first[2].invoice.number, ())
+    assert again.verified.state is not None
+    assert first[1].verified.state is not None
+    assert again.verified.state.previous == first[1].verified.state.digest
+    second = home.bill(tariff(DUTY), MONTHS[1])
+    assert (second.invoice.replaces, second.void) == (first[1].invoice.number, (3,))
+    [chain] = home.utility.carried_states.of_meter(home.meter)
+    assert [bill.entry for bill in chain.bills] == [
+        first[0].invoice.number, second.invoice.number,
+    ]  # fmt: skip
+    with pytest.raises(BillOutOfOrder, match="2025-03-01 to 2025-03-31 is not billed yet"):
+        ask(home, MONTHS[3])
+    third = home.bill(tariff(DUTY), MONTHS[2])
+    assert third.invoice.replaces == again.invoice.number
+    home.bill(tariff(DUTY), MONTHS[3])
+    check_ledger(home)
+
+
+def refused_as(home: YearHome, question: BillQuestion, answer: bytes) -> str:
+    """Return why an answer is refused, by the name `memory`, which the ledger says, too."""
+    before = len(list(home.utility.ledger.entries()))
+    with pytest.raises(VerificationFailed) as refused:
+        home.utility.verify(question, answer)
+    assert refused.value.check == "memory"
+    entry = list(home.utility.ledger.entries())[before]
+    assert entry.kind == "refused"
+    assert str(entry.content["why"]).startswith("memory: ")
+    return refused.value.reason
+
+
+def test_a_state_that_was_used_or_passed_over_is_refused_by_name(home: YearHome) -> None:
+    opening = ask(home, MONTHS[0])
+    home.bill(tariff(DUTY), MONTHS[0])
+    early = ask(home, MONTHS[1])
+    early_answer = home.ask(early)
+    home.bill(tariff(DUTY), MONTHS[1])
+    # an answer of before for the same period is a corrected bill; but the hub went on without it
+    assert home.utility.verify(early, early_answer).invoice.replaces
+    with pytest.raises(NotTold, match="6A88"):
+        home.bill(tariff(DUTY), MONTHS[2])
+    home.bill(tariff(DUTY), MONTHS[1])
+    after = ask(home, MONTHS[2])
+    after_answer = home.ask(after)
+    home.bill(tariff(DUTY), MONTHS[0])  # corrected: what February has left is void
+    assert "out of order: bill 2" in refused_as(home, after, after_answer)
+    assert "not the state that bill 1" in refused_as(home, early, early_answer)
+    none = replace(opening, state=b"")
+    assert "carries none" in refused_as(home, none, home.ask(opening))
+    check_ledger(home)
+
+
+def test_the_ledger_is_held_to_its_chain_of_states(home: YearHome) -> None:
+    for month in MONTHS[:2]:
+        home.bill(tariff(DUTY), month)
+    entries = list(home.utility.ledger.entries())
+    chains = EnteredChains()
+    bills = [entry for entry in entries if entry.kind == "bill"]
+    with pytest.raises(VerificationFailed, match="a bill before it is left out"):
+        chains.add(bills[1])
+    chains.add(bills[0])
+    changed = {**bills[1].content, "state_before": bytes(32)}
+    with pytest.raises(VerificationFailed, match="does not go on from"):
+        chains.add(replace(bills[1], content=changed))
+    with pytest.raises(VerificationFailed, match="kept states are not those"):
+        chains.require(home.utility.carried_states)
+    chains.add(bills[1])
+    chains.require(home.utility.carried_states)
+    with home.utility.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE carried_state SET number = 7 WHERE number = 2")
+    with pytest.raises(StoreError, match="no chain"):
+        chains.require(home.utility.carried_states)
