@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's chain of bills with memory, with a real hub: in order, none left out or twice."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from applets.billing.messages import BillQuestion
 from hub.machine.machine import AppletMachine
+from meterlet import verify_chain
+from meterlet.commands.main import main
 from protocols.metrology import Period
 from tariffs import Tariff
 from tariffs.invoice import Invoice
@@ -77,9 +81,10 @@ def check_ledger(home: YearHome) -> None:
     ids=["duty", "credit"],
 )
 def test_bills_go_on_from_each_other_to_the_cent(
-    home: YearHome, components: str, carried: str
+    home: YearHome, components: str, carried: str, tmp_path: Path
 ) -> None:
     remembering, memory, last = tariff(components), None, None
+    bundles = list[Path]()
     for place, month in enumerate(MONTHS[:3]):
         paid = 90 * MICRO * (place == 1 and components == CREDIT)
         billed = home.bill(remembering, month, paid)
@@ -100,10 +105,40 @@ def test_bills_go_on_from_each_other_to_the_cent(
         assert invoice == billed.invoice
         assert (invoice.bill, invoice.carried) == (place + 1, state.digest)
         assert (invoice.paid or 0) == paid
+        bundles.append(tmp_path / f"{place}.bundle")
+        bundles[-1].write_bytes(billed.bundle.encode())
     check_ledger(home)
     [chain] = home.utility.carried_states.of_meter(home.meter)
     assert chain.head == last
     assert chain.account == home.utility.contracts.of(home.meter, *MONTHS[0].bounds(ZONE)).account
+    check_offline(bundles, carried)
+
+
+def check_offline(bundles: list[Path], carried: str) -> None:
+    """Verify bundles one by one and as a chain, through the real command."""
+    told = verify_offline(*bundles, "--json")
+    assert told.exit_code == 0
+    bills = json.loads(told.output)["bills"]
+    assert [bill["memory"]["bill"] for bill in bills] == [1, 2, 3]
+    assert bills[1]["memory"]["state_before"] == bills[0]["memory"]["state"]
+    assert bills[1]["memory"]["carried"] == [carried]
+    alone = verify_offline(bundles[1])
+    assert alone.exit_code == 0
+    assert f"goes on from bill 1, state {bills[0]['memory']['state']}" in alone.output
+    assert verify_offline(*bundles[1:]).output.endswith(
+        "2 bills, each going on from the one before\n"
+    )
+    assert len(verify_chain(bundles)) == 3
+    for wrong in ([bundles[0], bundles[2]], [bundles[1], bundles[0]], [bundles[0]] * 2):
+        refused = verify_offline(*wrong)
+        assert (refused.exit_code, str(refused.exception)) != (0, "None")
+        assert "differs at the check of the memory" in refused.output
+        with pytest.raises(VerificationFailed, match="memory: bundle 2 is bill"):
+            verify_chain(wrong)
+
+
+def verify_offline(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["bill", "verify", *map(str, arguments)])
 
 
 def ask(home: YearHome, period: Period, components: str = DUTY) -> BillQuestion:
