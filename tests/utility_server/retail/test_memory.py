@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +15,7 @@ from applets.billing.messages import BillQuestion
 from hub.machine.machine import AppletMachine
 from meterlet import verify_chain
 from meterlet.commands.main import main
+from meterlet.demo.dishonest_hub import LyingMachine
 from protocols.metrology import Period
 from tariffs import Tariff
 from tariffs.invoice import Invoice
@@ -230,6 +232,34 @@ def test_a_state_that_was_used_or_passed_over_is_refused_by_name(home: YearHome)
     assert "not the state that bill 1" in refused_as(home, early, early_answer)
     none = replace(opening, state=b"")
     assert "carries none" in refused_as(home, none, home.ask(opening))
+    check_ledger(home)
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("state", "proof"),  # a value changed after it was committed to
+        ("other-state", "memory"),  # another state named than the proof leaves
+        ("reading", "proof"),
+        ("drop-day", "chain"),
+        ("replay", "message"),
+    ],
+)
+def test_a_hub_that_lies_about_a_bill_with_memory_is_refused_by_name(
+    home: YearHome, machine: AppletMachine, kind: str, check: str
+) -> None:
+    home.card = home.device.card(cast("AppletMachine", LyingMachine(machine, "none", home.device)))
+    home.bill(tariff(DUTY), MONTHS[0])
+    liar = cast("AppletMachine", LyingMachine(machine, kind, home.device))
+    home.card = home.device.card(liar)
+    if kind == "replay":
+        question = ask(home, MONTHS[1])
+        home.ask(question)  # recorded
+    with pytest.raises(VerificationFailed) as refused:
+        home.bill(tariff(DUTY), MONTHS[1])
+    assert refused.value.check == check
+    [entry] = [one for one in home.utility.ledger.entries() if one.kind == "refused"]
+    assert str(entry.content["why"]).startswith(f"{check}: ")
     check_ledger(home)
 
 
