@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         verify_bundle,
     )
     from protocols.errors import MeterletError
+    from protocols.metrology import Period
     from tariffs import Bill, Tariff
     from utility_server.errors import CannotVerify, VerificationFailed
 
@@ -29,6 +30,7 @@ __all__ = [
     "CannotVerify",
     "IntervalUse",
     "MeterletError",
+    "Period",
     "SmlCapture",
     "Tariff",
     "VerificationFailed",
@@ -55,6 +57,7 @@ _MODULES: Final = {
         "verify_bundle",
     ),
     "protocols.errors": ("MeterletError",),
+    "protocols.metrology": ("Period",),
     "tariffs": ("Bill", "Tariff"),
     "utility_server.errors": ("CannotVerify", "VerificationFailed"),
 }

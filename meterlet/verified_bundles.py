@@ -8,7 +8,7 @@ or the request) and the meter's days. Whoever verifies says which keys are to be
 
 import os
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
+from protocols.metrology import Period
 from tariffs import Bill, BillItem
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
@@ -50,6 +51,11 @@ class BundleResult:
     """Who signed the meter's days: the Ed25519 key in hex."""
     missing_slots: int
     """Slots without a reading: they are not billed, and the amount is provisional."""
+
+    @property
+    def period(self) -> Period:
+        """The same as local days, both ends included."""
+        return Period(self.begin.date(), (self.end - timedelta(seconds=1)).date())
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,8 @@ from typing import Self
 
 from sqlalchemy import Engine
 
-from applets.billing.charges import plan_bill
 from applets.billing.messages import AID, BillQuestion
-from applets.billing.statement import VerifiedBill
+from applets.billing.statement import VerifiedBill, require_provable
 from applets.common.questions import CLA, Instruction
 from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
@@ -202,7 +201,11 @@ class Utility:
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
-        _require_provable(tariff, begin, end, 60 * self.customers.find(meter, AID).slot_minutes)
+        slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
+        try:
+            require_provable(tariff, begin, end, slot_seconds)
+        except TariffError as error:
+            raise CannotVerify(f"{BILL.unprovable}{error}") from None
         question = question_of(self, BILL, meter, bounds, signed_tariff)
         self.publish(tariff)
         return question
@@ -257,15 +260,6 @@ class Utility:
         return BilledPeriod(
             bill, answered.document, invoice, document, entry, answered.bundle, len(answer)
         )
-
-
-def _require_provable(tariff: Tariff, begin: int, end: int, slot_seconds: int) -> None:
-    """Raise `CannotVerify` where no hub can prove such a bill, even with all slots measured."""
-    starts = range(begin, end, slot_seconds)
-    try:
-        plan_bill(tariff, starts, slot_seconds, [0] * len(starts), begin, end)
-    except TariffError as error:
-        raise CannotVerify(f"{BILL.unprovable}{error}") from None
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:
