@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         verify_chain,
     )
     from protocols.errors import MeterletError
+    from protocols.metrology import Period
     from tariffs import Bill, Tariff
     from utility_server.errors import CannotVerify, VerificationFailed
 
@@ -32,6 +33,7 @@ __all__ = [
     "CannotVerify",
     "IntervalUse",
     "MeterletError",
+    "Period",
     "SmlCapture",
     "Tariff",
     "VerificationFailed",
@@ -61,6 +63,7 @@ _MODULES: Final = {
         "verify_chain",
     ),
     "protocols.errors": ("MeterletError",),
+    "protocols.metrology": ("Period",),
     "tariffs": ("Bill", "Tariff"),
     "utility_server.errors": ("CannotVerify", "VerificationFailed"),
 }

@@ -9,7 +9,7 @@ or the request) and the meter's days. Whoever verifies says which keys are to be
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.carried import CarriedState
 from protocols.errors import MeterletError
+from protocols.metrology import Period
 from tariffs import Bill, BillItem
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
@@ -52,6 +53,11 @@ class BundleResult:
     """Who signed the meter's days: the Ed25519 key in hex."""
     missing_slots: int
     """Slots without a reading: they are not billed, and the amount is provisional."""
+
+    @property
+    def period(self) -> Period:
+        """The same as local days, both ends included."""
+        return Period(self.begin.date(), (self.end - timedelta(seconds=1)).date())
 
 
 @dataclass(frozen=True, slots=True)

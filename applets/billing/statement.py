@@ -55,6 +55,19 @@ RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
 
 
+def require_provable(
+    tariff: Tariff,
+    begin: int,
+    end: int,
+    slot_seconds: int,
+    carried: CarriedState | None = None,
+    paid: int = 0,
+) -> None:
+    """Raise `TariffError` where no hub can prove a bill of [begin, end), all slots measured."""
+    starts = range(begin, end, slot_seconds)
+    plan_bill(tariff, starts, slot_seconds, [0] * len(starts), begin, end, carried, paid)
+
+
 def check_bill(
     question: BillQuestion,
     data: bytes,

@@ -2,7 +2,7 @@
 """A home with more than a year of hours, its billing applet, and its supplier, in one process."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +13,6 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.messages import BillQuestion
-from applets.common.questions import CLA, Instruction
-from hub.applet_host.jobs import SW_BUSY
 from hub.card.open import Card
 from hub.device import Description, Device
 from hub.installer import Installer, build_package
@@ -23,28 +21,38 @@ from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from meterlet.key_files import public_pem
 from protocols.enrolment import Enrolment
-from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
-from protocols.secure_channel.host import CardClient
 from tariffs import Bill, Tariff, compute_bill
 from tariffs.memory import BillMemory
 from tests.support.command import ROOT
-from utility_server.retail.claims import BILL, question_of, verify
+from utility_server.errors import HubRefused
+from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.claims import BILL, ask, question_of, verify
 from utility_server.retail.utility import BilledPeriod, Utility
 
 ZONE: Final = "Europe/Berlin"
 KNOWN: Final = Period.parse("2025-01-01..2026-01-31")
 SLOT_SECONDS: Final = 3600
 VENDOR: Final = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
-PATIENCE_SECONDS: Final = 60
+NOW: Final = int(datetime(2026, 2, 5, tzinfo=UTC).timestamp())
 
 
 class NotTold(Exception):
-    """The hub refused: `sw` is the status word, `why` what the resident reads."""
+    """The hub refused: what the supplier reads, and what the resident does."""
 
-    def __init__(self, sw: int, why: str) -> None:
-        super().__init__(f"{sw:04X} {why}")
-        self.sw, self.why = sw, why
+    def __init__(self, refused: HubRefused, why: str) -> None:
+        super().__init__(f"{refused}; {why}")
+        self.refused, self.why = refused, why
+
+
+class CardHeadEnd(HeadEnd):
+    """Asks a card in this process, and is otherwise as any other."""
+
+    card: Card
+
+    @contextmanager
+    def _connection(self, address: Address) -> Iterator[Callable[[bytes], bytes]]:
+        yield self.card.connect().transmit
 
 
 @dataclass(slots=True)
@@ -79,22 +87,14 @@ class YearHome:
 
     def ask(self, question: BillQuestion) -> bytes:
         """Return the hub's answer; raise `NotTold` where it refuses."""
-        command = CommandApdu(
-            CLA, Instruction.ASK, 0, 0, question.encode(), le=65_536, extended=True
-        )
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            client = CardClient(self.card.connect().transmit)
-            client.select(self.enrolment.applet)
-            client.open_scp03(self.enrolment.keys, bytes(8))
-            response = client.send(command)
-            if response.sw != SW_BUSY or time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        if response.sw == 0x9000:
-            return response.data
-        entries = list(self.device.disclosure.log.entries("refusal"))
-        raise NotTold(response.sw, str(entries[-1].facts["why"]) if entries else "")
+        head_end = CardHeadEnd(self.utility.randomness, sleep=lambda _: time.sleep(0.05))
+        head_end.patience_seconds = 10_000  # it sleeps less than it counts
+        head_end.card = self.card
+        try:
+            return ask(self.utility, BILL, question, head_end, Address("card", 1))
+        except HubRefused as refused:
+            entries = list(self.device.disclosure.log.entries("refusal"))
+            raise NotTold(refused, str(entries[-1].facts["why"]) if entries else "") from None
 
     def plain(
         self, tariff: Tariff, period: Period, memory: BillMemory | None = None, paid: int = 0
@@ -109,16 +109,12 @@ class YearHome:
         )
 
 
-@contextmanager
-def year_home(
-    folder: Path, machine: AppletMachine, manifest: str = "manifest.toml", known: Period = KNOWN
-) -> Iterator[YearHome]:
-    """Yield a home of which a period is certified, asked nothing yet."""
-    now = int(datetime(2026, 2, 5, tzinfo=UTC).timestamp())
+def make_year_home(folder: Path, machine: AppletMachine, known: Period = KNOWN) -> Enrolment:
+    """Make hub and utility in a folder, to be copied and opened; asked nothing yet."""
     description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), ZONE, 60)
     with (
-        Utility.create(folder / "utility", now=lambda: now) as utility,
-        Device.create(folder / "hub", description, now=lambda: now) as device,
+        Utility.create(folder / "utility", now=lambda: NOW) as utility,
+        Device.create(folder / "hub", description, now=lambda: NOW) as device,
     ):
         pem = public_pem(VENDOR.public_key())
         (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
@@ -126,9 +122,19 @@ def year_home(
         hours = (one for one in house.readings(known.first, known.last) if one.time % 3600 == 0)
         device.main.vault.append(device.main.channel, list(hours))
         device.main.certify()
-        card = device.card(machine)
-        installer, supplier = Installer(device, card), utility.keys.public.public_bytes_raw()
-        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT], manifest)
+        installer = Installer(device, device.card(machine))
+        supplier = utility.keys.public.public_bytes_raw()
+        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT])
         enrolment = installer.install(installer.read(package), supplier)
         utility.customers.enrol(enrolment.encode())
-        yield YearHome(device, card, enrolment, utility)
+    return enrolment
+
+
+@contextmanager
+def opened(folder: Path, machine: AppletMachine, enrolment: Enrolment) -> Iterator[YearHome]:
+    """Open a copy of what was made."""
+    with (
+        Utility.open(folder / "utility", now=lambda: NOW) as utility,
+        Device.open(folder / "hub", now=lambda: NOW) as device,
+    ):
+        yield YearHome(device, device.card(machine), enrolment, utility)

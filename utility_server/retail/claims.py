@@ -55,7 +55,9 @@ if TYPE_CHECKING:  # who verifies offline has no channels, no database and none 
     from utility_server.retail.customers import Customers
     from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 
-_NO_CONSENT: Final = 0x6985
+_TOO_FEW_DAYS: Final = (0x6982, 0x6985)
+"""Refused by what the applet may ask at all, or by what the resident has consented to."""
+NO_CONSENT_EXIT: Final = 5
 _DAY_SECONDS: Final = 86_400
 LEAST_DAYS: Final = 28
 """Residents are asked to consent to bills of so many days or more, as the shipped applets do."""
@@ -369,12 +371,14 @@ def ask(
         return head_end.ask(address, utility.customers.find(about.meter, claim.aid), command)
     except HubRefused as refused:
         days = round((about.end - about.begin) / _DAY_SECONDS)
-        if refused.status_word == _NO_CONSENT and days < LEAST_DAYS:
-            raise HubRefused(
+        if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:
+            because = HubRefused(
                 refused.status_word,
                 f"{refused.meaning}; {days} days are asked for, and consents are to {LEAST_DAYS} or"
                 " more as a rule: ask for them together with the days before or after",
-            ) from None
+            )
+            because.exit_code = NO_CONSENT_EXIT
+            raise because from None
         raise
 
 

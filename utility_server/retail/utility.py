@@ -23,9 +23,8 @@ from typing import Any, Self
 
 from sqlalchemy import Engine
 
-from applets.billing.charges import plan_bill
 from applets.billing.messages import AID, BillQuestion
-from applets.billing.statement import VerifiedBill
+from applets.billing.statement import VerifiedBill, require_provable
 from applets.common.questions import CLA, Instruction
 from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
@@ -225,9 +224,12 @@ class Utility:
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
+        slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
         state = self._state_before(tariff, meter, bounds)
-        seconds = 60 * self.customers.find(meter, AID).slot_minutes
-        _require_provable(tariff, begin, end, seconds, state, paid)
+        try:
+            require_provable(tariff, begin, end, slot_seconds, state, paid)
+        except TariffError as error:
+            raise CannotVerify(f"{BILL.unprovable}{error}") from None
         more = {"state": state.encode(), "paid": paid} if state is not None else {}
         question = question_of(self, BILL, meter, bounds, signed_tariff, more)
         self.publish(tariff)
@@ -336,22 +338,6 @@ def _memory_members(bill: VerifiedBill) -> dict[str, Any]:
     state = bill.state
     paid = {"paid": bill.paid} if bill.paid else {}
     return {"account": state.account, "bill": state.number, "carried": state.digest, **paid}
-
-
-def _require_provable(
-    tariff: Tariff,
-    begin: int,
-    end: int,
-    slot_seconds: int,
-    state: CarriedState | None,
-    paid: int,
-) -> None:
-    """Raise `CannotVerify` where no hub can prove such a bill, even with all slots measured."""
-    starts = range(begin, end, slot_seconds)
-    try:
-        plan_bill(tariff, starts, slot_seconds, [0] * len(starts), begin, end, state, paid)
-    except TariffError as error:
-        raise CannotVerify(f"{BILL.unprovable}{error}") from None
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:
