@@ -10,7 +10,7 @@ import pytest
 from protocols.canonical import cbor
 from tariffs import BillMemory, MalformedTariff, MemoryKey, MemoryRefused, Tariff
 from tariffs.clock import day_number
-from tests.tariffs.memory_year import bill_of, bills_of, example, memory_of, months_of_use
+from tests.support.memory_year import bill_of, bills_of, example, memory_of, months_of_use
 
 DUTY = example("dk-electric-heating-2025")
 CAPACITY = example("be-capacity-rolling-2025")
