@@ -296,15 +296,20 @@ def price(
     *,
     begin: datetime | None = None,
     end: datetime | None = None,
+    memory: BillMemory | None = None,
+    paid: int = 0,
 ) -> Bill:
     """Return the exact bill of some readings under a tariff, with its lines.
 
     `begin` and `end` bound the billed period; by default it is that of the readings. Intervals
-    without a reading are listed in the bill and not guessed. Raises `MeterletError` where the
+    without a reading are listed in the bill and not guessed. Under a tariff with memory, `memory`
+    is that of the bill before, which this one goes on from, and `paid` what was paid in advance
+    since, in 10^-6 of the currency. Raises `MeterletError` where the
     tariff does not price the readings.
     """
     with _public_errors():
-        return price_use(tariff, readings, _seconds(begin), _seconds(end))
+        bounds = _seconds(begin), _seconds(end)
+        return price_use(tariff, readings, *bounds, memory=memory, paid=paid)
 
 
 def _seconds(moment: datetime | None) -> int | None:
