@@ -311,17 +311,22 @@ def price(
     period: Period | str | None = None,
     begin: datetime | None = None,
     end: datetime | None = None,
+    memory: BillMemory | None = None,
+    paid: int = 0,
 ) -> Bill:
     """Return the exact bill of some readings under a tariff, with its lines.
 
     `period` names the billed days in the tariff's zone: a `Period`, or "2025-03", "2025-Q1", "2025"
     or "2025-03-10..2025-04-09". `begin` and `end` are moments instead. By default the bill is of
-    all the readings. Intervals without a reading are listed in the bill and not guessed. Raises
-    `MeterletError` where the tariff does not price the readings.
+    all the readings. Intervals without a reading are listed in the bill and not guessed. Under a
+    tariff with memory, `memory` is that of the bill before, which this one goes on from, and `paid`
+    what was paid in advance since, in 10^-6 of the currency. Raises `MeterletError` where the
+    tariff does not price the readings.
     """
     with _public_errors():
         bounds = _bounds(period, begin, end, tariff.zone)
-        return price_use(tariff, readings.between(*bounds), *bounds)
+        within = readings.between(*bounds)
+        return price_use(tariff, within, *bounds, memory=memory, paid=paid)
 
 
 def _bounds(

@@ -15,6 +15,7 @@ from tariffs.billing import (
     billed_registers,
     compute_bill,
     metered_parts,
+    require_no_memory,
     total_from_amounts,
     total_from_energy_amount,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "combine_states",
     "compute_bill",
     "metered_parts",
+    "require_no_memory",
     "split_signed_tariff",
     "total_from_amounts",
     "total_from_energy_amount",

@@ -103,7 +103,7 @@ def total_from_amounts(
     a period outside the validity.
     """
     parts = _parts(tariff, begin, end)
-    _require_no_memory(parts)
+    require_no_memory(tariff, begin, end)
     if len(amounts) != len(parts) or (energy_wh is not None and len(energy_wh) != len(parts)):
         raise TariffError(f"the period touches {len(parts)} versions, the amounts do not")
     items: list[BillItem] = []
@@ -124,7 +124,7 @@ def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: 
     versions, a charge is not by the slot's price, or a step tells the charges apart.
     """
     parts = _parts(tariff, begin, end)
-    _require_no_memory(parts)
+    require_no_memory(tariff, begin, end)
     if len(parts) != 1:
         raise TariffError("the period spans versions of the tariff: bill each by itself")
     version = parts[0].version
@@ -173,6 +173,18 @@ def metered_parts(
     ]
 
 
+def require_no_memory(tariff: Tariff, begin: int, end: int) -> None:
+    """Raise `TariffError` if a bill for [begin, end) depends on those before.
+
+    Raises `UnpricedSlot` for a period outside the validity.
+    """
+    for one in _parts(tariff, begin, end):
+        for name in one.version.memory_shapes:
+            raise TariffError(
+                "a tariff with memory: the bill depends on those before", component=name
+            )
+
+
 def billed_registers(tariff: Tariff, begin: int, end: int) -> tuple[Register, ...]:
     """Return the registers that a bill for [begin, end) depends on, import before export.
 
@@ -186,14 +198,6 @@ def billed_registers(tariff: Tariff, begin: int, end: int) -> tuple[Register, ..
         if any(isinstance(step, Cap) and step.per is None for step in one.version.steps):
             found.add(Register.IMPORT)
     return tuple(one for one in Register if one in found) or (Register.IMPORT,)
-
-
-def _require_no_memory(parts: Sequence["_Piece"]) -> None:
-    for one in parts:
-        for name in one.version.memory_shapes:
-            raise TariffError(
-                "a tariff with memory: the bill depends on those before", component=name
-            )
 
 
 def _bill(tariff: Tariff, begin: int, end: int, items: Sequence[BillItem]) -> Bill:

@@ -37,7 +37,7 @@ from tariffs.rounding import Rounding, RoundingRule, divide
 from tariffs.source import load_toml
 from tariffs.steps import Cap
 from tariffs.usage import KnownUsage, Part
-from tests.tariffs.memory_year import FOLDER, bill_of, bills_of, example, moment, use_of
+from tests.support.memory_year import FOLDER, bill_of, bills_of, example, moment, use_of
 
 ZONE = "Asia/Tokyo"
 """Without summer time, so that a period may be cut into slots of six hours at any day."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
 
-from tests.tariffs.memory_year import MonthOfUse, bills_of, example, months_of_use
+from tests.support.memory_year import MonthOfUse, bills_of, example, months_of_use
 from tests.tariffs.oracle import nano_rounded
 
 CENT, WATT, MICRO = Fraction(1, 100), Fraction(1), Fraction(1, 10**6)

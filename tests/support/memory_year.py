@@ -87,3 +87,8 @@ def bills_of(tariff: Tariff, uses: Sequence[MonthOfUse], paid: int = 0) -> list[
 
 def example(name: str) -> Tariff:
     return load_toml((FOLDER / f"{name}.toml").read_text())
+
+
+def memory_of(bill: Bill) -> BillMemory:
+    assert bill.memory is not None
+    return bill.memory
