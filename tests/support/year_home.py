@@ -109,7 +109,9 @@ class YearHome:
         )
 
 
-def make_year_home(folder: Path, machine: AppletMachine, known: Period = KNOWN) -> Enrolment:
+def make_year_home(
+    folder: Path, machine: AppletMachine, known: Period = KNOWN, manifest: str = "manifest.toml"
+) -> Enrolment:
     """Make hub and utility in a folder, to be copied and opened; asked nothing yet."""
     description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), ZONE, 60)
     with (
@@ -124,7 +126,7 @@ def make_year_home(folder: Path, machine: AppletMachine, known: Period = KNOWN) 
         device.main.certify()
         installer = Installer(device, device.card(machine))
         supplier = utility.keys.public.public_bytes_raw()
-        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT])
+        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT], manifest)
         enrolment = installer.install(installer.read(package), supplier)
         utility.customers.enrol(enrolment.encode())
     return enrolment

@@ -2,6 +2,7 @@
 """The utility's chain of bills with memory, with a real hub: in order, none left out or twice."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -16,11 +17,12 @@ from hub.machine.machine import AppletMachine
 from meterlet import verify_chain
 from meterlet.commands.main import main
 from meterlet.demo.dishonest_hub import LyingMachine
+from protocols.enrolment import Enrolment
 from protocols.metrology import Period
 from tariffs import Tariff
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
-from tests.support.year_home import ZONE, NotTold, YearHome, year_home
+from tests.support.year_home import ZONE, NotTold, YearHome, make_year_home, opened
 from utility_server.errors import (
     AlreadyBilled,
     BillOutOfOrder,
@@ -62,10 +64,22 @@ def tariff(*components: str) -> Tariff:
     return load_toml(HEAD + "".join(components))
 
 
+@pytest.fixture(scope="module")
+def template(
+    tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
+) -> tuple[Path, Enrolment]:
+    """A home of half a year, asked nothing yet."""
+    folder, known = tmp_path_factory.mktemp("home"), Period(date(2025, 1, 1), date(2025, 7, 1))
+    return folder, make_year_home(folder, machine, known, "memory.toml")
+
+
 @pytest.fixture
-def home(tmp_path: Path, machine: AppletMachine) -> Iterator[YearHome]:
-    known = Period(date(2025, 1, 1), date(2025, 7, 1))
-    with year_home(tmp_path, machine, "memory.toml", known) as home:
+def home(
+    tmp_path: Path, template: tuple[Path, Enrolment], machine: AppletMachine
+) -> Iterator[YearHome]:
+    folder, enrolment = template
+    shutil.copytree(folder, tmp_path / "home")
+    with opened(tmp_path / "home", machine, enrolment) as home:
         yield home
 
 
