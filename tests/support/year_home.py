@@ -85,13 +85,20 @@ class YearHome:
         question = question_of(self.utility, BILL, self.meter, bounds, document)
         return verify(self.utility, BILL, question, self.ask(question)).result.total
 
-    def ask(self, question: BillQuestion) -> bytes:
-        """Return the hub's answer; raise `NotTold` where it refuses."""
+    def deliver(self, billed: BilledPeriod) -> None:
+        """Hand the invoice over, for the resident."""
+        self.utility.deliver(billed, self._head_end(), Address("card", 1))
+
+    def _head_end(self) -> CardHeadEnd:
         head_end = CardHeadEnd(self.utility.randomness, sleep=lambda _: time.sleep(0.05))
         head_end.patience_seconds = 10_000  # it sleeps less than it counts
         head_end.card = self.card
+        return head_end
+
+    def ask(self, question: BillQuestion) -> bytes:
+        """Return the hub's answer; raise `NotTold` where it refuses."""
         try:
-            return ask(self.utility, BILL, question, head_end, Address("card", 1))
+            return ask(self.utility, BILL, question, self._head_end(), Address("card", 1))
         except HubRefused as refused:
             entries = list(self.device.disclosure.log.entries("refusal"))
             raise NotTold(refused, str(entries[-1].facts["why"]) if entries else "") from None

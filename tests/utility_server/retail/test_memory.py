@@ -13,13 +13,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from applets.billing.messages import BillQuestion
+from hub.inspection.views.bill import Verdict, check_invoices
 from hub.machine.machine import AppletMachine
 from meterlet import verify_chain
+from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.main import main
 from meterlet.demo.dishonest_hub import LyingMachine
 from protocols.enrolment import Enrolment
 from protocols.metrology import Period
-from tariffs import Tariff
+from tariffs import Bill, Tariff
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
 from tests.support.year_home import ZONE, NotTold, YearHome, make_year_home, opened
@@ -32,6 +34,7 @@ from utility_server.errors import (
 )
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.claims import check_entry
+from utility_server.retail.utility import BilledPeriod
 
 HEAD = f"""
 format = 1
@@ -123,11 +126,35 @@ def test_bills_go_on_from_each_other_to_the_cent(
         assert (invoice.paid or 0) == paid
         bundles.append(tmp_path / f"{place}.bundle")
         bundles[-1].write_bytes(billed.bundle.encode())
+        check_at_home(home, billed, plain)
     check_ledger(home)
     [chain] = home.utility.carried_states.of_meter(home.meter)
     assert chain.head == last
     assert chain.account == home.utility.contracts.of(home.meter, *MONTHS[0].bounds(ZONE)).account
     check_offline(bundles, carried)
+
+
+def check_at_home(home: YearHome, billed: BilledPeriod, plain: Bill) -> None:
+    """The resident's own software computes the bill again, shows what it carries, and the proof."""
+    home.deliver(billed)
+    checked = check_invoices(home.device, home.enrolment.applet)[-1]
+    assert (checked.verdict, checked.reason) == (Verdict.MATCHES, "")
+    assert checked.bill is not None
+    assert checked.bill.memory == plain.memory
+    assert plain.memory is not None
+    assert [one.value for one in checked.carried] == list(plain.memory.values.values())
+    proof = BillingProofs().check(home.device, home.enrolment.applet, billed.invoice)
+    assert (proof.verdict, proof.reason) == (Verdict.MATCHES, "")
+    shown = CliRunner().invoke(
+        main, ["inspect", "bill", "--hub", str(home.device.folder), "--json"]
+    )
+    assert shown.exit_code == 0, shown.output
+    facts = json.loads(shown.output)["memory"]
+    assert facts["bill"] == billed.invoice.bill
+    [carried] = facts["carried"]
+    assert carried["value"] == checked.carried[0].value
+    text = CliRunner().invoke(main, inspect).output
+    assert "it leaves for the next bill, and the supplier is not told:" in text
 
 
 def check_offline(bundles: list[Path], carried: str) -> None:
