@@ -24,6 +24,7 @@ from protocols.metrology import Period
 from tariffs import Bill, Tariff
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
+from tests.support.pages import browser
 from tests.support.year_home import ZONE, NotTold, YearHome, make_year_home, opened
 from utility_server.errors import (
     AlreadyBilled,
@@ -61,6 +62,12 @@ block = [{ up_to = "400", price = "0.72" }, { price = "0.008" }]
 CREDIT = '[[step]]\nname = "account"\nkind = "credit"\n'
 MONTHS = [Period.month(2025, month) for month in range(1, 7)]
 MICRO = 10**6
+LEFT_FOR_THE_NEXT = {
+    "en": "What it leaves for the next bill",
+    "de": "Was sie der nächsten Rechnung hinterlässt",
+    "fr": "laisse à la facture suivante",
+    "it": "Che cosa lascia alla bolletta successiva",
+}
 
 
 def tariff(*components: str) -> Tariff:
@@ -127,6 +134,7 @@ def test_bills_go_on_from_each_other_to_the_cent(
         bundles.append(tmp_path / f"{place}.bundle")
         bundles[-1].write_bytes(billed.bundle.encode())
         check_at_home(home, billed, plain)
+    check_page(home, components)
     check_ledger(home)
     [chain] = home.utility.carried_states.of_meter(home.meter)
     assert chain.head == last
@@ -145,9 +153,8 @@ def check_at_home(home: YearHome, billed: BilledPeriod, plain: Bill) -> None:
     assert [one.value for one in checked.carried] == list(plain.memory.values.values())
     proof = BillingProofs().check(home.device, home.enrolment.applet, billed.invoice)
     assert (proof.verdict, proof.reason) == (Verdict.MATCHES, "")
-    shown = CliRunner().invoke(
-        main, ["inspect", "bill", "--hub", str(home.device.folder), "--json"]
-    )
+    inspect = ["inspect", "bill", "--hub", str(home.device.folder)]
+    shown = CliRunner().invoke(main, [*inspect, "--json"])
     assert shown.exit_code == 0, shown.output
     facts = json.loads(shown.output)["memory"]
     assert facts["bill"] == billed.invoice.bill
@@ -155,6 +162,17 @@ def check_at_home(home: YearHome, billed: BilledPeriod, plain: Bill) -> None:
     assert carried["value"] == checked.carried[0].value
     text = CliRunner().invoke(main, inspect).output
     assert "it leaves for the next bill, and the supplier is not told:" in text
+
+
+def check_page(home: YearHome, components: str) -> None:
+    """The page says what is carried, in the resident's language."""
+    with browser(home.device.folder) as anna:
+        for language, heading in LEFT_FOR_THE_NEXT.items():
+            anna.post("/language", language=language, next="/bill")
+            page = anna.get("/bill").text
+            carried = page[page.index(heading) :]
+            assert home.utility.carried_states.of_meter(home.meter)[0].account.hex() in carried
+            assert ("account" if components == CREDIT else "duty") in carried
 
 
 def check_offline(bundles: list[Path], carried: str) -> None:
