@@ -20,7 +20,7 @@ from tariffs.arithmetic import WHOLE
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.blocks import BlockCharge
 from tariffs.charges import Charge, FixedCharge, registers_of, remembers
-from tariffs.clock import ZoneClock
+from tariffs.clock import ZoneClock, date_of
 from tariffs.document import Tariff
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MemoryRefused, TariffError
@@ -280,8 +280,17 @@ class _Run:
 
     def settle(self, paid: int) -> None:
         """Add what the settlement makes of the sum, in 10^-6; refuse `paid` where there is none."""
-        version = _parts(self.tariff, self.whole.begin, self.whole.end)[-1].version
+        pieces = _parts(self.tariff, self.whole.begin, self.whole.end)
+        version = pieces[-1].version
         step, rounding = version.settlement, self.tariff.rounding
+        for earlier in pieces[:-1]:
+            other = earlier.version.settlement
+            if other and (step is None or other.memory_shape != step.memory_shape):
+                raise MemoryRefused(
+                    f"it ends with its year, before {date_of(earlier.version.valid_until)}, within"
+                    " the bill: ask for a bill up to that day and for one from then on",
+                    component=f"step {other.name}",
+                )
         low, high = 0, Quantity.MONEY.bounds[1]
         if paid and (step is None or not low <= paid <= high):
             raise MemoryRefused(

@@ -54,9 +54,14 @@ class Credit:
     @property
     def memory_shape(self) -> MemoryShape:
         """What is carried: the credit that is left."""
-        year = self.year_begins
-        kind = f"{self.kind}, settled" if self.is_settled else self.kind
-        return MemoryShape(kind, self.name, Quantity.MONEY, year_begins=year)
+        return MemoryShape(
+            kind=f"{self.kind}, settled" if self.is_settled else self.kind,
+            name=self.name,
+            quantity=Quantity.MONEY,
+            year_begins=self.year_begins,
+            is_owed=True,
+            is_yearly=self.is_settled,
+        )
 
     def remembered(
         self, bill: Part, own: V, paid: int, rounding: Rounding, carried: Mapping[MemoryKey, V],
@@ -103,7 +108,14 @@ class Instalment:
     @property
     def memory_shape(self) -> MemoryShape:
         """What is carried: the bills so far of the year, less the instalments."""
-        return MemoryShape(self.kind, self.name, Quantity.MONEY, year_begins=self.year_begins)
+        return MemoryShape(
+            kind=self.kind,
+            name=self.name,
+            quantity=Quantity.MONEY,
+            year_begins=self.year_begins,
+            is_owed=True,
+            is_yearly=True,
+        )
 
     def due(self, bill: Part, rounding: Rounding) -> int:
         """Return the instalment of a bill that does not end the year."""
