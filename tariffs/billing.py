@@ -26,7 +26,7 @@ from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MemoryRefused, TariffError
 from tariffs.memory import BillMemory, MemoryKey, MemoryLine, check_values
 from tariffs.rounding import format_decimal, power_of_ten
-from tariffs.settlement import require_paid
+from tariffs.settlement import settlement_of_bill
 from tariffs.steps import Cap, Step, Tax
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 from tariffs.version import Version
@@ -281,9 +281,9 @@ class _Run:
 
     def settle(self, paid: int) -> None:
         """Add what the settlement makes of the sum, in 10^-6; refuse `paid` where there is none."""
-        version = _parts(self.tariff, self.whole.begin, self.whole.end)[-1].version
-        step, rounding = version.settlement, self.tariff.rounding
-        require_paid(step, paid)
+        pieces = _parts(self.tariff, self.whole.begin, self.whole.end)
+        version, rounding = pieces[-1].version, self.tariff.rounding
+        step = settlement_of_bill([one.version for one in pieces], paid)
         if step is None:
             return
         decimals = self.tariff.exact_decimals

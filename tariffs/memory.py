@@ -124,6 +124,10 @@ class MemoryShape:
     """How many intervals before that of the moment are remembered."""
     is_within_year: bool = field(default=False, compare=False)
     """Whether only intervals of the moment's year are."""
+    is_owed: bool = field(default=False, compare=False)
+    """Whether the value is somebody's money or energy: it must not be lost."""
+    is_yearly: bool = field(default=False, compare=False)
+    """Whether the end of a year settles what is owed."""
 
     def knows(self, key: MemoryKey, day: int) -> bool:
         """Tell whether a bill that begins or ends on a local day may find or leave this key."""
@@ -131,7 +135,7 @@ class MemoryShape:
             return False
         if self.interval is None:
             return key.day == NO_DAY
-        if not 0 < key.day <= day:
+        if not 0 < key.day <= day + self.is_since:  # a day is counted from its middle on
             return False
         first = interval_before(self.interval, day, self.reach, self.year_begins)
         if self.is_within_year:
@@ -203,7 +207,7 @@ class BillYear:
 
 def year_of_bill(part: Part, begins: YearStart, component: str) -> BillYear:
     """Return the year of a part; raise `MemoryRefused` where it reaches beyond the year's end."""
-    days = billed_days(part) or range(part.clock.day_of(part.begin), part.clock.day_of(part.begin))
+    days = billed_days(part)
     first, after = interval_days(Interval.YEAR, days.start, begins)
     if days.stop > after:
         raise MemoryRefused(

@@ -92,6 +92,8 @@ class NetCharge:
             bands=self.timetable.names,
             interval=Interval.YEAR if carries else self.interval,
             year_begins=self.year_begins,
+            is_owed=carries,
+            is_yearly=carries,
         )
 
     def _stretches(self, part: Part) -> list[Stretch]:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
-from tariffs.clock import ZoneClock, charged_days, date_of, day_number
+from tariffs.clock import DAY, ZoneClock, charged_days, date_of, day_number
 from tariffs.errors import MalformedTariff
 from tariffs.usage import Part
 
@@ -107,9 +107,15 @@ def interval_before(
 
 
 def billed_days(part: Part) -> range:
-    """Return the local days that a part is charged for; empty where it is shorter than a day."""
+    """Return the local days that a part is charged for.
+
+    Where that is none, the range is empty and begins with the first day that a later one is.
+    """
     days = list(part.clock.days_charged(part.begin, part.end))
-    return range(days[0], days[-1] + 1) if days else range(0)
+    if days:
+        return range(days[0], days[-1] + 1)
+    following = next(part.clock.days_charged(part.end, part.end + 3 * DAY))
+    return range(following, following)
 
 
 def stretches(interval: Interval, part: Part, year_begins: YearStart = NEW_YEAR) -> list[Stretch]:

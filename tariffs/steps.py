@@ -121,6 +121,8 @@ class Cap:
             interval=Interval.YEAR,
             year_begins=self.year_begins,
             is_since=True,
+            is_owed=True,
+            is_yearly=True,
         )
 
     def remembered(

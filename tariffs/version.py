@@ -20,7 +20,8 @@ from tariffs.charges import (
 )
 from tariffs.clock import day_number
 from tariffs.errors import MalformedTariff, TariffError
-from tariffs.memory import MemoryShape, Quantity
+from tariffs.memory import MemoryShape
+from tariffs.periods import Interval, interval_days
 from tariffs.rounding import Rounding, RoundingRule
 from tariffs.schedule import Schedule
 from tariffs.settlement import Settlement, settlement_canonical, settlement_from_canonical
@@ -154,14 +155,21 @@ class Version:
         return bool(self.memory_shapes)
 
     def check_follows(self, before: "Version") -> None:
-        """Refuse to come after a version that carries money which this one would lose."""
+        """Refuse to come after a version that carries what is owed, which this one would lose."""
         shapes = self.memory_shapes
         for name, shape in before.memory_shapes.items():
-            if shape.quantity is Quantity.MONEY and shapes.get(name) != shape:
+            year, _ = interval_days(Interval.YEAR, self.valid_from, shape.year_begins)
+            is_settled = shape.is_yearly and year == self.valid_from
+            if shape.is_owed and not is_settled and shapes.get(name) != shape:
+                until = " until its year ends" if shape.is_yearly else ""
                 raise MalformedTariff(
-                    "it carries money, so the versions that follow need the same step",
-                    component=f"step {name}",
+                    f"it carries what is owed, so the versions that follow need the same{until}",
+                    component=f"{'charge' if name in before._charge_names else 'step'} {name}",
                 )
+
+    @property
+    def _charge_names(self) -> set[str]:
+        return {charge.name for charge in self.charges}
 
     @property
     def effort(self) -> int:

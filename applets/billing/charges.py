@@ -57,7 +57,7 @@ from tariffs.fixed import NANO_PER_MICRO
 from tariffs.memory import MemoryKey, bounds_of, check_values
 from tariffs.periods import share
 from tariffs.rounding import RoundingRule, format_decimal, power_of_ten
-from tariffs.settlement import MICRO_DECIMALS, require_paid
+from tariffs.settlement import MICRO_DECIMALS, settlement_of_bill
 from tariffs.steps import Minimum, Step, Tax
 from tariffs.usage import Part, utc_text
 from tariffs.version import Version
@@ -146,8 +146,8 @@ class _Run:
     tariff: Tariff
     registers: Sequence[Register]
     whole: Part
-    version: Version
-    """The one of the part that was added last."""
+    versions: list[Version]
+    """Those of the parts that were added."""
     carried: dict[MemoryKey, Line]
     reckoning: Reckoning
     _total: Line = NOTHING
@@ -182,7 +182,7 @@ class _Run:
                 if one.carried != Carried(one.name, low, (high - low).bit_length()):
                     raise MemoryRefused(f"{one.name!r} is carried with other bounds than it has")
                 carried[key] = reckoning.carried(one.carried)
-        return cls(tariff, registers, whole, first.version, carried, reckoning)
+        return cls(tariff, registers, whole, [], carried, reckoning)
 
     def add(self, one: MeteredPart) -> None:
         """Add what a part comes to."""
@@ -192,12 +192,11 @@ class _Run:
         if settlement is not None:  # which is on the whole bill, after its parts
             kept |= settlement.memory_shape.kept(self.carried, 0)
         self.carried = self.tariff.carried_from(one.version, kept, one.part.end)
-        self.version = one.version
+        self.versions.append(one.version)
 
     def settle(self, paid: int) -> None:
         """Go on to what the last version's settlement makes of the sum."""
-        step, rounding = self.version.settlement, self.tariff.rounding
-        require_paid(step, paid)
+        step, rounding = settlement_of_bill(self.versions, paid), self.tariff.rounding
         if step is None:
             return
         decimals = self.tariff.exact_decimals
@@ -207,12 +206,12 @@ class _Run:
         due, kept = step.remembered(self.whole, micro, paid, rounding, self.carried, self.reckoning)
         self._total = due * power_of_ten(decimals - MICRO_DECIMALS)
         others = {key: one for key, one in self.carried.items() if key.component != step.name}
-        self.carried = self.tariff.carried_from(self.version, others | kept, self.whole.end)
+        self.carried = self.tariff.carried_from(self.versions[-1], others | kept, self.whole.end)
 
     def finished(self, divisor: int) -> Total:
         """Return the total, with what it keeps for the next bill."""
         for key, line in self.carried.items():
-            self.reckoning.keep(key.text, line, bounds_of(self.version, key))
+            self.reckoning.keep(key.text, line, bounds_of(self.versions[-1], key))
         return self.reckoning.total(self._total, divisor, self.tariff.rounding.rule)
 
     @property
