@@ -232,14 +232,16 @@ class Catalogue:
         return f"{self.day_of(time)}, {self.clock(time)}"
 
     def period(self, period: Period) -> str:
-        """Return a period of days: a day, a month, a year, or from when to when."""
+        """Return a period of days: a day, month, quarter, year, or from when to when."""
         first, last = period.first, period.last
         if first == last:
             return format_date(first, "full", locale=self.locale)
         if period == Period.month(first.year, first.month):
             return self.month(first)
-        if period == Period(date(first.year, 1, 1), date(first.year, 12, 31)):
+        if period == Period.year(first.year):
             return str(first.year)
+        if period == Period.quarter(first.year, (first.month + 2) // 3):
+            return str(format_date(first, "QQQQ y", locale=self.locale))
         return f"{self.day(first)} – {self.day(last)}"
 
     def span(self, begin: int, end: int) -> str:
