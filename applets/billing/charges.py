@@ -165,10 +165,8 @@ class _Run:
         whole = Part(begin, end, begin, end, ZoneClock(tariff.zone), tariff.rounding.rule)
         reckoning, carried = Reckoning(), dict[MemoryKey, Line]()
         if (state is not None) is not tariff.has_memory:
-            has, there = ("has", "no") if tariff.has_memory else ("has no", "a")
-            raise MemoryRefused(
-                f"the tariff {has} memory, and there is {there} state to go on from"
-            )
+            kind, there = ("with", "no") if tariff.has_memory else ("without", "a")
+            raise MemoryRefused(f"a tariff {kind} memory: there is {there} state to go on from")
         if state is not None:
             if state.end != begin:
                 raise MemoryRefused(
