@@ -53,6 +53,8 @@ from tariffs.errors import MemoryRefused
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
+LEAST_DAYS: Final = 28
+"""Residents are asked to consent to bills of so many days or more, as the shipped manifests do."""
 
 
 def require_provable(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing import messages as billing
-from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.billing.statement import LEAST_DAYS, PURPOSE, RECIPIENT, VerifiedBill, check_bill
 from applets.common.bounded_energy import BoundedPeriod, check_unattributed
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import (
@@ -59,8 +59,6 @@ _TOO_FEW_DAYS: Final = (0x6982, 0x6985)
 """Refused by what the applet may ask at all, or by what the resident has consented to."""
 NO_CONSENT_EXIT: Final = 5
 _DAY_SECONDS: Final = 86_400
-LEAST_DAYS: Final = 28
-"""Residents are asked to consent to bills of so many days or more, as the shipped applets do."""
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
 """What a question may carry: with it, it has to fit one command of 65,535 bytes."""

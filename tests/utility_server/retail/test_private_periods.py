@@ -191,7 +191,9 @@ def test_few_days_are_told_with_the_days_beside_them_only(home: YearHome) -> Non
         " after)"
     )
     agrees(home, FLAT, "2025-03-01..2025-04-09")
-    assert refused(home, FLAT, "2025-03-01..2025-03-28").startswith("window: the total of 12 days")
+    assert refused(home, FLAT, "2025-03").startswith("window: the total of 9 days")
+    agrees(home, FLAT, "2025-05")
+    assert refused(home, FLAT, "2025-05-01..2025-06-09").startswith("window: the total of 9 days")
 
 
 def test_a_resident_may_say_that_bills_are_of_more_days(home: YearHome) -> None:
