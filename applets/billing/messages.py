@@ -59,6 +59,8 @@ REGISTER: Final = Obis(bytes.fromhex("81814d010b00"))
 
 VERSION: Final = 2
 UNIT_CURRENCY: Final = 10
+LEAST_DAYS: Final = 28
+"""Residents are asked to consent to bills of so many days or more, by the shipped manifests."""
 MOST_DECIMALS: Final = 9
 MOST_REGISTERS: Final = 8
 OBIS_SIZE: Final = 6

@@ -57,8 +57,6 @@ _TOO_FEW_DAYS: Final = (0x6982, 0x6985)
 """Refused by what the applet may ask at all, or by what the resident has consented to."""
 NO_CONSENT_EXIT: Final = 5
 _DAY_SECONDS: Final = 86_400
-LEAST_DAYS: Final = 28
-"""Residents are asked to consent to bills of so many days or more, as the shipped applets do."""
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
 """What a question may carry: with it, it has to fit one command of 65,535 bytes."""
@@ -357,11 +355,12 @@ def ask(
         return head_end.ask(address, utility.customers.find(about.meter, claim.aid), command)
     except HubRefused as refused:
         days = round((about.end - about.begin) / _DAY_SECONDS)
-        if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:
+        if refused.status_word in _TOO_FEW_DAYS and days < billing.LEAST_DAYS:
             because = HubRefused(
                 refused.status_word,
-                f"{refused.meaning}; {days} days are asked for, and consents are to {LEAST_DAYS} or"
-                " more as a rule: ask for them together with the days before or after",
+                f"{refused.meaning}; {days} days are asked for, and consents are to"
+                f" {billing.LEAST_DAYS} or more as a rule: ask for them together with the days"
+                " before or after",
             )
             because.exit_code = NO_CONSENT_EXIT
             raise because from None
