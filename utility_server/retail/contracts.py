@@ -26,7 +26,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from applets.billing.messages import LEAST_DAYS
+from applets.billing.statement import LEAST_DAYS
 from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
 from utility_server.database import reading, writing

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from applets.billing.messages import LEAST_DAYS
+from applets.billing.statement import LEAST_DAYS
 from hub.machine.manifest import Manifest
 from meterlet.commands.main import main
 from protocols.metrology import GridError, Period
