@@ -55,6 +55,16 @@ class FactRefused(HubError):
     """What is said to have happened to a meter cannot be certified any more, or at all."""
 
 
+class FormerCustody(HubError):
+    """What was asked for is of a custody before this one: none of it is here any more."""
+
+    exit_code, status_word = 5, 0x6985
+
+    def __init__(self, begins: date) -> None:
+        super().__init__(f"the custody of this meter began on {begins}; no day before it is told")
+        self.begins = begins
+
+
 class PeriodIncomplete(HubError):
     """A period has days that are not certified, or its bounds are not those of days."""
 
@@ -127,7 +137,10 @@ class MeteredRegister:
         Raises `FactRefused` where slots after it are certified already, or where a register's steps
         change within a slot, or a custody within a day.
         """
-        grid = self._require_uncertified(fact.time)
+        if isinstance(fact, NewCustody):  # the day says so, its slots do not
+            grid = self._require_open_day(fact.time)
+        else:
+            grid = self._require_uncertified(fact.time)
         whole = grid.boundaries() if isinstance(fact, NewStep) else (grid.begin,)
         if fact.time not in whole:
             raise FactRefused("steps change where a slot begins, a custody where a day does")
@@ -152,13 +165,33 @@ class MeteredRegister:
         """The id of the meter that counts now."""
         facts = (decode_fact(*row) for row in self.journal.facts(0, LATEST))
         meters = [fact.meter for fact in facts if isinstance(fact, NewMeter)]
-        return meters[-1] if meters else self.channel.meter
+        inherited = self.certifier.inherited
+        first = self.channel.meter if inherited is None else inherited.mounted
+        return meters[-1] if meters else first
+
+    @property
+    def custody_begins(self) -> date | None:
+        """The first day of this custody; None where the hub has known no other."""
+        inherited = self.certifier.inherited
+        return None if inherited is None else inherited.day
+
+    def require_custody(self, period: Period) -> None:
+        """Return if a period has no day of a former custody; raise `FormerCustody` if it has."""
+        begins = self.custody_begins
+        if begins is not None and period.first < begins:
+            raise FormerCustody(begins)
 
     def _require_uncertified(self, time: int) -> DayGrid:
+        grid = self._require_open_day(time)
+        if time < grid.boundaries()[self._signed(grid.day).count]:
+            raise FactRefused("the time after it is certified already: tell it before")
+        return grid
+
+    def _require_open_day(self, time: int) -> DayGrid:
         grid = DayGrid(date_at(time, find_zone(self.zone)), self.zone, self.slot_minutes)
-        latest, signed = self.journal.latest(), self._signed(grid.day).count
-        is_over = latest is not None and latest.day >= grid.day
-        if is_over or time < grid.boundaries()[signed]:
+        latest, begins = self.journal.latest(), self.custody_begins
+        is_former = begins is not None and grid.day < begins
+        if is_former or (latest is not None and latest.day >= grid.day):
             raise FactRefused("the time after it is certified already: tell it before")
         return grid
 
@@ -208,7 +241,11 @@ class MeteredRegister:
         return latest
 
     def certifications(self, period: Period) -> list[Certification]:
-        """Return all days of a period; raise `PeriodIncomplete` where one is not certified."""
+        """Return all days of a period; raise `PeriodIncomplete` where one is not certified.
+
+        Raises `FormerCustody` where one is of a custody before this one.
+        """
+        self.require_custody(period)
         days = self.journal.between(period.first, period.last)
         present = {day.day for day in days}
         for due in period.days(self.zone):
@@ -277,6 +314,8 @@ class MeteredRegister:
         days = [span[1]] if (span := self.journal.span()) is not None else []
         if (open_day := self.journal.last_day_of_slots()) is not None:
             days.append(open_day - _DAY)
+        if self.custody_begins is not None:
+            days.append(self.custody_begins - _DAY)
         return max(days, default=None)
 
     def _days_to_certify(self, previous: Certification | None) -> Iterator[DayGrid]:
@@ -285,7 +324,11 @@ class MeteredRegister:
         if earliest is None or latest is None:
             return
         zone = find_zone(self.zone)
-        first = date_at(earliest.time, zone) if previous is None else previous.day.day + _DAY
+        first = date_at(earliest.time, zone)
+        if previous is not None:
+            first = previous.day.day + _DAY
+        elif self.custody_begins is not None:
+            first = self.custody_begins
         last = date_at(latest.time, zone)
         if first > last:
             return
