@@ -115,19 +115,21 @@ def hand_over(
     Raises `HandOverRefused` as `plan_hand_over`, and `RoundsUnderWay` unless `abandon_rounds`.
     """
     custody = randomness(CUSTODY_SIZE)
-    with Device.open(folder, now=now, randomness=randomness) as device:
-        with device.database.transaction() as connection:
-            _require_no_round(device, abandon_rounds=abandon_rounds)
-            device.certify()
-            plan = plan_hand_over(device, first_day)
-            _require_one_custody_a_day(device, _due_day(device))
-            making = new_files(folder)
-            step("make the new files")
-            _take_along(device, making, custody)
-            put_in_place(folder)
-            step("the new files are the hub's")
-            # No process that has the former key writes any more, into files that are about to go.
-            connection.execute("UPDATE vault_key SET check_value = ?", (NO_KEY,))
+    with (
+        Device.open(folder, now=now, randomness=randomness) as device,
+        device.database.transaction() as connection,
+    ):
+        _require_no_round(device, abandon_rounds=abandon_rounds)
+        device.certify()
+        plan = plan_hand_over(device, first_day)
+        _require_one_custody_a_day(device, _due_day(device))
+        making = new_files(folder)
+        step("make the new files")
+        _take_along(device, making, custody)
+        put_in_place(folder)
+        step("the new files are the hub's")
+        # No process that has the former key writes any more, into files that are about to go.
+        connection.execute("UPDATE vault_key SET check_value = ?", (NO_KEY,))
     finish_replacing(folder, step)
     return HandOver(plan.meter, plan.first_day, custody, plan.goes, plan.stays)
 
@@ -153,20 +155,22 @@ def move(
     `registers` are OBIS codes, by default those that the hub is for. Raises `HandOverRefused` at
     the meter that it is for already, and `RoundsUnderWay` unless `abandon_rounds`.
     """
-    with Device.open(folder, now=now, randomness=randomness) as device:
-        with device.database.transaction() as connection:
-            _require_no_round(device, abandon_rounds=abandon_rounds)
-            plan = plan_move(device, meter, registers)
-            making = new_files(folder)
-            step("make the new files")
-            description = _moved(device, meter, registers)
-            with Device.create(making, description, now=now, randomness=randomness) as fresh:
-                fresh.disclosure.log.append(now(), ENTRY, {"meter": meter})
-            for kind in ("vendors", "authorities"):
-                _copy_trust(folder / kind, making / kind)
-            put_in_place(folder)
-            step("the new files are the hub's")
-            connection.execute("UPDATE vault_key SET check_value = ?", (NO_KEY,))
+    with (
+        Device.open(folder, now=now, randomness=randomness) as device,
+        device.database.transaction() as connection,
+    ):
+        _require_no_round(device, abandon_rounds=abandon_rounds)
+        plan = plan_move(device, meter, registers)
+        making = new_files(folder)
+        step("make the new files")
+        description = _moved(device, meter, registers)
+        with Device.create(making, description, now=now, randomness=randomness) as fresh:
+            fresh.disclosure.log.append(now(), ENTRY, {"meter": meter})
+        for kind in ("vendors", "authorities"):
+            _copy_trust(folder / kind, making / kind)
+        put_in_place(folder)
+        step("the new files are the hub's")
+        connection.execute("UPDATE vault_key SET check_value = ?", (NO_KEY,))
     finish_replacing(folder, step)
     return plan
 

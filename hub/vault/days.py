@@ -224,7 +224,8 @@ class DayJournal:
         if row is None:
             return None
         try:
-            return AESGCM(self.key).decrypt(*row, _inherited_label(self.channel))
+            nonce, sealed = row
+            return AESGCM(self.key).decrypt(nonce, sealed, _inherited_label(self.channel))
         except (InvalidTag, ValueError):
             self.database.require_current()  # a new key is no damage
             raise _other_beginning() from None
@@ -325,9 +326,10 @@ def resealed_inheritance(
     old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[bytes, bytes]
 ) -> bytes:
     """Return a row (nonce, sealed) sealed anew; raise `VaultTampered`."""
+    old_nonce, sealed = row
     label = _inherited_label(channel)
     try:
-        return new.encrypt(nonce, old.decrypt(*row, label), label)
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
     except (InvalidTag, ValueError):
         raise _other_beginning() from None
 

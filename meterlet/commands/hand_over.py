@@ -94,7 +94,7 @@ def hand_over(
     """Hand the hub over: to whoever moves in, or, with --meter, to a home with another meter.
 
     Readings, certified days, consents, applets and what they keep, the log's entries and the
-    accounts of the pages go for good. Take copies first: `meterlet inspect download`.
+    accounts of the pages go for good. Take copies first: `meterlet inspect export readings`.
 
     With the same meter, the chain of certified days goes on: the first day that is not certified
     yet is the first of the new custody. At another meter the hub begins anew, with new keys. If it
@@ -121,7 +121,7 @@ def hand_over(
     if not yes:
         for line in ("This goes for good:", *_lines(plan)):
             click.echo(line, err=True)
-        click.echo("Copies of readings: `meterlet inspect download`.", err=True)
+        click.echo("Copies of readings: `meterlet inspect export readings`.", err=True)
         click.confirm("Hand the hub over?", abort=True, err=True)
     if meter is not None:
         done = move(folder, meter, codes, abandon_rounds=abandon_rounds)
@@ -144,9 +144,8 @@ def _lines(plan: HandOver) -> list[str]:
     lines = [f"  {number:9,} {WORDS[name]}" for name, number in plan.goes.items()]
     lines.append("            accounts, sessions and tokens of the pages, and who has connected")
     if plan.first_day is not None:
-        lines.append(
-            f"the custody begins with {plan.first_day}; {plan.stays:,} of its readings stay"
-        )
+        first = f"the custody begins with {plan.first_day}"
+        lines.append(f"{first}; {plan.stays:,} of its readings stay")
     return lines
 
 
