@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
+from protocols.metrology import ExchangedMeter
 from tariffs import Bill, BillItem
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
@@ -81,6 +82,8 @@ class VerifiedBillBundle(BundleResult):
     """The size of the total in its smallest unit, which is the number that the hub told for it."""
     exact: Bill | None = field(repr=False)
     """The bill as exact integers; of release 0.1 alone."""
+    exchanges: tuple[ExchangedMeter, ...] = ()
+    """The meters that were exchanged within the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         () if exact is None else tuple(_line(one, exact.exact_decimals) for one in exact.items),
         number.bit_length(),
         exact,
+        verified.exchanges,
     )
 
 

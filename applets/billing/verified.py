@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from applets.common.evidence import starts_of
-from protocols.metrology import CertifiedDay, CertifiedPeriod, Series, SlotState
+from protocols.metrology import (
+    CertifiedDay,
+    CertifiedPeriod,
+    ExchangedMeter,
+    Series,
+    SlotState,
+    exchanges_in,
+)
 from tariffs import Bill, Register, Tariff, combine_states
 
 
@@ -34,6 +41,11 @@ class VerifiedBill:
     """The certified days of each register, in order."""
     exact: Bill | None = None
     """The exact bill, of answers of release 0.1 alone: they opened its amounts."""
+
+    @property
+    def exchanges(self) -> tuple[ExchangedMeter, ...]:
+        """The meters that were exchanged within the period."""
+        return exchanges_in(self.certified)
 
 
 def verified_bill(

@@ -8,6 +8,7 @@ import rich_click as click
 
 from hub.text import utc_text
 from meterlet.commands.common import FILE, Exit, fail, json_option, show
+from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.verified_bundles import (
     AnyResult,
     VerifiedBillBundle,
@@ -38,6 +39,7 @@ def _facts(found: AnyResult) -> tuple[dict[str, Any], str]:
             if found.exact is not None:
                 says["total_exact"] = str(found.exact.total_exact)
                 says["exact_decimals"] = found.exact.exact_decimals
+            says |= exchange_facts(found.exchanges)
             sentence = f"{found.total:f} {found.currency} under {found.tariff}"
         case VerifiedSettlementBundle():
             says = {
@@ -93,7 +95,8 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
     """
     evidence = read_bundle(bundle)
     try:
-        facts, sentence = _facts(check_bundle(evidence, supplier, certifier))
+        found = check_bundle(evidence, supplier, certifier)
+        facts, sentence = _facts(found)
     except (VerificationFailed, CannotVerify) as error:
         match error:
             case VerificationFailed(check="supplier"):
@@ -105,4 +108,6 @@ def verify(bundle: Path, supplier: Path | None, certifier: str | None, as_json: 
     lines = [f"matches: {sentence} for {facts['from']} to {facts['until']}"]
     if facts["missing_slots"]:
         lines.append(f"{facts['missing_slots']} slots are missing and not billed")
+    if isinstance(found, VerifiedBillBundle):
+        lines += exchange_lines(found.exchanges)
     show(SCHEMA, facts, lines, as_json=as_json)
