@@ -163,11 +163,18 @@ class MeteredRegister:
     @property
     def mounted_meter(self) -> bytes:
         """The id of the meter that counts now."""
-        facts = (decode_fact(*row) for row in self.journal.facts(0, LATEST))
-        meters = [fact.meter for fact in facts if isinstance(fact, NewMeter)]
+        meters = [fact.meter for fact in self.all_facts() if isinstance(fact, NewMeter)]
+        return meters[-1] if meters else self.first_meter
+
+    @property
+    def first_meter(self) -> bytes:
+        """The id of the meter that counted when the custody began."""
         inherited = self.certifier.inherited
-        first = self.channel.meter if inherited is None else inherited.mounted
-        return meters[-1] if meters else first
+        return self.channel.meter if inherited is None else inherited.mounted
+
+    def all_facts(self) -> list[MeterFact]:
+        """Return all that is recorded of the meter in this custody, in order of time."""
+        return [decode_fact(*row) for row in self.journal.facts(0, LATEST)]
 
     @property
     def custody_begins(self) -> date | None:

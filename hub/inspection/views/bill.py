@@ -18,7 +18,8 @@ from hub.certifier import DayUse
 from hub.device import Device
 from hub.inspection.views.bucket import BandUse, band_uses
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
-from hub.metering import PeriodIncomplete
+from hub.inspection.views.meters import MeterSwap, swaps_between
+from hub.metering import FormerCustody, PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import (
     Bill,
@@ -53,6 +54,8 @@ class CheckedBill:
     """Recomputed from raw readings; None where that cannot be done."""
     bands: tuple[BandUse, ...] = ()
     energy_wh: int = 0
+    swaps: tuple[MeterSwap, ...] = ()
+    """The meters that were exchanged in the period."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -83,7 +86,8 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
 def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
     """Return one invoice of `documents` with its verdict."""
     earlier = documents.invoices[: documents.invoices.index(invoice)]
-    return _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
+    checked = _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
+    return replace(checked, swaps=swaps_between(device, invoice.begin, invoice.end))
 
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
@@ -109,7 +113,7 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
     try:
         registers = billed_registers(tariff, invoice.begin, invoice.end)
         uses_of = _readings(device, registers, invoice.begin, invoice.end)
-    except (PeriodIncomplete, TariffError) as error:
+    except (FormerCustody, PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
     any_register = next(iter(uses_of.values()))
     starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]
