@@ -23,7 +23,7 @@ from hub.certifier import (
     NewStep,
     SignedSlots,
 )
-from hub.certifier.facts import decode_fact, encode_fact
+from hub.certifier.facts import day_of, decode_fact, encode_fact
 from hub.errors import HubError
 from hub.readings import Reading, ReadingFlag
 from hub.vault.days import DayJournal, JournalledDay
@@ -152,7 +152,11 @@ class MeteredRegister:
         The old meter's last reading is a second before. Raises `FactRefused` where slots after it
         are certified already, `ReadingRefused` where the readings do not follow those before.
         """
-        self._require_uncertified(time - 1)  # an exchange at midnight is of the day that ends
+        grid = self._require_uncertified(time - 1)  # at midnight it is of the day that ends
+        facts = [fact for fact in self.facts(grid) if day_of(fact, grid)]
+        moments = [fact.time for fact in facts if isinstance(fact, NewMeter)]
+        if grid.slot_at(time - 1) in {grid.slot_at(moment - 1) for moment in moments}:
+            raise FactRefused("a meter was exchanged in that slot already: one slot has one")
         if meter == self.mounted_meter:
             raise FactRefused(f"meter {meter.hex()} is the one that counts already")
         readings = Reading(time - 1, end_wh), Reading(time, start_wh, ReadingFlag.EXCHANGED)
