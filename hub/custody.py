@@ -53,7 +53,6 @@ _COUNTED: Final = {
     "readings": "reading",
     "certified_days": "certified_day",
     "log_entries": "disclosure_entry",
-    "consents": "consent",
     "applets": f"card_entry WHERE kind = {Kind.APPLICATION.value}",
     "kept_by_applets": "applet_store",
     "answers": "told_answer",
@@ -195,10 +194,12 @@ def _require_no_round(device: Device, *, abandon_rounds: bool) -> None:
 
 def _counted(device: Device) -> dict[str, int]:
     connection = device.database.connection
-    return {
+    counted = {
         name: int(connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])  # noqa: S608 - constant text
         for name, rows in _COUNTED.items()
     }
+    standing = [one for one in device.disclosure.consents() if one.revoked is None]
+    return {**counted, "consents": len(standing)}
 
 
 def _due_day(device: Device) -> date:

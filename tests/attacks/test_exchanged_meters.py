@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from applets.billing.statement import check_bill
 from applets.common.evidence import AnswerRefused, check_days, check_registers
-from hub.certifier import NewMeter
+from hub.certifier import MeterFact, NewMeter
 from hub.readings import Reading, ReadingFlag
 from protocols.metrology import (
     CertifiedDay,
@@ -88,7 +88,8 @@ def month_with(
 
     unread = [place for gap in gaps or [] for place in gap]
     readings: list[Reading] = []
-    facts, shift, was_unread = [], 5_000_000, False
+    facts: list[MeterFact] = []
+    shift, was_unread = 5_000_000, False
     moments = sorted({*counted, *(time for time, _ in exchanges)})
     starts = dict(exchanges)
     for time in moments:
