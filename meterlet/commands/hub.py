@@ -360,6 +360,7 @@ def status(folder: Path) -> Shown:
             "first_day": None if span is None else span[0].isoformat(),
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
+            **_meter_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
                 {
@@ -397,6 +398,16 @@ def status(folder: Path) -> Shown:
 def _certified_days(register: MeteredRegister) -> int:
     span = register.journal.span()
     return 0 if span is None else span[2]
+
+
+def _meter_facts(device: Device) -> dict[str, object]:
+    """Return which meter counts now, and when the custody began, where that is not as at first."""
+    facts: dict[str, object] = {}
+    if device.mounted_meter != device.description.meter:
+        facts["mounted_meter"] = device.mounted_meter.hex()
+    if (begins := device.main.custody_begins) is not None:
+        facts["custody_begins"] = begins.isoformat()
+    return facts
 
 
 def _feed_in_facts(device: Device) -> dict[str, object]:

@@ -46,18 +46,27 @@ class Town:
         return self.folder / "utility"
 
     def build(self, init: Sequence[object] = (), source: Sequence[object] = MARCH) -> None:
-        vendor, package = self.folder / "vendor.key", self.folder / "billing.cap"
-        enrolment = self.folder / "enrolment.json"
+        vendor, package = self.folder / "vendor.key", self.package
         done("tariff", "keygen", "--out", vendor)
         done("applet", "build", ROOT / "applets" / "billing", "--key", vendor, "-o", package)
         done("utility", "init", self.utility)
         done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub", *init)
         done("hub", "ingest", "--hub", self.hub, *source)
+        self.enrol()
+
+    @property
+    def package(self) -> Path:
+        return self.folder / "billing.cap"
+
+    def enrol(self, *options: object) -> None:
+        """Install the billing applet, and enrol the customer."""
+        enrolment = self.folder / "enrolment.json"
+        enrolment.unlink(missing_ok=True)
         done(
-            "applet", "install", "--hub", self.hub, package, "--yes",
+            "applet", "install", "--hub", self.hub, self.package, "--yes",
             "--recipient", self.utility / "public.pem", "--enrolment", enrolment,
         )  # fmt: skip
-        done("utility", "enrol", "--utility", self.utility, enrolment)
+        done("utility", "enrol", "--utility", self.utility, enrolment, *options)
 
     def request(self, address: str, tariff: Path = TARIFF, *more: object) -> tuple[object, ...]:
         return (
