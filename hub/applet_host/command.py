@@ -24,6 +24,7 @@ REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
     "custody": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
+    "memory": Refusal.NO_CONSENT,
     "published": Refusal.NO_CONSENT,
     "fineness": Refusal.NO_CONSENT,
     "window": Refusal.NO_CONSENT,
