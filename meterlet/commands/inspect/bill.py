@@ -123,7 +123,7 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
         console = Console()
         show_bill(console, facts)
         for line in swap_lines(last.swaps, device.zone):
-            console.print(line)
+            console.print(line, soft_wrap=True)
         if proof is not None:
             console.print(
                 Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())

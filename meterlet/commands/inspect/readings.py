@@ -109,7 +109,7 @@ def show_all(view: ReadingsView, both: Comparison | None, power: PowerNow | None
     console = Console()
     show_view(console, view)
     for line in swap_lines(view.swaps, ZoneInfo(view.zone)):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     if both is not None:
         show_comparison(console, both)
     if power is not None:
