@@ -2,10 +2,8 @@
 """Meters that were exchanged within a bill's period, for JSON and for people."""
 
 from collections.abc import Sequence
-from zoneinfo import ZoneInfo
 
-from hub.inspection.views.meters import MeterSwap
-from hub.text import local_text, utc_text
+from hub.text import utc_text
 from protocols.metrology import ExchangedMeter
 
 
@@ -31,13 +29,4 @@ def exchange_lines(exchanges: Sequence[ExchangedMeter]) -> list[str]:
         f"meter exchanged in the slot from {utc_text(one.begin)}: {one.old_meter.hex()} was taken"
         f" down, {one.new_meter.hex()} put up"
         for one in exchanges
-    ]
-
-
-def swap_lines(swaps: Sequence[MeterSwap], zone: ZoneInfo) -> list[str]:
-    """Return a line for each exchange as the resident sees it, with the registers."""
-    return [
-        f"meter exchanged at {local_text(one.time, zone)}: {one.old_meter.hex()} ended at"
-        f" {one.end_wh:,} Wh, {one.new_meter.hex()} began at {one.start_wh:,} Wh"
-        for one in swaps
     ]

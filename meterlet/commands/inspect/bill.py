@@ -45,7 +45,7 @@ from meterlet.commands.common import (
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
-from meterlet.exchanged_meters import swap_lines
+from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from tariffs import Tariff

@@ -27,7 +27,7 @@ from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
 from meterlet.commands.common import DAY, FILE, hub_option, json_option, print_json
-from meterlet.exchanged_meters import swap_lines
+from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
