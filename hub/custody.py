@@ -117,12 +117,12 @@ def hand_over(
     with (
         Device.open(folder, now=now, randomness=randomness) as device,
         device.database.transaction() as connection,
+        new_files(folder) as making,
     ):
         _require_no_round(device, abandon_rounds=abandon_rounds)
         device.certify()
         plan = plan_hand_over(device, first_day)
         _require_one_custody_a_day(device, _due_day(device))
-        making = new_files(folder)
         step("make the new files")
         _take_along(device, making, custody)
         put_in_place(folder)
@@ -157,10 +157,10 @@ def move(
     with (
         Device.open(folder, now=now, randomness=randomness) as device,
         device.database.transaction() as connection,
+        new_files(folder) as making,
     ):
         _require_no_round(device, abandon_rounds=abandon_rounds)
         plan = plan_move(device, meter, registers)
-        making = new_files(folder)
         step("make the new files")
         description = _moved(device, meter, registers)
         with Device.create(making, description, now=now, randomness=randomness) as fresh:
@@ -256,9 +256,6 @@ def _take_along(device: Device, making: Path, custody: bytes) -> None:
         for register in fresh.registers.values():
             _require_same_slots(register, day)
         fresh.disclosure.log.verify()
-    # `put_in_place` takes what is there: the folders of those who are trusted stay where they are.
-    for kind in ("vendors", "authorities"):
-        shutil.rmtree(making / kind, ignore_errors=True)
 
 
 def _inherit(register: MeteredRegister, journal: DayJournal, day: date, custody: bytes) -> None:

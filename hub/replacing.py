@@ -36,13 +36,36 @@ NO_KEY: Final = bytes(32)
 """In the place of a key's check value: no process that has the former key writes any more."""
 
 
-def new_files(folder: Path) -> Path:
-    """Return an empty folder for the new files; those of an attempt that was cut off go."""
+@contextmanager
+def new_files(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder for the new files; they go unless `put_in_place` has taken them."""
     making = folder / MAKING
-    if making.exists():
-        _remove(making)
+    _remove(making)
     making.mkdir(mode=0o700)
-    return making
+    descriptor = os.open(making, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # no other process takes them for left over
+        yield making
+    except BaseException:
+        _remove(making)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove new files that nobody is making any more: there are keys among them."""
+    try:
+        descriptor = os.open(folder / MAKING, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(folder / MAKING)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def put_in_place(folder: Path) -> None:
@@ -56,10 +79,13 @@ def put_in_place(folder: Path) -> None:
 def finish_replacing(folder: Path, step: Callable[[str], None] = lambda _: None) -> None:
     """Put new files that are whole in their places; nothing happens where there are none.
 
+    Files of a hand-over that was cut off before they were whole are removed.
+
     `step` hears what is done next. Raises `DatabaseBusy` where another process keeps the former
     database to itself.
     """
     ready = folder / READY
+    _remove_left_over(folder)
     with _alone(ready) as is_due:
         if not is_due:
             return
