@@ -54,6 +54,7 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
 
     with town.serving() as address:  # a hub that serves goes on, with nothing to tell
         said = json.loads(done(*over, "--from", "2025-04-01", "--yes", "--json"))
+        assert (said["done"], said["first_day"], said["readings_kept"]) == (True, "2025-04-01", 1)
         wait_until(lambda: "not on this hub any more" in refused(*town.request(address))[1])
     status = json.loads(done("hub", "status", "--hub", town.hub, "--json"))
     assert (status["certified_days"], status["custody_begins"]) == (0, "2025-04-01")
