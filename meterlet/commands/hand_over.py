@@ -126,7 +126,7 @@ def hand_over(
     if meter is not None:
         done = move(folder, meter, codes, abandon_rounds=abandon_rounds)
     else:
-        done = hand_hub_over(folder, day, abandon_rounds=abandon_rounds)
+        done = hand_hub_over(folder, plan.first_day, abandon_rounds=abandon_rounds)
     return {**_facts(done), "done": True}, _said(done)
 
 

@@ -31,6 +31,7 @@ from protocols.metrology import (
 )
 from protocols.proofs import commit
 from tariffs.source import load_toml
+from tests.support import private_bills
 from tests.support.private_bills import (
     KEYS,
     SERIES,
@@ -173,6 +174,16 @@ def test_an_exchange_whose_registers_or_place_were_changed_is_refused(
 def test_a_day_with_another_exchange_is_not_one_of_the_chain() -> None:
     assert refused([DAYS[0], OTHER[1], *DAYS[2:]]) == "chain"
     assert refused([*DAYS[:2], OTHER[2], DAYS[3]]) == "chain"
+
+
+def test_an_exchange_of_another_meter_is_not_one_of_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same readings, certified for a neighbour's meter, and their exchange."""
+    monkeypatch.setattr(private_bills, "SERIES", replace(SERIES, meter=b"neighbour"))
+    neighbour = [one.day for one in month_with([(NOON + 420, 17)])[0].certified]
+    assert refused([DAYS[0], neighbour[1], *DAYS[2:]]) == "chain"
+    assert refused(with_event(end=event_of(neighbour[1]).end)) == "signature"
+    signed = replace(DAYS[1], signature=neighbour[1].signature)
+    assert refused([DAYS[0], signed, *DAYS[2:]]) == "signature"
 
 
 def test_a_copy_of_an_exchange_does_not_fit_the_meter_that_is_up() -> None:
