@@ -97,7 +97,7 @@ def finish_replacing(folder: Path, step: Callable[[str], None] = lambda _: None)
             for name in BESIDE:
                 _unlink_database(folder / name)
             _remove(folder / ENROLMENTS)
-        for key in sorted((ready / KEYS).iterdir()):
+        for key in sorted((ready / KEYS).glob("*")):  # none where only this folder is left
             step(f"replace {key.name}")
             old = folder / KEYS / key.name
             _overwrite(old.with_name(old.name + NEXT_SUFFIX))
