@@ -318,8 +318,15 @@ def bounds_of(
 ) -> tuple[int, int]:
     """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none.
 
-    Raises `NoContract` where the period is not within one contract.
+    Raises `NoContract` where the period is not within one contract, and `CannotVerify` where
+    another custody is known to begin within it.
     """
+    within = [day for day in utility.ledger.custodies(meter) if period.first < day <= period.last]
+    if within:
+        raise CannotVerify(
+            f"custody: another custody of meter {meter.hex()} begins on {within[0]}; ask for the"
+            " days before it and from it on apart"
+        )
     try:
         bounds = period.bounds(utility.customers.find(meter, claim.aid).zone)
     except GridError as error:
