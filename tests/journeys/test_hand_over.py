@@ -76,6 +76,12 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
         assert (bill["verified"], bill["days"], bill["invoice"]) == (True, 30, 2)
         code, line = refused(*town.request(address))
         assert (code, "the hub refused: 6985" in line) == (5, True), line
+        # The supplier knows by now where the custody begins, and asks no hub about both.
+        spanning = [word for word in town.request(address) if word not in ("--month", "2025-03")]
+        days = "--from", "2025-03-20", "--until", "2025-04-10"
+        code, line = refused(*spanning, *days)
+        begins = f"custody: another custody of meter {METER} begins on 2025-04-01"
+        assert (code, begins in line) == (4, True), line
     with Device.open(town.hub) as device:
         whys = [entry.facts["why"] for entry in device.disclosure.log.entries("refusal")]
     assert whys == [
