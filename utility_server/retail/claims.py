@@ -379,8 +379,9 @@ def ask(
         if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:
             because = HubRefused(
                 refused.status_word,
-                f"{refused.meaning}; {days} days are asked for, and consents are to {LEAST_DAYS} or"
-                " more as a rule: ask for them together with the days before or after",
+                f"{refused.meaning}; {days} days are asked for, and consents are to"
+                f" {LEAST_DAYS} or more as a rule: ask for them together with the days"
+                " before or after",
             )
             because.exit_code = NO_CONSENT_EXIT
             raise because from None
