@@ -4,7 +4,8 @@
 `certify` signs every slot that has ended and every local day that is over, each once, in order.
 What a day commits to is kept sealed beside it, so that statements can be proved later without
 certifying anything again. Days of version 1 stay as they are; for a new question the certifier
-states them again in version 2 (`statement_days`), which takes no room and can be done again.
+states them again in version 2 (`statement_days`), which takes no room and can be done again. Days
+whose readings came late or were replaced are there as they are known now (`hub.correcting`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
     CertifiedSlot,
+    DayContent,
     DayGrid,
     GridError,
     MetrologyError,
@@ -175,6 +177,12 @@ class MeteredRegister:
         before = [one for one in self.journal.between(day - _DAY, day - _DAY) if signatures]
         if not signatures:
             raise PeriodIncomplete(f"no slot of {day} was signed when it ended")
+        first = [_certification(one) for one in self.journal.as_first_certified(day, day)]
+        if first and isinstance(content := first[0].day.content, DayContent):
+            signed = self.certifier.slots_of(first[0], content.steps, len(signatures))
+            if signed[-1].digest != digest:
+                raise VaultTampered(f"{day}: the day is not that of its certified slots")
+            return tuple(map(CertifiedSlot, signed, signatures))
         grid = DayGrid(day, self.zone, self.slot_minutes)
         readings = list(self.vault.between(self.channel, grid.begin, grid.end))
         previous = _certification(before[0]) if before else None

@@ -43,7 +43,7 @@ theorem that these rules keep.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from itertools import combinations, pairwise
 from typing import Any, Final
@@ -376,6 +376,18 @@ class Disclosure:
             "copy": sha256(content).digest(),
         }
         return self.log.append(self.now(), "copy", facts)
+
+    def record_correction(
+        self, register: str, reason: str, days: Sequence[tuple[date, int]]
+    ) -> LogEntry:
+        """Record which days were corrected, and how many slots of each; nothing was told."""
+        facts: dict[str, Any] = {
+            "register": register,
+            "reason": reason,
+            "days": [day.isoformat() for day, _ in days],
+            "slots": [slots for _, slots in days],
+        }
+        return self.log.append(self.now(), "correction", facts)
 
     def exported_readings(self, recipients: Collection[str] | None = None) -> int:
         """Return how many readings have left the house as such, to some recipients or to all."""

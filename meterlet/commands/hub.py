@@ -219,7 +219,7 @@ def ingest(
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             every_seconds=every_seconds,
         )
-        live, latest = False, device.main.vault.latest(device.main.channel)
+        live, latest = False, device.main.vault.newest_received(device.main.channel)
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if first is None or last is None:
@@ -276,7 +276,8 @@ def ingest(
 def _registers_stand(device: Device) -> dict[bytes, int]:
     """Return where each register stood at its last reading, in watt-hours."""
     latest = {
-        code: register.vault.latest(register.channel) for code, register in device.registers.items()
+        code: register.vault.newest_received(register.channel)
+        for code, register in device.registers.items()
     }
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
 

@@ -7,6 +7,7 @@ from protocols.metrology.certified_day import (
     Series,
     verify_days,
 )
+from protocols.metrology.correction import Correction, CorrectionReason
 from protocols.metrology.day_content import DayContent, steps_of
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
 from protocols.metrology.events import (
@@ -41,6 +42,8 @@ __all__ = [
     "CertifiedSlot",
     "ChainRefused",
     "CommitmentScheme",
+    "Correction",
+    "CorrectionReason",
     "DayContent",
     "DayContentVersion1",
     "DayGrid",
