@@ -128,6 +128,7 @@ def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
             within_days=statement.within_days,
             slot_bits=statement.slot_bits,
             published=statement.published,
+            corrected_minutes=statement.corrected_minutes,
         )
         for statement in manifest.statements
     ]

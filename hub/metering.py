@@ -259,6 +259,18 @@ class MeteredRegister:
         except GridError as error:
             raise PeriodIncomplete(str(error)) from None
 
+    def revised(self, period: Period) -> tuple[tuple[int, int], ...]:
+        """Return when slots of a period start that were corrected, and their revisions."""
+        newest = {one.day: one for one in self.journal.revisions(period.first, period.last)}
+        return tuple(
+            (start, revision)
+            for day in map(_certification, newest.values())
+            for start, revision in zip(
+                day.use.grid.boundaries()[:-1], day.day.revisions, strict=True
+            )
+            if revision
+        )
+
     def uses(self, period: Period) -> list[DayUse]:
         """Return what each slot of a period used; stays inside the hub."""
         return [certification.use for certification in self.certifications(period)]

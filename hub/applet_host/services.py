@@ -9,6 +9,7 @@ that a manifest does not name, an applet is not told whether there is one.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from typing import Final
 
@@ -224,7 +225,8 @@ class HubStatements:
         Raises `WorkInProgress` where the proof takes long and is not made yet.
         """
         self.stack.require_record()
-        question = self.desk.accept(register, begin, end, amounts, context)
+        corrected = self._corrected([register])
+        question = self.desk.accept(register, begin, end, amounts, context, *corrected)
         meter = _register(self.registers, register)
         parameters, nonce = _parts_of(context)
         asked = self._asked([meter], begin, end)
@@ -245,7 +247,9 @@ class HubStatements:
                 asked,
                 parameters,
                 [
-                    number_of(one, begin, asked.step, asked.slots, [named], asked.missing)
+                    number_of(
+                        one, begin, asked.step, asked.slots, [named], asked.missing, asked.revised
+                    )
                     for one in described
                 ],
             ),
@@ -264,8 +268,9 @@ class HubStatements:
         Raises `WorkInProgress` where the proof takes long and is not made yet.
         """
         self.stack.require_record()
-        question = self.desk.accept(registers, begin, end, amounts, context)
         names = names_of(registers)
+        corrected = self._corrected(names)
+        question = self.desk.accept(registers, begin, end, amounts, context, *corrected)
         meters = [_register(self.registers, name) for name in names]
         parameters, nonce = _parts_of(context)
         asked = self._asked(meters, begin, end)
@@ -302,7 +307,9 @@ class HubStatements:
                 asked,
                 parameters,
                 [
-                    number_of(one, begin, asked.step, asked.slots, called, asked.missing)
+                    number_of(
+                        one, begin, asked.step, asked.slots, called, asked.missing, asked.revised
+                    )
                     for one in described
                 ],
             ),
@@ -408,6 +415,15 @@ class HubStatements:
         step = 60 * meters[0].slot_minutes
         days = sum(1 for _ in period.days(meters[0].zone))
         return _Asked(tuple(meters), period, days, step, (end - begin) // step)
+
+    def _corrected(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Return how many days of registers were corrected so far, where any were.
+
+        A proof that is being made when a day is corrected is no answer to the question any more.
+        """
+        meters = [self.registers[name] for name in names if name in self.registers]
+        count = sum(meter.journal.corrected(date.min, date.max) for meter in meters)
+        return (count,) if count else ()
 
     @property
     def _releases(self) -> int:
@@ -523,6 +539,18 @@ class _Asked:
                 for place, state in enumerate(state for day in days for state in day.use.states)
                 if state is SlotState.MISSING
             ]
+            for days in self.certified
+        ]
+
+    @property
+    def revised(self) -> list[dict[int, int]]:
+        """For each register, the places of slots that were corrected, and their revisions."""
+        return [
+            {
+                place: revision
+                for place, revision in enumerate(one for day in days for one in day.day.revisions)
+                if revision
+            }
             for days in self.certified
         ]
 

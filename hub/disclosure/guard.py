@@ -59,7 +59,14 @@ from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.published import check_published, publication_facts
-from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
+from hub.disclosure.records import (
+    number_facts,
+    release_of,
+    request_facts,
+    revised_facts,
+    revised_of,
+    terms_facts,
+)
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
     PRICED,
@@ -339,6 +346,7 @@ class Disclosure:
             "readings": request.readings,
             "bits": request.bits,
             **({"register": request.register} if request.register else {}),
+            **({"revised": revised_facts(request.revised)} if request.revised else {}),
         }
         try:
             terms = self._standing_terms(request.wanted)
@@ -555,10 +563,17 @@ def _as_recorded(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> 
             number,
             least_minutes=max(terms[kind].least_minutes for kind in number.kinds),
             least_days=max(terms[kind].least_days for kind in number.kinds),
+            corrected_minutes=_corrected_minutes([terms[kind] for kind in number.kinds]),
             spread=spread_of(number),
         )
         for number in request.numbers
     )
+
+
+def _corrected_minutes(terms: Sequence[ConsentTerms]) -> int:
+    """Return what consents say of corrections: all of them have to allow one."""
+    minutes = [one.corrected_minutes for one in terms]
+    return 0 if 0 in minutes else max(minutes)
 
 
 def _check_together(
@@ -650,7 +665,7 @@ class _Together:
                 for numbers, sources, refinement in self._seen(left_out):
                     before = self._before(numbers)
                     check_fineness(refinement, numbers, minutes, sources, near, before)
-                    check_stretches(refinement, days, near, before)
+                    check_stretches(refinement, days, near, before, numbers)
                     for number, source in zip(numbers, sources, strict=True):
                         if self._is_asked(number) and number.begin <= begin < number.end:
                             check_windows(number, minutes, source)
@@ -730,12 +745,14 @@ def _check_counts(
 def _opening_of(form: Form) -> Opening:
     start = form.sampled
     assert start is not None
-    return Opening(start, start + form.slot_seconds, form.slot_seconds, form.register)
+    end, revised = start + form.slot_seconds, tuple(form.revisions().items())
+    return Opening(start, end, form.slot_seconds, form.register, revised)
 
 
 def _opening_of_export(facts: Mapping[str, Any]) -> Opening:
     seconds = _MINUTE * facts["resolution_minutes"]
-    return Opening(facts["begin"], facts["end"], seconds, facts.get("register", ""))
+    register = facts.get("register", "")
+    return Opening(facts["begin"], facts["end"], seconds, register, revised_of(facts))
 
 
 def _span_of(opening: Opening) -> Number:

@@ -32,6 +32,7 @@ WORDS: Final = 2
 """Under which words consents are given now; those of version 0.1 do not say, and were the first."""
 _DAYS_VERSION_1: Final = 28
 """What each consent of version 0.1 said at least."""
+_REVISED: Final = Struct("<qq")
 _RUN: Final = Struct("<qqq")
 """The place of the first slot, how many slots, and the weight of each."""
 
@@ -54,6 +55,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
         "words": WORDS,
         **({"slot_bits": terms.slot_bits} if terms.slot_bits else {}),
         **({"published": terms.published} if terms.published else {}),
+        **({"corrected_minutes": terms.corrected_minutes} if terms.corrected_minutes else {}),
     }
 
 
@@ -91,6 +93,11 @@ def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
                 "least_days": number.least_days,
                 "spread": number.spread,
                 **(
+                    {"corrected_minutes": number.corrected_minutes}
+                    if number.corrected_minutes
+                    else {}
+                ),
+                **(
                     {"covers": [_form_facts(one) for one in number.covers]} if number.covers else {}
                 ),
             }
@@ -112,6 +119,7 @@ def _form_facts(form: Form) -> dict[str, Any]:
         **({"sample": True} if form.is_sample else {}),
         **({"above": form.above} if form.above else {}),
         **({"known": list(form.known)} if form.known else {}),
+        **({"revised": revised_facts(form.revised)} if form.revised else {}),
     }
 
 
@@ -128,7 +136,18 @@ def _form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> Fo
         above=facts.get("above", 0),
         register=facts.get("register", ""),
         known=tuple(facts.get("known", ())),
+        revised=revised_of(facts),
     )
+
+
+def revised_facts(revised: Sequence[tuple[int, int]]) -> bytes:
+    """Return what the log says of corrected slots: place (or start) and revision of each."""
+    return b"".join(_REVISED.pack(*one) for one in revised)
+
+
+def revised_of(facts: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Return the corrected slots in an entry's facts."""
+    return tuple((at, revision) for at, revision in _REVISED.iter_unpack(facts.get("revised", b"")))
 
 
 def release_of(entry: LogEntry) -> Release:
@@ -145,6 +164,7 @@ def release_of(entry: LogEntry) -> Release:
                 least_minutes=part["least_minutes"],
                 least_days=part["least_days"],
                 spread=part["spread"],
+                corrected_minutes=part.get("corrected_minutes", 0),
                 covers=tuple(
                     _form_of(one, about, facts["slots"]) for one in part.get("covers", ())
                 ),

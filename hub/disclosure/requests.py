@@ -65,6 +65,9 @@ class Number:
     """What the consents to it say; known once it has been told."""
     least_days: int = 1
     """The same."""
+    corrected_minutes: int = 0
+    """The same: over how many minutes of slots a total of corrected ones goes that may be worked
+    out though they are fewer days; 0: none may."""
     spread: int = 0
     """By how much its prices differ at most, rounded up, where it was told in coins; 0: it was not,
     or its prices were beyond the guard's bounds."""
@@ -101,20 +104,27 @@ def number_of(
     slots: int,
     registers: Sequence[str] = ("",),
     missing: Sequence[Collection[int]] = (),
+    revised: Sequence[Mapping[int, int]] = (),
 ) -> Number:
     """Return what telling an amount tells, over a period of so many slots.
 
     `registers` are those that a total counts through; any other amount is about the first.
     `missing` are, for each register, the places of slots that everybody knows to be empty: no
-    number tells of them.
+    number tells of them. `revised` are, for each register, the places of slots that were corrected,
+    with their revisions: a number about other revisions is another one.
     """
     names = list(registers)
     empty = {name: frozenset(one) for name, one in zip(names, missing, strict=False)}
-    grid = _Grid(begin, slot_seconds, slots, empty)
+    corrected = {
+        name: tuple(sorted(one.items())) for name, one in zip(names, revised, strict=False) if one
+    }
+    grid = _Grid(begin, slot_seconds, slots, empty, corrected)
     packed = encode_amounts([amount])
     identity = sha256(_IDENTITY)
     identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
     identity.update(f" {[sorted(empty[name]) for name in sorted(empty)]}".encode())
+    if corrected:
+        identity.update(f" {sorted(corrected.items())}".encode())
     jump = amount.jump() if isinstance(amount, Total) else Fraction(0)
     if isinstance(amount, Total):
         forms = [
@@ -147,6 +157,8 @@ class _Grid:
     slots: int
     missing: Mapping[str, frozenset[int]]
     """By register."""
+    revised: Mapping[str, tuple[tuple[int, int], ...]]
+    """The same: places and revisions of corrected slots."""
 
     @property
     def largest_use(self) -> int:
@@ -165,6 +177,7 @@ class _Grid:
             is_peak,
             register=register,
             known=tuple(sorted(missing)),
+            revised=self.revised.get(register, ()),
         )
 
     def forms(self, amount: Amount, register: str) -> list[Form]:
@@ -184,7 +197,8 @@ class _Grid:
                 spread = [0] * self.slots
                 spread[amount.place] = 1
                 form = Form(self.begin, self.slot_seconds, tuple(spread), is_sample=True)
-                return [replace(form, register=register)]
+                revised = self.revised.get(register, ())
+                return [replace(form, register=register, revised=revised)]
             case Sum() | Tiered() | Best():
                 return [self.form(one, register) for one in amount.forms]
 
@@ -273,7 +287,8 @@ def _prices_of(
         sure |= set[int]().union(*(known[column] for column in moving))
         if moving:
             weights = tuple(int(column in moving) for column in columns)
-            covers.append(Form(grid.begin, grid.slot_seconds, weights, register=register))
+            form = Form(grid.begin, grid.slot_seconds, weights, register=register)
+            covers.append(replace(form, revised=grid.revised.get(register, ())))
     sizes = {abs(price) for price in found if price}
     if not sizes:
         return _Reckoned(None, (), Fraction(0))
@@ -311,6 +326,8 @@ def _identity_of(forms: Sequence[Form], bits: int) -> bytes:
     for form in forms:
         shape = f"{form.begin} {form.slot_seconds} {form.register} {form.above}"
         digest.update(f"{shape} {form.is_peak} {form.is_sample} {form.weights}\n".encode())
+        if form.revised:
+            digest.update(f"{form.revised}\n".encode())
     return digest.digest()
 
 
@@ -471,6 +488,8 @@ class ExportRequest:
     bits: int
     register: str = ""
     """The OBIS code; empty for the main register."""
+    revised: tuple[tuple[int, int], ...] = ()
+    """When corrected slots of the period start, and their revisions."""
 
     @property
     def wanted(self) -> Wanted:

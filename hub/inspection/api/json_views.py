@@ -334,6 +334,8 @@ class _Consent(JsonView, frozen=True):
     slot_bits: int
     published: int
     """For how many meters what it is worked out with has to be published; 0: it need not be."""
+    corrected_minutes: int
+    """Over how many minutes of corrected slots a total may be told by itself; 0: none may."""
     until: date
     replaces: int | None
     revoked: Moment | None

@@ -14,6 +14,7 @@ from typing import Final
 from hub.device import Device
 from hub.disclosure import Knowledge, LogEntry, Release, knowledge_of
 from hub.disclosure.cells import Opening
+from hub.disclosure.records import revised_of
 from hub.disclosure.requests import LARGEST_POWER_W, Wanted
 
 MINUTE: Final = 60
@@ -238,7 +239,8 @@ def _subject(entry: LogEntry) -> Wanted:
 def _opening(entry: LogEntry) -> Opening:
     facts = entry.facts
     seconds = MINUTE * facts["resolution_minutes"]
-    return Opening(facts["begin"], facts["end"], seconds, facts.get("register", ""))
+    register = facts.get("register", "")
+    return Opening(facts["begin"], facts["end"], seconds, register, revised_of(facts))
 
 
 def _samples(releases: Sequence[Release], seconds: int) -> tuple[ReadingsHad, ...]:
