@@ -32,7 +32,9 @@ from protocols.amounts.model import (
     Tiered,
 )
 from protocols.amounts.total import (
+    Carried,
     Combine,
+    Kept,
     Least,
     Metered,
     Most,
@@ -51,9 +53,11 @@ __all__ = [
     "Best",
     "Bounds",
     "Bucket",
+    "Carried",
     "Combine",
     "Excess",
     "Group",
+    "Kept",
     "Least",
     "Metered",
     "MeteredAmount",

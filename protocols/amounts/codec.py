@@ -18,6 +18,9 @@
                    Most 2       how many places, each
                    Rounding 3   place, wide divisor, rule
                  wide divisor, rule (0 down, 1 half-up, 2 half-even)
+      Total 9    as 8, then how many are carried, each: name, low, bits; then how many are
+                 kept, each: name, place, low, bits; 8 where there is neither
+    name       how many bytes of UTF-8, and these, 8 to an integer, the last one filled up with 0
     form       how many runs, each: first place, how many slots, weight
     wide       how many integers, as few as will do, up to 2, and these: the number's two's
                complement, low bits first
@@ -49,8 +52,11 @@ from protocols.amounts.model import (
     Tiered,
 )
 from protocols.amounts.total import (
+    MOST_NAME,
     MOST_TOTALS,
+    Carried,
     Combine,
+    Kept,
     Least,
     Metered,
     Most,
@@ -63,7 +69,7 @@ from protocols.amounts.total import (
 
 WIDTH: Final = 8
 MOST_WIDE: Final = 2
-SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED, TOTAL = range(9)
+SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED, TOTAL, REMEMBERING = range(10)
 SUM_BY_SLOTS: Final = -1
 COMBINE, LEAST, MOST, ROUNDING = range(4)
 RULES: Final = (QuotientRule.DOWN, QuotientRule.HALF_UP, QuotientRule.HALF_EVEN)
@@ -137,13 +143,33 @@ def _amount(amount: Amount | NumberAmount) -> list[int]:
                 numbers += [one.limit, *_form(one.form)]
             return numbers
         case Total():
-            numbers = [TOTAL, len(amount.metered)]
+            numbers = [REMEMBERING if amount.has_memory else TOTAL, len(amount.metered)]
             for metered in amount.metered:
                 numbers += [metered.register, *_amount(metered.amount)]
             numbers.append(len(amount.steps))
             for step in amount.steps:
                 numbers += _step(step)
-            return [*numbers, *_wide(amount.divisor), RULES.index(amount.rule)]
+            return [
+                *numbers, *_wide(amount.divisor), RULES.index(amount.rule), *_memory(amount)
+            ]  # fmt: skip
+
+
+def _memory(total: Total) -> list[int]:
+    if not total.has_memory:
+        return []
+    numbers = [len(total.carried)]
+    for one in total.carried:
+        numbers += [*_name(one.name), one.low, one.bits]
+    numbers.append(len(total.kept))
+    for kept in total.kept:
+        numbers += [*_name(kept.name), kept.place, kept.low, kept.bits]
+    return numbers
+
+
+def _name(name: str) -> list[int]:
+    data = name.encode()
+    count = -(-len(data) // WIDTH)
+    return [len(data), *struct.unpack(f"<{count}q", data.ljust(count * WIDTH, b"\0"))]
 
 
 def _step(step: TotalStep) -> list[int]:
@@ -204,13 +230,39 @@ class _Numbers:
 
     def number(self) -> NumberAmount:
         (kind,) = self.take()
-        if kind != TOTAL:
+        if kind not in (TOTAL, REMEMBERING):
             return self.best_or_reading(kind)
         self._totals += 1
         if self._totals > MOST_TOTALS:  # before another one is worked out
             raise AmountsMalformed(f"there are more than {MOST_TOTALS} totals")
-        metered = self.each(_Numbers.metered)
-        return Total(metered, self.each(_Numbers.step), self.wide(), self.rule())
+        metered, steps = self.each(_Numbers.metered), self.each(_Numbers.step)
+        divisor, rule = self.wide(), self.rule()
+        if kind == TOTAL:
+            return Total(metered, steps, divisor, rule)
+        carried, kept = self.each(_Numbers.carried), self.each(_Numbers.kept)
+        if not carried and not kept:
+            raise AmountsMalformed("a total without memory is written as one")
+        return Total(metered, steps, divisor, rule, carried, kept)
+
+    def carried(self) -> Carried:
+        return Carried(self.name(), *self.take(2))
+
+    def kept(self) -> Kept:
+        return Kept(self.name(), *self.take(3))
+
+    def name(self) -> str:
+        (size,) = self.take()
+        if not 0 < size <= MOST_NAME:
+            raise AmountsMalformed(f"a name has 1 to {MOST_NAME} bytes")
+        packed = self.take(-(-size // WIDTH))
+        data = struct.pack(f"<{len(packed)}q", *packed)
+        try:
+            name = data[:size].decode()
+        except UnicodeDecodeError:
+            raise AmountsMalformed("a name is not UTF-8") from None
+        if any(data[size:]):
+            raise AmountsMalformed("a name is not filled up with 0")
+        return name
 
     def best_or_reading(self, kind: int) -> Best | Reading:
         match kind:

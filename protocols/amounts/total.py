@@ -9,10 +9,14 @@ more, and that whole number is opened; every other value stays hidden.
     Least      the smallest of several values
     Most       the largest of several values
     Rounding   value / divisor, as a whole number by a rule
+
+A total may go on from what earlier ones have left behind: after the metered amounts come values
+that were `carried` here, and some of its values are `kept` for the next. Neither is told: they are
+committed to (`protocols.carried`).
 """
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
@@ -46,6 +50,11 @@ MOST_SCENARIO_STEPS: Final = 1 << 13
 """How many steps of scenarios are worked out for a total."""
 MOST_TOTALS: Final = 32
 """How many totals one description has."""
+MOST_CARRIED: Final = 256
+"""How many values a total goes on from, and how many it keeps."""
+MOST_NAME: Final = 160
+"""Bytes of the name of a value that is carried."""
+MOST_CARRIED_BITS: Final = 62
 
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
@@ -192,6 +201,54 @@ TotalStep: TypeAlias = Combine | Least | Most | Rounding
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that an earlier total has kept."""
+
+    name: str
+    low: int
+    bits: int
+    """It is from `low` to `low` + 2^bits - 1."""
+
+    def __post_init__(self) -> None:
+        _require_carried(self.name, self.low, self.bits)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What it can be at least and at most."""
+        return self.low, self.low + (1 << self.bits) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value of a total that is handed on to the next one."""
+
+    name: str
+    place: int
+    """The value's: of any that is metered, carried or made."""
+    low: int
+    bits: int
+    """It is proved to be from `low` to `low` + 2^bits - 1."""
+
+    def __post_init__(self) -> None:
+        _require_carried(self.name, self.low, self.bits)
+
+
+def _require_carried(name: str, low: int, bits: int) -> None:
+    if not 0 < len(name.encode()) <= MOST_NAME or not name.isprintable():
+        raise AmountsMalformed(f"a carried value has a name of 1 to {MOST_NAME} bytes")
+    if not 0 < bits <= MOST_CARRIED_BITS or abs(low) >> MOST_CARRIED_BITS:
+        raise AmountsMalformed(f"a carried value has 1 to {MOST_CARRIED_BITS} bits")
+
+
+def require_names(names: Sequence[str]) -> None:
+    """Refuse names of carried values that do not rise, or are too many."""
+    if len(names) > MOST_CARRIED or any(low >= high for low, high in pairwise(names)):
+        raise AmountsMalformed(
+            f"carried values are in order of their names, {MOST_CARRIED} at most"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """What metered amounts of registers come to by public steps, divided and rounded once."""
 
@@ -202,6 +259,10 @@ class Total:
     divisor: int
     """From 1; 1 tells the last value as it is."""
     rule: QuotientRule
+    carried: tuple[Carried, ...] = ()
+    """By name, in order; their places are after those of the metered amounts."""
+    kept: tuple[Kept, ...] = ()
+    """By name, in order."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.metered) <= MOST_METERED or len(self.steps) > MOST_STEPS:
@@ -210,14 +271,29 @@ class Total:
             raise AmountsMalformed(f"a divisor is from 1, and has {NUMBER_BITS} bits at most")
         if sum(len(step.places) for step in self.steps) > MOST_TERMS:
             raise AmountsMalformed(f"the steps have more than {MOST_TERMS} terms")
-        used: set[int] = set()
-        for here, step in enumerate(self.steps, start=len(self.metered)):
+        require_names([one.name for one in self.carried])
+        require_names([one.name for one in self.kept])
+        last = self.inputs + len(self.steps) - 1
+        if any(not 0 <= one.place <= last for one in self.kept):
+            raise AmountsMalformed("what is kept is a value of the total")
+        used = {one.place for one in self.kept if one.place < last}
+        for here, step in enumerate(self.steps, start=self.inputs):
             if any(not 0 <= place < here for place in step.places):
                 raise AmountsMalformed("a step is of values before it")
             used.update(step.places)
-        if len(used) != len(self.metered) + len(self.steps) - 1:
+        if len(used) != last:
             raise AmountsMalformed("a value is in no step")
         self.slopes()  # the guard relies on them: a total that has too many is none
+
+    @property
+    def inputs(self) -> int:
+        """How many values are before its steps: metered amounts, and what is carried."""
+        return len(self.metered) + len(self.carried)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether it goes on from earlier totals, or is gone on from."""
+        return bool(self.carried or self.kept)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -246,14 +322,36 @@ class Total:
                     hidden += len(places) - 1
                 case Rounding():
                     hidden += 6
-        return 2 + hidden + sum(one.amount.comparisons for one in self.metered)
+        kept = sum(not self.hands_on(one) for one in self.kept)
+        return 2 + hidden + kept + sum(one.amount.comparisons for one in self.metered)
 
-    def value_of(self, uses: Sequence[Sequence[int]]) -> int:
-        """Return the number that is opened, given the uses of each register."""
+    def hands_on(self, kept: Kept) -> bool:
+        """Tell whether a value is kept as it was carried, which needs no proof of its bounds."""
+        place = kept.place - len(self.metered)
+        if not 0 <= place < len(self.carried):
+            return False
+        (low, high), most = self.carried[place].bounds, kept.low + (1 << kept.bits) - 1
+        return kept.low <= low and high <= most
+
+    def value_of(
+        self, uses: Sequence[Sequence[int]], carried: Mapping[str, int] | None = None
+    ) -> int:
+        """Return the number that is opened, given the uses of each register and what is carried."""
+        return self.rule.divide(self._values(uses, carried or {})[-1], self.divisor)
+
+    def kept_of(
+        self, uses: Sequence[Sequence[int]], carried: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Return what is handed on, in the open."""
+        values = self._values(uses, carried or {})
+        return {one.name: values[one.place] for one in self.kept}
+
+    def _values(self, uses: Sequence[Sequence[int]], carried: Mapping[str, int]) -> list[int]:
         values = [one.amount.value_of(uses[one.register]) for one in self.metered]
+        values += [carried[one.name] for one in self.carried]
         for step in self.steps:
             values.append(step.of(values))
-        return self.rule.divide(values[-1], self.divisor)
+        return values
 
     def range_of(self, metered: Sequence[Bounds]) -> Bounds:
         """Return what the number can be at least and at most, given bounds of the amounts."""
@@ -264,36 +362,43 @@ class Total:
         """Return what each value can be at least and at most, each step by itself."""
         if len(metered) != len(self.metered) or any(low > high for low, high in metered):
             raise ValueError("not the bounds of each metered amount")
-        bounds = list(metered)
+        bounds = [*metered, *(one.bounds for one in self.carried)]
         for step in self.steps:
             bounds.append(step.bounds(bounds))
         return bounds
 
-    def slopes(self) -> tuple[Slopes, ...]:
-        """Return, for each metered amount, how much the opened number changes with it.
+    def slopes(self, kept: Kept | None = None) -> tuple[Slopes, ...]:
+        """Return, for each metered amount and carried value, how much the opened number changes.
 
         In units of the number for one of the amount, other than 0 the least and the most of all
         cases that smallest and largest values make. Of a rounding, the slope is that of the
         quotient. Where there are more cases than `MOST_CASES`, the least is `LEAST_SLOPE`.
+        With `kept`, of that value in the place of the opened number.
         """
-        cases = _Cases(len(self.metered))
+        cases = _Cases(self.inputs)
         for step in self.steps:
             cases.add(step)
-        return tuple(
-            cases.of_last(place).extremes(self.divisor) for place in range(len(self.metered))
-        )
+        place, divisor = self._told(kept)
+        return tuple(cases.of(place, by).extremes(divisor) for by in range(self.inputs))
 
-    def jump(self) -> Fraction:
+    def _told(self, kept: Kept | None) -> tuple[int, int]:
+        """Return which value is looked at, and by what it is divided."""
+        if kept is None:
+            return self.inputs + len(self.steps) - 1, self.divisor
+        return kept.place, 1
+
+    def jump(self, kept: Kept | None = None) -> Fraction:
         """Return by how much the opened number may change at most where a hidden quotient does.
 
         A quotient is a staircase: where it takes a step, a watt-hour may count for as much. Bounded
-        from above, as if all cases held at once.
+        from above, as if all cases held at once. With `kept`, of that value.
         """
-        reach = [Fraction(0)] * (len(self.metered) + len(self.steps))
-        reach[-1] = Fraction(1, self.divisor)
+        told, divisor = self._told(kept)
+        reach = [Fraction(0)] * (self.inputs + len(self.steps))
+        reach[told] = Fraction(1, divisor)
         jumps = [Fraction(0)]
-        for here in range(len(reach) - 1, len(self.metered) - 1, -1):
-            match self.steps[here - len(self.metered)]:
+        for here in range(told, self.inputs - 1, -1):
+            match self.steps[here - self.inputs]:
                 case Combine(terms):
                     for place, factor in terms:
                         reach[place] += abs(factor) * reach[here]
@@ -308,23 +413,25 @@ class Total:
                 jumps.append(reach[place])
         return max(jumps)
 
-    def scenarios(self) -> tuple[tuple[Fraction, ...], ...]:
-        """Return by how much the opened number may change with each metered amount, together.
+    def scenarios(self, kept: Kept | None = None) -> tuple[tuple[Fraction, ...], ...]:
+        """Return by how much the opened number may change with each input, together.
 
-        A scenario says which value each smallest and largest one is; its slopes, one for each
-        amount with its sign, hold together. Where there are too many to work out, the slopes of
-        each amount are told by `LEAST_SLOPE` and the most.
+        Inputs are metered amounts and what is carried. A scenario says which value each smallest
+        and largest one is; its slopes, one for each input with its sign, hold together. Where there
+        are too many to work out, the slopes of each input are told by `LEAST_SLOPE` and the most.
+        With `kept`, of that value in the place of the opened number.
         """
         choices = [step.places for step in self.steps if isinstance(step, Least | Most)]
         if prod(map(len, choices)) * len(self.steps) > MOST_SCENARIO_STEPS:
-            most = tuple(slope for _, slope in self.slopes())
-            return (LEAST_SLOPE,) * len(self.metered), most
-        return tuple(sorted({self._slopes_of(chosen) for chosen in product(*choices)}))
+            most = tuple(slope for _, slope in self.slopes(kept))
+            return (LEAST_SLOPE,) * self.inputs, most
+        told = self._told(kept)
+        return tuple(sorted({self._slopes_of(told, chosen) for chosen in product(*choices)}))
 
-    def _slopes_of(self, chosen: Iterable[int]) -> tuple[Fraction, ...]:
+    def _slopes_of(self, told: tuple[int, int], chosen: Iterable[int]) -> tuple[Fraction, ...]:
         pick = iter(chosen)
         one = Fraction(1)
-        values: list[dict[int, Fraction]] = [{place: one} for place in range(len(self.metered))]
+        values: list[dict[int, Fraction]] = [{place: one} for place in range(self.inputs)]
         for step in self.steps:
             match step:
                 case Combine(terms):
@@ -337,9 +444,9 @@ class Total:
                 case Rounding(place, divisor):
                     made = {by: slope / divisor for by, slope in values[place].items()}
             values.append(made)
-        last = values[-1]
+        place, divisor = told
         none = Fraction(0)
-        return tuple(last.get(place, none) / self.divisor for place in range(len(self.metered)))
+        return tuple(values[place].get(by, none) / divisor for by in range(self.inputs))
 
 
 NumberAmount: TypeAlias = Total | Best | Reading
@@ -400,11 +507,11 @@ FLAT: Final = _Slopes(frozenset([Fraction(0)]))
 
 
 class _Cases:
-    """The slopes of each value by each metered amount, of which one holds at a time."""
+    """The slopes of each value by each input, of which one holds at a time."""
 
-    def __init__(self, metered: int) -> None:
+    def __init__(self, inputs: int) -> None:
         one = _Slopes(frozenset([Fraction(1)]))
-        self._values: list[dict[int, _Slopes]] = [{number: one} for number in range(metered)]
+        self._values: list[dict[int, _Slopes]] = [{number: one} for number in range(inputs)]
         self._effort = 0
 
     def add(self, step: TotalStep) -> None:
@@ -423,9 +530,9 @@ class _Cases:
                 made = self._scaled(place, Fraction(1, divisor))
         self._values.append(made)
 
-    def of_last(self, metered: int) -> _Slopes:
-        """Return the slopes of the last value by one metered amount."""
-        return self._values[-1].get(metered, FLAT)
+    def of(self, place: int, by: int) -> _Slopes:
+        """Return the slopes of a value by one input."""
+        return self._values[place].get(by, FLAT)
 
     def _scaled(self, place: int, factor: Fraction) -> dict[int, _Slopes]:
         cases = self._values[place]

@@ -27,7 +27,14 @@ from protocols.proofs.context import NumbersContext, StatementContext
 from protocols.proofs.errors import FalseStatement, Malformed, ProofError, ProofRefused
 from protocols.proofs.group import ORDER, Point, PointVector
 from protocols.proofs.needs import needs_slots, registers_by_slots
-from protocols.proofs.numbers import numbers_check, open_numbers, verify_numbers
+from protocols.proofs.numbers import (
+    StatedNumbers,
+    numbers_check,
+    numbers_check_on,
+    open_numbers,
+    open_numbers_on,
+    verify_numbers,
+)
 from protocols.proofs.pedersen import commit, commit_many, derive_blindings
 from protocols.proofs.quantity import (
     LARGEST_USE_WH,
@@ -57,6 +64,7 @@ __all__ = [
     "Session",
     "SlotOpening",
     "Source",
+    "StatedNumbers",
     "StatementContext",
     "Transcript",
     "VectorCommitment",
@@ -75,8 +83,10 @@ __all__ = [
     "minimum",
     "needs_slots",
     "numbers_check",
+    "numbers_check_on",
     "open_amounts",
     "open_numbers",
+    "open_numbers_on",
     "piecewise_linear",
     "positive_part",
     "registers_by_slots",

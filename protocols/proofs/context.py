@@ -65,8 +65,12 @@ class NumbersContext:
     purpose: str
     nonce: bytes
     """What the recipient chose for this request, 16 to 64 bytes."""
+    state: bytes = b""
+    """The digest of the carried state that the numbers go on from; empty where they have none."""
 
     def __post_init__(self) -> None:
+        if len(self.state) not in (0, DIGEST_SIZE):
+            raise ValueError(f"a state's digest has {DIGEST_SIZE} bytes, not {len(self.state)}")
         if not self.registers or len(set(self.registers)) != len(self.registers):
             raise ValueError("numbers are of one or more registers, each of them once")
         for register in self.registers:
@@ -81,6 +85,8 @@ class NumbersContext:
         for register in self.registers:
             transcript.append("register", register)
         _append_rest(transcript, self)
+        if self.state:
+            transcript.append("state", self.state)
         return transcript
 
 

@@ -32,13 +32,19 @@ Whatever steps compare or round has to be what slots of less than 2^20 watt-hour
 cannot be proved; sums and their last rounding hold up to what a certifier signs. Signs are taken
 as public only where they follow from that.
 
+A total that goes on from earlier ones takes carried values as they were committed to, in the state
+whose digest the context has; that they keep within their bounds was proved when they were kept.
+What it keeps is committed to by what the proof has made of it, plus G, which both sides work out:
+nothing is sent for it but the proof of its bounds, and not even that where a value is handed on as
+it came.
+
 A proof holds for its context alone, as one of amounts does: its transcript, of a protocol of its
 own, has taken in meter, registers, period, parameters, recipient, purpose and nonce, then the
 description and each register's days.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import gcd
 from typing import Final
 
@@ -69,14 +75,26 @@ from protocols.proofs.batch import verify_all
 from protocols.proofs.compare import maximum, minimum
 from protocols.proofs.context import NumbersContext
 from protocols.proofs.errors import FalseStatement, ProofRefused
+from protocols.proofs.group import GENERATOR
 from protocols.proofs.quantity import LARGEST_USE_WH, Quantity, Source
 from protocols.proofs.quotients import Dividend, hidden_quotient
 from protocols.proofs.session import Prover, Session, Verifier
 
 PROTOCOL: Final = "opened numbers"
 VERSION: Final = 2
+_ONE_MORE: Final = Quantity(GENERATOR, 0, (0, 1))
+"""The number 0, with the blinding 1."""
 STEP_USE_WH: Final = (1 << 20) - 1
 """What steps are proved up to, of each slot: 4 MW for a quarter of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedNumbers:
+    """The numbers of a statement, and what it hands on."""
+
+    values: tuple[int, ...]
+    kept: Mapping[str, Quantity] = field(default_factory=dict)
+    """By name; on the prover's side with their openings."""
 
 
 def open_numbers(
@@ -84,18 +102,32 @@ def open_numbers(
     sources: Sequence[Source],
     numbers: Sequence[NumberAmount],
     seed: bytes,
+    carried: Mapping[str, Quantity] | None = None,
 ) -> tuple[tuple[int, ...], bytes]:
-    """Return the numbers and the proof; a source for each register, `seed` is 32 random bytes.
+    """Return the numbers and the proof, as `open_numbers_on` does without what is handed on."""
+    stated, proof = open_numbers_on(context, sources, numbers, seed, carried or {})
+    return stated.values, proof
 
-    Raises `FalseStatement` where a number is beyond 63 bits or a use beyond what can be proved,
-    `ValueError` for a description that does not fit the registers and their slots.
+
+def open_numbers_on(
+    context: NumbersContext,
+    sources: Sequence[Source],
+    numbers: Sequence[NumberAmount],
+    seed: bytes,
+    carried: Mapping[str, Quantity],
+) -> tuple[StatedNumbers, bytes]:
+    """Return what is stated and the proof; a source for each register, `seed` is 32 random bytes.
+
+    `carried` are the values of the state that the context names, with their openings. Raises
+    `FalseStatement` where a number is beyond 63 bits or a use beyond what can be proved,
+    `ValueError` for a description that does not fit the registers, their slots or the state.
     """
     prover = Prover(context.transcript(PROTOCOL, VERSION), seed)
     try:
-        values = state_numbers(prover, context, sources, numbers)
+        stated = state_numbers(prover, context, sources, numbers, carried)
     except ProofRefused as refused:  # what no verifier would take
         raise FalseStatement(str(refused)) from None
-    return values, prover.finish()
+    return stated, prover.finish()
 
 
 def numbers_check(
@@ -107,11 +139,25 @@ def numbers_check(
 ) -> tuple[tuple[int, ...], SessionCheck]:
     """Return the numbers a proof opens and what remains to be checked, for `verify_all`.
 
-    Raises `Malformed` or `ProofRefused` where a proof cannot hold, `ValueError` as `open_numbers`.
+    Raises `Malformed` or `ProofRefused` where a proof cannot hold, `ValueError` as
+    `open_numbers_on`.
     """
+    stated, check = numbers_check_on(context, sources, numbers, proof, name, {})
+    return stated.values, check
+
+
+def numbers_check_on(
+    context: NumbersContext,
+    sources: Sequence[Source],
+    numbers: Sequence[NumberAmount],
+    proof: bytes,
+    name: str,
+    carried: Mapping[str, Quantity],
+) -> tuple[StatedNumbers, SessionCheck]:
+    """Return as `numbers_check`, with what is handed on; `carried` as for `open_numbers_on`."""
     verifier = Verifier(context.transcript(PROTOCOL, VERSION), proof)
-    values = state_numbers(verifier, context, sources, numbers)
-    return values, verifier.finish(name)
+    stated = state_numbers(verifier, context, sources, numbers, carried)
+    return stated, verifier.finish(name)
 
 
 def verify_numbers(
@@ -132,14 +178,16 @@ def state_numbers(
     context: NumbersContext,
     sources: Sequence[Source],
     numbers: Sequence[NumberAmount],
-) -> tuple[int, ...]:
-    """Return the numbers; the statement itself, the same for prover and verifier."""
-    _require_fit(context, sources, numbers)
+    carried: Mapping[str, Quantity] | None = None,
+) -> StatedNumbers:
+    """Return what is stated; the statement itself, the same for prover and verifier."""
+    known = carried or {}
+    _require_fit(context, sources, numbers, known)
     session.transcript.append("numbers", encode_amounts(numbers))
     for source in sources:
         session.transcript.append("days", source.identity)
     sums = _sums(session, sources, numbers)
-    opened = []
+    opened, kept = list[int](), dict[str, Quantity]()
     for place, number in enumerate(numbers):
         label = f"number {place + 1}"
         match number:
@@ -149,13 +197,16 @@ def state_numbers(
                     or _metered(session, label, sources[of.register], of.amount)
                     for part, of in enumerate(number.metered)
                 ]
-                opened.append(_total(session, label, number, metered))
+                inputs = [*metered, *(_Value(known[one.name], 1) for one in number.carried)]
+                values = _values(session, label, number, inputs)
+                kept |= _kept(session, label, number, values)
+                opened.append(_opened(session, label, number, values[-1]))
             case Best():
                 opened.append(best_of(session, label, sources[0], number))
             case Reading():
                 [use] = uses_of(session, label, sources[0], number.forms)
                 opened.append(session.open(label, use))
-    return tuple(opened)
+    return StatedNumbers(tuple(opened), kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +224,19 @@ class _Value:
 
 
 def _require_fit(
-    context: NumbersContext, sources: Sequence[Source], numbers: Sequence[NumberAmount]
+    context: NumbersContext,
+    sources: Sequence[Source],
+    numbers: Sequence[NumberAmount],
+    carried: Mapping[str, Quantity],
 ) -> None:
+    totals = [one for one in numbers if isinstance(one, Total)]
+    kept = [one.name for total in totals for one in total.kept]
+    if any(one.name not in carried for total in totals for one in total.carried):
+        raise ValueError("the numbers go on from a value that the state has not")
+    if len(set(kept)) != len(kept):
+        raise ValueError("a value is kept twice under one name")
+    if not context.state and any(total.has_memory for total in totals):
+        raise ValueError("the numbers go on from a state, and the context names none")
     if len(sources) != len(context.registers):
         raise ValueError(f"{len(sources)} sources for {len(context.registers)} registers")
     if not fits(numbers, [source.size for source in sources]):
@@ -240,11 +302,11 @@ def _divided(form: SlotForm, unit: int) -> SlotForm:
 # Steps
 
 
-def _total(session: Session, label: str, total: Total, metered: Sequence[_Value]) -> int:
+def _values(session: Session, label: str, total: Total, inputs: Sequence[_Value]) -> list[_Value]:
     amounts = [one.amount for one in total.metered]
     expected = total.bounds([bounds_of(amount, STEP_USE_WH) for amount in amounts])
     certain = total.bounds([bounds_of(amount, LARGEST_USE_WH) for amount in amounts])
-    values = list(metered)
+    values = list(inputs)
     for step in total.steps:
         match step:
             case Combine():
@@ -256,7 +318,25 @@ def _total(session: Session, label: str, total: Total, metered: Sequence[_Value]
                 values.append(
                     _quotient(session, label, step, values[of], expected[of], certain[of])
                 )
-    last = values[-1]
+    return values
+
+
+def _kept(
+    session: Session, label: str, total: Total, values: Sequence[_Value]
+) -> dict[str, Quantity]:
+    """Return what is handed on, each value by itself and proved to keep within its bounds."""
+    kept = {}
+    for one in total.kept:
+        quantity = values[one.place].in_units_of(1)
+        if not total.hands_on(one):
+            within = f"{label}, kept {one.name}"
+            session.require_range(within, quantity - one.low, one.bits)
+            quantity += _ONE_MORE  # a commitment to a constant, too, is a point that has bytes
+        kept[one.name] = quantity
+    return kept
+
+
+def _opened(session: Session, label: str, total: Total, last: _Value) -> int:
     unit = gcd(last.unit, total.divisor)
     return session.open_quotient(label, last.in_units_of(unit), total.divisor // unit, total.rule)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,11 @@ from protocols.amounts import (
     AmountsMalformed,
     Best,
     Bucket,
+    Carried,
     Combine,
     Excess,
     Group,
+    Kept,
     Least,
     Metered,
     Most,
@@ -73,13 +77,22 @@ WIDE = st.integers(-(1 << 127) + 1, (1 << 127) - 1)
 RULES = st.sampled_from(QuotientRule)
 
 
+NAMES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20)
+LOWS, BITS = st.integers(-(2**61), 2**61), st.integers(1, 62)
+CARRIED = st.sets(NAMES, max_size=3).flatmap(
+    lambda names: st.tuples(*(st.builds(Carried, st.just(n), LOWS, BITS) for n in sorted(names)))
+)
+
+
 @st.composite
 def totals(draw: st.DrawFn) -> Total:
     """A total of some amounts, whose last step takes in whatever no other one did."""
     registers = st.integers(0, 7)
     metered = draw(st.lists(st.builds(Metered, registers, METERED), min_size=1, max_size=3))
-    steps, unused = list[TotalStep](), set(range(len(metered)))
-    for here in range(len(metered), len(metered) + draw(st.integers(0, 3))):
+    carried = draw(CARRIED)
+    inputs = len(metered) + len(carried)
+    steps, unused = list[TotalStep](), set(range(inputs))
+    for here in range(inputs, inputs + draw(st.integers(0, 3))):
         places = tuple(sorted(draw(st.sets(st.integers(0, here - 1), min_size=1, max_size=3))))
         kind = draw(st.integers(0, 3)) if len(places) > 1 else 3 * draw(st.integers(0, 1))
         match kind:
@@ -96,7 +109,11 @@ def totals(draw: st.DrawFn) -> Total:
         unused = unused - set(places) | {here}
     if len(unused) > 1:
         steps.append(Combine(tuple((place, 1) for place in sorted(unused))))
-    return Total(tuple(metered), tuple(steps), draw(st.integers(1, 10**30)), draw(RULES))
+    place = st.integers(0, inputs + len(steps) - 1)
+    names = sorted(draw(st.sets(NAMES, max_size=3)))
+    kept = tuple(Kept(name, draw(place), draw(LOWS), draw(BITS)) for name in names)
+    divisor, rule = draw(st.integers(1, 10**30)), draw(RULES)
+    return Total(tuple(metered), tuple(steps), divisor, rule, carried, kept)
 
 
 OTHERS = st.one_of(
@@ -269,3 +286,39 @@ def test_an_excess_is_what_it_says(amount: Excess, uses: list[int]) -> None:
 def test_a_number_beyond_64_bits_is_refused() -> None:
     with pytest.raises(AmountsMalformed):
         encode_amounts([Sum(SlotForm.of({0: 1 << 63}))])
+
+
+REMEMBERING = Total(
+    (Metered(0, Sum(SlotForm(((0, 1, 1),)))),), (Combine(((0, 1), (1, 1))),), 1, QuotientRule.DOWN,
+    (Carried("a", 0, 8),), (Kept("a", 2, 0, 8),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-8],
+        lambda data: data + bytes(8),
+        lambda data: data.replace(b"a" + bytes(7), b"a" + bytes(6) + b"x"),
+        lambda data: data.replace(b"a" + bytes(7), b"\xff" + bytes(7)),
+        lambda data: data.replace(b"a" + bytes(7), b"\n" + bytes(7)),
+    ],
+)
+def test_a_total_with_memory_has_one_encoding(change: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(AmountsMalformed):
+        decode_numbers(change(encode_amounts([REMEMBERING])))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"carried": (Carried("a", 0, 8), Carried("a", 0, 8))},
+        {"carried": (Carried("b", 0, 8), Carried("a", 0, 8))},
+        {"kept": (Kept("a", 3, 0, 8),)},
+        {"kept": (Kept("b", 2, 0, 8), Kept("a", 2, 0, 8))},
+        {"steps": ()},
+    ],
+)
+def test_what_is_carried_and_kept_is_in_order_and_used(changes: dict[str, Any]) -> None:
+    with pytest.raises(AmountsMalformed):
+        replace(REMEMBERING, **changes)
