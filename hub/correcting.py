@@ -100,7 +100,8 @@ def correct_register(
 
     `is_interval_data` says that the readings count from 0: they go on from the register at the
     first one. `has_register` says that the meter has a register of its own. Within a transaction of
-    the caller's. Raises `CorrectionRefused` or `ReadingRefused` with what is in the way.
+    the caller's; `now` is later than that of any correction before. Raises `CorrectionRefused` or
+    `ReadingRefused` with what is in the way.
     """
     work, register = _Work(meter), meter.channel.register
     made, lift_wh, around = work.prepared(list(readings), is_interval_data, has_register)
@@ -115,7 +116,7 @@ def correct_register(
         )
     reason = CorrectionReason.LATE if read is None else CorrectionReason.REPLACED
     meter.vault.correct(meter.channel, now, reason.name.lower(), made, lift_wh)
-    return CorrectedRegister(register, reason, tuple(work.signed(days, reason)))
+    return CorrectedRegister(register, reason, tuple(work.signed(days, reason, now)))
 
 
 class _Undone(Exception):
@@ -207,14 +208,16 @@ class _Work:
             days += [(one, _moved(one.use, lift_wh)) for one in later]
         return days
 
-    def signed(self, days: Sequence[_Day], reason: CorrectionReason) -> Iterator[CorrectedDay]:
+    def signed(
+        self, days: Sequence[_Day], reason: CorrectionReason, now: int
+    ) -> Iterator[CorrectedDay]:
         """Sign anew the days that differ, keep and yield them."""
         meter = self.meter
         for run in _runs([(old, use) for old, use in days if use != old.use]):
             for (old, _), new in zip(run, meter.certifier.correct(run, reason), strict=True):
                 one = CorrectedDay(old.use.grid.day, old, new)
                 meter.journal.append_revision(
-                    one.day, one.revision, new.day.encode(), new.use.encode()
+                    one.day, one.revision, now, new.day.encode(), new.use.encode()
                 )
                 yield one
 

@@ -434,11 +434,17 @@ class Device:
             raise ReadingRefused("a readout has not the registers that the hub is for")
         has_register = not is_emulated(self.mounted_meter)
         with self.database.transaction():
+            made = [
+                one.time
+                for register in self.registers.values()
+                for one in register.vault.corrections(register.channel)
+            ]
+            now = max(self.now(), max(made, default=0) + 1)  # what was known when is told by time
             corrected = [
                 correct_register(
                     register,
                     [readout.readings[code] for readout in readouts],
-                    self.now(),
+                    now,
                     is_interval_data=is_interval_data,
                     may_replace=may_replace,
                     has_register=has_register,

@@ -215,9 +215,12 @@ class MeteredRegister:
                 raise ForeignDays("the days were signed with a later key than the certifier's")
         return latest
 
-    def certifications(self, period: Period) -> list[Certification]:
-        """Return all days of a period; raise `PeriodIncomplete` where one is not certified."""
-        days = self.journal.between(period.first, period.last)
+    def certifications(self, period: Period, before: int | None = None) -> list[Certification]:
+        """Return all days of a period; raise `PeriodIncomplete` where one is not certified.
+
+        With `before`, as they were known before that moment.
+        """
+        days = self.journal.between(period.first, period.last, before)
         present = {day.day for day in days}
         for due in period.days(self.zone):
             if due not in present:
@@ -271,9 +274,12 @@ class MeteredRegister:
             if revision
         )
 
-    def uses(self, period: Period) -> list[DayUse]:
-        """Return what each slot of a period used; stays inside the hub."""
-        return [certification.use for certification in self.certifications(period)]
+    def uses(self, period: Period, before: int | None = None) -> list[DayUse]:
+        """Return what each slot of a period used; stays inside the hub.
+
+        With `before`, as it was known before that moment.
+        """
+        return [certification.use for certification in self.certifications(period, before)]
 
     def certified_between(self, begin: int, end: int) -> list[DayUse]:
         """Return the use of the certified days that [begin, end) touches; stays inside the hub."""

@@ -3,15 +3,20 @@
 
     invoice = CBOR {"currency", "end", "evidence", "begin", "issued", "meter", "missing", "number",
                     "replaces", "tariff", "total"}                           as COSE_Sign1
+    and where readings were corrected since the one that it replaces: "corrected", "difference"
 
 It names the tariff by its digest and the hub's answer by its SHA-256, so that both sides can show
 later what was billed and why. `missing` is how many slots could not be billed because their use
 is unknown: an invoice with missing slots is provisional. A second invoice for the same period says
-which one it replaces: each period is to be paid once. What the total was rounded from, the utility
-does not know; an invoice of release 0.1 said it too, as "exact" and "decimals".
+which one it replaces: each period is to be paid once. If readings came late or were replaced since,
+it says by how much it differs, and how many slots of which days were corrected. What the total was
+rounded from, the utility does not know; an invoice of release 0.1 said it too, as "exact" and
+"decimals".
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -26,6 +31,17 @@ MOST_DECIMALS: Final = 9
 MOST_EXACT_DECIMALS: Final = 400
 """More than percentages on all components of a tariff take."""
 CONTENT_TYPE: Final = "application/meterlet-invoice+cbor"
+
+
+MOST_CORRECTED_DAYS: Final = 3_660
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedSlots:
+    """How many slots of a day were corrected."""
+
+    day: date
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +68,21 @@ class Invoice:
     exact: int | None = None
     """The total before rounding, in 10^-`decimals` of the currency; of release 0.1 alone."""
     decimals: int | None = None
+    difference: str = ""
+    """The total less that of the invoice that it replaces, where readings were corrected since."""
+    corrected: tuple[CorrectedSlots, ...] = ()
+    """The days of which slots were corrected since, in order."""
+
+    def __post_init__(self) -> None:
+        if bool(self.difference) != bool(self.corrected) or (self.corrected and not self.replaces):
+            raise ValueError("a difference is to an invoice that is replaced, by corrected days")
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
         members: dict[str, CborValue] = asdict(self)
+        members["corrected"] = [[one.day.isoformat(), one.slots] for one in self.corrected]
+        if not self.corrected:
+            del members["corrected"], members["difference"]
         if self.exact is None:
             del members["exact"], members["decimals"]
         else:  # as text: an exact amount need not fit the 64 bits of the document's integers
@@ -69,7 +96,7 @@ class Invoice:
         try:
             members = decode_document(payload)
             fields = TariffReader(members, "invoice")
-            is_exact = isinstance(members, dict) and "exact" in members
+            is_exact, is_corrected = "exact" in fields, "corrected" in fields
             invoice = cls(
                 number=fields.integer("number"),
                 issued=fields.integer("issued"),
@@ -84,11 +111,30 @@ class Invoice:
                 replaces=fields.integer("replaces"),
                 exact=_integer(fields.text("exact")) if is_exact else None,
                 decimals=_decimals(fields.integer("decimals")) if is_exact else None,
+                difference=_amount(fields.text("difference")) if is_corrected else "",
+                corrected=_corrected(fields.items("corrected")) if is_corrected else (),
             )
             fields.done()
         except MalformedTariff as error:
             raise SignatureRefused(f"what was signed is no invoice: {error.reason}") from None
+        except ValueError as error:
+            raise SignatureRefused(f"what was signed is no invoice: {error}") from None
         return invoice
+
+
+def _corrected(items: Sequence[CborValue]) -> tuple[CorrectedSlots, ...]:
+    """Return days in order, each once, each with a slot or more; raise `MalformedTariff`."""
+    days = []
+    for item in items:
+        match item:
+            case [str(day), int(slots)] if slots > 0 and date.fromisoformat(day).isoformat() == day:
+                days.append(CorrectedSlots(date.fromisoformat(day), slots))
+            case _:
+                raise MalformedTariff("a corrected day is a date and how many slots")
+    found = [one.day for one in days]
+    if not 0 < len(days) <= MOST_CORRECTED_DAYS or sorted(set(found)) != found:
+        raise MalformedTariff("corrected days are in order, each once")
+    return tuple(days)
 
 
 def _amount(text: str) -> str:

@@ -372,6 +372,8 @@ class HubStatements:
             limit_wh=limit_wh,
             missing_minutes=missing * meter.slot_minutes,
             is_opened=sum(day.use.unattributed_wh for day in days) > limit_wh,
+            slot_minutes=meter.slot_minutes,
+            revised=meter.revised(asked.period),
         )
         try:
             self.disclosure.permit_unattributed(request)

@@ -63,8 +63,6 @@ from hub.disclosure.records import (
     number_facts,
     release_of,
     request_facts,
-    revised_facts,
-    revised_of,
     terms_facts,
 )
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
@@ -78,6 +76,7 @@ from hub.disclosure.requests import (
     ReleaseRequest,
     wanted,
 )
+from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.rules import (
     MOST_OPENERS,
     ReleaseRefused,

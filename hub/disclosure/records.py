@@ -19,6 +19,7 @@ from hub.disclosure.requests import (
     Release,
     ReleaseRequest,
 )
+from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.unattributed import UnattributedRequest
 from protocols.amounts import Excess, Peaks, Reading, SlotForm
 
@@ -32,7 +33,6 @@ WORDS: Final = 2
 """Under which words consents are given now; those of version 0.1 do not say, and were the first."""
 _DAYS_VERSION_1: Final = 28
 """What each consent of version 0.1 said at least."""
-_REVISED: Final = Struct("<qq")
 _RUN: Final = Struct("<qqq")
 """The place of the first slot, how many slots, and the weight of each."""
 
@@ -138,16 +138,6 @@ def _form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> Fo
         known=tuple(facts.get("known", ())),
         revised=revised_of(facts),
     )
-
-
-def revised_facts(revised: Sequence[tuple[int, int]]) -> bytes:
-    """Return what the log says of corrected slots: place (or start) and revision of each."""
-    return b"".join(_REVISED.pack(*one) for one in revised)
-
-
-def revised_of(facts: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    """Return the corrected slots in an entry's facts."""
-    return tuple((at, revision) for at, revision in _REVISED.iter_unpack(facts.get("revised", b"")))
 
 
 def release_of(entry: LogEntry) -> Release:

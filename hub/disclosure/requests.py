@@ -539,6 +539,11 @@ class Release:
         return tuple(sorted({form.register for form in self.forms}))
 
     @property
+    def corrected_slots(self) -> int:
+        """How many of the slots that it is about had been corrected."""
+        return len({(f.register, start) for f in self.forms for start in f.revisions()})
+
+    @property
     def bits(self) -> int:
         """Bits in all its numbers."""
         return sum(number.bits for number in self.numbers)

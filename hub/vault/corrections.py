@@ -51,6 +51,7 @@ CORRECTED_DAY_TABLE: Final = """
         register BLOB NOT NULL,
         day TEXT NOT NULL,
         revision INTEGER NOT NULL,
+        time INTEGER NOT NULL,
         encoded BLOB NOT NULL,
         nonce BLOB NOT NULL,
         sealed BLOB NOT NULL,

@@ -34,6 +34,7 @@ _LABEL: Final = b"meterlet day 1"
 _CORRECTED_LABEL: Final = b"meterlet corrected day 1"
 _FACT_LABEL: Final = b"meterlet meter fact 1"
 SIGNATURE_SIZE: Final = 64
+_LATEST: Final = 1 << 62
 
 DAYS_COMPONENT: Final = Component(
     "days",
@@ -103,6 +104,8 @@ class JournalledDay:
     """The encoded use that it commits to; never leaves the hub."""
     revision: int = 0
     """How often it was corrected."""
+    time: int = 0
+    """When this revision was made; 0 for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,9 @@ class DayJournal:
         except sqlite3.IntegrityError:
             raise DayAlreadyJournalled(f"{day}: certified already (counter {counter})") from None
 
-    def append_revision(self, day: date, revision: int, certified: bytes, use: bytes) -> None:
+    def append_revision(
+        self, day: date, revision: int, time: int, certified: bytes, use: bytes
+    ) -> None:
         """Add a day's next revision; raise `DayAlreadyJournalled` if it is there already."""
         nonce = self.randomness(NONCE_SIZE)
         label = _corrected_label(self.channel, day.isoformat(), revision)
@@ -135,8 +140,8 @@ class DayJournal:
         try:
             with self.database.transaction() as connection:
                 connection.execute(
-                    "INSERT INTO corrected_day VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (*self._key, day.isoformat(), revision, certified, nonce, sealed),
+                    "INSERT INTO corrected_day VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*self._key, day.isoformat(), revision, time, certified, nonce, sealed),
                 )
         except sqlite3.IntegrityError:
             raise DayAlreadyJournalled(f"{day}: revision {revision} is there already") from None
@@ -224,17 +229,24 @@ class DayJournal:
         last = None if day is None else date.fromisoformat(day)
         return None if last is None else self.between(last, last)[0]
 
-    def between(self, first: date, last: date) -> list[JournalledDay]:
+    def between(self, first: date, last: date, before: int | None = None) -> list[JournalledDay]:
         """Return the days of [first, last] that there are, in order, in their newest revisions.
 
-        Raises `VaultTampered` where what a day commits to is not what was stored.
+        With `before`, as they were known before that moment. Raises `VaultTampered` where what a
+        day commits to is not what was stored.
         """
         newest = {
             row[0]: row
             for row in self.database.connection.execute(
-                "SELECT day, encoded, nonce, sealed, revision FROM corrected_day"
-                " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY revision",
-                (*self._key, first.isoformat(), last.isoformat()),
+                "SELECT day, encoded, nonce, sealed, revision, time FROM corrected_day"
+                " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? AND time < ?"
+                " ORDER BY revision",
+                (
+                    *self._key,
+                    first.isoformat(),
+                    last.isoformat(),
+                    _LATEST if before is None else before,
+                ),
             )
         }
         return [self._open(*newest.get(row[0], row)) for row in self._first(first, last)]
@@ -246,7 +258,7 @@ class DayJournal:
     def revisions(self, first: date, last: date) -> list[JournalledDay]:
         """Return all revisions of the days of [first, last], in order; the first of each apart."""
         rows = self.database.connection.execute(
-            "SELECT day, encoded, nonce, sealed, revision FROM corrected_day"
+            "SELECT day, encoded, nonce, sealed, revision, time FROM corrected_day"
             " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY day, revision",
             (*self._key, first.isoformat(), last.isoformat()),
         )
@@ -293,7 +305,13 @@ class DayJournal:
         ).fetchall()
 
     def _open(
-        self, day: str, encoded: bytes, nonce: bytes, sealed: bytes, revision: int = 0
+        self,
+        day: str,
+        encoded: bytes,
+        nonce: bytes,
+        sealed: bytes,
+        revision: int = 0,
+        time: int = 0,
     ) -> JournalledDay:
         label = _corrected_label(self.channel, day, revision) if revision else self._label(day)
         try:
@@ -301,7 +319,7 @@ class DayJournal:
         except (InvalidTag, ValueError):
             self.database.require_current()  # a new key is no damage
             raise VaultTampered(f"{day}: the day's use is not what was stored") from None
-        return JournalledDay(date.fromisoformat(day), encoded, use, revision)
+        return JournalledDay(date.fromisoformat(day), encoded, use, revision, time)
 
     @property
     def _key(self) -> tuple[bytes, bytes]:

@@ -2,6 +2,7 @@
 """`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
 
 from dataclasses import asdict, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from meterlet.commands.common import (
     unpublished_option,
     utility_option,
 )
+from meterlet.commands.corrected import corrected_facts, corrected_in_words
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
@@ -246,6 +248,11 @@ def request_bill(
         f" invoice {facts['invoice']}"
         + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
+    if billed.correction is not None:
+        click.echo(
+            f"corrected: {billed.correction.difference:+f} {facts['currency']}, for"
+            f" {corrected_in_words(billed.invoice.corrected)}"
+        )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
 
@@ -317,6 +324,8 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "tariff_digest": bill.tariff_digest.hex(),
         "currency": bill.currency,
         "total": f"{bill.total:f}",
+        "difference": None if billed.correction is None else f"{billed.correction.difference:f}",
+        "corrected_days": corrected_facts(billed.invoice.corrected),
         "days": billed.verified.days,
         "slots": billed.verified.slots,
         "missing_slots": [utc_text(start) for start in billed.verified.missing],
@@ -388,7 +397,12 @@ def ledger(folder: Path, as_json: bool) -> None:
 def _in_words(line: dict[str, Any]) -> str:
     match line["kind"]:
         case "bill":
-            return f"{line['total']} {line['currency']}"
+            if "difference" not in line:
+                return f"{line['total']} {line['currency']}"
+            return (
+                f"{line['total']} {line['currency']}, {Decimal(line['difference']):+f} to invoice"
+                f" {line['replaces']} by corrected days: {line['corrected']}"
+            )
         case "settlement":
             return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
         case "unattributed" if "opened_wh" in line:

@@ -13,6 +13,8 @@ METER = emulated_meter_id(1).hex()
 TARIFF = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"
 LOAD_VARIABLE = TARIFF.with_name("de-load-variable-2025.toml")
 
+MARCH = "synthetic", "--from", "2025-03-01", "--until", "2025-03-31"
+
 
 def done(*arguments: object) -> str:
     """Run a command that must succeed; return what it printed."""
@@ -44,15 +46,14 @@ class Town:
     def utility(self) -> Path:
         return self.folder / "utility"
 
-    def build(self) -> None:
+    def build(self, ingest: tuple[object, ...] = MARCH) -> None:
         vendor, package = self.folder / "vendor.key", self.folder / "billing.cap"
         enrolment = self.folder / "enrolment.json"
         done("tariff", "keygen", "--out", vendor)
         done("applet", "build", ROOT / "applets" / "billing", "--key", vendor, "-o", package)
         done("utility", "init", self.utility)
         done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub")
-        march = "synthetic", "--from", "2025-03-01", "--until", "2025-03-31"
-        done("hub", "ingest", "--hub", self.hub, *march)
+        done("hub", "ingest", "--hub", self.hub, *ingest)
         done(
             "applet", "install", "--hub", self.hub, package, "--yes",
             "--recipient", self.utility / "public.pem", "--enrolment", enrolment,

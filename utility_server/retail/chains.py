@@ -7,6 +7,9 @@ those of all others of the same meter and register: whoever puts a hub back to a
 has it certify other readings has two days of one number, and is found when the second is shown.
 A day of version 1 that is stated again in version 2 is the same day, under the digest it had.
 
+A corrected day is the same day, too, as its next revision. It names the digests of those before it,
+so that the newest one that is known has to be among them, and no older one is taken any more.
+
 Errors: VerificationFailed, under the name `chain`; `certifier` where a day is of a key whose time
 was over (`utility_server.retail.certifier_keys`)
 """
@@ -18,8 +21,10 @@ from sqlalchemy import Connection, insert, select
 
 from protocols.metrology import CertifiedDay
 from utility_server.database import chain_table as table
+from utility_server.database import revision_table as revisions
 from utility_server.errors import VerificationFailed
 from utility_server.retail.certifier_keys import require_keys_of_their_time
+from utility_server.retail.corrected_bills import earlier_of, require_revision
 
 
 def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
@@ -59,6 +64,44 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
         ]
         if new:
             connection.execute(insert(table), new)
+        _keep_revisions(connection, meter, register, chain)
+
+
+def _keep_revisions(
+    connection: Connection, meter: bytes, register: bytes, chain: Sequence[CertifiedDay]
+) -> None:
+    """Keep the revisions of corrected days; raise `VerificationFailed` for one that is outdated."""
+    first, last = chain[0].content.counter, chain[-1].content.counter
+    rows = connection.execute(
+        select(revisions.c.counter, revisions.c.revision, revisions.c.digest)
+        .where(revisions.c.meter == meter, revisions.c.register == register)
+        .where(revisions.c.counter.between(first, last))
+        .order_by(revisions.c.revision)
+    )
+    known: dict[int, dict[int, bytes]] = {}
+    for counter, revision, digest in rows:
+        known.setdefault(counter, {})[revision] = bytes(digest)
+    for day in chain:
+        there = known.get(day.content.counter, {})
+        if there:
+            newest = max(there)
+            require_revision(day.link, newest, there[newest], day)
+        if not day.revision:
+            continue
+        shown = {**dict(enumerate(earlier_of(day))), day.revision: day.digest}
+        new = [
+            {
+                "meter": meter,
+                "register": register,
+                "counter": day.content.counter,
+                "revision": revision,
+                "digest": digest,
+            }
+            for revision, digest in shown.items()
+            if revision not in there
+        ]
+        if new:
+            connection.execute(insert(revisions), new)
 
 
 def _chains(

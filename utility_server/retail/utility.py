@@ -40,12 +40,14 @@ from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
 from utility_server.retail.claims import (
     BILL,
+    bill_correction,
     bounds_of,
     enter,
     question_of,
     refusals_entered,
     verify,
 )
+from utility_server.retail.corrected_bills import BillCorrection
 from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
@@ -67,6 +69,8 @@ class BilledPeriod:
     entry: LedgerEntry
     bundle: BillBundle
     answer_bytes: int
+    correction: BillCorrection | None = None
+    """What corrections made of the bill that it replaces."""
 
 
 @dataclass(slots=True)
@@ -230,7 +234,10 @@ class Utility:
             period = Period.filling(about.begin, about.end, bundle.zone)
             require_limits(self, about.meter, period, bundle.register, bill)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
-        entry = enter(self, answered, bill.certified)
+        with refusals_entered(self, answered.about, answered.bundle):
+            correction = bill_correction(self, answered.about.meter, replaces, bill)
+        added = {} if correction is None else correction.facts
+        entry = enter(self, answered, bill.certified, **added)
         invoice = Invoice(
             number=entry.sequence,
             issued=entry.time,
@@ -243,11 +250,14 @@ class Utility:
             tariff=bill.tariff_digest,
             evidence=sha256(answered.bundle.encode()).digest(),
             replaces=replaces,
+            difference="" if correction is None else f"{correction.difference:f}",
+            corrected=() if correction is None else correction.days,
         )
         document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
         return BilledPeriod(
-            bill, answered.document, invoice, document, entry, answered.bundle, len(answer)
-        )
+            bill, answered.document, invoice, document, entry, answered.bundle, len(answer),
+            correction,
+        )  # fmt: skip
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:

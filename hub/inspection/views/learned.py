@@ -14,8 +14,8 @@ from typing import Final
 from hub.device import Device
 from hub.disclosure import Knowledge, LogEntry, Release, knowledge_of
 from hub.disclosure.cells import Opening
-from hub.disclosure.records import revised_of
 from hub.disclosure.requests import LARGEST_POWER_W, Wanted
+from hub.disclosure.revised import revised_of
 
 MINUTE: Final = 60
 HOUR: Final = 3_600

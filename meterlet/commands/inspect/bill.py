@@ -229,8 +229,23 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         f"the invoice says {facts['invoiced']}, your own readings {facts['recomputed']}"
         f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}".strip()
     )
+    if facts["corrected_days"]:
+        console.print(
+            f"it replaces invoice {facts['replaces']}, readings were corrected since:"
+            f" {Decimal(facts['difference_to_replaced']):+f} {facts['currency']} for"
+            f" {_days(facts['corrected_days'])}"
+        )
+    if facts["corrected_since"]:
+        console.print(
+            "it was right by what was known then; corrected since:"
+            f" {_days(facts['corrected_since'])}"
+        )
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
+
+
+def _days(days: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['day']} ({one['slots']} slots)" for one in days)
 
 
 def _quantity(item: dict[str, Any]) -> str:
