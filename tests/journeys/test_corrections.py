@@ -73,8 +73,8 @@ def test_late_readings_become_a_corrected_bill_that_tells_the_difference(
         assert (code, "6985" in line) == (5, True)
         # All of it is one total over ten hours, and passes.
         late = rows(tmp_path / "late.csv", BEGIN + HOLE[0] * STEP, len(HOLE))
-        said = done(*correct, late, "--dry-run").splitlines()
-        assert said[-1].startswith("1-0:1.8.0*255: 38 slots would be corrected (late)")
+        would_be = done(*correct, late, "--dry-run").splitlines()[-1]
+        assert would_be.startswith("1-0:1.8.0*255: 38 slots would be corrected (late)")
         again = json.loads(done(*correct, late, "--json"))
         [register] = again["registers"]
         assert [(day["day"], day["revision"]) for day in register["days"]] == [("2025-03-10", 2)]
@@ -126,7 +126,7 @@ def test_the_resident_sees_both_bills_and_the_difference(town: Town, tmp_path: P
              "--until", "2025-03-31", "--by", "day", "--json")
     )  # fmt: skip
     assert readings["corrected_days"] == [{"day": "2025-03-10", "slots": 40}]
-    assert readings["total"]["missing"] == 0
+    assert readings["total"]["slots"]["missing"] == 0
 
 
 def test_what_cannot_be_corrected_is_said_in_a_line(town: Town, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Told:
     def is_about(self, target: Collection[int], world: World) -> bool:
         """Tell whether its period has a slot in common with some."""
         unknowns = self.period.unknowns(world)
-        return any(unknown in unknowns for unknown in target)
+        return any(world.folded(unknown) in unknowns for unknown in target)
 
 
 @dataclass(slots=True)
@@ -69,6 +69,8 @@ class Book:
     standing: list[Terms] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     opened: dict[str, dict[int, int]] = field(default_factory=dict)
+    corrected: set[int] = field(default_factory=set)
+    """Slots whose readings were corrected by now."""
 
     def end(self, terms: Terms) -> None:
         """Note that terms hold no longer."""
@@ -78,13 +80,14 @@ class Book:
     def note_export(self, export: Export) -> None:
         """Note which slots were opened to whom, or which sums of slots."""
         if export.minutes == self.world.slot_minutes:
-            self._open(export.recipient, export.period.unknowns(self.world))
+            self._open(export.recipient, map(self._now, export.period.unknowns(self.world)))
             return
         terms = Terms(
             export.recipient, "", "export", days=0, minutes=export.minutes, answers=1, bits=1
         )
         for merged in export.merged(self.world):
-            number = Number("export", (Weighed.of(self.world.measured(merged)),))
+            known = self.world.measured(map(self._now, merged))
+            number = Number("export", (Weighed.of(known),))
             value = number.value(self.house)
             self.told.append(Told(export.recipient, terms, export.period, number, value))
 
@@ -161,6 +164,8 @@ class Book:
                 continue
             if any(one.terms.is_by_bits(self.world) for one in near):
                 continue
+            if self._is_corrected(target, near):
+                continue
             if found := self._found(picture, target):
                 yield Finding(
                     "stretch",
@@ -178,6 +183,16 @@ class Book:
             raise EngineWrong(f"{true} Wh is not among {values.all}")
         near = "exactly" if values.count == 1 else f"as one of {values.count}"
         return f"{true} Wh {near}"
+
+    def _now(self, unknown: int) -> int:
+        return self.world.corrected(unknown) if unknown in self.corrected else unknown
+
+    def _is_corrected(self, target: Target, told: Iterable[Told]) -> bool:
+        """Tell whether a stretch is of corrected slots, and all consents about it allow that."""
+        if not all(self.world.folded(unknown) in self.corrected for unknown in target):
+            return False
+        least = [one.terms.corrected_minutes for one in told]
+        return 0 not in least and self.world.minutes(target) >= max(least)
 
     def _about(self, target: Collection[int], told: Iterable[Told]) -> Iterator[Told]:
         return (one for one in told if one.is_about(target, self.world))

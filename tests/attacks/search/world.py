@@ -2,7 +2,8 @@
 """A home that is made up: what everybody knows of it, and what only its readings say.
 
 An unknown is the use of one slot of one register. Unknowns are numbered: those of the first
-register in the order of time, then those of the next.
+register in the order of time, then those of the next. Where readings may be corrected, the next
+"register" has what the slots of the first one use by their corrected readings.
 """
 
 import random
@@ -35,6 +36,8 @@ class World:
     is_dark_at_night: bool = False
     """Whether everybody knows that the second register, which counts what panels feed in, shows
     nothing at night."""
+    is_corrected: bool = False
+    """Whether the second register has the corrected readings of the first."""
 
     @property
     def day_slots(self) -> int:
@@ -54,6 +57,14 @@ class World:
     def unknown(self, slot: int, register: int = 0) -> int:
         """Return the number of the unknown that is a slot of a register."""
         return register * self.slots + slot
+
+    def corrected(self, unknown: int) -> int:
+        """Return the unknown that a slot's use is once its reading was corrected."""
+        return unknown % self.slots + self.slots
+
+    def folded(self, unknown: int) -> int:
+        """Return the unknown that was certified first of an unknown's slot."""
+        return unknown % self.slots if self.is_corrected else unknown
 
     def is_quiet(self, unknown: int) -> bool:
         """Tell whether everybody knows that little is used then."""
