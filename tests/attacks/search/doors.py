@@ -167,10 +167,11 @@ class Doors:
         return [replace(period, register=one) for one in range(registers)]
 
     def _uses(self, period: Period) -> Sequence[int]:
-        return [self._house[self._now(unknown)] for unknown in period.unknowns(self._world)]
+        return [self._used(unknown) for unknown in period.unknowns(self._world)]
 
-    def _now(self, unknown: int) -> int:
-        return self._world.corrected(unknown) if unknown in self._corrected else unknown
+    def _used(self, unknown: int) -> int:
+        more = self._house[self._world.corrected(unknown)] if unknown in self._corrected else 0
+        return self._house[unknown] + more
 
     def _revised(self, period: Period) -> dict[int, int]:
         unknowns = period.unknowns(self._world)
@@ -234,9 +235,7 @@ class Doors:
                 ),
             )
         )
-        return Answer(
-            tuple(sum(self._house[self._now(unknown)] for unknown in one) for one in merged)
-        )
+        return Answer(tuple(sum(map(self._used, one)) for one in merged))
 
     def _output(self, output: Output) -> Answer:
         self._guard.permit_output(
@@ -294,8 +293,6 @@ def _folded(part: Expression, world: World) -> Expression:
     match part:
         case Weighed(weights, constant):
             return Weighed({world.folded(u): w for u, w in weights.items()}, constant)
-        case Above(weights, limit):
-            return Above({world.folded(u): w for u, w in weights.items()}, limit)
         case Steps(inner):
             inner = Weighed({world.folded(u): w for u, w in inner.weights.items()}, inner.constant)
             return replace(part, part=inner)

@@ -70,7 +70,7 @@ class Book:
     told: list[Told] = field(default_factory=list)
     opened: dict[str, dict[int, int]] = field(default_factory=dict)
     corrected: set[int] = field(default_factory=set)
-    """Slots whose readings were corrected by now."""
+    """Slots whose readings were corrected by now; none is exported after that."""
 
     def end(self, terms: Terms) -> None:
         """Note that terms hold no longer."""
@@ -80,14 +80,13 @@ class Book:
     def note_export(self, export: Export) -> None:
         """Note which slots were opened to whom, or which sums of slots."""
         if export.minutes == self.world.slot_minutes:
-            self._open(export.recipient, map(self._now, export.period.unknowns(self.world)))
+            self._open(export.recipient, export.period.unknowns(self.world))
             return
         terms = Terms(
             export.recipient, "", "export", days=0, minutes=export.minutes, answers=1, bits=1
         )
         for merged in export.merged(self.world):
-            known = self.world.measured(map(self._now, merged))
-            number = Number("export", (Weighed.of(known),))
+            number = Number("export", (Weighed.of(self.world.measured(merged)),))
             value = number.value(self.house)
             self.told.append(Told(export.recipient, terms, export.period, number, value))
 
@@ -183,9 +182,6 @@ class Book:
             raise EngineWrong(f"{true} Wh is not among {values.all}")
         near = "exactly" if values.count == 1 else f"as one of {values.count}"
         return f"{true} Wh {near}"
-
-    def _now(self, unknown: int) -> int:
-        return self.world.corrected(unknown) if unknown in self.corrected else unknown
 
     def _is_corrected(self, target: Target, told: Iterable[Told]) -> bool:
         """Tell whether a stretch is of corrected slots, and all consents about it allow that."""

@@ -752,30 +752,33 @@ def corrected(attacker: Attacker) -> Play:
     everybody's to see, and the attacker has the resident correct what suits it.
     """
     dice, world = attacker.dice, attacker.world
-    terms = attacker.terms(is_fine=dice.random() < 0.3, kind=attacker.kind())
+    kinds = "linear", "linear", "blocks"
+    terms = attacker.terms(is_fine=dice.random() < 0.3, kind=dice.choice(kinds))
     if dice.random() < 0.6:
         least = terms.minutes if dice.random() < 0.7 else 2 * terms.minutes
         terms = replace(terms, corrected_minutes=least)
-    other = attacker.apart(terms, replace(terms, kind=attacker.kind()))
+    other = attacker.apart(terms, replace(terms, kind=dice.choice(kinds)))
     yield Grant(terms)
     yield Grant(other)
     period = attacker.period(terms, other)
     slots, changed = attacker.slots(period), set[int]()
     if dice.random() < 0.3:
-        days = dice.randint(1, min(3, period.days))
+        days = dice.choice((period.days, dice.randint(1, min(3, period.days))))
         part = Period(period.first + dice.randint(0, period.days - days), days)
         minutes = world.slot_minutes * dice.choice((1, 1, 2))
         yield Export(dice.choice((terms.recipient, *RECIPIENTS)), part, minutes)
     for round_ in range(5):
         gone = sorted(world.missing.intersection(period.unknowns(world)) - changed)
         there = [slot for slot in period.unknowns(world) if slot not in gone]
-        now = [world.corrected(slot) if slot in changed else slot for slot in there]
         asker = terms if dice.random() < 0.7 else other
         if dice.random() < 0.6:
-            weights = dict.fromkeys(now, dice.choice((1, 1, 3, 4)))
+            weights = dict.fromkeys(there, dice.choice((1, 1, 3, 4)))
         else:
-            group = frozenset(attacker.some(now, asker.minutes))
-            weights = attacker.packed([group, frozenset(now) - group])
+            group = frozenset(attacker.some(there, asker.minutes))
+            weights = attacker.packed([group, frozenset(there) - group])
+        # What a corrected slot uses is what it was taken for and the correction.
+        more = {world.corrected(s): w for s, w in weights.items() if s in changed}
+        weights = {s: w for s, w in weights.items() if s not in world.missing} | more
         yield attacker.ask(asker, period, attacker.number(weights, asker.kind))
         if round_ == 4:
             return
