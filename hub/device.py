@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hub.applet_host import AGGREGATION_COMPONENT, RoundRecord
 from hub.applet_host.aggregation_record import reseal_rounds
 from hub.applet_host.answers import ANSWERS_COMPONENT, reseal_answers
+from hub.applet_host.memory import MEMORY_COMPONENT, reseal_memory
 from hub.applet_host.runtime import MachineRuntime
 from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
 from hub.card.content import instance_of
@@ -116,9 +117,11 @@ COMPONENTS: Final = (
     OUTPUT_COMPONENT,
     AGGREGATION_COMPONENT,
     ANSWERS_COMPONENT,
+    MEMORY_COMPONENT,
 )
 RESEAL: Final = (
     reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
+    reseal_memory,
 )  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
@@ -139,6 +142,7 @@ SEALED: Final = (
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),
     by_derived_key(reseal_answers, "told_answer"),
+    by_derived_key(reseal_memory, "carried_state"),
 )
 """All that is sealed with the vault's key; what is sealed with keys made from it is made again."""
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"

@@ -127,6 +127,7 @@ def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
             least_group=max(1, statement.smallest_group),
             within_days=statement.within_days,
             slot_bits=statement.slot_bits,
+            memory_days=statement.memory_days,
             published=statement.published,
             corrected_minutes=statement.corrected_minutes,
         )

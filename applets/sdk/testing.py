@@ -23,11 +23,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.sdk.apdu import Command, Response
 from applets.sdk.applet import Applet
-from protocols.amounts import AmountsMalformed, Total, decode_amounts, decode_numbers, fits
+from protocols.amounts import (
+    AmountsMalformed,
+    Carried,
+    Total,
+    decode_amounts,
+    decode_numbers,
+    fits,
+)
+from protocols.carried import CarriedState, CarriedValue, StateMalformed
 from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
 from protocols.platform.services import (
     MAX_PEER_MESSAGE,
     BoundedEnergy,
+    CarriedNumbers,
     Grid,
     OpenedAmounts,
     OpenedNumbers,
@@ -105,7 +114,9 @@ class FakePlatform:
     store: dict[bytes, bytes] = field(default_factory=dict)
     store_bytes: int = 65_536
     released_amounts: list[OpenedAmounts] = field(default_factory=list)
-    released_numbers: list[OpenedNumbers] = field(default_factory=list)
+    released_numbers: list[OpenedNumbers | CarriedNumbers] = field(default_factory=list)
+    carried: dict[bytes, dict[str, int]] = field(default_factory=dict)
+    """What numbers have handed on, by the digest of the state that they left."""
     bounded_energy: list[BoundedEnergy] = field(default_factory=list)
     outputs: dict[str, bytes] = field(default_factory=dict)
     output_sizes: Mapping[str, int] = field(default_factory=dict)
@@ -220,24 +231,11 @@ class _FakeStatements(_FakeService):
     def open_numbers(
         self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
     ) -> OpenedNumbers:
-        fake = self.fake
-        if fake.refuse is not None:
-            raise Refused(fake.refuse)
-        if not fake.may_release:
-            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
-        names = names_of(registers)
-        uses = [fake.household.between(name, begin, end) for name in names]
+        known = self._known_uses(registers, begin, end)
         try:
             described = decode_numbers(amounts)
         except AmountsMalformed as error:
             raise Refused(Refusal.MALFORMED, str(error)) from None
-        known = [
-            [
-                0 if state == MISSING else watt_hours
-                for watt_hours, state in zip(use.watt_hours, use.states, strict=True)
-            ]
-            for use in uses
-        ]
         if not fits(described, list(map(len, known))):
             raise Refused(Refusal.MALFORMED, "a number is of other registers, or of other slots")
         values = tuple(
@@ -245,12 +243,58 @@ class _FakeStatements(_FakeService):
             for number in described
         )
         seed = f"{registers.hex()} {begin} {end} {values} ".encode() + amounts + context
-        days = tuple(
-            f"{name} day {day}".encode() for name in names for day in range((end - begin) // 86_400)
+        opened = OpenedNumbers(values, _hash(b"proof", seed), _days_of(registers, begin, end))
+        self.fake.released_numbers.append(opened)
+        return opened
+
+    def carry_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes, state: bytes
+    ) -> CarriedNumbers:
+        fake = self.fake
+        uses = self._known_uses(registers, begin, end)
+        described, before = _totals_of(amounts), _state_of(state, begin)
+        known = fake.carried.get(before.digest, {})
+        if before.number and not known:
+            raise Refused(Refusal.NOT_FOUND, "no number has left that state")
+        if not fits(described, list(map(len, uses))):
+            raise Refused(Refusal.MALFORMED, "a number is of other registers, or of other slots")
+        values = tuple(total.value_of(uses, known) for total in described)
+        kept = {
+            name: value for total in described for name, value in total.kept_of(uses, known).items()
+        }
+        seed = f"{registers.hex()} {begin} {end} {values} ".encode() + amounts + context + state
+        bounds = {
+            one.name: Carried(one.name, one.low, one.bits) for t in described for one in t.kept
+        }
+        after = before.following(
+            end,
+            [
+                CarriedValue(bounds[name], b"\2" + _hash(name.encode(), seed))
+                for name in sorted(kept)
+            ],
         )
-        opened = OpenedNumbers(values, _hash(b"proof", seed), days)
+        fake.carried[after.digest] = kept
+        opened = CarriedNumbers(
+            values, _hash(b"proof", seed), _days_of(registers, begin, end), after.encode()
+        )
         fake.released_numbers.append(opened)
         return opened
+
+    def _known_uses(self, registers: bytes, begin: int, end: int) -> list[list[int]]:
+        """Return the uses of each register, with 0 for what is missing; raise `Refused`."""
+        fake = self.fake
+        if fake.refuse is not None:
+            raise Refused(fake.refuse)
+        if not fake.may_release:
+            raise Refused(Refusal.MALFORMED, "not within a transaction, nor for another applet")
+        uses = [fake.household.between(name, begin, end) for name in names_of(registers)]
+        return [
+            [
+                0 if state == MISSING else watt_hours
+                for watt_hours, state in zip(use.watt_hours, use.states, strict=True)
+            ]
+            for use in uses
+        ]
 
     def bound_unattributed(
         self, register: str, begin: int, end: int, limit_wh: int, context: bytes
@@ -269,6 +313,35 @@ class _FakeStatements(_FakeService):
         opened = BoundedEnergy(values, _hash(b"unattributed", seed), days)
         fake.bounded_energy.append(opened)
         return opened
+
+
+def _days_of(registers: bytes, begin: int, end: int) -> tuple[bytes, ...]:
+    return tuple(
+        f"{name} day {day}".encode()
+        for name in names_of(registers)
+        for day in range((end - begin) // 86_400)
+    )
+
+
+def _totals_of(amounts: bytes) -> list[Total]:
+    try:
+        described = decode_numbers(amounts)
+    except AmountsMalformed as error:
+        raise Refused(Refusal.MALFORMED, str(error)) from None
+    totals = [one for one in described if isinstance(one, Total)]
+    if len(totals) != len(described):
+        raise Refused(Refusal.MALFORMED, "only totals go on from a state")
+    return totals
+
+
+def _state_of(data: bytes, begin: int) -> CarriedState:
+    try:
+        state = CarriedState.decode(data)
+    except StateMalformed as error:
+        raise Refused(Refusal.MALFORMED, str(error)) from None
+    if state.end != begin:
+        raise Refused(Refusal.MALFORMED, "the state ends at another time")
+    return state
 
 
 class _FakeCalendar(_FakeService):

@@ -23,6 +23,7 @@ from protocols.platform.errors import Refusal, Refused
 REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
+    "memory": Refusal.NO_CONSENT,
     "published": Refusal.NO_CONSENT,
     "fineness": Refusal.NO_CONSENT,
     "window": Refusal.NO_CONSENT,

@@ -161,6 +161,7 @@ def cost_of_numbers(
             continue
         amounts += (one.amount for one in number.metered)
         further += ROUNDING_FUEL + sum(map(_step_fuel, number.steps))
+        further += sum(not number.hands_on(one) for one in number.kept) * ROUNDING_FUEL
     by_slots = registers_by_slots(numbers, registers)
     return _cost(amounts, size, slots, days, releases, by_slots, further)
 

@@ -158,11 +158,12 @@ class StatementDesk:
         try:
             decide(request)
         except ReleaseRefused as refused:
-            raise self._refused(case, request, refused) from None
+            raise self.refused(case, request, refused) from None
 
-    def _refused(
+    def refused(
         self, case: StatementCase, request: ReleaseRequest, refused: ReleaseRefused
     ) -> Refused:
+        """Return what an applet is told of a refusal, which is on record."""
         facts = self.disclosure.facts_of(request)
         self.disclosure.refused_before.keep(case.question, refused, facts)
         return self.stack.refuse(facts, refused)

@@ -2,7 +2,8 @@
 """A proof as a task in bytes, made here or in a process of its own.
 
     task     CBOR [kind, ...]: all that a proof follows from, the seed of its randomness included
-    outcome  CBOR [values, proof], or [] where the statement cannot be proved
+    outcome  CBOR [values, proof, openings of what is handed on], or [] where the statement cannot
+             be proved; without the openings of release 0.2 and before
 
 Each kind of task is a function in `KINDS`. The process (`python -m hub.applet_host.prover`) reads
 one task from its standard input, writes the outcome to its standard output, and ends. It has no
@@ -15,21 +16,27 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from protocols.amounts import decode_amounts, decode_numbers
 from protocols.canonical.stored import decode_row, encode_row
+from protocols.carried import CarriedState
 from protocols.metrology import CertifiedDay, CertifiedPeriod
 from protocols.proofs import (
     FalseStatement,
     NumbersContext,
+    ProofRefused,
     SlotOpening,
     Source,
     StatementContext,
     VectorOpening,
     open_amounts,
     open_numbers,
+    open_numbers_on,
 )
+from protocols.proofs.carrying import Openings, carried_quantities, openings_of
 from protocols.proofs.group import decode_scalar, encode_scalar
 
 MOST_MEMORY: Final = 200 << 20
@@ -39,8 +46,14 @@ MOST_SECONDS: Final = 60
 _NICE: Final = 10
 _SCALAR: Final = 32
 
-Told = tuple[tuple[int, ...], bytes]
-"""Values, and what proves them."""
+
+class Told(NamedTuple):
+    """Values, and what proves them."""
+
+    values: tuple[int, ...]
+    proof: bytes
+    kept: Openings = MappingProxyType({})
+    """What opens what they hand on, by name."""
 
 
 ProvedDays: TypeAlias = tuple[Sequence[bytes], SlotOpening | VectorOpening]
@@ -61,6 +74,29 @@ def numbers_task(
     return _task("numbers", [*about.registers], about, sources, amounts, seed)
 
 
+def carrying_task(
+    about: NumbersContext,
+    sources: Sequence[ProvedDays],
+    amounts: bytes,
+    seed: bytes,
+    state: CarriedState,
+    openings: Openings,
+) -> bytes:
+    """Return the task of proving numbers that go on from a state, which the openings open."""
+    carried = state.encode(), encode_openings(openings)
+    return _task("carrying", [*about.registers], about, sources, amounts, seed, *carried)
+
+
+def encode_openings(openings: Openings) -> list[list[Any]]:
+    """Return openings as a row holds them."""
+    return [[name, value, encode_scalar(scalar)] for name, (value, scalar) in openings.items()]
+
+
+def decode_openings(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[int, int]]:
+    """Return what `encode_openings` wrote."""
+    return {name: (value, decode_scalar(scalar)) for name, value, scalar in rows}
+
+
 def _task(
     kind: str,
     registers: bytes | list[bytes],
@@ -68,12 +104,13 @@ def _task(
     sources: Sequence[ProvedDays],
     amounts: bytes,
     seed: bytes,
+    *more: object,
 ) -> bytes:
     context = [
         about.meter, registers, about.begin, about.end, about.slot_minutes,
         about.parameters, about.recipient, about.purpose, about.nonce,
     ]  # fmt: skip
-    return encode_row([kind, context, [_packed(*one) for one in sources], amounts, seed])
+    return encode_row([kind, context, [_packed(*one) for one in sources], amounts, seed, *more])
 
 
 def _packed(days: Sequence[bytes], opening: SlotOpening | VectorOpening) -> list[Any]:
@@ -86,31 +123,47 @@ def work_off(task: bytes) -> bytes:
     """Return the outcome of a task of ours."""
     kind, *parts = decode_row(task)
     try:
-        values, proof = KINDS[kind](*parts)
-    except (FalseStatement, ValueError):
+        told = KINDS[kind](*parts)
+    except (FalseStatement, ProofRefused, ValueError):
         # Beyond 63 bits, or beyond what blocks, limits and peaks are proved up to.
         return encode_row([])
-    return encode_row([list(values), proof])
+    return encode_row([list(told.values), told.proof, encode_openings(told.kept)])
 
 
 def outcome_of(data: bytes) -> Told | None:
     """Return what an outcome tells; None where the statement cannot be proved."""
     match decode_row(data):
-        case [list(values), bytes(proof)]:
-            return tuple(values), proof
+        case [list(values), bytes(proof), *kept] if len(kept) < 2:
+            return Told(tuple(values), proof, decode_openings(*kept or [[]]))
         case _:
             return None
 
 
 def _amounts(context: Sequence[Any], sources: Sequence[Any], amounts: bytes, seed: bytes) -> Told:
     [source] = map(_source, sources)
-    return open_amounts(StatementContext(*context), source, decode_amounts(amounts), seed)
+    return Told(*open_amounts(StatementContext(*context), source, decode_amounts(amounts), seed))
 
 
 def _numbers(context: Sequence[Any], sources: Sequence[Any], amounts: bytes, seed: bytes) -> Told:
     meter, registers, *rest = context
     about = NumbersContext(meter, tuple(registers), *rest)
-    return open_numbers(about, [*map(_source, sources)], decode_numbers(amounts), seed)
+    return Told(*open_numbers(about, [*map(_source, sources)], decode_numbers(amounts), seed))
+
+
+def _carrying(
+    context: Sequence[Any],
+    sources: Sequence[Any],
+    amounts: bytes,
+    seed: bytes,
+    state: bytes,
+    openings: Sequence[Any],
+) -> Told:
+    meter, registers, *rest = context
+    before, numbers = CarriedState.decode(state), decode_numbers(amounts)
+    about = replace(NumbersContext(meter, tuple(registers), *rest), state=before.digest)
+    carried = carried_quantities(before, numbers, decode_openings(openings))
+    stated, proof = open_numbers_on(about, [*map(_source, sources)], numbers, seed, carried)
+    return Told(stated.values, proof, openings_of(stated.kept))
 
 
 def _source(packed: Sequence[Any]) -> Source:
@@ -125,7 +178,11 @@ def _source(packed: Sequence[Any]) -> Source:
     return period.source(opening, needs_slots=not is_vector)
 
 
-KINDS: Final[Mapping[str, Callable[..., Told]]] = {"amounts": _amounts, "numbers": _numbers}
+KINDS: Final[Mapping[str, Callable[..., Told]]] = {
+    "amounts": _amounts,
+    "numbers": _numbers,
+    "carrying": _carrying,
+}
 
 
 def main() -> None:

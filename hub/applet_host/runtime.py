@@ -26,6 +26,7 @@ from hub.applet_host.asked_again import AskedAgain
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
 from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import SW_BUSY, ProofJobs, WorkInProgress
+from hub.applet_host.memory import forget_memory
 from hub.applet_host.peers import AppletPeers, AppletTransactions, PeerBroke
 from hub.applet_host.services import (
     AppletStore,
@@ -174,6 +175,7 @@ class MachineRuntime:
             running.board.uninstall()
         AppletStore(self.hub.database, instance.aid).clear()
         forget_answers(self.hub.database, instance.aid)
+        forget_memory(self.hub.database, instance.aid)
         self._jobs.forget_applet(instance.aid)
 
     def select(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:

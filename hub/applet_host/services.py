@@ -22,7 +22,8 @@ from hub.applet_host.cost import (
     cost_of_numbers,
 )
 from hub.applet_host.desk import StatementCase, StatementDesk
-from hub.applet_host.prover import ProvedDays, amounts_task, numbers_task
+from hub.applet_host.memory import AppletMemory, KeptState
+from hub.applet_host.prover import ProvedDays, Told, amounts_task, carrying_task, numbers_task
 from hub.certifier import Certification
 from hub.disclosure import (
     Disclosure,
@@ -33,18 +34,21 @@ from hub.disclosure import (
     UnattributedRequest,
     number_of,
 )
+from hub.disclosure.memory import MemoryStep
 from hub.machine.manifest import Manifest
 from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from hub.vault.database import Component, Database
 from hub.vault.sealing import OVERHEAD, Sealer, resealed
-from protocols.amounts import Total, decode_amounts, decode_numbers, fits
+from protocols.amounts import NumberAmount, Total, decode_amounts, decode_numbers, fits
+from protocols.carried import CarriedState, StateMalformed
 from protocols.metrology import CertifiedPeriod, Period, SlotState
 from protocols.metrology.unattributed import LARGEST_LIMIT_WH, show_unattributed
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import (
     BoundedEnergy,
+    CarriedNumbers,
     Grid,
     OpenedAmounts,
     OpenedNumbers,
@@ -60,6 +64,7 @@ from protocols.proofs import (
     needs_slots,
     registers_by_slots,
 )
+from protocols.proofs.carrying import fit_state, quantities_of, state_after
 from protocols.proofs.transcript import DIGEST_SIZE
 from sml_codec import Obis
 
@@ -257,8 +262,8 @@ class HubStatements:
                 about, asked.sources(by_slots), amounts, self.randomness(SEED_SIZE)
             ),
         )
-        values, proof, days = self._answer(case, asked, by_slots)
-        return OpenedAmounts(values, proof, days)
+        told, days = self._answer(case, asked, by_slots)
+        return OpenedAmounts(told.values, told.proof, days)
 
     def open_numbers(
         self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
@@ -268,17 +273,81 @@ class HubStatements:
         Raises `WorkInProgress` where the proof takes long and is not made yet.
         """
         self.stack.require_record()
-        names = names_of(registers)
-        corrected = self._corrected(names)
+        corrected = self._corrected(names_of(registers))
         question = self.desk.accept(registers, begin, end, amounts, context, *corrected)
+        asked = self._asked_numbers(registers, begin, end, amounts, context)
+        if any(isinstance(one, Total) and one.has_memory for one in asked.described):
+            raise Refused(Refusal.MALFORMED)
+        case = self._case(
+            asked,
+            question,
+            lambda: [
+                number_of(
+                    one, begin, asked.step, asked.slots, asked.called, asked.missing, asked.revised
+                )
+                for one in asked.described
+            ],
+            lambda: numbers_task(
+                asked.about, asked.sources(asked.by_slots), amounts, self.randomness(SEED_SIZE)
+            ),
+        )
+        told, days = self._answer(case, asked, asked.by_slots)
+        return OpenedNumbers(told.values, told.proof, days)
+
+    def carry_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes, state: bytes
+    ) -> CarriedNumbers:
+        """Return the numbers, the proof, and the state after; keep what opens that.
+
+        Raises as `open_numbers`; `Refused` (NOT_FOUND) for a state that this applet has not left.
+        """
+        self.stack.require_record()
+        corrected = self._corrected(names_of(registers))
+        question = self.desk.accept(registers, begin, end, amounts, context, state, *corrected)
+        asked = self._asked_numbers(registers, begin, end, amounts, context)
+        memory = AppletMemory(self.disclosure.database, self.applet)
+        totals = [one for one in asked.described if isinstance(one, Total)]
+        kept = memory.find(_state_before(state, asked.about))
+        before = kept.state
+        if len(totals) != len(asked.described) or not fit_state(before, totals):
+            raise Refused(Refusal.MALFORMED)
+
+        def step() -> MemoryStep:
+            return MemoryStep(
+                totals, begin, asked.step, asked.slots, asked.called, asked.missing,
+                before.digest, kept.remembered, asked.revised,
+            )  # fmt: skip
+
+        case = self._case(
+            asked,
+            question,
+            lambda: step().numbers(),
+            lambda: carrying_task(
+                asked.about, asked.sources(asked.by_slots), amounts, self.randomness(SEED_SIZE),
+                before, kept.openings,
+            ),
+        )  # fmt: skip
+        told, days = self._answer(
+            case, asked, asked.by_slots, lambda: memory.require_next(before, end)
+        )
+        after = state_after(before, end, totals, quantities_of(told.kept))
+        keep = partial(memory.keep, KeptState(after, told.kept, step().kept()))
+        keep()
+        # However the command ends, the release stays on record: so what it hands on is kept, too.
+        self.stack.record.permitted.append(keep)
+        return CarriedNumbers(told.values, told.proof, days, after.encode())
+
+    def _asked_numbers(
+        self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes
+    ) -> "_AskedNumbers":
+        names = names_of(registers)
         meters = [_register(self.registers, name) for name in names]
         parameters, nonce = _parts_of(context)
         asked = self._asked(meters, begin, end)
         described = decode_numbers(amounts)
-        slots = [asked.slots] * len(meters)
-        if not fits(described, slots):
+        if not fits(described, [asked.slots] * len(meters)):
             raise Refused(Refusal.MALFORMED)
-        series, by_slots = meters[0].certifier.series, registers_by_slots(described, len(meters))
+        series = meters[0].certifier.series
         about = NumbersContext(
             meter=series.meter,
             registers=tuple(codes_of(registers)),
@@ -290,45 +359,53 @@ class HubStatements:
             purpose=self.manifest.purpose,
             nonce=nonce,
         )
-        called = [self._named(name) for name in names]
-        outline = Form(begin, asked.step, (), register=called[0])
+        return _AskedNumbers(
+            asked.meters, asked.period, asked.days, asked.step, asked.slots, asked.certified,
+            about=about, described=described, size=len(amounts),
+            called=tuple(map(self._named, names)),
+        )  # fmt: skip
+
+    def _case(
+        self,
+        asked: "_AskedNumbers",
+        question: bytes,
+        numbers: Callable[[], Sequence[Number]],
+        task: Callable[[], bytes],
+    ) -> StatementCase:
+        about = asked.about
+        outline = Form(about.begin, asked.step, (), register=asked.called[0])
         kinds = [
             kind
-            for one in described
+            for one in asked.described
             for kind in (one.kinds if isinstance(one, Total) else (one.kind,))
         ]
-        case = StatementCase(
+        return StatementCase(
             question,
             cost_of_numbers(
-                described, len(amounts), asked.slots, asked.days, self._releases, len(meters)
+                asked.described, asked.size, asked.slots, asked.days, self._releases,
+                len(asked.meters),
             ),
-            self._request(asked, parameters, [Number(kind, (outline,), 0) for kind in kinds]),
-            lambda: self._request(
-                asked,
-                parameters,
-                [
-                    number_of(
-                        one, begin, asked.step, asked.slots, called, asked.missing, asked.revised
-                    )
-                    for one in described
-                ],
-            ),
-            lambda: numbers_task(
-                about, asked.sources(by_slots), amounts, self.randomness(SEED_SIZE)
-            ),
-        )
-        values, proof, days = self._answer(case, asked, by_slots)
-        return OpenedNumbers(values, proof, days)
+            self._request(asked, about.parameters, [Number(k, (outline,), 0) for k in kinds]),
+            lambda: self._request(asked, about.parameters, numbers()),
+            task,
+        )  # fmt: skip
 
     def _answer(
-        self, case: StatementCase, asked: "_Asked", by_slots: Sequence[bool]
-    ) -> tuple[tuple[int, ...], bytes, tuple[bytes, ...]]:
+        self, case: StatementCase, asked: "_Asked", by_slots: Sequence[bool],
+        require: Callable[[], None] = lambda: None,
+    ) -> tuple[Told, tuple[bytes, ...]]:  # fmt: skip
+        """Return what is told and the days; `require` raises `ReleaseRefused` where none may be."""
         self.desk.require_possible(case)
+        try:
+            require()
+        except ReleaseRefused as refused:
+            self.disclosure.record_refusal(case.outline, refused)
+            raise self.desk.refused(case, case.outline, refused) from None
         asked.open()
         self.desk.meter.charge(asked.stated_again * RESTATED_FUEL)
-        values, proof = self.desk.answer(case)
+        told = self.desk.answer(case)
         # Not before the guard has agreed: a refused question costs no work of the certifier.
-        return values, proof, tuple(day for days, _ in asked.sources(by_slots) for day in days)
+        return told, tuple(day for days, _ in asked.sources(by_slots) for day in days)
 
     def _request(
         self, asked: "_Asked", parameters: bytes, numbers: Sequence[Number]
@@ -568,6 +645,33 @@ class _Asked:
                 period, opening = meter.opened(meter.in_version_2(days), needs_slots=slots)
                 self._sources.append(([day.encode() for day in period.days], opening))
         return self._sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AskedNumbers(_Asked):
+    """Numbers that are asked for, of so many bytes."""
+
+    about: NumbersContext
+    described: tuple[NumberAmount, ...]
+    size: int
+    called: tuple[str, ...]
+    """The registers, as the guard names them."""
+
+    @property
+    def by_slots(self) -> tuple[bool, ...]:
+        """Whether each register's sums are proved over the commitments to its slots."""
+        return registers_by_slots(self.described, len(self.meters))
+
+
+def _state_before(data: bytes, about: NumbersContext) -> CarriedState:
+    """Return the state that numbers go on from; raise `Refused` (MALFORMED) for another's."""
+    try:
+        state = CarriedState.decode(data)
+    except StateMalformed:
+        raise Refused(Refusal.MALFORMED) from None
+    if (state.meter, state.end) != (about.meter, about.begin):
+        raise Refused(Refusal.MALFORMED, "the state is another meter's, or ends at another time")
+    return state
 
 
 def _period(meter: MeteredRegister, begin: int, end: int) -> Period:

@@ -12,6 +12,9 @@ LEAST_MINUTES: Final = 8 * 60
 WITHOUT_DOCUMENT: Final = frozenset({"aggregate", "output", "export", "unattributed"})
 """Kinds of statements that are worked out with no document, which could be published."""
 
+WITH_MEMORY: Final = frozenset({"linear", "blocks", "demand", "excess"})
+"""Kinds of statements whose numbers may go on from earlier ones."""
+
 
 class UnknownConsent(HubError):
     """There is no consent of that number."""
@@ -47,6 +50,9 @@ class ConsentTerms:
     slot_bits: int = 0
     """How many bits, at most, are told under it about any one slot; 0: it is not by bits, and its
     prices keep within bounds (docs/guard.md)."""
+    memory_days: int = 0
+    """How many days back a number may depend on, by what earlier ones have handed on; 0: on its own
+    period alone."""
     published: int = 0
     """For how many meters, at least, what the numbers are worked out with has to be published
     (`hub.disclosure.published`); 0: nobody has to have published it."""
@@ -60,9 +66,11 @@ class ConsentTerms:
         for name in least:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        for name in ("slot_bits", "published", "corrected_minutes"):
+        for name in ("slot_bits", "memory_days", "published", "corrected_minutes"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0")
+        if self.memory_days and self.statement not in WITH_MEMORY:
+            raise ValueError(f"{self.statement} goes on from nothing")
         if self.published and not self.is_under_document:
             raise ValueError(f"{self.statement} is told under no document that could be published")
 
@@ -88,6 +96,7 @@ class ConsentTerms:
             and self.least_group <= other.least_group
             and self.within_days <= other.within_days
             and self._bits_cover(other)
+            and self.memory_days >= other.memory_days
             and self.published <= other.published
             and self._corrections_cover(other)
         )

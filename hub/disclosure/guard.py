@@ -82,6 +82,7 @@ from hub.disclosure.rules import (
     ReleaseRefused,
     check_count,
     check_fineness,
+    check_memory,
     check_prices,
     check_size,
     check_slot_bits,
@@ -468,7 +469,7 @@ class Disclosure:
         fresh = [n for n in _as_recorded(request, terms) if n.identity not in own]
         if not fresh:
             return  # the same numbers again: nothing new is told
-        _check_counts(request, fresh, terms, [one for one in told if one.asker == asker])
+        _check_counts(fresh, terms, [one for one in told if one.asker == asker])
         samples = [number for number in fresh if number.kind == Reading.kind]
         opened = self._openings(told)
         if samples:
@@ -534,7 +535,7 @@ def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> N
     check_period(request, terms)
     _check_numbers(request, terms)
     numbers = _as_recorded(request, terms)
-    _check_counts(request, numbers, terms, [])
+    _check_counts(numbers, terms, [])
     _check_together(numbers, [], [], [])
 
 
@@ -545,6 +546,8 @@ def check_period(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> 
         raise ReleaseRefused(
             "period", f"{request.days} days, the consent says at least {least_days}"
         )
+    if (begin := request.recalled_from) is not None:
+        check_memory(begin, request.form.end, min(one.memory_days for one in terms.values()))
 
 
 def _check_numbers(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
@@ -716,29 +719,58 @@ def _meets(one: Number, other: Number) -> bool:
 
 
 def _check_counts(
-    request: ReleaseRequest,
     fresh: Sequence[Number],
     terms: Mapping[str, ConsentTerms],
     own: Sequence[_Told],
 ) -> None:
     """Hold the numbers asked for against those told by the same applet to the same recipient."""
-    period = fresh[0].begin, fresh[0].end
-    registers = frozenset[str]().union(*(number.registers for number in fresh))
+    counted = [number for number in fresh if not number.is_recalled]
+    if counted:
+        _check_counted(counted, terms, own)
+    _check_bits(fresh, terms, own)
+
+
+def _check_counted(
+    counted: Sequence[Number], terms: Mapping[str, ConsentTerms], own: Sequence[_Told]
+) -> None:
+    period = counted[0].begin, counted[0].end
+    registers = frozenset[str]().union(*(number.registers for number in counted))
     for kind, one in terms.items():
         same = {
             # All samples of a request are one answer: how far they are apart bounds them.
             (told.sequence if kind == Reading.kind else told.number.identity): told.number
             for told in own
-            if kind in told.number.kinds and registers & told.number.registers
+            if kind in told.number.kinds
+            and registers & told.number.registers
+            and not told.number.is_recalled
         }
-        asked = [number for number in fresh if kind in number.kinds]
+        asked = [number for number in counted if kind in number.kinds]
         count = min(1, len(asked)) if kind == Reading.kind else len(asked)
         spans = [(number.begin, number.end) for number in same.values()]
         check_count(period, count, spans, one.answers)
         check_often(period, spans, one, count)
-        if one.slot_bits:
-            bits = [(number.begin, number.end, number.bits) for number in same.values()]
-            check_slot_bits(period, sum(n.bits for n in asked), bits, one.slot_bits)
+
+
+def _check_bits(
+    fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], own: Sequence[_Told]
+) -> None:
+    """Hold bits about any one slot to the consents by bits; what is recalled tells bits, too."""
+    for kind, one in terms.items():
+        asked = [number for number in fresh if one.slot_bits and kind in number.kinds]
+        for period in sorted({(number.begin, number.end) for number in asked}):
+            here = [number for number in asked if (number.begin, number.end) == period]
+            registers = frozenset[str]().union(*(number.registers for number in here))
+            told = {
+                (known.sequence if kind == Reading.kind else known.number.identity): (
+                    known.number.begin,
+                    known.number.end,
+                    known.number.bits,
+                )
+                for known in own
+                if kind in known.number.kinds and registers & known.number.registers
+            }
+            bits = sum(number.bits for number in here)
+            check_slot_bits(period, bits, told.values(), one.slot_bits)
 
 
 def _opening_of(form: Form) -> Opening:

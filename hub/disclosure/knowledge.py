@@ -71,13 +71,14 @@ def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> K
         else bundle.shortest_cell
         for bundle in refinement.bundles
     ]  # fmt: skip
+    told = [number for number in different if not number.is_recalled]
     return Knowledge(
         slots=sum(sizes) + len(sampled),
-        numbers=len(different),
+        numbers=len(told),
         shortest_window=refinement.shortest_closed_stretch(),
         bundles=len(sizes),
         least_seconds=min(finest, default=0) * seconds,
         exposed_slots=sizes.count(1) + len(sampled),
-        bits=sum(number.bits for number in different),
-        peaks=sum(any(form.is_peak for form in number.forms) for number in different),
+        bits=sum(number.bits for number in told),
+        peaks=sum(any(form.is_peak for form in number.forms) for number in told),
     )

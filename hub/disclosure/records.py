@@ -54,6 +54,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
         "within_days": terms.within_days,
         "words": WORDS,
         **({"slot_bits": terms.slot_bits} if terms.slot_bits else {}),
+        **({"memory_days": terms.memory_days} if terms.memory_days else {}),
         **({"published": terms.published} if terms.published else {}),
         **({"corrected_minutes": terms.corrected_minutes} if terms.corrected_minutes else {}),
     }
@@ -82,12 +83,12 @@ def request_facts(
 def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
     """Return what the log says of the numbers that were told, and of the terms they were under."""
     return {
-        "slots": len(numbers[0].forms[0].weights),
+        "slots": len(numbers[0].forms[0].weights),  # of those that are not recalled
         "numbers": [
             {
                 "kind": number.kind,
                 "identity": number.identity,
-                "told": [_form_facts(form) for form in number.forms],
+                "told": [form_facts(form) for form in number.forms],
                 "bits": number.bits,
                 "least_minutes": number.least_minutes,
                 "least_days": number.least_days,
@@ -98,16 +99,20 @@ def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
                     else {}
                 ),
                 **(
-                    {"covers": [_form_facts(one) for one in number.covers]} if number.covers else {}
+                    {"recalled": number.begin, "slots": len(number.forms[0].weights)}
+                    if number.is_recalled
+                    else {}
                 ),
+                **({"covers": [form_facts(one) for one in number.covers]} if number.covers else {}),
             }
             for number in numbers
         ],
-        "bits": sum(number.bits for number in numbers),
+        "bits": sum(number.bits for number in numbers if not number.is_recalled),
     }
 
 
-def _form_facts(form: Form) -> dict[str, Any]:
+def form_facts(form: Form) -> dict[str, Any]:
+    """Return what the log says of a form, its time apart."""
     runs = [
         number for first, count, weight in SlotForm.of_each(form.weights).runs
         for number in (first, count, weight)
@@ -123,7 +128,8 @@ def _form_facts(form: Form) -> dict[str, Any]:
     }
 
 
-def _form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> Form:
+def form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> Form:
+    """Return the form that facts say, `about` begin and length of slots, of so many slots."""
     packed = facts["runs"]
     weights = [0] * slots
     for first, count, weight in _RUN.iter_unpack(packed):
@@ -145,22 +151,7 @@ def release_of(entry: LogEntry) -> Release:
     facts = entry.facts
     about = facts["begin"], facts["slot_seconds"]
     if "slots" in facts:
-        numbers = tuple(
-            Number(
-                part["kind"],
-                tuple(_form_of(form, about, facts["slots"]) for form in part["told"]),
-                part["bits"],
-                identity=part["identity"],
-                least_minutes=part["least_minutes"],
-                least_days=part["least_days"],
-                spread=part["spread"],
-                corrected_minutes=part.get("corrected_minutes", 0),
-                covers=tuple(
-                    _form_of(one, about, facts["slots"]) for one in part.get("covers", ())
-                ),
-            )
-            for part in facts["numbers"]
-        )
+        numbers = tuple(_number_of(part, about, facts["slots"]) for part in facts["numbers"])
     else:
         numbers = _numbers_version_1(facts)
     return Release(
@@ -173,6 +164,25 @@ def release_of(entry: LogEntry) -> Release:
         subject=facts["subject"],
         numbers=numbers,
         published=publication_in(facts),
+    )
+
+
+def _number_of(part: Mapping[str, Any], about: tuple[int, int], slots: int) -> Number:
+    """Return a number of a release; one that is recalled says of which period and slots."""
+    is_recalled = "recalled" in part
+    if is_recalled:
+        about, slots = (part["recalled"], about[1]), part["slots"]
+    return Number(
+        part["kind"],
+        tuple(form_of(form, about, slots) for form in part["told"]),
+        part["bits"],
+        identity=part["identity"],
+        least_minutes=part["least_minutes"],
+        least_days=part["least_days"],
+        spread=part["spread"],
+        corrected_minutes=part.get("corrected_minutes", 0),
+        covers=tuple(form_of(one, about, slots) for one in part.get("covers", ())),
+        is_recalled=is_recalled,
     )
 
 

@@ -14,6 +14,7 @@ from hub.disclosure.consents import LEAST_MINUTES
 from protocols.amounts import (
     Amount,
     Best,
+    Bounds,
     Excess,
     NumberAmount,
     Peaks,
@@ -71,6 +72,9 @@ class Number:
     spread: int = 0
     """By how much its prices differ at most, rounded up, where it was told in coins; 0: it was not,
     or its prices were beyond the guard's bounds."""
+    is_recalled: bool = False
+    """Whether it stands for what a number with a later period depends on of an earlier one, by what
+    was carried (`hub.disclosure.memory`). It tells of that time as any number does."""
 
     def __post_init__(self) -> None:
         if not self.identity:
@@ -105,8 +109,13 @@ def number_of(
     registers: Sequence[str] = ("",),
     missing: Sequence[Collection[int]] = (),
     revised: Sequence[Mapping[int, int]] = (),
+    state: bytes = b"",
+    carried: Mapping[str, Bounds] | None = None,
 ) -> Number:
     """Return what telling an amount tells, over a period of so many slots.
+
+    Of a total that goes on from a state (its digest) with values of such bounds, it is what is told
+    of the total's own period alone; the rest says `hub.disclosure.memory`.
 
     `registers` are those that a total counts through; any other amount is about the first.
     `missing` are, for each register, the places of slots that everybody knows to be empty: no
@@ -114,26 +123,29 @@ def number_of(
     with their revisions: a number about other revisions is another one.
     """
     names = list(registers)
-    empty = {name: frozenset(one) for name, one in zip(names, missing, strict=False)}
-    corrected = {
-        name: tuple(sorted(one.items())) for name, one in zip(names, revised, strict=False) if one
-    }
-    grid = _Grid(begin, slot_seconds, slots, empty, corrected)
+    grid = SlotGrid.of(begin, slot_seconds, slots, names, missing, revised)
+    empty, corrected = grid.missing, grid.revised
     packed = encode_amounts([amount])
     identity = sha256(_IDENTITY)
     identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
-    identity.update(f" {[sorted(empty[name]) for name in sorted(empty)]}".encode())
+    identity.update(f" {[sorted(empty[name]) for name in sorted(empty)]}".encode() + state)
     if corrected:
         identity.update(f" {sorted(corrected.items())}".encode())
     jump = amount.jump() if isinstance(amount, Total) else Fraction(0)
     if isinstance(amount, Total):
+        scenarios = amount.scenarios()
         forms = [
-            form for one in amount.metered for form in grid.forms(one.amount, names[one.register])
+            form
+            for place, one in enumerate(amount.metered)
+            # What is kept alone is not told.
+            if not amount.has_memory or any(slopes[place] for slopes in scenarios)
+            for form in grid.forms(one.amount, names[one.register])
         ]
         bounds = [grid.bounds(one.amount) for one in amount.metered]
-        low, high = amount.range_of(bounds)
+        known = [(carried or {}).get(one.name, one.bounds) for one in amount.carried]
+        low, high = amount.range_of(bounds, known)
         parts = [(names[one.register], one.amount) for one in amount.metered]
-        reckoned = _prices_of(parts, amount.scenarios(), grid)
+        reckoned = _prices_of(parts, scenarios, grid)
         kind = "+".join(sorted(amount.kinds))
     else:
         forms = grid.forms(amount, names[0])
@@ -149,7 +161,7 @@ def number_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class SlotGrid:
     """The slots of a period."""
 
     begin: int
@@ -160,12 +172,35 @@ class _Grid:
     revised: Mapping[str, tuple[tuple[int, int], ...]]
     """The same: places and revisions of corrected slots."""
 
+    @classmethod
+    def of(
+        cls,
+        begin: int,
+        slot_seconds: int,
+        slots: int,
+        registers: Sequence[str],
+        missing: Sequence[Collection[int]],
+        revised: Sequence[Mapping[int, int]] = (),
+    ) -> "SlotGrid":
+        """Return the slots, with those of each register that everybody knows to be empty.
+
+        And with the revisions of those that were corrected.
+        """
+        empty = {name: frozenset(one) for name, one in zip(registers, missing, strict=False)}
+        corrected = {
+            name: tuple(sorted(one.items()))
+            for name, one in zip(registers, revised, strict=False)
+            if one
+        }
+        return cls(begin, slot_seconds, slots, empty, corrected)
+
     @property
     def largest_use(self) -> int:
         """What a slot can use at most, in watt-hours."""
         return ceil(LARGEST_POWER_W * self.slot_seconds / 3600)
 
     def form(self, weights: SlotForm, register: str, *, is_peak: bool = False) -> Form:
+        """Return weights as the guard has them."""
         spread = weights.spread(self.slots)
         missing = self.missing.get(register, frozenset())
         for place in missing:
@@ -252,7 +287,7 @@ class _Reckoned:
 
 
 def _prices_of(
-    parts: Sequence[tuple[str, Amount]], scenarios: Sequence[Sequence[Fraction]], grid: _Grid
+    parts: Sequence[tuple[str, Amount]], scenarios: Sequence[Sequence[Fraction]], grid: SlotGrid
 ) -> _Reckoned:
     """Return what a watt-hour counts for, given each part's register.
 
@@ -268,7 +303,7 @@ def _prices_of(
             (place, grid.form(weights, register).weights, prices)
             for place, (where, amount) in enumerate(parts)
             if where == register
-            for weights, prices in _priced(amount)
+            for weights, prices in priced_forms(amount)
         ]
         columns = list(zip(*(row for _, row, _ in priced), strict=True))
         known: dict[tuple[int, ...], set[int]] = {column: set() for column in columns}
@@ -278,7 +313,7 @@ def _prices_of(
                 for place, _, prices in priced
             ]
             for column, cents in known.items():
-                cents |= _sums_of([
+                cents |= sums_of_cases([
                     [weight * price for price in each]
                     for weight, each in zip(column, cases, strict=True) if weight
                 ])  # fmt: skip
@@ -297,7 +332,7 @@ def _prices_of(
     return _Reckoned(prices, tuple(covers), Fraction(least, common))
 
 
-def _priced(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
+def priced_forms(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
     """Return the forms of an amount, each with what a watt-hour of it may count for."""
     match amount:
         case Sum():
@@ -310,7 +345,7 @@ def _priced(amount: Amount) -> list[tuple[SlotForm, tuple[int, ...]]]:
             return []
 
 
-def _sums_of(cases: Sequence[Sequence[int]]) -> set[int]:
+def sums_of_cases(cases: Sequence[Sequence[int]]) -> set[int]:
     """Return all sums of a number from each of some cases; of very many, what bounds them."""
     sums = {0}
     for each in cases:
@@ -361,6 +396,11 @@ class ReleaseRequest:
     def form(self) -> Form:
         """A form of the period."""
         return self.numbers[0].forms[0]
+
+    @property
+    def recalled_from(self) -> int | None:
+        """The begin of the earliest time that the numbers depend on by what was carried."""
+        return min((one.begin for one in self.numbers if one.is_recalled), default=None)
 
 
 def wanted(request: ReleaseRequest, kind: str) -> Wanted:
@@ -524,9 +564,14 @@ class Release:
     """Whether what it was answered under was on a list that this hub had taken by then."""
 
     @property
+    def own(self) -> tuple[Number, ...]:
+        """The numbers of its own period: all but those that are recalled."""
+        return tuple(number for number in self.numbers if not number.is_recalled)
+
+    @property
     def forms(self) -> Sequence[Form]:
-        """The forms of all its numbers."""
-        return [form for number in self.numbers for form in number.forms]
+        """The forms of the numbers of its own period."""
+        return [form for number in self.own for form in number.forms]
 
     @property
     def form(self) -> Form:
@@ -546,4 +591,4 @@ class Release:
     @property
     def bits(self) -> int:
         """Bits in all its numbers."""
-        return sum(number.bits for number in self.numbers)
+        return sum(number.bits for number in self.own)

@@ -67,6 +67,16 @@ def spread_of(number: Number) -> int:
     return ceil(most / number.cover_least) if number.cover_least else 1
 
 
+def check_memory(begin: int, end: int, most_days: int) -> None:
+    """Refuse a number that goes on from use further back than the consents say."""
+    days = -(-(end - begin - _CLOCK_CHANGE) // _DAY)
+    if days > most_days:
+        raise ReleaseRefused(
+            "memory",
+            f"it goes on from use up to {days} days back, the consent says {most_days} at most",
+        )
+
+
 def check_prices(number: Number) -> None:
     """Refuse a number whose prices are too high, or too far apart, to be told in coins."""
     if number.prices is None:

@@ -60,6 +60,7 @@ def consent_sentences(
         "within": terms.within_days,
         "bits": terms.bits,
         "slot_bits": terms.slot_bits,
+        "memory_days": terms.memory_days,
         "price": HIGHEST_PRICE,
         "ratio": WIDEST_RATIO,
         "others": terms.least_group - 1,
@@ -108,7 +109,8 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
         case "sample":
             limits = ["days", "samples", *within, "apart"]
         case _:
-            limits = ["size", "moment", *within, "again", *_bounds(kind, terms)]
+            memory = ["memory"] if terms.memory_days else []
+            limits = ["size", "moment", *within, "again", *memory, *_bounds(kind, terms)]
     if terms.published:
         limits.append("published" if terms.published == 1 else "published_for")
     return [*limits, "until"]

@@ -119,6 +119,8 @@ class Host:
                 granted = self._grants_amounts(sized)
             case Needs.NUMBERS:
                 granted = self._grants_numbers(sized)
+            case Needs.MEMORY:
+                granted = self._grants_numbers(sized) and self._grants_memory(sized)
             case Needs.UNATTRIBUTED:
                 granted = self._grants(UNATTRIBUTED, sized["register"], sized)
             case Needs.SUMS:
@@ -167,6 +169,11 @@ class Host:
         except (AmountsMalformed, IndexError) as error:
             raise Refused(Refusal.MALFORMED, str(error)) from None
         return all(granted) and self._within_comparisons(numbers)
+
+    def _grants_memory(self, sized: Mapping[str, Any]) -> bool:
+        kinds = {kind for one in decode_numbers(sized["amounts"]) for _, kind in _kinds_of(one)}
+        remembering = {grant.kind for grant in self._manifest.statements if grant.memory_days}
+        return kinds <= remembering
 
     @staticmethod
     def _within_comparisons(amounts: Sequence[Amount | NumberAmount]) -> bool:

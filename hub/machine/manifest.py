@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from hub.disclosure import LEAST_MINUTES
-from hub.disclosure.consents import WITHOUT_DOCUMENT
+from hub.disclosure.consents import WITH_MEMORY, WITHOUT_DOCUMENT
 from hub.machine._tables import Table, between, day, each, member, names, pattern, some, text
 from hub.machine.errors import ManifestError
 
@@ -89,6 +89,9 @@ class StatementGrant:
     slot_bits: int = 0
     """How many bits are told about any one slot at most; 0: prices keep within the guard's bounds
     (docs/guard.md), as the prices of most tariffs do."""
+    memory_days: int = 0
+    """How many days back a number may depend on, by what earlier ones have handed on; 0: on its own
+    period alone."""
     published: int = 0
     """For how many meters, at least, the document that it answers under has to be published by its
     signer's word; 0: it need not be."""
@@ -299,12 +302,15 @@ def _statement(name: str, value: object) -> StatementGrant:
         value_bits=between(1, 64),
         least_minutes=between(5, 44_640),
         slot_bits=between(0, 65_536),
+        memory_days=between(0, 3660),
         published=between(0, 1 << 32),
         corrected_minutes=between(0, 44_640),
         smallest_group=between(0, 65_536),
     )
     if grant.kind in SUMS and grant.smallest_group < LEAST_GROUP:
         raise ManifestError(f"{name}.smallest_group", f"must be {LEAST_GROUP} or more")
+    if grant.kind not in WITH_MEMORY and grant.memory_days:
+        raise ManifestError(f"{name}.memory_days", "goes with amounts of totals alone")
     if grant.kind not in SUMS and grant.smallest_group:
         raise ManifestError(f"{name}.smallest_group", "goes with sums over households alone")
     if grant.kind in WITHOUT_DOCUMENT and grant.published:

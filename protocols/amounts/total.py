@@ -353,16 +353,24 @@ class Total:
             values.append(step.of(values))
         return values
 
-    def range_of(self, metered: Sequence[Bounds]) -> Bounds:
-        """Return what the number can be at least and at most, given bounds of the amounts."""
-        low, high = self.bounds(metered)[-1]
+    def range_of(
+        self, metered: Sequence[Bounds], carried: Sequence[Bounds] | None = None
+    ) -> Bounds:
+        """Return what the number can be at least and at most, given bounds of the amounts.
+
+        `carried` are tighter bounds of what is carried than its own, where they are known.
+        """
+        low, high = self.bounds(metered, carried)[-1]
         return self.rule.divide(low, self.divisor), self.rule.divide(high, self.divisor)
 
-    def bounds(self, metered: Sequence[Bounds]) -> list[Bounds]:
+    def bounds(
+        self, metered: Sequence[Bounds], carried: Sequence[Bounds] | None = None
+    ) -> list[Bounds]:
         """Return what each value can be at least and at most, each step by itself."""
-        if len(metered) != len(self.metered) or any(low > high for low, high in metered):
+        known = [one.bounds for one in self.carried] if carried is None else list(carried)
+        bounds = [*metered, *known]
+        if len(bounds) != self.inputs or any(low > high for low, high in bounds):
             raise ValueError("not the bounds of each metered amount")
-        bounds = [*metered, *(one.bounds for one in self.carried)]
         for step in self.steps:
             bounds.append(step.bounds(bounds))
         return bounds

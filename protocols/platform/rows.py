@@ -22,6 +22,7 @@ class Needs(enum.Enum):
     NOTHING = ""
     AMOUNTS = "a statement of each amount's kind about the register, in periods that short"
     NUMBERS = "a statement of each amount's kind about its register, in periods that short"
+    MEMORY = "the same with `memory_days`, for numbers that go on from earlier ones"
     UNATTRIBUTED = "a statement `unattributed` about the register, in periods that short"
     SUMS = "a statement `aggregate` or `weighted`"
     ROOM = "`store_bytes` for the value"

@@ -29,6 +29,7 @@ Key = Annotated[bytes, Size(256, Refusal.MALFORMED, least=1)]
 Name = Annotated[str, Size(128, Refusal.NOT_FOUND)]
 Registers = Annotated[bytes, Size(MAX_REGISTERS * OBIS_SIZE, Refusal.MALFORMED, least=OBIS_SIZE)]
 """OBIS codes of 6 bytes, one after the other."""
+State = Annotated[bytes, Size(1 << 16, Refusal.MALFORMED, least=1)]
 RoundMessage = Annotated[bytes, Size(1 << 18)]
 """An announcement to a thousand members fits."""
 
@@ -60,6 +61,20 @@ class OpenedNumbers:
     values: tuple[int, ...]
     proof: bytes
     certified_days: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedNumbers:
+    """Numbers that go on from earlier ones, what proves them, and what they hand on.
+
+    certified days    as those of opened numbers
+    state             what the next numbers go on from, as `protocols.carried` encodes it
+    """
+
+    values: tuple[int, ...]
+    proof: bytes
+    certified_days: tuple[bytes, ...]
+    state: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,22 @@ class Statements(Protocol):
 
         `protocols.amounts` describes and packs them: totals of several registers' amounts,
         matches and samples of the first register. What totals are made of stays hidden.
+        """
+
+    @refusable(*Refusal, needs=Needs.MEMORY)
+    def carry_numbers(
+        self,
+        registers: Registers,
+        begin: int,
+        end: int,
+        amounts: Amounts,
+        context: Context,
+        state: State,
+    ) -> CarriedNumbers:
+        """Open totals that go on from a state, as `open_numbers` does, and keep what they hand on.
+
+        The state is the one that the numbers before have left, of `protocols.carried`, or the
+        opening one of an account; the period begins where it ends. What is carried is never told.
         """
 
     @refusable(*Refusal, needs=Needs.UNATTRIBUTED)

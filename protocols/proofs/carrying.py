@@ -54,6 +54,21 @@ def state_after(
     return state.following(end, sorted(values, key=lambda value: value.name))
 
 
+def fit_state(state: CarriedState, numbers: Sequence[NumberAmount]) -> bool:
+    """Tell whether a state has just the values, with their bounds, that numbers go on from."""
+    carried = [one for number in numbers if isinstance(number, Total) for one in number.carried]
+    known = {value.name: value.carried for value in state.values}
+    return all(known.get(one.name) == one for one in carried)
+
+
+def quantities_of(openings: Openings) -> dict[str, Quantity]:
+    """Return the quantities that openings open."""
+    return {
+        name: Quantity(commit(value, blinding), abs(value), (value, blinding))
+        for name, (value, blinding) in openings.items()
+    }
+
+
 def openings_of(kept: Mapping[str, Quantity]) -> dict[str, tuple[int, int]]:
     """Return what the prover keeps of what is handed on."""
     return {name: quantity.opened() for name, quantity in kept.items()}

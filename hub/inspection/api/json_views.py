@@ -342,6 +342,8 @@ class _Consent(JsonView, frozen=True):
     bits: int
     least_group: int
     slot_bits: int
+    memory_days: int
+    """How many days back a number may depend on, by what earlier ones have handed on."""
     published: int
     """For how many meters what it is worked out with has to be published; 0: it need not be."""
     corrected_minutes: int

@@ -177,7 +177,11 @@ class ToldRecord:
         exports = to_them(self.exports)
         numbers = [number for release in releases for number in release.numbers]
         forms = [form for number in numbers for form in number.forms if not form.is_sample]
-        sums_of = {number.identity: number for number in numbers if "sample" not in number.kinds}
+        sums_of = {
+            number.identity: number
+            for number in numbers
+            if "sample" not in number.kinds and not number.is_recalled
+        }
         return Learned(
             recipient=name,
             knowledge=knowledge_of(numbers, list(map(_opening, exports))),

@@ -71,6 +71,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--within-days", type=int, help="More days that hold no more numbers.")
 @click.option("--bits", type=int, help="Smaller numbers.")
 @click.option("--slot-bits", type=int, help="Fewer bits about any one reading, in all.")
+@click.option("--memory-days", type=int, help="Fewer days back that a number may go on from.")
 @click.option("--least-group", type=int, help="Sums over more households.")
 @click.option("--published", type=int, help="Only under what is published for so many meters.")
 @click.option("--corrected-minutes", type=int, help="Corrections of more minutes of slots.")

@@ -26,6 +26,9 @@ from hub.disclosure import (
     UnknownConsent,
     number_of,
 )
+from hub.disclosure import Number as GuardedNumber
+from hub.disclosure.consents import WITH_MEMORY
+from hub.disclosure.memory import MemoryStep, RememberedValue
 from hub.vault.database import Database
 from protocols.amounts import (
     Above as AboveLimit,
@@ -35,6 +38,7 @@ from protocols.amounts import (
     AmountsMalformed,
     Best,
     Bucket,
+    Carried,
     Combine,
     Excess,
     Group,
@@ -56,12 +60,14 @@ from protocols.amounts import (
     decode_numbers,
     encode_amounts,
 )
+from protocols.amounts import Kept as KeptValue
 from tests.attacks.search.facts import (
     Above,
     Combined,
     Expression,
     Extreme,
     Highest,
+    Kept,
     Quotient,
     Steps,
     Weighed,
@@ -108,6 +114,7 @@ class Doors:
         self._guard = Disclosure(self._database, lambda: end)
         self._consents: dict[Terms, int] = {}
         self._corrected: frozenset[int] = frozenset()
+        self._kept: dict[str, _KeptHere] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +146,8 @@ class Doors:
         return Answer()
 
     def _ask(self, question: Question) -> Outcome:
+        if question.keeps or any(_names_in(number.parts[0]) for number in question.numbers):
+            return self._ask_on(question)
         described = [self._amount(number, question.period) for number in question.numbers]
         # As the platform decodes them: whatever the wire does not carry never reaches the guard.
         amounts = [_decoded(amount) for amount in described]
@@ -150,6 +159,40 @@ class Doors:
         # The attacker works with what the expressions say: that has to be what was told.
         assert values == tuple(number.value(self._house) for number in question.numbers)
         return Answer(values)
+
+    def _ask_on(self, question: Question) -> Outcome:
+        """Ask for one number that goes on from what was kept, and have something kept."""
+        [number] = question.numbers
+        if not all(name in self._kept for name in _names_in(number.parts[0], *question.keeps)):
+            return Refused("nothing is kept under that name")
+        described = _Description(self._world, question.period, kept=self._kept)
+        total = _decoded(described.remembering(number, question.keeps))
+        assert isinstance(total, Total)
+        registers = self._registers(question.period)[: total.registers]
+        known = {name: one.remembered for name, one in self._kept.items()}
+        step = MemoryStep(
+            [total],
+            BEGIN + question.period.first * 86_400,
+            60 * self._world.slot_minutes,
+            len(question.period.unknowns(self._world)),
+            [_REGISTERS[one.register] for one in registers],
+            [self._missing(one) for one in registers],
+            sha256(repr(sorted(one.name for one in total.carried)).encode()).digest(),
+            known,
+        )
+        try:
+            self._guard.permit(self._request(question, step.numbers()))
+            remembered = step.kept()
+        except FAULTS as fault:
+            return Crashed(repr(fault))
+        uses = [self._uses(one) for one in registers]
+        carried = {name: one.value for name, one in self._kept.items()}
+        value, kept = total.value_of(uses, carried), total.kept_of(uses, carried)
+        assert value == number.value(self._house)
+        for one in total.kept:
+            bounds = Carried(one.name, one.low, one.bits)
+            self._kept[one.name] = _KeptHere(bounds, remembered[one.name], kept[one.name])
+        return Answer((value,))
 
     def _amount(self, number: Number, period: Period) -> Amount | NumberAmount:
         if self._world.is_corrected:
@@ -195,16 +238,18 @@ class Doors:
                     [self._revised(one) for one in about],
                 )
             )
-        self._guard.permit(
-            ReleaseRequest(
-                question.applet.encode(),
-                b"package",
-                question.recipient,
-                "purpose",
-                period.days,
-                tuple(numbers),
-                _SUBJECT,
-            )
+        self._guard.permit(self._request(question, numbers))
+
+    @staticmethod
+    def _request(question: Question, numbers: Sequence[GuardedNumber]) -> ReleaseRequest:
+        return ReleaseRequest(
+            question.applet.encode(),
+            b"package",
+            question.recipient,
+            "purpose",
+            question.period.days,
+            tuple(numbers),
+            _SUBJECT,
         )
 
     def _missing(self, period: Period) -> list[int]:
@@ -285,6 +330,7 @@ def _terms(terms: Terms) -> ConsentTerms:
         within_days=terms.within_days,
         slot_bits=terms.slot_bits,
         corrected_minutes=terms.corrected_minutes,
+        memory_days=terms.memory_days if terms.kind in WITH_MEMORY else 0,
     )
 
 
@@ -310,6 +356,33 @@ def _decoded(amount: Amount | NumberAmount) -> Amount | NumberAmount:
     return decoded
 
 
+@dataclass(frozen=True, slots=True)
+class _KeptHere:
+    """What the hub keeps of a value."""
+
+    bounds: Carried
+    remembered: RememberedValue
+    value: int
+
+
+def _names_in(*parts: Expression | tuple[str, Expression]) -> set[str]:
+    """Return the names of kept values that expressions go on from."""
+    names: set[str] = set()
+    for part in parts:
+        match part:
+            case (str(), one):
+                names |= _names_in(one)
+            case Kept(name):
+                names.add(name)
+            case Combined(terms):
+                names |= _names_in(*(one for _, one in terms))
+            case Extreme(others):
+                names |= _names_in(*others)
+            case Quotient(one):
+                names |= _names_in(one)
+    return names
+
+
 _BEHIND_ALL_METERED: Final = 1 << 12
 
 
@@ -321,6 +394,35 @@ class _Description:
     period: Period
     metered: list[Metered] = field(default_factory=list)
     steps: list[TotalStep] = field(default_factory=list)
+    kept: Mapping[str, _KeptHere] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    """Of the values that it goes on from, in the order of their places."""
+
+    def remembering(self, number: Number, keeps: Sequence[tuple[str, Expression]]) -> Total:
+        """Describe a number that goes on from what is kept, and what is to be kept."""
+        part, divisor, rule = number.parts[0], 1, QuotientRule.HALF_UP
+        if isinstance(part, Quotient):
+            divisor, rule, part = part.divisor, QuotientRule(part.rule), part.part
+        self.names = sorted(_names_in(part, *keeps))
+        for one in (part, *(expression for _, expression in keeps)):
+            self._value(one, _BEHIND_ALL_METERED)
+        metered = len(self.metered)
+        self.metered.clear()
+        self.steps.clear()
+        inputs = metered + len(self.names)
+        places = {name: self._value(one, inputs) for name, one in keeps}
+        last = self._value(part, inputs)
+        if last != inputs + len(self.steps) - 1:
+            self._step(Combine(((last, 1),)), inputs)
+        kept = tuple(
+            KeptValue(name, places[name], *self._bounds(one)) for name, one in sorted(keeps)
+        )
+        carried = tuple(self.kept[name].bounds for name in self.names)
+        return Total(tuple(self.metered), tuple(self.steps), divisor, rule, carried, kept)
+
+    def _bounds(self, part: Expression) -> tuple[int, int]:
+        low, high = part.bounds(self.world.bounds)
+        return low, max(1, (high - low).bit_length())
 
     def number(self, number: Number) -> Amount | NumberAmount:
         match number.kind, number.parts:
@@ -373,6 +475,10 @@ class _Description:
                     return self._metered(register, self._plain(part))
                 values = sorted((self._value(one, metered), factor) for factor, one in terms)
                 return self._step(Combine(tuple(values), constant), metered)
+            case Kept(name):
+                if metered == _BEHIND_ALL_METERED:
+                    return _BEHIND_ALL_METERED - 1 - self.names.index(name)
+                return metered - len(self.names) + self.names.index(name)
             case Extreme(parts, is_largest):
                 places = tuple(sorted(self._value(one, metered) for one in parts))
                 return self._step(Most(places) if is_largest else Least(places), metered)

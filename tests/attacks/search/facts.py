@@ -8,6 +8,7 @@
     Combined   Σ factor·expression + constant
     Extreme    the largest or the smallest of several expressions
     Quotient   an expression divided and rounded
+    Kept       what an earlier question has kept, by its name
 
 An expression states its own value, so that an answer can be compared with it.
 """
@@ -229,7 +230,45 @@ class Quotient:
         return self.divisor * (low - 1), self.divisor * (high + 1)
 
 
-Expression: TypeAlias = Weighed | Steps | Highest | Above | Combined | Extreme | Quotient
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An expression of earlier slots that an earlier question has kept under a name.
+
+    Only the guard's doors look at the name: to whoever works something out, it is the expression.
+    """
+
+    name: str
+    part: "Expression"
+
+    def value(self, uses: Uses) -> int:
+        """Return the value, given the readings."""
+        return self.part.value(uses)
+
+    def unknowns(self) -> Iterator[int]:
+        """Yield what it depends on."""
+        return self.part.unknowns()
+
+    def bounds(self, of: BoundsOf) -> tuple[int, int]:
+        """Return the least and the most it can be."""
+        return self.part.bounds(of)
+
+
+Expression: TypeAlias = Weighed | Steps | Highest | Above | Combined | Extreme | Quotient | Kept
+
+
+def revealed(expression: Expression) -> Expression:
+    """Return an expression without names: what it is in the unknowns."""
+    match expression:
+        case Kept(_, part):
+            return revealed(part)
+        case Combined(terms, constant):
+            return Combined(tuple((factor, revealed(one)) for factor, one in terms), constant)
+        case Extreme(parts, is_largest):
+            return Extreme(tuple(map(revealed, parts)), is_largest)
+        case Quotient(part, divisor, rule):
+            return Quotient(revealed(part), divisor, rule)
+        case _:
+            return expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,3 +366,5 @@ def linear(expression: Expression, of: BoundsOf) -> Weighed | None:
             return None
         case Quotient():
             return None
+        case Kept(_, part):
+            return linear(part, of)

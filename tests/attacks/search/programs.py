@@ -17,6 +17,7 @@ from tests.attacks.search.facts import (
     Extreme,
     Fact,
     Highest,
+    Kept,
     Quotient,
     Rule,
     Steps,
@@ -160,6 +161,8 @@ class _Model:
                 return self.weighed(one)
             case Steps(part, limits, prices):
                 return self._blocks(part, limits, prices)
+            case Kept(_, part):
+                return self.expression(part)
             case Highest(windows, floor):
                 sums = [self.weighed(Weighed.of(window)) for window in windows]
                 return self._extreme(

@@ -57,7 +57,19 @@ class Told:
     def is_about(self, target: Collection[int], world: World) -> bool:
         """Tell whether its period has a slot in common with some."""
         unknowns = self.period.unknowns(world)
-        return any(world.folded(unknown) in unknowns for unknown in target)
+        if any(world.folded(unknown) in unknowns for unknown in target):
+            return True
+        return not self._earlier(world).isdisjoint(target)
+
+    def _earlier(self, world: World) -> set[int]:
+        """Return the unknowns before its period that it depends on."""
+        begin = self.period.unknowns(world).start
+        return {unknown for unknown in self.number.unknowns() if unknown < begin}
+
+    def days(self, world: World) -> set[int]:
+        """Return the days that it tells of: its period's, and those before that it depends on."""
+        days = set(range(self.period.first, self.period.first + self.period.days))
+        return days | {u % world.slots // world.day_slots for u in self._earlier(world)}
 
 
 @dataclass(slots=True)
@@ -107,12 +119,24 @@ class Book:
                 if terms is None:
                     yield Finding("standing", f"no consent that stands is to {number.kind}")
                     continue
+                reach = self._reach(question.period, number)
+                if reach > terms.memory_days:
+                    yield Finding("memory", f"{reach} days back, promised {terms.memory_days}")
                 if question.period.days < terms.days:
                     yield Finding("standing", f"{question.period.days} days, promised {terms.days}")
                 one = Told(question.recipient, terms, question.period, number, value)
                 if one not in self.told:
                     self.told.append(one)
                 yield from self._counted(one)
+
+    def _reach(self, period: Period, number: Number) -> int:
+        """Return how many days back from its period's end a number depends on; 0: on no other."""
+        world, begin = self.world, period.unknowns(self.world).start
+        earlier = [unknown for unknown in number.unknowns() if unknown < begin]
+        if not earlier:
+            return 0
+        first = min(earlier) % world.slots // world.day_slots
+        return period.first + period.days - first
 
     def worked_out(self, recipient: str) -> Iterator[Finding]:
         """Yield the sums and stretches that some can work out together, one of them being this."""
@@ -236,13 +260,14 @@ class Book:
         if one.number.bits(world) > terms.bits:
             bits = one.number.bits(world)
             yield Finding("bits", f"a number of {bits} bits, promised {terms.bits}")
-        for day in range(one.period.first, one.period.first + one.period.days):
+        for day in sorted(one.days(world)):
             near = _distinct(
                 other
                 for other in own
                 if other.period.first <= day < other.period.first + other.period.days
             )
-            bits, most = sum(other.number.bits(world) for other in near), terms.most_bits
+            telling = _distinct(other for other in own if day in other.days(world))
+            bits, most = sum(other.number.bits(world) for other in telling), terms.most_bits
             is_over = terms.is_by_bits(world) and bits > most
             if is_over:
                 yield Finding("bits", f"{bits} bits, promised {most}")

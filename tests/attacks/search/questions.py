@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.attacks.search.facts import Expression, Fact, Uses, Weighed
+from tests.attacks.search.facts import Expression, Fact, Uses, Weighed, revealed
 from tests.attacks.search.world import World
 
 
@@ -26,6 +26,8 @@ class Terms:
     """Over how many minutes of corrected slots a total of fewer days may be told; 0: none may."""
     slot_bits: int = 0
     """How many bits may be told about any one slot; 0: what all answers have together."""
+    memory_days: int = 0
+    """How many days back a number may depend on; 0: on its own period alone."""
 
     @property
     def most_bits(self) -> int:
@@ -84,7 +86,7 @@ class Number:
     def facts(self, value: int, world: World) -> Iterator[Fact]:
         """Yield what the value says."""
         if self.kind != "match":
-            yield Fact(self.parts[0], value, value)
+            yield Fact(revealed(self.parts[0]), value, value)
             return
         best = self.parts[value]
         assert isinstance(best, Weighed)
@@ -107,6 +109,8 @@ class Question:
     applet: str
     period: Period
     numbers: tuple[Number, ...]
+    keeps: tuple[tuple[str, Expression], ...] = ()
+    """What the hub is to keep for later questions, under which names; told to nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tests.attacks.search.facts import (
     Expression,
     Extreme,
     Highest,
+    Kept,
     Quotient,
     Rule,
     Steps,
@@ -794,6 +795,69 @@ def corrected(attacker: Attacker) -> Play:
 
 CORRECTING: Final = frozenset({"corrected"})
 """Strategies for homes whose readings may be corrected."""
+
+
+def remembered(attacker: Attacker) -> Play:
+    """A number tells what seems harmless; what is kept beside it comes out by later ones.
+
+    Kept is a sum of a few slots, digits, an extreme or a quotient of them, or what is told but for
+    a few; later numbers tell it with more or less of their own period, held down, or taken away.
+    """
+    dice, world = attacker.dice, attacker.world
+    first = dice.randint(1, world.days - 1)
+    drawn = attacker.terms(is_fine=dice.random() < 0.3)
+    terms = replace(
+        drawn,
+        days=min(drawn.days, first, world.days - first),
+        answers=8,
+        memory_days=dice.choice((world.days, world.days, world.days, 1)),
+        slot_bits=dice.choice((0, 0, 0, 90)) if drawn.minutes == world.slot_minutes else 0,
+    )
+    for kind in ("linear", "blocks", "excess", "demand"):
+        yield Grant(replace(terms, kind=kind))
+    before, after = Period(0, first), Period(first, world.days - first)
+    slots, later = attacker.slots(before), attacker.slots(after)
+    if len(slots) < 2 or not later:
+        return
+    base = attacker.some(slots, 2 * terms.minutes)
+    few = attacker.few(base, terms.minutes)
+    rest = frozenset(slots) - base
+    kept: Expression = dice.choice(
+        (
+            Weighed.of(few),
+            Weighed.of(base - few) if base - few else Weighed.of(base),
+            Weighed(attacker.packed([few, base - few, rest])),
+            Weighed.of(base),
+            Extreme((Weighed.of(few), Weighed.of(rest or few)), is_largest=dice.random() < 0.5),
+            Quotient(Weighed.of(few), dice.choice((2, 7))),
+            Steps(Weighed.of(few), (max(1, world.fuse_wh // 2),), (0, 1)),
+        )
+    )
+    told = Number("linear", (Combined(((1, Weighed.of(slots)),), 1),))
+    if dice.random() < 0.4:
+        told = attacker.number(attacker.packed([base, rest], dice.choice(STYLES)))
+    _ = yield replace(attacker.ask(terms, before, told), keeps=(("a", kept),))
+    group = attacker.some(later, 2 * terms.minutes)
+    names: list[tuple[str, Expression]] = [("a", kept)]
+    for turn in range(4):
+        name, part = dice.choice(names)
+        own = Weighed.of(group if dice.random() < 0.7 else attacker.few(later, terms.minutes))
+        factor, more = dice.choice((1, 1, 2, -1)), dice.choice((1, 1, 0, 3, -1))
+        whole: Expression = Combined(((factor, Kept(name, part)), (more, own)) if more else (
+            (factor, Kept(name, part)), (1, Combined(((1, own), (-1, own)), 0))))  # fmt: skip
+        if dice.random() < 0.2:
+            whole = Extreme((Kept(name, part), own), is_largest=dice.random() < 0.5)
+        if dice.random() < 0.5:
+            whole = Quotient(whole, dice.choice((2, 2, 20)), dice.choice(list(Rule)))
+        keeps: tuple[tuple[str, Expression], ...] = ()
+        if dice.random() < 0.3:
+            new = f"b{turn}"
+            keeps = ((new, Combined(((1, Kept(name, part)), (1, own)))),)
+            names.append(keeps[0])
+        question = attacker.ask(terms, after, Number("linear", (whole,)))
+        _ = yield replace(question, keeps=keeps)
+
+
 STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
     one.__name__: one
     for one in (
@@ -817,7 +881,7 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         climbs,
         anything,
         corrected,
-        *((thresholds, bundles, obscured) if TELLS_COINS else ()),
+        *((thresholds, bundles, obscured, remembered) if TELLS_COINS else ()),
     )
 }
 

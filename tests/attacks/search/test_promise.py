@@ -11,6 +11,8 @@ from dataclasses import replace
 import pytest
 
 from hub.disclosure import Disclosure
+from hub.disclosure import Number as GuardedNumber
+from hub.disclosure.memory import MemoryStep
 from tests.attacks.search.episode import play
 from tests.attacks.search.facts import Above, Combined, Highest, Weighed
 from tests.attacks.search.promise import Book, EngineWrong, Finding
@@ -173,6 +175,8 @@ def test_an_episode_follows_from_its_seed(size: str) -> None:
         ("sampling", "spacing"),
         ("climbs", "sum"),
         ("anything", "stretch"),
+        ("remembered", "sum"),
+        ("remembered", "memory"),
     ],
 )
 def test_with_the_guard_off_each_strategy_finds_what_it_is_for(
@@ -183,6 +187,21 @@ def test_with_the_guard_off_each_strategy_finds_what_it_is_for(
         if any(one.promise == promise for one in play(seed, strategy=strategy).findings):
             return
     pytest.fail(f"{strategy} found no broken {promise} in 40 episodes")
+
+
+def test_a_guard_that_forgets_what_numbers_go_on_from_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = MemoryStep.numbers
+
+    def own(step: MemoryStep) -> list[GuardedNumber]:
+        return [one for one in numbers(step) if not one.is_recalled]
+
+    monkeypatch.setattr(MemoryStep, "numbers", own)
+    found = {
+        one.promise for seed in range(40) for one in play(seed, "small", "remembered").findings
+    }
+    assert {"sum", "memory"} <= found
 
 
 def _kinds(request: object) -> list[str]:

@@ -183,6 +183,7 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
         published=published,
         slot_bits=number_of(fields, "slot_bits", old.slot_bits),
         corrected_minutes=number_of(fields, "corrected_minutes", old.corrected_minutes),
+        memory_days=number_of(fields, "memory_days", old.memory_days),
     )
     if not old.covers(new):
         raise BadInput("that would allow more than the consent does")
