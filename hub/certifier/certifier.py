@@ -174,11 +174,12 @@ class Certifier:
         chain that the old one has. The key in force now signs it. Its slots are in its chain of
         slots, but were not signed when they ended. Raises `DayRefused` unless this certifier's
         key has signed the day, and `ReadingsRefused` if the uses are not those that it commits
-        to: so nothing that the hub stores can change what was certified.
+        to: so nothing that the hub stores can change what was certified. A corrected day is signed
+        with the key in force, too.
         """
         content, use = old.day.content, old.use
         if not isinstance(content, DayContentVersion1):
-            return old
+            return self._signed_now(old)
         old.day.verify(self.keys.public_key)
         derive = partial(self._derive, use.grid.day)
         again = content_of_version_1(
@@ -191,6 +192,18 @@ class Certifier:
         size = len(use.grid)
         points, slots = self._chain(use, (1,) * size, content.previous, size)
         return self._sign_day(use, standing, (), points, slots[-1].digest, old.day.digest)
+
+    def _signed_now(self, done: Certification) -> Certification:
+        """Return a day of version 2; one that was corrected is signed with the key in force.
+
+        Who has the key that was in force then, and is no more, can correct nothing by that.
+        """
+        day, keys = done.day, self.keys
+        if not day.revision or day.announcements == keys.announcements:
+            return done
+        day.verify(keys.public_key)
+        again = CertifiedDay.sign(day.content, keys.signing_key, announcements=keys.announcements)
+        return Certification(again, done.use)
 
     def correct(
         self, days: Sequence[tuple[Certification, DayUse]], reason: CorrectionReason

@@ -29,20 +29,13 @@ from protocols.metrology import (
     verify_days,
 )
 from protocols.proofs.group import ORDER
-from tests.hub.test_certified_slots import CERTIFIER, KEYS, PERIOD, SERIES, readings
+from tests.support.revisions import CERTIFIER, KEYS, PERIOD, SERIES, certified
 from utility_server.database import open_database, writing
 from utility_server.errors import VerificationFailed
 from utility_server.retail.chains import extend_chains
 from utility_server.retail.revoked_days import require_standing_days
 
 LATE = CorrectionReason.LATE
-
-
-def certified() -> list[Certification]:
-    done: list[Certification] = []
-    for day in PERIOD.days(SERIES.zone):
-        done.append(CERTIFIER.certify(day, readings(), done[-1] if done else None))
-    return done
 
 
 def moved(use: DayUse, places: tuple[int, int] = (10, 20), wh: int = 7) -> DayUse:
@@ -177,10 +170,7 @@ def test_a_correction_of_another_day_or_chain_has_no_place() -> None:
     with pytest.raises(DayRefused, match="the day is missing"):
         verify_days([days[0], days[2], days[2], days[3]], PERIOD, SERIES, KEYS.public_key)
     # Of a chain with other readings: the next day does not name it.
-    other: list[Certification] = []
-    for day in PERIOD.days(SERIES.zone):
-        before = other[-1] if other else None
-        other.append(CERTIFIER.certify(day, readings(start_wh=5), before))
+    other = certified(start_wh=5)
     days[1] = shown([corrected(other[1])])[0]
     with pytest.raises(DayRefused, match="does not match|start where"):
         verify_days(days, PERIOD, SERIES, KEYS.public_key)

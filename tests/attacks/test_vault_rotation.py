@@ -22,6 +22,9 @@ from hub.vault.resealing import CORRECTED_DAYS, CORRECTIONS, FACTS
 from hub.vault.vault import KeyReplaced, VaultTampered
 from protocols.metrology import DayGrid, Period, RegisterResolution, verify_days
 from tests.support.rotating import NOW, Dice, fill, make_hub
+from utility_server.database import open_database, writing
+from utility_server.errors import VerificationFailed
+from utility_server.retail.chains import extend_chains
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
 KILLED = 77
@@ -288,3 +291,15 @@ def test_corrections_are_sealed_with_the_new_key_and_signed_with_it(tmp_path: Pa
             [one.day for one in days], Period(FIRST, LAST), device.main.certifier.series,
             keys.public_key,
         )  # fmt: skip
+        stated = device.main.statement_days(Period(FIRST, LAST))
+        assert [len(one.day.announcements) for one in stated] == [1, 1, 0]
+        assert [one.day.digest for one in stated] == [one.day.digest for one in days]
+        engine = open_database(tmp_path / "utility.db")
+        with (
+            pytest.raises(VerificationFailed, match="corrected with a key that has ended"),
+            writing(engine) as connection,
+        ):
+            extend_chains(connection, [one.day for one in days])
+        with writing(engine) as connection:
+            extend_chains(connection, [one.day for one in stated])
+        engine.dispose()
