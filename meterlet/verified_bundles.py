@@ -7,8 +7,9 @@ or the request) and the meter's days. Whoever verifies says which keys are to be
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,7 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from applets.billing.statement import VerifiedBill
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
+from protocols.carried import CarriedState
 from protocols.errors import MeterletError
+from protocols.metrology import Period
 from tariffs import Bill, BillItem
 from tariffs.invoice import CorrectedSlots
 from utility_server.errors import CannotVerify, VerificationFailed
@@ -58,6 +61,11 @@ class BundleResult:
     missing_slots: int
     """Slots without a reading: they are not billed, and the amount is provisional."""
 
+    @property
+    def period(self) -> Period:
+        """The same as local days, both ends included."""
+        return Period(self.begin.date(), (self.end - timedelta(seconds=1)).date())
+
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
@@ -72,6 +80,24 @@ class BillLine:
     """`Wh`, `W`, `day`, `month`, `quarter`, `year`, `period`, or empty."""
     amount: Decimal
     """Exact, in the bill's currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleMemory:
+    """Which state of which account a bill goes on from, and which it leaves for the next one."""
+
+    account: str
+    """The contract, in hex: it names nobody."""
+    bill: int
+    """How many bills the account has with this one."""
+    before: str
+    """The digest of the state that the bill goes on from, in hex."""
+    after: str
+    """The digest of the one that it leaves."""
+    carried: tuple[str, ...]
+    """The names of the values that it leaves: committed to, and told to nobody."""
+    paid: Decimal
+    """What was paid in advance since the bill before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +118,8 @@ class VerifiedBillBundle(BundleResult):
     """The days of which readings came late or were replaced after they had been certified."""
     verified: VerifiedBill | None = field(default=None, repr=False, compare=False)
     """The bill as it was checked, to compare with others."""
+    memory: BundleMemory | None = None
+    """None under a tariff without memory: the bill is of its own period alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +185,44 @@ def correction_of(old: VerifiedBillBundle, new: VerifiedBillBundle) -> BillCorre
     return correction_between(old.verified, new.verified)
 
 
+def verify_chain(
+    bundles: Sequence[bytes | str | os.PathLike[str]],
+    *,
+    supplier: PublicKey | None = None,
+    certifier: PublicKey | None = None,
+) -> tuple[VerifiedBillBundle, ...]:
+    """Return the bills in bundles if each is right and goes on from the one before it.
+
+    Of tariffs with memory alone. Raises as `verify_bill` does, under the name `memory` where a bill
+    goes on from another one.
+    """
+    bills = tuple(verify_bill(bundle, supplier=supplier, certifier=certifier) for bundle in bundles)
+    require_chain(bills)
+    return bills
+
+
+def require_chain(bills: Sequence[AnyResult]) -> None:
+    """Return if each bill goes on from the state that the one before it has left.
+
+    Raises `VerificationFailed`, under the name `memory`, where one does not.
+    """
+    last: BundleMemory | None = None
+    for place, bill in enumerate(bills, start=1):
+        memory = bill.memory if isinstance(bill, VerifiedBillBundle) else None
+        if memory is None:
+            raise VerificationFailed(
+                "memory", f"bundle {place} is no bill that goes on from others"
+            )
+        if last is not None and (memory.account, memory.before) != (last.account, last.after):
+            whose = "the same" if memory.account == last.account else "another"
+            raise VerificationFailed(
+                "memory",
+                f"bundle {place} is bill {memory.bill} of {whose} account, and does not go on from"
+                f" what bill {last.bill} before it has left",
+            )
+        last = memory
+
+
 def read_bundle(bundle: bytes | str | os.PathLike[str]) -> BillBundle:
     """Return a bundle that is not verified yet; raise `CannotVerify` where it is none."""
     if isinstance(bundle, bytes):
@@ -220,6 +286,18 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         exact,
         corrected_slots(verified.certified),
         verified,
+        None if verified.state is None else _memory(verified.state, verified.paid),
+    )
+
+
+def _memory(state: CarriedState, paid: int) -> BundleMemory:
+    return BundleMemory(
+        state.account.hex(),
+        state.number,
+        state.previous.hex(),
+        state.digest.hex(),
+        tuple(value.name for value in state.values),
+        Decimal(paid).scaleb(-6),
     )
 
 

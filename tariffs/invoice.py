@@ -11,7 +11,8 @@ is unknown: an invoice with missing slots is provisional. A second invoice for t
 which one it replaces: each period is to be paid once. If readings came late or were replaced since,
 it says by how much it differs, and how many slots of which days were corrected. What the total was
 rounded from, the utility does not know; an invoice of release 0.1 said it too, as "exact" and
-"decimals".
+"decimals". Under a tariff with memory an invoice also has "account", "bill" and "carried", and
+"paid" where something was paid in advance.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from tariffs.signing import sign_document, verify_document
 MOST_DECIMALS: Final = 9
 MOST_EXACT_DECIMALS: Final = 400
 """More than percentages on all components of a tariff take."""
+ACCOUNT_SIZE: Final = 16
+DIGEST_SIZE: Final = 32
 CONTENT_TYPE: Final = "application/meterlet-invoice+cbor"
 
 
@@ -68,24 +71,34 @@ class Invoice:
     exact: int | None = None
     """The total before rounding, in 10^-`decimals` of the currency; of release 0.1 alone."""
     decimals: int | None = None
-    difference: str = ""
+    account: bytes | None = None
+    """The contract that the bill goes on in; of tariffs with memory alone, as are the next."""
+    bill: int | None = None
+    """How many bills the account has with this one."""
+    carried: bytes | None = None
+    """The digest of the state that the bill has left for the next one (`protocols.carried`)."""
+    paid: int | None = None
+    """What was paid in advance since the bill before, in 10^-6 of the currency, if anything."""
+    difference: str | None = None
     """The total less that of the invoice that it replaces, where readings were corrected since."""
     corrected: tuple[CorrectedSlots, ...] = ()
     """The days of which slots were corrected since, in order."""
 
     def __post_init__(self) -> None:
-        if bool(self.difference) != bool(self.corrected) or (self.corrected and not self.replaces):
-            raise ValueError("a difference is to an invoice that is replaced, by corrected days")
+        if (self.difference is not None) != bool(self.corrected):
+            raise ValueError("a difference is told of corrected days, and of no others")
+        if self.corrected and not self.replaces:
+            raise ValueError("a difference is to an invoice that is replaced")
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
-        members: dict[str, CborValue] = asdict(self)
-        members["corrected"] = [[one.day.isoformat(), one.slots] for one in self.corrected]
-        if not self.corrected:
-            del members["corrected"], members["difference"]
-        if self.exact is None:
-            del members["exact"], members["decimals"]
-        else:  # as text: an exact amount need not fit the 64 bits of the document's integers
+        members: dict[str, CborValue] = {
+            name: value for name, value in asdict(self).items() if value is not None
+        }
+        del members["corrected"]
+        if self.corrected:
+            members["corrected"] = [[one.day.isoformat(), one.slots] for one in self.corrected]
+        if self.exact is not None:  # an exact amount need not fit a document's integers of 64 bits
             members["exact"] = str(self.exact)
         return sign_document(encode(members), CONTENT_TYPE, private_key, key_id)
 
@@ -97,6 +110,8 @@ class Invoice:
             members = decode_document(payload)
             fields = TariffReader(members, "invoice")
             is_exact, is_corrected = "exact" in fields, "corrected" in fields
+            has_memory = "account" in fields
+            is_paid = has_memory and "paid" in fields
             invoice = cls(
                 number=fields.integer("number"),
                 issued=fields.integer("issued"),
@@ -111,7 +126,11 @@ class Invoice:
                 replaces=fields.integer("replaces"),
                 exact=_integer(fields.text("exact")) if is_exact else None,
                 decimals=_decimals(fields.integer("decimals")) if is_exact else None,
-                difference=_amount(fields.text("difference")) if is_corrected else "",
+                account=fields.data("account", ACCOUNT_SIZE) if has_memory else None,
+                bill=_from_one(fields.integer("bill")) if has_memory else None,
+                carried=fields.data("carried", DIGEST_SIZE) if has_memory else None,
+                paid=_from_one(fields.integer("paid")) if is_paid else None,
+                difference=_amount(fields.text("difference")) if is_corrected else None,
                 corrected=_corrected(fields.items("corrected")) if is_corrected else (),
             )
             fields.done()
@@ -145,6 +164,12 @@ def _amount(text: str) -> str:
 def _decimals(number: int) -> int:
     if not 0 <= number <= MOST_EXACT_DECIMALS:
         raise MalformedTariff(f"an exact amount has 0 to {MOST_EXACT_DECIMALS} decimals")
+    return number
+
+
+def _from_one(number: int) -> int:
+    if number < 1:
+        raise MalformedTariff("the number of a bill, and what was paid, are from 1")
     return number
 
 

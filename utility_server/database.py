@@ -120,6 +120,26 @@ log_head_table: Final = declare(
 )
 """The newest head of each hub's disclosure log that was seen, since version 4."""
 
+contract_table: Final = declare(
+    _metadata,
+    "contract",
+    {"account": LargeBinary},
+    {"meter": LargeBinary, "first": String, "last": String},
+)
+"""From which local day to which a meter is a customer's, since version 5; `last` is "" while open.
+
+A meter without a row has one contract for all days (`retail.contracts`).
+"""
+Index("ix_contract_meter", contract_table.c.meter)
+
+carried_state_table: Final = declare(
+    _metadata,
+    "carried_state",
+    {"meter": LargeBinary, "account": LargeBinary, "number": BigInteger},
+    {"begin": BigInteger, "state": LargeBinary, "entry": BigInteger},
+)
+"""The states that bills with memory have left (`retail.carried_states`), since version 5."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
@@ -132,6 +152,8 @@ def _migrate(connection: Connection) -> None:
     announcement_table.create(connection, checkfirst=True)
     proposal_table.create(connection, checkfirst=True)
     log_head_table.create(connection, checkfirst=True)
+    contract_table.create(connection, checkfirst=True)
+    carried_state_table.create(connection, checkfirst=True)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

@@ -23,9 +23,9 @@ from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
 from meterlet.commands.common import (
-    DAY,
     FOLDER,
     PRESENT_FILE,
+    SAY_WHICH,
     Hex,
     Shown,
     default_folder,
@@ -33,6 +33,7 @@ from meterlet.commands.common import (
     json_option,
     json_or_text,
     open_machine,
+    period_options,
     show,
 )
 from meterlet.commands.hub_correct import correct
@@ -181,8 +182,7 @@ def init(
 @click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
 @click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
 @click.option("--feed-in-column", help="CSV: the column of what was fed in.")
-@click.option("--from", "first", type=DAY, help="synthetic: the first day.")
-@click.option("--until", "last", type=DAY, help="synthetic: the last day.")
+@period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
@@ -198,8 +198,7 @@ def ingest(
     zone: str,
     suspect_column: str | None,
     feed_in_column: str | None,
-    first: datetime | None,
-    last: datetime | None,
+    period: Period | None,
     seed: int,
     solar: float | None,
     limit: int | None,
@@ -226,9 +225,8 @@ def ingest(
         live, latest = False, device.main.vault.newest_received(device.main.channel)
         start_wh = _registers_stand(device)
         if source == "synthetic":
-            if first is None or last is None:
-                raise click.UsageError("synthetic: say which days, --from and --until")
-            days = Period(first.date(), last.date())
+            if period is None:
+                raise click.UsageError(f"synthetic: say which days, {SAY_WHICH}")
             fed_in = meter.feed_in_register
             if fed_in is not None and solar is None:
                 raise click.UsageError("synthetic: the meter counts what is fed in; say --solar KW")
@@ -243,7 +241,7 @@ def ingest(
             )
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
-            readouts = house.readouts(days.first, days.last, 60 * meter.slot_minutes)
+            readouts = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif source.endswith((".csv", ".csv.gz")):
             replay = CsvReplay(

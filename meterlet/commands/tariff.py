@@ -3,7 +3,7 @@
 
 import errno
 import os
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +12,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
-from meterlet.commands.common import DAY, Exit, Shown, json_option, json_or_text, print_json
+from meterlet.commands.common import (
+    Exit,
+    Shown,
+    days_options,
+    json_option,
+    json_or_text,
+    period_options,
+    print_json,
+)
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
-from meterlet.priced_readings import LoadedTariff, price_use, read_bytes, read_tariff, read_use
+from meterlet.priced_readings import (
+    LoadedTariff,
+    price_each,
+    price_use,
+    read_bytes,
+    read_tariff,
+    read_use,
+)
 from protocols.canonical.signing import key_id_of
+from protocols.metrology import Period
 from sml_codec import Obis
 from tariffs import TariffError
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
@@ -25,18 +41,17 @@ from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
+from tariffs.periods import Interval
+from tariffs.rounding import parse_decimal
 from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
+EACH: Final = {one.value: one for one in Interval if one is not Interval.PERIOD}
 UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
 key_option = click.option(
     "--key", "signer", type=FILE, help="Public key (PEM) of the tariff's signer."
 )
-from_option = click.option(
-    "--from", "first", type=DAY, help="First day of the period, in the tariff's zone."
-)
-until_option = click.option("--until", type=DAY, help="The day before which the period ends.")
 
 
 @click.group()
@@ -51,8 +66,9 @@ def tariff() -> None:
     "--private",
     "is_private",
     is_flag=True,
-    help="Also say whether hubs will answer private bills under it, month by month.",
+    help="Also say whether hubs will answer private bills under it, month by month or of a period.",
 )
+@period_options(required=False, about="With --private: ")
 @click.option(
     "--slot",
     "slot_minutes",
@@ -68,6 +84,7 @@ def check(
     files: tuple[Path, ...],
     signer: Path | None,
     is_private: bool,
+    period: Period | None,
     slot_minutes: str,
     as_json: bool,
 ) -> None:
@@ -76,6 +93,8 @@ def check(
     Every file is checked; the exit code is that of the worst: 0 all are fine, 1 one is not a
     tariff, 3 a signature is wrong, 5 hubs will refuse the bill of a month.
     """
+    if period is not None and not is_private:
+        raise click.UsageError("a period goes with --private")
     results: list[dict[str, Any]] = []
     worst = 0
     for path in files:
@@ -92,36 +111,40 @@ def check(
         if not as_json:
             click.echo(f"{path}: ok: {found.summary()}")
         if is_private:
-            result["private"] = months = _private(found, int(slot_minutes), as_json)
-            if not all(one["answered"] for one in months):
+            result["private"] = bills = _private(found, period, int(slot_minutes), as_json)
+            if not all(one["answered"] for one in bills):
                 worst = max(worst, int(Exit.FORBIDDEN))
     if as_json:
         print_json("meterlet.tariff.check/1", {"files": results})
     context.exit(worst)
 
 
-def _private(found: LoadedTariff, slot_minutes: int, as_json: bool) -> list[dict[str, Any]]:
-    """Return, and print where text is wanted, which months' bills hubs will answer."""
-    from meterlet.commands.private_check import (
-        private_months,  # what it takes is more than tariffs do
-    )
+def _private(
+    found: LoadedTariff, period: Period | None, slot_minutes: int, as_json: bool
+) -> list[dict[str, Any]]:
+    """Return, and print where text is wanted, which periods' bills hubs will answer."""
+    from meterlet.commands import private_check  # what it takes is more than tariffs do
 
-    months = []
-    for month in private_months(found.tariff, slot_minutes):
-        months.append(one := month.as_json())
+    if period is None:
+        checked = private_check.private_months(found.tariff, slot_minutes)
+    else:
+        checked = iter((private_check.private_period(found.tariff, period, slot_minutes),))
+    bills = []
+    for bill in checked:
+        bills.append(one := bill.as_json())
         if as_json:
             continue
         if one["answered"]:
             text = f"answered under the {one['consent']} consent, {one['bits']} bits"
         else:
             text = "refused"
-        click.echo(f"  {one['month']}: {text}")
+        click.echo(f"  {bill.period}: {text}")
         if one["rule"]:
             click.echo(f"           {one['rule']}: {one['reason']}")
             click.echo(f"           {one['change']}")
-    if not (months or as_json):
-        click.echo("  it prices no calendar month whole: hubs answer whole months")
-    return months
+    if not (bills or as_json):
+        click.echo("  it prices no calendar month whole: say which period with --from and --until")
+    return bills
 
 
 def _load(path: Path, signer: Path | None) -> LoadedTariff:
@@ -160,8 +183,18 @@ def show(file: Path, signer: Path | None) -> Shown:
 @click.option("--interval", default="15min", show_default=True, help="30min, 1h, 300s ...")
 @click.option("--zone", default="UTC", show_default=True, help="Clock of READINGS (IANA name).")
 @click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
-@from_option
-@until_option
+@click.option(
+    "--each",
+    type=click.Choice(list(EACH)),
+    help="Price a bill for each of these, one going on from the other.",
+)
+@click.option(
+    "--paid",
+    default="0",
+    metavar="AMOUNT",
+    help="Paid in advance of each bill, where the tariff has a credit.",
+)
+@days_options()
 @key_option
 @json_option
 def price(
@@ -173,41 +206,59 @@ def price(
     interval: str,
     zone: str,
     slots: bool,
-    first: datetime | None,
-    until: datetime | None,
+    each: str | None,
+    paid: str,
+    first: date | None,
+    last: date | None,
     signer: Path | None,
     as_json: bool,
 ) -> None:
     """Bill the CSV file READINGS under TARIFF, exactly.
 
-    READINGS has a header; its first column holds the start of each interval. Without --from and
-    --until the bill is for all of it. Slots without a reading are listed, not guessed.
+    READINGS has a header; its first column holds the start of each interval. Without a period the
+    bill is for all of it. Days are those of the tariff's zone. Slots without a reading are listed,
+    not guessed. The first bill is that of a new contract: nothing is carried to it.
     """
+    advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
-        begin, end = _period(ZoneClock(tariff.zone), first, until)
+        begin, end = _bounds(ZoneClock(tariff.zone), first, last)
     with errors_at(readings):
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
-        bill = price_use(tariff, use, begin, end, by_slot=slots and as_json)
-    if as_json:
-        print_json("meterlet.tariff.price/1", bill.as_json())
+        listed = slots and as_json
+        if each is None:
+            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=advance)]
+        else:
+            interval = EACH[each]
+            bills = price_each(tariff, use, begin, end, interval, by_slot=listed, paid=advance)
+    if each is None and as_json:
+        print_json("meterlet.tariff.price/1", bills[0].as_json())
+    elif as_json:
+        print_json("meterlet.tariff.prices/1", {"bills": [bill.as_json() for bill in bills]})
     else:
-        print_bill(bill, tariff)
-    if bill.missing_slots:
-        click.echo(
-            f"meterlet: {len(bill.missing_slots)} slots have no reading and are not billed",
-            err=True,
-        )
+        for bill in bills:
+            print_bill(bill, tariff)
+    missing = sum(len(bill.missing_slots) for bill in bills)
+    if missing:
+        click.echo(f"meterlet: {missing} slots have no reading and are not billed", err=True)
 
 
-def _period(
-    clock: ZoneClock, first: datetime | None, until: datetime | None
+def _paid(text: str) -> int:
+    try:
+        paid = parse_decimal(text, 6)
+    except TariffError as error:
+        raise click.UsageError(f"--paid: {error}") from None
+    if paid < 0:
+        raise click.UsageError("--paid is not below 0")
+    return paid
+
+
+def _bounds(
+    clock: ZoneClock, first: date | None, last: date | None
 ) -> tuple[int | None, int | None]:
-    begin, end = (
-        clock.day_begin(day_number(day.date())) if day else None for day in (first, until)
-    )
-    if begin is not None and end is not None and end <= begin:
-        raise click.UsageError("--until must be after --from")
+    """Return the first second of `first` and the second after `last`, each None if it is."""
+    begin = None if first is None else clock.day_begin(day_number(first))
+    end = None if last is None else clock.day_begin(day_number(last) + 1)
     return begin, end
 
 
@@ -319,11 +370,10 @@ def import_(
 @click.argument("supplier", type=FILE)
 @click.argument("readings", type=FILE)
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
-@from_option
-@until_option
+@days_options()
 @json_or_text("meterlet.tariff.registers/1")
 def registers(
-    supplier: Path, readings: Path, as_trudi: bool, first: datetime | None, until: datetime | None
+    supplier: Path, readings: Path, as_trudi: bool, first: date | None, last: date | None
 ) -> Shown:
     """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
 
@@ -337,7 +387,7 @@ def registers(
         times = [value.time for one in series for value in one.values]
         if not times:
             raise TariffError("no readings")
-        begin, end = _period(ZoneClock("Europe/Berlin"), first, until)
+        begin, end = _bounds(ZoneClock("Europe/Berlin"), first, last)
         begin, end = begin if begin is not None else min(times), end or max(times)
         amounts = register_amounts(stages, series, begin, end)
         scalers = {one.obis[4:6]: one.scaler for one in series}

@@ -5,7 +5,7 @@ import ast
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -142,6 +142,59 @@ def test_readings_are_priced_to_the_penny() -> None:
         ),
     )  # fmt: skip
     assert Decimal(0) < Decimal(day.total) < Decimal(bill.total)
+
+
+def test_any_period_can_be_priced_and_all_its_days_count() -> None:
+    tariff = meterlet.load_tariff(ECONOMY_7)
+    readings = meterlet.read_csv(READINGS, "home", interval="30min")
+    begin, end = datetime(2013, 3, 4, tzinfo=UTC), datetime(2013, 3, 11, tzinfo=UTC)
+    week = meterlet.price(tariff, readings, begin=begin, end=end)
+    days = meterlet.Period(date(2013, 3, 4), date(2013, 3, 10))
+    cut = meterlet.read_csv(READINGS, "home", interval="30min", period=days)
+    assert len(cut.drawn_wh) == 7 * 48
+    for same in (
+        meterlet.price(tariff, readings, period="2013-03-04..2013-03-10"),
+        meterlet.price(tariff, readings, period=days),
+        meterlet.price(tariff, cut),
+    ):
+        assert (same.total_exact, same.complete) == (week.total_exact, True)
+    assert meterlet.price(tariff, readings, period="2013-03").complete
+    quarter = meterlet.price(tariff, readings, period=meterlet.Period.quarter(2013, 1))
+    assert len(quarter.missing_slots) == (31 + 28) * 48
+    with pytest.raises(meterlet.MeterletError, match="'March' is no period; write 2025, 2025-Q1"):
+        meterlet.price(tariff, readings, period="March")
+    with pytest.raises(meterlet.MeterletError, match="say the period, or begin and end"):
+        meterlet.price(tariff, readings, period="2013-03", begin=begin)
+
+
+def test_a_bundle_says_its_days(bundle: BillBundle) -> None:
+    bill = meterlet.verify_bill(bundle.encode())
+    assert bill.period == meterlet.Period.filling(
+        int(bill.begin.timestamp()), int(bill.end.timestamp()), bundle.zone
+    )
+
+
+def test_bills_with_memory_go_on_from_each_other(tmp_path: Path) -> None:
+    prepaid = tmp_path / "prepaid.toml"
+    step = '\n[[step]]\nname = "paid before"\nkind = "credit"\n'
+    prepaid.write_text(ECONOMY_7.read_text() + step)
+    tariff = meterlet.load_tariff(prepaid)
+    days = [
+        meterlet.read_csv(
+            READINGS, "home", interval="30min",
+            begin=datetime(2013, 3, day, tzinfo=UTC), end=datetime(2013, 3, day + 1, tzinfo=UTC),
+        )
+        for day in (2, 3, 4)
+    ]  # fmt: skip
+    costs = [
+        Decimal(meterlet.price(meterlet.load_tariff(ECONOMY_7), day).total) for day in days[:2]
+    ]
+    first = meterlet.price(tariff, days[0], paid=2_500_000)
+    second = meterlet.price(tariff, days[1], memory=first.memory)
+    assert Decimal(first.total) == 0
+    assert Decimal(second.total) == sum(costs) - Decimal("2.50") > 0
+    with pytest.raises(meterlet.MeterletError, match="bill in order, with none left out"):
+        meterlet.price(tariff, days[2], memory=first.memory)
 
 
 def test_what_cannot_be_priced_is_said_with_its_place(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from meterlet.commands.private_check import private_months
+from meterlet.priced_readings import read_tariff
 from tariffs.source import load_toml
 from tests.support.command import ROOT, run_meterlet
 
@@ -50,7 +51,7 @@ def test_each_whole_month_says_under_which_consent_it_is_answered(
     high: str, low: str, decimals: int, consent: str | None, rule: str
 ) -> None:
     months = list(private_months(load_toml(source(high, low, decimals))))
-    assert [f"{one.month:%Y-%m}" for one in months] == ["2025-02", "2025-03"]
+    assert [str(one.period) for one in months] == ["2025-02", "2025-03"]
     assert {(one.consent, one.rule) for one in months} == {(consent, rule)}
     assert all(one.as_json()["change"] for one in months if rule)
 
@@ -82,5 +83,6 @@ def test_the_command_says_it_for_each_file(tmp_path: Path) -> None:
 
 def test_all_example_tariffs_are_answered() -> None:
     examples = sorted((ROOT / "examples" / "tariffs").glob("*.toml"))
-    done = run_meterlet("tariff", "check", "--private", "--json", *examples[:4])
+    alone = [path for path in examples if not read_tariff(path).tariff.has_memory]
+    done = run_meterlet("tariff", "check", "--private", "--json", *alone[:4])
     assert done.returncode == 0, done.stdout

@@ -30,6 +30,7 @@ from hub.inspection.views.calendar import By
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
+from hub.inspection.views.memory import CarriedAmount
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
@@ -398,6 +399,15 @@ class _Item(JsonView, frozen=True):
     amount_exact: int
 
 
+class _Memory(JsonView, frozen=True):
+    """Which bill of its contract an invoice is, and what it leaves for the next one."""
+
+    account: str
+    bill: int
+    paid: int | None
+    carried: list[CarriedAmount]
+
+
 class InvoiceJson(JsonView, frozen=True):
     """An invoice, and what the readings say of it."""
 
@@ -425,6 +435,7 @@ class InvoiceJson(JsonView, frozen=True):
     corrected_since: list[_CorrectedDay]
     """Those that were corrected after it was billed: it matches what was known before."""
     replaced_by: int | None
+    memory: _Memory | UnsetType = UNSET
     proof: ProofCheck | UnsetType = UNSET
 
 
@@ -676,6 +687,9 @@ def invoice_json(
         corrected_days=[_CorrectedDay.of(one) for one in invoice.corrected],
         corrected_since=[_CorrectedDay.of(one) for one in checked.corrected_since],
         replaced_by=checked.replaced_by,
+        memory=UNSET
+        if invoice.account is None
+        else _Memory.of(invoice, account=invoice.account.hex(), carried=checked.carried),
         proof=proof or UNSET,
     )
 

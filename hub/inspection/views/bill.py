@@ -5,7 +5,8 @@ The billing applet keeps, for the resident, the supplier's key, the signed tarif
 under and the invoices it was handed. Here they meet the readings: the tariff's signature and the
 invoice's are checked, and the bill is computed again from every slot. The verdict is one of
 three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits
-feed-in is checked with the readings of both registers.
+feed-in is checked with the readings of both registers, one with memory with what the bill before
+has left (`memory`).
 
 Readings that were corrected since make another bill. An invoice that does not match them is held
 against what was known before each correction, too. If it matches that, it was right then, and says
@@ -21,6 +22,7 @@ from typing import Protocol
 
 from hub.certifier import DayUse
 from hub.device import Device
+from hub.inspection.errors import InspectionError
 from hub.inspection.views.bucket import BandUse, band_uses
 from hub.inspection.views.corrections import (
     CorrectedDayView,
@@ -28,6 +30,7 @@ from hub.inspection.views.corrections import (
     correction_times,
 )
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
+from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
 from hub.metering import PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import (
@@ -67,6 +70,8 @@ class CheckedBill:
     """Days that were corrected since it was billed: it matches what was known before."""
     replaced_by: int | None = None
     """The invoice that takes its place."""
+    carried: tuple[CarriedAmount, ...] = ()
+    """What it leaves for the next one, under a tariff with memory: told to nobody."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -98,20 +103,21 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
     """Return one invoice of `documents` with its verdict."""
     place = documents.invoices.index(invoice)
     earlier, later = documents.invoices[:place], documents.invoices[place + 1 :]
-    checked = _at_its_time(device, invoice, documents.tariff(invoice.tariff))
+    checked = _at_its_time(device, documents, invoice)
     successors = [one.number for one in later if one.replaces == invoice.number]
     checked = replace(checked, replaced_by=successors[0] if successors else None)
     return _once(_difference_checked(checked, earlier), earlier)
 
 
-def _at_its_time(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+def _at_its_time(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
     """Return the check over what is known, or over what was known before some correction."""
-    checked = _check(device, invoice, tariff)
+    applet, tariff = documents.applet, documents.tariff(invoice.tariff)
+    checked = _check(device, applet, invoice, tariff)
     if checked.verdict is not Verdict.DIFFERS:
         return checked
     period = device.main.period(invoice.begin, invoice.end)
     for time in correction_times(device, period):
-        before = _check(device, invoice, tariff, time)
+        before = _check(device, applet, invoice, tariff, time)
         if before.verdict is Verdict.MATCHES:
             return replace(before, corrected_since=corrected_days(device, period, time))
     return checked
@@ -142,8 +148,9 @@ def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
 
 
 def _check(
-    device: Device, invoice: Invoice, tariff: Tariff | None, before: int | None = None
-) -> CheckedBill:
+    device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | None,
+    before: int | None = None,
+) -> CheckedBill:  # fmt: skip
     def cannot_tell(reason: str) -> CheckedBill:
         return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
 
@@ -151,10 +158,13 @@ def _check(
         return cannot_tell("it is for another meter")
     if tariff is None:
         return cannot_tell("it names a tariff that was never sent to this hub")
+    if tariff.has_memory is not (invoice.account is not None):
+        return cannot_tell("it does not say which bills of the contract it goes on from")
     try:
+        memory = kept_memory(device, applet, invoice)
         registers = billed_registers(tariff, invoice.begin, invoice.end)
         uses_of = _readings(device, registers, (invoice.begin, invoice.end), before)
-    except (PeriodIncomplete, TariffError) as error:
+    except (InspectionError, PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
     any_register = next(iter(uses_of.values()))
     starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]
@@ -164,18 +174,25 @@ def _check(
     slot_seconds = 60 * device.main.slot_minutes
     try:
         bill = compute_bill(
-            tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT)
-        )
+            tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT),
+            memory=memory.before, paid=invoice.paid or 0,
+        )  # fmt: skip
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
-    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh))
+    carried = carried_amounts(bill, tariff)
+    checked = CheckedBill(
+        invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried
+    )
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     missing = states.count(SlotState.MISSING)
     if missing != invoice.missing:
         reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
+        return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
+    if memory.after not in (None, bill.memory):
+        reason = "the readings leave something else for the next bill than was committed to"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     return checked
 
