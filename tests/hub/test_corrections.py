@@ -18,12 +18,14 @@ from hub.readings import Reading, ReadingFlag
 from hub.vault.vault import ReadingRefused, VaultTampered
 from protocols.metrology import (
     CertifiedDay,
+    CommitmentScheme,
     CorrectionReason,
     Period,
     SlotState,
     verify_days,
 )
 from tests.hub.test_certified_slots import KEYS, SERIES, ZONE, metered
+from tests.support.version1 import certify_version_1
 
 PERIOD = Period(date(2025, 3, 29), date(2025, 4, 1))  # the second day has 23 hours
 BEGIN, END = PERIOD.bounds(ZONE)
@@ -257,3 +259,25 @@ def test_holes_that_are_filled_in_any_order_make_the_same_days(
     days = newest(meter)
     verify_days(days, PERIOD, SERIES, KEYS.public_key)
     assert all(use.unattributed_wh == 0 for use in meter.uses(PERIOD))
+
+
+@pytest.mark.parametrize("scheme", CommitmentScheme)
+def test_a_day_of_version_1_is_corrected_in_version_2(
+    tmp_path: Path, scheme: CommitmentScheme
+) -> None:
+    meter = metered(tmp_path / "hub.db")
+    readings = with_hole(shown(), *HOLE)
+    meter.vault.append(meter.channel, readings)
+    old = certify_version_1(
+        meter.certifier, Period(PERIOD.first, date(2025, 3, 30)), readings, scheme
+    )
+    for one in old:
+        meter.journal.append(
+            one.day.day, one.day.content.counter, one.day.encode(), one.use.encode()
+        )
+    assert meter.certify() == 2
+    corrected(meter, [one for one in shown() if HOLE[0] < one.time < HOLE[1]])
+    stated = [meter.certifier.with_slots(one) for one in meter.statement_days(PERIOD)]
+    verify_days(stated, PERIOD, SERIES, KEYS.public_key)
+    assert [(day.version, day.revision) for day in stated] == [(2, 1), (2, 1), (2, 0), (2, 0)]
+    assert [day.link for day in stated[:2]] == [one.day.digest for one in old]
