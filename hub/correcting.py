@@ -224,12 +224,12 @@ class _Work:
     def _uses(self, first: date, last: date) -> list[_Day]:
         """Return days with their uses as they are known now."""
         meter, days = self.meter, list[_Day]()
-        begins = meter.journal.span()
         for old in meter.certifications(Period(first, last)):
             grid = old.use.grid
             readings = list(meter.vault.between(meter.channel, grid.begin, grid.end))
             start_wh = days[-1][1].end_wh if days else old.use.start_wh
-            is_first = begins is not None and grid.day == begins[0]
+            # The chain's very first day begins with its first reading.
+            is_first = old.day.content.counter == 1
             use = slot_uses(grid, readings, start_wh=None if is_first else start_wh)
             days.append((old, use))
         return days

@@ -45,7 +45,7 @@ from hub.card.open import Card
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
 from hub.card.resealing import CARD_KEYS
-from hub.certifier import Certifier, CertifierKeys
+from hub.certifier import Certifier, CertifierKeys, InheritedChain
 from hub.certifier.succession import (
     ANNOUNCEMENT_COMPONENT,
     CERTIFIER_KEY,
@@ -72,6 +72,7 @@ from hub.metering import MeteredRegister
 from hub.meters.emulated import is_emulated
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
+from hub.replacing import finish_replacing
 from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
@@ -81,6 +82,7 @@ from hub.vault.resealing import (
     CORRECTIONS,
     DAYS,
     FACTS,
+    INHERITED,
     READINGS,
     Progress,
     by_derived_key,
@@ -135,6 +137,7 @@ SEALED: Final = (
     DAYS,
     CORRECTED_DAYS,
     FACTS,
+    INHERITED,
     CARD_KEYS,
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
@@ -161,8 +164,8 @@ class RoundsUnderWay(HubError):
 
     def __init__(self, until: int) -> None:
         super().__init__(
-            f"a sum over households is under way until {utc_text(until)}; rotate the vault's key"
-            " then, or say --abandon-rounds"
+            f"a sum over households is under way until {utc_text(until)}; do this then, or say"
+            " --abandon-rounds"
         )
 
 
@@ -297,8 +300,10 @@ class Device:
     ) -> Self:
         """Open the hub in `folder`; raise `DeviceError` where there is none.
 
-        Errors of the parts (vault, certifier, database) come through as they are.
+        A hand-over that was cut off is finished first (`hub.replacing`). Errors of the parts
+        (vault, certifier, database) come through as they are.
         """
+        finish_replacing(folder)
         try:
             description = Description.from_toml((folder / "hub.toml").read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -320,7 +325,9 @@ class Device:
             channel = Channel(description.meter, register)
             series = Series(channel.meter, register, description.zone, description.slot_minutes)
             journal = DayJournal(database, channel, vault_key, randomness)
-            return MeteredRegister(vault, journal, Certifier(series, certifier_keys))
+            inherited = journal.inherited()
+            chain = None if inherited is None else InheritedChain.decode(inherited)
+            return MeteredRegister(vault, journal, Certifier(series, certifier_keys, chain))
 
         try:
             with database.named_errors():

@@ -21,7 +21,7 @@ from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.carried import CarriedState
 from protocols.errors import MeterletError
-from protocols.metrology import Period
+from protocols.metrology import ExchangedMeter, Period
 from tariffs import Bill, BillItem
 from tariffs.invoice import CorrectedSlots
 from utility_server.errors import CannotVerify, VerificationFailed
@@ -120,6 +120,8 @@ class VerifiedBillBundle(BundleResult):
     """The bill as it was checked, to compare with others."""
     memory: BundleMemory | None = None
     """None under a tariff without memory: the bill is of its own period alone."""
+    exchanges: tuple[ExchangedMeter, ...] = ()
+    """The meters that were exchanged within the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,7 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         corrected_slots(verified.certified),
         verified,
         None if verified.state is None else _memory(verified.state, verified.paid),
+        verified.exchanges,
     )
 
 

@@ -10,6 +10,7 @@ from hub.certifier.errors import (
     ReadingsRefused,
 )
 from hub.certifier.facts import MeterFact, NewCustody, NewMeter, NewStep
+from hub.certifier.inheritance import InheritedChain
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, default_tolerance, register_at, slot_uses
 
@@ -20,6 +21,7 @@ __all__ = [
     "CertifierKeys",
     "CorrectionRefused",
     "DayUse",
+    "InheritedChain",
     "KeyFileError",
     "MeterFact",
     "NewCustody",

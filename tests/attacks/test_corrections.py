@@ -176,8 +176,8 @@ def test_a_correction_of_another_day_or_chain_has_no_place() -> None:
         verify_days(days, PERIOD, SERIES, KEYS.public_key)
 
 
-def test_of_two_days_that_were_corrected_together_one_alone_is_refused() -> None:
-    """What moved over midnight is in one day or the other, never in both or in none."""
+def over_midnight() -> list[Certification]:
+    """Two days that were corrected together: the register at midnight is known better."""
     one, other = FIRST[1], FIRST[2]
     used = list(one.use.uses)
     used[-1] += 5
@@ -187,14 +187,35 @@ def test_of_two_days_that_were_corrected_together_one_alone_is_refused() -> None
         replace(one.use, uses=tuple(used), end_wh=one.use.end_wh + 5),
         replace(other.use, uses=tuple(later), start_wh=other.use.start_wh + 5),
     ]
-    both = CERTIFIER.correct(list(zip((one, other), uses, strict=True)), LATE)
-    days = shown([FIRST[0], *both, FIRST[3]])
+    return CERTIFIER.correct(list(zip((one, other), uses, strict=True)), LATE)
+
+
+def test_of_two_days_that_were_corrected_together_one_alone_is_refused() -> None:
+    """What moved over midnight is in one day or the other, never in both or in none."""
+    days = shown([FIRST[0], *over_midnight(), FIRST[3]])
     verify_days(days, PERIOD, SERIES, KEYS.public_key)
     for place in (1, 2):
         mixed = shown(FIRST)
         mixed[place] = days[place]
         with pytest.raises(DayRefused, match="does not start where the day before ended"):
             verify_days(mixed, PERIOD, SERIES, KEYS.public_key)
+
+
+def test_nor_is_one_alone_taken_where_they_come_with_two_bills(engine: Engine) -> None:
+    def bill(*days: Certification) -> None:
+        with writing(engine) as connection:
+            extend_chains(connection, shown(days))
+
+    one, other = over_midnight()
+    bill(*FIRST[:2])
+    bill(*FIRST[2:])
+    bill(FIRST[0], one)  # the other one is yet to be shown
+    with pytest.raises(VerificationFailed, match="does not begin with the meter and register"):
+        bill(*FIRST[2:])
+    bill(other, FIRST[3])
+    bill(FIRST[0], one)
+    with pytest.raises(VerificationFailed, match="is not the newest revision known"):
+        bill(*FIRST)
 
 
 def test_the_certifier_corrects_only_what_it_has_signed() -> None:

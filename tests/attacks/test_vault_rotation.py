@@ -250,7 +250,7 @@ def test_the_rotation_covers_whatever_the_card_seals() -> None:
     }
     assert derived == {reseal.__module__ for reseal in RESEAL}
     assert {CORRECTIONS, CORRECTED_DAYS} <= set(SEALED)
-    assert len(SEALED) == 6 + len(RESEAL)
+    assert len(SEALED) == 7 + len(RESEAL)
 
 
 def test_what_is_recorded_of_the_meter_is_sealed_with_the_new_key(tmp_path: Path) -> None:

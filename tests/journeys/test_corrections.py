@@ -40,7 +40,7 @@ MARCH = DAYS * 96 - 4  # an hour less
 
 def ingested(town: Town, folder: Path) -> None:
     """Build a town whose hub read nothing from eight to six on the tenth."""
-    town.build(ingest=(
+    town.build(source=(
         rows(folder / "march.csv", BEGIN, MARCH + 96, HOLE), "--column", "use",
     ))  # fmt: skip
 

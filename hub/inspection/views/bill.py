@@ -31,7 +31,8 @@ from hub.inspection.views.corrections import (
 )
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
-from hub.metering import PeriodIncomplete
+from hub.inspection.views.meters import MeterSwap, swaps_between
+from hub.metering import FormerCustody, PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import (
     Bill,
@@ -72,6 +73,8 @@ class CheckedBill:
     """The invoice that takes its place."""
     carried: tuple[CarriedAmount, ...] = ()
     """What it leaves for the next one, under a tariff with memory: told to nobody."""
+    swaps: tuple[MeterSwap, ...] = ()
+    """The meters that were exchanged in the period."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -105,7 +108,11 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
     earlier, later = documents.invoices[:place], documents.invoices[place + 1 :]
     checked = _at_its_time(device, documents, invoice)
     successors = [one.number for one in later if one.replaces == invoice.number]
-    checked = replace(checked, replaced_by=successors[0] if successors else None)
+    checked = replace(
+        checked,
+        replaced_by=successors[0] if successors else None,
+        swaps=swaps_between(device, invoice.begin, invoice.end),
+    )
     return _once(_difference_checked(checked, earlier), earlier)
 
 
@@ -164,7 +171,7 @@ def _check(
         memory = kept_memory(device, applet, invoice)
         registers = billed_registers(tariff, invoice.begin, invoice.end)
         uses_of = _readings(device, registers, (invoice.begin, invoice.end), before)
-    except (InspectionError, PeriodIncomplete, TariffError) as error:
+    except (FormerCustody, InspectionError, PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
     any_register = next(iter(uses_of.values()))
     starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]

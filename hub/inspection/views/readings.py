@@ -20,6 +20,7 @@ from hub.inspection.views.bucket_cache import BucketCache, BucketKey
 from hub.inspection.views.calendar import By, buckets, calendar_period
 from hub.inspection.views.corrections import CorrectedDayView, corrected_days
 from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.meters import MeterSwap, swaps_between
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import Pricing
 from hub.inspection.views.slots import local_date, slots_between
@@ -48,6 +49,8 @@ class ReadingsView:
     """Whether the meter counts what is fed in."""
     corrected: tuple[CorrectedDayView, ...] = ()
     """Days whose readings came late or were replaced."""
+    swaps: tuple[MeterSwap, ...] = ()
+    """The meters that were exchanged in the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def readings_view(
         tariffs=tuple(dict.fromkeys(tariff.name for _, _, tariff in parts if tariff is not None)),
         feeds_in=device.feed_in is not None,
         corrected=corrected_days(device, period),
+        swaps=swaps_between(device, *bounds),
     )
 
 
