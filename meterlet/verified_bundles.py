@@ -16,14 +16,21 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from applets.billing.statement import VerifiedBill
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.carried import CarriedState
 from protocols.errors import MeterletError
 from protocols.metrology import ExchangedMeter, Period
 from tariffs import Bill, BillItem
+from tariffs.invoice import CorrectedSlots
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
+from utility_server.retail.corrected_bills import (
+    BillCorrection,
+    corrected_slots,
+    correction_between,
+)
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -107,6 +114,10 @@ class VerifiedBillBundle(BundleResult):
     """The size of the total in its smallest unit, which is the number that the hub told for it."""
     exact: Bill | None = field(repr=False)
     """The bill as exact integers; of release 0.1 alone."""
+    corrected: tuple[CorrectedSlots, ...] = ()
+    """The days of which readings came late or were replaced after they had been certified."""
+    verified: VerifiedBill | None = field(default=None, repr=False, compare=False)
+    """The bill as it was checked, to compare with others."""
     memory: BundleMemory | None = None
     """None under a tariff without memory: the bill is of its own period alone."""
     exchanges: tuple[ExchangedMeter, ...] = ()
@@ -162,6 +173,18 @@ def verify_bundle(
 ) -> AnyResult:
     """Return what a bundle of any kind says if it is right; raise as `verify_bill` does."""
     return check_bundle(read_bundle(bundle), supplier, certifier)
+
+
+def correction_of(old: VerifiedBillBundle, new: VerifiedBillBundle) -> BillCorrection | None:
+    """Return what corrections made of a bill: the difference, and for which days.
+
+    None where no slot was corrected in between. Raises `VerificationFailed` where the bills are not
+    of one meter and period, or of other days.
+    """
+    about = [(one.meter, one.begin, one.end, one.supplier, one.certifier) for one in (old, new)]
+    if about[0] != about[1] or old.verified is None or new.verified is None:
+        raise VerificationFailed("chain", "the bills are not of one meter, period and supplier")
+    return correction_between(old.verified, new.verified)
 
 
 def verify_chain(
@@ -263,6 +286,8 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         () if exact is None else tuple(_line(one, exact.exact_decimals) for one in exact.items),
         number.bit_length(),
         exact,
+        corrected_slots(verified.certified),
+        verified,
         None if verified.state is None else _memory(verified.state, verified.paid),
         verified.exchanges,
     )

@@ -51,6 +51,7 @@ from utility_server.retail.carried_states import (
 )
 from utility_server.retail.claims import (
     BILL,
+    bill_correction,
     bounds_of,
     enter,
     question_of,
@@ -58,6 +59,7 @@ from utility_server.retail.claims import (
     verify,
 )
 from utility_server.retail.contracts import Contracts
+from utility_server.retail.corrected_bills import BillCorrection
 from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
@@ -79,6 +81,8 @@ class BilledPeriod:
     entry: LedgerEntry
     bundle: BillBundle
     answer_bytes: int
+    correction: BillCorrection | None = None
+    """What corrections made of the bill that it replaces."""
     void: tuple[int, ...] = ()
     """The account's later bills: they went on from one that this bill replaces, and have to be
     asked for again, in order."""
@@ -288,7 +292,10 @@ class Utility:
             require_limits(self, about.meter, period, bundle.register, bill)
             step, void = self._succession(question, bill), self._void_after(bill)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
-        entry = enter(self, answered, bill.certified, step)
+        with refusals_entered(self, answered.about, answered.bundle):
+            correction = bill_correction(self, answered.about.meter, replaces, bill)
+        added = {} if correction is None else correction.facts
+        entry = enter(self, answered, bill.certified, step, **added)
         invoice = Invoice(
             number=entry.sequence,
             issued=entry.time,
@@ -301,12 +308,15 @@ class Utility:
             tariff=bill.tariff_digest,
             evidence=sha256(answered.bundle.encode()).digest(),
             replaces=replaces,
+            difference=None if correction is None else f"{correction.difference:f}",
+            corrected=() if correction is None else correction.days,
             **_memory_members(bill),
         )
         document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
         return BilledPeriod(
-            bill, answered.document, invoice, document, entry, answered.bundle, len(answer), void
-        )
+            bill, answered.document, invoice, document, entry, answered.bundle, len(answer),
+            correction, void,
+        )  # fmt: skip
 
     def _succession(self, question: BillQuestion, bill: VerifiedBill) -> Succession | None:
         """Return a bill's step from state to state, if it may take it as things are now.

@@ -235,6 +235,17 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         f"the invoice says {facts['invoiced']}, your own readings {facts['recomputed']}"
         f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}".strip()
     )
+    if facts["corrected_days"]:
+        console.print(
+            f"it replaces invoice {facts['replaces']}, readings were corrected since:"
+            f" {Decimal(facts['difference_to_replaced']):+f} {facts['currency']} for"
+            f" {_days(facts['corrected_days'])}"
+        )
+    if facts["corrected_since"]:
+        console.print(
+            "it was right by what was known then; corrected since:"
+            f" {_days(facts['corrected_since'])}"
+        )
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
     if "memory" in facts:
@@ -260,6 +271,10 @@ def _carried(one: dict[str, Any]) -> str:
         case currency:
             value = f"{amount_text(one['value'])} {currency}"
     return f"{name}: {value}"
+
+
+def _days(days: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['day']} ({one['slots']} slots)" for one in days)
 
 
 def _quantity(item: dict[str, Any]) -> str:
