@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from applets.billing.statement import VerifiedBill
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.carried import CarriedState
@@ -91,6 +92,8 @@ class BundleMemory:
     """The names of the values that it leaves: committed to, and told to nobody."""
     paid: Decimal
     """What was paid in advance since the bill before."""
+    is_last: bool = False
+    """Whether the contract ends with it: it settles all, and no bill goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,12 @@ def require_chain(bills: Sequence[AnyResult]) -> None:
             raise VerificationFailed(
                 "memory", f"bundle {place} is no bill that goes on from others"
             )
+        if last is not None and last.is_last and memory.account == last.account:
+            raise VerificationFailed(
+                "memory",
+                f"bundle {place} is bill {memory.bill} of the account, and bill {last.bill} before"
+                " it was the contract's last one, from which none goes on",
+            )
         if last is not None and (memory.account, memory.before) != (last.account, last.after):
             whose = "the same" if memory.account == last.account else "another"
             raise VerificationFailed(
@@ -261,18 +270,19 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         () if exact is None else tuple(_line(one, exact.exact_decimals) for one in exact.items),
         number.bit_length(),
         exact,
-        None if verified.state is None else _memory(verified.state, verified.paid),
+        None if verified.state is None else _memory(verified.state, verified),
     )
 
 
-def _memory(state: CarriedState, paid: int) -> BundleMemory:
+def _memory(state: CarriedState, verified: VerifiedBill) -> BundleMemory:
     return BundleMemory(
         state.account.hex(),
         state.number,
         state.previous.hex(),
         state.digest.hex(),
         tuple(value.name for value in state.values),
-        Decimal(paid).scaleb(-6),
+        Decimal(verified.paid).scaleb(-6),
+        verified.is_last,
     )
 
 

@@ -9,8 +9,8 @@ later what was billed and why. `missing` is how many slots could not be billed b
 is unknown: an invoice with missing slots is provisional. A second invoice for the same period says
 which one it replaces: each period is to be paid once. What the total was rounded from, the utility
 does not know; an invoice of release 0.1 said it too, as "exact" and "decimals". Under a tariff with
-memory an invoice also has "account", "bill" and "carried", and "paid" where something was paid in
-advance.
+memory an invoice also has "account", "bill" and "carried", "paid" where something was paid in
+advance, and "last" where the contract ends with it.
 """
 
 from dataclasses import asdict, dataclass
@@ -64,6 +64,13 @@ class Invoice:
     """The digest of the state that the bill has left for the next one (`protocols.carried`)."""
     paid: int | None = None
     """What was paid in advance since the bill before, in 10^-6 of the currency, if anything."""
+    last: int | None = None
+    """1 where the contract ends with it, and all is settled; nothing else is said."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the contract ends with it."""
+        return self.last is not None
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
@@ -84,6 +91,7 @@ class Invoice:
             is_exact = isinstance(members, dict) and "exact" in members
             has_memory = isinstance(members, dict) and "account" in members
             is_paid = has_memory and "paid" in fields
+            is_last = has_memory and "last" in fields
             invoice = cls(
                 number=fields.integer("number"),
                 issued=fields.integer("issued"),
@@ -102,6 +110,7 @@ class Invoice:
                 bill=_from_one(fields.integer("bill")) if has_memory else None,
                 carried=fields.data("carried", DIGEST_SIZE) if has_memory else None,
                 paid=_from_one(fields.integer("paid")) if is_paid else None,
+                last=_one(fields.integer("last")) if is_last else None,
             )
             fields.done()
         except MalformedTariff as error:
@@ -123,6 +132,12 @@ def _decimals(number: int) -> int:
 def _from_one(number: int) -> int:
     if number < 1:
         raise MalformedTariff("the number of a bill, and what was paid, are from 1")
+    return number
+
+
+def _one(number: int) -> int:
+    if number != 1:
+        raise MalformedTariff("an invoice that is not a contract's last does not say so")
     return number
 
 

@@ -16,6 +16,7 @@ from meterlet.commands.amount import Amount, amount_text
 from meterlet.commands.common import (
     DAY,
     FOLDER,
+    LAST_BILL,
     Aid,
     Hex,
     Shown,
@@ -269,6 +270,8 @@ def request_bill(
     if billed.verified.state is not None:
         for line in words_of(billed.verified.state):
             click.echo(line)
+    if billed.verified.is_last:
+        click.echo(LAST_BILL)
     if billed.void:
         later = ", ".join(map(str, billed.void))
         click.echo(f"void: bill {later} of the account; ask for the same periods again, in order")
@@ -332,7 +335,8 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     memory: dict[str, Any] = {}
     if bill.state is not None:
         paid = {"paid": amount_text(bill.paid)} if bill.paid else {}
-        memory = {"memory": {**facts_of(bill.state), **paid, "void": list(billed.void)}}
+        last = {"last": True} if bill.is_last else {}
+        memory = {"memory": {**facts_of(bill.state), **paid, **last, "void": list(billed.void)}}
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,
@@ -418,6 +422,7 @@ def _in_words(line: dict[str, Any]) -> str:
     match line["kind"]:
         case "bill" if "bill" in line:
             which = f"bill {line['bill']} of account {line['account'][:8]}"
+            which += ", its last one" if "last" in line else ""
             return f"{line['total']} {line['currency']}, {which}"
         case "bill":
             return f"{line['total']} {line['currency']}"

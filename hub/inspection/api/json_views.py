@@ -394,6 +394,8 @@ class _Memory(JsonView, frozen=True):
     bill: int
     paid: int | None
     carried: list[CarriedAmount]
+    last: bool | UnsetType = UNSET
+    """True where the contract ends with it: it settles all, and leaves nothing."""
 
 
 class InvoiceJson(JsonView, frozen=True):
@@ -664,7 +666,12 @@ def invoice_json(
         energy_wh=checked.energy_wh,
         memory=UNSET
         if invoice.account is None
-        else _Memory.of(invoice, account=invoice.account.hex(), carried=checked.carried),
+        else _Memory.of(
+            invoice,
+            account=invoice.account.hex(),
+            carried=checked.carried,
+            last=invoice.is_last or UNSET,
+        ),
         proof=proof or UNSET,
     )
 
