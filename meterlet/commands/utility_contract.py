@@ -149,8 +149,8 @@ def _progress_lines(progress: Progress, due: Period | None) -> list[str]:
     elif progress.unsettled is not None:
         again = progress.unsettled
         lines.append(
-            f"  not settled {again.first} to {again.last} was billed before the contract was closed:"
-            " ask for its bill again, as the last one"
+            f"  not settled {again.first} to {again.last}, billed before the contract was closed:"
+            " ask for its bill again, which is the last one"
         )
     elif progress.billed:
         lines.append("  every day is billed")

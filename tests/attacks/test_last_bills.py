@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.common.evidence import AnswerRefused
-from protocols.canonical.cbor import encode
+from protocols.canonical.cbor import CborValue, encode
 from protocols.canonical.signing import key_id_of
 from protocols.carried import CarriedState
 from tariffs import SignatureRefused
@@ -128,11 +128,11 @@ def test_an_invoice_says_last_in_one_way(value: int | str | bytes) -> None:
     document = invoice.sign(key, key_id_of(key.public_key()))
     assert Invoice.verify(document, key.public_key()) == invoice
     assert invoice.is_last
-    members = {
+    members: dict[int | str, CborValue] = {
         "number": 1, "issued": 2, "meter": b"SUN", "begin": 3, "end": 4, "currency": "EUR",
         "total": "5.00", "missing": 0, "tariff": bytes(32), "evidence": bytes(32), "replaces": 0,
     }  # fmt: skip
-    memory = {"account": bytes(16), "bill": 3, "carried": bytes(32)}
+    memory: dict[int | str, CborValue] = {"account": bytes(16), "bill": 3, "carried": bytes(32)}
     wrong = [members | {"last": 1}]  # of a tariff without memory
     if value is not True:  # which the canonical form does not have
         wrong.append(members | memory | {"last": value})

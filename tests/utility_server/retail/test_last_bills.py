@@ -195,7 +195,7 @@ def test_a_contract_closed_after_its_last_bill_has_that_bill_replaced(
     progress = home.utility.contracts.progress(contract, date(2025, 8, 1))
     assert progress.unsettled == MONTHS[2]
     shown = show(home)
-    assert "not settled 2025-03-01 to 2025-03-31 was billed before the contract was closed" in shown
+    assert "not settled 2025-03-01 to 2025-03-31, billed before the contract was closed" in shown
     again = home.bill(tariff, MONTHS[2], paid)
     assert again.invoice.replaces == bills[2].invoice.number
     assert again.verified.is_last
