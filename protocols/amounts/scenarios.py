@@ -15,11 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from protocols.amounts.bounds import Bounds
-    from protocols.amounts.total import TotalStep
+from protocols.amounts.bounds import Bounds
 
 Number: TypeAlias = int | Fraction
 MOST_DIFFERENCES: Final = 2
@@ -43,7 +41,7 @@ class Affine:
         slopes = {by: Fraction(slope, divisor) for by, slope in self.slopes.items()}
         return Affine(slopes, Fraction(self.low, divisor) - 1, Fraction(self.high, divisor) + 1)
 
-    def can_be_positive(self, inputs: "Sequence[Bounds]") -> bool:
+    def can_be_positive(self, inputs: Sequence[Bounds]) -> bool:
         """Tell whether it can be more than 0, or is 0 in any case."""
         ends = [(slope, inputs[by]) for by, slope in self.slopes.items()]
         most = self.high + sum(slope * bounds[slope > 0] for slope, bounds in ends)
@@ -65,9 +63,20 @@ def combined(terms: Sequence[tuple[Affine, int]], constant: int) -> Affine:
     return Affine({by: slope for by, slope in slopes.items() if slope}, low, high)
 
 
+Choices: TypeAlias = list[tuple[Affine, Sequence[Affine]]]
+"""What a step may make, and the differences that are from 0 on then."""
+
+
+class AnyStep(Protocol):
+    """A step of a total."""
+
+    def choices(self, values: Sequence[Affine]) -> Choices:
+        """Return what it may make of the values before it."""
+
+
 @lru_cache(maxsize=4)
 def scenarios(
-    steps: "tuple[TotalStep, ...]", inputs: "tuple[Bounds, ...]"
+    steps: tuple[AnyStep, ...], inputs: tuple[Bounds, ...]
 ) -> tuple[tuple[Affine, ...], ...]:
     """Return all values of each way in which steps can turn out, inputs before.
 
@@ -78,8 +87,8 @@ def scenarios(
 
 @dataclass(frozen=True, slots=True)
 class _Scenarios:
-    steps: "Sequence[TotalStep]"
-    inputs: "Sequence[Bounds]"
+    steps: Sequence[AnyStep]
+    inputs: Sequence[Bounds]
 
     def all(self) -> Iterator[tuple[Affine, ...]]:
         """Yield the values of each scenario."""

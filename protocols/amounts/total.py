@@ -32,7 +32,7 @@ from protocols.amounts.model import (
     Reading,
     SlotForm,
 )
-from protocols.amounts.scenarios import Affine, combined, scenarios
+from protocols.amounts.scenarios import Affine, Choices, combined, scenarios
 
 MOST_REGISTERS: Final = 8
 MOST_METERED: Final = 1024
@@ -61,10 +61,6 @@ MOST_CARRIED_BITS: Final = 62
 
 Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
-
-
-Choices: TypeAlias = list[tuple[Affine, Sequence[Affine]]]
-"""What a step may make, and the differences that are from 0 on then."""
 
 
 class QuotientRule(enum.StrEnum):
