@@ -98,6 +98,8 @@ class BundleMemory:
     """The names of the values that it leaves: committed to, and told to nobody."""
     paid: Decimal
     """What was paid in advance since the bill before."""
+    is_last: bool = False
+    """Whether the contract ends with it: it settles all, and no bill goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,12 @@ def require_chain(bills: Sequence[AnyResult]) -> None:
             raise VerificationFailed(
                 "memory", f"bundle {place} is no bill that goes on from others"
             )
+        if last is not None and last.is_last and memory.account == last.account:
+            raise VerificationFailed(
+                "memory",
+                f"bundle {place} is bill {memory.bill} of the account, and bill {last.bill} before"
+                " it was the contract's last one, from which none goes on",
+            )
         if last is not None and (memory.account, memory.before) != (last.account, last.after):
             whose = "the same" if memory.account == last.account else "another"
             raise VerificationFailed(
@@ -288,19 +296,20 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         exact,
         corrected_slots(verified.certified),
         verified,
-        None if verified.state is None else _memory(verified.state, verified.paid),
+        None if verified.state is None else _memory(verified.state, verified),
         verified.exchanges,
     )
 
 
-def _memory(state: CarriedState, paid: int) -> BundleMemory:
+def _memory(state: CarriedState, verified: VerifiedBill) -> BundleMemory:
     return BundleMemory(
         state.account.hex(),
         state.number,
         state.previous.hex(),
         state.digest.hex(),
         tuple(value.name for value in state.values),
-        Decimal(paid).scaleb(-6),
+        Decimal(verified.paid).scaleb(-6),
+        verified.is_last,
     )
 
 

@@ -11,8 +11,8 @@ is unknown: an invoice with missing slots is provisional. A second invoice for t
 which one it replaces: each period is to be paid once. If readings came late or were replaced since,
 it says by how much it differs, and how many slots of which days were corrected. What the total was
 rounded from, the utility does not know; an invoice of release 0.1 said it too, as "exact" and
-"decimals". Under a tariff with memory an invoice also has "account", "bill" and "carried", and
-"paid" where something was paid in advance.
+"decimals". Under a tariff with memory an invoice also has "account", "bill" and "carried", "paid"
+where something was paid in advance, and "last" where the contract ends with it.
 """
 
 from collections.abc import Sequence
@@ -79,6 +79,8 @@ class Invoice:
     """The digest of the state that the bill has left for the next one (`protocols.carried`)."""
     paid: int | None = None
     """What was paid in advance since the bill before, in 10^-6 of the currency, if anything."""
+    last: int | None = None
+    """1 where the contract ends with it, and all is settled; nothing else is said."""
     difference: str | None = None
     """The total less that of the invoice that it replaces, where readings were corrected since."""
     corrected: tuple[CorrectedSlots, ...] = ()
@@ -89,6 +91,11 @@ class Invoice:
             raise ValueError("a difference is told of corrected days, and of no others")
         if self.corrected and not self.replaces:
             raise ValueError("a difference is to an invoice that is replaced")
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the contract ends with it."""
+        return self.last is not None
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
@@ -112,6 +119,7 @@ class Invoice:
             is_exact, is_corrected = "exact" in fields, "corrected" in fields
             has_memory = "account" in fields
             is_paid = has_memory and "paid" in fields
+            is_last = has_memory and "last" in fields
             invoice = cls(
                 number=fields.integer("number"),
                 issued=fields.integer("issued"),
@@ -132,6 +140,7 @@ class Invoice:
                 paid=_from_one(fields.integer("paid")) if is_paid else None,
                 difference=_amount(fields.text("difference")) if is_corrected else None,
                 corrected=_corrected(fields.items("corrected")) if is_corrected else (),
+                last=_one(fields.integer("last")) if is_last else None,
             )
             fields.done()
         except MalformedTariff as error:
@@ -170,6 +179,12 @@ def _decimals(number: int) -> int:
 def _from_one(number: int) -> int:
     if number < 1:
         raise MalformedTariff("the number of a bill, and what was paid, are from 1")
+    return number
+
+
+def _one(number: int) -> int:
+    if number != 1:
+        raise MalformedTariff("an invoice that is not a contract's last does not say so")
     return number
 
 

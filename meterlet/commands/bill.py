@@ -7,7 +7,7 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import FILE, Exit, fail, json_option, show
+from meterlet.commands.common import FILE, LAST_BILL, Exit, fail, json_option, show
 from meterlet.commands.corrected import corrected_facts, corrected_in_words
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.verified_bundles import (
@@ -34,6 +34,7 @@ def bill() -> None:
 
 def _memory_facts(memory: BundleMemory) -> dict[str, Any]:
     paid = {"paid": f"{memory.paid:f}"} if memory.paid else {}
+    last = {"last": True} if memory.is_last else {}
     return {
         "account": memory.account,
         "bill": memory.bill,
@@ -41,6 +42,7 @@ def _memory_facts(memory: BundleMemory) -> dict[str, Any]:
         "state": memory.after,
         "carried": list(memory.carried),
         **paid,
+        **last,
     }
 
 
@@ -49,6 +51,7 @@ def _memory_lines(memory: BundleMemory) -> list[str]:
     return [
         f"bill {memory.bill} of account {memory.account}: goes on from {before},"
         f" state {memory.before}",
+        *([LAST_BILL] if memory.is_last else []),
         f"leaves state {memory.after}",
         *(f"  {name}: committed, not told" for name in memory.carried),
     ]

@@ -17,6 +17,7 @@ from meterlet.commands.amount import Amount, amount_text
 from meterlet.commands.common import (
     DAY,
     FOLDER,
+    LAST_BILL,
     Aid,
     Hex,
     Shown,
@@ -280,6 +281,8 @@ def request_bill(
     if billed.verified.state is not None:
         for line in words_of(billed.verified.state):
             click.echo(line)
+    if billed.verified.is_last:
+        click.echo(LAST_BILL)
     if billed.void:
         later = ", ".join(map(str, billed.void))
         click.echo(f"void: bill {later} of the account; ask for the same periods again, in order")
@@ -343,7 +346,8 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     memory: dict[str, Any] = {}
     if bill.state is not None:
         paid = {"paid": amount_text(bill.paid)} if bill.paid else {}
-        memory = {"memory": {**facts_of(bill.state), **paid, "void": list(billed.void)}}
+        last = {"last": True} if bill.is_last else {}
+        memory = {"memory": {**facts_of(bill.state), **paid, **last, "void": list(billed.void)}}
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,
@@ -434,6 +438,8 @@ def _in_words(line: dict[str, Any]) -> str:
             parts = [f"{line['total']} {line['currency']}"]
             if "bill" in line:
                 parts.append(f"bill {line['bill']} of account {line['account'][:8]}")
+            if "last" in line:
+                parts.append("its last one")
             if "difference" in line:
                 difference = f"{Decimal(line['difference']):+f}"
                 days = f"by corrected days: {line['corrected']}"

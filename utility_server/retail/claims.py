@@ -166,6 +166,8 @@ def _bill_content(_: About, tariff: Tariff, verified: VerifiedBill) -> "Content"
         facts |= {"state_before": state.previous, "state": state.digest}
         if verified.paid:
             facts["paid"] = verified.paid
+        if verified.is_last:
+            facts["last"] = 1
     return facts
 
 

@@ -418,6 +418,8 @@ class _Memory(JsonView, frozen=True):
     bill: int
     paid: int | None
     carried: list[CarriedAmount]
+    last: bool | UnsetType = UNSET
+    """True where the contract ends with it: it settles all, and leaves nothing."""
 
 
 class InvoiceJson(JsonView, frozen=True):
@@ -711,7 +713,12 @@ def invoice_json(
         replaced_by=checked.replaced_by,
         memory=UNSET
         if invoice.account is None
-        else _Memory.of(invoice, account=invoice.account.hex(), carried=checked.carried),
+        else _Memory.of(
+            invoice,
+            account=invoice.account.hex(),
+            carried=checked.carried,
+            last=invoice.is_last or UNSET,
+        ),
         proof=proof or UNSET,
         meter_exchanges=_exchanges(checked.swaps),
     )

@@ -182,7 +182,7 @@ def _check(
     try:
         bill = compute_bill(
             tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT),
-            memory=memory.before, paid=invoice.paid or 0,
+            memory=memory.before, paid=invoice.paid or 0, is_last=invoice.is_last,
         )  # fmt: skip
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:

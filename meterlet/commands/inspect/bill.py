@@ -34,6 +34,7 @@ from hub.text import utc_text
 from meterlet.commands.amount import amount_text
 from meterlet.commands.common import (
     FILE,
+    LAST_BILL,
     Aid,
     Exit,
     Shown,
@@ -253,6 +254,9 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         console.print(f"bill {memory['bill']} of account {memory['account']}", highlight=False)
         if memory["paid"]:
             console.print(f"paid in advance: {amount_text(memory['paid'])} {facts['currency']}")
+        if memory.get("last"):
+            console.print(LAST_BILL)
+            return
         console.print("it leaves for the next bill, and the supplier is not told:")
         for one in memory["carried"]:
             console.print(Text(f"  {_carried(one)}"))
