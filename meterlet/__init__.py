@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from meterlet.sml_capture import SmlCapture, decode_sml
     from meterlet.verified_bundles import (
         BillLine,
+        BundleMemory,
         VerifiedBillBundle,
         VerifiedProfileBundle,
         VerifiedSettlementBundle,
         verify_bill,
         verify_bundle,
+        verify_chain,
     )
     from protocols.errors import MeterletError
     from protocols.metrology import Period
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bill",
     "BillLine",
+    "BundleMemory",
     "CannotVerify",
     "IntervalUse",
     "MeterletError",
@@ -43,6 +46,7 @@ __all__ = [
     "read_csv",
     "verify_bill",
     "verify_bundle",
+    "verify_chain",
 ]
 
 _MODULES: Final = {
@@ -50,11 +54,13 @@ _MODULES: Final = {
     "meterlet.sml_capture": ("SmlCapture", "decode_sml"),
     "meterlet.verified_bundles": (
         "BillLine",
+        "BundleMemory",
         "VerifiedBillBundle",
         "VerifiedProfileBundle",
         "VerifiedSettlementBundle",
         "verify_bill",
         "verify_bundle",
+        "verify_chain",
     ),
     "protocols.errors": ("MeterletError",),
     "protocols.metrology": ("Period",),

@@ -124,6 +124,14 @@ A meter without a row has one contract for all days (`retail.contracts`).
 """
 Index("ix_contract_meter", contract_table.c.meter)
 
+carried_state_table: Final = declare(
+    _metadata,
+    "carried_state",
+    {"meter": LargeBinary, "account": LargeBinary, "number": BigInteger},
+    {"begin": BigInteger, "state": LargeBinary, "entry": BigInteger},
+)
+"""The states that bills with memory have left (`retail.carried_states`), since version 5."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
@@ -136,6 +144,7 @@ def _migrate(connection: Connection) -> None:
     proposal_table.create(connection, checkfirst=True)
     log_head_table.create(connection, checkfirst=True)
     contract_table.create(connection, checkfirst=True)
+    carried_state_table.create(connection, checkfirst=True)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

@@ -13,6 +13,7 @@ UtilityError
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
     NoContract         the period is not within one contract of the meter
+    BillOutOfOrder     the tariff goes on from bill to bill, and one before is missing
   SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
   ContractRefused      a contract cannot be opened, closed or dropped so
@@ -113,6 +114,10 @@ class CannotVerify(UtilityError):
 
 class NoContract(CannotVerify):
     """The period is not within one contract: its days are no customer's, or two customers'."""
+
+
+class BillOutOfOrder(CannotVerify):
+    """Under a tariff with memory a bill begins where the one before ended, and none is left out."""
 
 
 class SettlementSpoiled(UtilityError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from applets.common.evidence import starts_of
+from protocols.carried import CarriedState
 from protocols.metrology import CertifiedDay, CertifiedPeriod, Series, SlotState
 from tariffs import Bill, Register, Tariff, combine_states
 
@@ -34,6 +35,10 @@ class VerifiedBill:
     """The certified days of each register, in order."""
     exact: Bill | None = None
     """The exact bill, of answers of release 0.1 alone: they opened its amounts."""
+    state: CarriedState | None = None
+    """The carried state that the bill leaves, under a tariff with memory."""
+    paid: int = 0
+    """What was paid in advance of it, in 10^-6 of the currency."""
 
 
 def verified_bill(

@@ -12,6 +12,7 @@ from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
 from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
+from meterlet.commands.amount import Amount, amount_text
 from meterlet.commands.common import (
     DAY,
     FOLDER,
@@ -38,6 +39,7 @@ from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
 from utility_server.head_end import Address
+from utility_server.retail.carried_states import EnteredChains, facts_of, words_of
 from utility_server.retail.claims import BILL, ask, check_entry
 from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
@@ -216,6 +218,10 @@ def request() -> None:
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option(
+    "--paid", type=Amount(), default="0", show_default=True,
+    help="Paid in advance since the bill before, where the tariff has a credit.",
+)  # fmt: skip
 @click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
 @unpublished_option
 @json_option
@@ -225,6 +231,7 @@ def request_bill(
     meter: bytes,
     tariff: Path,
     address: str,
+    paid: int,
     bundle: Path | None,
     unpublished: bool,
     as_json: bool,
@@ -234,7 +241,7 @@ def request_bill(
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
-        question = utility.question(meter, period, _signed(utility, tariff))
+        question = utility.question(meter, period, _signed(utility, tariff), paid)
         where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, period, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
@@ -259,6 +266,12 @@ def request_bill(
     )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
+    if billed.verified.state is not None:
+        for line in words_of(billed.verified.state):
+            click.echo(line)
+    if billed.void:
+        later = ", ".join(map(str, billed.void))
+        click.echo(f"void: bill {later} of the account; ask for the same periods again, in order")
 
 
 @request.command("profile")
@@ -316,6 +329,10 @@ def request_profile(
 def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     """Return a verified bill as the JSON outputs show it."""
     bill = billed.verified
+    memory: dict[str, Any] = {}
+    if bill.state is not None:
+        paid = {"paid": amount_text(bill.paid)} if bill.paid else {}
+        memory = {"memory": {**facts_of(bill.state), **paid, "void": list(billed.void)}}
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,
@@ -331,6 +348,7 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "missing_slots": [utc_text(start) for start in billed.verified.missing],
         "estimated_slots": billed.verified.estimated,
         "substituted_slots": billed.verified.substituted,
+        **memory,
         "verified": True,
     }
 
@@ -373,9 +391,10 @@ def accept_log(folder: Path, meter: bytes, as_json: bool) -> None:
 def ledger(folder: Path, as_json: bool) -> None:
     """Check the ledger's chain, verify every bill in it again, and list it."""
     with one_line_errors(), Utility.open(folder) as utility:
-        lines = []
+        lines, chains = [], EnteredChains()
         for entry in utility.ledger.entries():
             check_entry(utility, entry)
+            chains.add(entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,
                 "time": utc_text(entry.time),
@@ -385,6 +404,7 @@ def ledger(folder: Path, as_json: bool) -> None:
             for name, value in entry.content.items():
                 line[name] = value.hex() if isinstance(value, bytes) else value
             lines.append(line)
+        chains.require(utility.carried_states)
     if as_json:
         print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
         return
@@ -396,6 +416,9 @@ def ledger(folder: Path, as_json: bool) -> None:
 
 def _in_words(line: dict[str, Any]) -> str:
     match line["kind"]:
+        case "bill" if "bill" in line:
+            which = f"bill {line['bill']} of account {line['account'][:8]}"
+            return f"{line['total']} {line['currency']}, {which}"
         case "bill":
             return f"{line['total']} {line['currency']}"
         case "settlement":

@@ -117,8 +117,11 @@ def require_equal(tariff: Tariff, month: Month) -> BillAnswer:
     return answer
 
 
-def plan_drawn(seed: int, *, demand: bool) -> Tariff:
-    """A tariff out of the hat: bands, blocks by interval and band, demand, fixed, steps."""
+def plan_drawn(seed: int, *, demand: bool, longer: str = "") -> Tariff:
+    """A tariff out of the hat: bands, blocks by interval and band, demand, fixed, steps.
+
+    `longer` is an interval of the blocks, quarter or year, in place of one that is drawn.
+    """
     dice = random.Random(seed)
 
     def price(low: int = -50, high: int = 400) -> str:
@@ -137,6 +140,7 @@ def plan_drawn(seed: int, *, demand: bool) -> Tariff:
         '[[charge]]\nname = "standing"\nkind = "standing"\nper_day = "0.31"\n',
     ]
     interval = dice.choice(("period", "month", "day"))
+    interval = longer or interval
     top = 200 if interval == "day" else 6000
     if dice.random() < 0.5:
         charges.append(

@@ -23,6 +23,7 @@ from meterlet.key_files import public_pem
 from protocols.enrolment import Enrolment
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tariffs import Bill, Tariff, compute_bill
+from tariffs.memory import BillMemory
 from tests.support.command import ROOT
 from utility_server.errors import HubRefused
 from utility_server.head_end import Address, HeadEnd
@@ -69,10 +70,10 @@ class YearHome:
     def meter(self) -> bytes:
         return self.enrolment.meter
 
-    def bill(self, tariff: Tariff, period: Period) -> BilledPeriod:
+    def bill(self, tariff: Tariff, period: Period, paid: int = 0) -> BilledPeriod:
         """Ask for a bill and enter it; raise `NotTold` where the hub refuses."""
-        question = self.utility.question(self.meter, period, self.utility.sign(tariff))
-        answer = self._ask(question)
+        question = self.utility.question(self.meter, period, self.utility.sign(tariff), paid)
+        answer = self.ask(question)
         begun = time.perf_counter()
         billed = self.utility.verify(question, answer)
         self.seconds = time.perf_counter() - begun
@@ -82,28 +83,42 @@ class YearHome:
         """Return what the hub says, verified; whatever is billed already, and not entered."""
         bounds, document = period.bounds(ZONE), self.utility.sign(tariff)
         question = question_of(self.utility, BILL, self.meter, bounds, document)
-        return verify(self.utility, BILL, question, self._ask(question)).result.total
+        return verify(self.utility, BILL, question, self.ask(question)).result.total
 
-    def _ask(self, question: BillQuestion) -> bytes:
+    def deliver(self, billed: BilledPeriod) -> None:
+        """Hand the invoice over, for the resident."""
+        self.utility.deliver(billed, self._head_end(), Address("card", 1))
+
+    def _head_end(self) -> CardHeadEnd:
         head_end = CardHeadEnd(self.utility.randomness, sleep=lambda _: time.sleep(0.05))
         head_end.patience_seconds = 10_000  # it sleeps less than it counts
         head_end.card = self.card
+        return head_end
+
+    def ask(self, question: BillQuestion) -> bytes:
+        """Return the hub's answer; raise `NotTold` where it refuses."""
         try:
-            return ask(self.utility, BILL, question, head_end, Address("card", 1))
+            return ask(self.utility, BILL, question, self._head_end(), Address("card", 1))
         except HubRefused as refused:
             entries = list(self.device.disclosure.log.entries("refusal"))
             raise NotTold(refused, str(entries[-1].facts["why"]) if entries else "") from None
 
-    def plain(self, tariff: Tariff, period: Period) -> Bill:
+    def plain(
+        self, tariff: Tariff, period: Period, memory: BillMemory | None = None, paid: int = 0
+    ) -> Bill:
         """Work out the same bill in the open."""
         uses = self.device.main.uses(period)
         begin, end = period.bounds(ZONE)
         starts = list(range(begin, end, SLOT_SECONDS))
         drawn = [wh for day in uses for wh in day.uses]
-        return compute_bill(tariff, starts, SLOT_SECONDS, drawn, begin=begin, end=end)
+        return compute_bill(
+            tariff, starts, SLOT_SECONDS, drawn, begin=begin, end=end, memory=memory, paid=paid
+        )
 
 
-def make_year_home(folder: Path, machine: AppletMachine, known: Period = KNOWN) -> Enrolment:
+def make_year_home(
+    folder: Path, machine: AppletMachine, known: Period = KNOWN, manifest: str = "manifest.toml"
+) -> Enrolment:
     """Make hub and utility in a folder, to be copied and opened; asked nothing yet."""
     description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), ZONE, 60)
     with (
@@ -118,7 +133,7 @@ def make_year_home(folder: Path, machine: AppletMachine, known: Period = KNOWN) 
         device.main.certify()
         installer = Installer(device, device.card(machine))
         supplier = utility.keys.public.public_bytes_raw()
-        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT])
+        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT], manifest)
         enrolment = installer.install(installer.read(package), supplier)
         utility.customers.enrol(enrolment.encode())
     return enrolment

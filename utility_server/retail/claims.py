@@ -11,12 +11,13 @@ the answer as evidence. `Claim.verify` needs a bundle alone, and runs offline.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing import messages as billing
-from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.billing.statement import LEAST_DAYS, PURPOSE, RECIPIENT, VerifiedBill, check_bill
 from applets.common.bounded_energy import BoundedPeriod, check_unattributed
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:  # who verifies offline has no channels, no database and none 
     from protocols.aggregation.revocations import RevocationList
     from utility_server.head_end import Address, HeadEnd
     from utility_server.keys import UtilityKeys
+    from utility_server.retail.carried_states import Succession
     from utility_server.retail.contracts import Contracts
     from utility_server.retail.customers import Customers
     from utility_server.retail.ledger import Content, Ledger, LedgerEntry
@@ -57,8 +59,6 @@ _TOO_FEW_DAYS: Final = (0x6982, 0x6985)
 """Refused by what the applet may ask at all, or by what the resident has consented to."""
 NO_CONSENT_EXIT: Final = 5
 _DAY_SECONDS: Final = 86_400
-LEAST_DAYS: Final = 28
-"""Residents are asked to consent to bills of so many days or more, as the shipped applets do."""
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
 """What a question may carry: with it, it has to fit one command of 65,535 bytes."""
@@ -157,6 +157,12 @@ def _bill_content(_: About, tariff: Tariff, verified: VerifiedBill) -> "Content"
         facts["decimals"] = verified.exact.exact_decimals
     if Register.EXPORT in verified.registers:
         facts["registers"] = "+".join(verified.registers)
+    if verified.state is not None:
+        state = verified.state
+        facts |= {"account": state.account, "bill": state.number}
+        facts |= {"state_before": state.previous, "state": state.digest}
+        if verified.paid:
+            facts["paid"] = verified.paid
     return facts
 
 
@@ -328,14 +334,20 @@ def question_of(
     meter: bytes,
     bounds: tuple[int, int],
     document: bytes,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> QuestionT:
-    """Return a new question; raise `CannotVerify` for a document that no question can carry."""
-    if len(document) > MOST_DOCUMENT_BYTES:
+    """Return a new question; raise `CannotVerify` for a document that no question can carry.
+
+    `more` is what its kind of question says beside the document.
+    """
+    room = MOST_DOCUMENT_BYTES - len(more.get("state", b""))
+    if len(document) > room:
         raise CannotVerify(
             f"the {claim.document} has {len(document):,} bytes; a question carries"
-            f" {MOST_DOCUMENT_BYTES:,}: use one for a shorter time"
+            f" {room:,}: use one for a shorter time"
         )
-    return claim.question(About(meter, *bounds, utility.randomness(NONCE_SIZE)), document)
+    about = About(meter, *bounds, utility.randomness(NONCE_SIZE))
+    return claim.question(about, document, **more)
 
 
 def ask(
@@ -393,19 +405,21 @@ def enter(
     utility: ClaimingUtility,
     verified: VerifiedAnswer[Any, Any, Any],
     days: Sequence[CertifiedDay] = (),
+    memory: "Succession | None" = None,
     **added: str,
 ) -> "LedgerEntry":
     """Enter what was verified, with what the utility adds, and return the entry.
 
-    `days` are those that it rests on; raises `VerificationFailed`, entered as refused, where they
-    do not fit those of earlier entries.
+    `days` are those that it rests on, `memory` is from which carried state a bill goes on to which
+    one; raises `VerificationFailed`, entered as refused, where they do not fit those of earlier
+    entries.
     """
     claim, about = verified.claim, verified.about
     content = {**claim.content(about, verified.document, verified.result), **added}
     evidence = verified.bundle.encode()
     with refusals_entered(utility, about, verified.bundle):
         return utility.ledger.append(
-            utility.now(), claim.kind, about.meter, content, evidence, days
+            utility.now(), claim.kind, about.meter, content, evidence, days, memory
         )  # fmt: skip
 
 

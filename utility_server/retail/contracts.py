@@ -26,11 +26,11 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from applets.billing.statement import LEAST_DAYS
 from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ContractRefused, NoContract, StoreError
-from utility_server.retail.claims import LEAST_DAYS
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger
 

@@ -31,6 +31,7 @@ from utility_server.database import (
     writing,
 )
 from utility_server.errors import LedgerTampered
+from utility_server.retail.carried_states import Succession, extend_states
 from utility_server.retail.chains import extend_chains
 
 _LABEL: Final = b"meterlet ledger 1"
@@ -67,12 +68,14 @@ class Ledger:
         content: Content,
         evidence: bytes,
         days: Sequence[CertifiedDay] = (),
+        memory: Succession | None = None,
     ) -> LedgerEntry:
         """Write an entry and its evidence in one transaction; return the entry.
 
         `content` gets the evidence's SHA-256 under "evidence". `days` are those that the entry
-        rests on; raises `VerificationFailed`, having written nothing, where they do not fit those
-        of earlier entries.
+        rests on, `memory` is from which carried state a bill goes on to which one; raises
+        `VerificationFailed`, having written nothing, where they do not fit those of earlier
+        entries.
         """
         evidence_digest = sha256(evidence).digest()
         content = {**content, "evidence": evidence_digest}
@@ -85,6 +88,8 @@ class Ledger:
             ).one_or_none()
             sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence += 1
+            if memory is not None:
+                extend_states(connection, memory, sequence)
             body = encode_row([sequence, time, kind, meter, content])
             digest = seal(_LABEL, previous, body)
             known = select(func.count()).where(evidence_table.c.digest == evidence_digest)

@@ -30,6 +30,7 @@ from hub.inspection.views.calendar import By
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
+from hub.inspection.views.memory import CarriedAmount
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
@@ -386,6 +387,15 @@ class _Item(JsonView, frozen=True):
     amount_exact: int
 
 
+class _Memory(JsonView, frozen=True):
+    """Which bill of its contract an invoice is, and what it leaves for the next one."""
+
+    account: str
+    bill: int
+    paid: int | None
+    carried: list[CarriedAmount]
+
+
 class InvoiceJson(JsonView, frozen=True):
     """An invoice, and what the readings say of it."""
 
@@ -406,6 +416,7 @@ class InvoiceJson(JsonView, frozen=True):
     exact_decimals: int | None
     missing_slots: list[Moment]
     energy_wh: int
+    memory: _Memory | UnsetType = UNSET
     proof: ProofCheck | UnsetType = UNSET
 
 
@@ -651,6 +662,9 @@ def invoice_json(
         exact_decimals=bill and bill.exact_decimals,
         missing_slots=bill.missing_slots if bill else [],
         energy_wh=checked.energy_wh,
+        memory=UNSET
+        if invoice.account is None
+        else _Memory.of(invoice, account=invoice.account.hex(), carried=checked.carried),
         proof=proof or UNSET,
     )
 

@@ -31,6 +31,7 @@ from hub.inspection.views.releases import releases_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
 from hub.text import utc_text
+from meterlet.commands.amount import amount_text
 from meterlet.commands.common import (
     FILE,
     Aid,
@@ -233,6 +234,29 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
     )
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
+    if "memory" in facts:
+        memory = facts["memory"]
+        console.print(f"bill {memory['bill']} of account {memory['account']}", highlight=False)
+        if memory["paid"]:
+            console.print(f"paid in advance: {amount_text(memory['paid'])} {facts['currency']}")
+        console.print("it leaves for the next bill, and the supplier is not told:")
+        for one in memory["carried"]:
+            console.print(Text(f"  {_carried(one)}"))
+        if not memory["carried"]:
+            console.print("  nothing: the next bill begins anew")
+
+
+def _carried(one: dict[str, Any]) -> str:
+    since = f"from {one['since']} on" if one["since"] else ""
+    name = ", ".join(part for part in (one["component"], one["band"], since) if part)
+    match one["unit"]:
+        case "Wh":
+            value = f"{Decimal(one['value']).scaleb(-3):,.3f} kWh"
+        case "W":
+            value = f"{one['value']:,} W"
+        case currency:
+            value = f"{amount_text(one['value'])} {currency}"
+    return f"{name}: {value}"
 
 
 def _quantity(item: dict[str, Any]) -> str:
