@@ -19,9 +19,11 @@ Errors: ReplayError, whose text begins with the file and the line.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from operator import add
 from pathlib import Path
 from typing import Final
@@ -39,6 +41,7 @@ __all__ = ["CsvReplay", "EnergyUnit", "ReplayError", "parse_interval", "parse_zo
 _INTERVAL: Final = re.compile(r"([1-9]\d{0,4}) ?(s|min|h)", re.ASCII)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
 _HOUR: Final = 3600
+LONGEST_TOLERANCE: Final = 60
 
 
 def parse_interval(text: str) -> int:
@@ -117,6 +120,32 @@ class CsvReplay:
         else:
             yield from self._summed(opened, begin, end, report)
 
+    def uses(
+        self, begin: int | None = None, end: int | None = None, report: FileReport | None = None
+    ) -> "FileUses":
+        """Return the first register's energy of each interval in [begin, end) that is known.
+
+        Of a register's own values those at the bounds of intervals count, or the last ones before,
+        by a fifteenth of the interval and at most a minute, as in the hub.
+        """
+        report = FileReport() if report is None else report
+        opened = self.open(report)
+        if not opened.registers:
+            return FileUses(opened.seconds, None)
+        first = opened.registers[0]
+        if opened.cumulative:
+            shown = [r.readings[first] for r in self._shown(opened, None, end, report)]
+            return FileUses(opened.seconds, _between_bounds(opened, shown, begin, end))
+        readings = (r.readings[first] for r in self._summed(opened, begin, end, report))
+        return FileUses(
+            opened.seconds,
+            {
+                before.time: after.register_wh - before.register_wh
+                for before, after in pairwise(readings)
+                if not after.flags & ReadingFlag.RESUMED
+            },
+        )
+
     def _summed(
         self, opened: OpenedFile, begin: int | None, end: int | None, report: FileReport
     ) -> Iterator[Readout]:
@@ -186,13 +215,44 @@ class CsvReplay:
                 name = column if isinstance(column, str) else "+".join(column)
                 raise self._wrong(
                     row.line,
-                    f"{name or 'it'} is {_kwh(value)} kWh in {seconds} s: no home uses that"
+                    f"{name or 'it'} is {_kwh(value)} kWh: no home uses that in {seconds} s"
                     f" ({_kwh(Fraction(limit))} kW flow through the fuse); a register needs"
                     " --cumulative, another unit --unit, a larger connection --fuse",
                 )
 
     def _wrong(self, number: int, what: str) -> ReplayError:
         return wrong_line(self.path, number, what)
+
+
+@dataclass(frozen=True, slots=True)
+class FileUses:
+    """What a register counted in each interval."""
+
+    interval_seconds: int
+    wh: dict[int, int] | None
+    """Watt-hours by the interval's start; None where the file has no such register."""
+
+
+def _between_bounds(
+    opened: OpenedFile, shown: Sequence[Reading], begin: int | None, end: int | None
+) -> dict[int, int]:
+    seconds = opened.seconds
+    tolerance = seconds if opened.on_change else min(LONGEST_TOLERANCE, seconds // 15)
+    if not shown:
+        return {}
+    times = [reading.time for reading in shown]
+    first = times[0] if begin is None else max(begin, times[0])
+    bounds: dict[int, int] = {}
+    last = times[-1] + (0 if opened.on_change else tolerance)
+    for bound in range(-(-first // seconds) * seconds, last + 1, seconds):
+        place = bisect_right(times, bound) - 1
+        if place >= 0 and bound - times[place] <= tolerance and (end is None or bound <= end):
+            bounds[bound] = shown[place].register_wh
+    return {
+        bound: bounds[bound + seconds] - register
+        for bound, register in bounds.items()
+        if bound + seconds in bounds
+    }
 
 
 def _readout(
@@ -203,4 +263,4 @@ def _readout(
 
 
 def _kwh(watt_hours: Fraction) -> str:
-    return f"{float(watt_hours / 1000):.6g}"
+    return f"{float(watt_hours / 1000):.12g}"

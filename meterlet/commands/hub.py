@@ -19,7 +19,8 @@ from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
-from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
@@ -39,6 +40,7 @@ from meterlet.commands.common import (
     period_options,
     show,
 )
+from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
@@ -56,6 +58,10 @@ from sml_codec import Obis
 
 _OBIS: Final = re.compile(r"[\d.:*-]+")
 LOST_SHOWN: Final = 5
+GAPS_SHOWN: Final = 5
+FILES_OF_READINGS: Final = tuple(
+    f".{kind}{packed}" for kind in ("csv", "tsv", "xml") for packed in ("", ".gz")
+)
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 KEY_CHECK_SECONDS: Final = 0.5
 LARGEST_LEAD: Final = 3_600
@@ -160,24 +166,7 @@ def init(
 @click.argument("source")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="[OBIS=]NAME",
-    help="CSV: the column to replay; OBIS=NAME for another register than the main one. Repeatable.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice([unit.value for unit in EnergyUnit]),
-    default="kWh",
-    show_default=True,
-    help="CSV: what a cell counts.",
-)
-@click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
-@click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
-@click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
-@click.option("--feed-in-column", help="CSV: the column of what was fed in.")
+@file_options("files: ", names="[OBIS=]NAME")
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
@@ -188,25 +177,20 @@ def ingest(
     source: str,
     start: datetime | None,
     every: str,
-    columns: tuple[str, ...],
-    unit: str,
-    interval: str,
-    zone: str,
-    suspect_column: str | None,
-    feed_in_column: str | None,
     period: Period | None,
     seed: int,
     solar: float | None,
     limit: int | None,
+    choice: FileChoice,
     as_json: bool,
 ) -> None:
     """Store readings, and certify the days that are over.
 
-    SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
-    data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
-    (tcp://HOST:PORT), or `synthetic`. The register goes on from the last reading, and
-    the time between is missing. Damaged telegrams are reported and left out. Intact ones are
-    stored, and the exit code is then 1.
+    SOURCE is a capture of SML telegrams (a file, or - for standard input), a file of interval data
+    or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
+    (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), or `synthetic`. The register
+    goes on from the last reading, and the time between is missing. Gaps are told. Damaged telegrams
+    are reported and left out. Intact ones are stored, and the exit code is then 1.
     """
     with Device.open(folder) as device:
         meter = device.description
@@ -219,6 +203,7 @@ def ingest(
             every_seconds=every_seconds,
         )
         live, latest = False, device.main.vault.latest(device.main.channel)
+        report = FileReport()
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if period is None:
@@ -239,17 +224,11 @@ def ingest(
                 house = replace(house, start_register_wh=latest.register_wh)
             readouts = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
-        elif source.endswith((".csv", ".csv.gz")):
-            replay = CsvReplay(
-                Path(source),
-                _columns(meter, columns, feed_in_column),
-                EnergyUnit(unit),
-                parse_interval(interval),
-                parse_zone(zone),
-                suspect_column,
-                start_wh,
-            )
-            chunks = telegrams(device.mounted_meter, following(latest, replay.readouts()))
+        elif choice.is_said or source.lower().endswith(FILES_OF_READINGS):
+            columns = _columns(meter, choice)
+            replay = replace(choice.replay(Path(source), columns, meter.zone), start_wh=start_wh)
+            readouts = replay.readouts(report=report)
+            chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             live, chunks = True, live_chunks(source)
         else:
@@ -268,7 +247,7 @@ def ingest(
             f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
             " certificate has ended or was revoked"
         )
-    _report(source, door, intake.stored, intake.days, as_json)
+    _report(source, door, intake.stored, intake.days, report, as_json)
 
 
 def _registers_stand(device: Device) -> dict[bytes, int]:
@@ -279,46 +258,65 @@ def _registers_stand(device: Device) -> dict[bytes, int]:
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
 
 
-def _columns(
-    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
-) -> dict[bytes, str]:
-    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
-    chosen: dict[bytes, str] = {}
-    for text in columns:
+def _columns(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str, ...]]:
+    """Return a file's columns for each of the hub's registers; `UsageError` where one lacks.
+
+    Without any, the file's format has to know them.
+    """
+    chosen: dict[bytes, list[str]] = {}
+    for text in choice.columns:
         code, _, name = text.rpartition("=")
         register = meter.register
         if code and _OBIS.fullmatch(code):
             register = Obis.parse(code).code
         else:
             name = text
-        if register not in meter.registers or register in chosen:
-            raise click.UsageError(f"--column {text}: the hub has no such register left")
-        chosen[register] = name
-    if feed_in_column is not None:
+        if register not in meter.registers:
+            raise click.UsageError(f"--column {text}: the hub has no such register")
+        chosen.setdefault(register, []).append(name)
+    for name in choice.feed_in_columns:
         if meter.feed_in_register is None:
             raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
-        chosen[meter.feed_in_register] = feed_in_column
+        chosen.setdefault(meter.feed_in_register, []).append(name)
+    if not chosen:
+        return dict.fromkeys(meter.registers, ())
     if meter.register not in chosen:
-        raise click.UsageError("a CSV file: say which --column")
+        raise click.UsageError("a file of columns: say which --column")
     for register in meter.registers:
         if register == meter.feed_in_register and register not in chosen:
             raise click.UsageError(
-                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+                "a file of columns: the meter counts what is fed in; say which --feed-in-column"
             )
         if register not in chosen:
-            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
-    return {register: chosen[register] for register in meter.registers}
+            raise click.UsageError(f"a file of columns: say --column {Obis(register)}=NAME")
+    return {register: tuple(chosen[register]) for register in meter.registers}
 
 
-def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
+def _report(
+    source: str, door: SmlIntake, stored: int, days: int, report: FileReport, as_json: bool
+) -> None:
+    gaps = [
+        {"from": utc_text(begin), "until": utc_text(end), "seconds": end - begin}
+        for begin, end in report.gaps
+    ]
     facts = {
         "readings": stored,
         "telegrams": door.telegrams,
         "days_certified": days,
+        "gaps": gaps,
         "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
     }
+    if report.rows:
+        facts["file"] = report.as_json()
     text = f"{stored} readings stored, {days} days certified"
+    if gaps:
+        text += f", {len(gaps)} gaps"
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
+    say_report(source, report)
+    for gap in gaps[:GAPS_SHOWN]:
+        complain(f"{source}: no readings from {gap['from']} to {gap['until']}")
+    if len(gaps) > GAPS_SHOWN:
+        complain(f"{source}: and {len(gaps) - GAPS_SHOWN} more gaps")
     for lost in door.lost[:LOST_SHOWN]:
         click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
     if len(door.lost) > LOST_SHOWN:

@@ -4,28 +4,33 @@
 import errno
 import os
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.meters.replay import EnergyUnit
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import CsvReplay
 from hub.text import utc_text
 from meterlet.commands.common import (
     Exit,
     Shown,
     days_options,
+    fail,
     json_option,
     json_or_text,
     period_options,
     print_json,
 )
+from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import (
     LoadedTariff,
+    drawn_and_fed_in,
     price_each,
     price_use,
     read_bytes,
@@ -35,7 +40,7 @@ from meterlet.priced_readings import (
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import Period
 from sml_codec import Obis
-from tariffs import TariffError
+from tariffs import Bill, TariffError
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS
@@ -47,7 +52,6 @@ from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
 EACH: Final = {one.value: one for one in Interval if one is not Interval.PERIOD}
-UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
 key_option = click.option(
     "--key", "signer", type=FILE, help="Public key (PEM) of the tariff's signer."
@@ -177,11 +181,7 @@ def show(file: Path, signer: Path | None) -> Shown:
 @tariff.command()
 @click.argument("tariff_file", metavar="TARIFF", type=FILE)
 @click.argument("readings", type=FILE)
-@click.option("--column", required=True, help="Column of READINGS that holds the energy drawn.")
-@click.option("--export-column", help="Column that holds the energy fed in.")
-@click.option("--unit", type=click.Choice(list(UNITS)), default="kWh", show_default=True)
-@click.option("--interval", default="15min", show_default=True, help="30min, 1h, 300s ...")
-@click.option("--zone", default="UTC", show_default=True, help="Clock of READINGS (IANA name).")
+@file_options(fed_in="--export-column")
 @click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
 @click.option(
     "--each",
@@ -200,47 +200,61 @@ def show(file: Path, signer: Path | None) -> Shown:
 def price(
     tariff_file: Path,
     readings: Path,
-    column: str,
-    export_column: str | None,
-    unit: str,
-    interval: str,
-    zone: str,
     slots: bool,
     each: str | None,
     paid: str,
     first: date | None,
     last: date | None,
     signer: Path | None,
+    choice: FileChoice,
     as_json: bool,
 ) -> None:
-    """Bill the CSV file READINGS under TARIFF, exactly.
+    """Bill the file READINGS under TARIFF, exactly.
 
-    READINGS has a header; its first column holds the start of each interval. Without a period the
-    bill is for all of it. Days are those of the tariff's zone. Slots without a reading are listed,
-    not guessed. The first bill is that of a new contract: nothing is carried to it.
+    READINGS is CSV, or a file of another format (docs/readings.md). Without a period the bill is
+    for all of it. Days are those of the tariff's zone. Slots without a reading are listed, not
+    guessed: such a bill is provisional, and the exit code is 4. The first bill is that of a new
+    contract: nothing is carried to it.
     """
     advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
     with errors_at(readings):
-        use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
+        report = FileReport()
+        replays = drawn_and_fed_in(
+            partial(_replay, choice, readings, tariff.zone), choice.columns, choice.feed_in_columns
+        )
+        use = read_use(replays, begin, end, report)
         listed = slots and as_json
         if each is None:
             bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=advance)]
         else:
-            interval = EACH[each]
-            bills = price_each(tariff, use, begin, end, interval, by_slot=listed, paid=advance)
+            bills = price_each(tariff, use, begin, end, EACH[each], by_slot=listed, paid=advance)
     if each is None and as_json:
-        print_json("meterlet.tariff.price/1", bills[0].as_json())
+        facts = {**_bill_facts(bills[0]), "readings": report.as_json()}
+        print_json("meterlet.tariff.price/1", facts)
     elif as_json:
-        print_json("meterlet.tariff.prices/1", {"bills": [bill.as_json() for bill in bills]})
+        facts = {"bills": [_bill_facts(bill) for bill in bills], "readings": report.as_json()}
+        print_json("meterlet.tariff.prices/1", facts)
     else:
         for bill in bills:
             print_bill(bill, tariff)
+    say_report(str(readings), report)
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
-        click.echo(f"meterlet: {missing} slots have no reading and are not billed", err=True)
+        fail(f"provisional: {missing} slots have no reading and are not billed", Exit.UNVERIFIABLE)
+
+
+def _bill_facts(bill: Bill) -> dict[str, object]:
+    return {**bill.as_json(), "provisional": not bill.complete}
+
+
+def _replay(
+    choice: FileChoice, path: Path, zone: str, columns: dict[bytes, tuple[str, ...]],
+    optional: frozenset[bytes],
+) -> CsvReplay:  # fmt: skip
+    return choice.replay(path, columns, zone, optional)
 
 
 def _paid(text: str) -> int:

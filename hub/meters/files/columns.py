@@ -23,6 +23,7 @@ from hub.meters.files.moments import (
     parse_written,
 )
 from hub.meters.files.opened import (
+    OTHER_SECONDS,
     FileRequest,
     FileRow,
     Label,
@@ -54,6 +55,8 @@ class TimePlaces:
 
 def open_columns(request: FileRequest, table: Table | None = None) -> OpenedFile:
     """Return what the named columns hold; raise `ReplayError` where it is not certain."""
+    if not request.required:
+        return OpenedFile((), request.seconds or OTHER_SECONDS, False, ())
     table = table or find_table(request)
     sample = table.sample()
     if not sample:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from hub.meters.files.cells import EnergyUnit, decimal_mark, parse_decimal
-from hub.meters.files.moments import clock_minutes, day_order, needs_order
+from hub.meters.files.moments import TimeReader, clock_minutes, day_order, needs_order
 from hub.meters.files.opened import FileRequest, OpenedFile, opened_intervals
 from hub.meters.files.table import SEPARATORS, Table, first_rows
 
@@ -48,15 +49,16 @@ def open_day_rows(request: FileRequest, table: Table) -> OpenedFile:
         order = day_order(row[day_place] for _, row in rows) or ""
         if not order:
             raise request.wrong_file("its days can be read in two ways; say --time-format")
-    times = request.times(request.form.time_format, order)
+    clock = request.local_clock()
+    times = TimeReader(request.path, clock, request.form.time_format, order)
     unit = request.unit or EnergyUnit.KWH
     known: dict[int, tuple[int, Fraction | None]] = {}
     for number, row in rows:
         day = times.moment(number, row[day_place], None)
-        local = datetime.fromtimestamp(day, request.zone).replace(tzinfo=None)
+        local = datetime.fromtimestamp(day, clock).replace(tzinfo=None)
         for place, begin in zip(places, begins, strict=True):
             value = _value(request, number, row[place].strip(), table.header[place], mark)
-            moment = _moment(request, local + timedelta(minutes=begin))
+            moment = _moment(clock, local + timedelta(minutes=begin))
             if moment is None:
                 if value:
                     raise request.wrong(
@@ -83,10 +85,10 @@ def _grid(request: FileRequest, table: Table, minutes: Sequence[int]) -> tuple[l
     return begins, step
 
 
-def _moment(request: FileRequest, local: datetime) -> int | None:
+def _moment(clock: ZoneInfo, local: datetime) -> int | None:
     """Return a moment of the clock's first pass; None if the clock skips it."""
-    seconds = int(local.replace(tzinfo=request.zone).timestamp())
-    shown = datetime.fromtimestamp(seconds, request.zone).replace(tzinfo=None)
+    seconds = int(local.replace(tzinfo=clock).timestamp())
+    shown = datetime.fromtimestamp(seconds, clock).replace(tzinfo=None)
     return seconds if shown == local else None
 
 

@@ -52,11 +52,9 @@ class FileForm:
     skip: int | None = None
     largest_watts: int = largest_watts(GENEROUS_FUSE)
     """What cannot be: more power than this in any interval."""
-
-    @property
-    def says_columns(self) -> bool:
-        """Whether it describes a table's columns, which a format with a name does by itself."""
-        return any((self.time_columns, self.time_format, self.separator, self.decimal))
+    local_zone: ZoneInfo | None = None
+    """The home's clock, where no clock was said for times without an offset: formats with a name
+    write local times."""
 
 
 @dataclass(slots=True)
@@ -153,6 +151,21 @@ class FileRequest:
         """Return what reads its times."""
         return TimeReader(self.path, self.zone, pattern, order)
 
+    def local_times(self, zone: str | None = None, order: str = DAY_FIRST) -> TimeReader:
+        """Return what reads times on a wall's clock: that of `zone`, or of the home."""
+        return TimeReader(self.path, self.local_clock(zone), None, order)
+
+    def local_clock(self, zone: str | None = None) -> ZoneInfo:
+        """Return the clock of local times, unless one was said."""
+        local = self.form.local_zone
+        if local is None:
+            return self.zone
+        clock = local if zone is None else ZoneInfo(zone)
+        note = f"times without an offset are those of {clock.key}"
+        if note not in self.report.notes:
+            self.report.notes.append(note)
+        return clock
+
     @property
     def all_columns(self) -> tuple[str, ...]:
         """All columns that are asked for by name."""
@@ -180,6 +193,8 @@ def opened_intervals(
             way = "drawn" if register[2] == _DRAWN else "fed in"
             raise request.wrong_file(f"there is no energy {way} in it")
         chosen[register] = known
+    if not chosen:
+        return OpenedFile((), seconds, False, ())
     begins = sorted(set().union(*chosen.values()))
     _check_grid(request, begins, seconds, chosen)
     rows = [

@@ -91,6 +91,8 @@ def open_history(request: FileRequest, table: Table) -> OpenedFile:
     entity, state, changed = (table.place(name) for name in ("entity_id", "state", "last_changed"))
     rows = list(table.full_rows())
     there = sorted({row[entity].strip() for _, row in rows})
+    if not request.required:
+        return OpenedFile((), request.seconds or _HOUR, True, ())
     if len(request.required) != 1:
         raise request.wrong_file("a history has one register at a time")
     [(register, wanted)] = request.required.items()
@@ -156,10 +158,13 @@ def open_dsmr(request: FileRequest, table: Table) -> OpenedFile:
         if missing:
             raise request.wrong(table.header_line, f"no column {missing[0]!r}")
         columns[register] = tuple(by_name[prefix + name] for name in names)
+    if not columns:
+        return OpenedFile((), request.seconds or _HOUR, True, ())
     time = next((by_name[name] for name in _TIMES if name in by_name), None)
     form = replace(request.form, cumulative=True)
     if time is not None and not form.time_columns:
         form = replace(form, time_columns=(time,))
     added = [name for names in columns.values() for name in names]
     request.report.notes.append(f"added: {', '.join(added)}, which are registers")
-    return open_columns(replace(request, columns=columns, form=form), table)
+    asked = replace(request, columns=columns, form=form)
+    return open_columns(asked, replace(table, request=asked))

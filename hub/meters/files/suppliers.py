@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Final
 
 from hub.meters.files.cells import EnergyUnit, parse_decimal
-from hub.meters.files.moments import DAY_FIRST
 from hub.meters.files.opened import (
     FileRequest,
     Label,
@@ -73,8 +72,9 @@ def open_octopus(request: FileRequest, table: Table) -> OpenedFile:
             raise request.wrong(line, f"{row[at['start']].strip()} is there twice")
         known[begin] = line, None if value is None else value * 1000
     seconds = _one_length(request, lengths)
-    both = any(register[2] == _DRAWN for register in request.columns)
-    return opened_intervals(request, seconds, known, None if both else known)
+    is_drawn = any(register[2] == _DRAWN for register in request.columns)
+    fed_in = None if is_drawn or request.optional else known
+    return opened_intervals(request, seconds, known, fed_in)
 
 
 def _one_length(request: FileRequest, lengths: Mapping[int, int]) -> int:
@@ -106,7 +106,7 @@ def open_pge(request: FileRequest, table: Table) -> OpenedFile:
         raise request.wrong(table.header_line, "no column USAGE (kWh) or IMPORT (kWh)")
     drawn: Known = {}
     fed_in: Known = {}
-    times = request.times()
+    times = request.local_times()
     lengths: dict[int, int] = {}
     previous: int | None = None
     needed = max(at[name], at.get(_PGE_FED_IN, 0), at["end time"])
@@ -161,7 +161,7 @@ def find_fluvius(request: FileRequest) -> Table | None:
 def open_fluvius(request: FileRequest, table: Table) -> OpenedFile:
     """Return its quarters; day and night of one direction are added, kVArh left out."""
     at = _places(table)
-    times = request.times(None, DAY_FIRST)
+    times = request.local_times("Europe/Brussels")
     sums: dict[str, Known] = {"afname": {}, "injectie": {}}
     seen: dict[str, int] = {}
     lengths: dict[int, int] = {}
@@ -211,7 +211,7 @@ def open_enedis(request: FileRequest, table: Table) -> OpenedFile:
         raise request.wrong_file("it holds an index or a sum, not a load curve (Courbe de charge)")
     time = at.get("horodate", at.get(_ENEDIS_CURVE, 0))
     value = at.get("valeur", at.get("puissance moyenne (w)", 1))
-    times = request.times()
+    times = request.times() if "T" in request.text[-60:] else request.local_times("Europe/Paris")
     stamps: list[tuple[int, int, Fraction | None]] = []
     for line, row in table.full_rows():
         moment = times.moment(line, row[time], stamps[-1][1] if stamps else None)

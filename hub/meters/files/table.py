@@ -4,6 +4,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -121,14 +122,17 @@ def _widest(request: FileRequest, separators: Sequence[str], first: int) -> Iter
             if number > first and any(map(str.strip, row))
         ]
         wide = max((len(row) for _, row in rows), default=0)
-        header = next(((n, row) for n, row in rows if len(row) == wide and len(row) > 1), None)
-        if header is None:
+        if wide < 2:
             continue
-        number, row = header
-        if any(map(_is_time, row)):
-            names = tuple(str(place) for place in range(1, len(row) + 1))
+        # The header is the line above the first one with a time, or the first one that is as wide.
+        data = next((i for i, (_, row) in enumerate(rows) if any(map(_is_time, row))), None)
+        if data == 0:
+            names = tuple(str(place) for place in range(1, wide + 1))
             found.append((wide, Table(request, separator, 0, names)))
-        else:
+            continue
+        place = next(i for i, (_, row) in enumerate(rows) if len(row) == wide)
+        number, row = rows[place if data is None else data - 1]
+        if len(row) > 1 and not any(map(_is_number, row)):  # else values are cut apart
             found.append((wide, Table(request, separator, number, _trimmed(tuple(row)))))
     yield from (table for _, table in sorted(found, key=lambda pair: -pair[0]))
 
@@ -139,10 +143,8 @@ def first_rows(
     """Return the first rows with their lines, as far as they can be read with a separator."""
     reader = csv.reader(io.StringIO(text), delimiter=separator)
     found: list[tuple[int, list[str]]] = []
-    try:
+    with suppress(csv.Error):  # another separator, or said when it is read in earnest
         found.extend((reader.line_num, row) for row in islice(reader, count))
-    except csv.Error:
-        pass  # another separator, or said with its line when it is read in earnest
     return found
 
 
@@ -164,6 +166,10 @@ def _trimmed(cells: tuple[str, ...]) -> tuple[str, ...]:
     while count and not cells[count - 1].strip():
         count -= 1
     return tuple(cell.strip() for cell in cells[:count])
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip().isdecimal()
 
 
 def _is_time(cell: str) -> bool:
