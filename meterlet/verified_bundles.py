@@ -20,7 +20,7 @@ from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.carried import CarriedState
 from protocols.errors import MeterletError
-from protocols.metrology import Period
+from protocols.metrology import ExchangedMeter, Period
 from tariffs import Bill, BillItem
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
@@ -109,6 +109,8 @@ class VerifiedBillBundle(BundleResult):
     """The bill as exact integers; of release 0.1 alone."""
     memory: BundleMemory | None = None
     """None under a tariff without memory: the bill is of its own period alone."""
+    exchanges: tuple[ExchangedMeter, ...] = ()
+    """The meters that were exchanged within the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,7 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         number.bit_length(),
         exact,
         None if verified.state is None else _memory(verified.state, verified.paid),
+        verified.exchanges,
     )
 
 

@@ -89,6 +89,15 @@ chain_table: Final = declare(
 )
 """The certified days that bills were verified with, since version 3."""
 
+standing_table: Final = declare(
+    _metadata,
+    "day_standing",
+    {"meter": LargeBinary, "register": LargeBinary, "counter": BigInteger},
+    {"day": String, "begins": LargeBinary, "ends": LargeBinary, "events": LargeBinary},
+)
+"""Of each of these days how the register stands at both ends, and what happened, since version
+5."""
+
 announcement_table: Final = declare(
     _metadata,
     "key_announcement",
@@ -140,6 +149,7 @@ def _migrate(connection: Connection) -> None:
         _know_several_applets(connection)
     if version < 3:
         chain_table.create(connection, checkfirst=True)
+    standing_table.create(connection, checkfirst=True)
     announcement_table.create(connection, checkfirst=True)
     proposal_table.create(connection, checkfirst=True)
     log_head_table.create(connection, checkfirst=True)

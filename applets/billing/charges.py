@@ -65,7 +65,7 @@ from tariffs.version import Version
 MOST_COMPARISONS: Final = 4096
 """As the platform allows; a month of quarter-hours has 2,976 windows."""
 MOST_COMPARED_SLOTS: Final = 186 * 96
-"""Of a register whose slots are compared, each with a commitment of its own: what a hub can hand
+"""Of registers whose slots are compared, each with a commitment of its own: what a hub can hand
 over in one command. Half a year of quarter-hours, two years of hours."""
 MILLION: Final = 10**6
 NANO_DECIMALS: Final = 9
@@ -124,10 +124,11 @@ def plan_bill(
             " possible: bill a shorter period, or let peaks and limits of power look at fewer times"
         )
     compared = {one.register for one in number.metered if isinstance(one.amount, Peaks | Excess)}
-    if compared and len(starts) > MOST_COMPARED_SLOTS:
+    if len(compared) * len(starts) > MOST_COMPARED_SLOTS:
         raise TariffError(
-            f"the bill compares slots of {len(starts)}, {MOST_COMPARED_SLOTS} are possible with"
-            " peaks or limits of power: bill a shorter period"
+            f"the bill compares some of {len(compared) * len(starts)} slots, of which"
+            f" {MOST_COMPARED_SLOTS} are possible with peaks or limits of power: bill a shorter"
+            " period"
         )
     return plan
 

@@ -43,6 +43,7 @@ from applets.common.evidence import (
     ProofContext,
     check_days,
     check_message,
+    check_registers,
     starts_of,
 )
 from applets.common.questions import About
@@ -112,6 +113,7 @@ def check_bill(
         )
         for register in registers
     }
+    check_registers(certified.values())
     starts = starts_of(next(iter(certified.values())))  # all registers have the same slots
     states = combine_states([one.states for one in certified.values()])
     seconds, bounds = 60 * series.slot_minutes, (about.begin, about.end)

@@ -7,7 +7,14 @@ from decimal import Decimal
 
 from applets.common.evidence import starts_of
 from protocols.carried import CarriedState
-from protocols.metrology import CertifiedDay, CertifiedPeriod, Series, SlotState
+from protocols.metrology import (
+    CertifiedDay,
+    CertifiedPeriod,
+    ExchangedMeter,
+    Series,
+    SlotState,
+    exchanges_in,
+)
 from tariffs import Bill, Register, Tariff, combine_states
 
 
@@ -39,6 +46,11 @@ class VerifiedBill:
     """The carried state that the bill leaves, under a tariff with memory."""
     paid: int = 0
     """What was paid in advance of it, in 10^-6 of the currency."""
+
+    @property
+    def exchanges(self) -> tuple[ExchangedMeter, ...]:
+        """The meters that were exchanged within the period."""
+        return exchanges_in(self.certified)
 
 
 def verified_bill(

@@ -3,7 +3,8 @@
 
 `message` (form, and that it answers this question), the document's name (is it the one that was
 asked with), `days` (form), `signature`, `chain` (each day of the period once, in order, of this
-meter), `memory` (the carried state that numbers go on from), `proof` (amounts against commitments).
+meter), `custody` (no other one begins within the period), `memory` (the carried state that numbers
+go on from), `proof` (amounts against commitments).
 
 Errors: AnswerRefused
 """
@@ -26,6 +27,8 @@ from protocols.metrology import (
     MalformedDay,
     Period,
     Series,
+    require_one_custody,
+    require_same_changes,
     verify_days,
 )
 from protocols.metrology.unattributed import verify_unattributed
@@ -105,10 +108,22 @@ def check_days(
         if certified.version == 1 and not is_stored:
             reason = "certified in version 1, which answers no new question: update the hub"
             raise AnswerRefused("days", f"{days[0].day}: {reason}")
-        return certified
     except DayRefused as error:
         check = "signature" if "signature" in str(error) else "chain"
         raise AnswerRefused(check, str(error)) from None
+    try:
+        require_one_custody(certified.days)
+    except DayRefused as error:
+        raise AnswerRefused("custody", str(error)) from None
+    return certified
+
+
+def check_registers(certified: Iterable[CertifiedPeriod]) -> None:
+    """Return if the registers' days are of the same meters; raise `AnswerRefused` if not."""
+    try:
+        require_same_changes([one.days for one in certified])
+    except DayRefused as error:
+        raise AnswerRefused("chain", str(error)) from None
 
 
 def starts_of(certified: CertifiedPeriod) -> list[int]:

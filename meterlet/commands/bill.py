@@ -8,6 +8,7 @@ import rich_click as click
 
 from hub.text import utc_text
 from meterlet.commands.common import FILE, Exit, fail, json_option, show
+from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.verified_bundles import (
     AnyResult,
     BundleMemory,
@@ -63,6 +64,7 @@ def _facts(found: AnyResult) -> tuple[dict[str, Any], str]:
             if found.exact is not None:
                 says["total_exact"] = str(found.exact.total_exact)
                 says["exact_decimals"] = found.exact.exact_decimals
+            says |= exchange_facts(found.exchanges)
             if found.memory is not None:
                 says["memory"] = _memory_facts(found.memory)
             sentence = f"{found.total:f} {found.currency} under {found.tariff}"
@@ -162,7 +164,9 @@ def _verified(
     lines = [f"matches: {sentence} for {facts['from']} to {facts['until']}"]
     if facts["missing_slots"]:
         lines.append(f"{facts['missing_slots']} slots are missing and not billed")
-    if isinstance(result, VerifiedBillBundle) and result.memory is not None:
-        lines += _memory_lines(result.memory)
+    if isinstance(result, VerifiedBillBundle):
+        lines += exchange_lines(result.exchanges)
+        if result.memory is not None:
+            lines += _memory_lines(result.memory)
     found.append(result)
     return facts, lines

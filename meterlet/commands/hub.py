@@ -41,6 +41,7 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.file_options import FileChoice, file_options, say_report
+from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
@@ -73,7 +74,9 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (hub_published, keys, reader, restore, snapshot, unblock):
+for command in (
+    exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
+):  # fmt: skip
     hub.add_command(command)
 
 
@@ -327,45 +330,6 @@ def _report(
         fail(f"{source}: no SML telegram in it")
 
 
-@hub.command("exchange-meter")
-@hub_option
-@click.option("--at", required=True, type=click.DateTime(), help="When the new one began (UTC).")
-@click.option("--meter", required=True, type=Hex(), help="The new meter's id, in hex.")
-@click.option(
-    "--register",
-    "registers",
-    multiple=True,
-    required=True,
-    metavar="[OBIS=]END:START",
-    help="What the old meter showed last and the new one first, in Wh; for each register.",
-)
-@json_or_text("meterlet.hub.exchange-meter/1")
-def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[str, ...]) -> Shown:
-    """Record that another meter counts from now on; its readings then follow.
-
-    Say it before readings after it are certified. The certifier signs it with the day, and bills
-    go on across it.
-    """
-    with Device.open(folder) as device:
-        shown = dict(_exchanged(device, text) for text in registers)
-        device.exchange_meter(int(at.replace(tzinfo=UTC).timestamp()), meter, shown)
-    facts = {"meter": meter.hex(), "at": utc_text(int(at.replace(tzinfo=UTC).timestamp()))}
-    return facts, f"meter {facts['meter']} counts from {facts['at']} on"
-
-
-def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:
-    """Return which register `[OBIS=]END:START` is about, and both numbers."""
-    code, given, numbers = text.rpartition("=")
-    end, _, start = numbers.partition(":")
-    try:
-        register = Obis.parse(code).code if given else device.description.register
-        if not (end.isascii() and end.isdigit() and start.isascii() and start.isdigit()):
-            raise ValueError(f"{text}: not [OBIS=]END:START in whole watt-hours")
-        return register, (int(end), int(start))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
 @hub.command()
 @hub_option
 @json_or_text("meterlet.hub.status/1")
@@ -392,6 +356,7 @@ def status(folder: Path) -> Shown:
             "first_day": None if span is None else span[0].isoformat(),
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
+            **_meter_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
                 {
@@ -429,6 +394,16 @@ def status(folder: Path) -> Shown:
 def _certified_days(register: MeteredRegister) -> int:
     span = register.journal.span()
     return 0 if span is None else span[2]
+
+
+def _meter_facts(device: Device) -> dict[str, object]:
+    """Return which meter counts now, and when the custody began, where that is not as at first."""
+    facts: dict[str, object] = {}
+    if device.mounted_meter != device.description.meter:
+        facts["mounted_meter"] = device.mounted_meter.hex()
+    if (begins := device.main.custody_begins) is not None:
+        facts["custody_begins"] = begins.isoformat()
+    return facts
 
 
 def _feed_in_facts(device: Device) -> dict[str, object]:

@@ -32,8 +32,10 @@ from meterlet.commands.common import (
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_chain import chain
 from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
@@ -61,7 +63,7 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
-for command in (publish, utility_published, contract):
+for command in (chain, contract, publish, utility_published):
     utility.add_command(command)
 
 
@@ -266,6 +268,8 @@ def request_bill(
     )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
+    for line in exchange_lines(billed.verified.exchanges):
+        click.echo(line)
     if billed.verified.state is not None:
         for line in words_of(billed.verified.state):
             click.echo(line)
@@ -348,6 +352,7 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "missing_slots": [utc_text(start) for start in billed.verified.missing],
         "estimated_slots": billed.verified.estimated,
         "substituted_slots": billed.verified.substituted,
+        **exchange_facts(bill.exchanges),
         **memory,
         "verified": True,
     }

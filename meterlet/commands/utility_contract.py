@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import rich_click as click
 
+from applets.billing.statement import LEAST_DAYS
 from meterlet.commands.common import DAY, Hex, Shown, json_or_text, utility_option
 from protocols.metrology import Period, date_at, find_zone
-from utility_server.retail.claims import LEAST_DAYS
 from utility_server.retail.contracts import Contract, Cycle, Progress
 from utility_server.retail.utility import Utility
 

@@ -13,7 +13,7 @@ from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import About
-from hub.certifier import Certification, Certifier, CertifierKeys
+from hub.certifier import Certification, Certifier, CertifierKeys, MeterFact
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
@@ -50,10 +50,12 @@ class Month:
         return [int(state) for one in self.certified for state in one.use.states]
 
 
-def certified(readings: Sequence[Reading], period: Period) -> Month:
+def certified(
+    readings: Sequence[Reading], period: Period, facts: tuple[MeterFact, ...] = ()
+) -> Month:
     certifier, previous, done = Certifier(SERIES, KEYS), None, []
     for day in period.days(SERIES.zone):
-        previous = certifier.certify(day, readings, previous)
+        previous = certifier.certify(day, readings, previous, facts)
         done.append(previous)
     return Month(period, tuple(done))
 

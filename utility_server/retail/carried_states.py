@@ -12,10 +12,10 @@ bills after it have to be asked for again, in order. Of a state the utility know
 Errors: VerificationFailed, under the name `memory`; BillOutOfOrder before anything is asked
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, delete, insert, select
@@ -27,9 +27,6 @@ from tariffs.memory import MemoryKey
 from utility_server.database import carried_state_table as table
 from utility_server.database import reading
 from utility_server.errors import BillOutOfOrder, StoreError, VerificationFailed
-
-if TYPE_CHECKING:
-    from utility_server.retail.ledger import LedgerEntry
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -185,6 +182,25 @@ def _refused(reason: str) -> VerificationFailed:
     return VerificationFailed("memory", reason)
 
 
+class EnteredBill(Protocol):
+    """An entry of the ledger, as far as it is looked at here."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def meter(self) -> bytes:
+        """Whose it is."""
+        ...
+
+    @property
+    def content(self) -> Mapping[str, int | str | bytes]:
+        """What it says."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EnteredChains:
     """The chains as the ledger's entries tell them, to hold them to what they rest on."""
@@ -192,7 +208,7 @@ class EnteredChains:
     _bills: dict[tuple[bytes, bytes], list[bytes]] = field(default_factory=dict)
     """By meter and account: the digests of the states that its bills have left, in order."""
 
-    def add(self, entry: "LedgerEntry") -> None:
+    def add(self, entry: EnteredBill) -> None:
         """Go on by an entry; raise `VerificationFailed` where its bill does not follow the last."""
         match entry.content:
             case {

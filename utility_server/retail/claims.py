@@ -318,8 +318,15 @@ def bounds_of(
 ) -> tuple[int, int]:
     """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none.
 
-    Raises `NoContract` where the period is not within one contract.
+    Raises `NoContract` where the period is not within one contract, and `CannotVerify` where
+    another custody is known to begin within it.
     """
+    within = [day for day in utility.ledger.custodies(meter) if period.first < day <= period.last]
+    if within:
+        raise CannotVerify(
+            f"custody: another custody of meter {meter.hex()} begins on {within[0]}; ask for the"
+            " days before it and from it on apart"
+        )
     try:
         bounds = period.bounds(utility.customers.find(meter, claim.aid).zone)
     except GridError as error:
@@ -372,8 +379,9 @@ def ask(
         if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:
             because = HubRefused(
                 refused.status_word,
-                f"{refused.meaning}; {days} days are asked for, and consents are to {LEAST_DAYS} or"
-                " more as a rule: ask for them together with the days before or after",
+                f"{refused.meaning}; {days} days are asked for, and consents are to"
+                f" {LEAST_DAYS} or more as a rule: ask for them together with the days"
+                " before or after",
             )
             because.exit_code = NO_CONSENT_EXIT
             raise because from None

@@ -12,6 +12,7 @@ kept beside it as evidence under its own digest, so that anyone can verify it ag
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from typing import Final
 
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
-from protocols.metrology import CertifiedDay
+from protocols.metrology import CertifiedDay, FirstDayOfCustody
 from utility_server.database import (
     busy,
     evidence_table,
@@ -32,7 +33,7 @@ from utility_server.database import (
 )
 from utility_server.errors import LedgerTampered
 from utility_server.retail.carried_states import Succession, extend_states
-from utility_server.retail.chains import extend_chains
+from utility_server.retail.chains import extend_chains, known_chains
 
 _LABEL: Final = b"meterlet ledger 1"
 
@@ -142,6 +143,18 @@ class Ledger:
             rows = connection.execute(query).all()
         entries = [_entry(row.sequence, row.body, row.digest) for row in rows]
         return [entry for entry in entries if entry.kind == kind and entry.meter == meter]
+
+    def custodies(self, meter: bytes) -> list[date]:
+        """Return the days with which custodies of a meter begin, as far as days have told."""
+        with reading(self.engine) as connection:
+            return sorted(
+                {
+                    change.day
+                    for known in known_chains(connection, meter)
+                    for change in known.changes
+                    if isinstance(change.event, FirstDayOfCustody)
+                }
+            )
 
     def evidence(self, entry: LedgerEntry) -> bytes:
         """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""

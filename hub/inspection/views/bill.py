@@ -21,7 +21,8 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.views.bucket import BandUse, band_uses
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
-from hub.metering import PeriodIncomplete
+from hub.inspection.views.meters import MeterSwap, swaps_between
+from hub.metering import FormerCustody, PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import (
     Bill,
@@ -58,6 +59,8 @@ class CheckedBill:
     energy_wh: int = 0
     carried: tuple[CarriedAmount, ...] = ()
     """What it leaves for the next one, under a tariff with memory: told to nobody."""
+    swaps: tuple[MeterSwap, ...] = ()
+    """The meters that were exchanged in the period."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -89,7 +92,8 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
     """Return one invoice of `documents` with its verdict."""
     earlier = documents.invoices[: documents.invoices.index(invoice)]
     tariff = documents.tariff(invoice.tariff)
-    return _once(_check(device, documents.applet, invoice, tariff), earlier)
+    checked = _once(_check(device, documents.applet, invoice, tariff), earlier)
+    return replace(checked, swaps=swaps_between(device, invoice.begin, invoice.end))
 
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
@@ -118,7 +122,7 @@ def _check(device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | Non
         memory = kept_memory(device, applet, invoice)
         registers = billed_registers(tariff, invoice.begin, invoice.end)
         uses_of = _readings(device, registers, invoice.begin, invoice.end)
-    except (InspectionError, PeriodIncomplete, TariffError) as error:
+    except (FormerCustody, InspectionError, PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
     any_register = next(iter(uses_of.values()))
     starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]

@@ -2,8 +2,12 @@
 """The error of files of readings."""
 
 from pathlib import Path
+from typing import Final
 
 from hub.errors import HubError
+
+
+LONGEST_LINE: Final = 400
 
 
 class ReplayError(HubError):
@@ -12,4 +16,10 @@ class ReplayError(HubError):
 
 def wrong_line(path: Path, number: int, what: str) -> ReplayError:
     """Return the error about a line of a file."""
-    return ReplayError(f"{path}: line {number}: {what}")
+    return wrong_file(path, f"line {number}: {what}")
+
+
+def wrong_file(path: Path, what: str) -> ReplayError:
+    """Return the error about a file, in one line of bounded length."""
+    line = "".join(letter if letter.isprintable() else " " for letter in what)
+    return ReplayError(f"{path}: {' '.join(line.split())[:LONGEST_LINE]}")

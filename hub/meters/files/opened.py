@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from hub.meters.files.cells import EnergyUnit
-from hub.meters.files.errors import ReplayError, wrong_line
+from hub.meters.files.errors import ReplayError, wrong_file, wrong_line
 from hub.meters.files.moments import DAY_FIRST, TimeReader
 
 VOLTS: Final = 230
@@ -140,7 +140,7 @@ class FileRequest:
 
     def wrong_file(self, what: str) -> ReplayError:
         """Return the error about the file."""
-        return ReplayError(f"{self.path}: {what}")
+        return wrong_file(self.path, what)
 
     @property
     def required(self) -> Mapping[bytes, tuple[str, ...]]:

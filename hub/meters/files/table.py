@@ -107,6 +107,8 @@ def find_table(request: FileRequest) -> Table:
         if table.header_line == 0 and wanted <= set(table.header):
             return table
     nearest = (tables or found or [Table(request, ",", 1, ())])[0]
+    if not wanted:
+        raise request.wrong_file("no table of times and numbers in it")
     missing = next((name for name in request.all_columns if name.strip() not in nearest.header), "")
     nearest.place(missing)
     return nearest

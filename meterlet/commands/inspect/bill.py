@@ -46,6 +46,7 @@ from meterlet.commands.common import (
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
+from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from tariffs import Tariff
@@ -124,6 +125,8 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
     else:
         console = Console()
         show_bill(console, facts)
+        for line in swap_lines(last.swaps, device.zone):
+            console.print(line, soft_wrap=True)
         if proof is not None:
             console.print(
                 Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())

@@ -27,6 +27,7 @@ from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
 from meterlet.commands.common import FILE, hub_option, json_option, period_options, print_json
+from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
@@ -107,6 +108,8 @@ def show_all(view: ReadingsView, both: Comparison | None, power: PowerNow | None
     """Print a view, how it compares, and the power now."""
     console = Console()
     show_view(console, view)
+    for line in swap_lines(view.swaps, ZoneInfo(view.zone)):
+        console.print(line, soft_wrap=True)
     if both is not None:
         show_comparison(console, both)
     if power is not None:

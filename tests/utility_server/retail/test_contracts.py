@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from applets.billing.statement import LEAST_DAYS
 from hub.machine.manifest import Manifest
 from meterlet.commands.main import main
 from protocols.metrology import GridError, Period
@@ -27,7 +28,6 @@ from utility_server.errors import (
 )
 from utility_server.retail.claims import (
     BILL,
-    LEAST_DAYS,
     PROFILE,
     SETTLEMENT,
     UNATTRIBUTED,

@@ -12,9 +12,10 @@ from typing import Final
 
 import pytest
 
+from applets.billing.statement import require_provable
 from hub.machine.machine import AppletMachine
 from protocols.metrology import Period
-from tariffs import Tariff
+from tariffs import Tariff, TariffError
 from tariffs.source import load_toml
 from tests.support.year_home import NotTold, YearHome, make_year_home, opened
 from utility_server.errors import AlreadyBilled, CannotVerify, NoContract
@@ -172,6 +173,14 @@ def test_a_yearly_peak_of_all_hours_is_more_than_a_proof_holds_and_no_hub_is_ask
         home.bill(tariff, Period.year(2025))
     assert not list(home.device.disclosure.log.entries("release"))
     agrees(home, tariff, "2025-03")  # its share of the year, as tariffs have it
+
+
+def test_peaks_over_more_slots_than_a_hub_hands_over_are_refused_by_both_sides() -> None:
+    tariff = load_toml(HEAD + ENERGY + YEARLY)
+    half, more = map(Period.parse, ("2025-07-01..2025-12-31", "2025-06-01..2025-12-31"))
+    require_provable(tariff, *half.bounds("Europe/Berlin"), 900)
+    with pytest.raises(TariffError, match="compares some of 20548 slots, of which 17856 are"):
+        require_provable(tariff, *more.bounds("Europe/Berlin"), 900)
 
 
 def test_a_cycle_from_the_tenth_is_told_and_no_month_beside_it(home: YearHome) -> None:
