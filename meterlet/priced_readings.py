@@ -115,7 +115,7 @@ def _load(path: Path, data: bytes, key: Ed25519PublicKey | None) -> LoadedTariff
     if data[:1] and data[0] >> 5 == 5:  # a CBOR map
         return LoadedTariff(Tariff.decode(data), "none")
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TariffError("neither UTF-8 text nor a tariff document") from None
     beside = partial(_read_beside, path.parent)
@@ -128,7 +128,7 @@ def _read_beside(folder: Path, name: str) -> str:
     if inside.is_absolute() or ".." in inside.parts:
         raise PermissionError(1, "is not in the tariff's own folder", name)
     try:
-        return read_bytes(folder / inside).decode()
+        return read_bytes(folder / inside).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise OSError(EINVAL, "not UTF-8 text", name) from None
 

@@ -41,7 +41,7 @@ from protocols.canonical.signing import key_id_of
 from protocols.metrology import Period
 from sml_codec import Obis
 from tariffs import Bill, TariffError
-from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
+from tariffs.ar2418 import open_ends, read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
@@ -343,7 +343,8 @@ def import_(
 ) -> None:
     """Turn another project's tariff FILE into TOML sources.
 
-    Every source is checked. Files that exist are left alone.
+    Every source is checked. A tariff of which a part cannot be said is left out, and named. Files
+    that exist are left alone.
     """
     options: dict[str, Any] = {}
     for setting in settings:
@@ -354,14 +355,20 @@ def import_(
     with errors_at(file):
         importer = IMPORTERS[form]
         if importer is import_transcribed:
-            options["files"] = lambda named: read_bytes(file.parent / named).decode()
+            options["files"] = lambda named: read_bytes(file.parent / named).decode("utf-8-sig")
         try:
-            sources = importer(read_bytes(file).decode(), **options)
+            sources = importer(read_bytes(file).decode("utf-8-sig"), **options)
         except (TypeError, UnicodeDecodeError) as error:
             raise TariffError(f"cannot be imported so: {error}") from None
         chosen = {key: text for key, text in sources.items() if key.startswith(name or "")}
+        left_out = {key: why for key, why in sources.left_out.items() if key.startswith(name or "")}
+        if not chosen and left_out:
+            key, why = next(iter(left_out.items()))
+            raise TariffError(f"{key} cannot be imported: {why}")
         if not chosen:
             raise TariffError(f"no tariff {name!r}; there are {', '.join(sources)}")
+    for key, why in left_out.items():
+        click.echo(f"meterlet: {file}: {key} is left out: {why}", err=True)
     written = {}
     if out is not None:
         with errors_at(out):
@@ -372,7 +379,7 @@ def import_(
                 written[key] = str(path)
     if as_json:
         sources_json = [{"name": key, "file": written.get(key)} for key in chosen]
-        print_json("meterlet.tariff.import/1", {"sources": sources_json})
+        print_json("meterlet.tariff.import/1", {"sources": sources_json, "left_out": left_out})
     elif len(chosen) == 1 and out is None:
         click.echo(next(iter(chosen.values())), nl=False)
     else:
@@ -385,14 +392,20 @@ def import_(
 @click.argument("readings", type=FILE)
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
 @days_options()
-@json_or_text("meterlet.tariff.registers/1")
+@json_option
 def registers(
-    supplier: Path, readings: Path, as_trudi: bool, first: date | None, last: date | None
-) -> Shown:
+    supplier: Path,
+    readings: Path,
+    as_trudi: bool,
+    first: date | None,
+    last: date | None,
+    as_json: bool,
+) -> None:
     """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
 
     SUPPLIER and READINGS are files of VDE-AR-E 2418-6. Energy that belongs to no one stage is in
-    register 63. Days are those of Europe/Berlin.
+    register 63. Without a period it is that of SUPPLIER. Days are those of Europe/Berlin. Exit code
+    4: a valid reading is missing at the period's begin or end, so energy is in no register.
     """
     with errors_at(supplier):
         stages = read_stage_tariff(read_bytes(supplier), as_trudi=as_trudi)
@@ -402,8 +415,11 @@ def registers(
         if not times:
             raise TariffError("no readings")
         begin, end = _bounds(ZoneClock("Europe/Berlin"), first, last)
-        begin, end = begin if begin is not None else min(times), end or max(times)
+        said = stages.period if begin is None and end is None else None
+        usual = said or (min(times), max(times))
+        begin, end = usual[0] if begin is None else begin, usual[1] if end is None else end
         amounts = register_amounts(stages, series, begin, end)
+        ends = open_ends(series, begin, end) if stages.use_case != 1 else []
         scalers = {one.obis[4:6]: one.scaler for one in series}
     found = [
         {
@@ -414,5 +430,18 @@ def registers(
         for obis, amount in sorted(amounts.items())
     ]
     lines = [f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh" for one in found]
+    missing = [
+        {"obis": str(Obis(bytes.fromhex(obis))), "from": utc_text(since), "until": utc_text(until)}
+        for obis, since, until in ends
+    ]
     facts = {"from": utc_text(begin), "until": utc_text(end), "registers": found}
-    return facts, lines
+    if missing:
+        facts["unread"] = missing
+    if as_json:
+        print_json("meterlet.tariff.registers/1", facts)
+    else:
+        for line in lines:
+            click.echo(line)
+    if missing:
+        texts = [f"{one['obis']} from {one['from']} to {one['until']}" for one in missing]
+        fail(f"{readings}: no valid reading: {'; '.join(texts)}", Exit.UNVERIFIABLE)

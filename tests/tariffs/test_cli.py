@@ -294,20 +294,28 @@ GATEWAY = """<UsagePoints xmlns="http://vde.de/AR_2418-6.xsd" xmlns:espi="http:/
 <MeterReading><Meter><meterId>1</meterId></Meter><ReadingType><scaler>-1</scaler>
 <obisCode>0100010800FF</obisCode></ReadingType><IntervalBlock>{}</IntervalBlock></MeterReading>
 </UsagePoints>"""
-VALUE = """<IntervalReading><espi:value>{}</espi:value><timePeriod><start>2017-10-0{}T00:00:00+02:00
+VALUE = """<IntervalReading><espi:value>{}</espi:value><timePeriod><start>{}
 </start></timePeriod><statusPTB>0</statusPTB></IntervalReading>"""
 
 
 def test_registers_are_derived_from_a_gateways_file(tmp_path: Path) -> None:
     supplier, readings = tmp_path / "supplier.xml", tmp_path / "readings.xml"
     supplier.write_text(SUPPLIER)
-    values = [VALUE.format(value, day) for day, value in ((1, 100), (2, 350), (3, 900))]
+    moments = (
+        "2017-10-01T00:00:00+02:00",
+        "2017-10-02T00:00:00+02:00",
+        "2017-11-01T00:00:00+01:00",
+    )
+    values = [VALUE.format(v, at) for at, v in zip(moments, (100, 350, 900), strict=True)]
     readings.write_text(GATEWAY.format("".join(values)))
     assert run("registers", supplier, readings).stdout == "1-0:1.8.1*255  800 x 10^-1 Wh\n"
-    result = run("registers", supplier, readings, "--from", "2017-10-02", "--json")
+    result = run("registers", supplier, readings, "--month", "2017-10", "--json")
     assert json.loads(result.stdout)["registers"] == [
-        {"obis": "1-0:1.8.1*255", "amount": 550, "scaler": -1}
+        {"obis": "1-0:1.8.1*255", "amount": 800, "scaler": -1}
     ]
+    result = run("registers", supplier, readings, "--from", "2017-10-02")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the period begins at 2017-10-01T22:00:00Z, not with a month" in result.stderr
     readings.write_text(GATEWAY.format(""))
     result = run("registers", supplier, readings)
     assert (result.exit_code, result.stderr) == (1, f"meterlet: {readings}: no readings\n")

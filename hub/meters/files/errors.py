@@ -6,7 +6,6 @@ from typing import Final
 
 from hub.errors import HubError
 
-
 LONGEST_LINE: Final = 400
 
 

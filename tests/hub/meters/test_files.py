@@ -129,7 +129,7 @@ def test_the_hour_of_rows_is_seen(tmp_path: Path) -> None:
         (b"PK\x03\x04" + bytes(60), PLAIN_FORM, "an Excel workbook; .* save the sheet as CSV"),
         (bytes(range(256)), PLAIN_FORM, "line 1: not readable: neither UTF-8 nor Windows-1252"),
         (b"start,kWh\n\0", PLAIN_FORM, "not a text file"),
-        (b"", PLAIN_FORM, "no rows|no column"),
+        (b"", PLAIN_FORM, "no rows|no table"),
         (made.PLAIN, FileForm(format="pge"), "this is no file of the format pge"),
         (made.PLAIN.replace("0.06", "9999"), PLAIN_FORM, "no home uses .*--cumulative.*--fuse"),
         (made.REGISTER.replace("12345.728", "99"), FileForm(cumulative=True), "register falls"),
