@@ -4,6 +4,7 @@
 import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +66,21 @@ def unread(value: Any, words: Container[str], path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for number, member in enumerate(value):
             yield from unread(member, words, f"{path}[{number}]")
+
+
+ODD: Final = (TypeError, AttributeError, IndexError, ValueError, ArithmeticError)
+"""What is raised where a member is of another kind than it should be."""
+
+
+@contextmanager
+def odd_members() -> Iterator[None]:
+    """Refuse a tariff whose members are of other kinds than they should be."""
+    try:
+        yield
+    except MalformedTariff:
+        raise
+    except ODD as error:
+        raise MalformedTariff(f"it is not written as others are: {error}") from None
 
 
 def refuse_unread(value: Any, words: Container[str]) -> None:

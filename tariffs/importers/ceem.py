@@ -16,6 +16,7 @@ from tariffs.importers._writing import (
     decimal_text,
     heading,
     minute_ranges,
+    odd_members,
     quoted,
     read_json,
     refuse_unread,
@@ -45,16 +46,19 @@ def import_ceem(text: str, *, clock: str = "local") -> Imported:
     of which a part cannot be said is left out, and named.
     """
     try:
-        entries = [entry for group in read_json(text) for entry in group["Tariffs"]]
+        groups = read_json(text)
+        entries = [entry for group in groups for entry in group["Tariffs"]]
         names = [f"{slug(one['Tariff ID'])} {one['Name'].strip()}"[:80].strip() for one in entries]
     except (KeyError, TypeError, AttributeError) as error:
         raise MalformedTariff(f"not a file of the collection: {error!r}") from None
+    refuse_unread(groups, ("Tariffs", "Version"))
     found = Imported()
     for name, entry in zip(names, entries, strict=True):
         if name in found or name in found.left_out:
             raise MalformedTariff(f"{name} is there twice")
         try:
-            source = _source(name, entry, clock)
+            with odd_members():
+                source = _source(name, entry, clock)
             refuse_unread(entry, WORDS)
         except KeyError as error:
             raise MalformedTariff(f"{entry.get('Tariff ID')} lacks {error}") from None

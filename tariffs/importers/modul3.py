@@ -13,6 +13,7 @@ from tariffs.importers._writing import (
     decimal_text,
     heading,
     minute_ranges,
+    odd_members,
     quoted,
     read_json,
     refuse_unread,
@@ -42,7 +43,8 @@ def import_modul3(text: str) -> Imported:
                     raise MalformedTariff(f"{name} is there twice")
                 yearly = [entry for entry in entries if entry["year"] == year]
                 try:
-                    source = _source(name, data["time_zone"], year, yearly)
+                    with odd_members():
+                        source = _source(name, data["time_zone"], year, yearly)
                     refuse_unread(yearly, ())
                 except MalformedTariff as error:
                     sources.left_out[name] = error.reason

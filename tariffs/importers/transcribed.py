@@ -18,6 +18,7 @@ from tariffs.importers._writing import (
     Record,
     decimal_text,
     heading,
+    odd_members,
     quoted,
     read_json,
     refuse_unread,
@@ -60,20 +61,24 @@ def import_transcribed(
     if not isinstance(entries, list) or not all(isinstance(one, Record) for one in entries):
         raise MalformedTariff("not a list of tariffs")
     for entry in entries:
+        name = str(entry.get("id"))
+        if name in sources or name in sources.left_out:
+            raise MalformedTariff(f"{name} is there twice")
         try:
-            name = entry["id"]
-            if name in sources or name in sources.left_out:
-                raise MalformedTariff(f"{name} is there twice")
-            source = options.source(entry)
+            with odd_members():
+                source = options.source(entry)
         except KeyError as error:
-            raise MalformedTariff(f"{entry.get('id')} lacks {error}") from None
-        try:
-            refuse_unread(entry, WORDS)
+            raise MalformedTariff(f"{name} lacks {error}") from None
         except MalformedTariff as error:
             sources.left_out[name] = error.reason
             continue
         if source is None:
             sources.left_out[name] = "its index is not at hand (--set column=NAME, or the file)"
+            continue
+        try:
+            refuse_unread(entry, WORDS)
+        except MalformedTariff as error:
+            sources.left_out[name] = error.reason
         else:
             sources[name] = source
     return sources
