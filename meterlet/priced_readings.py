@@ -19,7 +19,14 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from hub.meters.files.opened import FileForm, FileReport
+from hub.meters.files.opened import (
+    GENEROUS_FUSE,
+    FileForm,
+    FileReport,
+    Label,
+    largest_watts,
+)
+from hub.meters.files.recognise import FORMATS
 from hub.meters.replay import (
     CsvReplay,
     EnergyUnit,
@@ -63,6 +70,8 @@ class LoadedTariff:
     signature: str
     """`none`, `verified` or `not checked`."""
     key_id: str | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader of its source should look at again."""
 
     def heading(self) -> dict[str, Any]:
         """Return what every JSON output says of a tariff."""
@@ -119,7 +128,9 @@ def _load(path: Path, data: bytes, key: Ed25519PublicKey | None) -> LoadedTariff
     except UnicodeDecodeError:
         raise TariffError("neither UTF-8 text nor a tariff document") from None
     beside = partial(_read_beside, path.parent)
-    return LoadedTariff(load_toml(text, source=str(path), files=beside), "none")
+    notes: list[str] = []
+    tariff = load_toml(text, source=str(path), files=beside, notes=notes)
+    return LoadedTariff(tariff, "none", notes=tuple(notes))
 
 
 def _read_beside(folder: Path, name: str) -> str:
@@ -311,16 +322,41 @@ def read_csv(
     period: Period | str | None = None,
     begin: datetime | None = None,
     end: datetime | None = None,
-    form: FileForm | None = None,
+    format: str | None = None,  # noqa: A002  # what the command calls it
+    separator: str | None = None,
+    decimal: str | None = None,
+    time_column: str | Sequence[str] | None = None,
+    time_format: str | None = None,
+    label: str | None = None,
+    cumulative: bool | None = None,
+    skip: int | None = None,
+    fuse: int = GENEROUS_FUSE,
 ) -> IntervalUse:
     """Return the interval data in a file, from `begin` to before `end`.
 
     CSV, packed or not, and the formats of docs/readings.md, which need no `column`. Several columns
     are added. `unit` is kWh, Wh, kW or W; without it, and without `interval`, the file says. Times
     without an offset are those of `zone`. `period` names days of that zone instead, as "2025-Q1".
-    `begin` and `end` must have a time zone. `form` says how the file is written, where that is not
-    certain. Raises `MeterletError` with the line that is wrong.
+    `begin` and `end` must have a time zone. The others say how the file is written, where that is
+    not certain, as the options of `meterlet tariff price` do; `separator` and `decimal` are the
+    characters. `fuse` is in amperes, of three phases. Raises `MeterletError` with the line that is
+    wrong.
     """
+    form = FileForm(
+        format=format,
+        separator=separator,
+        decimal=decimal,
+        time_columns=_names(time_column),
+        time_format=time_format,
+        label=None if label is None else _label(label),
+        cumulative=cumulative,
+        skip=skip,
+        largest_watts=largest_watts(fuse),
+    )
+    if format is not None and format not in FORMATS:
+        raise MeterletError(f"format {format!r}: {', '.join(FORMATS)}")
+    if decimal not in (None, ".", ",") or (separator is not None and len(separator) != 1):
+        raise MeterletError("decimal is a point or a comma, separator one character")
     if unit is not None and unit not in {known.value for known in EnergyUnit}:
         raise MeterletError(f"unit {unit!r}: kWh, Wh, kW or W")
     with _public_errors():
@@ -334,12 +370,19 @@ def read_csv(
                 None if unit is None else EnergyUnit(unit),
                 None if interval is None else parse_interval(interval),
                 clock,
-                form=form or FileForm(),
+                form=form,
                 optional=optional,
             )
 
         replays = drawn_and_fed_in(choose, _names(column), _names(feed_in_column))
         return read_use(replays, *bounds)
+
+
+def _label(label: str) -> Label:
+    try:
+        return Label(label)
+    except ValueError:
+        raise MeterletError(f"label {label!r}: start or end") from None
 
 
 def _names(column: str | Sequence[str] | None) -> tuple[str, ...]:

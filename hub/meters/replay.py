@@ -211,7 +211,9 @@ class CsvReplay:
         """Refuse more energy than the fuse lets through in that time."""
         limit = self.form.largest_watts
         for column, value in zip(self.columns.values(), values, strict=False):
-            if value is not None and value * _HOUR > limit * seconds:
+            if value is None:
+                continue
+            if value.numerator * _HOUR > limit * seconds * value.denominator:
                 name = column if isinstance(column, str) else "+".join(column)
                 raise self._wrong(
                     row.line,

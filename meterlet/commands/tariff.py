@@ -112,8 +112,12 @@ def check(
             continue
         result = {"file": str(path), "ok": True, **found.heading()}
         results.append(result)
+        if found.notes:
+            result["notes"] = list(found.notes)
         if not as_json:
             click.echo(f"{path}: ok: {found.summary()}")
+        for note in found.notes:
+            click.echo(f"meterlet: {path}: {note}", err=True)
         if is_private:
             result["private"] = bills = _private(found, period, int(slot_minutes), as_json)
             if not all(one["answered"] for one in bills):

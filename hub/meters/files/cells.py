@@ -69,9 +69,11 @@ def parse_decimal(text: str, mark: str) -> tuple[Fraction, bool]:
     if not _PLAIN.fullmatch(plain):
         raise ValueError(text)
     value = Fraction(plain)
-    if value.denominator != 1 and (value * 10**EXACT_DECIMALS).denominator != 1:
-        return Fraction(round(value * 10**KEPT_DECIMALS), 10**KEPT_DECIMALS), True
-    return value, False
+    if len(plain.partition(POINT)[2]) <= EXACT_DECIMALS and "e" not in plain.lower():
+        return value, False
+    if (value * 10**EXACT_DECIMALS).denominator == 1:
+        return value, False
+    return Fraction(round(value * 10**KEPT_DECIMALS), 10**KEPT_DECIMALS), True
 
 
 def decimal_mark(cells: Iterable[str], separator: str) -> str | None:

@@ -262,11 +262,10 @@ def _label(
     if any(_LAST.search(TimePlaces.cell(row, places.begin)) for row in sample):
         report.notes.append("24:00 is an end: the times are the ends of intervals")
         return Label.END
-    rows = list(table.rows())
     try:
         first, last = (
             parse_written(TimePlaces.cell(row, places.begin), times.order)
-            for _, row in (rows[0], rows[-1])
+            for row in (sample[0], table.last_row())
         )
     except (ValueError, IndexError, OverflowError, OSError):
         return Label.START
@@ -343,12 +342,13 @@ class _Cells:
         return tuple(self._sum(number, row, places) for places in self.columns.values())
 
     def _sum(self, number: int, row: Sequence[str], places: Sequence[int]) -> Fraction | None:
-        total = Fraction(0)
+        total: Fraction | None = None
         for place in places:
             cell = row[place].strip()
             if not cell:
                 return None
-            total += self._value(number, cell, self.table.header[place])
+            value = self._value(number, cell, self.table.header[place])
+            total = value if total is None else total + value
         return total
 
     def _value(self, number: int, cell: str, column: str) -> Fraction:

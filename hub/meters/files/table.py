@@ -38,7 +38,9 @@ class Table:
         wide = len(self.header)
         try:
             for row in reader:
-                if reader.line_num <= self.header_line or not any(map(str.strip, row)):
+                if not row or reader.line_num <= self.header_line:
+                    continue
+                if not row[0] and not any(map(str.strip, row)):
                     continue
                 if len(row) > wide and not any(map(str.strip, row[wide:])):
                     del row[wide:]
@@ -64,6 +66,13 @@ class Table:
         except ReplayError:
             pass  # said with its line when the row is read in earnest
         return found
+
+    def last_row(self) -> list[str]:
+        """Return the last row's cells, as far as they are readable."""
+        line = self.request.text.rstrip().rpartition("\n")[2]
+        with suppress(csv.Error):
+            return next(csv.reader([line], delimiter=self.separator), [])
+        return []
 
     def place(self, column: str) -> int:
         """Return where a column is; raise `ReplayError` with those that there are."""
