@@ -29,14 +29,13 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hub.meters.files.cells import EnergyUnit
+from hub.meters.files.cells import EnergyUnit as EnergyUnit
 from hub.meters.files.content import read_text
-from hub.meters.files.errors import ReplayError, wrong_line
+from hub.meters.files.errors import ReplayError as ReplayError
+from hub.meters.files.errors import wrong_line
 from hub.meters.files.opened import FileForm, FileReport, FileRequest, FileRow, OpenedFile
 from hub.meters.files.recognise import open_file
 from hub.readings import Reading, ReadingFlag, Readout
-
-__all__ = ["CsvReplay", "EnergyUnit", "ReplayError", "parse_interval", "parse_zone"]
 
 _INTERVAL: Final = re.compile(r"([1-9]\d{0,4}) ?(s|min|h)", re.ASCII)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
