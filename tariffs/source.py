@@ -180,6 +180,8 @@ def _version(table: TomlTable, first: date, until: date, context: Context) -> Ve
             yield component
 
     charges = tuple(read_all("charge", lambda name, item: read_charge(name, item, context)))
+    if not charges:
+        table.refuse_typo(["charge"])
     found = list(read_all("step", lambda name, item: read_step(name, item, known, context)))
     steps, settlement = _settled(found, components)
     try:

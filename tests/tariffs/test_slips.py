@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small things that people do to a tariff's source: slips in keys, marks of an editor, calendars."""
+"""Small things that people do to a tariff's source: slips in keys, editors' marks, calendars."""
 
 from pathlib import Path
 
