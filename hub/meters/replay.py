@@ -114,6 +114,7 @@ class CsvReplay:
         """
         report = FileReport() if report is None else report
         opened = self.open(report)
+        report.cumulative = opened.cumulative
         if opened.cumulative:
             yield from self._shown(opened, begin, end, report)
         else:

@@ -21,10 +21,15 @@ from hub.meters.files.opened import (
 )
 from hub.meters.files.recognise import FORMATS
 from hub.meters.replay import CsvReplay, parse_interval, parse_zone
+from hub.text import utc_text
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 DECIMALS: Final = {"point": ".", "comma": ","}
 LARGEST_FUSE: Final = 100_000
+GAPS_SHOWN: Final = 5
+FILES_OF_READINGS: Final = tuple(
+    f".{kind}{packed}" for kind in ("csv", "tsv", "xml") for packed in ("", ".gz")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,12 @@ class FileChoice:
             form=form, optional=optional,
         )  # fmt: skip
 
-    @property
-    def is_said(self) -> bool:
-        """Whether a format or a column was named, so that any file's name will do."""
-        return self.form.format is not None or bool(self.columns)
+    def takes(self, source: str) -> bool:
+        """Tell whether a source is a file of readings, not one of telegrams."""
+        if "://" in source or source in ("-", "synthetic"):
+            return False
+        named = self.form.format is not None or bool(self.columns)
+        return named or source.lower().endswith(FILES_OF_READINGS)
 
 
 def file_options(
@@ -176,3 +183,21 @@ def say_report(source: str, report: FileReport) -> None:
     """Tell on stderr what was recognised in a file and what was left out of it."""
     for line in report.lines():
         click.echo(f"meterlet: {source}: {line}", err=True)
+
+
+def gap_facts(report: FileReport) -> list[dict[str, object]]:
+    """Return a file's gaps, as the JSON outputs show them."""
+    return [
+        {"from": utc_text(begin), "until": utc_text(end), "seconds": end - begin}
+        for begin, end in report.gaps
+    ]
+
+
+def say_gaps(source: str, report: FileReport) -> None:
+    """Tell on stderr where a file has no readings."""
+    for begin, end in report.gaps[:GAPS_SHOWN]:
+        click.echo(
+            f"meterlet: {source}: no readings from {utc_text(begin)} to {utc_text(end)}", err=True
+        )
+    if len(report.gaps) > GAPS_SHOWN:
+        click.echo(f"meterlet: {source}: and {len(report.gaps) - GAPS_SHOWN} more gaps", err=True)

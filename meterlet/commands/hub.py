@@ -2,7 +2,6 @@
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -28,11 +27,9 @@ from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
     SAY_WHICH,
-    Exit,
     Hex,
     Shown,
     default_folder,
-    fail,
     hub_option,
     json_option,
     json_or_text,
@@ -40,11 +37,26 @@ from meterlet.commands.common import (
     period_options,
     show,
 )
-from meterlet.commands.file_options import FileChoice, file_options, say_report
+from meterlet.commands.file_options import (
+    FileChoice,
+    file_options,
+    gap_facts,
+    say_gaps,
+    say_report,
+)
 from meterlet.commands.hand_over import exchange_meter, hand_over
+from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_published import hub_published
-from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
+from meterlet.commands.intake import (
+    Intake,
+    columns_of,
+    file_chunks,
+    following,
+    live_chunks,
+    lost_facts,
+    report_lost,
+)
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
@@ -57,12 +69,6 @@ from meterlet.key_files import public_key, public_pem
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
-_OBIS: Final = re.compile(r"[\d.:*-]+")
-LOST_SHOWN: Final = 5
-GAPS_SHOWN: Final = 5
-FILES_OF_READINGS: Final = tuple(
-    f".{kind}{packed}" for kind in ("csv", "tsv", "xml") for packed in ("", ".gz")
-)
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 KEY_CHECK_SECONDS: Final = 0.5
 LARGEST_LEAD: Final = 3_600
@@ -75,7 +81,7 @@ def hub() -> None:
 
 
 for command in (
-    exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
+    correct, exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -205,7 +211,7 @@ def ingest(
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             every_seconds=every_seconds,
         )
-        live, latest = False, device.main.vault.latest(device.main.channel)
+        live, latest = False, device.main.vault.newest_received(device.main.channel)
         report = FileReport()
         start_wh = _registers_stand(device)
         if source == "synthetic":
@@ -227,8 +233,8 @@ def ingest(
                 house = replace(house, start_register_wh=latest.register_wh)
             readouts = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
-        elif choice.is_said or source.lower().endswith(FILES_OF_READINGS):
-            columns = _columns(meter, choice)
+        elif choice.takes(source):
+            columns = columns_of(meter, choice)
             replay = replace(choice.replay(Path(source), columns, meter.zone), start_wh=start_wh)
             readouts = replay.readouts(report=report)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
@@ -256,58 +262,22 @@ def ingest(
 def _registers_stand(device: Device) -> dict[bytes, int]:
     """Return where each register stood at its last reading, in watt-hours."""
     latest = {
-        code: register.vault.latest(register.channel) for code, register in device.registers.items()
+        code: register.vault.newest_received(register.channel)
+        for code, register in device.registers.items()
     }
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
-
-
-def _columns(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str, ...]]:
-    """Return a file's columns for each of the hub's registers; `UsageError` where one lacks.
-
-    Without any, the file's format has to know them.
-    """
-    chosen: dict[bytes, list[str]] = {}
-    for text in choice.columns:
-        code, _, name = text.rpartition("=")
-        register = meter.register
-        if code and _OBIS.fullmatch(code):
-            register = Obis.parse(code).code
-        else:
-            name = text
-        if register not in meter.registers:
-            raise click.UsageError(f"--column {text}: the hub has no such register")
-        chosen.setdefault(register, []).append(name)
-    for name in choice.feed_in_columns:
-        if meter.feed_in_register is None:
-            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
-        chosen.setdefault(meter.feed_in_register, []).append(name)
-    if not chosen:
-        return dict.fromkeys(meter.registers, ())
-    if meter.register not in chosen:
-        raise click.UsageError("a file of columns: say which --column")
-    for register in meter.registers:
-        if register == meter.feed_in_register and register not in chosen:
-            raise click.UsageError(
-                "a file of columns: the meter counts what is fed in; say which --feed-in-column"
-            )
-        if register not in chosen:
-            raise click.UsageError(f"a file of columns: say --column {Obis(register)}=NAME")
-    return {register: tuple(chosen[register]) for register in meter.registers}
 
 
 def _report(
     source: str, door: SmlIntake, stored: int, days: int, report: FileReport, as_json: bool
 ) -> None:
-    gaps = [
-        {"from": utc_text(begin), "until": utc_text(end), "seconds": end - begin}
-        for begin, end in report.gaps
-    ]
+    gaps = gap_facts(report)
     facts = {
         "readings": stored,
         "telegrams": door.telegrams,
         "days_certified": days,
         "gaps": gaps,
-        "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
+        "lost": lost_facts(door),
     }
     if report.rows:
         facts["file"] = report.as_json()
@@ -316,18 +286,8 @@ def _report(
         text += f", {len(gaps)} gaps"
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
     say_report(source, report)
-    for gap in gaps[:GAPS_SHOWN]:
-        complain(f"{source}: no readings from {gap['from']} to {gap['until']}")
-    if len(gaps) > GAPS_SHOWN:
-        complain(f"{source}: and {len(gaps) - GAPS_SHOWN} more gaps")
-    for lost in door.lost[:LOST_SHOWN]:
-        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
-    if len(door.lost) > LOST_SHOWN:
-        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
-    if door.lost:
-        raise SystemExit(int(Exit.FAILURE))
-    if not door.telegrams:
-        fail(f"{source}: no SML telegram in it")
+    say_gaps(source, report)
+    report_lost(source, door)
 
 
 @hub.command()

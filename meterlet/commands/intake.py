@@ -2,6 +2,7 @@
 """What `meterlet hub ingest` does with bytes: from a file or a live line into the vault."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,11 +16,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import rich_click as click
 
-from hub.device import Device
+from hub.device import Description, Device
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
+from meterlet.commands.common import Exit, fail
+from meterlet.commands.file_options import FileChoice
+from sml_codec import Obis
 
 CHUNK: Final = 1 << 14
+LOST_SHOWN: Final = 5
+_OBIS: Final = re.compile(r"[\d.:*-]+")
 BATCH: Final = 4096
 """Readings of a file that are held in memory at a time."""
 
@@ -72,6 +78,57 @@ class Intake:
         if self.limit is not None:
             readouts = readouts[: self.limit - self.stored]
         self.stored += self.device.store(readouts)
+
+
+def columns_of(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str, ...]]:
+    """Return a file's columns for each of the hub's registers; `UsageError` where one lacks.
+
+    Without any, the file's format has to know them.
+    """
+    chosen: dict[bytes, list[str]] = {}
+    for text in choice.columns:
+        code, _, name = text.rpartition("=")
+        register = meter.register
+        if code and _OBIS.fullmatch(code):
+            register = Obis.parse(code).code
+        else:
+            name = text
+        if register not in meter.registers:
+            raise click.UsageError(f"--column {text}: the hub has no such register")
+        chosen.setdefault(register, []).append(name)
+    for name in choice.feed_in_columns:
+        if meter.feed_in_register is None:
+            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
+        chosen.setdefault(meter.feed_in_register, []).append(name)
+    if not chosen:
+        return dict.fromkeys(meter.registers, ())
+    if meter.register not in chosen:
+        raise click.UsageError("a file of columns: say which --column")
+    for register in meter.registers:
+        if register == meter.feed_in_register and register not in chosen:
+            raise click.UsageError(
+                "a file of columns: the meter counts what is fed in; say which --feed-in-column"
+            )
+        if register not in chosen:
+            raise click.UsageError(f"a file of columns: say --column {Obis(register)}=NAME")
+    return {register: tuple(chosen[register]) for register in meter.registers}
+
+
+def lost_facts(door: SmlIntake) -> list[dict[str, object]]:
+    """Return what could not be read, as the JSON outputs show it."""
+    return [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost]
+
+
+def report_lost(source: str, door: SmlIntake) -> None:
+    """Say what could not be read, and end with the exit code for it; return if all could."""
+    for lost in door.lost[:LOST_SHOWN]:
+        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
+    if len(door.lost) > LOST_SHOWN:
+        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
+    if door.lost:
+        raise SystemExit(int(Exit.FAILURE))
+    if not door.telegrams:
+        fail(f"{source}: no SML telegram in it")
 
 
 def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:

@@ -198,6 +198,10 @@ def show(file: Path, signer: Path | None) -> Shown:
     metavar="AMOUNT",
     help="Paid in advance of each bill, where the tariff has a credit.",
 )
+@click.option(
+    "--last-bill", "is_last", is_flag=True,
+    help="The contract ends with the period: its last bill settles what earlier ones left open.",
+)  # fmt: skip
 @days_options()
 @key_option
 @json_option
@@ -207,6 +211,7 @@ def price(
     slots: bool,
     each: str | None,
     paid: str,
+    is_last: bool,
     first: date | None,
     last: date | None,
     signer: Path | None,
@@ -232,9 +237,13 @@ def price(
         use = read_use(replays, begin, end, report)
         listed = slots and as_json
         if each is None:
-            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=advance)]
+            bills = [
+                price_use(tariff, use, begin, end, by_slot=listed, paid=advance, is_last=is_last)
+            ]
         else:
-            bills = price_each(tariff, use, begin, end, EACH[each], by_slot=listed, paid=advance)
+            bills = price_each(
+                tariff, use, begin, end, EACH[each], by_slot=listed, paid=advance, is_last=is_last
+            )
     if each is None and as_json:
         facts = {**_bill_facts(bills[0]), "readings": report.as_json()}
         print_json("meterlet.tariff.price/1", facts)

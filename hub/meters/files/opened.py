@@ -67,6 +67,8 @@ class FileReport:
     """Rows that are no readings of the registers asked for, by what they are."""
     rounded: int = 0
     rows: int = 0
+    cumulative: bool = False
+    """Whether it holds what registers showed, not the use of intervals."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
     """From when to when nothing is known, within the file."""
 
