@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hub.meters.files.opened import FileReport
 from hub.meters.replay import CsvReplay
 from hub.text import utc_text
+from meterlet.commands.amount import Amount
 from meterlet.commands.common import (
     Exit,
     Shown,
@@ -47,7 +48,6 @@ from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.periods import Interval
-from tariffs.rounding import parse_decimal
 from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
@@ -194,8 +194,8 @@ def show(file: Path, signer: Path | None) -> Shown:
 )
 @click.option(
     "--paid",
+    type=Amount(),
     default="0",
-    metavar="AMOUNT",
     help="Paid in advance of each bill, where the tariff has a credit.",
 )
 @click.option(
@@ -210,7 +210,7 @@ def price(
     readings: Path,
     slots: bool,
     each: str | None,
-    paid: str,
+    paid: int,
     is_last: bool,
     first: date | None,
     last: date | None,
@@ -225,7 +225,6 @@ def price(
     guessed: such a bill is provisional, and the exit code is 4. The first bill is that of a new
     contract: nothing is carried to it.
     """
-    advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
@@ -237,12 +236,10 @@ def price(
         use = read_use(replays, begin, end, report)
         listed = slots and as_json
         if each is None:
-            bills = [
-                price_use(tariff, use, begin, end, by_slot=listed, paid=advance, is_last=is_last)
-            ]
+            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]
         else:
             bills = price_each(
-                tariff, use, begin, end, EACH[each], by_slot=listed, paid=advance, is_last=is_last
+                tariff, use, begin, end, EACH[each], by_slot=listed, paid=paid, is_last=is_last
             )
     if each is None and as_json:
         facts = {**_bill_facts(bills[0]), "readings": report.as_json()}
@@ -268,16 +265,6 @@ def _replay(
     optional: frozenset[bytes],
 ) -> CsvReplay:  # fmt: skip
     return choice.replay(path, columns, zone, optional)
-
-
-def _paid(text: str) -> int:
-    try:
-        paid = parse_decimal(text, 6)
-    except TariffError as error:
-        raise click.UsageError(f"--paid: {error}") from None
-    if paid < 0:
-        raise click.UsageError("--paid is not below 0")
-    return paid
 
 
 def _bounds(
