@@ -33,6 +33,7 @@ from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
 from hub.inspection.views.meters import MeterSwap, swaps_between
 from hub.metering import FormerCustody, PeriodIncomplete
+from hub.text import missing_in_words
 from protocols.metrology import SlotState
 from tariffs import (
     Bill,
@@ -196,7 +197,7 @@ def _check(
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     missing = states.count(SlotState.MISSING)
     if missing != invoice.missing:
-        reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
+        reason = f"{missing_in_words(missing)}, the invoice says {invoice.missing}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     if memory.after not in (None, bill.memory):
         reason = "the readings leave something else for the next bill than was committed to"
