@@ -74,6 +74,8 @@ class CheckedBill:
     """The invoice that takes its place."""
     carried: tuple[CarriedAmount, ...] = ()
     """What it leaves for the next one, under a tariff with memory: told to nobody."""
+    brought: tuple[CarriedAmount, ...] = ()
+    """What it goes on from: what the bill before has left."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
 
@@ -188,10 +190,11 @@ def _check(
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
-    carried = carried_amounts(bill, tariff)
+    carried = carried_amounts(bill.memory, tariff)
     checked = CheckedBill(
-        invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried
-    )
+        invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried,
+        brought=carried_amounts(memory.before, tariff),
+    )  # fmt: skip
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)

@@ -58,6 +58,10 @@ VERDICT_EXITS: Final = {
     Verdict.DIFFERS: Exit.REFUTED,
     Verdict.CANNOT_TELL: Exit.UNVERIFIABLE,
 }
+OWED: Final = {
+    "resident": "which the supplier owes you",
+    "supplier": "which you owe the supplier",
+}
 WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 
 
@@ -272,6 +276,10 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         console.print(f"bill {memory['bill']} of account {memory['account']}", highlight=False)
         if memory["paid"]:
             console.print(f"paid in advance: {amount_text(memory['paid'])} {facts['currency']}")
+        if memory["brought"]:
+            console.print("it goes on from what the bill before has left:")
+            for one in memory["brought"]:
+                console.print(Text(f"  {_carried(one)}"))
         if memory.get("last"):
             console.print(LAST_BILL)
             return
@@ -292,6 +300,8 @@ def _carried(one: dict[str, Any]) -> str:
             value = f"{one['value']:,} W"
         case currency:
             value = f"{amount_text(one['value'])} {currency}"
+            if owed_to := one["owed_to"]:
+                value = f"{amount_text(abs(one['value']))} {currency}, {OWED[owed_to]}"
     return f"{name}: {value}"
 
 

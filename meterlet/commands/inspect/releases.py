@@ -59,7 +59,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             plain(release["recipient"]),
             plain(release["purpose"]),
             f"{counted(release['bits'], 'bit')}, {release['first_day']} to {release['last_day']}"
-            + "".join(f", register {plain(name)}" for name in release["registers"] if name),
+            + "".join(f", register {plain(name)}" for name in release["registers"] if name)
+            + (f", goes on from {release['goes_on_from']}" if release["goes_on_from"] else ""),
             f"{release['bytes']:,}",
         )
     console.print(table)
