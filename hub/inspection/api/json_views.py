@@ -27,6 +27,7 @@ from hub.inspection.locales.learning import learned_in_words
 from hub.inspection.views.bill import CheckedBill, ProofCheck, Verdict
 from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.views.calendar import By
+from hub.inspection.views.demand_items import DemandDetail
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
@@ -453,6 +454,8 @@ class InvoiceJson(JsonView, frozen=True):
     corrected_since: list[_CorrectedDay]
     """Those that were corrected after it was billed: it matches what was known before."""
     replaced_by: int | None
+    demands: list[DemandDetail] | UnsetType = UNSET
+    """What the powers billed are made of, under a tariff with a price for them."""
     memory: _Memory | UnsetType = UNSET
     proof: ProofCheck | UnsetType = UNSET
     meter_exchanges: list[_Exchange] | UnsetType = UNSET
@@ -716,6 +719,7 @@ def invoice_json(
         corrected_days=[_CorrectedDay.of(one) for one in invoice.corrected],
         corrected_since=[_CorrectedDay.of(one) for one in checked.corrected_since],
         replaced_by=checked.replaced_by,
+        demands=list(checked.demands) or UNSET,
         memory=UNSET
         if invoice.account is None
         else _Memory.of(

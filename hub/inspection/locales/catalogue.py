@@ -22,6 +22,7 @@ from babel.numbers import format_currency, format_decimal, format_percent
 
 from hub.disclosure import ConsentTerms
 from hub.disclosure.wording import consent_sentences
+from hub.inspection.views.demand_items import DemandDetail
 from hub.inspection.views.memory import CarriedAmount
 from hub.inspection.views.money import Money
 from protocols.metrology import Period, date_at
@@ -184,6 +185,20 @@ class Catalogue:
                 return self.t(f"bill.owed_to_{one.owed_to}", amount=amount)
             case currency:
                 return self.micro(one.value, currency)
+
+    def demand(self, one: DemandDetail) -> str:
+        """Return what a power billed is made of, and what its price is for."""
+        share = Decimal(one.share_ppm).scaleb(-PPM_DECIMALS).normalize()
+        figure = self.t(
+            f"bill.demand_{one.rule or 'own'}",
+            n=one.before, all=one.before + 1, share=self.number(share, _places(share)),
+        )  # fmt: skip
+        name = f"{one.component} {one.label}".strip()
+        per = self.t(f"per.{one.per}")
+        return self.t(
+            "bill.demand", name=name, power=self.power(one.watts), figure=figure, per=per,
+            times=one.times,
+        )  # fmt: skip
 
     def micro(self, amount: int, currency: str) -> str:
         """Return an amount of 10^-6 of the currency, with the decimals it has, at least two."""

@@ -29,6 +29,7 @@ from hub.inspection.views.corrections import (
     corrected_days,
     correction_times,
 )
+from hub.inspection.views.demand_items import DemandDetail, demand_details
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
 from hub.inspection.views.meters import MeterSwap, swaps_between
@@ -76,6 +77,8 @@ class CheckedBill:
     """What it leaves for the next one, under a tariff with memory: told to nobody."""
     brought: tuple[CarriedAmount, ...] = ()
     """What it goes on from: what the bill before has left."""
+    demands: tuple[DemandDetail, ...] = ()
+    """What the powers billed are made of."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
 
@@ -190,10 +193,10 @@ def _check(
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
-    carried = carried_amounts(bill.memory, tariff)
+    carried, brought = (carried_amounts(each, tariff) for each in (bill.memory, memory.before))
     checked = CheckedBill(
         invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried,
-        brought=carried_amounts(memory.before, tariff),
+        brought=brought, demands=demand_details(bill, tariff, brought),
     )  # fmt: skip
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"

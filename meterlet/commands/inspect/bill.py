@@ -252,6 +252,8 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
             f"{amount:,.4f} {facts['currency']}",
         )
     console.print(table)
+    for demand in facts.get("demands", ()):
+        console.print(Text(demand_text(demand)))
     console.print(
         f"the invoice says {facts['invoiced']}, your own readings {facts['recomputed']}"
         f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}".strip()
@@ -288,6 +290,23 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
             console.print(Text(f"  {_carried(one)}"))
         if not memory["carried"]:
             console.print("  nothing: the next bill begins anew")
+
+
+def demand_text(demand: dict[str, Any]) -> str:
+    """Return what a power billed is made of, and what its price is for."""
+    name = f"{demand['component']} {demand['label']}".strip()
+    before = demand["before"]
+    peaks = f"{before} before" if before > 1 else "one before"
+    match demand["rule"]:
+        case "mean":
+            figure = f"the mean of {before + 1} peaks, its own and {peaks}"
+        case "highest":
+            percent = f"{Decimal(demand['share_ppm']).scaleb(-4).normalize():f} %"
+            figure = f"its own peak, or {percent} of the highest of {peaks} if that is more"
+        case _:
+            figure = "its own peaks alone"
+    times = "" if demand["times"] == "1" else f", {demand['times']} of it is billed"
+    return f"{name}: {demand['watts']:,} W is {figure}; the price is for a {demand['per']}{times}"
 
 
 def _carried(one: dict[str, Any]) -> str:
