@@ -102,6 +102,7 @@ def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
         assert schema["additionalProperties"] is False
         optional |= {(name, member) for member in set(schema["properties"]) - {*schema["required"]}}
     assert optional == {
+        ("Bill", "demands"),
         ("Bill", "memory"),
         ("Bill", "meter_exchanges"),
         ("Bill", "proof"),
