@@ -87,9 +87,7 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
     assert whys == [
         "custody: the custody of this meter began on 2025-04-01; no day before it is told"
     ]
-    told = json.loads(
-        done("utility", "chain", "--utility", town.utility, "--meter", METER, "--json")
-    )
+    told = json.loads(done("utility", "chain", "--utility", town.utility, METER, "--json"))
     [known] = told["registers"]
     assert (known["days"], known["custody_begins"]) == (61, "2025-04-01")
     assert known["changes"] == [{"kind": "custody", "day": "2025-04-01"}]
