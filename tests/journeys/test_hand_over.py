@@ -76,6 +76,7 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
         assert (bill["verified"], bill["days"], bill["invoice"]) == (True, 30, 2)
         code, line = refused(*town.request(address))
         assert (code, "the hub refused: 6985" in line) == (5, True), line
+        assert "the days are a former resident's; the resident's log says which" in line
         # The supplier knows by now where the custody begins, and asks no hub about both.
         spanning = [word for word in town.request(address) if word not in ("--month", "2025-03")]
         days = "--from", "2025-03-20", "--until", "2025-04-10"
