@@ -251,6 +251,19 @@ def test_what_was_paid_stays_with_the_period_unless_it_is_said_anew(home: YearHo
     check_ledger(home)
 
 
+def test_a_hub_that_has_gone_on_from_a_state_says_a_code_and_the_words_hold(
+    home: YearHome,
+) -> None:
+    home.utility.contracts.open(home.meter, date(2025, 1, 1))
+    home.bill(tariff(DUTY), MONTHS[0])
+    home.ask(ask(home, MONTHS[1]))  # its answer is lost
+    longer = Period(MONTHS[1].first, MONTHS[2].last)
+    with pytest.raises(NotTold, match="6985 .*the state was gone on from before") as refused:
+        home.bill(tariff(DUTY), longer)
+    assert "another period" in refused.value.why  # which the resident reads
+    assert home.bill(tariff(DUTY), MONTHS[1]).verified.total > 0
+
+
 def test_bills_of_before_without_memory_come_before_the_account_s_first_with_one(
     home: YearHome,
 ) -> None:
