@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
-from meterlet.commands.amount import Amount
+from meterlet.commands.amount import Amount, require_decimals
 from meterlet.commands.common import (
     Exit,
     Shown,
@@ -227,6 +227,7 @@ def price(
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
+    require_decimals(paid, tariff.rounding)
     with errors_at(readings):
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
         listed = slots and as_json

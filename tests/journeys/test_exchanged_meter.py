@@ -11,7 +11,7 @@ from hub.meters.emulated import emulated_meter_id
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, DayGrid
 from tariffs import compute_bill
 from tariffs.source import load_toml
-from tests.support.command import ROOT
+from tests.support.command import ROOT, run_meterlet
 from tests.support.exchanged import MARCH, SLOT, ZONE, Exchange, parts, uses, whole_month
 from tests.support.pages import browser
 from tests.support.town import Town, done, refused
@@ -95,7 +95,11 @@ def test_the_utilitys_chain_knows_the_meters(town: Town, bill: dict[str, Any]) -
         assert known["custody_begins"] is None
     text = done("utility", "chain", "--utility", town.utility, "--meter", bill["meter"])
     assert "2025-03-14: meter 0a014d544c0000000001 exchanged for meter 0a014d544c0000000007" in text
-    code, line = refused("utility", "chain", "--utility", town.utility, "--meter", "0b")
+    assert done("utility", "chain", "--utility", town.utility, bill["meter"]) == text
+    for both in ((), (bill["meter"], "--meter", bill["meter"])):
+        wrong = run_meterlet("utility", "chain", "--utility", town.utility, *both)
+        assert (wrong.returncode, "say which METER, once" in wrong.stderr) == (2, True)
+    code, line = refused("utility", "chain", "--utility", town.utility, "0b")
     assert (code, "not enrolled" in line) == (1, True)
 
 
