@@ -8,23 +8,41 @@ apart by their first byte. Readings are a CSV file of interval data.
 import gzip
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from errno import EINVAL
 from functools import partial
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval, parse_zone
-from hub.readings import ReadingFlag
+from hub.meters.files.opened import (
+    GENEROUS_FUSE,
+    FileForm,
+    FileReport,
+    Label,
+    largest_watts,
+)
+from hub.meters.files.recognise import FORMATS
+from hub.meters.replay import (
+    CsvReplay,
+    EnergyUnit,
+    FileUses,
+    ReplayError,
+    parse_interval,
+    parse_zone,
+)
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
-from protocols.metrology import ACTIVE_ENERGY_IMPORT, MetrologyError, Period
+from protocols.metrology import (
+    ACTIVE_ENERGY_EXPORT,
+    ACTIVE_ENERGY_IMPORT,
+    MetrologyError,
+    Period,
+)
 from tariffs import (
     Bill,
     BillMemory,
@@ -52,6 +70,8 @@ class LoadedTariff:
     signature: str
     """`none`, `verified` or `not checked`."""
     key_id: str | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader of its source should look at again."""
 
     def heading(self) -> dict[str, Any]:
         """Return what every JSON output says of a tariff."""
@@ -104,11 +124,13 @@ def _load(path: Path, data: bytes, key: Ed25519PublicKey | None) -> LoadedTariff
     if data[:1] and data[0] >> 5 == 5:  # a CBOR map
         return LoadedTariff(Tariff.decode(data), "none")
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TariffError("neither UTF-8 text nor a tariff document") from None
     beside = partial(_read_beside, path.parent)
-    return LoadedTariff(load_toml(text, source=str(path), files=beside), "none")
+    notes: list[str] = []
+    tariff = load_toml(text, source=str(path), files=beside, notes=notes)
+    return LoadedTariff(tariff, "none", notes=tuple(notes))
 
 
 def _read_beside(folder: Path, name: str) -> str:
@@ -117,7 +139,7 @@ def _read_beside(folder: Path, name: str) -> str:
     if inside.is_absolute() or ".." in inside.parts:
         raise PermissionError(1, "is not in the tariff's own folder", name)
     try:
-        return read_bytes(folder / inside).decode()
+        return read_bytes(folder / inside).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise OSError(EINVAL, "not UTF-8 text", name) from None
 
@@ -142,6 +164,8 @@ class IntervalUse:
     """Watt-hours by the interval's start, in seconds since 1970 (UTC)."""
     fed_in_wh: Mapping[int, int] | None = None
     """The same of what was fed in; None where that is not counted."""
+    notes: tuple[str, ...] = ()
+    """What was recognised in the file, and what was left out of it."""
 
     def between(self, begin: int | None, end: int | None) -> "IntervalUse":
         """Return the intervals that begin within [begin, end); None: no bound."""
@@ -154,42 +178,51 @@ class IntervalUse:
             }
 
         fed_in = None if self.fed_in_wh is None else within(self.fed_in_wh)
-        return IntervalUse(self.interval_seconds, within(self.drawn_wh), fed_in)
+        return replace(self, drawn_wh=within(self.drawn_wh), fed_in_wh=fed_in)
 
 
 def read_use(
-    path: Path,
-    column: str,
-    feed_in_column: str | None,
-    unit: EnergyUnit,
-    interval: str,
-    zone: str,
+    replays: tuple[CsvReplay, CsvReplay | None],
     begin: int | None,
     end: int | None,
+    report: FileReport | None = None,
 ) -> IntervalUse:
-    """Return each interval of [begin, end) of which a CSV file's columns know the use.
+    """Return each interval of [begin, end) of which files know the use: what is drawn, and fed in.
 
     Raises `ReplayError`, also where a column has none.
     """
-    seconds, clock = parse_interval(interval), parse_zone(zone)
+    drawn, fed_in = replays
+    report = FileReport() if report is None else report
+    used = drawn.uses(begin, end, report)
+    returned = FileUses(used.interval_seconds, None)
+    if fed_in is not None:
+        returned = fed_in.uses(begin, end)
+    if not used.wh or returned.wh == {}:
+        raise ReplayError(f"{drawn.path}: no readings in the period")
+    if returned.wh and returned.interval_seconds != used.interval_seconds:
+        raise ReplayError(f"{drawn.path}: intervals of what is drawn and fed in differ")
+    return IntervalUse(used.interval_seconds, used.wh, returned.wh, tuple(report.lines()))
 
-    def uses(name: str) -> dict[int, int]:
-        replay = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: name}, unit, seconds, clock)
-        return uses_of(replay, begin, end)
 
-    drawn, fed_in = uses(column), None if feed_in_column is None else uses(feed_in_column)
-    if not drawn or fed_in == {}:
-        raise ReplayError(f"{path}: no readings in the period")
-    return IntervalUse(seconds, drawn, fed_in)
+def drawn_and_fed_in(
+    choose: Callable[[dict[bytes, tuple[str, ...]], frozenset[bytes]], CsvReplay],
+    columns: tuple[str, ...],
+    feed_in_columns: tuple[str, ...],
+) -> tuple[CsvReplay, CsvReplay | None]:
+    """Return what reads the energy drawn, and the energy fed in.
+
+    A format with a name has the second one, or has not; a table only if its column is named.
+    """
+    drawn = choose({ACTIVE_ENERGY_IMPORT: columns}, frozenset())
+    named = bool(columns) and not feed_in_columns
+    optional = frozenset() if feed_in_columns else frozenset((ACTIVE_ENERGY_EXPORT,))
+    fed_in = None if named else choose({ACTIVE_ENERGY_EXPORT: feed_in_columns}, optional)
+    return drawn, fed_in
 
 
 def uses_of(replay: CsvReplay, begin: int | None = None, end: int | None = None) -> dict[int, int]:
     """Return the watt-hours of each interval that has a reading at both its ends."""
-    return {
-        before.time: after.register_wh - before.register_wh
-        for before, after in pairwise(replay.readings(begin, end))
-        if not after.flags & ReadingFlag.RESUMED
-    }
+    return replay.uses(begin, end).wh or {}
 
 
 def price_use(
@@ -286,28 +319,82 @@ def load_tariff(
 
 def read_csv(
     path: str | os.PathLike[str],
-    column: str,
+    column: str | Sequence[str] | None = None,
     *,
-    feed_in_column: str | None = None,
-    unit: str = "kWh",
-    interval: str = "15min",
+    feed_in_column: str | Sequence[str] | None = None,
+    unit: str | None = None,
+    interval: str | None = None,
     zone: str = "UTC",
     period: Period | str | None = None,
     begin: datetime | None = None,
     end: datetime | None = None,
+    format: str | None = None,  # noqa: A002  # what the command calls it
+    separator: str | None = None,
+    decimal: str | None = None,
+    time_column: str | Sequence[str] | None = None,
+    time_format: str | None = None,
+    label: str | None = None,
+    cumulative: bool | None = None,
+    skip: int | None = None,
+    fuse: int = GENEROUS_FUSE,
 ) -> IntervalUse:
-    """Return the interval data in a CSV file (or .csv.gz), from `begin` to before `end`.
+    """Return the interval data in a file, from `begin` to before `end`.
 
-    The first column holds the start of each interval, by the clock of `zone`. `unit` is kWh, Wh,
-    kW or W. `period` names days of that zone instead, as "2025-Q1". `begin` and `end` must have a
-    time zone. Raises `MeterletError` with the line that is wrong.
+    CSV, packed or not, and the formats of docs/readings.md, which need no `column`. Several columns
+    are added. `unit` is kWh, Wh, kW or W; without it, and without `interval`, the file says. Times
+    without an offset are those of `zone`. `period` names days of that zone instead, as "2025-Q1".
+    `begin` and `end` must have a time zone. The others say how the file is written, where that is
+    not certain, as the options of `meterlet tariff price` do; `separator` and `decimal` are the
+    characters. `fuse` is in amperes, of three phases. Raises `MeterletError` with the line that is
+    wrong.
     """
-    if unit not in {known.value for known in EnergyUnit}:
+    form = FileForm(
+        format=format,
+        separator=separator,
+        decimal=decimal,
+        time_columns=_names(time_column),
+        time_format=time_format,
+        label=None if label is None else _label(label),
+        cumulative=cumulative,
+        skip=skip,
+        largest_watts=largest_watts(fuse),
+    )
+    if format is not None and format not in FORMATS:
+        raise MeterletError(f"format {format!r}: {', '.join(FORMATS)}")
+    if decimal not in (None, ".", ",") or (separator is not None and len(separator) != 1):
+        raise MeterletError("decimal is a point or a comma, separator one character")
+    if unit is not None and unit not in {known.value for known in EnergyUnit}:
         raise MeterletError(f"unit {unit!r}: kWh, Wh, kW or W")
     with _public_errors():
         bounds = _bounds(period, begin, end, zone)
-        known_unit = EnergyUnit(unit)
-        return read_use(Path(path), column, feed_in_column, known_unit, interval, zone, *bounds)
+        clock = parse_zone(zone)
+
+        def choose(columns: dict[bytes, tuple[str, ...]], optional: frozenset[bytes]) -> CsvReplay:
+            return CsvReplay(
+                Path(path),
+                columns,
+                None if unit is None else EnergyUnit(unit),
+                None if interval is None else parse_interval(interval),
+                clock,
+                form=form,
+                optional=optional,
+            )
+
+        replays = drawn_and_fed_in(choose, _names(column), _names(feed_in_column))
+        return read_use(replays, *bounds)
+
+
+def _label(label: str) -> Label:
+    try:
+        return Label(label)
+    except ValueError:
+        raise MeterletError(f"label {label!r}: start or end") from None
+
+
+def _names(column: str | Sequence[str] | None) -> tuple[str, ...]:
+    if column is None:
+        return ()
+    return (column,) if isinstance(column, str) else tuple(column)
 
 
 def price(

@@ -83,7 +83,7 @@ def read_timetable(
     elif "signal" in item:
         usual, values = _signal(item, clock, context, read)
     else:
-        usual, values = _schedule(item, clock, holidays, context, read)
+        usual, values = _schedule(item, clock, holidays, context, read, flat_key)
     if "event" not in item:
         return usual, tuple(values)
     names, events = [], []
@@ -104,6 +104,7 @@ def _schedule(
     holidays: Calendar | None,
     context: Context,
     read: Callable[[TomlTable], T],
+    flat_key: str,
 ) -> tuple[Schedule, list[T]]:
     names, values, rules = [], [], []
     for band in item.tables("band"):
@@ -113,6 +114,7 @@ def _schedule(
             rules.append(tuple(read_when(when, context, holidays) for when in band.tables("when")))
             band.done()
     if not names:
+        item.refuse_typo([flat_key, "band"])
         raise MalformedTariff("there are no bands, and nothing that is always in force")
     return Schedule(clock, tuple(names), tuple(rules), holidays), values
 

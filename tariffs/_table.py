@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Typed access to a TOML table that knows its lines: each key is read once, none is left over."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from difflib import get_close_matches
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tariffs._toml_lines import Path
 from tariffs.errors import MalformedTariff
 from tariffs.rounding import parse_decimal
 
 T = TypeVar("T")
+LIKENESS: Final = 0.75
+"""From which on two keys are taken for one with a slip."""
 
 
 class TomlTable:
@@ -24,6 +27,8 @@ class TomlTable:
         self._path = path
         self._lines = lines
         self._source = source
+        self._asked: set[str] = set()
+        """The keys that this table could have."""
 
     @contextmanager
     def at(self, key: str | None = None, *, component: str | None = None) -> Iterator[None]:
@@ -40,11 +45,14 @@ class TomlTable:
             raise
 
     def __contains__(self, key: str) -> bool:
+        self._asked.add(key)
         return key in self._items
 
     def _take(self, key: str, kind: type[T], what: str) -> T:
-        with self.at():
-            if key not in self._items:
+        self._asked.add(key)
+        if key not in self._items:
+            self.refuse_typo([key])
+            with self.at():
                 raise MalformedTariff(f"{key!r} is missing")
         value = self._items.pop(key)
         with self.at(key):
@@ -124,6 +132,8 @@ class TomlTable:
         """Return the one key that is there of several that exclude each other."""
         with self.at():
             there = [key for key in choices if key in self]
+            if not there:
+                self.refuse_typo(list(choices))
             if len(there) != 1:
                 raise MalformedTariff(f"there is not one of {', '.join(choices)}")
         return there[0], choices[there[0]]
@@ -180,5 +190,14 @@ class TomlTable:
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
         for key in self._items:
+            near = get_close_matches(key, sorted(self._asked), 1, LIKENESS)
+            meant = f": did you mean {near[0]!r}?" if near else ""
             with self.at(key):
-                raise MalformedTariff(f"unknown key {key!r}")
+                raise MalformedTariff(f"unknown key {key!r}{meant}")
+
+    def refuse_typo(self, missing: Sequence[str]) -> None:
+        """Refuse a key that is almost one which is missing: that is what is wrong."""
+        for key in self._items:
+            if near := get_close_matches(key, missing, 1, LIKENESS):
+                with self.at(key):
+                    raise MalformedTariff(f"unknown key {key!r}: did you mean {near[0]!r}?")

@@ -13,7 +13,13 @@ The energy between two valid readings that follow each other goes to a stage if
   - the stage is the same all the time between, and still is at the moment of the second reading;
 
 otherwise to the error register. Readings with a status of 3 or worse count as absent. Time for
-which the supplier's file has no profile goes to no register.
+which the supplier's file has no profile goes to no register. Nor does the time before a period's
+first valid reading and after its last one; `open_ends` names it.
+
+TAF 1 has one stage for each direction, and a period of 1, 2, 3, 6 or 12 whole months: its amount is
+the difference of the readings at the period's begin and end, and nothing stands in for them.
+
+Only original lists of values count: a register that the gateway derived itself is refused.
 
 Amounts are in the unit of the readings' register, value times 10^scaler Wh.
 """
@@ -27,13 +33,16 @@ from itertools import pairwise
 from typing import Final
 from xml.etree import ElementTree
 
-from tariffs.clock import DAY, ZoneClock, day_number
-from tariffs.errors import MalformedTariff
+from tariffs.clock import DAY, ZoneClock, date_of, day_number
+from tariffs.errors import MalformedTariff, UnbillableReadings
+from tariffs.usage import utc_text
 
 NAMES: Final = {"v": "http://vde.de/AR_2418-6.xsd", "e": "http://naesb.org/espi"}
 ZONE: Final = "Europe/Berlin"
 FIRST_INVALID_STATUS: Final = 3
 ERROR_STAGE: Final = 63
+MOST_LISTS: Final = 3
+PERIOD_MONTHS: Final = (1, 2, 3, 6, 12)
 OBIS: Final = re.compile(r"[0-9a-f]{12}")
 
 Profile = tuple[tuple[int, int], ...]
@@ -76,6 +85,8 @@ class StageTariff:
     days: Mapping[tuple[int, str], Profile]
     """For a day's number and a direction ("01" import, "02" export), its runs."""
     default: int
+    period: tuple[int, int] | None = None
+    """The billing period that the file says, in seconds since 1970."""
 
     def run_at(self, clock: ZoneClock, moment: int, direction: str) -> tuple[int, int] | None:
         """Return the stage at a moment and the end of its run that day; None: no profile."""
@@ -96,23 +107,106 @@ class StageTariff:
 def register_amounts(
     tariff: StageTariff, series: Sequence[MeterSeries], begin: int, end: int
 ) -> dict[str, int]:
-    """Return the amount of every derived register, by OBIS code, for [begin, end]."""
+    """Return the amount of every derived register, by OBIS code, for [begin, end].
+
+    Raises `UnbillableReadings` for readings or a period that give no amount.
+    """
+    _check_originals(tariff, series)
     clock = ZoneClock(ZONE)
     amounts = dict.fromkeys(tariff.stages.values(), 0)
+    if tariff.use_case == 1:
+        _check_period(tariff, clock, begin, end)
+        for one in series:
+            first, last = _value_at(one, begin), _value_at(one, end)
+            amounts[_only_stage(tariff, one)] += _gain(one, first, last)
+        return amounts
     for one in series:
         values = [value for value in one.values if begin <= value.time <= end]
-        if tariff.use_case == 1:
-            if values:
-                amounts[tariff.stages[tariff.default]] += values[-1].value - values[0].value
-            continue
         error = f"{one.obis[:8]}{ERROR_STAGE:02x}{one.obis[10:]}"
         amounts.setdefault(error, 0)
         valid = [value for value in values if value.valid]
         for before, after in pairwise(valid):
             stage = _stage_between(tariff, clock, before.time, after.time, one.obis[4:6])
+            gain = _gain(one, before, after)
             if stage is not None:
-                amounts[tariff.stages.get(stage, error)] += after.value - before.value
+                amounts[tariff.stages.get(stage, error)] += gain
     return amounts
+
+
+def open_ends(series: Sequence[MeterSeries], begin: int, end: int) -> list[tuple[str, int, int]]:
+    """Return the stretches at a period's ends whose energy no register holds, with the list."""
+    found = []
+    for one in series:
+        times = [value.time for value in one.values if value.valid and begin <= value.time <= end]
+        first, last = (times[0], times[-1]) if times else (end, end)
+        found += [(one.obis, begin, first)] if first > begin else []
+        found += [(one.obis, last, end)] if last < end else []
+    return found
+
+
+def _check_originals(tariff: StageTariff, series: Sequence[MeterSeries]) -> None:
+    if not series:
+        raise UnbillableReadings("there is no list of values")
+    for one in series:
+        if one.obis[8:10] != "00":
+            raise UnbillableReadings(f"{one.obis} is a derived register, not an original list")
+    if tariff.use_case == 1 and len(series) > MOST_LISTS:
+        raise UnbillableReadings(f"{len(series)} lists of values; TAF 1 has {MOST_LISTS} at most")
+    if tariff.use_case == 1 and len(tariff.stages) > len(series):
+        raise UnbillableReadings("there are more stages than lists of values")
+
+
+def _check_period(tariff: StageTariff, clock: ZoneClock, begin: int, end: int) -> None:
+    """Refuse a period that is not 1, 2, 3, 6 or 12 months from the first of one."""
+    day, second = divmod(begin + clock.span(begin)[2], DAY)
+    first = date_of(day)
+    if second or first.day != 1:
+        raise UnbillableReadings(f"the period begins at {utc_text(begin)}, not with a month")
+    ends = {}
+    for months in PERIOD_MONTHS:
+        place = first.month - 1 + months
+        ends[clock.day_begin(day_number(date(first.year + place // 12, place % 12 + 1, 1)))] = place
+    if end not in ends:
+        raise UnbillableReadings(
+            f"the period from {utc_text(begin)} to {utc_text(end)} is not of"
+            f" {', '.join(map(str, PERIOD_MONTHS))} months"
+        )
+    last = divmod(end - 1 + clock.span(end - 1)[2], DAY)[0]
+    for direction in {direction for _, direction in tariff.days}:
+        days = {number for number, other in tariff.days if other == direction}
+        if days != set(range(day, last + 1)):
+            raise UnbillableReadings(
+                f"the supplier's file has profiles for {len(days)} days, the period has"
+                f" {last + 1 - day}"
+            )
+
+
+def _only_stage(tariff: StageTariff, one: MeterSeries) -> str:
+    """Return the derived register of the one stage that a direction has in TAF 1."""
+    direction = one.obis[4:6]
+    stages = {
+        stage
+        for (_, other), profile in tariff.days.items()
+        if other == direction
+        for _, stage in profile
+    } or {stage for stage, obis in tariff.stages.items() if obis[4:6] == direction}
+    if len(stages) != 1:
+        raise UnbillableReadings(f"TAF 1 has one stage for {one.obis}, the file {len(stages)}")
+    return tariff.stages[stages.pop()]
+
+
+def _value_at(one: MeterSeries, moment: int) -> StampedValue:
+    found = next((value for value in one.values if value.time == moment), None)
+    if found is None or not found.valid:
+        what = "no value" if found is None else f"a value of status {found.status}"
+        raise UnbillableReadings(f"{one.obis} has {what} at {utc_text(moment)}")
+    return found
+
+
+def _gain(one: MeterSeries, before: StampedValue, after: StampedValue) -> int:
+    if after.value < before.value:
+        raise UnbillableReadings(f"{one.obis} falls before {utc_text(after.time)}")
+    return after.value - before.value
 
 
 def _stage_between(
@@ -236,7 +330,18 @@ def read_stage_tariff(data: bytes, *, as_trudi: bool = False) -> StageTariff:
         if key in days:
             raise MalformedTariff("a day has two profiles for one direction")
         days[key] = profiles[name]
-    return StageTariff(use_case, stages, days, default)
+    return StageTariff(use_case, stages, days, default, _period(profile))
+
+
+def _period(profile: ElementTree.Element) -> tuple[int, int] | None:
+    """Return the billing period; durations are as long as the clock says, without its changes."""
+    period = profile.find("v:billingPeriod", NAMES)
+    if period is None:
+        return None
+    begin, seconds = _time(period, "v:start"), _integer(period, "v:duration")
+    if not 0 < seconds <= 10 * 366 * DAY:
+        raise MalformedTariff(f"a billing period of {seconds} s")
+    return begin, begin + seconds
 
 
 def _day(special: ElementTree.Element) -> int:

@@ -31,11 +31,18 @@ from tariffs.version import Version, check_name
 T = TypeVar("T")
 
 
-def load_toml(text: str, *, source: str = "tariff", files: Files | None = None) -> Tariff:
+def load_toml(
+    text: str,
+    *,
+    source: str = "tariff",
+    files: Files | None = None,
+    notes: list[str] | None = None,
+) -> Tariff:
     """Return the tariff that a TOML text describes; `source` names it in errors.
 
     `files` returns the text of a file that the source names (series of prices, signals), or raises
-    `OSError`; without it such a source is refused. Raises `MalformedTariff` with line and
+    `OSError`; without it such a source is refused. `notes` is told what is right but may not be
+    what was meant. Raises `MalformedTariff` with line and
     component for whatever is wrong.
     """
     try:
@@ -47,7 +54,7 @@ def load_toml(text: str, *, source: str = "tariff", files: Files | None = None) 
     with root.at("format"):
         if form != FORMAT:
             raise MalformedTariff(f"format {form}, this release reads {FORMAT}")
-    tariff = _tariff(root, files)
+    tariff = _tariff(root, files, [] if notes is None else notes)
     root.done()
     return tariff
 
@@ -61,7 +68,7 @@ def _not_toml(error: tomllib.TOMLDecodeError, source: str) -> MalformedTariff:
     )
 
 
-def _tariff(root: TomlTable, files: Files | None) -> Tariff:
+def _tariff(root: TomlTable, files: Files | None, notes: list[str]) -> Tariff:
     name = root.text("name")
     with root.at("name"):
         check_name(name, "the tariff's name")
@@ -81,7 +88,7 @@ def _tariff(root: TomlTable, files: Files | None) -> Tariff:
         day_number(max(until for _, _, until in bounds)) + 1,
     )
     year_begins = read_year_begins(root, NEW_YEAR)
-    context = Context(clock, _calendars(root, days), _seasons(root), files, year_begins)
+    context = Context(clock, _calendars(root, days, notes), _seasons(root), files, year_begins)
     versions = []
     for table, first, until in bounds:
         versions.append(_version(table, first, until, context))
@@ -112,7 +119,7 @@ def _rounding(table: TomlTable) -> Rounding:
         return rounding
 
 
-def _calendars(root: TomlTable, days: range) -> dict[str, Calendar]:
+def _calendars(root: TomlTable, days: range, notes: list[str]) -> dict[str, Calendar]:
     calendars: dict[str, Calendar] = {}
     if "holidays" not in root:
         return calendars
@@ -126,6 +133,11 @@ def _calendars(root: TomlTable, days: range) -> dict[str, Calendar]:
                 first, last = date_of(days[0]).year, date_of(days[-1]).year
                 with table.at("calendar"):
                     dates |= named_holidays(code, first, last)
+                if "without" not in table:
+                    notes.append(
+                        f"holidays {name}: all public holidays of {code}; a tariff often has"
+                        " fewer: leave out the others with 'without', or list its own in 'dates'"
+                    )
             dates -= set(table.days("without"))
             table.done()
             if not dates:
@@ -168,6 +180,8 @@ def _version(table: TomlTable, first: date, until: date, context: Context) -> Ve
             yield component
 
     charges = tuple(read_all("charge", lambda name, item: read_charge(name, item, context)))
+    if not charges:
+        table.refuse_typo(["charge"])
     found = list(read_all("step", lambda name, item: read_step(name, item, known, context)))
     steps, settlement = _settled(found, components)
     try:

@@ -1,66 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real interval data from a CSV file, replayed as the register that a meter would have shown.
+"""Real interval data from a file, replayed as the register that a meter would have shown.
 
-A row holds the start of an interval and the energy (or mean power) in it. The register at an
+A row holds an interval and the energy (or mean power) in it. The register at an
 interval's end is the sum so far, in whole watt-hours, rounded down; nothing is lost in between,
 since the sum itself is kept exact. An empty cell, a missing row and a row marked suspect are
 gaps: no reading ends there, and the next one says that the register did not run meanwhile
 (`ReadingFlag.RESUMED`). Gaps are never filled.
 
+A file may hold registers instead, what the meter itself showed at each row's time. Then readings
+are what it holds, and the register did run where rows are missing.
+
 A second column may hold what was fed in, in the same unit. A meter sends both registers or none, so
 a row is a gap if either cell is.
+
+Energy that cannot flow through the fuse is refused, whatever the file says (`FileForm`).
 
 Errors: ReplayError, whose text begins with the file and the line.
 """
 
-import csv
-import gzip
-import io
 import re
-import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import Enum
 from fractions import Fraction
+from itertools import pairwise
 from operator import add
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hub.errors import HubError
-from hub.readings import LARGEST_WH_PER_SECOND, Reading, ReadingFlag, Readout
+from hub.meters.files.cells import EnergyUnit as EnergyUnit
+from hub.meters.files.content import read_text
+from hub.meters.files.errors import ReplayError as ReplayError
+from hub.meters.files.errors import wrong_line
+from hub.meters.files.opened import FileForm, FileReport, FileRequest, FileRow, OpenedFile
+from hub.meters.files.recognise import open_file
+from hub.readings import Reading, ReadingFlag, Readout
 
-_DECIMAL: Final = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 _INTERVAL: Final = re.compile(r"([1-9]\d{0,4}) ?(s|min|h)", re.ASCII)
-_YEARS: Final = range(1971, 2106)
-"""What 32 bits of seconds hold, whatever the zone."""
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
-
-
-class ReplayError(HubError):
-    """A file cannot be replayed; nothing of it was taken."""
-
-
-class EnergyUnit(Enum):
-    """What a cell counts."""
-
-    KWH = "kWh"
-    WH = "Wh"
-    KW = "kW"
-    W = "W"
-
-    def watt_hours(self, value: Fraction, seconds: int) -> Fraction:
-        """Return the energy of one interval of that many seconds."""
-        match self:
-            case EnergyUnit.KWH:
-                return value * 1000
-            case EnergyUnit.WH:
-                return value
-            case EnergyUnit.KW:
-                return value * 1000 * Fraction(seconds, 3600)
-            case EnergyUnit.W:
-                return value * Fraction(seconds, 3600)
+_HOUR: Final = 3600
+LONGEST_TOLERANCE: Final = 60
 
 
 def parse_interval(text: str) -> int:
@@ -81,19 +61,40 @@ def parse_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class CsvReplay:
-    """Columns of a CSV file (or .csv.gz) of interval data."""
+    """Readings out of a file of interval data or of registers; packed with gzip or not."""
 
     path: Path
-    columns: Mapping[bytes, str]
-    """What was counted by which register, by OBIS code; at least one."""
-    unit: EnergyUnit
-    interval_seconds: int
+    columns: Mapping[bytes, str | tuple[str, ...]]
+    """What was counted by which register, by OBIS code, at least one. Several columns are added;
+    without a name the format knows its columns, or there is only one."""
+    unit: EnergyUnit | None
+    """What a cell counts; None: as the column's name says, else kWh."""
+    interval_seconds: int | None
+    """What a row covers; None: as the file's rows are apart."""
     zone: ZoneInfo
-    """The clock of the first column where it states no offset of its own."""
+    """The clock of times that state no offset of their own."""
     suspect_column: str | None = None
     """A column whose `1` marks a row as a gap."""
     start_wh: Mapping[bytes, int] = field(default_factory=dict)
     """Where registers stand before the first row, where not at 0."""
+    form: FileForm = field(default_factory=FileForm)
+    optional: frozenset[bytes] = frozenset()
+    """Registers that are done without if the file has none."""
+
+    def open(self, report: FileReport | None = None) -> OpenedFile:
+        """Return what the file holds; `report` is told what was recognised and left out."""
+        report = FileReport() if report is None else report
+        columns = {
+            register: (names,) if isinstance(names, str) else names
+            for register, names in self.columns.items()
+        }
+        return open_file(
+            FileRequest(
+                self.path, read_text(self.path, report.notes), columns, self.unit,
+                self.interval_seconds, self.zone, self.suspect_column, self.form, report,
+                self.optional,
+            )
+        )  # fmt: skip
 
     def readings(self, begin: int | None = None, end: int | None = None) -> Iterator[Reading]:
         """Yield the first register as `readouts` does."""
@@ -101,127 +102,167 @@ class CsvReplay:
         for readout in self.readouts(begin, end):
             yield readout.readings[first]
 
-    def readouts(self, begin: int | None = None, end: int | None = None) -> Iterator[Readout]:
+    def readouts(
+        self, begin: int | None = None, end: int | None = None, report: FileReport | None = None
+    ) -> Iterator[Readout]:
         """Yield the registers at the bounds of the intervals in [begin, end).
 
         Where a bound is given there is a reading at it, so that what the file lacks at either end
         is a gap like any other. The whole file is checked on the way, rows outside the range
         included; rows must be in order and distinct. Raises `ReplayError` at the first line that
-        is wrong.
+        is wrong. `report` is told the rows, the gaps, and what was recognised.
         """
-        registers = [Fraction(self.start_wh.get(register, 0)) for register in self.columns]
+        report = FileReport() if report is None else report
+        opened = self.open(report)
+        report.cumulative = opened.cumulative
+        if opened.cumulative:
+            yield from self._shown(opened, begin, end, report)
+        else:
+            yield from self._summed(opened, begin, end, report)
+
+    def uses(
+        self, begin: int | None = None, end: int | None = None, report: FileReport | None = None
+    ) -> "FileUses":
+        """Return the first register's energy of each interval in [begin, end) that is known.
+
+        Of a register's own values those at the bounds of intervals count, or the last ones before,
+        by a fifteenth of the interval and at most a minute, as in the hub.
+        """
+        report = FileReport() if report is None else report
+        opened = self.open(report)
+        if not opened.registers:
+            return FileUses(opened.seconds, None)
+        first = opened.registers[0]
+        if opened.cumulative:
+            shown = [r.readings[first] for r in self._shown(opened, None, end, report)]
+            return FileUses(opened.seconds, _between_bounds(opened, shown, begin, end))
+        readings = (r.readings[first] for r in self._summed(opened, begin, end, report))
+        return FileUses(
+            opened.seconds,
+            {
+                before.time: after.register_wh - before.register_wh
+                for before, after in pairwise(readings)
+                if not after.flags & ReadingFlag.RESUMED
+            },
+        )
+
+    def _summed(
+        self, opened: OpenedFile, begin: int | None, end: int | None, report: FileReport
+    ) -> Iterator[Readout]:
+        registers = [Fraction(self.start_wh.get(register, 0)) for register in opened.registers]
         previous_end: int | None = None
         if begin is not None:
             previous_end = begin
-            yield self._readout(begin, registers)
-        for start, energy in self._intervals():
-            outside = (begin is not None and start < begin) or (end is not None and start >= end)
-            if energy is None or outside:
-                continue
-            if previous_end != start:
-                flags = ReadingFlag.NONE if previous_end is None else ReadingFlag.RESUMED
-                yield self._readout(start, registers, flags)
-            registers = list(map(add, registers, energy))
-            previous_end = start + self.interval_seconds
-            yield self._readout(previous_end, registers)
-        if end is not None and previous_end is not None and previous_end < end:
-            yield self._readout(end, registers, ReadingFlag.RESUMED)
-
-    def _intervals(self) -> Iterator[tuple[int, tuple[Fraction, ...] | None]]:
-        """Yield start and energies of each row; None for a gap."""
-        with self._open() as text:
-            rows = self._rows(text)
-            number, header = next(rows, (1, []))
-            places = [(column, self._place(header, column)) for column in self.columns.values()]
-            suspect = (
-                None if self.suspect_column is None else self._place(header, self.suspect_column)
+            yield _readout(opened, begin, registers)
+        for row in opened.rows:
+            report.rows += 1
+            self._check_flow(row, row.values, row.end - row.begin)
+            outside = (begin is not None and row.begin < begin) or (
+                end is not None and row.begin >= end
             )
-            previous: int | None = None
-            for number, row in rows:
-                if len(row) != len(header):
-                    raise self._wrong(number, f"{len(row)} cells, the header has {len(header)}")
-                start = self._moment(number, row[0], previous)
-                if previous is not None and start < previous + self.interval_seconds:
-                    if start <= previous:
-                        order = "repeats" if start == previous else "is earlier than"
-                        raise self._wrong(number, f"{row[0]} {order} the row before")
-                    raise self._wrong(
-                        number, f"{row[0]} is less than {self.interval_seconds} s after the last"
-                    )
-                previous = start
-                marked = suspect is not None and row[suspect].strip() == "1"
-                yield start, None if marked else self._energies(number, row, places)
-            if previous is None:
-                raise self._wrong(number, "no rows after the header")
+            energy = [value for value in row.values if value is not None]
+            if len(energy) < len(row.values) or outside:
+                continue
+            if previous_end != row.begin:
+                flags = ReadingFlag.NONE if previous_end is None else ReadingFlag.RESUMED
+                if previous_end is not None:
+                    report.gaps.append((previous_end, row.begin))
+                yield _readout(opened, row.begin, registers, flags)
+            registers = list(map(add, registers, energy))
+            previous_end = row.end
+            yield _readout(opened, row.end, registers)
+        if end is not None and previous_end is not None and previous_end < end:
+            report.gaps.append((previous_end, end))
+            yield _readout(opened, end, registers, ReadingFlag.RESUMED)
 
-    def _rows(self, text: TextIO) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(text, strict=True)
-        try:
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
-        except (csv.Error, UnicodeDecodeError, zlib.error, EOFError, OSError) as error:
-            raise self._wrong(reader.line_num + 1, f"not readable: {error}") from None
+    def _shown(
+        self, opened: OpenedFile, begin: int | None, end: int | None, report: FileReport
+    ) -> Iterator[Readout]:
+        before: FileRow | None = None
+        for row in opened.rows:
+            report.rows += 1
+            known = [value for value in row.values if value is not None]
+            if len(known) < len(row.values):
+                continue
+            if before is not None:
+                self._check_rise(before, row)
+                if not opened.on_change and row.begin - before.begin > opened.seconds:
+                    report.gaps.append((before.begin, row.begin))
+            before = row
+            if (begin is None or row.begin >= begin) and (end is None or row.begin <= end):
+                yield _readout(opened, row.begin, known)
 
-    def _open(self) -> TextIO:
-        try:
-            if self.path.suffix == ".gz":
-                return io.TextIOWrapper(gzip.open(self.path), encoding="utf-8-sig", newline="")
-            return self.path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise ReplayError(f"{self.path}: {error.strerror}") from None
+    def _check_rise(self, before: FileRow, row: FileRow) -> None:
+        risen: list[Fraction | None] = []
+        for old, new in zip(before.values, row.values, strict=True):
+            if old is not None and new is not None and new < old:
+                raise self._wrong(
+                    row.line,
+                    f"the register falls from {_kwh(old)} to {_kwh(new)} kWh: of another meter, or"
+                    " the use of intervals (then leave --cumulative out)",
+                )
+            risen.append(None if old is None or new is None else new - old)
+        self._check_flow(row, risen, row.begin - before.begin)
 
-    def _place(self, header: list[str], column: str) -> int:
-        try:
-            return header.index(column, 1)
-        except ValueError:
-            some = ", ".join(header[1:6]) or "none"
-            more = ", ..." if len(header) > 6 else ""
-            raise self._wrong(1, f"no column {column!r}; there are {some}{more}") from None
-
-    def _moment(self, number: int, text: str, previous: int | None) -> int:
-        try:
-            moment = datetime.fromisoformat(text.strip())
-        except ValueError:
-            raise self._wrong(number, f"{text[:40]!r} is not an ISO 8601 time") from None
-        if moment.year not in _YEARS:
-            raise self._wrong(number, f"{text} is not within {_YEARS[0]} to {_YEARS[-1]}")
-        if moment.tzinfo is not None:
-            return int(moment.timestamp())
-        local = moment.replace(tzinfo=self.zone)
-        seconds = int(local.timestamp())
-        if (
-            datetime.fromtimestamp(seconds, UTC).astimezone(self.zone).replace(tzinfo=None)
-            != moment
-        ):
-            raise self._wrong(number, f"{text} does not exist on the clock of {self.zone.key}")
-        # The repeated hour of an autumn night: what would run backwards is its second pass.
-        if previous is not None and seconds <= previous:
-            seconds = int(local.replace(fold=1).timestamp())
-        return seconds
-
-    def _energies(
-        self, number: int, row: Sequence[str], places: Sequence[tuple[str, int]]
-    ) -> tuple[Fraction, ...] | None:
-        cells = [self._energy(number, row[at].strip(), name) for name, at in places]
-        known = tuple(energy for energy in cells if energy is not None)
-        return known if len(known) == len(cells) else None
-
-    def _energy(self, number: int, text: str, column: str) -> Fraction | None:
-        if not text:
-            return None
-        if not _DECIMAL.fullmatch(text):
-            raise self._wrong(number, f"{column} is {text[:40]!r}, not a decimal of at least 0")
-        energy = self.unit.watt_hours(Fraction(text), self.interval_seconds)
-        if energy >= LARGEST_WH_PER_SECOND * self.interval_seconds:
-            raise self._wrong(number, f"{column} is {text} {self.unit.value}: no home uses that")
-        return energy
-
-    def _readout(
-        self, time: int, registers: Sequence[Fraction], flags: ReadingFlag = ReadingFlag.NONE
-    ) -> Readout:
-        values = zip(self.columns, registers, strict=True)
-        return Readout({obis: Reading(time, int(wh), flags) for obis, wh in values})
+    def _check_flow(
+        self, row: FileRow, values: tuple[Fraction | None, ...] | list[Fraction | None],
+        seconds: int,
+    ) -> None:  # fmt: skip
+        """Refuse more energy than the fuse lets through in that time."""
+        limit = self.form.largest_watts
+        for column, value in zip(self.columns.values(), values, strict=False):
+            if value is None:
+                continue
+            if value.numerator * _HOUR > limit * seconds * value.denominator:
+                name = column if isinstance(column, str) else "+".join(column)
+                raise self._wrong(
+                    row.line,
+                    f"{name or 'it'} is {_kwh(value)} kWh: no home uses that in {seconds} s"
+                    f" ({_kwh(Fraction(limit))} kW flow through the fuse); a register needs"
+                    " --cumulative, another unit --unit, a larger connection --fuse",
+                )
 
     def _wrong(self, number: int, what: str) -> ReplayError:
-        return ReplayError(f"{self.path}: line {number}: {what}")
+        return wrong_line(self.path, number, what)
+
+
+@dataclass(frozen=True, slots=True)
+class FileUses:
+    """What a register counted in each interval."""
+
+    interval_seconds: int
+    wh: dict[int, int] | None
+    """Watt-hours by the interval's start; None where the file has no such register."""
+
+
+def _between_bounds(
+    opened: OpenedFile, shown: Sequence[Reading], begin: int | None, end: int | None
+) -> dict[int, int]:
+    seconds = opened.seconds
+    tolerance = seconds if opened.on_change else min(LONGEST_TOLERANCE, seconds // 15)
+    if not shown:
+        return {}
+    times = [reading.time for reading in shown]
+    first = times[0] if begin is None else max(begin, times[0])
+    bounds: dict[int, int] = {}
+    last = times[-1] + (0 if opened.on_change else tolerance)
+    for bound in range(-(-first // seconds) * seconds, last + 1, seconds):
+        place = bisect_right(times, bound) - 1
+        if place >= 0 and bound - times[place] <= tolerance and (end is None or bound <= end):
+            bounds[bound] = shown[place].register_wh
+    return {
+        bound: bounds[bound + seconds] - register
+        for bound, register in bounds.items()
+        if bound + seconds in bounds
+    }
+
+
+def _readout(
+    opened: OpenedFile, time: int, registers: list[Fraction], flags: ReadingFlag = ReadingFlag.NONE
+) -> Readout:
+    values = zip(opened.registers, registers, strict=True)
+    return Readout({obis: Reading(time, int(wh), flags) for obis, wh in values})
+
+
+def _kwh(watt_hours: Fraction) -> str:
+    return f"{float(watt_hours / 1000):.12g}"

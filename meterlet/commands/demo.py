@@ -153,7 +153,7 @@ def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:
 
 
 def _replayed(replay: CsvReplay, period: Period, zone: str) -> Household:
-    minutes = replay.interval_seconds // 60
+    minutes = (replay.interval_seconds or 60 * DEFAULT_SLOT) // 60
     begin, end = period.bounds(zone)
     return Household(
         readouts=lambda: replay.readouts(begin, end),

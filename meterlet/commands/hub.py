@@ -18,7 +18,8 @@ from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
-from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
@@ -35,6 +36,13 @@ from meterlet.commands.common import (
     open_machine,
     period_options,
     show,
+)
+from meterlet.commands.file_options import (
+    FileChoice,
+    file_options,
+    gap_facts,
+    say_gaps,
+    say_report,
 )
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
@@ -167,24 +175,7 @@ def init(
 @click.argument("source")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="[OBIS=]NAME",
-    help="CSV: the column to replay; OBIS=NAME for another register than the main one. Repeatable.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice([unit.value for unit in EnergyUnit]),
-    default="kWh",
-    show_default=True,
-    help="CSV: what a cell counts.",
-)
-@click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
-@click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
-@click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
-@click.option("--feed-in-column", help="CSV: the column of what was fed in.")
+@file_options("files: ", names="[OBIS=]NAME")
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
@@ -195,25 +186,20 @@ def ingest(
     source: str,
     start: datetime | None,
     every: str,
-    columns: tuple[str, ...],
-    unit: str,
-    interval: str,
-    zone: str,
-    suspect_column: str | None,
-    feed_in_column: str | None,
     period: Period | None,
     seed: int,
     solar: float | None,
     limit: int | None,
+    choice: FileChoice,
     as_json: bool,
 ) -> None:
     """Store readings, and certify the days that are over.
 
-    SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
-    data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
-    (tcp://HOST:PORT), or `synthetic`. The register goes on from the last reading, and
-    the time between is missing. Damaged telegrams are reported and left out. Intact ones are
-    stored, and the exit code is then 1.
+    SOURCE is a capture of SML telegrams (a file, or - for standard input), a file of interval data
+    or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
+    (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), or `synthetic`. The register
+    goes on from the last reading, and the time between is missing. Gaps are told. Damaged telegrams
+    are reported and left out. Intact ones are stored, and the exit code is then 1.
     """
     with Device.open(folder) as device:
         meter = device.description
@@ -226,6 +212,7 @@ def ingest(
             every_seconds=every_seconds,
         )
         live, latest = False, device.main.vault.newest_received(device.main.channel)
+        report = FileReport()
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if period is None:
@@ -246,17 +233,11 @@ def ingest(
                 house = replace(house, start_register_wh=latest.register_wh)
             readouts = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
-        elif source.endswith((".csv", ".csv.gz")):
-            replay = CsvReplay(
-                Path(source),
-                columns_of(meter, columns, feed_in_column),
-                EnergyUnit(unit),
-                parse_interval(interval),
-                parse_zone(zone),
-                suspect_column,
-                start_wh,
-            )
-            chunks = telegrams(device.mounted_meter, following(latest, replay.readouts()))
+        elif choice.takes(source):
+            columns = columns_of(meter, choice)
+            replay = replace(choice.replay(Path(source), columns, meter.zone), start_wh=start_wh)
+            readouts = replay.readouts(report=report)
+            chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             live, chunks = True, live_chunks(source)
         else:
@@ -275,7 +256,7 @@ def ingest(
             f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
             " certificate has ended or was revoked"
         )
-    _report(source, door, intake.stored, intake.days, as_json)
+    _report(source, door, intake.stored, intake.days, report, as_json)
 
 
 def _registers_stand(device: Device) -> dict[bytes, int]:
@@ -287,15 +268,25 @@ def _registers_stand(device: Device) -> dict[bytes, int]:
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
 
 
-def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
+def _report(
+    source: str, door: SmlIntake, stored: int, days: int, report: FileReport, as_json: bool
+) -> None:
+    gaps = gap_facts(report)
     facts = {
         "readings": stored,
         "telegrams": door.telegrams,
         "days_certified": days,
+        "gaps": gaps,
         "lost": lost_facts(door),
     }
+    if report.rows:
+        facts["file"] = report.as_json()
     text = f"{stored} readings stored, {days} days certified"
+    if gaps:
+        text += f", {len(gaps)} gaps"
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
+    say_report(source, report)
+    say_gaps(source, report)
     report_lost(source, door)
 
 

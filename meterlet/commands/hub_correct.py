@@ -11,11 +11,13 @@ import rich_click as click
 
 from hub.correcting import CorrectedRegister
 from hub.device import Device
-from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import parse_interval
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Readout
 from hub.text import utc_text
 from meterlet.commands.common import hub_option, json_option, show
+from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.intake import columns_of, file_chunks, lost_facts, report_lost
 from sml_codec import Obis
 
@@ -31,24 +33,7 @@ class _Undone(Exception):
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="[OBIS=]NAME",
-    help="CSV: the column to replay; OBIS=NAME for another register than the main one. Repeatable.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice([unit.value for unit in EnergyUnit]),
-    default="kWh",
-    show_default=True,
-    help="CSV: what a cell counts.",
-)
-@click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
-@click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
-@click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
-@click.option("--feed-in-column", help="CSV: the column of what was fed in.")
+@file_options("files: ", names="[OBIS=]NAME")
 @json_option
 def correct(
     folder: Path,
@@ -57,18 +42,13 @@ def correct(
     dry_run: bool,
     start: datetime | None,
     every: str,
-    columns: tuple[str, ...],
-    unit: str,
-    interval: str,
-    zone: str,
-    suspect_column: str | None,
-    feed_in_column: str | None,
+    choice: FileChoice,
     as_json: bool,
 ) -> None:
     """Take readings of days that are certified already, and have these days signed again.
 
-    SOURCE is a capture of SML telegrams (a file, or - for standard input) or a CSV file of interval
-    data (.csv or .csv.gz), as for `ingest`. Slots that were missing or estimated are filled; what
+    SOURCE is a capture of SML telegrams (a file, or - for standard input) or a file of interval
+    data or registers, as for `ingest`. Slots that were missing or estimated are filled; what
     was read is replaced with --replace alone. The old readings and days stay beside the new ones. A
     corrected bill may be asked for then.
     """
@@ -83,22 +63,17 @@ def correct(
             capture_start=capture_start,
             every_seconds=every_seconds,
         )
-        is_interval_data = source.endswith((".csv", ".csv.gz"))
-        if is_interval_data:
-            replay = CsvReplay(
-                Path(source),
-                columns_of(meter, columns, feed_in_column),
-                EnergyUnit(unit),
-                parse_interval(interval),
-                parse_zone(zone),
-                suspect_column,
-            )
-            readouts = list(replay.readouts())
+        report = FileReport()
+        is_file_of_readings = choice.takes(source)
+        if is_file_of_readings:
+            replay = choice.replay(Path(source), columns_of(meter, choice), meter.zone)
+            readouts = list(replay.readouts(report=report))
         elif "://" in source or source == "synthetic":
             raise click.UsageError("readings are corrected from a file, or - for standard input")
         else:
             readouts = [one for chunk in file_chunks(source) for one in door.feed(chunk)]
             readouts += door.close()
+        is_interval_data = is_file_of_readings and not report.cumulative
         done = _corrected(device, readouts, is_interval_data, may_replace, dry_run)
     facts = {
         "dry_run": dry_run,
@@ -107,7 +82,8 @@ def correct(
         "lost": lost_facts(door),
     }
     show("meterlet.hub.correct/1", facts, list(_lines(done, dry_run)), as_json=as_json)
-    if not is_interval_data:
+    say_report(source, report)
+    if not is_file_of_readings:
         report_lost(source, door)
 
 

@@ -94,7 +94,7 @@ def load_index(path: Path, key: Path | None = None) -> tuple[PriceIndex, str]:
 
 def _text(source: Path) -> str:
     try:
-        return read_bytes(source).decode()
+        return read_bytes(source).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TariffError("not UTF-8 text", source=str(source)) from None
 

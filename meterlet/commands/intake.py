@@ -20,6 +20,7 @@ from hub.device import Description, Device
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import Exit, fail
+from meterlet.commands.file_options import FileChoice
 from sml_codec import Obis
 
 CHUNK: Final = 1 << 14
@@ -79,35 +80,38 @@ class Intake:
         self.stored += self.device.store(readouts)
 
 
-def columns_of(
-    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
-) -> dict[bytes, str]:
-    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
-    chosen: dict[bytes, str] = {}
-    for text in columns:
+def columns_of(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str, ...]]:
+    """Return a file's columns for each of the hub's registers; `UsageError` where one lacks.
+
+    Without any, the file's format has to know them.
+    """
+    chosen: dict[bytes, list[str]] = {}
+    for text in choice.columns:
         code, _, name = text.rpartition("=")
         register = meter.register
         if code and _OBIS.fullmatch(code):
             register = Obis.parse(code).code
         else:
             name = text
-        if register not in meter.registers or register in chosen:
-            raise click.UsageError(f"--column {text}: the hub has no such register left")
-        chosen[register] = name
-    if feed_in_column is not None:
+        if register not in meter.registers:
+            raise click.UsageError(f"--column {text}: the hub has no such register")
+        chosen.setdefault(register, []).append(name)
+    for name in choice.feed_in_columns:
         if meter.feed_in_register is None:
             raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
-        chosen[meter.feed_in_register] = feed_in_column
+        chosen.setdefault(meter.feed_in_register, []).append(name)
+    if not chosen:
+        return dict.fromkeys(meter.registers, ())
     if meter.register not in chosen:
-        raise click.UsageError("a CSV file: say which --column")
+        raise click.UsageError("a file of columns: say which --column")
     for register in meter.registers:
         if register == meter.feed_in_register and register not in chosen:
             raise click.UsageError(
-                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+                "a file of columns: the meter counts what is fed in; say which --feed-in-column"
             )
         if register not in chosen:
-            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
-    return {register: chosen[register] for register in meter.registers}
+            raise click.UsageError(f"a file of columns: say --column {Obis(register)}=NAME")
+    return {register: tuple(chosen[register]) for register in meter.registers}
 
 
 def lost_facts(door: SmlIntake) -> list[dict[str, object]]:

@@ -37,15 +37,22 @@ def profile() -> None:
 @profile.command("bdew")
 @period_options()
 @click.option(
+    "--zone",
+    default="Europe/Berlin",
+    show_default=True,
+    metavar="NAME",
+    help="Whose days and hours the profiles are of (IANA name).",
+)
+@click.option(
     "--minutes", type=click.Choice(["15", "30", "60"]), default="15", show_default=True,
     help="The meters' slots.",
 )  # fmt: skip
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the set.")
 @json_option
-def from_bdew(period: Period, minutes: str, output: Path, as_json: bool) -> None:
+def from_bdew(period: Period, zone: str, minutes: str, output: Path, as_json: bool) -> None:
     """Make a set of the BDEW's eleven standard load profiles (needs meterlet[simulation])."""
     with one_line_errors():
-        made = bdew_profiles(period, int(minutes))
+        made = bdew_profiles(period, int(minutes), parse_zone(zone).key)
         write_new(output, made.encode(), 0o644)
     _show(made, as_json=as_json)
 
@@ -120,8 +127,11 @@ def load_profiles(path: Path) -> ProfileSet:
         fail(f"{path}: {error}")
 
 
-def bdew_profiles(period: Period, minutes: int) -> ProfileSet:
-    """Return the standard load profiles as they are in a period, holidays apart."""
+def bdew_profiles(period: Period, minutes: int, zone: str = "Europe/Berlin") -> ProfileSet:
+    """Return the standard load profiles as they are in a period, holidays apart.
+
+    They go by the hours of the wall, so those of a zone are the same as Berlin's.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package's own, about its data frames
         from oemof.demand import bdew
@@ -134,7 +144,7 @@ def bdew_profiles(period: Period, minutes: int) -> ProfileSet:
         shares = {year: [float(share) for share in frame[name]] for year, frame in frames.items()}
         sums = [[0.0] * (QUARTERS // group) for _ in range(3)]
         counts = [0, 0, 0]
-        for day in period.days("Europe/Berlin"):
+        for day in period.days(zone):
             kind = max(0, day.weekday() - 4)
             counts[kind] += 1
             begin = QUARTERS * (day - date(day.year, 1, 1)).days
@@ -147,7 +157,7 @@ def bdew_profiles(period: Period, minutes: int) -> ProfileSet:
             for row, count in zip(sums, counts, strict=True)
         )
         profiles.append(Profile(name, days))
-    return ProfileSet(f"bdew {period}", 1, "Europe/Berlin", (), tuple(profiles))
+    return ProfileSet(f"bdew {period}", 1, zone, (), tuple(profiles))
 
 
 def _columns(path: Path) -> list[str]:

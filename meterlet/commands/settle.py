@@ -247,7 +247,7 @@ def _code(one: Unsettled) -> Exit:
 
 
 def _members(path: Path) -> list[Member]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             rows = list(csv.reader(file, strict=True))
         except (csv.Error, UnicodeDecodeError) as error:

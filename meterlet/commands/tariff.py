@@ -4,29 +4,34 @@
 import errno
 import os
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.meters.replay import EnergyUnit
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import CsvReplay
 from hub.text import utc_text
 from meterlet.commands.amount import Amount, require_decimals
 from meterlet.commands.common import (
     Exit,
     Shown,
     days_options,
+    fail,
     json_option,
     json_or_text,
     period_options,
     print_json,
 )
+from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import (
     LoadedTariff,
+    drawn_and_fed_in,
     price_each,
     price_use,
     read_bytes,
@@ -36,8 +41,8 @@ from meterlet.priced_readings import (
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import Period
 from sml_codec import Obis
-from tariffs import TariffError
-from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
+from tariffs import Bill, TariffError
+from tariffs.ar2418 import open_ends, read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
@@ -47,7 +52,6 @@ from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
 EACH: Final = {one.value: one for one in Interval if one is not Interval.PERIOD}
-UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
 key_option = click.option(
     "--key", "signer", type=FILE, help="Public key (PEM) of the tariff's signer."
@@ -108,8 +112,12 @@ def check(
             continue
         result = {"file": str(path), "ok": True, **found.heading()}
         results.append(result)
+        if found.notes:
+            result["notes"] = list(found.notes)
         if not as_json:
             click.echo(f"{path}: ok: {found.summary()}")
+        for note in found.notes:
+            click.echo(f"meterlet: {path}: {note}", err=True)
         if is_private:
             result["private"] = bills = _private(found, period, int(slot_minutes), as_json)
             if not all(one["answered"] for one in bills):
@@ -177,11 +185,7 @@ def show(file: Path, signer: Path | None) -> Shown:
 @tariff.command()
 @click.argument("tariff_file", metavar="TARIFF", type=FILE)
 @click.argument("readings", type=FILE)
-@click.option("--column", required=True, help="Column of READINGS that holds the energy drawn.")
-@click.option("--export-column", help="Column that holds the energy fed in.")
-@click.option("--unit", type=click.Choice(list(UNITS)), default="kWh", show_default=True)
-@click.option("--interval", default="15min", show_default=True, help="30min, 1h, 300s ...")
-@click.option("--zone", default="UTC", show_default=True, help="Clock of READINGS (IANA name).")
+@file_options(fed_in="--export-column")
 @click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
 @click.option(
     "--each",
@@ -204,11 +208,6 @@ def show(file: Path, signer: Path | None) -> Shown:
 def price(
     tariff_file: Path,
     readings: Path,
-    column: str,
-    export_column: str | None,
-    unit: str,
-    interval: str,
-    zone: str,
     slots: bool,
     each: str | None,
     paid: int,
@@ -216,20 +215,26 @@ def price(
     first: date | None,
     last: date | None,
     signer: Path | None,
+    choice: FileChoice,
     as_json: bool,
 ) -> None:
-    """Bill the CSV file READINGS under TARIFF, exactly.
+    """Bill the file READINGS under TARIFF, exactly.
 
-    READINGS has a header; its first column holds the start of each interval. Without a period the
-    bill is for all of it. Days are those of the tariff's zone. Slots without a reading are listed,
-    not guessed. The first bill is that of a new contract: nothing is carried to it.
+    READINGS is CSV, or a file of another format (docs/readings.md). Without a period the bill is
+    for all of it. Days are those of the tariff's zone. Slots without a reading are listed, not
+    guessed: such a bill is provisional, and the exit code is 4. The first bill is that of a new
+    contract: nothing is carried to it.
     """
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
     require_decimals(paid, tariff.rounding)
     with errors_at(readings):
-        use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
+        report = FileReport()
+        replays = drawn_and_fed_in(
+            partial(_replay, choice, readings, tariff.zone), choice.columns, choice.feed_in_columns
+        )
+        use = read_use(replays, begin, end, report)
         listed = slots and as_json
         if each is None:
             bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]
@@ -238,15 +243,29 @@ def price(
                 tariff, use, begin, end, EACH[each], by_slot=listed, paid=paid, is_last=is_last
             )
     if each is None and as_json:
-        print_json("meterlet.tariff.price/1", bills[0].as_json())
+        facts = {**_bill_facts(bills[0]), "readings": report.as_json()}
+        print_json("meterlet.tariff.price/1", facts)
     elif as_json:
-        print_json("meterlet.tariff.prices/1", {"bills": [bill.as_json() for bill in bills]})
+        facts = {"bills": [_bill_facts(bill) for bill in bills], "readings": report.as_json()}
+        print_json("meterlet.tariff.prices/1", facts)
     else:
         for bill in bills:
             print_bill(bill, tariff)
+    say_report(str(readings), report)
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
-        click.echo(f"meterlet: {missing} slots have no reading and are not billed", err=True)
+        fail(f"provisional: {missing} slots have no reading and are not billed", Exit.UNVERIFIABLE)
+
+
+def _bill_facts(bill: Bill) -> dict[str, object]:
+    return {**bill.as_json(), "provisional": not bill.complete}
+
+
+def _replay(
+    choice: FileChoice, path: Path, zone: str, columns: dict[bytes, tuple[str, ...]],
+    optional: frozenset[bytes],
+) -> CsvReplay:  # fmt: skip
+    return choice.replay(path, columns, zone, optional)
 
 
 def _bounds(
@@ -325,7 +344,8 @@ def import_(
 ) -> None:
     """Turn another project's tariff FILE into TOML sources.
 
-    Every source is checked. Files that exist are left alone.
+    Every source is checked. A tariff of which a part cannot be said is left out, and named. Files
+    that exist are left alone.
     """
     options: dict[str, Any] = {}
     for setting in settings:
@@ -336,14 +356,20 @@ def import_(
     with errors_at(file):
         importer = IMPORTERS[form]
         if importer is import_transcribed:
-            options["files"] = lambda named: read_bytes(file.parent / named).decode()
+            options["files"] = lambda named: read_bytes(file.parent / named).decode("utf-8-sig")
         try:
-            sources = importer(read_bytes(file).decode(), **options)
+            sources = importer(read_bytes(file).decode("utf-8-sig"), **options)
         except (TypeError, UnicodeDecodeError) as error:
             raise TariffError(f"cannot be imported so: {error}") from None
         chosen = {key: text for key, text in sources.items() if key.startswith(name or "")}
+        left_out = {key: why for key, why in sources.left_out.items() if key.startswith(name or "")}
+        if not chosen and left_out:
+            key, why = next(iter(left_out.items()))
+            raise TariffError(f"{key} cannot be imported: {why}")
         if not chosen:
             raise TariffError(f"no tariff {name!r}; there are {', '.join(sources)}")
+    for key, why in left_out.items():
+        click.echo(f"meterlet: {file}: {key} is left out: {why}", err=True)
     written = {}
     if out is not None:
         with errors_at(out):
@@ -354,7 +380,7 @@ def import_(
                 written[key] = str(path)
     if as_json:
         sources_json = [{"name": key, "file": written.get(key)} for key in chosen]
-        print_json("meterlet.tariff.import/1", {"sources": sources_json})
+        print_json("meterlet.tariff.import/1", {"sources": sources_json, "left_out": left_out})
     elif len(chosen) == 1 and out is None:
         click.echo(next(iter(chosen.values())), nl=False)
     else:
@@ -367,14 +393,20 @@ def import_(
 @click.argument("readings", type=FILE)
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
 @days_options()
-@json_or_text("meterlet.tariff.registers/1")
+@json_option
 def registers(
-    supplier: Path, readings: Path, as_trudi: bool, first: date | None, last: date | None
-) -> Shown:
+    supplier: Path,
+    readings: Path,
+    as_trudi: bool,
+    first: date | None,
+    last: date | None,
+    as_json: bool,
+) -> None:
     """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
 
     SUPPLIER and READINGS are files of VDE-AR-E 2418-6. Energy that belongs to no one stage is in
-    register 63. Days are those of Europe/Berlin.
+    register 63. Without a period it is that of SUPPLIER. Days are those of Europe/Berlin. Exit code
+    4: a valid reading is missing at the period's begin or end, so energy is in no register.
     """
     with errors_at(supplier):
         stages = read_stage_tariff(read_bytes(supplier), as_trudi=as_trudi)
@@ -384,8 +416,11 @@ def registers(
         if not times:
             raise TariffError("no readings")
         begin, end = _bounds(ZoneClock("Europe/Berlin"), first, last)
-        begin, end = begin if begin is not None else min(times), end or max(times)
+        said = stages.period if begin is None and end is None else None
+        usual = said or (min(times), max(times))
+        begin, end = usual[0] if begin is None else begin, usual[1] if end is None else end
         amounts = register_amounts(stages, series, begin, end)
+        ends = open_ends(series, begin, end) if stages.use_case != 1 else []
         scalers = {one.obis[4:6]: one.scaler for one in series}
     found = [
         {
@@ -396,5 +431,18 @@ def registers(
         for obis, amount in sorted(amounts.items())
     ]
     lines = [f"{one['obis']}  {one['amount']} x 10^{one['scaler']} Wh" for one in found]
+    missing = [
+        {"obis": str(Obis(bytes.fromhex(obis))), "from": utc_text(since), "until": utc_text(until)}
+        for obis, since, until in ends
+    ]
     facts = {"from": utc_text(begin), "until": utc_text(end), "registers": found}
-    return facts, lines
+    if missing:
+        facts["unread"] = missing
+    if as_json:
+        print_json("meterlet.tariff.registers/1", facts)
+    else:
+        for line in lines:
+            click.echo(line)
+    if missing:
+        texts = [f"{one['obis']} from {one['from']} to {one['until']}" for one in missing]
+        fail(f"{readings}: no valid reading: {'; '.join(texts)}", Exit.UNVERIFIABLE)

@@ -376,6 +376,7 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "days": billed.verified.days,
         "slots": billed.verified.slots,
         "missing_slots": [utc_text(start) for start in billed.verified.missing],
+        "provisional": bool(billed.verified.missing),
         "estimated_slots": billed.verified.estimated,
         "substituted_slots": billed.verified.substituted,
         **exchange_facts(bill.exchanges),

@@ -3,20 +3,98 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tariffs.errors import MalformedTariff
 
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_values
+
 DAY_MINUTES: Final = 24 * 60
+
+
+class Imported(dict[str, str]):
+    """Sources by the tariff's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_out: dict[str, str] = {}
+        """Of each tariff of the file that is no source: why."""
+
+
+class Record(dict[str, Any]):
+    """An object of a JSON text that knows which of its members were read."""
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        super().__init__(members)
+        self.seen: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.seen.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a member, or the default."""
+        self.seen.add(key)
+        return super().get(key, default)
+
+    def items(self) -> "dict_items[str, Any]":
+        """Return all members, which are then read."""
+        self.seen.update(self)
+        return super().items()
+
+    def values(self) -> "dict_values[str, Any]":
+        """Return all values, which are then read."""
+        self.seen.update(self)
+        return super().values()
+
+
+def unread(value: Any, words: Container[str], path: str = "") -> Iterator[str]:
+    """Yield where a file says something that was not read; `words` names what is no price."""
+    if isinstance(value, Record):
+        for key, member in dict.items(value):
+            place = f"{path}.{key}" if path else key
+            if key in words or member in (None, "", 0):
+                continue
+            if key not in value.seen:
+                yield place
+            else:
+                yield from unread(member, words, place)
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from unread(member, words, f"{path}[{number}]")
+
+
+ODD: Final = (TypeError, AttributeError, IndexError, ValueError, ArithmeticError)
+"""What is raised where a member is of another kind than it should be."""
+
+
+@contextmanager
+def odd_members() -> Iterator[None]:
+    """Refuse a tariff whose members are of other kinds than they should be."""
+    try:
+        yield
+    except MalformedTariff:
+        raise
+    except ODD as error:
+        raise MalformedTariff(f"it is not written as others are: {error}") from None
+
+
+def refuse_unread(value: Any, words: Container[str]) -> None:
+    """Refuse a tariff of which a part would be lost."""
+    lost = list(unread(value, words))
+    if lost:
+        raise MalformedTariff(f"no source can say {', '.join(map(repr, lost[:5]))}")
 
 
 def read_json(text: str) -> Any:
     """Return the value of a JSON text; numbers with a point are `Decimal`, exactly as written."""
     try:
-        return json.loads(text, parse_float=Decimal)
-    except ValueError as error:
+        return json.loads(text, parse_float=Decimal, object_hook=Record)
+    except (ValueError, RecursionError) as error:
         raise MalformedTariff(f"not JSON: {error}") from None
 
 

@@ -8,7 +8,17 @@ charge and taxes are the supplier's to add.
 from typing import Any, Final
 
 from tariffs.errors import MalformedTariff
-from tariffs.importers._writing import decimal_text, heading, minute_ranges, quoted, read_json, slug
+from tariffs.importers._writing import (
+    Imported,
+    decimal_text,
+    heading,
+    minute_ranges,
+    odd_members,
+    quoted,
+    read_json,
+    refuse_unread,
+    slug,
+)
 
 QUARTERS: Final = ("Q1", "Q2", "Q3", "Q4")
 DATES: Final = {
@@ -18,20 +28,31 @@ DATES: Final = {
     "Q4": "10-01 to 12-31",
 }
 CENTS: Final = -2
+WORDS: Final = frozenset(("description", "source", "interval_minutes", "bands", "operators"))
 
 
-def import_modul3(text: str) -> dict[str, str]:
+def import_modul3(text: str) -> Imported:
     """Return the sources of every operator and year, by name."""
     data = read_json(text)
-    sources = {}
+    sources = Imported()
     try:
         for operator, entries in data["operators"].items():
             for year in sorted({entry["year"] for entry in entries}):
                 name = slug("de modul3", operator, year)
+                if name in sources or name in sources.left_out:
+                    raise MalformedTariff(f"{name} is there twice")
                 yearly = [entry for entry in entries if entry["year"] == year]
-                sources[name] = _source(name, data["time_zone"], year, yearly)
-    except KeyError as error:
+                try:
+                    with odd_members():
+                        source = _source(name, data["time_zone"], year, yearly)
+                    refuse_unread(yearly, ())
+                except MalformedTariff as error:
+                    sources.left_out[name] = error.reason
+                else:
+                    sources[name] = source
+    except (KeyError, TypeError, AttributeError) as error:
         raise MalformedTariff(f"the file lacks {error}") from None
+    refuse_unread(data, WORDS)
     return sources
 
 

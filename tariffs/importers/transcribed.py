@@ -13,9 +13,20 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tariffs.errors import MalformedTariff
-from tariffs.importers._writing import decimal_text, heading, quoted, read_json
+from tariffs.importers._writing import (
+    Imported,
+    Record,
+    decimal_text,
+    heading,
+    odd_members,
+    quoted,
+    read_json,
+    refuse_unread,
+)
 
 CENTS: Final = -2
+WORDS: Final = frozenset(("country", "interval_minutes", "note", "source", "W", "bands"))
+FORMULA: Final = "min(cap, 1.05*(multiplier*W + (adder if 16:00<=local<19:00 else 0)))"
 BAND_RULES: Final = {
     "F1": '{ days = "Mon-Fri", times = "08:00-19:00" }',
     "F2": '[{ days = "Mon-Fri", times = ["07:00-08:00", "19:00-23:00"] },'
@@ -36,23 +47,40 @@ def import_transcribed(
     step: str = "30min",
     zone: str = "",
     files: Callable[[str], str] | None = None,
-) -> dict[str, str]:
+) -> Imported:
     """Return the sources of the file's tariffs, by name.
 
     `first` and `until` bound those that give no dates; `region` chooses the multiplier and adder of
     a formula, `markup` (currency per kWh) is added to an index, `column`, `step` and `zone` say
     where and how a series lies in its file; `files` reads an index that becomes versions. A tariff
-    whose index cannot be read is left out.
+    whose index cannot be read, or of which a part cannot be said, is left out, and named.
     """
     options = _Options(first, until, region, markup, column, step, zone, files)
-    sources = {}
-    for entry in read_json(text):
+    sources = Imported()
+    entries = read_json(text)
+    if not isinstance(entries, list) or not all(isinstance(one, Record) for one in entries):
+        raise MalformedTariff("not a list of tariffs")
+    for entry in entries:
+        name = str(entry.get("id"))
+        if name in sources or name in sources.left_out:
+            raise MalformedTariff(f"{name} is there twice")
         try:
-            source = options.source(entry)
+            with odd_members():
+                source = options.source(entry)
         except KeyError as error:
-            raise MalformedTariff(f"{entry.get('id')} lacks {error}") from None
-        if source is not None:
-            sources[entry["id"]] = source
+            raise MalformedTariff(f"{name} lacks {error}") from None
+        except MalformedTariff as error:
+            sources.left_out[name] = error.reason
+            continue
+        if source is None:
+            sources.left_out[name] = "its index is not at hand (--set column=NAME, or the file)"
+            continue
+        try:
+            refuse_unread(entry, WORDS)
+        except MalformedTariff as error:
+            sources.left_out[name] = error.reason
+        else:
+            sources[name] = source
     return sources
 
 
@@ -82,7 +110,10 @@ class _Options:
             case "index_formula":
                 lines = self._formula(energy)
             case "index_hourly":
-                lines = self._series(energy["index_file"], self.column or "ct_per_kWh")
+                if not str(energy.get("unit", "ct/kWh")).startswith("ct/kWh"):
+                    raise MalformedTariff(f"{entry['id']}: an index in {energy['unit']!r}")
+                plus = Decimal(energy.get("plus_ct_per_kWh") or 0).scaleb(CENTS)
+                lines = self._series(energy["index_file"], self.column or "ct_per_kWh", plus)
             case "band_index":
                 lines = self._band_index(energy)
             case kind:
@@ -108,18 +139,24 @@ class _Options:
             lines.append(f"price = {decimal_text(pence, CENTS)}")
         return lines
 
-    def _series(self, file: str, column: str) -> list[str]:
+    def _series(self, file: str, column: str, plus: Decimal = Decimal(0)) -> list[str]:
         lines = ["", *_charge("energy", "series"), f"file = {quoted(file.rsplit('/', 1)[-1])}"]
         lines += [f"column = {quoted(column)}", 'unit = "ct/kWh"', f"step = {quoted(self.step)}"]
         lines += [f"zone = {quoted(self.zone)}"] if self.zone else []
-        lines += [f"add = {decimal_text(self.markup)}"] if Decimal(self.markup) else []
+        added = Decimal(self.markup) + plus
+        lines += [f"add = {decimal_text(added)}"] if added else []
         return [*lines, 'price_rule = "half-even"']
 
     def _formula(self, energy: dict[str, Any]) -> list[str] | None:
         """Return factor 1.05 · (multiplier · wholesale + adder 16:00-19:00), capped."""
+        if energy["formula"] != FORMULA:
+            raise MalformedTariff(f"another formula than {FORMULA!r}")
+        regions = dict(energy["region"].items())
         if not self.column:
             return None
-        multiplier, adder = energy["region"][self.region]
+        if self.region not in regions:
+            raise MalformedTariff(f"no region {self.region!r}; there are {', '.join(regions)}")
+        multiplier, adder = regions[self.region]
         lines = self._series("wholesale.csv", self.column)
         lines += [f"multiplier = {decimal_text(multiplier)}", 'factor = "1.05"']
         lines += [f"cap = {decimal_text(energy['cap_p_per_kWh'], CENTS)}"]
@@ -134,6 +171,7 @@ class _Options:
             index = self.files(energy["index_file"])
         except OSError:
             return None
+        spread = Decimal(energy.get("supplier_spread_EUR_per_kWh") or 0) + Decimal(self.markup)
         lines = ["", "[holidays.national]", 'calendar = "IT"']
         for row in csv.DictReader(io.StringIO(index)):
             year, month = map(int, row["month"].split("-"))
@@ -142,7 +180,7 @@ class _Options:
             lines += [f"valid_until = {after}", "", "[[version.charge]]", 'name = "energy"']
             lines += ['kind = "energy"', 'holidays = "national"']
             for band, rule in BAND_RULES.items():
-                price = decimal_text(Decimal(row[band]) + Decimal(self.markup))
+                price = decimal_text(Decimal(row[band]) + spread)
                 lines += ["", "[[version.charge.band]]", f"name = {quoted(band)}"]
                 lines += [f"price = {price}", *([f"when = {rule}"] if rule else [])]
         return lines

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 import meterlet
 from meterlet.resources import EXAMPLES
 from tariffs.signing import sign_tariff
+from tests.support import files_people_have as made
 from tests.support.private_bills import (
     KEYS,
     SERIES,
@@ -302,3 +303,23 @@ def test_the_script_says_what_is_wrong_with_how_it_was_called(
         done = verify_bills(tmp_path, "--supplier", key)
         assert (done.returncode, done.stderr) == (4, "")
         assert done.stdout.startswith("a.bundle: cannot tell: ")
+
+
+def test_files_that_people_have_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(made.EXCEL)
+    known = meterlet.read_csv(path)
+    assert sum(known.drawn_wh.values()) == made.TOTAL_WH
+    assert "recognised: semicolons, decimal commas" in known.notes
+    path.write_text(made.NEM12)
+    both = meterlet.read_csv(path, format="nem12")
+    assert both.fed_in_wh is not None
+    assert (sum(both.drawn_wh.values()), sum(both.fed_in_wh.values())) == (made.TOTAL_WH, 192)
+    path.write_text(made.REGISTER)
+    with pytest.raises(meterlet.MeterletError, match="say --cumulative"):
+        meterlet.read_csv(path, "kWh")
+    shown = meterlet.read_csv(path, "kWh", cumulative=True)
+    assert sum(shown.drawn_wh.values()) == made.TOTAL_WH
+    for wrong in ({"format": "xls"}, {"label": "middle"}, {"decimal": ";"}, {"separator": "ab"}):
+        with pytest.raises(meterlet.MeterletError):
+            meterlet.read_csv(path, "kWh", **wrong)  # type: ignore[arg-type]  # on purpose

@@ -30,7 +30,7 @@ def signed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def readings(tmp_path: Path) -> Path:
-    rows = [f"2013-03-01T{i // 2:02}:{i % 2 * 30:02}:00,0.{100 + i}" for i in range(48)]
+    rows = [f"2013-03-01T{i // 2:02}:{i % 2 * 30:02}:00,0.{100 + i * 7 % 48}" for i in range(48)]
     rows[10] = rows[10].split(",")[0] + ","
     del rows[20]
     path = tmp_path / "readings.csv"
@@ -114,18 +114,19 @@ def test_show_prints_bands_and_prices(signed: Path) -> None:
 def test_price_bills_a_file_of_readings_and_names_what_is_missing(readings: Path) -> None:
     arguments = ("price", ECONOMY7, readings, "--column", "home", "--interval", "30min")
     result = run(*arguments, "--from", "2013-03-01", "--until", "2013-03-01", "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 4
     bill = json.loads(result.stdout)
     assert bill["missing_slots"] == ["2013-03-01T05:00:00Z", "2013-03-01T10:00:00Z"]
-    assert result.stderr == "meterlet: 2 slots have no reading and are not billed\n"
+    assert bill["provisional"] is True
+    assert result.stderr == "meterlet: provisional: 2 slots have no reading and are not billed\n"
     day = load_toml(Path(ECONOMY7).read_text())
     slots = [i for i in range(48) if i not in (10, 20)]
     starts = [1362096000 + 1800 * i for i in slots]
-    expected = compute_bill(day, starts, 1800, [100 + i for i in slots])
+    expected = compute_bill(day, starts, 1800, [100 + i * 7 % 48 for i in slots])
     assert bill["total_exact"] == expected.total_exact
     assert bill["total"] == expected.total
     shown = run(*arguments)
-    assert shown.exit_code == 0
+    assert shown.exit_code == 4
     assert f"total {expected.total} GBP" in shown.stdout
     assert "missing 2013-03-01T05:00:00Z" in shown.stdout
 
@@ -141,7 +142,7 @@ def test_price_bills_a_file_of_readings_and_names_what_is_missing(readings: Path
         (["--month", "2013-03", "--from", "2013-03-02"], 2, "say the period in one way"),
         (["--from", "2013-05-01"], 1, "no readings in the period"),
         (["--from", "2012-05-01"], 1, "not within the validity"),
-        (["--interval", "15min"], 0, "49 slots have no reading"),
+        (["--interval", "15min"], 4, "49 slots have no reading"),
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(
@@ -293,20 +294,28 @@ GATEWAY = """<UsagePoints xmlns="http://vde.de/AR_2418-6.xsd" xmlns:espi="http:/
 <MeterReading><Meter><meterId>1</meterId></Meter><ReadingType><scaler>-1</scaler>
 <obisCode>0100010800FF</obisCode></ReadingType><IntervalBlock>{}</IntervalBlock></MeterReading>
 </UsagePoints>"""
-VALUE = """<IntervalReading><espi:value>{}</espi:value><timePeriod><start>2017-10-0{}T00:00:00+02:00
+VALUE = """<IntervalReading><espi:value>{}</espi:value><timePeriod><start>{}
 </start></timePeriod><statusPTB>0</statusPTB></IntervalReading>"""
 
 
 def test_registers_are_derived_from_a_gateways_file(tmp_path: Path) -> None:
     supplier, readings = tmp_path / "supplier.xml", tmp_path / "readings.xml"
     supplier.write_text(SUPPLIER)
-    values = [VALUE.format(value, day) for day, value in ((1, 100), (2, 350), (3, 900))]
+    moments = (
+        "2017-10-01T00:00:00+02:00",
+        "2017-10-02T00:00:00+02:00",
+        "2017-11-01T00:00:00+01:00",
+    )
+    values = [VALUE.format(v, at) for at, v in zip(moments, (100, 350, 900), strict=True)]
     readings.write_text(GATEWAY.format("".join(values)))
     assert run("registers", supplier, readings).stdout == "1-0:1.8.1*255  800 x 10^-1 Wh\n"
-    result = run("registers", supplier, readings, "--from", "2017-10-02", "--json")
+    result = run("registers", supplier, readings, "--month", "2017-10", "--json")
     assert json.loads(result.stdout)["registers"] == [
-        {"obis": "1-0:1.8.1*255", "amount": 550, "scaler": -1}
+        {"obis": "1-0:1.8.1*255", "amount": 800, "scaler": -1}
     ]
+    result = run("registers", supplier, readings, "--from", "2017-10-02")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the period begins at 2017-10-01T22:00:00Z, not with a month" in result.stderr
     readings.write_text(GATEWAY.format(""))
     result = run("registers", supplier, readings)
     assert (result.exit_code, result.stderr) == (1, f"meterlet: {readings}: no readings\n")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file of readings is refused with its own error or read, whatever it holds; it cannot hide use.
+
+What a file says twice, out of order, or beyond what a fuse lets through is never counted, and a
+file that unpacks without end, nests without end or names entities does no harm.
+"""
+
+import gzip
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hub.meters.files import content
+from hub.meters.files.opened import FileForm, FileReport
+from hub.meters.files.recognise import FORMATS
+from hub.meters.replay import CsvReplay, ReplayError
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
+from tests.support import files_people_have as made
+
+CLOCK = ZoneInfo("Europe/Berlin")
+SEEDS = [
+    made.PLAIN, made.EXCEL, made.REGISTER, made.PGE, made.OCTOPUS, made.DSMR, made.FLUVIUS,
+    made.ENEDIS, made.NEM12, made.DASHBOARD, made.HISTORY, made.DAY_ROWS, made.GREEN_BUTTON,
+]  # fmt: skip
+PIECES = [
+    "", ",", ";", "\n", '"', "-1", "1e308", "nan", "9" * 400, "\x00", "<!DOCTYPE a>", "&a;",
+    "24:00", "31.02.2025 00:00", "٣", "0x1", "+", "1_000", "=1+1", "300,", "900\n", "</feed>",
+    "\ud7ff",
+]  # fmt: skip
+
+
+def taken_or_refused(path: Path, form: FileForm) -> str:
+    """Return the refusal of a file, empty where it is read."""
+    try:
+        read(path, form)
+    except ReplayError as error:
+        return str(error)
+    return ""
+
+
+def read(path: Path, form: FileForm) -> int:
+    """Return the watt-hours in a file, checked against what its rows can hold."""
+    report = FileReport()
+    replay = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: ()}, None, None, CLOCK, form=form)
+    uses = replay.uses(report=report)
+    known = uses.wh or {}
+    limit = form.largest_watts * uses.interval_seconds / 3600 + 1
+    assert all(0 <= wh <= limit for wh in known.values())
+    starts = sorted(known)
+    assert all(b - a >= uses.interval_seconds for a, b in pairwise(starts))
+    return sum(known.values())
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(SEEDS),
+    st.lists(
+        st.tuples(
+            st.floats(0, 1), st.integers(0, 40), st.sampled_from(PIECES) | st.text(max_size=8)
+        ),
+        min_size=1, max_size=4,
+    ),
+    st.sampled_from([None, *FORMATS]),
+    st.sampled_from([None, True, False]),
+)  # fmt: skip
+def test_a_spoiled_file_is_refused_or_read(
+    tmp_path_factory: pytest.TempPathFactory, seed: str, cuts: list[tuple[float, int, str]],
+    name: str | None, cumulative: bool | None,
+) -> None:  # fmt: skip
+    text = seed
+    for where, length, piece in cuts:
+        at = int(where * len(text))
+        text = text[:at] + piece + text[at + length :]
+    path = tmp_path_factory.mktemp("spoiled") / "file.csv"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    why = taken_or_refused(path, FileForm(format=name, cumulative=cumulative))
+    assert why == "" or (why.startswith(str(path)) and "\n" not in why)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_or_read(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "file.csv"
+    path.write_bytes(data)
+    why = taken_or_refused(path, FileForm())
+    assert why == "" or why.startswith(str(path))
+
+
+def test_what_unpacks_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "LARGEST_BYTES", 1 << 20)
+    path = tmp_path / "file.csv.gz"
+    path.write_bytes(gzip.compress(bytes(1 << 22)))
+    with pytest.raises(ReplayError, match="larger than 1 MiB; cut it into files"):
+        read(path, FileForm())
+
+
+def test_entities_and_depth_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "file.xml"
+    path.write_text('<!DOCTYPE feed [<!ENTITY a "b">]>' + made.GREEN_BUTTON.partition("?>")[2])
+    with pytest.raises(ReplayError, match="document type"):
+        read(path, FileForm())
+    deep = "<a>" * 200_000 + "</a>" * 200_000
+    path.write_text(f'<feed xmlns="http://naesb.org/espi">{deep}</feed>')
+    with pytest.raises(ReplayError):
+        read(path, FileForm())
+
+
+@pytest.mark.parametrize("text", [made.PLAIN, made.OCTOPUS, made.NEM12, made.FLUVIUS, made.PGE])
+def test_a_row_counts_once(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(text)
+    assert read(path, FileForm()) == made.TOTAL_WH
+    lines = text.splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if "0.06" in line or "0,06" in line)
+    path.write_text("".join([*lines[:place], lines[place], *lines[place:]]))
+    with pytest.raises(ReplayError):
+        read(path, FileForm())
+
+
+def test_more_than_the_fuse_lets_through_is_not_billed(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    for text in (made.PLAIN.replace("0.07", "43.2"), made.OCTOPUS.replace("0.07", "43.2"),
+                 made.NEM12.replace("0.07", "43.2")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(ReplayError, match="172.5 kW flow through the fuse"):
+            read(path, FileForm())
+    path.write_text(made.PLAIN.replace("0.07", "43.1"))
+    assert read(path, FileForm()) > made.TOTAL_WH

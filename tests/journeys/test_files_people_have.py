@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that people have, through the commands: the right bill, or the way on."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from meterlet.commands.hub import hub
+from meterlet.commands.inspect import inspect
+from meterlet.commands.tariff import tariff
+from tests.support import files_people_have as made
+from tests.support.shared import SHARED, require_shared
+
+FLAT = """format = 1
+name = "flat"
+revision = 1
+currency = "EUR"
+zone = "Europe/Berlin"
+valid_from = 2012-01-01
+valid_until = 2028-01-01
+rounding = { rule = "half-up", decimals = 2 }
+[[charge]]
+name = "energy"
+kind = "energy"
+price = "0.30"
+"""
+ONE_DAY = "2.29"
+"""7.63 kWh at 0.30 EUR."""
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    path = tmp_path / "flat.toml"
+    path.write_text(FLAT)
+    return path
+
+
+def price(flat: Path, name: str, content: str | bytes, *options: str) -> Result:
+    file = flat.parent / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return CliRunner().invoke(tariff, ["price", str(flat), str(file), *options])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "said"),
+    [
+        ("excel.csv", made.EXCEL, ["--column", "kWh"], "semicolons, decimal commas"),
+        ("excel.csv", made.EXCEL, [], "column 'kWh' is taken"),
+        ("utf16.txt", made.PLAIN.replace(",", "\t").encode("utf-16"), ["--column", "kWh"],
+         "UTF-16"),
+        ("floats.csv", made.FLOATS, ["--column", "kWh"], "96 values have more than 12 decimals"),
+        ("register.csv", made.REGISTER, ["--column", "kWh", "--cumulative"], ""),
+        ("dsmr.csv", made.DSMR, [], "added: delivered_1, delivered_2, which are registers"),
+        ("dsmr.csv", made.DSMR, ["--column", "delivered_1", "--column", "delivered_2",
+                                 "--cumulative"], ""),
+        ("pge.csv", made.PGE, [], "recognised as pge"),
+        ("pge.csv", made.PGE, ["--format", "pge"], ""),
+        ("green.xml", made.GREEN_BUTTON, [], "recognised as green-button"),
+        ("octopus.csv", made.OCTOPUS, [], "recognised as octopus"),
+        ("nem12.csv", made.NEM12, [], "stream Q1, in kvarh"),
+        ("fluvius.csv", made.FLUVIUS, [], "Afname Dag, Afname Nacht"),
+        ("enedis.csv", made.ENEDIS, [], "mean power"),
+        ("ha.csv", made.DASHBOARD, [], "recognised as home-assistant"),
+        ("days.csv", made.DAY_ROWS, [], "recognised as day-rows"),
+    ],
+)  # fmt: skip
+def test_each_is_billed_right(
+    flat: Path, name: str, content: str | bytes, options: list[str], said: str
+) -> None:
+    shown = price(flat, name, content, *options)
+    assert shown.exit_code == 0, shown.output
+    assert f"total {ONE_DAY} EUR" in shown.stdout
+    assert said in shown.stderr
+    as_json = json.loads(price(flat, name, content, *options, "--json", "--no-slots").stdout)
+    assert (as_json["total"], as_json["provisional"]) == (ONE_DAY, False)
+    assert as_json["readings"]["rows"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "way"),
+    [
+        (made.REGISTER, ["--column", "kWh"], "say --cumulative"),
+        (made.DSMR, ["--column", "delivered_1"], "say --cumulative"),
+        (made.PLAIN, ["--column", "use"], "no column 'use'; there are kWh"),
+        (made.PLAIN, ["--column", "kWh", "--fuse", "1", "--phases", "1"], "--fuse"),
+        (made.PLAIN, ["--column", "kWh", "--interval", "soon"], "write it as 30min"),
+    ],
+)
+def test_what_is_not_billed_names_the_way_on(
+    flat: Path, content: str, options: list[str], way: str
+) -> None:
+    refused = price(flat, "file.csv", content, *options)
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert way in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_bill_with_gaps_is_provisional(flat: Path) -> None:
+    rows = made.PLAIN.splitlines(keepends=True)
+    del rows[40:44]
+    shown = price(flat, "gap.csv", "".join(rows), "--column", "kWh", "--json", "--no-slots")
+    assert shown.exit_code == 4
+    bill = json.loads(shown.stdout)
+    assert (bill["provisional"], len(bill["missing_slots"])) == (True, 4)
+    assert "provisional: 4 slots have no reading and are not billed" in shown.stderr
+
+
+def test_a_doubtful_row_is_a_gap(flat: Path) -> None:
+    text = made.lines("start,kWh,bad", lambda b, e, u: f"{b:%Y-%m-%d %H:%M},{u},{int(b.hour == 5)}")
+    options = ["--column", "kWh", "--suspect-column", "bad"]
+    assert price(flat, "file.csv", text, *options).exit_code == 4
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "hub"
+    made_hub = CliRunner().invoke(hub, ["init", str(folder), "--serial", "7", "--zone", "UTC"])
+    assert made_hub.exit_code == 0, made_hub.output
+    return folder
+
+
+def ingest(home: Path, name: str, content: str, *options: str) -> Result:
+    file = home.parent / name
+    file.write_text(content)
+    return CliRunner().invoke(hub, ["ingest", "--hub", str(home), str(file), *options])
+
+
+def test_a_hub_takes_them_and_tells_of_gaps(home: Path) -> None:
+    rows = made.EXCEL.splitlines(keepends=True)
+    del rows[40:44]
+    taken = ingest(home, "excel.csv", "".join(rows), "--json")
+    assert taken.exit_code == 0, taken.output
+    facts = json.loads(taken.stdout)
+    gap = {"from": "2025-03-01T09:45:00Z", "until": "2025-03-01T10:45:00Z", "seconds": 3600}
+    assert (facts["gaps"], facts["days_certified"]) == ([gap], 1)
+    assert facts["file"]["rows"] == 92
+    assert "no readings from 2025-03-01T09:45:00Z to 2025-03-01T10:45:00Z" in taken.stderr
+
+
+def test_what_a_hub_gives_out_as_green_button_is_read(home: Path, flat: Path) -> None:
+    assert ingest(home, "days.csv", made.DAY_ROWS).exit_code == 0
+    out = home.parent / "own"
+    copied = CliRunner().invoke(
+        inspect,
+        ["export", "readings", "--hub", str(home), "--from", "2025-03-01", "--until", "2025-03-01",
+         "--format", "green-button", "--output", str(out), "--yes"],
+    )  # fmt: skip
+    assert copied.exit_code == 0, copied.output
+    own = out.read_text()
+    billed = price(flat, "own.xml", own)
+    assert billed.exit_code == 0, billed.output
+    assert f"total {ONE_DAY} EUR" in billed.stdout
+    other = home.parent / "other"
+    CliRunner().invoke(hub, ["init", str(other), "--serial", "8", "--zone", "UTC"])
+    taken = CliRunner().invoke(hub, ["ingest", "--hub", str(other), str(out.with_name("own.xml"))])
+    assert taken.exit_code == 0, taken.output
+    assert "1 days certified" in taken.stdout
+
+
+def test_a_register_as_use_never_reaches_a_hub(home: Path) -> None:
+    refused = ingest(home, "register.csv", made.REGISTER, "--column", "kWh")
+    assert refused.exit_code == 1
+    assert "say --cumulative" in str(refused.stderr or refused.exception)
+    taken = ingest(home, "register.csv", made.REGISTER, "--column", "kWh", "--cumulative", "--json")
+    assert taken.exit_code == 0, taken.output
+    assert json.loads(taken.stdout)["readings"] == 97
+
+
+FIELD = SHARED / "field" / "bills"
+RIGHT = [
+    ("01_excel_de.csv", ["--column", "kWh"], 0, ONE_DAY),
+    ("03_utf16_tab.txt", ["--column", "kWh"], 0, ONE_DAY),
+    ("05_pge_download.csv", [], 0, ONE_DAY),
+    ("12b_float_noise.csv", ["--column", "kWh"], 0, ONE_DAY),
+    ("14b_cumulative_old_meter.csv", ["--column", "kWh"], 1, "say --cumulative"),
+    ("14b_cumulative_old_meter.csv", ["--column", "kWh", "--cumulative"], 0, "2.26"),
+    ("15_greenbutton.xml", [], 0, ONE_DAY),
+    ("16_octopus_download.csv", [], 0, ONE_DAY),
+    ("27_dsmr_two_registers.csv", [], 0, "2.26"),
+    ("27_dsmr_two_registers.csv", ["--column", "delivered_1"], 1, "say --cumulative"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "code", "said"), RIGHT)
+def test_files_from_the_field_are_billed_right(
+    name: str, options: list[str], code: int, said: str
+) -> None:
+    file, flat = require_shared(FIELD / name), FIELD / "flat.toml"
+    done = CliRunner().invoke(tariff, ["price", str(flat), str(file), *options])
+    assert done.exit_code == code
+    assert (f"total {said} EUR" in done.stdout) if code == 0 else (said in done.stderr)
+
+
+def test_marks_and_slips_in_tariffs_from_the_field() -> None:
+    with_mark = require_shared(FIELD / "bom.toml")
+    assert CliRunner().invoke(tariff, ["check", str(with_mark)]).exit_code == 0
+    slip = CliRunner().invoke(tariff, ["check", str(FIELD / "typo_key.toml")])
+    assert slip.exit_code == 1
+    assert "unknown key 'prize': did you mean 'price'?" in slip.stderr
