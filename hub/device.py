@@ -485,7 +485,8 @@ class Device:
         watt-hours. Raises `ReadingRefused` or `FactRefused` as `MeteredRegister.exchange_meter`.
         """
         if registers.keys() != self.registers.keys():
-            raise ReadingRefused("an exchange has not the registers that the hub is for")
+            ours = ", ".join(str(Obis(code)) for code in self.registers)
+            raise ReadingRefused(f"an exchange needs just the registers of this hub: {ours}")
         if not 1 <= len(meter) <= LONGEST_METER_ID:
             raise ReadingRefused(f"a meter's identification has 1 to {LONGEST_METER_ID} bytes")
         with self.database.transaction():

@@ -45,6 +45,10 @@ from protocols.proofs import SlotOpening, VectorOpening
 
 _DAY = timedelta(days=1)
 LATEST: Final = 2**62
+CERTIFIED_SINCE: Final = (
+    "the time after it is certified already: tell it before. Now say the first moment that is not"
+    " certified yet; `meterlet hub correct` corrects the readings in between"
+)
 
 
 class ForeignDays(HubError):
@@ -197,7 +201,7 @@ class MeteredRegister:
     def _require_uncertified(self, time: int) -> DayGrid:
         grid = self._require_open_day(time)
         if time < grid.boundaries()[self._signed(grid.day).count]:
-            raise FactRefused("the time after it is certified already: tell it before")
+            raise FactRefused(CERTIFIED_SINCE)
         return grid
 
     def _require_open_day(self, time: int) -> DayGrid:
@@ -205,7 +209,7 @@ class MeteredRegister:
         latest, begins = self.journal.latest(), self.custody_begins
         is_former = begins is not None and grid.day < begins
         if is_former or (latest is not None and latest.day >= grid.day):
-            raise FactRefused("the time after it is certified already: tell it before")
+            raise FactRefused(CERTIFIED_SINCE)
         return grid
 
     def facts(self, grid: DayGrid) -> tuple[MeterFact, ...]:

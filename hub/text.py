@@ -22,6 +22,16 @@ def local_day(time: int, zone: ZoneInfo) -> str:
     return date_at(time, zone).isoformat()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many of something, in English: `1 slot`, `2 slots`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def missing_in_words(number: int) -> str:
+    """Return that slots have no reading, in English."""
+    return f"{counted(number, 'slot')} {'is' if number == 1 else 'are'} missing"
+
+
 def printable(text: str) -> str:
     """Return text of a stranger's making with nothing in it that a terminal would obey."""
     return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)

@@ -256,6 +256,10 @@ class HeadEnd:
                 yield _Line(line, self.traffic, address, self.timeout_seconds).transmit
         except UnicodeError:
             raise HeadEndError(f"{address}: no host can have that name") from None
+        except ConnectionRefusedError as error:
+            raise HeadEndError(
+                f"{address}: {error.strerror}; is `meterlet hub serve` running there?"
+            ) from None
         except OSError as error:
             raise HeadEndError(f"{address}: {error.strerror or error}") from None
 

@@ -568,6 +568,12 @@ class Release:
         return tuple(number for number in self.numbers if not number.is_recalled)
 
     @property
+    def recalled_from(self) -> int | None:
+        """Since when earlier use counts in it by what was carried; None: none does."""
+        recalled = [one for one in self.numbers if one.is_recalled]
+        return min((one.begin for one in recalled), default=None)
+
+    @property
     def forms(self) -> Sequence[Form]:
         """The forms of the numbers of its own period."""
         return [form for number in self.own for form in number.forms]

@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from hub.text import utc_text
+from hub.text import counted, utc_text
 from meterlet.commands.common import Exit, fail, json_option, period_options, show
 from meterlet.commands.mdms.options import mdms_option
 from protocols.aggregation.paillier import SHORT_EXPONENT
@@ -100,7 +100,9 @@ def _print_sum(region: str, facts: dict[str, Any]) -> None:
             f" {utc_text(facts['starts'][0])}; verified and stored"
         )
         for home in facts["incomplete"][:SHOWN]:
-            click.echo(f"    {home['meter']}: no reading in {home['missing_slots']} slots of it")
+            click.echo(
+                f"    {home['meter']}: no reading in {counted(home['missing_slots'], 'slot')} of it"
+            )
     if absent:
         click.echo(f"  {absent} homes are not in it:")
     for absence in (facts["absent"] + facts["refused"])[:SHOWN]:

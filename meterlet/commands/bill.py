@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import rich_click as click
 
-from hub.text import utc_text
+from hub.text import missing_in_words, utc_text
 from meterlet.commands.common import FILE, LAST_BILL, Exit, fail, json_option, show
 from meterlet.commands.corrected import corrected_facts, corrected_in_words
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
@@ -209,7 +209,7 @@ def _verified(
     if isinstance(result, VerifiedBillBundle) and result.corrected:
         lines.append(f"its readings have {corrected_in_words(result.corrected)}")
     if facts["missing_slots"]:
-        lines.append(f"{facts['missing_slots']} slots are missing and not billed")
+        lines.append(f"{missing_in_words(facts['missing_slots'])} and not billed")
     if isinstance(result, VerifiedBillBundle):
         lines += exchange_lines(result.exchanges)
         if result.memory is not None:

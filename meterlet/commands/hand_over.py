@@ -43,7 +43,7 @@ def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[st
     """Record that another meter counts from now on; its readings then follow.
 
     Say it before readings after it are certified. The certifier signs it with the day, and bills
-    go on across it.
+    go on across it. --at is UTC, as 2025-03-03T10:07:00.
     """
     with Device.open(folder) as device:
         shown = dict(_exchanged(device, text) for text in registers)

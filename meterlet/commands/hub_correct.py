@@ -15,7 +15,7 @@ from hub.meters.files.opened import FileReport
 from hub.meters.replay import parse_interval
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Readout
-from hub.text import utc_text
+from hub.text import counted, utc_text
 from meterlet.commands.common import hub_option, json_option, show
 from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.intake import columns_of, file_chunks, lost_facts, report_lost
@@ -137,13 +137,14 @@ def _lines(done: Sequence[CorrectedRegister], dry_run: bool) -> list[str]:
             before = sum(one.before.use.uses[place] for place in one.changed)
             after = sum(one.after.use.uses[place] for place in one.changed)
             lines.append(
-                f"{one.day}: revision {one.revision}, {len(one.changed)} slots between"
+                f"{one.day}: revision {one.revision}, {counted(len(one.changed), 'slot')} between"
                 f" {utc_text(bounds[first])} and {utc_text(bounds[last + 1])}:"
                 f" {after:,} Wh, before {before:,} Wh"
             )
         would = "would be " if dry_run else ""
         lines.append(
-            f"{Obis(register.register)}: {register.slots} slots {would}corrected"
-            f" ({register.reason.name.lower()}), {len(register.days)} days {would}signed again"
+            f"{Obis(register.register)}: {counted(register.slots, 'slot')} {would}corrected"
+            f" ({register.reason.name.lower()}),"
+            f" {counted(len(register.days), 'day')} {would}signed again"
         )
     return lines

@@ -29,6 +29,12 @@ CONSENTS: Final = {"ordinary": "manifest.toml", "by bits": "dynamic.toml"}
 """The manifests of the billing applet, each with what it asks consent to."""
 CONSENTS_WITH_MEMORY: Final = {"with memory": "memory.toml"}
 """The same for tariffs with memory."""
+CONSENT_WORDS: Final = {
+    "ordinary": "the ordinary consent",
+    "by bits": "the consent by bits",
+    "with memory": "the consent with memory",
+}
+"""How each is named in a sentence."""
 REGISTERS: Final = {Register.IMPORT: "", Register.EXPORT: "1-0:2.8.0*255"}
 MOST_MONTHS: Final = 36
 CHANGES: Final = {

@@ -11,7 +11,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from hub.text import utc_text
+from hub.text import missing_in_words, utc_text
 from meterlet.commands.common import (
     Exit,
     fail,
@@ -295,7 +295,7 @@ def _show(facts: dict[str, Any]) -> None:
     if facts["provisional"]:
         click.echo(
             f"provisional: {len(facts['unsettled'])} customers are left out,"
-            f" {facts['missing_slots']} slots are missing"
+            f" {missing_in_words(facts['missing_slots'])}"
         )
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.files.opened import FileReport
 from hub.meters.replay import CsvReplay
-from hub.text import utc_text
+from hub.text import counted, missing_in_words, utc_text
 from meterlet.commands.amount import Amount, require_decimals
 from meterlet.commands.common import (
     Exit,
@@ -143,7 +143,10 @@ def _private(
         if as_json:
             continue
         if one["answered"]:
-            text = f"answered under the {one['consent']} consent, {one['bits']} bits"
+            text = (
+                f"answered under {private_check.CONSENT_WORDS[one['consent']]},"
+                f" {counted(one['bits'], 'bit')}"
+            )
         else:
             text = "refused"
         click.echo(f"  {bill.period}: {text}")
@@ -254,7 +257,7 @@ def price(
     say_report(str(readings), report)
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
-        fail(f"provisional: {missing} slots have no reading and are not billed", Exit.UNVERIFIABLE)
+        fail(f"provisional: {missing_in_words(missing)} and not billed", Exit.UNVERIFIABLE)
 
 
 def _bill_facts(bill: Bill) -> dict[str, object]:

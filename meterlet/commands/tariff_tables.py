@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from hub.text import counted
 from meterlet.commands.common import LAST_BILL
 from tariffs import Bill, BillMemory, Tariff
 from tariffs.clock import date_of
@@ -99,7 +100,9 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
             console.print(LAST_BILL)
     if bill.substitutions:
         console.print(
-            Text(f"{len(bill.substitutions)} slots billed as those a week before (--json)")
+            Text(
+                f"{counted(len(bill.substitutions), 'slot')} billed as those a week before (--json)"
+            )
         )
     for start in bill.missing_slots[:MISSING_SHOWN]:
         console.print(Text(f"missing {utc_text(start)}"))

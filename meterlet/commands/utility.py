@@ -11,7 +11,7 @@ import rich_click as click
 
 from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
-from hub.text import utc_text
+from hub.text import missing_in_words, utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.amount import Amount, amount_text, require_decimals
 from meterlet.commands.common import (
@@ -282,7 +282,7 @@ def request_bill(
             f" {corrected_in_words(billed.invoice.corrected)}"
         )
     if facts["missing_slots"]:
-        click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
+        click.echo(f"provisional: {missing_in_words(len(facts['missing_slots']))} and not billed")
     for line in exchange_lines(billed.verified.exchanges):
         click.echo(line)
     if billed.verified.state is not None:

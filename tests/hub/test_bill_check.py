@@ -177,5 +177,5 @@ def test_what_another_signed_is_no_invoice(
     with pytest.raises(InspectionError, match="signature"):
         check_invoices(device, APPLET)
     store.clear()
-    with pytest.raises(InspectionError, match="keeps no documents"):
+    with pytest.raises(InspectionError, match="no applet is installed that keeps bills"):
         check_invoices(device, APPLET)

@@ -117,6 +117,8 @@ def budget_year(town: Town, address: str) -> None:
         owed += cost(shown) - 95
         [balance] = shown["memory"]["carried"]
         assert Decimal(balance["value"]).scaleb(-6) == owed
+        assert balance["owed_to"] == ("supplier" if owed > 0 else "resident")
+        assert len(shown["memory"]["brought"]) == number - 1
     code, line = refused(*town.request(address, "flat", "2025-03"))
     assert (code, "a tariff without memory would lose" in line) == (4, True)
     code, line = refused(*town.request(address, "budget", "2025-03", "--paid", "5"))
@@ -142,12 +144,24 @@ def prepaid_spring(town: Town, address: str) -> None:
     left = 200 - cost(shown)
     assert left > 0
     assert [one["value"] for one in shown["memory"]["carried"]] == [int(left.scaleb(6))]
+    text = done("inspect", "bill", "--hub", town.hub)
+    assert f"prepaid: {left:.2f}" in text
+    assert "EUR, which the supplier owes you" in text
+    assert "it goes on from what" not in text
     text = done(*town.request(address, "prepaid", "2025-05", "--paid", "0.50"))
     assert "bill 2 of account " in text
     assert "  prepaid: committed, not told" in text
     shown = town.inspected()
     due = max(Decimal(0), cost(shown) - left - Decimal("0.50"))
     assert (shown["verdict"], Decimal(shown["invoiced"])) == ("matches", due)
+    [brought] = shown["memory"]["brought"]
+    assert (brought["value"], brought["owed_to"]) == (int(left.scaleb(6)), "resident")
+    assert "it goes on from what the bill before has left:" in done(
+        "inspect", "bill", "--hub", town.hub
+    )
+    told = json.loads(done("inspect", "releases", "--hub", town.hub, "--json"))["released"]
+    since = {one["first_day"]: one["goes_on_from"] for one in told}
+    assert (since["2025-04-01"], since["2025-05-01"]) == (None, "2025-03-31T22:00:00Z")
     bad = run_meterlet(*town.request(address, "prepaid", "2025-05", "--paid", "-1"))
     assert (bad.returncode, "below 0" in bad.stderr) == (2, True)
     bad = run_meterlet(*town.request(address, "prepaid", "2025-05", "--paid", "0.125"))

@@ -64,6 +64,8 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
     assert code == 1
     listed = json.loads(done("inspect", "consents", "list", "--hub", town.hub, "--json"))
     assert listed["consents"] == []
+    code, line = refused("inspect", "bill", "--hub", town.hub)
+    assert (code, line.startswith("meterlet: no applet is installed that keeps bills")) == (1, True)
 
     done("hub", "ingest", "--hub", town.hub, *APRIL)
     with town.serving() as address:

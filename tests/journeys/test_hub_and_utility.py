@@ -23,6 +23,8 @@ from tests.support.soak import sampled
 from tests.support.town import LOAD_VARIABLE, TARIFF, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
+NOT_SERVED = "Connection refused; is `meterlet hub serve` running there?"
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Town:
@@ -75,13 +77,32 @@ def test_a_month_is_billed_as_often_as_was_agreed_and_no_more(town: Town, tmp_pa
     assert (shown["invoice"], shown["replaces"]) == (7, 6)
 
 
+def test_an_older_invoice_is_shown_by_its_number(town: Town) -> None:
+    with town.serving() as address:
+        first = json.loads(done(*town.request(address, TARIFF, "--json")))["invoice"]
+        last = json.loads(done(*town.request(address, TARIFF, "--json")))["invoice"]
+    shown = "inspect", "bill", "--hub", town.hub, "--json"
+    assert json.loads(done(*shown))["invoice"] == last
+    older = json.loads(done(*shown, "--invoice", first))
+    assert (older["invoice"], older["replaced_by"]) == (first, last)
+    assert f"invoice {last} takes its place" in done(*shown[:-1], "--invoice", first)
+    code, line = refused(*shown, "--invoice", 99)
+    assert (code, line) == (1, f"meterlet: there is no invoice 99; there are {first}, {last}")
+    assert run_meterlet(*shown, "--invoice", first, "--forecast").returncode == 2
+
+
+def test_the_list_of_consents_says_their_limits(town: Town) -> None:
+    listed = done("inspect", "consents", "list", "--hub", town.hub)
+    assert "28 days at least, corrections of 480 min at least" in listed
+
+
 def test_a_revoked_consent_and_a_hub_that_is_off_are_told_apart(town: Town) -> None:
     with town.serving() as address:
         done("inspect", "consents", "revoke", "--hub", town.hub, 1)
         code, line = refused(*town.request(address))
         assert (code, "6985 (it may not tell: " in line) == (5, True)
     code, line = refused(*town.request(address))
-    assert (code, line) == (1, f"meterlet: {address}: Connection refused")
+    assert (code, line) == (1, f"meterlet: {address}: {NOT_SERVED}")
     entries = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
     assert entries["entries"] == []
 
@@ -119,7 +140,7 @@ def test_another_suppliers_signature_is_not_replaced_by_ones_own(
     ours = tmp_path / "ours.cose"
     done("utility", "sign", "--utility", town.utility, TARIFF, "-o", ours)
     code, line = refused(*town.request("127.0.0.1:1", ours))
-    assert (code, line) == (1, "meterlet: 127.0.0.1:1: Connection refused")
+    assert (code, line) == (1, f"meterlet: 127.0.0.1:1: {NOT_SERVED}")
 
 
 def test_an_applet_whose_enrolment_cannot_be_written_is_not_installed(

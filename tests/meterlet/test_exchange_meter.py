@@ -56,6 +56,14 @@ def test_a_hub_goes_on_with_another_meter(tmp_path: Path) -> None:
     )  # fmt: skip
     assert again.exit_code == 1
     assert "certified already" in again.stderr
+    assert "`meterlet hub correct` corrects the readings in between" in " ".join(
+        again.stderr.split()
+    )
+    two = run(
+        "hub", "exchange-meter", "--hub", folder, "--at", "2025-03-09T12:00:00", "--meter", "0b",
+        "--register", "1-0:2.8.0*255=5:0",
+    )  # fmt: skip
+    assert "needs just the registers of this hub: 1-0:1.8.0*255" in two.stderr
     for wrong in ("5", "5:", "x:1", "1-0:2.8.0*255=5:0", "-1:0"):
         refused = run(
             "hub", "exchange-meter", "--hub", folder, "--at", "2025-03-09T12:00:00", "--meter",

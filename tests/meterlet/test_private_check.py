@@ -71,7 +71,7 @@ def test_the_command_says_it_for_each_file(tmp_path: Path) -> None:
     fine.write_text(source("0.95", "0.20"))
     dear.write_text(source("0.30", "0.20", 6))
     done = run_meterlet("tariff", "check", "--private", fine)
-    assert (done.returncode, done.stdout.count("answered under the ordinary consent")) == (0, 2)
+    assert (done.returncode, done.stdout.count("answered under the ordinary consent, ")) == (0, 2)
     done = run_meterlet("tariff", "check", "--private", "--json", fine, dear)
     assert done.returncode == 5
     first, second = json.loads(done.stdout)["files"]

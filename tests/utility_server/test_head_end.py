@@ -85,7 +85,8 @@ def test_a_peer_that_is_no_hub_is_one_error_that_names_it(
 def test_a_hub_that_is_off_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = Address("127.0.0.1", server.getsockname()[1])
-    with pytest.raises(HeadEndError, match=f"{address}: Connection refused"):
+    refused = f"{address}: Connection refused; is `meterlet hub serve` running"
+    with pytest.raises(HeadEndError, match=refused):
         HeadEnd(os.urandom).ask(address, GOOD, QUESTION)
 
 

@@ -244,6 +244,8 @@ class _Release(_Recorded, frozen=True):
     size: int = field(name="bytes")
     corrected_slots: int
     """How many of the slots that it is about had been corrected by then."""
+    goes_on_from: Moment | None
+    """Since when earlier use counts in it, too, by what bills before have left; null: none does."""
 
 
 class _Refusal(_Recorded, frozen=True):
@@ -417,6 +419,8 @@ class _Memory(JsonView, frozen=True):
     account: str
     bill: int
     paid: int | None
+    brought: list[CarriedAmount]
+    """What it goes on from."""
     carried: list[CarriedAmount]
     last: bool | UnsetType = UNSET
     """True where the contract ends with it: it settles all, and leaves nothing."""
@@ -589,6 +593,7 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
         published=record.release.published and _Publication.of(record.release.published),
         begin=record.begin,
         corrected_slots=record.release.corrected_slots,
+        goes_on_from=record.release.recalled_from,
         end=record.end,
         **_local_days(record.begin, record.end, zone),
         size=record.size,
@@ -716,6 +721,7 @@ def invoice_json(
         else _Memory.of(
             invoice,
             account=invoice.account.hex(),
+            brought=checked.brought,
             carried=checked.carried,
             last=invoice.is_last or UNSET,
         ),

@@ -179,6 +179,9 @@ class Catalogue:
                 return self.energy(one.value)
             case "W":
                 return self.power(one.value)
+            case currency if one.owed_to:
+                amount = self.micro(abs(one.value), currency)
+                return self.t(f"bill.owed_to_{one.owed_to}", amount=amount)
             case currency:
                 return self.micro(one.value, currency)
 

@@ -33,6 +33,7 @@ from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
 from hub.inspection.views.meters import MeterSwap, swaps_between
 from hub.metering import FormerCustody, PeriodIncomplete
+from hub.text import missing_in_words
 from protocols.metrology import SlotState
 from tariffs import (
     Bill,
@@ -73,6 +74,8 @@ class CheckedBill:
     """The invoice that takes its place."""
     carried: tuple[CarriedAmount, ...] = ()
     """What it leaves for the next one, under a tariff with memory: told to nobody."""
+    brought: tuple[CarriedAmount, ...] = ()
+    """What it goes on from: what the bill before has left."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
 
@@ -187,16 +190,17 @@ def _check(
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
-    carried = carried_amounts(bill, tariff)
+    carried = carried_amounts(bill.memory, tariff)
     checked = CheckedBill(
-        invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried
-    )
+        invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried,
+        brought=carried_amounts(memory.before, tariff),
+    )  # fmt: skip
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     missing = states.count(SlotState.MISSING)
     if missing != invoice.missing:
-        reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
+        reason = f"{missing_in_words(missing)}, the invoice says {invoice.missing}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     if memory.after not in (None, bill.memory):
         reason = "the readings leave something else for the next bill than was committed to"

@@ -107,6 +107,10 @@ def supplier_documents(device: Device, applet: bytes) -> SupplierDocuments:
     """
     documents = device.documents(applet)
     key = documents.get(SUPPLIER_KEY)
+    if key is None and not device.document_keepers():
+        raise InspectionError(
+            "no applet is installed that keeps bills: after a hand-over, those of before are gone"
+        )
     if key is None:
         raise InspectionError(f"applet {applet.hex().upper()} keeps no documents for the resident")
     try:

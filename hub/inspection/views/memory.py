@@ -12,10 +12,11 @@ from datetime import date
 from hub.applet_host.memory import AppletMemory, KeptState
 from hub.device import Device
 from hub.inspection.errors import InspectionError
-from tariffs import Bill, BillMemory, Tariff
+from tariffs import BillMemory, Tariff
 from tariffs.clock import date_of
 from tariffs.invoice import Invoice
-from tariffs.memory import MemoryKey, Quantity
+from tariffs.memory import MemoryKey, MemoryShape, Quantity
+from tariffs.settlement import Credit, Instalment
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class CarriedAmount:
     """`Wh`, `W`, or the currency."""
     value: int
     """In the unit; money in 10^-6 of the currency."""
+    owed_to: str = ""
+    """To whom money is owed, `resident` or `supplier`; empty where it is owed to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +79,34 @@ def state_before(device: Device, applet: bytes, account: bytes, number: int) -> 
     return None
 
 
-def carried_amounts(bill: Bill, tariff: Tariff) -> tuple[CarriedAmount, ...]:
-    """Return what a bill leaves for the next one; nothing under a tariff without memory."""
-    if bill.memory is None:
+def carried_amounts(memory: BillMemory | None, tariff: Tariff) -> tuple[CarriedAmount, ...]:
+    """Return what one bill leaves for the next; nothing where nothing is carried."""
+    if memory is None:
         return ()
     shapes = {
         name: shape for version in tariff.versions for name, shape in version.memory_shapes.items()
     }
     found = []
-    for key, value in sorted(bill.memory.values.items()):
-        shape = shapes[key.component]
+    for key, value in sorted(memory.values.items()):
+        shape = shapes.get(key.component)
+        if shape is None:  # of a version of the tariff that is not known here
+            continue
         money = shape.quantity is Quantity.MONEY
-        unit = bill.currency if money else "W" if shape.quantity is Quantity.WATTS else "Wh"
+        unit = tariff.currency if money else "W" if shape.quantity is Quantity.WATTS else "Wh"
         since = date_of(key.day) if key.day else None
-        found.append(CarriedAmount(key.component, shape.bands[key.part], since, unit, value))
+        owed_to = _owed_to(shape, value)
+        found.append(
+            CarriedAmount(key.component, shape.bands[key.part], since, unit, value, owed_to)
+        )
     return tuple(found)
+
+
+def _owed_to(shape: MemoryShape, value: int) -> str:
+    """Return who is owed a carried value: a credit is the resident's, an instalment falls short."""
+    kind = shape.kind.partition(",")[0]
+    if not value or kind not in (Credit.kind, Instalment.kind):
+        return ""
+    return "resident" if (value > 0) is (kind == Credit.kind) else "supplier"
 
 
 def _memory_of(kept: KeptState) -> BillMemory:

@@ -6,6 +6,7 @@ how long an interval is, whether times are its start or its end, whether a colum
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,12 +29,15 @@ from hub.meters.files.opened import (
     FileRow,
     Label,
     OpenedFile,
+    duration,
     usual_distance,
 )
 from hub.meters.files.table import Table, find_table
 
 RISING_ROWS: Final = 8
 """So many values that never fall are those of a register, not of intervals."""
+FEWEST_ALIKE: Final = 2
+"""So many distances between rows that agree tell how far rows are apart."""
 _END_WORDS: Final = frozenset(("end", "ende", "until", "bis", "fin", "tot", "to", "fine"))
 _MINUTE: Final = 60
 _LAST: Final = re.compile(r"(?:^|[T\s])24:00")
@@ -74,6 +78,8 @@ def open_columns(request: FileRequest, table: Table | None = None) -> OpenedFile
     cumulative = request.form.cumulative
     if cumulative is None:
         _refuse_register(cells, unit, sample)
+    if not cumulative:
+        _check_distance(request, begins)
     if cumulative and unit.is_power:
         raise request.wrong_file(f"a register does not count {unit.value}; say --unit kWh or Wh")
     label = _label(table, places, times, sample, seconds, cumulative=bool(cumulative))
@@ -82,6 +88,20 @@ def open_columns(request: FileRequest, table: Table | None = None) -> OpenedFile
     if cumulative:
         return OpenedFile(tuple(columns), seconds, True, reader.registers())
     return OpenedFile(tuple(columns), seconds, False, reader.intervals(label))
+
+
+def _check_distance(request: FileRequest, begins: Sequence[int]) -> None:
+    """Refuse an `--interval` that no two rows are apart, where rows agree on another."""
+    said = request.seconds
+    if said is None:
+        return
+    usual = usual_distance(begins)
+    distances = Counter(after - before for before, after in pairwise(begins))
+    if said not in distances and distances[usual] >= FEWEST_ALIKE:
+        raise request.wrong_file(
+            f"rows are {duration(usual)} apart, --interval says {duration(said)}: leave it out, or"
+            f" say --interval {duration(usual).replace(' ', '')}"
+        )
 
 
 Columns = dict[bytes, tuple[int, ...]]

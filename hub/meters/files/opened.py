@@ -230,3 +230,8 @@ def usual_distance(moments: Sequence[int]) -> int:
     """Return how far moments in order mostly are apart; a quarter-hour where nothing tells."""
     apart = Counter(after - before for before, after in pairwise(moments) if after > before)
     return min(apart, key=lambda step: (-apart[step], step), default=OTHER_SECONDS)
+
+
+def duration(seconds: int) -> str:
+    """Return a time as people say it: whole minutes, or seconds."""
+    return f"{seconds} s" if seconds % 60 else f"{seconds // 60} min"

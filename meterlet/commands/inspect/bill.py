@@ -21,16 +21,16 @@ from hub.inspection.api.json_views import (
     offers_json,
 )
 from hub.inspection.errors import InspectionError
-from hub.inspection.views.bill import Verdict, check_invoices
+from hub.inspection.views.bill import CheckedBill, Verdict, check_invoice
 from hub.inspection.views.calendar import By
-from hub.inspection.views.documents import tariff_book
+from hub.inspection.views.documents import supplier_documents, tariff_book
 from hub.inspection.views.estimates import FORECAST_METHOD, forecast, offers
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import releases_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
-from hub.text import utc_text
+from hub.text import counted, missing_in_words, utc_text
 from meterlet.commands.amount import amount_text
 from meterlet.commands.common import (
     FILE,
@@ -58,6 +58,10 @@ VERDICT_EXITS: Final = {
     Verdict.DIFFERS: Exit.REFUTED,
     Verdict.CANNOT_TELL: Exit.UNVERIFIABLE,
 }
+OWED: Final = {
+    "resident": "which the supplier owes you",
+    "supplier": "which you owe the supplier",
+}
 WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 
 
@@ -72,6 +76,7 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
     type=FILE,
     help="Instead: what you would have paid under this tariff. Can be given several times.",
 )
+@click.option("--invoice", "number", type=int, help="An older invoice; by default the last one.")
 @period_options(required=False)
 @click.option("--forecast", "ahead", is_flag=True, help="Instead: what this month will come to.")
 @json_option
@@ -80,11 +85,12 @@ def inspect_bill(
     aid: bytes,
     with_proof: bool,
     files: tuple[Path, ...],
+    number: int | None,
     period: Period | None,
     ahead: bool,
     as_json: bool,
 ) -> None:
-    """Check the last invoice against your own readings.
+    """Check the last invoice, or another, against your own readings.
 
     With --tariff, work out what a period (by default the last whole month) would have cost under
     other tariffs; with --forecast, what this month will come to. Neither sends anything to anybody.
@@ -93,6 +99,8 @@ def inspect_bill(
         raise click.UsageError("--proof, --tariff and --forecast each ask for something else")
     if period is not None and not files:
         raise click.UsageError("a period goes with --tariff: which one to work out")
+    if number is not None and (ahead or files):
+        raise click.UsageError("--invoice says which to check: without --tariff and --forecast")
     with Device.open(folder) as device:
         if ahead:
             latest = device.main.vault.latest(device.main.channel)
@@ -108,17 +116,16 @@ def inspect_bill(
                 as_json=as_json,
             )
         else:
-            _check(device, aid, with_proof=with_proof, as_json=as_json)
+            _check(device, aid, number, with_proof=with_proof, as_json=as_json)
 
 
-def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> None:
-    checked = check_invoices(device, aid)
-    if not checked:
-        raise InspectionError("no invoice has arrived yet")
-    last = checked[-1]
-    proof = BillingProofs().check(device, aid, last.invoice) if with_proof else None
+def _check(
+    device: Device, aid: bytes, number: int | None, *, with_proof: bool, as_json: bool
+) -> None:
+    checked = _checked(device, aid, number)
+    proof = BillingProofs().check(device, aid, checked.invoice) if with_proof else None
     facts = {
-        **invoice_json(last, device.zone, proof).as_json(),
+        **invoice_json(checked, device.zone, proof).as_json(),
         **disclosed_json(releases_view(device), device.zone).as_json(),
     }
     if as_json:
@@ -126,16 +133,29 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
     else:
         console = Console()
         show_bill(console, facts)
-        for line in swap_lines(last.swaps, device.zone):
+        for line in swap_lines(checked.swaps, device.zone):
             console.print(line, soft_wrap=True)
         if proof is not None:
             console.print(
                 Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())
             )
         show_released(console, facts)
-    verdicts = {last.verdict} if proof is None else {last.verdict, proof.verdict}
+    verdicts = {checked.verdict} if proof is None else {checked.verdict, proof.verdict}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
     raise SystemExit(int(VERDICT_EXITS[worst]))
+
+
+def _checked(device: Device, aid: bytes, number: int | None) -> CheckedBill:
+    """Return an invoice with its verdict: the last one, or the one of a number."""
+    documents = supplier_documents(device, aid)
+    numbers = [invoice.number for invoice in documents.invoices]
+    if not numbers:
+        raise InspectionError("no invoice has arrived yet")
+    if number is not None and number not in numbers:
+        there = ", ".join(map(str, numbers))
+        raise InspectionError(f"there is no invoice {number}; there are {there}")
+    place = -1 if number is None else numbers.index(number)
+    return check_invoice(device, documents, documents.invoices[place])
 
 
 def _last_month(device: Device) -> Period:
@@ -247,13 +267,19 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
             "it was right by what was known then; corrected since:"
             f" {_days(facts['corrected_since'])}"
         )
+    if facts["replaced_by"]:
+        console.print(f"invoice {facts['replaced_by']} takes its place")
     if facts["missing_slots"]:
-        console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
+        console.print(f"{missing_in_words(len(facts['missing_slots']))} and not billed")
     if "memory" in facts:
         memory = facts["memory"]
         console.print(f"bill {memory['bill']} of account {memory['account']}", highlight=False)
         if memory["paid"]:
             console.print(f"paid in advance: {amount_text(memory['paid'])} {facts['currency']}")
+        if memory["brought"]:
+            console.print("it goes on from what the bill before has left:")
+            for one in memory["brought"]:
+                console.print(Text(f"  {_carried(one)}"))
         if memory.get("last"):
             console.print(LAST_BILL)
             return
@@ -274,11 +300,13 @@ def _carried(one: dict[str, Any]) -> str:
             value = f"{one['value']:,} W"
         case currency:
             value = f"{amount_text(one['value'])} {currency}"
+            if owed_to := one["owed_to"]:
+                value = f"{amount_text(abs(one['value']))} {currency}, {OWED[owed_to]}"
     return f"{name}: {value}"
 
 
 def _days(days: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{one['day']} ({one['slots']} slots)" for one in days)
+    return ", ".join(f"{one['day']} ({counted(one['slots'], 'slot')})" for one in days)
 
 
 def _quantity(item: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from hub.inspection.views.consents import same_beside
 from hub.inspection.views.learned import told_record
 from hub.inspection.views.live import today
 from hub.installer import Installer, consent_terms
-from hub.text import printable
+from hub.text import counted, printable
 from meterlet.commands.applet import dealings
 from meterlet.commands.common import (
     DAY,
@@ -142,6 +142,8 @@ def _lines(consent: dict[str, Any], in_words: bool) -> Iterator[str]:
     state = f"revoked {consent['revoked']}" if consent["revoked"] else f"until {consent['until']}"
     who = f"{consent['recipient']} for {consent['purpose']}"
     yield f"{number:3} {who}: {consent['statement']}, {state}"
+    if limits := _limits(consent):
+        yield f"    {limits}"
     if is_older:
         yield (
             "    given under older words; this is what it means now. `inspect consents confirm"
@@ -149,6 +151,18 @@ def _lines(consent: dict[str, Any], in_words: bool) -> Iterator[str]:
         )
     if is_older or (in_words and not consent["revoked"]):
         yield f"    {consent['in_words']['en']}"
+
+
+def _limits(consent: dict[str, Any]) -> str:
+    """Return the numbers that bound what a consent tells."""
+    limits = []
+    if consent["least_days"]:
+        limits.append(f"{counted(consent['least_days'], 'day')} at least")
+    if consent["memory_days"]:
+        limits.append(f"goes on from {counted(consent['memory_days'], 'day')} back at most")
+    if consent["corrected_minutes"]:
+        limits.append(f"corrections of {consent['corrected_minutes']} min at least")
+    return ", ".join(limits)
 
 
 @consents.command()

@@ -25,7 +25,7 @@ from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.views.live import PowerNow, fine_uses, power_now
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
-from hub.text import local_text
+from hub.text import counted, local_text
 from meterlet.commands.common import FILE, hub_option, json_option, period_options, print_json
 from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
@@ -164,7 +164,7 @@ def show_view(console: Console, view: ReadingsView) -> None:
         table.add_row(_when(bucket, view), *map(Text, _line(bucket, view)))
     console.print(table)
     if view.corrected:
-        days = ", ".join(f"{one.day} ({one.slots} slots)" for one in view.corrected)
+        days = ", ".join(f"{one.day} ({counted(one.slots, 'slot')})" for one in view.corrected)
         console.print(Text(f"corrected after they had been certified: {days}"))
     if view.total.reason:
         console.print(Text(view.total.reason))

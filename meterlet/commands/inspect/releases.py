@@ -13,7 +13,7 @@ from rich.table import Table
 from hub.device import Device
 from hub.inspection.api.json_views import disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
-from hub.text import printable
+from hub.text import counted, printable
 from meterlet.commands.common import hub_option, json_option, print_json
 
 
@@ -58,8 +58,9 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             release["time"],
             plain(release["recipient"]),
             plain(release["purpose"]),
-            f"{release['bits']} bits, {release['first_day']} to {release['last_day']}"
-            + "".join(f", register {plain(name)}" for name in release["registers"] if name),
+            f"{counted(release['bits'], 'bit')}, {release['first_day']} to {release['last_day']}"
+            + "".join(f", register {plain(name)}" for name in release["registers"] if name)
+            + (f", goes on from {release['goes_on_from']}" if release["goes_on_from"] else ""),
             f"{release['bytes']:,}",
         )
     console.print(table)
@@ -69,8 +70,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
         console.print(plain(known["in_words"]["en"]))
     for output in facts["outputs"]:
         console.print(
-            f"{plain(output['recipient'])} got {plain(output['output'])}, {output['bits']} bits,"
-            f" at {output['time']}"
+            f"{plain(output['recipient'])} got {plain(output['output'])},"
+            f" {counted(output['bits'], 'bit')}, at {output['time']}"
         )
     for export in facts["exports"]:
         console.print(

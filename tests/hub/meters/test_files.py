@@ -192,6 +192,21 @@ def test_seconds_beside_the_bounds_are_of_the_bound_as_in_the_hub(tmp_path: Path
     assert uses(tmp_path, old, form=form, interval=60) == {}
 
 
+def test_an_interval_that_no_rows_are_apart_is_refused(tmp_path: Path) -> None:
+    hourly = "time,kWh\n" + "".join(f"2025-03-10T{hour:02}:00Z,0.4\n" for hour in range(24))
+    with pytest.raises(ReplayError, match="rows are 60 min apart, --interval says 15 min"):
+        uses(tmp_path, hourly, interval=900)
+    assert sum(uses(tmp_path, hourly, interval=3600).values()) == 24 * 400
+    assert uses(tmp_path, hourly) == uses(tmp_path, hourly, interval=3600)
+    with pytest.raises(ReplayError, match="rows are 60 min apart, --interval says 120 min"):
+        uses(tmp_path, hourly, interval=7200)
+
+
+def test_gaps_alone_do_not_tell_an_interval(tmp_path: Path) -> None:
+    text = "time,kWh\n2025-03-10T00:00Z,0.4\n2025-03-10T03:00Z,0.4\n2025-03-10T05:00Z,0.4\n"
+    assert sum(uses(tmp_path, text, interval=3600).values()) == 1200
+
+
 def test_what_was_found_out_is_told(tmp_path: Path) -> None:
     report = FileReport()
     uses(tmp_path, made.EXCEL, report=report)

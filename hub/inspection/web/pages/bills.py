@@ -36,6 +36,12 @@ class SentInvoice:
     invoice: Invoice
     documents: SupplierDocuments
 
+    @property
+    def replaced_by(self) -> int | None:
+        """The invoice that takes its place."""
+        later = self.documents.invoices[self.documents.invoices.index(self.invoice) + 1 :]
+        return next((one.number for one in later if one.replaces == self.invoice.number), None)
+
 
 def show_bill(request: PageRequest) -> Response:
     """Show an invoice, the last one unless another is asked for, checked against the readings."""
