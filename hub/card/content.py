@@ -5,8 +5,10 @@ GPCS 2.3.1, chapter 9. Every method runs inside the caller's transaction and eit
 or raises `CardRefusal`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from hub.card.applet_runtime import AppletRuntime, RegisteredApplet
@@ -38,6 +40,32 @@ _ISSUERS_ONLY: Final = (
     | Privilege.GLOBAL_REGISTRY
     | Privilege.FINAL_APPLICATION
 )
+_UNSUPPORTED: Final = (
+    Privilege.GLOBAL_SERVICE
+    | Privilege.CIPHERED_LOAD_FILE
+    | Privilege.CONTACTLESS_ACTIVATION
+    | Privilege.CONTACTLESS_SELF_ACTIVATION
+)
+"""Privileges whose promise this card cannot keep: nobody gets them."""
+_OF_APPLETS: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
+"""What an application can use: an applet's program has no way to lock, to look or to set a PIN."""
+_EXCLUSIVE: Final = (
+    (
+        Privilege.DELEGATED_MANAGEMENT | Privilege.AUTHORIZED_MANAGEMENT,
+        "management is authorised or delegated, not both",
+    ),
+    (
+        Privilege.DELEGATED_MANAGEMENT | Privilege.TOKEN_VERIFICATION,
+        "whoever needs tokens does not verify them",
+    ),
+)
+"""Privileges that exclude each other (GPCS 6.6.2)."""
+_OF_ONE: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
+"""What the issuer's domain has until an application has it, and then not (GPCS 6.6.2)."""
+
+
+MOVES: Final = 0x2000082
+"""The data object, out of reach of GET DATA, for what C9 of a domain says of extradition."""
 
 
 def instance_of(entry: RegistryEntry) -> RegisteredApplet:
@@ -134,22 +162,69 @@ class ContentManager:
             if any(above.aid == domain.aid for above in self._registry.ancestry(entry))
         ]
 
-    def check_privileges(self, domain: RegistryEntry, wanted: Privilege) -> None:
-        """Return if `domain` may grant them together; raise `CardRefusal` otherwise (GPCS 6.6)."""
+    def check_privileges(
+        self, domain: RegistryEntry, wanted: Privilege, before: RegistryEntry | None = None
+    ) -> None:
+        """Return if `domain` may grant them together; raise `CardRefusal` otherwise (GPCS 6.6).
+
+        `before` is the entry that has them then, where it is there already.
+        """
+        granted = wanted if before is None else wanted & ~before.privileges
+        if granted & _UNSUPPORTED:
+            raise CardRefusal(
+                Sw.WRONG_DATA,
+                "the card has no ciphered loads, global services or contactless interface: it does"
+                " not grant their privileges",
+            )
+        if not wanted & Privilege.SECURITY_DOMAIN and granted & ~(_DOMAINS_ONLY | _OF_APPLETS):
+            raise CardRefusal(
+                Sw.WRONG_DATA, "an applet can be default and final application, and no more"
+            )
         if wanted & _DOMAINS_ONLY and not wanted & Privilege.SECURITY_DOMAIN:
             raise CardRefusal(Sw.WRONG_DATA, "the privileges are for security domains only")
         if wanted & Privilege.MANDATED_DAP and not wanted & Privilege.DAP_VERIFICATION:
             raise CardRefusal(Sw.WRONG_DATA, "mandated DAP needs DAP verification")
-        both = Privilege.DELEGATED_MANAGEMENT | Privilege.AUTHORIZED_MANAGEMENT
-        if wanted & both == both:
-            raise CardRefusal(Sw.WRONG_DATA, "management is authorised or delegated, not both")
-        if domain.kind is not Kind.ISSUER_DOMAIN and wanted & _ISSUERS_ONLY:
+        for both, reason in _EXCLUSIVE:
+            if wanted & both == both:
+                raise CardRefusal(Sw.WRONG_DATA, f"{reason} (GPCS 6.6.2)")
+        if domain.kind is not Kind.ISSUER_DOMAIN and granted & _ISSUERS_ONLY:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain grants these privileges"
             )
+        final = Privilege.FINAL_APPLICATION
+        if granted & final and before != self._registry.issuer() and self._holders(final):
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "another is the final application (GPCS 6.6.2)"
+            )
+
+    def held_privileges(self, entry: RegistryEntry) -> Privilege:
+        """Return what an entry may do now: the issuer's domain stands back for an application."""
+        if entry.kind is not Kind.ISSUER_DOMAIN:
+            return entry.privileges
+        others = (other.privileges for other in self._holders(_OF_ONE))
+        return entry.privileges & ~(_OF_ONE & Privilege(reduce(or_, others, 0)))
+
+    def _holders(self, privileges: Privilege) -> list[RegistryEntry]:
+        """Return who has one of `privileges`, the issuer's domain left aside."""
+        return [
+            entry
+            for entry in self._registry.entries()
+            if entry.kind is not Kind.ISSUER_DOMAIN and entry.privileges & privileges
+        ]
+
+    def allow_moves(self, domain: bytes, moves_in: bool, moves_out: bool) -> None:
+        """Keep what a domain's parameters say of extradition into it and out of it."""
+        self._registry.set_object(domain, MOVES, bytes((moves_in, moves_out)))
 
     def change(self, entry: RegistryEntry) -> None:
-        """Write a changed entry; there is one default application at most."""
+        """Write a changed entry; there is one default application at most, one for a channel."""
+        if entry.implicit:
+            for other in self._registry.entries():
+                if other.implicit == entry.implicit and other.aid != entry.aid:
+                    raise CardRefusal(
+                        Sw.CONDITIONS_NOT_SATISFIED,
+                        f"{other.aid.hex().upper()} is selected implicitly on that channel (CF)",
+                    )
         if entry.kind is Kind.APPLICATION and entry.has(Privilege.CARD_RESET):
             for other in self._registry.entries():
                 holds = other.kind is Kind.APPLICATION and other.has(Privilege.CARD_RESET)
@@ -241,8 +316,8 @@ class ContentManager:
         self._registry.update(entry)
         return entry
 
-    def delete(self, aid: bytes, *, related: bool) -> list[RegistryEntry]:
-        """Delete an entry, with what was made from it if `related`; return what went (GPCS 9.5)."""
+    def doomed(self, aid: bytes, *, related: bool) -> list[RegistryEntry]:
+        """Return what goes with an entry, what was made from it too if `related` (GPCS 9.5)."""
         entry = self._registry.find(aid)
         if entry is None:
             raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
@@ -265,9 +340,12 @@ class ContentManager:
                         Sw.CONDITIONS_NOT_SATISFIED,
                         f"{other.aid.hex().upper()} belongs to the security domain (GPCS 9.5.1)",
                     )
+        return gone
+
+    def delete(self, gone: Iterable[RegistryEntry]) -> None:
+        """Delete what `doomed` has found, in its order."""
         for item in gone:
             self._remove(item)
-        return gone
 
     def _related(self, entry: RegistryEntry, others: list[RegistryEntry]) -> list[RegistryEntry]:
         """Return what goes with an entry: instances before packages, a domain at the end."""

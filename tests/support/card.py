@@ -142,7 +142,7 @@ def delete(card: Card, *aids: bytes) -> None:
     """Delete what has these names."""
     with card.turn(), card.database.transaction():
         for aid in aids:
-            card.content.delete(aid, related=False)
+            card.content.delete(card.content.doomed(aid, related=False))
 
 
 def client(card: Card, **options: int) -> CardClient:

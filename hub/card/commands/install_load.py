@@ -16,6 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
+from hub.card.commands.parameters import (
+    CODE,
+    DATA,
+    IMPLICIT,
+    VOLATILE,
+    Parameters,
+    check_domain,
+)
 from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.signatures import verify, verify_hash
@@ -29,8 +37,7 @@ from protocols.iso7816.tlv import Cursor, Tlv
 LOAD, INSTALL, SELECTABLE, EXTRADITION, PERSONALISATION, REGISTRY = 2, 4, 8, 0x10, 0x20, 0x40
 COMBINED, COMBINED_BEGIN, COMBINED_END = 0x0E, 0x01, 0x03
 MORE: Final = 0x80
-SYSTEM, APPLICATION_PARAMETERS = 0xEF, 0xC9
-CODE, VOLATILE, DATA, IMPLICIT = 0xC6, 0xC7, 0xC8, 0xCF
+SIZES: Final = frozenset({CODE, VOLATILE, DATA})
 DAP_BLOCK, DATA_BLOCK, SIGNATURE = 0xE2, 0xC4, 0xC3
 DAP_VERSION, DAP_IDENTIFIER = 0x73, 0x01
 HASHES: Final = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
@@ -70,35 +77,6 @@ class Loading:
     blocks: int = 0
     data: bytearray = field(default_factory=bytearray)
     done: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Quotas:
-    """Memory that the system parameters (EF) ask for."""
-
-    code: int | None
-    volatile: int | None
-    data: int | None
-    implicit: bytes
-
-    @classmethod
-    def decode(cls, parameters: dict[int, bytes]) -> "Quotas":
-        """Read C6, C7, C8 and CF; two or four bytes each of the former."""
-        system = decode_parameters(parameters.get(SYSTEM, b""))
-        sizes: list[int | None] = []
-        for tag in (CODE, VOLATILE, DATA):
-            value = system.get(tag)
-            if value is not None and len(value) not in {2, 4}:
-                raise CardRefusal(Sw.WRONG_DATA, f"{tag:02X} has two or four bytes (table 11-49)")
-            sizes.append(None if value is None else int.from_bytes(value, "big"))
-        code, volatile, data = sizes
-        return cls(code, volatile, data, system.get(IMPLICIT, b""))
-
-
-def decode_parameters(data: bytes) -> dict[int, bytes]:
-    """Return the parameters by tag; raise `CardRefusal` where they are no TLV."""
-    with refusing_malformed("parameters"):
-        return Tlv.decode_map(data)
 
 
 def decode_privileges(data: bytes) -> Privilege:
@@ -166,8 +144,9 @@ def _for_load(
         raise CardRefusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
     if not digest and not call.domain.has(Privilege.AUTHORIZED_MANAGEMENT):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a load with a token needs the hash (9.3.5)")
-    quotas = Quotas.decode(decode_parameters(parameters))
+    quotas = Parameters.decode(card, parameters, system=SIZES)
     card.content.require_code_memory(target, quotas.code or 0)
+    card.content.require_data_memory(target, quotas.volatile or 0, quotas.data or 0)
     call.channel.process = Loading(aid, target.aid, digest, quotas.code, combined=combined)
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
@@ -287,26 +266,31 @@ def _for_install(card: CardParts, call: CardCall, data: bytes, p1: int) -> Respo
     fields = InstallFields.decode(data, 5)
     package, module, aid, privileges, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
-    values = decode_parameters(parameters)
-    quotas = Quotas.decode(values)
     aid = aid or module
     wanted = decode_privileges(privileges)
+    is_domain = bool(wanted & Privilege.SECURITY_DOMAIN)
+    # Code is loaded below a domain; an application has none of its own to be bounded.
+    sizes = SIZES if is_domain else SIZES - {CODE}
+    asked = Parameters.decode(card, parameters, system=sizes | {IMPLICIT}, application=True)
     card.content.check_privileges(call.domain, wanted)
+    moves = check_domain(card, asked.application) if is_domain else None
     domain = card.content.home(call.domain, package)
-    card.content.require_data_memory(domain, quotas.volatile or 0, quotas.data or 0)
+    card.content.require_data_memory(domain, asked.volatile or 0, asked.data or 0)
     card.content.install(
         check_aid(aid, "instance"),
         package=package,
         module=module,
         domain=domain.aid,
         privileges=wanted,
-        parameters=values.get(APPLICATION_PARAMETERS, b""),
+        parameters=asked.application,
         selectable=bool(p1 & SELECTABLE),
-        code_quota=quotas.code,
-        volatile_quota=quotas.volatile,
-        data_quota=quotas.data,
-        implicit=quotas.implicit,
+        code_quota=asked.code,
+        volatile_quota=asked.volatile,
+        data_quota=asked.data,
+        implicit=asked.implicit,
     )
+    if moves is not None:
+        card.content.allow_moves(aid, *moves)
     return ResponseApdu(confirm(card, call, package, aid), Sw.SUCCESS)
 
 
@@ -322,13 +306,15 @@ def _for_make_selectable(card: CardParts, call: CardCall, data: bytes) -> Respon
     if entry.life_cycle >= LifeCycle.SELECTABLE and not wanted:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is selectable already")
     life_cycle = max(entry.life_cycle, LifeCycle.SELECTABLE)
-    quotas = Quotas.decode(decode_parameters(fields.values[4]))
+    asked = Parameters.decode(
+        card, fields.values[4], system=frozenset({IMPLICIT}), application=True
+    )
     card.content.change(
         replace(
             entry,
             life_cycle=life_cycle,
             privileges=entry.privileges | wanted,
-            implicit=quotas.implicit or entry.implicit,
+            implicit=asked.implicit or entry.implicit,
         )
     )
     return ResponseApdu(confirm(card, call, entry.package, aid), Sw.SUCCESS)
@@ -338,6 +324,7 @@ def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseAp
     fields = InstallFields.decode(data, 5)
     domain, _, aid = fields.values[:3]
     authorise(card, call, fields.token, fields.signed)
+    Parameters.decode(card, fields.values[4])
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.ISSUER_DOMAIN:
         raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to extradite: {aid.hex().upper()}")
@@ -375,9 +362,9 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
         wanted = decode_privileges(privileges)
         if entry.is_domain:
             wanted |= Privilege.SECURITY_DOMAIN
-        card.content.check_privileges(call.domain, wanted & ~entry.privileges)
-    quotas = Quotas.decode(decode_parameters(parameters))
-    changed = replace(entry, privileges=wanted, implicit=quotas.implicit or entry.implicit)
+        card.content.check_privileges(call.domain, wanted, entry)
+    asked = Parameters.decode(card, parameters, system=frozenset({IMPLICIT}))
+    changed = replace(entry, privileges=wanted, implicit=asked.implicit or entry.implicit)
     if domain and domain != entry.domain:
         target = card.content.domain(domain)
         if entry.is_domain and within(card, entry, target):

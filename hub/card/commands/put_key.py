@@ -5,8 +5,9 @@
     new version | for each key: parts (type, length, value) | length and value of the check value
 
 A secret part is encrypted under the session's DEK, with the key's own length before it
-(`88 11 10 ..`) or without (`88 10 ..`). The curve of an EC key is a reference (F0) or all its
-domain parameters (B2 to B7). The answer is the version and the check values.
+(`88 11 10 ..`, `A2 820103 820100 ..`) or without (`88 10 ..`). The curve of an EC key is a
+reference (F0) or all its domain parameters (B2 to B7). The answer is the version and the check
+values; an AES key must come with one.
 """
 
 import hmac
@@ -116,6 +117,8 @@ def _read_key(call: CardCall, cursor: Cursor, name: tuple[int, int]) -> tuple[Ke
         parts.append(KeyPart(KeyType.EC_PARAMETERS, bytes((reference_of(domain),))))
     key = Key(*name, tuple(parts))
     _check_key(key)
+    if not claimed and key.part(KeyType.AES) is not None:
+        raise CardRefusal(Sw.WRONG_DATA, "an AES key comes with a check value (GPCS 11.8.2.3.3)")
     if claimed and (not check or not hmac.compare_digest(claimed, check)):
         raise CardRefusal(Sw.WRONG_DATA, "the key check value does not match (GPCS B.6)")
     return key, check if claimed else b""
@@ -135,13 +138,12 @@ def _read_part(call: CardCall, kind: KeyType, value: bytes, check: bytes) -> tup
     assert authentication is not None  # require_authenticated has looked
     size = len(value)
     if size % _BLOCK:
-        size, value = value[0], value[1:]
+        inner = Cursor(value)
+        size, value = _part_length(inner), inner.rest
     if not value or len(value) % _BLOCK or not len(value) - _BLOCK < size <= len(value):
         raise CardRefusal(Sw.WRONG_DATA, "an encrypted key is whole blocks, its length before them")
-    plain = decrypt_key(authentication.session.dek, value)
-    plain, padding = plain[:size], plain[size:]
-    if any(padding):
-        raise CardRefusal(Sw.WRONG_DATA, "the encrypted key is padded with something but zeros")
+    # What fills the last block is up to the host (11.8.2.3.2; Amendment D, 7.2.1).
+    plain = decrypt_key(authentication.session.dek, value)[:size]
     if kind is KeyType.AES and size in AES_SIZES:
         check = key_check_value(plain)
     return KeyPart(kind, plain), check

@@ -231,7 +231,7 @@ def test_pysim(tmp_path: Path, level: int) -> None:
     client.send("80e29000" + lv("4502aabb") + "00")
     client.send("80e40000" + lv("d20132") + "00")
     client.send("80e40080" + lv("4f" + lv(PKG)) + "00")
-    client.send("80f0800f00")
+    client.send("80f0800f00", "6985")  # it is SECURED already
 
 
 def test_the_yubico_library_gives_no_le_and_extended_lengths(tmp_path: Path) -> None:
