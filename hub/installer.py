@@ -92,16 +92,19 @@ def build_package(
         raise InstallationError(f"{folder}: {error}") from None
 
 
-def consent_terms(bundle: Bundle) -> list[ConsentTerms]:
-    """Return the consents that a package asks for: one for each statement or output it names."""
-    return terms_of(bundle.manifest, bundle.digest)
+def consent_terms(bundle: Bundle, applet: bytes = b"") -> list[ConsentTerms]:
+    """Return the consents that a package asks for: one for each statement or output it names.
+
+    `applet` is the instance that is meant, where its AID is not the manifest's.
+    """
+    return terms_of(bundle.manifest, bundle.digest, applet)
 
 
-def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
+def terms_of(manifest: Manifest, package: bytes, applet: bytes = b"") -> list[ConsentTerms]:
     """Return the consents that a manifest asks for, of the package with this digest."""
     asked = partial(
         ConsentTerms,
-        applet=manifest.aid,
+        applet=applet or manifest.aid,
         package=package,
         recipient=manifest.recipient,
         purpose=manifest.purpose,
@@ -232,9 +235,9 @@ class Installer:
             announcements=certifier.announcements,
         )
 
-    def consent(self, bundle: Bundle) -> list[Consent]:
-        """Record the resident's consent to all that a package's manifest names."""
-        return [self.device.disclosure.grant(terms) for terms in consent_terms(bundle)]
+    def consent(self, bundle: Bundle, applet: bytes = b"") -> list[Consent]:
+        """Record the resident's consent to all that a package's manifest names, for an instance."""
+        return [self.device.disclosure.grant(terms) for terms in consent_terms(bundle, applet)]
 
     def bundle(self, applet: bytes) -> Bundle:
         """Return what an applet was installed from; raise `InstallationError` if none is."""

@@ -57,7 +57,7 @@ from hub.vault.database import Database
 from protocols.aggregation.revocations import RevocationList
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Platform
+from protocols.platform.services import Log, Platform
 
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
@@ -77,6 +77,19 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
+class _HeardLog(Log):
+    """An applet's log, and the last line of the command of the moment: why it refuses."""
+
+    kept: HubLog
+    last: str = ""
+
+    def write(self, text: str) -> None:
+        """Keep a line."""
+        self.last = text
+        self.kept.write(text)
+
+
+@dataclass(slots=True)
 class _Running:
     """An applet and what was made for it."""
 
@@ -84,6 +97,7 @@ class _Running:
     raw: RawApplet | None
     board: OutputBoard | None
     meter: WorkMeter
+    log: _HeardLog
 
 
 class HubParts(Protocol):
@@ -155,16 +169,19 @@ class MachineRuntime:
         self._bundles.pop(package, None)
 
     def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
-        """Make an instance; refused unless the applet itself agrees."""
-        bundle = self._bundle(instance.package)
-        if bundle.manifest.aid != instance.aid:
-            raise AppletRefused(SW_WRONG_DATA, "the manifest names another AID")
+        """Make an instance under any AID; refused unless the applet itself agrees."""
         running = self._start(instance)
         if running.board is not None:
             running.board.install(self.hub.now())
         response = self._run(instance, lambda applet: applet.install(parameters))
         if response.sw != SW_SUCCESS:
-            raise AppletRefused(response.sw, "the applet refused to be installed")
+            said = self.words(instance) or "it does not say why"
+            raise AppletRefused(response.sw, f"the applet refused to be installed: {said}")
+
+    def words(self, instance: RegisteredApplet) -> str:
+        """Return what an applet wrote last during the command of the moment, or how it broke."""
+        running = self._running.get(instance.aid)
+        return "" if running is None else printable(running.log.last)[:LINE_SIZE]
 
     def uninstall(self, instance: RegisteredApplet) -> None:
         """Give an applet its last word and clear its corner of the store, whatever it says."""
@@ -296,6 +313,10 @@ class MachineRuntime:
         """Ask a server whose manifest names the client whether it shares with it."""
         ours, theirs = self._start(server), self._running[client]
         manifest = ours.instance.bundle.manifest
+        # Manifests name each other as their vendors do: another instance is nobody's peer.
+        names = (manifest.aid, theirs.instance.bundle.manifest.aid)
+        if names != (server.aid, client):
+            return False
         named = any(one.service == interface and client in one.clients for one in manifest.shared)
         if not named or manifest.recipient != theirs.instance.bundle.manifest.recipient:
             return False
@@ -326,7 +347,8 @@ class MachineRuntime:
         may_release: bytes | None = None,
     ) -> ResponseApdu:
         """Let an applet work; `may_release` is the command's name where it may release anything."""
-        instance, record = self._start(entry).instance, CommandRecord()
+        running, record = self._start(entry), CommandRecord()
+        instance, running.log.last = running.instance, ""
         response = ResponseApdu(b"", SW_FAILED)
         entered = self._stack.entered(record, instance, may_release=may_release is not None)
         try:
@@ -349,6 +371,7 @@ class MachineRuntime:
         except AppletFault as fault:
             self._take_back(record)
             record.faults.append((entry.aid, fault))
+            running.log.last = str(fault)
             response = ResponseApdu(b"", fault.status_word)
         except BaseException:
             record.forget()
@@ -389,9 +412,11 @@ class MachineRuntime:
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
-        log, meter = HubLog(hub.database, entry.aid, hub.now), WorkMeter()
+        log, meter = _HeardLog(HubLog(hub.database, entry.aid, hub.now)), WorkMeter()
         registers = granted_registers(hub.registers, manifest)
-        desk = StatementDesk.of(hub, manifest, bundle.digest, self._stack, meter, self._jobs)
+        desk = StatementDesk.of(
+            hub, manifest, bundle.digest, self._stack, meter, self._jobs, entry.aid
+        )
         platform = Platform(
             statements=HubStatements(
                 entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack, desk,
@@ -421,7 +446,7 @@ class MachineRuntime:
         raw = None
         if board is not None:
             raw = RawApplet(instance, board, self.hub.database, lambda fault: log.write(str(fault)))
-        return _Running(instance, raw, board, meter)
+        return _Running(instance, raw, board, meter, log)
 
     def _permit(self, entry: RegisteredApplet, bundle: Bundle, due: Released) -> None:
         manifest = bundle.manifest

@@ -88,5 +88,8 @@ class AppletRuntime(Protocol):
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Hand an applet a STORE DATA that its domain received for it."""
 
+    def words(self, instance: RegisteredApplet) -> str:
+        """Return why an applet refused its last command, in its own words, if it gave any."""
+
     def reset(self, connection: int) -> None:
         """The card was reset or removed: transient data of that connection are gone."""

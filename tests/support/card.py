@@ -72,6 +72,9 @@ class Echo:
         self.calls.append(("personalise", (context.instance.aid, command.data)))
         return ResponseApdu(b"", 0x9000)
 
+    def words(self, instance: RegisteredApplet) -> str:
+        return ""
+
     def reset(self, connection: int) -> None:
         self.calls.append(("reset", connection))
 

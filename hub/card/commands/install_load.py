@@ -28,10 +28,11 @@ from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.signatures import verify, verify_hash
 from hub.card.logical_channel import CardCall
-from hub.card.packages.load_file import LoadFile
+from hub.card.packages.load_file import NO_BUNDLE, LoadFile, lacks_bundle
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
+from protocols.iso7816.errors import MalformedTlv
 from protocols.iso7816.tlv import Cursor, Tlv
 
 LOAD, INSTALL, SELECTABLE, EXTRADITION, PERSONALISATION, REGISTRY = 2, 4, 8, 0x10, 0x20, 0x40
@@ -77,6 +78,8 @@ class Loading:
     blocks: int = 0
     data: bytearray = field(default_factory=bytearray)
     done: bool = False
+    may_be_ours: bool | None = None
+    """Whether its Directory names a program for this machine; None while that is not known."""
 
 
 def decode_privileges(data: bytes) -> Privilege:
@@ -170,6 +173,10 @@ def load(card: CardParts, call: CardCall) -> ResponseApdu:
         raise CardRefusal(Sw.NO_MEMORY, "the load file is larger than the memory left")
     process.data += command.data
     process.blocks += 1
+    if process.may_be_ours is None:
+        process.may_be_ours = _may_be_ours(bytes(process.data))
+    if process.may_be_ours is False:
+        raise CardRefusal(Sw.WRONG_DATA, NO_BUNDLE)
     if not command.p1 & MORE:
         call.channel.process = process
         return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
@@ -180,6 +187,19 @@ def load(card: CardParts, call: CardCall) -> ResponseApdu:
         call.channel.process = process
     receipt = confirm(card, call, process.aid, process.domain)
     return ResponseApdu(receipt, Sw.SUCCESS)
+
+
+def _may_be_ours(beginning: bytes) -> bool | None:
+    """Tell from the first blocks whether a load is worth going on with; None: not yet."""
+    cursor = Cursor(beginning)
+    try:
+        while (tag := cursor.tag()) == DAP_BLOCK:
+            cursor.take(cursor.length(strict=False))
+        cursor.length(strict=False)
+    except MalformedTlv:
+        return None
+    lacks = lacks_bundle(cursor.rest) if tag == DATA_BLOCK else None
+    return None if lacks is None else not lacks
 
 
 def _finish_load(card: CardParts, process: Loading) -> None:
